@@ -1,0 +1,231 @@
+//! The secret value of a token, and the keyed hash that is kept instead of it.
+
+use alloc::{boxed::Box, string::String};
+use core::fmt;
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use hmac::{Hmac, Mac};
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+use zeroize::{ZeroizeOnDrop, Zeroizing};
+
+use crate::{PepperTooShort, Refusal};
+
+/// The secret value of a token: visible ASCII text that only its holder knows.
+///
+/// - `Debug` shows nothing of it; there is no `Display`, no `Clone` and no serialisation.
+/// - Its memory is overwritten when it is dropped. Copies that the caller made, the random bytes
+///   it was made from among them, are the caller's to wipe.
+/// - `==` takes the same time wherever the first difference lies. Lengths are not secret.
+pub struct Secret(Zeroizing<Box<str>>);
+
+impl Secret {
+    /// The longest text that [`presented`](Self::presented) takes, in bytes.
+    ///
+    /// The tokens made here have 36 and 43 bytes and a SPICE ticket has at most 60; the rest is
+    /// room for tokens of other issuers. It bounds what one attempt costs us.
+    pub const MAX_LEN: usize = 256;
+
+    /// A new token of 256 bits: base64url without padding (RFC 4648 section 5), 43 bytes.
+    ///
+    /// `random` must come from a cryptographically secure source and be used for nothing else.
+    /// The text fits URLs, cookies, headers and SPICE tickets. It is not for places that fold
+    /// case, such as host names.
+    #[must_use]
+    pub fn base64url(random: &[u8; 32]) -> Self {
+        // `encode` makes one buffer of the exact size, so that no stale copy stays in the heap.
+        Self(Zeroizing::new(URL_SAFE_NO_PAD.encode(random).into_boxed_str()))
+    }
+
+    /// A new token in the form of Nova's: a UUID of version 4 (RFC 9562 section 5.4), lower case
+    /// with dashes, 36 bytes.
+    ///
+    /// `random` must come from a cryptographically secure source and be used for nothing else;
+    /// 122 of its bits are kept, 6 are overwritten with version and variant.
+    #[must_use]
+    pub fn uuid4(random: &[u8; 16]) -> Self {
+        // One buffer of the exact size, for the same reason as above.
+        let mut text = Zeroizing::new(String::with_capacity(36));
+        for (index, byte) in random.iter().enumerate() {
+            let byte = match index {
+                6 => 0x40 | byte & 0x0f,
+                8 => 0x80 | byte & 0x3f,
+                _ => *byte,
+            };
+            if matches!(index, 4 | 6 | 8 | 10) {
+                text.push('-');
+            }
+            text.extend(char::from_digit(u32::from(byte >> 4), 16));
+            text.extend(char::from_digit(u32::from(byte & 0x0f), 16));
+        }
+        Self(Zeroizing::new(core::mem::take(&mut *text).into_boxed_str()))
+    }
+
+    /// What a peer presented as its token: 1 to [`MAX_LEN`](Self::MAX_LEN) visible ASCII bytes
+    /// (0x21 to 0x7e).
+    ///
+    /// Nothing else can be a token of any issuer, and nothing else needs to reach a store or a log.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Malformed`]; to be answered like any other refusal.
+    pub fn presented(bytes: &[u8]) -> Result<Self, Refusal> {
+        if Self::MAX_LEN < bytes.len() {
+            return Err(Refusal::Malformed);
+        }
+        match core::str::from_utf8(bytes) {
+            Ok(text) if !bytes.is_empty() && bytes.iter().all(u8::is_ascii_graphic) => {
+                Ok(Self(Zeroizing::new(text.into())))
+            }
+            _ => Err(Refusal::Malformed),
+        }
+    }
+
+    /// The text itself, to be handed to the holder of the token and to nobody else.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl ZeroizeOnDrop for Secret {}
+
+impl PartialEq for Secret {
+    /// In constant time for texts of the same length.
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_bytes().ct_eq(other.0.as_bytes()).into()
+    }
+}
+
+impl Eq for Secret {}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(redacted)")
+    }
+}
+
+/// The key of the keyed hash: a secret of the deployment that all its gateways share.
+///
+/// It is kept apart from the store. Whoever reads the store alone can neither use what he finds
+/// nor test guesses against it, also when an issuer's tokens have less entropy than they should.
+pub struct Pepper {
+    /// The key as HMAC wants it: one block of the hash, padded with zeros (RFC 2104 section 2).
+    block: Box<Zeroizing<[u8; 64]>>,
+}
+
+impl Pepper {
+    /// The shortest key, in bytes: RFC 2104 section 3 discourages keys shorter than the hash.
+    pub const MIN_LEN: usize = 32;
+
+    /// Takes the key, which must come from a cryptographically secure source.
+    ///
+    /// More than 64 bytes are hashed first, as RFC 2104 says.
+    ///
+    /// # Errors
+    ///
+    /// [`PepperTooShort`] under [`MIN_LEN`](Self::MIN_LEN) bytes.
+    pub fn new(key: &[u8]) -> Result<Self, PepperTooShort> {
+        if key.len() < Self::MIN_LEN {
+            return Err(PepperTooShort { len: key.len() });
+        }
+        // Boxed before it is filled: moving the pepper then leaves no copy of the key behind.
+        let mut block = Box::new(Zeroizing::new([0; 64]));
+        if key.len() <= block.len() {
+            block.iter_mut().zip(key).for_each(|(to, from)| *to = *from);
+        } else {
+            let digest = Zeroizing::new(<[u8; 32]>::from(Sha256::digest(key)));
+            block.iter_mut().zip(digest.iter()).for_each(|(to, from)| *to = *from);
+        }
+        Ok(Self { block })
+    }
+
+    /// The hash under which the token is stored and found: HMAC-SHA-256 of its text.
+    ///
+    /// The hash function's own working state on the stack is not wiped.
+    #[must_use]
+    pub fn hash(&self, token: &Secret) -> TokenHash {
+        let block: &[u8; 64] = &self.block;
+        let mut mac = Hmac::<Sha256>::new(block.into());
+        mac.update(token.expose().as_bytes());
+        TokenHash(mac.finalize().into_bytes().into())
+    }
+}
+
+impl ZeroizeOnDrop for Pepper {}
+
+impl fmt::Debug for Pepper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pepper(redacted)")
+    }
+}
+
+/// The keyed hash of a token: all that is kept at rest.
+///
+/// `==` is in constant time. There is no order on purpose: a store looks up by the
+/// [`Fingerprint`] and then compares. `Debug` shows the fingerprint only.
+#[derive(Clone, Copy)]
+pub struct TokenHash([u8; 32]);
+
+impl TokenHash {
+    /// Takes a hash that a store kept.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes, for a store to keep.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// A name for the token in logs and indexes.
+    #[must_use]
+    pub const fn fingerprint(&self) -> Fingerprint {
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        Fingerprint([a, b, c, d, e, f, g, h])
+    }
+}
+
+impl PartialEq for TokenHash {
+    /// In constant time.
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl Eq for TokenHash {}
+
+impl fmt::Debug for TokenHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TokenHash({}..)", self.fingerprint())
+    }
+}
+
+/// The first 8 bytes of a [`TokenHash`], shown as 16 hexadecimal digits.
+///
+/// It names a token in logs. It cannot be computed, nor a guess tested, without the
+/// [`Pepper`]; it does not admit anybody; and two tokens may, though hardly ever will, have the same.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Fingerprint([u8; 8]);
+
+impl Fingerprint {
+    /// The 8 bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 8] {
+        &self.0
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Fingerprint({self})")
+    }
+}
