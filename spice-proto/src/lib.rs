@@ -1,4 +1,15 @@
 #![no_std]
-//! SPICE protocol, sans-IO: link stage in three roles (client, server, relay), tickets, frames, channel messages.
+#![doc = include_str!("../README.md")]
 
 extern crate alloc;
+
+pub mod caps;
+pub mod channel;
+mod error;
+pub mod frame;
+pub mod ids;
+mod limits;
+mod wire;
+
+pub use error::{CryptoError, DecodeError, DecodeErrorKind, EncodeError};
+pub use limits::Limits;

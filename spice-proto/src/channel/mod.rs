@@ -1,0 +1,126 @@
+//! Messages of the channels, after the link stage.
+//!
+//! Every channel has numbers 1 to 100 in common ([`common`]); the rest is its own. A message is decoded
+//! from a [`Frame`](crate::frame::Frame) and knows its number and its name; what has no layout here stays
+//! an `Unknown` frame and is passed on as it came.
+
+pub mod common;
+pub mod main;
+
+/// Maps the message numbers of one channel and direction to messages.
+///
+/// `common $ty` names the messages that all channels share; the numbers of this table win over them.
+macro_rules! messages {
+    ($(#[$meta:meta])* pub enum $name:ident $(: common $common:ty)? {
+        $($(#[$doc:meta])* $number:literal $spec:literal => $variant:ident $(($ty:ident))?,)*
+    }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub enum $name {
+            $($(#[$doc])* $variant $(($ty))?,)*
+            $(
+                /// A message that every channel has.
+                Common($common),
+            )?
+            /// A number that has no layout here: passed on as it came.
+            Unknown($crate::frame::Frame),
+        }
+
+        impl $name {
+            /// Every number of this table, with the name in the specification.
+            pub const TABLE: &'static [(u16, &'static str)] = &[$(($number, $spec)),*];
+
+            /// Decodes the body of a frame, by its number.
+            ///
+            /// # Errors
+            /// The first field of the body that does not fit, with its offset in the body.
+            #[inline]
+            pub fn decode(frame: &$crate::frame::Frame) -> Result<Self, $crate::DecodeError> {
+                match frame.header.number {
+                    $($number => messages!(@decode $variant $($ty)?, frame),)*
+                    $(1..=100 => {
+                        let message = <$common>::decode(frame)?;
+                        Ok(if message.is_unknown() { Self::Unknown(frame.clone()) } else { Self::Common(message) })
+                    })?
+                    _ => Ok(Self::Unknown(frame.clone())),
+                }
+            }
+
+            /// Whether the number has no layout here.
+            #[must_use]
+            pub fn is_unknown(&self) -> bool {
+                matches!(self, Self::Unknown(_))
+            }
+
+            /// The message number, as it stands in the header.
+            #[must_use]
+            pub fn number(&self) -> u16 {
+                match self {
+                    $(messages!(@pattern $variant $($ty)?) => $number,)*
+                    $(Self::Common(message) => <$common>::number(message),)?
+                    Self::Unknown(frame) => frame.header.number,
+                }
+            }
+
+            /// The name in the specification.
+            #[must_use]
+            pub fn name(&self) -> &'static str {
+                match self {
+                    $(messages!(@pattern $variant $($ty)?) => $spec,)*
+                    $(Self::Common(message) => <$common>::name(message),)?
+                    Self::Unknown(_) => "unknown",
+                }
+            }
+
+            /// Appends the body.
+            ///
+            /// # Errors
+            /// A value that its field cannot hold; `dst` is then as it was.
+            #[inline]
+            pub fn encode(&self, dst: &mut bytes::BytesMut) -> Result<(), $crate::EncodeError> {
+                match self {
+                    $(messages!(@bind message $variant $($ty)?) => messages!(@encode message dst $($ty)?),)*
+                    $(Self::Common(message) => <$common>::encode(message, dst),)?
+                    Self::Unknown(frame) => {
+                        dst.extend_from_slice(&frame.body);
+                        Ok(())
+                    }
+                }
+            }
+
+            /// Bytes that `encode` appends.
+            #[must_use]
+            pub fn encoded_len(&self) -> usize {
+                match self {
+                    $(messages!(@bind message $variant $($ty)?) => messages!(@len message $($ty)?),)*
+                    $(Self::Common(message) => <$common>::encoded_len(message),)?
+                    Self::Unknown(frame) => frame.body.len(),
+                }
+            }
+        }
+
+        impl $crate::frame::Body for $name {
+            fn number(&self) -> u16 {
+                Self::number(self)
+            }
+            fn encode(&self, dst: &mut bytes::BytesMut) -> Result<(), $crate::EncodeError> {
+                Self::encode(self, dst)
+            }
+            fn encoded_len(&self) -> usize {
+                Self::encoded_len(self)
+            }
+        }
+    };
+    (@decode $variant:ident $ty:ident, $frame:ident) => { <$ty>::decode(&$frame.body).map(Self::$variant) };
+    (@decode $variant:ident, $frame:ident) => { Ok(Self::$variant) };
+    (@pattern $variant:ident $ty:ident) => { Self::$variant(_) };
+    (@pattern $variant:ident) => { Self::$variant };
+    (@bind $message:ident $variant:ident $ty:ident) => { Self::$variant($message) };
+    (@bind $message:ident $variant:ident) => { Self::$variant };
+    (@encode $message:ident $dst:ident $ty:ident) => { <$ty>::encode($message, $dst) };
+    (@encode $message:ident $dst:ident) => { Ok(()) };
+    (@len $message:ident $ty:ident) => { <$ty>::encoded_len($message) };
+    (@len $message:ident) => { 0 };
+}
+pub(crate) use messages;

@@ -1,0 +1,135 @@
+//! Sub-messages: several messages in one frame.
+//!
+//! ```text
+//! list         | count u16 | offset u32 ... |      offsets count from the start of the body
+//! sub-message  | type u16 | size u32 | data |
+//! ```
+//!
+//! With a full header `sub_list` leads to the list, and the sub-messages come before the message of the
+//! frame itself. With mini headers a LIST message holds the list at its start and nothing else.
+//!
+//! spice-server fills `size` from C structures, so the declared bytes of a sub-message can overlap the
+//! next one or run past the body. Where the layout has a count it tells the real size; other sizes are cut
+//! at the end of the body.
+
+use crate::error::{DecodeError, DecodeErrorKind};
+
+/// One message in a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SubMessage<'a> {
+    /// Message number.
+    pub number: u16,
+    /// Where it begins in the body, its own header included.
+    pub offset: usize,
+    /// The size that stands in its header; may be more than there is.
+    pub declared_size: u32,
+    /// Its data: the declared size, cut at the end of the body.
+    pub data: &'a [u8],
+}
+
+/// Common `WAIT_FOR_CHANNELS`.
+const WAIT_FOR_CHANNELS: u16 = 5;
+/// Display `INVAL_LIST`.
+const INVAL_LIST: u16 = 105;
+/// Common `LIST`.
+pub(crate) const LIST: u16 = 8;
+
+impl<'a> SubMessage<'a> {
+    /// The data without what belongs to the next sub-message, for the two messages that spice-server
+    /// sends in lists and whose sizes it overstates.
+    #[must_use]
+    pub fn exact_data(&self) -> &'a [u8] {
+        let exact = match (self.number, self.data) {
+            (WAIT_FOR_CHANNELS, [count, ..]) => usize::from(*count).saturating_mul(10).saturating_add(1),
+            (INVAL_LIST, [low, high, ..]) => usize::from(u16::from_le_bytes([*low, *high]))
+                .saturating_mul(9)
+                .saturating_add(2),
+            _ => self.data.len(),
+        };
+        self.data.get(..exact).unwrap_or(self.data)
+    }
+}
+
+/// The sub-messages of a body, in the order in which they are to be processed.
+#[derive(Debug, Clone)]
+pub struct SubMessages<'a> {
+    body: &'a [u8],
+    offsets: &'a [u8],
+    list: usize,
+    next: usize,
+}
+
+impl<'a> SubMessages<'a> {
+    /// The list at `sub_list` (0 for the body of a LIST).
+    ///
+    /// # Errors
+    /// A list that does not lie in the body.
+    pub fn new(body: &'a [u8], sub_list: u32) -> Result<Self, DecodeError> {
+        let list = sub_list as usize;
+        let left = body.get(list..).unwrap_or_default();
+        let Some((count, offsets)) = left.split_first_chunk::<2>() else {
+            return Err(truncated("count", list, 2, left.len()));
+        };
+        let size = usize::from(u16::from_le_bytes(*count)).saturating_mul(4);
+        match offsets.get(..size) {
+            Some(offsets) => Ok(Self {
+                body,
+                offsets,
+                list,
+                next: list.saturating_add(2),
+            }),
+            None => Err(truncated("offsets", list.saturating_add(2), size as u64, offsets.len())),
+        }
+    }
+
+    /// Where the list begins in the body.
+    #[must_use]
+    pub fn offset(&self) -> usize {
+        self.list
+    }
+}
+
+fn truncated(field: &'static str, offset: usize, needed: u64, left: usize) -> DecodeError {
+    DecodeError {
+        message: "SubMessageList",
+        field,
+        offset,
+        kind: DecodeErrorKind::Truncated { needed, left },
+    }
+}
+
+impl<'a> Iterator for SubMessages<'a> {
+    type Item = Result<SubMessage<'a>, DecodeError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (offset, rest) = self.offsets.split_first_chunk::<4>()?;
+        let at = self.next;
+        self.offsets = rest;
+        self.next = at.saturating_add(4);
+        let value = u32::from_le_bytes(*offset);
+        let Some(left) = self.body.get(value as usize..) else {
+            let kind = DecodeErrorKind::OutOfBounds {
+                value: value.into(),
+                len: self.body.len(),
+            };
+            return Some(Err(DecodeError {
+                message: "SubMessageList",
+                field: "offsets",
+                offset: at,
+                kind,
+            }));
+        };
+        let Some((head, data)) = left.split_first_chunk::<6>() else {
+            return Some(Err(truncated("sub_message", value as usize, 6, left.len())));
+        };
+        let [n0, n1, s0, s1, s2, s3] = *head;
+        let declared_size = u32::from_le_bytes([s0, s1, s2, s3]);
+        let data = data.get(..declared_size as usize).unwrap_or(data);
+        Some(Ok(SubMessage {
+            number: u16::from_le_bytes([n0, n1]),
+            offset: value as usize,
+            declared_size,
+            data,
+        }))
+    }
+}

@@ -1,0 +1,331 @@
+//! Frames of the data stage: a header and a body.
+//!
+//! ```text
+//! mini   | type u16 | size u32 | body: size bytes                                      6 bytes
+//! full   | serial u64 | type u16 | size u32 | sub_list u32 | body: size bytes         18 bytes
+//! ```
+//!
+//! Little-endian. The mini form is used in both directions when both sides announced
+//! [`MINI_HEADER`](crate::caps::common::MINI_HEADER); the form never changes on a connection.
+//!
+//! Three ways to look at a stream, from the cheapest: [`Splitter::frames`] walks over the whole frames
+//! that lie in a buffer without taking anything; [`Splitter::decode`] takes one [`Frame`] off the front;
+//! [`Passer`] moves a stream from one connection to another and shows each frame as it goes by.
+
+mod flow;
+mod list;
+mod pass;
+
+pub use flow::{AckCounter, AckWindow, Acknowledge};
+pub use list::{SubMessage, SubMessages};
+pub use pass::Passer;
+
+use bytes::{Buf, Bytes, BytesMut};
+
+use crate::error::{DecodeError, DecodeErrorKind, EncodeError};
+use crate::limits::Limits;
+use crate::wire::{Fixed, put_block};
+
+/// Which of the two headers a connection uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum HeaderForm {
+    /// 6 bytes: type and size.
+    Mini,
+    /// 18 bytes: serial, type, size, offset of a list of sub-messages.
+    Full,
+}
+
+impl HeaderForm {
+    /// The form that two sides use, from whether each announced `MINI_HEADER`.
+    #[must_use]
+    pub const fn agreed(client: bool, server: bool) -> Self {
+        if client && server { Self::Mini } else { Self::Full }
+    }
+
+    /// Bytes in a header.
+    #[must_use]
+    #[allow(clippy::len_without_is_empty, reason = "a header is never empty")]
+    pub const fn len(self) -> usize {
+        match self {
+            Self::Mini => 6,
+            Self::Full => 18,
+        }
+    }
+}
+
+/// The header of a frame, in either form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Header {
+    /// Number of this message on its connection, from 1. 0 with mini headers, where both sides count.
+    pub serial: u64,
+    /// Message number.
+    pub number: u16,
+    /// Bytes in the body.
+    pub size: u32,
+    /// Offset of a list of sub-messages in the body; 0 = none. Always 0 with mini headers.
+    pub sub_list: u32,
+}
+
+impl Header {
+    /// Reads a header, if its bytes are there.
+    #[inline]
+    #[must_use]
+    pub fn read(form: HeaderForm, src: &[u8]) -> Option<Self> {
+        let mut block = src.get(..form.len())?;
+        Some(match form {
+            HeaderForm::Mini => Self {
+                serial: 0,
+                number: Fixed::get(&mut block),
+                size: Fixed::get(&mut block),
+                sub_list: 0,
+            },
+            HeaderForm::Full => Self {
+                serial: Fixed::get(&mut block),
+                number: Fixed::get(&mut block),
+                size: Fixed::get(&mut block),
+                sub_list: Fixed::get(&mut block),
+            },
+        })
+    }
+
+    /// Appends the header. The mini form leaves out the serial and the list's offset.
+    #[inline]
+    pub fn write(&self, form: HeaderForm, dst: &mut BytesMut) {
+        match form {
+            HeaderForm::Mini => put_block::<6>(dst, |block| {
+                self.number.put(block);
+                self.size.put(block);
+            }),
+            HeaderForm::Full => put_block::<18>(dst, |block| {
+                self.serial.put(block);
+                self.number.put(block);
+                self.size.put(block);
+                self.sub_list.put(block);
+            }),
+        }
+    }
+
+    /// Bytes of the whole frame.
+    #[must_use]
+    pub fn frame_len(&self, form: HeaderForm) -> u64 {
+        u64::from(self.size).saturating_add(form.len() as u64)
+    }
+
+    /// Refuses a body above the limit, and a list of sub-messages that begins behind the body.
+    fn check(&self, form: HeaderForm, limit: u32) -> Result<(), DecodeError> {
+        if self.size <= limit && self.sub_list <= self.size {
+            return Ok(());
+        }
+        let (field, offset, kind) = if self.size <= limit {
+            let kind = DecodeErrorKind::OutOfBounds {
+                value: self.sub_list.into(),
+                len: self.size as usize,
+            };
+            ("sub_list", 14, kind)
+        } else {
+            let offset = match form {
+                HeaderForm::Mini => 2,
+                HeaderForm::Full => 10,
+            };
+            (
+                "size",
+                offset,
+                DecodeErrorKind::TooLarge {
+                    value: self.size.into(),
+                    limit: limit.into(),
+                },
+            )
+        };
+        Err(DecodeError {
+            message: "Header",
+            field,
+            offset,
+            kind,
+        })
+    }
+}
+
+/// A frame in a buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FrameRef<'a> {
+    /// Its header.
+    pub header: Header,
+    /// Its body; empty when [`Passer`] passes the body on in parts.
+    pub body: &'a [u8],
+}
+
+impl FrameRef<'_> {
+    /// A frame of its own, with a copy of the body.
+    #[must_use]
+    pub fn to_frame(&self) -> Frame {
+        Frame {
+            header: self.header,
+            body: Bytes::copy_from_slice(self.body),
+        }
+    }
+}
+
+/// A frame on its own. The body is a slice of the buffer that it was received in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frame {
+    /// Its header.
+    pub header: Header,
+    /// Its body.
+    pub body: Bytes,
+}
+
+/// Finds frames in a byte stream.
+#[derive(Debug, Clone)]
+pub struct Splitter {
+    form: HeaderForm,
+    frame_body: u32,
+    passed_body: u32,
+}
+
+impl Splitter {
+    /// For a connection with this form of headers. [`Limits::frame_body`] bounds what is held,
+    /// [`Limits::passed_body`] what is announced.
+    #[must_use]
+    pub fn new(form: HeaderForm, limits: &Limits) -> Self {
+        Self {
+            form,
+            frame_body: limits.frame_body,
+            passed_body: limits.passed_body.max(limits.frame_body),
+        }
+    }
+
+    /// The whole frames at the front of `src`.
+    #[inline]
+    #[must_use]
+    pub fn frames<'a>(&self, src: &'a [u8]) -> Frames<'a> {
+        Frames {
+            form: self.form,
+            limit: self.passed_body,
+            src,
+            at: 0,
+        }
+    }
+
+    /// Takes one frame off the front. `Ok(None)`: more bytes are needed; room for them is then reserved.
+    ///
+    /// # Errors
+    /// A body above [`Limits::frame_body`], or a list of sub-messages outside of its body. The stream
+    /// cannot go on.
+    #[inline]
+    pub fn decode(&mut self, src: &mut BytesMut) -> Result<Option<Frame>, DecodeError> {
+        let Some(header) = Header::read(self.form, src) else {
+            return Ok(None);
+        };
+        header.check(self.form, self.frame_body)?;
+        let (head, size) = (self.form.len(), header.size as usize);
+        let missing = head.saturating_add(size).saturating_sub(src.len());
+        if missing > 0 {
+            src.reserve(missing);
+            return Ok(None);
+        }
+        src.advance(head);
+        Ok(Some(Frame {
+            header,
+            body: src.split_to(size).freeze(),
+        }))
+    }
+}
+
+/// The whole frames that lie in a buffer: see [`Splitter::frames`].
+#[derive(Debug, Clone)]
+pub struct Frames<'a> {
+    form: HeaderForm,
+    limit: u32,
+    src: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Frames<'a> {
+    /// Bytes of the frames that were given out.
+    #[must_use]
+    pub fn taken(&self) -> usize {
+        self.at
+    }
+
+    /// When the iterator has ended: the header of the frame that is not complete, if the header is.
+    ///
+    /// # Errors
+    /// A body above [`Limits::passed_body`], or a list of sub-messages outside of its body.
+    pub fn next_header(&self) -> Result<Option<Header>, DecodeError> {
+        let header = self.src.get(self.at..).and_then(|left| Header::read(self.form, left));
+        header
+            .map(|header| header.check(self.form, self.limit).map(|()| header))
+            .transpose()
+    }
+}
+
+impl<'a> Iterator for Frames<'a> {
+    type Item = FrameRef<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<FrameRef<'a>> {
+        let left = self.src.get(self.at..)?;
+        let header = Header::read(self.form, left)?;
+        let end = self.form.len().checked_add(header.size as usize)?;
+        let body = left.get(self.form.len()..end)?;
+        if self.form == HeaderForm::Full && header.sub_list > header.size || header.size > self.limit {
+            return None;
+        }
+        self.at = self.at.saturating_add(end);
+        Some(FrameRef { header, body })
+    }
+}
+
+/// A message that can be written in a frame: the `Message` enums of [`crate::channel`].
+pub trait Body {
+    /// The message number.
+    fn number(&self) -> u16;
+    /// Appends the body.
+    ///
+    /// # Errors
+    /// A value that its field cannot hold; `dst` is then as it was.
+    fn encode(&self, dst: &mut BytesMut) -> Result<(), EncodeError>;
+    /// Bytes that `encode` appends.
+    fn encoded_len(&self) -> usize;
+}
+
+/// Writes frames, and numbers them.
+#[derive(Debug, Clone)]
+pub struct Writer {
+    form: HeaderForm,
+    serial: u64,
+}
+
+impl Writer {
+    /// For a new connection: the first frame has serial 1.
+    #[must_use]
+    pub const fn new(form: HeaderForm) -> Self {
+        Self { form, serial: 0 }
+    }
+
+    /// Frames written so far: the serial of the last one, which mini headers only imply.
+    #[must_use]
+    pub const fn serial(&self) -> u64 {
+        self.serial
+    }
+
+    /// Appends a message as one frame.
+    ///
+    /// # Errors
+    /// A value that its field cannot hold; `dst` is then as it was, and no serial is used.
+    pub fn write(&mut self, message: &impl Body, dst: &mut BytesMut) -> Result<(), EncodeError> {
+        let size = crate::wire::length(message.encoded_len(), "Header", "size", u32::MAX)?;
+        let before = dst.len();
+        let serial = self.serial.saturating_add(1);
+        Header {
+            serial,
+            number: message.number(),
+            size,
+            sub_list: 0,
+        }
+        .write(self.form, dst);
+        message.encode(dst).inspect_err(|_| dst.truncate(before))?;
+        self.serial = serial;
+        Ok(())
+    }
+}

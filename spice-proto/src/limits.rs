@@ -1,0 +1,81 @@
+//! Limits on what a peer can make us hold. Each is checked before anything is allocated.
+
+use core::time::Duration;
+
+/// Limits of one connection. Units: bytes unless the field says otherwise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Largest `LinkMess` accepted from a client: 4096, as spice-server.
+    pub link_message: u32,
+    /// Largest `LinkReply` accepted from a server: 8192 (spice-gtk has no limit; a reply with
+    /// 1024 words in each set has 8370 bytes, real ones have 186).
+    pub link_reply: u32,
+    /// Capability words in one set: 1024, as spice-server.
+    pub capability_words: u32,
+    /// Largest body of a frame that is taken as one piece: 16 MiB. A relay passes larger ones on
+    /// in parts up to [`Limits::passed_body`].
+    pub frame_body: u32,
+    /// Largest body that is passed on without being held: 256 MiB (a 64-megapixel bitmap).
+    pub passed_body: u32,
+    /// Time for the whole link stage: 10 s. spice-server has no such limit, and every unfinished
+    /// link costs it an RSA key.
+    pub link_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            link_message: 4096,
+            link_reply: 8192,
+            capability_words: 1024,
+            frame_body: 16 << 20,
+            passed_body: 256 << 20,
+            link_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Limits {
+    /// Sets [`Limits::link_message`].
+    #[must_use]
+    pub fn with_link_message(mut self, bytes: u32) -> Self {
+        self.link_message = bytes;
+        self
+    }
+
+    /// Sets [`Limits::link_reply`].
+    #[must_use]
+    pub fn with_link_reply(mut self, bytes: u32) -> Self {
+        self.link_reply = bytes;
+        self
+    }
+
+    /// Sets [`Limits::capability_words`].
+    #[must_use]
+    pub fn with_capability_words(mut self, words: u32) -> Self {
+        self.capability_words = words;
+        self
+    }
+
+    /// Sets [`Limits::frame_body`].
+    #[must_use]
+    pub fn with_frame_body(mut self, bytes: u32) -> Self {
+        self.frame_body = bytes;
+        self
+    }
+
+    /// Sets [`Limits::passed_body`].
+    #[must_use]
+    pub fn with_passed_body(mut self, bytes: u32) -> Self {
+        self.passed_body = bytes;
+        self
+    }
+
+    /// Sets [`Limits::link_timeout`].
+    #[must_use]
+    pub fn with_link_timeout(mut self, time: Duration) -> Self {
+        self.link_timeout = time;
+        self
+    }
+}

@@ -1,0 +1,477 @@
+//! Reading and writing of packed little-endian fields, and the table that a flat layout is written in.
+//!
+//! A layout stands once, as a [`layout!`] table; the struct, its decoder, its encoder and its length
+//! come from it. One bounds check covers a whole fixed block; inside it the reads cannot fail, and the
+//! compiler drops their checks. Only when the block is short does a cold function look through the
+//! field table for the one to name in the error.
+
+use alloc::vec::Vec;
+use bytes::{Bytes, BytesMut};
+
+use crate::error::{DecodeError, DecodeErrorKind, EncodeError};
+
+/// A value with one size on the wire.
+pub(crate) trait Fixed: Sized {
+    /// Bytes on the wire.
+    const SIZE: usize;
+    /// Takes the value off the front of a block that is known to be long enough.
+    fn get(block: &mut &[u8]) -> Self;
+    /// Writes the value at the front of a block that is known to be long enough.
+    fn put(&self, block: &mut &mut [u8]);
+}
+
+macro_rules! fixed_integers {
+    ($($int:ty),*) => {$(
+        impl Fixed for $int {
+            const SIZE: usize = size_of::<$int>();
+
+            #[inline(always)]
+            fn get(block: &mut &[u8]) -> Self {
+                <[u8; size_of::<$int>()]>::get(block).pipe(<$int>::from_le_bytes)
+            }
+
+            #[inline(always)]
+            fn put(&self, block: &mut &mut [u8]) {
+                self.to_le_bytes().put(block);
+            }
+        }
+    )*};
+}
+
+fixed_integers!(u8, u16, u32, u64, i16, i32, i64);
+
+/// Lets a value go through a function at the end of an expression.
+trait Pipe: Sized {
+    #[inline(always)]
+    fn pipe<T>(self, f: impl FnOnce(Self) -> T) -> T {
+        f(self)
+    }
+}
+
+impl<const N: usize> Pipe for [u8; N] {}
+
+impl<const N: usize> Fixed for [u8; N] {
+    const SIZE: usize = N;
+
+    #[inline(always)]
+    fn get(block: &mut &[u8]) -> Self {
+        match block.split_first_chunk::<N>() {
+            Some((bytes, rest)) => {
+                *block = rest;
+                *bytes
+            }
+            // INVARIANT: the caller checked the block; after inlining this arm is gone.
+            None => [0; N],
+        }
+    }
+
+    #[inline(always)]
+    fn put(&self, block: &mut &mut [u8]) {
+        if let Some((bytes, rest)) = core::mem::take(block).split_first_chunk_mut::<N>() {
+            *bytes = *self;
+            *block = rest;
+        }
+    }
+}
+
+/// The bytes of one message, and where the reader is in them.
+#[derive(Debug)]
+pub(crate) struct Reader<'a> {
+    body: &'a [u8],
+    /// What the payloads are slices of. Without it they are copied.
+    source: Option<&'a Bytes>,
+    at: usize,
+    message: &'static str,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(body: &'a Bytes, message: &'static str) -> Self {
+        Self {
+            body,
+            source: Some(body),
+            at: 0,
+            message,
+        }
+    }
+
+    pub(crate) fn borrowed(body: &'a [u8], message: &'static str) -> Self {
+        Self {
+            body,
+            source: None,
+            at: 0,
+            message,
+        }
+    }
+
+    /// The bytes that are left.
+    pub(crate) fn left(&self) -> &'a [u8] {
+        self.body.get(self.at..).unwrap_or_default()
+    }
+
+    /// Takes `size` bytes as one block. `fields` names what is in it, with the sizes.
+    #[inline(always)]
+    pub(crate) fn block(
+        &mut self,
+        size: usize,
+        fields: &'static [(&'static str, usize)],
+    ) -> Result<&'a [u8], DecodeError> {
+        match self.left().split_at_checked(size) {
+            Some((block, _)) => {
+                self.at = self.at.saturating_add(size);
+                Ok(block)
+            }
+            None => Err(self.short_block(fields)),
+        }
+    }
+
+    /// Finds the first field that the bytes do not hold.
+    #[cold]
+    fn short_block(&self, fields: &'static [(&'static str, usize)]) -> DecodeError {
+        let mut left = self.left().len();
+        let mut offset = self.at;
+        for &(field, size) in fields {
+            if left < size {
+                return self.truncated(field, offset, size as u64, left);
+            }
+            left = left.saturating_sub(size);
+            offset = offset.saturating_add(size);
+        }
+        self.truncated("body", offset, 0, left)
+    }
+
+    #[cold]
+    fn truncated(&self, field: &'static str, offset: usize, needed: u64, left: usize) -> DecodeError {
+        self.error(field, offset, DecodeErrorKind::Truncated { needed, left })
+    }
+
+    /// An error about this message.
+    #[cold]
+    pub(crate) fn error(&self, field: &'static str, offset: usize, kind: DecodeErrorKind) -> DecodeError {
+        DecodeError {
+            message: self.message,
+            field,
+            offset,
+            kind,
+        }
+    }
+
+    /// Everything to the end.
+    pub(crate) fn rest(&mut self) -> Bytes {
+        let start = self.at;
+        self.at = self.body.len();
+        self.slice(start, self.at)
+    }
+
+    /// `count` bytes, as a slice of the body.
+    pub(crate) fn blob(&mut self, count: u32, field: &'static str) -> Result<Bytes, DecodeError> {
+        let (start, left) = (self.at, self.left().len());
+        match usize::try_from(count) {
+            Ok(count) if count <= left => {
+                self.at = self.at.saturating_add(count);
+                Ok(self.slice(start, self.at))
+            }
+            _ => Err(self.truncated(field, start, u64::from(count), left)),
+        }
+    }
+
+    fn slice(&self, start: usize, end: usize) -> Bytes {
+        match self.source {
+            // INVARIANT: start <= end <= body.len(), so `slice` cannot panic.
+            Some(source) => source.slice(start..end),
+            None => Bytes::copy_from_slice(self.body.get(start..end).unwrap_or_default()),
+        }
+    }
+
+    /// `count` elements. Room is made only for elements whose bytes are there.
+    pub(crate) fn array<T: Fixed>(&mut self, count: u32, field: &'static str) -> Result<Vec<T>, DecodeError> {
+        let left = self.left();
+        let needed = u64::from(count).saturating_mul(T::SIZE as u64);
+        let Some((mut block, _)) = usize::try_from(needed)
+            .ok()
+            .and_then(|needed| left.split_at_checked(needed))
+        else {
+            return Err(self.truncated(field, self.at, needed, left.len()));
+        };
+        self.at = self.at.saturating_add(block.len());
+        let mut elements = Vec::with_capacity(block.len().checked_div(T::SIZE).unwrap_or(0));
+        while !block.is_empty() {
+            elements.push(T::get(&mut block));
+        }
+        Ok(elements)
+    }
+
+    /// The bytes that a wire pointer leads to: `size` bytes at `offset` from the body's start.
+    ///
+    /// Pointer 0 means "nothing" and is an error when there should be bytes.
+    pub(crate) fn pointed(&self, offset: u32, size: u32, field: &'static str, at: usize) -> Result<Bytes, DecodeError> {
+        if size == 0 {
+            return Ok(Bytes::new());
+        }
+        if offset == 0 {
+            return Err(self.error(
+                field,
+                at,
+                DecodeErrorKind::Invalid("null pointer to a field that has a size"),
+            ));
+        }
+        let start = usize::try_from(offset).unwrap_or(usize::MAX);
+        match usize::try_from(size).ok().and_then(|size| start.checked_add(size)) {
+            Some(end) if end <= self.body.len() => Ok(self.slice(start, end)),
+            Some(_) if start <= self.body.len() => {
+                let left = self.body.len().saturating_sub(start);
+                Err(self.truncated(field, start, u64::from(size), left))
+            }
+            _ => Err(self.error(
+                field,
+                at,
+                DecodeErrorKind::OutOfBounds {
+                    value: u64::from(offset),
+                    len: self.body.len(),
+                },
+            )),
+        }
+    }
+}
+
+/// A message or structure with a wire form.
+pub(crate) trait Decode: Sized {
+    /// Its name in errors.
+    const NAME: &'static str;
+    /// Reads it off the front. What a peer appends stays unread: the reference decoders accept that.
+    fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError>;
+}
+
+/// The other direction.
+pub(crate) trait Encode: Decode {
+    /// Bytes that [`Encode::write`] appends.
+    fn wire_len(&self) -> usize;
+    /// Appends the wire form. On an error `dst` may hold a part of it; [`append`] takes that back.
+    fn write(&self, dst: &mut BytesMut) -> Result<(), EncodeError>;
+}
+
+/// Appends `message`, or nothing.
+#[inline]
+pub(crate) fn append<T: Encode>(message: &T, dst: &mut BytesMut) -> Result<(), EncodeError> {
+    let before = dst.len();
+    message.write(dst).inspect_err(|_| dst.truncate(before))
+}
+
+/// Appends a fixed block.
+#[inline(always)]
+pub(crate) fn put_block<const N: usize>(dst: &mut BytesMut, fill: impl FnOnce(&mut &mut [u8])) {
+    let mut block = [0; N];
+    fill(&mut block.as_mut_slice());
+    dst.extend_from_slice(&block);
+}
+
+/// A length as its wire field, or the error that says that it does not fit.
+pub(crate) fn length<T: TryFrom<usize> + Into<u64>>(
+    len: usize,
+    message: &'static str,
+    field: &'static str,
+    limit: T,
+) -> Result<T, EncodeError> {
+    T::try_from(len).map_err(|_| EncodeError {
+        message,
+        field,
+        value: len as u64,
+        limit: limit.into(),
+    })
+}
+
+/// A value in a field that is narrower than it is in memory.
+pub(crate) fn narrow<T: TryFrom<u64> + Into<u64>>(
+    value: u64,
+    message: &'static str,
+    field: &'static str,
+    limit: T,
+) -> Result<T, EncodeError> {
+    T::try_from(value).map_err(|_| EncodeError {
+        message,
+        field,
+        value,
+        limit: limit.into(),
+    })
+}
+
+/// Appends elements.
+pub(crate) fn put_array<T: Fixed>(dst: &mut BytesMut, elements: &[T]) {
+    let start = dst.len();
+    dst.resize(start.saturating_add(elements.len().saturating_mul(T::SIZE)), 0);
+    let mut block = dst.get_mut(start..).unwrap_or_default();
+    for element in elements {
+        element.put(&mut block);
+    }
+}
+
+/// Gives a type with [`Decode`] and [`Encode`] its public methods.
+macro_rules! codec {
+    ($name:ty) => {
+        #[allow(
+            dead_code,
+            unreachable_pub,
+            reason = "the fixed parts of irregular messages are private layouts"
+        )]
+        impl $name {
+            /// Decodes a body. Payloads are slices of it, not copies; trailing bytes are ignored, as the
+            /// reference decoders do.
+            ///
+            /// # Errors
+            /// The first field that does not fit, with its offset.
+            #[inline]
+            pub fn decode(body: &bytes::Bytes) -> Result<Self, $crate::DecodeError> {
+                let mut r = $crate::wire::Reader::new(body, <Self as $crate::wire::Decode>::NAME);
+                <Self as $crate::wire::Decode>::read(&mut r)
+            }
+
+            /// As `decode`, from borrowed bytes; payloads are copied.
+            ///
+            /// # Errors
+            /// The first field that does not fit, with its offset.
+            pub fn decode_slice(body: &[u8]) -> Result<Self, $crate::DecodeError> {
+                let mut r = $crate::wire::Reader::borrowed(body, <Self as $crate::wire::Decode>::NAME);
+                <Self as $crate::wire::Decode>::read(&mut r)
+            }
+
+            /// Appends the wire form.
+            ///
+            /// # Errors
+            /// A value that its field cannot hold; `dst` is then as it was.
+            #[inline]
+            pub fn encode(&self, dst: &mut bytes::BytesMut) -> Result<(), $crate::EncodeError> {
+                $crate::wire::append(self, dst)
+            }
+
+            /// Bytes that `encode` appends.
+            #[must_use]
+            pub fn encoded_len(&self) -> usize {
+                <Self as $crate::wire::Encode>::wire_len(self)
+            }
+        }
+    };
+}
+
+/// One flat layout, in the order of the wire.
+///
+/// ```text
+/// pub struct Name {
+///     id: u32,                          an integer, a byte array, an open id, another flat structure
+///     modes: MouseModes as u16,         an id that is narrower here than in memory
+///     ;                                 then at most one of
+///     data: rest                          all bytes to the end
+///     name_len: u32, name: [u8]           so many bytes (`Bytes`); the count is no field of the struct
+///     count: u16, heads: [Head]           so many elements (`Vec`)
+/// }
+/// ```
+macro_rules! layout {
+    // A fixed block. It can itself be a field or an element of other layouts.
+    ($(#[$meta:meta])* $vis:vis struct $name:ident {
+        $($(#[$doc:meta])* $field:ident: $ty:ty),* $(,)?
+    }) => {
+        layout!(@struct [$(#[$meta])* $vis $name] $($(#[$doc])* $field: $ty,)*);
+        layout!(@codec $name [$($field: $ty),*] [] r, self, dst, { Ok(Self { $($field),* }) }, 0, {});
+        impl $crate::wire::Fixed for $name {
+            const SIZE: usize = Self::BLOCK;
+            #[inline(always)]
+            fn get(_block: &mut &[u8]) -> Self {
+                $(let $field = layout!(@get _block, $ty);)*
+                Self { $($field),* }
+            }
+            #[inline(always)]
+            fn put(&self, _block: &mut &mut [u8]) {
+                $($crate::wire::Fixed::put(&self.$field, _block);)*
+            }
+        }
+    };
+    // The same with narrowed ids: not an element, since writing it can fail.
+    ($(#[$meta:meta])* $vis:vis struct $name:ident {
+        $($(#[$doc:meta])* $field:ident: $ty:ty $(as $raw:ty)?),* $(,)?
+    }) => {
+        layout!(@struct [$(#[$meta])* $vis $name] $($(#[$doc])* $field: $ty,)*);
+        layout!(@codec $name [$($field: $ty $(as $raw)?),*] [] r, self, dst, { Ok(Self { $($field),* }) }, 0, {});
+    };
+    ($(#[$meta:meta])* $vis:vis struct $name:ident {
+        $($(#[$doc:meta])* $field:ident: $ty:ty),* ; $(#[$tail_doc:meta])* $tail:ident: rest $(,)?
+    }) => {
+        layout!(@struct [$(#[$meta])* $vis $name] $($(#[$doc])* $field: $ty,)* $(#[$tail_doc])* $tail: bytes::Bytes,);
+        layout!(@codec $name [$($field: $ty),*] [] r, self, dst,
+            { Ok(Self { $($field,)* $tail: r.rest() }) },
+            self.$tail.len(),
+            { dst.extend_from_slice(&self.$tail) });
+    };
+    ($(#[$meta:meta])* $vis:vis struct $name:ident {
+        $($(#[$doc:meta])* $field:ident: $ty:ty),* ;
+        $count:ident: $count_ty:ty, $(#[$tail_doc:meta])* $tail:ident: [u8] $(,)?
+    }) => {
+        layout!(@struct [$(#[$meta])* $vis $name] $($(#[$doc])* $field: $ty,)* $(#[$tail_doc])* $tail: bytes::Bytes,);
+        layout!(@codec $name [$($field: $ty),*] [$count: $count_ty = $tail] r, self, dst,
+            { Ok(Self { $($field,)* $tail: r.blob($count.into(), stringify!($tail))? }) },
+            self.$tail.len(),
+            { dst.extend_from_slice(&self.$tail) });
+    };
+    ($(#[$meta:meta])* $vis:vis struct $name:ident {
+        $($(#[$doc:meta])* $field:ident: $ty:ty),* ;
+        $count:ident: $count_ty:ty, $(#[$tail_doc:meta])* $tail:ident: [$element:ty] $(,)?
+    }) => {
+        layout!(@struct [$(#[$meta])* $vis $name] $($(#[$doc])* $field: $ty,)* $(#[$tail_doc])* $tail: alloc::vec::Vec<$element>,);
+        layout!(@codec $name [$($field: $ty),*] [$count: $count_ty = $tail] r, self, dst,
+            { Ok(Self { $($field,)* $tail: r.array($count.into(), stringify!($tail))? }) },
+            self.$tail.len().saturating_mul(<$element as $crate::wire::Fixed>::SIZE),
+            { $crate::wire::put_array(dst, &self.$tail) });
+    };
+
+    (@struct [$(#[$meta:meta])* $vis:vis $name:ident] $($(#[$doc:meta])* $field:ident: $ty:ty,)*) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+        $vis struct $name { $($(#[$doc])* pub $field: $ty,)* }
+        codec!($name);
+    };
+    // `r`, `self` and `dst` are handed in, so that the blocks of the caller can name them.
+    (@codec $name:ident [$($field:ident: $ty:ty $(as $raw:ty)?),*] [$($count:ident: $count_ty:ty = $tail:ident)?]
+        $r:ident, $self:ident, $dst:ident, $build:block, $tail_len:expr, $put_tail:block) => {
+        impl $name {
+            /// What the fixed block holds, for the error that names a field.
+            const FIELDS: &'static [(&'static str, usize)] = &[
+                $((stringify!($field), layout!(@size $ty $(as $raw)?)),)*
+                $((stringify!($count), layout!(@size $count_ty)),)?
+            ];
+            const BLOCK: usize = 0 $(+ layout!(@size $ty $(as $raw)?))* $(+ layout!(@size $count_ty))?;
+        }
+        impl $crate::wire::Decode for $name {
+            const NAME: &'static str = stringify!($name);
+            #[inline]
+            fn read($r: &mut $crate::wire::Reader<'_>) -> Result<Self, $crate::DecodeError> {
+                let mut _block = $r.block(Self::BLOCK, Self::FIELDS)?;
+                $(let $field = layout!(@get &mut _block, $ty $(as $raw)?);)*
+                $(let $count = layout!(@get &mut _block, $count_ty);)?
+                $build
+            }
+        }
+        impl $crate::wire::Encode for $name {
+            #[inline]
+            fn wire_len(&$self) -> usize {
+                Self::BLOCK.saturating_add($tail_len)
+            }
+            #[inline]
+            fn write(&$self, $dst: &mut bytes::BytesMut) -> Result<(), $crate::EncodeError> {
+                $(let $field = layout!(@checked $self, $name, $field $(, $raw)?);)*
+                $(let $count = $crate::wire::length($self.$tail.len(), stringify!($name), stringify!($count), <$count_ty>::MAX)?;)?
+                $crate::wire::put_block::<{ $name::BLOCK }>($dst, |_block| {
+                    $($crate::wire::Fixed::put($field, _block);)*
+                    $($crate::wire::Fixed::put(&$count, _block);)?
+                });
+                $put_tail
+                Ok(())
+            }
+        }
+    };
+    (@size $ty:ty as $raw:ty) => { <$raw as $crate::wire::Fixed>::SIZE };
+    (@size $ty:ty) => { <$ty as $crate::wire::Fixed>::SIZE };
+    (@get $block:expr, $ty:ty as $raw:ty) => { <$ty>::from(<$raw as $crate::wire::Fixed>::get($block)) };
+    (@get $block:expr, $ty:ty) => { <$ty as $crate::wire::Fixed>::get($block) };
+    (@checked $self:ident, $name:ident, $field:ident) => { &$self.$field };
+    (@checked $self:ident, $name:ident, $field:ident, $raw:ty) => {
+        &$crate::wire::narrow::<$raw>($self.$field.0.into(), stringify!($name), stringify!($field), <$raw>::MAX)?
+    };
+}
+pub(crate) use {codec, layout};
