@@ -107,7 +107,7 @@ impl fmt::Debug for Secret {
 
 /// The key of the keyed hash: a secret of the deployment that all its gateways share.
 ///
-/// It is kept apart from the store. Whoever reads the store alone can neither use what he finds
+/// It is kept apart from the store. Whoever reads the store alone can neither use what is in it
 /// nor test guesses against it, also when an issuer's tokens have less entropy than they should.
 pub struct Pepper {
     /// The key as HMAC wants it: one block of the hash, padded with zeros (RFC 2104 section 2).

@@ -8,7 +8,7 @@ use crate::{Grant, Refusal, Scope, UnixSeconds, Uses};
 /// How many SPICE sessions of one token can be open at the same time: 32.
 ///
 /// Without a limit an unlimited token lets its holder make a record, and the number of links on
-/// the hypervisor, as large as he likes (OSSN-0008). A person has one session, a class room 30.
+/// the hypervisor, as large as wanted (OSSN-0008). A person has one session, a class room 30.
 pub const MAX_OPEN_SESSIONS: usize = 32;
 
 /// The number of a SPICE session within its token, given by [`Record::claim`] and never reused.
@@ -63,8 +63,8 @@ impl Session {
 /// # Connection scope
 ///
 /// [`redeem`](Self::redeem) spends a use for each connection. To keep the use when the target is
-/// not ready: [`check`](Self::check), connect to the target, `redeem`, and only then tell the tenant
-/// that he is accepted. Only the `redeem` decides.
+/// not ready: [`check`](Self::check), connect to the target, `redeem`, and only then accept the
+/// tenant. Only the `redeem` decides.
 ///
 /// # SPICE session scope
 ///
@@ -82,7 +82,7 @@ impl Session {
 /// ```
 ///
 /// - [`claim`](Self::claim) spends the use. A second main channel of a one-time token is refused,
-///   also while the first session is open: it would push the user out of his session.
+///   also while the first session is open: it would push the user out of it.
 /// - [`bind`](Self::bind) must be stored **before** INIT is forwarded to the client: its next channels
 ///   follow within milliseconds and would otherwise find a session without a number.
 /// - [`join`](Self::join) spends nothing and does not look at the token's expiry.
@@ -215,7 +215,7 @@ impl Record {
         let in_use = self
             .sessions
             .iter()
-            .any(|other| other.id != session && other.connection_id == Some(connection_id));
+            .any(|open| open.connection_id == Some(connection_id));
         let session = self.open_session(session)?;
         match session.connection_id {
             Some(bound) if bound == connection_id => Ok(()),
@@ -229,6 +229,8 @@ impl Record {
     }
 
     /// The target was not ready: gives the claim back, and its use with it.
+    ///
+    /// A claim past the grant's `session_limit` may have been dropped by another claim; its use is then lost.
     ///
     /// # Errors
     ///

@@ -152,3 +152,25 @@ impl fmt::Debug for MemoryStore {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ConsoleType, Target};
+
+    /// Not visible from outside: empty lists would make the memory grow with every token ever kept.
+    #[test]
+    fn purge_keeps_no_empty_list() {
+        let mut store = MemoryStore::new(1);
+        for byte in 0..=u8::MAX {
+            let target = Target::Unix {
+                path: "/run/console".into(),
+            };
+            let grant = Grant::new(target, ConsoleType::NoVnc, UnixSeconds(0), 1);
+            store.insert(TokenHash::from_bytes([byte; 32]), grant).unwrap();
+            assert_eq!(store.entries.len(), 1);
+            assert_eq!(store.purge(UnixSeconds(1)), 1);
+            assert_eq!(store.entries.len(), 0);
+        }
+    }
+}

@@ -254,9 +254,10 @@ fn a_session_has_one_number() {
     let mut record = Record::new(spice().with_uses(times(3)));
     let first = record.claim(at(1000)).unwrap();
     refused(&mut record, Refusal::ZeroConnectionId, |record| record.bind(first, 0));
-    refused(&mut record, Refusal::NoSuchSession, |record| {
-        record.bind(SessionId::new(7), INIT)
-    });
+    let next = SessionId::new(first.get() + 1);
+    refused(&mut record, Refusal::NoSuchSession, |record| record.bind(next, INIT));
+    refused(&mut record, Refusal::NoSuchSession, |record| record.release(next));
+    refused(&mut record, Refusal::NoSuchSession, |record| record.close(next));
     record.bind(first, INIT).unwrap();
     refused(&mut record, Refusal::AlreadyBound, |record| {
         record.bind(first, INIT + 1)
