@@ -1,0 +1,29 @@
+//! The bytes of a whole file.
+
+use alloc::vec::Vec;
+use core::fmt;
+
+use zeroize::Zeroizing;
+
+/// The bytes of a file that is ready to be sent or stored.
+///
+/// They hold whatever secret the file holds: `Debug` shows the length only, and the bytes are
+/// overwritten when the document is dropped.
+pub struct Document(Zeroizing<Vec<u8>>);
+
+impl Document {
+    pub(crate) fn new(bytes: Zeroizing<Vec<u8>>) -> Self {
+        Self(bytes)
+    }
+
+    /// The file, byte for byte. What is copied out of it is the caller's to keep secret.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Document {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Document({} bytes)", self.0.len())
+    }
+}

@@ -1,0 +1,208 @@
+//! What can go wrong, by the one who meets it: a reader of files or a writer of them.
+//!
+//! No error carries text out of a file or a field: it could be a password, and it could be hostile.
+
+/// The code that GLib gives an error of a key file (`GKeyFileError`), for those who compare with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorCode {
+    /// `G_KEY_FILE_ERROR_UNKNOWN_ENCODING`
+    UnknownEncoding,
+    /// `G_KEY_FILE_ERROR_PARSE`
+    Parse,
+    /// `G_KEY_FILE_ERROR_NOT_FOUND`
+    NotFound,
+    /// `G_KEY_FILE_ERROR_KEY_NOT_FOUND`
+    KeyNotFound,
+    /// `G_KEY_FILE_ERROR_GROUP_NOT_FOUND`
+    GroupNotFound,
+    /// `G_KEY_FILE_ERROR_INVALID_VALUE`
+    InvalidValue,
+}
+
+/// Why a key file was refused, and where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}, column {column}: {kind}")]
+#[non_exhaustive]
+pub struct ParseError {
+    /// Line of the file, from 1.
+    pub line: usize,
+    /// Byte of the line at which it went wrong, from 1.
+    pub column: usize,
+    /// What went wrong.
+    pub kind: ParseErrorKind,
+}
+
+/// What a [`ParseError`] is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ParseErrorKind {
+    /// The line is none of the three kinds. A byte order mark, a line of a certificate that was
+    /// not escaped and a saved error page end here.
+    #[error("neither a group, nor a key, nor a comment")]
+    UnknownLine,
+    /// A group name is empty or has a `[`, a `]` or a control character.
+    #[error("invalid group name")]
+    GroupName,
+    /// A key ends with a blank before its locale, or its locale suffix is malformed.
+    #[error("invalid key name")]
+    KeyName,
+    /// A key stands before the first group.
+    #[error("key before the first group")]
+    KeyBeforeGroup,
+    /// The key `Encoding` of the first group says something else than UTF-8.
+    #[error("encoding is not utf-8")]
+    Encoding,
+    /// The file is larger than [`Limits::size`](crate::key_file::Limits::size).
+    #[error("file larger than {limit} bytes")]
+    TooLarge {
+        /// The limit in force.
+        limit: usize,
+    },
+    /// There are more lines than [`Limits::lines`](crate::key_file::Limits::lines).
+    #[error("more than {limit} lines")]
+    TooManyLines {
+        /// The limit in force.
+        limit: usize,
+    },
+    /// There are more keys than [`Limits::keys`](crate::key_file::Limits::keys).
+    #[error("more than {limit} keys")]
+    TooManyKeys {
+        /// The limit in force.
+        limit: usize,
+    },
+}
+
+impl ParseErrorKind {
+    /// GLib's code for it; `None` for the limits, which GLib does not have.
+    pub fn code(self) -> Option<ErrorCode> {
+        match self {
+            Self::UnknownLine | Self::GroupName | Self::KeyName => Some(ErrorCode::Parse),
+            Self::KeyBeforeGroup => Some(ErrorCode::GroupNotFound),
+            Self::Encoding => Some(ErrorCode::UnknownEncoding),
+            Self::TooLarge { .. } | Self::TooManyLines { .. } | Self::TooManyKeys { .. } => None,
+        }
+    }
+}
+
+/// Why a value could not be read as what it was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ValueError {
+    /// The bytes are not UTF-8.
+    #[error("not utf-8")]
+    Encoding,
+    /// A backslash is followed by something that is no escape, or by nothing.
+    #[error("invalid escape sequence")]
+    Escape,
+    /// The value is none of `true`, `false`, `1` and `0`.
+    #[error("not a boolean")]
+    NotBoolean,
+    /// The value is not a decimal integer.
+    #[error("not an integer")]
+    NotInteger,
+    /// The integer does not fit 32 bits.
+    #[error("integer out of range")]
+    OutOfRange,
+}
+
+impl ValueError {
+    /// GLib's code for it.
+    pub fn code(self) -> ErrorCode {
+        match self {
+            Self::Encoding => ErrorCode::UnknownEncoding,
+            Self::Escape | Self::NotBoolean | Self::NotInteger | Self::OutOfRange => ErrorCode::InvalidValue,
+        }
+    }
+}
+
+/// Why virt-viewer would not take a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectionError {
+    /// The file is no key file.
+    #[error(transparent)]
+    KeyFile(#[from] ParseError),
+    /// There is no group `[virt-viewer]`.
+    #[error("no group [virt-viewer]")]
+    NoGroup,
+    /// The group has no key `type`.
+    #[error("no key type in [virt-viewer]")]
+    NoType,
+}
+
+impl ConnectionError {
+    /// GLib's code for it; `None` for the limits, which GLib does not have.
+    pub fn code(self) -> Option<ErrorCode> {
+        match self {
+            Self::KeyFile(error) => error.kind.code(),
+            Self::NoGroup | Self::NoType => Some(ErrorCode::NotFound),
+        }
+    }
+}
+
+/// Why a [`Builder`](crate::Builder) refuses to write a file.
+///
+/// Fields are named by their key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// A field of one line has a control character: with a newline it would add keys of its own.
+    #[error("{0}: control character")]
+    ControlCharacter(&'static str),
+    /// A field was set to nothing, which virt-viewer reads as something else than an absent one.
+    #[error("{0}: empty")]
+    Empty(&'static str),
+    /// A secret is not UTF-8: virt-viewer would read none at all.
+    #[error("{0}: not utf-8")]
+    NotUtf8(&'static str),
+    /// The password is longer than the protocol takes.
+    #[error("password: {length} bytes, the protocol takes {limit}")]
+    PasswordTooLong {
+        /// Bytes of the password.
+        length: usize,
+        /// 60 for SPICE, 8 for VNC.
+        limit: usize,
+    },
+    /// Port 0 cannot be connected to.
+    #[error("{0}: port 0")]
+    PortZero(&'static str),
+    /// Nothing says where to connect: SPICE needs a port or a TLS port, VNC a port.
+    #[error("no port to connect to")]
+    NoPort,
+    /// Channels are to be secure and there is no TLS port that they could use.
+    #[error("secure-channels without a tls-port")]
+    NoTlsPort,
+    /// The viewer takes this key for SPICE only; over VNC it would protect nothing, silently.
+    #[error("{0}: not used for vnc")]
+    SpiceOnly(&'static str),
+    /// The viewer ignores a proxy that is neither `http` nor `https` and connects without it.
+    #[error("proxy: scheme is neither http nor https")]
+    ProxyScheme,
+    /// The certificates are not what they have to be.
+    #[error("ca: {0}")]
+    Certificate(#[from] PemError),
+    /// The file would be larger than a reader with default limits takes.
+    #[error("file larger than {limit} bytes")]
+    TooLarge {
+        /// The limit in force.
+        limit: usize,
+    },
+}
+
+/// Why a text is no list of certificates in PEM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PemError {
+    /// There is no block at all.
+    #[error("no certificate")]
+    NoCertificate,
+    /// A block of another kind; a private key that was pasted along ends here.
+    #[error("a pem block that is no certificate")]
+    OtherBlock,
+    /// A block does not end, or ends before it began.
+    #[error("incomplete pem block")]
+    Incomplete,
+    /// A block is empty or not base64.
+    #[error("invalid base64")]
+    Base64,
+}

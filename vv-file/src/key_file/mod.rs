@@ -1,0 +1,350 @@
+//! GLib's key files (`GKeyFile`), byte for byte.
+//!
+//! [`KeyFile::parse`] accepts and refuses what GLib does, and each getter of [`Value`] gives what
+//! GLib's getter of that type gives. Every line is kept as it stands in the file, so nothing is
+//! lost between reading and writing.
+
+mod parse;
+mod value;
+
+use alloc::{collections::BTreeMap, vec::Vec};
+use core::{fmt, ops::Range};
+
+use nom::Offset;
+use zeroize::Zeroizing;
+
+use self::parse::{Fault, Statement};
+pub use self::value::{BadEscapes, Value, encode_list, encode_string};
+pub(crate) use self::value::{encode_item_into, encode_string_into, encoded_bound};
+use crate::{
+    document::Document,
+    error::{ParseError, ParseErrorKind},
+};
+
+/// How much is read of a file that may come from anywhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Bytes of the file. Default 1 MiB: a bundle of every public authority is a fifth of it.
+    pub size: usize,
+    /// Lines, blank ones and comments included. Default 16384: the longest known template has 40.
+    pub lines: usize,
+    /// Keys, repeated ones included. Default 4096.
+    pub keys: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            size: 1 << 20,
+            lines: 1 << 14,
+            keys: 1 << 12,
+        }
+    }
+}
+
+impl Limits {
+    /// Sets the limit on bytes.
+    #[must_use]
+    pub fn with_size(mut self, size: usize) -> Self {
+        self.size = size;
+        self
+    }
+
+    /// Sets the limit on lines.
+    #[must_use]
+    pub fn with_lines(mut self, lines: usize) -> Self {
+        self.lines = lines;
+        self
+    }
+
+    /// Sets the limit on keys.
+    #[must_use]
+    pub fn with_keys(mut self, keys: usize) -> Self {
+        self.keys = keys;
+        self
+    }
+}
+
+/// A parsed key file.
+///
+/// It keeps the whole text, secrets included: `Debug` shows counts only, and the text is
+/// overwritten when the file is dropped.
+pub struct KeyFile {
+    source: Zeroizing<Vec<u8>>,
+    lines: Vec<Line>,
+    /// Lines before the first group; only comments can stand there.
+    preamble: Vec<usize>,
+    /// In the order of their first line. A group that comes again continues the first.
+    groups: Vec<Group>,
+}
+
+/// A line of the source. INVARIANT: the spans of all lines together are the whole source.
+struct Line {
+    /// With its line end.
+    span: Range<usize>,
+    entry: Option<Entry>,
+}
+
+struct Entry {
+    key: Range<usize>,
+    value: Range<usize>,
+}
+
+struct Group {
+    name: Range<usize>,
+    /// The entries and comments under the name, by index into the lines.
+    lines: Vec<usize>,
+}
+
+impl fmt::Debug for KeyFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyFile")
+            .field("bytes", &self.source.len())
+            .field("lines", &self.lines.len())
+            .field("groups", &self.groups.len())
+            .finish()
+    }
+}
+
+impl KeyFile {
+    /// Reads a file with the default [`Limits`].
+    ///
+    /// # Errors
+    /// The first line that GLib would refuse, or a limit.
+    pub fn parse(input: &[u8]) -> Result<Self, ParseError> {
+        Self::parse_with(input, &Limits::default())
+    }
+
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// The first line that GLib would refuse, or a limit.
+    pub fn parse_with(input: &[u8], limits: &Limits) -> Result<Self, ParseError> {
+        if limits.size < input.len() {
+            let kind = ParseErrorKind::TooLarge { limit: limits.size };
+            return Err(ParseError {
+                line: 1,
+                column: 1,
+                kind,
+            });
+        }
+        let mut reader = Reader::new(input, limits);
+        let mut left = input;
+        while !left.is_empty() {
+            let (text, next) = parse::split_line(left);
+            reader.line(left, next, text).map_err(|fault| ParseError {
+                line: reader.lines.len().saturating_add(1),
+                column: left.offset(fault.at).saturating_add(1),
+                kind: fault.kind,
+            })?;
+            left = next;
+        }
+        Ok(reader.finish())
+    }
+
+    /// The file as it was read.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.source
+    }
+
+    /// Each line with its line end; together they are [`as_bytes`](Self::as_bytes).
+    pub fn lines(&self) -> impl Iterator<Item = &[u8]> {
+        self.lines.iter().map(|line| self.slice(&line.span))
+    }
+
+    /// The names of the groups, in the order of their first line.
+    pub fn groups(&self) -> impl Iterator<Item = &[u8]> {
+        self.groups.iter().map(|group| self.slice(&group.name))
+    }
+
+    /// Whether the group is there, be it empty.
+    pub fn has_group(&self, group: impl AsRef<[u8]>) -> bool {
+        self.group(group.as_ref()).is_some()
+    }
+
+    /// The keys of a group, one for each line: a repeated key comes repeatedly.
+    pub fn keys(&self, group: impl AsRef<[u8]>) -> impl Iterator<Item = &[u8]> {
+        let lines = self.group(group.as_ref()).map_or(&[] as &[usize], |group| &group.lines);
+        self.entries(lines).map(|entry| self.slice(&entry.key))
+    }
+
+    /// The value of a key. Of a repeated key it is the last one.
+    ///
+    /// A key with a locale is a key of its own: `title[de]` is no `title`.
+    pub fn get(&self, group: impl AsRef<[u8]>, key: impl AsRef<[u8]>) -> Option<Value<'_>> {
+        let key = key.as_ref();
+        let entry = self
+            .entries(&self.group(group.as_ref())?.lines)
+            .rfind(|entry| self.slice(&entry.key) == key)?;
+        Some(Value::new(self.slice(&entry.value)))
+    }
+
+    /// The file as GLib 2.74 writes it after reading it (`g_key_file_to_data`).
+    ///
+    /// Comments stay; groups that came in parts are put together, an empty line goes before each
+    /// group that has none, and the blanks round `=` and the carriage returns go.
+    pub fn to_data(&self) -> Document {
+        // No line grows by more than a newline, and no group by more than an empty line.
+        let bound = self.source.len().saturating_add(self.lines.len().saturating_mul(2));
+        let mut data = Zeroizing::new(Vec::with_capacity(bound));
+        self.write_lines(&self.preamble, &mut data);
+        for group in &self.groups {
+            if !matches!(data.as_slice(), [] | [_] | [.., b'\n', _]) {
+                data.push(b'\n');
+            }
+            data.push(b'[');
+            data.extend_from_slice(self.slice(&group.name));
+            data.extend_from_slice(b"]\n");
+            self.write_lines(&group.lines, &mut data);
+        }
+        Document::new(data)
+    }
+
+    fn write_lines(&self, lines: &[usize], data: &mut Vec<u8>) {
+        for line in lines.iter().filter_map(|&index| self.lines.get(index)) {
+            match &line.entry {
+                Some(entry) => {
+                    data.extend_from_slice(self.slice(&entry.key));
+                    data.push(b'=');
+                    data.extend_from_slice(self.slice(&entry.value));
+                }
+                None => {
+                    let (text, _) = parse::split_line(self.slice(&line.span));
+                    data.extend_from_slice(parse::c_string(text).0);
+                }
+            }
+            data.push(b'\n');
+        }
+    }
+
+    fn group(&self, name: &[u8]) -> Option<&Group> {
+        self.groups.iter().find(|group| self.slice(&group.name) == name)
+    }
+
+    fn entries<'a>(&'a self, lines: &'a [usize]) -> impl DoubleEndedIterator<Item = &'a Entry> {
+        lines.iter().filter_map(|&index| self.lines.get(index)?.entry.as_ref())
+    }
+
+    /// Spans are made from slices of the source, so they are always in it.
+    fn slice(&self, span: &Range<usize>) -> &[u8] {
+        self.source.get(span.clone()).unwrap_or_default()
+    }
+}
+
+/// A key file in the making, over the input that it is made from.
+struct Reader<'a> {
+    input: &'a [u8],
+    limits: &'a Limits,
+    lines: Vec<Line>,
+    keys: usize,
+    preamble: Vec<usize>,
+    groups: Vec<Group>,
+    /// Where each group is, so that a file of many groups takes no quadratic time.
+    by_name: BTreeMap<&'a [u8], usize>,
+    current: Option<usize>,
+}
+
+impl<'a> Reader<'a> {
+    fn new(input: &'a [u8], limits: &'a Limits) -> Self {
+        Self {
+            input,
+            limits,
+            lines: Vec::new(),
+            keys: 0,
+            preamble: Vec::new(),
+            groups: Vec::new(),
+            by_name: BTreeMap::new(),
+            current: None,
+        }
+    }
+
+    /// Takes the line that lies between `from` and `next`, whose text is `text`.
+    fn line(&mut self, from: &'a [u8], next: &'a [u8], text: &'a [u8]) -> Result<(), Fault<'a>> {
+        let index = self.lines.len();
+        if self.limits.lines <= index {
+            let kind = ParseErrorKind::TooManyLines {
+                limit: self.limits.lines,
+            };
+            return Err(Fault { kind, at: text });
+        }
+        let entry = match parse::statement(text)? {
+            Statement::Comment => None,
+            Statement::Group(name) => {
+                self.open(name);
+                self.push(from, next, None);
+                return Ok(());
+            }
+            Statement::Entry { key, value } => Some(self.entry(key, value)?),
+        };
+        match self.current.and_then(|current| self.groups.get_mut(current)) {
+            Some(group) => group.lines.push(index),
+            None => self.preamble.push(index),
+        }
+        self.push(from, next, entry);
+        Ok(())
+    }
+
+    fn push(&mut self, from: &[u8], next: &[u8], entry: Option<Entry>) {
+        let start = self.input.offset(from);
+        let end = self.input.len().saturating_sub(next.len());
+        self.lines.push(Line {
+            span: start..end,
+            entry,
+        });
+    }
+
+    fn open(&mut self, name: &'a [u8]) {
+        let new = self.groups.len();
+        let index = *self.by_name.entry(name).or_insert(new);
+        if index == new {
+            self.groups.push(Group {
+                name: self.span(name),
+                lines: Vec::new(),
+            });
+        }
+        self.current = Some(index);
+    }
+
+    fn entry(&mut self, key: &'a [u8], value: &'a [u8]) -> Result<Entry, Fault<'a>> {
+        let Some(current) = self.current else {
+            return Err(Fault {
+                kind: ParseErrorKind::KeyBeforeGroup,
+                at: key,
+            });
+        };
+        parse::check_key(key)?;
+        if self.limits.keys <= self.keys {
+            let kind = ParseErrorKind::TooManyKeys {
+                limit: self.limits.keys,
+            };
+            return Err(Fault { kind, at: key });
+        }
+        self.keys = self.keys.saturating_add(1);
+        if current == 0 && key == b"Encoding" && !value.eq_ignore_ascii_case(b"UTF-8") {
+            return Err(Fault {
+                kind: ParseErrorKind::Encoding,
+                at: value,
+            });
+        }
+        Ok(Entry {
+            key: self.span(key),
+            value: self.span(value),
+        })
+    }
+
+    /// Where a slice of the input lies in it.
+    fn span(&self, part: &[u8]) -> Range<usize> {
+        let start = self.input.offset(part);
+        start..start.saturating_add(part.len())
+    }
+
+    fn finish(self) -> KeyFile {
+        KeyFile {
+            source: Zeroizing::new(self.input.to_vec()),
+            lines: self.lines,
+            preamble: self.preamble,
+            groups: self.groups,
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! The grammar of one line.
+//!
+//! ```text
+//! line    = comment / group / entry
+//! comment = *blank [ "#" *any ]
+//! group   = *blank "[" 1*name-char "]" *( " " / TAB )
+//! entry   = *blank key *blank "=" *blank value
+//! key     = 1*key-char [ "[" *locale-char "]" ]
+//! ```
+//! A blank is a space, tab, form feed or carriage return. Lines are bytes: names and values need
+//! not be UTF-8. GLib handles a line as a C string, so for all that follows it ends at a NUL.
+//!
+//! GLib walks through names by whole UTF-8 characters, and thereby passes over continuation bytes
+//! that belong to none (`80` to `BF`). Where that decides what is accepted, the grammar says
+//! `stray`.
+
+use nom::{
+    Finish, IResult, Parser,
+    branch::alt,
+    bytes::complete::{tag, take, take_till, take_till1, take_while},
+    character::complete::one_of,
+    combinator::{all_consuming, map, opt, recognize, rest, verify},
+    multi::many0_count,
+    sequence::{delimited, separated_pair, terminated},
+};
+
+use crate::error::ParseErrorKind;
+
+/// What a line says, as slices of it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Statement<'a> {
+    /// A comment or a blank line.
+    Comment,
+    Group(&'a [u8]),
+    /// The key is not checked yet: a key before the first group is the more important error.
+    Entry {
+        key: &'a [u8],
+        value: &'a [u8],
+    },
+}
+
+/// Why a line is refused, and what is left of it at that place.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Fault<'a> {
+    pub(super) kind: ParseErrorKind,
+    pub(super) at: &'a [u8],
+}
+
+/// The next line of a file without its line end, and what follows.
+///
+/// One carriage return before the newline belongs to the line end; one at the end of the file
+/// does not.
+pub(super) fn split_line(input: &[u8]) -> (&[u8], &[u8]) {
+    match terminated(take_till(|byte| byte == b'\n'), tag("\n")).parse(input) as IResult<_, &[u8]> {
+        Ok((left, line)) => (line.strip_suffix(b"\r").unwrap_or(line), left),
+        Err(_) => (input, &[]),
+    }
+}
+
+/// Reads one line, without its line end.
+pub(super) fn statement(line: &[u8]) -> Result<Statement<'_>, Fault<'_>> {
+    let (text, after_nul) = c_string(line);
+    let text = text.trim_ascii_start();
+    let grammar = alt((
+        map(all_consuming(group), Statement::Group),
+        map(entry, |(key, value)| Statement::Entry { key, value }),
+    ));
+    match text.first() {
+        None | Some(b'#') => return Ok(Statement::Comment),
+        _ => {}
+    }
+    match all_consuming(grammar).parse(text).finish() {
+        Ok((_, Statement::Group(name))) => check_group_name(name, after_nul),
+        Ok((_, statement)) => Ok(statement),
+        Err(_) => Err(Fault {
+            kind: ParseErrorKind::UnknownLine,
+            at: text,
+        }),
+    }
+}
+
+/// Checks a key with its locale suffix.
+pub(super) fn check_key(key: &[u8]) -> Result<(), Fault<'_>> {
+    match all_consuming((key_name, opt(locale))).parse(key).finish() {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Fault {
+            kind: ParseErrorKind::KeyName,
+            at: error.input,
+        }),
+    }
+}
+
+/// The bytes before the first NUL, and those from it on.
+pub(super) fn c_string(line: &[u8]) -> (&[u8], &[u8]) {
+    let end = line.iter().position(|&byte| byte == 0).unwrap_or(line.len());
+    line.split_at_checked(end).unwrap_or((line, &[]))
+}
+
+fn group(input: &[u8]) -> IResult<&[u8], &[u8]> {
+    let blanks = take_while(|byte| matches!(byte, b' ' | b'\t') || is_stray(byte));
+    delimited(tag("["), take_till(|byte| byte == b']'), (tag("]"), blanks)).parse(input)
+}
+
+/// Such a line is a group and nothing else, so a bad name is an error of its own.
+///
+/// GLib looks for the closing bracket from the end of the whole line, a NUL notwithstanding; if
+/// there is one behind the NUL, the name it finds has a bracket in it.
+fn check_group_name<'a>(name: &'a [u8], after_nul: &[u8]) -> Result<Statement<'a>, Fault<'a>> {
+    let allowed = take_till(|byte: u8| byte == b'[' || byte.is_ascii_control());
+    let parsed: IResult<_, &[u8]> = verify(all_consuming(allowed), |name: &[u8]| !name.is_empty()).parse(name);
+    match parsed.finish() {
+        Ok((_, name)) if !after_nul.contains(&b']') => Ok(Statement::Group(name)),
+        Ok(_) => Err(Fault {
+            kind: ParseErrorKind::GroupName,
+            at: name,
+        }),
+        Err(error) => Err(Fault {
+            kind: ParseErrorKind::GroupName,
+            at: error.input,
+        }),
+    }
+}
+
+fn entry(input: &[u8]) -> IResult<&[u8], (&[u8], &[u8])> {
+    let key = map(take_till1(|byte| byte == b'='), <[u8]>::trim_ascii_end);
+    let value = map(rest, <[u8]>::trim_ascii_start);
+    separated_pair(key, tag("="), value).parse(input)
+}
+
+/// Blanks, control characters and quotes are all allowed; only a space at the end is not, because
+/// it would be lost when the file is written and read again.
+fn key_name(input: &[u8]) -> IResult<&[u8], &[u8]> {
+    let name = take_till1(|byte| matches!(byte, b'=' | b'[' | b']'));
+    verify(name, |name: &[u8]| name.last() != Some(&b' ')).parse(input)
+}
+
+fn locale(input: &[u8]) -> IResult<&[u8], &[u8]> {
+    let character = alt((recognize(one_of("-_.@")), alphanumeric));
+    let characters = many0_count(terminated(character, take_while(is_stray)));
+    recognize(delimited(tag("["), characters, tag("]"))).parse(input)
+}
+
+/// One letter or digit of any script.
+///
+/// Rust counts some combining vowel signs as letters and GLib does not. No locale has one.
+fn alphanumeric(input: &[u8]) -> IResult<&[u8], &[u8]> {
+    let head = input.get(..4).unwrap_or(input);
+    let valid = match core::str::from_utf8(head) {
+        Ok(text) => Some(text),
+        Err(error) => head
+            .get(..error.valid_up_to())
+            .and_then(|valid| core::str::from_utf8(valid).ok()),
+    };
+    let character = valid.and_then(|text| text.chars().next());
+    let length = character.map_or(1, char::len_utf8);
+    verify(take(length), |_: &[u8]| character.is_some_and(char::is_alphanumeric)).parse(input)
+}
+
+/// A continuation byte; see the head of this file.
+fn is_stray(byte: u8) -> bool {
+    byte & 0xc0 == 0x80
+}

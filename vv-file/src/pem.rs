@@ -1,0 +1,152 @@
+//! Certificates in PEM (RFC 7468).
+//!
+//! ```text
+//! list  = *text 1*( block *text )
+//! block = "-----BEGIN CERTIFICATE-----" EOL 1*( base64 EOL ) "-----END CERTIFICATE-----" EOL
+//! ```
+//! Text between the blocks is dropped, as the RFC has it: `openssl x509 -text` and most bundles
+//! put some there, and none of it belongs in the file of a user. A block of another kind is
+//! refused, because it is most likely the private key that lay in the same file.
+
+use alloc::{string::String, vec::Vec};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use nom::{
+    IResult, Parser,
+    branch::alt,
+    bytes::complete::{tag, take_until},
+    combinator::{map, verify},
+    sequence::delimited,
+};
+
+use crate::error::PemError;
+
+const LABEL: &str = "CERTIFICATE";
+const BEGIN: &str = "-----BEGIN CERTIFICATE-----\n";
+const END: &str = "-----END CERTIFICATE-----\n";
+/// Bytes a line: 48 become the 64 characters that RFC 7468 writes and that every reader takes.
+const LINE: usize = 48;
+
+/// The certificates of a text and nothing else, each with lines of 64 characters that end in `\n`.
+pub(crate) fn certificates(text: &str) -> Result<String, PemError> {
+    let mut certificates = String::new();
+    // The certificate whose end has not come yet.
+    let mut body: Option<Vec<u8>> = None;
+    for line in text.lines().map(str::trim) {
+        match (boundary(line), &mut body) {
+            (Ok(("", Boundary::Begin(LABEL))), None) => body = Some(Vec::new()),
+            (Ok(("", Boundary::End(LABEL))), Some(base64)) => {
+                write_block(base64, &mut certificates)?;
+                body = None;
+            }
+            (Ok(("", Boundary::Begin(LABEL) | Boundary::End(LABEL))), _) => {
+                return Err(PemError::Incomplete);
+            }
+            (Ok(_), _) => return Err(PemError::OtherBlock),
+            (Err(_), Some(base64)) => base64.extend_from_slice(line.as_bytes()),
+            (Err(_), None) => {}
+        }
+    }
+    match body {
+        Some(_) => Err(PemError::Incomplete),
+        None if certificates.is_empty() => Err(PemError::NoCertificate),
+        None => Ok(certificates),
+    }
+}
+
+enum Boundary<'a> {
+    Begin(&'a str),
+    End(&'a str),
+}
+
+fn boundary(line: &str) -> IResult<&str, Boundary<'_>> {
+    let label = || verify(take_until("-----"), |label: &str| !label.is_empty());
+    alt((
+        map(delimited(tag("-----BEGIN "), label(), tag("-----")), Boundary::Begin),
+        map(delimited(tag("-----END "), label(), tag("-----")), Boundary::End),
+    ))
+    .parse(line)
+}
+
+fn write_block(base64: &[u8], certificates: &mut String) -> Result<(), PemError> {
+    let der = STANDARD.decode(base64).map_err(|_| PemError::Base64)?;
+    if der.is_empty() {
+        return Err(PemError::Base64);
+    }
+    certificates.push_str(BEGIN);
+    for line in der.chunks(LINE) {
+        STANDARD.encode_string(line, certificates);
+        certificates.push('\n');
+    }
+    certificates.push_str(END);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+
+    use super::*;
+
+    const ONE: &str = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
+
+    #[test]
+    fn canonical_text_stays() {
+        assert_eq!(certificates(ONE).unwrap(), ONE);
+        let line = "MII0".repeat(16);
+        let long = format!("{BEGIN}{line}\n{line}\nMAA=\n{END}{ONE}");
+        assert_eq!(certificates(&long).unwrap(), long);
+        let full = format!("{BEGIN}{line}\n{END}");
+        assert_eq!(certificates(&full).unwrap(), full);
+    }
+
+    #[test]
+    fn other_line_ends_and_text_outside_go() {
+        let pasted = ONE.replace('\n', " \r\n");
+        assert_eq!(certificates(&pasted).unwrap(), ONE);
+        let chain = format!("Issuer: ---\n{ONE}\n# next\n{ONE}end");
+        assert_eq!(certificates(&chain).unwrap(), format!("{ONE}{ONE}"));
+        assert_eq!(certificates(ONE.trim_end()).unwrap(), ONE);
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        let cases = [
+            ("", PemError::NoCertificate),
+            ("MAA=", PemError::NoCertificate),
+            ("-----BEGIN CERTIFICATE-----\nMAA=\n", PemError::Incomplete),
+            ("MAA=\n-----END CERTIFICATE-----", PemError::Incomplete),
+            (
+                "-----BEGIN CERTIFICATE-----\nMAA=\n-----BEGIN CERTIFICATE-----",
+                PemError::Incomplete,
+            ),
+            (
+                "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----",
+                PemError::Base64,
+            ),
+            (
+                "-----BEGIN CERTIFICATE-----\nMAA\n-----END CERTIFICATE-----",
+                PemError::Base64,
+            ),
+            (
+                "-----BEGIN CERTIFICATE-----\nM A=\n-----END CERTIFICATE-----",
+                PemError::Base64,
+            ),
+            (
+                "-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----",
+                PemError::OtherBlock,
+            ),
+            (
+                "-----BEGIN CERTIFICATE----- MAA= -----END CERTIFICATE-----",
+                PemError::OtherBlock,
+            ),
+        ];
+        for (text, error) in cases {
+            assert_eq!(certificates(text), Err(error), "{text:?}");
+            // Also when a good one stands before it.
+            if error != PemError::NoCertificate {
+                assert_eq!(certificates(&format!("{ONE}{text}")), Err(error), "{text:?}");
+            }
+        }
+    }
+}

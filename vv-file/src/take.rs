@@ -1,0 +1,93 @@
+//! How virt-viewer takes a value: what its getter cannot read is the default, silently.
+
+use alloc::{collections::BTreeMap, string::String, vec::Vec};
+
+use crate::{
+    key_file::{BadEscapes, Value},
+    secret::Secret,
+};
+
+/// A type of field, and how it is taken from the value of its key, if the key is there.
+pub(crate) trait Take: Sized {
+    fn from_value(value: Option<Value<'_>>, bad_escapes: BadEscapes) -> Self;
+}
+
+impl Take for Option<String> {
+    fn from_value(value: Option<Value<'_>>, bad_escapes: BadEscapes) -> Self {
+        value?.string_with(bad_escapes).ok()
+    }
+}
+
+impl Take for Option<Secret> {
+    fn from_value(value: Option<Value<'_>>, bad_escapes: BadEscapes) -> Self {
+        value?.string_with(bad_escapes).ok().map(Secret::new)
+    }
+}
+
+impl Take for Option<i32> {
+    fn from_value(value: Option<Value<'_>>, _: BadEscapes) -> Self {
+        Some(value?.integer().unwrap_or_default())
+    }
+}
+
+/// The manual calls some keys booleans; virt-viewer reads all of them as integers, so `true` is 0.
+impl Take for Option<bool> {
+    fn from_value(value: Option<Value<'_>>, bad_escapes: BadEscapes) -> Self {
+        Option::<i32>::from_value(value, bad_escapes).map(|number| number != 0)
+    }
+}
+
+impl Take for Option<Vec<String>> {
+    fn from_value(value: Option<Value<'_>>, _: BadEscapes) -> Self {
+        value?.list().ok()
+    }
+}
+
+/// Pairs `name:value`, split at the first colon. What has none is skipped; of a repeated name the
+/// last one counts.
+impl Take for BTreeMap<String, String> {
+    fn from_value(value: Option<Value<'_>>, _: BadEscapes) -> Self {
+        let items = value.and_then(|value| value.list().ok()).unwrap_or_default();
+        let pairs = items.iter().filter_map(|item| item.split_once(':'));
+        pairs.map(|(name, version)| (name.into(), version.into())).collect()
+    }
+}
+
+/// One table for a group: each field with its type and its key gives the struct and its reader.
+///
+/// `Debug` shows no value: passwords apart, a host may be a ticket and a proxy have a password.
+macro_rules! group {
+    (
+        $(#[$doc:meta])*
+        pub struct $name:ident in $group:expr;
+        $( $(#[$field_doc:meta])* $field:ident: $type:ty = $key:expr, )*
+    ) => {
+        $(#[$doc])*
+        #[non_exhaustive]
+        pub struct $name {
+            $( $(#[$field_doc])* pub $field: $type, )*
+        }
+
+        impl $name {
+            /// The keys of the fields, in the same order. What else stands in the group is an
+            /// extension that virt-viewer ignores.
+            pub const KEYS: &'static [&'static str] = &[$($key),*];
+
+            pub(crate) fn read(
+                file: &$crate::key_file::KeyFile,
+                bad_escapes: $crate::key_file::BadEscapes,
+            ) -> Self {
+                Self {
+                    $( $field: $crate::take::Take::from_value(file.get($group, $key), bad_escapes), )*
+                }
+            }
+        }
+
+        impl core::fmt::Debug for $name {
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                f.debug_struct(stringify!($name)).finish_non_exhaustive()
+            }
+        }
+    };
+}
+pub(crate) use group;
