@@ -5,11 +5,16 @@ extern crate alloc;
 
 pub mod caps;
 pub mod channel;
+#[cfg(feature = "tokio")]
+mod drive;
 mod error;
 pub mod frame;
 pub mod ids;
 mod limits;
+pub mod link;
 mod wire;
 
+#[cfg(feature = "tokio")]
+pub use drive::{Clock, DriveError, drive, drive_relay};
 pub use error::{CryptoError, DecodeError, DecodeErrorKind, EncodeError};
 pub use limits::Limits;

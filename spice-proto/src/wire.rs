@@ -424,7 +424,7 @@ macro_rules! layout {
         $(#[$meta])*
         #[derive(Debug, Clone, PartialEq, Eq, Hash)]
         $vis struct $name { $($(#[$doc])* pub $field: $ty,)* }
-        codec!($name);
+        $crate::wire::codec!($name);
     };
     // `r`, `self` and `dst` are handed in, so that the blocks of the caller can name them.
     (@codec $name:ident [$($field:ident: $ty:ty $(as $raw:ty)?),*] [$($count:ident: $count_ty:ty = $tail:ident)?]

@@ -1,0 +1,366 @@
+//! The link stage: what happens on every connection before its channel speaks.
+//!
+//! ```text
+//! client                                   server
+//!   | LinkHeader LinkMess ------------------> |   which channel, of which session, capabilities
+//!   | <------------------ LinkHeader LinkReply |  an RSA key, capabilities; or an error, and the end
+//!   | [AuthMechanism] sealed ticket ---------> |
+//!   | <---------------------------- LinkResult |  0, or an error, and the end
+//!   | frames <------------------------> frames |
+//! ```
+//!
+//! Three machines, all of one shape: [`ClientLink`], [`ServerLink`] and [`RelayLink`], which is a server
+//! towards a tenant and a client towards a hypervisor. None does I/O. A driver moves bytes between a
+//! connection and the [`Wire`], calls `step` with the time, and does what the [`Action`] says:
+//!
+//! 1. flush `tx` first, after every `step`, also after an error: what the peer is told is in it already;
+//! 2. [`Action::Receive`]: read at least so many bytes more, until `deadline()` at the latest;
+//! 3. [`Action::Ask`]: find the answer, give it with the method that the question names, step again;
+//! 4. [`Action::Waiting`]: a question is open; step again when it is answered or at the deadline;
+//! 5. [`Action::Done`]: the link stands. Bytes that belong to the data stage stay in `rx`.
+//!
+//! The peer hung up: call `eof`. An error is terminal. The loop is shipped as `drive` and `drive_relay`
+//! (feature `tokio`).
+
+pub mod client;
+pub mod messages;
+pub mod relay;
+pub mod server;
+pub mod ticket;
+
+pub use client::{ClientConfig, ClientLink};
+pub use messages::{LinkHeader, LinkMess, LinkReply};
+pub use relay::{RelayConfig, RelayLink};
+pub use server::{Refusal, ServerLink};
+pub use ticket::{Key, PublicKey, SealedTicket, Secret};
+
+use core::time::Duration;
+
+use bytes::BytesMut;
+
+use crate::caps::CapabilitySet;
+use crate::error::{CryptoError, DecodeError};
+use crate::ids::{ChannelType, LinkErrorCode};
+
+/// One connection's buffers. The driver fills `rx` and empties `tx`.
+#[derive(Debug, Default)]
+pub struct Wire {
+    /// Bytes that were received and not yet used.
+    pub rx: BytesMut,
+    /// Bytes to send.
+    pub tx: BytesMut,
+}
+
+/// The buffers of a machine between two connections.
+#[derive(Debug, Default)]
+pub struct Wires {
+    /// Towards the user's viewer.
+    pub tenant: Wire,
+    /// Towards the machine that runs the guest.
+    pub hypervisor: Wire,
+}
+
+impl Wires {
+    /// The buffers of one side.
+    pub fn side(&mut self, side: Side) -> &mut Wire {
+        match side {
+            Side::Tenant => &mut self.tenant,
+            Side::Hypervisor => &mut self.hypervisor,
+        }
+    }
+}
+
+/// One of the two connections of a relay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// Towards the user's viewer.
+    Tenant,
+    /// Towards the machine that runs the guest.
+    Hypervisor,
+}
+
+impl core::fmt::Display for Side {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::Tenant => "tenant",
+            Self::Hypervisor => "hypervisor",
+        })
+    }
+}
+
+/// What the driver does next.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Action<Question, Outcome> {
+    /// Read at least so many bytes more into `rx`.
+    Receive {
+        /// Further bytes; never 0.
+        at_least: usize,
+    },
+    /// Find an answer, which may take time, and give it.
+    Ask(Question),
+    /// The question is still open.
+    Waiting,
+    /// The link stands.
+    Done(Outcome),
+}
+
+/// A machine on one connection, for drivers that take any.
+pub trait Machine {
+    /// What it asks.
+    type Question;
+    /// What it ends with.
+    type Outcome;
+
+    /// Uses what is in `rx`, writes to `tx`, says what it needs. `now` is the time since any fixed moment.
+    ///
+    /// # Errors
+    /// The link failed; what the peer is told is in `tx`. Later calls give the same error.
+    fn step(&mut self, now: Duration, wire: &mut Wire)
+    -> Result<Action<Self::Question, Self::Outcome>, HandshakeError>;
+
+    /// Step again at this time at the latest; the step then returns [`HandshakeError::TimedOut`].
+    fn deadline(&self) -> Duration;
+
+    /// The peer hung up. In the link stage that is always an error.
+    ///
+    /// # Errors
+    /// [`HandshakeError::Closed`], or what had gone wrong before.
+    fn eof(&mut self) -> Result<Self::Outcome, HandshakeError>;
+
+    /// The most that `rx` needs to hold: a driver need not read on beyond it.
+    fn max_input(&self) -> usize;
+}
+
+/// Where in the link stage a connection is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Stage {
+    /// Bytes of a [`LinkHeader`] or [`LinkMess`] are due from the client.
+    LinkMess,
+    /// Bytes of a [`LinkHeader`] or [`LinkReply`] are due from the server.
+    LinkReply,
+    /// The selector is due from the client.
+    AuthMechanism,
+    /// The sealed ticket is due from the client.
+    Ticket,
+    /// The result is due from the server.
+    LinkResult,
+    /// An answer is due from the caller.
+    Answer,
+    /// The link stands, or has failed.
+    Ended,
+}
+
+impl core::fmt::Display for Stage {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::LinkMess => "the link message",
+            Self::LinkReply => "the link reply",
+            Self::AuthMechanism => "the authentication mechanism",
+            Self::Ticket => "the ticket",
+            Self::LinkResult => "the link result",
+            Self::Answer => "the caller's answer",
+            Self::Ended => "nothing",
+        })
+    }
+}
+
+/// Why a link failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HandshakeError {
+    /// The peer's bytes do not decode.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// The peer did what the protocol does not allow.
+    #[error("peer misbehaved: {0}")]
+    PeerMisbehaved(Misbehaviour),
+    /// The peer cannot do what is needed.
+    #[error("peer incompatible: {0}")]
+    PeerIncompatible(Incompatibility),
+    /// The peer refused, with this code.
+    #[error("rejected by the peer: {0}")]
+    Rejected(LinkErrorCode),
+    /// The caller refused; this is what the peer was told, if anything.
+    #[error("refused")]
+    Refused(Refusal),
+    /// Time ran out.
+    #[error("timed out waiting for {0}")]
+    TimedOut(Stage),
+    /// The peer hung up.
+    #[error("closed by the peer while waiting for {0}")]
+    Closed(Stage),
+    /// RSA failed: the key of the peer is none, or the password cannot be sealed.
+    #[error(transparent)]
+    Crypto(#[from] CryptoError),
+    /// The caller's mistake. The machine is as it was.
+    #[error(transparent)]
+    Misuse(#[from] Misuse),
+}
+
+/// What a peer must not do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Misbehaviour {
+    /// It chose a mechanism that was not offered.
+    #[error("mechanism {0} was not offered")]
+    MechanismNotOffered(u32),
+    /// It accepted in a link reply where only a result was due.
+    #[error("second link reply")]
+    SecondReply,
+}
+
+/// What a peer cannot do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Incompatibility {
+    /// It speaks another protocol version.
+    #[error("protocol version {major}.{minor}")]
+    Version {
+        /// Major version; 2 is spoken here.
+        major: u32,
+        /// Minor version; not looked at.
+        minor: u32,
+    },
+    /// It wants SASL, not a ticket.
+    #[error("takes no tickets")]
+    NoTickets,
+    /// It lacks a capability that was required of it, or promised for it.
+    #[error("lacks capability {bit} of the {} set", match set { CapabilitySet::Common => "common", CapabilitySet::Channel => "channel's" })]
+    MissingCapability {
+        /// The set.
+        set: CapabilitySet,
+        /// The bit in it.
+        bit: u32,
+    },
+}
+
+/// The caller's mistakes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Misuse {
+    /// An answer to a question that is not open.
+    #[error("that question is not open")]
+    NotAsked,
+    /// A refusal with the code for acceptance.
+    #[error("a refusal cannot say OK")]
+    RefusalSaysOk,
+    /// The machine has handed out its outcome already.
+    #[error("the link has ended")]
+    Ended,
+}
+
+/// What was agreed or refused and why, for logs. Holds no secrets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A client asks for a channel.
+    Requested {
+        /// 0, or the session it belongs to.
+        connection_id: u32,
+        /// Kind of the channel.
+        channel_type: ChannelType,
+        /// Its number.
+        channel_id: u8,
+    },
+    /// A client was refused, and told this much.
+    Refused(Refusal),
+    /// The hypervisor does not use mini headers, which the tenant was promised: headers are rewritten.
+    HeadersBridged,
+    /// The hypervisor lacks a promised capability; the caller had waived it.
+    Waived {
+        /// The set.
+        set: CapabilitySet,
+        /// The bit in it.
+        bit: u32,
+    },
+    /// The link stands.
+    Linked,
+}
+
+/// Events that were not fetched yet. A link has few; should more come, the oldest are dropped.
+#[derive(Debug, Default)]
+pub(crate) struct Events {
+    kept: [Option<Event>; 8],
+}
+
+impl Events {
+    pub(crate) fn push(&mut self, event: Event) {
+        match self.kept.iter_mut().find(|slot| slot.is_none()) {
+            Some(slot) => *slot = Some(event),
+            None => {
+                self.kept.rotate_left(1);
+                if let Some(last) = self.kept.last_mut() {
+                    *last = Some(event);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Event> {
+        let event = self.kept.first_mut()?.take();
+        self.kept.rotate_left(1);
+        event
+    }
+}
+
+/// Takes a message off the front of `rx`: the header, then what follows it.
+pub(crate) mod receive {
+    use super::{HandshakeError, LinkHeader};
+    use crate::error::{DecodeError, DecodeErrorKind};
+    use crate::link::messages::MAGIC;
+
+    fn error(field: &'static str, offset: usize, kind: DecodeErrorKind) -> HandshakeError {
+        HandshakeError::Decode(DecodeError {
+            message: "LinkHeader",
+            field,
+            offset,
+            kind,
+        })
+    }
+
+    /// A part of the input, or how many bytes are missing to it.
+    pub(crate) enum Part<T> {
+        Taken(T),
+        Missing(usize),
+    }
+
+    /// Bytes that are missing to `needed`; `None` when they are there.
+    pub(crate) fn missing(needed: usize, rx: &[u8]) -> Option<usize> {
+        needed.checked_sub(rx.len()).filter(|missing| 0 < *missing)
+    }
+
+    /// Whether the bytes so far can begin a header. The magic is judged as soon as it is there, so that a
+    /// client of another protocol is answered and not waited for.
+    pub(crate) fn check_magic(rx: &[u8]) -> Result<(), HandshakeError> {
+        match rx.first_chunk::<4>() {
+            Some(magic) if *magic != MAGIC => Err(error("magic", 0, DecodeErrorKind::Invalid("expected \"REDQ\""))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks the size of what follows.
+    pub(crate) fn check_size(header: &LinkHeader, minimum: usize, limit: u32) -> Result<usize, HandshakeError> {
+        let value = u64::from(header.size);
+        if value < minimum as u64 {
+            return Err(error(
+                "size",
+                12,
+                DecodeErrorKind::TooSmall {
+                    value,
+                    minimum: minimum as u64,
+                },
+            ));
+        }
+        if limit < header.size {
+            return Err(error(
+                "size",
+                12,
+                DecodeErrorKind::TooLarge {
+                    value,
+                    limit: limit.into(),
+                },
+            ));
+        }
+        Ok(header.size as usize)
+    }
+}

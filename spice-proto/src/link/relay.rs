@@ -1,0 +1,441 @@
+//! Both roles coupled: a server towards a tenant, a client towards a hypervisor.
+//!
+//! ```text
+//! tenant                     relay                         hypervisor
+//!   | LinkMess --------------> |                                |
+//!   |               Ask(Link): which key, which capabilities?   |
+//!   | <------------- LinkReply |                                |
+//!   | ticket (the token) ----> |                                |
+//!   |               Ask(Ticket): whose token, which hypervisor? |
+//!   |                          | LinkMess --------------------> |   the tenant's capabilities
+//!   |                          | <-------------------- LinkReply |   checked against what was promised
+//!   |                          | ticket (the hypervisor's) ----> |
+//!   |                          | <------------------- LinkResult |
+//!   | <------------ LinkResult |                                |
+//! ```
+//!
+//! The tenant is shown capabilities before its token, and so the hypervisor, is known. What was shown is a
+//! promise. A hypervisor that lacks a promised bit ends the link before the tenant is accepted, unless the
+//! bit was waived; one that lacks `MINI_HEADER` is bridged: [`RelayOutcome::passers`] rewrites headers. The
+//! bits that concern authentication are kept by the relay itself, on each connection for its own.
+//!
+//! The tenant is accepted after the hypervisor has accepted. When the hypervisor fails, the tenant is told
+//! [`RelayConfig::upstream_failure`], which by default is nothing: spice-gtk would show any code as a wrong
+//! password.
+
+use core::time::Duration;
+
+use super::server::{Announcement, Question, check_refusal};
+use super::ticket::OAEP_SEED_LEN;
+use super::{
+    Action, ClientConfig, ClientLink, Event, HandshakeError, LinkMess, Machine, Misuse, Refusal, Secret, ServerLink,
+    Side, Stage, Wires,
+};
+use crate::caps::{Capabilities, CapabilitySet, CapabilityWords, common};
+use crate::frame::{HeaderForm, Passer};
+use crate::limits::Limits;
+
+/// How a relay treats its two peers.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct RelayConfig {
+    /// Limits on both connections. The time for a link counts anew for the hypervisor's part.
+    pub limits: Limits,
+    /// Bits that may be promised and missing: none.
+    pub waived: Capabilities,
+    /// What the tenant is told when the hypervisor fails: nothing, the connection is closed.
+    pub upstream_failure: Refusal,
+}
+
+impl Default for RelayConfig {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            waived: Capabilities::default(),
+            upstream_failure: Refusal::Close,
+        }
+    }
+}
+
+impl RelayConfig {
+    /// Sets [`RelayConfig::limits`].
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Sets [`RelayConfig::waived`].
+    #[must_use]
+    pub fn with_waived(mut self, waived: Capabilities) -> Self {
+        self.waived = waived;
+        self
+    }
+
+    /// Sets [`RelayConfig::upstream_failure`].
+    #[must_use]
+    pub fn with_upstream_failure(mut self, told: Refusal) -> Self {
+        self.upstream_failure = told;
+        self
+    }
+}
+
+/// How the hypervisor is entered.
+#[derive(Debug)]
+pub struct Upstream {
+    /// Its ticket. Never the tenant's.
+    pub ticket: Secret,
+    /// Fresh random bytes.
+    pub oaep_seed: [u8; OAEP_SEED_LEN],
+}
+
+/// What the driver does next; as [`Action`], with the side that it concerns.
+#[derive(Debug, PartialEq, Eq)]
+pub enum RelayAction {
+    /// Read at least so many bytes more from this side.
+    Receive {
+        /// From whom.
+        side: Side,
+        /// Further bytes; never 0.
+        at_least: usize,
+    },
+    /// Find an answer. For [`Question::Link`]: [`RelayLink::announce`] or [`RelayLink::reject`]; for
+    /// [`Question::Ticket`]: connect to the hypervisor and [`RelayLink::admit`], or [`RelayLink::refuse`].
+    Ask(Question),
+    /// The question is still open.
+    Waiting,
+    /// The link stands on both sides.
+    Done(RelayOutcome),
+}
+
+/// A link that stands on both sides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RelayOutcome {
+    /// What the tenant asked for and announced.
+    pub request: LinkMess,
+    /// What the tenant was shown.
+    pub announced: Capabilities,
+    /// What the hypervisor announced.
+    pub hypervisor: Capabilities,
+    /// Headers on the tenant's connection.
+    pub tenant_form: HeaderForm,
+    /// Headers on the hypervisor's connection.
+    pub hypervisor_form: HeaderForm,
+}
+
+impl RelayOutcome {
+    /// What moves the frames from here on: towards the tenant, and towards the hypervisor.
+    #[must_use]
+    pub fn passers(&self, limits: &Limits) -> (Passer, Passer) {
+        let (tenant, hypervisor) = (self.tenant_form, self.hypervisor_form);
+        (
+            Passer::new(hypervisor, tenant, limits),
+            Passer::new(tenant, hypervisor, limits),
+        )
+    }
+}
+
+/// Why a relayed link failed, and whose fault it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{side}: {error}")]
+pub struct RelayError {
+    /// The connection on which it went wrong.
+    pub side: Side,
+    /// What went wrong.
+    #[source]
+    pub error: HandshakeError,
+}
+
+#[derive(Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a handshake allocates nothing, and there is one of these a connection"
+)]
+enum State {
+    Tenant,
+    Hypervisor(ClientLink),
+    Done,
+    Failed(RelayError),
+}
+
+/// What the tenant asked for and was shown.
+#[derive(Debug)]
+struct Promise {
+    request: LinkMess,
+    announced: Capabilities,
+}
+
+/// A link as seen from the middle.
+#[derive(Debug)]
+pub struct RelayLink {
+    config: RelayConfig,
+    server: ServerLink,
+    /// Set while the ticket's question is open.
+    promised: Option<Promise>,
+    /// Set by [`RelayLink::admit`], until the step that starts the hypervisor's part.
+    admitted: Option<(Promise, Upstream)>,
+    state: State,
+}
+
+impl RelayLink {
+    /// For a tenant's connection that was accepted at `now`.
+    #[must_use]
+    pub fn new(now: Duration, config: RelayConfig) -> Self {
+        let server = ServerLink::new(now, config.limits.clone());
+        Self {
+            config,
+            server,
+            promised: None,
+            admitted: None,
+            state: State::Tenant,
+        }
+    }
+
+    /// The next event that was not fetched yet.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.server.poll_event()
+    }
+
+    /// Answers [`Question::Link`]: the tenant is shown these and asked for its ticket.
+    ///
+    /// [`Capabilities::spice_server`] is what to show when nothing is known of the hypervisor; once a
+    /// session's hypervisor is known, its own set can be shown to the links with that `connection_id`.
+    ///
+    /// # Errors
+    /// [`Misuse::NotAsked`].
+    pub fn announce(&mut self, wires: &mut Wires, shown: Announcement) -> Result<(), Misuse> {
+        self.server.announce(&mut wires.tenant, shown)
+    }
+
+    /// Answers [`Question::Link`]: no.
+    ///
+    /// # Errors
+    /// [`Misuse::NotAsked`], or [`Misuse::RefusalSaysOk`].
+    pub fn reject(&mut self, wires: &mut Wires, why: Refusal) -> Result<(), Misuse> {
+        self.server.reject(&mut wires.tenant, why)
+    }
+
+    /// Answers [`Question::Ticket`]: the token is good, and the connection to the hypervisor stands.
+    ///
+    /// # Errors
+    /// [`Misuse::NotAsked`].
+    pub fn admit(&mut self, _wires: &mut Wires, upstream: Upstream) -> Result<(), Misuse> {
+        let asked = self.server.stage() == Stage::Answer;
+        let promise = self.promised.take_if(|_| asked).ok_or(Misuse::NotAsked)?;
+        self.admitted = Some((promise, upstream));
+        Ok(())
+    }
+
+    /// Answers [`Question::Ticket`]: the token is not good.
+    ///
+    /// # Errors
+    /// [`Misuse::NotAsked`], or [`Misuse::RefusalSaysOk`].
+    pub fn refuse(&mut self, wires: &mut Wires, why: Refusal) -> Result<(), Misuse> {
+        match self.admitted {
+            None => self.server.refuse(&mut wires.tenant, why),
+            Some(_) => Err(Misuse::NotAsked),
+        }
+    }
+
+    /// Uses what is in both `rx`, writes to both `tx`, says what it needs.
+    ///
+    /// # Errors
+    /// The link failed; what the tenant is told is in its `tx`. Later calls give the same error.
+    pub fn step(&mut self, now: Duration, wires: &mut Wires) -> Result<RelayAction, RelayError> {
+        loop {
+            match &mut self.state {
+                State::Failed(error) => return Err(*error),
+                State::Done => {
+                    return Err(RelayError {
+                        side: Side::Tenant,
+                        error: Misuse::Ended.into(),
+                    });
+                }
+                State::Tenant => {
+                    if let Some((promise, upstream)) = self.admitted.take() {
+                        self.state = State::Hypervisor(self.dial(now, promise, upstream));
+                        continue;
+                    }
+                    match self.server.step(now, &mut wires.tenant) {
+                        Ok(Action::Receive { at_least }) => {
+                            return Ok(RelayAction::Receive {
+                                side: Side::Tenant,
+                                at_least,
+                            });
+                        }
+                        Ok(Action::Waiting) => return Ok(RelayAction::Waiting),
+                        Ok(Action::Ask(question)) => {
+                            if let Question::Ticket { request, .. } = &question {
+                                let announced = self.server.announced().cloned().unwrap_or_default();
+                                self.promised = Some(Promise {
+                                    request: request.clone(),
+                                    announced,
+                                });
+                            }
+                            return Ok(RelayAction::Ask(question));
+                        }
+                        // INVARIANT: the server's part is accepted below only.
+                        Ok(Action::Done(_)) => return Err(self.fail(Side::Tenant, Misuse::Ended.into())),
+                        Err(error) => return Err(self.fail(Side::Tenant, error)),
+                    }
+                }
+                State::Hypervisor(client) => match client.step(now, &mut wires.hypervisor) {
+                    Ok(Action::Receive { at_least }) => {
+                        return Ok(RelayAction::Receive {
+                            side: Side::Hypervisor,
+                            at_least,
+                        });
+                    }
+                    Ok(Action::Done(outcome)) => {
+                        return self.accept(now, wires, outcome.capabilities, outcome.header_form);
+                    }
+                    Ok(Action::Waiting) => return Ok(RelayAction::Waiting),
+                    Ok(Action::Ask(never)) => match never {},
+                    Err(error) => return Err(self.upstream_failed(wires, error)),
+                },
+            }
+        }
+    }
+
+    /// Step again at this time at the latest; the step then fails with [`HandshakeError::TimedOut`].
+    #[must_use]
+    pub fn deadline(&self) -> Duration {
+        match &self.state {
+            State::Hypervisor(client) => client.deadline(),
+            _ => self.server.deadline(),
+        }
+    }
+
+    /// One side hung up. In the link stage that is always an error; what the tenant is told is in its `tx`.
+    ///
+    /// # Errors
+    /// [`HandshakeError::Closed`] on that side, or what had gone wrong before.
+    pub fn eof(&mut self, wires: &mut Wires, side: Side) -> Result<RelayOutcome, RelayError> {
+        match (&mut self.state, side) {
+            (State::Failed(error), _) => Err(*error),
+            (State::Hypervisor(client), Side::Hypervisor) => match client.eof() {
+                Err(error) => Err(self.upstream_failed(wires, error)),
+                Ok(_) => Err(self.fail(side, Misuse::Ended.into())),
+            },
+            (State::Done, _) => Err(RelayError {
+                side,
+                error: Misuse::Ended.into(),
+            }),
+            _ => {
+                let stage = match &self.state {
+                    State::Hypervisor(_) => Stage::LinkResult,
+                    _ => self.server.stage(),
+                };
+                Err(self.fail(side, HandshakeError::Closed(stage)))
+            }
+        }
+    }
+
+    /// The most that the `rx` of a side needs to hold.
+    #[must_use]
+    pub fn max_input(&self, side: Side) -> usize {
+        match (side, &self.state) {
+            (Side::Hypervisor, State::Hypervisor(client)) => client.max_input(),
+            (Side::Hypervisor, _) => 0,
+            (Side::Tenant, _) => self.server.max_input(),
+        }
+    }
+
+    /// The hypervisor's part: the tenant's request in the relay's name.
+    fn dial(&self, now: Duration, promise: Promise, upstream: Upstream) -> ClientLink {
+        let Promise { mut request, announced } = promise;
+        // The tenant's SASL would be with the relay, and spice-gtk does not say that it has tickets.
+        let words = core::mem::take(&mut request.capabilities.common);
+        request.capabilities.common = words.without(common::AUTH_SASL).with(common::AUTH_SPICE);
+        let own = [
+            common::PROTOCOL_AUTH_SELECTION,
+            common::AUTH_SPICE,
+            common::AUTH_SASL,
+            common::MINI_HEADER,
+        ];
+        let required = Capabilities {
+            common: own
+                .iter()
+                .fold(minus(&announced.common, &self.config.waived.common), |set, bit| {
+                    set.without(*bit)
+                }),
+            channel: minus(&announced.channel, &self.config.waived.channel),
+        };
+        let config = ClientConfig::new(request)
+            .with_required(required)
+            .with_limits(self.config.limits.clone());
+        ClientLink::new(now, config, upstream.ticket, upstream.oaep_seed)
+    }
+
+    /// The hypervisor has accepted, so the tenant is.
+    fn accept(
+        &mut self,
+        now: Duration,
+        wires: &mut Wires,
+        hypervisor: Capabilities,
+        hypervisor_form: HeaderForm,
+    ) -> Result<RelayAction, RelayError> {
+        let accepted = self.server.accept(&mut wires.tenant).map_err(HandshakeError::Misuse);
+        let outcome = accepted.and_then(|()| self.server.step(now, &mut wires.tenant));
+        let outcome = match outcome {
+            Ok(Action::Done(outcome)) => outcome,
+            Ok(_) => return Err(self.fail(Side::Tenant, Misuse::Ended.into())),
+            Err(error) => return Err(self.fail(Side::Tenant, error)),
+        };
+        if outcome.header_form != hypervisor_form {
+            self.server.push_event(Event::HeadersBridged);
+        }
+        let sets = [
+            (
+                CapabilitySet::Common,
+                minus(&outcome.announced.common, &hypervisor.common),
+                &self.config.waived.common,
+            ),
+            (
+                CapabilitySet::Channel,
+                minus(&outcome.announced.channel, &hypervisor.channel),
+                &self.config.waived.channel,
+            ),
+        ];
+        for (set, missing, waived) in sets {
+            for bit in missing.bits().filter(|bit| waived.has(*bit)) {
+                self.server.push_event(Event::Waived { set, bit });
+            }
+        }
+        self.state = State::Done;
+        Ok(RelayAction::Done(RelayOutcome {
+            request: outcome.request,
+            announced: outcome.announced,
+            hypervisor,
+            tenant_form: outcome.header_form,
+            hypervisor_form,
+        }))
+    }
+
+    fn upstream_failed(&mut self, wires: &mut Wires, error: HandshakeError) -> RelayError {
+        let told = self.config.upstream_failure;
+        // A configured OK would accept the tenant.
+        let told = if check_refusal(told).is_ok() {
+            told
+        } else {
+            Refusal::Close
+        };
+        let _ = self.server.refuse(&mut wires.tenant, told);
+        self.fail(Side::Hypervisor, error)
+    }
+
+    fn fail(&mut self, side: Side, error: HandshakeError) -> RelayError {
+        let error = RelayError { side, error };
+        self.state = State::Failed(error);
+        error
+    }
+}
+
+/// The bits of `set` that `other` does not have.
+fn minus(set: &CapabilityWords, other: &CapabilityWords) -> CapabilityWords {
+    set.words()
+        .iter()
+        .enumerate()
+        .map(|(n, word)| word & !other.words().get(n).copied().unwrap_or(0))
+        .collect()
+}
