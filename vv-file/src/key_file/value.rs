@@ -151,7 +151,7 @@ impl<'a> Value<'a> {
     }
 
     /// An unsigned number of 64 bits (`g_key_file_get_uint64`); one that does not fit saturates.
-    /// A minus wraps round, also after saturating, as in C.
+    /// A minus makes the number wrap round, as in C, unless it saturated.
     ///
     /// # Errors
     /// [`ValueError::NotInteger`] also if anything follows the digits.

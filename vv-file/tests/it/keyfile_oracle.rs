@@ -20,13 +20,13 @@ enum Row {
         input: Base64,
         raw_value: Text,
         to_data: Base64,
-        read_back_same_object: Answer<Text>,
+        read_back_after_reload: Answer<Text>,
     },
     SetStringList {
         input_list: Vec<Base64>,
         raw_value: Text,
         to_data: Base64,
-        read_back_same_object: Answer<Vec<Text>>,
+        read_back_after_reload: Answer<Vec<Text>>,
     },
 }
 
@@ -122,26 +122,26 @@ fn reads_and_writes_as_glib() {
             input,
             raw_value,
             to_data,
-            read_back_same_object,
+            read_back_after_reload,
         } => {
             let raw = encode_string(&input.0);
             same("raw_value", &raw, &raw_value.0)?;
             let file = file_with(&raw, &to_data.0)?;
             let value = file.get("g", "k").ok_or("no key")?;
-            same("read back", &answer(value.string(), text), read_back_same_object)
+            same("read back", &answer(value.string(), text), read_back_after_reload)
         }
         Row::SetStringList {
             input_list,
             raw_value,
             to_data,
-            read_back_same_object,
+            read_back_after_reload,
         } => {
             let items: Vec<_> = input_list.iter().map(|item| &item.0).collect();
             let raw = encode_list(&items);
             same("raw_value", &raw, &raw_value.0)?;
             let file = file_with(&raw, &to_data.0)?;
             let value = file.get("g", "k").ok_or("no key")?;
-            same("read back", &answer(value.list(), texts), read_back_same_object)
+            same("read back", &answer(value.list(), texts), read_back_after_reload)
         }
     });
 }
