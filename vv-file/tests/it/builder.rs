@@ -35,6 +35,9 @@ const TEXTS: [(&str, Setter); 10] = [
     (key::NEWER_VERSION_URL, |builder, text| builder.newer_version_url(text)),
 ];
 
+/// Something that is done to a builder.
+type Change = fn(Builder) -> Builder;
+
 fn spice() -> Builder {
     Builder::spice("host").tls_port(5901)
 }
@@ -178,7 +181,7 @@ fn only_the_title_may_be_empty() {
 
 #[test]
 fn vnc_refuses_what_would_be_ignored() {
-    let cases: [(_, fn(Builder) -> Builder); 10] = [
+    let cases: [(&str, Change); 10] = [
         (key::TLS_PORT, |builder| builder.tls_port(1)),
         (key::CA, |builder| builder.ca(CA)),
         (key::HOST_SUBJECT, |builder| builder.host_subject("CN=host")),
