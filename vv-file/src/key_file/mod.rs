@@ -183,7 +183,8 @@ impl KeyFile {
     /// The file as GLib 2.74 writes it after reading it (`g_key_file_to_data`).
     ///
     /// Comments stay; groups that came in parts are put together, an empty line goes before each
-    /// group that has none, and the blanks round `=` and the carriage returns go.
+    /// group that has none, and the blanks round `=` and the carriage returns of line ends go. A
+    /// value that ends with a carriage return of its own loses it at the next load, as in GLib.
     pub fn to_data(&self) -> Document {
         // No line grows by more than a newline, and no group by more than an empty line.
         let bound = self.source.len().saturating_add(self.lines.len().saturating_mul(2));

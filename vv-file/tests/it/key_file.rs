@@ -94,6 +94,18 @@ fn what_is_not_there_is_none() {
 }
 
 #[test]
+fn a_carriage_return_at_the_end_wears_off() {
+    // Only the last line can hold one without a second; GLib writes it before a newline, and then
+    // it belongs to the line end.
+    let file = KeyFile::parse(b"[g]\nk=v\r").unwrap();
+    assert_eq!(file.get("g", "k").unwrap().raw(), b"v\r");
+    let data = file.to_data();
+    assert_eq!(data.as_bytes(), b"[g]\nk=v\r\n");
+    let again = KeyFile::parse(data.as_bytes()).unwrap();
+    assert_eq!(again.get("g", "k").unwrap().raw(), b"v");
+}
+
+#[test]
 fn debug_shows_no_value() {
     let input = b"[virt-viewer]\ntype=spice\nhost=hunter2\npassword=hunter2\nproxy=http://u:hunter2@p\n\
         title=hunter2\n[ovirt]\nsso-token=hunter2\n";
@@ -176,8 +188,10 @@ proptest! {
                 let _ = (value.integer_list(), value.boolean_list());
             }
         }
-        // What is written reads back the same, and is then written the same.
+        // What is written reads back the same, and is then written the same; but for carriage
+        // returns, see `a_carriage_return_at_the_end_wears_off`.
         let data = file.to_data();
+        prop_assume!(!data.as_bytes().windows(2).any(|pair| pair == b"\r\n"));
         let again = KeyFile::parse(data.as_bytes()).unwrap();
         let again = again.to_data();
         prop_assert_eq!(again.as_bytes(), data.as_bytes());
