@@ -11,7 +11,7 @@ use core::time::Duration;
 use bytes::Buf;
 
 use super::receive::Part;
-use super::ticket::OAEP_SEED_LEN;
+use super::ticket::{OAEP_SEED_LEN, Seed};
 use super::{
     Action, HandshakeError, Incompatibility, LinkHeader, LinkMess, LinkReply, Machine, Misbehaviour, Misuse, PublicKey,
     Secret, Stage, Wire, receive,
@@ -89,7 +89,7 @@ enum State {
 pub struct ClientLink {
     config: ClientConfig,
     ticket: Secret,
-    oaep_seed: [u8; OAEP_SEED_LEN],
+    oaep_seed: Seed,
     deadline: Duration,
     state: State,
 }
@@ -102,7 +102,7 @@ impl ClientLink {
         Self {
             config,
             ticket,
-            oaep_seed,
+            oaep_seed: Seed::new(oaep_seed),
             deadline,
             state: State::Start,
         }
@@ -207,8 +207,7 @@ impl ClientLink {
         if selects && !server.has_common(common::AUTH_SPICE) {
             return Err(HandshakeError::PeerIncompatible(Incompatibility::NoTickets));
         }
-        let sealed = PublicKey::from_der(reply.pub_key).seal(self.ticket.expose(), self.oaep_seed)?;
-        self.oaep_seed = [0; OAEP_SEED_LEN];
+        let sealed = PublicKey::from_der(reply.pub_key).seal(self.ticket.expose(), self.oaep_seed.take())?;
         if selects && own.has_common(common::PROTOCOL_AUTH_SELECTION) {
             wire.tx.extend_from_slice(&AuthMechanism::SPICE.0.to_le_bytes());
         }

@@ -81,12 +81,17 @@ impl RelayConfig {
 }
 
 /// How the hypervisor is entered.
-#[derive(Debug)]
 pub struct Upstream {
     /// Its ticket. Never the tenant's.
     pub ticket: Secret,
-    /// Fresh random bytes.
+    /// Fresh random bytes. They are as secret as the ticket.
     pub oaep_seed: [u8; OAEP_SEED_LEN],
+}
+
+impl core::fmt::Debug for Upstream {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Upstream(..)")
+    }
 }
 
 /// What the driver does next; as [`Action`], with the side that it concerns.

@@ -49,6 +49,26 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// The caller's random bytes for one sealing. Who knows them can test guesses of the password.
+pub(crate) struct Seed(Zeroizing<[u8; OAEP_SEED_LEN]>);
+
+impl Seed {
+    pub(crate) fn new(bytes: [u8; OAEP_SEED_LEN]) -> Self {
+        Self(Zeroizing::new(bytes))
+    }
+
+    /// The bytes, which are then gone: a seed is used once.
+    pub(crate) fn take(&mut self) -> [u8; OAEP_SEED_LEN] {
+        core::mem::take(&mut *self.0)
+    }
+}
+
+impl fmt::Debug for Seed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Seed(..)")
+    }
+}
+
 /// A ticket as it stands on the wire.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SealedTicket(pub [u8; SEALED_TICKET_LEN]);

@@ -59,14 +59,31 @@ fn link_messages_come_back_byte_for_byte() {
 fn streams_come_back_byte_for_byte() {
     let (mut connections, mut main_messages, mut other_messages) = (0, 0, 0);
     for connection in recordings::all() {
-        let Some(linked) = connection.linked().filter(|linked| !linked.sasl && linked.result == Some(0)) else {
+        let Some(linked) = connection
+            .linked()
+            .filter(|linked| !linked.sasl && linked.result == Some(0))
+        else {
             continue;
         };
         connections += 1;
         let main = linked.request.channel_type == ChannelType::MAIN;
         let counts = [
-            stream(&connection, &linked, &connection.s2c[linked.s2c_at..], connection.s2c_cut, main, true),
-            stream(&connection, &linked, &connection.c2s[linked.c2s_at..], connection.c2s_cut, main, false),
+            stream(
+                &connection,
+                &linked,
+                &connection.s2c[linked.s2c_at..],
+                connection.s2c_cut,
+                main,
+                true,
+            ),
+            stream(
+                &connection,
+                &linked,
+                &connection.c2s[linked.c2s_at..],
+                connection.c2s_cut,
+                main,
+                false,
+            ),
         ];
         *(if main { &mut main_messages } else { &mut other_messages }) += counts.iter().sum::<usize>();
     }
@@ -84,7 +101,10 @@ fn stream(connection: &Connection, linked: &Linked, bytes: &[u8], cut: bool, mai
     let mut rx = BytesMut::from(bytes);
     let mut out = BytesMut::new();
     let mut count = 0;
-    while let Some(frame) = splitter.decode(&mut rx).unwrap_or_else(|error| panic!("{}: {error}", connection.name)) {
+    while let Some(frame) = splitter
+        .decode(&mut rx)
+        .unwrap_or_else(|error| panic!("{}: {error}", connection.name))
+    {
         count += 1;
         let at = format!("{} message {count} number {}", connection.name, frame.header.number);
         macro_rules! back {
@@ -115,7 +135,10 @@ fn stream(connection: &Connection, linked: &Linked, bytes: &[u8], cut: bool, mai
 fn acknowledgements_are_as_the_real_clients() {
     let mut checked = 0;
     for connection in recordings::all() {
-        let Some(linked) = connection.linked().filter(|linked| !linked.sasl && linked.result == Some(0)) else {
+        let Some(linked) = connection
+            .linked()
+            .filter(|linked| !linked.sasl && linked.result == Some(0))
+        else {
             continue;
         };
         if connection.s2c_cut || connection.c2s_cut {
@@ -131,9 +154,16 @@ fn acknowledgements_are_as_the_real_clients() {
                 on = true;
             }
         }
-        let sent = frames.frames(&connection.c2s[linked.c2s_at..]).filter(|frame| frame.header.number == 2).count();
+        let sent = frames
+            .frames(&connection.c2s[linked.c2s_at..])
+            .filter(|frame| frame.header.number == 2)
+            .count();
         // The client may have closed before it answered the last window.
-        assert!(sent <= due && due <= sent + 1, "{}: {due} due, {sent} sent", connection.name);
+        assert!(
+            sent <= due && due <= sent + 1,
+            "{}: {due} due, {sent} sent",
+            connection.name
+        );
         checked += usize::from(on && 0 < sent);
     }
     println!("SPICE_CAPTURES: {checked} connections with acknowledgements");
@@ -186,7 +216,15 @@ fn serve(connection: &Connection, cut: Cut) -> Result<(), HandshakeError> {
                     assert_eq!(request, linked.request);
                     let public_key = PublicKey::from_der(linked.reply.pub_key);
                     let capabilities = linked.reply.capabilities.clone();
-                    machine.announce(&mut wire, Announcement { public_key, capabilities }).unwrap();
+                    machine
+                        .announce(
+                            &mut wire,
+                            Announcement {
+                                public_key,
+                                capabilities,
+                            },
+                        )
+                        .unwrap();
                 }
                 None if connection.s2c.is_empty() => machine.reject(&mut wire, Refusal::Close).unwrap(),
                 None => {
@@ -206,13 +244,19 @@ fn serve(connection: &Connection, cut: Cut) -> Result<(), HandshakeError> {
             Ok(Action::Done(outcome)) => {
                 assert_eq!(outcome.header_form, linked.as_ref().unwrap().form);
                 let left = [&wire.rx[..], input].concat();
-                assert_eq!(left, connection.c2s[linked.as_ref().unwrap().c2s_at..], "{name}: the data stage is left");
+                assert_eq!(
+                    left,
+                    connection.c2s[linked.as_ref().unwrap().c2s_at..],
+                    "{name}: the data stage is left"
+                );
                 break Ok(());
             }
             Err(error) => break Err(error),
         }
     };
-    let end = linked.filter(|linked| linked.result == Some(0)).map_or(connection.s2c.len(), |linked| linked.s2c_at);
+    let end = linked
+        .filter(|linked| linked.result == Some(0))
+        .map_or(connection.s2c.len(), |linked| linked.s2c_at);
     match ended {
         // The client said nothing more; what spice-server would have said to that is not known.
         Err(HandshakeError::Closed(_)) => assert!(connection.s2c.starts_with(&wire.tx), "{name}"),
@@ -253,17 +297,29 @@ fn client_link_asks_as_the_real_clients() {
         };
         let asked = wire.tx.len().min(connection.c2s.len()).saturating_sub(128);
         // The mechanism of one hand-made client is a bad one.
-        let same = if linked.result == Some(0x5144_4552) { asked - 4 } else { asked };
+        let same = if linked.result == Some(0x5144_4552) {
+            asked - 4
+        } else {
+            asked
+        };
         assert_eq!(wire.tx[..same], connection.c2s[..same], "{name}");
         match (linked.result, ended) {
             (Some(0), Ok(outcome)) => {
                 assert_eq!(outcome.capabilities, linked.reply.capabilities, "{name}");
                 assert_eq!(outcome.header_form, linked.form, "{name}");
-                assert_eq!(input.len(), connection.s2c.len() - linked.s2c_at, "{name}: the data stage is left");
+                assert_eq!(
+                    input.len(),
+                    connection.s2c.len() - linked.s2c_at,
+                    "{name}: the data stage is left"
+                );
                 accepted += 1;
             }
             (Some(0x5144_4552), ended) => {
-                assert_eq!(ended, Err(HandshakeError::Rejected(LinkErrorCode::INVALID_DATA)), "{name}");
+                assert_eq!(
+                    ended,
+                    Err(HandshakeError::Rejected(LinkErrorCode::INVALID_DATA)),
+                    "{name}"
+                );
                 rejected += 1;
             }
             (Some(code), ended) => {

@@ -1,1 +1,407 @@
+//! Frames: splitting, lists, numbering, flow control, and passing from one header form to another.
 
+use bytes::{BufMut, Bytes, BytesMut};
+use expect_test::expect;
+use proptest::prelude::*;
+use spice_proto::Limits;
+use spice_proto::channel::{common, main};
+use spice_proto::frame::{
+    AckCounter, AckWindow, Acknowledge, Frame, FrameRef, Header, HeaderForm, Passer, Splitter, SubMessages, Writer,
+};
+
+const FORMS: [HeaderForm; 2] = [HeaderForm::Mini, HeaderForm::Full];
+
+fn limits() -> Limits {
+    Limits::default().with_frame_body(200_000).with_passed_body(1_000_000)
+}
+
+/// A stream of frames with these numbers and bodies.
+fn stream(form: HeaderForm, messages: &[(u16, Vec<u8>)]) -> BytesMut {
+    let mut out = BytesMut::new();
+    for (n, (number, body)) in messages.iter().enumerate() {
+        let serial = if form == HeaderForm::Full { n as u64 + 1 } else { 0 };
+        Header {
+            serial,
+            number: *number,
+            size: body.len() as u32,
+            sub_list: 0,
+        }
+        .write(form, &mut out);
+        out.put_slice(body);
+    }
+    out
+}
+
+fn messages() -> impl Strategy<Value = Vec<(u16, Vec<u8>)>> {
+    let size = prop_oneof![4 => 0..40_usize, 1 => 65_400..65_700_usize];
+    let message = (any::<u16>(), size, any::<u8>()).prop_map(|(number, size, fill)| (number, vec![fill; size]));
+    prop::collection::vec(message, 0..12)
+}
+
+fn split(splitter: &mut Splitter, bytes: &BytesMut, cuts: &[usize]) -> Vec<(u16, Vec<u8>)> {
+    let (mut rx, mut got, mut at, mut turn) = (BytesMut::new(), Vec::new(), 0, 0);
+    loop {
+        while let Some(frame) = splitter.decode(&mut rx).unwrap() {
+            got.push((frame.header.number, frame.body.to_vec()));
+        }
+        if at == bytes.len() {
+            return got;
+        }
+        let end = (at + cuts[turn % cuts.len()]).min(bytes.len());
+        rx.extend_from_slice(&bytes[at..end]);
+        (at, turn) = (end, turn + 1);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_chunking_gives_the_same_frames(messages in messages(), cuts in prop::collection::vec(1..5000_usize, 1..5)) {
+        for form in FORMS {
+            let bytes = stream(form, &messages);
+            prop_assert_eq!(split(&mut Splitter::new(form, &limits()), &bytes, &cuts), messages.clone());
+            let splitter = Splitter::new(form, &limits());
+            let mut frames = splitter.frames(&bytes);
+            let borrowed: Vec<_> = frames.by_ref().map(|frame| (frame.header.number, frame.body.to_vec())).collect();
+            prop_assert_eq!(borrowed, messages.clone());
+            prop_assert_eq!(frames.taken(), bytes.len());
+        }
+    }
+
+    #[test]
+    fn passing_keeps_every_message(messages in messages(), cuts in prop::collection::vec(1..5000_usize, 1..5)) {
+        for (from, to) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+            let (from, to) = (FORMS[from], FORMS[to]);
+            let bytes = stream(from, &messages);
+            let mut passer = Passer::new(from, to, &limits());
+            let (mut rx, mut tx, mut at, mut turn) = (BytesMut::new(), BytesMut::new(), 0, 0);
+            let mut seen = Vec::new();
+            let mut most = 0;
+            while at < bytes.len() {
+                let end = (at + cuts[turn % cuts.len()]).min(bytes.len());
+                rx.extend_from_slice(&bytes[at..end]);
+                passer.pass(&mut rx, &mut tx, |frame| seen.push((frame.header.number, frame.header.size))).unwrap();
+                most = most.max(rx.len());
+                (at, turn) = (end, turn + 1);
+            }
+            prop_assert!(rx.is_empty());
+            prop_assert!(most <= 64 << 10, "a larger frame is not held");
+            prop_assert_eq!(&tx, &stream(to, &messages));
+            let sizes: Vec<_> = messages.iter().map(|(number, body)| (*number, body.len() as u32)).collect();
+            prop_assert_eq!(seen, sizes);
+            prop_assert_eq!(passer.passed(), messages.len() as u64);
+        }
+    }
+
+    #[test]
+    fn any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..300), mini: bool, other: bool) {
+        let form = FORMS[usize::from(mini)];
+        let mut rx = BytesMut::from(&bytes[..]);
+        while let Ok(Some(frame)) = Splitter::new(form, &limits()).decode(&mut rx) {
+            let list = SubMessages::new(&frame.body, frame.header.sub_list);
+            prop_assert!(list.map_or(0, Iterator::count) <= frame.body.len() / 4 + 1);
+        }
+        let mut out = BytesMut::new();
+        let passed = Passer::new(form, FORMS[usize::from(other)], &limits())
+            .pass(&mut BytesMut::from(&bytes[..]), &mut out, |_| ());
+        prop_assert!(out.len() <= 4 * bytes.len() + 18, "{:?}", passed);
+    }
+}
+
+#[test]
+fn sizes_at_the_limit_and_beyond() {
+    for form in FORMS {
+        for (size, held, announced) in [(200_000, true, true), (200_001, false, true), (1_000_001, false, false)] {
+            let mut rx = BytesMut::new();
+            Header {
+                serial: 1,
+                number: 7,
+                size,
+                sub_list: 0,
+            }
+            .write(form, &mut rx);
+            let splitter = Splitter::new(form, &limits());
+            assert_eq!(splitter.frames(&rx).next_header().is_ok(), announced);
+            assert_eq!(Splitter::new(form, &limits()).decode(&mut rx.clone()).is_ok(), held);
+            let passed = Passer::new(form, form, &limits()).pass(&mut rx, &mut BytesMut::new(), |_| ());
+            assert_eq!(passed.is_ok(), announced);
+        }
+    }
+    let mut rx = BytesMut::new();
+    Header {
+        serial: 1,
+        number: 7,
+        size: u32::MAX,
+        sub_list: 0,
+    }
+    .write(HeaderForm::Full, &mut rx);
+    let error = Splitter::new(HeaderForm::Full, &limits()).decode(&mut rx).unwrap_err();
+    expect!["Header.size at byte 10: 4294967295 is above the limit of 200000"].assert_eq(&error.to_string());
+    assert!(rx.capacity() < 1000, "nothing is reserved for a size above the limit");
+    let mut rx = BytesMut::new();
+    Header {
+        serial: 1,
+        number: 7,
+        size: 3,
+        sub_list: 4,
+    }
+    .write(HeaderForm::Full, &mut rx);
+    let error = Splitter::new(HeaderForm::Full, &limits()).decode(&mut rx).unwrap_err();
+    expect!["Header.sub_list at byte 14: offset 4 lies outside of the 3 bytes of the message"]
+        .assert_eq(&error.to_string());
+}
+
+/// A draw message with two sub-messages as spice-server lays them out: the sizes are those of C structures
+/// and overrun (8 + 16n for a list of 2 + 9n bytes, and for a wait list of 1 + 10n).
+fn draw_with_list() -> (Header, Vec<u8>) {
+    let own = vec![0xd0; 61];
+    let mut body = own;
+    let inval_at = body.len() as u32;
+    body.extend(105_u16.to_le_bytes());
+    body.extend(40_u32.to_le_bytes());
+    body.extend(2_u16.to_le_bytes());
+    body.extend([0x11; 18]);
+    let wait_at = body.len() as u32;
+    body.extend(5_u16.to_le_bytes());
+    body.extend(24_u32.to_le_bytes());
+    body.push(1);
+    body.extend([0x22; 10]);
+    let sub_list = body.len() as u32;
+    body.extend(2_u16.to_le_bytes());
+    body.extend(wait_at.to_le_bytes());
+    body.extend(inval_at.to_le_bytes());
+    (
+        Header {
+            serial: 9,
+            number: 304,
+            size: body.len() as u32,
+            sub_list,
+        },
+        body,
+    )
+}
+
+#[test]
+fn sub_messages_with_overrunning_sizes() {
+    let (header, body) = draw_with_list();
+    let subs: Vec<_> = SubMessages::new(&body, header.sub_list)
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    let facts: Vec<_> = subs
+        .iter()
+        .map(|sub| (sub.number, sub.declared_size, sub.exact_data().len()))
+        .collect();
+    assert_eq!(facts, [(5, 24, 11), (105, 40, 20)]);
+    let wait = common::WaitForChannels::decode_slice(subs[0].data).unwrap();
+    assert_eq!(wait.wait_list.len(), 1);
+
+    let error = |body: &[u8], at| {
+        SubMessages::new(body, at)
+            .and_then(|mut subs| subs.next().transpose())
+            .unwrap_err()
+    };
+    expect!["SubMessageList.count at byte 5: truncated: needs 2 bytes, 1 left"]
+        .assert_eq(&error(&[0; 6], 5).to_string());
+    expect!["SubMessageList.offsets at byte 2: truncated: needs 4 bytes, 3 left"]
+        .assert_eq(&error(&[1, 0, 0, 0, 0], 0).to_string());
+    expect!["SubMessageList.offsets at byte 2: offset 255 lies outside of the 6 bytes of the message"]
+        .assert_eq(&error(&[1, 0, 255, 0, 0, 0], 0).to_string());
+    expect!["SubMessageList.sub_message at byte 2: truncated: needs 6 bytes, 4 left"]
+        .assert_eq(&error(&[1, 0, 2, 0, 0, 0], 0).to_string());
+}
+
+/// What a client would process, in order: sub-messages first, then the message itself.
+fn processed(frame: &Frame, own: bool) -> Vec<(u16, Vec<u8>)> {
+    let mut all = Vec::new();
+    if frame.header.number == 8 || frame.header.sub_list != 0 {
+        for sub in SubMessages::new(&frame.body, frame.header.sub_list).unwrap() {
+            let sub = sub.unwrap();
+            all.push((sub.number, sub.exact_data().to_vec()));
+        }
+    }
+    if own {
+        all.push((frame.header.number, frame.body.to_vec()));
+    }
+    all
+}
+
+#[test]
+fn a_list_stays_one_message_when_headers_are_bridged() {
+    let (header, body) = draw_with_list();
+    let mut rx = stream(HeaderForm::Full, &[(101, vec![1, 2])]);
+    header.write(HeaderForm::Full, &mut rx);
+    rx.put_slice(&body);
+    rx.put_slice(&stream(HeaderForm::Full, &[(102, vec![3])]));
+    let mut tx = BytesMut::new();
+    let mut passer = Passer::new(HeaderForm::Full, HeaderForm::Mini, &limits());
+    let mut seen = Vec::new();
+    passer
+        .pass(&mut rx, &mut tx, |frame: FrameRef<'_>| seen.push(frame.header.number))
+        .unwrap();
+    assert_eq!(seen, [101, 304, 102]);
+    let mut splitter = Splitter::new(HeaderForm::Mini, &limits());
+    let frames: Vec<Frame> = core::iter::from_fn(|| splitter.decode(&mut tx).unwrap()).collect();
+    assert_eq!(
+        frames.iter().map(|frame| frame.header.number).collect::<Vec<_>>(),
+        [101, 8, 102]
+    );
+    let own = body[..61].to_vec();
+    let before = processed(
+        &Frame {
+            header,
+            body: Bytes::from(body),
+        },
+        false,
+    );
+    let after = processed(&frames[1], false);
+    assert_eq!(after[..2], before);
+    assert_eq!(
+        after[2],
+        (304, own),
+        "the message itself comes last, without the bytes of the list"
+    );
+
+    // A LIST stays what it is, both ways.
+    let list = frames[1].clone();
+    for (from, to) in [
+        (HeaderForm::Mini, HeaderForm::Full),
+        (HeaderForm::Full, HeaderForm::Mini),
+    ] {
+        let mut rx = stream(from, &[(8, list.body.to_vec())]);
+        let mut tx = BytesMut::new();
+        Passer::new(from, to, &limits()).pass(&mut rx, &mut tx, |_| ()).unwrap();
+        assert_eq!(tx, stream(to, &[(8, list.body.to_vec())]));
+    }
+}
+
+#[test]
+fn a_list_cannot_be_made_to_grow() {
+    // 1000 offsets that all lead to the same 4000 bytes.
+    let mut body = vec![0_u8; 4000];
+    body[0..2].copy_from_slice(&200_u16.to_le_bytes());
+    body[2..6].copy_from_slice(&3994_u32.to_le_bytes());
+    let sub_list = body.len() as u32;
+    body.extend(1000_u16.to_le_bytes());
+    body.extend([0; 4000]);
+    let mut rx = BytesMut::new();
+    Header {
+        serial: 1,
+        number: 304,
+        size: body.len() as u32,
+        sub_list,
+    }
+    .write(HeaderForm::Full, &mut rx);
+    rx.put_slice(&body);
+    let mut tx = BytesMut::new();
+    let error = Passer::new(HeaderForm::Full, HeaderForm::Mini, &limits())
+        .pass(&mut rx, &mut tx, |_| ())
+        .unwrap_err();
+    assert_eq!((error.message, error.field), ("SubMessageList", "offsets"));
+    assert!(tx.is_empty());
+}
+
+#[test]
+fn a_large_body_with_a_list_is_held_whole() {
+    let mut body = vec![7; 100_000];
+    let at = body.len() as u32;
+    body.extend([5, 0, 1, 0, 0, 0, 0]);
+    let sub_list = body.len() as u32;
+    body.extend([1, 0]);
+    body.extend(at.to_le_bytes());
+    let header = Header {
+        serial: 1,
+        number: 304,
+        size: body.len() as u32,
+        sub_list,
+    };
+    let mut whole = BytesMut::new();
+    header.write(HeaderForm::Full, &mut whole);
+    whole.put_slice(&body);
+    let mut passer = Passer::new(HeaderForm::Full, HeaderForm::Mini, &limits());
+    let (mut rx, mut tx) = (BytesMut::new(), BytesMut::new());
+    for chunk in whole.chunks(30_000) {
+        assert!(tx.is_empty());
+        rx.extend_from_slice(chunk);
+        passer.pass(&mut rx, &mut tx, |_| ()).unwrap();
+    }
+    let frame = Splitter::new(HeaderForm::Mini, &limits())
+        .decode(&mut tx)
+        .unwrap()
+        .unwrap();
+    assert_eq!(processed(&frame, false), [(5, vec![0]), (304, vec![7; 100_000])]);
+    // Above the limit of what is held it is refused, and not collected first.
+    let mut rx = BytesMut::new();
+    Header {
+        size: 200_001,
+        ..header
+    }
+    .write(HeaderForm::Full, &mut rx);
+    let mut passer = Passer::new(HeaderForm::Full, HeaderForm::Mini, &limits());
+    assert!(passer.pass(&mut rx, &mut tx, |_| ()).is_err());
+}
+
+#[test]
+fn the_writer_numbers_from_one() {
+    let mut writer = Writer::new(HeaderForm::Full);
+    let mut out = BytesMut::new();
+    for serial in 1..4 {
+        writer.write(&main::ClientMessage::AttachChannels, &mut out).unwrap();
+        assert_eq!(writer.serial(), serial);
+    }
+    let too_large = main::ServerMessage::MouseMode(main::MouseMode {
+        supported_modes: spice_proto::ids::MouseModes(0x1_0000),
+        current_mode: spice_proto::ids::MouseModes::CLIENT,
+    });
+    let before = out.clone();
+    let error = writer.write(&too_large, &mut out).unwrap_err();
+    expect!["MouseMode.supported_modes: 65536 does not fit its wire field (largest: 65535)"]
+        .assert_eq(&error.to_string());
+    assert_eq!(
+        (out.clone(), writer.serial()),
+        (before, 3),
+        "nothing is written, and no serial used"
+    );
+    let serials: Vec<u64> = Splitter::new(HeaderForm::Full, &limits())
+        .frames(&out)
+        .map(|frame| frame.header.serial)
+        .collect();
+    assert_eq!(serials, [1, 2, 3]);
+}
+
+#[test]
+fn acknowledgements() {
+    let mut counter = AckCounter::new();
+    for _ in 0..100 {
+        assert_eq!(counter.received(), Acknowledge::Nothing);
+    }
+    counter.set(3);
+    let due: Vec<bool> = (0..7).map(|_| counter.received() == Acknowledge::Ack).collect();
+    assert_eq!(due, [false, false, true, false, false, true, false]);
+    assert_eq!(counter.serial(), 107);
+    counter.set(0);
+    assert!((0..100).all(|_| counter.received() == Acknowledge::Nothing));
+
+    let mut window = AckWindow::new();
+    assert!(window.may_send());
+    let generation = window.set(2);
+    for _ in 0..4 {
+        assert!(window.may_send());
+        window.sent();
+    }
+    assert!(!window.may_send());
+    window.ack();
+    assert!(!window.may_send(), "an ACK before the ACK_SYNC has no effect");
+    window.ack_sync(generation.wrapping_sub(1));
+    assert!(!window.may_send(), "an older generation has no effect");
+    window.ack_sync(generation);
+    assert!(window.may_send());
+    for _ in 0..4 {
+        window.sent();
+    }
+    assert!(!window.may_send());
+    window.ack();
+    assert!(window.may_send());
+    assert_ne!(window.set(2), generation);
+}

@@ -1,1 +1,476 @@
+//! Every machine, fed every prefix, every single-byte mutation and many random mutations of recorded
+//! handshakes: no panic, no hang, no allocation above the limits, a typed error with field and offset, and
+//! a peer that is told no more than the protocol's own code.
 
+use std::collections::BTreeSet;
+
+use bytes::BytesMut;
+use spice_proto::caps::Capabilities;
+use spice_proto::ids::LinkErrorCode;
+use spice_proto::link::relay::{RelayAction, Upstream};
+use spice_proto::link::server::{Announcement, Question};
+use spice_proto::link::{
+    Action, ClientConfig, ClientLink, HandshakeError, LinkMess, LinkReply, Machine, Refusal, RelayConfig, RelayLink,
+    Secret, ServerLink, Side, Wire, Wires,
+};
+use spice_proto::{Limits, channel, frame};
+
+use crate::pair::{NOW, key, random, request};
+use crate::recordings;
+
+/// No handshake takes more calls of `step` than this.
+const STEPS: usize = 12;
+/// Bytes that a link may have allocated at any time: its own input (16 + 4096, or 16 + 8192), the same
+/// again for capability words, RSA's numbers, and a little.
+const ALLOCATED: u64 = 40 << 10;
+const RANDOM_MUTATIONS: usize = 10_000;
+
+/// One handshake: what the client and what the server said, up to the data stage.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Handshake {
+    c2s: Vec<u8>,
+    s2c: Vec<u8>,
+}
+
+/// The recorded handshakes, one for each channel type and set of capabilities, and those that failed.
+fn handshakes() -> Vec<Handshake> {
+    let mut known = BTreeSet::new();
+    let mut all = Vec::new();
+    for connection in recordings::all() {
+        let linked = connection.linked();
+        if linked.as_ref().is_some_and(|linked| linked.sasl) {
+            continue;
+        }
+        let (c2s_at, s2c_at) = linked.map_or((usize::MAX, usize::MAX), |linked| (linked.c2s_at, linked.s2c_at));
+        let c2s = connection.c2s[..c2s_at.min(connection.c2s.len())].to_vec();
+        let s2c = connection.s2c[..s2c_at.min(connection.s2c.len())].to_vec();
+        // Tickets, keys and session ids differ everywhere and change nothing.
+        let shape: Vec<u8> = c2s
+            .iter()
+            .take(16)
+            .chain(c2s.iter().skip(20).take(26))
+            .chain(s2c.iter().take(20))
+            .copied()
+            .collect();
+        if known.insert(shape) {
+            all.push(Handshake { c2s, s2c });
+        }
+    }
+    assert!(10 < all.len());
+    all
+}
+
+/// What a machine did with its input.
+struct Run {
+    error: Option<HandshakeError>,
+    told: Vec<u8>,
+}
+
+/// Every byte sequence that a client may be told, given what it was shown.
+fn check_told(told: &[u8], shown: &[u8], what: &str) {
+    let rest = told.strip_prefix(shown).unwrap_or(told);
+    let code = match rest.len() {
+        0 => return,
+        4 => u32::from_le_bytes(rest.try_into().unwrap()),
+        194 => {
+            let code = u32::from_le_bytes(rest[16..20].try_into().unwrap());
+            let mut refusal = BytesMut::new();
+            LinkReply::refusal(LinkErrorCode(code)).encode(&mut refusal).unwrap();
+            assert_eq!(rest, refusal, "{what}: nothing but the code");
+            code
+        }
+        other => panic!("{what}: {other} bytes told"),
+    };
+    assert!(code <= 9, "{what}: code {code}");
+}
+
+fn check_error(error: HandshakeError, what: &str) {
+    if let HandshakeError::Decode(error) = error {
+        assert!(!error.field.is_empty() && !error.message.is_empty(), "{what}");
+        assert!(error.offset <= 8192 + 16, "{what}: {error}");
+    }
+    assert!(!matches!(error, HandshakeError::Misuse(_)), "{what}: {error}");
+    assert!(error.to_string().len() < 200);
+}
+
+fn announcement() -> Announcement {
+    let capabilities = Capabilities::spice_server(spice_proto::ids::ChannelType::MAIN);
+    Announcement {
+        public_key: key().public(),
+        capabilities,
+    }
+}
+
+fn serve(input: &[u8]) -> Run {
+    let mut machine = ServerLink::new(NOW, Limits::default());
+    let mut wire = Wire {
+        rx: BytesMut::from(input),
+        tx: BytesMut::new(),
+    };
+    for _ in 0..STEPS {
+        match machine.step(NOW, &mut wire) {
+            Ok(Action::Receive { at_least }) => {
+                assert!(0 < at_least && at_least + wire.rx.len() <= machine.max_input());
+                let error = machine.eof().unwrap_err();
+                return Run {
+                    error: Some(error),
+                    told: wire.tx.to_vec(),
+                };
+            }
+            Ok(Action::Ask(Question::Link(_))) => machine.announce(&mut wire, announcement()).unwrap(),
+            Ok(Action::Ask(Question::Ticket { .. })) => machine.accept(&mut wire).unwrap(),
+            Ok(Action::Waiting) => panic!("nothing is open"),
+            Ok(Action::Done(_)) => {
+                return Run {
+                    error: None,
+                    told: wire.tx.to_vec(),
+                };
+            }
+            Err(error) => {
+                return Run {
+                    error: Some(error),
+                    told: wire.tx.to_vec(),
+                };
+            }
+        }
+    }
+    panic!("the server does not end");
+}
+
+fn connect(asked: &LinkMess, input: &[u8]) -> Run {
+    let mut machine = ClientLink::new(NOW, ClientConfig::new(asked.clone()), Secret::new(b"ticket"), [1; 20]);
+    let mut wire = Wire {
+        rx: BytesMut::from(input),
+        tx: BytesMut::new(),
+    };
+    for _ in 0..STEPS {
+        match machine.step(NOW, &mut wire) {
+            Ok(Action::Receive { at_least }) => {
+                assert!(0 < at_least && at_least + wire.rx.len() <= machine.max_input());
+                return Run {
+                    error: machine.eof().err(),
+                    told: wire.tx.to_vec(),
+                };
+            }
+            Ok(Action::Ask(never)) => match never {},
+            Ok(Action::Waiting) => panic!("a client never waits"),
+            Ok(Action::Done(_)) => {
+                return Run {
+                    error: None,
+                    told: wire.tx.to_vec(),
+                };
+            }
+            Err(error) => {
+                return Run {
+                    error: Some(error),
+                    told: wire.tx.to_vec(),
+                };
+            }
+        }
+    }
+    panic!("the client does not end");
+}
+
+/// Gives what the tenant was told; what the hypervisor was told is checked here.
+fn relay(tenant: &[u8], hypervisor: &[u8]) -> Run {
+    let mut machine = RelayLink::new(NOW, RelayConfig::default());
+    let mut wires = Wires::default();
+    wires.tenant.rx.extend_from_slice(tenant);
+    wires.hypervisor.rx.extend_from_slice(hypervisor);
+    let mut side = Side::Tenant;
+    for _ in 0..STEPS {
+        match machine.step(NOW, &mut wires) {
+            Ok(RelayAction::Receive { side, at_least }) => {
+                assert!(0 < at_least && at_least + wires.side(side).rx.len() <= machine.max_input(side));
+                let error = machine.eof(&mut wires, side).unwrap_err();
+                return Run {
+                    error: Some(error.error),
+                    told: wires.tenant.tx.to_vec(),
+                };
+            }
+            Ok(RelayAction::Ask(Question::Link(_))) => machine.announce(&mut wires, announcement()).unwrap(),
+            Ok(RelayAction::Ask(Question::Ticket { .. })) => {
+                assert!(
+                    wires.hypervisor.tx.is_empty(),
+                    "the hypervisor is not called before the token is known"
+                );
+                let upstream = Upstream {
+                    ticket: Secret::new(b"ticket"),
+                    oaep_seed: [1; 20],
+                };
+                machine.admit(&mut wires, upstream).unwrap();
+                side = Side::Hypervisor;
+            }
+            Ok(RelayAction::Waiting) => panic!("nothing is open"),
+            Ok(RelayAction::Done(_)) => {
+                return Run {
+                    error: None,
+                    told: wires.tenant.tx.to_vec(),
+                };
+            }
+            Err(error) => {
+                assert_eq!(error.side, side, "{error}");
+                return Run {
+                    error: Some(error.error),
+                    told: wires.tenant.tx.to_vec(),
+                };
+            }
+        }
+    }
+    panic!("the relay does not end");
+}
+
+/// Runs one input and holds it against the rules. Gives whether the link stood.
+fn judge(what: &str, shown: &[u8], run: impl FnOnce() -> Run) -> bool {
+    let mut ended = None;
+    let allocated = allocation_counter::measure(|| ended = Some(run()));
+    let run = ended.unwrap();
+    assert!(
+        allocated.bytes_max <= ALLOCATED,
+        "{what}: {} bytes",
+        allocated.bytes_max
+    );
+    if let Some(error) = run.error {
+        check_error(error, what);
+    }
+    check_told(&run.told, shown, what);
+    run.error.is_none()
+}
+
+/// All changed forms of some bytes: prefixes, single bytes in every value, and random changes.
+fn changed(bytes: &[u8], every_value: bool, random_count: usize, mut each: impl FnMut(&str, &[u8])) {
+    for end in 0..=bytes.len() {
+        each("prefix", &bytes[..end]);
+    }
+    let mut copy = bytes.to_vec();
+    for at in 0..bytes.len() {
+        let deltas = if every_value { 1..=255_u8 } else { 0..=7 };
+        for delta in deltas {
+            copy[at] = bytes[at] ^ if every_value { delta } else { 1 << delta };
+            each("mutation", &copy);
+        }
+        copy[at] = bytes[at];
+    }
+    let mut source = random(bytes.len() as u64);
+    let mut draw = || {
+        let mut out = [0; 4];
+        source(&mut out);
+        u32::from_le_bytes(out) as usize
+    };
+    for _ in 0..random_count {
+        let mut copy = bytes.to_vec();
+        for _ in 0..=draw() % 6 {
+            let at = draw() % (copy.len() + 1);
+            match draw() % 4 {
+                0 => copy.insert(at, draw() as u8),
+                1 if at < copy.len() => drop(copy.remove(at)),
+                2 if at < copy.len() => copy[at] = [0, 1, 0x7f, 0x80, 0xff][draw() % 5],
+                _ if at < copy.len() => copy[at] = draw() as u8,
+                _ => copy.truncate(draw() % (copy.len() + 1)),
+            }
+        }
+        each("random", &copy);
+    }
+}
+
+#[test]
+fn hostile_clients() {
+    let shown = shown();
+    let (mut runs, mut stood) = (0, 0);
+    let all = handshakes();
+    for (n, handshake) in all.iter().enumerate() {
+        let random = RANDOM_MUTATIONS.div_ceil(all.len());
+        changed(&handshake.c2s, n == 0, random, |what, bytes| {
+            runs += 1;
+            stood += usize::from(judge(what, &shown, || serve(bytes)));
+        });
+    }
+    println!("SPICE_CAPTURES: {runs} hostile clients at the server, {stood} links stood");
+    assert!(RANDOM_MUTATIONS < runs && 0 < stood);
+}
+
+/// The link reply that the machines here give.
+fn shown() -> Vec<u8> {
+    let mut shown = BytesMut::new();
+    let Announcement {
+        public_key,
+        capabilities,
+    } = announcement();
+    LinkReply {
+        error: LinkErrorCode::OK,
+        pub_key: *public_key.as_der(),
+        capabilities,
+    }
+    .encode(&mut shown)
+    .unwrap();
+    shown.to_vec()
+}
+
+#[test]
+fn hostile_servers() {
+    let asked = request(spice_proto::ids::ChannelType::MAIN, 9, 0xf);
+    let mut own = BytesMut::new();
+    asked.encode(&mut own).unwrap();
+    let (mut runs, mut stood) = (0, 0);
+    let all: Vec<_> = handshakes()
+        .into_iter()
+        .filter(|handshake| !handshake.s2c.is_empty())
+        .collect();
+    for (n, handshake) in all.iter().enumerate() {
+        let random = RANDOM_MUTATIONS.div_ceil(all.len());
+        changed(&handshake.s2c, n == 0, random, |what, bytes| {
+            runs += 1;
+            let mut told = Vec::new();
+            let ok = judge(what, &[], || {
+                let mut run = connect(&asked, bytes);
+                told = core::mem::take(&mut run.told);
+                run
+            });
+            // A server is sent the link message and a ticket, or the former alone.
+            let ticket = told.strip_prefix(&own[..]).expect("the link message").len();
+            assert!([0, 128, 132].contains(&ticket), "{what}: {ticket} bytes");
+            stood += usize::from(ok);
+        });
+    }
+    println!("SPICE_CAPTURES: {runs} hostile servers at the client, {stood} links stood");
+    assert!(RANDOM_MUTATIONS < runs && 0 < stood);
+}
+
+#[test]
+fn hostile_tenants_and_hypervisors() {
+    let shown = shown();
+    let whole: Vec<_> = handshakes()
+        .into_iter()
+        .filter(|handshake| 174 <= handshake.c2s.len() && handshake.s2c.ends_with(&[0; 4]) && handshake.s2c.len() < 300)
+        .collect();
+    let (mut runs, mut stood) = (0, 0);
+    for (n, handshake) in whole.iter().enumerate() {
+        let random = RANDOM_MUTATIONS.div_ceil(whole.len());
+        changed(&handshake.c2s, false, random, |what, bytes| {
+            runs += 1;
+            stood += usize::from(judge(what, &shown, || relay(bytes, &handshake.s2c)));
+        });
+        changed(&handshake.s2c, n == 0, random, |what, bytes| {
+            runs += 1;
+            stood += usize::from(judge(what, &shown, || relay(&handshake.c2s, bytes)));
+        });
+    }
+    println!("SPICE_CAPTURES: {runs} hostile tenants and hypervisors at the relay, {stood} links stood");
+    assert!(2 * RANDOM_MUTATIONS < runs && 0 < stood);
+}
+
+/// A refusal that the caller gives is all that a client hears, whatever the reason was.
+#[test]
+fn a_refusal_says_its_code_and_nothing_else() {
+    for handshake in handshakes().iter().filter(|handshake| 170 <= handshake.c2s.len()) {
+        let mut machine = ServerLink::new(NOW, Limits::default());
+        let mut wire = Wire {
+            rx: BytesMut::from(&handshake.c2s[..]),
+            tx: BytesMut::new(),
+        };
+        let Ok(Action::Ask(Question::Link(_))) = machine.step(NOW, &mut wire) else {
+            continue;
+        };
+        machine.announce(&mut wire, announcement()).unwrap();
+        let shown = wire.tx.split();
+        let Ok(Action::Ask(Question::Ticket { .. })) = machine.step(NOW, &mut wire) else {
+            continue;
+        };
+        machine
+            .refuse(&mut wire, Refusal::Code(LinkErrorCode::PERMISSION_DENIED))
+            .unwrap();
+        assert_eq!((&wire.tx[..], shown.len()), (&[7, 0, 0, 0][..], self::shown().len()));
+        assert!(machine.step(NOW, &mut wire).is_err());
+    }
+}
+
+#[test]
+fn hostile_main_channels() {
+    let mut runs = 0;
+    for connection in recordings::all() {
+        let Some(linked) = connection
+            .linked()
+            .filter(|linked| !linked.sasl && linked.result == Some(0))
+        else {
+            continue;
+        };
+        if linked.request.channel_type != spice_proto::ids::ChannelType::MAIN {
+            continue;
+        }
+        let split = frame::Splitter::new(linked.form, &Limits::default());
+        for (s2c, bytes) in [
+            (true, &connection.s2c[linked.s2c_at..]),
+            (false, &connection.c2s[linked.c2s_at..]),
+        ] {
+            for frame in split.frames(bytes).filter(|frame| frame.body.len() < 2000).take(40) {
+                let number = frame.header.number;
+                changed(frame.body, false, 200, |what, body| {
+                    runs += 1;
+                    let frame = frame::FrameRef {
+                        header: frame.header,
+                        body,
+                    }
+                    .to_frame();
+                    let allocated = allocation_counter::measure(|| {
+                        if s2c {
+                            judge_message(channel::main::ServerMessage::decode(&frame), body.len());
+                        } else {
+                            judge_message(channel::main::ClientMessage::decode(&frame), body.len());
+                        }
+                    });
+                    let bound = 8 * body.len() as u64 + 512;
+                    assert!(
+                        allocated.bytes_max <= bound,
+                        "{what} of {number}: {} bytes",
+                        allocated.bytes_max
+                    );
+                });
+            }
+        }
+    }
+    println!("SPICE_CAPTURES: {runs} hostile messages");
+    assert!(10_000 < runs);
+}
+
+/// What decodes encodes, to something that decodes to the same.
+fn judge_message<M>(decoded: Result<M, spice_proto::DecodeError>, len: usize)
+where
+    M: frame::Body + PartialEq + core::fmt::Debug + Redecode,
+{
+    match decoded {
+        Err(error) => assert!(error.offset <= len, "{error}"),
+        Ok(message) => {
+            let mut again = BytesMut::new();
+            message.encode(&mut again).unwrap();
+            assert_eq!(again.len(), message.encoded_len());
+            let header = frame::Header {
+                serial: 0,
+                number: message.number(),
+                size: again.len() as u32,
+                sub_list: 0,
+            };
+            let back = M::redecode(&frame::Frame {
+                header,
+                body: again.freeze(),
+            });
+            assert!(message.same(&back));
+        }
+    }
+}
+
+trait Redecode: Sized + PartialEq {
+    fn redecode(frame: &frame::Frame) -> Self;
+    /// Messages without a layout keep their header, which differs in the serial.
+    fn same(&self, other: &Self) -> bool;
+}
+
+macro_rules! redecode {
+    ($($ty:ty),*) => {$(
+        impl Redecode for $ty {
+            fn redecode(frame: &frame::Frame) -> Self { Self::decode(frame).unwrap() }
+            fn same(&self, other: &Self) -> bool { self == other || self.is_unknown() }
+        }
+    )*};
+}
+
+redecode!(channel::main::ServerMessage, channel::main::ClientMessage);

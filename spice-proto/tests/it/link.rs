@@ -1,1 +1,620 @@
+//! The machines against each other, out of order, out of time and beyond their limits.
 
+use std::time::Duration;
+
+use expect_test::expect;
+use spice_proto::caps::{Capabilities, CapabilitySet, CapabilityWords, common, display};
+use spice_proto::frame::HeaderForm;
+use spice_proto::ids::{ChannelType, LinkErrorCode};
+use spice_proto::link::relay::Upstream;
+use spice_proto::link::server::{Announcement, Question};
+use spice_proto::link::{
+    Action, ClientConfig, ClientLink, Event, HandshakeError, Incompatibility, LinkHeader, LinkMess, LinkReply, Machine,
+    Misuse, Refusal, RelayConfig, RelayLink, Secret, ServerLink, Side, Stage, Wire, Wires,
+};
+use spice_proto::{DecodeErrorKind, Limits};
+
+use crate::pair::{Chain, NOW, Server, TICKET, TOKEN, client, key, request};
+
+const DENIED: LinkErrorCode = LinkErrorCode::PERMISSION_DENIED;
+
+fn server_caps(channel_type: ChannelType) -> Capabilities {
+    Capabilities::spice_server(channel_type)
+}
+
+fn run_pair(request: LinkMess, shown: Capabilities, password: &[u8], chunk: usize) -> (ClientLinkEnd, Server) {
+    let mut client = client(request, password);
+    let mut wire = Wire::default();
+    let mut server = Server::new(shown, b"Pa55-w0rd");
+    let mut pending = bytes::BytesMut::new();
+    loop {
+        match client.step(NOW, &mut wire) {
+            Ok(Action::Receive { .. }) => {}
+            Ok(Action::Done(outcome)) => return (Ok(outcome), server),
+            Ok(_) => unreachable!(),
+            Err(error) => return (Err(error), server),
+        }
+        let sent = wire.tx.len().min(chunk);
+        let up = wire.tx.split_to(sent);
+        pending.extend_from_slice(&server.turn(&up));
+        let down = pending.split_to(pending.len().min(chunk));
+        if up.is_empty() && down.is_empty() {
+            return (client.eof(), server);
+        }
+        wire.rx.extend_from_slice(&down);
+    }
+}
+
+type ClientLinkEnd = Result<spice_proto::link::client::ClientOutcome, HandshakeError>;
+
+#[test]
+fn client_and_server_in_any_chunks() {
+    for chunk in [1, 2, 3, 7, 16, 100, 10_000] {
+        let (ended, server) = run_pair(
+            request(ChannelType::MAIN, 0xd, 0xf),
+            server_caps(ChannelType::MAIN),
+            TICKET,
+            chunk,
+        );
+        let outcome = ended.unwrap();
+        assert_eq!(outcome.capabilities, server_caps(ChannelType::MAIN));
+        assert_eq!(outcome.header_form, HeaderForm::Mini);
+        let served = server.ended.unwrap().unwrap();
+        assert_eq!(served.header_form, HeaderForm::Mini);
+        assert_eq!(served.request, request(ChannelType::MAIN, 0xd, 0xf));
+
+        let (ended, server) = run_pair(
+            request(ChannelType::MAIN, 9, 0),
+            server_caps(ChannelType::MAIN),
+            b"wrong",
+            chunk,
+        );
+        assert_eq!(ended, Err(HandshakeError::Rejected(DENIED)));
+        assert_eq!(server.ended, Some(Err(HandshakeError::Refused(Refusal::Code(DENIED)))));
+    }
+}
+
+#[test]
+fn without_selection_the_ticket_stands_alone() {
+    for (client_bits, server_bits) in [(8, 0xb), (9, 0xa), (8, 0xa)] {
+        let shown = Capabilities {
+            common: CapabilityWords::word(server_bits),
+            ..Capabilities::default()
+        };
+        let (ended, server) = run_pair(request(ChannelType::CURSOR, client_bits, 0), shown, TICKET, 64);
+        assert!(ended.is_ok(), "{client_bits:#x} {server_bits:#x}: {ended:?}");
+        assert!(server.ended.unwrap().is_ok());
+    }
+}
+
+#[test]
+fn full_headers_unless_both_want_mini_ones() {
+    for (own, shown, form) in [
+        (9, 0xb, HeaderForm::Mini),
+        (1, 0xb, HeaderForm::Full),
+        (9, 3, HeaderForm::Full),
+    ] {
+        let shown = Capabilities {
+            common: CapabilityWords::word(shown),
+            ..Capabilities::default()
+        };
+        let (ended, server) = run_pair(request(ChannelType::CURSOR, own, 0), shown, TICKET, 64);
+        assert_eq!(ended.unwrap().header_form, form);
+        assert_eq!(server.ended.unwrap().unwrap().header_form, form);
+    }
+}
+
+#[test]
+fn required_capabilities_are_checked_before_the_ticket_goes() {
+    let required = Capabilities {
+        channel: CapabilityWords::of(&[display::CODEC_H264]),
+        ..Capabilities::default()
+    };
+    let config = ClientConfig::new(request(ChannelType::DISPLAY, 9, 0)).with_required(required);
+    let mut client = ClientLink::new(NOW, config, Secret::new(TICKET), [0; 20]);
+    let (mut wire, mut server) = (Wire::default(), Server::new(server_caps(ChannelType::DISPLAY), TICKET));
+    assert!(matches!(
+        client.step(NOW, &mut wire),
+        Ok(Action::Receive { at_least: 4 })
+    ));
+    wire.rx.extend_from_slice(&server.turn(&wire.tx.split()));
+    let missing = Incompatibility::MissingCapability {
+        set: CapabilitySet::Channel,
+        bit: display::CODEC_H264,
+    };
+    assert_eq!(
+        client.step(NOW, &mut wire),
+        Err(HandshakeError::PeerIncompatible(missing))
+    );
+    assert!(wire.tx.is_empty());
+    assert_eq!(
+        client.step(NOW, &mut wire),
+        Err(HandshakeError::PeerIncompatible(missing)),
+        "an error is terminal"
+    );
+}
+
+#[test]
+fn a_server_with_sasl_alone_takes_no_tickets() {
+    let mut reply = LinkReply::refusal(LinkErrorCode::OK);
+    reply.capabilities.common = CapabilityWords::of(&[common::PROTOCOL_AUTH_SELECTION, common::AUTH_SASL]);
+    let mut wire = Wire::default();
+    let mut client = client(request(ChannelType::MAIN, 9, 0), TICKET);
+    reply.encode(&mut wire.rx).unwrap();
+    assert_eq!(
+        client.step(NOW, &mut wire),
+        Err(HandshakeError::PeerIncompatible(Incompatibility::NoTickets))
+    );
+}
+
+/// Keys that a hostile hypervisor might send.
+#[test]
+fn a_key_that_is_none_is_refused() {
+    let good = *key().public().as_der();
+    let mut even = good;
+    even[156] &= 0xfe;
+    let mut zero = good;
+    zero[29..157].fill(0);
+    for bad in [[0; 162], [0xff; 162], even, zero] {
+        let mut reply = LinkReply::refusal(LinkErrorCode::OK);
+        reply.capabilities = server_caps(ChannelType::MAIN);
+        reply.pub_key = bad;
+        let mut wire = Wire::default();
+        reply.encode(&mut wire.rx).unwrap();
+        let mut client = client(request(ChannelType::MAIN, 9, 0), TICKET);
+        let error = client.step(NOW, &mut wire).unwrap_err();
+        assert!(matches!(error, HandshakeError::Crypto(_)), "{error:?}");
+    }
+}
+
+#[test]
+fn answers_out_of_order_are_misuse_and_change_nothing() {
+    let mut wire = Wire::default();
+    let mut server = ServerLink::new(NOW, Limits::default());
+    let shown = || Announcement {
+        public_key: key().public(),
+        capabilities: server_caps(ChannelType::MAIN),
+    };
+    let code = Refusal::Code(DENIED);
+    assert_eq!(server.announce(&mut wire, shown()), Err(Misuse::NotAsked));
+    assert_eq!(server.accept(&mut wire), Err(Misuse::NotAsked));
+    assert_eq!(server.refuse(&mut wire, code), Err(Misuse::NotAsked));
+    request(ChannelType::MAIN, 9, 0xf).encode(&mut wire.rx).unwrap();
+    assert!(matches!(
+        server.step(NOW, &mut wire),
+        Ok(Action::Ask(Question::Link(_)))
+    ));
+    assert!(matches!(server.step(NOW, &mut wire), Ok(Action::Waiting)));
+    assert_eq!(server.accept(&mut wire), Err(Misuse::NotAsked));
+    assert_eq!(
+        server.reject(&mut wire, Refusal::Code(LinkErrorCode::OK)),
+        Err(Misuse::RefusalSaysOk)
+    );
+    assert!(wire.tx.is_empty());
+    server.announce(&mut wire, shown()).unwrap();
+    assert_eq!(server.announce(&mut wire, shown()), Err(Misuse::NotAsked));
+    assert!(matches!(
+        server.step(NOW, &mut wire),
+        Ok(Action::Receive { at_least: 4 })
+    ));
+    wire.rx.extend_from_slice(&[1, 0, 0, 0]);
+    assert!(matches!(
+        server.step(NOW, &mut wire),
+        Ok(Action::Receive { at_least: 128 })
+    ));
+    wire.rx.extend_from_slice(&[9; 130]);
+    assert!(matches!(
+        server.step(NOW, &mut wire),
+        Ok(Action::Ask(Question::Ticket { .. }))
+    ));
+    assert_eq!(server.reject(&mut wire, code), Err(Misuse::NotAsked));
+    assert_eq!(
+        server.refuse(&mut wire, Refusal::Code(LinkErrorCode::OK)),
+        Err(Misuse::RefusalSaysOk)
+    );
+    server.accept(&mut wire).unwrap();
+    assert_eq!(server.accept(&mut wire), Err(Misuse::NotAsked));
+    assert!(matches!(server.step(NOW, &mut wire), Ok(Action::Done(_))));
+    assert_eq!(server.step(NOW, &mut wire), Err(HandshakeError::Misuse(Misuse::Ended)));
+    assert_eq!(&wire.rx[..], [9, 9], "the data stage is left");
+}
+
+#[test]
+fn relay_answers_out_of_order_are_misuse() {
+    let mut wires = Wires::default();
+    let mut relay = RelayLink::new(NOW, RelayConfig::default());
+    let upstream = || Upstream {
+        ticket: Secret::new(TICKET),
+        oaep_seed: [0; 20],
+    };
+    assert_eq!(relay.admit(&mut wires, upstream()), Err(Misuse::NotAsked));
+    request(ChannelType::MAIN, 9, 0xf).encode(&mut wires.tenant.rx).unwrap();
+    relay.step(NOW, &mut wires).unwrap();
+    assert_eq!(
+        relay.admit(&mut wires, upstream()),
+        Err(Misuse::NotAsked),
+        "the open question is another one"
+    );
+    let shown = Announcement {
+        public_key: key().public(),
+        capabilities: server_caps(ChannelType::MAIN),
+    };
+    relay.announce(&mut wires, shown).unwrap();
+    wires.tenant.rx.extend_from_slice(&[1, 0, 0, 0]);
+    wires.tenant.rx.extend_from_slice(&[9; 128]);
+    relay.step(NOW, &mut wires).unwrap();
+    relay.admit(&mut wires, upstream()).unwrap();
+    assert_eq!(relay.admit(&mut wires, upstream()), Err(Misuse::NotAsked));
+    assert_eq!(relay.refuse(&mut wires, Refusal::Close), Err(Misuse::NotAsked));
+}
+
+#[test]
+fn deadlines() {
+    let limits = Limits::default().with_link_timeout(Duration::from_secs(3));
+    let start = Duration::from_secs(100);
+    let late = start + Duration::from_secs(3);
+    let just_before = late - Duration::from_nanos(1);
+
+    let mut server = ServerLink::new(start, limits.clone());
+    let mut wire = Wire::default();
+    assert_eq!(server.deadline(), late);
+    assert!(matches!(
+        server.step(just_before, &mut wire),
+        Ok(Action::Receive { .. })
+    ));
+    assert_eq!(
+        server.step(late, &mut wire),
+        Err(HandshakeError::TimedOut(Stage::LinkMess))
+    );
+    assert!(wire.tx.is_empty(), "nothing is told");
+
+    // Also while the caller looks for an answer.
+    let mut server = ServerLink::new(start, limits.clone());
+    request(ChannelType::MAIN, 9, 0xf).encode(&mut wire.rx).unwrap();
+    assert!(matches!(server.step(just_before, &mut wire), Ok(Action::Ask(_))));
+    assert!(matches!(server.step(just_before, &mut wire), Ok(Action::Waiting)));
+    assert_eq!(
+        server.step(late, &mut wire),
+        Err(HandshakeError::TimedOut(Stage::Answer))
+    );
+
+    let config = ClientConfig::new(request(ChannelType::MAIN, 9, 0)).with_limits(limits.clone());
+    let mut client = ClientLink::new(start, config, Secret::new(TICKET), [0; 20]);
+    assert!(client.step(just_before, &mut wire).is_ok());
+    assert_eq!(
+        client.step(late, &mut wire),
+        Err(HandshakeError::TimedOut(Stage::LinkReply))
+    );
+
+    // The hypervisor's time begins when the tenant is admitted.
+    let mut wires = Wires::default();
+    let mut relay = RelayLink::new(start, RelayConfig::default().with_limits(limits));
+    request(ChannelType::MAIN, 9, 0xf).encode(&mut wires.tenant.rx).unwrap();
+    relay.step(start, &mut wires).unwrap();
+    let shown = Announcement {
+        public_key: key().public(),
+        capabilities: server_caps(ChannelType::MAIN),
+    };
+    relay.announce(&mut wires, shown).unwrap();
+    wires.tenant.rx.extend_from_slice(&[1, 0, 0, 0]);
+    wires.tenant.rx.extend_from_slice(&[9; 128]);
+    relay.step(just_before, &mut wires).unwrap();
+    relay
+        .admit(
+            &mut wires,
+            Upstream {
+                ticket: Secret::new(TICKET),
+                oaep_seed: [0; 20],
+            },
+        )
+        .unwrap();
+    relay.step(just_before, &mut wires).unwrap();
+    assert_eq!(relay.deadline(), just_before + Duration::from_secs(3));
+    wires.tenant.tx.clear();
+    let error = relay
+        .step(just_before + Duration::from_secs(3), &mut wires)
+        .unwrap_err();
+    assert_eq!(
+        (error.side, error.error),
+        (Side::Hypervisor, HandshakeError::TimedOut(Stage::LinkReply))
+    );
+    assert!(wires.tenant.tx.is_empty(), "the tenant is told nothing");
+}
+
+#[test]
+fn hanging_up_is_an_error_at_every_stage() {
+    let mut wire = Wire::default();
+    let mut server = ServerLink::new(NOW, Limits::default());
+    assert_eq!(server.eof(), Err(HandshakeError::Closed(Stage::LinkMess)));
+    assert_eq!(
+        server.step(NOW, &mut wire),
+        Err(HandshakeError::Closed(Stage::LinkMess))
+    );
+    let mut client = client(request(ChannelType::MAIN, 9, 0), TICKET);
+    client.step(NOW, &mut wire).unwrap();
+    assert_eq!(client.eof(), Err(HandshakeError::Closed(Stage::LinkReply)));
+    let mut relay = RelayLink::new(NOW, RelayConfig::default());
+    let error = relay.eof(&mut Wires::default(), Side::Tenant).unwrap_err();
+    assert_eq!(
+        (error.side, error.error),
+        (Side::Tenant, HandshakeError::Closed(Stage::LinkMess))
+    );
+}
+
+#[test]
+fn limits_and_one_beyond() {
+    // The declared size, before anything is received.
+    for (size, fits) in [(17, false), (18, true), (4096, true), (4097, false), (u32::MAX, false)] {
+        let mut server = ServerLink::new(NOW, Limits::default());
+        let mut wire = Wire::default();
+        LinkHeader::new(size).encode(&mut wire.rx).unwrap();
+        let capacity = wire.rx.capacity();
+        let stepped = server.step(NOW, &mut wire);
+        assert_eq!(
+            matches!(stepped, Ok(Action::Receive { .. })),
+            fits,
+            "{size}: {stepped:?}"
+        );
+        assert_eq!(wire.rx.capacity(), capacity, "nothing is allocated for a declared size");
+        let told = LinkReply::decode(wire.tx.get(16..).unwrap_or_default(), &Limits::default());
+        assert_eq!(
+            told.map(|reply| reply.error).ok(),
+            (!fits).then_some(LinkErrorCode::INVALID_DATA)
+        );
+    }
+    // Counts of capability words.
+    let limits = Limits::default().with_capability_words(3);
+    for (common, channel, field) in [
+        (3, 3, None),
+        (4, 0, Some("num_common_caps")),
+        (0, 4, Some("num_channel_caps")),
+    ] {
+        let mut message = request(ChannelType::MAIN, 0, 0);
+        message.capabilities.common = (0..common).collect();
+        message.capabilities.channel = (0..channel).collect();
+        let mut bytes = bytes::BytesMut::new();
+        message.encode(&mut bytes).unwrap();
+        let decoded = LinkMess::decode(&bytes[16..], &limits);
+        match field {
+            None => assert_eq!(decoded, Ok(message)),
+            Some(field) => {
+                let error = decoded.unwrap_err();
+                assert_eq!(
+                    (error.field, error.kind),
+                    (field, DecodeErrorKind::TooLarge { value: 4, limit: 3 })
+                );
+            }
+        }
+    }
+    // CVE-2016-9578: counts whose sum wraps to a small number.
+    let mut bytes = bytes::BytesMut::new();
+    request(ChannelType::MAIN, 0, 0).encode(&mut bytes).unwrap();
+    bytes[22..26].copy_from_slice(&0x8000_0000_u32.to_le_bytes());
+    bytes[26..30].copy_from_slice(&0x8000_0000_u32.to_le_bytes());
+    let error = LinkMess::decode(&bytes[16..], &Limits::default().with_capability_words(u32::MAX)).unwrap_err();
+    expect!["LinkMess.capability words at byte 18: truncated: needs 17179869184 bytes, 8 left"]
+        .assert_eq(&error.to_string());
+}
+
+#[test]
+fn errors_tell_where() {
+    let mut body = vec![0; 18];
+    let error = |body: &[u8]| LinkMess::decode(body, &Limits::default()).unwrap_err().to_string();
+    expect!["LinkMess.num_common_caps at byte 6: truncated: needs 4 bytes, 3 left"].assert_eq(&error(&body[..9]));
+    body[6] = 1;
+    expect!["LinkMess.caps_offset at byte 14: 0 is below the minimum of 18"].assert_eq(&error(&body));
+    body[14] = 19;
+    expect!["LinkMess.caps_offset at byte 14: offset 19 lies outside of the 18 bytes of the message"]
+        .assert_eq(&error(&body));
+    body[14] = 18;
+    expect!["LinkMess.capability words at byte 18: truncated: needs 4 bytes, 0 left"].assert_eq(&error(&body));
+
+    let mut wire = Wire::default();
+    wire.rx.extend_from_slice(b"GET / HTTP/1.1\r\n");
+    let error = ServerLink::new(NOW, Limits::default())
+        .step(NOW, &mut wire)
+        .unwrap_err();
+    expect![[r#"LinkHeader.magic at byte 0: expected "REDQ""#]].assert_eq(&error.to_string());
+}
+
+#[test]
+fn secrets_are_not_shown() {
+    let config = ClientConfig::new(request(ChannelType::MAIN, 9, 0));
+    let client = ClientLink::new(NOW, config, Secret::new(b"hunter2"), *b"seed-seed-seed-seed-");
+    let upstream = Upstream {
+        ticket: Secret::new(b"hunter2"),
+        oaep_seed: *b"seed-seed-seed-seed-",
+    };
+    let text = format!("{client:?} {upstream:?} {:?}", key());
+    assert!(!text.contains("hunter2") && !text.contains("104, 117, 110"), "{text}");
+    assert!(!text.contains("115, 101, 101, 100"), "{text}");
+}
+
+// ---- the relay ----
+
+#[test]
+fn relay_in_any_chunks() {
+    for chunk in [1, 5, 128, 10_000] {
+        let chain = Chain::new(
+            request(ChannelType::MAIN, 0xd, 0xf),
+            server_caps(ChannelType::MAIN),
+            RelayConfig::default(),
+        );
+        let (ended, mut chain) = chain.run(chunk);
+        let outcome = ended.relay.unwrap();
+        assert_eq!(ended.tenant.unwrap().header_form, HeaderForm::Mini);
+        assert_eq!(ended.hypervisor.unwrap().unwrap().header_form, HeaderForm::Mini);
+        assert_eq!(
+            (outcome.tenant_form, outcome.hypervisor_form),
+            (HeaderForm::Mini, HeaderForm::Mini)
+        );
+        // SASL (bit 2) is cleared and AUTH_SPICE (bit 1) set: 0xd becomes 0xb.
+        let asked = chain.hypervisor.request.unwrap();
+        assert_eq!(asked, request(ChannelType::MAIN, 0xb, 0xf));
+        assert!(!chain.to_hypervisor.windows(TOKEN.len()).any(|bytes| bytes == TOKEN));
+        assert!(!chain.to_tenant.windows(TICKET.len()).any(|bytes| bytes == TICKET));
+        let events: Vec<Event> = core::iter::from_fn(|| chain.relay.poll_event()).collect();
+        let requested = Event::Requested {
+            connection_id: 0,
+            channel_type: ChannelType::MAIN,
+            channel_id: 0,
+        };
+        assert_eq!(events, [requested, Event::Linked]);
+    }
+}
+
+#[test]
+fn all_words_of_the_tenant_reach_the_hypervisor() {
+    let mut asked = request(ChannelType::DISPLAY, 0xd, 0xffff);
+    asked.connection_id = 0xdead_beef;
+    asked.channel_id = 3;
+    asked.capabilities.common = [0xd, 0xaaaa, 5, 6, 7].into_iter().collect();
+    asked.capabilities.channel = [1, 2, 3].into_iter().collect();
+    let chain = Chain::new(asked.clone(), server_caps(ChannelType::DISPLAY), RelayConfig::default());
+    let (ended, chain) = chain.run(1000);
+    ended.relay.unwrap();
+    asked.capabilities.common = [0xb, 0xaaaa, 5, 6, 7].into_iter().collect();
+    assert_eq!(chain.hypervisor.request.unwrap(), asked);
+}
+
+#[test]
+fn a_hypervisor_without_mini_header_is_bridged() {
+    let shown = Capabilities {
+        common: CapabilityWords::word(3),
+        ..server_caps(ChannelType::DISPLAY)
+    };
+    let (ended, mut chain) =
+        Chain::new(request(ChannelType::DISPLAY, 9, 0xffff), shown, RelayConfig::default()).run(1000);
+    assert_eq!(ended.tenant.unwrap().header_form, HeaderForm::Mini);
+    assert_eq!(ended.hypervisor.unwrap().unwrap().header_form, HeaderForm::Full);
+    let outcome = ended.relay.unwrap();
+    assert_eq!(
+        (outcome.tenant_form, outcome.hypervisor_form),
+        (HeaderForm::Mini, HeaderForm::Full)
+    );
+    assert!(core::iter::from_fn(|| chain.relay.poll_event()).any(|event| event == Event::HeadersBridged));
+}
+
+#[test]
+fn a_hypervisor_with_fewer_bits_is_refused_before_the_tenant_is_accepted() {
+    // 0x1052 is promised; PREF_VIDEO_CODEC_TYPE (bit 12) is missing.
+    let fewer = Capabilities {
+        channel: CapabilityWords::word(0x0052),
+        ..server_caps(ChannelType::DISPLAY)
+    };
+    let asked = request(ChannelType::DISPLAY, 9, 0xffff);
+    let (ended, chain) = Chain::new(asked.clone(), fewer.clone(), RelayConfig::default()).run(1000);
+    let error = ended.relay.unwrap_err();
+    let bit = display::PREF_VIDEO_CODEC_TYPE;
+    let missing = Incompatibility::MissingCapability {
+        set: CapabilitySet::Channel,
+        bit,
+    };
+    assert_eq!(
+        (error.side, error.error),
+        (Side::Hypervisor, HandshakeError::PeerIncompatible(missing))
+    );
+    assert_eq!(
+        ended.tenant,
+        Err(HandshakeError::Closed(Stage::LinkResult)),
+        "no result: the connection is closed"
+    );
+    assert_eq!(chain.hypervisor.ended, None, "no ticket was sent");
+    expect!["hypervisor: peer incompatible: lacks capability 12 of the channel's set"].assert_eq(&error.to_string());
+
+    let waived = Capabilities {
+        channel: CapabilityWords::of(&[bit]),
+        ..Capabilities::default()
+    };
+    let (ended, mut chain) = Chain::new(asked.clone(), fewer, RelayConfig::default().with_waived(waived)).run(1000);
+    ended.relay.unwrap();
+    ended.tenant.unwrap();
+    let waived = Event::Waived {
+        set: CapabilitySet::Channel,
+        bit,
+    };
+    assert!(core::iter::from_fn(|| chain.relay.poll_event()).any(|event| event == waived));
+
+    // A bit that was never promised may be missing.
+    let (ended, _) = Chain {
+        shown: Capabilities {
+            channel: CapabilityWords::word(2),
+            ..server_caps(ChannelType::DISPLAY)
+        },
+        ..Chain::new(
+            asked,
+            Capabilities {
+                channel: CapabilityWords::word(2),
+                ..server_caps(ChannelType::DISPLAY)
+            },
+            RelayConfig::default(),
+        )
+    }
+    .run(1000);
+    ended.relay.unwrap();
+}
+
+#[test]
+fn a_hypervisor_with_more_bits_is_fine() {
+    let more = Capabilities {
+        common: [0xb, 1].into_iter().collect(),
+        channel: [0x7fff, 0xffff_ffff].into_iter().collect(),
+    };
+    let (ended, _) = Chain::new(request(ChannelType::DISPLAY, 9, 0xffff), more, RelayConfig::default()).run(1000);
+    let outcome = ended.relay.unwrap();
+    assert_eq!(outcome.announced, server_caps(ChannelType::DISPLAY));
+    assert_eq!(
+        ended.tenant.unwrap().capabilities,
+        server_caps(ChannelType::DISPLAY),
+        "the tenant sees the promise"
+    );
+}
+
+#[test]
+fn a_wrong_token_never_reaches_the_hypervisor() {
+    let mut chain = Chain::new(
+        request(ChannelType::MAIN, 9, 0xf),
+        server_caps(ChannelType::MAIN),
+        RelayConfig::default(),
+    );
+    chain.tenant = client(request(ChannelType::MAIN, 9, 0xf), b"another token");
+    let (ended, chain) = chain.run(1000);
+    let error = ended.relay.unwrap_err();
+    assert_eq!(
+        (error.side, error.error),
+        (Side::Tenant, HandshakeError::Refused(Refusal::Code(DENIED)))
+    );
+    assert_eq!(ended.tenant, Err(HandshakeError::Rejected(DENIED)));
+    assert!(chain.to_hypervisor.is_empty());
+}
+
+#[test]
+fn what_the_tenant_is_told_when_the_hypervisor_refuses() {
+    for (told, seen) in [
+        (Refusal::Close, HandshakeError::Closed(Stage::LinkResult)),
+        (
+            Refusal::Code(LinkErrorCode::ERROR),
+            HandshakeError::Rejected(LinkErrorCode::ERROR),
+        ),
+        // A configured OK does not accept the tenant.
+        (
+            Refusal::Code(LinkErrorCode::OK),
+            HandshakeError::Closed(Stage::LinkResult),
+        ),
+    ] {
+        let config = RelayConfig::default().with_upstream_failure(told);
+        let mut chain = Chain::new(
+            request(ChannelType::MAIN, 9, 0xf),
+            server_caps(ChannelType::MAIN),
+            config,
+        );
+        chain.hypervisor.password = b"another ticket".to_vec();
+        let (ended, _) = chain.run(1000);
+        let error = ended.relay.unwrap_err();
+        assert_eq!(
+            (error.side, error.error),
+            (Side::Hypervisor, HandshakeError::Rejected(DENIED))
+        );
+        assert_eq!(ended.tenant, Err(seen));
+    }
+}

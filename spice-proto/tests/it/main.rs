@@ -6,6 +6,7 @@ mod drive;
 mod frames;
 mod hostile;
 mod link;
+mod pair;
 mod recordings;
 mod ticket;
 mod values;

@@ -47,12 +47,18 @@ impl Connection {
         }
         let selects = request.capabilities.has_common(caps::common::PROTOCOL_AUTH_SELECTION);
         let mechanism_len = if selects { 4 } else { 0 };
-        let mechanism = self.c2s.get(c2s_end..c2s_end + 4).map(|m| u32::from_le_bytes(m.try_into().unwrap()));
+        let mechanism = self
+            .c2s
+            .get(c2s_end..c2s_end + 4)
+            .map(|m| u32::from_le_bytes(m.try_into().unwrap()));
         let mini = |caps: &caps::Capabilities| caps.has_common(caps::common::MINI_HEADER);
         Some(Linked {
             form: HeaderForm::agreed(mini(&request.capabilities), mini(&reply.capabilities)),
             sasl: selects && mechanism == Some(2),
-            result: self.s2c.get(s2c_end..s2c_end + 4).map(|r| u32::from_le_bytes(r.try_into().unwrap())),
+            result: self
+                .s2c
+                .get(s2c_end..s2c_end + 4)
+                .map(|r| u32::from_le_bytes(r.try_into().unwrap())),
             c2s_at: c2s_end + mechanism_len + 128,
             s2c_at: s2c_end + 4,
             request,
@@ -63,10 +69,14 @@ impl Connection {
 
 /// Every connection, in the order of scenarios and numbers.
 pub(crate) fn all() -> Vec<Connection> {
-    let folder = std::env::var_os("SPICE_CAPTURES")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/captures"), PathBuf::from);
+    let folder = std::env::var_os("SPICE_CAPTURES").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/captures"),
+        PathBuf::from,
+    );
     let read_dir = |path: &Path| -> Vec<PathBuf> {
-        let entries = path.read_dir().unwrap_or_else(|error| panic!("SPICE_CAPTURES: {}: {error}", path.display()));
+        let entries = path
+            .read_dir()
+            .unwrap_or_else(|error| panic!("SPICE_CAPTURES: {}: {error}", path.display()));
         let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
         paths.sort();
         paths
@@ -93,6 +103,10 @@ pub(crate) fn all() -> Vec<Connection> {
             });
         }
     }
-    assert!(!connections.is_empty(), "SPICE_CAPTURES: no connections in {}", folder.display());
+    assert!(
+        !connections.is_empty(),
+        "SPICE_CAPTURES: no connections in {}",
+        folder.display()
+    );
     connections
 }

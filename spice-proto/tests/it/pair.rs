@@ -1,0 +1,230 @@
+//! Machines against each other in memory.
+
+use std::time::Duration;
+
+use bytes::BytesMut;
+use spice_proto::Limits;
+use spice_proto::caps::Capabilities;
+use spice_proto::ids::ChannelType;
+use spice_proto::link::client::ClientOutcome;
+use spice_proto::link::relay::{RelayAction, RelayError, RelayOutcome, Upstream};
+use spice_proto::link::server::{Announcement, Question, ServerOutcome};
+use spice_proto::link::{
+    Action, ClientConfig, ClientLink, HandshakeError, Key, LinkMess, Machine, Refusal, RelayConfig, RelayLink, Secret,
+    ServerLink, Wire, Wires,
+};
+
+pub(crate) const NOW: Duration = Duration::ZERO;
+
+/// A source of bytes that is the same in every run.
+pub(crate) fn random(seed: u64) -> impl FnMut(&mut [u8]) {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    move |out| {
+        for byte in out {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            *byte = (state >> 32) as u8;
+        }
+    }
+}
+
+/// One key for all tests: making one takes long.
+pub(crate) fn key() -> &'static Key {
+    static KEY: std::sync::OnceLock<Key> = std::sync::OnceLock::new();
+    KEY.get_or_init(|| Key::generate(&mut random(1)).unwrap())
+}
+
+pub(crate) fn open(sealed: &spice_proto::link::SealedTicket) -> Option<Vec<u8>> {
+    key()
+        .open(sealed, &mut random(2))
+        .ok()
+        .map(|secret| secret.expose().to_vec())
+}
+
+pub(crate) fn request(channel_type: ChannelType, common: u32, channel: u32) -> LinkMess {
+    use spice_proto::caps::CapabilityWords;
+    LinkMess {
+        connection_id: 0,
+        channel_type,
+        channel_id: 0,
+        capabilities: Capabilities {
+            common: CapabilityWords::word(common),
+            channel: CapabilityWords::word(channel),
+        },
+    }
+}
+
+pub(crate) fn client(request: LinkMess, password: &[u8]) -> ClientLink {
+    ClientLink::new(NOW, ClientConfig::new(request), Secret::new(password), [3; 20])
+}
+
+/// A server that announces `shown` and takes `password`.
+pub(crate) struct Server {
+    pub(crate) machine: ServerLink,
+    pub(crate) wire: Wire,
+    pub(crate) shown: Capabilities,
+    pub(crate) password: Vec<u8>,
+    pub(crate) request: Option<LinkMess>,
+    pub(crate) ended: Option<Result<ServerOutcome, HandshakeError>>,
+}
+
+impl Server {
+    pub(crate) fn new(shown: Capabilities, password: &[u8]) -> Self {
+        let machine = ServerLink::new(NOW, Limits::default());
+        Self {
+            machine,
+            wire: Wire::default(),
+            shown,
+            password: password.to_vec(),
+            request: None,
+            ended: None,
+        }
+    }
+
+    /// Takes bytes, gives the answer.
+    pub(crate) fn turn(&mut self, input: &[u8]) -> BytesMut {
+        self.wire.rx.extend_from_slice(input);
+        while self.ended.is_none() {
+            match self.machine.step(NOW, &mut self.wire) {
+                Ok(Action::Receive { .. }) => break,
+                Ok(Action::Ask(Question::Link(request))) => {
+                    self.request = Some(request);
+                    let shown = Announcement {
+                        public_key: key().public(),
+                        capabilities: self.shown.clone(),
+                    };
+                    self.machine.announce(&mut self.wire, shown).unwrap();
+                }
+                Ok(Action::Ask(Question::Ticket { sealed, .. })) => {
+                    if open(&sealed).as_ref() == Some(&self.password) {
+                        self.machine.accept(&mut self.wire).unwrap();
+                    } else {
+                        let why = Refusal::Code(spice_proto::ids::LinkErrorCode::PERMISSION_DENIED);
+                        self.machine.refuse(&mut self.wire, why).unwrap();
+                    }
+                }
+                Ok(Action::Waiting) => unreachable!(),
+                Ok(Action::Done(outcome)) => self.ended = Some(Ok(outcome)),
+                Err(error) => self.ended = Some(Err(error)),
+            }
+        }
+        self.wire.tx.split()
+    }
+}
+
+/// Tenant, relay, hypervisor.
+pub(crate) struct Chain {
+    pub(crate) tenant: ClientLink,
+    pub(crate) tenant_wire: Wire,
+    pub(crate) relay: RelayLink,
+    pub(crate) wires: Wires,
+    pub(crate) hypervisor: Server,
+    /// What the tenant is shown.
+    pub(crate) shown: Capabilities,
+    /// All bytes that went to the tenant, and to the hypervisor.
+    pub(crate) to_tenant: Vec<u8>,
+    pub(crate) to_hypervisor: Vec<u8>,
+}
+
+pub(crate) const TOKEN: &[u8] = b"token-of-the-tenant";
+pub(crate) const TICKET: &[u8] = b"Pa55-w0rd";
+
+pub(crate) struct Ended {
+    pub(crate) tenant: Result<ClientOutcome, HandshakeError>,
+    pub(crate) relay: Result<RelayOutcome, RelayError>,
+    pub(crate) hypervisor: Option<Result<ServerOutcome, HandshakeError>>,
+}
+
+impl Chain {
+    pub(crate) fn new(request: LinkMess, hypervisor: Capabilities, config: RelayConfig) -> Self {
+        let shown = Capabilities::spice_server(request.channel_type);
+        Self {
+            tenant: client(request, TOKEN),
+            tenant_wire: Wire::default(),
+            relay: RelayLink::new(NOW, config),
+            wires: Wires::default(),
+            hypervisor: Server::new(hypervisor, TICKET),
+            shown,
+            to_tenant: Vec::new(),
+            to_hypervisor: Vec::new(),
+        }
+    }
+
+    /// Runs all three until nothing moves. `chunk` bytes are delivered at a time.
+    pub(crate) fn run(mut self, chunk: usize) -> (Ended, Self) {
+        let (mut tenant, mut relay) = (None, None);
+        for _ in 0..10_000 {
+            let before = (
+                self.to_tenant.len(),
+                self.to_hypervisor.len(),
+                self.wires.tenant.rx.len(),
+            );
+            if tenant.is_none() {
+                match self.tenant.step(NOW, &mut self.tenant_wire) {
+                    Ok(Action::Done(outcome)) => tenant = Some(Ok(outcome)),
+                    Ok(_) => {}
+                    Err(error) => tenant = Some(Err(error)),
+                }
+            }
+            let sent = self.tenant_wire.tx.len().min(chunk);
+            let up = self.tenant_wire.tx.split_to(sent);
+            self.wires.tenant.rx.extend_from_slice(&up);
+            while relay.is_none() {
+                match self.relay.step(NOW, &mut self.wires) {
+                    Ok(RelayAction::Ask(Question::Link(_))) => {
+                        let shown = Announcement {
+                            public_key: key().public(),
+                            capabilities: self.shown.clone(),
+                        };
+                        self.relay.announce(&mut self.wires, shown).unwrap();
+                    }
+                    Ok(RelayAction::Ask(Question::Ticket { sealed, .. })) => {
+                        if open(&sealed).as_deref() == Some(TOKEN) {
+                            let upstream = Upstream {
+                                ticket: Secret::new(TICKET),
+                                oaep_seed: [5; 20],
+                            };
+                            self.relay.admit(&mut self.wires, upstream).unwrap();
+                        } else {
+                            let why = Refusal::Code(spice_proto::ids::LinkErrorCode::PERMISSION_DENIED);
+                            self.relay.refuse(&mut self.wires, why).unwrap();
+                        }
+                    }
+                    Ok(RelayAction::Receive { .. }) => break,
+                    Ok(RelayAction::Waiting) => unreachable!(),
+                    Ok(RelayAction::Done(outcome)) => relay = Some(Ok(outcome)),
+                    Err(error) => relay = Some(Err(error)),
+                }
+            }
+            let sent = self.wires.hypervisor.tx.len().min(chunk);
+            let up = self.wires.hypervisor.tx.split_to(sent);
+            self.to_hypervisor.extend_from_slice(&up);
+            let down = self.hypervisor.turn(&up);
+            self.wires.hypervisor.rx.extend_from_slice(&down);
+            let sent = self.wires.tenant.tx.len().min(chunk);
+            let down = self.wires.tenant.tx.split_to(sent);
+            self.to_tenant.extend_from_slice(&down);
+            self.tenant_wire.rx.extend_from_slice(&down);
+            let after = (
+                self.to_tenant.len(),
+                self.to_hypervisor.len(),
+                self.wires.tenant.rx.len(),
+            );
+            let idle = up.is_empty() && before == after && self.wires.tenant.tx.is_empty();
+            if idle && (relay.is_some() || self.tenant_wire.tx.is_empty()) {
+                break;
+            }
+        }
+        let tenant = tenant.unwrap_or_else(|| self.tenant.eof());
+        let relay = relay.unwrap_or_else(|| self.relay.eof(&mut self.wires, spice_proto::link::Side::Hypervisor));
+        (
+            Ended {
+                tenant,
+                relay,
+                hypervisor: self.hypervisor.ended.clone(),
+            },
+            self,
+        )
+    }
+}
