@@ -1,4 +1,10 @@
 #![no_std]
-//! RFB (VNC) protocol, sans-IO: versions, security types, VNC authentication.
+#![doc = include_str!("../README.md")]
 
 extern crate alloc;
+
+mod error;
+mod version;
+
+pub use error::{DecodeError, DecodeErrorKind, EncodeError};
+pub use version::{Greeting, ProtocolVersion, Version, VersionError, VersionPolicy};

@@ -1,0 +1,12 @@
+//! The crate against known answers of other programs, its tables and random input.
+
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking; the helpers outside of the test functions are tests too"
+)]
+
+mod version;
