@@ -37,7 +37,7 @@ pub enum DecodeErrorKind {
     TooLarge {
         /// The value on the wire.
         value: u64,
-        /// The largest one accepted (see `Limits`).
+        /// The largest one accepted (see [`crate::Limits`]).
         limit: u64,
     },
     /// Anything else; the text says what was expected.

@@ -4,7 +4,11 @@
 extern crate alloc;
 
 mod error;
+mod limits;
+pub mod security;
 mod version;
+mod wire;
 
 pub use error::{DecodeError, DecodeErrorKind, EncodeError};
+pub use limits::Limits;
 pub use version::{Greeting, ProtocolVersion, Version, VersionError, VersionPolicy};

@@ -9,4 +9,9 @@
     reason = "a test fails by panicking; the helpers outside of the test functions are tests too"
 )]
 
+mod data;
+mod errors;
+mod properties;
+mod security;
+mod tables;
 mod version;

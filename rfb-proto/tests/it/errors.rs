@@ -1,0 +1,140 @@
+//! The texts of all errors.
+
+use core::error::Error;
+use core::fmt::Debug;
+
+use bytes::BytesMut;
+use expect_test::{Expect, expect};
+use rfb_proto::security::{Reason, SecurityChoice, SecurityType, SecurityTypeWord, SecurityTypes};
+use rfb_proto::{Limits, ProtocolVersion, Version, VersionPolicy};
+
+fn check<T: Debug>(result: Result<T, impl Error>, expected: Expect) {
+    expected.assert_eq(&result.unwrap_err().to_string());
+}
+
+#[test]
+fn version_lines() {
+    let read = |line: &[u8; 12]| ProtocolVersion::from_bytes(line);
+    check(
+        read(b"HTTP/1.1 400"),
+        expect!["ProtocolVersion.signature at byte 0: `RFB ` expected"],
+    );
+    check(
+        read(b"RFB x03.008\n"),
+        expect!["ProtocolVersion.major at byte 4: three decimal digits expected"],
+    );
+    check(
+        read(b"RFB 003 008\n"),
+        expect!["ProtocolVersion.point at byte 7: a point expected"],
+    );
+    check(
+        read(b"RFB 003.0x8\n"),
+        expect!["ProtocolVersion.minor at byte 8: three decimal digits expected"],
+    );
+    check(
+        read(b"RFB 003.0081"),
+        expect!["ProtocolVersion.end at byte 11: a line feed expected"],
+    );
+    check(
+        ProtocolVersion::missing(b"SSH"),
+        expect!["ProtocolVersion.signature at byte 0: `RFB ` expected"],
+    );
+}
+
+#[test]
+fn versions() {
+    let version = |major, minor| ProtocolVersion { major, minor };
+    check(
+        version(2, 0).as_greeting(VersionPolicy::Lenient),
+        expect!["version 2.0 is not supported"],
+    );
+    check(
+        version(3, 889).as_greeting(VersionPolicy::Strict),
+        expect!["version 3.889 is not supported"],
+    );
+    check(
+        version(4, 0).as_answer(Version::V3_8, VersionPolicy::Lenient),
+        expect!["version 4.0 is not supported"],
+    );
+    check(
+        version(3, 8).as_answer(Version::V3_3, VersionPolicy::Lenient),
+        expect!["version 3.8 is above the offered 3.3"],
+    );
+    check(
+        version(1000, 0).to_bytes(),
+        expect!["ProtocolVersion.major: 1000 does not fit its wire field (largest: 999)"],
+    );
+    check(
+        version(0, 65535).to_bytes(),
+        expect!["ProtocolVersion.minor: 65535 does not fit its wire field (largest: 999)"],
+    );
+}
+
+#[test]
+fn messages() {
+    let limits = Limits::default();
+    check(
+        SecurityTypes::decode_slice(&[], &limits),
+        expect!["SecurityTypes.count at byte 0: truncated: needs 1 bytes, 0 left"],
+    );
+    check(
+        SecurityTypes::decode_slice(&[3, 1, 2], &limits),
+        expect!["SecurityTypes.types at byte 1: truncated: needs 3 bytes, 2 left"],
+    );
+    check(
+        SecurityChoice::decode_slice(&[], &limits),
+        expect!["SecurityChoice.security_type at byte 0: truncated: needs 1 bytes, 0 left"],
+    );
+    check(
+        SecurityTypeWord::decode_slice(&[0, 0, 1], &limits),
+        expect!["SecurityTypeWord.number at byte 0: truncated: needs 4 bytes, 3 left"],
+    );
+    check(
+        Reason::decode_slice(&[0, 0], &limits),
+        expect!["Reason.length at byte 0: truncated: needs 4 bytes, 2 left"],
+    );
+    check(
+        Reason::decode_slice(&[0, 0, 0, 3, b'n', b'o'], &limits),
+        expect!["Reason.text at byte 4: truncated: needs 3 bytes, 2 left"],
+    );
+    check(
+        Reason::decode_slice(&[0, 0, 0x10, 1], &limits),
+        expect!["Reason.length at byte 0: 4097 is above the limit of 4096"],
+    );
+    check(
+        Reason::missing(&[0xff; 4], &limits),
+        expect!["Reason.length at byte 0: 4294967295 is above the limit of 4096"],
+    );
+    let types = vec![SecurityType::NONE; 300];
+    check(
+        SecurityTypes { types }.encode(&mut BytesMut::new()),
+        expect!["SecurityTypes.count: 300 does not fit its wire field (largest: 255)"],
+    );
+}
+
+#[test]
+fn choices() {
+    let offer = SecurityTypes::from(&[SecurityType::VNC][..]);
+    let choice = |number| SecurityChoice {
+        security_type: SecurityType(number),
+    };
+    check(
+        offer.check(choice(1)),
+        expect!["security type None (1) was not offered"],
+    );
+    check(offer.check(choice(77)), expect!["security type 77 was not offered"]);
+}
+
+#[test]
+fn ids() {
+    let expected = expect!["[SecurityType::VENCRYPT, SecurityType(77)] VeNCrypt (19) 77"];
+    let types = [SecurityType::VENCRYPT, SecurityType(77)];
+    expected.assert_eq(&format!("{types:?} {} {}", types[0], types[1]));
+    let expected = expect!["UltraVNC MSLogon (4294967290), 258, VNC Authentication (2)"];
+    let words = [
+        SecurityTypeWord::MS_LOGON,
+        SecurityTypeWord { number: 258 },
+        SecurityType::VNC.into(),
+    ];
+    expected.assert_eq(&words.map(|word| word.to_string()).join(", "));
+}
