@@ -12,6 +12,8 @@
 //! All numbers are big endian. In 3.3 the server decides alone, and its word is four bytes wide: it is
 //! kept as such, so that 258 never reads as 2.
 
+pub mod vnc;
+
 use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -32,7 +34,7 @@ ids! {
         INVALID = 0, "Invalid";
         /// No authentication.
         NONE = 1, "None";
-        /// Challenge and response with DES.
+        /// Challenge and response with DES, see [`vnc`].
         VNC = 2, "VNC Authentication";
         /// RSA and AES-128, the whole session encrypted.
         RA2 = 5, "RA2";

@@ -12,6 +12,8 @@
 mod data;
 mod errors;
 mod properties;
+mod recorded;
 mod security;
 mod tables;
+mod vectors;
 mod version;

@@ -3,6 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use proptest::collection::vec;
 use proptest::prelude::*;
+use rfb_proto::security::vnc::Password;
 use rfb_proto::security::{Reason, SecurityChoice, SecurityType, SecurityTypeWord, SecurityTypes};
 use rfb_proto::{DecodeErrorKind, Limits, ProtocolVersion, Version, VersionPolicy};
 
@@ -158,5 +159,18 @@ proptest! {
             prop_assert_eq!(version.to_bytes(), Ok(line));
         }
         prop_assert_eq!(ProtocolVersion::missing(&line), whole.map(|_| 0));
+    }
+
+    #[test]
+    fn passwords(password in vec(any::<u8>(), 0..12), challenge in any::<[u8; 16]>(), other in any::<[u8; 16]>()) {
+        let given = Password::new(&password);
+        let response = given.respond(&challenge);
+        prop_assert!(given.verify(&challenge, &response));
+        // DES is a permutation: another challenge has another response.
+        prop_assert_eq!(given.verify(&other, &response), other == challenge);
+        prop_assert_eq!(given.truncated(), 8 < password.len());
+        let file = Password::from_obfuscated(&given.to_obfuscated());
+        prop_assert_eq!(file.respond(&challenge), response);
+        prop_assert_eq!(file.is_empty(), given.is_empty());
     }
 }

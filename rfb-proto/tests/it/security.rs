@@ -1,6 +1,7 @@
-//! Offers, choices, words and reasons by hand.
+//! Offers, choices, words and reasons by hand; passwords beyond the vectors.
 
 use bytes::{Bytes, BytesMut};
+use rfb_proto::security::vnc::Password;
 use rfb_proto::security::{NotOffered, Reason, SecurityChoice, SecurityType, SecurityTypeWord, SecurityTypes};
 use rfb_proto::{DecodeErrorKind, Limits};
 
@@ -170,5 +171,36 @@ fn reasons_as_text() {
             text: Bytes::from_static(sent),
         };
         assert_eq!(reason.to_text(), shown, "{sent:?}");
+    }
+}
+
+/// Bit 7 of a password byte falls on a parity bit of the key.
+#[test]
+fn the_high_bit_does_not_count() {
+    let challenge = *b"0123456789abcdef";
+    let latin1 = Password::new(b"caf\xe9").respond(&challenge);
+    assert_eq!(Password::new(b"cafi").respond(&challenge), latin1);
+    let empty = Password::new(b"").respond(&challenge);
+    for password in [&b"\0"[..], b"\x80", b"\0\x80\0\x80"] {
+        assert!(Password::new(password).is_empty());
+        assert_eq!(Password::new(password).respond(&challenge), empty);
+    }
+    assert!(!Password::new(b"\0a").is_empty());
+}
+
+#[test]
+fn only_eight_bytes_count() {
+    let challenge = *b"0123456789abcdef";
+    let eight = Password::new(b"12345678");
+    let nine = Password::new(b"123456789");
+    assert!(!eight.truncated() && nine.truncated());
+    assert!(eight.verify(&challenge, &nine.respond(&challenge)));
+    assert_eq!(eight.to_obfuscated(), nine.to_obfuscated());
+}
+
+#[test]
+fn a_password_shows_nothing() {
+    for password in [&b""[..], b"secret", b"longer than eight"] {
+        assert_eq!(format!("{:?}", Password::new(password)), "Password(..)");
     }
 }
