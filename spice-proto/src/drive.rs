@@ -1,9 +1,8 @@
 //! The driver loops for tokio streams: [`drive`] for a machine on one connection, [`drive_relay`] for the
 //! relay between two.
 //!
-//! Both flush `tx` after every step, also after an error, read no more than a machine needs, and keep its
-//! deadline while they read and while a question is open. They end when the link does; what was received
-//! beyond it stays in `rx`.
+//! Both flush `tx` after every step, also after an error, and keep the machine's deadline. They come back with
+//! every question, and with the link; what was received beyond it is in `rx`.
 
 use core::time::Duration;
 
@@ -31,8 +30,9 @@ impl Clock {
         self.0.elapsed()
     }
 
-    /// When `deadline` is, for tokio. A deadline too far away to be written down is taken as a day.
-    fn instant(&self, deadline: Duration) -> Instant {
+    /// When a machine's `deadline` is, for tokio. A deadline too far away to be written down is taken as a day.
+    #[must_use]
+    pub fn instant(&self, deadline: Duration) -> Instant {
         const DAY: Duration = Duration::from_secs(86_400);
         self.0
             .checked_add(deadline)
@@ -41,33 +41,39 @@ impl Clock {
     }
 }
 
+/// What a driver stopped for.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Driven<Question, Outcome> {
+    /// A question is open. Answer it with the method that it names, at the latest at
+    /// [`Clock::instant`] of the machine's deadline, and drive on. Driving on without an answer waits for the
+    /// deadline and ends the link.
+    Ask(Question),
+    /// The link stands. Bytes of the data stage that came already are in `rx`.
+    Done(Outcome),
+}
+
 /// Why a driver ended. `Protocol` is [`HandshakeError`], or [`RelayError`] for the relay.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum DriveError<Protocol, Caller> {
+pub enum DriveError<Protocol> {
     /// A connection failed.
     #[error("connection failed: {0}")]
     Io(#[from] tokio::io::Error),
     /// The link failed.
     #[error("{0}")]
     Protocol(Protocol),
-    /// The answer to a question failed.
-    #[error("{0}")]
-    Answer(Caller),
 }
 
-/// Drives a machine to the end of the link stage. `answer` is called with every question and gives the
-/// answer to the machine itself.
+/// Drives a machine to its next question, or to the end of the link stage.
 ///
 /// # Errors
 /// [`DriveError`]; what the peer is told has been sent, if that was possible.
-pub async fn drive<M, S, E>(
+pub async fn drive<M, S>(
     machine: &mut M,
     wire: &mut Wire,
     stream: &mut S,
     clock: Clock,
-    mut answer: impl AsyncFnMut(&mut M, &mut Wire, M::Question) -> Result<(), E>,
-) -> Result<M::Outcome, DriveError<HandshakeError, E>>
+) -> Result<Driven<M::Question, M::Outcome>, DriveError<HandshakeError>>
 where
     M: Machine,
     S: AsyncRead + AsyncWrite + Unpin,
@@ -82,121 +88,78 @@ where
         match action {
             Action::Receive { at_least } => match timeout_at(until, receive(wire, stream, at_least)).await {
                 Ok(Ok(true)) | Err(_) => {}
-                Ok(Ok(false)) => return machine.eof().map_err(DriveError::Protocol),
+                Ok(Ok(false)) => return machine.eof().map(Driven::Done).map_err(DriveError::Protocol),
                 Ok(Err(error)) => return Err(error.into()),
             },
-            Action::Ask(question) => {
-                if let Ok(answered) = timeout_at(until, answer(machine, wire, question)).await {
-                    answered.map_err(DriveError::Answer)?;
-                }
-            }
+            Action::Ask(question) => return Ok(Driven::Ask(question)),
             Action::Waiting => tokio::time::sleep_until(until).await,
-            Action::Done(outcome) => return Ok(outcome),
+            Action::Done(outcome) => return Ok(Driven::Done(outcome)),
         }
     }
 }
 
-/// Drives a relay to the end of the link stage. `answer` is called with every question; when it admits a
-/// ticket it returns the connection to the hypervisor.
+/// Drives a relay to its next question, or to the end of the link stage. `hypervisor` is there once a ticket
+/// was admitted.
 ///
 /// # Errors
-/// [`DriveError`]; what the tenant is told has been sent, if that was possible.
-pub async fn drive_relay<T, H, E>(
+/// [`DriveError`]; what the tenant is told has been sent, if that was possible. A hypervisor whose
+/// connection fails has hung up.
+pub async fn drive_relay<T, H>(
     relay: &mut RelayLink,
     wires: &mut Wires,
     tenant: &mut T,
+    mut hypervisor: Option<&mut H>,
     clock: Clock,
-    mut answer: impl AsyncFnMut(&mut RelayLink, &mut Wires, Question) -> Result<Option<H>, E>,
-) -> Result<(RelayOutcome, H), DriveError<RelayError, E>>
+) -> Result<Driven<Question, RelayOutcome>, DriveError<RelayError>>
 where
     T: AsyncRead + AsyncWrite + Unpin,
     H: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut hypervisor: Option<H> = None;
     loop {
         let action = relay.step(clock.now(), wires);
         let flushed = flush(&mut wires.tenant, tenant).await;
         if let Some(hypervisor) = &mut hypervisor {
             // A hypervisor that is gone is found out by reading from it.
-            let _ = flush(&mut wires.hypervisor, hypervisor).await;
+            let _ = flush(&mut wires.hypervisor, *hypervisor).await;
         }
         let action = action.map_err(DriveError::Protocol)?;
         flushed?;
         let until = clock.instant(relay.deadline());
-        match (action, &mut hypervisor) {
-            (RelayAction::Done(outcome), _) => {
-                if let Some(hypervisor) = hypervisor {
-                    return Ok((outcome, hypervisor));
-                }
-                // INVARIANT: the relay speaks to the hypervisor only after `answer` has admitted.
-                return relay
-                    .eof(wires, Side::Hypervisor)
-                    .map_err(DriveError::Protocol)
-                    .and_then(|_| Err(DriveError::Io(tokio::io::ErrorKind::NotConnected.into())));
+        let (side, at_least) = match action {
+            RelayAction::Receive { side, at_least } => (side, at_least),
+            RelayAction::Ask(question) => return Ok(Driven::Ask(question)),
+            RelayAction::Waiting => {
+                tokio::time::sleep_until(until).await;
+                continue;
             }
-            (
-                RelayAction::Receive {
-                    side: Side::Hypervisor,
-                    at_least,
-                },
-                Some(hypervisor),
-            ) => {
-                // The tenant has nothing to say now, but it may hang up.
-                let read = async {
-                    tokio::select! {
-                        read = receive(&mut wires.hypervisor, hypervisor, at_least) => (Side::Hypervisor, read),
-                        gone = hung_up(&mut wires.tenant, tenant) => (Side::Tenant, gone),
-                    }
-                };
-                match timeout_at(until, read).await {
-                    Ok((_, Ok(true))) | Err(_) => {}
-                    Ok((side, Ok(false))) => return ended(relay, wires, side, tenant).await,
-                    Ok((Side::Hypervisor, Err(_))) => return ended(relay, wires, Side::Hypervisor, tenant).await,
-                    Ok((Side::Tenant, Err(error))) => return Err(error.into()),
-                }
-            }
-            (
-                RelayAction::Receive {
-                    side: Side::Hypervisor, ..
-                },
-                None,
-            ) => {
-                return ended(relay, wires, Side::Hypervisor, tenant).await;
-            }
-            (
-                RelayAction::Receive {
-                    side: Side::Tenant,
-                    at_least,
-                },
-                _,
-            ) => match timeout_at(until, receive(&mut wires.tenant, tenant, at_least)).await {
-                Ok(Ok(true)) | Err(_) => {}
-                Ok(Ok(false)) => return ended(relay, wires, Side::Tenant, tenant).await,
-                Ok(Err(error)) => return Err(error.into()),
+            RelayAction::Done(outcome) => return Ok(Driven::Done(outcome)),
+        };
+        let hung_up = match (side, &mut hypervisor) {
+            (Side::Tenant, _) => match timeout_at(until, receive(&mut wires.tenant, tenant, at_least)).await {
+                Ok(read) => (!read?).then_some(Side::Tenant),
+                Err(_) => None,
             },
-            (RelayAction::Ask(question), _) => {
-                if let Ok(answered) = timeout_at(until, answer(relay, wires, question)).await {
-                    hypervisor = answered.map_err(DriveError::Answer)?.or(hypervisor);
+            (Side::Hypervisor, None) => Some(Side::Hypervisor),
+            (Side::Hypervisor, Some(hypervisor)) => {
+                // The tenant has nothing to say now, but it may hang up.
+                tokio::select! {
+                    read = receive(&mut wires.hypervisor, *hypervisor, at_least) => {
+                        (!matches!(read, Ok(true))).then_some(Side::Hypervisor)
+                    }
+                    gone = hangs_up(&mut wires.tenant, tenant) => {
+                        gone?;
+                        Some(Side::Tenant)
+                    }
+                    () = tokio::time::sleep_until(until) => None,
                 }
             }
-            (RelayAction::Waiting, _) => tokio::time::sleep_until(until).await,
+        };
+        if let Some(side) = hung_up {
+            let ended = relay.eof(wires, side).map(Driven::Done).map_err(DriveError::Protocol);
+            let _ = flush(&mut wires.tenant, tenant).await;
+            return ended;
         }
     }
-}
-
-/// One side hung up: the tenant is told what it is to be told.
-async fn ended<T: AsyncWrite + Unpin, O, E>(
-    relay: &mut RelayLink,
-    wires: &mut Wires,
-    side: Side,
-    tenant: &mut T,
-) -> Result<O, DriveError<RelayError, E>> {
-    let error = relay.eof(wires, side).err();
-    let _ = flush(&mut wires.tenant, tenant).await;
-    Err(error.map_or_else(
-        || DriveError::Io(tokio::io::ErrorKind::UnexpectedEof.into()),
-        DriveError::Protocol,
-    ))
 }
 
 async fn flush<S: AsyncWrite + Unpin>(wire: &mut Wire, stream: &mut S) -> tokio::io::Result<()> {
@@ -221,11 +184,11 @@ async fn receive<S: AsyncRead + Unpin>(wire: &mut Wire, stream: &mut S, at_least
 }
 
 /// Returns when the tenant hangs up. What it sends early is kept, up to a limit; then it is not read on.
-async fn hung_up<S: AsyncRead + Unpin>(wire: &mut Wire, stream: &mut S) -> tokio::io::Result<bool> {
+async fn hangs_up<S: AsyncRead + Unpin>(wire: &mut Wire, stream: &mut S) -> tokio::io::Result<()> {
     const EARLY: usize = 64 << 10;
     while wire.rx.len() < EARLY {
         if stream.read_buf(&mut wire.rx).await? == 0 {
-            return Ok(false);
+            return Ok(());
         }
     }
     core::future::pending().await

@@ -15,6 +15,6 @@ pub mod link;
 mod wire;
 
 #[cfg(feature = "tokio")]
-pub use drive::{Clock, DriveError, drive, drive_relay};
+pub use drive::{Clock, DriveError, Driven, drive, drive_relay};
 pub use error::{CryptoError, DecodeError, DecodeErrorKind, EncodeError};
 pub use limits::Limits;

@@ -1,1 +1,261 @@
+//! The driver loops, over streams in memory.
 
+#![cfg(feature = "tokio")]
+
+use std::time::Duration;
+
+use spice_proto::caps::Capabilities;
+use spice_proto::ids::{ChannelType, LinkErrorCode};
+use spice_proto::link::relay::Upstream;
+use spice_proto::link::server::{Announcement, Question};
+use spice_proto::link::{
+    HandshakeError, Refusal, RelayConfig, RelayLink, Secret, ServerLink, Side, Stage, Wire, Wires,
+};
+use spice_proto::{Clock, DriveError, Driven, Limits, drive, drive_relay};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+use crate::pair::{TICKET, TOKEN, client, key, open, request};
+
+const MAIN: ChannelType = ChannelType::MAIN;
+
+fn shown() -> Announcement {
+    Announcement {
+        public_key: key().public(),
+        capabilities: Capabilities::spice_server(MAIN),
+    }
+}
+
+fn protocol<E: std::fmt::Debug>(error: DriveError<E>) -> E {
+    match error {
+        DriveError::Protocol(error) => error,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A server for one link; says hello in the data stage.
+async fn server(mut stream: DuplexStream, password: &'static [u8]) -> Result<DuplexStream, HandshakeError> {
+    let clock = Clock::start();
+    let (mut machine, mut wire) = (ServerLink::new(clock.now(), Limits::default()), Wire::default());
+    loop {
+        match drive(&mut machine, &mut wire, &mut stream, clock)
+            .await
+            .map_err(protocol)?
+        {
+            Driven::Ask(Question::Link(_)) => machine.announce(&mut wire, shown()).unwrap(),
+            Driven::Ask(Question::Ticket { sealed, .. }) if open(&sealed).as_deref() == Some(password) => {
+                machine.accept(&mut wire).unwrap();
+            }
+            Driven::Ask(Question::Ticket { .. }) => {
+                machine
+                    .refuse(&mut wire, Refusal::Code(LinkErrorCode::PERMISSION_DENIED))
+                    .unwrap();
+            }
+            Driven::Done(_) => {
+                stream.write_all(b"hello").await.unwrap();
+                return Ok(stream);
+            }
+        }
+    }
+}
+
+async fn connect(stream: &mut DuplexStream, password: &[u8]) -> Result<Wire, HandshakeError> {
+    let clock = Clock::start();
+    let (mut machine, mut wire) = (client(request(MAIN, 0xd, 0xf), password), Wire::default());
+    match drive(&mut machine, &mut wire, stream, clock).await.map_err(protocol)? {
+        Driven::Ask(never) => match never {},
+        Driven::Done(_) => Ok(wire),
+    }
+}
+
+#[tokio::test]
+async fn client_and_server() {
+    for buffer in [1, 7, 10_000] {
+        let (mut near, far) = duplex(buffer);
+        let (served, linked) = tokio::join!(server(far, TICKET), async {
+            let wire = connect(&mut near, TICKET).await?;
+            // Bytes of the data stage may have come with the result.
+            let mut hello = wire.rx.to_vec();
+            while hello.len() < 5 {
+                hello.push(near.read_u8().await.unwrap());
+            }
+            Ok::<_, HandshakeError>(hello)
+        });
+        served.unwrap();
+        assert_eq!(linked.unwrap(), b"hello");
+
+        let (mut near, far) = duplex(buffer);
+        let (served, linked) = tokio::join!(server(far, TICKET), connect(&mut near, b"wrong"));
+        let denied = LinkErrorCode::PERMISSION_DENIED;
+        assert_eq!(served.unwrap_err(), HandshakeError::Refused(Refusal::Code(denied)));
+        assert_eq!(
+            linked.unwrap_err(),
+            HandshakeError::Rejected(denied),
+            "the refusal was flushed"
+        );
+    }
+}
+
+/// Relays one link to a server in memory, looking the token up for so long.
+async fn relay(
+    mut tenant: DuplexStream,
+    look_up: Duration,
+    password: &'static [u8],
+) -> Result<(), (Side, HandshakeError)> {
+    let clock = Clock::start();
+    let mut relay = RelayLink::new(clock.now(), RelayConfig::default());
+    let mut wires = Wires::default();
+    let mut hypervisor: Option<DuplexStream> = None;
+    loop {
+        let driven = drive_relay(&mut relay, &mut wires, &mut tenant, hypervisor.as_mut(), clock).await;
+        match driven
+            .map_err(|error| protocol(error))
+            .map_err(|error| (error.side, error.error))?
+        {
+            Driven::Ask(Question::Link(_)) => relay.announce(&mut wires, shown()).unwrap(),
+            Driven::Ask(Question::Ticket { sealed, .. }) => {
+                let until = clock.instant(relay.deadline());
+                if tokio::time::timeout_at(until, tokio::time::sleep(look_up))
+                    .await
+                    .is_err()
+                {
+                    continue;
+                }
+                if open(&sealed).as_deref() == Some(TOKEN) {
+                    let (near, far) = duplex(64);
+                    tokio::spawn(server(far, password));
+                    hypervisor = Some(near);
+                    relay
+                        .admit(
+                            &mut wires,
+                            Upstream {
+                                ticket: Secret::new(TICKET),
+                                oaep_seed: [4; 20],
+                            },
+                        )
+                        .unwrap();
+                } else {
+                    relay
+                        .refuse(&mut wires, Refusal::Code(LinkErrorCode::PERMISSION_DENIED))
+                        .unwrap();
+                }
+            }
+            Driven::Done(_) => {
+                let mut hello = wires.hypervisor.rx.to_vec();
+                while hello.len() < 5 {
+                    hello.push(hypervisor.as_mut().unwrap().read_u8().await.unwrap());
+                }
+                tenant.write_all(&hello).await.unwrap();
+                return Ok(());
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn through_a_relay() {
+    let (mut near, far) = duplex(10);
+    let (relayed, linked) = tokio::join!(relay(far, Duration::from_secs(5), TICKET), async {
+        connect(&mut near, TOKEN).await
+    });
+    relayed.unwrap();
+    linked.unwrap();
+
+    let (mut near, far) = duplex(10);
+    let (relayed, linked) = tokio::join!(relay(far, Duration::ZERO, TICKET), connect(&mut near, b"wrong"));
+    let denied = LinkErrorCode::PERMISSION_DENIED;
+    assert_eq!(
+        relayed,
+        Err((Side::Tenant, HandshakeError::Refused(Refusal::Code(denied))))
+    );
+    assert_eq!(linked.unwrap_err(), HandshakeError::Rejected(denied));
+
+    // The hypervisor has another ticket: the tenant is not told so.
+    let (mut near, far) = duplex(10);
+    let (relayed, linked) = tokio::join!(relay(far, Duration::ZERO, b"another"), connect(&mut near, TOKEN));
+    assert_eq!(relayed, Err((Side::Hypervisor, HandshakeError::Rejected(denied))));
+    assert_eq!(linked.unwrap_err(), HandshakeError::Closed(Stage::LinkResult));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_look_up_ends_at_the_deadline() {
+    let (mut near, far) = duplex(1000);
+    let (relayed, linked) = tokio::join!(relay(far, Duration::from_secs(60), TICKET), async {
+        connect(&mut near, TOKEN).await
+    });
+    assert_eq!(relayed, Err((Side::Tenant, HandshakeError::TimedOut(Stage::Answer))));
+    assert!(linked.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_client_ends_at_the_deadline() {
+    let (near, far) = duplex(1000);
+    let started = tokio::time::Instant::now();
+    assert_eq!(
+        server(far, TICKET).await.unwrap_err(),
+        HandshakeError::TimedOut(Stage::LinkMess)
+    );
+    assert_eq!(started.elapsed().as_secs(), 10);
+    drop(near);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tenant_that_hangs_up_while_the_hypervisor_is_asked() {
+    let (mut near, mut far) = duplex(10_000);
+    let (mut silent, _kept) = duplex(10_000);
+    let clock = Clock::start();
+    let mut relay = RelayLink::new(clock.now(), RelayConfig::default());
+    let mut wires = Wires::default();
+    let relayed = async {
+        loop {
+            match drive_relay(&mut relay, &mut wires, &mut far, Some(&mut silent), clock)
+                .await
+                .map_err(protocol)
+            {
+                Ok(Driven::Ask(Question::Link(_))) => relay.announce(&mut wires, shown()).unwrap(),
+                Ok(Driven::Ask(Question::Ticket { .. })) => {
+                    relay
+                        .admit(
+                            &mut wires,
+                            Upstream {
+                                ticket: Secret::new(TICKET),
+                                oaep_seed: [4; 20],
+                            },
+                        )
+                        .unwrap();
+                }
+                Ok(Driven::Done(_)) => panic!("the hypervisor is silent"),
+                Err(error) => return (error.side, error.error),
+            }
+        }
+    };
+    let hang_up = async {
+        assert!(
+            tokio::time::timeout(Duration::from_secs(1), connect(&mut near, TOKEN))
+                .await
+                .is_err()
+        );
+        drop(near);
+    };
+    let (relayed, ()) = tokio::join!(relayed, hang_up);
+    assert_eq!(relayed, (Side::Tenant, HandshakeError::Closed(Stage::LinkResult)));
+}
+
+/// A link can be driven in a task of its own.
+#[test]
+fn drivers_are_send() {
+    fn assert_send<T: Send>(_: T) {}
+    let clock = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap()
+        .block_on(async { Clock::start() });
+    let (mut near, mut far) = duplex(1);
+    let mut relay = RelayLink::new(Duration::ZERO, RelayConfig::default());
+    assert_send(drive_relay(
+        &mut relay,
+        &mut Wires::default(),
+        &mut near,
+        Some(&mut far),
+        clock,
+    ));
+}

@@ -1,1 +1,105 @@
+//! Tickets: RSA-1024 with OAEP, from a key and randomness that the test brings.
 
+use spice_proto::CryptoError;
+use spice_proto::link::ticket::{MAX_PASSWORD_LEN, TicketError};
+use spice_proto::link::{Key, SealedTicket};
+
+use crate::pair::{key, random};
+
+/// Seals without the limits of the API, as a peer might.
+fn seal_raw(plain: &[u8]) -> SealedTicket {
+    use rsa::pkcs8::DecodePublicKey as _;
+    struct Fixed(Box<dyn FnMut(&mut [u8])>);
+    impl rsa::rand_core::RngCore for Fixed {
+        fn next_u32(&mut self) -> u32 {
+            4
+        }
+        fn next_u64(&mut self) -> u64 {
+            4
+        }
+        fn fill_bytes(&mut self, out: &mut [u8]) {
+            (self.0)(out);
+        }
+        fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), rsa::rand_core::Error> {
+            self.fill_bytes(out);
+            Ok(())
+        }
+    }
+    impl rsa::rand_core::CryptoRng for Fixed {}
+    let public = rsa::RsaPublicKey::from_public_key_der(key().public().as_der()).unwrap();
+    let sealed = public
+        .encrypt(&mut Fixed(Box::new(random(3))), rsa::Oaep::new::<sha1::Sha1>(), plain)
+        .unwrap();
+    SealedTicket(sealed.try_into().unwrap())
+}
+
+fn open(sealed: &SealedTicket) -> Result<Vec<u8>, TicketError> {
+    key()
+        .open(sealed, &mut random(7))
+        .map(|secret| secret.expose().to_vec())
+}
+
+#[test]
+fn seal_and_open() {
+    for len in [0, 1, 8, 59, 60] {
+        let password: Vec<u8> = (1..=len).collect();
+        let sealed = key().public().seal(&password, [len; 20]).unwrap();
+        assert_eq!(open(&sealed).unwrap(), password);
+        let other = key().public().seal(&password, [len ^ 1; 20]).unwrap();
+        assert_ne!(sealed, other, "the seed is used");
+        assert_eq!(
+            key().public().seal(&password, [len; 20]).unwrap(),
+            sealed,
+            "nothing else is"
+        );
+    }
+    assert_eq!(
+        key().public().seal(&[b'x'; MAX_PASSWORD_LEN + 1], [0; 20]),
+        Err(CryptoError)
+    );
+    assert_eq!(key().public().seal(b"a\0b", [0; 20]), Err(CryptoError));
+}
+
+/// spice-server compares up to the first NUL, so bytes behind it do not matter.
+#[test]
+fn what_peers_may_seal() {
+    assert_eq!(open(&seal_raw(b"secret\0")).unwrap(), b"secret");
+    assert_eq!(open(&seal_raw(b"secret")).unwrap(), b"secret");
+    assert_eq!(open(&seal_raw(b"secret\0behind")).unwrap(), b"secret");
+    assert_eq!(open(&seal_raw(b"")).unwrap(), b"");
+    assert_eq!(open(&seal_raw(&[b'x'; 60])).unwrap(), [b'x'; 60]);
+    // CVE-2013-4282: a ticket that opens to more than the password's buffer held.
+    assert_eq!(open(&seal_raw(&[b'x'; 61])), Err(TicketError::TooLong));
+    assert_eq!(open(&seal_raw(&[b'x'; 86])), Err(TicketError::TooLong));
+}
+
+#[test]
+fn what_does_not_open() {
+    let sealed = key().public().seal(b"secret", [1; 20]).unwrap();
+    for bad in [[0; 128], [0xff; 128], [1; 128]] {
+        assert_eq!(open(&SealedTicket(bad)), Err(TicketError::Undecryptable));
+    }
+    for at in 0..128 {
+        let mut bad = sealed.clone();
+        bad.0[at] ^= 1;
+        assert_eq!(open(&bad), Err(TicketError::Undecryptable), "byte {at}");
+    }
+    let other = Key::generate(&mut random(99)).unwrap();
+    assert_ne!(other.public(), key().public());
+    assert_eq!(
+        other.open(&sealed, &mut random(1)).map(drop),
+        Err(TicketError::Undecryptable)
+    );
+}
+
+/// A key of the recordings has the same form as ours: 162 bytes of DER, exponent 65537.
+#[test]
+fn keys_have_the_form_of_spice_server() {
+    let recorded = crate::recordings::all()
+        .into_iter()
+        .find_map(|connection| connection.linked())
+        .unwrap();
+    let (theirs, ours) = (recorded.reply.pub_key, *key().public().as_der());
+    assert_eq!(theirs[..29], ours[..29]);
+    assert_eq!(theirs[157..], ours[157..]);
+}
