@@ -1,1 +1,109 @@
-//! Throughput and instruction counts.
+//! What is measured: the operations, and the bytes that they work on.
+//!
+//! The criterion benches (`cargo bench -p benches`) give bytes and links a second, for people. The program
+//! `instructions` counts instructions with callgrind, which are the same in every run, and holds them
+//! against `baseline.txt`. Both use the operations here, on the files that the tests use.
+
+pub mod frames;
+pub mod links;
+
+use std::hint::black_box;
+
+/// An operation that is counted: its name, how often it runs at least, and how.
+pub struct Case {
+    /// As it stands in the baseline.
+    pub name: &'static str,
+    /// Repetitions of one count; cheap operations need more to be seen beside the start-up.
+    pub repetitions: u32,
+    /// Operations in one repetition: the count is given for one of them.
+    pub operations: u32,
+    /// Prepares, and gives the repetition.
+    pub prepare: fn() -> Box<dyn FnMut()>,
+}
+
+/// Every operation that is counted.
+pub const CASES: &[Case] = &[
+    Case {
+        name: "spice: relay link, RSA included",
+        repetitions: 20,
+        operations: 1,
+        prepare: || links::relay(true),
+    },
+    Case {
+        name: "spice: seal a ticket",
+        repetitions: 20,
+        operations: 1,
+        prepare: links::seal,
+    },
+    Case {
+        name: "spice: open a ticket",
+        repetitions: 4,
+        operations: 1,
+        prepare: links::open,
+    },
+    Case {
+        name: "spice: tenant's half of a relay link",
+        repetitions: 500,
+        operations: 1,
+        prepare: || links::relay(false),
+    },
+    Case {
+        name: "spice: decode LinkMess",
+        repetitions: 2000,
+        operations: 1,
+        prepare: links::decode_mess,
+    },
+    Case {
+        name: "spice: decode LinkReply",
+        repetitions: 2000,
+        operations: 1,
+        prepare: links::decode_reply,
+    },
+    Case {
+        name: "spice: small mini frame, borrowed",
+        repetitions: 20,
+        operations: frames::SMALL_FRAMES,
+        prepare: frames::borrowed,
+    },
+    Case {
+        name: "spice: small mini frame, borrowed, with the copy into the buffer",
+        repetitions: 20,
+        operations: frames::SMALL_FRAMES,
+        prepare: frames::borrowed_with_copy,
+    },
+    Case {
+        name: "spice: small mini frame, owned",
+        repetitions: 20,
+        operations: frames::SMALL_FRAMES,
+        prepare: frames::owned,
+    },
+    Case {
+        name: "spice: small mini frame, passed on",
+        repetitions: 20,
+        operations: frames::SMALL_FRAMES,
+        prepare: frames::passed,
+    },
+    Case {
+        name: "spice: small mini frame, passed on as full",
+        repetitions: 20,
+        operations: frames::SMALL_FRAMES,
+        prepare: frames::bridged,
+    },
+    Case {
+        name: "spice: decode Init",
+        repetitions: 5000,
+        operations: 1,
+        prepare: frames::decode_init,
+    },
+    Case {
+        name: "spice: encode Init",
+        repetitions: 5000,
+        operations: 1,
+        prepare: frames::encode_init,
+    },
+];
+
+/// Keeps a result from being optimised away.
+pub(crate) fn keep<T>(value: T) {
+    black_box(value);
+}

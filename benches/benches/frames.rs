@@ -1,0 +1,52 @@
+//! Bytes a second through the frame layer.
+
+use benches::frames::{MAIN_CHANNEL, MAIN_CHANNEL_AT, small_frames};
+use bytes::{Bytes, BytesMut};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use spice_proto::Limits;
+use spice_proto::channel::main::ServerMessage;
+use spice_proto::frame::{HeaderForm, Passer, Splitter};
+
+fn frames(c: &mut Criterion) {
+    let limits = Limits::default();
+    for (name, bytes) in [
+        ("small", small_frames()),
+        ("main channel", MAIN_CHANNEL[MAIN_CHANNEL_AT..].to_vec()),
+    ] {
+        let mut group = c.benchmark_group(format!("spice frames, {name}"));
+        group.throughput(Throughput::Bytes(bytes.len() as u64));
+        let splitter = Splitter::new(HeaderForm::Mini, &limits);
+        group.bench_function("borrowed", |b| b.iter(|| splitter.frames(&bytes).count()));
+        for (name, to) in [
+            ("passed on", HeaderForm::Mini),
+            ("bridged to full headers", HeaderForm::Full),
+        ] {
+            let mut passer = Passer::new(HeaderForm::Mini, to, &limits);
+            let (mut rx, mut tx) = (BytesMut::new(), BytesMut::new());
+            group.bench_function(name, |b| {
+                b.iter(|| {
+                    tx.clear();
+                    rx.extend_from_slice(&bytes);
+                    passer.pass(&mut rx, &mut tx, |_| ()).unwrap();
+                });
+            });
+        }
+    }
+    let whole = Bytes::from_static(&MAIN_CHANNEL[MAIN_CHANNEL_AT..]);
+    let mut splitter = Splitter::new(HeaderForm::Mini, &limits);
+    let mut rx = BytesMut::from(&whole[..]);
+    let frames: Vec<_> = core::iter::from_fn(|| splitter.decode(&mut rx).unwrap()).collect();
+    let mut group = c.benchmark_group("spice messages, main channel");
+    group.throughput(Throughput::Elements(frames.len() as u64));
+    group.bench_function("decoded", |b| {
+        b.iter(|| {
+            frames
+                .iter()
+                .map(|frame| ServerMessage::decode(frame).unwrap().encoded_len())
+                .sum::<usize>()
+        });
+    });
+}
+
+criterion_group!(benches, frames);
+criterion_main!(benches);

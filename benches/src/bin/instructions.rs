@@ -1,0 +1,138 @@
+//! Counts the instructions of every operation with callgrind.
+//!
+//! ```text
+//! cargo run --profile bench -p benches --bin instructions              the table
+//! cargo run --profile bench -p benches --bin instructions -- --check   and an error if one grew by 3 %
+//! cargo run --profile bench -p benches --bin instructions -- --save    and a new baseline
+//! ```
+//!
+//! Each operation is run in a process of its own, once N times and once 2 N times: the difference is N
+//! operations without the start-up. Counts depend on the compiler, so a baseline of another rustc is shown
+//! beside the counts and judges nothing.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fmt::Write as _;
+use std::process::{Command, ExitCode};
+
+use benches::{CASES, Case};
+
+/// Growth that fails the check, in percent.
+const TOLERANCE: f64 = 3.0;
+const BASELINE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/baseline.txt");
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let result = match arguments[..] {
+        [] => table(Mode::Print),
+        ["--check"] => table(Mode::Check),
+        ["--save"] => table(Mode::Save),
+        ["run", name, repetitions] => run(name, repetitions),
+        _ => Err("usage: instructions [--check | --save]".into()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("instructions: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[derive(PartialEq)]
+enum Mode {
+    Print,
+    Check,
+    Save,
+}
+
+/// One operation, inside callgrind.
+fn run(name: &str, repetitions: &str) -> Result<(), Box<dyn Error>> {
+    let case = CASES.iter().find(|case| case.name == name).ok_or("no such operation")?;
+    let mut repeat = (case.prepare)();
+    for _ in 0..repetitions.parse::<u32>()? {
+        repeat();
+    }
+    Ok(())
+}
+
+/// Instructions of one operation.
+fn count(case: &Case) -> Result<f64, Box<dyn Error>> {
+    let once = collect(case, case.repetitions)?;
+    let twice = collect(case, case.repetitions * 2)?;
+    let repeated = twice.checked_sub(once).ok_or("the longer run took less")?;
+    Ok(repeated as f64 / f64::from(case.repetitions) / f64::from(case.operations))
+}
+
+fn collect(case: &Case, repetitions: u32) -> Result<u64, Box<dyn Error>> {
+    let output = Command::new("valgrind")
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+        .arg(std::env::current_exe()?)
+        .args(["run", case.name, &repetitions.to_string()])
+        .output()
+        .map_err(|error| format!("valgrind: {error}"))?;
+    let text = String::from_utf8_lossy(&output.stderr);
+    if !output.status.success() {
+        return Err(format!("{}: {text}", case.name).into());
+    }
+    let line = text.lines().find_map(|line| line.split_once("Collected : "));
+    Ok(line.ok_or("valgrind printed no count")?.1.trim().parse()?)
+}
+
+fn rustc() -> Result<String, Box<dyn Error>> {
+    let compiler = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".into());
+    Ok(
+        String::from_utf8(Command::new(compiler).arg("--version").output()?.stdout)?
+            .trim()
+            .to_owned(),
+    )
+}
+
+fn table(mode: Mode) -> Result<(), Box<dyn Error>> {
+    let rustc = rustc()?;
+    let stored = std::fs::read_to_string(BASELINE).unwrap_or_default();
+    let mut lines = stored.lines();
+    let same_compiler = lines.next() == Some(rustc.as_str());
+    let baseline: BTreeMap<&str, f64> = lines
+        .filter_map(|line| line.rsplit_once('\t'))
+        .map(|(name, n)| Ok((name, n.parse()?)))
+        .collect::<Result<_, std::num::ParseFloatError>>()?;
+    println!("instructions per operation, {rustc}");
+    let mut saved = format!("{rustc}\n");
+    let mut grown = Vec::new();
+    let mut counts = BTreeMap::new();
+    for case in CASES {
+        let now = count(case)?;
+        counts.insert(case.name, now);
+        writeln!(saved, "{}\t{now:.1}", case.name)?;
+        let change = baseline.get(case.name).map(|before| (now / before - 1.0) * 100.0);
+        let note = change.map_or_else(|| "new".to_owned(), |change| format!("{change:+.1} %"));
+        println!("{now:>14.1}  {:<66} {note}", case.name);
+        if change.is_none_or(|change| TOLERANCE < change) {
+            grown.push(case.name);
+        }
+    }
+    let of = |name: &str| counts.get(name).copied().unwrap_or_default();
+    let (whole, seal, open) = (
+        of("spice: relay link, RSA included"),
+        of("spice: seal a ticket"),
+        of("spice: open a ticket"),
+    );
+    println!(
+        "{:>14.1}  spice: relay link less RSA (one sealing, one opening)",
+        whole - seal - open
+    );
+    println!(
+        "{:>14.3}  spice: relay link / (one sealing + one opening)",
+        whole / (seal + open)
+    );
+    match mode {
+        Mode::Print => {}
+        Mode::Save => std::fs::write(BASELINE, saved)?,
+        Mode::Check if !same_compiler => println!("the baseline is of another compiler: nothing is judged"),
+        Mode::Check if grown.is_empty() => println!("none grew by more than {TOLERANCE} %"),
+        Mode::Check => return Err(format!("grown by more than {TOLERANCE} %, or new: {}", grown.join("; ")).into()),
+    }
+    Ok(())
+}

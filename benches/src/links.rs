@@ -1,0 +1,125 @@
+//! The link stage.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use spice_proto::Limits;
+use spice_proto::caps::Capabilities;
+use spice_proto::link::relay::{RelayAction, Upstream};
+use spice_proto::link::server::{Announcement, Question};
+use spice_proto::link::{Key, LinkMess, LinkReply, RelayConfig, RelayLink, SealedTicket, Secret, Wires};
+
+use crate::keep;
+
+/// A main channel's link from spicy to QEMU, as the tests have it.
+const C2S: &[u8] = include_bytes!("../../spice-proto/tests/data/captures/spice-agent-filexfer-clipboard/00.c2s.bin");
+const S2C: &[u8] = include_bytes!("../../spice-proto/tests/data/captures/spice-agent-filexfer-clipboard/00.s2c.bin");
+const NOW: Duration = Duration::ZERO;
+
+fn bytes_from(seed: u64) -> impl FnMut(&mut [u8]) {
+    let mut state = seed;
+    move |out: &mut [u8]| {
+        for byte in out {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            *byte = (state >> 32) as u8;
+        }
+    }
+}
+
+/// One key for all runs: making one is not what is measured.
+pub fn key() -> &'static Key {
+    static KEY: OnceLock<Key> = OnceLock::new();
+    KEY.get_or_init(|| Key::generate(&mut bytes_from(0x9e37_79b9_7f4a_7c15)).unwrap())
+}
+
+fn ticket() -> SealedTicket {
+    key()
+        .public()
+        .seal(b"a-token-of-the-length-that-they-really-have", [7; 20])
+        .unwrap()
+}
+
+/// What a tenant sends up to its ticket.
+fn tenant_bytes() -> Vec<u8> {
+    let mut bytes = C2S[..46].to_vec();
+    bytes.extend(ticket().0);
+    bytes
+}
+
+/// One relayed link with recorded peers, the tenant's ticket opened. Without RSA, only the tenant's half.
+///
+/// The hypervisor's half cannot be had without sealing its ticket: the cost of a link without RSA is that of
+/// the whole less one sealing and one opening.
+pub fn relay(whole: bool) -> Box<dyn FnMut()> {
+    let tenant = tenant_bytes();
+    let shown = Capabilities::spice_server(spice_proto::ids::ChannelType::MAIN);
+    let public = key().public();
+    let (mut wires, limits) = (Wires::default(), Limits::default());
+    Box::new(move || {
+        for wire in [&mut wires.tenant, &mut wires.hypervisor] {
+            wire.tx.clear();
+            wire.rx.clear();
+        }
+        wires.tenant.rx.extend_from_slice(&tenant);
+        let mut relay = RelayLink::new(NOW, RelayConfig::default().with_limits(limits.clone()));
+        loop {
+            match relay.step(NOW, &mut wires).unwrap() {
+                RelayAction::Ask(Question::Link(_)) => {
+                    let shown = Announcement {
+                        public_key: public,
+                        capabilities: shown.clone(),
+                    };
+                    relay.announce(&mut wires, shown).unwrap();
+                }
+                RelayAction::Ask(Question::Ticket { sealed, .. }) if whole => {
+                    let token = key().open(&sealed, &mut bytes_from(5)).unwrap();
+                    assert!(token.expose().starts_with(b"a-token"));
+                    wires.hypervisor.rx.extend_from_slice(&S2C[..206]);
+                    let upstream = Upstream {
+                        ticket: Secret::new(b"Pa55-w0rd"),
+                        oaep_seed: [9; 20],
+                    };
+                    relay.admit(&mut wires, upstream).unwrap();
+                }
+                RelayAction::Ask(question @ Question::Ticket { .. }) => {
+                    keep(question);
+                    break;
+                }
+                RelayAction::Done(outcome) => {
+                    keep(outcome);
+                    break;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    })
+}
+
+pub fn seal() -> Box<dyn FnMut()> {
+    let public = key().public();
+    Box::new(move || keep(public.seal(b"Pa55-w0rd", [9; 20]).unwrap()))
+}
+
+pub fn open() -> Box<dyn FnMut()> {
+    let sealed = ticket();
+    Box::new(move || keep(key().open(&sealed, &mut bytes_from(5)).unwrap()))
+}
+
+pub(crate) fn decode_mess() -> Box<dyn FnMut()> {
+    let limits = Limits::default();
+    Box::new(move || keep(LinkMess::decode(std::hint::black_box(&C2S[16..42]), &limits).unwrap()))
+}
+
+pub(crate) fn decode_reply() -> Box<dyn FnMut()> {
+    let limits = Limits::default();
+    let mut again = BytesMut::new();
+    LinkReply::decode(&S2C[16..202], &limits)
+        .unwrap()
+        .encode(&mut again)
+        .unwrap();
+    assert_eq!(again, &S2C[..202]);
+    Box::new(move || keep(LinkReply::decode(std::hint::black_box(&S2C[16..202]), &limits).unwrap()))
+}
