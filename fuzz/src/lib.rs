@@ -1,0 +1,38 @@
+//! Fuzzing: one oracle a target, and the laws that it holds inputs against.
+//!
+//! A target is one line in `fuzz_targets/`; what it checks stands here. The first bytes of an input choose
+//! what is fed and in which pieces, so that one target reaches every role. `seeds/TARGET/` holds inputs
+//! that reach every state, made from recordings; `regressions/TARGET/` holds one input for each finding.
+//! `cargo test` replays both on the stable compiler; `cargo +nightly fuzz run TARGET` searches.
+//!
+//! The laws: no panic, no hang; any chunking of an input gives the same result; nothing is kept beyond the
+//! limits; a peer is told no more than the protocol's own code; an error is terminal.
+
+pub mod spice_link;
+
+/// An input, taken apart from the front. When it is used up every byte is 0.
+pub(crate) struct Input<'a>(&'a [u8]);
+
+impl<'a> Input<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+
+    pub(crate) fn byte(&mut self) -> u8 {
+        let (first, rest) = self.0.split_first().unwrap_or((&0, &[]));
+        self.0 = rest;
+        *first
+    }
+
+    /// A length of two bytes, then so many bytes, or all that are left.
+    pub(crate) fn blob(&mut self) -> &'a [u8] {
+        let len = usize::from(u16::from_le_bytes([self.byte(), self.byte()]));
+        let (blob, rest) = self.0.split_at(len.min(self.0.len()));
+        self.0 = rest;
+        blob
+    }
+
+    pub(crate) fn rest(self) -> &'a [u8] {
+        self.0
+    }
+}

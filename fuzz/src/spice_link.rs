@@ -1,0 +1,287 @@
+//! The SPICE link stage in its three roles.
+//!
+//! ```text
+//! | role u8 | answers u8 | chunk u8 | role 2: length u16, bytes of the tenant | bytes of the peer |
+//! ```
+
+use std::time::Duration;
+
+use bytes::BytesMut;
+use spice_proto::Limits;
+use spice_proto::caps::{Capabilities, CapabilityWords};
+use spice_proto::ids::{ChannelType, LinkErrorCode};
+use spice_proto::link::relay::{RelayAction, Upstream};
+use spice_proto::link::server::{Announcement, Question};
+use spice_proto::link::{
+    Action, ClientConfig, ClientLink, HandshakeError, LinkMess, Machine, PublicKey, Refusal, RelayConfig, RelayLink,
+    Secret, ServerLink, Side, Wire, Wires,
+};
+
+use crate::Input;
+
+const NOW: Duration = Duration::ZERO;
+/// A link of any size ends in fewer steps than it has bytes, and these.
+const STEPS: usize = 64;
+
+/// Small enough to be reached.
+fn limits() -> Limits {
+    Limits::default()
+        .with_link_message(256)
+        .with_link_reply(512)
+        .with_capability_words(8)
+}
+
+/// A key that can be sealed with. Its private half is nowhere needed: tickets are not opened here.
+fn public_key() -> PublicKey {
+    PublicKey::from_der(*include_bytes!("public-key.der"))
+}
+
+/// How a run ended, and what the peers were told.
+#[derive(Debug, PartialEq)]
+struct Ended {
+    error: Option<HandshakeError>,
+    side: Option<Side>,
+    told: [Vec<u8>; 2],
+    left: [Vec<u8>; 2],
+}
+
+/// Checks one input.
+pub fn check(data: &[u8]) {
+    let mut input = Input::new(data);
+    let (role, answers, chunk) = (input.byte() % 3, input.byte(), usize::from(input.byte()));
+    let run: fn(u8, &[u8], &[u8], usize) -> Ended = match role {
+        0 => |answers, _, peer, chunk| serve(answers, peer, chunk),
+        1 => |answers, _, peer, chunk| connect(answers, peer, chunk),
+        _ => relay,
+    };
+    let tenant = if role == 2 { input.blob() } else { &[] };
+    let peer = input.rest();
+    let whole = run(answers, tenant, peer, usize::MAX);
+    // Any chunking gives the same.
+    for chunk in [1, chunk.max(2)] {
+        assert_eq!(run(answers, tenant, peer, chunk), whole);
+    }
+    for told in &whole.told {
+        assert!(told.len() < 1024);
+    }
+}
+
+/// Moves the next piece of an input.
+fn feed(input: &mut &[u8], rx: &mut BytesMut, chunk: usize, at_least: usize, most: usize) -> bool {
+    assert!(0 < at_least, "a machine that receives needs something");
+    assert!(rx.len() + at_least <= most, "a machine needs no more than it says");
+    let (piece, rest) = input.split_at(chunk.min(input.len()));
+    rx.extend_from_slice(piece);
+    *input = rest;
+    !piece.is_empty()
+}
+
+/// What is left for the data stage.
+fn left(rx: &BytesMut, input: &[u8]) -> Vec<u8> {
+    [rx, input].concat()
+}
+
+fn refusal(answers: u8) -> Refusal {
+    match answers % 4 {
+        0 => Refusal::Close,
+        code => Refusal::Code(LinkErrorCode(u32::from(code) + 5)),
+    }
+}
+
+fn announcement(answers: u8) -> Announcement {
+    let capabilities = match answers & 0x30 {
+        0x00 => Capabilities::spice_server(ChannelType::MAIN),
+        0x10 => Capabilities::spice_server(ChannelType::DISPLAY),
+        0x20 => Capabilities {
+            common: CapabilityWords::word(2),
+            ..Capabilities::default()
+        },
+        _ => Capabilities::default(),
+    };
+    Announcement {
+        public_key: public_key(),
+        capabilities,
+    }
+}
+
+/// Whether a tenant was told OK in a link result: four zero bytes behind a link reply that says OK.
+fn accepted(told: &[u8]) -> bool {
+    let Some((header, body)) = told.split_first_chunk::<16>() else {
+        return false;
+    };
+    let size = u32::from_le_bytes([header[12], header[13], header[14], header[15]]) as usize;
+    body.starts_with(&[0; 4]) && body.get(size..) == Some(&[0; 4])
+}
+
+/// The link question is answered with yes unless bit 7 is set, the ticket's unless bit 6 is.
+const REJECT: u8 = 0x80;
+const REFUSE: u8 = 0x40;
+
+fn serve(answers: u8, mut input: &[u8], chunk: usize) -> Ended {
+    let mut machine = ServerLink::new(NOW, limits());
+    let mut wire = Wire::default();
+    for _ in 0..input.len() + STEPS {
+        let error = match machine.step(NOW, &mut wire) {
+            Ok(Action::Receive { at_least }) => {
+                if feed(&mut input, &mut wire.rx, chunk, at_least, machine.max_input()) {
+                    continue;
+                }
+                machine.eof().err()
+            }
+            Ok(Action::Ask(Question::Link(_))) => {
+                assert!(matches!(machine.step(NOW, &mut wire), Ok(Action::Waiting)));
+                match answers & REJECT {
+                    0 => machine.announce(&mut wire, announcement(answers)).unwrap(),
+                    _ => machine.reject(&mut wire, refusal(answers)).unwrap(),
+                }
+                continue;
+            }
+            Ok(Action::Ask(Question::Ticket { .. })) => {
+                match answers & REFUSE {
+                    0 => machine.accept(&mut wire).unwrap(),
+                    _ => machine.refuse(&mut wire, refusal(answers)).unwrap(),
+                }
+                continue;
+            }
+            Ok(Action::Waiting) => panic!("no question is open"),
+            Ok(Action::Done(_)) => None,
+            Err(error) => Some(error),
+        };
+        if let Some(error) = error {
+            assert_eq!(machine.step(NOW, &mut wire), Err(error), "an error is terminal");
+        }
+        let left = if error.is_none() {
+            left(&wire.rx, input)
+        } else {
+            Vec::new()
+        };
+        return Ended {
+            error,
+            side: None,
+            told: [wire.tx.to_vec(), Vec::new()],
+            left: [left, Vec::new()],
+        };
+    }
+    panic!("the server does not end");
+}
+
+fn connect(answers: u8, mut input: &[u8], chunk: usize) -> Ended {
+    let request = LinkMess {
+        connection_id: 0,
+        channel_type: ChannelType::MAIN,
+        channel_id: 0,
+        capabilities: Capabilities {
+            common: CapabilityWords::word(u32::from(answers)),
+            ..Capabilities::default()
+        },
+    };
+    let config = ClientConfig::new(request).with_limits(limits());
+    let mut machine = ClientLink::new(NOW, config, Secret::new(b"ticket"), [1; 20]);
+    let mut wire = Wire::default();
+    for _ in 0..input.len() + STEPS {
+        let error = match machine.step(NOW, &mut wire) {
+            Ok(Action::Receive { at_least }) => {
+                if feed(&mut input, &mut wire.rx, chunk, at_least, machine.max_input()) {
+                    continue;
+                }
+                machine.eof().err()
+            }
+            Ok(Action::Ask(never)) => match never {},
+            Ok(Action::Waiting) => panic!("a client asks nothing"),
+            Ok(Action::Done(_)) => None,
+            Err(error) => Some(error),
+        };
+        if let Some(error) = error {
+            assert_eq!(machine.step(NOW, &mut wire), Err(error), "an error is terminal");
+        }
+        let left = if error.is_none() {
+            left(&wire.rx, input)
+        } else {
+            Vec::new()
+        };
+        return Ended {
+            error,
+            side: None,
+            told: [wire.tx.to_vec(), Vec::new()],
+            left: [left, Vec::new()],
+        };
+    }
+    panic!("the client does not end");
+}
+
+fn relay(answers: u8, tenant: &[u8], hypervisor: &[u8], chunk: usize) -> Ended {
+    let waived = match answers & 8 {
+        0 => Capabilities::default(),
+        _ => Capabilities {
+            channel: CapabilityWords::word(u32::MAX),
+            ..Capabilities::default()
+        },
+    };
+    let config = RelayConfig::default()
+        .with_limits(limits())
+        .with_waived(waived)
+        .with_upstream_failure(refusal(answers));
+    let mut machine = RelayLink::new(NOW, config);
+    let mut wires = Wires::default();
+    let (mut tenant, mut hypervisor) = (tenant, hypervisor);
+    for _ in 0..tenant.len() + hypervisor.len() + STEPS {
+        let error = match machine.step(NOW, &mut wires) {
+            Ok(RelayAction::Receive { side, at_least }) => {
+                let most = machine.max_input(side);
+                let input = if side == Side::Tenant {
+                    &mut tenant
+                } else {
+                    &mut hypervisor
+                };
+                if feed(input, &mut wires.side(side).rx, chunk, at_least, most) {
+                    continue;
+                }
+                machine.eof(&mut wires, side).err()
+            }
+            Ok(RelayAction::Ask(Question::Link(_))) => {
+                match answers & REJECT {
+                    0 => machine.announce(&mut wires, announcement(answers)).unwrap(),
+                    _ => machine.reject(&mut wires, refusal(answers)).unwrap(),
+                }
+                continue;
+            }
+            Ok(RelayAction::Ask(Question::Ticket { .. })) => {
+                assert!(
+                    wires.hypervisor.tx.is_empty(),
+                    "the hypervisor hears nothing before the token is known"
+                );
+                let upstream = Upstream {
+                    ticket: Secret::new(b"ticket"),
+                    oaep_seed: [1; 20],
+                };
+                match answers & REFUSE {
+                    0 => machine.admit(&mut wires, upstream).unwrap(),
+                    _ => machine.refuse(&mut wires, refusal(answers)).unwrap(),
+                }
+                continue;
+            }
+            Ok(RelayAction::Waiting) => panic!("no question is open"),
+            Ok(RelayAction::Done(_)) => None,
+            Err(error) => Some(error),
+        };
+        if let Some(error) = error {
+            assert_eq!(machine.step(NOW, &mut wires), Err(error), "an error is terminal");
+            assert!(
+                !accepted(&wires.tenant.tx),
+                "the tenant is not accepted when the link fails"
+            );
+        }
+        let left = match error {
+            None => [left(&wires.tenant.rx, tenant), left(&wires.hypervisor.rx, hypervisor)],
+            Some(_) => [Vec::new(), Vec::new()],
+        };
+        let told = [wires.tenant.tx.to_vec(), wires.hypervisor.tx.to_vec()];
+        return Ended {
+            error: error.map(|error| error.error),
+            side: error.map(|error| error.side),
+            told,
+            left,
+        };
+    }
+    panic!("the relay does not end");
+}

@@ -1,0 +1,25 @@
+//! Every seed and every regression, on the stable compiler.
+
+use std::path::Path;
+
+/// Runs all inputs of a target, and gives their number.
+fn replay(target: &str, check: fn(&[u8])) -> usize {
+    let mut count = 0;
+    for folder in ["seeds", "regressions"] {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).join(target);
+        // A target without findings has no folder of regressions.
+        let Ok(entries) = folder.read_dir() else { continue };
+        for entry in entries {
+            let path = entry.unwrap().path();
+            println!("{}", path.display());
+            check(&std::fs::read(path).unwrap());
+            count += 1;
+        }
+    }
+    count
+}
+
+#[test]
+fn spice_link() {
+    assert!(10 <= replay("spice_link", fuzz::spice_link::check));
+}
