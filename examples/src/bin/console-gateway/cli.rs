@@ -1,0 +1,73 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use tracing::level_filters::LevelFilter;
+
+use crate::rules::Rules;
+
+/// A gateway for SPICE consoles: tenants come with a token, hypervisors keep their passwords.
+#[derive(Debug, Parser)]
+#[command(name = "console-gateway", version)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Runs a hypervisor, the gateway and a viewer in this process and shows what passes and what does not.
+    Demo {
+        /// Switches one rule off in the gateway; the demo has to notice.
+        #[arg(long = "break", value_name = "RULE")]
+        broken: Option<Break>,
+        /// What the gateway logs, on standard error.
+        #[arg(long, value_name = "LEVEL", default_value = "error")]
+        log: LevelFilter,
+    },
+    /// Runs the gateway.
+    Serve {
+        /// The configuration (TOML).
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// What is logged, on standard error: off, error, warn, info, debug or trace.
+        #[arg(long, value_name = "LEVEL", default_value = "info")]
+        log: LevelFilter,
+        /// How it is logged.
+        #[arg(long, value_name = "FORMAT", default_value = "json")]
+        log_format: LogFormat,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Compact,
+}
+
+/// A rule that can be switched off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Break {
+    /// A token's expiry is not looked at.
+    AcceptExpired,
+    /// A spent token opens another session.
+    AcceptReplay,
+    /// A token that nobody issued opens a session.
+    AcceptWrong,
+    /// A refused tenant is told why.
+    LeakReason,
+}
+
+impl From<Break> for Rules {
+    fn from(broken: Break) -> Self {
+        Self {
+            accept_expired: broken == Break::AcceptExpired,
+            accept_replay: broken == Break::AcceptReplay,
+            accept_wrong: broken == Break::AcceptWrong,
+            leak_reason: broken == Break::LeakReason,
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! A gateway for SPICE consoles, made of this project's libraries.
+//!
+//! ```text
+//! viewer  -- .vv: address, CA, token --> gateway  -- the hypervisor's own password --> hypervisor
+//!         <------------- HTTP API, for the portal that hands the .vv out
+//! ```
+//!
+//! Read it in the order of a connection: [`gateway`] accepts it, [`link`] finds out who it is with [`tokens`]
+//! and [`sessions`], [`target`] dials the hypervisor, [`relay`] moves the frames that [`guard`] lets pass.
+//! [`api`] makes tokens and the files that hold them. [`demo`] runs all of it against itself.
+
+mod api;
+mod cli;
+mod config;
+mod console;
+mod demo;
+mod gateway;
+mod guard;
+mod keys;
+mod link;
+mod relay;
+mod rules;
+mod serve;
+mod sessions;
+mod sync;
+mod target;
+mod tls;
+mod tokens;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing::level_filters::LevelFilter;
+
+use crate::cli::{Cli, Command, LogFormat};
+
+fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Demo { broken, log } => {
+            start_log(log, LogFormat::Compact);
+            run(demo::run(broken.map(Into::into).unwrap_or_default()))
+        }
+        Command::Serve {
+            config,
+            log,
+            log_format,
+        } => {
+            start_log(log, log_format);
+            run(serve::run(&config))
+        }
+    }
+}
+
+fn run(command: impl Future<Output = ExitCode>) -> ExitCode {
+    match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime.block_on(command),
+        Err(error) => {
+            eprintln!("console-gateway: cannot start: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Logs go to standard error; standard output belongs to the command.
+fn start_log(level: LevelFilter, format: LogFormat) {
+    let log = tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_max_level(level)
+        .with_target(false);
+    match format {
+        LogFormat::Json => log.json().with_span_list(false).flatten_event(true).init(),
+        LogFormat::Compact => log.with_ansi(false).compact().init(),
+    }
+}

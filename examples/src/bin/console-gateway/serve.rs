@@ -1,0 +1,141 @@
+//! `serve`: the gateway as a service.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::api::{self, Api};
+use crate::config::Config;
+use crate::gateway::{Gateway, listen};
+use crate::rules::Rules;
+use crate::sessions::Sessions;
+use crate::tokens::Tokens;
+
+/// How often tokens that are over are forgotten.
+const PURGE: Duration = Duration::from_secs(60);
+/// For requests to the API that are under way when the gateway stops.
+const API_STOP: Duration = Duration::from_secs(2);
+
+/// Runs until SIGINT or SIGTERM.
+pub(crate) async fn run(file: &Path) -> ExitCode {
+    let config = match Config::load(file) {
+        Ok(config) => config,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match serve(config).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{}: {error}", file.display());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(config: Config) -> Result<(), String> {
+    // Before the listeners: whoever sees an address may also send a signal.
+    let stopped = signals().map_err(|error| format!("cannot wait for signals: {error}"))?;
+    let api_listener = open("[api] listen", config.api)?;
+    let plain = config.plain.map(|at| open("[spice] plain", at)).transpose()?;
+    let tls = match config.tls {
+        Some((address, server)) => Some((open("[spice] tls", address)?, server)),
+        None => None,
+    };
+    let bound = Bound {
+        api: api_listener.1,
+        plain: plain.as_ref().map(|(_, at)| *at),
+        tls: tls.as_ref().map(|((_, at), _)| *at),
+    };
+    let gateway = Gateway::new(
+        Sessions::new(Tokens::new(Rules::default()), config.targets),
+        Rules::default(),
+    );
+    if let Some((listener, _)) = plain {
+        gateway.accept(listener, None);
+    }
+    if let Some(((listener, _), server)) = tls {
+        gateway.accept(listener, Some(server));
+    }
+    let router = api::router(Api {
+        sessions: gateway.sessions.clone(),
+        bearer: config.bearer,
+        viewer: config.viewer.at(bound.plain, bound.tls),
+        ttl: config.ttl,
+    });
+    let stop = CancellationToken::new();
+    let stopping = stop.clone();
+    let api = axum::serve(api_listener.0, router).with_graceful_shutdown(async move { stopping.cancelled().await });
+    let mut api = tokio::spawn(api.into_future());
+    println!("{}", bound.json());
+    tracing::info!(api = %bound.api, plain = ?bound.plain, tls = ?bound.tls, "listening");
+
+    let mut purge = interval(PURGE);
+    purge.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    tokio::pin!(stopped);
+    let signal = loop {
+        tokio::select! {
+            signal = &mut stopped => break signal,
+            _ = purge.tick() => {
+                let forgotten = gateway.sessions.tokens.purge();
+                tracing::debug!(forgotten, sessions = gateway.sessions.len(), "tokens purged");
+            }
+        }
+    };
+    tracing::info!(signal, "stopping");
+    stop.cancel();
+    let api_stopped = async {
+        if timeout(API_STOP, &mut api).await.is_err() {
+            api.abort();
+        }
+    };
+    tokio::join!(api_stopped, gateway.stop());
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// The addresses of the listeners, ports filled in.
+struct Bound {
+    api: SocketAddr,
+    plain: Option<SocketAddr>,
+    tls: Option<SocketAddr>,
+}
+
+impl Bound {
+    /// One line for the program that started us.
+    fn json(&self) -> serde_json::Value {
+        let mut line = serde_json::Map::new();
+        for (name, address) in [("api", Some(self.api)), ("plain", self.plain), ("tls", self.tls)] {
+            line.extend(address.map(|address| (name.to_owned(), address.to_string().into())));
+        }
+        line.into()
+    }
+}
+
+fn open(what: &str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), String> {
+    let listener = listen(address);
+    let bound = listener.and_then(|listener| Ok((listener.local_addr()?, listener)));
+    match bound {
+        Ok((address, listener)) => Ok((listener, address)),
+        Err(error) => Err(format!("{what}: cannot listen on {address}: {error}")),
+    }
+}
+
+/// The name of the first signal that asks us to stop.
+fn signals() -> std::io::Result<impl Future<Output = &'static str>> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => "SIGINT",
+            _ = terminate.recv() => "SIGTERM",
+        }
+    })
+}

@@ -1,0 +1,81 @@
+//! TLS on both sides of the gateway: rustls with ring, TLS 1.2 and 1.3.
+
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// A connection, with TLS or without. The indirect call is nothing next to the system call behind it.
+pub(crate) type Stream = Box<dyn Io>;
+
+/// What a [`Stream`] can do.
+pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+
+/// What is wrong with a certificate, a key or an authority. Never shows what was in the file.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TlsError {
+    #[error("no certificate in PEM")]
+    NoCertificate,
+    #[error("a certificate in it cannot be read")]
+    BadCertificate,
+    #[error("no private key in PEM")]
+    NoKey,
+    #[error("certificate and private key do not belong together")]
+    OtherKey,
+    #[error("{0}")]
+    Rustls(rustls::Error),
+}
+
+impl From<rustls::Error> for TlsError {
+    fn from(error: rustls::Error) -> Self {
+        match error {
+            rustls::Error::InconsistentKeys(_) => Self::OtherKey,
+            rustls::Error::InvalidCertificate(_) => Self::BadCertificate,
+            error => Self::Rustls(error),
+        }
+    }
+}
+
+fn provider() -> Arc<rustls::crypto::CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+/// For the listener that viewers connect to.
+pub(crate) fn server(chain: &[u8], key: &[u8]) -> Result<Arc<ServerConfig>, TlsError> {
+    let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| TlsError::NoKey)?;
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(certificates(chain)?, key)?;
+    // A SPICE viewer opens ten connections at once and never comes back to resume one.
+    config.send_tls13_tickets = 0;
+    Ok(Arc::new(config))
+}
+
+/// For a connection to a hypervisor whose certificate one of these authorities has signed.
+///
+/// The name or address that is dialled must be a subject alternative name of the certificate.
+pub(crate) fn client(ca: &[u8]) -> Result<Arc<ClientConfig>, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(ca)? {
+        roots.add(certificate)?;
+    }
+    let config = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(Arc::new(config))
+}
+
+fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    match certificates {
+        Ok(certificates) if certificates.is_empty() => Err(TlsError::NoCertificate),
+        Ok(certificates) => Ok(certificates),
+        Err(_) => Err(TlsError::BadCertificate),
+    }
+}

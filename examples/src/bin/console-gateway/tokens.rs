@@ -1,0 +1,233 @@
+//! Tokens: made here, kept as keyed hashes in memory, looked up when a viewer presents one.
+
+use std::num::NonZeroU32;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
+
+use console_token::{
+    Admitted, ConsoleType, Fingerprint, Grant, MemoryStore, Pepper, Refusal, Secret, SessionId, Store, StoreError,
+    Target, TokenHash, UnixSeconds, Uses,
+};
+use spice_proto::link;
+use spice_proto::link::ticket::TicketError;
+use zeroize::Zeroizing;
+
+use crate::keys::random;
+use crate::rules::Rules;
+use crate::sync::lock;
+
+/// Tokens that can be out at the same time.
+const TOKENS: usize = 100_000;
+
+/// The wall clock that tokens live by. The demo puts it forward rather than wait.
+#[derive(Debug, Default)]
+pub(crate) struct Clock {
+    ahead: AtomicU64,
+}
+
+impl Clock {
+    fn now(&self) -> UnixSeconds {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let seconds = since.map_or(0, |since| since.as_secs());
+        UnixSeconds(seconds.saturating_add(self.ahead.load(Ordering::Relaxed)))
+    }
+
+    /// Puts the clock forward.
+    pub(crate) fn advance(&self, seconds: u64) {
+        self.ahead.fetch_add(seconds, Ordering::Relaxed);
+    }
+}
+
+/// All tokens of this gateway. Gone with the process, like the pepper that they are hashed with.
+pub(crate) struct Tokens {
+    store: Mutex<MemoryStore>,
+    pepper: Pepper,
+    /// Looked up in place of what is no token, so that it takes the same time.
+    decoy: Secret,
+    pub(crate) clock: Clock,
+    rules: Rules,
+}
+
+/// A token that was made.
+pub(crate) struct Minted {
+    /// For its holder.
+    pub(crate) token: Secret,
+    /// For logs.
+    pub(crate) fingerprint: Fingerprint,
+}
+
+/// What a presented token is, before it is used.
+pub(crate) struct Presented {
+    hash: TokenHash,
+    /// It was no token at all; `hash` is then one that nobody has.
+    flaw: Option<Flaw>,
+}
+
+/// Why what was presented is no token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Flaw {
+    #[error(transparent)]
+    Ticket(#[from] TicketError),
+    #[error(transparent)]
+    Token(#[from] Refusal),
+}
+
+/// A token that was accepted.
+pub(crate) struct Accepted {
+    pub(crate) hash: TokenHash,
+    pub(crate) session: SessionId,
+    /// Name of the target.
+    pub(crate) target: String,
+}
+
+impl Presented {
+    /// For logs.
+    pub(crate) fn fingerprint(&self) -> Option<Fingerprint> {
+        self.flaw.is_none().then(|| self.hash.fingerprint())
+    }
+}
+
+impl Tokens {
+    pub(crate) fn new(rules: Rules) -> Self {
+        let mut key = Zeroizing::new([0; 32]);
+        random(&mut *key);
+        let pepper = Pepper::new(&*key).expect("32 bytes are enough");
+        random(&mut *key);
+        let decoy = Secret::base64url(&key);
+        Self {
+            store: Mutex::new(MemoryStore::new(TOKENS)),
+            pepper,
+            decoy,
+            clock: Clock::default(),
+            rules,
+        }
+    }
+
+    /// Makes a token for a target, which is kept by its name: where it is and how it is entered stays in
+    /// the configuration.
+    pub(crate) fn mint(&self, target: &str, ttl: u64, uses: NonZeroU32) -> Result<Minted, StoreError> {
+        let mut bytes = Zeroizing::new([0; 32]);
+        random(&mut *bytes);
+        let token = Secret::base64url(&bytes);
+        let hash = self.pepper.hash(&token);
+        let target = Target::Host {
+            host: target.to_owned(),
+            port: None,
+            tls_port: None,
+        };
+        let now = self.clock.now();
+        let grant = Grant::new(target, ConsoleType::SpiceDirect, now, ttl).with_uses(Uses::Limited(uses));
+        let mut store = lock(&self.store);
+        match store.insert(hash, grant.clone()) {
+            Err(StoreError::Full { .. }) => {
+                store.purge(now);
+                store.insert(hash, grant)?;
+            }
+            done => done?,
+        }
+        let fingerprint = hash.fingerprint();
+        Ok(Minted { token, fingerprint })
+    }
+
+    /// Hashes what a ticket held. What did not open, or holds no token, costs the same work.
+    pub(crate) fn presented(&self, opened: Result<link::Secret, TicketError>) -> Presented {
+        let token = opened
+            .map_err(Flaw::from)
+            .and_then(|text| Secret::presented(text.expose()).map_err(Flaw::from));
+        match token {
+            Ok(token) => Presented {
+                hash: self.pepper.hash(&token),
+                flaw: None,
+            },
+            Err(flaw) => Presented {
+                hash: self.pepper.hash(&self.decoy),
+                flaw: Some(flaw),
+            },
+        }
+    }
+
+    /// The main channel of a new session: spends a use.
+    pub(crate) fn claim(&self, presented: &Presented) -> Result<Accepted, Flaw> {
+        let mut store = lock(&self.store);
+        let now = self.clock.now();
+        let claimed = refusal(store.claim(&presented.hash, now));
+        match (presented.flaw, claimed) {
+            (None, Ok(admitted)) => Ok(accepted(presented.hash, admitted)),
+            (None, Err(refusal)) => self.broken(&mut store, &presented.hash, refusal).ok_or(refusal.into()),
+            (Some(flaw), _) => Err(flaw),
+        }
+    }
+
+    /// A further channel of an open session: spends nothing.
+    pub(crate) fn join(&self, presented: &Presented, connection_id: u32) -> Result<Accepted, Flaw> {
+        let joined = refusal(lock(&self.store).join(&presented.hash, self.clock.now(), connection_id));
+        match presented.flaw {
+            None => Ok(accepted(presented.hash, joined?)),
+            Some(flaw) => Err(flaw),
+        }
+    }
+
+    /// The hypervisor has named the session.
+    pub(crate) fn bind(&self, hash: &TokenHash, session: SessionId, connection_id: u32) -> Result<(), Refusal> {
+        refusal(lock(&self.store).bind(hash, session, connection_id))
+    }
+
+    /// The target was not reached: the use is given back.
+    pub(crate) fn release(&self, hash: &TokenHash, session: SessionId) -> Result<(), Refusal> {
+        refusal(lock(&self.store).release(hash, session))
+    }
+
+    /// The main channel has ended.
+    pub(crate) fn close(&self, hash: &TokenHash, session: SessionId) -> Result<(), Refusal> {
+        refusal(lock(&self.store).close(hash, session))
+    }
+
+    /// Forgets tokens that are over.
+    pub(crate) fn purge(&self) -> usize {
+        lock(&self.store).purge(self.clock.now())
+    }
+
+    /// For the demo: a rule that is switched off lets a refused token in, as if it had just been made.
+    fn broken(&self, store: &mut MemoryStore, hash: &TokenHash, refusal: Refusal) -> Option<Accepted> {
+        let grant = match refusal {
+            Refusal::Expired if self.rules.accept_expired => store.record(hash)?.grant().clone(),
+            Refusal::Spent if self.rules.accept_replay => store.record(hash)?.grant().clone(),
+            Refusal::Unknown if self.rules.accept_wrong => {
+                let target = Target::Host {
+                    host: String::new(), // any
+                    port: None,
+                    tls_port: None,
+                };
+                Grant::new(target, ConsoleType::SpiceDirect, self.clock.now(), 60)
+            }
+            _ => return None,
+        };
+        let now = self.clock.now();
+        let grant = Grant::new(grant.target, grant.console, now, 60);
+        let hash = TokenHash::from_bytes(crate::keys::random_bytes());
+        store.insert(hash, grant).ok()?;
+        Some(accepted(hash, store.claim(&hash, now).ok()?))
+    }
+}
+
+fn accepted(hash: TokenHash, admitted: Admitted) -> Accepted {
+    let target = match admitted.grant.target {
+        Target::Host { host, .. } => host,
+        // INVARIANT: `mint` makes no others.
+        _ => String::new(),
+    };
+    Accepted {
+        hash,
+        session: admitted.session,
+        target,
+    }
+}
+
+/// A store in memory fails in no other way: `Full` and `Duplicate` come from `insert` alone.
+fn refusal<T>(result: Result<T, StoreError>) -> Result<T, Refusal> {
+    result.map_err(|error| match error {
+        StoreError::Refused(refusal) => refusal,
+        _ => Refusal::Unknown,
+    })
+}

@@ -1,0 +1,189 @@
+//! QEMU with a guest that shows a picture and halts.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
+
+use crate::gateway::Vv;
+use crate::pki;
+use crate::process::{Folder, Process, wait_for};
+
+/// QEMU's password, which the viewer never learns.
+pub(crate) const TICKET: &str = "hypervisor-Pa55-w0rd";
+
+/// Text on the guest's screen.
+pub(crate) struct Line {
+    pub(crate) row: usize,
+    pub(crate) column: usize,
+    /// The attribute of VGA text: the background in the high four bits, the letters in the low four.
+    colours: u8,
+    pub(crate) text: &'static str,
+}
+
+/// All that the guest shows; the rest of its screen is black.
+pub(crate) const LINES: &[Line] = &[
+    Line {
+        row: 2,
+        column: 4,
+        colours: 0x1f,
+        text: "console gateway: a boot sector",
+    },
+    Line {
+        row: 4,
+        column: 4,
+        colours: 0x2e,
+        text: "The quick brown fox jumps over the lazy dog",
+    },
+    Line {
+        row: 5,
+        column: 4,
+        colours: 0x4b,
+        text: "0123456789 !\"#$%&'()*+,-./:;<=>?@[]^_{|}~",
+    },
+    Line {
+        row: 22,
+        column: 30,
+        colours: 0x5e,
+        text: "and now it halts for ever",
+    },
+];
+
+/// What the boot sector runs, loaded at 0000:7c00. The lines of text come right behind it.
+#[rustfmt::skip]
+const CODE: &[u8] = &[
+    0x31, 0xc0,             //        xor ax, ax
+    0x8e, 0xd8,             //        mov ds, ax
+    0x8e, 0xd0,             //        mov ss, ax
+    0xbc, 0x00, 0x7c,       //        mov sp, 0x7c00
+    0xfc,                   //        cld
+    0xb8, 0x03, 0x00,       //        mov ax, 0x0003      ; 80x25 text, cleared
+    0xcd, 0x10,             //        int 0x10
+    0xb4, 0x01,             //        mov ah, 0x01        ; no cursor, so nothing blinks
+    0xb9, 0x07, 0x26,       //        mov cx, 0x2607
+    0xcd, 0x10,             //        int 0x10
+    0xb8, 0x00, 0xb8,       //        mov ax, 0xb800      ; the text page
+    0x8e, 0xc0,             //        mov es, ax
+    0xbe, 0x38, 0x7c,       //        mov si, 0x7c38      ; the lines
+    0xad,                   // line:  lodsw               ; offset in the page, or the end
+    0x83, 0xf8, 0xff,       //        cmp ax, -1
+    0x74, 0x0c,             //        je done
+    0x97,                   //        xchg ax, di
+    0xac,                   //        lodsb
+    0x88, 0xc4,             //        mov ah, al          ; colours
+    0xac,                   // next:  lodsb
+    0x84, 0xc0,             //        test al, al
+    0x74, 0xf1,             //        jz line
+    0xab,                   //        stosw
+    0xeb, 0xf8,             //        jmp next
+    0xb0, READY,            // done:  mov al, READY       ; to QEMU's debug console
+    0xe6, 0xe9,             //        out 0xe9, al
+    0xfa,                   // stop:  cli
+    0xf4,                   //        hlt
+    0xeb, 0xfc,             //        jmp stop
+];
+
+/// What the guest says when the picture is complete.
+const READY: u8 = b'R';
+
+/// The first sector of the floppy.
+fn boot_sector() -> Vec<u8> {
+    let mut sector = CODE.to_vec();
+    for line in LINES {
+        let place = u16::try_from(2 * (80 * line.row + line.column)).expect("a place on the page");
+        sector.extend(place.to_le_bytes());
+        sector.push(line.colours);
+        sector.extend(line.text.bytes());
+        sector.push(0);
+    }
+    sector.extend([0xff, 0xff]);
+    assert!(sector.len() <= 510, "the text does not fit");
+    sector.resize(510, 0);
+    sector.extend([0x55, 0xaa]);
+    sector
+}
+
+/// QEMU with a SPICE server on one port.
+pub(crate) struct Guest {
+    pub(crate) address: SocketAddr,
+    /// Where its certificates are, if the port is a TLS port.
+    pub(crate) pki: Option<PathBuf>,
+    _process: Process,
+}
+
+impl Guest {
+    /// Starts QEMU, and waits until the guest has halted.
+    pub(crate) fn start(folder: &Folder, pki: Option<PathBuf>) -> Self {
+        let mut floppy = boot_sector();
+        floppy.resize(1440 * 1024, 0);
+        folder.write("floppy.img", floppy);
+
+        // Between choosing the port and taking it, another program may have got it.
+        for attempt in 0..5 {
+            let address = free_port();
+            let port = match &pki {
+                Some(pki) => format!("tls-port={},x509-dir={}", address.port(), pki.display()),
+                None => format!("port={}", address.port()),
+            };
+            let name = format!("qemu-{attempt}");
+            let mut process = Process::start(folder, &name, "qemu-system-x86_64", |command| {
+                command
+                    .args([
+                        "-nodefaults",
+                        "-machine",
+                        "pc,accel=tcg",
+                        "-m",
+                        "64",
+                        "-display",
+                        "none",
+                    ])
+                    .args(["-object", &format!("secret,id=ticket,data={TICKET}")])
+                    // Whatever it measures of the link, the server sends no lossy picture.
+                    .args([
+                        "-spice",
+                        &format!("addr=127.0.0.1,{port},password-secret=ticket,{}", LOSSLESS),
+                    ])
+                    .args(["-device", "qxl-vga", "-boot", "a"])
+                    .args(["-drive", "file=floppy.img,if=floppy,format=raw,readonly=on"])
+                    .args(["-debugcon", &format!("file:{name}.console")]);
+            });
+            let console = folder.join(&format!("{name}.console"));
+            let halted = wait_for("the guest", || match fs::read(&console) {
+                Ok(said) if said.contains(&READY) => Some(true),
+                _ => (!process.runs()).then_some(false),
+            });
+            if halted {
+                return Self {
+                    address,
+                    pki,
+                    _process: process,
+                };
+            }
+            assert!(
+                process.logged().contains("failed to initialize spice server"),
+                "QEMU ended"
+            );
+        }
+        panic!("QEMU finds no port");
+    }
+
+    /// A connection file for QEMU itself.
+    pub(crate) fn connection_file(&self, title: &str) -> Vv {
+        let pki = self.pki.as_ref().expect("a TLS port");
+        let ca = fs::read_to_string(pki.join("ca-cert.pem"))
+            .expect("a certificate")
+            .replace('\n', "\\n");
+        let (port, subject) = (self.address.port(), pki::SUBJECT);
+        let text = format!(
+            "[virt-viewer]\ntype=spice\nhost=127.0.0.1\ntls-port={port}\npassword={TICKET}\nca={ca}\n\
+             host-subject={subject}\ntitle={title}\ndelete-this-file=1\n"
+        );
+        Vv { text }
+    }
+}
+
+const LOSSLESS: &str = "jpeg-wan-compression=never,streaming-video=off";
+
+fn free_port() -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    listener.local_addr().expect("an address")
+}

@@ -1,0 +1,94 @@
+//! A hypervisor, the gateway in front of it, and the recorder between them.
+
+use std::fmt::Write;
+
+use crate::gateway::Gateway;
+use crate::guest::{Guest, TICKET};
+use crate::picture::Picture;
+use crate::pki;
+use crate::process::{Folder, wait_for};
+use crate::recorder::Recorder;
+use crate::viewer::{Endpoint, screenshot};
+
+/// How the gateway is reached, and how it reaches the hypervisor.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Legs {
+    Plain,
+    /// Plain, and the recorder opens what is sealed for the hypervisor.
+    Opened,
+    Tls,
+}
+
+/// The order of the fields is the order in which they end.
+pub(crate) struct Site {
+    pub(crate) gateway: Gateway,
+    /// Between the gateway and the hypervisor.
+    pub(crate) hypervisor: Recorder,
+    pub(crate) guest: Guest,
+    pub(crate) folder: Folder,
+}
+
+impl Site {
+    pub(crate) fn start(legs: Legs) -> Self {
+        let folder = Folder::new();
+        let pki = (legs == Legs::Tls).then(|| pki::authority(&folder, "hypervisor"));
+        let guest = Guest::start(&folder, pki);
+        let hypervisor = match legs {
+            Legs::Opened => Recorder::opening(guest.address, &folder, "hypervisor"),
+            Legs::Plain | Legs::Tls => Recorder::start(guest.address),
+        };
+        let gateway = Gateway::start(&folder, &sections(&folder, legs, hypervisor.address.port()));
+        Self {
+            gateway,
+            hypervisor,
+            guest,
+            folder,
+        }
+    }
+
+    /// The guest's picture as a viewer gets it straight from the hypervisor.
+    pub(crate) fn picture(&self) -> Picture {
+        let direct = match &self.guest.pki {
+            Some(pki) => Endpoint::tls(self.guest.address, pki.join("ca-cert.pem")),
+            None => Endpoint::plain(self.guest.address),
+        };
+        // QEMU looks at the guest's screen a few times a second.
+        wait_for("the guest's picture", || {
+            let picture = screenshot(&self.folder, "reference", &direct, TICKET).picture();
+            picture.is_the_guest().then_some(picture)
+        })
+    }
+
+    /// Ends the gateway, so that nothing is on its way any more, and returns its log.
+    pub(crate) fn end_gateway(&mut self) -> String {
+        self.gateway.process.end();
+        self.gateway.process.logged()
+    }
+}
+
+/// What the gateway is told: where it listens, and the machine behind the recorder. With TLS there
+/// is a second machine, the same but for the authority that its certificate ought to be from.
+fn sections(folder: &Folder, legs: Legs, port: u16) -> String {
+    if legs != Legs::Tls {
+        return format!(
+            "[spice]\nplain = \"127.0.0.1:0\"\nhost = \"127.0.0.1\"\ntoken_ttl_seconds = 60\n\
+             [[target]]\nname = \"machine\"\nhost = \"127.0.0.1\"\nport = {port}\nticket = \"{TICKET}\"\n"
+        );
+    }
+    pki::authority(folder, "gateway");
+    let mut text = format!(
+        "[spice]\ntls = \"127.0.0.1:0\"\nhost = \"127.0.0.1\"\nhost_subject = \"{}\"\n\
+         certificate = \"gateway/server-cert.pem\"\nprivate_key = \"gateway/server-key.pem\"\n\
+         ca = \"gateway/ca-cert.pem\"\ntoken_ttl_seconds = 60\n",
+        pki::SUBJECT
+    );
+    for (name, authority) in [("machine", "hypervisor"), ("untrusted", "gateway")] {
+        write!(
+            text,
+            "[[target]]\nname = \"{name}\"\nhost = \"127.0.0.1\"\ntls_port = {port}\n\
+             ca = \"{authority}/ca-cert.pem\"\nticket = \"{TICKET}\"\n"
+        )
+        .expect("a String takes everything");
+    }
+    text
+}
