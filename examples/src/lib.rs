@@ -1,1 +1,6 @@
-//! The programs of this project.
+//! The programs of this project: see `src/bin/`.
+
+/// The code samples of the README, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;
