@@ -72,9 +72,16 @@ impl Screenshot {
         Picture::from_ppm(&fs::read(&self.file).expect("a screenshot"))
     }
 
-    pub(crate) fn assert_failed(&self) {
+    fn assert_failed(&self) {
         assert_eq!(self.status, Some(1), "{}", self.said);
         assert!(!self.file.exists(), "a screenshot of a session that was refused");
+    }
+
+    /// The client ended, and said that the link broke off: nobody is to blame the password for it.
+    pub(crate) fn assert_broken_off(&self) {
+        self.assert_failed();
+        // SPICE_CHANNEL_ERROR_LINK
+        assert!(self.said.contains("main channel event: 22\n"), "{}", self.said);
     }
 
     /// The client ended, and said that it was the password.
