@@ -12,3 +12,18 @@ pub(crate) struct Rules {
     /// A refused tenant is told why.
     pub(crate) leak_reason: bool,
 }
+
+impl std::fmt::Display for Rules {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let rules = [
+            (self.accept_expired, "accept-expired"),
+            (self.accept_replay, "accept-replay"),
+            (self.accept_wrong, "accept-wrong"),
+            (self.leak_reason, "leak-reason"),
+        ];
+        match rules.iter().find(|(broken, _)| *broken) {
+            Some((_, name)) => write!(f, "broken by {name}"),
+            None => f.write_str("all kept"),
+        }
+    }
+}
