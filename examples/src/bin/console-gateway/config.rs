@@ -98,8 +98,8 @@ struct Hidden(Zeroizing<String>);
 
 impl<'de> Deserialize<'de> for Hidden {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        match toml::Value::deserialize(deserializer) {
-            Ok(toml::Value::String(text)) => Ok(Self(Zeroizing::new(text))),
+        match toml::Value::deserialize(deserializer)? {
+            toml::Value::String(text) => Ok(Self(Zeroizing::new(text))),
             _ => Err(D::Error::custom("expected a string in quotes")),
         }
     }
@@ -326,6 +326,7 @@ impl Check {
         };
         match ServerName::try_from(host.to_owned()) {
             Ok(name) => Some(Place::Tls { port, name, config }),
+            Err(_) if host.is_empty() => None, // said already
             Err(_) => self.wrong(format_args!(
                 "{what}: host {host:?} is no name that a certificate can have"
             )),

@@ -1,0 +1,141 @@
+//! Starts the program and ends it again.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// Longest time for anything here.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(crate) const BEARER: &str = "bearer-of-this-test";
+pub(crate) const TICKET: &str = "hypervisors-own-ticket";
+
+pub(crate) fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_console-gateway"));
+    command.stdin(Stdio::null());
+    command
+}
+
+/// Runs it to its end.
+pub(crate) fn run(arguments: &[&str]) -> Output {
+    command().args(arguments).output().expect("the program starts")
+}
+
+/// A folder of its own for a test, gone with it.
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("gateway-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(&path).expect("a folder");
+        Self(path)
+    }
+
+    pub(crate) fn write(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.0.join(name);
+        std::fs::write(&path, text).expect("a file");
+        path
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A configuration with a plain listener and one target on the loopback.
+pub(crate) fn configuration(target_port: u16) -> String {
+    format!(
+        "[api]\nlisten = \"127.0.0.1:0\"\nbearer_token = \"{BEARER}\"\n\
+         [spice]\nplain = \"127.0.0.1:0\"\nhost = \"127.0.0.1\"\ntoken_ttl_seconds = 60\n\
+         [[target]]\nname = \"vm1\"\nhost = \"127.0.0.1\"\nport = {target_port}\nticket = \"{TICKET}\"\n"
+    )
+}
+
+/// `serve`, running.
+pub(crate) struct Service {
+    child: Child,
+    log: Option<JoinHandle<String>>,
+    /// The line that it prints.
+    pub(crate) line: String,
+    _folder: Folder,
+}
+
+impl Service {
+    pub(crate) fn start(configuration: &str) -> Self {
+        Self::start_in(Folder::new(), configuration)
+    }
+
+    pub(crate) fn start_in(folder: Folder, configuration: &str) -> Self {
+        let path = folder.write("gateway.toml", configuration);
+        let mut child = command()
+            .args(["serve", "--log", "trace", "--config"])
+            .arg(path)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let mut stderr = child.stderr.take().expect("standard error");
+        let log = std::thread::spawn(move || {
+            let mut log = String::new();
+            let _ = stderr.read_to_string(&mut log);
+            log
+        });
+        let mut line = String::new();
+        let stdout = child.stdout.take().expect("standard output");
+        let _ = BufReader::new(stdout).read_line(&mut line);
+        Self {
+            child,
+            log: Some(log),
+            line,
+            _folder: folder,
+        }
+    }
+
+    /// An address out of the line.
+    pub(crate) fn address(&self, name: &str) -> Option<SocketAddr> {
+        let line: serde_json::Value = serde_json::from_str(&self.line).expect("one line of JSON");
+        Some(line.get(name)?.as_str()?.parse().expect("an address"))
+    }
+
+    pub(crate) fn api(&self) -> SocketAddr {
+        self.address("api").expect("an address of the API")
+    }
+
+    pub(crate) fn plain(&self) -> SocketAddr {
+        self.address("plain").expect("an address of the plain listener")
+    }
+
+    /// Sends a signal, and waits: how it ended, how long that took, and everything it logged.
+    pub(crate) fn stop(mut self, signal: &str) -> (ExitStatus, Duration, String) {
+        let began = Instant::now();
+        let sent = Command::new("kill")
+            .args(["-s", signal, &self.child.id().to_string()])
+            .status();
+        assert!(sent.expect("kill").success());
+        let status = loop {
+            match self.child.try_wait().expect("a status") {
+                Some(status) => break status,
+                None if PATIENCE < began.elapsed() => panic!("it does not stop"),
+                None => std::thread::sleep(Duration::from_millis(5)),
+            }
+        };
+        let took = began.elapsed();
+        let log = self.log.take().expect("only stopped once").join().expect("the log");
+        (status, took, log)
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

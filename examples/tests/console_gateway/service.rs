@@ -1,0 +1,239 @@
+//! `serve`: the API, what a viewer gets, limits, logs and the end.
+
+use std::io::Read;
+use std::net::{TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+use spice_proto::ids::LinkErrorCode;
+use vv_file::ConnectionFile;
+
+use crate::http::{create, request, token};
+use crate::program::{BEARER, PATIENCE, Service, TICKET, configuration};
+use crate::spice::{Link, connect};
+
+/// A port on which nobody listens.
+fn nobody() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+#[test]
+fn nothing_is_answered_without_the_bearer_token() {
+    let service = Service::start(&configuration(nobody()));
+    let wanted = r#"{"target":"vm1"}"#;
+    let headers = [
+        None,
+        Some("Authorization: Bearer".to_owned()),
+        Some("Authorization: Bearer ".to_owned()),
+        Some("Authorization: Bearer wrong-token-of-some-length".to_owned()),
+        Some(format!("Authorization: Bearer {BEARER}x")),
+        Some(format!("Authorization: Bearer {}", &BEARER[1..])),
+        Some(format!("Authorization: Basic {BEARER}")),
+        Some(format!("Authorization: {BEARER}")),
+        Some(format!("X-Authorization: Bearer {BEARER}")),
+    ];
+    for header in headers {
+        let header: Vec<_> = header.into_iter().collect();
+        let huge = "x".repeat(100_000);
+        for (line, body) in [
+            ("POST /v1/consoles", wanted),
+            ("POST /v1/consoles", "no json"),
+            ("POST /v1/consoles", &*huge),
+            ("GET /v1/consoles", ""),
+            ("GET /elsewhere", ""),
+        ] {
+            let answer = request(service.api(), line, &header, body);
+            assert_eq!(answer.status, 401, "{line} {header:?}");
+            assert_eq!(answer.body, r#"{"error":"bearer token needed"}"#, "{line} {header:?}");
+            assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
+        }
+    }
+}
+
+#[test]
+fn a_console_is_a_connection_file() {
+    let service = Service::start(&configuration(nobody()));
+    let body = r#"{"target":"vm1","ttl_seconds":60,"uses":1,"title":"of \\ \"mine\""}"#;
+    let answer = create(service.api(), body);
+    assert_eq!(answer.status, 201, "{answer:?}");
+    assert_eq!(answer.header("content-type"), Some("application/x-virt-viewer"));
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+    assert_eq!(
+        answer.header("content-disposition"),
+        Some("attachment; filename=\"vm1.vv\"")
+    );
+
+    let file = ConnectionFile::parse(answer.body.as_bytes()).unwrap().virt_viewer;
+    assert_eq!(file.connection_type.unwrap().name(), "spice");
+    assert_eq!(file.host.as_deref(), Some("127.0.0.1"));
+    assert_eq!(file.port, Some(service.plain().port().into()));
+    assert_eq!(file.tls_port, None);
+    assert_eq!(file.title.as_deref(), Some("of \\ \"mine\""));
+    assert_eq!(file.delete_this_file, Some(true));
+    assert_eq!(file.password.unwrap().expose().len(), 43);
+    assert_ne!(token(service.api()), token(service.api()));
+}
+
+#[test]
+fn names_of_targets_make_safe_file_names() {
+    let text = configuration(nobody()).replace("\"vm1\"", r#""../\"x\"""#);
+    let service = Service::start(&text);
+    let answer = create(service.api(), r#"{"target":"../\"x\""}"#);
+    assert_eq!(
+        answer.header("content-disposition"),
+        Some("attachment; filename=\"x.vv\""),
+        "{answer:?}"
+    );
+}
+
+#[test]
+fn what_cannot_be_had_is_told_apart() {
+    let service = Service::start(&configuration(nobody()));
+    let long = format!(r#"{{"target":"vm1","title":"{}"}}"#, "x".repeat(5000));
+    for (body, status) in [
+        ("", 400),
+        ("vm1", 400),
+        (r#"{"target":"vm1""#, 400),
+        ("{}", 422),
+        (r#"["vm1"]"#, 422),
+        (r#"{"target":1}"#, 422),
+        (r#"{"target":"vm1","port":1}"#, 422),
+        (r#"{"target":"vm1","uses":0}"#, 422),
+        (r#"{"target":"vm1","uses":1001}"#, 422),
+        (r#"{"target":"vm1","ttl_seconds":0}"#, 422),
+        (r#"{"target":"vm1","ttl_seconds":86401}"#, 422),
+        (r#"{"target":"vm1","ttl_seconds":-1}"#, 422),
+        (r#"{"target":"vm1","title":"two\nlines"}"#, 422),
+        (r#"{"target":"vm2"}"#, 404),
+        (r#"{"target":""}"#, 404),
+        (&long, 413),
+    ] {
+        let answer = create(service.api(), body);
+        assert_eq!(answer.status, status, "{body}: {answer:?}");
+    }
+    let bearer = [format!("Authorization: bearer {BEARER}")];
+    assert_eq!(request(service.api(), "GET /v1/consoles", &bearer, "").status, 405);
+    assert_eq!(request(service.api(), "POST /v2/consoles", &bearer, "").status, 404);
+}
+
+#[test]
+fn a_target_that_is_not_there_costs_no_use() {
+    let hypervisor = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = hypervisor.local_addr().unwrap();
+    drop(hypervisor);
+    let service = Service::start(&configuration(address.port()));
+    let token = token(service.api());
+    // Not "permission denied", which a viewer would show as a wrong password.
+    assert_eq!(connect(service.plain(), &token), Link::Closed);
+    assert_eq!(connect(service.plain(), &token), Link::Closed);
+
+    let hypervisor = TcpListener::bind(address).unwrap();
+    let (gateway, viewer) = (service.plain(), token.clone());
+    let viewer = std::thread::spawn(move || connect(gateway, &viewer));
+    let (mut dialled, _) = hypervisor.accept().unwrap();
+    dialled.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut magic = [0; 4];
+    dialled.read_exact(&mut magic).unwrap();
+    assert_eq!(&magic, b"REDQ", "the third attempt reaches the target");
+    // Meanwhile the token is in use.
+    assert_eq!(
+        connect(service.plain(), &token),
+        Link::Refused(LinkErrorCode::PERMISSION_DENIED)
+    );
+    drop(dialled);
+    assert_eq!(viewer.join().unwrap(), Link::Closed);
+}
+
+#[test]
+fn links_that_are_not_made_are_limited() {
+    let service = Service::start(&configuration(nobody()));
+    let idle: Vec<_> = (0..40).map(|_| TcpStream::connect(service.plain()).unwrap()).collect();
+    let is_closed = |mut stream: &TcpStream| {
+        stream.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        matches!(stream.read(&mut [0]), Ok(0))
+    };
+    let closed = idle.iter().filter(|stream| is_closed(stream)).count();
+    assert_eq!(closed, 8, "32 of one address may wait");
+    drop(idle);
+    let began = Instant::now();
+    let denied = Link::Refused(LinkErrorCode::PERMISSION_DENIED);
+    while connect(service.plain(), "nobody issued this") != denied {
+        assert!(began.elapsed() < PATIENCE, "places are not given back");
+    }
+}
+
+#[test]
+fn it_stops_when_it_is_told_to() {
+    for signal in ["TERM", "INT"] {
+        let service = Service::start(&configuration(nobody()));
+        let idle_viewer = TcpStream::connect(service.plain()).unwrap();
+        let idle_portal = TcpStream::connect(service.api()).unwrap();
+        std::thread::sleep(Duration::from_millis(50));
+        let (status, took, log) = service.stop(signal);
+        assert_eq!(status.code(), Some(0), "{signal}: {log}");
+        assert!(took < Duration::from_secs(6), "{signal}: {took:?}");
+        assert!(log.contains(&format!("\"signal\":\"SIG{signal}\"")), "{log}");
+        assert!(
+            log.trim_end().ends_with('}') && log.contains("\"message\":\"stopped\""),
+            "{log}"
+        );
+        drop((idle_viewer, idle_portal));
+    }
+}
+
+#[test]
+fn the_log_tells_what_happened_and_no_secret() {
+    let service = Service::start(&configuration(nobody()));
+    let (good, spent) = (token(service.api()), "nobody-issued-this-password");
+    assert_eq!(
+        request(
+            service.api(),
+            "POST /v1/consoles",
+            &["Authorization: Bearer my-wrong-bearer".into()],
+            ""
+        )
+        .status,
+        401
+    );
+    assert_eq!(
+        connect(service.plain(), spent),
+        Link::Refused(LinkErrorCode::PERMISSION_DENIED)
+    );
+    assert_eq!(
+        connect(service.plain(), "with space"),
+        Link::Refused(LinkErrorCode::PERMISSION_DENIED)
+    );
+    assert_eq!(
+        connect(service.plain(), TICKET),
+        Link::Refused(LinkErrorCode::PERMISSION_DENIED)
+    );
+    assert_eq!(connect(service.plain(), &good), Link::Closed);
+    let (_, _, log) = service.stop("TERM");
+
+    let lines: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let find = |message: &str| {
+        let mut found = lines.iter().filter(|line| line["message"] == message);
+        found.next().unwrap_or_else(|| panic!("no {message:?} in {log}"))
+    };
+    assert_eq!(find("console created")["target"], "vm1");
+    let refused = find("refused");
+    assert_eq!(refused["reason"], "token: unknown token");
+    assert_eq!(refused["span"]["channel"], "MAIN");
+    assert_eq!(refused["span"]["connection_id"], 0);
+    assert!(refused["span"]["peer"].as_str().unwrap().starts_with("127.0.0.1:"));
+    assert_eq!(refused["span"]["token"].as_str().unwrap().len(), 16);
+    assert!(log.contains("token: not the form of a token"));
+    let dial = find("no link");
+    assert!(
+        dial["reason"]
+            .as_str()
+            .unwrap()
+            .starts_with("target not reached: cannot connect"),
+        "{dial}"
+    );
+    assert_eq!(dial["span"]["target"], "vm1");
+    assert_eq!(dial["span"]["token"], find("console created")["token"]);
+
+    for secret in [&*good, spent, "with space", TICKET, BEARER, "my-wrong-bearer"] {
+        assert!(!log.contains(secret), "{secret} in {log}");
+    }
+}
