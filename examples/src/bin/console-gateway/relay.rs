@@ -199,3 +199,225 @@ async fn part(
     tracing::debug!("display link ended properly");
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use spice_proto::caps::Capabilities;
+    use spice_proto::channel::main::ChannelId;
+    use spice_proto::frame::{Body, Writer};
+    use spice_proto::ids::MouseModes;
+    use spice_proto::link::Wires;
+    use spice_proto::link::relay::RelayOutcome;
+    use tokio::io::DuplexStream;
+
+    use super::*;
+    use crate::sessions::Channel;
+    use crate::sessions::tests::{request, sessions, token};
+
+    const MAIN: Channel = (ChannelType::MAIN, 0);
+    const DISPLAY: Channel = (ChannelType::DISPLAY, 0);
+
+    struct Message(u16, Vec<u8>);
+
+    impl Body for Message {
+        fn number(&self) -> u16 {
+            self.0
+        }
+        fn encode(&self, dst: &mut BytesMut) -> Result<(), spice_proto::EncodeError> {
+            dst.extend_from_slice(&self.1);
+            Ok(())
+        }
+        fn encoded_len(&self) -> usize {
+            self.1.len()
+        }
+    }
+
+    /// Messages as they stand on the wire.
+    fn frames(messages: &[(u16, &[u8])]) -> Vec<u8> {
+        let (mut writer, mut bytes) = (Writer::new(HeaderForm::Mini), BytesMut::new());
+        for (number, body) in messages {
+            writer.write(&Message(*number, body.to_vec()), &mut bytes).unwrap();
+        }
+        bytes.to_vec()
+    }
+
+    fn init(session_id: u32) -> Vec<u8> {
+        let init = Init {
+            session_id,
+            display_channels_hint: 1,
+            supported_mouse_modes: MouseModes::SERVER,
+            current_mouse_mode: MouseModes::SERVER,
+            agent_connected: 0,
+            agent_tokens: 0,
+            multi_media_time: 0,
+            ram_hint: 0,
+        };
+        let mut body = BytesMut::new();
+        init.encode(&mut body).unwrap();
+        body.to_vec()
+    }
+
+    struct Setup {
+        viewer: DuplexStream,
+        hypervisor: DuplexStream,
+        end: tokio::task::JoinHandle<End>,
+        /// Keeps the session open.
+        _main: Option<Seat>,
+    }
+
+    /// A relay for this channel, with the two ends of it.
+    fn setup(channel: Channel) -> Setup {
+        let sessions = sessions();
+        let token = token(&sessions);
+        let enter = |channel, id| {
+            let seat = sessions.enter(&token, &request(channel, id), true);
+            seat.unwrap_or_else(|refused| panic!("{refused}"))
+        };
+        let main = enter(MAIN, 0);
+        let (main, seat) = if channel == MAIN {
+            (None, main)
+        } else {
+            main.bind(7).unwrap();
+            let (channel_type, id) = channel;
+            main.announce(&ChannelsList {
+                channels: vec![ChannelId { channel_type, id }],
+            });
+            (Some(main), enter(channel, 7))
+        };
+        let (viewer, tenant) = tokio::io::duplex(1 << 20);
+        let (hypervisor, upstream) = tokio::io::duplex(1 << 20);
+        let linked = Linked {
+            outcome: RelayOutcome {
+                request: request(channel, 0),
+                announced: Capabilities::default(),
+                hypervisor: Capabilities::default(),
+                tenant_form: HeaderForm::Mini,
+                hypervisor_form: HeaderForm::Mini,
+            },
+            seat,
+            tenant: Box::new(tenant),
+            hypervisor: Box::new(upstream),
+            wires: Wires::default(),
+        };
+        let end = tokio::spawn(async move { relay(linked, &CancellationToken::new()).await });
+        Setup {
+            viewer,
+            hypervisor,
+            end,
+            _main: main,
+        }
+    }
+
+    async fn rest(stream: &mut DuplexStream) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).await.unwrap();
+        bytes
+    }
+
+    #[tokio::test]
+    async fn a_session_that_cannot_be_bound_is_not_shown() {
+        let mut setup = setup(MAIN);
+        let said = frames(&[(6, &[0; 12]), (MAIN_INIT, &init(0))]);
+        setup.hypervisor.write_all(&said).await.unwrap();
+        assert_eq!(rest(&mut setup.viewer).await, b"");
+        assert!(matches!(setup.end.await.unwrap(), End::Bind(Refusal::ZeroConnectionId)));
+    }
+
+    #[tokio::test]
+    async fn no_migration_passes_either_way() {
+        for number in [101, 111, 116] {
+            let mut setup = setup(MAIN);
+            setup
+                .hypervisor
+                .write_all(&frames(&[(MAIN_INIT, &init(9))]))
+                .await
+                .unwrap();
+            let mut shown = vec![0; 38];
+            setup.viewer.read_exact(&mut shown).await.unwrap();
+            setup
+                .hypervisor
+                .write_all(&frames(&[(number, b"192.0.2.1")]))
+                .await
+                .unwrap();
+            assert_eq!(rest(&mut setup.viewer).await, b"");
+            assert!(matches!(setup.end.await.unwrap(), End::Stopped(_)));
+        }
+        let mut setup = setup(MAIN);
+        // Nothing of the batch passes, and what came before does.
+        setup.viewer.write_all(&frames(&[(104, &[])])).await.unwrap();
+        let mut passed = vec![0; 6];
+        setup.hypervisor.read_exact(&mut passed).await.unwrap();
+        setup
+            .viewer
+            .write_all(&frames(&[(104, &[]), (110, &[1, 0, 0, 0])]))
+            .await
+            .unwrap();
+        assert_eq!(rest(&mut setup.hypervisor).await, b"");
+        let stop = Stop::ViewerMigrates(110);
+        assert!(matches!(setup.end.await.unwrap(), End::Stopped(end) if end == stop));
+    }
+
+    #[tokio::test]
+    async fn a_display_link_begins_before_it_ends() {
+        let empty = frames(&[(DISPLAY_INIT, &[0; 14])]);
+        // The viewer hangs up, begins with another message, or goes on with a forbidden one.
+        for said in [
+            vec![],
+            frames(&[(103, &[1])]),
+            frames(&[(DISPLAY_INIT, &[1; 14]), (4, &[])]),
+            vec![101, 0, 14],
+        ] {
+            let Setup {
+                mut viewer,
+                mut hypervisor,
+                end,
+                _main,
+            } = setup(DISPLAY);
+            viewer.write_all(&said).await.unwrap();
+            drop(viewer);
+            let mut init = vec![0; empty.len()];
+            hypervisor.read_exact(&mut init).await.unwrap();
+            assert_eq!(init, empty);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            assert!(!end.is_finished(), "closed before the hypervisor has handled it");
+            hypervisor.write_all(&frames(&[(3, &[0; 8])])).await.unwrap();
+            assert_eq!(rest(&mut hypervisor).await, b"");
+            end.await.unwrap();
+        }
+        // It has begun, but not been answered.
+        let Setup {
+            mut viewer,
+            mut hypervisor,
+            end,
+            _main,
+        } = setup(DISPLAY);
+        let begun = frames(&[(DISPLAY_INIT, &[1; 14])]);
+        viewer.write_all(&begun).await.unwrap();
+        drop(viewer);
+        let mut init = vec![0; begun.len()];
+        hypervisor.read_exact(&mut init).await.unwrap();
+        assert_eq!(init, begun);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert!(!end.is_finished());
+        hypervisor.write_all(&[0]).await.unwrap();
+        assert_eq!(rest(&mut hypervisor).await, b"");
+        assert!(matches!(end.await.unwrap(), End::Viewer));
+    }
+
+    #[tokio::test]
+    async fn a_channel_ends_with_its_session() {
+        let Setup {
+            mut viewer,
+            mut hypervisor,
+            end,
+            _main,
+        } = setup((ChannelType::INPUTS, 0));
+        hypervisor.write_all(&frames(&[(101, &[0, 0])])).await.unwrap();
+        let mut shown = vec![0; 8];
+        viewer.read_exact(&mut shown).await.unwrap();
+        drop(_main);
+        assert!(matches!(end.await.unwrap(), End::Session));
+        assert_eq!(rest(&mut viewer).await, b"");
+        assert_eq!(rest(&mut hypervisor).await, b"");
+    }
+}

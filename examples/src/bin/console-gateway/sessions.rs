@@ -293,3 +293,149 @@ impl Drop for Seat {
         }
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::num::NonZeroU32;
+
+    use spice_proto::channel::main::ChannelId;
+    use spice_proto::link;
+
+    use super::*;
+    use crate::rules::Rules;
+    use crate::target::Place;
+
+    const INPUTS: Channel = (ChannelType::INPUTS, 0);
+
+    pub(crate) fn sessions() -> Arc<Sessions> {
+        let target = Target {
+            name: "vm1".to_owned(),
+            host: "127.0.0.1".to_owned(),
+            place: Place::Plain { port: 1 },
+            ticket: link::Secret::new(b"ticket"),
+            known: Mutex::default(),
+        };
+        Arc::new(Sessions::new(Tokens::new(Rules::default()), vec![target]))
+    }
+
+    pub(crate) fn token(sessions: &Sessions) -> Presented {
+        let minted = sessions.tokens.mint("vm1", 60, NonZeroU32::MIN);
+        let token = minted.unwrap_or_else(|_| panic!("room for a token")).token;
+        let opened = link::Secret::new(token.expose().as_bytes());
+        sessions.tokens.presented(Ok(opened))
+    }
+
+    pub(crate) fn request((channel_type, channel_id): Channel, connection_id: u32) -> LinkMess {
+        LinkMess {
+            connection_id,
+            channel_type,
+            channel_id,
+            capabilities: Capabilities::default(),
+        }
+    }
+
+    fn list() -> ChannelsList {
+        let (channel_type, id) = INPUTS;
+        ChannelsList {
+            channels: vec![ChannelId { channel_type, id }],
+        }
+    }
+
+    fn main(sessions: &Arc<Sessions>, token: &Presented) -> Result<Seat, Refused> {
+        sessions.enter(token, &request((ChannelType::MAIN, 0), 0), true)
+    }
+
+    fn refused(refusal: Refusal) -> Option<Refused> {
+        Some(Refused::Token(refusal.into()))
+    }
+
+    #[test]
+    fn a_use_is_given_back_until_the_hypervisor_has_accepted() {
+        let sessions = sessions();
+        let token = token(&sessions);
+        for _ in 0..3 {
+            let seat = main(&sessions, &token).unwrap_or_else(|refused| panic!("{refused}"));
+            assert_eq!(main(&sessions, &token).err(), refused(Refusal::Spent));
+            drop(seat);
+            assert_eq!(sessions.len(), 0);
+        }
+        let seat = main(&sessions, &token).unwrap_or_else(|refused| panic!("{refused}"));
+        seat.linked();
+        drop(seat);
+        assert_eq!(main(&sessions, &token).err(), refused(Refusal::Spent));
+        assert_eq!(sessions.len(), 0);
+    }
+
+    #[test]
+    fn channels_come_when_the_hypervisor_has_named_them_and_once() {
+        let sessions = sessions();
+        let token = token(&sessions);
+        let join = |channel, id, tls| sessions.enter(&token, &request(channel, id), tls).err();
+        assert_eq!(join(INPUTS, 7, true), refused(Refusal::NotBound));
+        let seat = main(&sessions, &token).unwrap_or_else(|refused| panic!("{refused}"));
+        assert_eq!(join(INPUTS, 7, true), refused(Refusal::NotBound));
+        assert_eq!(seat.bind(7), Ok(()));
+        assert_eq!(seat.bind(8), Err(Refusal::AlreadyBound));
+        assert_eq!(join(INPUTS, 7, true), Some(Refused::NotAnnounced));
+        seat.announce(&list());
+
+        assert_eq!(join(INPUTS, 0, true), refused(Refusal::ZeroConnectionId));
+        assert_eq!(join(INPUTS, 8, true), refused(Refusal::NoSuchSession));
+        assert_eq!(join(INPUTS, 7, false), Some(Refused::Downgrade));
+        assert_eq!(join((ChannelType::INPUTS, 1), 7, true), Some(Refused::NotAnnounced));
+        assert_eq!(join((ChannelType::DISPLAY, 0), 7, true), Some(Refused::NotAnnounced));
+        assert_eq!(join((ChannelType::MAIN, 0), 7, true), Some(Refused::MainWithId));
+        assert_eq!(join((ChannelType::MAIN, 1), 7, true), Some(Refused::MainWithNumber));
+
+        let inputs = sessions.enter(&token, &request(INPUTS, 7), true);
+        assert!(inputs.is_ok());
+        assert_eq!(join(INPUTS, 7, true), Some(Refused::Connected));
+        drop(inputs);
+        assert_eq!(join(INPUTS, 7, true), None);
+
+        let ended = seat.session.ended.clone();
+        assert!(!ended.is_cancelled());
+        seat.linked();
+        drop(seat);
+        assert!(ended.is_cancelled());
+        assert_eq!(join(INPUTS, 7, true), refused(Refusal::SessionClosed));
+    }
+
+    #[test]
+    fn a_session_belongs_to_its_token() {
+        let sessions = sessions();
+        let (one, other) = (token(&sessions), token(&sessions));
+        let seat = main(&sessions, &one).unwrap_or_else(|refused| panic!("{refused}"));
+        assert_eq!(seat.bind(7), Ok(()));
+        seat.announce(&list());
+        let join = |token| sessions.enter(token, &request(INPUTS, 7), true).err();
+        assert_eq!(join(&other), refused(Refusal::NotBound));
+        let unknown = sessions.tokens.presented(Ok(link::Secret::new(b"unknown")));
+        assert_eq!(join(&unknown), refused(Refusal::Unknown));
+        let nothing = sessions.tokens.presented(Ok(link::Secret::new(b"")));
+        assert_eq!(join(&nothing), refused(Refusal::Malformed));
+        assert_eq!(main(&sessions, &nothing).err(), refused(Refusal::Malformed));
+        assert_eq!(join(&one), None);
+    }
+
+    #[test]
+    fn a_promise_that_was_broken_is_not_made_again() {
+        use spice_proto::caps::{CapabilitySet, common, display};
+        let sessions = sessions();
+        let seat = main(&sessions, &token(&sessions)).unwrap_or_else(|refused| panic!("{refused}"));
+        assert_eq!(seat.bind(7), Ok(()));
+        let shown = |id| sessions.promise(&request((ChannelType::DISPLAY, 0), id));
+        let usual = Capabilities::spice_server(ChannelType::DISPLAY);
+        assert_eq!(shown(7), usual);
+        let target = &seat.session.target;
+        target.lacks(ChannelType::DISPLAY, CapabilitySet::Channel, display::PREF_COMPRESSION);
+        assert!(!shown(7).has(display::PREF_COMPRESSION));
+        target.learn(ChannelType::DISPLAY, &Capabilities::default());
+        assert!(!shown(7).has(display::MONITORS_CONFIG));
+        assert!(shown(7).has_common(common::PROTOCOL_AUTH_SELECTION));
+        // For others, and when it is over, nothing has changed.
+        assert_eq!((shown(0), shown(8)), (usual.clone(), usual.clone()));
+        drop(seat);
+        assert_eq!(shown(7), usual);
+    }
+}
