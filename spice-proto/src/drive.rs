@@ -101,6 +101,10 @@ where
 /// Drives a relay to its next question, or to the end of the link stage. `hypervisor` is there once a ticket
 /// was admitted.
 ///
+/// From then on the tenant is not looked at until the link stands: a tenant that hangs up does not break off
+/// what its hypervisor has begun, since QEMU ends when a display link is closed between its ticket and its
+/// first message. The data stage finds out, and the deadline holds.
+///
 /// # Errors
 /// [`DriveError`]; what the tenant is told has been sent, if that was possible. A hypervisor whose
 /// connection fails has hung up.
@@ -118,14 +122,14 @@ where
     loop {
         let action = relay.step(clock.now(), wires);
         let flushed = flush(&mut wires.tenant, tenant).await;
-        if let Some(hypervisor) = &mut hypervisor {
-            // A hypervisor that is gone is found out by reading from it.
-            let _ = flush(&mut wires.hypervisor, *hypervisor).await;
+        match &mut hypervisor {
+            // One that is gone is found out by reading from it.
+            Some(hypervisor) => drop(flush(&mut wires.hypervisor, *hypervisor).await),
+            None if action.is_ok() => flushed?,
+            None => {}
         }
-        let action = action.map_err(DriveError::Protocol)?;
-        flushed?;
         let until = clock.instant(relay.deadline());
-        let (side, at_least) = match action {
+        let (side, at_least) = match action.map_err(DriveError::Protocol)? {
             RelayAction::Receive { side, at_least } => (side, at_least),
             RelayAction::Ask(question) => return Ok(Driven::Ask(question)),
             RelayAction::Waiting => {
@@ -134,25 +138,18 @@ where
             }
             RelayAction::Done(outcome) => return Ok(Driven::Done(outcome)),
         };
-        let hung_up = match (side, &mut hypervisor) {
-            (Side::Tenant, _) => match timeout_at(until, receive(&mut wires.tenant, tenant, at_least)).await {
-                Ok(read) => (!read?).then_some(Side::Tenant),
-                Err(_) => None,
-            },
-            (Side::Hypervisor, None) => Some(Side::Hypervisor),
+        let read = match (side, &mut hypervisor) {
+            (Side::Tenant, _) => timeout_at(until, receive(&mut wires.tenant, tenant, at_least)).await,
             (Side::Hypervisor, Some(hypervisor)) => {
-                // The tenant has nothing to say now, but it may hang up.
-                tokio::select! {
-                    read = receive(&mut wires.hypervisor, *hypervisor, at_least) => {
-                        (!matches!(read, Ok(true))).then_some(Side::Hypervisor)
-                    }
-                    gone = hangs_up(&mut wires.tenant, tenant) => {
-                        gone?;
-                        Some(Side::Tenant)
-                    }
-                    () = tokio::time::sleep_until(until) => None,
-                }
+                let read = timeout_at(until, receive(&mut wires.hypervisor, *hypervisor, at_least)).await;
+                read.map(|read| Ok(read.unwrap_or(false)))
             }
+            (Side::Hypervisor, None) => Ok(Ok(false)),
+        };
+        // A deadline that passed is told by the next step.
+        let hung_up = match read {
+            Ok(read) => (!read?).then_some(side),
+            Err(_) => None,
         };
         if let Some(side) = hung_up {
             let ended = relay.eof(wires, side).map(Driven::Done).map_err(DriveError::Protocol);
@@ -181,15 +178,4 @@ async fn receive<S: AsyncRead + Unpin>(wire: &mut Wire, stream: &mut S, at_least
         }
     }
     Ok(true)
-}
-
-/// Returns when the tenant hangs up. What it sends early is kept, up to a limit; then it is not read on.
-async fn hangs_up<S: AsyncRead + Unpin>(wire: &mut Wire, stream: &mut S) -> tokio::io::Result<()> {
-    const EARLY: usize = 64 << 10;
-    while wire.rx.len() < EARLY {
-        if stream.read_buf(&mut wire.rx).await? == 0 {
-            return Ok(());
-        }
-    }
-    core::future::pending().await
 }

@@ -8,8 +8,8 @@ use core::time::Duration;
 pub struct Limits {
     /// Largest `LinkMess` accepted from a client: 4096, as spice-server.
     pub link_message: u32,
-    /// Largest `LinkReply` accepted from a server: 8192 (spice-gtk has no limit; a reply with
-    /// 1024 words in each set has 8370 bytes, real ones have 186).
+    /// Largest `LinkReply` accepted from a server: 8370, a reply with 1024 words in each set. Real ones
+    /// have 186; spice-gtk has no limit.
     pub link_reply: u32,
     /// Capability words in one set: 1024, as spice-server.
     pub capability_words: u32,
@@ -27,7 +27,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             link_message: 4096,
-            link_reply: 8192,
+            link_reply: 8370,
             capability_words: 1024,
             frame_body: 16 << 20,
             passed_body: 256 << 20,

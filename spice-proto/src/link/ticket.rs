@@ -13,6 +13,7 @@ use rsa::pkcs8::{DecodePublicKey, EncodePublicKey};
 use rsa::traits::PublicKeyParts;
 use rsa::{Oaep, RsaPrivateKey, RsaPublicKey};
 use sha1::Sha1;
+use subtle::ConstantTimeEq as _;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::error::CryptoError;
@@ -25,8 +26,8 @@ pub const OAEP_SEED_LEN: usize = 20;
 /// RSA modulus.
 const KEY_BITS: usize = 1024;
 
-/// Bytes that must not be seen: zeroed when dropped, not shown, not copied by accident.
-#[derive(PartialEq, Eq)]
+/// Bytes that must not be seen: zeroed when dropped, not shown, not copied by accident, compared in a time
+/// that tells only their lengths.
 pub struct Secret(Zeroizing<Vec<u8>>);
 
 impl Secret {
@@ -42,6 +43,14 @@ impl Secret {
         &self.0
     }
 }
+
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.expose().ct_eq(other.expose()).into()
+    }
+}
+
+impl Eq for Secret {}
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

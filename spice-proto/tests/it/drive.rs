@@ -107,10 +107,7 @@ async fn relay(
     let mut hypervisor: Option<DuplexStream> = None;
     loop {
         let driven = drive_relay(&mut relay, &mut wires, &mut tenant, hypervisor.as_mut(), clock).await;
-        match driven
-            .map_err(|error| protocol(error))
-            .map_err(|error| (error.side, error.error))?
-        {
+        match driven.map_err(protocol).map_err(|error| (error.side, error.error))? {
             Driven::Ask(Question::Link(_)) => relay.announce(&mut wires, shown()).unwrap(),
             Driven::Ask(Question::Ticket { sealed, .. }) => {
                 let until = clock.instant(relay.deadline());
@@ -198,46 +195,59 @@ async fn a_silent_client_ends_at_the_deadline() {
     drop(near);
 }
 
+/// A tenant that is gone does not break off what its hypervisor has begun.
 #[tokio::test(start_paused = true)]
 async fn a_tenant_that_hangs_up_while_the_hypervisor_is_asked() {
-    let (mut near, mut far) = duplex(10_000);
-    let (mut silent, _kept) = duplex(10_000);
-    let clock = Clock::start();
-    let mut relay = RelayLink::new(clock.now(), RelayConfig::default());
-    let mut wires = Wires::default();
-    let relayed = async {
-        loop {
-            match drive_relay(&mut relay, &mut wires, &mut far, Some(&mut silent), clock)
-                .await
-                .map_err(protocol)
-            {
-                Ok(Driven::Ask(Question::Link(_))) => relay.announce(&mut wires, shown()).unwrap(),
-                Ok(Driven::Ask(Question::Ticket { .. })) => {
-                    relay
-                        .admit(
-                            &mut wires,
-                            Upstream {
-                                ticket: Secret::new(TICKET),
-                                oaep_seed: [4; 20],
-                            },
-                        )
-                        .unwrap();
+    for answers in [true, false] {
+        let (mut near, mut far) = duplex(10_000);
+        let (mut hypervisor, behind) = duplex(10_000);
+        let clock = Clock::start();
+        let mut relay = RelayLink::new(clock.now(), RelayConfig::default());
+        let mut wires = Wires::default();
+        let relayed = async {
+            loop {
+                match drive_relay(&mut relay, &mut wires, &mut far, Some(&mut hypervisor), clock)
+                    .await
+                    .map_err(protocol)
+                {
+                    Ok(Driven::Ask(Question::Link(_))) => relay.announce(&mut wires, shown()).unwrap(),
+                    Ok(Driven::Ask(Question::Ticket { .. })) => {
+                        relay
+                            .admit(
+                                &mut wires,
+                                Upstream {
+                                    ticket: Secret::new(TICKET),
+                                    oaep_seed: [4; 20],
+                                },
+                            )
+                            .unwrap();
+                    }
+                    Ok(Driven::Done(_)) => return Ok(()),
+                    Err(error) => return Err((error.side, error.error)),
                 }
-                Ok(Driven::Done(_)) => panic!("the hypervisor is silent"),
-                Err(error) => return (error.side, error.error),
             }
-        }
-    };
-    let hang_up = async {
-        assert!(
-            tokio::time::timeout(Duration::from_secs(1), connect(&mut near, TOKEN))
-                .await
-                .is_err()
-        );
-        drop(near);
-    };
-    let (relayed, ()) = tokio::join!(relayed, hang_up);
-    assert_eq!(relayed, (Side::Tenant, HandshakeError::Closed(Stage::LinkResult)));
+        };
+        let hang_up = async {
+            assert!(
+                tokio::time::timeout(Duration::from_secs(1), connect(&mut near, TOKEN))
+                    .await
+                    .is_err()
+            );
+            drop(near);
+        };
+        let late_hypervisor = async {
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            if answers {
+                server(behind, TICKET).await.unwrap();
+            } else {
+                tokio::time::sleep(Duration::from_secs(60)).await;
+                drop(behind);
+            }
+        };
+        let (relayed, (), ()) = tokio::join!(relayed, hang_up, late_hypervisor);
+        let timed_out = (Side::Hypervisor, HandshakeError::TimedOut(Stage::LinkReply));
+        assert_eq!(relayed, if answers { Ok(()) } else { Err(timed_out) });
+    }
 }
 
 /// A link can be driven in a task of its own.

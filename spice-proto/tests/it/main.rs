@@ -1,4 +1,17 @@
-//! Tests of spice-proto from the outside.
+//! Tests of spice-proto from the outside, in one binary.
+
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::std_instead_of_alloc,
+    clippy::std_instead_of_core,
+    clippy::unwrap_used,
+    reason = "tests run on the host, on values that they made, and one that panics has failed"
+)]
 
 mod captures;
 mod coverage;

@@ -9,8 +9,8 @@ use crate::pair::{key, random};
 /// Seals without the limits of the API, as a peer might.
 fn seal_raw(plain: &[u8]) -> SealedTicket {
     use rsa::pkcs8::DecodePublicKey as _;
-    struct Fixed(Box<dyn FnMut(&mut [u8])>);
-    impl rsa::rand_core::RngCore for Fixed {
+    struct Fixed<F>(F);
+    impl<F: FnMut(&mut [u8])> rsa::rand_core::RngCore for Fixed<F> {
         fn next_u32(&mut self) -> u32 {
             4
         }
@@ -25,10 +25,10 @@ fn seal_raw(plain: &[u8]) -> SealedTicket {
             Ok(())
         }
     }
-    impl rsa::rand_core::CryptoRng for Fixed {}
+    impl<F> rsa::rand_core::CryptoRng for Fixed<F> {}
     let public = rsa::RsaPublicKey::from_public_key_der(key().public().as_der()).unwrap();
     let sealed = public
-        .encrypt(&mut Fixed(Box::new(random(3))), rsa::Oaep::new::<sha1::Sha1>(), plain)
+        .encrypt(&mut Fixed(random(3)), rsa::Oaep::new::<sha1::Sha1>(), plain)
         .unwrap();
     SealedTicket(sealed.try_into().unwrap())
 }
@@ -90,6 +90,15 @@ fn what_does_not_open() {
         other.open(&sealed, &mut random(1)).map(drop),
         Err(TicketError::Undecryptable)
     );
+}
+
+#[test]
+fn secrets_compare_by_their_bytes() {
+    let secret = |bytes: &[u8]| spice_proto::link::Secret::new(bytes);
+    assert_eq!(secret(b"one"), secret(b"one"));
+    for other in [&b"onf"[..], b"on", b"ones", b""] {
+        assert_ne!(secret(b"one"), secret(other));
+    }
 }
 
 /// A key of the recordings has the same form as ours: 162 bytes of DER, exponent 65537.
