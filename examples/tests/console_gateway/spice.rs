@@ -4,11 +4,10 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Instant;
 
+use bytes::BytesMut;
 use spice_proto::caps::{Capabilities, CapabilityWords, common};
 use spice_proto::ids::{ChannelType, LinkErrorCode};
-use spice_proto::link::{
-    Action, ClientConfig, ClientLink, HandshakeError, LinkMess, Machine, Misbehaviour, Secret, Wire,
-};
+use spice_proto::link::{Action, ClientConfig, ClientLink, HandshakeError, LinkMess, Machine, Secret, Wire};
 
 use crate::program::PATIENCE;
 
@@ -23,11 +22,24 @@ pub(crate) enum Link {
 
 /// Asks for a main channel of a new session.
 pub(crate) fn connect(gateway: SocketAddr, token: &str) -> Link {
-    let mut stream = TcpStream::connect_timeout(&gateway, PATIENCE).expect("the gateway");
+    match open(gateway, token, ChannelType::MAIN, 0) {
+        Ok(_) => Link::Stands,
+        Err(link) => link,
+    }
+}
+
+/// Asks for a channel: the connection, and what came with the end of the link.
+pub(crate) fn open(
+    server: SocketAddr,
+    password: &str,
+    channel_type: ChannelType,
+    connection_id: u32,
+) -> Result<(TcpStream, BytesMut), Link> {
+    let mut stream = TcpStream::connect_timeout(&server, PATIENCE).expect("the server");
     stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
     let request = LinkMess {
-        connection_id: 0,
-        channel_type: ChannelType::MAIN,
+        connection_id,
+        channel_type,
         channel_id: 0,
         capabilities: Capabilities {
             common: CapabilityWords::of(&[common::PROTOCOL_AUTH_SELECTION, common::MINI_HEADER]),
@@ -36,24 +48,23 @@ pub(crate) fn connect(gateway: SocketAddr, token: &str) -> Link {
     };
     let start = Instant::now();
     let config = ClientConfig::new(request);
-    let mut client = ClientLink::new(start.elapsed(), config, Secret::new(token.as_bytes()), [7; 20]);
+    let mut client = ClientLink::new(start.elapsed(), config, Secret::new(password.as_bytes()), [7; 20]);
     let mut wire = Wire::default();
     loop {
         let action = client.step(start.elapsed(), &mut wire);
-        stream.write_all(&wire.tx.split()).expect("the gateway reads");
+        stream.write_all(&wire.tx.split()).expect("the server reads");
         match action {
             Ok(Action::Receive { at_least }) => {
                 let mut bytes = vec![0; at_least];
                 match stream.read(&mut bytes) {
-                    Ok(0) | Err(_) => return Link::Closed,
+                    Ok(0) | Err(_) => return Err(Link::Closed),
                     Ok(n) => wire.rx.extend_from_slice(&bytes[..n]),
                 }
             }
             Ok(Action::Ask(question)) => match question {},
             Ok(Action::Waiting) => unreachable!("a client asks nothing"),
-            Ok(Action::Done(_)) => return Link::Stands,
-            Err(HandshakeError::Rejected(code)) => return Link::Refused(code),
-            Err(HandshakeError::PeerMisbehaved(Misbehaviour::SecondReply)) => panic!("a second link reply"),
+            Ok(Action::Done(_)) => return Ok((stream, wire.rx)),
+            Err(HandshakeError::Rejected(code)) => return Err(Link::Refused(code)),
             Err(error) => panic!("{error}"),
         }
     }

@@ -1,6 +1,28 @@
 //! The configuration: read from TOML, checked as a whole, and complained about point by point.
 //!
 //! No message shows a value that could be a secret.
+//!
+//! ```toml
+//! [api]
+//! listen = "127.0.0.1:8080"
+//! bearer_token = "at-least-16-characters"
+//! [spice]
+//! plain = "0.0.0.0:5900"              # a listener without TLS, one with it, or both
+//! tls = "0.0.0.0:5901"                # needs the three files below
+//! host = "gateway.example.org"        # what the .vv tells the viewer
+//! certificate = "server-cert.pem"     # paths count from the folder of this file
+//! private_key = "server-key.pem"
+//! ca = "ca-cert.pem"                  # goes into the .vv
+//! host_subject = "O=Example,CN=gateway.example.org"   # the same; may be left out
+//! token_ttl_seconds = 60
+//! [[target]]                          # as many as there are consoles
+//! name = "vm1"
+//! host = "hypervisor.example.org"
+//! port = 5901
+//! tls_port = 5902                     # used when it is there; needs ca
+//! ca = "hypervisor-ca.pem"
+//! ticket = "the hypervisor's own"     # or ticket_file = "path"
+//! ```
 
 use std::fmt;
 use std::net::SocketAddr;

@@ -23,7 +23,7 @@ use crate::sessions::Seat;
 
 /// Room for one read.
 const READ: usize = 32 << 10;
-/// How long a hypervisor has for its answer to a DISPLAY_INIT of ours.
+/// How long a hypervisor has for its answer to a DISPLAY_INIT. One that takes longer is closed all the same.
 const PARTING: Duration = Duration::from_secs(2);
 /// `SPICE_MSG_MAIN_INIT`.
 const MAIN_INIT: u16 = 103;
@@ -410,12 +410,12 @@ mod tests {
             mut viewer,
             mut hypervisor,
             end,
-            _main,
+            _main: main,
         } = setup((ChannelType::INPUTS, 0));
         hypervisor.write_all(&frames(&[(101, &[0, 0])])).await.unwrap();
         let mut shown = vec![0; 8];
         viewer.read_exact(&mut shown).await.unwrap();
-        drop(_main);
+        drop(main);
         assert!(matches!(end.await.unwrap(), End::Session));
         assert_eq!(rest(&mut viewer).await, b"");
         assert_eq!(rest(&mut hypervisor).await, b"");

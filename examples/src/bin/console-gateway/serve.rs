@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
+use tracing::field::display;
 
 use crate::api::{self, Api};
 use crate::config::Config;
@@ -75,7 +76,8 @@ async fn serve(config: Config) -> Result<(), String> {
     let api = axum::serve(api_listener.0, router).with_graceful_shutdown(async move { stopping.cancelled().await });
     let mut api = tokio::spawn(api.into_future());
     println!("{}", bound.json());
-    tracing::info!(api = %bound.api, plain = ?bound.plain, tls = ?bound.tls, "listening");
+    let (plain, tls) = (bound.plain.map(display), bound.tls.map(display));
+    tracing::info!(api = %bound.api, plain, tls, "listening");
 
     let mut purge = interval(PURGE);
     purge.set_missed_tick_behavior(MissedTickBehavior::Delay);
