@@ -4,6 +4,7 @@
 extern crate alloc;
 
 mod error;
+mod ids;
 mod limits;
 pub mod security;
 mod version;

@@ -21,7 +21,8 @@ use core::fmt::{self, Write as _};
 
 use bytes::Bytes;
 
-use crate::wire::{codec, ids, layout};
+use crate::ids::ids;
+use crate::wire::{codec, layout};
 
 ids! {
     /// A security type as a list or a choice carries it, in one byte. Other values pass through
