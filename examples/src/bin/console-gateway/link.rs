@@ -3,8 +3,6 @@
 //! A tenant that is refused learns nothing but that: unknown, expired, spent, malformed and undecryptable
 //! tokens, and channels that may not come, all get `PERMISSION_DENIED`, the same time after the ticket.
 
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use console_token::Refusal as TokenRefusal;
@@ -15,7 +13,7 @@ use spice_proto::link::{
     HandshakeError, Incompatibility, Key, LinkMess, Misuse, Refusal, RelayLink, SealedTicket, Secret, Side, Wires,
 };
 use spice_proto::{Clock, DriveError, Driven, drive_relay};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tracing::Span;
 use tracing::field::display;
@@ -62,7 +60,7 @@ pub(crate) enum LinkError {
 }
 
 /// Brings one connection through the link stage. `tls`: the tenant's connection uses it.
-pub(crate) async fn link(shared: &Shared, tenant: Stream, tls: bool) -> Result<Linked, LinkError> {
+pub(crate) async fn link(shared: &Shared, mut tenant: Stream, tls: bool) -> Result<Linked, LinkError> {
     let mut link = Link {
         shared,
         tls,
@@ -72,21 +70,17 @@ pub(crate) async fn link(shared: &Shared, tenant: Stream, tls: bool) -> Result<L
         refused: None,
         entered: None,
     };
-    let mut tenant = Patient {
-        stream: tenant,
-        patient: false,
-    };
     match link.drive(&mut tenant).await {
         Ok((outcome, Entered { seat, hypervisor })) => Ok(Linked {
             outcome,
             seat,
-            tenant: tenant.stream,
+            tenant,
             hypervisor,
             wires: link.wires,
         }),
         Err(error) => {
             // So that what the tenant was told arrives before the end does.
-            let _ = timeout(GOODBYE, tenant.stream.shutdown()).await;
+            let _ = timeout(GOODBYE, tenant.shutdown()).await;
             Err(error)
         }
     }
@@ -111,18 +105,19 @@ struct Entered {
 }
 
 impl Link<'_> {
-    async fn drive(&mut self, tenant: &mut Patient) -> Result<(RelayOutcome, Entered), LinkError> {
+    async fn drive(&mut self, tenant: &mut Stream) -> Result<(RelayOutcome, Entered), LinkError> {
         let clock = Clock::start();
         loop {
-            // Once the hypervisor is being linked, the link is driven to its end: see `Patient`.
-            let patient = self.entered.is_some();
-            tenant.patient = patient;
+            // Once our ticket is on its way, the hypervisor makes a channel of the connection, and QEMU does not
+            // survive when a display channel ends before it has begun (see `guard`). So neither a tenant that
+            // hangs up nor the gateway's own end breaks off the hypervisor's part; the data stage ends it properly.
+            let begun = self.entered.is_some();
             let (relay, wires) = (&mut self.relay, &mut self.wires);
             let hypervisor = self.entered.as_mut().map(|entered| &mut entered.hypervisor);
             let driven = tokio::select! {
                 biased;
                 driven = drive_relay(relay, wires, tenant, hypervisor, clock) => driven,
-                () = self.shared.stop.cancelled(), if !patient => return Err(LinkError::Stopping),
+                () = self.shared.stop.cancelled(), if !begun => return Err(LinkError::Stopping),
             };
             let question = match driven {
                 Ok(Driven::Ask(question)) => question,
@@ -235,48 +230,5 @@ fn told(rules: Rules, refused: Refused) -> LinkErrorCode {
         Refused::Token(Flaw::Token(TokenRefusal::Expired)) if rules.leak_reason => LinkErrorCode::ERROR,
         Refused::Token(Flaw::Token(TokenRefusal::Spent)) if rules.leak_reason => LinkErrorCode::INVALID_DATA,
         _ => LinkErrorCode::PERMISSION_DENIED,
-    }
-}
-
-/// The tenant's connection, which cannot break off the hypervisor's part of a link.
-///
-/// Once our ticket is on its way, the hypervisor makes a channel of the connection, and a display channel that
-/// ends before its first message takes QEMU with it (see [`crate::guard`]). So from the admission on, the link
-/// is driven to its end though the tenant may have hung up; the data stage then finds out and ends it properly.
-struct Patient {
-    stream: Stream,
-    patient: bool,
-}
-
-impl AsyncRead for Patient {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
-        let before = buf.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
-        let gone = match &read {
-            Poll::Ready(Ok(())) => buf.filled().len() == before,
-            Poll::Ready(Err(_)) => true,
-            Poll::Pending => false,
-        };
-        if gone && self.patient { Poll::Pending } else { read }
-    }
-}
-
-impl AsyncWrite for Patient {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
-        match Pin::new(&mut self.stream).poll_write(cx, buf) {
-            Poll::Ready(Err(_)) if self.patient => Poll::Ready(Ok(buf.len())),
-            written => written,
-        }
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        match Pin::new(&mut self.stream).poll_flush(cx) {
-            Poll::Ready(Err(_)) if self.patient => Poll::Ready(Ok(())),
-            flushed => flushed,
-        }
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
