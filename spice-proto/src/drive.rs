@@ -80,10 +80,10 @@ where
 {
     loop {
         let action = machine.step(clock.now(), wire);
-        let flushed = flush(wire, stream).await;
+        let until = clock.instant(machine.deadline());
+        let flushed = flush(wire, stream, until).await;
         let action = action.map_err(DriveError::Protocol)?;
         flushed?;
-        let until = clock.instant(machine.deadline());
         // A deadline that passes is not looked at here: the next step tells what it means.
         match action {
             Action::Receive { at_least } => match timeout_at(until, receive(wire, stream, at_least)).await {
@@ -121,14 +121,14 @@ where
 {
     loop {
         let action = relay.step(clock.now(), wires);
-        let flushed = flush(&mut wires.tenant, tenant).await;
+        let until = clock.instant(relay.deadline());
+        let flushed = flush(&mut wires.tenant, tenant, until).await;
         match &mut hypervisor {
             // One that is gone is found out by reading from it.
-            Some(hypervisor) => drop(flush(&mut wires.hypervisor, *hypervisor).await),
+            Some(hypervisor) => drop(flush(&mut wires.hypervisor, *hypervisor, until).await),
             None if action.is_ok() => flushed?,
             None => {}
         }
-        let until = clock.instant(relay.deadline());
         let (side, at_least) = match action.map_err(DriveError::Protocol)? {
             RelayAction::Receive { side, at_least } => (side, at_least),
             RelayAction::Ask(question) => return Ok(Driven::Ask(question)),
@@ -153,20 +153,23 @@ where
         };
         if let Some(side) = hung_up {
             let ended = relay.eof(wires, side).map(Driven::Done).map_err(DriveError::Protocol);
-            let _ = flush(&mut wires.tenant, tenant).await;
+            let _ = flush(&mut wires.tenant, tenant, until).await;
             return ended;
         }
     }
 }
 
-async fn flush<S: AsyncWrite + Unpin>(wire: &mut Wire, stream: &mut S) -> tokio::io::Result<()> {
-    if wire.tx.is_empty() {
+/// Sends what is in `tx`. What a peer does not take until the deadline is dropped: the next step ends the link.
+async fn flush<S: AsyncWrite + Unpin>(wire: &mut Wire, stream: &mut S, until: Instant) -> tokio::io::Result<()> {
+    let bytes = wire.tx.split();
+    if bytes.is_empty() {
         return Ok(());
     }
-    let sent = stream.write_all(&wire.tx).await;
-    wire.tx.clear();
-    sent?;
-    stream.flush().await
+    let send = async {
+        stream.write_all(&bytes).await?;
+        stream.flush().await
+    };
+    timeout_at(until, send).await.unwrap_or(Ok(()))
 }
 
 /// Reads at least so many bytes; `false`: the peer hung up first.

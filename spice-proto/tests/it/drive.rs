@@ -250,6 +250,22 @@ async fn a_tenant_that_hangs_up_while_the_hypervisor_is_asked() {
     }
 }
 
+/// A peer that does not take what it is sent does not keep us.
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_does_not_read_ends_at_the_deadline() {
+    let (mut near, far) = duplex(64);
+    let started = tokio::time::Instant::now();
+    let mut asked = bytes::BytesMut::new();
+    request(MAIN, 0xd, 0xf).encode(&mut asked).unwrap();
+    near.write_all(&asked).await.unwrap();
+    // The link reply does not fit into the stream.
+    assert_eq!(
+        server(far, TICKET).await.unwrap_err(),
+        HandshakeError::TimedOut(Stage::AuthMechanism)
+    );
+    assert_eq!(started.elapsed().as_secs(), 10);
+}
+
 /// A link can be driven in a task of its own.
 #[test]
 fn drivers_are_send() {
