@@ -151,21 +151,158 @@ ids! {
     }
 }
 
-impl MigrateFlags {
-    /// Whether all bits of `other` are set.
-    #[must_use]
-    pub const fn contains(self, other: Self) -> bool {
-        self.0 & other.0 == other.0
+ids! {
+    /// Locks of the keyboard (`SPICE_KEYBOARD_MODIFIER_FLAGS_*`), a bit set.
+    pub struct KeyboardModifiers(u16) {
+        /// Scroll lock.
+        SCROLL_LOCK = 1,
+        /// Num lock.
+        NUM_LOCK = 2,
+        /// Caps lock.
+        CAPS_LOCK = 4,
+    }
+
+    /// A button of the pointer (`SPICE_MOUSE_BUTTON_*`).
+    pub struct MouseButton(u8) {
+        /// None.
+        INVALID = 0,
+        /// Left.
+        LEFT = 1,
+        /// Middle.
+        MIDDLE = 2,
+        /// Right.
+        RIGHT = 3,
+        /// Wheel up.
+        UP = 4,
+        /// Wheel down.
+        DOWN = 5,
+        /// First thumb button.
+        SIDE = 6,
+        /// Second thumb button.
+        EXTRA = 7,
+    }
+
+    /// Buttons that are down (`SPICE_MOUSE_BUTTON_MASK_*`), a bit set.
+    pub struct MouseButtons(u16) {
+        /// Left.
+        LEFT = 1,
+        /// Middle.
+        MIDDLE = 2,
+        /// Right.
+        RIGHT = 4,
+        /// Wheel up.
+        UP = 8,
+        /// Wheel down.
+        DOWN = 16,
+        /// First thumb button.
+        SIDE = 32,
+        /// Second thumb button.
+        EXTRA = 64,
+    }
+
+    /// How sound is packed (`SPICE_AUDIO_DATA_MODE_*`).
+    pub struct AudioDataMode(u16) {
+        /// None.
+        INVALID = 0,
+        /// Samples as they are.
+        RAW = 1,
+        /// CELT 0.5.1.
+        CELT_0_5_1 = 2,
+        /// Opus.
+        OPUS = 3,
+    }
+
+    /// Format of a sample (`SPICE_AUDIO_FMT_*`).
+    pub struct AudioFormat(u16) {
+        /// None.
+        INVALID = 0,
+        /// Signed 16 bits, little-endian.
+        S16 = 1,
+    }
+
+    /// Kind of a smart card message (`VSCMsgType`).
+    pub struct VscMessageType(u32) {
+        /// Start.
+        INIT = 1,
+        /// An error, or success.
+        ERROR = 2,
+        /// A reader is there.
+        READER_ADD = 3,
+        /// A reader is gone.
+        READER_REMOVE = 4,
+        /// Answer to reset: a card is there.
+        ATR = 5,
+        /// The card is gone.
+        CARD_REMOVE = 6,
+        /// A command to the card or its answer.
+        APDU = 7,
+        /// Send what is waiting.
+        FLUSH = 8,
+        /// It was sent.
+        FLUSH_COMPLETE = 9,
+    }
+
+    /// How the data of a byte pipe are packed (`SPICE_DATA_COMPRESSION_TYPE_*`).
+    pub struct DataCompression(u8) {
+        /// As they are.
+        NONE = 0,
+        /// One LZ4 block.
+        LZ4 = 1,
+    }
+
+    /// What happened to a port (`SPICE_PORT_EVENT_*`).
+    pub struct PortEvent(u8) {
+        /// The other side opened it.
+        OPENED = 0,
+        /// The other side closed it.
+        CLOSED = 1,
+        /// A break was sent.
+        BREAK = 2,
+    }
+
+    /// Form of a pointer's picture (`SPICE_CURSOR_TYPE_*`).
+    pub struct CursorType(u8) {
+        /// 32-bit colours with alpha.
+        ALPHA = 0,
+        /// 1-bit AND and XOR masks.
+        MONO = 1,
+        /// 4-bit palette and mask.
+        COLOR4 = 2,
+        /// 8-bit palette and mask.
+        COLOR8 = 3,
+        /// 16-bit colours and mask.
+        COLOR16 = 4,
+        /// 24-bit colours and mask.
+        COLOR24 = 5,
+        /// 32-bit colours and mask.
+        COLOR32 = 6,
+    }
+
+    /// What to do with a pointer's picture (`SPICE_CURSOR_FLAGS_*`), a bit set.
+    pub struct CursorFlags(u16) {
+        /// There is no picture.
+        NONE = 1,
+        /// Keep it.
+        CACHE_ME = 2,
+        /// It was kept.
+        FROM_CACHE = 4,
     }
 }
 
-impl MouseModes {
-    /// Whether all bits of `other` are set.
-    #[must_use]
-    pub const fn contains(self, other: Self) -> bool {
-        self.0 & other.0 == other.0
-    }
+/// Bit sets can be asked for their bits.
+macro_rules! contains {
+    ($($name:ty),*) => {$(
+        impl $name {
+            /// Whether all bits of `other` are set.
+            #[must_use]
+            pub const fn contains(self, other: Self) -> bool {
+                self.0 & other.0 == other.0
+            }
+        }
+    )*};
 }
+
+contains!(MigrateFlags, MouseModes, KeyboardModifiers, MouseButtons, CursorFlags);
 
 impl From<u16> for MouseModes {
     fn from(bits: u16) -> Self {

@@ -14,10 +14,21 @@ use crate::error::{DecodeError, DecodeErrorKind, EncodeError};
 pub(crate) trait Fixed: Sized {
     /// Bytes on the wire.
     const SIZE: usize;
+    /// What a structure is made of.
+    const FIELDS: &'static [Field] = &[];
     /// Takes the value off the front of a block that is known to be long enough.
     fn get(block: &mut &[u8]) -> Self;
     /// Writes the value at the front of a block that is known to be long enough.
     fn put(&self, block: &mut &mut [u8]);
+}
+
+/// One field of a fixed block, for the error that names it.
+#[derive(Debug)]
+pub(crate) struct Field {
+    pub(crate) name: &'static str,
+    pub(crate) size: usize,
+    /// The fields of a structure.
+    pub(crate) inner: &'static [Field],
 }
 
 macro_rules! fixed_integers {
@@ -110,11 +121,7 @@ impl<'a> Reader<'a> {
 
     /// Takes `size` bytes as one block. `fields` names what is in it, with the sizes.
     #[inline(always)]
-    pub(crate) fn block(
-        &mut self,
-        size: usize,
-        fields: &'static [(&'static str, usize)],
-    ) -> Result<&'a [u8], DecodeError> {
+    pub(crate) fn block(&mut self, size: usize, fields: &'static [Field]) -> Result<&'a [u8], DecodeError> {
         match self.left().split_at_checked(size) {
             Some((block, _)) => {
                 self.at = self.at.saturating_add(size);
@@ -126,15 +133,22 @@ impl<'a> Reader<'a> {
 
     /// Finds the first field that the bytes do not hold.
     #[cold]
-    fn short_block(&self, fields: &'static [(&'static str, usize)]) -> DecodeError {
+    fn short_block(&self, mut fields: &'static [Field]) -> DecodeError {
         let mut left = self.left().len();
         let mut offset = self.at;
-        for &(field, size) in fields {
-            if left < size {
-                return self.truncated(field, offset, size as u64, left);
-            }
-            left = left.saturating_sub(size);
-            offset = offset.saturating_add(size);
+        while let [field, others @ ..] = fields {
+            fields = match field {
+                Field { size, .. } if *size <= left => {
+                    left = left.saturating_sub(*size);
+                    offset = offset.saturating_add(*size);
+                    others
+                }
+                Field { name, size, inner: [] } => {
+                    return self.truncated(name.trim_start_matches("r#"), offset, *size as u64, left);
+                }
+                // It ends inside of this structure.
+                Field { inner, .. } => inner,
+            };
         }
         self.truncated("body", offset, 0, left)
     }
@@ -372,6 +386,7 @@ macro_rules! layout {
         layout!(@codec $name [$($field: $ty),*] [] r, self, dst, { Ok(Self { $($field),* }) }, 0, {});
         impl $crate::wire::Fixed for $name {
             const SIZE: usize = Self::BLOCK;
+            const FIELDS: &'static [$crate::wire::Field] = Self::FIELDS;
             #[inline(always)]
             fn get(_block: &mut &[u8]) -> Self {
                 $(let $field = layout!(@get _block, $ty);)*
@@ -431,9 +446,9 @@ macro_rules! layout {
         $r:ident, $self:ident, $dst:ident, $build:block, $tail_len:expr, $put_tail:block) => {
         impl $name {
             /// What the fixed block holds, for the error that names a field.
-            const FIELDS: &'static [(&'static str, usize)] = &[
-                $((stringify!($field), layout!(@size $ty $(as $raw)?)),)*
-                $((stringify!($count), layout!(@size $count_ty)),)?
+            const FIELDS: &'static [$crate::wire::Field] = &[
+                $(layout!(@entry $field, $ty $(as $raw)?),)*
+                $(layout!(@entry $count, $count_ty),)?
             ];
             const BLOCK: usize = 0 $(+ layout!(@size $ty $(as $raw)?))* $(+ layout!(@size $count_ty))?;
         }
@@ -465,6 +480,15 @@ macro_rules! layout {
             }
         }
     };
+    (@entry $field:ident, $ty:ty $(as $raw:ty)?) => {
+        $crate::wire::Field {
+            name: stringify!($field),
+            size: layout!(@size $ty $(as $raw)?),
+            inner: layout!(@inner $ty $(as $raw)?),
+        }
+    };
+    (@inner $ty:ty as $raw:ty) => { &[] };
+    (@inner $ty:ty) => { <$ty as $crate::wire::Fixed>::FIELDS };
     (@size $ty:ty as $raw:ty) => { <$raw as $crate::wire::Fixed>::SIZE };
     (@size $ty:ty) => { <$ty as $crate::wire::Fixed>::SIZE };
     (@get $block:expr, $ty:ty as $raw:ty) => { <$ty>::from(<$raw as $crate::wire::Fixed>::get($block)) };

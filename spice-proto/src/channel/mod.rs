@@ -1,15 +1,24 @@
 //! Messages of the channels, after the link stage.
 //!
-//! Every channel has numbers 1 to 100 in common ([`common`]); the rest is its own. A message is decoded
+//! Every channel has numbers 1 to 100 in common ([`common`]); the rest is its own. The usbredir channel speaks
+//! [`vmc`], the webdav channel [`port`]. A message is decoded
 //! from a [`Frame`](crate::frame::Frame) and knows its number and its name; what has no layout here stays
 //! an `Unknown` frame and is passed on as it came.
 
 pub mod common;
+pub mod cursor;
+pub mod inputs;
 pub mod main;
+pub mod playback;
+pub mod port;
+pub mod record;
+pub mod smartcard;
+pub mod vmc;
 
 /// Maps the message numbers of one channel and direction to messages.
 ///
-/// `common $ty` names the messages that all channels share; the numbers of this table win over them.
+/// `common $ty` names the set that this one builds on: the messages that all channels share, or one that
+/// builds on them. The numbers of this table win.
 macro_rules! messages {
     ($(#[$meta:meta])* pub enum $name:ident $(: common $common:ty)? {
         $($(#[$doc:meta])* $number:literal $spec:literal => $variant:ident $(($ty:ident))?,)*
@@ -20,7 +29,7 @@ macro_rules! messages {
         pub enum $name {
             $($(#[$doc])* $variant $(($ty))?,)*
             $(
-                /// A message that every channel has.
+                /// A message of the set that this channel builds on.
                 Common($common),
             )?
             /// A number that has no layout here: passed on as it came.
@@ -39,11 +48,7 @@ macro_rules! messages {
             pub fn decode(frame: &$crate::frame::Frame) -> Result<Self, $crate::DecodeError> {
                 match frame.header.number {
                     $($number => messages!(@decode $variant $($ty)?, frame),)*
-                    $(1..=100 => {
-                        let message = <$common>::decode(frame)?;
-                        Ok(if message.is_unknown() { Self::Unknown(frame.clone()) } else { Self::Common(message) })
-                    })?
-                    _ => Ok(Self::Unknown(frame.clone())),
+                    _ => messages!(@other frame $($common)?),
                 }
             }
 
@@ -112,6 +117,11 @@ macro_rules! messages {
             }
         }
     };
+    (@other $frame:ident $common:ty) => {{
+        let message = <$common>::decode($frame)?;
+        Ok(if message.is_unknown() { Self::Unknown($frame.clone()) } else { Self::Common(message) })
+    }};
+    (@other $frame:ident) => { Ok(Self::Unknown($frame.clone())) };
     (@decode $variant:ident $ty:ident, $frame:ident) => { <$ty>::decode(&$frame.body).map(Self::$variant) };
     (@decode $variant:ident, $frame:ident) => { Ok(Self::$variant) };
     (@pattern $variant:ident $ty:ident) => { Self::$variant(_) };

@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use bytes::{Bytes, BytesMut};
 use proptest::test_runner::{RngAlgorithm, TestRng};
 use spice_proto::DecodeErrorKind;
-use spice_proto::channel::{common, main};
+use spice_proto::channel::{common, cursor, inputs, main, playback, port, record, smartcard, vmc};
 use spice_proto::frame::{Frame, Header};
 
 const BODIES: usize = 200;
@@ -21,6 +21,10 @@ struct Made {
     body: Vec<u8>,
     /// Every part in the order in which it is read: name, offset, size, value if it is a number.
     parts: Vec<(String, usize, usize, Option<u64>)>,
+    /// Offsets of the numbers that decide what follows: counts, and what conditions ask for.
+    controls: Vec<usize>,
+    /// Wire pointers: name, where the pointer is, bytes that it leads to.
+    targets: Vec<(String, usize, usize)>,
     /// From here on a cut is not seen: bytes to the end, or bytes that no field counts.
     open_end: usize,
 }
@@ -77,18 +81,6 @@ impl Interpreter {
         self.fields(found)
     }
 
-    /// All fields in the order of the wire, structures taken apart.
-    fn flatten(&self, fields: Vec<toml::Table>) -> Vec<toml::Table> {
-        let mut flat = Vec::new();
-        for field in fields {
-            match field["type"].as_str().unwrap().strip_prefix("struct:") {
-                Some(name) => flat.extend(self.flatten(self.structure(name))),
-                None => flat.push(field),
-            }
-        }
-        flat
-    }
-
     fn element_size(&self, of: &str) -> usize {
         match of.strip_prefix("struct:") {
             Some(name) => self
@@ -105,40 +97,75 @@ impl Interpreter {
     }
 
     fn make(&mut self, message: &toml::Table) -> Made {
-        let fields = self.flatten(self.fields(message));
-        // Counts first: 0, 1, or many, within the width of the counting field.
-        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-        for field in &fields {
-            if let Some(count) = field
-                .get("count")
-                .and_then(|count| count.as_str())
-                .filter(|count| *count != "rest")
-            {
-                let many = self.random(60) as usize + 2;
-                counts.insert(count.into(), [0, 1, many][self.random(3) as usize]);
+        let mut made = Made::default();
+        let fields = self.fields(message);
+        let rest = self.put(&fields, &mut made);
+        // Targets behind the fixed part, in the order of their pointers; nothing for nothing.
+        for (name, pointer, count) in core::mem::take(&mut made.targets) {
+            if 0 < count {
+                let at = made.body.len();
+                made.body[pointer..pointer + 4].copy_from_slice(&u32::try_from(at).unwrap().to_le_bytes());
+                let bytes = self.bytes(count);
+                made.body.extend(bytes);
+                made.parts.push((name, at, count, None));
             }
         }
-        let mut made = Made::default();
-        let mut targets: Vec<(String, usize, usize)> = Vec::new();
+        assert!(!rest || message["name"].as_str() != Some("notify"));
+        made.open_end = made.parts.last().map_or(0, |(_, at, size, _)| at + size);
+        if message["name"].as_str() == Some("notify") {
+            // One NUL that no field counts.
+            made.body.push(0);
+        }
+        made
+    }
+
+    /// Writes the fields of one structure. Tells whether the last of them goes on to the end.
+    fn put(&mut self, fields: &[toml::Table], made: &mut Made) -> bool {
+        let text = |field: &toml::Table, key: &str| field.get(key).and_then(|v| v.as_str()).unwrap_or("").to_owned();
+        let asked = |name: &str| {
+            fields.iter().any(|f| {
+                text(f, "when")
+                    .split(|c: char| !c.is_alphanumeric() && c != '_')
+                    .any(|w| w == name)
+            })
+        };
+        let counted = |name: &str| fields.iter().any(|f| text(f, "count") == name);
+        let mut values: BTreeMap<String, (u64, String)> = BTreeMap::new();
+        let mut taken: Vec<String> = Vec::new();
         let mut rest = false;
-        for field in &fields {
-            let name = field["name"].as_str().unwrap().to_owned();
+        for field in fields {
+            let (name, ty) = (text(field, "name"), text(field, "type"));
+            let (when, switch) = (text(field, "when"), text(field, "switch"));
+            let holds = match when.as_str() {
+                "" => true,
+                "else" => !taken.contains(&switch),
+                when => self.holds(when, &values),
+            };
+            if !holds {
+                continue;
+            }
+            taken.push(switch);
             let at = made.body.len();
-            match field["type"].as_str().unwrap() {
+            if let Some(structure) = ty.strip_prefix("struct:") {
+                let fields = self.structure(structure);
+                rest |= self.put(&fields, made);
+                continue;
+            }
+            let count = |values: &BTreeMap<String, (u64, String)>| values[&text(field, "count")].0 as usize;
+            match ty.as_str() {
+                "empty" => {}
                 "ptr32" => {
-                    targets.push((name.clone(), at, counts[field["count"].as_str().unwrap()]));
+                    made.targets.push((name.clone(), at, count(&values)));
                     made.body.extend([0; 4]);
                     made.parts.push((name, at, 4, None));
                 }
                 "array" => {
-                    let size = self.element_size(field["of"].as_str().unwrap());
+                    let size = self.element_size(&text(field, "of"));
+                    rest = text(field, "count") == "rest";
                     let count = match &field["count"] {
                         toml::Value::Integer(count) => *count as usize,
-                        toml::Value::String(count) if count == "rest" => {
-                            rest = true;
-                            self.random(50) as usize
-                        }
-                        count => counts[count.as_str().unwrap()],
+                        _ if rest => self.random(50) as usize,
+                        _ => count(&values),
                     };
                     let bytes = self.bytes(count * size);
                     made.body.extend(bytes);
@@ -148,35 +175,65 @@ impl Interpreter {
                 }
                 ty => {
                     let width = Self::width(ty).unwrap_or_else(|| panic!("type {ty}"));
-                    let value = match counts.get(&name) {
-                        Some(count) => *count as u64,
-                        None => self.random(u64::MAX) & (u64::MAX >> (64 - 8 * width)),
+                    let many = self.random(60) + 2;
+                    let value = if counted(&name) {
+                        [0, 1, many][self.random(3) as usize]
+                    } else if asked(&name) {
+                        // Every arm of a switch, and values without a name.
+                        let named = self.values_of(ty);
+                        let pick = self.random(named.len() as u64 + 1) as usize;
+                        named.get(pick).map_or(0, |(_, value)| *value)
+                    } else {
+                        self.random(u64::MAX) & (u64::MAX >> (64 - 8 * width))
                     };
+                    if counted(&name) || asked(&name) {
+                        made.controls.push(at);
+                    }
                     made.body.extend(&value.to_le_bytes()[..width]);
+                    values.insert(name.clone(), (value, ty.to_owned()));
                     made.parts.push((name, at, width, Some(value)));
                 }
             }
         }
-        // Targets behind the fixed part, in the order of their pointers; nothing for nothing.
-        for (name, pointer, count) in targets {
-            if 0 < count {
-                let at = made.body.len();
-                made.body[pointer..pointer + 4].copy_from_slice(&u32::try_from(at).unwrap().to_le_bytes());
-                let bytes = self.bytes(count);
-                made.body.extend(bytes);
-                made.parts.push((name, at, count, None));
-            }
+        rest
+    }
+
+    /// The named values of an enumeration or a set of flags.
+    fn values_of(&self, ty: &str) -> Vec<(String, u64)> {
+        let name = ty.split(':').nth(1).unwrap();
+        let entry = self
+            .of_kind("enum")
+            .chain(self.of_kind("flags"))
+            .find(|e| e["name"].as_str() == Some(name));
+        let values = entry.unwrap()["values"].as_table().unwrap();
+        values
+            .iter()
+            .map(|(name, value)| (name.clone(), value.as_integer().unwrap() as u64))
+            .collect()
+    }
+
+    /// Whether a condition holds: `field == NAME`, `(field & NAME) != 0` or `== 0`.
+    fn holds(&self, when: &str, values: &BTreeMap<String, (u64, String)>) -> bool {
+        let words: Vec<&str> = when
+            .split(|c: char| !c.is_alphanumeric() && c != '_')
+            .filter(|word| !word.is_empty())
+            .collect();
+        let (value, ty) = &values[words[0]];
+        let named = self
+            .values_of(ty)
+            .into_iter()
+            .find(|(name, _)| name == words[1])
+            .unwrap()
+            .1;
+        if when.contains('&') {
+            (value & named != 0) == when.contains("!=")
+        } else {
+            *value == named
         }
-        made.open_end = made.parts.last().map_or(0, |(_, at, size, _)| at + size);
-        if message["name"].as_str() == Some("notify") {
-            // One NUL that no field counts.
-            made.body.push(0);
-        }
-        made
     }
 }
 
-/// The four message enums behind one face.
+/// The message enums behind one face.
 trait Any: Sized + std::fmt::Debug {
     fn table() -> &'static [(u16, &'static str)];
     fn decode(frame: &Frame) -> Result<Self, spice_proto::DecodeError>;
@@ -202,6 +259,24 @@ any!(
     common::ClientMessage,
     main::ServerMessage,
     main::ClientMessage
+);
+any!(
+    inputs::ServerMessage,
+    inputs::ClientMessage,
+    cursor::ServerMessage,
+    playback::ServerMessage
+);
+any!(
+    record::ServerMessage,
+    record::ClientMessage,
+    smartcard::ServerMessage,
+    smartcard::ClientMessage
+);
+any!(
+    vmc::ServerMessage,
+    vmc::ClientMessage,
+    port::ServerMessage,
+    port::ClientMessage
 );
 
 fn frame(number: u16, body: &[u8]) -> Frame {
@@ -258,16 +333,15 @@ fn check<M: Any>(number: u16, name: &str, made: &Made) {
     // The values, as the message's own text form shows them.
     let mut text = String::new();
     write!(text, "{message:?}").unwrap();
-    for (field, _, _, value) in &made.parts {
+    for (field, offset, _, value) in &made.parts {
         let Some(value) = value else { continue };
+        // Shown as a signed number.
+        if ["x", "y", "dx", "dy"].contains(&field.as_str()) {
+            continue;
+        }
         let Some(shown) = text.split(&format!(" {field}: ")).nth(1) else {
             // Counts are no fields of the message.
-            assert!(
-                ["_len", "_size", "_count", "num_of_channels"]
-                    .iter()
-                    .any(|s| field.ends_with(s)),
-                "{field}"
-            );
+            assert!(made.controls.contains(offset), "{field}");
             continue;
         };
         let number_shown = shown.split([',', ' ', '}']).next().unwrap();
@@ -281,10 +355,7 @@ fn check<M: Any>(number: u16, name: &str, made: &Made) {
 
     // Every scalar changed: seen in the new bytes at its offset, and nothing else.
     for (field, offset, size, value) in &made.parts {
-        let counted = ["_len", "_size", "_count", "num_of_channels"]
-            .iter()
-            .any(|s| field.ends_with(s));
-        if value.is_none() || counted {
+        if value.is_none() || made.controls.contains(offset) {
             continue;
         }
         let mut changed = made.body.clone();
@@ -331,10 +402,22 @@ fn every_message_of_the_table() {
         cover::<common::ClientMessage>("base", "c2s"),
         cover::<main::ServerMessage>("main", "s2c"),
         cover::<main::ClientMessage>("main", "c2s"),
+        cover::<inputs::ServerMessage>("inputs", "s2c"),
+        cover::<inputs::ClientMessage>("inputs", "c2s"),
+        cover::<cursor::ServerMessage>("cursor", "s2c"),
+        cover::<playback::ServerMessage>("playback", "s2c"),
+        cover::<record::ServerMessage>("record", "s2c"),
+        cover::<record::ClientMessage>("record", "c2s"),
+        cover::<smartcard::ServerMessage>("smartcard", "s2c"),
+        cover::<smartcard::ClientMessage>("smartcard", "c2s"),
+        cover::<vmc::ServerMessage>("spicevmc", "s2c"),
+        cover::<vmc::ClientMessage>("spicevmc", "c2s"),
+        cover::<port::ServerMessage>("port", "s2c"),
+        cover::<port::ClientMessage>("port", "c2s"),
     ];
     let count: usize = counts.iter().sum();
     println!("spice-messages.toml: {count} messages, {BODIES} bodies each");
-    assert_eq!(count, 45);
+    assert_eq!(count, 87);
 }
 
 #[test]

@@ -1,0 +1,108 @@
+//! The inputs channel: keyboard and pointer.
+
+use crate::channel::{common, messages};
+use crate::ids::{KeyboardModifiers, MouseButton, MouseButtons};
+use crate::wire::layout;
+
+messages! {
+    /// Messages of the inputs channel from server to client.
+    pub enum ServerMessage: common common::ServerMessage {
+        /// `SPICE_MSG_INPUTS_INIT`: the first message.
+        101 "init" => Init(Init),
+        /// `SPICE_MSG_INPUTS_KEY_MODIFIERS`.
+        102 "key_modifiers" => KeyModifiers(KeyModifiers),
+        /// `SPICE_MSG_INPUTS_MOUSE_MOTION_ACK`: four motions or positions were taken.
+        111 "mouse_motion_ack" => MouseMotionAck,
+    }
+}
+
+messages! {
+    /// Messages of the inputs channel from client to server.
+    pub enum ClientMessage: common common::ClientMessage {
+        /// `SPICE_MSGC_INPUTS_KEY_DOWN`.
+        101 "key_down" => KeyDown(Key),
+        /// `SPICE_MSGC_INPUTS_KEY_UP`.
+        102 "key_up" => KeyUp(Key),
+        /// `SPICE_MSGC_INPUTS_KEY_MODIFIERS`.
+        103 "key_modifiers" => KeyModifiers(KeyModifiers),
+        /// `SPICE_MSGC_INPUTS_KEY_SCANCODE`.
+        104 "key_scancode" => KeyScancode(KeyScancode),
+        /// `SPICE_MSGC_INPUTS_MOUSE_MOTION`.
+        111 "mouse_motion" => MouseMotion(MouseMotion),
+        /// `SPICE_MSGC_INPUTS_MOUSE_POSITION`.
+        112 "mouse_position" => MousePosition(MousePosition),
+        /// `SPICE_MSGC_INPUTS_MOUSE_PRESS`.
+        113 "mouse_press" => MousePress(MouseClick),
+        /// `SPICE_MSGC_INPUTS_MOUSE_RELEASE`.
+        114 "mouse_release" => MouseRelease(MouseClick),
+    }
+}
+
+layout! {
+    /// The locks of the guest's keyboard, at first.
+    pub struct Init {
+        /// Those that are on.
+        keyboard_modifiers: KeyboardModifiers,
+    }
+}
+
+layout! {
+    /// The locks of the keyboard.
+    pub struct KeyModifiers {
+        /// Those that are on.
+        modifiers: KeyboardModifiers,
+    }
+}
+
+layout! {
+    /// A key went down or up.
+    pub struct Key {
+        /// Up to four bytes of PC scan code, the first one lowest.
+        code: u32,
+    }
+}
+
+layout! {
+    /// Scan codes as they come from a keyboard.
+    pub struct KeyScancode {
+        ;
+        /// The bytes.
+        data: rest,
+    }
+}
+
+layout! {
+    /// The pointer moved by so much (server mode).
+    pub struct MouseMotion {
+        /// Pixels to the right.
+        dx: i32,
+        /// Pixels down.
+        dy: i32,
+        /// Buttons that are down.
+        buttons_state: MouseButtons,
+    }
+}
+
+layout! {
+    /// The pointer is there (client mode).
+    pub struct MousePosition {
+        /// Pixels from the left of the display.
+        x: u32,
+        /// Pixels from its top.
+        y: u32,
+        /// Buttons that are down.
+        buttons_state: MouseButtons,
+        /// The display.
+        display_id: u8,
+    }
+}
+
+layout! {
+    /// A button went down or up.
+    pub struct MouseClick {
+        /// The button.
+        button: MouseButton,
+        /// Buttons that are down.
+        buttons_state: MouseButtons,
+    }
+}

@@ -1,0 +1,53 @@
+//! The record channel: sound to the guest.
+
+use crate::channel::{common, messages};
+use crate::ids::AudioFormat;
+use crate::wire::layout;
+
+pub use crate::channel::playback::{Data, Mode, Mute, Volume};
+
+messages! {
+    /// Messages of the record channel from server to client.
+    pub enum ServerMessage: common common::ServerMessage {
+        /// `SPICE_MSG_RECORD_START`.
+        101 "start" => Start(Start),
+        /// `SPICE_MSG_RECORD_STOP`.
+        102 "stop" => Stop,
+        /// `SPICE_MSG_RECORD_VOLUME`.
+        103 "volume" => Volume(Volume),
+        /// `SPICE_MSG_RECORD_MUTE`.
+        104 "mute" => Mute(Mute),
+    }
+}
+
+messages! {
+    /// Messages of the record channel from client to server.
+    pub enum ClientMessage: common common::ClientMessage {
+        /// `SPICE_MSGC_RECORD_DATA`.
+        101 "data" => Data(Data),
+        /// `SPICE_MSGC_RECORD_MODE`.
+        102 "mode" => Mode(Mode),
+        /// `SPICE_MSGC_RECORD_START_MARK`.
+        103 "start_mark" => StartMark(StartMark),
+    }
+}
+
+layout! {
+    /// The guest wants sound.
+    pub struct Start {
+        /// Channels of sound.
+        channels: u32,
+        /// Format of a sample, unpacked.
+        format: AudioFormat,
+        /// Samples a second.
+        frequency: u32,
+    }
+}
+
+layout! {
+    /// Sound follows.
+    pub struct StartMark {
+        /// Multimedia clock in milliseconds.
+        time: u32,
+    }
+}
