@@ -12,6 +12,7 @@ pub mod frame;
 pub mod ids;
 mod limits;
 pub mod link;
+mod parts;
 mod wire;
 
 #[cfg(feature = "tokio")]

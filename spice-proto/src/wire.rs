@@ -158,6 +158,38 @@ impl<'a> Reader<'a> {
         self.error(field, offset, DecodeErrorKind::Truncated { needed, left })
     }
 
+    /// Where the reader is in the body.
+    pub(crate) fn position(&self) -> usize {
+        self.at
+    }
+
+    /// A value of one size.
+    #[inline(always)]
+    pub(crate) fn fixed<T: Fixed>(&mut self, name: &'static str) -> Result<T, DecodeError> {
+        match self.left().split_at_checked(T::SIZE) {
+            Some((mut block, _)) => {
+                self.at = self.at.saturating_add(T::SIZE);
+                Ok(T::get(&mut block))
+            }
+            None if T::FIELDS.is_empty() => Err(self.truncated(name, self.at, T::SIZE as u64, self.left().len())),
+            None => Err(self.short_block(T::FIELDS)),
+        }
+    }
+
+    /// A reader of the same body where a wire pointer leads. `name` and `at` are those of the pointer.
+    pub(crate) fn follow(&self, offset: u32, name: &'static str, at: usize) -> Result<Self, DecodeError> {
+        match usize::try_from(offset) {
+            Ok(offset) if offset <= self.body.len() => Ok(Self { at: offset, ..*self }),
+            _ => {
+                let kind = DecodeErrorKind::OutOfBounds {
+                    value: offset.into(),
+                    len: self.body.len(),
+                };
+                Err(self.error(name, at, kind))
+            }
+        }
+    }
+
     /// An error about this message.
     #[cold]
     pub(crate) fn error(&self, field: &'static str, offset: usize, kind: DecodeErrorKind) -> DecodeError {
@@ -178,13 +210,18 @@ impl<'a> Reader<'a> {
 
     /// `count` bytes, as a slice of the body.
     pub(crate) fn blob(&mut self, count: u32, field: &'static str) -> Result<Bytes, DecodeError> {
+        self.blob64(count.into(), field)
+    }
+
+    /// As [`Reader::blob`], for a count that is a product.
+    pub(crate) fn blob64(&mut self, count: u64, field: &'static str) -> Result<Bytes, DecodeError> {
         let (start, left) = (self.at, self.left().len());
         match usize::try_from(count) {
             Ok(count) if count <= left => {
                 self.at = self.at.saturating_add(count);
                 Ok(self.slice(start, self.at))
             }
-            _ => Err(self.truncated(field, start, u64::from(count), left)),
+            _ => Err(self.truncated(field, start, count, left)),
         }
     }
 

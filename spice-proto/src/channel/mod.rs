@@ -7,6 +7,7 @@
 
 pub mod common;
 pub mod cursor;
+pub mod display;
 pub mod inputs;
 pub mod main;
 pub mod playback;

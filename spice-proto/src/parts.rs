@@ -1,0 +1,198 @@
+//! Structures with pointers and switches, as lists of their parts.
+//!
+//! A flat layout has one fixed block ([`crate::wire::layout`]). What draws on a display has pointers (`u32`
+//! offsets from the start of the body) and fields that are there or not. Such a structure is a list of
+//! parts ([`parts`]), each of which reads and writes itself.
+//!
+//! Bytes behind pointers are laid out as spice-server does: the fixed part first, then the targets in the
+//! order in which their pointers are met, and what these point to behind them all. Nothing is shared. A
+//! decoder follows any offset. The number of pointers in a message is bounded by its type, and each target
+//! is read once, so a body is visited a bounded number of times, however its offsets overlap.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use bytes::BytesMut;
+
+use crate::error::{DecodeError, EncodeError};
+use crate::wire::{Fixed, Reader, length};
+
+/// What pointers lead to, in the order in which they were met.
+pub(crate) struct Targets<'a> {
+    /// Where the body begins in the buffer.
+    start: usize,
+    /// Where the pointer is in the buffer, and what it leads to.
+    waiting: Vec<(usize, &'a dyn Target)>,
+}
+
+impl<'a> Targets<'a> {
+    /// Writes a pointer, which is filled in when its target has a place.
+    pub(crate) fn push(&mut self, dst: &mut BytesMut, target: &'a dyn Target) {
+        self.waiting.push((dst.len(), target));
+        put_fixed(&0_u32, dst);
+    }
+}
+
+/// Something that a pointer leads to.
+pub(crate) trait Target {
+    fn put_target<'a>(&'a self, dst: &mut BytesMut, targets: &mut Targets<'a>) -> Result<(), EncodeError>;
+}
+
+/// A part of a structure.
+pub(crate) trait Part: Sized {
+    /// Reads it. `name` is the field, for errors.
+    fn take(r: &mut Reader<'_>, name: &'static str) -> Result<Self, DecodeError>;
+    /// Bytes that it takes in the fixed part, and behind its pointers.
+    fn bytes(&self) -> usize;
+    /// Writes the fixed part, and leaves word of its pointers.
+    fn put<'a>(&'a self, dst: &mut BytesMut, targets: &mut Targets<'a>) -> Result<(), EncodeError>;
+}
+
+impl<T: Part> Target for T {
+    fn put_target<'a>(&'a self, dst: &mut BytesMut, targets: &mut Targets<'a>) -> Result<(), EncodeError> {
+        self.put(dst, targets)
+    }
+}
+
+impl<T: Fixed> Part for T {
+    #[inline(always)]
+    fn take(r: &mut Reader<'_>, name: &'static str) -> Result<Self, DecodeError> {
+        r.fixed(name)
+    }
+
+    fn bytes(&self) -> usize {
+        T::SIZE
+    }
+
+    fn put<'a>(&'a self, dst: &mut BytesMut, _: &mut Targets<'a>) -> Result<(), EncodeError> {
+        put_fixed(self, dst);
+        Ok(())
+    }
+}
+
+/// Appends a value of one size.
+pub(crate) fn put_fixed<T: Fixed>(value: &T, dst: &mut BytesMut) {
+    let start = dst.len();
+    dst.resize(start.saturating_add(T::SIZE), 0);
+    let mut block = dst.get_mut(start..).unwrap_or_default();
+    value.put(&mut block);
+}
+
+/// A pointer that may be null.
+impl<T: Part> Part for Option<Box<T>> {
+    fn take(r: &mut Reader<'_>, name: &'static str) -> Result<Self, DecodeError> {
+        let at = r.position();
+        match r.fixed::<u32>(name)? {
+            0 => Ok(None),
+            offset => T::take(&mut r.follow(offset, name, at)?, name).map(|target| Some(Box::new(target))),
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        self.as_ref()
+            .map_or(0, |target| target.bytes())
+            .saturating_add(u32::SIZE)
+    }
+
+    fn put<'a>(&'a self, dst: &mut BytesMut, targets: &mut Targets<'a>) -> Result<(), EncodeError> {
+        match self {
+            Some(target) => targets.push(dst, &**target),
+            None => put_fixed(&0_u32, dst),
+        }
+        Ok(())
+    }
+}
+
+/// A pointer that must not be null, to each of these types: `Box` does not allow it for all at once.
+macro_rules! pointers {
+    ($($target:ty),*) => {$(
+        impl $crate::parts::Part for alloc::boxed::Box<$target> {
+            fn take(r: &mut $crate::wire::Reader<'_>, name: &'static str) -> Result<Self, $crate::DecodeError> {
+                let at = r.position();
+                let null = $crate::DecodeErrorKind::Invalid("null pointer where something must be");
+                let target = <Option<Self> as $crate::parts::Part>::take(r, name)?;
+                target.ok_or_else(|| r.error(name, at, null))
+            }
+            fn bytes(&self) -> usize {
+                <$target as $crate::parts::Part>::bytes(self).saturating_add(4)
+            }
+            fn put<'a>(
+                &'a self,
+                dst: &mut bytes::BytesMut,
+                targets: &mut $crate::parts::Targets<'a>,
+            ) -> Result<(), $crate::EncodeError> {
+                targets.push(dst, &**self);
+                Ok(())
+            }
+        }
+    )*};
+}
+
+/// Writes a whole message: its fixed part, and then what its pointers lead to.
+pub(crate) fn put_message<T: Part>(message: &T, name: &'static str, dst: &mut BytesMut) -> Result<(), EncodeError> {
+    let mut targets = Targets {
+        start: dst.len(),
+        waiting: Vec::new(),
+    };
+    message.put(dst, &mut targets)?;
+    // Targets of targets come behind all that are known by then.
+    let mut next = 0;
+    while let Some(&(pointer, target)) = targets.waiting.get(next) {
+        let offset: u32 = length(dst.len().saturating_sub(targets.start), name, "pointer", u32::MAX)?;
+        if let Some(place) = dst.get_mut(pointer..).and_then(|bytes| bytes.first_chunk_mut()) {
+            *place = offset.to_le_bytes();
+        }
+        target.put_target(dst, &mut targets)?;
+        next = next.saturating_add(1);
+    }
+    Ok(())
+}
+
+/// A structure as a list of parts. `message` gives it the public methods as well.
+macro_rules! parts {
+    ($(#[$meta:meta])* pub struct $name:ident { $($(#[$doc:meta])* $field:ident: $ty:ty),* $(,)? }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+        pub struct $name { $($(#[$doc])* pub $field: $ty,)* }
+
+        impl $crate::parts::Part for $name {
+            #[inline]
+            fn take(r: &mut $crate::wire::Reader<'_>, _name: &'static str) -> Result<Self, $crate::DecodeError> {
+                $(let $field = $crate::parts::Part::take(r, stringify!($field).trim_start_matches("r#"))?;)*
+                Ok(Self { $($field),* })
+            }
+            fn bytes(&self) -> usize {
+                0_usize $(.saturating_add($crate::parts::Part::bytes(&self.$field)))*
+            }
+            fn put<'a>(
+                &'a self,
+                dst: &mut bytes::BytesMut,
+                targets: &mut $crate::parts::Targets<'a>,
+            ) -> Result<(), $crate::EncodeError> {
+                $($crate::parts::Part::put(&self.$field, dst, targets)?;)*
+                Ok(())
+            }
+        }
+    };
+    (message $(#[$meta:meta])* pub struct $name:ident { $($body:tt)* }) => {
+        $crate::parts::parts! { $(#[$meta])* pub struct $name { $($body)* } }
+        $crate::wire::codec!($name);
+
+        impl $crate::wire::Decode for $name {
+            const NAME: &'static str = stringify!($name);
+            #[inline]
+            fn read(r: &mut $crate::wire::Reader<'_>) -> Result<Self, $crate::DecodeError> {
+                $crate::parts::Part::take(r, stringify!($name))
+            }
+        }
+
+        impl $crate::wire::Encode for $name {
+            fn wire_len(&self) -> usize {
+                $crate::parts::Part::bytes(self)
+            }
+            fn write(&self, dst: &mut bytes::BytesMut) -> Result<(), $crate::EncodeError> {
+                $crate::parts::put_message(self, stringify!($name), dst)
+            }
+        }
+    };
+}
+pub(crate) use {parts, pointers};
