@@ -8,7 +8,9 @@
 //! The laws: no panic, no hang; any chunking of an input gives the same result; nothing is kept beyond the
 //! limits; a peer is told no more than the protocol's own code; an error is terminal.
 
+pub mod spice_frames;
 pub mod spice_link;
+pub mod spice_messages;
 
 /// An input, taken apart from the front. When it is used up every byte is 0.
 pub(crate) struct Input<'a>(&'a [u8]);

@@ -23,3 +23,13 @@ fn replay(target: &str, check: fn(&[u8])) -> usize {
 fn spice_link() {
     assert!(10 <= replay("spice_link", fuzz::spice_link::check));
 }
+
+#[test]
+fn spice_frames() {
+    assert!(8 <= replay("spice_frames", fuzz::spice_frames::check));
+}
+
+#[test]
+fn spice_messages() {
+    assert!(60 <= replay("spice_messages", fuzz::spice_messages::check));
+}

@@ -1,0 +1,86 @@
+//! Streams of SPICE frames: taken apart, and passed on with the same or other headers.
+//!
+//! ```text
+//! | bit 0: full headers come, bit 1: full headers go | chunk u8 | stream |
+//! ```
+
+use bytes::BytesMut;
+use spice_proto::frame::{HeaderForm, Passer, Splitter, SubMessages};
+use spice_proto::{DecodeError, Limits};
+
+use crate::Input;
+
+/// What came out of a stream.
+#[derive(Debug, PartialEq)]
+struct Passed {
+    out: Vec<u8>,
+    seen: Vec<(u16, u32)>,
+    error: Option<DecodeError>,
+}
+
+/// Checks one input.
+pub fn check(data: &[u8]) {
+    let mut input = Input::new(data);
+    let (forms, chunk) = (input.byte(), usize::from(input.byte()).max(1));
+    let form = |full: bool| if full { HeaderForm::Full } else { HeaderForm::Mini };
+    let (from, to) = (form(forms & 1 != 0), form(forms & 2 != 0));
+    let stream = input.rest();
+    // Small enough to be reached.
+    let limits = Limits::default().with_frame_body(1 << 10).with_passed_body(1 << 12);
+
+    let whole = pass(from, to, &limits, stream, stream.len().max(1));
+    let mut in_parts = pass(from, to, &limits, stream, chunk);
+    if whole.error.is_some() {
+        // What stood in front of an error has gone out in any chunking, or is still held.
+        in_parts.out.truncate(whole.out.len());
+    }
+    assert_eq!(in_parts, whole);
+    if from == to {
+        assert!(stream.starts_with(&whole.out));
+    }
+    assert!(
+        whole.out.len() <= 4 * stream.len() + 18,
+        "a stream does not grow beyond its headers"
+    );
+
+    let mut splitter = Splitter::new(from, &limits);
+    let mut rx = BytesMut::from(stream);
+    let mut owned = Vec::new();
+    while let Ok(Some(frame)) = splitter.decode(&mut rx) {
+        let subs = SubMessages::new(&frame.body, frame.header.sub_list);
+        assert!(subs.map_or(0, Iterator::count) <= frame.body.len());
+        owned.push((frame.header.number, frame.header.size));
+    }
+    let borrowed: Vec<_> = splitter
+        .frames(stream)
+        .map(|frame| (frame.header.number, frame.header.size))
+        .collect();
+    assert!(
+        borrowed.starts_with(&owned),
+        "both ways find the same frames, up to the limit of what is held"
+    );
+}
+
+fn pass(from: HeaderForm, to: HeaderForm, limits: &Limits, stream: &[u8], chunk: usize) -> Passed {
+    let mut passer = Passer::new(from, to, limits);
+    let (mut rx, mut tx) = (BytesMut::new(), BytesMut::new());
+    let mut seen = Vec::new();
+    let mut error = None;
+    for piece in stream.chunks(chunk) {
+        rx.extend_from_slice(piece);
+        let passed = passer.pass(&mut rx, &mut tx, |frame| {
+            seen.push((frame.header.number, frame.header.size))
+        });
+        if let Err(found) = passed {
+            error = Some(found);
+            break;
+        }
+        assert!(rx.len() <= (1 << 12) + 18 + chunk, "no more is held than a frame");
+    }
+    assert!(seen.len() as u64 >= passer.passed());
+    Passed {
+        out: tx.to_vec(),
+        seen,
+        error,
+    }
+}
