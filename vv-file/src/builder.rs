@@ -429,7 +429,7 @@ impl Setting {
 }
 
 /// What virt-viewer does not look at in a VNC file. A caller who sets one of these counts on it.
-const SPICE_ONLY: &[&str] = &[
+pub(crate) const SPICE_ONLY: &[&str] = &[
     key::TLS_PORT,
     key::CA,
     key::HOST_SUBJECT,
