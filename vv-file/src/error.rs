@@ -210,6 +210,15 @@ pub enum BuildError {
     /// The viewer ignores a proxy that is neither `http` nor `https` and connects without it.
     #[error("proxy: scheme is neither http nor https")]
     ProxyScheme,
+    /// The viewer would not understand the text: no host name, subject, proxy, filter, version or hotkey.
+    #[error("{0}: malformed")]
+    Malformed(&'static str),
+    /// A socket has no ports.
+    #[error("unix-path with a port")]
+    SocketAndPort,
+    /// The file as a whole would not do what it says.
+    #[error(transparent)]
+    Lint(Finding),
     /// The certificates are not what they have to be.
     #[error("ca: {0}")]
     Certificate(#[from] PemError),

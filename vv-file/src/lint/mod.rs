@@ -11,6 +11,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 pub use self::findings::{FindingKind, Severity};
+pub(crate) use self::values::{is_host, is_subject};
 use crate::key_file::Limits;
 
 /// Something in a file that is not as it should be.

@@ -18,4 +18,5 @@ mod keyfile_oracle;
 mod lint;
 mod oracle;
 mod parts;
+mod presets;
 mod vv_oracle;
