@@ -3,12 +3,20 @@
 use alloc::{collections::BTreeMap, string::String, vec::Vec};
 
 use crate::{
-    error::ConnectionError,
+    builder::HotkeyAction,
+    error::{ConnectionError, PemError, ProxyError, StrictError, SubjectError, UsbFilterError},
+    hotkey::Hotkey,
     key,
     key_file::{BadEscapes, KeyFile, Limits, Value},
+    lint::{self, Severity},
     ovirt::Ovirt,
+    pem,
+    proxy::Proxy,
     secret::Secret,
+    subject::HostSubject,
     take::{Take, group},
+    usb_filter::UsbFilter,
+    version,
 };
 
 /// How to read a connection file.
@@ -154,6 +162,67 @@ group! {
     usb_device_reset: Option<String> = key::USB_DEVICE_RESET,
 }
 
+impl VirtViewer {
+    /// The subject, entry by entry.
+    ///
+    /// # Errors
+    /// The viewer cannot read it either.
+    pub fn subject(&self) -> Option<Result<HostSubject, SubjectError>> {
+        self.host_subject.as_deref().map(HostSubject::parse)
+    }
+
+    /// The proxy, taken apart.
+    ///
+    /// # Errors
+    /// The viewer ignores it, or cannot connect through it.
+    pub fn proxy_uri(&self) -> Option<Result<Proxy, ProxyError>> {
+        self.proxy.as_deref().map(Proxy::parse)
+    }
+
+    /// The rules for USB devices.
+    ///
+    /// # Errors
+    /// The viewer cannot read them either.
+    pub fn usb_rules(&self) -> Option<Result<UsbFilter, UsbFilterError>> {
+        self.usb_filter.as_deref().map(UsbFilter::parse)
+    }
+
+    /// The bytes (DER) of the certificates of [`ca`](Self::ca).
+    ///
+    /// # Errors
+    /// There is no certificate in it, or something else.
+    pub fn certificates(&self) -> Option<Result<Vec<Vec<u8>>, PemError>> {
+        self.ca.as_deref().map(pem::decode)
+    }
+
+    /// What the viewer binds for an action; `None` if the file has no hotkey for it, which switches it off.
+    pub fn hotkey(&self, action: HotkeyAction) -> Option<Hotkey> {
+        let text = match action {
+            HotkeyAction::ToggleFullscreen => &self.toggle_fullscreen,
+            HotkeyAction::ReleaseCursor => &self.release_cursor,
+            HotkeyAction::ZoomIn => &self.zoom_in,
+            HotkeyAction::ZoomOut => &self.zoom_out,
+            HotkeyAction::ZoomReset => &self.zoom_reset,
+            HotkeyAction::SecureAttention => &self.secure_attention,
+            HotkeyAction::UsbDeviceReset => &self.usb_device_reset,
+        };
+        text.as_deref().map(Hotkey::parse)
+    }
+
+    /// The version that a viewer must have. One that was built for an operating system looks into
+    /// [`versions`](Self::versions) first.
+    pub fn required_version(&self, os_id: Option<&str>) -> Option<&str> {
+        let by_system = os_id.and_then(|id| self.versions.get(id));
+        by_system.or(self.version.as_ref()).map(String::as_str)
+    }
+
+    /// Whether a viewer of a version takes the file.
+    pub fn takes_viewer(&self, own: &str, os_id: Option<&str>) -> bool {
+        let required = self.required_version(os_id);
+        required.is_none_or(|required| version::satisfies(own, required))
+    }
+}
+
 /// A connection file as virt-viewer takes it.
 ///
 /// `Debug` shows no value, and the text is overwritten when the file is dropped.
@@ -195,6 +264,21 @@ impl ConnectionFile {
                 .then(|| Ovirt::read(&key_file, options.bad_escapes)),
             key_file,
         })
+    }
+
+    /// Reads a file that has nothing wrong with it: as [`parse`](Self::parse), and refused if
+    /// [`lint`](crate::lint::lint) finds an error in it.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with its place.
+    pub fn parse_strict(input: &[u8]) -> Result<Self, StrictError> {
+        let finding = lint::lint(input)
+            .into_iter()
+            .find(|finding| finding.severity == Severity::Error);
+        match finding {
+            Some(finding) => Err(StrictError::Finding(finding)),
+            None => Ok(Self::parse(input)?),
+        }
     }
 
     /// Whether `[virt-viewer]` has the key, readable or not.

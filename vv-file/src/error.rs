@@ -2,6 +2,8 @@
 //!
 //! No error carries text out of a file or a field: it could be a password, and it could be hostile.
 
+use crate::lint::Finding;
+
 /// The code that GLib gives an error of a key file (`GKeyFileError`), for those who compare with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorCode {
@@ -115,6 +117,24 @@ impl ValueError {
     }
 }
 
+/// Why a key file was not changed. It is then as it was before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EditError {
+    /// The name cannot stand in square brackets.
+    #[error("invalid group name")]
+    GroupName,
+    /// The name cannot stand before an `=`.
+    #[error("invalid key name")]
+    KeyName,
+    /// The value would not read back as it is: it holds a line end, a NUL, or blanks in front that are not escaped.
+    #[error("value that no line can hold")]
+    Value,
+    /// The changed file would be refused, by a limit or for its `Encoding`.
+    #[error(transparent)]
+    File(#[from] ParseError),
+}
+
 /// Why virt-viewer would not take a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -138,6 +158,18 @@ impl ConnectionError {
             Self::NoGroup | Self::NoType => Some(ErrorCode::NotFound),
         }
     }
+}
+
+/// Why a file is not accepted strictly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StrictError {
+    /// The first error that was found.
+    #[error(transparent)]
+    Finding(#[from] Finding),
+    /// virt-viewer would not take the file.
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
 }
 
 /// Why a [`Builder`](crate::Builder) refuses to write a file.
@@ -178,6 +210,15 @@ pub enum BuildError {
     /// The viewer ignores a proxy that is neither `http` nor `https` and connects without it.
     #[error("proxy: scheme is neither http nor https")]
     ProxyScheme,
+    /// The viewer would not understand the text: no host name, subject, proxy, filter, version or hotkey.
+    #[error("{0}: malformed")]
+    Malformed(&'static str),
+    /// A socket has no ports.
+    #[error("unix-path with a port")]
+    SocketAndPort,
+    /// The file as a whole would not do what it says.
+    #[error(transparent)]
+    Lint(Finding),
     /// The certificates are not what they have to be.
     #[error("ca: {0}")]
     Certificate(#[from] PemError),
@@ -205,4 +246,37 @@ pub enum PemError {
     /// A block is empty or not base64.
     #[error("invalid base64")]
     Base64,
+}
+
+/// Why a text is no subject of a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("malformed subject at {column}")]
+#[non_exhaustive]
+pub struct SubjectError {
+    /// Byte of the text at which it went wrong, from 1.
+    pub column: usize,
+}
+
+/// Why a text is no list of rules for USB devices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("malformed rule at {column}")]
+#[non_exhaustive]
+pub struct UsbFilterError {
+    /// Byte of the text at which it went wrong, from 1.
+    pub column: usize,
+}
+
+/// Why a text is no proxy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProxyError {
+    /// The viewer ignores such a proxy and connects without it.
+    #[error("scheme is neither http nor https")]
+    Scheme,
+    /// The host is missing, or has characters that none has.
+    #[error("malformed host")]
+    Malformed,
+    /// The port is 0 or larger than 65535.
+    #[error("port out of range")]
+    Port,
 }

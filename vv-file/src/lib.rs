@@ -8,16 +8,29 @@ pub mod connection;
 mod document;
 pub mod download;
 pub mod error;
+pub mod hotkey;
 pub mod key;
 pub mod key_file;
+pub mod lint;
 pub mod ovirt;
-mod pem;
+pub mod pem;
+pub mod presets;
+pub mod proxy;
+mod redact;
 mod secret;
+#[cfg(feature = "serde")]
+mod serialize;
+pub mod subject;
 mod take;
+pub mod usb_filter;
+pub mod version;
 
-pub use builder::{Builder, Channel, HotkeyAction};
+pub use builder::{Builder, Channel, ColorDepth, Effect, Engine, HotkeyAction};
 pub use connection::{ConnectionFile, ConnectionType};
 pub use document::Document;
 pub use error::{BuildError, ConnectionError, ParseError};
 pub use key_file::KeyFile;
+pub use lint::{Finding, FindingKind, Severity, lint};
 pub use secret::Secret;
+#[cfg(feature = "serde")]
+pub use serialize::WithSecrets;

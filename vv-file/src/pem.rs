@@ -28,15 +28,40 @@ const END: &str = "-----END CERTIFICATE-----\n";
 const LINE: usize = 48;
 
 /// The certificates of a text and nothing else, each with lines of 64 characters that end in `\n`.
-pub(crate) fn certificates(text: &str) -> Result<String, PemError> {
-    let mut certificates = String::new();
+///
+/// # Errors
+/// There is none, or a block is incomplete, of another kind, empty or not base64.
+pub fn certificates(text: &str) -> Result<String, PemError> {
+    Ok(encode(&decode(text)?))
+}
+
+/// Certificates in PEM, from their bytes (DER).
+pub fn encode<T: AsRef<[u8]>>(certificates: &[T]) -> String {
+    let mut text = String::new();
+    for der in certificates {
+        text.push_str(BEGIN);
+        for line in der.as_ref().chunks(LINE) {
+            STANDARD.encode_string(line, &mut text);
+            text.push('\n');
+        }
+        text.push_str(END);
+    }
+    text
+}
+
+/// The bytes (DER) of the certificates of a text.
+///
+/// # Errors
+/// As for [`certificates`].
+pub fn decode(text: &str) -> Result<Vec<Vec<u8>>, PemError> {
+    let mut certificates = Vec::new();
     // The certificate whose end has not come yet.
     let mut body: Option<Vec<u8>> = None;
     for line in text.lines().map(str::trim) {
         match (boundary(line), &mut body) {
             (Ok(("", Boundary::Begin(LABEL))), None) => body = Some(Vec::new()),
             (Ok(("", Boundary::End(LABEL))), Some(base64)) => {
-                write_block(base64, &mut certificates)?;
+                certificates.push(block(base64)?);
                 body = None;
             }
             (Ok(("", Boundary::Begin(LABEL) | Boundary::End(LABEL))), _) => {
@@ -68,18 +93,12 @@ fn boundary(line: &str) -> IResult<&str, Boundary<'_>> {
     .parse(line)
 }
 
-fn write_block(base64: &[u8], certificates: &mut String) -> Result<(), PemError> {
+fn block(base64: &[u8]) -> Result<Vec<u8>, PemError> {
     let der = STANDARD.decode(base64).map_err(|_| PemError::Base64)?;
     if der.is_empty() {
         return Err(PemError::Base64);
     }
-    certificates.push_str(BEGIN);
-    for line in der.chunks(LINE) {
-        STANDARD.encode_string(line, certificates);
-        certificates.push('\n');
-    }
-    certificates.push_str(END);
-    Ok(())
+    Ok(der)
 }
 
 #[cfg(test)]

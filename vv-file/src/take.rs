@@ -83,6 +83,23 @@ macro_rules! group {
             }
         }
 
+        #[cfg(feature = "serde")]
+        impl $crate::serialize::Fields for $name {
+            fn serialize_fields<S: serde_core::Serializer>(
+                &self,
+                serializer: S,
+                secrets: bool,
+            ) -> Result<S::Ok, S::Error> {
+                use $crate::serialize::Shown;
+                let mut map = serializer.serialize_map(Some(Self::KEYS.len()))?;
+                $(
+                    let shown = Shown { key: $key, value: &self.$field, secrets };
+                    serde_core::ser::SerializeMap::serialize_entry(&mut map, $key, &shown)?;
+                )*
+                serde_core::ser::SerializeMap::end(map)
+            }
+        }
+
         impl core::fmt::Debug for $name {
             fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
                 f.debug_struct(stringify!($name)).finish_non_exhaustive()

@@ -4,6 +4,7 @@
 //! GLib's getter of that type gives. Every line is kept as it stands in the file, so nothing is
 //! lost between reading and writing.
 
+mod edit;
 mod parse;
 mod value;
 
@@ -66,15 +67,18 @@ impl Limits {
     }
 }
 
+const COMMON_LINES: usize = 48;
+
 /// A parsed key file.
 ///
 /// It keeps the whole text, secrets included: `Debug` shows counts only, and the text is
 /// overwritten when the file is dropped.
 pub struct KeyFile {
     source: Zeroizing<Vec<u8>>,
+    limits: Limits,
     lines: Vec<Line>,
     /// Lines before the first group; only comments can stand there.
-    preamble: Vec<usize>,
+    preamble: Chain,
     /// In the order of their first line. A group that comes again continues the first.
     groups: Vec<Group>,
 }
@@ -84,6 +88,15 @@ struct Line {
     /// With its line end.
     span: Range<usize>,
     entry: Option<Entry>,
+    /// The next entry or comment under the same name, by index into the lines.
+    next: Option<usize>,
+}
+
+/// Lines that belong together though others may stand between them.
+#[derive(Clone, Copy, Default)]
+struct Chain {
+    /// The first and the last, by index into the lines.
+    ends: Option<(usize, usize)>,
 }
 
 struct Entry {
@@ -93,8 +106,8 @@ struct Entry {
 
 struct Group {
     name: Range<usize>,
-    /// The entries and comments under the name, by index into the lines.
-    lines: Vec<usize>,
+    /// The entries and comments under the name.
+    lines: Chain,
 }
 
 impl fmt::Debug for KeyFile {
@@ -121,6 +134,17 @@ impl KeyFile {
     /// # Errors
     /// The first line that GLib would refuse, or a limit.
     pub fn parse_with(input: &[u8], limits: &Limits) -> Result<Self, ParseError> {
+        let (lines, preamble, groups) = Self::structure(input, limits)?;
+        Ok(Self {
+            source: Zeroizing::new(input.to_vec()),
+            limits: *limits,
+            lines,
+            preamble,
+            groups,
+        })
+    }
+
+    fn structure(input: &[u8], limits: &Limits) -> Result<(Vec<Line>, Chain, Vec<Group>), ParseError> {
         if limits.size < input.len() {
             let kind = ParseErrorKind::TooLarge { limit: limits.size };
             return Err(ParseError {
@@ -140,7 +164,7 @@ impl KeyFile {
             })?;
             left = next;
         }
-        Ok(reader.finish())
+        Ok((reader.lines, reader.preamble, reader.groups))
     }
 
     /// The file as it was read.
@@ -151,6 +175,12 @@ impl KeyFile {
     /// Each line with its line end; together they are [`as_bytes`](Self::as_bytes).
     pub fn lines(&self) -> impl Iterator<Item = &[u8]> {
         self.lines.iter().map(|line| self.slice(&line.span))
+    }
+
+    /// A line by its number, from 1, with its line end.
+    pub fn line(&self, number: usize) -> Option<&[u8]> {
+        let line = self.lines.get(number.checked_sub(1)?)?;
+        Some(self.slice(&line.span))
     }
 
     /// The names of the groups, in the order of their first line.
@@ -165,19 +195,35 @@ impl KeyFile {
 
     /// The keys of a group, one for each line: a repeated key comes repeatedly.
     pub fn keys(&self, group: impl AsRef<[u8]>) -> impl Iterator<Item = &[u8]> {
-        let lines = self.group(group.as_ref()).map_or(&[] as &[usize], |group| &group.lines);
-        self.entries(lines).map(|entry| self.slice(&entry.key))
+        self.entries(group.as_ref()).map(|(_, entry)| self.slice(&entry.key))
     }
 
     /// The value of a key. Of a repeated key it is the last one.
     ///
     /// A key with a locale is a key of its own: `title[de]` is no `title`.
     pub fn get(&self, group: impl AsRef<[u8]>, key: impl AsRef<[u8]>) -> Option<Value<'_>> {
-        let key = key.as_ref();
-        let entry = self
-            .entries(&self.group(group.as_ref())?.lines)
-            .rfind(|entry| self.slice(&entry.key) == key)?;
+        let (_, entry) = self.find(group.as_ref(), key.as_ref())?;
         Some(Value::new(self.slice(&entry.value)))
+    }
+
+    /// Every key of a group with its own value and place, repeated ones included.
+    pub fn entries_of(&self, group: impl AsRef<[u8]>) -> impl Iterator<Item = EntryRef<'_>> {
+        self.entries(group.as_ref()).filter_map(|(index, entry)| {
+            let start = self.lines.get(index)?.span.start;
+            Some(EntryRef {
+                key: self.slice(&entry.key),
+                value: Value::new(self.slice(&entry.value)),
+                line: index.saturating_add(1),
+                column: entry.value.start.saturating_sub(start).saturating_add(1),
+            })
+        })
+    }
+
+    /// The line of a group's first name, from 1.
+    pub(crate) fn line_of_group(&self, group: &[u8]) -> Option<usize> {
+        let name = &self.group(group)?.name;
+        let index = self.lines.partition_point(|line| line.span.end <= name.start);
+        Some(index.saturating_add(1))
     }
 
     /// The file as GLib 2.74 writes it after reading it (`g_key_file_to_data`).
@@ -189,7 +235,7 @@ impl KeyFile {
         // No line grows by more than a newline, and no group by more than an empty line.
         let bound = self.source.len().saturating_add(self.lines.len().saturating_mul(2));
         let mut data = Zeroizing::new(Vec::with_capacity(bound));
-        self.write_lines(&self.preamble, &mut data);
+        self.write_lines(self.preamble, &mut data);
         for group in &self.groups {
             if !matches!(data.as_slice(), [] | [_] | [.., b'\n', _]) {
                 data.push(b'\n');
@@ -197,13 +243,13 @@ impl KeyFile {
             data.push(b'[');
             data.extend_from_slice(self.slice(&group.name));
             data.extend_from_slice(b"]\n");
-            self.write_lines(&group.lines, &mut data);
+            self.write_lines(group.lines, &mut data);
         }
         Document::new(data)
     }
 
-    fn write_lines(&self, lines: &[usize], data: &mut Vec<u8>) {
-        for line in lines.iter().filter_map(|&index| self.lines.get(index)) {
+    fn write_lines(&self, chain: Chain, data: &mut Vec<u8>) {
+        for (_, line) in self.chain(chain) {
             match &line.entry {
                 Some(entry) => {
                     data.extend_from_slice(self.slice(&entry.key));
@@ -223,8 +269,27 @@ impl KeyFile {
         self.groups.iter().find(|group| self.slice(&group.name) == name)
     }
 
-    fn entries<'a>(&'a self, lines: &'a [usize]) -> impl DoubleEndedIterator<Item = &'a Entry> {
-        lines.iter().filter_map(|&index| self.lines.get(index)?.entry.as_ref())
+    /// The entry that counts: of a repeated key the last.
+    fn find(&self, group: &[u8], key: &[u8]) -> Option<(usize, &Entry)> {
+        self.entries(group)
+            .filter(|(_, entry)| self.slice(&entry.key) == key)
+            .last()
+    }
+
+    fn entries<'a>(&'a self, group: &[u8]) -> impl Iterator<Item = (usize, &'a Entry)> + use<'a> {
+        let chain = self.group(group).map_or(Chain::default(), |group| group.lines);
+        self.chain(chain)
+            .filter_map(|(index, line)| Some((index, line.entry.as_ref()?)))
+    }
+
+    fn chain<'a>(&'a self, chain: Chain) -> impl Iterator<Item = (usize, &'a Line)> + use<'a> {
+        let mut next = chain.ends.map(|(first, _)| first);
+        core::iter::from_fn(move || {
+            let index = next?;
+            let line = self.lines.get(index)?;
+            next = line.next;
+            Some((index, line))
+        })
     }
 
     /// Spans are made from slices of the source, so they are always in it.
@@ -233,13 +298,27 @@ impl KeyFile {
     }
 }
 
+/// A key of a file, with the value of its own line and where that stands.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct EntryRef<'a> {
+    /// Name of the key, with its locale.
+    pub key: &'a [u8],
+    /// What stands behind the `=` of this line.
+    pub value: Value<'a>,
+    /// Line of the file, from 1.
+    pub line: usize,
+    /// Byte of the line at which the value begins, from 1.
+    pub column: usize,
+}
+
 /// A key file in the making, over the input that it is made from.
 struct Reader<'a> {
     input: &'a [u8],
     limits: &'a Limits,
     lines: Vec<Line>,
     keys: usize,
-    preamble: Vec<usize>,
+    preamble: Chain,
     groups: Vec<Group>,
     /// Where each group is, so that a file of many groups takes no quadratic time.
     by_name: BTreeMap<&'a [u8], usize>,
@@ -251,9 +330,10 @@ impl<'a> Reader<'a> {
         Self {
             input,
             limits,
-            lines: Vec::new(),
+            // A common file has about so many; more are allocated as they come.
+            lines: Vec::with_capacity(COMMON_LINES),
             keys: 0,
-            preamble: Vec::new(),
+            preamble: Chain::default(),
             groups: Vec::new(),
             by_name: BTreeMap::new(),
             current: None,
@@ -278,9 +358,14 @@ impl<'a> Reader<'a> {
             }
             Statement::Entry { key, value } => Some(self.entry(key, value)?),
         };
-        match self.current.and_then(|current| self.groups.get_mut(current)) {
-            Some(group) => group.lines.push(index),
-            None => self.preamble.push(index),
+        let chain = match self.current.and_then(|current| self.groups.get_mut(current)) {
+            Some(group) => &mut group.lines,
+            None => &mut self.preamble,
+        };
+        let before = chain.ends.map(|(_, last)| last);
+        chain.ends = Some((chain.ends.map_or(index, |(first, _)| first), index));
+        if let Some(before) = before.and_then(|before| self.lines.get_mut(before)) {
+            before.next = Some(index);
         }
         self.push(from, next, entry);
         Ok(())
@@ -292,6 +377,7 @@ impl<'a> Reader<'a> {
         self.lines.push(Line {
             span: start..end,
             entry,
+            next: None,
         });
     }
 
@@ -301,7 +387,7 @@ impl<'a> Reader<'a> {
         if index == new {
             self.groups.push(Group {
                 name: self.span(name),
-                lines: Vec::new(),
+                lines: Chain::default(),
             });
         }
         self.current = Some(index);
@@ -338,14 +424,5 @@ impl<'a> Reader<'a> {
     fn span(&self, part: &[u8]) -> Range<usize> {
         let start = self.input.offset(part);
         start..start.saturating_add(part.len())
-    }
-
-    fn finish(self) -> KeyFile {
-        KeyFile {
-            source: Zeroizing::new(self.input.to_vec()),
-            lines: self.lines,
-            preamble: self.preamble,
-            groups: self.groups,
-        }
     }
 }

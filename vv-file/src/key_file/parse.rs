@@ -51,7 +51,7 @@ pub(super) struct Fault<'a> {
 /// One carriage return before the newline belongs to the line end; one at the end of the file
 /// does not.
 pub(super) fn split_line(input: &[u8]) -> (&[u8], &[u8]) {
-    match terminated(take_till(|byte| byte == b'\n'), tag("\n")).parse(input) as IResult<_, &[u8]> {
+    match terminated(until(b'\n'), tag("\n")).parse(input) {
         Ok((left, line)) => (line.strip_suffix(b"\r").unwrap_or(line), left),
         Err(_) => (input, &[]),
     }
@@ -92,13 +92,18 @@ pub(super) fn check_key(key: &[u8]) -> Result<(), Fault<'_>> {
 
 /// The bytes before the first NUL, and those from it on.
 pub(super) fn c_string(line: &[u8]) -> (&[u8], &[u8]) {
-    let end = line.iter().position(|&byte| byte == 0).unwrap_or(line.len());
+    let end = memchr::memchr(0, line).unwrap_or(line.len());
     line.split_at_checked(end).unwrap_or((line, &[]))
+}
+
+/// What stands before a byte, or everything.
+fn until<'a>(byte: u8) -> impl Parser<&'a [u8], Output = &'a [u8], Error = nom::error::Error<&'a [u8]>> {
+    move |input: &'a [u8]| take(memchr::memchr(byte, input).unwrap_or(input.len())).parse(input)
 }
 
 fn group(input: &[u8]) -> IResult<&[u8], &[u8]> {
     let blanks = take_while(|byte| matches!(byte, b' ' | b'\t') || is_stray(byte));
-    delimited(tag("["), take_till(|byte| byte == b']'), (tag("]"), blanks)).parse(input)
+    delimited(tag("["), until(b']'), (tag("]"), blanks)).parse(input)
 }
 
 /// Such a line is a group and nothing else, so a bad name is an error of its own.
@@ -122,7 +127,10 @@ fn check_group_name<'a>(name: &'a [u8], after_nul: &[u8]) -> Result<Statement<'a
 }
 
 fn entry(input: &[u8]) -> IResult<&[u8], (&[u8], &[u8])> {
-    let key = map(take_till1(|byte| byte == b'='), <[u8]>::trim_ascii_end);
+    let key = map(
+        verify(until(b'='), |key: &[u8]| !key.is_empty()),
+        <[u8]>::trim_ascii_end,
+    );
     let value = map(rest, <[u8]>::trim_ascii_start);
     separated_pair(key, tag("="), value).parse(input)
 }

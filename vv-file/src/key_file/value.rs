@@ -8,7 +8,7 @@
 //! ```
 //! Only strings and lists know escapes; the other types look at the raw text.
 
-use alloc::{string::String, vec::Vec};
+use alloc::{borrow::Cow, string::String, vec::Vec};
 use core::fmt;
 
 use nom::{
@@ -62,6 +62,26 @@ impl<'a> Value<'a> {
         self.0
     }
 
+    /// The text with its escapes decoded, borrowed from the file where there are none.
+    ///
+    /// # Errors
+    /// As for [`string`](Self::string).
+    pub fn text(self) -> Result<Cow<'a, str>, ValueError> {
+        self.text_with(BadEscapes::Fatal)
+    }
+
+    /// As [`text`](Self::text), with a choice of what becomes of bad escapes.
+    ///
+    /// # Errors
+    /// As for [`string_with`](Self::string_with).
+    pub fn text_with(self, bad_escapes: BadEscapes) -> Result<Cow<'a, str>, ValueError> {
+        let text = core::str::from_utf8(self.0).map_err(|_| ValueError::Encoding)?;
+        match memchr::memchr(b'\\', self.0) {
+            None => Ok(Cow::Borrowed(text)),
+            Some(_) => self.decode(bad_escapes).map(Cow::Owned),
+        }
+    }
+
     /// The text with its escapes decoded (`g_key_file_get_string`).
     ///
     /// # Errors
@@ -75,7 +95,10 @@ impl<'a> Value<'a> {
     /// # Errors
     /// [`ValueError::Encoding`]; [`ValueError::Escape`] only if bad escapes are fatal.
     pub fn string_with(self, bad_escapes: BadEscapes) -> Result<String, ValueError> {
-        self.check_encoding()?;
+        self.text_with(bad_escapes).map(Cow::into_owned)
+    }
+
+    fn decode(self, bad_escapes: BadEscapes) -> Result<String, ValueError> {
         // Decoding only shrinks, so the buffer never moves and leaves no copy of a secret behind.
         let mut text = Zeroizing::new(Vec::with_capacity(self.0.len()));
         let mut input = self.0;
@@ -255,7 +278,15 @@ enum Piece<'a> {
 }
 
 fn string_piece(input: &[u8]) -> IResult<&[u8], Piece<'_>> {
-    alt((map(take_till1(|byte| byte == b'\\'), Piece::Plain), escape, bad_escape)).parse(input)
+    let plain = map_opt(take_while_plain, |run: &[u8]| {
+        (!run.is_empty()).then_some(Piece::Plain(run))
+    });
+    alt((plain, escape, bad_escape)).parse(input)
+}
+
+/// What stands before a backslash.
+fn take_while_plain(input: &[u8]) -> IResult<&[u8], &[u8]> {
+    take(memchr::memchr(b'\\', input).unwrap_or(input.len())).parse(input)
 }
 
 fn list_piece(input: &[u8]) -> IResult<&[u8], Piece<'_>> {

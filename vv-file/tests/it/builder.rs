@@ -1,11 +1,11 @@
 //! What the builder writes, and what it refuses.
 
-use base64::{Engine, engine::general_purpose::STANDARD};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use expect_test::expect;
 use proptest::prelude::*;
 use vv_file::{
-    BuildError, Builder, Channel, ConnectionFile, ConnectionType, Document, HotkeyAction, KeyFile, download,
-    error::PemError, key, key_file::Limits,
+    BuildError, Builder, Channel, ColorDepth, ConnectionFile, ConnectionType, Document, Effect, Engine, HotkeyAction,
+    KeyFile, Severity, download, error::PemError, key, key_file::Limits, lint, subject::HostSubject,
 };
 
 const CA: &str = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
@@ -129,6 +129,24 @@ fn refusals_say_which_field_and_why() {
         (Builder::spice("host"), expect!["no port to connect to"]),
         (Builder::vnc("host"), expect!["no port to connect to"]),
         (Builder::spice("").port(1), expect!["host: empty"]),
+        (Builder::spice("a b").port(1), expect!["host: malformed"]),
+        (spice().proxy("http://p:0"), expect!["proxy: malformed"]),
+        (spice().host_subject("CN"), expect!["host-subject: malformed"]),
+        (spice().usb_filter("null"), expect!["usb-filter: malformed"]),
+        (spice().version("1.0rc1"), expect!["version: malformed"]),
+        (spice().versions([("a", "1.x")]), expect!["versions: malformed"]),
+        (
+            spice().hotkey(HotkeyAction::ZoomIn, "ctrl+plus"),
+            expect!["zoom-in: malformed"],
+        ),
+        (Builder::spice_unix("/run/x").port(1), expect!["unix-path with a port"]),
+        (
+            spice().ovirt(&Engine {
+                host: "e\n",
+                ..Engine::default()
+            }),
+            expect!["host: control character"],
+        ),
         (
             Builder::spice("host").port(1).secure_channels([Channel::All]),
             expect!["secure-channels without a tls-port"],
@@ -152,6 +170,43 @@ fn refusals_say_which_field_and_why() {
     for (builder, expected) in cases {
         expected.assert_eq(&builder.build().unwrap_err().to_string());
     }
+}
+
+#[test]
+fn the_rest_of_the_keys() {
+    let document = Builder::spice_unix("/run/spice \\ x")
+        .color_depth(ColorDepth::Bits16)
+        .disable_effects([Effect::Wallpaper, Effect::FontSmooth])
+        .versions([("rhel8", "7.0-3"), ("a;b", "1")])
+        .ovirt(&Engine {
+            host: "engine:443",
+            vm_guid: "1-2",
+            jsessionid: Some("session"),
+            sso_token: Some("token"),
+            admin: Some(false),
+            ca: Some(CA),
+        })
+        .build()
+        .unwrap();
+    expect![[r#"
+        [virt-viewer]
+        type=spice
+        unix-path=/run/spice \\ x
+        delete-this-file=1
+        color-depth=16
+        disable-effects=wallpaper;font-smooth;
+        versions=rhel8:7.0-3;a\;b:1;
+
+        [ovirt]
+        host=engine:443
+        vm-guid=1-2
+        jsessionid=session
+        sso-token=token
+        admin=0
+        ca=-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n
+    "#]]
+    .assert_eq(text(&document));
+    assert_eq!(lint(document.as_bytes()), []);
 }
 
 #[test]
@@ -181,7 +236,9 @@ fn only_the_title_may_be_empty() {
 
 #[test]
 fn vnc_refuses_what_would_be_ignored() {
-    let cases: [(&str, Change); 10] = [
+    let cases: [(&str, Change); 12] = [
+        (key::COLOR_DEPTH, |builder| builder.color_depth(ColorDepth::Bits32)),
+        (key::DISABLE_EFFECTS, |builder| builder.disable_effects([Effect::All])),
         (key::TLS_PORT, |builder| builder.tls_port(1)),
         (key::CA, |builder| builder.ca(CA)),
         (key::HOST_SUBJECT, |builder| builder.host_subject("CN=host")),
@@ -236,6 +293,30 @@ fn pem_errors_reach_the_caller() {
     assert_eq!(refused, BuildError::Certificate(PemError::NoCertificate));
 }
 
+fn hotkey() -> impl Strategy<Value = String> {
+    "((shift|ctrl|alt|cmd)\\+){0,3}(f([1-9]|1[0-2])|[a-z0-9]|ins|del|end|pgup|enter|esc)"
+}
+
+/// A value for each of the texts, in a form that the viewer understands.
+fn texts() -> impl Strategy<Value = Vec<Option<String>>> {
+    let subject = prop::collection::vec(("[A-Z]{1,3}", line()), 1..4)
+        .prop_map(|entries| HostSubject::from_entries(entries).unwrap().to_string());
+    let optional = |strategy: BoxedStrategy<String>| prop::option::of(strategy);
+    (
+        optional(line().boxed()),
+        optional(line().boxed()),
+        optional(line().boxed()),
+        optional(line().boxed()),
+        optional(subject.boxed()),
+        optional(line().boxed()),
+        optional("(https?://)?(u:p@)?[a-z]{1,8}(:[1-9][0-9]{0,3})?/?".boxed()),
+        optional("-1,0x[0-9a-f]{1,4},[0-9]{1,4},-1,[01](\\|-1,-1,-1,-1,0)?".boxed()),
+        optional("[0-9]{1,3}(\\.[0-9]{1,3}){0,2}(-[0-9]{1,3})?".boxed()),
+        optional(line().boxed()),
+    )
+        .prop_map(|(a, b, c, d, e, f, g, h, i, j)| vec![a, b, c, d, e, f, g, h, i, j])
+}
+
 /// Text that the builder takes, with the characters that mean something in a key file.
 fn line() -> impl Strategy<Value = String> {
     r#"[ \\;=#\[\]"'a-zé%]{1,20}|[^\p{Cc}]{1,20}"#
@@ -265,9 +346,9 @@ fn pem() -> impl Strategy<Value = String> {
 proptest! {
     #[test]
     fn what_is_accepted_reads_back_equal(
-        texts in prop::collection::vec(prop::option::of(line()), TEXTS.len()),
-        hotkeys in prop::collection::vec(prop::option::of(line()), ACTIONS.len()),
-        host in line(),
+        texts in texts(),
+        hotkeys in prop::collection::vec(prop::option::of(hotkey()), ACTIONS.len()),
+        host in "[a-z0-9.:-]{1,12}",
         port in prop::option::of(any::<u16>()),
         tls_port in prop::option::of(any::<u16>()),
         ca in prop::option::of(pem()),
@@ -295,7 +376,8 @@ proptest! {
         }
         let Ok(document) = builder.build() else { return Ok(()) };
 
-        let file = ConnectionFile::parse(document.as_bytes()).unwrap();
+        prop_assert!(lint(document.as_bytes()).iter().all(|finding| finding.severity != Severity::Error));
+        let file = ConnectionFile::parse_strict(document.as_bytes()).unwrap();
         let read = |key| file.key_file().get(key::VIRT_VIEWER, key).map(|value| value.string().unwrap());
         prop_assert_eq!(read(key::HOST), Some(host));
         for ((key, _), text) in TEXTS.iter().zip(&texts).skip(1) {

@@ -11,7 +11,12 @@
 )]
 
 mod builder;
+mod edit;
+mod hotkey_version_oracles;
 mod key_file;
 mod keyfile_oracle;
+mod lint;
 mod oracle;
+mod parts;
+mod presets;
 mod vv_oracle;

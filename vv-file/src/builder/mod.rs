@@ -4,115 +4,36 @@
 //! with a backslash in it, and switch off the subject check without a word. Here each field is
 //! escaped as GLib does it, and what cannot work or would be ignored is refused.
 
+mod names;
+
 use alloc::{
     string::{String, ToString},
-    vec,
     vec::Vec,
 };
 use core::fmt;
+
+pub use names::{Channel, ColorDepth, Effect, Engine, HotkeyAction};
 
 use zeroize::Zeroizing;
 
 use crate::{
     document::Document,
-    error::{BuildError, PemError},
+    error::{BuildError, PemError, ProxyError},
+    hotkey::Hotkey,
     key,
     key_file::{Limits, encode_item_into, encode_string_into, encoded_bound},
+    lint::{self, Severity},
     pem,
+    proxy::Proxy,
     secret::Secret,
+    usb_filter::UsbFilter,
+    version,
 };
 
 /// Bytes of a SPICE password that fit the ticket.
 const SPICE_PASSWORD: usize = 60;
 /// Bytes of a password that VNC authentication uses: it is a DES key.
 const VNC_PASSWORD: usize = 8;
-
-/// A SPICE channel by the name that virt-viewer knows it by.
-///
-/// The names of old (`smain`, `sinputs`) match nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Channel {
-    /// Every channel.
-    All,
-    /// The channel that comes first.
-    Main,
-    /// Pictures.
-    Display,
-    /// Keyboard and pointer.
-    Inputs,
-    /// The shape of the pointer.
-    Cursor,
-    /// Sound of the guest.
-    Playback,
-    /// Sound for the guest.
-    Record,
-    /// Smart cards.
-    Smartcard,
-    /// USB devices.
-    Usbredir,
-    /// Shared folders.
-    Webdav,
-    /// Named ports.
-    Port,
-}
-
-impl Channel {
-    /// The name in the file.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::All => "all",
-            Self::Main => "main",
-            Self::Display => "display",
-            Self::Inputs => "inputs",
-            Self::Cursor => "cursor",
-            Self::Playback => "playback",
-            Self::Record => "record",
-            Self::Smartcard => "smartcard",
-            Self::Usbredir => "usbredir",
-            Self::Webdav => "webdav",
-            Self::Port => "port",
-        }
-    }
-}
-
-/// Something that a hotkey does.
-///
-/// `smartcard-insert` and `smartcard-remove` are missing: virt-viewer 11.0 crashes when it reads
-/// them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum HotkeyAction {
-    /// Full screen on and off.
-    ToggleFullscreen,
-    /// Give keyboard and pointer back.
-    ReleaseCursor,
-    /// Zoom in.
-    ZoomIn,
-    /// Zoom out.
-    ZoomOut,
-    /// Zoom to 100 %.
-    ZoomReset,
-    /// Send Ctrl+Alt+Del.
-    SecureAttention,
-    /// Reset the USB devices.
-    UsbDeviceReset,
-}
-
-impl HotkeyAction {
-    /// The key in the file.
-    pub fn key(self) -> &'static str {
-        match self {
-            Self::ToggleFullscreen => key::TOGGLE_FULLSCREEN,
-            Self::ReleaseCursor => key::RELEASE_CURSOR,
-            Self::ZoomIn => key::ZOOM_IN,
-            Self::ZoomOut => key::ZOOM_OUT,
-            Self::ZoomReset => key::ZOOM_RESET,
-            Self::SecureAttention => key::SECURE_ATTENTION,
-            Self::UsbDeviceReset => key::USB_DEVICE_RESET,
-        }
-    }
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Protocol {
@@ -128,6 +49,12 @@ pub struct Builder {
     protocol: Protocol,
     /// In the order of writing; each key once.
     settings: Vec<(&'static str, Setting)>,
+    /// The group `[ovirt]`, likewise.
+    engine: Vec<(&'static str, Setting)>,
+    /// A comment of one line, and the key that it comes behind.
+    comment: Option<(&'static str, String)>,
+    /// Whether lists end with a separator, as GLib writes them, or without, as templates do.
+    ends_lists: bool,
 }
 
 /// A value, by the form in which it is written.
@@ -138,7 +65,9 @@ enum Setting {
     Certificates(Result<String, PemError>),
     Number(u16),
     Switch(bool),
-    List(Vec<&'static str>),
+    List(Vec<String>),
+    /// Text of a preset that is to be written as others write it.
+    Fixed(&'static str),
 }
 
 impl fmt::Debug for Builder {
@@ -161,14 +90,53 @@ impl Builder {
         Self::new(Protocol::Vnc, "vnc", host.into())
     }
 
+    /// A SPICE connection to a socket of this machine (virt-viewer 8.0 and later). There is no host and no port.
+    pub fn spice_unix(path: impl Into<String>) -> Self {
+        Self::bare(Protocol::Spice, "spice")
+            .text(key::UNIX_PATH, path)
+            .delete_this_file(true)
+    }
+
     /// A file that nobody thought about is one that goes away: it outlives its token otherwise.
     fn new(protocol: Protocol, name: &str, host: String) -> Self {
-        let settings = vec![
-            (key::TYPE, Setting::Text(name.into())),
-            (key::HOST, Setting::Text(host)),
-            (key::DELETE_THIS_FILE, Setting::Switch(true)),
-        ];
-        Self { protocol, settings }
+        Self::bare(protocol, name).text(key::HOST, host).delete_this_file(true)
+    }
+
+    fn bare(protocol: Protocol, name: &str) -> Self {
+        Self {
+            protocol,
+            settings: Vec::new(),
+            engine: Vec::new(),
+            comment: None,
+            ends_lists: true,
+        }
+        .text(key::TYPE, name)
+    }
+
+    /// A file in the order of its setters, with only type and host to begin with.
+    pub(crate) fn in_order(vnc: bool, host: &str) -> Self {
+        let (protocol, name) = if vnc {
+            (Protocol::Vnc, "vnc")
+        } else {
+            (Protocol::Spice, "spice")
+        };
+        Self::bare(protocol, name).text(key::HOST, host)
+    }
+
+    /// Lists as templates write them, without a separator at the end.
+    pub(crate) fn without_list_end(mut self) -> Self {
+        self.ends_lists = false;
+        self
+    }
+
+    /// A comment behind the key that was set last.
+    pub(crate) fn comment(mut self, text: String) -> Self {
+        self.comment = self.settings.last().map(|(key, _)| (*key, text));
+        self
+    }
+
+    pub(crate) fn fixed(self, key: &'static str, text: &'static str) -> Self {
+        self.set(key, Setting::Fixed(text))
     }
 
     /// Port without TLS. If there is a TLS port too, SPICE viewers use TLS for the channels of
@@ -241,8 +209,21 @@ impl Builder {
     /// Channels that have to use TLS (SPICE).
     #[must_use]
     pub fn secure_channels(self, channels: impl IntoIterator<Item = Channel>) -> Self {
-        let names = channels.into_iter().map(Channel::name).collect();
+        let names = channels.into_iter().map(|channel| channel.name().into()).collect();
         self.set(key::SECURE_CHANNELS, Setting::List(names))
+    }
+
+    /// Bits a pixel that the guest is asked for (SPICE).
+    #[must_use]
+    pub fn color_depth(self, depth: ColorDepth) -> Self {
+        self.set(key::COLOR_DEPTH, Setting::Number(depth.bits()))
+    }
+
+    /// Desktop effects that the guest is asked to do without (SPICE).
+    #[must_use]
+    pub fn disable_effects(self, effects: impl IntoIterator<Item = Effect>) -> Self {
+        let names = effects.into_iter().map(|effect| effect.name().into()).collect();
+        self.set(key::DISABLE_EFFECTS, Setting::List(names))
     }
 
     /// Smart card redirection (SPICE).
@@ -282,6 +263,42 @@ impl Builder {
         self.text(key::VERSION, version)
     }
 
+    /// Least version of the viewer by the operating system that it was built for: it comes before
+    /// [`version`](Self::version).
+    #[must_use]
+    pub fn versions<I: Into<String>, V: AsRef<str>>(self, versions: impl IntoIterator<Item = (I, V)>) -> Self {
+        let items = versions.into_iter().map(|(id, version)| {
+            let mut item: String = id.into();
+            item.push(':');
+            item.push_str(version.as_ref());
+            item
+        });
+        self.set(key::VERSIONS, Setting::List(items.collect()))
+    }
+
+    /// Where the viewer finds the engine of oVirt.
+    #[must_use]
+    pub fn ovirt(mut self, engine: &Engine<'_>) -> Self {
+        let text = |text: &str| Setting::Text(text.into());
+        let secret = |text: &str| Setting::Secret(Secret::new(text));
+        let settings = [
+            (key::HOST, Some(text(engine.host))),
+            (key::VM_GUID, Some(text(engine.vm_guid))),
+            (key::JSESSIONID, engine.jsessionid.map(secret)),
+            (key::SSO_TOKEN, engine.sso_token.map(secret)),
+            (key::ADMIN, engine.admin.map(Setting::Switch)),
+            (
+                key::CA,
+                engine.ca.map(|pem| Setting::Certificates(pem::certificates(pem))),
+            ),
+        ];
+        self.engine = settings
+            .into_iter()
+            .filter_map(|(key, setting)| Some((key, setting?)))
+            .collect();
+        self
+    }
+
     /// Where a newer viewer can be had; shown when the version does not do.
     #[must_use]
     pub fn newer_version_url(self, url: impl Into<String>) -> Self {
@@ -298,18 +315,30 @@ impl Builder {
     ///
     /// # Errors
     /// The first field that would not be read back as it was set, would not work, or would be
-    /// ignored by the viewer.
+    /// ignored by the viewer; and whatever [`lint`](crate::lint::lint) calls an error.
     pub fn build(self) -> Result<Document, BuildError> {
         for (key, setting) in &self.settings {
             self.check(key, setting)?;
         }
-        if !self.has(key::PORT) && !self.has(key::TLS_PORT) {
+        for (key, setting) in &self.engine {
+            check_engine(key, setting)?;
+        }
+        let is_socket = self.has(key::UNIX_PATH);
+        if is_socket && (self.has(key::PORT) || self.has(key::TLS_PORT)) {
+            return Err(BuildError::SocketAndPort);
+        }
+        if !is_socket && !self.has(key::PORT) && !self.has(key::TLS_PORT) {
             return Err(BuildError::NoPort);
         }
         if self.has(key::SECURE_CHANNELS) && !self.has(key::TLS_PORT) {
             return Err(BuildError::NoTlsPort);
         }
-        self.write()
+        let document = self.write()?;
+        let findings = lint::lint(document.as_bytes());
+        match findings.into_iter().find(|finding| finding.severity == Severity::Error) {
+            Some(finding) => Err(BuildError::Lint(finding)),
+            None => Ok(document),
+        }
     }
 
     fn text(self, key: &'static str, text: impl Into<String>) -> Self {
@@ -333,16 +362,15 @@ impl Builder {
             return Err(BuildError::SpiceOnly(key));
         }
         match setting {
-            Setting::Text(text) => check_text(key, text)?,
-            Setting::Secret(secret) => self.check_password(key, secret.expose())?,
-            Setting::Certificates(Err(error)) => return Err(BuildError::Certificate(*error)),
-            Setting::Number(0) => return Err(BuildError::PortZero(key)),
-            Setting::List(items) if items.is_empty() => return Err(BuildError::Empty(key)),
-            Setting::Certificates(Ok(_)) | Setting::Number(_) | Setting::Switch(_) | Setting::List(_) => {}
-        }
-        match setting {
-            Setting::Text(uri) if key == key::PROXY => check_proxy(uri),
-            _ => Ok(()),
+            Setting::Text(text) => {
+                check_text(key, text)?;
+                check_form(key, text)
+            }
+            Setting::Secret(secret) => self.check_password(key, secret.expose()),
+            Setting::Certificates(Err(error)) => Err(BuildError::Certificate(*error)),
+            Setting::Number(0) => Err(BuildError::PortZero(key)),
+            Setting::List(items) => check_list(key, items),
+            Setting::Certificates(Ok(_)) | Setting::Number(_) | Setting::Switch(_) | Setting::Fixed(_) => Ok(()),
         }
     }
 
@@ -363,26 +391,31 @@ impl Builder {
     }
 
     fn write(&self) -> Result<Document, BuildError> {
-        let header = ["[", key::VIRT_VIEWER, "]\n"];
-        let lines = self.settings.iter().map(|(key, setting)| {
+        let comment = self
+            .comment
+            .as_ref()
+            .map_or(0, |(_, text)| text.len().saturating_add(3));
+        let lines = self.settings.iter().chain(&self.engine).map(|(key, setting)| {
             // The key, the "=", the value and the newline.
             key.len().saturating_add(setting.bound()).saturating_add(2)
         });
-        let bound = header
-            .iter()
-            .map(|part| part.len())
-            .chain(lines)
-            .fold(0, usize::saturating_add);
+        let bound = lines.fold(HEADERS.saturating_add(comment), usize::saturating_add);
         // Large enough from the start: a buffer that grows leaves copies of the password behind.
         let mut file = Zeroizing::new(Vec::with_capacity(bound));
-        for part in header {
-            file.extend_from_slice(part.as_bytes());
-        }
+        file.extend_from_slice(b"[virt-viewer]\n");
         for (key, setting) in &self.settings {
-            file.extend_from_slice(key.as_bytes());
-            file.push(b'=');
-            setting.write(&mut file);
-            file.push(b'\n');
+            self.write_line(key, setting, &mut file);
+            if let Some((_, text)) = self.comment.as_ref().filter(|(behind, _)| behind == key) {
+                file.extend_from_slice(b"# ");
+                file.extend_from_slice(text.as_bytes());
+                file.push(b'\n');
+            }
+        }
+        if !self.engine.is_empty() {
+            file.extend_from_slice(b"\n[ovirt]\n");
+            for (key, setting) in &self.engine {
+                self.write_line(key, setting, &mut file);
+            }
         }
         let limit = Limits::default().size;
         if limit < file.len() {
@@ -390,7 +423,20 @@ impl Builder {
         }
         Ok(Document::new(file))
     }
+
+    fn write_line(&self, key: &str, setting: &Setting, file: &mut Vec<u8>) {
+        file.extend_from_slice(key.as_bytes());
+        file.push(b'=');
+        setting.write(file);
+        if matches!(setting, Setting::List(_)) && !self.ends_lists {
+            file.pop();
+        }
+        file.push(b'\n');
+    }
 }
+
+/// The two names of groups with their line ends.
+const HEADERS: usize = 32;
 
 impl Setting {
     /// The most bytes that [`write`](Self::write) writes.
@@ -405,6 +451,7 @@ impl Setting {
                 let items = items.iter().map(|item| encoded_bound(item.as_bytes()));
                 items.fold(0, usize::saturating_add)
             }
+            Self::Fixed(text) => text.len(),
             Self::Certificates(Err(_)) => 0,
         }
     }
@@ -423,13 +470,14 @@ impl Setting {
                     encode_item_into(item.as_bytes(), file);
                 }
             }
+            Self::Fixed(text) => file.extend_from_slice(text.as_bytes()),
             Self::Certificates(Err(_)) => {}
         }
     }
 }
 
 /// What virt-viewer does not look at in a VNC file. A caller who sets one of these counts on it.
-const SPICE_ONLY: &[&str] = &[
+pub(crate) const SPICE_ONLY: &[&str] = &[
     key::TLS_PORT,
     key::CA,
     key::HOST_SUBJECT,
@@ -440,6 +488,9 @@ const SPICE_ONLY: &[&str] = &[
     key::ENABLE_USBREDIR,
     key::ENABLE_USB_AUTOSHARE,
     key::USB_FILTER,
+    key::COLOR_DEPTH,
+    key::DISABLE_EFFECTS,
+    key::UNIX_PATH,
 ];
 
 fn check_text(key: &'static str, text: &str) -> Result<(), BuildError> {
@@ -452,9 +503,56 @@ fn check_text(key: &'static str, text: &str) -> Result<(), BuildError> {
     Ok(())
 }
 
-fn check_proxy(uri: &str) -> Result<(), BuildError> {
-    match uri.split_once("://") {
-        None | Some(("http" | "https", _)) => Ok(()),
-        Some(_) => Err(BuildError::ProxyScheme),
+/// Text that the viewer would not understand, though it can be written.
+fn check_form(key: &'static str, text: &str) -> Result<(), BuildError> {
+    let is_well_formed = match key {
+        key::HOST => lint::is_host(text),
+        key::HOST_SUBJECT => lint::is_subject(text),
+        key::PROXY => match Proxy::parse(text) {
+            Err(ProxyError::Scheme) => return Err(BuildError::ProxyScheme),
+            other => other.is_ok(),
+        },
+        key::USB_FILTER => UsbFilter::parse(text).is_ok(),
+        key::VERSION => version::is_well_formed(text),
+        key::RELEASE_CURSOR => {
+            let hotkey = Hotkey::parse(text);
+            hotkey.binds() || hotkey.modifiers.0 != 0
+        }
+        key::TOGGLE_FULLSCREEN
+        | key::ZOOM_IN
+        | key::ZOOM_OUT
+        | key::ZOOM_RESET
+        | key::SECURE_ATTENTION
+        | key::USB_DEVICE_RESET => Hotkey::parse(text).binds(),
+        _ => true,
+    };
+    is_well_formed.then_some(()).ok_or(BuildError::Malformed(key))
+}
+
+fn check_list(key: &'static str, items: &[String]) -> Result<(), BuildError> {
+    if items.is_empty() {
+        return Err(BuildError::Empty(key));
+    }
+    for item in items {
+        check_text(key, item)?;
+        let versions = item.split_once(':');
+        let is_trimmed = |text: &str| text.trim() == text && !text.is_empty();
+        let is_pair = versions.is_some_and(|(id, text)| is_trimmed(id) && version::is_well_formed(text));
+        if key == key::VERSIONS && !is_pair {
+            return Err(BuildError::Malformed(key));
+        }
+    }
+    Ok(())
+}
+
+fn check_engine(key: &'static str, setting: &Setting) -> Result<(), BuildError> {
+    match setting {
+        Setting::Text(text) => check_text(key, text),
+        Setting::Secret(secret) => {
+            let text = core::str::from_utf8(secret.expose()).map_err(|_| BuildError::NotUtf8(key))?;
+            check_text(key, text)
+        }
+        Setting::Certificates(Err(error)) => Err(BuildError::Certificate(*error)),
+        _ => Ok(()),
     }
 }

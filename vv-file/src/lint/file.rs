@@ -1,0 +1,236 @@
+//! The file as a whole: whether it loads, and whether its keys fit together.
+
+use alloc::{string::String, vec::Vec};
+
+use super::{Finding, FindingKind as Kind, Severity, values};
+use crate::{
+    connection::VirtViewer,
+    error::{ParseError, ParseErrorKind},
+    key,
+    key_file::{EntryRef, KeyFile, Limits},
+    ovirt::Ovirt,
+};
+
+/// The bytes of a UTF-8 byte order mark.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Findings, and the place that the next ones are about.
+pub(super) struct Report {
+    findings: Vec<Finding>,
+    group: Option<&'static str>,
+    key: Option<&'static str>,
+    line: usize,
+    column: usize,
+}
+
+impl Report {
+    pub(super) fn add(&mut self, kind: Kind, severity: Severity) {
+        self.findings.push(Finding {
+            kind,
+            severity,
+            group: self.group,
+            key: self.key,
+            line: self.line,
+            column: self.column,
+        });
+    }
+
+    pub(super) fn error(&mut self, kind: Kind) {
+        self.add(kind, Severity::Error);
+    }
+
+    pub(super) fn warning(&mut self, kind: Kind) {
+        self.add(kind, Severity::Warning);
+    }
+
+    pub(super) fn note(&mut self, kind: Kind) {
+        self.add(kind, Severity::Note);
+    }
+
+    fn at(&mut self, line: usize, column: usize) {
+        (self.line, self.column) = (line, column);
+    }
+}
+
+pub(super) fn check(input: &[u8], limits: &Limits) -> Vec<Finding> {
+    let mut report = Report {
+        findings: Vec::new(),
+        group: None,
+        key: None,
+        line: 1,
+        column: 1,
+    };
+    match KeyFile::parse_with(input, limits) {
+        Ok(file) => check_file(&file, &mut report),
+        Err(error) => refused(input, error, &mut report),
+    }
+    report.findings
+}
+
+/// A file that does not load: what it most likely is.
+fn refused(input: &[u8], error: ParseError, report: &mut Report) {
+    report.at(error.line, error.column);
+    let line = input
+        .split(|&byte| byte == b'\n')
+        .nth(error.line.saturating_sub(1))
+        .unwrap_or_default();
+    let before = input.split(|&byte| byte == b'\n').take(error.line.saturating_sub(1));
+    let text = line.trim_ascii();
+    let in_pem = || {
+        let armour = b"-----BEGIN ";
+        before
+            .last()
+            .is_some_and(|line| line.windows(armour.len()).any(|part| part == armour))
+            || text.starts_with(b"-----")
+    };
+    report.error(match error.kind {
+        ParseErrorKind::TooLarge { .. } | ParseErrorKind::TooManyLines { .. } | ParseErrorKind::TooManyKeys { .. } => {
+            Kind::Limit
+        }
+        ParseErrorKind::Encoding => Kind::Encoding,
+        _ if input.starts_with(BYTE_ORDER_MARK) => Kind::ByteOrderMark,
+        _ if matches!(input.trim_ascii_start().first(), Some(b'<' | b'{')) => Kind::SavedPage,
+        _ if text.starts_with(b";") => Kind::SemicolonComment,
+        ParseErrorKind::KeyBeforeGroup => Kind::NoGroup,
+        _ if in_pem() => Kind::RawPem,
+        _ => Kind::Syntax,
+    });
+}
+
+fn check_file(file: &KeyFile, report: &mut Report) {
+    let Some(line) = file.line_of_group(key::VIRT_VIEWER.as_bytes()) else {
+        return report.error(Kind::NoGroup);
+    };
+    check_duplicate_groups(file, report);
+    check_group(file, key::VIRT_VIEWER, VirtViewer::KEYS, report);
+    report.group = Some(key::VIRT_VIEWER);
+    report.at(line, 1);
+    together(file, report);
+    if file.has_group(key::OVIRT) {
+        check_group(file, key::OVIRT, Ovirt::KEYS, report);
+    }
+}
+
+fn check_duplicate_groups(file: &KeyFile, report: &mut Report) {
+    let mut seen: Vec<&[u8]> = Vec::new();
+    for (index, line) in file.lines().enumerate() {
+        let known = [key::VIRT_VIEWER, key::OVIRT].into_iter().find(|name| {
+            let line = line.trim_ascii();
+            let inner = line.strip_prefix(b"[").and_then(|line| line.strip_suffix(b"]"));
+            inner == Some(name.as_bytes())
+        });
+        let Some(name) = known else { continue };
+        if seen.contains(&name.as_bytes()) {
+            (report.group, report.key) = (Some(name), None);
+            report.at(index.saturating_add(1), 1);
+            report.warning(Kind::DuplicateGroup);
+        }
+        seen.push(name.as_bytes());
+    }
+}
+
+fn check_group(file: &KeyFile, group: &'static str, keys: &[&'static str], report: &mut Report) {
+    report.group = Some(group);
+    // The keys that are known, each with its last value, so that a file of many keys takes no quadratic time.
+    let mut seen: Vec<(&str, &[u8])> = Vec::new();
+    let is_vnc = string(file, key::TYPE).as_deref() == Some("vnc");
+    for entry in file.entries_of(group) {
+        let crashing = [key::SMARTCARD_INSERT, key::SMARTCARD_REMOVE];
+        let known = keys
+            .iter()
+            .chain(&crashing)
+            .find(|name| name.as_bytes() == entry.key)
+            .copied();
+        report.key = known;
+        report.at(entry.line, entry.column);
+        let Some(name) = known else {
+            unknown(&entry, keys, report);
+            continue;
+        };
+        let raw = entry.value.raw();
+        match seen.iter_mut().find(|(other, _)| *other == name) {
+            Some((_, before)) => {
+                let same = core::mem::replace(before, raw) == raw;
+                report.add(
+                    Kind::DuplicateKey,
+                    if same { Severity::Warning } else { Severity::Error },
+                );
+            }
+            None => seen.push((name, raw)),
+        }
+        if file.line(entry.line).is_some_and(|line| line.contains(&0)) {
+            report.warning(Kind::NulByte);
+        }
+        if is_vnc && group == key::VIRT_VIEWER && crate::builder::SPICE_ONLY.contains(&name) {
+            report.warning(Kind::NotForVnc);
+        }
+        values::check(group, name, entry.value, is_vnc, report);
+    }
+    report.key = None;
+}
+
+fn unknown(entry: &EntryRef<'_>, keys: &[&str], report: &mut Report) {
+    let name = entry.key;
+    let bare = name.split(|&byte| byte == b'[').next().unwrap_or_default();
+    let is_extension = name.get(..2).is_some_and(|prefix| prefix.eq_ignore_ascii_case(b"x-"));
+    if name.starts_with(b";") {
+        report.warning(Kind::SemicolonComment);
+    } else if bare != name && keys.iter().any(|key| key.as_bytes() == bare) {
+        report.note(Kind::LocalizedKey);
+    } else if !is_extension {
+        report.note(Kind::UnknownKey);
+    }
+}
+
+fn string(file: &KeyFile, key: &str) -> Option<String> {
+    file.get(key::VIRT_VIEWER, key)?.string().ok()
+}
+
+/// A port that can be connected to.
+fn port(file: &KeyFile, key: &str) -> bool {
+    let number = file.get(key::VIRT_VIEWER, key).and_then(|value| value.integer().ok());
+    number.is_some_and(|number| (1..=65535).contains(&number))
+}
+
+/// What only several keys together show.
+fn together(file: &KeyFile, report: &mut Report) {
+    let has = |key| file.get(key::VIRT_VIEWER, key).is_some();
+    if !has(key::TYPE) {
+        return report.error(Kind::NoType);
+    }
+    let host = string(file, key::HOST).unwrap_or_default();
+    let (plain, tls) = (port(file, key::PORT), port(file, key::TLS_PORT));
+    let is_spice = string(file, key::TYPE).as_deref() == Some("spice");
+    let is_vnc = string(file, key::TYPE).as_deref() == Some("vnc");
+    let socket = is_spice && has(key::UNIX_PATH);
+    if socket && (has(key::HOST) || has(key::PORT) || has(key::TLS_PORT)) {
+        report.error(Kind::UnixPathAndHost);
+    }
+    if !socket && (is_spice || is_vnc) {
+        if host.is_empty() {
+            report.error(Kind::NoHost);
+        }
+        if !(plain || (tls && is_spice)) {
+            report.error(Kind::NoPort);
+        }
+    }
+    if host.starts_with("pvespiceproxy:") {
+        match has(key::PROXY) {
+            true => report.note(Kind::ProxmoxTicket),
+            false => report.error(Kind::ProxmoxTicketWithoutProxy),
+        }
+    }
+    if is_spice && has(key::SECURE_CHANNELS) && !tls && !socket {
+        report.error(Kind::SecureWithoutTls);
+    }
+    if is_spice && has(key::PASSWORD) && !tls && !socket {
+        report.warning(Kind::PasswordWithoutTls);
+    }
+    let ovirt_has = |key| file.get(key::OVIRT, key).is_some();
+    let has_secret = has(key::PASSWORD) || ovirt_has(key::SSO_TOKEN) || ovirt_has(key::JSESSIONID);
+    let deletes = file.get(key::VIRT_VIEWER, key::DELETE_THIS_FILE);
+    let stays = deletes.is_none_or(|value| value.raw().trim_ascii() == b"0");
+    if has_secret && stays {
+        report.warning(Kind::NotDeleted);
+    }
+}

@@ -1,0 +1,283 @@
+//! Each value on its own.
+
+use alloc::{string::String, vec::Vec};
+
+use super::{FindingKind as Kind, Severity, file::Report};
+use crate::{
+    error::{PemError, ProxyError, ValueError},
+    hotkey::Hotkey,
+    key,
+    key_file::{BadEscapes, Value},
+    pem,
+    proxy::Proxy,
+    subject::HostSubject,
+    usb_filter::UsbFilter,
+    version,
+};
+
+/// Bytes of a password that SPICE and VNC take.
+const PASSWORD: [usize; 2] = [60, 8];
+
+const CHANNELS: [&str; 11] = [
+    "all",
+    "main",
+    "display",
+    "inputs",
+    "cursor",
+    "playback",
+    "record",
+    "smartcard",
+    "usbredir",
+    "webdav",
+    "port",
+];
+const EFFECTS: [&str; 4] = ["wallpaper", "font-smooth", "animation", "all"];
+
+pub(super) fn check(group: &str, name: &str, value: Value<'_>, is_vnc: bool, report: &mut Report) {
+    match name {
+        key::SMARTCARD_INSERT | key::SMARTCARD_REMOVE => report.error(Kind::CrashingKey),
+        key::PORT | key::TLS_PORT => port(value, report),
+        key::COLOR_DEPTH => {
+            if number(value, report).is_some_and(|depth| depth != 16 && depth != 32) {
+                report.warning(Kind::ColorDepth);
+            }
+        }
+        key::DELETE_THIS_FILE
+        | key::FULLSCREEN
+        | key::ENABLE_SMARTCARD
+        | key::ENABLE_USBREDIR
+        | key::ENABLE_USB_AUTOSHARE
+        | key::ADMIN => switch(name, value, report),
+        key::SECURE_CHANNELS | key::DISABLE_CHANNELS | key::DISABLE_EFFECTS | key::VERSIONS => {
+            list(name, value, report)
+        }
+        _ => text(group, name, value, is_vnc, report),
+    }
+}
+
+fn number(value: Value<'_>, report: &mut Report) -> Option<i32> {
+    let Ok(number) = value.integer() else {
+        report.error(Kind::NumberReadsZero);
+        return None;
+    };
+    if value.raw().trim_ascii().iter().any(u8::is_ascii_whitespace) {
+        report.warning(Kind::IgnoredText);
+    }
+    Some(number)
+}
+
+fn port(value: Value<'_>, report: &mut Report) {
+    // oVirt writes -1 for none.
+    if number(value, report).is_some_and(|port| port != -1 && !(1..=65535).contains(&port)) {
+        report.error(Kind::PortRange);
+    }
+}
+
+fn switch(name: &str, value: Value<'_>, report: &mut Report) {
+    let raw = value.raw().trim_ascii();
+    if value.integer().is_ok() {
+        if raw.iter().any(u8::is_ascii_whitespace) {
+            report.warning(Kind::IgnoredText);
+        }
+        return;
+    }
+    let off = [b"false".as_slice(), b"no", b"off", b""];
+    if off.iter().any(|word| raw.eq_ignore_ascii_case(word)) {
+        // It reads as it was meant, by luck.
+        report.note(Kind::SwitchReadsZero);
+    } else if name == key::DELETE_THIS_FILE {
+        report.error(Kind::TicketStays);
+    } else {
+        report.error(Kind::SwitchReadsZero);
+    }
+}
+
+fn list(name: &str, value: Value<'_>, report: &mut Report) {
+    let items = match value.list() {
+        Ok(items) => items,
+        Err(error) => return unreadable(error, report),
+    };
+    if name == key::DISABLE_CHANNELS {
+        report.warning(Kind::ChannelsStay);
+    }
+    // A channel that is not secured is worse than an effect that stays.
+    let severity = if name == key::SECURE_CHANNELS {
+        Severity::Error
+    } else {
+        Severity::Warning
+    };
+    let mut found: Vec<Kind> = Vec::new();
+    for item in &items {
+        let kind = match name {
+            key::VERSIONS => match item.split_once(':') {
+                None => Some(Kind::VersionsItem),
+                Some((id, version)) if id.trim() != id || version.trim() != version => Some(Kind::VersionsItem),
+                Some((_, text)) if !version::is_well_formed(text) => Some(Kind::VersionSyntax),
+                Some(_) => None,
+            },
+            key::DISABLE_EFFECTS => unlisted(item, &EFFECTS, Kind::UnknownEffect),
+            _ => unlisted(item, &CHANNELS, Kind::UnknownChannel),
+        };
+        if let Some(kind) = kind.filter(|kind| !found.contains(kind)) {
+            found.push(kind);
+            report.add(
+                kind,
+                if kind == Kind::UnknownChannel {
+                    Severity::Warning
+                } else {
+                    severity
+                },
+            );
+        }
+    }
+}
+
+fn unlisted(item: &str, known: &[&str], otherwise: Kind) -> Option<Kind> {
+    if known.contains(&item) {
+        None
+    } else if item.contains(',') {
+        Some(Kind::CommaList)
+    } else if item.trim() != item {
+        Some(Kind::ListBlank)
+    } else if item.strip_prefix('s').is_some_and(|name| known.contains(&name)) && otherwise == Kind::UnknownChannel {
+        Some(Kind::OldChannelName)
+    } else {
+        Some(otherwise)
+    }
+}
+
+fn unreadable(error: ValueError, report: &mut Report) {
+    report.error(match error {
+        ValueError::Encoding => Kind::NotUtf8,
+        _ => Kind::BadEscape,
+    });
+}
+
+fn text(group: &str, name: &str, value: Value<'_>, is_vnc: bool, report: &mut Report) {
+    let text = match value.string() {
+        Ok(text) => text,
+        Err(ValueError::Encoding) => return report.error(Kind::NotUtf8),
+        Err(error) => {
+            let is_subject = name == key::HOST_SUBJECT && has_escaped_comma(value);
+            match name {
+                key::CA => report.error(Kind::CaUnreadable),
+                key::HOST_SUBJECT if is_subject => report.error(Kind::SubjectComma),
+                _ => unreadable(error, report),
+            }
+            return;
+        }
+    };
+    if text.is_empty() && name != key::TITLE && name != key::TYPE && name != key::HOST {
+        return report.warning(Kind::EmptyValue);
+    }
+    if value.raw().last().is_some_and(u8::is_ascii_whitespace) && name != key::CA {
+        let breaks = matches!(name, key::HOST | key::TYPE | key::PROXY);
+        report.add(
+            Kind::TrailingBlank,
+            if breaks { Severity::Error } else { Severity::Warning },
+        );
+    }
+    if name != key::CA && text.chars().any(char::is_control) {
+        report.error(Kind::ControlCharacter);
+    }
+    match name {
+        key::TYPE if !matches!(text.as_str(), "spice" | "vnc" | "ovirt") => report.error(Kind::UnknownType),
+        key::HOST if group == key::VIRT_VIEWER => host(&text, report),
+        key::PASSWORD
+            if PASSWORD
+                .get(usize::from(is_vnc))
+                .is_some_and(|limit| *limit < text.len()) =>
+        {
+            report.error(Kind::PasswordTooLong);
+        }
+        key::CA => certificates(&text, report),
+        key::HOST_SUBJECT if !is_subject(&text) => report.error(Kind::SubjectSyntax),
+        key::PROXY => match Proxy::parse(text.trim_end()) {
+            Err(ProxyError::Scheme) => report.error(Kind::ProxyScheme),
+            Err(_) => report.error(Kind::ProxySyntax),
+            Ok(_) => {}
+        },
+        key::USB_FILTER if UsbFilter::parse(&text).is_err() => report.warning(Kind::UsbFilter),
+        key::VERSION if !version::is_well_formed(&text) => report.warning(Kind::VersionSyntax),
+        // Modifiers alone are enough to give the pointer back.
+        key::RELEASE_CURSOR => {
+            let hotkey = Hotkey::parse(&text);
+            if !hotkey.binds() && hotkey.modifiers.0 == 0 {
+                report.warning(Kind::HotkeyDoesNotBind);
+            }
+        }
+        key::TOGGLE_FULLSCREEN
+        | key::ZOOM_IN
+        | key::ZOOM_OUT
+        | key::ZOOM_RESET
+        | key::SECURE_ATTENTION
+        | key::USB_DEVICE_RESET
+            if !Hotkey::parse(&text).binds() =>
+        {
+            report.warning(Kind::HotkeyDoesNotBind);
+        }
+        _ => {}
+    }
+}
+
+/// A single backslash before a comma: with old GLib it arrives as the subject's own escape.
+fn has_escaped_comma(value: Value<'_>) -> bool {
+    let kept: Option<String> = value.string_with(BadEscapes::Kept).ok();
+    kept.is_some_and(|text| text.contains("\\,") && HostSubject::parse(&text).is_ok())
+}
+
+/// Whether a subject can be read. OpenSSL's form of one line, with slashes, can be and fits no certificate.
+pub(crate) fn is_subject(text: &str) -> bool {
+    let subject = HostSubject::parse(text);
+    subject.is_ok_and(|subject| subject.entries().iter().all(|(key, _)| !key.starts_with('/')))
+}
+
+/// Whether a text can be a host name or address.
+pub(crate) fn is_host(text: &str) -> bool {
+    !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c.is_control() || matches!(c, '/' | '@'))
+}
+
+fn host(text: &str, report: &mut Report) {
+    let is_uuid = || {
+        let groups: Vec<usize> = text.split('-').map(str::len).collect();
+        groups == [8, 4, 4, 4, 12] && text.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit())
+    };
+    if text.is_empty() || text.starts_with("pvespiceproxy:") {
+        // Reported with the keys that go with it.
+    } else if !is_host(text) {
+        report.error(Kind::HostSyntax);
+    } else if is_uuid() {
+        report.warning(Kind::HostIsUuid);
+    }
+}
+
+fn certificates(text: &str, report: &mut Report) {
+    match pem::decode(text) {
+        Ok(blocks) => {
+            if text.contains('\r') {
+                report.note(Kind::CaCarriageReturn);
+            }
+            if !blocks.iter().all(|der| is_sequence(der)) {
+                report.warning(Kind::CaNotDer);
+            }
+        }
+        Err(_) if text.contains("\\n") && !text.contains('\n') => report.error(Kind::CaDoublyEscaped),
+        Err(PemError::OtherBlock) => report.error(Kind::CaPrivateKey),
+        Err(_) => report.error(Kind::CaInvalid),
+    }
+}
+
+/// Whether bytes are one ASN.1 sequence and nothing else, as a certificate is.
+fn is_sequence(der: &[u8]) -> bool {
+    let (length, rest) = match der {
+        [0x30, short @ 0..=0x7f, rest @ ..] => (usize::from(*short), rest),
+        [0x30, 0x81, a, rest @ ..] => (usize::from(*a), rest),
+        [0x30, 0x82, a, b, rest @ ..] => (usize::from(u16::from_be_bytes([*a, *b])), rest),
+        [0x30, 0x83, a, b, c, rest @ ..] => (
+            usize::try_from(u32::from_be_bytes([0, *a, *b, *c])).unwrap_or(usize::MAX),
+            rest,
+        ),
+        _ => return false,
+    };
+    length == rest.len()
+}
