@@ -105,6 +105,9 @@ fn raw(file: &KeyFile) -> Value {
     groups.collect()
 }
 
+/// Puts one text into a file that is being made.
+type Setter = fn(Builder, &str) -> Builder;
+
 fn build(new: &New) -> Result<Builder> {
     let mut builder = match (new.kind, &new.unix_path, &new.host) {
         (Kind::Spice, Some(path), _) => Builder::spice_unix(path),
@@ -113,7 +116,7 @@ fn build(new: &New) -> Result<Builder> {
         (Kind::Vnc, Some(_), _) => return Err("--unix-path is for spice".into()),
         (_, None, None) => return Err("no --host".into()),
     };
-    let texts: [(&Option<String>, fn(Builder, &str) -> Builder); 8] = [
+    let texts: [(&Option<String>, Setter); 8] = [
         (&new.username, |builder, text| builder.username(text)),
         (&new.title, |builder, text| builder.title(text)),
         (&new.host_subject, |builder, text| builder.host_subject(text)),
