@@ -9,6 +9,7 @@
 //! limits; a peer is told no more than the protocol's own code; an error is terminal.
 
 pub mod spice_link;
+pub mod vv_file;
 
 /// An input, taken apart from the front. When it is used up every byte is 0.
 pub(crate) struct Input<'a>(&'a [u8]);

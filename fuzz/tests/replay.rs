@@ -23,3 +23,18 @@ fn replay(target: &str, check: fn(&[u8])) -> usize {
 fn spice_link() {
     assert!(10 <= replay("spice_link", fuzz::spice_link::check));
 }
+
+#[test]
+fn vv_bytes() {
+    assert!(5 <= replay("vv_bytes", fuzz::vv_file::bytes));
+}
+
+#[test]
+fn vv_builder() {
+    assert!(5 <= replay("vv_builder", fuzz::vv_file::builder));
+}
+
+#[test]
+fn vv_lint() {
+    assert!(5 <= replay("vv_lint", fuzz::vv_file::lint));
+}
