@@ -33,3 +33,18 @@ fn spice_frames() {
 fn spice_messages() {
     assert!(60 <= replay("spice_messages", fuzz::spice_messages::check));
 }
+
+#[test]
+fn vv_bytes() {
+    assert!(5 <= replay("vv_bytes", fuzz::vv_file::bytes));
+}
+
+#[test]
+fn vv_builder() {
+    assert!(5 <= replay("vv_builder", fuzz::vv_file::builder));
+}
+
+#[test]
+fn vv_lint() {
+    assert!(5 <= replay("vv_lint", fuzz::vv_file::lint));
+}

@@ -10,6 +10,7 @@
     reason = "tests run on the host, and one that panics has failed"
 )]
 
+mod bad_input;
 mod builder;
 mod edit;
 mod hotkey_version_oracles;

@@ -1,0 +1,187 @@
+//! Connection files: the bytes of a file, the models that the builder takes, and the lint.
+//!
+//! ```text
+//! bytes, lint: a file
+//! builder:     | flags u8 | fields u16 | port u16 | tls port u16 | eleven texts, each length u16, bytes | ca |
+//! ```
+
+use vv_file::connection::Options;
+use vv_file::hotkey::{Hotkey, normalize};
+use vv_file::key_file::{BadEscapes, Limits};
+use vv_file::{Builder, Channel, ConnectionFile, Effect, HotkeyAction, KeyFile, Severity, lint as check};
+
+use crate::Input;
+
+/// Small enough to be reached.
+fn limits() -> Limits {
+    Limits::default().with_lines(64).with_keys(32)
+}
+
+/// What can be asked about a file, for comparison.
+fn content(file: &KeyFile) -> Vec<(Vec<u8>, Vec<(Vec<u8>, Vec<u8>)>)> {
+    let entries = |group: &[u8]| {
+        let pair = |entry: vv_file::key_file::EntryRef<'_>| (entry.key.to_vec(), entry.value.raw().to_vec());
+        file.entries_of(group).map(pair).collect()
+    };
+    file.groups().map(|group| (group.to_vec(), entries(group))).collect()
+}
+
+/// Checks the bytes of a file: every reader, that parse(write(parse(x))) is parse(x), and edits.
+pub fn bytes(data: &[u8]) {
+    let _ = KeyFile::parse_with(data, &limits());
+    let Ok(file) = KeyFile::parse(data) else { return };
+    assert_eq!(file.lines().collect::<Vec<_>>().concat(), data);
+    let again = KeyFile::parse(file.as_bytes()).unwrap();
+    assert_eq!(content(&again), content(&file));
+    for group in file.groups() {
+        for entry in file.entries_of(group) {
+            let value = entry.value;
+            assert_eq!(value.text().ok().as_deref(), value.string().ok().as_deref());
+            let _ = (
+                value.string_with(BadEscapes::Kept),
+                value.list(),
+                value.boolean(),
+                value.integer(),
+            );
+            let _ = (
+                value.int64(),
+                value.uint64(),
+                value.integer_list(),
+                value.boolean_list(),
+            );
+        }
+    }
+    let data = file.to_data();
+    // A carriage return of a value's own wears off at the next load, as in GLib.
+    if !data.as_bytes().windows(2).any(|pair| pair == b"\r\n") {
+        let written = KeyFile::parse(data.as_bytes()).unwrap();
+        assert_eq!(content(&written), content(&file));
+        assert_eq!(written.to_data().as_bytes(), data.as_bytes());
+    }
+    edit(file);
+}
+
+/// A key that is put in is there, and gone when it is taken out.
+fn edit(mut file: KeyFile) {
+    let before = file.as_bytes().to_vec();
+    let had_group = file.has_group("virt-viewer");
+    if file.get("virt-viewer", "x-fuzz").is_some() || file.set_string("virt-viewer", "x-fuzz", " a\n\\").is_err() {
+        return;
+    }
+    assert_eq!(file.get("virt-viewer", "x-fuzz").unwrap().string().unwrap(), " a\n\\");
+    assert!(file.remove_key("virt-viewer", "x-fuzz").unwrap());
+    if had_group {
+        let line_end = |bytes: &[u8]| bytes.strip_suffix(b"\n").unwrap_or(bytes).to_vec();
+        assert_eq!(
+            line_end(file.as_bytes()).trim_ascii_end(),
+            line_end(&before).trim_ascii_end()
+        );
+    }
+}
+
+/// Checks the lint: places are in the file, and what has no error is read strictly and stays so when redacted.
+pub fn lint(data: &[u8]) {
+    let findings = check(data);
+    let lines = data.split(|&byte| byte == b'\n').count();
+    for finding in &findings {
+        assert!((1..=lines).contains(&finding.line) && 1 <= finding.column);
+        assert!(!finding.to_string().is_empty());
+    }
+    let has_error = findings.iter().any(|finding| finding.severity == Severity::Error);
+    assert_eq!(ConnectionFile::parse_strict(data).is_err(), has_error);
+    let kept = ConnectionFile::parse_with(data, &Options::default().with_bad_escapes(BadEscapes::Kept));
+    let Ok(file) = ConnectionFile::parse(data) else {
+        assert!(kept.is_err() && has_error);
+        return;
+    };
+    let v = &file.virt_viewer;
+    let _ = (
+        v.subject(),
+        v.proxy_uri(),
+        v.usb_rules(),
+        v.certificates(),
+        v.takes_viewer("11.0", Some("rhel8")),
+    );
+    if let Some(text) = &v.release_cursor {
+        let _ = Hotkey::parse(text).name();
+        if let Some(safe) = normalize(text) {
+            assert!(Hotkey::parse(&safe).binds());
+        }
+    }
+    let redacted = file.redacted();
+    let again = KeyFile::parse(redacted.as_bytes()).unwrap();
+    assert_eq!(again.groups().count(), file.key_file().groups().count());
+}
+
+/// Checks the builder: what it writes reads back equal, has no error, and holds each field once.
+pub fn builder(data: &[u8]) {
+    let mut input = Input::new(data);
+    let flags = input.byte();
+    let fields = u16::from_le_bytes([input.byte(), input.byte()]);
+    let ports = [[input.byte(), input.byte()], [input.byte(), input.byte()]].map(u16::from_le_bytes);
+    let texts: Vec<String> = (0..11)
+        .map(|_| String::from_utf8_lossy(input.blob()).into_owned())
+        .collect();
+    let ca = String::from_utf8_lossy(input.blob()).into_owned();
+    let mut builder = match flags & 3 {
+        1 => Builder::vnc(&texts[0]),
+        2 => Builder::spice_unix(&texts[0]),
+        _ => Builder::spice(&texts[0]),
+    };
+    let setters: [fn(Builder, &str) -> Builder; 9] = [
+        |builder, text| builder.username(text),
+        |builder, text| builder.password(text),
+        |builder, text| builder.title(text),
+        |builder, text| builder.host_subject(text),
+        |builder, text| builder.tls_ciphers(text),
+        |builder, text| builder.proxy(text),
+        |builder, text| builder.usb_filter(text),
+        |builder, text| builder.version(text),
+        |builder, text| builder.newer_version_url(text),
+    ];
+    for (index, set) in setters
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| fields & (1 << index) != 0)
+    {
+        builder = set(builder, &texts[index + 1]);
+    }
+    if fields & 0x200 != 0 {
+        builder = builder.hotkey(HotkeyAction::ReleaseCursor, &texts[10]);
+    }
+    if fields & 0x400 != 0 {
+        builder = builder.ca(&ca);
+    }
+    if fields & 0x800 != 0 {
+        builder = builder.port(ports[0]);
+    }
+    if fields & 0x1000 != 0 {
+        builder = builder.tls_port(ports[1]);
+    }
+    if flags & 4 != 0 {
+        builder = builder.secure_channels([Channel::Main, Channel::All]);
+    }
+    if flags & 8 != 0 {
+        builder = builder.disable_effects([Effect::Animation]);
+    }
+    if fields & 0x2000 != 0 {
+        builder = builder.versions([(texts[8].as_str(), texts[9].as_str())]);
+    }
+    let Ok(document) = builder.build() else { return };
+    let file = ConnectionFile::parse_strict(document.as_bytes()).unwrap();
+    let v = &file.virt_viewer;
+    if fields & 4 != 0 {
+        assert_eq!(v.title.as_deref(), Some(texts[3].as_str()));
+    }
+    if fields & 2 != 0 {
+        assert_eq!(v.password.as_ref().unwrap().expose(), texts[2].as_bytes());
+    }
+    if fields & 8 != 0 {
+        assert_eq!(v.host_subject.as_deref(), Some(texts[4].as_str()));
+    }
+    let key_file = file.key_file();
+    let keys: Vec<_> = key_file.keys("virt-viewer").collect();
+    let unique: std::collections::BTreeSet<_> = keys.iter().collect();
+    assert_eq!(unique.len(), keys.len());
+    assert_eq!(key_file.to_data().as_bytes(), document.as_bytes());
+}
