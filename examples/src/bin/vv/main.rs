@@ -18,6 +18,9 @@ use zeroize::Zeroizing;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
+/// A setter of one line of text.
+type Setter = fn(Builder, &str) -> Builder;
+
 /// Something could not be read, written or done.
 const FAILED: u8 = 3;
 
@@ -113,7 +116,7 @@ fn build(new: &New) -> Result<Builder> {
         (Kind::Vnc, Some(_), _) => return Err("--unix-path is for spice".into()),
         (_, None, None) => return Err("no --host".into()),
     };
-    let texts: [(&Option<String>, fn(Builder, &str) -> Builder); 8] = [
+    let texts: [(&Option<String>, Setter); 8] = [
         (&new.username, |builder, text| builder.username(text)),
         (&new.title, |builder, text| builder.title(text)),
         (&new.host_subject, |builder, text| builder.host_subject(text)),
