@@ -6,6 +6,7 @@
 
 pub mod frames;
 pub mod links;
+pub mod vv;
 
 use std::hint::black_box;
 
@@ -100,6 +101,18 @@ pub const CASES: &[Case] = &[
         repetitions: 5000,
         operations: 1,
         prepare: frames::encode_init,
+    },
+    Case {
+        name: "vv: parse a file of 6 KiB and read every value",
+        repetitions: 500,
+        operations: 1,
+        prepare: vv::read,
+    },
+    Case {
+        name: "vv: write a file of 6 KiB",
+        repetitions: 500,
+        operations: 1,
+        prepare: vv::write,
     },
 ];
 

@@ -17,11 +17,11 @@ fn limits() -> Limits {
     Limits::default().with_lines(64).with_keys(32)
 }
 
-/// A group's name, and the keys and values in it.
-type Group = (Vec<u8>, Vec<(Vec<u8>, Vec<u8>)>);
+/// Keys and raw values.
+type Entries = Vec<(Vec<u8>, Vec<u8>)>;
 
 /// What can be asked about a file, for comparison.
-fn content(file: &KeyFile) -> Vec<Group> {
+fn content(file: &KeyFile) -> Vec<(Vec<u8>, Entries)> {
     let entries = |group: &[u8]| {
         let pair = |entry: vv_file::key_file::EntryRef<'_>| (entry.key.to_vec(), entry.value.raw().to_vec());
         file.entries_of(group).map(pair).collect()

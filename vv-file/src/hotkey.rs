@@ -152,7 +152,7 @@ fn safe_key(part: &str) -> Option<&str> {
         "end" => "end",
         _ => {
             let function = part.strip_prefix('f').and_then(|number| number.parse::<u8>().ok());
-            let is_function = function.is_some_and(|number| (1..=12).contains(&number)) && !part.contains(['+', ' ']);
+            let is_function = function.is_some_and(|number| (1..=12).contains(&number)) && !part.starts_with("f0");
             let is_character = matches!(part.as_bytes(), [b'a'..=b'z' | b'0'..=b'9']);
             return (is_function || is_character).then_some(part);
         }

@@ -63,9 +63,13 @@ fn redacted(file: &KeyFile) -> Document {
             data.push(b'=');
             data.extend_from_slice(REDACTED);
             data.push(b'\n');
-        } else if line.contains(&0) || (line.trim_ascii_start().starts_with(b"#") && line.contains(&b'=')) {
+        } else if line.trim_ascii_start().starts_with(b"#") && line.contains(&b'=') {
             data.extend_from_slice(b"# ");
             data.extend_from_slice(REDACTED);
+            data.push(b'\n');
+        } else if let Some(end) = memchr::memchr(0, line) {
+            // Nobody reads what stands behind a NUL, so nobody knows what it is.
+            data.extend_from_slice(line.get(..end).unwrap_or_default());
             data.push(b'\n');
         } else {
             data.extend_from_slice(line);

@@ -272,7 +272,7 @@ impl KeyFile {
     /// The entry that counts: of a repeated key the last.
     fn find(&self, group: &[u8], key: &[u8]) -> Option<(usize, &Entry)> {
         self.entries(group)
-            .filter(|(_, entry)| self.slice(&entry.key) == key)
+            .filter(|(_, entry)| entry.key.len() == key.len() && self.slice(&entry.key) == key)
             .last()
     }
 

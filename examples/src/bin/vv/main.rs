@@ -18,6 +18,9 @@ use zeroize::Zeroizing;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
+/// A setter of one line of text.
+type Setter = fn(Builder, &str) -> Builder;
+
 /// Something could not be read, written or done.
 const FAILED: u8 = 3;
 
