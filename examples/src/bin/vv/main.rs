@@ -108,9 +108,6 @@ fn raw(file: &KeyFile) -> Value {
     groups.collect()
 }
 
-/// Puts one text into a file that is being made.
-type Setter = fn(Builder, &str) -> Builder;
-
 fn build(new: &New) -> Result<Builder> {
     let mut builder = match (new.kind, &new.unix_path, &new.host) {
         (Kind::Spice, Some(path), _) => Builder::spice_unix(path),
