@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::ids::ChannelType;
+use crate::wire::Fixed as _;
 
 /// Bits of the common set (`SPICE_COMMON_CAP_*`).
 pub mod common {
@@ -136,6 +137,23 @@ impl CapabilityWords {
             inline: [bits, 0, 0, 0],
             spilled: Vec::new(),
         }
+    }
+
+    /// The words in these bytes, four each, little-endian.
+    pub(crate) fn from_wire(bytes: &[u8]) -> Self {
+        let words = bytes.chunks_exact(4).map(|mut word| u32::get(&mut word));
+        let mut set = Self {
+            len: words.len(),
+            ..Self::new()
+        };
+        if set.len <= INLINE {
+            for (slot, word) in set.inline.iter_mut().zip(words) {
+                *slot = word;
+            }
+        } else {
+            set.spilled.extend(words);
+        }
+        set
     }
 
     /// The set that holds these bits, in as many words as they need.

@@ -12,11 +12,11 @@
 
 use bytes::BytesMut;
 
-use crate::caps::Capabilities;
+use crate::caps::{Capabilities, CapabilityWords};
 use crate::error::{DecodeError, DecodeErrorKind, EncodeError};
 use crate::ids::{ChannelType, LinkErrorCode};
 use crate::limits::Limits;
-use crate::wire::{Decode, Encode, Fixed, Reader, layout, length};
+use crate::wire::{Decode, Encode, Reader, layout, length};
 
 /// Bytes of an RSA-1024 key as DER `SubjectPublicKeyInfo` (`SPICE_TICKET_PUBKEY_BYTES`).
 pub const PUBLIC_KEY_LEN: usize = 162;
@@ -265,11 +265,14 @@ impl Words {
             };
             return Err(r.error("capability words", offset, kind));
         }
-        let mut words = words.chunks_exact(4).map(|mut word| u32::get(&mut word));
-        let mut take = |count: u32| words.by_ref().take(count as usize).collect();
+        // INVARIANT: both sets lie in `words`, as was just checked.
+        let (common_words, rest) = words
+            .split_at_checked((common as usize).saturating_mul(4))
+            .unwrap_or_default();
+        let channel_words = rest.get(..(channel as usize).saturating_mul(4)).unwrap_or_default();
         Ok(Capabilities {
-            common: take(common),
-            channel: take(channel),
+            common: CapabilityWords::from_wire(common_words),
+            channel: CapabilityWords::from_wire(channel_words),
         })
     }
 }
