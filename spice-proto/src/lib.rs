@@ -3,6 +3,7 @@
 
 extern crate alloc;
 
+pub mod agent;
 pub mod caps;
 pub mod channel;
 #[cfg(feature = "tokio")]
