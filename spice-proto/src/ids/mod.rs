@@ -313,8 +313,8 @@ pub use agent::{
 };
 pub use display::{
     AlphaFlags, BitmapFlags, BitmapFormat, BrushType, ClipType, CompositeFlags, GlScanoutFlags, ImageCompression,
-    ImageFlags, ImageScaleMode, ImageType, JpegAlphaFlags, LineFlags, MaskFlags, PathFlags, RopDescriptor, StreamFlags,
-    StringFlags, SurfaceFlags, SurfaceFormat, VideoCodecType,
+    ImageFlags, ImageScaleMode, ImageType, JpegAlphaFlags, LineFlags, LzImageType, MaskFlags, PathFlags, QuicImageType,
+    RopDescriptor, StreamFlags, StringFlags, SurfaceFlags, SurfaceFormat, VideoCodecType,
 };
 
 impl From<u16> for MouseModes {
