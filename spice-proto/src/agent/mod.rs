@@ -49,6 +49,7 @@ mod pieces;
 mod stream;
 mod tokens;
 
+pub use caps::{Agreed, Announced};
 pub use clipboard::{Clipboard, ClipboardGrab, ClipboardRelease, ClipboardRequest, Selection};
 pub use file_xfer::{FileXferData, FileXferDetail, FileXferStart, FileXferStatus};
 pub use filter::{Filter, Passage, Verdict};

@@ -13,10 +13,12 @@
     reason = "tests run on the host, on values that they made, and one that panics has failed"
 )]
 
+mod agent_captures;
 mod captures;
 mod coverage;
 mod drive;
 mod frames;
+mod heads;
 mod hostile;
 mod interpreter;
 mod link;
