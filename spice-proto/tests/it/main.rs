@@ -13,7 +13,10 @@
     reason = "tests run on the host, on values that they made, and one that panics has failed"
 )]
 
+mod agent;
 mod agent_captures;
+mod agent_tokens;
+mod agent_values;
 mod captures;
 mod coverage;
 mod drive;

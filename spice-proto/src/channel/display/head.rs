@@ -556,20 +556,31 @@ impl ImageHead {
     /// for a row. A picture that passes can be unpacked into `width` times `height` pixels of its form.
     ///
     /// # Errors
-    /// The first field that differs.
+    /// The first field that differs, or a head that was read from an image of another type.
     pub fn check(&self, image: &Image) -> Result<(), HeadMismatch> {
         let descriptor = &image.descriptor;
-        match (self, &image.payload) {
-            (Self::Quic(head), _) => head.check(descriptor),
-            (Self::Lz(head), _) => head.check(descriptor),
-            (Self::Glz(head), _) => head.check(descriptor),
-            (Self::Jpeg(head), _) => head.check(descriptor),
-            (Self::Lz4(head), _) => head.check(descriptor),
-            (Self::ZlibGlz(_), Payload::ZlibGlz { glz_data_size, .. }) => ZlibHead::check(*glz_data_size),
-            (Self::JpegAlpha(head), Payload::JpegAlpha { flags, .. }) => head.check(*flags, descriptor),
-            // The head of another image.
-            (Self::ZlibGlz(_), _) => form("ZlibHead", 0, false, descriptor),
-            (Self::JpegAlpha(head), _) => form("JpegAlphaHead", head.alpha.r#type.0, false, descriptor),
+        match (self, descriptor.r#type, &image.payload) {
+            (Self::Quic(head), ImageType::QUIC, _) => head.check(descriptor),
+            (Self::Lz(head), ImageType::LZ_RGB | ImageType::LZ_PLT, _) => head.check(descriptor),
+            (Self::Glz(head), ImageType::GLZ_RGB, _) => head.check(descriptor),
+            (Self::Jpeg(head), ImageType::JPEG, _) => head.check(descriptor),
+            (Self::Lz4(head), ImageType::LZ4, _) => head.check(descriptor),
+            (Self::ZlibGlz(_), _, Payload::ZlibGlz { glz_data_size, .. }) => ZlibHead::check(*glz_data_size),
+            (Self::JpegAlpha(head), _, Payload::JpegAlpha { flags, .. }) => head.check(*flags, descriptor),
+            _ => form("ImageHead", self.image_type().0.into(), false, descriptor),
+        }
+    }
+
+    /// The type of image that has such a head; LZ is in two.
+    const fn image_type(&self) -> ImageType {
+        match self {
+            Self::Quic(_) => ImageType::QUIC,
+            Self::Lz(_) => ImageType::LZ_RGB,
+            Self::Glz(_) => ImageType::GLZ_RGB,
+            Self::ZlibGlz(_) => ImageType::ZLIB_GLZ_RGB,
+            Self::Jpeg(_) => ImageType::JPEG,
+            Self::JpegAlpha(_) => ImageType::JPEG_ALPHA,
+            Self::Lz4(_) => ImageType::LZ4,
         }
     }
 
