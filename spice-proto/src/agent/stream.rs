@@ -19,7 +19,8 @@ pub enum Receiver {
     /// body may hold several messages.
     Client,
     /// The agent in the guest, from a [`chunk`](super::chunk). A head may be spread over several chunks,
-    /// but a chunk ends where its message does or before; the agent closes its port otherwise.
+    /// but a chunk has at most 2048 bytes and ends where its message does, or before; the agent closes its
+    /// port otherwise.
     Guest,
 }
 

@@ -23,6 +23,7 @@ mod drive;
 mod frames;
 mod heads;
 mod hostile;
+mod hostile_agent;
 mod interpreter;
 mod link;
 mod pair;
