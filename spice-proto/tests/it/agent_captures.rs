@@ -57,7 +57,7 @@ pub(crate) fn main_channels() -> Vec<Main> {
 }
 
 impl Main {
-    pub(crate) fn from_server(&self) -> Vec<Bytes> {
+    pub(crate) fn of_server(&self) -> Vec<Bytes> {
         let data = self.server.iter().filter_map(|message| match message {
             main::ServerMessage::AgentData(data) => Some(data.data.clone()),
             _ => None,
@@ -65,7 +65,7 @@ impl Main {
         data.collect()
     }
 
-    pub(crate) fn from_client(&self) -> Vec<Bytes> {
+    pub(crate) fn of_client(&self) -> Vec<Bytes> {
         let data = self.client.iter().filter_map(|message| match message {
             main::ClientMessage::AgentData(data) => Some(data.data.clone()),
             _ => None,
@@ -77,8 +77,8 @@ impl Main {
     pub(crate) fn agreed(&self) -> agent::caps::Agreed {
         let mut announced = Announced::new();
         for (bodies, by) in [
-            (self.from_client(), Announced::by_client as fn(&mut Announced, &_)),
-            (self.from_server(), Announced::by_agent),
+            (self.of_client(), Announced::by_client as fn(&mut Announced, &_)),
+            (self.of_server(), Announced::by_agent),
         ] {
             for frame in frames(&bodies, Receiver::Client) {
                 if let Ok(Message::AnnounceCapabilities(message)) =
@@ -109,8 +109,8 @@ fn agent_messages_come_back_byte_for_byte() {
     for main in main_channels() {
         let agreed = main.agreed();
         for (direction, bodies, cut) in [
-            ("c2s", main.from_client(), main.c2s_cut),
-            ("s2c", main.from_server(), main.s2c_cut),
+            ("c2s", main.of_client(), main.c2s_cut),
+            ("s2c", main.of_server(), main.s2c_cut),
         ] {
             bodies_seen += bodies.len();
             let name = format!("{} {direction}", main.name);

@@ -20,7 +20,7 @@ fn messages() -> Vec<Frame> {
         .map(|(_, data, message)| frame(message.message_type(), &data))
         .collect();
     for main in main_channels() {
-        for bodies in [main.from_client(), main.from_server()] {
+        for bodies in [main.of_client(), main.of_server()] {
             all.extend(frames(&bodies, Receiver::Client));
         }
     }
