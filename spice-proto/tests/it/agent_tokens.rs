@@ -1,7 +1,12 @@
-//! Tokens: who may send, and what happens to those who do so without.
+//! Tokens: who may send, and what happens to those who do so without; and conversations that begin anew.
 
 use bytes::Bytes;
-use spice_proto::agent::{Delivery, TokenError, Tokens};
+use spice_proto::Limits;
+use spice_proto::agent::{
+    Agreed, AnnounceCapabilities, ClipboardRelease, Conversation, ConversationError, Delivery, Message, Pieces,
+    TokenError, Tokens, caps,
+};
+use spice_proto::caps::CapabilityWords;
 use spice_proto::channel::main::{AgentData, AgentDisconnected, AgentToken, ClientMessage, Init, ServerMessage, Uuid};
 use spice_proto::ids::{LinkErrorCode, MouseModes};
 
@@ -148,5 +153,112 @@ fn texts() {
             "the server sent AGENT_DATA without a token",
             "the client gave tokens before AGENT_START",
         ]
+    );
+}
+
+fn announce(bits: &[u32]) -> Message {
+    Message::AnnounceCapabilities(AnnounceCapabilities {
+        request: 1,
+        caps: CapabilityWords::of(bits),
+    })
+}
+
+fn body(message: &Message) -> AgentData {
+    let data = Pieces::new(message).unwrap().next().unwrap();
+    AgentData { data }
+}
+
+#[test]
+fn a_conversation_decodes_by_what_was_announced_before() {
+    let release = Message::ClipboardRelease(ClipboardRelease { selection: None });
+    let mut conversation = Conversation::new(&Limits::default());
+    conversation.server_message(&init(1, 10), |_, _| ()).unwrap();
+    let mut heard = Vec::new();
+    let mut from_client = |message: ClientMessage| {
+        conversation
+            .client_message(&message, |_, message| heard.push(message))
+            .map(|_| ())
+    };
+    from_client(ClientMessage::AgentStart(tokens(10))).unwrap();
+    from_client(ClientMessage::AgentData(body(&release))).unwrap();
+    from_client(ClientMessage::AgentData(body(&announce(&[caps::CLIPBOARD_SELECTION])))).unwrap();
+    from_client(ClientMessage::AgentData(body(&release))).unwrap();
+    assert_eq!(conversation.agreed(), Agreed::NOTHING);
+    let both = announce(&[caps::CLIPBOARD_SELECTION, caps::REPLY]);
+    let mut from_server = |message: ServerMessage| {
+        conversation
+            .server_message(&message, |_, message| heard.push(message))
+            .unwrap();
+    };
+    from_server(ServerMessage::AgentData(body(&both)));
+    // In the old form it is too short now, which does not end the conversation.
+    from_server(ServerMessage::AgentData(body(&release)));
+    assert_eq!(conversation.agreed(), Agreed::of(&[caps::CLIPBOARD_SELECTION]));
+    assert_eq!(heard.len(), 5);
+    assert_eq!(
+        (&heard[0], &heard[2], &heard[3]),
+        (&Ok(release.clone()), &Ok(release.clone()), &Ok(both))
+    );
+    let short = heard[4].as_ref().unwrap_err().to_string();
+    assert_eq!(
+        short,
+        "ClipboardRelease.selection at byte 0: truncated: needs 1 bytes, 0 left"
+    );
+    // Another agent may know less.
+    conversation.server_message(&gone(), |_, _| ()).unwrap();
+    assert_eq!(conversation.agreed(), Agreed::NOTHING);
+}
+
+#[test]
+fn a_conversation_begins_anew_with_the_agent() {
+    let mut conversation = Conversation::new(&Limits::default());
+    conversation.server_message(&init(1, 10), |_, _| ()).unwrap();
+    let start = ClientMessage::AgentStart(tokens(10));
+    conversation.client_message(&start, |_, _| ()).unwrap();
+    let long = Message::Unknown(crate::agent::frame(spice_proto::ids::AgentMessageType(99), &[7; 3000]));
+    let pieces: Vec<AgentData> = Pieces::new(&long).unwrap().map(|data| AgentData { data }).collect();
+    let first = ClientMessage::AgentData(pieces[0].clone());
+    conversation.client_message(&first, |_, _| panic!("not whole")).unwrap();
+    conversation.server_message(&gone(), |_, _| ()).unwrap();
+    // The rest is in flight, and is not taken for the beginning of a message.
+    let rest = ClientMessage::AgentData(pieces[1].clone());
+    let discarded = conversation.client_message(&rest, |_, _| panic!("not heard"));
+    assert_eq!(discarded, Ok(Some(Delivery::Discarded)));
+    let connected = ServerMessage::AgentConnectedTokens(tokens(2));
+    conversation.server_message(&connected, |_, _| ()).unwrap();
+    conversation.client_message(&start, |_, _| ()).unwrap();
+    let mut heard = 0;
+    for piece in pieces {
+        let piece = ClientMessage::AgentData(piece);
+        let delivery = conversation.client_message(&piece, |_, message| {
+            assert_eq!(message, Ok(long.clone()));
+            heard += 1;
+        });
+        assert_eq!(delivery, Ok(Some(Delivery::Delivered)));
+    }
+    assert_eq!((heard, conversation.tokens().client()), (1, 0));
+    let overdrawn = conversation.client_message(&first, |_, _| ());
+    assert_eq!(overdrawn, Err(ConversationError::Token(TokenError::ClientHasNone)));
+}
+
+#[test]
+fn a_stream_that_nobody_would_read_ends_the_conversation() {
+    let mut conversation = Conversation::new(&Limits::default());
+    conversation.server_message(&init(1, 10), |_, _| ()).unwrap();
+    conversation
+        .client_message(&ClientMessage::AgentStart(tokens(10)), |_, _| ())
+        .unwrap();
+    let short = ClientMessage::AgentData(data());
+    let error = conversation.client_message(&short, |_, _| ()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "MessageHeader.protocol at byte 0: truncated: needs 4 bytes, 1 left"
+    );
+    assert!(matches!(error, ConversationError::Stream(_)));
+    // From the server a beginning is enough.
+    let short = ServerMessage::AgentData(data());
+    assert_eq!(
+        conversation.server_message(&short, |_, _| ()),
+        Ok(Some(Delivery::Delivered))
     );
 }
