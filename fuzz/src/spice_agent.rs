@@ -93,8 +93,8 @@ fn hold(frame: &Frame, agreed: Agreed) -> Option<Message> {
 /// Operations of both sides, in any order. The accounts are held against sums.
 fn converse(mut input: Input<'_>) {
     let mut conversation = Conversation::new(&limits());
-    let filters = || [Receiver::Server, Receiver::Client].map(|receiver| Filter::new(receiver, &limits()));
-    let [mut of_client, mut of_server] = filters();
+    let [mut of_client, mut of_server] =
+        [Receiver::Server, Receiver::Client].map(|receiver| Filter::new(receiver, &limits()));
     // Given and not spent.
     let (mut client, mut server) = (0_u64, 0_u64);
     for _ in 0..1000 {
@@ -111,7 +111,8 @@ fn converse(mut input: Input<'_>) {
         let result = match operation % 8 {
             0 | 1 => {
                 client = if operation % 8 == 0 { num_tokens.into() } else { client };
-                [of_client, of_server] = filters();
+                of_client.reset();
+                of_server.reset();
                 let message = match operation % 8 {
                     0 => ServerMessage::AgentConnectedTokens(AgentToken { num_tokens }),
                     _ => ServerMessage::AgentConnected,
@@ -119,7 +120,8 @@ fn converse(mut input: Input<'_>) {
                 conversation.server_message(&message, &mut each)
             }
             2 => {
-                [of_client, of_server] = filters();
+                of_client.reset();
+                of_server.reset();
                 let error_code = LinkErrorCode(num_tokens);
                 let gone = ServerMessage::AgentDisconnected(AgentDisconnected { error_code });
                 conversation.server_message(&gone, &mut each)
@@ -148,7 +150,12 @@ fn converse(mut input: Input<'_>) {
         let from_client = operation % 8 == 6;
         match result {
             Ok(None) => assert!(operation % 8 < 6),
-            Ok(Some(Delivery::Discarded)) => assert!(!started && heard.is_empty()),
+            Ok(Some(Delivery::Discarded)) => {
+                assert!(!started && heard.is_empty());
+                if from_client {
+                    filter(&mut of_client, Receiver::Server, body);
+                }
+            }
             Err(ConversationError::Token(TokenError::NotStarted)) => {
                 assert!(operation % 8 == 5 && connected && !started);
             }

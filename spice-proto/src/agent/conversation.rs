@@ -22,17 +22,19 @@ pub enum ConversationError {
 /// Follows a conversation, at either end of it or in the middle.
 ///
 /// It is told of every message of the main channel, in the order in which they were sent or received, and
-/// hands out the agent messages that they complete. It keeps the accounts of [`Tokens`], begins anew when an
-/// agent comes or goes, leaves out what the receiver discards, and decodes each message by what both sides
-/// have [`Announced`] before it.
+/// hands out the agent messages that they complete. It keeps the accounts of [`Tokens`], leaves out what the
+/// receiver discards, and decodes each message by what both sides have [`Announced`] before it.
 ///
-/// Each direction is read as its real receiver does: the client's as spice-server, the server's as
-/// spice-gtk.
+/// Each direction is read as its real receiver does: the client's as spice-server, which goes through an
+/// agent that went away and came back as one stream and discards what began before `AGENT_START`; the
+/// server's as spice-gtk, which begins anew with the agent.
 #[derive(Debug)]
 pub struct Conversation {
     tokens: Tokens,
     announced: Announced,
     of_client: Assembler,
+    /// The client's message that is not over is not for the agent that is there now.
+    lost: bool,
     of_server: Assembler,
 }
 
@@ -44,6 +46,7 @@ impl Conversation {
             tokens: Tokens::new(),
             announced: Announced::new(),
             of_client: Assembler::new(Receiver::Server, limits),
+            lost: false,
             of_server: Assembler::new(Receiver::Client, limits),
         }
     }
@@ -72,12 +75,13 @@ impl Conversation {
     ) -> Result<Option<Delivery>, ConversationError> {
         let delivery = self.tokens.server_message(message)?;
         match message {
-            ServerMessage::Init(_) | ServerMessage::AgentConnected | ServerMessage::AgentConnectedTokens(_) => {
-                self.begin_anew();
-            }
-            ServerMessage::AgentDisconnected(_) => {
+            ServerMessage::Init(_)
+            | ServerMessage::AgentConnected
+            | ServerMessage::AgentConnectedTokens(_)
+            | ServerMessage::AgentDisconnected(_) => {
                 self.announced.agent_gone();
-                self.begin_anew();
+                self.of_server.reset();
+                self.lost = self.of_client.is_inside();
             }
             ServerMessage::AgentData(AgentData { data }) if delivery == Some(Delivery::Delivered) => {
                 hear(
@@ -102,23 +106,19 @@ impl Conversation {
         each: impl FnMut(Frame, Result<Message, DecodeError>),
     ) -> Result<Option<Delivery>, ConversationError> {
         let delivery = self.tokens.client_message(message)?;
-        match message {
-            ClientMessage::AgentData(AgentData { data }) if delivery == Some(Delivery::Delivered) => {
-                hear(
-                    self.of_client.frames(data),
-                    &mut self.announced,
-                    Announced::by_client,
-                    each,
-                )?;
+        if let ClientMessage::AgentData(AgentData { data }) = message {
+            if !self.of_client.is_inside() {
+                self.lost = delivery == Some(Delivery::Discarded);
             }
-            _ => {}
+            let frames = self.of_client.frames(data);
+            if self.lost {
+                // An error of the stream counts all the same.
+                frames.map(|frame| frame.map(drop)).collect::<Result<(), _>>()?;
+            } else {
+                hear(frames, &mut self.announced, Announced::by_client, each)?;
+            }
         }
         Ok(delivery)
-    }
-
-    fn begin_anew(&mut self) {
-        self.of_client.reset();
-        self.of_server.reset();
     }
 }
 

@@ -8,7 +8,7 @@ use spice_proto::agent::{
 };
 use spice_proto::caps::CapabilityWords;
 use spice_proto::channel::main::{AgentData, AgentDisconnected, AgentToken, ClientMessage, Init, ServerMessage, Uuid};
-use spice_proto::ids::{LinkErrorCode, MouseModes};
+use spice_proto::ids::{AgentMessageType, LinkErrorCode, MouseModes};
 
 fn init(agent_connected: u32, agent_tokens: u32) -> ServerMessage {
     ServerMessage::Init(Init {
@@ -209,36 +209,110 @@ fn a_conversation_decodes_by_what_was_announced_before() {
     assert_eq!(conversation.agreed(), Agreed::NOTHING);
 }
 
+/// A client completes what it began, whatever becomes of the agent; the rest is thrown away, also when it comes
+/// behind `AGENT_START`, where it costs tokens again.
 #[test]
-fn a_conversation_begins_anew_with_the_agent() {
-    let mut conversation = Conversation::new(&Limits::default());
-    conversation.server_message(&init(1, 10), |_, _| ()).unwrap();
+fn a_client_completes_what_it_began() {
+    let long = Message::Unknown(crate::agent::frame(AgentMessageType(99), &[7; 3000]));
+    let pieces: Vec<ClientMessage> = Pieces::new(&long)
+        .unwrap()
+        .map(|data| ClientMessage::AgentData(AgentData { data }))
+        .collect();
+    let [first, rest] = &pieces[..] else { panic!() };
     let start = ClientMessage::AgentStart(tokens(10));
-    conversation.client_message(&start, |_, _| ()).unwrap();
-    let long = Message::Unknown(crate::agent::frame(spice_proto::ids::AgentMessageType(99), &[7; 3000]));
-    let pieces: Vec<AgentData> = Pieces::new(&long).unwrap().map(|data| AgentData { data }).collect();
-    let first = ClientMessage::AgentData(pieces[0].clone());
-    conversation.client_message(&first, |_, _| panic!("not whole")).unwrap();
-    conversation.server_message(&gone(), |_, _| ()).unwrap();
-    // The rest is in flight, and is not taken for the beginning of a message.
-    let rest = ClientMessage::AgentData(pieces[1].clone());
-    let discarded = conversation.client_message(&rest, |_, _| panic!("not heard"));
-    assert_eq!(discarded, Ok(Some(Delivery::Discarded)));
-    let connected = ServerMessage::AgentConnectedTokens(tokens(2));
+    let connected = ServerMessage::AgentConnectedTokens(tokens(3));
+    let begun = || {
+        let mut conversation = Conversation::new(&Limits::default());
+        conversation.server_message(&init(1, 10), |_, _| ()).unwrap();
+        conversation.client_message(&start, |_, _| ()).unwrap();
+        conversation.client_message(first, |_, _| panic!("not whole")).unwrap();
+        conversation.server_message(&gone(), |_, _| ()).unwrap();
+        conversation
+    };
+    let unheard = |_, _: Result<_, _>| panic!("of the old agent");
+    for late in [false, true] {
+        let mut conversation = begun();
+        if !late {
+            assert_eq!(
+                conversation.client_message(rest, unheard),
+                Ok(Some(Delivery::Discarded))
+            );
+        }
+        conversation.server_message(&connected, |_, _| ()).unwrap();
+        conversation.client_message(&start, |_, _| ()).unwrap();
+        if late {
+            assert_eq!(
+                conversation.client_message(rest, unheard),
+                Ok(Some(Delivery::Delivered))
+            );
+        }
+        assert_eq!(conversation.tokens().client(), if late { 2 } else { 3 });
+        let mut heard = 0;
+        for piece in &pieces {
+            let delivery = conversation.client_message(piece, |_, message| {
+                assert_eq!(message, Ok(long.clone()));
+                heard += 1;
+            });
+            assert_eq!(delivery, Ok(Some(Delivery::Delivered)));
+        }
+        assert_eq!(heard, 1);
+    }
+    // A new message in place of the rest: spice-server takes it for the rest, which it is too long for.
+    let mut conversation = begun();
     conversation.server_message(&connected, |_, _| ()).unwrap();
     conversation.client_message(&start, |_, _| ()).unwrap();
+    let error = conversation.client_message(first, unheard).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "AgentData.data at byte 972: 2048 is above the limit of 972"
+    );
+    // What begins while no agent is there is not for the next one, and has to keep to the rules.
+    let mut conversation = Conversation::new(&Limits::default());
+    assert_eq!(
+        conversation.client_message(first, unheard),
+        Ok(Some(Delivery::Discarded))
+    );
+    conversation.server_message(&connected, |_, _| ()).unwrap();
+    conversation.client_message(&start, |_, _| ()).unwrap();
+    assert_eq!(
+        conversation.client_message(rest, unheard),
+        Ok(Some(Delivery::Delivered))
+    );
+    conversation.server_message(&gone(), |_, _| ()).unwrap();
+    let short = ClientMessage::AgentData(data());
+    let error = conversation.client_message(&short, unheard).unwrap_err();
+    assert!(matches!(error, ConversationError::Stream(_)));
+}
+
+/// spice-gtk forgets what was not over when the agent goes.
+#[test]
+fn a_server_begins_anew_with_the_agent() {
+    let long = Message::Unknown(crate::agent::frame(AgentMessageType(99), &[7; 3000]));
+    let pieces: Vec<ServerMessage> = Pieces::new(&long)
+        .unwrap()
+        .map(|data| ServerMessage::AgentData(AgentData { data }))
+        .collect();
+    let mut conversation = Conversation::new(&Limits::default());
+    conversation.server_message(&init(1, 10), |_, _| ()).unwrap();
+    let start = ClientMessage::AgentStart(tokens(2));
+    conversation.client_message(&start, |_, _| ()).unwrap();
+    conversation
+        .server_message(&pieces[0], |_, _| panic!("not whole"))
+        .unwrap();
+    conversation.server_message(&gone(), |_, _| ()).unwrap();
+    let discarded = conversation.server_message(&pieces[1], |_, _| panic!("not heard"));
+    assert_eq!(discarded, Ok(Some(Delivery::Discarded)));
+    conversation
+        .server_message(&ServerMessage::AgentConnected, |_, _| ())
+        .unwrap();
+    conversation.client_message(&start, |_, _| ()).unwrap();
     let mut heard = 0;
-    for piece in pieces {
-        let piece = ClientMessage::AgentData(piece);
-        let delivery = conversation.client_message(&piece, |_, message| {
-            assert_eq!(message, Ok(long.clone()));
-            heard += 1;
-        });
-        assert_eq!(delivery, Ok(Some(Delivery::Delivered)));
+    for piece in &pieces {
+        conversation.server_message(piece, |_, _| heard += 1).unwrap();
     }
-    assert_eq!((heard, conversation.tokens().client()), (1, 0));
-    let overdrawn = conversation.client_message(&first, |_, _| ());
-    assert_eq!(overdrawn, Err(ConversationError::Token(TokenError::ClientHasNone)));
+    assert_eq!((heard, conversation.tokens().server()), (1, 0));
+    let overdrawn = conversation.server_message(&pieces[0], |_, _| ());
+    assert_eq!(overdrawn, Err(ConversationError::Token(TokenError::ServerHasNone)));
 }
 
 #[test]
