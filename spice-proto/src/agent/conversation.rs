@@ -110,10 +110,10 @@ impl Conversation {
             if !self.of_client.is_inside() {
                 self.lost = delivery == Some(Delivery::Discarded);
             }
-            let frames = self.of_client.frames(data);
+            let mut frames = self.of_client.frames(data);
             if self.lost {
                 // An error of the stream counts all the same.
-                frames.map(|frame| frame.map(drop)).collect::<Result<(), _>>()?;
+                frames.try_for_each(|frame| frame.map(drop))?;
             } else {
                 hear(frames, &mut self.announced, Announced::by_client, each)?;
             }
