@@ -150,27 +150,27 @@ fn converse(mut input: Input<'_>) {
         let from_client = operation % 8 == 6;
         match result {
             Ok(None) => assert!(operation % 8 < 6),
-            Ok(Some(Delivery::Discarded)) => {
-                assert!(!started && heard.is_empty());
-                if from_client {
-                    filter(&mut of_client, Receiver::Server, body);
-                }
-            }
             Err(ConversationError::Token(TokenError::NotStarted)) => {
                 assert!(operation % 8 == 5 && connected && !started);
             }
             Err(ConversationError::Token(_)) => {
                 assert_eq!(if from_client { client } else { server }, 0);
             }
-            Ok(Some(Delivery::Delivered)) | Err(_) => {
-                let account = if from_client { &mut client } else { &mut server };
-                *account = account.checked_sub(1).expect("no token is spent twice");
-                let (behind, receiver) = match from_client {
-                    true => (&mut of_client, Receiver::Server),
-                    false => (&mut of_server, Receiver::Client),
-                };
-                filter(behind, receiver, body);
-            }
+            Ok(Some(delivery)) => assert_eq!(delivery == Delivery::Delivered, started),
+            // What is discarded has to keep to the rules too.
+            Err(_) => assert!(from_client || operation % 8 == 7),
+        }
+        let is_data = matches!(result, Ok(Some(_)) | Err(ConversationError::Stream(_)));
+        if is_data && started {
+            let account = if from_client { &mut client } else { &mut server };
+            *account = account.checked_sub(1).expect("no token is spent twice");
+        } else {
+            assert!(heard.is_empty());
+        }
+        match operation % 8 {
+            6 if is_data => filter(&mut of_client, Receiver::Server, body),
+            7 if is_data && started => filter(&mut of_server, Receiver::Client, body),
+            _ => {}
         }
         for (n, (frame, message)) in heard.into_iter().enumerate() {
             assert!(frame.data.len() <= HELD as usize);
