@@ -28,6 +28,8 @@ pub enum ConversationError {
 /// Each direction is read as its real receiver does: the client's as spice-server, which goes through an
 /// agent that went away and came back as one stream and discards what began before `AGENT_START`; the
 /// server's as spice-gtk, which begins anew with the agent.
+///
+/// It belongs to one connection of the main channel. Of migrations only the seamless one carries it over.
 #[derive(Debug)]
 pub struct Conversation {
     tokens: Tokens,

@@ -15,6 +15,7 @@
 
 mod agent;
 mod agent_captures;
+mod agent_streams;
 mod agent_tokens;
 mod agent_values;
 mod captures;
