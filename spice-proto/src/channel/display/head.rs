@@ -12,9 +12,9 @@
 //! `ZLIB_GLZ_RGB` is GLZ inside of zlib, of which only zlib's own two bytes are seen here. `JPEG_ALPHA` is a
 //! JPEG and then LZ of type [`XXXA`](LzImageType::XXXA).
 //!
-//! A head says again what the image's [descriptor](ImageDescriptor) says. The real decoders
-//! make room for one and unpack by the other, which was the way in for more than one attack
-//! (CVE-2020-14355), so [`ImageHead::check`] compares the two.
+//! A head says again what the image's [descriptor](ImageDescriptor) says, and the real decoders unpack by the
+//! head: they do not hold one against the other. Sizes in a head that nobody had checked were the way in for
+//! CVE-2020-14355. [`ImageHead::check`] compares the two.
 
 use bytes::Bytes;
 
