@@ -284,6 +284,31 @@ fn a_client_completes_what_it_began() {
     assert!(matches!(error, ConversationError::Stream(_)));
 }
 
+/// An agent is there, but the client has not said `AGENT_START`: neither a whole message nor one that ends behind
+/// it is heard.
+#[test]
+fn nothing_is_heard_before_the_start() {
+    let unheard = |_, _: Result<_, _>| panic!("before the start");
+    let mut conversation = Conversation::new(&Limits::default());
+    conversation.server_message(&init(1, 10), |_, _| ()).unwrap();
+    let discarded = Ok(Some(Delivery::Discarded));
+    let whole = ClientMessage::AgentData(body(&announce(&[caps::REPLY])));
+    assert_eq!(conversation.client_message(&whole, unheard), discarded);
+    let long = Message::Unknown(crate::agent::frame(AgentMessageType(99), &[7; 3000]));
+    let mut pieces = Pieces::new(&long)
+        .unwrap()
+        .map(|data| ClientMessage::AgentData(AgentData { data }));
+    assert_eq!(conversation.client_message(&pieces.next().unwrap(), unheard), discarded);
+    conversation
+        .client_message(&ClientMessage::AgentStart(tokens(1)), |_, _| ())
+        .unwrap();
+    let delivered = Ok(Some(Delivery::Delivered));
+    assert_eq!(conversation.client_message(&pieces.next().unwrap(), unheard), delivered);
+    let mut heard = 0;
+    assert_eq!(conversation.client_message(&whole, |_, _| heard += 1), delivered);
+    assert_eq!((heard, conversation.tokens().client()), (1, 8));
+}
+
 /// spice-gtk forgets what was not over when the agent goes.
 #[test]
 fn a_server_begins_anew_with_the_agent() {
