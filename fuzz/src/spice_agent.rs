@@ -10,11 +10,12 @@
 use bytes::{Bytes, BytesMut};
 use spice_proto::agent::chunk::Chunk;
 use spice_proto::agent::{
-    Agreed, Announced, Assembler, Delivery, Filter, Frame, MAX_DATA, Message, Passage, Pieces, Receiver, Stream,
-    TokenError, Tokens, Verdict, caps,
+    Agreed, Assembler, Conversation, ConversationError, Delivery, Filter, Frame, MAX_DATA, Message, Passage, Pieces,
+    Receiver, Stream, TokenError, Verdict, caps,
 };
 use spice_proto::channel::display::image::{Image, ImageDescriptor, LzPltData, PaletteSource, Payload};
-use spice_proto::ids::{BitmapFlags, ImageFlags, ImageType, JpegAlphaFlags};
+use spice_proto::channel::main::{AgentData, AgentDisconnected, AgentToken, ClientMessage, ServerMessage};
+use spice_proto::ids::{BitmapFlags, ImageFlags, ImageType, JpegAlphaFlags, LinkErrorCode};
 use spice_proto::{DecodeError, Limits};
 
 use crate::Input;
@@ -38,50 +39,18 @@ pub fn check(data: &[u8]) {
     }
 }
 
-/// One direction of a conversation: whole messages, and the same stream behind a filter.
-struct Direction {
-    assembler: Assembler,
-    filter: Filter,
-    receiver: Receiver,
-}
-
-impl Direction {
-    fn new(receiver: Receiver) -> Self {
-        Self {
-            assembler: Assembler::new(receiver, &limits()),
-            filter: Filter::new(receiver, &limits()),
-            receiver,
-        }
-    }
-
-    fn reset(&mut self) {
-        self.assembler.reset();
-        self.filter.reset();
-    }
-
-    /// One `AGENT_DATA` that is delivered.
-    fn deliver(&mut self, body: &[u8], announced: &mut Announced) {
-        let mut passed = BytesMut::new();
-        let judged = self.filter.pass(body, &mut passed, |header| match header.r#type.0 {
-            1..=9 => Verdict::Pass,
-            _ => Verdict::Drop,
-        });
-        match judged {
-            Ok(Passage::Whole | Passage::Nothing) | Err(_) => assert!(passed.is_empty()),
-            Ok(Passage::Part) => {
-                assert!(self.receiver == Receiver::Client && !passed.is_empty());
-                assert!(passed.len() < body.len() + 20, "no more goes on than came, and a head");
-            }
-        }
-        for frame in self.assembler.frames(&Bytes::copy_from_slice(body)) {
-            let Ok(frame) = frame else { return };
-            assert!(frame.data.len() <= HELD as usize);
-            if let Some(Message::AnnounceCapabilities(message)) = hold(&frame, announced.agreed()) {
-                match self.receiver {
-                    Receiver::Client => announced.by_agent(&message),
-                    Receiver::Server | Receiver::Guest => announced.by_client(&message),
-                }
-            }
+/// One `AGENT_DATA` that is delivered, behind a filter.
+fn filter(filter: &mut Filter, receiver: Receiver, body: &[u8]) {
+    let mut passed = BytesMut::new();
+    let judged = filter.pass(body, &mut passed, |header| match header.r#type.0 {
+        1..=9 => Verdict::Pass,
+        _ => Verdict::Drop,
+    });
+    match judged {
+        Ok(Passage::Whole | Passage::Nothing) | Err(_) => assert!(passed.is_empty()),
+        Ok(Passage::Part) => {
+            assert!(receiver == Receiver::Client && !passed.is_empty());
+            assert!(passed.len() < body.len() + 20, "no more goes on than came, and a head");
         }
     }
 }
@@ -121,73 +90,102 @@ fn hold(frame: &Frame, agreed: Agreed) -> Option<Message> {
     Some(message)
 }
 
-/// Operations of both sides, in any order. The account is held against sums.
+/// Operations of both sides, in any order. The accounts are held against sums.
 fn converse(mut input: Input<'_>) {
-    let (mut client, mut server) = (Direction::new(Receiver::Server), Direction::new(Receiver::Client));
-    let mut announced = Announced::new();
-    let mut tokens = Tokens::new();
-    // Given and spent since the number was set.
-    let (mut of_client, mut of_server) = (0_u64, 0_u64);
+    let mut conversation = Conversation::new(&limits());
+    let [mut of_client, mut of_server] =
+        [Receiver::Server, Receiver::Client].map(|receiver| Filter::new(receiver, &limits()));
+    // Given and not spent.
+    let (mut client, mut server) = (0_u64, 0_u64);
     for _ in 0..1000 {
         let (operation, number) = (input.byte(), input.byte());
         if operation == 0 && number == 0 {
             break;
         }
-        match operation % 8 {
-            0 => {
-                tokens.connect(Some(number.into()));
-                of_client = number.into();
-                client.reset();
-                server.reset();
-            }
-            1 => {
-                tokens.connect(None);
-                client.reset();
-                server.reset();
+        let num_tokens = u32::from(number);
+        let (connected, started) = (conversation.tokens().is_connected(), conversation.tokens().is_started());
+        let agreed = conversation.agreed();
+        let mut heard = Vec::new();
+        let mut each = |frame: Frame, message: Result<Message, DecodeError>| heard.push((frame, message));
+        let mut body = &[][..];
+        let result = match operation % 8 {
+            0 | 1 => {
+                client = if operation % 8 == 0 { num_tokens.into() } else { client };
+                of_client.reset();
+                of_server.reset();
+                let message = match operation % 8 {
+                    0 => ServerMessage::AgentConnectedTokens(AgentToken { num_tokens }),
+                    _ => ServerMessage::AgentConnected,
+                };
+                conversation.server_message(&message, &mut each)
             }
             2 => {
-                tokens.disconnect();
-                announced.agent_gone();
-                client.reset();
-                server.reset();
+                of_client.reset();
+                of_server.reset();
+                let error_code = LinkErrorCode(num_tokens);
+                let gone = ServerMessage::AgentDisconnected(AgentDisconnected { error_code });
+                conversation.server_message(&gone, &mut each)
             }
             3 => {
-                tokens.server_gives(number.into());
-                of_client += u64::from(number);
+                client += u64::from(number);
+                conversation.server_message(&ServerMessage::AgentToken(AgentToken { num_tokens }), &mut each)
             }
             4 => {
-                tokens.start(number.into());
-                if tokens.is_connected() {
-                    assert!(tokens.is_started());
-                    of_server = number.into();
-                }
+                server = if connected { num_tokens.into() } else { server };
+                conversation.client_message(&ClientMessage::AgentStart(AgentToken { num_tokens }), &mut each)
             }
-            5 => match tokens.client_gives(number.into()) {
-                Ok(()) => of_server += if tokens.is_started() { number.into() } else { 0 },
-                Err(error) => {
-                    assert_eq!(error, TokenError::NotStarted);
-                    assert!(tokens.is_connected() && !tokens.is_started());
-                }
-            },
-            6 => match tokens.client_data() {
-                Ok(Delivery::Delivered) => {
-                    of_client = of_client.checked_sub(1).expect("no token is spent twice");
-                    client.deliver(input.blob(), &mut announced);
-                }
-                Ok(Delivery::Discarded) => assert!(!tokens.is_started()),
-                Err(error) => assert_eq!((error, of_client), (TokenError::ClientHasNone, 0)),
-            },
-            _ => match tokens.server_data() {
-                Ok(Delivery::Delivered) => {
-                    of_server = of_server.checked_sub(1).expect("no token is spent twice");
-                    server.deliver(input.blob(), &mut announced);
-                }
-                Ok(Delivery::Discarded) => assert!(!tokens.is_started()),
-                Err(error) => assert_eq!((error, of_server), (TokenError::ServerHasNone, 0)),
-            },
+            5 => {
+                server += if started { num_tokens.into() } else { 0 };
+                conversation.client_message(&ClientMessage::AgentToken(AgentToken { num_tokens }), &mut each)
+            }
+            6 => {
+                body = input.blob();
+                conversation.client_message(&ClientMessage::AgentData(agent_data(body)), &mut each)
+            }
+            _ => {
+                body = input.blob();
+                conversation.server_message(&ServerMessage::AgentData(agent_data(body)), &mut each)
+            }
+        };
+        let from_client = operation % 8 == 6;
+        match result {
+            Ok(None) => assert!(operation % 8 < 6),
+            Err(ConversationError::Token(TokenError::NotStarted)) => {
+                assert!(operation % 8 == 5 && connected && !started);
+            }
+            Err(ConversationError::Token(_)) => {
+                assert_eq!(if from_client { client } else { server }, 0);
+            }
+            Ok(Some(delivery)) => assert_eq!(delivery == Delivery::Delivered, started),
+            // What is discarded has to keep to the rules too.
+            Err(_) => assert!(from_client || operation % 8 == 7),
         }
-        assert_eq!((tokens.client(), tokens.server()), (of_client, of_server));
+        let is_data = matches!(result, Ok(Some(_)) | Err(ConversationError::Stream(_)));
+        if is_data && started {
+            let account = if from_client { &mut client } else { &mut server };
+            *account = account.checked_sub(1).expect("no token is spent twice");
+        } else {
+            assert!(heard.is_empty());
+        }
+        match operation % 8 {
+            6 if is_data => filter(&mut of_client, Receiver::Server, body),
+            7 if is_data && started => filter(&mut of_server, Receiver::Client, body),
+            _ => {}
+        }
+        for (n, (frame, message)) in heard.into_iter().enumerate() {
+            assert!(frame.data.len() <= HELD as usize);
+            if n == 0 {
+                assert_eq!(hold(&frame, agreed), message.ok());
+            }
+        }
+        let tokens = conversation.tokens();
+        assert_eq!((tokens.client(), tokens.server()), (client, server));
     }
+}
+
+fn agent_data(data: &[u8]) -> AgentData {
+    let data = Bytes::copy_from_slice(data);
+    AgentData { data }
 }
 
 /// What a receiver made of a stream.

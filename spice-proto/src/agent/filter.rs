@@ -24,15 +24,17 @@ pub enum Passage {
     Whole,
     /// Something else goes on in its place: what was put into the buffer.
     Part,
-    /// Nothing goes on. The sender spent a token on it, which the receiver will never give back, so the relay
-    /// gives one in its place (`AGENT_TOKEN` with 1).
+    /// Nothing goes on. If it cost the sender a token ([`Delivery::Delivered`](super::Delivery)), the receiver
+    /// will never give that back, so the relay gives one in its place (`AGENT_TOKEN` with 1).
     Nothing,
 }
 
 /// Judges every message of a stream by its header, before its data has come, and holds none of them.
 ///
 /// As spice-server filters where copy and paste, or file transfers, are switched off: what belongs to a
-/// dropped message is left out, the rest goes on unchanged.
+/// dropped message is left out, the rest goes on unchanged. It has to be shown every `AGENT_DATA`, also those
+/// that are discarded because no agent is there: the receiver counts them too, and a filter that counts
+/// otherwise could be led past a message.
 #[derive(Debug, Clone)]
 pub struct Filter {
     stream: Stream,
@@ -50,7 +52,7 @@ impl Filter {
         }
     }
 
-    /// The agent is gone, or a new one is there: see [`Stream::reset`].
+    /// What was not over never will be: see [`Stream::reset`].
     pub fn reset(&mut self) {
         self.stream.reset();
     }

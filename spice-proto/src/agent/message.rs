@@ -8,6 +8,7 @@ use super::{
     FileXferStart, FileXferStatus, GraphicsDeviceInfo, MaxClipboard, MonitorsConfig, MouseState, PROTOCOL, Reply,
 };
 use crate::caps::CapabilityWords;
+use crate::channel::messages;
 use crate::error::{DecodeError, EncodeError};
 use crate::ids::AgentMessageType;
 use crate::wire::{Decode, Encode, Reader, codec, layout, length};
@@ -61,7 +62,8 @@ impl Frame {
     }
 }
 
-/// Maps numbers to messages. `by agreed` marks those whose form depends on capabilities.
+/// Maps numbers to messages, as [`messages!`] does for a channel. `by agreed` marks those whose form depends on
+/// capabilities.
 macro_rules! agent_messages {
     ($($(#[$doc:meta])* $number:literal $spec:literal => $variant:ident $(($ty:ident $(by $agreed:ident)?))?,)*) => {
         /// An agent message, in either direction.
@@ -102,7 +104,7 @@ macro_rules! agent_messages {
             #[must_use]
             pub fn message_type(&self) -> AgentMessageType {
                 match self {
-                    $(agent_messages!(@pattern $variant $($ty)?) => AgentMessageType($number),)*
+                    $(messages!(@pattern $variant $($ty)?) => AgentMessageType($number),)*
                     Self::Unknown(frame) => frame.header.r#type,
                 }
             }
@@ -111,7 +113,7 @@ macro_rules! agent_messages {
             #[must_use]
             pub fn name(&self) -> &'static str {
                 match self {
-                    $(agent_messages!(@pattern $variant $($ty)?) => $spec,)*
+                    $(messages!(@pattern $variant $($ty)?) => $spec,)*
                     Self::Unknown(_) => "unknown",
                 }
             }
@@ -122,7 +124,7 @@ macro_rules! agent_messages {
             /// A value that its field cannot hold; `dst` is then as it was.
             pub fn encode(&self, dst: &mut BytesMut) -> Result<(), EncodeError> {
                 match self {
-                    $(agent_messages!(@bind message $variant $($ty)?) => agent_messages!(@encode message dst $($ty)?),)*
+                    $(messages!(@bind message $variant $($ty)?) => messages!(@encode message dst $($ty)?),)*
                     Self::Unknown(frame) => {
                         dst.extend_from_slice(&frame.data);
                         Ok(())
@@ -134,7 +136,7 @@ macro_rules! agent_messages {
             #[must_use]
             pub fn encoded_len(&self) -> usize {
                 match self {
-                    $(agent_messages!(@bind message $variant $($ty)?) => agent_messages!(@len message $($ty)?),)*
+                    $(messages!(@bind message $variant $($ty)?) => messages!(@len message $($ty)?),)*
                     Self::Unknown(frame) => frame.data.len(),
                 }
             }
@@ -145,14 +147,6 @@ macro_rules! agent_messages {
     };
     (@decode $variant:ident $ty:ident, $frame:ident, $agreed:ident) => { <$ty>::decode(&$frame.data).map(Self::$variant) };
     (@decode $variant:ident, $frame:ident, $agreed:ident) => { Ok(Self::$variant) };
-    (@pattern $variant:ident $ty:ident) => { Self::$variant(_) };
-    (@pattern $variant:ident) => { Self::$variant };
-    (@bind $message:ident $variant:ident $ty:ident) => { Self::$variant($message) };
-    (@bind $message:ident $variant:ident) => { Self::$variant };
-    (@encode $message:ident $dst:ident $ty:ident) => { <$ty>::encode($message, $dst) };
-    (@encode $message:ident $dst:ident) => { Ok(()) };
-    (@len $message:ident $ty:ident) => { <$ty>::encoded_len($message) };
-    (@len $message:ident) => { 0 };
 }
 
 agent_messages! {

@@ -13,7 +13,7 @@
 //! and drops others while they stream by. [`Pieces`] cuts a message for sending.
 //!
 //! A [`Frame`] decodes to a [`Message`]; the form of some depends on what both sides announced
-//! ([`caps::Agreed`]). Between the server and the guest the same messages go over a serial port in
+//! ([`Agreed`]). A [`Conversation`] puts all this together for whoever sees both directions. Between the server and the guest the same messages go over a serial port in
 //! [`chunk`]s.
 //!
 //! ```
@@ -41,6 +41,7 @@
 pub mod caps;
 pub mod chunk;
 mod clipboard;
+mod conversation;
 mod file_xfer;
 mod filter;
 mod guest;
@@ -51,6 +52,7 @@ mod tokens;
 
 pub use caps::{Agreed, Announced};
 pub use clipboard::{Clipboard, ClipboardGrab, ClipboardRelease, ClipboardRequest, Selection};
+pub use conversation::{Conversation, ConversationError};
 pub use file_xfer::{FileXferData, FileXferDetail, FileXferStart, FileXferStatus};
 pub use filter::{Filter, Passage, Verdict};
 pub use guest::{

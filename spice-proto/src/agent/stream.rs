@@ -81,9 +81,15 @@ impl Stream {
         }
     }
 
-    /// The agent is gone, or a new one is there: what was not over never will be. An error stays.
+    /// What was not over never will be: the agent is gone (`AGENT_DISCONNECTED`), or for a guest the client
+    /// is (`CLIENT_DISCONNECTED`). An error stays.
+    ///
+    /// For [`Receiver::Server`] this does nothing: spice-server throws away what comes, but wants a client to
+    /// complete what it began, whatever becomes of the agent.
     pub fn reset(&mut self) {
-        (self.head_len, self.current) = (0, None);
+        if self.receiver != Receiver::Server {
+            (self.head_len, self.current) = (0, None);
+        }
     }
 
     /// Whether a message, or the head of one, has begun and is not over.
@@ -280,10 +286,12 @@ impl Assembler {
         }
     }
 
-    /// The agent is gone, or a new one is there: what was not over never will be. An error stays.
+    /// What was not over never will be: see [`Stream::reset`].
     pub fn reset(&mut self) {
         self.stream.reset();
-        self.held = Vec::new();
+        if !self.is_inside() {
+            self.held = Vec::new();
+        }
     }
 
     /// Whether a message has begun and is not over.

@@ -16,9 +16,10 @@ use crate::channel::main;
 /// What becomes of an `AGENT_DATA`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Delivery {
-    /// It is part of the stream, and has cost a token.
+    /// It has cost a token.
     Delivered,
-    /// No conversation is on: the receiver throws it away, and it costs nothing.
+    /// No conversation is on: the receiver throws it away, and it costs nothing. What a client sends is part of
+    /// its stream all the same (see [`Stream::reset`](super::Stream::reset)).
     Discarded,
 }
 

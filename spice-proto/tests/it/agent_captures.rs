@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::{Bytes, BytesMut};
-use spice_proto::agent::{self, Announced, Assembler, Delivery, Frame, Message, Pieces, Receiver, Tokens};
+use spice_proto::agent::{self, Announced, Assembler, Conversation, Delivery, Frame, Message, Pieces, Receiver};
 use spice_proto::channel::main;
 use spice_proto::frame::Splitter;
 use spice_proto::ids::ChannelType;
@@ -57,7 +57,7 @@ pub(crate) fn main_channels() -> Vec<Main> {
 }
 
 impl Main {
-    pub(crate) fn from_server(&self) -> Vec<Bytes> {
+    pub(crate) fn of_server(&self) -> Vec<Bytes> {
         let data = self.server.iter().filter_map(|message| match message {
             main::ServerMessage::AgentData(data) => Some(data.data.clone()),
             _ => None,
@@ -65,7 +65,7 @@ impl Main {
         data.collect()
     }
 
-    pub(crate) fn from_client(&self) -> Vec<Bytes> {
+    pub(crate) fn of_client(&self) -> Vec<Bytes> {
         let data = self.client.iter().filter_map(|message| match message {
             main::ClientMessage::AgentData(data) => Some(data.data.clone()),
             _ => None,
@@ -77,8 +77,8 @@ impl Main {
     pub(crate) fn agreed(&self) -> agent::caps::Agreed {
         let mut announced = Announced::new();
         for (bodies, by) in [
-            (self.from_client(), Announced::by_client as fn(&mut Announced, &_)),
-            (self.from_server(), Announced::by_agent),
+            (self.of_client(), Announced::by_client as fn(&mut Announced, &_)),
+            (self.of_server(), Announced::by_agent),
         ] {
             for frame in frames(&bodies, Receiver::Client) {
                 if let Ok(Message::AnnounceCapabilities(message)) =
@@ -109,8 +109,8 @@ fn agent_messages_come_back_byte_for_byte() {
     for main in main_channels() {
         let agreed = main.agreed();
         for (direction, bodies, cut) in [
-            ("c2s", main.from_client(), main.c2s_cut),
-            ("s2c", main.from_server(), main.s2c_cut),
+            ("c2s", main.of_client(), main.c2s_cut),
+            ("s2c", main.of_server(), main.s2c_cut),
         ] {
             bodies_seen += bodies.len();
             let name = format!("{} {direction}", main.name);
@@ -154,41 +154,44 @@ fn agent_messages_come_back_byte_for_byte() {
 }
 
 #[test]
-fn tokens_are_kept_by_the_real_programs() {
-    let (mut spent, mut left) = (0, 0);
+fn conversations_of_the_real_programs() {
+    let (mut spent, mut left, mut heard) = (0, 0, 0);
     for main in main_channels() {
         let name = &main.name;
-        let mut tokens = Tokens::new();
-        // What the server says first: the client spends no token that it has not got, and a token cannot come
-        // too early.
-        let server_first = main.server.iter().filter(|message| {
-            !matches!(
-                message,
-                main::ServerMessage::AgentData(_) | main::ServerMessage::AgentDisconnected(_)
-            )
-        });
-        for message in server_first {
-            assert_eq!(tokens.server_message(message), Ok(None), "{name}");
+        let mut conversation = Conversation::new(&Limits::default());
+        let mut all = Vec::new();
+        // The order between the directions is not recorded. Tokens come first: none can come too early.
+        for message in &main.server {
+            if !matches!(message, main::ServerMessage::AgentData(_)) {
+                let delivery = conversation.server_message(message, |frame, _| panic!("{name}: {frame:?}"));
+                assert_eq!(delivery, Ok(None), "{name}");
+            }
         }
         for message in &main.client {
-            if let Some(delivery) = tokens
-                .client_message(message)
-                .unwrap_or_else(|error| panic!("{name}: {error}"))
-            {
-                assert_eq!(delivery, Delivery::Delivered, "{name}");
-                spent += 1;
-            }
+            let delivery = conversation.client_message(message, |frame, _| all.push(frame));
+            spent +=
+                usize::from(delivery.unwrap_or_else(|error| panic!("{name}: {error}")) == Some(Delivery::Delivered));
         }
         for message in &main.server {
             if let main::ServerMessage::AgentData(_) = message {
-                assert_eq!(tokens.server_message(message), Ok(Some(Delivery::Delivered)), "{name}");
+                let delivery = conversation.server_message(message, |frame, message| {
+                    assert!(message.is_ok_and(|message| !message.is_unknown()), "{name}: {frame:?}");
+                    all.push(frame);
+                });
+                assert_eq!(delivery, Ok(Some(Delivery::Delivered)), "{name}");
                 spent += 1;
             }
         }
+        assert_eq!(conversation.agreed(), main.agreed(), "{name}");
+        let mut bodies = frames(&main.of_client(), Receiver::Server);
+        bodies.extend(frames(&main.of_server(), Receiver::Client));
+        assert_eq!(all, bodies, "{name}");
+        heard += all.len();
         // spice-server gives tokens back five at a time, so a client never has more than it began with.
-        assert!(tokens.client() <= 10, "{name}: {} left", tokens.client());
-        left += tokens.client();
+        let client = conversation.tokens().client();
+        assert!(client <= 10, "{name}: {client} left");
+        left += client;
     }
-    println!("SPICE_CAPTURES: {spent} agent tokens spent, {left} left with clients");
+    println!("SPICE_CAPTURES: {spent} agent tokens spent on {heard} messages, {left} left with clients");
     assert!(0 < spent);
 }

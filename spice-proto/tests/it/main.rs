@@ -16,6 +16,7 @@
 
 mod agent;
 mod agent_captures;
+mod agent_streams;
 mod agent_tokens;
 mod agent_values;
 #[cfg(feature = "arbitrary")]

@@ -12,73 +12,53 @@
 //! `ZLIB_GLZ_RGB` is GLZ inside of zlib, of which only zlib's own two bytes are seen here. `JPEG_ALPHA` is a
 //! JPEG and then LZ of type [`XXXA`](LzImageType::XXXA).
 //!
-//! A head says again what the image's [descriptor](ImageDescriptor) says. The real decoders
-//! make room for one and unpack by the other, which was the way in for more than one attack
-//! (CVE-2020-14355), so [`ImageHead::check`] compares the two.
+//! A head says again what the image's [descriptor](ImageDescriptor) says, and the real decoders unpack by the
+//! head: they do not hold one against the other. Sizes in a head that nobody had checked were the way in for
+//! CVE-2020-14355. [`ImageHead::check`] compares the two.
 
 use bytes::Bytes;
 
 use super::image::{Image, ImageDescriptor, Payload};
 use crate::error::{DecodeError, DecodeErrorKind};
 use crate::ids::{BitmapFormat, ImageType, JpegAlphaFlags, LzImageType, QuicImageType};
-use crate::wire::{Decode, Fixed, Reader, layout};
+use crate::wire::{Decode, Reader, layout};
 
-/// A big-endian number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Big<T>(T);
-
-macro_rules! big_endian {
-    ($($int:ty),*) => {$(
-        impl Fixed for Big<$int> {
-            const SIZE: usize = size_of::<$int>();
-            fn get(block: &mut &[u8]) -> Self {
-                Self(<$int>::from_be_bytes(Fixed::get(block)))
-            }
-            fn put(&self, block: &mut &mut [u8]) {
-                self.0.to_be_bytes().put(block);
-            }
-        }
-    )*};
-}
-
-big_endian!(u16, u32, u64);
-
-/// `"  ZL"`, read as a big-endian number.
-const LZ_MAGIC: u32 = 0x2020_5a4c;
-const LZ_VERSION: u32 = 0x0001_0001;
-/// `"QUIC"`, read as a little-endian number.
-const QUIC_MAGIC: u32 = 0x4349_5551;
-const QUIC_VERSION: u32 = 0;
+const LZ_MAGIC: [u8; 4] = *b"  ZL";
+const LZ_VERSION: [u8; 4] = [0, 1, 0, 1];
+const QUIC_MAGIC: [u8; 4] = *b"QUIC";
+const QUIC_VERSION: [u8; 4] = [0; 4];
 
 layout! {
+    /// Numbers are big-endian.
     struct LzWire {
-        magic: Big<u32>,
-        version: Big<u32>,
-        r#type: Big<u32>,
-        width: Big<u32>,
-        height: Big<u32>,
-        stride: Big<u32>,
-        top_down: Big<u32>,
+        magic: [u8; 4],
+        version: [u8; 4],
+        r#type: [u8; 4],
+        width: [u8; 4],
+        height: [u8; 4],
+        stride: [u8; 4],
+        top_down: [u8; 4],
     }
 }
 
 layout! {
+    /// Numbers are big-endian.
     struct GlzWire {
-        magic: Big<u32>,
-        version: Big<u32>,
+        magic: [u8; 4],
+        version: [u8; 4],
         type_and_top_down: u8,
-        width: Big<u32>,
-        height: Big<u32>,
-        stride: Big<u32>,
-        id: Big<u64>,
-        win_head_dist: Big<u32>,
+        width: [u8; 4],
+        height: [u8; 4],
+        stride: [u8; 4],
+        id: [u8; 8],
+        win_head_dist: [u8; 4],
     }
 }
 
 layout! {
     struct QuicWire {
-        magic: u32,
-        version: u32,
+        magic: [u8; 4],
+        version: [u8; 4],
         r#type: QuicImageType,
         width: u32,
         height: u32,
@@ -93,11 +73,12 @@ layout! {
 }
 
 layout! {
+    /// Numbers are big-endian.
     struct JpegFrameWire {
-        length: Big<u16>,
+        length: [u8; 2],
         precision: u8,
-        height: Big<u16>,
-        width: Big<u16>,
+        height: [u8; 2],
+        width: [u8; 2],
         components: u8,
     }
 }
@@ -256,7 +237,7 @@ fn constant(
     r: &Reader<'_>,
     at: usize,
     field: (&'static str, usize),
-    values: (u32, u32),
+    values: ([u8; 4], [u8; 4]),
     what: &'static str,
 ) -> Result<(), DecodeError> {
     let ((name, offset), (value, right)) = (field, values);
@@ -270,20 +251,14 @@ impl LzHead {
     fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let at = r.position();
         let wire = LzWire::read(r)?;
-        constant(r, at, ("magic", 0), (wire.magic.0, LZ_MAGIC), "not LZ")?;
-        constant(
-            r,
-            at,
-            ("version", 4),
-            (wire.version.0, LZ_VERSION),
-            "not LZ version 1.1",
-        )?;
+        constant(r, at, ("magic", 0), (wire.magic, LZ_MAGIC), "not LZ")?;
+        constant(r, at, ("version", 4), (wire.version, LZ_VERSION), "not LZ version 1.1")?;
         Ok(Self {
-            r#type: LzImageType(wire.r#type.0),
-            width: wire.width.0,
-            height: wire.height.0,
-            stride: wire.stride.0,
-            top_down: wire.top_down.0,
+            r#type: LzImageType(u32::from_be_bytes(wire.r#type)),
+            width: u32::from_be_bytes(wire.width),
+            height: u32::from_be_bytes(wire.height),
+            stride: u32::from_be_bytes(wire.stride),
+            top_down: u32::from_be_bytes(wire.top_down),
         })
     }
 
@@ -302,16 +277,16 @@ impl LzHead {
 impl GlzHead {
     fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let wire = GlzWire::read(r)?;
-        constant(r, 0, ("magic", 0), (wire.magic.0, LZ_MAGIC), "not LZ")?;
-        constant(r, 0, ("version", 4), (wire.version.0, LZ_VERSION), "not LZ version 1.1")?;
+        constant(r, 0, ("magic", 0), (wire.magic, LZ_MAGIC), "not LZ")?;
+        constant(r, 0, ("version", 4), (wire.version, LZ_VERSION), "not LZ version 1.1")?;
         Ok(Self {
             r#type: LzImageType(u32::from(wire.type_and_top_down & 0x0f)),
             top_down: wire.type_and_top_down >> 4,
-            width: wire.width.0,
-            height: wire.height.0,
-            stride: wire.stride.0,
-            id: wire.id.0,
-            win_head_dist: wire.win_head_dist.0,
+            width: u32::from_be_bytes(wire.width),
+            height: u32::from_be_bytes(wire.height),
+            stride: u32::from_be_bytes(wire.stride),
+            id: u64::from_be_bytes(wire.id),
+            win_head_dist: u32::from_be_bytes(wire.win_head_dist),
         })
     }
 
@@ -346,7 +321,7 @@ impl Lz4Head {
         let mut blocks: usize = 0;
         while !r.left().is_empty() {
             let at = r.position();
-            let Big(size) = r.fixed::<Big<u32>>("block_size")?;
+            let size = u32::from_be_bytes(r.fixed("block_size")?);
             if size == 0 {
                 return Err(r.error("block_size", at, DecodeErrorKind::Invalid("a block without bytes")));
             }
@@ -396,15 +371,15 @@ impl JpegHead {
                     return Ok(Self {
                         marker,
                         precision: frame.precision,
-                        width: frame.width.0,
-                        height: frame.height.0,
+                        width: u16::from_be_bytes(frame.width),
+                        height: u16::from_be_bytes(frame.height),
                         components: frame.components,
                     });
                 }
                 0x00 | 0xd8..=0xda => return Err(invalid(r, at, "no frame header in front of the scan")),
                 _ => {
                     let at = r.position();
-                    let Big(length) = r.fixed::<Big<u16>>("length")?;
+                    let length = u16::from_be_bytes(r.fixed("length")?);
                     let Some(rest) = length.checked_sub(2) else {
                         let kind = DecodeErrorKind::TooSmall {
                             value: length.into(),
