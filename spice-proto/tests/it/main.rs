@@ -25,3 +25,4 @@ mod recordings;
 mod relay;
 mod ticket;
 mod values;
+mod watch;
