@@ -276,8 +276,17 @@ impl FromIterator<u32> for CapabilityWords {
     }
 }
 
+/// The words.
+#[cfg(feature = "serde")]
+impl serde::Serialize for CapabilityWords {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.words().serialize(serializer)
+    }
+}
+
 /// What one side announces for one channel.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Capabilities {
     /// Bits of [`common`].
     pub common: CapabilityWords,

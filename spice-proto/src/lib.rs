@@ -2,7 +2,12 @@
 #![doc = include_str!("../README.md")]
 
 extern crate alloc;
+// The derived code of `arbitrary` names it.
+#[cfg(feature = "arbitrary")]
+extern crate std;
 
+#[cfg(feature = "arbitrary")]
+mod arbitrary;
 pub mod caps;
 pub mod channel;
 #[cfg(feature = "tokio")]
@@ -13,6 +18,8 @@ pub mod ids;
 mod limits;
 pub mod link;
 mod parts;
+#[cfg(feature = "serde")]
+mod serialize;
 mod wire;
 
 #[cfg(feature = "tokio")]

@@ -411,6 +411,7 @@ macro_rules! codec {
 ///     ;                                 then at most one of
 ///     data: rest                          all bytes to the end
 ///     name_len: u32, name: [u8]           so many bytes (`Bytes`); the count is no field of the struct
+///     name_len: u32, name: text           the same, which serializes as text
 ///     count: u16, heads: [Head]           so many elements (`Vec`)
 /// }
 /// ```
@@ -439,13 +440,20 @@ macro_rules! layout {
     ($(#[$meta:meta])* $vis:vis struct $name:ident {
         $($(#[$doc:meta])* $field:ident: $ty:ty $(as $raw:ty)?),* $(,)?
     }) => {
-        layout!(@struct [$(#[$meta])* $vis $name] $($(#[$doc])* $field: $ty,)*);
+        layout!(@struct [$(#[$meta])* $vis $name] $(
+            $(#[$doc])*
+            $(#[cfg_attr(feature = "arbitrary", arbitrary(with = crate::arbitrary::narrow::<$ty, $raw>))])?
+            $field: $ty,)*);
         layout!(@codec $name [$($field: $ty $(as $raw)?),*] [] r, self, dst, { Ok(Self { $($field),* }) }, 0, {});
     };
     ($(#[$meta:meta])* $vis:vis struct $name:ident {
         $($(#[$doc:meta])* $field:ident: $ty:ty),* ; $(#[$tail_doc:meta])* $tail:ident: rest $(,)?
     }) => {
-        layout!(@struct [$(#[$meta])* $vis $name] $($(#[$doc])* $field: $ty,)* $(#[$tail_doc])* $tail: bytes::Bytes,);
+        layout!(@struct [$(#[$meta])* $vis $name] $($(#[$doc])* $field: $ty,)*
+            $(#[$tail_doc])*
+            #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::hex"))]
+            #[cfg_attr(feature = "arbitrary", arbitrary(with = crate::arbitrary::bytes))]
+            $tail: bytes::Bytes,);
         layout!(@codec $name [$($field: $ty),*] [] r, self, dst,
             { Ok(Self { $($field,)* $tail: r.rest() }) },
             self.$tail.len(),
@@ -455,11 +463,23 @@ macro_rules! layout {
         $($(#[$doc:meta])* $field:ident: $ty:ty),* ;
         $count:ident: $count_ty:ty, $(#[$tail_doc:meta])* $tail:ident: [u8] $(,)?
     }) => {
-        layout!(@struct [$(#[$meta])* $vis $name] $($(#[$doc])* $field: $ty,)* $(#[$tail_doc])* $tail: bytes::Bytes,);
-        layout!(@codec $name [$($field: $ty),*] [$count: $count_ty = $tail] r, self, dst,
-            { Ok(Self { $($field,)* $tail: r.blob($count.into(), stringify!($tail))? }) },
-            self.$tail.len(),
-            { dst.extend_from_slice(&self.$tail) });
+        layout!(@struct [$(#[$meta])* $vis $name] $($(#[$doc])* $field: $ty,)*
+            $(#[$tail_doc])*
+            #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::hex"))]
+            #[cfg_attr(feature = "arbitrary", arbitrary(with = crate::arbitrary::bytes))]
+            $tail: bytes::Bytes,);
+        layout!(@codec_blob $name [$($field: $ty),*] [$count: $count_ty = $tail]);
+    };
+    ($(#[$meta:meta])* $vis:vis struct $name:ident {
+        $($(#[$doc:meta])* $field:ident: $ty:ty),* ;
+        $count:ident: $count_ty:ty, $(#[$tail_doc:meta])* $tail:ident: text $(,)?
+    }) => {
+        layout!(@struct [$(#[$meta])* $vis $name] $($(#[$doc])* $field: $ty,)*
+            $(#[$tail_doc])*
+            #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::text"))]
+            #[cfg_attr(feature = "arbitrary", arbitrary(with = crate::arbitrary::bytes))]
+            $tail: bytes::Bytes,);
+        layout!(@codec_blob $name [$($field: $ty),*] [$count: $count_ty = $tail]);
     };
     ($(#[$meta:meta])* $vis:vis struct $name:ident {
         $($(#[$doc:meta])* $field:ident: $ty:ty),* ;
@@ -472,9 +492,17 @@ macro_rules! layout {
             { $crate::wire::put_array(dst, &self.$tail) });
     };
 
+    (@codec_blob $name:ident [$($field:ident: $ty:ty),*] [$count:ident: $count_ty:ty = $tail:ident]) => {
+        layout!(@codec $name [$($field: $ty),*] [$count: $count_ty = $tail] r, self, dst,
+            { Ok(Self { $($field,)* $tail: r.blob($count.into(), stringify!($tail))? }) },
+            self.$tail.len(),
+            { dst.extend_from_slice(&self.$tail) });
+    };
     (@struct [$(#[$meta:meta])* $vis:vis $name:ident] $($(#[$doc:meta])* $field:ident: $ty:ty,)*) => {
         $(#[$meta])*
         #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+        #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+        #[cfg_attr(feature = "arbitrary", derive(::arbitrary::Arbitrary))]
         $vis struct $name { $($(#[$doc])* pub $field: $ty,)* }
         $crate::wire::codec!($name);
     };

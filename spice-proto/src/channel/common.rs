@@ -128,6 +128,8 @@ layout! {
 ///
 /// spice-server puts one NUL behind the text that `message_len` does not count; so does the encoder.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "arbitrary", derive(::arbitrary::Arbitrary))]
 pub struct Notify {
     /// The server's clock in nanoseconds.
     pub time_stamp: u64,
@@ -138,6 +140,8 @@ pub struct Notify {
     /// A number for the kind of event; 0 = general.
     pub what: u32,
     /// The text, without NUL.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::text"))]
+    #[cfg_attr(feature = "arbitrary", arbitrary(with = crate::arbitrary::bytes))]
     pub message: Bytes,
 }
 

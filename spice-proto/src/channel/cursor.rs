@@ -85,12 +85,14 @@ layout! {
 
 /// A pointer's picture, or none.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Cursor {
     /// What to do with it. [`CursorFlags::NONE`] is written as `header` says, whatever stands here.
     pub flags: CursorFlags,
     /// What it is; `None`: there is no picture.
     pub header: Option<CursorHeader>,
     /// Its pixels, to the end of the message; none when it was kept.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::hex"))]
     pub data: Bytes,
 }
 
@@ -142,6 +144,8 @@ impl Cursor {
 
 /// How the pointer is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "arbitrary", derive(::arbitrary::Arbitrary))]
 pub struct Init {
     /// Where it is.
     pub position: Point16,
@@ -157,6 +161,8 @@ pub struct Init {
 
 /// The pointer has a new picture.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "arbitrary", derive(::arbitrary::Arbitrary))]
 pub struct Set {
     /// Where it is.
     pub position: Point16,

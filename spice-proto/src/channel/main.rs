@@ -170,7 +170,7 @@ layout! {
         ;
         name_len: u32,
         /// The name, NUL included.
-        name: [u8],
+        name: text,
     }
 }
 
@@ -178,6 +178,7 @@ layout! {
     /// UUID of the virtual machine.
     pub struct Uuid {
         /// In the order of its text form.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::hex"))]
         uuid: [u8; 16],
     }
 }
@@ -221,14 +222,20 @@ layout! {
 /// The texts hold their NUL, which the sizes on the wire count. spice-gtk ignores a `SWITCH_HOST` whose
 /// host has none. An empty text has size 0 and a null pointer; a lone NUL is not the same.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "arbitrary", derive(::arbitrary::Arbitrary))]
 pub struct Destination {
     /// Plain port; 0 and 65535 mean none.
     pub port: u16,
     /// TLS port; 0 and 65535 mean none.
     pub sport: u16,
     /// Name or address, NUL included.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::text"))]
+    #[cfg_attr(feature = "arbitrary", arbitrary(with = crate::arbitrary::bytes))]
     pub host: Bytes,
     /// Subject that the target's certificate must have, NUL included; empty = its name is checked.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::text"))]
+    #[cfg_attr(feature = "arbitrary", arbitrary(with = crate::arbitrary::bytes))]
     pub cert_subject: Bytes,
 }
 
@@ -288,6 +295,8 @@ impl Destination {
 
 /// Connect to the target in advance; the guest will move there (semi-seamless).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "arbitrary", derive(::arbitrary::Arbitrary))]
 pub struct MigrateBegin {
     /// The target.
     pub destination: Destination,
@@ -295,6 +304,8 @@ pub struct MigrateBegin {
 
 /// The old way: leave, and connect to the target anew.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "arbitrary", derive(::arbitrary::Arbitrary))]
 pub struct MigrateSwitchHost {
     /// The target.
     pub destination: Destination,
@@ -302,6 +313,8 @@ pub struct MigrateSwitchHost {
 
 /// Connect to the target in advance; the channels will move there with their state.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "arbitrary", derive(::arbitrary::Arbitrary))]
 pub struct MigrateBeginSeamless {
     /// The target.
     pub destination: Destination,

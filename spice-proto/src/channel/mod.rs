@@ -3,8 +3,10 @@
 //! Every channel has numbers 1 to 100 in common ([`common`]); the rest is its own. The usbredir channel speaks
 //! [`vmc`], the webdav channel [`port`]. A message is decoded
 //! from a [`Frame`](crate::frame::Frame) and knows its number and its name; what has no layout here stays
-//! an `Unknown` frame and is passed on as it came.
+//! an `Unknown` frame and is passed on as it came. [`ServerMessage`] and [`ClientMessage`] join the sets of
+//! all channels, for programs that look at every channel.
 
+mod any;
 pub mod common;
 pub mod cursor;
 pub mod display;
@@ -16,6 +18,8 @@ pub mod record;
 pub mod smartcard;
 pub mod vmc;
 
+pub use any::{ClientMessage, ServerMessage};
+
 /// Maps the message numbers of one channel and direction to messages.
 ///
 /// `common $ty` names the set that this one builds on: the messages that all channels share, or one that
@@ -26,6 +30,7 @@ macro_rules! messages {
     }) => {
         $(#[$meta])*
         #[derive(Debug, Clone, PartialEq, Eq)]
+        #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(untagged))]
         #[non_exhaustive]
         pub enum $name {
             $($(#[$doc])* $variant $(($ty))?,)*
@@ -106,6 +111,32 @@ macro_rules! messages {
             }
         }
 
+        /// One of the messages with a layout, or a number that has none; each comes back from its wire form.
+        #[cfg(feature = "arbitrary")]
+        impl<'a> ::arbitrary::Arbitrary<'a> for $name {
+            fn arbitrary(u: &mut ::arbitrary::Unstructured<'a>) -> ::arbitrary::Result<Self> {
+                let at = u.choose_index(Self::TABLE.len().saturating_add(1))?;
+                match Self::TABLE.get(at) {
+                    Some(&(number, _)) => Self::arbitrary_body(number, u),
+                    None => messages!(@arbitrary_other u $($common)?),
+                }
+            }
+        }
+
+        #[cfg(feature = "arbitrary")]
+        impl $name {
+            /// Any value of the message with this number.
+            ///
+            /// # Errors
+            /// As [`arbitrary::Arbitrary`] gives them.
+            pub fn arbitrary_body<'a>(number: u16, u: &mut ::arbitrary::Unstructured<'a>) -> ::arbitrary::Result<Self> {
+                match number {
+                    $($number => messages!(@arbitrary $variant $($ty)?, u),)*
+                    _ => messages!(@arbitrary_number number, u $($common)?),
+                }
+            }
+        }
+
         impl $crate::frame::Body for $name {
             fn number(&self) -> u16 {
                 Self::number(self)
@@ -118,6 +149,26 @@ macro_rules! messages {
             }
         }
     };
+    (@arbitrary $variant:ident $ty:ident, $u:ident) => {
+        <$ty as ::arbitrary::Arbitrary>::arbitrary($u).map(Self::$variant)
+    };
+    (@arbitrary $variant:ident, $u:ident) => { Ok(Self::$variant) };
+    (@arbitrary_number $number:ident, $u:ident $common:ty) => {{
+        let message = <$common>::arbitrary_body($number, $u)?;
+        if message.is_unknown() {
+            return $crate::arbitrary::frame($number, $u).map(Self::Unknown);
+        }
+        Ok(Self::Common(message))
+    }};
+    (@arbitrary_number $number:ident, $u:ident) => { $crate::arbitrary::frame($number, $u).map(Self::Unknown) };
+    (@arbitrary_other $u:ident $common:ty) => {{
+        let number = <$common as ::arbitrary::Arbitrary>::arbitrary($u)?.number();
+        Self::arbitrary_body(number, $u)
+    }};
+    (@arbitrary_other $u:ident) => {{
+        let number = ::arbitrary::Arbitrary::arbitrary($u)?;
+        Self::arbitrary_body(number, $u)
+    }};
     (@other $frame:ident $common:ty) => {{
         let message = <$common>::decode($frame)?;
         Ok(if message.is_unknown() { Self::Unknown($frame.clone()) } else { Self::Common(message) })

@@ -35,8 +35,12 @@ layout! {
 
 /// What the port is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "arbitrary", derive(::arbitrary::Arbitrary))]
 pub struct Init {
     /// Its name, NUL included, which the size on the wire counts.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::text"))]
+    #[cfg_attr(feature = "arbitrary", arbitrary(with = crate::arbitrary::bytes))]
     pub name: Bytes,
     /// Not 0: the guest has opened it.
     pub opened: u8,

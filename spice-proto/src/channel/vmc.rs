@@ -39,12 +39,14 @@ layout! {
 
 /// Bytes of the pipe, packed.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct CompressedData {
     /// How they are packed.
     pub r#type: DataCompression,
     /// Bytes when unpacked. Not on the wire with [`DataCompression::NONE`], where it is 0 here.
     pub uncompressed_size: u32,
     /// The packed bytes.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::hex"))]
     pub compressed_data: Bytes,
 }
 

@@ -55,6 +55,7 @@ impl HeaderForm {
 
 /// The header of a frame, in either form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Header {
     /// Number of this message on its connection, from 1. 0 with mini headers, where both sides count.
     pub serial: u64,
@@ -167,10 +168,12 @@ impl FrameRef<'_> {
 
 /// A frame on its own. The body is a slice of the buffer that it was received in.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Frame {
     /// Its header.
     pub header: Header,
     /// Its body.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::hex"))]
     pub body: Bytes,
 }
 

@@ -7,6 +7,7 @@ macro_rules! ids {
     ($($(#[$meta:meta])* pub struct $name:ident($raw:ty) { $($(#[$doc:meta])* $value_name:ident = $value:literal),* $(,)? })*) => {$(
         $(#[$meta])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[cfg_attr(feature = "arbitrary", derive(::arbitrary::Arbitrary))]
         pub struct $name(pub $raw);
 
         impl $name {
@@ -36,6 +37,17 @@ macro_rules! ids {
                 match self.name() {
                     Some(name) => f.write_str(name),
                     None => write!(f, "{}", self.0),
+                }
+            }
+        }
+
+        /// The name in the specification, or the number.
+        #[cfg(feature = "serde")]
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                match self.name() {
+                    Some(name) if serializer.is_human_readable() => serializer.serialize_str(name),
+                    _ => self.0.serialize(serializer),
                 }
             }
         }

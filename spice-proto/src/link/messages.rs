@@ -73,6 +73,7 @@ layout! {
     /// The fixed part of [`LinkReply`].
     struct LinkReplyHead {
         error: LinkErrorCode,
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::hex"))]
         pub_key: [u8; PUBLIC_KEY_LEN],
         num_common_caps: u32,
         num_channel_caps: u32,
@@ -82,6 +83,7 @@ layout! {
 
 /// What a client asks for (`SpiceLinkMess`).
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct LinkMess {
     /// 0: a new session. Else the session that this channel belongs to, as told in `INIT`.
     pub connection_id: u32,
@@ -146,10 +148,12 @@ impl LinkMess {
 
 /// What a server answers (`SpiceLinkReply`).
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct LinkReply {
     /// Anything but OK ends the link.
     pub error: LinkErrorCode,
     /// The key that the ticket is sealed with, DER. All zero in errors, and where SASL will be used.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::hex"))]
     pub pub_key: [u8; PUBLIC_KEY_LEN],
     /// What the server announces.
     pub capabilities: Capabilities,

@@ -3,6 +3,7 @@
 #![allow(
     clippy::arithmetic_side_effects,
     clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
     clippy::cast_sign_loss,
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -13,6 +14,8 @@
     reason = "tests run on the host, on values that they made, and one that panics has failed"
 )]
 
+#[cfg(feature = "arbitrary")]
+mod any_value;
 mod captures;
 mod coverage;
 mod drive;

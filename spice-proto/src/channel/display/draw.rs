@@ -217,6 +217,7 @@ layout! {
 
 /// Pictures that are composed as the X Render extension does.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Composite {
     /// How. The three `HAS_` bits are written as the fields below say, whatever stands here.
     pub flags: CompositeFlags,
@@ -237,6 +238,23 @@ pub struct Composite {
 /// A part that is there when a flag says so.
 fn take_if<T: Part>(there: bool, r: &mut Reader<'_>, name: &'static str) -> Result<Option<T>, DecodeError> {
     there.then(|| T::take(r, name)).transpose()
+}
+
+impl Composite {
+    /// The flags with the bits that tell what is there.
+    pub(crate) fn wire_flags(&self) -> u32 {
+        let has = [
+            (CompositeFlags::HAS_MASK, self.mask_bitmap.is_some()),
+            (CompositeFlags::HAS_SRC_TRANSFORM, self.src_transform.is_some()),
+            (CompositeFlags::HAS_MASK_TRANSFORM, self.mask_transform.is_some()),
+        ];
+        has.iter().fold(
+            self.flags.0,
+            |flags, (bit, set)| {
+                if *set { flags | bit.0 } else { flags & !bit.0 }
+            },
+        )
+    }
 }
 
 impl Part for Composite {
@@ -268,18 +286,7 @@ impl Part for Composite {
     }
 
     fn put<'a>(&'a self, dst: &mut BytesMut, targets: &mut Targets<'a>) -> Result<(), EncodeError> {
-        let has = [
-            (CompositeFlags::HAS_MASK, self.mask_bitmap.is_some()),
-            (CompositeFlags::HAS_SRC_TRANSFORM, self.src_transform.is_some()),
-            (CompositeFlags::HAS_MASK_TRANSFORM, self.mask_transform.is_some()),
-        ];
-        let flags = has.iter().fold(
-            self.flags.0,
-            |flags, (bit, set)| {
-                if *set { flags | bit.0 } else { flags & !bit.0 }
-            },
-        );
-        put_fixed(&flags, dst);
+        put_fixed(&self.wire_flags(), dst);
         self.src_bitmap.put(dst, targets)?;
         if let Some(mask) = &self.mask_bitmap {
             mask.put(dst, targets)?;

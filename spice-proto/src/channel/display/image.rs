@@ -51,6 +51,7 @@ impl Part for Palette {
 
 /// Where a picture has its colours from.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub enum PaletteSource {
     /// A palette that was kept, by its number.
     Cached(u64),
@@ -98,6 +99,7 @@ impl PaletteSource {
 
 /// Pixels as they are.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct BitmapData {
     /// Form of a pixel.
     pub format: BitmapFormat,
@@ -112,22 +114,26 @@ pub struct BitmapData {
     /// Colours.
     pub palette: PaletteSource,
     /// `stride` times `y` bytes.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::hex"))]
     pub data: Bytes,
 }
 
 /// LZ with a palette.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct LzPltData {
     /// How the pixels lie. [`BitmapFlags::PAL_FROM_CACHE`] is written as `palette` says.
     pub flags: BitmapFlags,
     /// Colours.
     pub palette: PaletteSource,
     /// The packed pixels.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::hex"))]
     pub data: Bytes,
 }
 
 /// What a picture is made of; which one, [`ImageDescriptor`]'s type says.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub enum Payload {
     /// Nothing: it was kept, or the type is not known.
@@ -135,6 +141,7 @@ pub enum Payload {
     /// [`ImageType::BITMAP`].
     Bitmap(BitmapData),
     /// QUIC, LZ, GLZ, JPEG and LZ4: the packed bytes.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::hex"))]
     Packed(Bytes),
     /// [`ImageType::LZ_PLT`].
     LzPlt(LzPltData),
@@ -143,6 +150,7 @@ pub enum Payload {
         /// Bytes when zlib has unpacked them.
         glz_data_size: u32,
         /// The packed bytes.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::hex"))]
         data: Bytes,
     },
     /// [`ImageType::JPEG_ALPHA`].
@@ -152,6 +160,7 @@ pub enum Payload {
         /// Bytes of JPEG; the rest is the alpha plane.
         jpeg_size: u32,
         /// Both.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::hex"))]
         data: Bytes,
     },
     /// [`ImageType::SURFACE`]: that surface.
@@ -160,6 +169,7 @@ pub enum Payload {
 
 /// A picture (`SpiceImage`).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Image {
     /// What it is. Its type must go with the payload.
     pub descriptor: ImageDescriptor,

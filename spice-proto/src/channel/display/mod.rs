@@ -300,6 +300,8 @@ layout! {
 
 /// The monitors of the guest.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "arbitrary", derive(::arbitrary::Arbitrary))]
 pub struct Monitors {
     /// How many there can be.
     pub max_allowed: u16,
@@ -379,6 +381,8 @@ layout! {
 
 /// What the guest shows is in these buffers, whose file descriptors come over a UNIX socket behind the body.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "arbitrary", derive(::arbitrary::Arbitrary))]
 pub struct Scanout {
     /// Form of a pixel that the driver chose.
     pub modifier: u64,

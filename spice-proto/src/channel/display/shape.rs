@@ -46,6 +46,7 @@ layout! {
 
 /// What of an area is drawn.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub enum Clip {
     /// All of it, with this type; [`ClipType::NONE`] unless it is one that is not known.
     Whole(ClipType),
@@ -96,6 +97,7 @@ parts! {
 
 /// What fills an area.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub enum Brush {
     /// Nothing, with this type; [`BrushType::NONE`] unless it is one that is not known.
     Nothing(BrushType),
@@ -151,6 +153,8 @@ layout! {
 
 /// Where a line goes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "arbitrary", derive(::arbitrary::Arbitrary))]
 pub struct Path {
     /// Its pieces.
     pub segments: Vec<PathSegment>,
@@ -184,6 +188,8 @@ pointers!(Path, Text);
 
 /// Lengths of dashes and gaps, in sixteenths of a pixel.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "arbitrary", derive(::arbitrary::Arbitrary))]
 pub struct LineStyle {
     /// One after the other.
     pub lengths: Vec<i32>,
@@ -198,6 +204,7 @@ impl Target for LineStyle {
 
 /// How a line is drawn.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct LineAttr {
     /// How. [`LineFlags::STYLED`] is written as `style` says.
     pub flags: LineFlags,
@@ -254,6 +261,7 @@ impl Part for LineAttr {
 
 /// A letter, as a picture of alpha.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct RasterGlyph {
     /// Where it is drawn.
     pub render_pos: Point,
@@ -264,6 +272,7 @@ pub struct RasterGlyph {
     /// Pixels.
     pub height: u16,
     /// Its rows, each of whole bytes.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::hex"))]
     pub data: Bytes,
 }
 
@@ -279,6 +288,7 @@ layout! {
 
 /// The letters of a text.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub enum Glyphs {
     /// No form is given, so none are here though there are so many.
     Absent(u16),
@@ -288,6 +298,7 @@ pub enum Glyphs {
 
 /// A text (`SpiceString`).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Text {
     /// Form of the letters; says how many bits a pixel has.
     pub flags: StringFlags,
@@ -297,7 +308,7 @@ pub struct Text {
 
 impl Text {
     /// Bits of a pixel; the first of the three that is set.
-    fn depth(flags: StringFlags) -> Option<u64> {
+    pub(crate) fn depth(flags: StringFlags) -> Option<u64> {
         let forms = [
             (StringFlags::RASTER_A1, 1),
             (StringFlags::RASTER_A4, 4),
