@@ -66,6 +66,19 @@ pub(crate) fn owned() -> Box<dyn FnMut()> {
     Box::new(move || {
         rx.reserve(bytes.len());
         rx.extend_from_slice(&bytes);
+        for frame in splitter.split(&mut rx).unwrap() {
+            keep(frame);
+        }
+        assert!(rx.is_empty());
+    })
+}
+
+pub(crate) fn one_by_one() -> Box<dyn FnMut()> {
+    let (bytes, mut splitter) = (small_frames(), Splitter::new(HeaderForm::Mini, &Limits::default()));
+    let mut rx = BytesMut::with_capacity(bytes.len());
+    Box::new(move || {
+        rx.reserve(bytes.len());
+        rx.extend_from_slice(&bytes);
         while let Ok(Some(frame)) = splitter.decode(&mut rx) {
             keep(frame);
         }

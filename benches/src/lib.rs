@@ -4,8 +4,10 @@
 //! `instructions` counts instructions with callgrind, which are the same in every run, and holds them
 //! against `baseline.txt`. Both use the operations here, on the files that the tests use.
 
+mod by_hand;
 pub mod frames;
 pub mod links;
+pub mod messages;
 pub mod vv;
 
 use std::hint::black_box;
@@ -79,6 +81,12 @@ pub const CASES: &[Case] = &[
         prepare: frames::owned,
     },
     Case {
+        name: "spice: small mini frame, owned, one by one",
+        repetitions: 20,
+        operations: frames::SMALL_FRAMES,
+        prepare: frames::one_by_one,
+    },
+    Case {
         name: "spice: small mini frame, passed on",
         repetitions: 20,
         operations: frames::SMALL_FRAMES,
@@ -89,6 +97,24 @@ pub const CASES: &[Case] = &[
         repetitions: 20,
         operations: frames::SMALL_FRAMES,
         prepare: frames::bridged,
+    },
+    Case {
+        name: "spice: recorded message, decoded",
+        repetitions: 20,
+        operations: messages::RECORDED,
+        prepare: messages::decode,
+    },
+    Case {
+        name: "spice: recorded message, encoded",
+        repetitions: 20,
+        operations: messages::RECORDED,
+        prepare: messages::encode,
+    },
+    Case {
+        name: "spice: recorded message, encoded by hand",
+        repetitions: 20,
+        operations: messages::RECORDED,
+        prepare: messages::encode_by_hand,
     },
     Case {
         name: "spice: decode Init",

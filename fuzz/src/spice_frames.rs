@@ -45,12 +45,24 @@ pub fn check(data: &[u8]) {
 
     let mut splitter = Splitter::new(from, &limits);
     let mut rx = BytesMut::from(stream);
+    let (mut at_once, mut held) = (Vec::new(), BytesMut::new());
+    for piece in stream.chunks(chunk) {
+        held.extend_from_slice(piece);
+        while let Ok(frames) = splitter.split(&mut held) {
+            let before = at_once.len();
+            at_once.extend(frames.map(|frame| (frame.header.number, frame.header.size)));
+            if at_once.len() == before {
+                break;
+            }
+        }
+    }
     let mut owned = Vec::new();
     while let Ok(Some(frame)) = splitter.decode(&mut rx) {
         let subs = SubMessages::new(&frame.body, frame.header.sub_list);
         assert!(subs.map_or(0, Iterator::count) <= frame.body.len());
         owned.push((frame.header.number, frame.header.size));
     }
+    assert_eq!(at_once, owned, "all at once, in pieces, and one by one");
     let borrowed: Vec<_> = splitter
         .frames(stream)
         .map(|frame| (frame.header.number, frame.header.size))

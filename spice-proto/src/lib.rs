@@ -11,6 +11,8 @@ mod arbitrary;
 pub mod caps;
 pub mod channel;
 #[cfg(feature = "tokio")]
+pub mod codec;
+#[cfg(feature = "tokio")]
 mod drive;
 mod error;
 pub mod frame;

@@ -10,8 +10,8 @@
 //! is read once, so a body is visited a bounded number of times, however its offsets overlap.
 
 use alloc::boxed::Box;
-use alloc::vec::Vec;
 use bytes::BytesMut;
+use smallvec::SmallVec;
 
 use crate::error::{DecodeError, EncodeError};
 use crate::wire::{Fixed, Reader, length};
@@ -21,7 +21,7 @@ pub(crate) struct Targets<'a> {
     /// Where the body begins in the buffer.
     start: usize,
     /// Where the pointer is in the buffer, and what it leads to.
-    waiting: Vec<(usize, &'a dyn Target)>,
+    waiting: SmallVec<[(usize, &'a dyn Target); 8]>,
 }
 
 impl<'a> Targets<'a> {
@@ -69,12 +69,17 @@ impl<T: Fixed> Part for T {
     }
 }
 
+/// Bytes of the largest value of one size in a part, and some.
+const LARGEST: usize = 32;
+
 /// Appends a value of one size.
+#[inline(always)]
 pub(crate) fn put_fixed<T: Fixed>(value: &T, dst: &mut BytesMut) {
-    let start = dst.len();
-    dst.resize(start.saturating_add(T::SIZE), 0);
-    let mut block = dst.get_mut(start..).unwrap_or_default();
-    value.put(&mut block);
+    const { assert!(T::SIZE <= LARGEST, "a larger part") };
+    // The size is known to the compiler, which fills just that.
+    let mut block = [0; LARGEST];
+    value.put(&mut block.as_mut_slice());
+    dst.extend_from_slice(block.get(..T::SIZE).unwrap_or_default());
 }
 
 /// A pointer that may be null.
@@ -131,7 +136,7 @@ macro_rules! pointers {
 pub(crate) fn put_message<T: Part>(message: &T, name: &'static str, dst: &mut BytesMut) -> Result<(), EncodeError> {
     let mut targets = Targets {
         start: dst.len(),
-        waiting: Vec::new(),
+        waiting: SmallVec::new(),
     };
     message.put(dst, &mut targets)?;
     // Targets of targets come behind all that are known by then.
@@ -159,7 +164,7 @@ macro_rules! parts {
         impl $crate::parts::Part for $name {
             #[inline]
             fn take(r: &mut $crate::wire::Reader<'_>, _name: &'static str) -> Result<Self, $crate::DecodeError> {
-                $(let $field = $crate::parts::Part::take(r, stringify!($field).trim_start_matches("r#"))?;)*
+                $(let $field = $crate::parts::Part::take(r, const { $crate::wire::plain(stringify!($field)) })?;)*
                 Ok(Self { $($field),* })
             }
             fn bytes(&self) -> usize {

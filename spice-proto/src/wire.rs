@@ -22,6 +22,18 @@ pub(crate) trait Fixed: Sized {
     fn put(&self, block: &mut &mut [u8]);
 }
 
+/// The name of a field as the specification has it, when it is also a word of the language.
+pub(crate) const fn plain(name: &'static str) -> &'static str {
+    match name.as_bytes() {
+        [b'r', b'#', plain @ ..] => match core::str::from_utf8(plain) {
+            Ok(plain) => plain,
+            // INVARIANT: a string without its two first letters, both ASCII.
+            Err(_) => name,
+        },
+        _ => name,
+    }
+}
+
 /// One field of a fixed block, for the error that names it.
 #[derive(Debug)]
 pub(crate) struct Field {
@@ -144,7 +156,7 @@ impl<'a> Reader<'a> {
                     others
                 }
                 Field { name, size, inner: [] } => {
-                    return self.truncated(name.trim_start_matches("r#"), offset, *size as u64, left);
+                    return self.truncated(name, offset, *size as u64, left);
                 }
                 // It ends inside of this structure.
                 Field { inner, .. } => inner,
@@ -547,7 +559,7 @@ macro_rules! layout {
     };
     (@entry $field:ident, $ty:ty $(as $raw:ty)?) => {
         $crate::wire::Field {
-            name: stringify!($field),
+            name: $crate::wire::plain(stringify!($field)),
             size: layout!(@size $ty $(as $raw)?),
             inner: layout!(@inner $ty $(as $raw)?),
         }

@@ -12,6 +12,7 @@ use rfb_proto as _;
 use rsa as _;
 use sha1 as _;
 use sha2 as _;
+use smallvec as _;
 use spice_proto as _;
 use subtle as _;
 use thiserror as _;

@@ -127,6 +127,10 @@ fn table(mode: Mode) -> Result<(), Box<dyn Error>> {
         "{:>14.3}  spice: relay link / (one sealing + one opening)",
         whole / (seal + open)
     );
+    println!(
+        "{:>14.3}  spice: recorded message, encoded / encoded by hand",
+        of("spice: recorded message, encoded") / of("spice: recorded message, encoded by hand")
+    );
     match mode {
         Mode::Print => {}
         Mode::Save => std::fs::write(BASELINE, saved)?,

@@ -38,11 +38,17 @@ fn messages() -> impl Strategy<Value = Vec<(u16, Vec<u8>)>> {
     prop::collection::vec(message, 0..12)
 }
 
-fn split(splitter: &mut Splitter, bytes: &BytesMut, cuts: &[usize]) -> Vec<(u16, Vec<u8>)> {
+/// Takes the frames off a stream that comes in pieces: one by one, or all that are there at once.
+fn split(splitter: &mut Splitter, bytes: &BytesMut, cuts: &[usize], at_once: bool) -> Vec<(u16, Vec<u8>)> {
     let (mut rx, mut got, mut at, mut turn) = (BytesMut::new(), Vec::new(), 0, 0);
     loop {
+        let mut keep = |frame: Frame| got.push((frame.header.number, frame.body.to_vec()));
+        if at_once {
+            splitter.split(&mut rx).unwrap().for_each(&mut keep);
+        }
         while let Some(frame) = splitter.decode(&mut rx).unwrap() {
-            got.push((frame.header.number, frame.body.to_vec()));
+            assert!(!at_once, "`split` takes all");
+            keep(frame);
         }
         if at == bytes.len() {
             return got;
@@ -60,7 +66,10 @@ proptest! {
     fn any_chunking_gives_the_same_frames(messages in messages(), cuts in prop::collection::vec(1..5000_usize, 1..5)) {
         for form in FORMS {
             let bytes = stream(form, &messages);
-            prop_assert_eq!(split(&mut Splitter::new(form, &limits()), &bytes, &cuts), messages.clone());
+            for at_once in [false, true] {
+                let got = split(&mut Splitter::new(form, &limits()), &bytes, &cuts, at_once);
+                prop_assert_eq!(got, messages.clone());
+            }
             let splitter = Splitter::new(form, &limits());
             let mut frames = splitter.frames(&bytes);
             let borrowed: Vec<_> = frames.by_ref().map(|frame| (frame.header.number, frame.body.to_vec())).collect();
@@ -340,6 +349,58 @@ fn a_large_body_with_a_list_is_held_whole() {
     .write(HeaderForm::Full, &mut rx);
     let mut passer = Passer::new(HeaderForm::Full, HeaderForm::Mini, &limits());
     assert!(passer.pass(&mut rx, &mut tx, |_| ()).is_err());
+}
+
+/// Frames in front of one that is refused are given out first; they and the refused one are left in order.
+#[test]
+fn good_frames_come_out_in_front_of_a_bad_one() {
+    let mut rx = stream(HeaderForm::Mini, &[(1, vec![1; 5]), (2, vec![2; 6])]);
+    let good = rx.clone();
+    rx.put_slice(&[3, 0, 0xff, 0xff, 0xff, 0x7f, 9]);
+    let mut splitter = Splitter::new(HeaderForm::Mini, &limits());
+    let frames: Vec<_> = splitter
+        .split(&mut rx)
+        .unwrap()
+        .map(|frame| frame.header.number)
+        .collect();
+    assert_eq!((frames, rx.len()), (vec![1, 2], 7));
+    let error = splitter.split(&mut rx).unwrap_err();
+    assert_eq!(error, splitter.decode(&mut rx).unwrap_err());
+    expect!["Header.size at byte 2: 2147483647 is above the limit of 200000"].assert_eq(&error.to_string());
+    // One buffer for a whole run of frames, and none for a frame.
+    let mut rx = good;
+    let allocated = allocation_counter::measure(|| {
+        assert_eq!(
+            splitter
+                .split(&mut rx)
+                .unwrap()
+                .map(|frame| frame.body.len())
+                .sum::<usize>(),
+            11
+        );
+    });
+    assert!(allocated.count_total <= 1, "{allocated:?}");
+}
+
+/// A frame goes on with a serial of its new connection, and keeps its list.
+#[test]
+fn frames_are_written_again() {
+    let (header, body) = draw_with_list();
+    let mut bytes = BytesMut::new();
+    header.write(HeaderForm::Full, &mut bytes);
+    bytes.put_slice(&body);
+    let frame = Splitter::new(HeaderForm::Full, &limits())
+        .decode(&mut bytes.clone())
+        .unwrap()
+        .unwrap();
+    let mut out = BytesMut::new();
+    let mut writer = Writer::new(HeaderForm::Full);
+    writer.write_frame(&frame, &mut out).unwrap();
+    assert_eq!((writer.serial(), &out[..8]), (1, &1_u64.to_le_bytes()[..]));
+    assert_eq!(out[8..], bytes[8..]);
+    let mut writer = Writer::new(HeaderForm::Mini);
+    let error = writer.write_frame(&frame, &mut out).unwrap_err();
+    assert_eq!((error.field, writer.serial(), out.len()), ("sub_list", 0, bytes.len()));
 }
 
 #[test]

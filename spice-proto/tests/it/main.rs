@@ -17,6 +17,8 @@
 #[cfg(feature = "arbitrary")]
 mod any_value;
 mod captures;
+#[cfg(feature = "tokio")]
+mod codec;
 mod coverage;
 mod drive;
 mod frames;
