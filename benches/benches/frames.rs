@@ -1,10 +1,10 @@
-//! Bytes a second through the frame layer.
+//! Bytes a second through the frame layer, and messages.
 
 use benches::frames::{MAIN_CHANNEL, MAIN_CHANNEL_AT, small_frames};
-use bytes::{Bytes, BytesMut};
+use benches::messages::{RECORDED, decode, encode};
+use bytes::BytesMut;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use spice_proto::Limits;
-use spice_proto::channel::main::ServerMessage;
 use spice_proto::frame::{HeaderForm, Passer, Splitter};
 
 fn frames(c: &mut Criterion) {
@@ -32,20 +32,12 @@ fn frames(c: &mut Criterion) {
             });
         }
     }
-    let whole = Bytes::from_static(&MAIN_CHANNEL[MAIN_CHANNEL_AT..]);
-    let mut splitter = Splitter::new(HeaderForm::Mini, &limits);
-    let mut rx = BytesMut::from(&whole[..]);
-    let frames: Vec<_> = core::iter::from_fn(|| splitter.decode(&mut rx).unwrap()).collect();
-    let mut group = c.benchmark_group("spice messages, main channel");
-    group.throughput(Throughput::Elements(frames.len() as u64));
-    group.bench_function("decoded", |b| {
-        b.iter(|| {
-            frames
-                .iter()
-                .map(|frame| ServerMessage::decode(frame).unwrap().encoded_len())
-                .sum::<usize>()
-        });
-    });
+    let mut group = c.benchmark_group("spice messages, recorded");
+    group.throughput(Throughput::Elements(RECORDED.into()));
+    for (name, prepare) in [("decoded", decode as fn() -> Box<dyn FnMut()>), ("encoded", encode)] {
+        let mut operation = prepare();
+        group.bench_function(name, |b| b.iter(&mut operation));
+    }
 }
 
 criterion_group!(benches, frames);

@@ -161,7 +161,9 @@ macro_rules! make_messages {
 
 sets!(make_messages!());
 
-pub(crate) fn decode() -> Box<dyn FnMut()> {
+/// Decodes all recorded messages.
+#[must_use]
+pub fn decode() -> Box<dyn FnMut()> {
     let streams = recorded();
     assert_eq!(
         streams.iter().map(|stream| stream.frames.len()).sum::<usize>(),
@@ -188,7 +190,9 @@ fn encode_with(encode: fn(&Messages, &mut BytesMut)) -> Box<dyn FnMut()> {
     })
 }
 
-pub(crate) fn encode() -> Box<dyn FnMut()> {
+/// Encodes all recorded messages into a buffer that has room for them.
+#[must_use]
+pub fn encode() -> Box<dyn FnMut()> {
     encode_with(Messages::encode)
 }
 

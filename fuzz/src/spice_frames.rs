@@ -1,7 +1,7 @@
 //! Streams of SPICE frames: taken apart, and passed on with the same or other headers.
 //!
 //! ```text
-//! | bit 0: full headers come, bit 1: full headers go | chunk u8 | stream |
+//! | bit 0: full headers come, bit 1: full headers go, bit 2: over a UNIX socket | chunk u8 | stream |
 //! ```
 
 use bytes::BytesMut;
@@ -24,12 +24,17 @@ pub fn check(data: &[u8]) {
     let (forms, chunk) = (input.byte(), usize::from(input.byte()).max(1));
     let form = |full: bool| if full { HeaderForm::Full } else { HeaderForm::Mini };
     let (from, to) = (form(forms & 1 != 0), form(forms & 2 != 0));
+    let unix = forms & 4 != 0;
     let stream = input.rest();
     // Small enough to be reached.
     let limits = Limits::default().with_frame_body(1 << 10).with_passed_body(1 << 12);
 
-    let whole = pass(from, to, &limits, stream, stream.len().max(1));
-    let mut in_parts = pass(from, to, &limits, stream, chunk);
+    let passer = || {
+        let passer = Passer::new(from, to, &limits);
+        if unix { passer.with_descriptors() } else { passer }
+    };
+    let whole = pass(passer(), stream, stream.len().max(1));
+    let mut in_parts = pass(passer(), stream, chunk);
     if whole.error.is_some() {
         // What stood in front of an error has gone out in any chunking, or is still held.
         in_parts.out.truncate(whole.out.len());
@@ -44,6 +49,9 @@ pub fn check(data: &[u8]) {
     );
 
     let mut splitter = Splitter::new(from, &limits);
+    if unix {
+        splitter = splitter.with_descriptors();
+    }
     let mut rx = BytesMut::from(stream);
     let (mut at_once, mut held) = (Vec::new(), BytesMut::new());
     for piece in stream.chunks(chunk) {
@@ -73,26 +81,29 @@ pub fn check(data: &[u8]) {
     );
 }
 
-fn pass(from: HeaderForm, to: HeaderForm, limits: &Limits, stream: &[u8], chunk: usize) -> Passed {
-    let mut passer = Passer::new(from, to, limits);
-    let (mut rx, mut tx) = (BytesMut::new(), BytesMut::new());
+fn pass(mut passer: Passer, stream: &[u8], chunk: usize) -> Passed {
+    let (mut rx, mut out) = (BytesMut::new(), Vec::new());
     let mut seen = Vec::new();
     let mut error = None;
-    for piece in stream.chunks(chunk) {
+    'stream: for piece in stream.chunks(chunk) {
         rx.extend_from_slice(piece);
-        let passed = passer.pass(&mut rx, &mut tx, |frame| {
-            seen.push((frame.header.number, frame.header.size))
-        });
-        if let Err(found) = passed {
-            error = Some(found);
-            break;
+        // It stops behind each byte that carries descriptors.
+        loop {
+            let (mut tx, before) = (BytesMut::new(), seen.len());
+            let passed = passer.pass(&mut rx, &mut tx, |frame| {
+                seen.push((frame.header.number, frame.header.size))
+            });
+            out.extend_from_slice(&tx);
+            if let Err(found) = passed {
+                error = Some(found);
+                break 'stream;
+            }
+            if seen.len() == before {
+                break;
+            }
         }
         assert!(rx.len() <= (1 << 12) + 18 + chunk, "no more is held than a frame");
     }
     assert!(seen.len() as u64 >= passer.passed());
-    Passed {
-        out: tx.to_vec(),
-        seen,
-        error,
-    }
+    Passed { out, seen, error }
 }

@@ -22,6 +22,7 @@ pub use pass::Passer;
 
 use bytes::{Buf, Bytes, BytesMut};
 
+use crate::channel::display::{GlScanout2Unix, GlScanoutUnix};
 use crate::error::{DecodeError, DecodeErrorKind, EncodeError};
 use crate::limits::Limits;
 use crate::wire::{Fixed, put_block};
@@ -183,6 +184,7 @@ pub struct Splitter {
     form: HeaderForm,
     frame_body: u32,
     passed_body: u32,
+    descriptors: bool,
 }
 
 impl Splitter {
@@ -194,7 +196,22 @@ impl Splitter {
             form,
             frame_body: limits.frame_body,
             passed_body: limits.passed_body.max(limits.frame_body),
+            descriptors: false,
         }
+    }
+
+    /// For what a server sends on a display channel over a UNIX socket: one byte, which carries file
+    /// descriptors, follows the body of `GL_SCANOUT_UNIX` and `GL_SCANOUT2_UNIX` when there is a buffer. No size
+    /// counts it. It is taken together with the frame.
+    #[must_use]
+    pub fn with_descriptors(mut self) -> Self {
+        self.descriptors = true;
+        self
+    }
+
+    /// Whether a byte with file descriptors follows this frame.
+    fn descriptor_follows(&self, frame: &FrameRef<'_>) -> bool {
+        self.descriptors && descriptor_follows(frame)
     }
 
     /// The whole frames at the front of `src`.
@@ -204,6 +221,7 @@ impl Splitter {
         Frames {
             form: self.form,
             limit: self.passed_body,
+            descriptors: self.descriptors,
             src,
             at: 0,
         }
@@ -219,6 +237,7 @@ impl Splitter {
         let mut frames = Frames {
             form: self.form,
             limit: self.frame_body,
+            descriptors: self.descriptors,
             src,
             at: 0,
         };
@@ -234,6 +253,7 @@ impl Splitter {
         }
         Ok(OwnedFrames {
             form: self.form,
+            descriptors: self.descriptors,
             run,
             at: 0,
         })
@@ -251,15 +271,36 @@ impl Splitter {
         };
         header.check(self.form, self.frame_body)?;
         let (head, size) = (self.form.len(), header.size as usize);
-        let missing = head.saturating_add(size).saturating_sub(src.len());
+        let end = head.saturating_add(size);
+        let mut missing = end.saturating_sub(src.len());
+        let mut descriptor = false;
+        if let (true, Some(body)) = (self.descriptors, src.get(head..end)) {
+            descriptor = descriptor_follows(&FrameRef { header, body });
+            missing = usize::from(descriptor && src.len() == end);
+        }
         if missing > 0 {
             src.reserve(missing);
             return Ok(None);
         }
         // One split, and the header is then dropped from the finished `Bytes`, where that is cheap.
-        let mut body = src.split_to(head.saturating_add(size)).freeze();
+        let mut body = src.split_to(end).freeze();
         body.advance(head);
+        src.advance(usize::from(descriptor));
         Ok(Some(Frame { header, body }))
+    }
+}
+
+/// Whether a byte with file descriptors follows this frame of a display channel. What does not decode has none.
+#[cold]
+fn descriptor_follows(frame: &FrameRef<'_>) -> bool {
+    match frame.header.number {
+        GlScanoutUnix::NUMBER => {
+            GlScanoutUnix::decode_slice(frame.body).is_ok_and(|scanout| scanout.descriptor_follows())
+        }
+        GlScanout2Unix::NUMBER => {
+            GlScanout2Unix::decode_slice(frame.body).is_ok_and(|scanout| scanout.descriptor_follows())
+        }
+        _ => false,
     }
 }
 
@@ -267,6 +308,7 @@ impl Splitter {
 #[derive(Debug, Clone)]
 pub struct OwnedFrames {
     form: HeaderForm,
+    descriptors: bool,
     /// Whole frames and nothing else.
     run: Bytes,
     at: usize,
@@ -286,6 +328,9 @@ impl Iterator for OwnedFrames {
         }
         self.at = end;
         let body = self.run.slice(start..end);
+        if self.descriptors && descriptor_follows(&FrameRef { header, body: &body }) {
+            self.at = end.saturating_add(1);
+        }
         Some(Frame { header, body })
     }
 }
@@ -295,6 +340,7 @@ impl Iterator for OwnedFrames {
 pub struct Frames<'a> {
     form: HeaderForm,
     limit: u32,
+    descriptors: bool,
     src: &'a [u8],
     at: usize,
 }
@@ -330,8 +376,14 @@ impl<'a> Iterator for Frames<'a> {
         if self.form == HeaderForm::Full && header.sub_list > header.size || header.size > self.limit {
             return None;
         }
-        self.at = self.at.saturating_add(end);
-        Some(FrameRef { header, body })
+        let frame = FrameRef { header, body };
+        let mut taken = self.at.saturating_add(end);
+        if self.descriptors && descriptor_follows(&frame) {
+            self.src.get(taken)?;
+            taken = taken.saturating_add(1);
+        }
+        self.at = taken;
+        Some(frame)
     }
 }
 

@@ -4,6 +4,7 @@ use bytes::{Buf, BytesMut};
 
 use super::list::{LIST, SubMessages};
 use super::{FrameRef, Header, HeaderForm, Splitter};
+use crate::channel::display::{GlScanout2Unix, GlScanoutUnix};
 use crate::error::{DecodeError, DecodeErrorKind};
 use crate::limits::Limits;
 
@@ -42,6 +43,14 @@ impl Passer {
         }
     }
 
+    /// As [`Splitter::with_descriptors`]. [`Passer::pass`] then stops behind each byte that carries file
+    /// descriptors, so that it is the last one in `dst`: send that with the descriptors, and call again.
+    #[must_use]
+    pub fn with_descriptors(mut self) -> Self {
+        self.splitter = self.splitter.with_descriptors();
+        self
+    }
+
     /// Messages passed on so far; one that is passed on in parts counts when its header goes.
     #[must_use]
     pub const fn passed(&self) -> u64 {
@@ -67,16 +76,27 @@ impl Passer {
             }
             let mut frames = self.splitter.frames(src);
             let mut seen: u64 = 0;
+            let mut descriptor = false;
             if self.from == self.to {
                 for frame in &mut frames {
                     seen = seen.saturating_add(1);
                     see(frame);
+                    descriptor = self.splitter.descriptor_follows(&frame);
+                    if descriptor {
+                        break;
+                    }
                 }
             } else {
-                for frame in &mut frames {
+                while let Some(frame) = frames.next() {
                     seen = seen.saturating_add(1);
                     see(frame);
                     rewrite(frame, self.to, self.passed.saturating_add(seen), dst)?;
+                    descriptor = self.splitter.descriptor_follows(&frame);
+                    if descriptor {
+                        let end = frames.taken();
+                        dst.extend_from_slice(src.get(end.saturating_sub(1)..end).unwrap_or_default());
+                        break;
+                    }
                 }
             }
             let (taken, next) = (frames.taken(), frames.next_header());
@@ -85,6 +105,9 @@ impl Passer {
                 move_front(src, taken, dst);
             } else {
                 src.advance(taken);
+            }
+            if descriptor {
+                return Ok(());
             }
             let Some(header) = next? else {
                 return Ok(());
@@ -113,7 +136,10 @@ impl Passer {
     }
 
     fn must_hold(&self, header: &Header) -> bool {
-        self.from == HeaderForm::Full && self.to == HeaderForm::Mini && header.sub_list != 0
+        // What does not decode as a scanout has no byte behind it, so this one is looked at, too.
+        let scanout = [GlScanoutUnix::NUMBER, GlScanout2Unix::NUMBER].contains(&header.number);
+        self.splitter.descriptors && scanout
+            || self.from == HeaderForm::Full && self.to == HeaderForm::Mini && header.sub_list != 0
     }
 
     fn pass_body(&mut self, src: &mut BytesMut, dst: &mut BytesMut) {

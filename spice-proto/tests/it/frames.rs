@@ -382,6 +382,77 @@ fn good_frames_come_out_in_front_of_a_bad_one() {
     assert!(allocated.count_total <= 1, "{allocated:?}");
 }
 
+/// Over a UNIX socket one byte that no size counts follows a scanout that has a buffer.
+#[test]
+fn bytes_that_carry_descriptors() {
+    let scanout = |fourcc: u32| {
+        let mut body = vec![0; 20];
+        body[12..16].copy_from_slice(&fourcc.to_le_bytes());
+        (320, body)
+    };
+    let scanout2 = |fourcc: u32| {
+        let mut body = vec![0; 25];
+        body[8..12].copy_from_slice(&fourcc.to_le_bytes());
+        (323, body)
+    };
+    let messages = [
+        (102, vec![]),
+        scanout(7),
+        (321, vec![9; 16]),
+        scanout(0),
+        scanout2(7),
+        scanout2(0),
+        (320, vec![1]),
+    ];
+    for (from, to) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+        let (from, to) = (FORMS[from], FORMS[to]);
+        let with_bytes = |form| {
+            let mut out = BytesMut::new();
+            for (n, message) in messages.iter().enumerate() {
+                let mut one = stream(form, core::slice::from_ref(message));
+                if form == HeaderForm::Full {
+                    one[..8].copy_from_slice(&(n as u64 + 1).to_le_bytes());
+                }
+                out.extend_from_slice(&one);
+                if n == 1 || n == 4 {
+                    out.put_u8(b'@');
+                }
+            }
+            out
+        };
+        let bytes = with_bytes(from);
+        let mut splitter = Splitter::new(from, &limits()).with_descriptors();
+        for chunk in [1, 7, 1000] {
+            for at_once in [false, true] {
+                assert_eq!(split(&mut splitter, &bytes, &[chunk], at_once), messages);
+            }
+            let mut passer = Passer::new(from, to, &limits()).with_descriptors();
+            let (mut rx, mut out, mut seen, mut sent) = (BytesMut::new(), BytesMut::new(), 0, 0);
+            for piece in bytes.chunks(chunk) {
+                rx.extend_from_slice(piece);
+                loop {
+                    let (before, mut tx) = (seen, BytesMut::new());
+                    passer.pass(&mut rx, &mut tx, |_| seen += 1).unwrap();
+                    out.extend_from_slice(&tx);
+                    if seen == before {
+                        break;
+                    }
+                    // It stops behind such a byte.
+                    if seen == 2 || seen == 5 {
+                        sent += 1;
+                        assert_eq!(tx.last(), Some(&b'@'));
+                    }
+                }
+            }
+            assert_eq!((rx.len(), sent), (0, 2));
+            assert_eq!(out, with_bytes(to));
+        }
+        // Over TCP there is none.
+        let mut splitter = Splitter::new(from, &limits());
+        assert_eq!(split(&mut splitter, &stream(from, &messages), &[1000], true), messages);
+    }
+}
+
 /// A frame goes on with a serial of its new connection, and keeps its list.
 #[test]
 fn frames_are_written_again() {

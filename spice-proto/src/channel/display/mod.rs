@@ -369,6 +369,18 @@ layout! {
     }
 }
 
+impl GlScanoutUnix {
+    /// `SPICE_MSG_DISPLAY_GL_SCANOUT_UNIX`.
+    pub(crate) const NUMBER: u16 = 320;
+
+    /// Whether the byte with the file descriptor follows the body: when there is a buffer. spice-gtk reads it by
+    /// the same rule.
+    #[must_use]
+    pub const fn descriptor_follows(&self) -> bool {
+        self.drm_fourcc_format != 0
+    }
+}
+
 layout! {
     /// One plane of a [`GlScanout2Unix`], whose file descriptor comes behind the body.
     pub struct GlPlane {
@@ -427,6 +439,17 @@ parts! { message
         flags: GlScanoutFlags,
         /// The buffers.
         scanout: Scanout,
+    }
+}
+
+impl GlScanout2Unix {
+    /// `SPICE_MSG_DISPLAY_GL_SCANOUT2_UNIX`.
+    pub(crate) const NUMBER: u16 = 323;
+
+    /// Whether the byte with the file descriptors follows the body: when there is a buffer.
+    #[must_use]
+    pub const fn descriptor_follows(&self) -> bool {
+        self.fourcc != 0
     }
 }
 
