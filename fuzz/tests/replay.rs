@@ -20,6 +20,11 @@ fn replay(target: &str, check: fn(&[u8])) -> usize {
 }
 
 #[test]
+fn spice_agent() {
+    assert!(40 <= replay("spice_agent", fuzz::spice_agent::check));
+}
+
+#[test]
 fn spice_link() {
     assert!(10 <= replay("spice_link", fuzz::spice_link::check));
 }

@@ -6,6 +6,7 @@ extern crate alloc;
 #[cfg(feature = "arbitrary")]
 extern crate std;
 
+pub mod agent;
 #[cfg(feature = "arbitrary")]
 mod arbitrary;
 pub mod caps;

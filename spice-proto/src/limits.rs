@@ -22,8 +22,13 @@ pub struct Limits {
     /// Largest body of a frame that is taken as one piece: 16 MiB. A relay passes larger ones on
     /// in parts up to [`Limits::passed_body`].
     pub frame_body: u32,
-    /// Largest body that is passed on without being held: 256 MiB (a 64-megapixel bitmap).
+    /// Largest body, or agent message, that is passed on without being held: 256 MiB (a 64-megapixel
+    /// bitmap).
     pub passed_body: u32,
+    /// Largest agent message that is taken as one piece: 16 MiB. spice-gtk has no limit, and puts up to
+    /// 100 MiB of clipboard into one. An [`agent::Filter`](crate::agent::Filter) passes larger ones on in
+    /// parts up to [`Limits::passed_body`].
+    pub agent_message: u32,
     /// Time for the whole link stage: 10 s. spice-server has no such limit, and every unfinished
     /// link costs it an RSA key.
     pub link_timeout: Duration,
@@ -40,6 +45,7 @@ impl Default for Limits {
             sasl_packet: 0x00ff_ffff,
             frame_body: 16 << 20,
             passed_body: 256 << 20,
+            agent_message: 16 << 20,
             link_timeout: Duration::from_secs(10),
         }
     }
@@ -99,6 +105,13 @@ impl Limits {
     #[must_use]
     pub fn with_passed_body(mut self, bytes: u32) -> Self {
         self.passed_body = bytes;
+        self
+    }
+
+    /// Sets [`Limits::agent_message`].
+    #[must_use]
+    pub fn with_agent_message(mut self, bytes: u32) -> Self {
+        self.agent_message = bytes;
         self
     }
 

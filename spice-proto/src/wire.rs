@@ -428,11 +428,77 @@ macro_rules! codec {
 /// }
 /// ```
 macro_rules! layout {
-    // A fixed block. It can itself be a field or an element of other layouts.
-    ($(#[$meta:meta])* $vis:vis struct $name:ident {
+    // A fixed block. It can itself be a field or an element of other layouts. Private ones are parts of
+    // messages that are written by hand.
+    ($(#[$meta:meta])* struct $name:ident {
         $($(#[$doc:meta])* $field:ident: $ty:ty),* $(,)?
     }) => {
-        layout!(@struct [$(#[$meta])* $vis $name] $($(#[$doc])* $field: $ty,)*);
+        layout!(@struct [$(#[$meta])* $name] $($(#[$doc])* $field: $ty,)*);
+        layout!(@fixed $name $($field: $ty),*);
+    };
+    ($(#[$meta:meta])* pub struct $name:ident {
+        $($(#[$doc:meta])* $field:ident: $ty:ty),* $(,)?
+    }) => {
+        layout!(@public [$(#[$meta])* $name] $($(#[$doc])* $field: $ty,)*);
+        layout!(@fixed $name $($field: $ty),*);
+    };
+    // The same with narrowed ids: not an element, since writing it can fail.
+    ($(#[$meta:meta])* pub struct $name:ident {
+        $($(#[$doc:meta])* $field:ident: $ty:ty $(as $raw:ty)?),* $(,)?
+    }) => {
+        layout!(@public [$(#[$meta])* $name] $(
+            $(#[$doc])*
+            $(#[cfg_attr(feature = "arbitrary", arbitrary(with = crate::arbitrary::narrow::<$ty, $raw>))])?
+            $field: $ty,)*);
+        layout!(@codec $name [$($field: $ty $(as $raw)?),*] [] r, self, dst, { Ok(Self { $($field),* }) }, 0, {});
+    };
+    ($(#[$meta:meta])* pub struct $name:ident {
+        $($(#[$doc:meta])* $field:ident: $ty:ty),* ; $(#[$tail_doc:meta])* $tail:ident: rest $(,)?
+    }) => {
+        layout!(@public [$(#[$meta])* $name] $($(#[$doc])* $field: $ty,)*
+            $(#[$tail_doc])*
+            #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::hex"))]
+            #[cfg_attr(feature = "arbitrary", arbitrary(with = crate::arbitrary::bytes))]
+            $tail: bytes::Bytes,);
+        layout!(@codec $name [$($field: $ty),*] [] r, self, dst,
+            { Ok(Self { $($field,)* $tail: r.rest() }) },
+            self.$tail.len(),
+            { dst.extend_from_slice(&self.$tail) });
+    };
+    ($(#[$meta:meta])* pub struct $name:ident {
+        $($(#[$doc:meta])* $field:ident: $ty:ty),* ;
+        $count:ident: $count_ty:ty, $(#[$tail_doc:meta])* $tail:ident: [u8] $(,)?
+    }) => {
+        layout!(@public [$(#[$meta])* $name] $($(#[$doc])* $field: $ty,)*
+            $(#[$tail_doc])*
+            #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::hex"))]
+            #[cfg_attr(feature = "arbitrary", arbitrary(with = crate::arbitrary::bytes))]
+            $tail: bytes::Bytes,);
+        layout!(@codec_blob $name [$($field: $ty),*] [$count: $count_ty = $tail]);
+    };
+    ($(#[$meta:meta])* pub struct $name:ident {
+        $($(#[$doc:meta])* $field:ident: $ty:ty),* ;
+        $count:ident: $count_ty:ty, $(#[$tail_doc:meta])* $tail:ident: text $(,)?
+    }) => {
+        layout!(@public [$(#[$meta])* $name] $($(#[$doc])* $field: $ty,)*
+            $(#[$tail_doc])*
+            #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::text"))]
+            #[cfg_attr(feature = "arbitrary", arbitrary(with = crate::arbitrary::bytes))]
+            $tail: bytes::Bytes,);
+        layout!(@codec_blob $name [$($field: $ty),*] [$count: $count_ty = $tail]);
+    };
+    ($(#[$meta:meta])* pub struct $name:ident {
+        $($(#[$doc:meta])* $field:ident: $ty:ty),* ;
+        $count:ident: $count_ty:ty, $(#[$tail_doc:meta])* $tail:ident: [$element:ty] $(,)?
+    }) => {
+        layout!(@public [$(#[$meta])* $name] $($(#[$doc])* $field: $ty,)* $(#[$tail_doc])* $tail: alloc::vec::Vec<$element>,);
+        layout!(@codec $name [$($field: $ty),*] [$count: $count_ty = $tail] r, self, dst,
+            { Ok(Self { $($field,)* $tail: r.array($count.into(), stringify!($tail))? }) },
+            self.$tail.len().saturating_mul(<$element as $crate::wire::Fixed>::SIZE),
+            { $crate::wire::put_array(dst, &self.$tail) });
+    };
+
+    (@fixed $name:ident $($field:ident: $ty:ty),*) => {
         layout!(@codec $name [$($field: $ty),*] [] r, self, dst, { Ok(Self { $($field),* }) }, 0, {});
         impl $crate::wire::Fixed for $name {
             const SIZE: usize = Self::BLOCK;
@@ -448,73 +514,22 @@ macro_rules! layout {
             }
         }
     };
-    // The same with narrowed ids: not an element, since writing it can fail.
-    ($(#[$meta:meta])* $vis:vis struct $name:ident {
-        $($(#[$doc:meta])* $field:ident: $ty:ty $(as $raw:ty)?),* $(,)?
-    }) => {
-        layout!(@struct [$(#[$meta])* $vis $name] $(
-            $(#[$doc])*
-            $(#[cfg_attr(feature = "arbitrary", arbitrary(with = crate::arbitrary::narrow::<$ty, $raw>))])?
-            $field: $ty,)*);
-        layout!(@codec $name [$($field: $ty $(as $raw)?),*] [] r, self, dst, { Ok(Self { $($field),* }) }, 0, {});
-    };
-    ($(#[$meta:meta])* $vis:vis struct $name:ident {
-        $($(#[$doc:meta])* $field:ident: $ty:ty),* ; $(#[$tail_doc:meta])* $tail:ident: rest $(,)?
-    }) => {
-        layout!(@struct [$(#[$meta])* $vis $name] $($(#[$doc])* $field: $ty,)*
-            $(#[$tail_doc])*
-            #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::hex"))]
-            #[cfg_attr(feature = "arbitrary", arbitrary(with = crate::arbitrary::bytes))]
-            $tail: bytes::Bytes,);
-        layout!(@codec $name [$($field: $ty),*] [] r, self, dst,
-            { Ok(Self { $($field,)* $tail: r.rest() }) },
-            self.$tail.len(),
-            { dst.extend_from_slice(&self.$tail) });
-    };
-    ($(#[$meta:meta])* $vis:vis struct $name:ident {
-        $($(#[$doc:meta])* $field:ident: $ty:ty),* ;
-        $count:ident: $count_ty:ty, $(#[$tail_doc:meta])* $tail:ident: [u8] $(,)?
-    }) => {
-        layout!(@struct [$(#[$meta])* $vis $name] $($(#[$doc])* $field: $ty,)*
-            $(#[$tail_doc])*
-            #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::hex"))]
-            #[cfg_attr(feature = "arbitrary", arbitrary(with = crate::arbitrary::bytes))]
-            $tail: bytes::Bytes,);
-        layout!(@codec_blob $name [$($field: $ty),*] [$count: $count_ty = $tail]);
-    };
-    ($(#[$meta:meta])* $vis:vis struct $name:ident {
-        $($(#[$doc:meta])* $field:ident: $ty:ty),* ;
-        $count:ident: $count_ty:ty, $(#[$tail_doc:meta])* $tail:ident: text $(,)?
-    }) => {
-        layout!(@struct [$(#[$meta])* $vis $name] $($(#[$doc])* $field: $ty,)*
-            $(#[$tail_doc])*
-            #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::text"))]
-            #[cfg_attr(feature = "arbitrary", arbitrary(with = crate::arbitrary::bytes))]
-            $tail: bytes::Bytes,);
-        layout!(@codec_blob $name [$($field: $ty),*] [$count: $count_ty = $tail]);
-    };
-    ($(#[$meta:meta])* $vis:vis struct $name:ident {
-        $($(#[$doc:meta])* $field:ident: $ty:ty),* ;
-        $count:ident: $count_ty:ty, $(#[$tail_doc:meta])* $tail:ident: [$element:ty] $(,)?
-    }) => {
-        layout!(@struct [$(#[$meta])* $vis $name] $($(#[$doc])* $field: $ty,)* $(#[$tail_doc])* $tail: alloc::vec::Vec<$element>,);
-        layout!(@codec $name [$($field: $ty),*] [$count: $count_ty = $tail] r, self, dst,
-            { Ok(Self { $($field,)* $tail: r.array($count.into(), stringify!($tail))? }) },
-            self.$tail.len().saturating_mul(<$element as $crate::wire::Fixed>::SIZE),
-            { $crate::wire::put_array(dst, &self.$tail) });
-    };
-
     (@codec_blob $name:ident [$($field:ident: $ty:ty),*] [$count:ident: $count_ty:ty = $tail:ident]) => {
         layout!(@codec $name [$($field: $ty),*] [$count: $count_ty = $tail] r, self, dst,
             { Ok(Self { $($field,)* $tail: r.blob($count.into(), stringify!($tail))? }) },
             self.$tail.len(),
             { dst.extend_from_slice(&self.$tail) });
     };
+    (@public [$(#[$meta:meta])* $name:ident] $($fields:tt)*) => {
+        layout!(@struct [
+            $(#[$meta])*
+            #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+            #[cfg_attr(feature = "arbitrary", derive(::arbitrary::Arbitrary))]
+            pub $name] $($fields)*);
+    };
     (@struct [$(#[$meta:meta])* $vis:vis $name:ident] $($(#[$doc:meta])* $field:ident: $ty:ty,)*) => {
         $(#[$meta])*
         #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-        #[cfg_attr(feature = "serde", derive(serde::Serialize))]
-        #[cfg_attr(feature = "arbitrary", derive(::arbitrary::Arbitrary))]
         $vis struct $name { $($(#[$doc])* pub $field: $ty,)* }
         $crate::wire::codec!($name);
     };

@@ -51,6 +51,50 @@ ids! {
         CACHE_REPLACE_ME = 4,
     }
 
+    /// Form of a pixel in LZ and GLZ (`LZ_IMAGE_TYPE_*`).
+    pub struct LzImageType(u32) {
+        /// None.
+        INVALID = 0,
+        /// 1 bit, lowest first, with a palette.
+        PLT1_LE = 1,
+        /// 1 bit, highest first, with a palette.
+        PLT1_BE = 2,
+        /// 4 bits, lowest first, with a palette.
+        PLT4_LE = 3,
+        /// 4 bits, highest first, with a palette.
+        PLT4_BE = 4,
+        /// 8 bits with a palette.
+        PLT8 = 5,
+        /// 16 bits.
+        RGB16 = 6,
+        /// 24 bits.
+        RGB24 = 7,
+        /// 32 bits.
+        RGB32 = 8,
+        /// 32 bits with alpha.
+        RGBA = 9,
+        /// The alpha of 32 bits, without the colours.
+        XXXA = 10,
+        /// 8 bits of alpha.
+        A8 = 11,
+    }
+
+    /// Form of a pixel in QUIC (`QUIC_IMAGE_TYPE_*`).
+    pub struct QuicImageType(u32) {
+        /// None.
+        INVALID = 0,
+        /// 8 bits.
+        GRAY = 1,
+        /// 16 bits.
+        RGB16 = 2,
+        /// 24 bits.
+        RGB24 = 3,
+        /// 32 bits.
+        RGB32 = 4,
+        /// 32 bits with alpha.
+        RGBA = 5,
+    }
+
     /// Form of a pixel (`SPICE_BITMAP_FMT_*`).
     pub struct BitmapFormat(u8) {
         /// None.
@@ -286,3 +330,31 @@ contains!(
     StringFlags
 );
 contains!(AlphaFlags, CompositeFlags, SurfaceFlags, StreamFlags, GlScanoutFlags);
+
+impl LzImageType {
+    /// Whether a pixel is a number in a palette.
+    #[must_use]
+    pub const fn has_palette(self) -> bool {
+        matches!(self.0, 1..=5)
+    }
+
+    /// Whether a pixel is a value of its own: no number in a palette, nothing left out.
+    #[must_use]
+    pub const fn is_direct(self) -> bool {
+        matches!(self.0, 6..=9 | 11)
+    }
+
+    /// Bits of a pixel before it was packed; 0 for a form that is not known.
+    #[must_use]
+    pub const fn bits_per_pixel(self) -> u32 {
+        match self {
+            Self::PLT1_LE | Self::PLT1_BE => 1,
+            Self::PLT4_LE | Self::PLT4_BE => 4,
+            Self::PLT8 | Self::A8 => 8,
+            Self::RGB16 => 16,
+            Self::RGB24 => 24,
+            Self::RGB32 | Self::RGBA | Self::XXXA => 32,
+            _ => 0,
+        }
+    }
+}

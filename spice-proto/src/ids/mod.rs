@@ -316,12 +316,17 @@ macro_rules! contains {
 
 contains!(MigrateFlags, MouseModes, KeyboardModifiers, MouseButtons, CursorFlags);
 
+mod agent;
 mod display;
 
+pub use agent::{
+    AgentMessageType, AgentMouseButtons, AgentPort, ClipboardSelection, ClipboardType, DisplayConfigFlags,
+    FileXferResult, MonitorsFlags, ReplyError,
+};
 pub use display::{
     AlphaFlags, BitmapFlags, BitmapFormat, BrushType, ClipType, CompositeFlags, GlScanoutFlags, ImageCompression,
-    ImageFlags, ImageScaleMode, ImageType, JpegAlphaFlags, LineFlags, MaskFlags, PathFlags, RopDescriptor, StreamFlags,
-    StringFlags, SurfaceFlags, SurfaceFormat, VideoCodecType,
+    ImageFlags, ImageScaleMode, ImageType, JpegAlphaFlags, LineFlags, LzImageType, MaskFlags, PathFlags, QuicImageType,
+    RopDescriptor, StreamFlags, StringFlags, SurfaceFlags, SurfaceFormat, VideoCodecType,
 };
 
 impl From<u16> for MouseModes {

@@ -73,7 +73,6 @@ layout! {
     /// The fixed part of [`LinkReply`].
     struct LinkReplyHead {
         error: LinkErrorCode,
-        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::hex"))]
         pub_key: [u8; PUBLIC_KEY_LEN],
         num_common_caps: u32,
         num_channel_caps: u32,

@@ -1,13 +1,15 @@
 //! Coverage against the table of the interface, by an interpreter that knows nothing of the crate.
 //!
-//! For every message of the sets that the crate has, it makes random valid bodies together with the value
+//! For every message of the channels and of the agent, it makes random valid bodies together with the value
 //! of every field; the crate must decode these values, encode these bytes, and name the field that the
 //! interpreter names when the body is cut.
 
 use bytes::{Bytes, BytesMut};
-use spice_proto::DecodeErrorKind;
+use spice_proto::agent::{self, caps::Agreed};
 use spice_proto::channel::{common, cursor, display, inputs, main, playback, port, record, smartcard, vmc};
 use spice_proto::frame::{Frame, Header};
+use spice_proto::ids::AgentMessageType;
+use spice_proto::{DecodeError, DecodeErrorKind};
 
 use crate::interpreter::{Interpreter, Item, Made};
 
@@ -15,21 +17,28 @@ const BODIES: usize = 200;
 
 /// The message enums behind one face.
 trait Any: Sized + std::fmt::Debug {
-    fn table() -> &'static [(u16, &'static str)];
-    fn decode(frame: &Frame) -> Result<Self, spice_proto::DecodeError>;
     fn encode(&self, dst: &mut BytesMut);
-    fn facts(&self) -> (u16, &'static str, usize, bool);
+    /// Number, name, length, and whether there is no layout for it.
+    fn facts(&self) -> (u32, &'static str, usize, bool);
+}
+
+/// Those of the channels.
+trait OfChannel: Any {
+    fn table() -> &'static [(u16, &'static str)];
+    fn decode(frame: &Frame) -> Result<Self, DecodeError>;
 }
 
 macro_rules! any {
     ($($ty:ty),*) => {$(
         impl Any for $ty {
-            fn table() -> &'static [(u16, &'static str)] { <$ty>::TABLE }
-            fn decode(frame: &Frame) -> Result<Self, spice_proto::DecodeError> { <$ty>::decode(frame) }
             fn encode(&self, dst: &mut BytesMut) { <$ty>::encode(self, dst).unwrap() }
-            fn facts(&self) -> (u16, &'static str, usize, bool) {
-                (self.number(), self.name(), self.encoded_len(), self.is_unknown())
+            fn facts(&self) -> (u32, &'static str, usize, bool) {
+                (self.number().into(), self.name(), self.encoded_len(), self.is_unknown())
             }
+        }
+        impl OfChannel for $ty {
+            fn table() -> &'static [(u16, &'static str)] { <$ty>::TABLE }
+            fn decode(frame: &Frame) -> Result<Self, DecodeError> { <$ty>::decode(frame) }
         }
     )*};
 }
@@ -74,7 +83,7 @@ fn frame(number: u16, body: &[u8]) -> Frame {
     }
 }
 
-fn cover<M: Any>(channel: &str, direction: &str) -> usize {
+fn cover<M: OfChannel>(channel: &str, direction: &str) -> usize {
     let mut interpreter = Interpreter::new();
     let messages: Vec<toml::Table> = interpreter
         .of_kind("message")
@@ -93,18 +102,65 @@ fn cover<M: Any>(channel: &str, direction: &str) -> usize {
         );
         for _ in 0..BODIES {
             let made = interpreter.make(message);
-            check::<M>(number, &name, &made);
+            check(number.into(), &name, &made, |body| M::decode(&frame(number, body)));
         }
     }
     messages.len()
 }
 
-fn check<M: Any>(number: u16, name: &str, made: &Made) {
+impl Any for agent::Message {
+    fn encode(&self, dst: &mut BytesMut) {
+        self.encode(dst).unwrap();
+    }
+    fn facts(&self) -> (u32, &'static str, usize, bool) {
+        (
+            self.message_type().0,
+            self.name(),
+            self.encoded_len(),
+            self.is_unknown(),
+        )
+    }
+}
+
+/// The messages of the agent, under every agreement that changes their form.
+fn cover_agent() -> usize {
+    let mut interpreter = Interpreter::new();
+    let messages: Vec<toml::Table> = interpreter.of_kind("agent_message").cloned().collect();
+    let listed: Vec<(u32, &str)> = messages
+        .iter()
+        .map(|m| (m["number"].as_integer().unwrap() as u32, m["name"].as_str().unwrap()))
+        .collect();
+    assert_eq!(listed, agent::Message::TABLE);
+    for (number, name) in listed {
+        let message = messages.iter().find(|m| m["name"].as_str() == Some(name)).unwrap();
+        for _ in 0..BODIES {
+            let bits: Vec<u32> = (0..18).filter(|_| interpreter.random(2) == 0).collect();
+            interpreter.capabilities = bits
+                .iter()
+                .map(|bit| agent::caps::name(*bit).unwrap().to_owned())
+                .collect();
+            let made = interpreter.make(message);
+            check(number, name, &made, |body| {
+                let header = agent::MessageHeader {
+                    protocol: agent::PROTOCOL,
+                    r#type: AgentMessageType(number),
+                    opaque: 0,
+                    size: body.len() as u32,
+                };
+                let data = Bytes::copy_from_slice(body);
+                agent::Message::decode(&agent::Frame { header, data }, Agreed::of(&bits))
+            });
+        }
+    }
+    messages.len()
+}
+
+fn check<M: Any>(number: u32, name: &str, made: &Made, decode: impl Fn(&[u8]) -> Result<M, DecodeError>) {
     let at = |what: &str| format!("{name}: {what}: {:02x?}", made.body);
-    let message = M::decode(&frame(number, &made.body)).unwrap_or_else(|error| panic!("{}", at(&error.to_string())));
+    let message = decode(&made.body).unwrap_or_else(|error| panic!("{}", at(&error.to_string())));
     assert_eq!(
         message.facts(),
-        (number, name_in_table::<M>(number), made.body.len(), false),
+        (number, name, made.body.len(), false),
         "{}",
         at("facts")
     );
@@ -118,7 +174,13 @@ fn check<M: Any>(number: u16, name: &str, made: &Made) {
     for item in &items {
         // Signed numbers look otherwise.
         let signed = ["x", "y", "dx", "dy", "top", "left", "bottom", "right"].contains(&item.name.as_str())
-            || ["pixmap_cache_size", "glz_dictionary_window_size", "last_frame_delay"].contains(&item.name.as_str());
+            || [
+                "pixmap_cache_size",
+                "glz_dictionary_window_size",
+                "last_frame_delay",
+                "max",
+            ]
+            .contains(&item.name.as_str());
         let (Some(value), false) = (item.value, signed) else {
             continue;
         };
@@ -136,7 +198,7 @@ fn check<M: Any>(number: u16, name: &str, made: &Made) {
         let mut changed = made.body.clone();
         changed[item.at] ^= 0x5a;
         changed[item.at + item.size - 1] ^= 0x81;
-        let message = M::decode(&frame(number, &changed)).unwrap();
+        let message = decode(&changed).unwrap();
         let mut out = BytesMut::new();
         message.encode(&mut out);
         assert_eq!(out, changed, "{}", at(&item.name));
@@ -144,7 +206,7 @@ fn check<M: Any>(number: u16, name: &str, made: &Made) {
 
     // Every cut.
     for cut in 0..made.open_end.unwrap_or(made.body.len()) {
-        let error = M::decode(&frame(number, &made.body[..cut])).expect_err(&at(&format!("cut at {cut}")));
+        let error = decode(&made.body[..cut]).expect_err(&at(&format!("cut at {cut}")));
         // A flat fixed part is read as one block, before its pointers are followed.
         let expected = [first_cut(&made.items, cut), first_cut_of_block(&made.items, cut)];
         assert!(
@@ -189,10 +251,6 @@ fn first_cut_of_block(items: &[Item], cut: usize) -> Option<(&str, usize)> {
         .or_else(|| first_cut(items, cut))
 }
 
-fn name_in_table<M: Any>(number: u16) -> &'static str {
-    M::table().iter().find(|entry| entry.0 == number).unwrap().1
-}
-
 #[test]
 fn every_message_of_the_table() {
     let counts = [
@@ -216,8 +274,40 @@ fn every_message_of_the_table() {
         cover::<display::ClientMessage>("display", "c2s"),
     ];
     let count: usize = counts.iter().sum();
-    println!("spice-messages.toml: {count} messages, {BODIES} bodies each");
-    assert_eq!(count, 127);
+    let of_agent = cover_agent();
+    println!("spice-messages.toml: {count} messages, {of_agent} agent messages, {BODIES} bodies each");
+    assert_eq!((count, of_agent), (127, 16));
+}
+
+#[test]
+fn agent_numbers_of_the_table() {
+    use spice_proto::ids;
+    let interpreter = Interpreter::new();
+    let mut checked = 0;
+    for entry in interpreter.of_kind("constants") {
+        let Some(set) = entry["name"].as_str().unwrap().strip_prefix("vd_agent_") else {
+            continue;
+        };
+        for (name, value) in entry["values"].as_table().unwrap() {
+            let value = value.as_integer().unwrap() as u32;
+            let found = match set {
+                "clipboard_type" => ids::ClipboardType(value).name(),
+                "selection" => ids::ClipboardSelection(value as u8).name(),
+                "file_xfer_status" => ids::FileXferResult(value).name(),
+                "reply_error" => ids::ReplyError(value).name(),
+                "monitors_flags" => ids::MonitorsFlags(value).name(),
+                "display_config_flags" => ids::DisplayConfigFlags(value).name(),
+                "mouse_buttons" => ids::AgentMouseButtons(value).name(),
+                other => panic!("numbers {other}"),
+            };
+            assert_eq!(found, Some(name.as_str()), "{set}");
+            checked += 1;
+        }
+    }
+    for (number, name) in agent::Message::TABLE {
+        assert_eq!(AgentMessageType(*number).name().unwrap().to_lowercase(), *name);
+    }
+    assert_eq!(checked, 33);
 }
 
 #[test]
@@ -236,7 +326,16 @@ fn capability_names_of_the_table() {
             "record" => (CapabilitySet::Channel, ChannelType::RECORD),
             "spicevmc" => (CapabilitySet::Channel, ChannelType::USBREDIR),
             // The agent has capabilities of its own, which are not those of a link.
-            "vd_agent" => continue,
+            "vd_agent" => {
+                for (bit_name, bit) in entry["bits"].as_table().unwrap() {
+                    assert_eq!(
+                        agent::caps::name(bit.as_integer().unwrap() as u32),
+                        Some(bit_name.as_str())
+                    );
+                    checked += 1;
+                }
+                continue;
+            }
             other => panic!("set {other}"),
         };
         for (bit_name, bit) in entry["bits"].as_table().unwrap() {
@@ -247,5 +346,5 @@ fn capability_names_of_the_table() {
             checked += 1;
         }
     }
-    assert!(30 < checked);
+    assert!(48 < checked);
 }

@@ -227,7 +227,7 @@ fn judge(what: &str, shown: &[u8], run: impl FnOnce() -> Run) -> bool {
 }
 
 /// All changed forms of some bytes: prefixes, single bytes in every value, and random changes.
-fn changed(bytes: &[u8], every_value: bool, random_count: usize, mut each: impl FnMut(&str, &[u8])) {
+pub(crate) fn changed(bytes: &[u8], every_value: bool, random_count: usize, mut each: impl FnMut(&str, &[u8])) {
     for end in 0..=bytes.len() {
         each("prefix", &bytes[..end]);
     }

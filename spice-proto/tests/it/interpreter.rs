@@ -56,6 +56,8 @@ fn item<'a>(items: &'a mut [Item], way: &[usize]) -> &'a mut Item {
 pub(crate) struct Interpreter {
     table: toml::Table,
     rng: TestRng,
+    /// Names of the capabilities that both sides have, which conditions of agent messages ask for.
+    pub(crate) capabilities: Vec<String>,
 }
 
 impl Interpreter {
@@ -64,10 +66,11 @@ impl Interpreter {
         Self {
             table: text.unwrap().parse().unwrap(),
             rng: TestRng::from_seed(RngAlgorithm::ChaCha, b"spice-proto coverage seed 000001"),
+            capabilities: Vec::new(),
         }
     }
 
-    fn random(&mut self, below: u64) -> u64 {
+    pub(crate) fn random(&mut self, below: u64) -> u64 {
         proptest::prelude::RngCore::next_u64(&mut self.rng) % below
     }
 
@@ -214,7 +217,10 @@ impl Interpreter {
         let mut taken: Vec<String> = Vec::new();
         let mut rest = false;
         for field in fields {
-            let (name, ty) = (text(field, "name"), text(field, "type"));
+            let (name, mut ty) = (text(field, "name"), text(field, "type"));
+            if field.contains_key("constants") && Self::width(&ty).is_some() {
+                ty = format!("{ty}:{}", text(field, "constants"));
+            }
             let (when, switch) = (text(field, "when"), text(field, "switch"));
             let holds = match when.as_str() {
                 "" => true,
@@ -347,6 +353,7 @@ impl Interpreter {
         let entry = self
             .of_kind("enum")
             .chain(self.of_kind("flags"))
+            .chain(self.of_kind("constants"))
             .find(|e| e["name"].as_str() == Some(name));
         let values = entry.unwrap()["values"].as_table().unwrap();
         values
@@ -355,8 +362,11 @@ impl Interpreter {
             .collect()
     }
 
-    /// Whether a condition holds: `field == NAME`, `(field & NAME) != 0` or `== 0`.
+    /// Whether a condition holds: `field == NAME`, `(field & NAME) != 0` or `== 0`, `cap NAME`.
     fn holds(&self, when: &str, values: &BTreeMap<String, (u64, String)>) -> bool {
+        if let Some(capability) = when.strip_prefix("cap ") {
+            return self.capabilities.iter().any(|name| name == capability);
+        }
         let word = |c: char| !c.is_alphanumeric() && c != '_' && c != '.';
         let words: Vec<&str> = when.split(word).filter(|word| !word.is_empty()).collect();
         let (value, ty) = &values[words[0]];

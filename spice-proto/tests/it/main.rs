@@ -14,6 +14,10 @@
     reason = "tests run on the host, on values that they made, and one that panics has failed"
 )]
 
+mod agent;
+mod agent_captures;
+mod agent_tokens;
+mod agent_values;
 #[cfg(feature = "arbitrary")]
 mod any_value;
 mod captures;
@@ -22,7 +26,9 @@ mod codec;
 mod coverage;
 mod drive;
 mod frames;
+mod heads;
 mod hostile;
+mod hostile_agent;
 mod interpreter;
 mod link;
 mod pair;

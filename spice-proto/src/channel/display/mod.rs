@@ -3,6 +3,7 @@
 //! [`draw`] has the drawing commands, [`image`] the pictures in them, [`shape`] what they draw with.
 
 pub mod draw;
+pub mod head;
 pub mod image;
 pub mod shape;
 

@@ -1,0 +1,256 @@
+//! Agent messages by their number.
+
+use bytes::{Bytes, BytesMut};
+
+use super::caps::Agreed;
+use super::{
+    AudioVolumeSync, Clipboard, ClipboardGrab, ClipboardRelease, ClipboardRequest, DisplayConfig, FileXferData,
+    FileXferStart, FileXferStatus, GraphicsDeviceInfo, MaxClipboard, MonitorsConfig, MouseState, PROTOCOL, Reply,
+};
+use crate::caps::CapabilityWords;
+use crate::error::{DecodeError, EncodeError};
+use crate::ids::AgentMessageType;
+use crate::wire::{Decode, Encode, Reader, codec, layout, length};
+
+layout! {
+    /// What every agent message begins with (the head of `VDAgentMessage`).
+    #[derive(Copy)]
+    pub struct MessageHeader {
+        /// [`PROTOCOL`]. spice-server closes a connection that says otherwise; spice-gtk and the guest's
+        /// agent leave out the message.
+        protocol: u32,
+        /// Its kind.
+        r#type: AgentMessageType,
+        /// Not in use: 0.
+        opaque: u64,
+        /// Bytes that follow.
+        size: u32,
+    }
+}
+
+impl MessageHeader {
+    /// Bytes of a header: 20.
+    pub const LEN: usize = Self::BLOCK;
+}
+
+/// One agent message: its header and what follows it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Frame {
+    /// Its header. `size` is what was received; what is written is the length of `data`.
+    pub header: MessageHeader,
+    /// What follows it.
+    pub data: Bytes,
+}
+
+impl Frame {
+    /// Appends header and data.
+    ///
+    /// # Errors
+    /// More data than the size field can say; `dst` is then as it was.
+    pub fn encode(&self, dst: &mut BytesMut) -> Result<(), EncodeError> {
+        let size = length(self.data.len(), MessageHeader::NAME, "size", u32::MAX)?;
+        MessageHeader { size, ..self.header }.write(dst)?;
+        dst.extend_from_slice(&self.data);
+        Ok(())
+    }
+
+    /// Bytes that `encode` appends.
+    #[must_use]
+    pub fn encoded_len(&self) -> usize {
+        MessageHeader::LEN.saturating_add(self.data.len())
+    }
+}
+
+/// Maps numbers to messages. `by agreed` marks those whose form depends on capabilities.
+macro_rules! agent_messages {
+    ($($(#[$doc:meta])* $number:literal $spec:literal => $variant:ident $(($ty:ident $(by $agreed:ident)?))?,)*) => {
+        /// An agent message, in either direction.
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub enum Message {
+            $($(#[$doc])* $variant $(($ty))?,)*
+            /// A number that has no layout here, or another protocol: passed on as it came.
+            Unknown(Frame),
+        }
+
+        impl Message {
+            /// Every number of this table, with the name in the specification.
+            pub const TABLE: &'static [(u32, &'static str)] = &[$(($number, $spec)),*];
+
+            /// Decodes the data of a frame, by its type. `agreed`: what client and agent announced before.
+            ///
+            /// Trailing bytes are ignored. The guest's agent leaves out a message of fixed size that has
+            /// any; spice-gtk does not mind.
+            ///
+            /// # Errors
+            /// The first field that does not fit, with its offset in the data.
+            pub fn decode(frame: &Frame, agreed: Agreed) -> Result<Self, DecodeError> {
+                match frame.header.r#type.0 {
+                    _ if frame.header.protocol != PROTOCOL => Ok(Self::Unknown(frame.clone())),
+                    $($number => agent_messages!(@decode $variant $($ty $($agreed)?)?, frame, agreed),)*
+                    _ => Ok(Self::Unknown(frame.clone())),
+                }
+            }
+
+            /// Whether there is no layout here.
+            #[must_use]
+            pub fn is_unknown(&self) -> bool {
+                matches!(self, Self::Unknown(_))
+            }
+
+            /// Its type, as it stands in the header.
+            #[must_use]
+            pub fn message_type(&self) -> AgentMessageType {
+                match self {
+                    $(agent_messages!(@pattern $variant $($ty)?) => AgentMessageType($number),)*
+                    Self::Unknown(frame) => frame.header.r#type,
+                }
+            }
+
+            /// The name in the specification.
+            #[must_use]
+            pub fn name(&self) -> &'static str {
+                match self {
+                    $(agent_messages!(@pattern $variant $($ty)?) => $spec,)*
+                    Self::Unknown(_) => "unknown",
+                }
+            }
+
+            /// Appends the data, without a header.
+            ///
+            /// # Errors
+            /// A value that its field cannot hold; `dst` is then as it was.
+            pub fn encode(&self, dst: &mut BytesMut) -> Result<(), EncodeError> {
+                match self {
+                    $(agent_messages!(@bind message $variant $($ty)?) => agent_messages!(@encode message dst $($ty)?),)*
+                    Self::Unknown(frame) => {
+                        dst.extend_from_slice(&frame.data);
+                        Ok(())
+                    }
+                }
+            }
+
+            /// Bytes that `encode` appends.
+            #[must_use]
+            pub fn encoded_len(&self) -> usize {
+                match self {
+                    $(agent_messages!(@bind message $variant $($ty)?) => agent_messages!(@len message $($ty)?),)*
+                    Self::Unknown(frame) => frame.data.len(),
+                }
+            }
+        }
+    };
+    (@decode $variant:ident $ty:ident $agreed_by:ident, $frame:ident, $agreed:ident) => {
+        <$ty>::decode(&$frame.data, $agreed).map(Self::$variant)
+    };
+    (@decode $variant:ident $ty:ident, $frame:ident, $agreed:ident) => { <$ty>::decode(&$frame.data).map(Self::$variant) };
+    (@decode $variant:ident, $frame:ident, $agreed:ident) => { Ok(Self::$variant) };
+    (@pattern $variant:ident $ty:ident) => { Self::$variant(_) };
+    (@pattern $variant:ident) => { Self::$variant };
+    (@bind $message:ident $variant:ident $ty:ident) => { Self::$variant($message) };
+    (@bind $message:ident $variant:ident) => { Self::$variant };
+    (@encode $message:ident $dst:ident $ty:ident) => { <$ty>::encode($message, $dst) };
+    (@encode $message:ident $dst:ident) => { Ok(()) };
+    (@len $message:ident $ty:ident) => { <$ty>::encoded_len($message) };
+    (@len $message:ident) => { 0 };
+}
+
+agent_messages! {
+    /// `VD_AGENT_MOUSE_STATE`: from the server to the agent only.
+    1 "mouse_state" => MouseState(MouseState),
+    /// `VD_AGENT_MONITORS_CONFIG`: from the client.
+    2 "monitors_config" => MonitorsConfig(MonitorsConfig),
+    /// `VD_AGENT_REPLY`: from the agent.
+    3 "reply" => Reply(Reply),
+    /// `VD_AGENT_CLIPBOARD`: from both.
+    4 "clipboard" => Clipboard(Clipboard by agreed),
+    /// `VD_AGENT_DISPLAY_CONFIG`: from the client.
+    5 "display_config" => DisplayConfig(DisplayConfig),
+    /// `VD_AGENT_ANNOUNCE_CAPABILITIES`: from both.
+    6 "announce_capabilities" => AnnounceCapabilities(AnnounceCapabilities),
+    /// `VD_AGENT_CLIPBOARD_GRAB`: from both.
+    7 "clipboard_grab" => ClipboardGrab(ClipboardGrab by agreed),
+    /// `VD_AGENT_CLIPBOARD_REQUEST`: from both.
+    8 "clipboard_request" => ClipboardRequest(ClipboardRequest by agreed),
+    /// `VD_AGENT_CLIPBOARD_RELEASE`: from both.
+    9 "clipboard_release" => ClipboardRelease(ClipboardRelease by agreed),
+    /// `VD_AGENT_FILE_XFER_START`: from the client.
+    10 "file_xfer_start" => FileXferStart(FileXferStart),
+    /// `VD_AGENT_FILE_XFER_STATUS`: from both.
+    11 "file_xfer_status" => FileXferStatus(FileXferStatus),
+    /// `VD_AGENT_FILE_XFER_DATA`: from the client.
+    12 "file_xfer_data" => FileXferData(FileXferData),
+    /// `VD_AGENT_CLIENT_DISCONNECTED`: from the server to the agent only.
+    13 "client_disconnected" => ClientDisconnected,
+    /// `VD_AGENT_MAX_CLIPBOARD`: from the client.
+    14 "max_clipboard" => MaxClipboard(MaxClipboard),
+    /// `VD_AGENT_AUDIO_VOLUME_SYNC`: from both.
+    15 "audio_volume_sync" => AudioVolumeSync(AudioVolumeSync),
+    /// `VD_AGENT_GRAPHICS_DEVICE_INFO`: from the server to the agent only.
+    16 "graphics_device_info" => GraphicsDeviceInfo(GraphicsDeviceInfo),
+}
+
+impl Message {
+    /// The message with a header: protocol 1, `opaque` 0. One that is unknown keeps its own.
+    ///
+    /// # Errors
+    /// A value that its field cannot hold.
+    pub fn to_frame(&self) -> Result<Frame, EncodeError> {
+        let mut data = BytesMut::with_capacity(self.encoded_len());
+        self.encode(&mut data)?;
+        let size = length(data.len(), MessageHeader::NAME, "size", u32::MAX)?;
+        let (protocol, opaque) = match self {
+            Self::Unknown(frame) => (frame.header.protocol, frame.header.opaque),
+            _ => (PROTOCOL, 0),
+        };
+        let header = MessageHeader {
+            protocol,
+            r#type: self.message_type(),
+            opaque,
+            size,
+        };
+        let data = data.freeze();
+        Ok(Frame { header, data })
+    }
+}
+
+/// What a side can do. The first message of each side.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AnnounceCapabilities {
+    /// Not 0: the other side is asked to announce its own.
+    pub request: u32,
+    /// Bits of [`super::caps`]; those without a name are kept.
+    pub caps: CapabilityWords,
+}
+
+codec!(AnnounceCapabilities);
+
+layout! {
+    /// What stands in front of the words.
+    struct AnnounceHead {
+        request: u32,
+    }
+}
+
+impl Decode for AnnounceCapabilities {
+    const NAME: &'static str = "AnnounceCapabilities";
+
+    fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let AnnounceHead { request } = AnnounceHead::read(r)?;
+        let caps = CapabilityWords::from_wire(r.left());
+        Ok(Self { request, caps })
+    }
+}
+
+impl Encode for AnnounceCapabilities {
+    fn wire_len(&self) -> usize {
+        AnnounceHead::BLOCK.saturating_add(self.caps.words().len().saturating_mul(4))
+    }
+
+    fn write(&self, dst: &mut BytesMut) -> Result<(), EncodeError> {
+        let request = self.request;
+        AnnounceHead { request }.write(dst)?;
+        crate::wire::put_array(dst, self.caps.words());
+        Ok(())
+    }
+}

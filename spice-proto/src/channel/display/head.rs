@@ -1,0 +1,600 @@
+//! What packed pictures begin with. Pixels are not unpacked.
+//!
+//! ```text
+//! LZ    | "  ZL" u32 | version u32 | type u32 | width u32 | height u32 | stride u32 | top_down u32 |
+//! GLZ   | "  ZL" u32 | version u32 | type and top_down u8 | width u32 | height u32 | stride u32
+//!       | id u64 | win_head_dist u32 |                                        both big-endian
+//! QUIC  | "QUIC" u32 | version u32 | type u32 | width u32 | height u32 |         little-endian
+//! LZ4   | top_down u8 | format u8 | then blocks: size u32 big-endian, size bytes |
+//! JPEG  | FF D8 | segments: FF, marker u8, length u16 big-endian ... | the first frame header (SOF) |
+//! ```
+//!
+//! `ZLIB_GLZ_RGB` is GLZ inside of zlib, of which only zlib's own two bytes are seen here. `JPEG_ALPHA` is a
+//! JPEG and then LZ of type [`XXXA`](LzImageType::XXXA).
+//!
+//! A head says again what the image's [descriptor](ImageDescriptor) says. The real decoders
+//! make room for one and unpack by the other, which was the way in for more than one attack
+//! (CVE-2020-14355), so [`ImageHead::check`] compares the two.
+
+use bytes::Bytes;
+
+use super::image::{Image, ImageDescriptor, Payload};
+use crate::error::{DecodeError, DecodeErrorKind};
+use crate::ids::{BitmapFormat, ImageType, JpegAlphaFlags, LzImageType, QuicImageType};
+use crate::wire::{Decode, Fixed, Reader, layout};
+
+/// A big-endian number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Big<T>(T);
+
+macro_rules! big_endian {
+    ($($int:ty),*) => {$(
+        impl Fixed for Big<$int> {
+            const SIZE: usize = size_of::<$int>();
+            fn get(block: &mut &[u8]) -> Self {
+                Self(<$int>::from_be_bytes(Fixed::get(block)))
+            }
+            fn put(&self, block: &mut &mut [u8]) {
+                self.0.to_be_bytes().put(block);
+            }
+        }
+    )*};
+}
+
+big_endian!(u16, u32, u64);
+
+/// `"  ZL"`, read as a big-endian number.
+const LZ_MAGIC: u32 = 0x2020_5a4c;
+const LZ_VERSION: u32 = 0x0001_0001;
+/// `"QUIC"`, read as a little-endian number.
+const QUIC_MAGIC: u32 = 0x4349_5551;
+const QUIC_VERSION: u32 = 0;
+
+layout! {
+    struct LzWire {
+        magic: Big<u32>,
+        version: Big<u32>,
+        r#type: Big<u32>,
+        width: Big<u32>,
+        height: Big<u32>,
+        stride: Big<u32>,
+        top_down: Big<u32>,
+    }
+}
+
+layout! {
+    struct GlzWire {
+        magic: Big<u32>,
+        version: Big<u32>,
+        type_and_top_down: u8,
+        width: Big<u32>,
+        height: Big<u32>,
+        stride: Big<u32>,
+        id: Big<u64>,
+        win_head_dist: Big<u32>,
+    }
+}
+
+layout! {
+    struct QuicWire {
+        magic: u32,
+        version: u32,
+        r#type: QuicImageType,
+        width: u32,
+        height: u32,
+    }
+}
+
+layout! {
+    struct Lz4Wire {
+        top_down: u8,
+        format: BitmapFormat,
+    }
+}
+
+layout! {
+    struct JpegFrameWire {
+        length: Big<u16>,
+        precision: u8,
+        height: Big<u16>,
+        width: Big<u16>,
+        components: u8,
+    }
+}
+
+/// Head of LZ ([`ImageType::LZ_RGB`], [`ImageType::LZ_PLT`], the alpha plane of [`ImageType::JPEG_ALPHA`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct LzHead {
+    /// Form of a pixel.
+    pub r#type: LzImageType,
+    /// Pixels.
+    pub width: u32,
+    /// Pixels.
+    pub height: u32,
+    /// Bytes of a row before it was packed.
+    pub stride: u32,
+    /// Not 0: the first row is the upper one.
+    pub top_down: u32,
+}
+
+/// Head of GLZ ([`ImageType::GLZ_RGB`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct GlzHead {
+    /// Form of a pixel.
+    pub r#type: LzImageType,
+    /// Not 0: the first row is the upper one.
+    pub top_down: u8,
+    /// Pixels.
+    pub width: u32,
+    /// Pixels.
+    pub height: u32,
+    /// Bytes of a row before it was packed.
+    pub stride: u32,
+    /// Number of this picture in the dictionary that all pictures share.
+    pub id: u64,
+    /// How many pictures back the dictionary reaches.
+    pub win_head_dist: u32,
+}
+
+impl GlzHead {
+    /// Bytes of this head: 33.
+    pub const LEN: usize = GlzWire::BLOCK;
+
+    /// The oldest picture that this one, or one behind it, may refer to; older ones can be forgotten.
+    #[must_use]
+    pub const fn oldest(&self) -> u64 {
+        self.id.saturating_sub(self.win_head_dist as u64)
+    }
+}
+
+/// Head of QUIC ([`ImageType::QUIC`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct QuicHead {
+    /// Form of a pixel.
+    pub r#type: QuicImageType,
+    /// Pixels.
+    pub width: u32,
+    /// Pixels.
+    pub height: u32,
+}
+
+/// Head of LZ4 ([`ImageType::LZ4`]). It says nothing of width and height.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Lz4Head {
+    /// Not 0: the first row is the upper one.
+    pub top_down: u8,
+    /// Form of a pixel.
+    pub format: BitmapFormat,
+    /// Blocks that follow.
+    pub blocks: usize,
+}
+
+/// The frame header of a JPEG ([`ImageType::JPEG`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct JpegHead {
+    /// Marker of the frame header: `0xc0` baseline, `0xc2` progressive.
+    pub marker: u8,
+    /// Bits of a sample.
+    pub precision: u8,
+    /// Pixels.
+    pub width: u16,
+    /// Pixels.
+    pub height: u16,
+    /// Components of a pixel: 1 grey, 3 colours.
+    pub components: u8,
+}
+
+/// Heads of [`ImageType::JPEG_ALPHA`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct JpegAlphaHead {
+    /// The colours.
+    pub jpeg: JpegHead,
+    /// The alpha plane.
+    pub alpha: LzHead,
+}
+
+/// Head of zlib ([`ImageType::ZLIB_GLZ_RGB`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ZlibHead {
+    /// The window, as a power of two: 8 to 15.
+    pub window_bits: u8,
+    /// How hard it was packed: 0 to 3.
+    pub level: u8,
+}
+
+/// What the payload of a picture begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ImageHead {
+    /// [`ImageType::QUIC`].
+    Quic(QuicHead),
+    /// [`ImageType::LZ_RGB`] and [`ImageType::LZ_PLT`].
+    Lz(LzHead),
+    /// [`ImageType::GLZ_RGB`].
+    Glz(GlzHead),
+    /// [`ImageType::ZLIB_GLZ_RGB`].
+    ZlibGlz(ZlibHead),
+    /// [`ImageType::JPEG`].
+    Jpeg(JpegHead),
+    /// [`ImageType::JPEG_ALPHA`].
+    JpegAlpha(JpegAlphaHead),
+    /// [`ImageType::LZ4`].
+    Lz4(Lz4Head),
+}
+
+/// A head that does not go with its image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{head}.{field} is {value}, expected {expected}")]
+pub struct HeadMismatch {
+    /// The head, by its Rust name.
+    pub head: &'static str,
+    /// The field in it.
+    pub field: &'static str,
+    /// What it says.
+    pub value: u64,
+    /// What it should say.
+    pub expected: Expected,
+}
+
+/// What a field of a head should say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Expected {
+    /// This value.
+    #[error("{0}")]
+    Exactly(u64),
+    /// No less than this.
+    #[error("at least {0}")]
+    AtLeast(u64),
+    /// A form that goes with an image of this type.
+    #[error("a form of {0}")]
+    FormOf(ImageType),
+}
+
+/// An error if a field that has one right value has another.
+fn constant(
+    r: &Reader<'_>,
+    at: usize,
+    field: (&'static str, usize),
+    values: (u32, u32),
+    what: &'static str,
+) -> Result<(), DecodeError> {
+    let ((name, offset), (value, right)) = (field, values);
+    if value == right {
+        return Ok(());
+    }
+    Err(r.error(name, at.saturating_add(offset), DecodeErrorKind::Invalid(what)))
+}
+
+impl LzHead {
+    fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let at = r.position();
+        let wire = LzWire::read(r)?;
+        constant(r, at, ("magic", 0), (wire.magic.0, LZ_MAGIC), "not LZ")?;
+        constant(
+            r,
+            at,
+            ("version", 4),
+            (wire.version.0, LZ_VERSION),
+            "not LZ version 1.1",
+        )?;
+        Ok(Self {
+            r#type: LzImageType(wire.r#type.0),
+            width: wire.width.0,
+            height: wire.height.0,
+            stride: wire.stride.0,
+            top_down: wire.top_down.0,
+        })
+    }
+
+    fn check(&self, image: &ImageDescriptor) -> Result<(), HeadMismatch> {
+        size("LzHead", (self.width, self.height), (image.width, image.height))?;
+        let fits = match image.r#type {
+            ImageType::LZ_PLT => self.r#type.has_palette(),
+            ImageType::JPEG_ALPHA => self.r#type == LzImageType::XXXA,
+            _ => self.r#type.is_direct(),
+        };
+        form("LzHead", self.r#type.0, fits, image)?;
+        stride("LzHead", self.r#type, self.stride, image.width)
+    }
+}
+
+impl GlzHead {
+    fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let wire = GlzWire::read(r)?;
+        constant(r, 0, ("magic", 0), (wire.magic.0, LZ_MAGIC), "not LZ")?;
+        constant(r, 0, ("version", 4), (wire.version.0, LZ_VERSION), "not LZ version 1.1")?;
+        Ok(Self {
+            r#type: LzImageType(u32::from(wire.type_and_top_down & 0x0f)),
+            top_down: wire.type_and_top_down >> 4,
+            width: wire.width.0,
+            height: wire.height.0,
+            stride: wire.stride.0,
+            id: wire.id.0,
+            win_head_dist: wire.win_head_dist.0,
+        })
+    }
+
+    fn check(&self, image: &ImageDescriptor) -> Result<(), HeadMismatch> {
+        size("GlzHead", (self.width, self.height), (image.width, image.height))?;
+        form("GlzHead", self.r#type.0, self.r#type.is_direct(), image)?;
+        stride("GlzHead", self.r#type, self.stride, image.width)
+    }
+}
+
+impl QuicHead {
+    fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let wire = QuicWire::read(r)?;
+        constant(r, 0, ("magic", 0), (wire.magic, QUIC_MAGIC), "not QUIC")?;
+        constant(r, 0, ("version", 4), (wire.version, QUIC_VERSION), "not QUIC version 0")?;
+        let QuicWire {
+            r#type, width, height, ..
+        } = wire;
+        Ok(Self { r#type, width, height })
+    }
+
+    fn check(&self, image: &ImageDescriptor) -> Result<(), HeadMismatch> {
+        size("QuicHead", (self.width, self.height), (image.width, image.height))?;
+        let known = self.r#type != QuicImageType::INVALID && self.r#type.name().is_some();
+        form("QuicHead", self.r#type.0, known, image)
+    }
+}
+
+impl Lz4Head {
+    fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let Lz4Wire { top_down, format } = Lz4Wire::read(r)?;
+        let mut blocks: usize = 0;
+        while !r.left().is_empty() {
+            let at = r.position();
+            let Big(size) = r.fixed::<Big<u32>>("block_size")?;
+            if size == 0 {
+                return Err(r.error("block_size", at, DecodeErrorKind::Invalid("a block without bytes")));
+            }
+            r.blob(size, "block")?;
+            blocks = blocks.saturating_add(1);
+        }
+        Ok(Self {
+            top_down,
+            format,
+            blocks,
+        })
+    }
+
+    fn check(&self, image: &ImageDescriptor) -> Result<(), HeadMismatch> {
+        let known = [
+            BitmapFormat::BITS_16,
+            BitmapFormat::BITS_24,
+            BitmapFormat::BITS_32,
+            BitmapFormat::RGBA,
+        ];
+        form("Lz4Head", self.format.0.into(), known.contains(&self.format), image)
+    }
+}
+
+impl JpegHead {
+    /// Walks over segments to the first frame header. Every step takes bytes, so that is linear.
+    fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let invalid = |r: &Reader<'_>, at, what| r.error("marker", at, DecodeErrorKind::Invalid(what));
+        if r.fixed::<[u8; 2]>("marker")? != [0xff, 0xd8] {
+            return Err(invalid(r, 0, "not a JPEG"));
+        }
+        loop {
+            let at = r.position();
+            if r.fixed::<u8>("marker")? != 0xff {
+                return Err(invalid(r, at, "no marker where a segment should begin"));
+            }
+            let mut marker: u8 = r.fixed("marker")?;
+            while marker == 0xff {
+                marker = r.fixed("marker")?;
+            }
+            match marker {
+                // Markers without a segment.
+                0x01 | 0xd0..=0xd7 => {}
+                // All frame headers; 0xc4, 0xc8 and 0xcc are tables and a reserved number.
+                0xc0..=0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf => {
+                    let frame = JpegFrameWire::read(r)?;
+                    return Ok(Self {
+                        marker,
+                        precision: frame.precision,
+                        width: frame.width.0,
+                        height: frame.height.0,
+                        components: frame.components,
+                    });
+                }
+                0x00 | 0xd8..=0xda => return Err(invalid(r, at, "no frame header in front of the scan")),
+                _ => {
+                    let at = r.position();
+                    let Big(length) = r.fixed::<Big<u16>>("length")?;
+                    let Some(rest) = length.checked_sub(2) else {
+                        let kind = DecodeErrorKind::TooSmall {
+                            value: length.into(),
+                            minimum: 2,
+                        };
+                        return Err(r.error("length", at, kind));
+                    };
+                    r.blob(rest.into(), "segment")?;
+                }
+            }
+        }
+    }
+
+    fn check(&self, image: &ImageDescriptor) -> Result<(), HeadMismatch> {
+        let own = (self.width.into(), self.height.into());
+        size("JpegHead", own, (image.width, image.height))
+    }
+}
+
+impl JpegAlphaHead {
+    fn read(data: &Bytes, jpeg_size: u32) -> Result<Self, DecodeError> {
+        let mut whole = Reader::new(data, "JpegAlphaHead");
+        let jpeg = whole.blob(jpeg_size, "jpeg")?;
+        Ok(Self {
+            jpeg: JpegHead::read(&mut Reader::new(&jpeg, "JpegAlphaHead"))?,
+            alpha: LzHead::read(&mut whole)?,
+        })
+    }
+
+    fn check(&self, flags: JpegAlphaFlags, image: &ImageDescriptor) -> Result<(), HeadMismatch> {
+        self.jpeg.check(image)?;
+        self.alpha.check(image)?;
+        // spice-gtk asks for this too.
+        let top_down = flags.contains(JpegAlphaFlags::TOP_DOWN);
+        if (self.alpha.top_down != 0) == top_down {
+            return Ok(());
+        }
+        Err(HeadMismatch {
+            head: "LzHead",
+            field: "top_down",
+            value: self.alpha.top_down.into(),
+            expected: Expected::Exactly(top_down.into()),
+        })
+    }
+}
+
+impl ZlibHead {
+    /// RFC 1950, section 2.2.
+    fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let [cmf, flg]: [u8; 2] = r.fixed("zlib")?;
+        let invalid = |what| Err(r.error("zlib", 0, DecodeErrorKind::Invalid(what)));
+        if cmf & 0x0f != 8 || 7 < cmf >> 4 || u16::from_be_bytes([cmf, flg]) % 31 != 0 {
+            return invalid("not a zlib head");
+        }
+        if flg & 0x20 != 0 {
+            return invalid("zlib with a preset dictionary");
+        }
+        Ok(Self {
+            window_bits: (cmf >> 4).saturating_add(8),
+            level: flg >> 6,
+        })
+    }
+
+    fn check(glz_data_size: u32) -> Result<(), HeadMismatch> {
+        if GlzHead::LEN <= glz_data_size as usize {
+            return Ok(());
+        }
+        Err(HeadMismatch {
+            head: "ZlibGlzRGBData",
+            field: "glz_data_size",
+            value: glz_data_size.into(),
+            expected: Expected::AtLeast(GlzHead::LEN as u64),
+        })
+    }
+}
+
+/// Width and height of a head, against those of the image.
+fn size(head: &'static str, own: (u32, u32), image: (u32, u32)) -> Result<(), HeadMismatch> {
+    let (field, value, right) = match own.0 == image.0 {
+        true if own.1 == image.1 => return Ok(()),
+        true => ("height", own.1, image.1),
+        false => ("width", own.0, image.0),
+    };
+    let (value, expected) = (value.into(), Expected::Exactly(right.into()));
+    Err(HeadMismatch {
+        head,
+        field,
+        value,
+        expected,
+    })
+}
+
+/// Whether the form of the pixels is one of this type of image.
+fn form(head: &'static str, value: u32, fits: bool, image: &ImageDescriptor) -> Result<(), HeadMismatch> {
+    if fits {
+        return Ok(());
+    }
+    Err(HeadMismatch {
+        head,
+        field: "type",
+        value: value.into(),
+        expected: Expected::FormOf(image.r#type),
+    })
+}
+
+/// Whether a row of pixels has room in `stride` bytes.
+fn stride(head: &'static str, form: LzImageType, stride: u32, width: u32) -> Result<(), HeadMismatch> {
+    let bits = u64::from(form.bits_per_pixel()).saturating_mul(width.into());
+    let row = bits.div_ceil(8);
+    if row <= u64::from(stride) {
+        return Ok(());
+    }
+    Err(HeadMismatch {
+        head,
+        field: "stride",
+        value: stride.into(),
+        expected: Expected::AtLeast(row),
+    })
+}
+
+impl Image {
+    /// The head of the packed pixels. None for a picture that is not packed: a bitmap, a surface, one that
+    /// was kept, one of a type that is not known.
+    ///
+    /// # Errors
+    /// A head that is cut short or is none of its kind; offsets count from the first packed byte.
+    pub fn head(&self) -> Result<Option<ImageHead>, DecodeError> {
+        let lz = |data| LzHead::read(&mut Reader::new(data, "LzHead")).map(ImageHead::Lz);
+        Ok(Some(match &self.payload {
+            Payload::Packed(data) => match self.descriptor.r#type {
+                ImageType::QUIC => ImageHead::Quic(QuicHead::read(&mut Reader::new(data, "QuicHead"))?),
+                ImageType::GLZ_RGB => ImageHead::Glz(GlzHead::read(&mut Reader::new(data, "GlzHead"))?),
+                ImageType::JPEG => ImageHead::Jpeg(JpegHead::read(&mut Reader::new(data, "JpegHead"))?),
+                ImageType::LZ4 => ImageHead::Lz4(Lz4Head::read(&mut Reader::new(data, "Lz4Head"))?),
+                ImageType::LZ_RGB => lz(data)?,
+                // No other type goes with this payload.
+                _ => return Ok(None),
+            },
+            Payload::LzPlt(plt) => lz(&plt.data)?,
+            Payload::ZlibGlz { data, .. } => ImageHead::ZlibGlz(ZlibHead::read(&mut Reader::new(data, "ZlibHead"))?),
+            Payload::JpegAlpha { jpeg_size, data, .. } => ImageHead::JpegAlpha(JpegAlphaHead::read(data, *jpeg_size)?),
+            Payload::Nothing | Payload::Bitmap(_) | Payload::Surface(_) => return Ok(None),
+        }))
+    }
+}
+
+impl ImageHead {
+    /// Compares the head with the image that it was read from: width, height, form of the pixels, and room
+    /// for a row. A picture that passes can be unpacked into `width` times `height` pixels of its form.
+    ///
+    /// # Errors
+    /// The first field that differs, or a head that was read from an image of another type.
+    pub fn check(&self, image: &Image) -> Result<(), HeadMismatch> {
+        let descriptor = &image.descriptor;
+        match (self, descriptor.r#type, &image.payload) {
+            (Self::Quic(head), ImageType::QUIC, _) => head.check(descriptor),
+            (Self::Lz(head), ImageType::LZ_RGB | ImageType::LZ_PLT, _) => head.check(descriptor),
+            (Self::Glz(head), ImageType::GLZ_RGB, _) => head.check(descriptor),
+            (Self::Jpeg(head), ImageType::JPEG, _) => head.check(descriptor),
+            (Self::Lz4(head), ImageType::LZ4, _) => head.check(descriptor),
+            (Self::ZlibGlz(_), _, Payload::ZlibGlz { glz_data_size, .. }) => ZlibHead::check(*glz_data_size),
+            (Self::JpegAlpha(head), _, Payload::JpegAlpha { flags, .. }) => head.check(*flags, descriptor),
+            _ => form("ImageHead", self.image_type().0.into(), false, descriptor),
+        }
+    }
+
+    /// The type of image that has such a head; LZ is in two.
+    const fn image_type(&self) -> ImageType {
+        match self {
+            Self::Quic(_) => ImageType::QUIC,
+            Self::Lz(_) => ImageType::LZ_RGB,
+            Self::Glz(_) => ImageType::GLZ_RGB,
+            Self::ZlibGlz(_) => ImageType::ZLIB_GLZ_RGB,
+            Self::Jpeg(_) => ImageType::JPEG,
+            Self::JpegAlpha(_) => ImageType::JPEG_ALPHA,
+            Self::Lz4(_) => ImageType::LZ4,
+        }
+    }
+
+    /// Width and height in pixels, if the head says them.
+    #[must_use]
+    pub fn size(&self) -> Option<(u32, u32)> {
+        match self {
+            Self::Quic(head) => Some((head.width, head.height)),
+            Self::Lz(head) => Some((head.width, head.height)),
+            Self::Glz(head) => Some((head.width, head.height)),
+            Self::Jpeg(head) | Self::JpegAlpha(JpegAlphaHead { jpeg: head, .. }) => {
+                Some((head.width.into(), head.height.into()))
+            }
+            Self::ZlibGlz(_) | Self::Lz4(_) => None,
+        }
+    }
+}
