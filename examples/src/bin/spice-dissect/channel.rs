@@ -12,8 +12,9 @@ use spice_proto::link::watch::Linked;
 use spice_proto::{DecodeError, EncodeError, Limits};
 
 use crate::Error;
+use crate::agent::Agent;
 use crate::conversation::Stream;
-use crate::lines::{Body, Channel, Hex, MessageLine, SubMessageLine};
+use crate::lines::{Body, Channel, Hex, ImageLine, MessageLine, SubMessageLine};
 use crate::report::{Place, Report};
 use crate::stats::{Entry, Layer};
 
@@ -74,6 +75,14 @@ impl Message {
         }
     }
 
+    /// Heads of the pictures in it.
+    fn images(&self) -> Vec<ImageLine> {
+        match self {
+            Self::Server(ServerMessage::Display(message)) => message.images().filter_map(ImageLine::of).collect(),
+            _ => Vec::new(),
+        }
+    }
+
     fn entry(&self, channel: ChannelType, number: u16, layer: Layer) -> Entry {
         Entry::Message {
             channel: Channel(channel),
@@ -90,29 +99,51 @@ pub(crate) struct Data {
     channel: ChannelType,
     channel_id: u8,
     form: HeaderForm,
-    splitter: Splitter,
+    splitters: [Splitter; 2],
     /// Messages so far.
     serials: [u64; 2],
+    /// Of the main channel.
+    agent: Option<Agent>,
 }
 
 impl Data {
-    pub(crate) fn new(linked: &Linked, limits: &Limits, _ordered: bool) -> Self {
+    /// `ordered`: messages will come in the order in which they were seen. `unix`: from a UNIX socket.
+    pub(crate) fn new(linked: &Linked, limits: &Limits, ordered: bool, unix: bool) -> Self {
+        let channel = linked.request.channel_type;
+        let splitter = || Splitter::new(linked.header_form, limits);
+        let of_server = match channel {
+            ChannelType::DISPLAY if unix => splitter().with_descriptors(),
+            _ => splitter(),
+        };
         Self {
-            channel: linked.request.channel_type,
+            channel,
             channel_id: linked.request.channel_id,
             form: linked.header_form,
-            splitter: Splitter::new(linked.header_form, limits),
+            splitters: [splitter(), of_server],
             serials: [0; 2],
+            agent: (channel == ChannelType::MAIN).then(|| Agent::new(limits, ordered)),
         }
     }
 
     /// Whose bytes have to come first.
     pub(crate) fn due(&self) -> Option<Sender> {
-        None
+        Sender::BOTH
+            .into_iter()
+            .find(|sender| self.holds(*sender))
+            .map(Sender::other)
     }
 
-    pub(crate) fn released(&mut self) -> Option<Sender> {
-        None
+    /// Whether the bytes of this side wait for the other's.
+    fn holds(&self, sender: Sender) -> bool {
+        self.agent.as_ref().is_some_and(|agent| agent.holds(sender))
+    }
+
+    /// Goes on with a side that waits for nothing any more; `false` if there is none.
+    pub(crate) fn release<W: Write>(&mut self, ended: [bool; 2], report: &mut Report<W>) -> Result<bool, Error> {
+        match &mut self.agent {
+            Some(agent) => agent.release(ended, report),
+            None => Ok(false),
+        }
     }
 
     /// Bytes that a frame lacks of which these are the beginning, if its header is there.
@@ -131,26 +162,38 @@ impl Data {
         stream: &mut Stream,
         report: &mut Report<W>,
     ) -> Result<(), Error> {
-        loop {
+        while !self.holds(place.sender) {
             let head = stream.rx.get(..self.form.len()).map(<[u8]>::to_vec);
-            let frame = self
-                .splitter
+            let end = Header::read(self.form, &stream.rx).map_or(0, |header| header.frame_len(self.form));
+            // INVARIANT: a body is no larger than the limit, which is a u32.
+            let behind = stream.rx.get(end as usize).copied();
+            let before = stream.rx.len();
+            let splitter = &mut self.splitters[place.sender as usize];
+            let frame = splitter
                 .decode(&mut stream.rx)
                 .map_err(|error| place.plus(error.offset).failure(error))?;
             let (Some(head), Some(frame)) = (head, frame) else {
-                return Ok(());
+                break;
             };
+            let taken = (before - stream.rx.len()) as u64;
             report.check(place, "the header", &head, |again| {
                 frame.header.write(self.form, again);
                 Ok(())
             })?;
-            stream.offset += frame.header.frame_len(self.form);
-            self.message(place, &frame, report)?;
+            stream.offset += taken;
+            self.message(place, &frame, behind.filter(|_| end < taken), report)?;
             place.offset = stream.offset;
         }
+        Ok(())
     }
 
-    fn message<W: Write>(&mut self, place: Place, frame: &Frame, report: &mut Report<W>) -> Result<(), Error> {
+    fn message<W: Write>(
+        &mut self,
+        place: Place,
+        frame: &Frame,
+        descriptor_byte: Option<u8>,
+        report: &mut Report<W>,
+    ) -> Result<(), Error> {
         let Header { number, sub_list, .. } = frame.header;
         let sender = place.sender;
         let inside = place.plus(self.form.len());
@@ -210,6 +253,8 @@ impl Data {
             header,
             serial,
             body: message.body(number, &frame.body, rest),
+            images: message.images(),
+            descriptor_byte,
             sub_messages: subs
                 .iter()
                 .map(|(offset, declared_size, inner, message)| SubMessageLine {
@@ -221,7 +266,16 @@ impl Data {
         };
         report.line(place, "message", &line)?;
         let entry = message.entry(self.channel, number, Layer::Channel);
-        report.count(sender, entry, frame.header.frame_len(self.form));
-        Ok(())
+        let bytes = frame.header.frame_len(self.form) + u64::from(descriptor_byte.is_some());
+        report.count(sender, entry, bytes);
+        match (&mut self.agent, &message) {
+            (Some(agent), Message::Server(ServerMessage::Main(message))) => {
+                agent.server_message(place, message, report)
+            }
+            (Some(agent), Message::Client(ClientMessage::Main(message))) => {
+                agent.client_message(place, message, report)
+            }
+            _ => Ok(()),
+        }
     }
 }

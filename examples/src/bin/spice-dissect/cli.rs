@@ -46,6 +46,9 @@ pub(crate) struct Cli {
     /// Show what the client says to SASL, which may be a password, and sealed tickets
     #[arg(long)]
     pub(crate) secrets: bool,
+    /// The streams of a pair were recorded on a UNIX socket, where a byte with file descriptors follows some messages
+    #[arg(long)]
+    pub(crate) unix: bool,
     /// Largest body of a message, in bytes; it is held in memory
     #[arg(long, value_name = "BYTES", default_value_t = 64 << 20)]
     pub(crate) max_body: u32,

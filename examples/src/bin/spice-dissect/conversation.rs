@@ -45,6 +45,7 @@ pub(crate) struct Conversation {
     limits: Limits,
     /// Whether bytes come in the order in which they were seen.
     ordered: bool,
+    unix: bool,
     cut: bool,
     secrets: bool,
     from_the_start: bool,
@@ -65,7 +66,9 @@ enum Phase {
 
 impl Conversation {
     pub(crate) fn new(id: u64, origin: &Origin, cli: &Cli) -> Self {
-        let limits = Limits::default().with_frame_body(cli.max_body);
+        let limits = Limits::default()
+            .with_frame_body(cli.max_body)
+            .with_agent_message(cli.max_body);
         let (ordered, from_the_start) = match origin {
             Origin::Pair { ordered, .. } => (*ordered, true),
             Origin::Tcp { complete, .. } => (true, *complete),
@@ -80,6 +83,7 @@ impl Conversation {
             },
             limits,
             ordered,
+            unix: cli.unix,
             cut: cli.cut,
             secrets: cli.secrets,
             from_the_start,
@@ -137,6 +141,20 @@ impl Conversation {
                 return Ok(());
             }
         }
+        loop {
+            self.pass(report)?;
+            let ended = [0, 1].map(|side| self.streams[side].ended.is_some());
+            let Phase::Data(data) = &mut self.phase else {
+                return Ok(());
+            };
+            if !data.release(ended, report)? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// What follows the link stage, as far as it is there.
+    fn pass<W: Write>(&mut self, report: &mut Report<W>) -> Result<(), Error> {
         for sender in Sender::BOTH {
             let place = self.place(sender);
             let stream = &mut self.streams[sender as usize];
@@ -164,15 +182,6 @@ impl Conversation {
                 Phase::Refused => {}
             }
         }
-        if let Phase::Data(data) = &mut self.phase {
-            // What one side said may be what the other waited for.
-            for sender in data.released() {
-                let place = self.place(sender);
-                if let Phase::Data(data) = &mut self.phase {
-                    data.advance(place, &mut self.streams[sender as usize], report)?;
-                }
-            }
-        }
         Ok(())
     }
 
@@ -183,7 +192,9 @@ impl Conversation {
         };
         if let Some(outcome) = link.outcome() {
             self.phase = match outcome {
-                WatchedOutcome::Linked(linked) => Phase::Data(Box::new(Data::new(linked, &self.limits, self.ordered))),
+                WatchedOutcome::Linked(linked) => {
+                    Phase::Data(Box::new(Data::new(linked, &self.limits, self.ordered, self.unix)))
+                }
                 WatchedOutcome::Sealed(_) => {
                     for sender in Sender::BOTH {
                         let encrypted = Encrypted {
@@ -276,13 +287,30 @@ impl Conversation {
             }
             let (due, stage) = link.due();
             waited_for = Some(stage.to_string());
-            let early = side(due).other();
-            if !self.streams[early as usize].rx.is_empty() {
+            let (due, early) = (side(due), side(due).other());
+            let place = self.place(early);
+            let size = self.streams[early as usize].rx.len();
+            let cut = self.cut || self.streams[due as usize].ended != Some(End::Closed);
+            if size != 0 && !cut {
                 let what = match self.from_the_start {
                     true => format!("bytes that are not due: the connection waits for {stage}"),
                     false => "the connection began before the capture, so its bytes cannot be placed".to_owned(),
                 };
-                return Err(self.place(early).failure(what).into());
+                return Err(place.failure(what).into());
+            }
+            if size != 0 {
+                let due = format!("what follows {stage}");
+                report.line(
+                    place,
+                    "incomplete",
+                    &Incomplete {
+                        due,
+                        size,
+                        missing: None,
+                    },
+                )?;
+                report.count(early, Entry::Incomplete, size as u64);
+                self.streams[early as usize].skip(size);
             }
         }
         for sender in Sender::BOTH {

@@ -6,7 +6,9 @@ use std::io::{self, Write};
 use serde::{Serialize, Serializer};
 use serde_json::ser::Formatter;
 use spice_proto::caps::{self, Capabilities, CapabilitySet};
-use spice_proto::ids::{ChannelType, LinkErrorCode};
+use spice_proto::channel::display::head::ImageHead;
+use spice_proto::channel::display::image::Image;
+use spice_proto::ids::{ChannelType, ImageType, LinkErrorCode};
 use spice_proto::link::sasl::Verdict;
 use spice_proto::link::watch::Part;
 
@@ -57,6 +59,12 @@ pub(crate) struct MessageLine<'a, M> {
     pub(crate) serial: u64,
     #[serde(flatten)]
     pub(crate) body: Body<'a, M>,
+    /// Heads of the pictures in it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) images: Vec<ImageLine>,
+    /// The byte behind the body that carried file descriptors.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) descriptor_byte: Option<u8>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) sub_messages: Vec<SubMessageLine<'a, M>>,
 }
@@ -69,6 +77,33 @@ pub(crate) struct SubMessageLine<'a, M> {
     pub(crate) declared_size: u32,
     #[serde(flatten)]
     pub(crate) body: Body<'a, M>,
+}
+
+/// What the packed pixels of a picture begin with.
+#[derive(Serialize)]
+pub(crate) struct ImageLine {
+    pub(crate) r#type: ImageType,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) head: Option<ImageHead>,
+    /// What is wrong with it, or how it differs from the picture's descriptor.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) error: Option<String>,
+}
+
+impl ImageLine {
+    /// None for a picture that is not packed.
+    pub(crate) fn of(image: &Image) -> Option<Self> {
+        let (head, error) = match image.head() {
+            Ok(None) => return None,
+            Ok(Some(head)) => (Some(head), head.check(image).err().map(|error| error.to_string())),
+            Err(error) => (None, Some(error.to_string())),
+        };
+        Some(Self {
+            r#type: image.descriptor.r#type,
+            head,
+            error,
+        })
+    }
 }
 
 /// A message, or one of its sub-messages.

@@ -1,5 +1,6 @@
 //! Takes recorded SPICE conversations apart, made of `spice-proto`. See `spice-dissect --help`.
 
+mod agent;
 mod channel;
 mod cli;
 mod conversation;

@@ -149,6 +149,11 @@ impl<W: Write> Report<W> {
         self.stats.more(sender, entry, bytes);
     }
 
+    /// Whether what was decoded is encoded again.
+    pub(crate) fn reencodes(&self) -> bool {
+        self.reencode
+    }
+
     /// Checks that what was decoded gives the same bytes again; `bytes` may go on behind them.
     pub(crate) fn check(
         &mut self,
