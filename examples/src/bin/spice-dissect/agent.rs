@@ -6,7 +6,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use examples::capture::Sender;
 use serde::Serialize;
 use spice_proto::Limits;
-use spice_proto::agent::{Announced, Assembler, Frame, Message, MessageHeader, Receiver};
+use spice_proto::agent::{Announced, Assembler, Frame, Message, MessageHeader, Receiver, caps};
 use spice_proto::channel::main;
 use spice_proto::ids::ChannelType;
 
@@ -41,6 +41,9 @@ struct Half {
 struct AgentLine<'a> {
     #[serde(flatten)]
     body: Body<'a, Message>,
+    /// Names of the bits of an announcement.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    capabilities: Option<Vec<String>>,
     /// Bytes of the message with its head, of which the last ones are in this AGENT_DATA.
     length: usize,
 }
@@ -204,7 +207,16 @@ fn show<W: Write>(
         body: Some(Hex(&frame.data)).filter(|_| !known),
         trailing: Hex(frame.data.get(own..).unwrap_or_default()),
     };
-    report.line(place, "agent", &AgentLine { body, length })?;
+    let capabilities = match message {
+        Message::AnnounceCapabilities(message) => Some(message.caps.bits().map(bit_name).collect()),
+        _ => None,
+    };
+    let line = AgentLine {
+        body,
+        capabilities,
+        length,
+    };
+    report.line(place, "agent", &line)?;
     let entry = Entry::Message {
         channel: Channel(ChannelType::MAIN),
         number,
@@ -214,4 +226,8 @@ fn show<W: Write>(
     };
     report.count(place.sender, entry, length as u64);
     Ok(())
+}
+
+fn bit_name(bit: u32) -> String {
+    caps::name(bit).map_or_else(|| bit.to_string(), str::to_owned)
 }
