@@ -262,3 +262,32 @@ fn without_selection_the_ticket_follows() {
     assert_eq!(seen.taken, [client.len(), server.len()]);
     assert!(matches!(seen.outcome, Some(WatchedOutcome::Linked(_))));
 }
+
+/// Every byte of a link stage changed in every bit, and every cut: nothing panics, and the chunks make no difference.
+#[test]
+fn damaged_links_are_errors_and_no_more() {
+    let [client, server] = sasl(1, &Verdict::Accept);
+    let whole = [client.to_vec(), [&server[..], &[0; 4]].concat()];
+    let mut tried = 0;
+    for side in 0..2 {
+        for at in 0..whole[side].len() {
+            for bit in 0..8 {
+                let mut streams = whole.clone();
+                streams[side][at] ^= 1 << bit;
+                let seen = watch(&streams[0], &streams[1], usize::MAX);
+                assert!(seen.taken[0] <= streams[0].len() && seen.taken[1] <= streams[1].len());
+                assert_eq!(
+                    watch(&streams[0], &streams[1], 3),
+                    seen,
+                    "side {side}, byte {at}, bit {bit}"
+                );
+                tried += 1;
+            }
+            let mut streams = whole.clone();
+            streams[side].truncate(at);
+            let seen = watch(&streams[0], &streams[1], 1);
+            assert_eq!((seen.outcome, seen.error), (None, None), "side {side}, cut at {at}");
+        }
+    }
+    assert!(2000 < tried);
+}

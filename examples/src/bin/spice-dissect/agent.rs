@@ -78,18 +78,21 @@ impl Agent {
     /// Goes on with a side that waits for nothing any more; `false` if there is none. `ended` tells which side has no
     /// more messages.
     pub(crate) fn release<W: Write>(&mut self, ended: [bool; 2], report: &mut Report<W>) -> Result<bool, Error> {
-        for sender in Sender::BOTH {
+        let waits_in_vain = |sender: Sender| {
             let other = sender.other();
-            let go = self.halves[other as usize].has_announced || ended[other as usize] || self.holds(other);
-            if !go {
-                continue;
-            }
-            if let Some((place, data)) = self.halves[sender as usize].held.take() {
-                self.data(place, &data, report)?;
-                return Ok(true);
-            }
+            self.halves[other as usize].has_announced || ended[other as usize] && !self.holds(other)
+        };
+        // Where each waits for the other the client goes first: what a side says first needs no announcement.
+        let both = Sender::BOTH.into_iter().all(|sender| self.holds(sender));
+        let next = Sender::BOTH
+            .into_iter()
+            .find(|sender| self.holds(*sender) && waits_in_vain(*sender))
+            .or(both.then_some(Sender::Client));
+        let Some(sender) = next else { return Ok(false) };
+        if let Some((place, data)) = self.halves[sender as usize].held.take() {
+            self.data(place, &data, report)?;
         }
-        Ok(false)
+        Ok(true)
     }
 
     /// A message of the main channel from the server.

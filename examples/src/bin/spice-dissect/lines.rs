@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::{self, Write};
 
 use serde::{Serialize, Serializer};
-use serde_json::ser::Formatter;
+use serde_json::ser::{CharEscape, CompactFormatter, Formatter};
 use spice_proto::caps::{self, Capabilities, CapabilitySet};
 use spice_proto::channel::display::head::ImageHead;
 use spice_proto::channel::display::image::Image;
@@ -329,29 +329,49 @@ pub(crate) struct Shortening {
     limit: usize,
     /// Characters of the current text so far.
     length: usize,
+    /// The current text is the name of a field, which is never cut.
+    key: bool,
 }
 
 impl Shortening {
     pub(crate) fn new(limit: usize) -> Self {
-        Self { limit, length: 0 }
+        Self {
+            limit,
+            length: 0,
+            key: false,
+        }
     }
 
     /// How many of so many more characters are to be written.
     fn admit(&mut self, more: usize) -> usize {
         let left = self.limit.saturating_sub(self.length);
         self.length += more;
-        if self.limit == 0 { more } else { more.min(left) }
+        if self.cuts() { more.min(left) } else { more }
+    }
+
+    fn cuts(&self) -> bool {
+        self.limit != 0 && !self.key
     }
 }
 
 impl Formatter for Shortening {
+    fn begin_object_key<W: ?Sized + Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        self.key = true;
+        CompactFormatter.begin_object_key(writer, first)
+    }
+
+    fn end_object_key<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.key = false;
+        CompactFormatter.end_object_key(writer)
+    }
+
     fn begin_string<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
         self.length = 0;
         writer.write_all(b"\"")
     }
 
     fn end_string<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        if self.limit != 0 && self.limit < self.length {
+        if self.cuts() && self.limit < self.length {
             write!(writer, "...[{}]", self.length)?;
         }
         writer.write_all(b"\"")
@@ -367,14 +387,10 @@ impl Formatter for Shortening {
         writer.write_all(&fragment.as_bytes()[..end])
     }
 
-    fn write_char_escape<W: ?Sized + Write>(
-        &mut self,
-        writer: &mut W,
-        escape: serde_json::ser::CharEscape,
-    ) -> io::Result<()> {
+    fn write_char_escape<W: ?Sized + Write>(&mut self, writer: &mut W, escape: CharEscape) -> io::Result<()> {
         match self.admit(1) {
             0 => Ok(()),
-            _ => serde_json::ser::CompactFormatter.write_char_escape(writer, escape),
+            _ => CompactFormatter.write_char_escape(writer, escape),
         }
     }
 }
