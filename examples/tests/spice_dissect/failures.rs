@@ -3,7 +3,7 @@
 use bytes::BytesMut;
 use spice_proto::ids::ChannelType;
 
-use crate::pcap::{Flag, Pcap};
+use crate::pcap::{Flag, Pcap, ethernet};
 use crate::{Folder, code, data, lines, linked, mini, run, stderr};
 
 /// `INIT` of the inputs channel, three times, and its answers.
@@ -99,6 +99,32 @@ fn other_protocols_are_told_and_port_chooses() {
     );
     let output = run(&["--port=22", &file]);
     assert_eq!((code(&output), lines(&output).len()), (0, 0));
+}
+
+#[test]
+fn what_nobody_answers_is_not_held_for_ever() {
+    let folder = Folder::new();
+    // An upload of another protocol, and a server that speaks first.
+    for (from_client, told) in [
+        (true, "c2s, offset 0: LinkHeader.magic at byte 0: expected \"REDQ\""),
+        (
+            false,
+            "s2c, offset 0: bytes that are not due: the connection waits for the link message",
+        ),
+    ] {
+        let mut pcap = Pcap::new();
+        pcap.handshake();
+        let block = [b'x'; 50_000];
+        for n in 0..100 {
+            let start = if from_client { 1000 } else { 5000 };
+            pcap.segment(from_client, start + n * 50_000, Flag::Data, &block);
+        }
+        pcap.packet(&ethernet(30000, true, 1, Flag::Syn, b""));
+        let output = run(&[&folder.file("flood.pcap", &pcap.bytes)]);
+        assert_eq!(code(&output), 1);
+        assert_eq!(stderr(&output), format!("spice-dissect: connection 0, {told}\n"));
+        assert_eq!(lines(&output).len(), 1, "before the next connection");
+    }
 }
 
 #[test]

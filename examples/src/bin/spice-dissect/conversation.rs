@@ -19,6 +19,9 @@ use crate::lines::{Closed, Encrypted, Hex, Incomplete, LinkStep, Refused, Side, 
 use crate::report::{Failure, Place, Report};
 use crate::stats::Entry;
 
+/// Most bytes of one side that wait for the other's in the link stage: more than the largest step has.
+const BACKLOG: usize = 4 << 20;
+
 /// The bytes of one direction that are not placed yet.
 #[derive(Debug, Default)]
 pub(crate) struct Stream {
@@ -138,7 +141,7 @@ impl Conversation {
     fn advance<W: Write>(&mut self, report: &mut Report<W>) -> Result<(), Error> {
         while let Phase::Link { .. } = self.phase {
             if !self.link(report)? {
-                return Ok(());
+                return self.backlog();
             }
         }
         loop {
@@ -268,13 +271,43 @@ impl Conversation {
         Ok(false)
     }
 
+    /// Does not hold on to what nobody answers, such as an upload of another protocol.
+    fn backlog(&self) -> Result<(), Error> {
+        let Phase::Link { link, .. } = &self.phase else {
+            return Ok(());
+        };
+        match Sender::BOTH
+            .into_iter()
+            .find(|sender| BACKLOG < self.streams[*sender as usize].rx.len())
+        {
+            None => Ok(()),
+            Some(sender) => Err(match link.unreadable() {
+                Some(error) => self.unreadable(error),
+                None => self.not_due(sender),
+            }
+            .into()),
+        }
+    }
+
+    /// The failure of bytes that came before those of the other side.
+    fn not_due(&self, sender: Sender) -> Failure {
+        let place = self.place(sender);
+        match &self.phase {
+            Phase::Link { link, .. } if self.from_the_start => place.failure(format!(
+                "bytes that are not due: the connection waits for {}",
+                link.due().1
+            )),
+            _ => place.failure(MIDWAY),
+        }
+    }
+
     /// The failure of a client's bytes that no server has refused.
     fn unreadable(&self, error: HandshakeError) -> Failure {
         let place = self.place(Sender::Client);
         if self.from_the_start {
             link_failure(place, error)
         } else {
-            place.failure("the connection began before the capture, so its bytes cannot be placed")
+            place.failure(MIDWAY)
         }
     }
 
@@ -292,11 +325,7 @@ impl Conversation {
             let size = self.streams[early as usize].rx.len();
             let cut = self.cut || self.streams[due as usize].ended != Some(End::Closed);
             if size != 0 && !cut {
-                let what = match self.from_the_start {
-                    true => format!("bytes that are not due: the connection waits for {stage}"),
-                    false => "the connection began before the capture, so its bytes cannot be placed".to_owned(),
-                };
-                return Err(place.failure(what).into());
+                return Err(self.not_due(early).into());
             }
             if size != 0 {
                 let due = format!("what follows {stage}");
@@ -352,6 +381,9 @@ impl Conversation {
         Ok(report.about(self.id, self.time, "close", &closed)?)
     }
 }
+
+/// Why the bytes of a connection cannot be read of which the first are not there.
+const MIDWAY: &str = "the connection began before the capture, so its bytes cannot be placed";
 
 /// Who encrypts.
 const SASL: &str = "sasl";
