@@ -162,6 +162,10 @@ fn refused_links_are_placed() {
     // Wrong magic, HTTP, two wrong versions, three sizes, two places of capabilities, a ticket nobody read.
     assert_eq!(of("refused").len(), 10);
     assert_eq!(of("refused")[1]["bytes"].as_str().unwrap()[..8], *"47455420");
+    assert_eq!(
+        of("refused")[4]["why"],
+        "LinkHeader.size at byte 12: 17 is below the minimum of 18"
+    );
     assert_eq!(of("incomplete")[0]["due"], "the link message");
     let codes: Vec<_> = of("link")
         .iter()
@@ -172,4 +176,17 @@ fn refused_links_are_placed() {
         codes.contains(&"INVALID_MAGIC") && codes.contains(&"NEED_SECURED"),
         "{codes:?}"
     );
+}
+
+#[test]
+fn the_sample_in_the_readme_is_what_is_shown() {
+    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let sample = readme.split("```json\n").nth(1).unwrap().split("```").next().unwrap();
+    let output = run(&["--shorten", "32", &data("ticket-right-and-wrong.pcap.gz")]);
+    let shown = String::from_utf8(output.stdout).unwrap();
+    let mut lines = shown.lines();
+    for line in sample.lines() {
+        assert!(lines.any(|shown| shown == line), "{line}");
+    }
+    assert!(5 < sample.lines().count());
 }

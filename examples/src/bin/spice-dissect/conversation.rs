@@ -52,6 +52,8 @@ pub(crate) struct Conversation {
     cut: bool,
     secrets: bool,
     from_the_start: bool,
+    /// What is wrong with the client's bytes.
+    doubt: Option<HandshakeError>,
 }
 
 /// What the bytes are.
@@ -90,6 +92,7 @@ impl Conversation {
             cut: cli.cut,
             secrets: cli.secrets,
             from_the_start,
+            doubt: None,
         }
     }
 
@@ -178,7 +181,8 @@ impl Conversation {
                     }
                     let size = stream.rx.len();
                     let bytes = Hex(&stream.rx);
-                    report.line(place, "refused", &Refused { size, bytes })?;
+                    let why = self.doubt.map(|doubt| doubt.to_string());
+                    report.line(place, "refused", &Refused { size, why, bytes })?;
                     report.count(sender, Entry::Refused, size as u64);
                     stream.skip(size);
                 }
@@ -226,6 +230,7 @@ impl Conversation {
                 offset: stream.offset,
             };
             let stepped = link.step(watched(sender), &stream.rx);
+            self.doubt = link.unreadable().or(self.doubt);
             let stepped = match (stepped, link.unreadable()) {
                 (Ok(part), _) => part,
                 // It is the client's bytes that are wrong; the server only did not say so.

@@ -143,6 +143,9 @@ pub(crate) struct Incomplete {
 #[derive(Serialize)]
 pub(crate) struct Refused<'a> {
     pub(crate) size: usize,
+    /// What is wrong with them, if that can be seen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) why: Option<String>,
     pub(crate) bytes: Hex<'a>,
 }
 
