@@ -1,4 +1,6 @@
-//! The programs of this project: see `src/bin/`.
+//! The programs of this project: see `src/bin/`. Here is what several of them share.
+
+pub mod capture;
 
 /// The code samples of the README, compiled and run.
 #[cfg(doctest)]

@@ -13,6 +13,12 @@ pub struct Limits {
     pub link_reply: u32,
     /// Capability words in one set: 1024, as spice-server.
     pub capability_words: u32,
+    /// Largest list of SASL mechanisms, and largest name of one: 300, as spice-gtk.
+    pub sasl_mechanisms: u32,
+    /// Largest data of one SASL step: 1 MiB, as both reference programs.
+    pub sasl_data: u32,
+    /// Largest packet of a SASL security layer: 2^24 - 1, the most that mechanisms agree on (RFC 2831).
+    pub sasl_packet: u32,
     /// Largest body of a frame that is taken as one piece: 16 MiB. A relay passes larger ones on
     /// in parts up to [`Limits::passed_body`].
     pub frame_body: u32,
@@ -34,6 +40,9 @@ impl Default for Limits {
             link_message: 4096,
             link_reply: 8370,
             capability_words: 1024,
+            sasl_mechanisms: 300,
+            sasl_data: 1 << 20,
+            sasl_packet: 0x00ff_ffff,
             frame_body: 16 << 20,
             passed_body: 256 << 20,
             agent_message: 16 << 20,
@@ -61,6 +70,27 @@ impl Limits {
     #[must_use]
     pub fn with_capability_words(mut self, words: u32) -> Self {
         self.capability_words = words;
+        self
+    }
+
+    /// Sets [`Limits::sasl_mechanisms`].
+    #[must_use]
+    pub fn with_sasl_mechanisms(mut self, bytes: u32) -> Self {
+        self.sasl_mechanisms = bytes;
+        self
+    }
+
+    /// Sets [`Limits::sasl_data`].
+    #[must_use]
+    pub fn with_sasl_data(mut self, bytes: u32) -> Self {
+        self.sasl_data = bytes;
+        self
+    }
+
+    /// Sets [`Limits::sasl_packet`].
+    #[must_use]
+    pub fn with_sasl_packet(mut self, bytes: u32) -> Self {
+        self.sasl_packet = bytes;
         self
     }
 

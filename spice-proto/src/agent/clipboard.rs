@@ -106,12 +106,14 @@ macro_rules! form {
 
 /// Content of a clipboard: the answer to a request.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Clipboard {
     /// Which clipboard.
     pub selection: Option<Selection>,
     /// Its form.
     pub r#type: ClipboardType,
     /// The content. At most [`MaxClipboard`](super::MaxClipboard) bytes where that was sent.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::hex"))]
     pub data: Bytes,
 }
 
@@ -131,6 +133,7 @@ form!(
 
 /// The sender owns a clipboard from now on.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct ClipboardGrab {
     /// Which clipboard.
     pub selection: Option<Selection>,
@@ -166,6 +169,7 @@ form!(
 
 /// Asks the owner of a clipboard for its content.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct ClipboardRequest {
     /// Which clipboard.
     pub selection: Option<Selection>,
@@ -187,6 +191,7 @@ form!(
 
 /// The sender does not own a clipboard any more.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct ClipboardRelease {
     /// Which clipboard.
     pub selection: Option<Selection>,

@@ -115,10 +115,12 @@ impl FileXferStatus {
 
 /// A piece of a file. spice-gtk sends pieces of 64 KiB; an empty file is one empty piece.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct FileXferData {
     /// The client's number for this file.
     pub id: u32,
     /// The piece.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::hex"))]
     pub data: Bytes,
 }
 

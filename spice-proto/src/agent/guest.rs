@@ -50,6 +50,7 @@ layout! {
 /// Asks the guest for this arrangement of monitors. spice-server takes at most 256, and sets them itself
 /// where the guest's driver allows it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct MonitorsConfig {
     /// What counts. [`MonitorsFlags::PHYSICAL_SIZE`] is written as `physical_sizes` says.
     pub flags: MonitorsFlags,
@@ -163,6 +164,7 @@ layout! {
 
 /// A graphics device behind a display channel.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct DeviceDisplayInfo {
     /// The display channel.
     pub channel_id: u32,
@@ -171,6 +173,7 @@ pub struct DeviceDisplayInfo {
     /// Its number among those of the device.
     pub device_display_id: u32,
     /// Where the device is, NUL included: `pci/0000/02.0`.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::text"))]
     pub device_address: Bytes,
 }
 
@@ -186,6 +189,7 @@ layout! {
 
 /// Tells the agent which device is behind which display channel.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct GraphicsDeviceInfo {
     /// The devices.
     pub display_info: Vec<DeviceDisplayInfo>,

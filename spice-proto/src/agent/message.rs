@@ -36,10 +36,12 @@ impl MessageHeader {
 
 /// One agent message: its header and what follows it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Frame {
     /// Its header. `size` is what was received; what is written is the length of `data`.
     pub header: MessageHeader,
     /// What follows it.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::hex"))]
     pub data: Bytes,
 }
 
@@ -68,6 +70,7 @@ macro_rules! agent_messages {
     ($($(#[$doc:meta])* $number:literal $spec:literal => $variant:ident $(($ty:ident $(by $agreed:ident)?))?,)*) => {
         /// An agent message, in either direction.
         #[derive(Debug, Clone, PartialEq, Eq)]
+        #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(untagged))]
         #[non_exhaustive]
         pub enum Message {
             $($(#[$doc])* $variant $(($ty))?,)*
@@ -210,6 +213,7 @@ impl Message {
 
 /// What a side can do. The first message of each side.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct AnnounceCapabilities {
     /// Not 0: the other side is asked to announce its own.
     pub request: u32,

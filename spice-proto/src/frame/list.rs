@@ -82,6 +82,13 @@ impl<'a> SubMessages<'a> {
         }
     }
 
+    /// The sub-messages of a frame that a server sent: all of a LIST, or those that its full header leads to.
+    /// `None`: it has none.
+    pub fn of(frame: &'a super::Frame) -> Option<Result<Self, DecodeError>> {
+        let listed = frame.header.number == LIST || frame.header.sub_list != 0;
+        listed.then(|| Self::new(&frame.body, frame.header.sub_list))
+    }
+
     /// Where the list begins in the body.
     #[must_use]
     pub fn offset(&self) -> usize {

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Three machines, all of one shape: [`ClientLink`], [`ServerLink`] and [`RelayLink`], which is a server
-//! towards a tenant and a client towards a hypervisor. None does I/O. A driver moves bytes between a
+//! towards a tenant and a client towards a hypervisor ([`WatchedLink`] only looks on). None does I/O. A driver moves bytes between a
 //! connection and the [`Wire`], calls `step` with the time, and does what the [`Action`] says:
 //!
 //! 1. flush `tx` first, after every `step`, also after an error: what the peer is told is in it already;
@@ -25,14 +25,17 @@
 pub mod client;
 pub mod messages;
 pub mod relay;
+pub mod sasl;
 pub mod server;
 pub mod ticket;
+pub mod watch;
 
 pub use client::{ClientConfig, ClientLink};
 pub use messages::{LinkHeader, LinkMess, LinkReply};
 pub use relay::{RelayConfig, RelayLink};
 pub use server::{Refusal, ServerLink};
 pub use ticket::{Key, PublicKey, SealedTicket, Secret};
+pub use watch::WatchedLink;
 
 use core::time::Duration;
 
@@ -142,6 +145,8 @@ pub enum Stage {
     AuthMechanism,
     /// The sealed ticket is due from the client.
     Ticket,
+    /// Bytes of the SASL exchange are due.
+    Sasl,
     /// The result is due from the server.
     LinkResult,
     /// An answer is due from the caller.
@@ -157,6 +162,7 @@ impl core::fmt::Display for Stage {
             Self::LinkReply => "the link reply",
             Self::AuthMechanism => "the authentication mechanism",
             Self::Ticket => "the ticket",
+            Self::Sasl => "the SASL exchange",
             Self::LinkResult => "the link result",
             Self::Answer => "the caller's answer",
             Self::Ended => "nothing",

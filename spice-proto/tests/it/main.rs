@@ -37,3 +37,4 @@ mod recordings;
 mod relay;
 mod ticket;
 mod values;
+mod watch;

@@ -85,6 +85,7 @@ layout! {
 
 /// Head of LZ ([`ImageType::LZ_RGB`], [`ImageType::LZ_PLT`], the alpha plane of [`ImageType::JPEG_ALPHA`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct LzHead {
     /// Form of a pixel.
     pub r#type: LzImageType,
@@ -100,6 +101,7 @@ pub struct LzHead {
 
 /// Head of GLZ ([`ImageType::GLZ_RGB`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct GlzHead {
     /// Form of a pixel.
     pub r#type: LzImageType,
@@ -130,6 +132,7 @@ impl GlzHead {
 
 /// Head of QUIC ([`ImageType::QUIC`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct QuicHead {
     /// Form of a pixel.
     pub r#type: QuicImageType,
@@ -141,6 +144,7 @@ pub struct QuicHead {
 
 /// Head of LZ4 ([`ImageType::LZ4`]). It says nothing of width and height.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Lz4Head {
     /// Not 0: the first row is the upper one.
     pub top_down: u8,
@@ -152,6 +156,7 @@ pub struct Lz4Head {
 
 /// The frame header of a JPEG ([`ImageType::JPEG`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct JpegHead {
     /// Marker of the frame header: `0xc0` baseline, `0xc2` progressive.
     pub marker: u8,
@@ -167,6 +172,7 @@ pub struct JpegHead {
 
 /// Heads of [`ImageType::JPEG_ALPHA`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct JpegAlphaHead {
     /// The colours.
     pub jpeg: JpegHead,
@@ -176,6 +182,7 @@ pub struct JpegAlphaHead {
 
 /// Head of zlib ([`ImageType::ZLIB_GLZ_RGB`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct ZlibHead {
     /// The window, as a power of two: 8 to 15.
     pub window_bits: u8,
@@ -185,6 +192,7 @@ pub struct ZlibHead {
 
 /// What the payload of a picture begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub enum ImageHead {
     /// [`ImageType::QUIC`].

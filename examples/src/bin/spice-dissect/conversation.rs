@@ -1,0 +1,470 @@
+//! One connection, from its first byte to its last.
+
+use std::io::Write;
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use examples::capture::{End, Event, Origin, Sender, What};
+use rustls::server::Acceptor;
+use spice_proto::Limits;
+use spice_proto::ids::ChannelType;
+use spice_proto::link::sasl::SealedPacket;
+use spice_proto::link::watch::{self, Part, WatchedLink, WatchedOutcome};
+use spice_proto::link::{HandshakeError, LinkHeader};
+
+use crate::Error;
+use crate::channel::Data;
+use crate::cli::Cli;
+use crate::lines::{Closed, Encrypted, Hex, Incomplete, LinkStep, Refused, Side, link_fields};
+use crate::report::{Failure, Place, Report};
+use crate::stats::Entry;
+
+/// Most bytes of one side that wait for the other's in the link stage: more than the largest step has.
+const BACKLOG: usize = 4 << 20;
+
+/// The bytes of one direction that are not placed yet.
+#[derive(Debug, Default)]
+pub(crate) struct Stream {
+    pub(crate) rx: BytesMut,
+    /// Where `rx` begins.
+    pub(crate) offset: u64,
+    pub(crate) ended: Option<End>,
+}
+
+impl Stream {
+    /// Leaves out bytes at the front, which were placed.
+    fn skip(&mut self, bytes: usize) {
+        self.rx.advance(bytes);
+        self.offset += bytes as u64;
+    }
+}
+
+/// One connection.
+pub(crate) struct Conversation {
+    id: u64,
+    time: Option<Duration>,
+    streams: [Stream; 2],
+    phase: Phase,
+    limits: Limits,
+    /// Whether bytes come in the order in which they were seen.
+    ordered: bool,
+    unix: bool,
+    cut: bool,
+    secrets: bool,
+    from_the_start: bool,
+    /// What is wrong with the client's bytes.
+    doubt: Option<HandshakeError>,
+}
+
+/// What the bytes are.
+enum Phase {
+    Link {
+        link: Box<WatchedLink>,
+        channel: ChannelType,
+    },
+    Data(Box<Data>),
+    /// Packets of SASL's security layer: bytes that the current one of each side still has.
+    Sealed([u32; 2]),
+    Tls,
+    Refused,
+}
+
+impl Conversation {
+    pub(crate) fn new(id: u64, origin: &Origin, cli: &Cli) -> Self {
+        let limits = Limits::default()
+            .with_frame_body(cli.max_body)
+            .with_agent_message(cli.max_body);
+        let (ordered, from_the_start) = match origin {
+            Origin::Pair { ordered, .. } => (*ordered, true),
+            Origin::Tcp { complete, .. } => (true, *complete),
+        };
+        Self {
+            id,
+            time: None,
+            streams: <[Stream; 2]>::default(),
+            phase: Phase::Link {
+                link: Box::new(WatchedLink::new(limits.clone())),
+                channel: ChannelType(0),
+            },
+            limits,
+            ordered,
+            unix: cli.unix,
+            cut: cli.cut,
+            secrets: cli.secrets,
+            from_the_start,
+            doubt: None,
+        }
+    }
+
+    /// Whose bytes are waited for, if that is known.
+    pub(crate) fn due(&self) -> Option<Sender> {
+        match &self.phase {
+            Phase::Link { link, .. } => Some(side(link.due().0)),
+            Phase::Data(data) => data.due(),
+            Phase::Sealed(_) | Phase::Tls | Phase::Refused => None,
+        }
+    }
+
+    /// Takes what was seen, and places what can be placed.
+    pub(crate) fn event<W: Write>(&mut self, event: Event, report: &mut Report<W>) -> Result<(), Error> {
+        if event.time.is_some() {
+            self.time = event.time;
+        }
+        match event.what {
+            What::Opened(_) => Ok(()),
+            What::Data(sender, bytes) => {
+                self.streams[sender as usize].rx.extend_from_slice(&bytes);
+                self.advance(report)
+            }
+            What::Ended(sender, end) => {
+                self.streams[sender as usize].ended = Some(end);
+                if let End::Lost { bytes } = end
+                    && !self.cut
+                {
+                    let behind = self.streams[sender as usize].rx.len();
+                    let what = format!("{bytes} bytes are missing in the capture here (--cut takes that as the end)");
+                    return Err(self.place(sender).plus(behind).failure(what).into());
+                }
+                self.advance(report)
+            }
+            What::Closed => self.close(report),
+        }
+    }
+
+    /// Where the bytes of a direction go on that are not placed yet.
+    fn place(&self, sender: Sender) -> Place {
+        Place {
+            connection: self.id,
+            time: self.time,
+            sender,
+            offset: self.streams[sender as usize].offset,
+        }
+    }
+
+    fn advance<W: Write>(&mut self, report: &mut Report<W>) -> Result<(), Error> {
+        while let Phase::Link { .. } = self.phase {
+            if !self.link(report)? {
+                return self.backlog();
+            }
+        }
+        loop {
+            self.pass(report)?;
+            let ended = [0, 1].map(|side| self.streams[side].ended.is_some());
+            let Phase::Data(data) = &mut self.phase else {
+                return Ok(());
+            };
+            if !data.release(ended, report)? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// What follows the link stage, as far as it is there.
+    fn pass<W: Write>(&mut self, report: &mut Report<W>) -> Result<(), Error> {
+        for sender in Sender::BOTH {
+            let place = self.place(sender);
+            let stream = &mut self.streams[sender as usize];
+            match &mut self.phase {
+                Phase::Link { .. } => {}
+                Phase::Data(data) => data.advance(place, stream, report)?,
+                Phase::Sealed(left) => sealed(place, stream, &mut left[sender as usize], &self.limits, report)?,
+                Phase::Tls => {
+                    let bytes = stream.rx.len();
+                    if 0 < bytes {
+                        stream.skip(bytes);
+                        report.count(sender, Entry::Encrypted("tls"), bytes as u64);
+                    }
+                }
+                Phase::Refused if !stream.rx.is_empty() => {
+                    if sender == Sender::Server {
+                        return Err(place.failure("the server goes on after it has refused").into());
+                    }
+                    let size = stream.rx.len();
+                    let bytes = Hex(&stream.rx);
+                    let why = self.doubt.map(|doubt| doubt.to_string());
+                    report.line(place, "refused", &Refused { size, why, bytes })?;
+                    report.count(sender, Entry::Refused, size as u64);
+                    stream.skip(size);
+                }
+                Phase::Refused => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// One step of the link stage; `false` if more bytes are needed.
+    fn link<W: Write>(&mut self, report: &mut Report<W>) -> Result<bool, Error> {
+        let Phase::Link { link, channel } = &mut self.phase else {
+            return Ok(false);
+        };
+        if let Some(outcome) = link.outcome() {
+            self.phase = match outcome {
+                WatchedOutcome::Linked(linked) => {
+                    Phase::Data(Box::new(Data::new(linked, &self.limits, self.ordered, self.unix)))
+                }
+                WatchedOutcome::Sealed(_) => {
+                    for sender in Sender::BOTH {
+                        let encrypted = Encrypted {
+                            by: SASL,
+                            server_name: None,
+                        };
+                        report.line(self.place(sender), "encrypted", &encrypted)?;
+                    }
+                    Phase::Sealed([0; 2])
+                }
+                WatchedOutcome::Refused(_) => Phase::Refused,
+            };
+            return Ok(true);
+        }
+        let due = side(link.due().0);
+        for sender in [due, due.other()] {
+            // The other side's bytes may be there before those that they answer.
+            if sender != due && !self.ordered && self.streams[due as usize].ended.is_none() {
+                break;
+            }
+            let stream = &mut self.streams[sender as usize];
+            let place = Place {
+                connection: self.id,
+                time: self.time,
+                sender,
+                offset: stream.offset,
+            };
+            let stepped = link.step(watched(sender), &stream.rx);
+            self.doubt = link.unreadable().or(self.doubt);
+            let stepped = match (stepped, link.unreadable()) {
+                (Ok(part), _) => part,
+                // It is the client's bytes that are wrong; the server only did not say so.
+                (Err(error), Some(_)) => return Err(self.unreadable(error).into()),
+                (Err(error), None) => return Err(link_failure(place, error).into()),
+            };
+            if let Some((part, len)) = stepped {
+                if let Part::LinkMess(_, message) = &part {
+                    *channel = message.channel_type;
+                }
+                let bytes = stream.rx.split_to(len);
+                stream.offset += len as u64;
+                report.check(place, part.name(), &bytes, |again| part.encode(again))?;
+                let mut known = BytesMut::new();
+                // INVARIANT: what was decoded fits its fields.
+                let _ = part.encode(&mut known);
+                let step = LinkStep {
+                    name: part.name(),
+                    size: len,
+                    fields: link_fields(&part, *channel, self.secrets),
+                    trailing: Hex(bytes.get(known.len()..).unwrap_or_default()),
+                };
+                report.line(place, "link", &step)?;
+                report.count(sender, Entry::Link(part.name()), len as u64);
+                return Ok(true);
+            }
+            if link.outcome().is_some() {
+                return Ok(true);
+            }
+            if sender == Sender::Client && link.unreadable().is_some() {
+                let hello = client_hello(&stream.rx);
+                if let Some(server_name) = &hello {
+                    let encrypted = Encrypted {
+                        by: TLS,
+                        server_name: server_name.as_deref(),
+                    };
+                    report.line(place, "encrypted", &encrypted)?;
+                    self.phase = Phase::Tls;
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// Does not hold on to what nobody answers, such as an upload of another protocol.
+    fn backlog(&self) -> Result<(), Error> {
+        let Phase::Link { link, .. } = &self.phase else {
+            return Ok(());
+        };
+        match Sender::BOTH
+            .into_iter()
+            .find(|sender| BACKLOG < self.streams[*sender as usize].rx.len())
+        {
+            None => Ok(()),
+            Some(sender) => Err(match link.unreadable() {
+                Some(error) => self.unreadable(error),
+                None => self.not_due(sender),
+            }
+            .into()),
+        }
+    }
+
+    /// The failure of bytes that came before those of the other side.
+    fn not_due(&self, sender: Sender) -> Failure {
+        let place = self.place(sender);
+        match &self.phase {
+            Phase::Link { link, .. } if self.from_the_start => place.failure(format!(
+                "bytes that are not due: the connection waits for {}",
+                link.due().1
+            )),
+            _ => place.failure(MIDWAY),
+        }
+    }
+
+    /// The failure of a client's bytes that no server has refused.
+    fn unreadable(&self, error: HandshakeError) -> Failure {
+        let place = self.place(Sender::Client);
+        if self.from_the_start {
+            link_failure(place, error)
+        } else {
+            place.failure(MIDWAY)
+        }
+    }
+
+    /// Both directions have ended.
+    fn close<W: Write>(&mut self, report: &mut Report<W>) -> Result<(), Error> {
+        let mut waited_for = None;
+        if let Phase::Link { link, .. } = &self.phase {
+            if let Some(error) = link.unreadable() {
+                return Err(self.unreadable(error).into());
+            }
+            let (due, stage) = link.due();
+            waited_for = Some(stage.to_string());
+            let (due, early) = (side(due), side(due).other());
+            let place = self.place(early);
+            let size = self.streams[early as usize].rx.len();
+            let cut = self.cut || self.streams[due as usize].ended != Some(End::Closed);
+            if size != 0 && !cut {
+                return Err(self.not_due(early).into());
+            }
+            if size != 0 {
+                let due = format!("what follows {stage}");
+                report.line(
+                    place,
+                    "incomplete",
+                    &Incomplete {
+                        due,
+                        size,
+                        missing: None,
+                    },
+                )?;
+                report.count(early, Entry::Incomplete, size as u64);
+                self.streams[early as usize].skip(size);
+            }
+        }
+        for sender in Sender::BOTH {
+            let place = self.place(sender);
+            let stream = &mut self.streams[sender as usize];
+            let size = stream.rx.len();
+            let (due, missing) = match &self.phase {
+                Phase::Link { link, .. } => (link.due().1.to_string(), None),
+                Phase::Data(data) => ("a message".to_owned(), data.missing(&stream.rx)),
+                Phase::Sealed(left) if left[sender as usize] != 0 || 0 < size => (
+                    "a packet of SASL's security layer".to_owned(),
+                    Some(left[sender as usize].into()).filter(|left| *left != 0),
+                ),
+                Phase::Sealed(_) | Phase::Tls | Phase::Refused => continue,
+            };
+            let in_link = matches!(self.phase, Phase::Link { .. });
+            if size == 0 && !matches!(self.phase, Phase::Sealed(_)) {
+                continue;
+            }
+            if stream.ended == Some(End::Closed) && !self.cut && !in_link {
+                let what = format!("the stream ends inside of {due} (--cut accepts that)");
+                return Err(place.failure(what).into());
+            }
+            report.line(place, "incomplete", &Incomplete { due, size, missing })?;
+            report.count(sender, Entry::Incomplete, size as u64);
+            stream.skip(size);
+        }
+        let side = |stream: &Stream| Side {
+            size: stream.offset,
+            end: match stream.ended {
+                Some(End::Closed) => "closed",
+                Some(End::Reset) => "reset",
+                Some(End::Lost { .. }) => "lost",
+                Some(End::Cut) | None => "cut",
+            },
+        };
+        let [c2s, s2c] = [side(&self.streams[0]), side(&self.streams[1])];
+        let closed = Closed { c2s, s2c, waited_for };
+        Ok(report.about(self.id, self.time, "close", &closed)?)
+    }
+}
+
+/// Why the bytes of a connection cannot be read of which the first are not there.
+const MIDWAY: &str = "the connection began before the capture, so its bytes cannot be placed";
+
+/// Who encrypts.
+const SASL: &str = "sasl";
+const TLS: &str = "tls";
+
+/// Walks over packets of SASL's security layer.
+fn sealed<W: Write>(
+    mut place: Place,
+    stream: &mut Stream,
+    left: &mut u32,
+    limits: &Limits,
+    report: &mut Report<W>,
+) -> Result<(), Error> {
+    loop {
+        if *left == 0 {
+            let packet = SealedPacket::decode(&stream.rx, limits).map_err(|error| place.failure(error))?;
+            let Some(packet) = packet else { return Ok(()) };
+            let bytes = stream.rx.split_to(SealedPacket::LEN);
+            report.check(place, "SealedPacket", &bytes, |again| {
+                packet.encode(again);
+                Ok(())
+            })?;
+            stream.offset += bytes.len() as u64;
+            report.count(place.sender, Entry::Encrypted(SASL), bytes.len() as u64);
+            *left = packet.length;
+        }
+        let bytes = stream.rx.len().min(*left as usize);
+        if bytes == 0 && *left != 0 {
+            return Ok(());
+        }
+        stream.skip(bytes);
+        // INVARIANT: no more than `left`.
+        *left -= bytes as u32;
+        report.more(place.sender, Entry::Encrypted(SASL), bytes as u64);
+        place.offset = stream.offset;
+    }
+}
+
+/// Whether these bytes begin a TLS connection, and the name that it asks for.
+fn client_hello(bytes: &[u8]) -> Option<Option<String>> {
+    let mut acceptor = Acceptor::default();
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        if acceptor.read_tls(&mut rest).ok()? == 0 {
+            break;
+        }
+        if let Some(accepted) = acceptor.accept().ok()? {
+            return Some(accepted.client_hello().server_name().map(str::to_owned));
+        }
+    }
+    None
+}
+
+/// A failure of the link stage, at the byte that is wrong.
+fn link_failure(place: Place, error: HandshakeError) -> Failure {
+    let at = match error {
+        HandshakeError::Decode(decode) => {
+            // Offsets in the two link messages count from the byte behind their header.
+            let headed = matches!(decode.message, "LinkMess" | "LinkReply");
+            decode.offset + if headed { LinkHeader::LEN } else { 0 }
+        }
+        _ => 0,
+    };
+    place.plus(at).failure(error)
+}
+
+fn side(sender: watch::Sender) -> Sender {
+    match sender {
+        watch::Sender::Client => Sender::Client,
+        watch::Sender::Server => Sender::Server,
+    }
+}
+
+fn watched(sender: Sender) -> watch::Sender {
+    match sender {
+        Sender::Client => watch::Sender::Client,
+        Sender::Server => watch::Sender::Server,
+    }
+}
