@@ -9,12 +9,16 @@
 //! JPEG  | FF D8 | segments: FF, marker u8, length u16 big-endian ... | the first frame header (SOF) |
 //! ```
 //!
-//! `ZLIB_GLZ_RGB` is GLZ inside of zlib, of which only zlib's own two bytes are seen here. `JPEG_ALPHA` is a
+//! `ZLIB_GLZ_RGB` is GLZ inside of zlib, of which no more is unpacked than this head. `JPEG_ALPHA` is a
 //! JPEG and then LZ of type [`XXXA`](LzImageType::XXXA).
 //!
 //! A head says again what the image's [descriptor](ImageDescriptor) says, and the real decoders unpack by the
 //! head: they do not hold one against the other. Sizes in a head that nobody had checked were the way in for
 //! CVE-2020-14355. [`ImageHead::check`] compares the two.
+
+mod zlib;
+
+pub use zlib::{ZlibGlzHead, ZlibHead};
 
 use bytes::Bytes;
 
@@ -180,16 +184,6 @@ pub struct JpegAlphaHead {
     pub alpha: LzHead,
 }
 
-/// Head of zlib ([`ImageType::ZLIB_GLZ_RGB`]).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-pub struct ZlibHead {
-    /// The window, as a power of two: 8 to 15.
-    pub window_bits: u8,
-    /// How hard it was packed: 0 to 3.
-    pub level: u8,
-}
-
 /// What the payload of a picture begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
@@ -202,7 +196,7 @@ pub enum ImageHead {
     /// [`ImageType::GLZ_RGB`].
     Glz(GlzHead),
     /// [`ImageType::ZLIB_GLZ_RGB`].
-    ZlibGlz(ZlibHead),
+    ZlibGlz(ZlibGlzHead),
     /// [`ImageType::JPEG`].
     Jpeg(JpegHead),
     /// [`ImageType::JPEG_ALPHA`].
@@ -434,36 +428,6 @@ impl JpegAlphaHead {
     }
 }
 
-impl ZlibHead {
-    /// RFC 1950, section 2.2.
-    fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let [cmf, flg]: [u8; 2] = r.fixed("zlib")?;
-        let invalid = |what| Err(r.error("zlib", 0, DecodeErrorKind::Invalid(what)));
-        if cmf & 0x0f != 8 || 7 < cmf >> 4 || u16::from_be_bytes([cmf, flg]) % 31 != 0 {
-            return invalid("not a zlib head");
-        }
-        if flg & 0x20 != 0 {
-            return invalid("zlib with a preset dictionary");
-        }
-        Ok(Self {
-            window_bits: (cmf >> 4).saturating_add(8),
-            level: flg >> 6,
-        })
-    }
-
-    fn check(glz_data_size: u32) -> Result<(), HeadMismatch> {
-        if GlzHead::LEN <= glz_data_size as usize {
-            return Ok(());
-        }
-        Err(HeadMismatch {
-            head: "ZlibGlzRGBData",
-            field: "glz_data_size",
-            value: glz_data_size.into(),
-            expected: Expected::AtLeast(GlzHead::LEN as u64),
-        })
-    }
-}
-
 /// Width and height of a head, against those of the image.
 fn size(head: &'static str, own: (u32, u32), image: (u32, u32)) -> Result<(), HeadMismatch> {
     let (field, value, right) = match own.0 == image.0 {
@@ -527,7 +491,7 @@ impl Image {
                 _ => return Ok(None),
             },
             Payload::LzPlt(plt) => lz(&plt.data)?,
-            Payload::ZlibGlz { data, .. } => ImageHead::ZlibGlz(ZlibHead::read(&mut Reader::new(data, "ZlibHead"))?),
+            Payload::ZlibGlz { data, .. } => ImageHead::ZlibGlz(ZlibGlzHead::read(data)?),
             Payload::JpegAlpha { jpeg_size, data, .. } => ImageHead::JpegAlpha(JpegAlphaHead::read(data, *jpeg_size)?),
             Payload::Nothing | Payload::Bitmap(_) | Payload::Surface(_) => return Ok(None),
         }))
@@ -548,7 +512,7 @@ impl ImageHead {
             (Self::Glz(head), ImageType::GLZ_RGB, _) => head.check(descriptor),
             (Self::Jpeg(head), ImageType::JPEG, _) => head.check(descriptor),
             (Self::Lz4(head), ImageType::LZ4, _) => head.check(descriptor),
-            (Self::ZlibGlz(_), _, Payload::ZlibGlz { glz_data_size, .. }) => ZlibHead::check(*glz_data_size),
+            (Self::ZlibGlz(head), _, Payload::ZlibGlz { glz_data_size, .. }) => head.check(*glz_data_size, descriptor),
             (Self::JpegAlpha(head), _, Payload::JpegAlpha { flags, .. }) => head.check(*flags, descriptor),
             _ => form("ImageHead", self.image_type().0.into(), false, descriptor),
         }
@@ -573,11 +537,11 @@ impl ImageHead {
         match self {
             Self::Quic(head) => Some((head.width, head.height)),
             Self::Lz(head) => Some((head.width, head.height)),
-            Self::Glz(head) => Some((head.width, head.height)),
+            Self::Glz(head) | Self::ZlibGlz(ZlibGlzHead { glz: head, .. }) => Some((head.width, head.height)),
             Self::Jpeg(head) | Self::JpegAlpha(JpegAlphaHead { jpeg: head, .. }) => {
                 Some((head.width.into(), head.height.into()))
             }
-            Self::ZlibGlz(_) | Self::Lz4(_) => None,
+            Self::Lz4(_) => None,
         }
     }
 }
