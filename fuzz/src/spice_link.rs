@@ -1,7 +1,7 @@
-//! The SPICE link stage in its three roles.
+//! The SPICE link stage in its three roles, and watched from outside.
 //!
 //! ```text
-//! | role u8 | answers u8 | chunk u8 | role 2: length u16, bytes of the tenant | bytes of the peer |
+//! | role u8 | answers u8 | chunk u8 | role 2 and 3: length u16, bytes of the tenant | bytes of the peer |
 //! ```
 
 use std::time::Duration;
@@ -12,6 +12,7 @@ use spice_proto::caps::{Capabilities, CapabilityWords};
 use spice_proto::ids::{ChannelType, LinkErrorCode};
 use spice_proto::link::relay::{RelayAction, Upstream};
 use spice_proto::link::server::{Announcement, Question};
+use spice_proto::link::watch::{Part, Sender, WatchedLink};
 use spice_proto::link::{
     Action, ClientConfig, ClientLink, HandshakeError, LinkMess, Machine, PublicKey, Refusal, RelayConfig, RelayLink,
     Secret, ServerLink, Side, Wire, Wires,
@@ -48,7 +49,11 @@ struct Ended {
 /// Checks one input.
 pub fn check(data: &[u8]) {
     let mut input = Input::new(data);
-    let (role, answers, chunk) = (input.byte() % 3, input.byte(), usize::from(input.byte()));
+    let (role, answers, chunk) = (input.byte() % 4, input.byte(), usize::from(input.byte()));
+    if role == 3 {
+        let client = input.blob();
+        return watch(client, input.rest(), chunk.max(1));
+    }
     let run: fn(u8, &[u8], &[u8], usize) -> Ended = match role {
         0 => |answers, _, peer, chunk| serve(answers, peer, chunk),
         1 => |answers, _, peer, chunk| connect(answers, peer, chunk),
@@ -63,6 +68,43 @@ pub fn check(data: &[u8]) {
     }
     for told in &whole.told {
         assert!(told.len() < 1024);
+    }
+}
+
+/// Both directions of a link, as they come in pieces. What is taken off comes back from its encoder; a link
+/// message may have had bytes behind its capability words.
+fn watch(client: &[u8], server: &[u8], chunk: usize) {
+    let mut watched = WatchedLink::new(limits());
+    let mut streams = [(Sender::Client, client, 0), (Sender::Server, server, 0)];
+    let mut quiet = 0;
+    while quiet < 2 && watched.outcome().is_none() {
+        quiet = 0;
+        for (sender, stream, came) in &mut streams {
+            let before = *came;
+            *came = (*came + chunk).min(stream.len());
+            let mut moved = before < *came;
+            loop {
+                if watched.outcome().is_some() {
+                    return;
+                }
+                let (part, len) = match watched.step(*sender, &stream[..*came]) {
+                    Ok(Some(taken)) => taken,
+                    Ok(None) => break,
+                    Err(_) => return,
+                };
+                assert!(0 < len && len <= *came);
+                moved = true;
+                let mut out = BytesMut::new();
+                part.encode(&mut out).expect("what was decoded fits");
+                match part {
+                    Part::LinkMess(..) | Part::LinkReply(..) => assert!(out.len() <= len),
+                    _ => assert_eq!(out, stream[..len]),
+                }
+                *stream = &stream[len..];
+                *came -= len;
+            }
+            quiet += usize::from(!moved);
+        }
     }
 }
 
