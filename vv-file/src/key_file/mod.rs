@@ -4,6 +4,7 @@
 //! GLib's getter of that type gives. Every line is kept as it stands in the file, so nothing is
 //! lost between reading and writing.
 
+mod alphanumeric;
 mod edit;
 mod parse;
 mod value;

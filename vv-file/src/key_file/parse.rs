@@ -24,6 +24,7 @@ use nom::{
     sequence::{delimited, separated_pair, terminated},
 };
 
+use super::alphanumeric::is_alphanumeric;
 use crate::error::ParseErrorKind;
 
 /// What a line says, as slices of it.
@@ -163,8 +164,6 @@ fn locale(input: &[u8]) -> IResult<&[u8], &[u8]> {
 }
 
 /// One letter or digit of any script.
-///
-/// Rust counts some combining vowel signs as letters and GLib does not. No locale has one.
 fn alphanumeric(input: &[u8]) -> IResult<&[u8], &[u8]> {
     let head = input.get(..4).unwrap_or(input);
     let valid = match core::str::from_utf8(head) {
@@ -175,7 +174,7 @@ fn alphanumeric(input: &[u8]) -> IResult<&[u8], &[u8]> {
     };
     let character = valid.and_then(|text| text.chars().next());
     let length = character.map_or(1, char::len_utf8);
-    verify(take(length), |_: &[u8]| character.is_some_and(char::is_alphanumeric)).parse(input)
+    verify(take(length), |_: &[u8]| character.is_some_and(is_alphanumeric)).parse(input)
 }
 
 /// A continuation byte; see the head of this file.
