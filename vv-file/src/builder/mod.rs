@@ -199,8 +199,8 @@ impl Builder {
         self.text(key::TLS_CIPHERS, ciphers)
     }
 
-    /// HTTP proxy to connect through (SPICE): `http://host:3128`, or `https`; the scheme may be
-    /// missing and is then `http`.
+    /// HTTP proxy to connect through (SPICE): `http://host:3128`, or `https`. Viewers ignore `host:3128`, for they
+    /// take the host for a scheme.
     #[must_use]
     pub fn proxy(self, uri: impl Into<String>) -> Self {
         self.text(key::PROXY, uri)
