@@ -51,7 +51,7 @@ impl Random {
     }
 }
 
-const TOKENS: [&[u8]; 38] = [
+const TOKENS: [&[u8]; 48] = [
     b"[",
     b"]",
     b"=",
@@ -90,6 +90,16 @@ const TOKENS: [&[u8]; 38] = [
     b"\xff",
     b"abc",
     b"\x7f",
+    b"k[",
+    b"\x80",
+    b"\xcd\x85",
+    "ก".as_bytes(),
+    b"9223372036854775808",
+    b"-18446744073709551616",
+    b"+",
+    b"1;2; 3;",
+    b"true;0;",
+    b"\xef\xbb\xbf",
 ];
 
 /// Parsing, every value and what is written back, on random files.
