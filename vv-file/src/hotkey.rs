@@ -84,6 +84,12 @@ impl Hotkey {
         self.key.is_some()
     }
 
+    /// Whether it does something for an action: it binds, or is the modifiers alone that give the pointer back.
+    pub fn works_for(&self, action: HotkeyAction) -> bool {
+        let has_modifiers = self.modifiers != Modifiers::default();
+        self.binds() || (action == HotkeyAction::ReleaseCursor && has_modifiers)
+    }
+
     /// Whether the viewer takes it for an action without a warning. `release-cursor` takes anything, and what is
     /// unknown then does nothing.
     pub fn is_taken_for(&self, action: HotkeyAction) -> bool {
