@@ -127,6 +127,9 @@ pub fn lint(data: &[u8]) {
     assert_eq!(again.groups().count(), file.key_file().groups().count());
 }
 
+/// A setter of one line of text.
+type Setter = fn(Builder, &str) -> Builder;
+
 /// Checks the builder: what it writes reads back equal, has no error, and holds each field once.
 pub fn builder(data: &[u8]) {
     let mut input = Input::new(data);
@@ -142,7 +145,7 @@ pub fn builder(data: &[u8]) {
         2 => Builder::spice_unix(&texts[0]),
         _ => Builder::spice(&texts[0]),
     };
-    let setters: [(&str, fn(Builder, &str) -> Builder); 9] = [
+    let setters: [(&str, Setter); 9] = [
         (key::USERNAME, |builder, text| builder.username(text)),
         (key::PASSWORD, |builder, text| builder.password(text)),
         (key::TITLE, |builder, text| builder.title(text)),
