@@ -135,6 +135,12 @@ pub const CASES: &[Case] = &[
         prepare: vv::read,
     },
     Case {
+        name: "vv: take a file of 6 KiB as virt-viewer does",
+        repetitions: 500,
+        operations: 1,
+        prepare: vv::take,
+    },
+    Case {
         name: "vv: write a file of 6 KiB",
         repetitions: 500,
         operations: 1,

@@ -1,6 +1,6 @@
 //! Connection files.
 
-use vv_file::KeyFile;
+use vv_file::{ConnectionFile, KeyFile};
 
 use crate::keep;
 
@@ -27,6 +27,18 @@ pub fn read() -> Box<dyn FnMut()> {
             keep(parsed.get("virt-viewer", name).unwrap().text().unwrap());
         }
     })
+}
+
+/// All that virt-viewer takes from a file.
+pub fn take() -> Box<dyn FnMut()> {
+    let file = file();
+    Box::new(move || keep(ConnectionFile::parse(std::hint::black_box(&file)).unwrap()))
+}
+
+/// All that can be wrong with a file.
+pub fn lint() -> Box<dyn FnMut()> {
+    let file = file();
+    Box::new(move || keep(vv_file::lint(std::hint::black_box(&file))))
 }
 
 /// What a writer that keeps comments gives back.

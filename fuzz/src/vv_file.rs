@@ -6,9 +6,10 @@
 //! ```
 
 use vv_file::connection::Options;
-use vv_file::hotkey::{Hotkey, normalize};
+use vv_file::hotkey::{Hotkey, display, normalize};
 use vv_file::key_file::{BadEscapes, Limits};
-use vv_file::{Builder, Channel, ConnectionFile, Effect, HotkeyAction, KeyFile, Severity, lint as check};
+use vv_file::policy::{Demand, Policy};
+use vv_file::{Builder, Channel, ConnectionFile, Effect, Engine, HotkeyAction, KeyFile, Severity, key, lint as check};
 
 use crate::Input;
 
@@ -106,15 +107,28 @@ pub fn lint(data: &[u8]) {
         v.takes_viewer("11.0", Some("rhel8")),
     );
     if let Some(text) = &v.release_cursor {
-        let _ = Hotkey::parse(text).name();
+        let _ = (Hotkey::parse(text).name(), display(text));
         if let Some(safe) = normalize(text) {
             assert!(Hotkey::parse(&safe).binds());
         }
     }
+    let everything = Policy::default()
+        .with_proxy(true)
+        .with_authorities(true)
+        .with_socket(true)
+        .with_clear_text(true)
+        .with_devices(true)
+        .with_deletion(true);
+    assert_eq!(everything.refused(&file), []);
+    let nowhere = Policy::default().with_hosts(&[]).refused(&file);
+    assert_eq!(nowhere.contains(&Demand::Proxy), v.proxy.is_some());
     let redacted = file.redacted();
     let again = KeyFile::parse(redacted.as_bytes()).unwrap();
     assert_eq!(again.groups().count(), file.key_file().groups().count());
 }
+
+/// A setter of one line of text.
+type Setter = fn(Builder, &str) -> Builder;
 
 /// Checks the builder: what it writes reads back equal, has no error, and holds each field once.
 pub fn builder(data: &[u8]) {
@@ -131,26 +145,29 @@ pub fn builder(data: &[u8]) {
         2 => Builder::spice_unix(&texts[0]),
         _ => Builder::spice(&texts[0]),
     };
-    let setters: [fn(Builder, &str) -> Builder; 9] = [
-        |builder, text| builder.username(text),
-        |builder, text| builder.password(text),
-        |builder, text| builder.title(text),
-        |builder, text| builder.host_subject(text),
-        |builder, text| builder.tls_ciphers(text),
-        |builder, text| builder.proxy(text),
-        |builder, text| builder.usb_filter(text),
-        |builder, text| builder.version(text),
-        |builder, text| builder.newer_version_url(text),
+    let setters: [(&str, Setter); 9] = [
+        (key::USERNAME, |builder, text| builder.username(text)),
+        (key::PASSWORD, |builder, text| builder.password(text)),
+        (key::TITLE, |builder, text| builder.title(text)),
+        (key::HOST_SUBJECT, |builder, text| builder.host_subject(text)),
+        (key::TLS_CIPHERS, |builder, text| builder.tls_ciphers(text)),
+        (key::PROXY, |builder, text| builder.proxy(text)),
+        (key::USB_FILTER, |builder, text| builder.usb_filter(text)),
+        (key::VERSION, |builder, text| builder.version(text)),
+        (key::NEWER_VERSION_URL, |builder, text| builder.newer_version_url(text)),
     ];
-    for (index, set) in setters
+    let mut expected: Vec<(&str, &str)> = Vec::new();
+    for (index, (key, set)) in setters
         .iter()
         .enumerate()
         .filter(|(index, _)| fields & (1 << index) != 0)
     {
         builder = set(builder, &texts[index + 1]);
+        expected.push((key, &texts[index + 1]));
     }
     if fields & 0x200 != 0 {
         builder = builder.hotkey(HotkeyAction::ReleaseCursor, &texts[10]);
+        expected.push((key::RELEASE_CURSOR, &texts[10]));
     }
     if fields & 0x400 != 0 {
         builder = builder.ca(&ca);
@@ -170,19 +187,21 @@ pub fn builder(data: &[u8]) {
     if fields & 0x2000 != 0 {
         builder = builder.versions([(texts[8].as_str(), texts[9].as_str())]);
     }
+    if flags & 16 != 0 {
+        builder = builder.ovirt(&Engine {
+            host: &texts[6],
+            vm_guid: &texts[7],
+            sso_token: Some(&texts[2]),
+            ..Engine::default()
+        });
+    }
     let Ok(document) = builder.build() else { return };
     let file = ConnectionFile::parse_strict(document.as_bytes()).unwrap();
-    let v = &file.virt_viewer;
-    if fields & 4 != 0 {
-        assert_eq!(v.title.as_deref(), Some(texts[3].as_str()));
-    }
-    if fields & 2 != 0 {
-        assert_eq!(v.password.as_ref().unwrap().expose(), texts[2].as_bytes());
-    }
-    if fields & 8 != 0 {
-        assert_eq!(v.host_subject.as_deref(), Some(texts[4].as_str()));
-    }
     let key_file = file.key_file();
+    for (key, text) in expected {
+        assert_eq!(key_file.get("virt-viewer", key).unwrap().string().unwrap(), text);
+    }
+    assert_eq!(file.ovirt.is_some(), flags & 16 != 0);
     let keys: Vec<_> = key_file.keys("virt-viewer").collect();
     let unique: std::collections::BTreeSet<_> = keys.iter().collect();
     assert_eq!(unique.len(), keys.len());

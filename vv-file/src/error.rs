@@ -273,8 +273,8 @@ pub enum ProxyError {
     /// The viewer ignores such a proxy and connects without it.
     #[error("scheme is neither http nor https")]
     Scheme,
-    /// The host is missing, or has characters that none has.
-    #[error("malformed host")]
+    /// The host is missing or has characters that none has, or user and password would be read as others.
+    #[error("malformed host or user")]
     Malformed,
     /// The port is 0 or larger than 65535.
     #[error("port out of range")]

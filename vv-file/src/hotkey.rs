@@ -20,8 +20,10 @@ use nom::{
     sequence::delimited,
 };
 
-/// Names of keys and their numbers, as X11 has them and GDK 3 knows them. Upper-case letters have the
-/// number of the lower-case one; of several names of a number the first is the one that is shown.
+use crate::builder::HotkeyAction;
+
+/// Names of keys and their numbers in hexadecimal, as GDK 3 knows them, and the name that it shows where that is
+/// another. Upper-case letters have the number of the lower-case one.
 const KEYSYMS: &str = include_str!("keysyms.txt");
 
 /// The modifiers of a hotkey, as bits of GDK.
@@ -82,10 +84,21 @@ impl Hotkey {
         self.key.is_some()
     }
 
+    /// Whether it does something for an action: it binds, or is the modifiers alone that give the pointer back.
+    pub fn works_for(&self, action: HotkeyAction) -> bool {
+        let has_modifiers = self.modifiers != Modifiers::default();
+        self.binds() || (action == HotkeyAction::ReleaseCursor && has_modifiers)
+    }
+
+    /// Whether the viewer takes it for an action without a warning. `release-cursor` takes anything, and what is
+    /// unknown then does nothing.
+    pub fn is_taken_for(&self, action: HotkeyAction) -> bool {
+        self.binds() || action == HotkeyAction::ReleaseCursor
+    }
+
     /// GTK's name of it, as `<Primary><Alt>End`; `None` if there is no key.
     pub fn name(&self) -> Option<String> {
-        let key = self.key?;
-        let (name, _) = keysyms().find(|(_, number)| *number == key)?;
+        let name = shown_name(self.key?)?;
         let mut text = String::new();
         for (modifier, bits) in SHOWN {
             if self.modifiers.contains(bits) {
@@ -116,7 +129,7 @@ pub fn normalize(text: &str) -> Option<String> {
     let (mut modifiers, mut key) = (Modifiers::default(), None);
     for part in lower.split('+').map(str::trim) {
         match (modifier(part), part) {
-            (Some((_, bits)), _) => modifiers.0 |= bits.0,
+            (Some((modifier, _)), _) => modifiers.0 |= modifier.bits.0,
             (None, "control") => modifiers.0 |= Modifiers::CTRL.0,
             (None, _) if key.is_some() => return None,
             (None, _) => key = Some(safe_key(part)?),
@@ -138,6 +151,33 @@ pub fn normalize(text: &str) -> Option<String> {
     }
     text.push_str(key);
     Some(text)
+}
+
+/// What virt-viewer shows for a hotkey (`spice_hotkey_to_display_hotkey`): the title of a window tells thereby how to
+/// give the pointer back.
+///
+/// ```
+/// use vv_file::hotkey::display;
+/// assert_eq!(display("shift+f12"), "Shift_L+F12");
+/// assert_eq!(display("<Ctrl>+ralt+x"), "Control_L+Alt_R+x");
+/// ```
+pub fn display(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for (index, part) in text.split('+').enumerate() {
+        if index > 0 {
+            shown.push('+');
+        }
+        let inner = part.strip_prefix('<').and_then(|part| part.strip_suffix('>'));
+        let part = inner.unwrap_or(part);
+        let lower = part.to_ascii_lowercase();
+        let modifier = modifier(&lower).map(|(modifier, is_right)| {
+            let [left, right] = modifier.shown;
+            if is_right { right } else { left }
+        });
+        let name = translated(&lower, &NAMES).or(translated(&lower, &ONLY_SHOWN));
+        shown.push_str(modifier.or(name).unwrap_or(part));
+    }
+    shown
 }
 
 /// The one spelling of a key that is bound everywhere.
@@ -187,15 +227,65 @@ const NAMES: [(&str, &str); 9] = [
     ("enter", "Return"),
 ];
 
-/// The modifier that a lower-case part stands for. Sides make no difference.
-fn modifier(part: &str) -> Option<(&'static str, Modifiers)> {
+/// A modifier by the name that virt-viewer translates.
+struct Modifier {
+    name: &'static str,
+    accelerator: &'static str,
+    bits: Modifiers,
+    /// What is shown for the key on the left and on the right.
+    shown: [&'static str; 2],
+}
+
+const ALT: [&str; 2] = ["Alt_L", "Alt_R"];
+const CTRL: [&str; 2] = ["Control_L", "Control_R"];
+const SHIFT: [&str; 2] = ["Shift_L", "Shift_R"];
+const SUPER: [&str; 2] = ["Super_L", "Super_R"];
+
+#[rustfmt::skip]
+const MODIFIERS: [Modifier; 5] = [
+    Modifier { name: "alt", accelerator: "<Alt>", bits: Modifiers::ALT, shown: ALT },
+    Modifier { name: "ctrl", accelerator: "<Ctrl>", bits: Modifiers::CTRL, shown: CTRL },
+    Modifier { name: "cmd", accelerator: "<Ctrl>", bits: Modifiers::CTRL, shown: CTRL },
+    Modifier { name: "shift", accelerator: "<Shift>", bits: Modifiers::SHIFT, shown: SHIFT },
+    Modifier { name: "win", accelerator: "<Super>", bits: Modifiers::SUPER, shown: SUPER },
+];
+
+/// Names that are shown as another, beside [`NAMES`] and [`MODIFIERS`].
+const ONLY_SHOWN: [(&str, &str); 24] = [
+    ("control", "Control_L"),
+    ("ctl", "Control_L"),
+    ("delete", "Delete"),
+    ("escape", "Escape"),
+    ("f1", "F1"),
+    ("f2", "F2"),
+    ("f3", "F3"),
+    ("f4", "F4"),
+    ("f5", "F5"),
+    ("f6", "F6"),
+    ("f7", "F7"),
+    ("f8", "F8"),
+    ("f9", "F9"),
+    ("f10", "F10"),
+    ("f11", "F11"),
+    ("f12", "F12"),
+    ("home", "Home"),
+    ("hyper", "Hyper_L"),
+    ("insert", "Insert"),
+    ("meta", "Meta_L"),
+    ("shft", "Shift_L"),
+    ("space", "space"),
+    ("super", "Super_L"),
+    ("tab", "Tab"),
+];
+
+/// The modifier that a lower-case part stands for, and whether it is the one on the right: that makes no difference
+/// but to what is shown.
+fn modifier(part: &str) -> Option<(&'static Modifier, bool)> {
     let sides = ["left-", "left", "right-", "right", "l", "r", ""];
-    sides.iter().find_map(|side| match part.strip_prefix(side)? {
-        "alt" => Some(("<Alt>", Modifiers::ALT)),
-        "ctrl" | "cmd" => Some(("<Ctrl>", Modifiers::CTRL)),
-        "shift" => Some(("<Shift>", Modifiers::SHIFT)),
-        "win" => Some(("<Super>", Modifiers::SUPER)),
-        _ => None,
+    sides.iter().find_map(|side| {
+        let name = part.strip_prefix(side)?;
+        let modifier = MODIFIERS.iter().find(|modifier| modifier.name == name)?;
+        Some((modifier, side.starts_with('r')))
     })
 }
 
@@ -209,13 +299,18 @@ fn translate(text: &str) -> String {
     let mut accelerator = String::with_capacity(text.len());
     for part in parts {
         let lower = part.to_ascii_lowercase();
-        let name = NAMES.iter().find(|(name, _)| *name == lower).map(|(_, name)| *name);
-        match modifier(&lower).map(|(name, _)| name).or(name) {
+        let modifier = modifier(&lower).map(|(modifier, _)| modifier.accelerator);
+        match modifier.or(translated(&lower, &NAMES)) {
             Some(name) => accelerator.push_str(name),
             None => accelerator.push_str(&part.to_ascii_uppercase()),
         }
     }
     accelerator
+}
+
+fn translated(part: &str, names: &[(&str, &'static str)]) -> Option<&'static str> {
+    let (_, name) = names.iter().find(|(name, _)| *name == part)?;
+    Some(name)
 }
 
 /// GTK's modifiers in angle brackets, in any case.
@@ -249,18 +344,36 @@ fn parse_accelerator(text: &str) -> (Option<u32>, Modifiers) {
         };
         held.0 |= bits.0;
     }
-    if name.is_empty() {
+    // Of a bracket that does not close GTK takes all for a modifier, and none that it knows.
+    if name.is_empty() || name.starts_with('<') {
         return (None, held);
     }
-    match keysyms().find(|(known, _)| *known == name) {
-        Some((_, key)) => (Some(key), held),
+    match keysym(name) {
+        Some(key) => (Some(key), held),
         None => (None, Modifiers::default()),
     }
 }
 
-fn keysyms() -> impl Iterator<Item = (&'static str, u32)> {
-    KEYSYMS.lines().filter_map(|line| {
-        let (name, number) = line.split_once(' ')?;
-        Some((name, u32::from_str_radix(number, 16).ok()?))
+/// The number of a key by its name (`gdk_keyval_from_name`).
+fn keysym(name: &str) -> Option<u32> {
+    let name = name.strip_prefix("XF86").unwrap_or(name);
+    let is_name = |character: char| character.is_ascii_alphanumeric() || character == '_';
+    if name.is_empty() || !name.chars().all(is_name) {
+        return None;
+    }
+    let start = ["\n", name, " "].concat();
+    let at = memchr::memmem::find(KEYSYMS.as_bytes(), start.as_bytes())?;
+    let (_, line) = KEYSYMS.split_at_checked(at.saturating_add(start.len()))?;
+    let number = line.split([' ', '\n']).next()?;
+    u32::from_str_radix(number, 16).ok()
+}
+
+/// The name of a key (`gdk_keyval_name`).
+fn shown_name(key: u32) -> Option<&'static str> {
+    KEYSYMS.lines().find_map(|line| {
+        let mut columns = line.split(' ');
+        let (name, number) = (columns.next()?, columns.next()?);
+        let is_it = u32::from_str_radix(number, 16) == Ok(key);
+        is_it.then(|| columns.next().unwrap_or(name))
     })
 }

@@ -14,6 +14,7 @@ pub mod key_file;
 pub mod lint;
 pub mod ovirt;
 pub mod pem;
+pub mod policy;
 pub mod presets;
 pub mod proxy;
 mod redact;

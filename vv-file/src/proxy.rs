@@ -1,12 +1,14 @@
 //! The proxy of a SPICE connection, as spice-gtk reads it.
 //!
 //! ```text
-//! proxy  = [ scheme "://" ] [ user ":" password "@" ] host [ ":" port ] *"/"
+//! proxy  = [ scheme "://" ] [ user [ ":" password ] "@" ] host [ ":" port ] *"/"
 //! scheme = "http" / "https"                                                  in any case
+//! user   = 1*( any but ":" "@" )                                             password likewise
 //! host   = "[" address "]" / 1*( any but ":" "/" )
 //! port   = 1*DIGIT                                                           1 to 65535
 //! ```
-//! Nothing is percent-decoded. Without a port it is 3128 for `http` and 3129 for `https`.
+//! Nothing is percent-decoded. Without a port it is 3128 for `http` and 3129 for `https`. What stands before the first
+//! colon is a scheme wherever it can be one: `proxy:3128` has the scheme `proxy`, and is ignored.
 
 use alloc::string::String;
 use core::fmt;
@@ -14,10 +16,10 @@ use core::fmt;
 use nom::{
     Finish, IResult, Parser,
     branch::alt,
-    bytes::complete::{is_not, tag, tag_no_case, take_while},
-    character::complete::digit1,
-    combinator::{all_consuming, map, opt, verify},
-    sequence::{delimited, preceded},
+    bytes::complete::{is_not, tag, take_while},
+    character::complete::{digit1, satisfy},
+    combinator::{all_consuming, opt, recognize, verify},
+    sequence::{delimited, preceded, terminated},
 };
 
 use crate::{error::ProxyError, secret::Secret};
@@ -75,13 +77,15 @@ impl Proxy {
     pub fn parse(text: &str) -> Result<Self, ProxyError> {
         let (rest, scheme) = scheme(text)?;
         let authority = rest.trim_end_matches('/');
-        let (credentials, address) = match authority.rsplit_once('@') {
+        let (credentials, address) = match authority.split_once('@') {
             Some((credentials, address)) => (Some(credentials), address),
             None => (None, authority),
         };
-        let (user, password) = match credentials.map(|text| text.split_once(':')) {
-            Some(Some((user, password))) => (Some(user.into()), Some(Secret::new(password))),
-            Some(None) => (credentials.map(String::from), None),
+        let (user, password) = match credentials.map(|text| text.split_once(':').unwrap_or((text, ""))) {
+            // spice-gtk takes the password for the user, or a part of it for all.
+            Some((user, password)) if user.is_empty() || password.contains(':') => return Err(ProxyError::Malformed),
+            Some((user, "")) => (Some(user.into()), None),
+            Some((user, password)) => (Some(user.into()), Some(Secret::new(password))),
             None => (None, None),
         };
         let parsed: Result<_, nom::error::Error<&str>> = all_consuming(host_and_port).parse(address).finish();
@@ -101,15 +105,19 @@ impl Proxy {
 }
 
 fn scheme(text: &str) -> Result<(&str, Scheme), ProxyError> {
-    let Some((name, rest)) = text.split_once("://") else {
+    let letters = take_while(|character: char| character.is_ascii_alphanumeric() || "+-.".contains(character));
+    let name = recognize((satisfy(|character| character.is_ascii_alphabetic()), letters));
+    let parsed: IResult<_, _> = terminated(name, tag(":")).parse(text);
+    let Ok((rest, name)) = parsed else {
         return Ok((text, Scheme::Http));
     };
-    let scheme: IResult<_, _> = all_consuming(alt((
-        map(tag_no_case("https"), |_| Scheme::Https),
-        map(tag_no_case("http"), |_| Scheme::Http),
-    )))
-    .parse(name);
-    scheme.map(|(_, scheme)| (rest, scheme)).map_err(|_| ProxyError::Scheme)
+    let scheme = match name {
+        _ if name.eq_ignore_ascii_case("http") => Scheme::Http,
+        _ if name.eq_ignore_ascii_case("https") => Scheme::Https,
+        _ => return Err(ProxyError::Scheme),
+    };
+    let rest = rest.strip_prefix("//").ok_or(ProxyError::Malformed)?;
+    Ok((rest, scheme))
 }
 
 fn host_and_port(input: &str) -> IResult<&str, (&str, Option<&str>)> {

@@ -77,8 +77,17 @@ macro_rules! group {
                 file: &$crate::key_file::KeyFile,
                 bad_escapes: $crate::key_file::BadEscapes,
             ) -> Self {
+                // In the order of the fields; of a repeated key the last value stays.
+                let mut values = [None; [$($key),*].len()];
+                for entry in file.entries_of($group) {
+                    let index = Self::KEYS.iter().position(|key| key.as_bytes() == entry.key);
+                    if let Some(value) = index.and_then(|index| values.get_mut(index)) {
+                        *value = Some(entry.value);
+                    }
+                }
+                let mut values = values.into_iter();
                 Self {
-                    $( $field: $crate::take::Take::from_value(file.get($group, $key), bad_escapes), )*
+                    $( $field: $crate::take::Take::from_value(values.next().flatten(), bad_escapes), )*
                 }
             }
         }

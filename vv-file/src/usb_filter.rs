@@ -2,10 +2,11 @@
 //!
 //! ```text
 //! filter = *"|" [ rule *( 1*"|" rule ) ] *"|"
-//! rule   = class "," vendor "," product "," version "," allow
-//! number = "-1" / 1*DIGIT / "0x" 1*HEXDIG
+//! rule   = *"," class 1*"," vendor 1*"," product 1*"," version 1*"," allow *","
+//! number = *blank [ "+" / "-" ] ( "0x" 1*HEXDIG / "0" *OCTDIGIT / 1*DIGIT )
 //! ```
-//! The first rule that fits a device decides. `-1` stands for any class, vendor, product or version.
+//! The first rule that fits a device decides. `-1` stands for any class, vendor, product or version; an `allow` is
+//! on for any number but 0. As in C, a zero in front makes a number octal: `010` is 8, and `08` is none.
 
 use alloc::vec::Vec;
 use core::fmt;
@@ -13,9 +14,9 @@ use core::fmt;
 use nom::{
     Finish, IResult, Parser,
     branch::alt,
-    bytes::complete::{tag, tag_no_case, take_while1},
-    character::complete::{digit1, space0},
-    combinator::{all_consuming, map_opt, value},
+    bytes::complete::{tag, tag_no_case, take_while, take_while1},
+    character::complete::{digit1, hex_digit1, multispace0, one_of},
+    combinator::{all_consuming, map, map_opt, opt, recognize},
     multi::{many0_count, many1_count, separated_list1},
     sequence::{delimited, preceded, terminated},
 };
@@ -107,34 +108,47 @@ impl fmt::Display for UsbFilter {
 }
 
 fn rule(input: &str) -> IResult<&str, UsbRule> {
-    let class = map_opt(number, |number| number.map(u8::try_from).transpose().ok());
-    let wide = || map_opt(number, |number| number.map(u16::try_from).transpose().ok());
-    let allow = map_opt(number, |number| Some(number? != 0));
-    (
-        terminated(class, tag(",")),
-        terminated(wide(), tag(",")),
-        terminated(wide(), tag(",")),
-        terminated(wide(), tag(",")),
-        allow,
-    )
+    // -1 is any, and all else has to fit.
+    let class = map_opt(number, |number| optional(number, u8::try_from));
+    let wide = || map_opt(number, |number| optional(number, u16::try_from));
+    let commas = || take_while1(|character| character == ',');
+    let numbers = (
+        terminated(class, commas()),
+        terminated(wide(), commas()),
+        terminated(wide(), commas()),
+        terminated(wide(), commas()),
+        number,
+    );
+    // Empty places count for nothing, as with the bars.
+    delimited(opt(commas()), numbers, opt(commas()))
         .map(|(class, vendor, product, version, allow)| UsbRule {
             class,
             vendor,
             product,
             version,
-            allow,
+            allow: allow != 0,
         })
         .parse(input)
 }
 
-/// A number, or `None` for `-1`.
-fn number(input: &str) -> IResult<&str, Option<u32>> {
-    let hex = preceded(
-        tag_no_case("0x"),
-        map_opt(take_while1(|character: char| character.is_ascii_hexdigit()), |digits| {
-            u32::from_str_radix(digits, 16).ok()
-        }),
-    );
-    let decimal = map_opt(digit1, |digits: &str| digits.parse().ok());
-    preceded(space0, alt((value(None, tag("-1")), hex.map(Some), decimal.map(Some)))).parse(input)
+fn optional<T, E>(number: i32, convert: impl Fn(i32) -> Result<T, E>) -> Option<Option<T>> {
+    match number {
+        -1 => Some(None),
+        number => convert(number).ok().map(Some),
+    }
+}
+
+/// What C's `strtol` takes without a base, in 32 bits: usbredir lets larger ones wrap, here they are refused.
+fn number(input: &str) -> IResult<&str, i32> {
+    let is_octal = |character: char| character.is_digit(8);
+    let radix = |radix| move |digits: &str| i64::from_str_radix(digits, radix).ok();
+    let hex = preceded(tag_no_case("0x"), map_opt(hex_digit1, radix(16)));
+    let octal = map_opt(recognize((tag("0"), take_while(is_octal))), radix(8));
+    let decimal = map_opt(digit1, radix(10));
+    let sign = map(opt(one_of("+-")), |sign| if sign == Some('-') { -1 } else { 1 });
+    let signed = (sign, alt((hex, octal, decimal)));
+    let number = map_opt(signed, |(sign, number): (i64, i64)| {
+        i32::try_from(sign.checked_mul(number)?).ok()
+    });
+    preceded(multispace0, number).parse(input)
 }

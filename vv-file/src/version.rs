@@ -3,6 +3,7 @@
 //! ```text
 //! version  = numbers [ "-" numbers ]
 //! numbers  = *( number "." ) number
+//! number   = [ "+" / "-" ] 1*DIGIT
 //! ```
 //! Of two versions that agree as far as both go, the shorter is smaller: `11` is older than `11.0`.
 //! Text where a number should end makes the comparison end as equal, so `1.0rc1` and `1.0` are the
@@ -70,8 +71,7 @@ fn numbers(a: &str, b: &str) -> Ordering {
             (Some(a), Some(b)) => (number(a), number(b)),
             (a, b) => return a.is_some().cmp(&b.is_some()),
         };
-        // Without leading zeros the longer number is the larger one.
-        let order = a.digits.len().cmp(&b.digits.len()).then_with(|| a.digits.cmp(b.digits));
+        let order = a.cmp_value(&b);
         if order.is_ne() || a.has_suffix || b.has_suffix {
             return order;
         }
@@ -81,16 +81,32 @@ fn numbers(a: &str, b: &str) -> Ordering {
 struct Number<'a> {
     /// Without leading zeros.
     digits: &'a str,
+    is_negative: bool,
     has_suffix: bool,
+}
+
+impl Number<'_> {
+    fn cmp_value(&self, other: &Self) -> Ordering {
+        // Without leading zeros the longer number is the larger one.
+        let by_size = |a: &str, b: &str| a.len().cmp(&b.len()).then_with(|| a.cmp(b));
+        match (self.is_negative, other.is_negative) {
+            (false, false) => by_size(self.digits, other.digits),
+            (true, true) => by_size(other.digits, self.digits),
+            (true, false) => Ordering::Less,
+            (false, true) => Ordering::Greater,
+        }
+    }
 }
 
 fn number(text: &str) -> Number<'_> {
     let blanks = take_while(|character: char| character.is_ascii_whitespace());
-    let parsed: IResult<_, _> = preceded((blanks, opt(one_of("+"))), digit0).parse(text);
-    let (suffix, digits): (&str, &str) = parsed.unwrap_or((text, ""));
+    let parsed: IResult<_, _> = (preceded(blanks, opt(one_of("+-"))), digit0).parse(text);
+    let (suffix, (sign, all)) = parsed.unwrap_or((text, (None, "")));
+    let digits = all.trim_start_matches('0');
     Number {
-        digits: digits.trim_start_matches('0'),
+        digits,
+        is_negative: sign == Some('-') && !digits.is_empty(),
         // What is no number at all is as much text as what follows one.
-        has_suffix: !suffix.is_empty() || (digits.is_empty() && !text.is_empty()),
+        has_suffix: !suffix.is_empty() || (all.is_empty() && !text.is_empty()),
     }
 }

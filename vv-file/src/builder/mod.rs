@@ -31,9 +31,9 @@ use crate::{
 };
 
 /// Bytes of a SPICE password that fit the ticket.
-const SPICE_PASSWORD: usize = 60;
+pub(crate) const SPICE_PASSWORD: usize = 60;
 /// Bytes of a password that VNC authentication uses: it is a DES key.
-const VNC_PASSWORD: usize = 8;
+pub(crate) const VNC_PASSWORD: usize = 8;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Protocol {
@@ -199,8 +199,8 @@ impl Builder {
         self.text(key::TLS_CIPHERS, ciphers)
     }
 
-    /// HTTP proxy to connect through (SPICE): `http://host:3128`, or `https`; the scheme may be
-    /// missing and is then `http`.
+    /// HTTP proxy to connect through (SPICE): `http://host:3128`, or `https`. Viewers ignore `host:3128`, for they
+    /// take the host for a scheme.
     #[must_use]
     pub fn proxy(self, uri: impl Into<String>) -> Self {
         self.text(key::PROXY, uri)
@@ -514,17 +514,7 @@ fn check_form(key: &'static str, text: &str) -> Result<(), BuildError> {
         },
         key::USB_FILTER => UsbFilter::parse(text).is_ok(),
         key::VERSION => version::is_well_formed(text),
-        key::RELEASE_CURSOR => {
-            let hotkey = Hotkey::parse(text);
-            hotkey.binds() || hotkey.modifiers.0 != 0
-        }
-        key::TOGGLE_FULLSCREEN
-        | key::ZOOM_IN
-        | key::ZOOM_OUT
-        | key::ZOOM_RESET
-        | key::SECURE_ATTENTION
-        | key::USB_DEVICE_RESET => Hotkey::parse(text).binds(),
-        _ => true,
+        _ => HotkeyAction::of_key(key).is_none_or(|action| Hotkey::parse(text).works_for(action)),
     };
     is_well_formed.then_some(()).ok_or(BuildError::Malformed(key))
 }

@@ -33,6 +33,21 @@ pub enum Channel {
 }
 
 impl Channel {
+    /// All of them, and the one that stands for all.
+    pub const ALL: &'static [Self] = &[
+        Self::All,
+        Self::Main,
+        Self::Display,
+        Self::Inputs,
+        Self::Cursor,
+        Self::Playback,
+        Self::Record,
+        Self::Smartcard,
+        Self::Usbredir,
+        Self::Webdav,
+        Self::Port,
+    ];
+
     /// The name in the file.
     pub fn name(self) -> &'static str {
         match self {
@@ -75,6 +90,22 @@ pub enum HotkeyAction {
 }
 
 impl HotkeyAction {
+    /// All of them.
+    pub const ALL: &'static [Self] = &[
+        Self::ToggleFullscreen,
+        Self::ReleaseCursor,
+        Self::ZoomIn,
+        Self::ZoomOut,
+        Self::ZoomReset,
+        Self::SecureAttention,
+        Self::UsbDeviceReset,
+    ];
+
+    /// The action of a key in the file.
+    pub(crate) fn of_key(key: &str) -> Option<Self> {
+        Self::ALL.iter().find(|action| action.key() == key).copied()
+    }
+
     /// The key in the file.
     pub fn key(self) -> &'static str {
         match self {
@@ -104,6 +135,9 @@ pub enum Effect {
 }
 
 impl Effect {
+    /// All of them, and the one that stands for all.
+    pub const ALL: &'static [Self] = &[Self::All, Self::Wallpaper, Self::FontSmooth, Self::Animation];
+
     /// The name in the file.
     pub fn name(self) -> &'static str {
         match self {

@@ -29,7 +29,7 @@ impl KeyFile {
         let (group, key, raw) = (group.as_ref(), key.as_ref(), raw.as_ref());
         check_names(group, key)?;
         let source = match self.find(group, key) {
-            Some((_, entry)) => self.replaced(entry.value.clone(), &[raw]),
+            Some(entry) => self.replaced(entry.value.clone(), &[raw]),
             None => self.with_new_entry(group, key, raw),
         };
         self.adopt(source, |changed| {
@@ -177,7 +177,7 @@ impl KeyFile {
         source: Zeroizing<Vec<u8>>,
         check: impl FnOnce(&Self) -> Result<(), EditError>,
     ) -> Result<(), EditError> {
-        let (lines, preamble, groups) = Self::structure(&source, &self.limits).map_err(|error| {
+        let structure = Self::structure(&source, &self.limits).map_err(|error| {
             // What was put in spoils at most its own line, and a value does so with a line end.
             if error.kind.code() == Some(crate::error::ErrorCode::UnknownEncoding) || error.kind.code().is_none() {
                 EditError::File(error)
@@ -185,13 +185,7 @@ impl KeyFile {
                 EditError::Value
             }
         })?;
-        let changed = Self {
-            source,
-            limits: self.limits,
-            lines,
-            preamble,
-            groups,
-        };
+        let changed = Self::new(source, &self.limits, structure);
         check(&changed)?;
         *self = changed;
         Ok(())
@@ -202,12 +196,12 @@ impl KeyFile {
 fn check_names(group: &[u8], key: &[u8]) -> Result<(), EditError> {
     let bracketed = [b"[", group, b"]"].concat();
     let is_line = |text: &[u8]| !text.contains(&b'\n') && !text.contains(&0);
-    match parse::statement(&bracketed) {
+    match parse::statement(parse::split_line(&bracketed).0) {
         Ok(parse::Statement::Group(name)) if name == group && is_line(group) => {}
         _ => return Err(EditError::GroupName),
     }
     let line = [key, b"="].concat();
-    match parse::statement(&line) {
+    match parse::statement(parse::split_line(&line).0) {
         Ok(parse::Statement::Entry { key: name, .. })
             if name == key && is_line(key) && parse::check_key(key).is_ok() =>
         {

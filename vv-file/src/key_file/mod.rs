@@ -4,6 +4,7 @@
 //! GLib's getter of that type gives. Every line is kept as it stands in the file, so nothing is
 //! lost between reading and writing.
 
+mod alphanumeric;
 mod edit;
 mod parse;
 mod value;
@@ -14,7 +15,7 @@ use core::{fmt, ops::Range};
 use nom::Offset;
 use zeroize::Zeroizing;
 
-use self::parse::{Fault, Statement};
+use self::parse::{Fault, Statement, Text};
 pub use self::value::{BadEscapes, Value, encode_list, encode_string};
 pub(crate) use self::value::{encode_item_into, encode_string_into, encoded_bound};
 use crate::{
@@ -81,6 +82,16 @@ pub struct KeyFile {
     preamble: Chain,
     /// In the order of their first line. A group that comes again continues the first.
     groups: Vec<Group>,
+    /// The groups by index in the order of their names, so that a file of many takes no quadratic time.
+    by_name: Vec<usize>,
+}
+
+/// What the lines of a file are, without their text.
+struct Structure {
+    lines: Vec<Line>,
+    preamble: Chain,
+    groups: Vec<Group>,
+    by_name: Vec<usize>,
 }
 
 /// A line of the source. INVARIANT: the spans of all lines together are the whole source.
@@ -88,7 +99,8 @@ struct Line {
     /// With its line end.
     span: Range<usize>,
     entry: Option<Entry>,
-    /// The next entry or comment under the same name, by index into the lines.
+    /// The entries or comments before and after this one under the same name, by index into the lines.
+    previous: Option<usize>,
     next: Option<usize>,
 }
 
@@ -134,17 +146,22 @@ impl KeyFile {
     /// # Errors
     /// The first line that GLib would refuse, or a limit.
     pub fn parse_with(input: &[u8], limits: &Limits) -> Result<Self, ParseError> {
-        let (lines, preamble, groups) = Self::structure(input, limits)?;
-        Ok(Self {
-            source: Zeroizing::new(input.to_vec()),
-            limits: *limits,
-            lines,
-            preamble,
-            groups,
-        })
+        let structure = Self::structure(input, limits)?;
+        Ok(Self::new(Zeroizing::new(input.to_vec()), limits, structure))
     }
 
-    fn structure(input: &[u8], limits: &Limits) -> Result<(Vec<Line>, Chain, Vec<Group>), ParseError> {
+    fn new(source: Zeroizing<Vec<u8>>, limits: &Limits, structure: Structure) -> Self {
+        Self {
+            source,
+            limits: *limits,
+            lines: structure.lines,
+            preamble: structure.preamble,
+            groups: structure.groups,
+            by_name: structure.by_name,
+        }
+    }
+
+    fn structure(input: &[u8], limits: &Limits) -> Result<Structure, ParseError> {
         if limits.size < input.len() {
             let kind = ParseErrorKind::TooLarge { limit: limits.size };
             return Err(ParseError {
@@ -164,7 +181,12 @@ impl KeyFile {
             })?;
             left = next;
         }
-        Ok((reader.lines, reader.preamble, reader.groups))
+        Ok(Structure {
+            lines: reader.lines,
+            preamble: reader.preamble,
+            groups: reader.groups,
+            by_name: reader.by_name.into_values().collect(),
+        })
     }
 
     /// The file as it was read.
@@ -202,7 +224,7 @@ impl KeyFile {
     ///
     /// A key with a locale is a key of its own: `title[de]` is no `title`.
     pub fn get(&self, group: impl AsRef<[u8]>, key: impl AsRef<[u8]>) -> Option<Value<'_>> {
-        let (_, entry) = self.find(group.as_ref(), key.as_ref())?;
+        let entry = self.find(group.as_ref(), key.as_ref())?;
         Some(Value::new(self.slice(&entry.value)))
     }
 
@@ -258,7 +280,7 @@ impl KeyFile {
                 }
                 None => {
                     let (text, _) = parse::split_line(self.slice(&line.span));
-                    data.extend_from_slice(parse::c_string(text).0);
+                    data.extend_from_slice(text.seen);
                 }
             }
             data.push(b'\n');
@@ -266,14 +288,24 @@ impl KeyFile {
     }
 
     fn group(&self, name: &[u8]) -> Option<&Group> {
-        self.groups.iter().find(|group| self.slice(&group.name) == name)
+        let named = |index: &usize| self.groups.get(*index).map(|group| self.slice(&group.name));
+        let place = self
+            .by_name
+            .binary_search_by(|index| named(index).cmp(&Some(name)))
+            .ok()?;
+        self.groups.get(*self.by_name.get(place)?)
     }
 
     /// The entry that counts: of a repeated key the last.
-    fn find(&self, group: &[u8], key: &[u8]) -> Option<(usize, &Entry)> {
-        self.entries(group)
-            .filter(|(_, entry)| entry.key.len() == key.len() && self.slice(&entry.key) == key)
-            .last()
+    fn find(&self, group: &[u8], key: &[u8]) -> Option<&Entry> {
+        let mut place = self.group(group)?.lines.ends.map(|(_, last)| last);
+        while let Some(line) = place.and_then(|index| self.lines.get(index)) {
+            match &line.entry {
+                Some(entry) if entry.key.len() == key.len() && self.slice(&entry.key) == key => return Some(entry),
+                _ => place = line.previous,
+            }
+        }
+        None
     }
 
     fn entries<'a>(&'a self, group: &[u8]) -> impl Iterator<Item = (usize, &'a Entry)> + use<'a> {
@@ -341,19 +373,19 @@ impl<'a> Reader<'a> {
     }
 
     /// Takes the line that lies between `from` and `next`, whose text is `text`.
-    fn line(&mut self, from: &'a [u8], next: &'a [u8], text: &'a [u8]) -> Result<(), Fault<'a>> {
+    fn line(&mut self, from: &'a [u8], next: &'a [u8], text: Text<'a>) -> Result<(), Fault<'a>> {
         let index = self.lines.len();
         if self.limits.lines <= index {
             let kind = ParseErrorKind::TooManyLines {
                 limit: self.limits.lines,
             };
-            return Err(Fault { kind, at: text });
+            return Err(Fault { kind, at: text.seen });
         }
         let entry = match parse::statement(text)? {
             Statement::Comment => None,
             Statement::Group(name) => {
                 self.open(name);
-                self.push(from, next, None);
+                self.push(from, next, None, None);
                 return Ok(());
             }
             Statement::Entry { key, value } => Some(self.entry(key, value)?),
@@ -362,21 +394,22 @@ impl<'a> Reader<'a> {
             Some(group) => &mut group.lines,
             None => &mut self.preamble,
         };
-        let before = chain.ends.map(|(_, last)| last);
+        let previous = chain.ends.map(|(_, last)| last);
         chain.ends = Some((chain.ends.map_or(index, |(first, _)| first), index));
-        if let Some(before) = before.and_then(|before| self.lines.get_mut(before)) {
-            before.next = Some(index);
+        if let Some(line) = previous.and_then(|previous| self.lines.get_mut(previous)) {
+            line.next = Some(index);
         }
-        self.push(from, next, entry);
+        self.push(from, next, entry, previous);
         Ok(())
     }
 
-    fn push(&mut self, from: &[u8], next: &[u8], entry: Option<Entry>) {
+    fn push(&mut self, from: &[u8], next: &[u8], entry: Option<Entry>, previous: Option<usize>) {
         let start = self.input.offset(from);
         let end = self.input.len().saturating_sub(next.len());
         self.lines.push(Line {
             span: start..end,
             entry,
+            previous,
             next: None,
         });
     }

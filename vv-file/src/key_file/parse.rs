@@ -17,13 +17,14 @@
 use nom::{
     Finish, IResult, Parser,
     branch::alt,
-    bytes::complete::{tag, take, take_till, take_till1, take_while},
-    character::complete::one_of,
+    bytes::complete::{take, take_till, take_till1, take_while},
+    character::complete::{char, one_of},
     combinator::{all_consuming, map, opt, recognize, rest, verify},
     multi::many0_count,
     sequence::{delimited, separated_pair, terminated},
 };
 
+use super::alphanumeric::is_alphanumeric;
 use crate::error::ParseErrorKind;
 
 /// What a line says, as slices of it.
@@ -46,31 +47,44 @@ pub(super) struct Fault<'a> {
     pub(super) at: &'a [u8],
 }
 
-/// The next line of a file without its line end, and what follows.
+/// A line without its line end.
+#[derive(Clone, Copy)]
+pub(super) struct Text<'a> {
+    /// What GLib sees of it: the bytes before the first NUL.
+    pub(super) seen: &'a [u8],
+    /// The NUL and what stands behind it.
+    unseen: &'a [u8],
+}
+
+/// The next line of a file, and what follows.
 ///
 /// One carriage return before the newline belongs to the line end; one at the end of the file
 /// does not.
-pub(super) fn split_line(input: &[u8]) -> (&[u8], &[u8]) {
-    match terminated(until(b'\n'), tag("\n")).parse(input) {
-        Ok((left, line)) => (line.strip_suffix(b"\r").unwrap_or(line), left),
-        Err(_) => (input, &[]),
+pub(super) fn split_line(input: &[u8]) -> (Text<'_>, &[u8]) {
+    // Almost no file has a NUL, so one search finds the end of almost every line.
+    let end = memchr::memchr2(b'\n', 0, input);
+    let (seen, rest) = split_at(input, end.unwrap_or(input.len()));
+    if let [b'\n', left @ ..] = rest {
+        let seen = seen.strip_suffix(b"\r").unwrap_or(seen);
+        return (Text { seen, unseen: &[] }, left);
     }
+    let (unseen, rest) = split_at(rest, memchr::memchr(b'\n', rest).unwrap_or(rest.len()));
+    (Text { seen, unseen }, rest.get(1..).unwrap_or_default())
 }
 
-/// Reads one line, without its line end.
-pub(super) fn statement(line: &[u8]) -> Result<Statement<'_>, Fault<'_>> {
-    let (text, after_nul) = c_string(line);
-    let text = text.trim_ascii_start();
-    let grammar = alt((
-        map(all_consuming(group), Statement::Group),
-        map(entry, |(key, value)| Statement::Entry { key, value }),
-    ));
+/// Reads one line.
+pub(super) fn statement(line: Text<'_>) -> Result<Statement<'_>, Fault<'_>> {
+    let text = line.seen.trim_ascii_start();
     match text.first() {
         None | Some(b'#') => return Ok(Statement::Comment),
         _ => {}
     }
+    let grammar = alt((
+        map(all_consuming(group), Statement::Group),
+        map(entry, |(key, value)| Statement::Entry { key, value }),
+    ));
     match all_consuming(grammar).parse(text).finish() {
-        Ok((_, Statement::Group(name))) => check_group_name(name, after_nul),
+        Ok((_, Statement::Group(name))) => check_group_name(name, line.unseen),
         Ok((_, statement)) => Ok(statement),
         Err(_) => Err(Fault {
             kind: ParseErrorKind::UnknownLine,
@@ -90,20 +104,21 @@ pub(super) fn check_key(key: &[u8]) -> Result<(), Fault<'_>> {
     }
 }
 
-/// The bytes before the first NUL, and those from it on.
-pub(super) fn c_string(line: &[u8]) -> (&[u8], &[u8]) {
-    let end = memchr::memchr(0, line).unwrap_or(line.len());
-    line.split_at_checked(end).unwrap_or((line, &[]))
+fn split_at(input: &[u8], at: usize) -> (&[u8], &[u8]) {
+    input.split_at_checked(at).unwrap_or((input, &[]))
 }
 
 /// What stands before a byte, or everything.
 fn until<'a>(byte: u8) -> impl Parser<&'a [u8], Output = &'a [u8], Error = nom::error::Error<&'a [u8]>> {
-    move |input: &'a [u8]| take(memchr::memchr(byte, input).unwrap_or(input.len())).parse(input)
+    move |input: &'a [u8]| {
+        let (before, rest) = split_at(input, memchr::memchr(byte, input).unwrap_or(input.len()));
+        Ok((rest, before))
+    }
 }
 
 fn group(input: &[u8]) -> IResult<&[u8], &[u8]> {
     let blanks = take_while(|byte| matches!(byte, b' ' | b'\t') || is_stray(byte));
-    delimited(tag("["), until(b']'), (tag("]"), blanks)).parse(input)
+    delimited(char('['), until(b']'), (char(']'), blanks)).parse(input)
 }
 
 /// Such a line is a group and nothing else, so a bad name is an error of its own.
@@ -132,7 +147,7 @@ fn entry(input: &[u8]) -> IResult<&[u8], (&[u8], &[u8])> {
         <[u8]>::trim_ascii_end,
     );
     let value = map(rest, <[u8]>::trim_ascii_start);
-    separated_pair(key, tag("="), value).parse(input)
+    separated_pair(key, char('='), value).parse(input)
 }
 
 /// Blanks, control characters and quotes are all allowed; only a space at the end is not, because
@@ -145,12 +160,10 @@ fn key_name(input: &[u8]) -> IResult<&[u8], &[u8]> {
 fn locale(input: &[u8]) -> IResult<&[u8], &[u8]> {
     let character = alt((recognize(one_of("-_.@")), alphanumeric));
     let characters = many0_count(terminated(character, take_while(is_stray)));
-    recognize(delimited(tag("["), characters, tag("]"))).parse(input)
+    recognize(delimited(char('['), characters, char(']'))).parse(input)
 }
 
 /// One letter or digit of any script.
-///
-/// Rust counts some combining vowel signs as letters and GLib does not. No locale has one.
 fn alphanumeric(input: &[u8]) -> IResult<&[u8], &[u8]> {
     let head = input.get(..4).unwrap_or(input);
     let valid = match core::str::from_utf8(head) {
@@ -161,7 +174,7 @@ fn alphanumeric(input: &[u8]) -> IResult<&[u8], &[u8]> {
     };
     let character = valid.and_then(|text| text.chars().next());
     let length = character.map_or(1, char::len_utf8);
-    verify(take(length), |_: &[u8]| character.is_some_and(char::is_alphanumeric)).parse(input)
+    verify(take(length), |_: &[u8]| character.is_some_and(is_alphanumeric)).parse(input)
 }
 
 /// A continuation byte; see the head of this file.

@@ -14,15 +14,17 @@ use core::fmt;
 use nom::{
     IResult, Parser,
     branch::alt,
-    bytes::complete::{tag, take, take_till1, take_while},
-    character::complete::{digit1, one_of},
-    combinator::{map, map_opt, opt, recognize, rest},
-    sequence::{pair, preceded},
+    bytes::complete::{is_not, take_while},
+    character::complete::{anychar, char, digit1, one_of},
+    combinator::{fail, map, opt, rest},
+    sequence::preceded,
 };
 use zeroize::Zeroizing;
 
 use crate::error::ValueError;
 
+/// Starts each escape.
+const BACKSLASH: u8 = b'\\';
 /// Ends each item of a list.
 const SEPARATOR: u8 = b';';
 
@@ -75,10 +77,10 @@ impl<'a> Value<'a> {
     /// # Errors
     /// As for [`string_with`](Self::string_with).
     pub fn text_with(self, bad_escapes: BadEscapes) -> Result<Cow<'a, str>, ValueError> {
-        let text = core::str::from_utf8(self.0).map_err(|_| ValueError::Encoding)?;
-        match memchr::memchr(b'\\', self.0) {
+        let text = self.utf8()?;
+        match memchr::memchr(BACKSLASH, self.0) {
             None => Ok(Cow::Borrowed(text)),
-            Some(_) => self.decode(bad_escapes).map(Cow::Owned),
+            Some(_) => decode(text, bad_escapes).map(Cow::Owned),
         }
     }
 
@@ -98,26 +100,6 @@ impl<'a> Value<'a> {
         self.text_with(bad_escapes).map(Cow::into_owned)
     }
 
-    fn decode(self, bad_escapes: BadEscapes) -> Result<String, ValueError> {
-        // Decoding only shrinks, so the buffer never moves and leaves no copy of a secret behind.
-        let mut text = Zeroizing::new(Vec::with_capacity(self.0.len()));
-        let mut input = self.0;
-        while let Ok((left, piece)) = string_piece(input) {
-            match piece {
-                Piece::Plain(run) => text.extend_from_slice(run),
-                Piece::Escape(byte) => text.push(byte),
-                Piece::Bad(_) if bad_escapes == BadEscapes::Fatal => {
-                    return Err(ValueError::Escape);
-                }
-                Piece::Bad([_]) => {}
-                Piece::Bad(run) => text.extend_from_slice(run),
-                Piece::Separator => text.push(SEPARATOR),
-            }
-            input = left;
-        }
-        into_string(core::mem::take(&mut *text))
-    }
-
     /// The items of a list (`g_key_file_get_string_list`).
     ///
     /// Items are not trimmed. One separator at the end adds no item; `;;` has an empty one in it.
@@ -125,21 +107,20 @@ impl<'a> Value<'a> {
     /// # Errors
     /// [`ValueError::Encoding`] and [`ValueError::Escape`]; the latter was always fatal in lists.
     pub fn list(self) -> Result<Vec<String>, ValueError> {
-        self.check_encoding()?;
         let mut items = Vec::new();
-        let mut item = Vec::new();
-        let mut input = self.0;
+        let mut item = String::new();
+        let mut input = self.utf8()?;
         while let Ok((left, piece)) = list_piece(input) {
             match piece {
-                Piece::Plain(run) => item.extend_from_slice(run),
-                Piece::Escape(byte) => item.push(byte),
-                Piece::Bad(_) => return Err(ValueError::Escape),
-                Piece::Separator => items.push(into_string(core::mem::take(&mut item))?),
+                Piece::Plain(run) => item.push_str(run),
+                Piece::Separator => items.push(core::mem::take(&mut item)),
+                Piece::Escape(Escape::Good(character) | Escape::Bad(Some(character @ ';'))) => item.push(character),
+                Piece::Escape(Escape::Bad(_)) => return Err(ValueError::Escape),
             }
             input = left;
         }
         if !item.is_empty() {
-            items.push(into_string(item)?);
+            items.push(item);
         }
         Ok(items)
     }
@@ -204,9 +185,28 @@ impl<'a> Value<'a> {
     }
 
     /// GLib looks at the encoding before it looks at escapes, so this error comes first.
-    fn check_encoding(self) -> Result<(), ValueError> {
-        core::str::from_utf8(self.0).map_or(Err(ValueError::Encoding), |_| Ok(()))
+    fn utf8(self) -> Result<&'a str, ValueError> {
+        core::str::from_utf8(self.0).map_err(|_| ValueError::Encoding)
     }
+}
+
+/// A string with its escapes decoded.
+fn decode(text: &str, bad_escapes: BadEscapes) -> Result<String, ValueError> {
+    // Decoding only shrinks, so the buffer never moves and leaves no copy of a secret behind.
+    let mut decoded = Zeroizing::new(String::with_capacity(text.len()));
+    let mut input = text;
+    while let Ok((left, (run, escape))) = (plain, escape).parse(input) {
+        decoded.push_str(run);
+        match (escape, bad_escapes) {
+            (Escape::Good(character), _) => decoded.push(character),
+            (Escape::Bad(_), BadEscapes::Fatal) => return Err(ValueError::Escape),
+            (Escape::Bad(Some(character)), BadEscapes::Kept) => decoded.extend(['\\', character]),
+            (Escape::Bad(None), BadEscapes::Kept) => {}
+        }
+        input = left;
+    }
+    decoded.push_str(input);
+    Ok(core::mem::take(&mut *decoded))
 }
 
 /// The raw text for a string (`g_key_file_set_string`).
@@ -268,57 +268,47 @@ fn encode_into(text: &[u8], separator: Option<u8>, raw: &mut Vec<u8>) {
     }
 }
 
-/// A part of the raw text of a string or list.
-enum Piece<'a> {
-    Plain(&'a [u8]),
-    Escape(u8),
-    Separator,
-    /// A backslash, and the byte after it unless the text ends.
-    Bad(&'a [u8]),
+/// A backslash with what follows it.
+enum Escape {
+    /// The character that is meant.
+    Good(char),
+    /// One that means nothing, or the end of the text.
+    Bad(Option<char>),
 }
 
-fn string_piece(input: &[u8]) -> IResult<&[u8], Piece<'_>> {
-    let plain = map_opt(take_while_plain, |run: &[u8]| {
-        (!run.is_empty()).then_some(Piece::Plain(run))
-    });
-    alt((plain, escape, bad_escape)).parse(input)
+/// A part of the raw text of a list.
+enum Piece<'a> {
+    Plain(&'a str),
+    Separator,
+    Escape(Escape),
 }
 
 /// What stands before a backslash.
-fn take_while_plain(input: &[u8]) -> IResult<&[u8], &[u8]> {
-    take(memchr::memchr(b'\\', input).unwrap_or(input.len())).parse(input)
+fn plain(input: &str) -> IResult<&str, &str> {
+    let end = memchr::memchr(BACKSLASH, input.as_bytes());
+    let parts = end.and_then(|end| input.split_at_checked(end));
+    parts.map_or_else(|| fail().parse(input), |(run, left)| Ok((left, run)))
 }
 
-fn list_piece(input: &[u8]) -> IResult<&[u8], Piece<'_>> {
+fn escape(input: &str) -> IResult<&str, Escape> {
+    let letter = map(opt(anychar), |letter| match letter {
+        Some('s') => Escape::Good(' '),
+        Some('n') => Escape::Good('\n'),
+        Some('t') => Escape::Good('\t'),
+        Some('r') => Escape::Good('\r'),
+        Some('\\') => Escape::Good('\\'),
+        other => Escape::Bad(other),
+    });
+    preceded(char('\\'), letter).parse(input)
+}
+
+fn list_piece(input: &str) -> IResult<&str, Piece<'_>> {
     alt((
-        map(take_till1(|byte| byte == b'\\' || byte == SEPARATOR), Piece::Plain),
-        map(tag(";"), |_| Piece::Separator),
-        map(tag("\\;"), |_| Piece::Escape(SEPARATOR)),
-        escape,
-        bad_escape,
+        map(is_not("\\;"), Piece::Plain),
+        map(char(';'), |_| Piece::Separator),
+        map(escape, Piece::Escape),
     ))
     .parse(input)
-}
-
-fn escape(input: &[u8]) -> IResult<&[u8], Piece<'_>> {
-    let byte = map_opt(one_of("sntr\\"), |letter| match letter {
-        's' => Some(b' '),
-        'n' => Some(b'\n'),
-        't' => Some(b'\t'),
-        'r' => Some(b'\r'),
-        '\\' => Some(b'\\'),
-        _ => None,
-    });
-    map(preceded(tag("\\"), byte), Piece::Escape).parse(input)
-}
-
-fn bad_escape(input: &[u8]) -> IResult<&[u8], Piece<'_>> {
-    map(recognize(pair(tag("\\"), opt(take(1_usize)))), Piece::Bad).parse(input)
-}
-
-/// The bytes were UTF-8 before, and only whole ASCII characters were put in or taken out.
-fn into_string(bytes: Vec<u8>) -> Result<String, ValueError> {
-    String::from_utf8(bytes).map_err(|_| ValueError::Encoding)
 }
 
 fn boolean(text: &[u8]) -> Result<bool, ValueError> {

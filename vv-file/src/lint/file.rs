@@ -9,6 +9,7 @@ use crate::{
     key,
     key_file::{EntryRef, KeyFile, Limits},
     ovirt::Ovirt,
+    redact::is_ticket,
 };
 
 /// The bytes of a UTF-8 byte order mark.
@@ -214,7 +215,7 @@ fn together(file: &KeyFile, report: &mut Report) {
             report.error(Kind::NoPort);
         }
     }
-    if host.starts_with("pvespiceproxy:") {
+    if is_ticket(&host) {
         match has(key::PROXY) {
             true => report.note(Kind::ProxmoxTicket),
             false => report.error(Kind::ProxmoxTicketWithoutProxy),

@@ -212,7 +212,7 @@ findings! {
         "write KEY=value,KEY=value in the order of the certificate"
     ProxyScheme "proxy-scheme"
         "the proxy is neither http nor https: it is ignored, and the connection goes without it"
-        "use an http proxy"
+        "write http://host:port; a host with a port and nothing before it is taken for a scheme"
     ProxySyntax "proxy-syntax"
         "the proxy cannot be read"
         "write http://host:port"

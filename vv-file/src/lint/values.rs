@@ -4,34 +4,18 @@ use alloc::{string::String, vec::Vec};
 
 use super::{FindingKind as Kind, Severity, file::Report};
 use crate::{
+    builder::{Channel, Effect, HotkeyAction, SPICE_PASSWORD, VNC_PASSWORD},
     error::{PemError, ProxyError, ValueError},
     hotkey::Hotkey,
     key,
     key_file::{BadEscapes, Value},
     pem,
     proxy::Proxy,
+    redact::is_ticket,
     subject::HostSubject,
     usb_filter::UsbFilter,
     version,
 };
-
-/// Bytes of a password that SPICE and VNC take.
-const PASSWORD: [usize; 2] = [60, 8];
-
-const CHANNELS: [&str; 11] = [
-    "all",
-    "main",
-    "display",
-    "inputs",
-    "cursor",
-    "playback",
-    "record",
-    "smartcard",
-    "usbredir",
-    "webdav",
-    "port",
-];
-const EFFECTS: [&str; 4] = ["wallpaper", "font-smooth", "animation", "all"];
 
 pub(super) fn check(group: &str, name: &str, value: Value<'_>, is_vnc: bool, report: &mut Report) {
     match name {
@@ -115,8 +99,8 @@ fn list(name: &str, value: Value<'_>, report: &mut Report) {
                 Some((_, text)) if !version::is_well_formed(text) => Some(Kind::VersionSyntax),
                 Some(_) => None,
             },
-            key::DISABLE_EFFECTS => unlisted(item, &EFFECTS, Kind::UnknownEffect),
-            _ => unlisted(item, &CHANNELS, Kind::UnknownChannel),
+            key::DISABLE_EFFECTS => unlisted(item, is_effect, Kind::UnknownEffect),
+            _ => unlisted(item, is_channel, Kind::UnknownChannel),
         };
         if let Some(kind) = kind.filter(|kind| !found.contains(kind)) {
             found.push(kind);
@@ -132,14 +116,22 @@ fn list(name: &str, value: Value<'_>, report: &mut Report) {
     }
 }
 
-fn unlisted(item: &str, known: &[&str], otherwise: Kind) -> Option<Kind> {
-    if known.contains(&item) {
+fn is_channel(name: &str) -> bool {
+    Channel::ALL.iter().any(|channel| channel.name() == name)
+}
+
+fn is_effect(name: &str) -> bool {
+    Effect::ALL.iter().any(|effect| effect.name() == name)
+}
+
+fn unlisted(item: &str, is_known: fn(&str) -> bool, otherwise: Kind) -> Option<Kind> {
+    if is_known(item) {
         None
     } else if item.contains(',') {
         Some(Kind::CommaList)
     } else if item.trim() != item {
         Some(Kind::ListBlank)
-    } else if item.strip_prefix('s').is_some_and(|name| known.contains(&name)) && otherwise == Kind::UnknownChannel {
+    } else if item.strip_prefix('s').is_some_and(is_known) && otherwise == Kind::UnknownChannel {
         Some(Kind::OldChannelName)
     } else {
         Some(otherwise)
@@ -180,16 +172,11 @@ fn text(group: &str, name: &str, value: Value<'_>, is_vnc: bool, report: &mut Re
     if name != key::CA && text.chars().any(char::is_control) {
         report.error(Kind::ControlCharacter);
     }
+    let password_limit = if is_vnc { VNC_PASSWORD } else { SPICE_PASSWORD };
     match name {
         key::TYPE if !matches!(text.as_str(), "spice" | "vnc" | "ovirt") => report.error(Kind::UnknownType),
         key::HOST if group == key::VIRT_VIEWER => host(&text, report),
-        key::PASSWORD
-            if PASSWORD
-                .get(usize::from(is_vnc))
-                .is_some_and(|limit| *limit < text.len()) =>
-        {
-            report.error(Kind::PasswordTooLong);
-        }
+        key::PASSWORD if password_limit < text.len() => report.error(Kind::PasswordTooLong),
         key::CA => certificates(&text, report),
         key::HOST_SUBJECT if !is_subject(&text) => report.error(Kind::SubjectSyntax),
         key::PROXY => match Proxy::parse(text.trim_end()) {
@@ -199,21 +186,7 @@ fn text(group: &str, name: &str, value: Value<'_>, is_vnc: bool, report: &mut Re
         },
         key::USB_FILTER if UsbFilter::parse(&text).is_err() => report.warning(Kind::UsbFilter),
         key::VERSION if !version::is_well_formed(&text) => report.warning(Kind::VersionSyntax),
-        // Modifiers alone are enough to give the pointer back.
-        key::RELEASE_CURSOR => {
-            let hotkey = Hotkey::parse(&text);
-            if !hotkey.binds() && hotkey.modifiers.0 == 0 {
-                report.warning(Kind::HotkeyDoesNotBind);
-            }
-        }
-        key::TOGGLE_FULLSCREEN
-        | key::ZOOM_IN
-        | key::ZOOM_OUT
-        | key::ZOOM_RESET
-        | key::SECURE_ATTENTION
-        | key::USB_DEVICE_RESET
-            if !Hotkey::parse(&text).binds() =>
-        {
+        _ if HotkeyAction::of_key(name).is_some_and(|action| !Hotkey::parse(&text).works_for(action)) => {
             report.warning(Kind::HotkeyDoesNotBind);
         }
         _ => {}
@@ -242,7 +215,7 @@ fn host(text: &str, report: &mut Report) {
         let groups: Vec<usize> = text.split('-').map(str::len).collect();
         groups == [8, 4, 4, 4, 12] && text.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit())
     };
-    if text.is_empty() || text.starts_with("pvespiceproxy:") {
+    if text.is_empty() || is_ticket(text) {
         // Reported with the keys that go with it.
     } else if !is_host(text) {
         report.error(Kind::HostSyntax);

@@ -271,13 +271,18 @@ fn vnc_refuses_what_would_be_ignored() {
 fn proxies_may_leave_out_the_scheme() {
     for uri in [
         "proxy",
-        "proxy:3128",
+        "192.0.2.1:3128",
         "[2001:db8::1]:3128",
         "http://proxy",
         "https://u:p@proxy/",
     ] {
         assert!(spice().proxy(uri).build().is_ok(), "{uri}");
     }
+    // A viewer ignores it, for it takes the name for a scheme.
+    assert_eq!(
+        spice().proxy("proxy:3128").build().unwrap_err(),
+        BuildError::ProxyScheme
+    );
 }
 
 #[test]

@@ -5,7 +5,8 @@ use std::cmp::Ordering;
 use proptest::prelude::*;
 use serde::Deserialize;
 use vv_file::{
-    hotkey::{Hotkey, normalize},
+    HotkeyAction,
+    hotkey::{Hotkey, display, normalize},
     version,
 };
 
@@ -15,11 +16,13 @@ use crate::oracle::{self, same};
 struct HotkeyRow {
     input: String,
     gtk_accel: String,
+    display_hotkey: String,
     used_native_fallback: bool,
     keyval: u32,
     mods: u32,
     accel_name: Option<String>,
     accepted_for_normal_action: bool,
+    accepted_for_release_cursor: bool,
 }
 
 #[test]
@@ -31,7 +34,11 @@ fn binds_what_virt_viewer_binds() {
         same("keyval", &ours.key.unwrap_or_default(), &row.keyval)?;
         same("mods", &ours.modifiers.0, &row.mods)?;
         same("accel_name", &ours.name(), &row.accel_name)?;
-        same("accepted", &ours.binds(), &row.accepted_for_normal_action)?;
+        same("display_hotkey", &display(&row.input), &row.display_hotkey)?;
+        same("binds", &ours.binds(), &row.accepted_for_normal_action)?;
+        let taken = [HotkeyAction::ZoomIn, HotkeyAction::ReleaseCursor].map(|action| ours.is_taken_for(action));
+        let theirs = [row.accepted_for_normal_action, row.accepted_for_release_cursor];
+        same("accepted", &taken, &theirs)?;
         // What is brought into the safe spelling binds the same key, or one that did not bind before.
         match normalize(&row.input).map(|safe| Hotkey::parse(&safe)) {
             Some(safe) if ours.binds() => same("normalized", &(safe.key, safe.modifiers), &(ours.key, ours.modifiers)),
@@ -45,14 +52,15 @@ fn binds_what_virt_viewer_binds() {
 struct VersionRow {
     a: String,
     b: String,
+    compare: i32,
     sign: i8,
 }
 
 /// Numbers that do not fit the C `int` in which virt-viewer keeps their difference.
 fn overflows(version: &str) -> bool {
     version
-        .split(['.', '-'])
-        .any(|number| number.parse::<u128>().is_ok_and(|number| number > 0x7fff_ffff))
+        .split(|character: char| !character.is_ascii_digit())
+        .any(|digits| digits.trim_start_matches('0').len() > 9)
 }
 
 #[test]
@@ -64,7 +72,8 @@ fn compares_as_virt_viewer() {
         if overflows(&row.a) || overflows(&row.b) {
             return Ok(());
         }
-        same("sign", &(order as i8), &row.sign)
+        same("sign", &(order as i8), &row.sign)?;
+        same("compare", &(order as i32), &row.compare.signum())
     });
 }
 

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use vv_file::{
     KeyFile,
-    error::{ErrorCode, ValueError},
+    error::{EditError, ErrorCode, ValueError},
     key_file::{BadEscapes, Value, encode_list, encode_string},
 };
 
@@ -15,17 +15,20 @@ enum Row {
     Load {
         input: Base64,
         outcome: Outcome,
+        file_load_same: bool,
     },
     SetString {
         input: Base64,
         raw_value: Text,
         to_data: Base64,
+        read_back_same_object: Answer<Text>,
         read_back_after_reload: Answer<Text>,
     },
     SetStringList {
         input_list: Vec<Base64>,
         raw_value: Text,
         to_data: Base64,
+        read_back_same_object: Answer<Vec<Text>>,
         read_back_after_reload: Answer<Vec<Text>>,
     },
 }
@@ -45,6 +48,8 @@ enum Outcome {
 
 #[derive(Deserialize)]
 struct LoadError {
+    domain: String,
+    code: i32,
     name: String,
 }
 
@@ -117,23 +122,43 @@ fn texts(list: Vec<String>) -> Vec<Text> {
 #[test]
 fn reads_and_writes_as_glib() {
     oracle::each("KEYFILE_ORACLE", "keyfile-oracle.jsonl", |row| match row {
-        Row::Load { input, outcome } => check_load(&input.0, outcome),
+        Row::Load {
+            input,
+            outcome,
+            file_load_same,
+        } => {
+            // There is one way to read here, whatever the bytes come from.
+            same("file_load_same", &true, file_load_same)?;
+            check_load(&input.0, outcome)
+        }
         Row::SetString {
             input,
             raw_value,
             to_data,
+            read_back_same_object,
             read_back_after_reload,
         } => {
             let raw = encode_string(&input.0);
             same("raw_value", &raw, &raw_value.0)?;
             let file = file_with(&raw, &to_data.0)?;
             let value = file.get("g", "k").ok_or("no key")?;
-            same("read back", &answer(value.string(), text), read_back_after_reload)
+            same("read back", &answer(value.string(), text), read_back_after_reload)?;
+            let Ok(input) = std::str::from_utf8(&input.0) else {
+                return same(
+                    "same object",
+                    &Answer::Err("UNKNOWN_ENCODING".into()),
+                    read_back_same_object,
+                );
+            };
+            let set = |file: &mut KeyFile| file.set_string("g", "k", input);
+            let read = |value: Value<'_>| answer(value.string(), text);
+            check_set(set, read, read_back_same_object, read_back_after_reload)
         }
         Row::SetStringList {
             input_list,
             raw_value,
             to_data,
+            read_back_same_object,
             read_back_after_reload,
         } => {
             let items: Vec<_> = input_list.iter().map(|item| &item.0).collect();
@@ -141,9 +166,36 @@ fn reads_and_writes_as_glib() {
             same("raw_value", &raw, &raw_value.0)?;
             let file = file_with(&raw, &to_data.0)?;
             let value = file.get("g", "k").ok_or("no key")?;
-            same("read back", &answer(value.list(), texts), read_back_after_reload)
+            same("read back", &answer(value.list(), texts), read_back_after_reload)?;
+            let items: Result<Vec<_>, _> = items.iter().map(|item| std::str::from_utf8(item)).collect();
+            let Ok(items) = items else {
+                return same(
+                    "same object",
+                    &Answer::Err("UNKNOWN_ENCODING".into()),
+                    read_back_same_object,
+                );
+            };
+            let set = |file: &mut KeyFile| file.set_list("g", "k", &items);
+            let read = |value: Value<'_>| answer(value.list(), texts);
+            check_set(set, read, read_back_same_object, read_back_after_reload)
         }
     });
+}
+
+/// Sets a value and reads it back. What GLib itself would not read again is refused here.
+fn check_set<T: PartialEq + std::fmt::Debug>(
+    set: impl Fn(&mut KeyFile) -> Result<(), EditError>,
+    read: impl Fn(Value<'_>) -> Answer<T>,
+    same_object: &Answer<T>,
+    after_reload: &Answer<T>,
+) -> Result<(), String> {
+    let mut file = KeyFile::parse(b"[g]\n").map_err(|error| error.to_string())?;
+    let result = set(&mut file);
+    if same_object != after_reload {
+        return same("refused", &result, &Err(EditError::Value));
+    }
+    same("set", &result, &Ok(()))?;
+    same("same object", &read(file.get("g", "k").ok_or("no key")?), same_object)
 }
 
 /// The file with one key, which must be the one that GLib wrote.
@@ -158,6 +210,8 @@ fn check_load(input: &[u8], outcome: &Outcome) -> Result<(), String> {
         (Ok(file), outcome) => (file, outcome),
         (Err(ours), Outcome::Error { error: theirs }) => {
             let code = ours.kind.code().ok_or("a limit")?;
+            same("domain", &"g-key-file-error-quark", &theirs.domain.as_str())?;
+            same("code", &(code as i32), &theirs.code)?;
             return same("error", &name(code), &theirs.name.as_str());
         }
         (Err(ours), Outcome::Loaded { .. }) => return Err(format!("refused: {ours}")),

@@ -152,6 +152,7 @@ fn each_finding_is_found() {
         (spice("host-subject=/O=x/CN="), Kind::SubjectSyntax, Error),
         (spice("host-subject=O=,CN=h"), Kind::SubjectSyntax, Error),
         (spice("proxy=socks5://p"), Kind::ProxyScheme, Error),
+        (spice("proxy=p:3128"), Kind::ProxyScheme, Error),
         (spice("proxy=http://p:0"), Kind::ProxySyntax, Error),
         (spice("usb-filter=null"), Kind::UsbFilter, Warning),
         (spice("version=11.0rc1"), Kind::VersionSyntax, Warning),

@@ -19,5 +19,6 @@ mod keyfile_oracle;
 mod lint;
 mod oracle;
 mod parts;
+mod policy;
 mod presets;
 mod vv_oracle;

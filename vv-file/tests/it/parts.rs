@@ -52,8 +52,17 @@ fn proxies() {
     assert_eq!(parsed("HTTPS://proxy///"), Ok((Scheme::Https, "proxy".into(), 3129)));
     assert_eq!(parsed("http://[::1]:8080"), Ok((Scheme::Http, "::1".into(), 8080)));
     assert_eq!(parsed("socks5://proxy"), Err(ProxyError::Scheme));
+    // The name before the colon is taken for a scheme; an address cannot be one.
+    assert_eq!(parsed("proxy:3128"), Err(ProxyError::Scheme));
+    assert_eq!(parsed("user:password@proxy"), Err(ProxyError::Scheme));
+    assert_eq!(parsed("1.2.3.4:80"), Ok((Scheme::Http, "1.2.3.4".into(), 80)));
     for text in [
         "",
+        "http:proxy",
+        "http://@p",
+        "http://:secret@p",
+        "http://u:a:b@p",
+        "http://u:p@x@p",
         "http://",
         "http://p:0",
         "http://p:65536",
@@ -65,7 +74,7 @@ fn proxies() {
     ] {
         assert!(parsed(text).is_err(), "{text}");
     }
-    let proxy = Proxy::parse("user:p%40ss@proxy:1").unwrap();
+    let proxy = Proxy::parse("http://user:p%40ss@proxy:1").unwrap();
     assert_eq!(proxy.password.as_ref().unwrap().expose(), b"p%40ss");
     assert!(!format!("{proxy:?} {proxy}").contains("40ss"));
 }
@@ -76,13 +85,16 @@ fn usb_filters() {
     assert_eq!(UsbFilter::parse("||").unwrap().0, []);
     let rules = UsbFilter::parse("|3,0x46d,-1,0X10,1||-1,-1,-1,-1,0|").unwrap();
     assert_eq!(rules.to_string(), "0x03,0x046d,-1,0x0010,1|-1,-1,-1,-1,0");
+    let odd = UsbFilter::parse("010, 1,+2,-01,-1").unwrap();
+    assert_eq!(odd.to_string(), "0x08,0x0001,0x0002,-1,1");
     for text in [
         "null",
         "1,2,3,4",
         "256,-1,-1,-1,1",
         "-1,65536,-1,-1,1",
         "-2,-1,-1,-1,1",
-        "-1,-1,-1,-1,-1",
+        "08,-1,-1,-1,1",
+        "-1,-1,-1,-1,4294967296",
         "1,2,3,4,5,6",
     ] {
         assert!(UsbFilter::parse(text).is_err(), "{text}");

@@ -30,6 +30,7 @@ enum Outcome {
 
 #[derive(Deserialize)]
 struct LoadError {
+    domain: String,
     code: u32,
 }
 
@@ -47,7 +48,10 @@ fn takes_what_virt_viewer_takes() {
         let options = Options::default().with_bad_escapes(BadEscapes::Kept);
         let theirs = match (&row.outcome, ConnectionFile::parse_with(&row.input.0, &options)) {
             (Outcome::Properties(theirs), Ok(file)) => return check(&file, theirs),
-            (Outcome::Error(theirs), Err(ours)) => return same("error", &code(ours), &theirs.code),
+            (Outcome::Error(theirs), Err(ours)) => {
+                same("domain", &"g-key-file-error-quark", &theirs.domain.as_str())?;
+                return same("error", &code(ours), &theirs.code);
+            }
             (Outcome::Properties(_), Err(ours)) => return Err(format!("refused: {ours}")),
             (Outcome::Error(theirs), Ok(_)) => theirs,
         };
@@ -100,7 +104,10 @@ fn ours(file: &ConnectionFile) -> Vec<(&'static str, Value)> {
         ("username", json!(v.username)),
         ("password", secret(&v.password)),
         ("title", json!(v.title)),
-        ("fullscreen", switch(file, key::FULLSCREEN, v.fullscreen)),
+        (
+            "fullscreen",
+            switch(file, key::VIRT_VIEWER, key::FULLSCREEN, v.fullscreen),
+        ),
         ("ca", json!(v.ca)),
         ("host-subject", json!(v.host_subject)),
         ("tls-ciphers", json!(v.tls_ciphers)),
@@ -111,17 +118,25 @@ fn ours(file: &ConnectionFile) -> Vec<(&'static str, Value)> {
         ("disable-effects", json!(v.disable_effects)),
         (
             "enable-smartcard",
-            switch(file, key::ENABLE_SMARTCARD, v.enable_smartcard),
+            switch(file, key::VIRT_VIEWER, key::ENABLE_SMARTCARD, v.enable_smartcard),
         ),
-        ("enable-usbredir", switch(file, key::ENABLE_USBREDIR, v.enable_usbredir)),
+        (
+            "enable-usbredir",
+            switch(file, key::VIRT_VIEWER, key::ENABLE_USBREDIR, v.enable_usbredir),
+        ),
         (
             "enable-usb-autoshare",
-            switch(file, key::ENABLE_USB_AUTOSHARE, v.enable_usb_autoshare),
+            switch(
+                file,
+                key::VIRT_VIEWER,
+                key::ENABLE_USB_AUTOSHARE,
+                v.enable_usb_autoshare,
+            ),
         ),
         ("usb-filter", json!(v.usb_filter)),
         (
             "delete-this-file",
-            switch(file, key::DELETE_THIS_FILE, v.delete_this_file),
+            switch(file, key::VIRT_VIEWER, key::DELETE_THIS_FILE, v.delete_this_file),
         ),
         ("version", json!(v.version)),
         ("versions", json!(v.versions)),
@@ -136,19 +151,24 @@ fn ours(file: &ConnectionFile) -> Vec<(&'static str, Value)> {
     ];
     // The socket is no property of virt-viewer's object, and everything else is.
     assert_eq!(ours.len() + 1, VirtViewer::KEYS.len());
-    if let Some(o) = &file.ovirt {
-        let properties = [
-            ("ovirt-host", json!(o.host)),
-            ("ovirt-vm-guid", json!(o.vm_guid)),
-            ("ovirt-jsessionid", secret(&o.jsessionid)),
-            ("ovirt-sso-token", secret(&o.sso_token)),
-            ("ovirt-ca", json!(o.ca)),
-            ("ovirt-admin", json!(o.admin.map_or(0, i32::from))),
-        ];
-        assert_eq!(properties.len(), Ovirt::KEYS.len());
-        ours.extend(properties);
-    }
+    // A key of such a name in [virt-viewer] is set, and gives nothing.
+    let o = file.ovirt.as_ref();
+    let properties = [
+        ("ovirt-host", json!(o.and_then(|o| o.host.as_ref()))),
+        ("ovirt-vm-guid", json!(o.and_then(|o| o.vm_guid.as_ref()))),
+        ("ovirt-jsessionid", o.map_or(Value::Null, |o| secret(&o.jsessionid))),
+        ("ovirt-sso-token", o.map_or(Value::Null, |o| secret(&o.sso_token))),
+        ("ovirt-ca", json!(o.and_then(|o| o.ca.as_ref()))),
+        ("ovirt-admin", ovirt_admin(file)),
+    ];
+    assert_eq!(properties.len(), Ovirt::KEYS.len());
+    ours.extend(properties);
     ours
+}
+
+fn ovirt_admin(file: &ConnectionFile) -> Value {
+    let on = file.ovirt.as_ref().and_then(|ovirt| ovirt.admin);
+    switch(file, key::OVIRT, key::ADMIN, on)
 }
 
 fn number(value: Option<i32>) -> Value {
@@ -156,8 +176,8 @@ fn number(value: Option<i32>) -> Value {
 }
 
 /// virt-viewer keeps the number of a switch; it is on for every number but 0.
-fn switch(file: &ConnectionFile, key: &str, on: Option<bool>) -> Value {
-    let value = file.key_file().get(key::VIRT_VIEWER, key);
+fn switch(file: &ConnectionFile, group: &str, key: &str, on: Option<bool>) -> Value {
+    let value = file.key_file().get(group, key);
     let read = value.map_or(0, |value| value.integer().unwrap_or_default());
     assert_eq!(on.unwrap_or_default(), read != 0, "{key}");
     json!(read)

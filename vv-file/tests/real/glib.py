@@ -1,5 +1,5 @@
 """Asks the real GLib about key files: each is a length (32 bits, little endian) and bytes on standard input, and
-gets a line of JSON on standard output. Bytes are in hexadecimal; null stands for an error of a getter."""
+gets a line of JSON on standard output. Bytes are in hexadecimal; an error is an object with its code."""
 import ctypes
 import json
 import struct
@@ -29,6 +29,10 @@ string = function("g_key_file_get_string", P, P, S, S, P)
 strings = function("g_key_file_get_string_list", P, P, S, S, P, P)
 boolean = function("g_key_file_get_boolean", ctypes.c_int, P, S, S, P)
 integer = function("g_key_file_get_integer", ctypes.c_int, P, S, S, P)
+int64 = function("g_key_file_get_int64", ctypes.c_int64, P, S, S, P)
+uint64 = function("g_key_file_get_uint64", ctypes.c_uint64, P, S, S, P)
+integers = function("g_key_file_get_integer_list", P, P, S, S, P, P)
+booleans = function("g_key_file_get_boolean_list", P, P, S, S, P, P)
 to_data = function("g_key_file_to_data", P, P, P, P)
 g_free = function("g_free", None, P)
 strfreev = function("g_strfreev", None, P)
@@ -46,9 +50,29 @@ def checked(f, *arguments):
 
 
 def text(pointer, error):
-    result = None if error is not None or not pointer else ctypes.string_at(pointer).hex()
+    result = failed(error) if error is not None else ctypes.string_at(pointer).hex()
     if pointer:
         g_free(pointer)
+    return result
+
+
+def number(value, error):
+    return failed(error) if error is not None else value
+
+
+def failed(code):
+    return {"error": code}
+
+
+def items(f, file, group, key, kind, convert, release):
+    length = Z()
+    array, error = checked(lambda e: f(file, group, key, ctypes.byref(length), e))
+    if error is not None:
+        return failed(error)
+    values = ctypes.cast(array, ctypes.POINTER(kind))
+    result = [convert(values[i]) for i in range(length.value)]
+    if array:
+        release(array)
     return result
 
 
@@ -73,19 +97,19 @@ def ask(data):
             list_, error = checked(lambda *a: keys(file, group, ctypes.byref(count), a[-1]))
             entries = []
             for key in vector(list_, count.value):
-                raw = text(*checked(value, file, group, key))
-                plain = text(*checked(string, file, group, key))
-                length = Z()
-                items, error = checked(lambda e: strings(file, group, key, ctypes.byref(length), e))
-                list_of = None if error is not None or not items else [i.hex() for i in vector(items, length.value)]
-                if items:
-                    strfreev(items)
-                number, number_error = checked(integer, file, group, key)
-                flag, flag_error = checked(boolean, file, group, key)
+                flag, error = checked(boolean, file, group, key)
+                place = (file, group, key)
                 entries.append([
-                    key.hex(), raw, plain, list_of,
-                    None if number_error is not None else number,
-                    None if flag_error is not None else bool(flag),
+                    key.hex(),
+                    text(*checked(value, *place)),
+                    text(*checked(string, *place)),
+                    items(strings, *place, S, bytes.hex, strfreev),
+                    number(bool(flag), error),
+                    number(*checked(integer, *place)),
+                    number(*checked(int64, *place)),
+                    number(*checked(uint64, *place)),
+                    items(integers, *place, ctypes.c_int, int, g_free),
+                    items(booleans, *place, ctypes.c_int, bool, g_free),
                 ])
             strfreev(list_)
             answer.append([group.hex(), entries])

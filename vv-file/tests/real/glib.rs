@@ -6,8 +6,9 @@ use std::{
     thread,
 };
 
+use serde::Serialize;
 use serde_json::{Value, json};
-use vv_file::KeyFile;
+use vv_file::{KeyFile, error::ValueError};
 
 /// Asks GLib about each file.
 pub(crate) fn ask(files: &[Vec<u8>]) -> Vec<Value> {
@@ -40,6 +41,13 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+fn answer<T: Serialize>(result: Result<T, ValueError>) -> Value {
+    match result {
+        Ok(value) => json!(value),
+        Err(error) => json!({ "error": error.code() as i32 }),
+    }
+}
+
 /// What this crate says, in the form of `glib.py`.
 pub(crate) fn ours(file: &[u8]) -> Value {
     let file = match KeyFile::parse(file) {
@@ -51,15 +59,19 @@ pub(crate) fn ours(file: &[u8]) -> Value {
         .map(|group| {
             let keys = file.keys(group).map(|key| {
                 let value = file.get(group, key).unwrap();
-                let list = value.list().ok();
+                let texts = |list: Vec<String>| list.iter().map(|item| hex(item.as_bytes())).collect::<Vec<_>>();
                 json!([
                     hex(key),
                     // GLib's getter checks nothing here, and neither does ours.
                     hex(value.raw()),
-                    value.string().ok().map(|text| hex(text.as_bytes())),
-                    list.map(|items| items.iter().map(|item| hex(item.as_bytes())).collect::<Vec<_>>()),
-                    value.integer().ok(),
-                    value.boolean().ok(),
+                    answer(value.string().map(|text| hex(text.as_bytes()))),
+                    answer(value.list().map(texts)),
+                    answer(value.boolean()),
+                    answer(value.integer()),
+                    answer(value.int64()),
+                    answer(value.uint64()),
+                    answer(value.integer_list()),
+                    answer(value.boolean_list()),
                 ])
             });
             json!([hex(group), keys.collect::<Vec<_>>()])

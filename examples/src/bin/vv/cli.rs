@@ -22,7 +22,7 @@ Examples:
   vv new spice --host gw.example.org --tls-port 5901 --password-file token --ca-file ca.pem
   vv redact console.vv                             a copy for a bug report
   vv get console.vv host                           one value, unescaped
-  vv set console.vv title 'db \\ 1'                  one value, escaped, in place
+  vv set console.vv title 'db \\ 1'                 one value, escaped, in place
 
 Exit status of check: 0 nothing or notes, 1 warnings, 2 errors. Of all: 3 if a file cannot be read or written, or a
 value is refused; 2 for wrong use.";
