@@ -14,10 +14,9 @@
 
 pub mod vnc;
 
-use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::fmt::{self, Write as _};
+use core::fmt;
 
 use bytes::Bytes;
 
@@ -258,24 +257,6 @@ impl Reason {
     /// are escaped, and what is not UTF-8 is taken for Latin-1.
     #[must_use]
     pub fn to_text(&self) -> String {
-        let end = self.text.iter().rposition(|byte| !matches!(byte, 0 | b'\r' | b'\n'));
-        let bytes = match end {
-            Some(last) => self.text.get(..=last).unwrap_or_default(),
-            None => &[],
-        };
-        let text = match core::str::from_utf8(bytes) {
-            Ok(text) => Cow::Borrowed(text),
-            Err(_) => Cow::Owned(bytes.iter().copied().map(char::from).collect()),
-        };
-        let mut shown = String::with_capacity(text.len());
-        for character in text.chars() {
-            if character.is_control() {
-                // Writing to a `String` does not fail.
-                let _ = write!(shown, "{}", character.escape_default());
-            } else {
-                shown.push(character);
-            }
-        }
-        shown
+        crate::text::shown(&self.text)
     }
 }
