@@ -11,6 +11,7 @@
 
 mod data;
 mod errors;
+mod messages;
 mod properties;
 mod recorded;
 mod security;
