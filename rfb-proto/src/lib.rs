@@ -12,6 +12,8 @@ pub mod message;
 mod pixel_format;
 pub mod security;
 mod text;
+#[cfg(feature = "rustls")]
+pub mod tls;
 mod version;
 mod wire;
 
