@@ -12,4 +12,4 @@ mod wire;
 
 pub use error::{DecodeError, DecodeErrorKind, EncodeError};
 pub use limits::Limits;
-pub use version::{Greeting, ProtocolVersion, Version, VersionError, VersionPolicy};
+pub use version::{Greeting, ProtocolVersion, Version, VersionError, Policy};
