@@ -11,34 +11,45 @@ use bytes::{Bytes, BytesMut};
 
 use super::Secret;
 use crate::error::{DecodeError, EncodeError};
-use crate::limits::Limits;
-use crate::wire::{Decode, Encode, Fixed as _, Reader, codec, layout, length, put_block};
+use crate::wire::{Decode, Encode, Field, Fixed as _, Reader, codec, layout, length, put_block};
 
 /// What a client shows in a Plain subtype.
 ///
 /// Decoding copies both, so that the received bytes can be overwritten.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Credentials {
-    /// At most [`Limits::user`] bytes.
+    /// At most [`Limits::user`](crate::Limits::user) bytes.
     pub user: Bytes,
-    /// At most [`Limits::password`] bytes.
+    /// At most [`Limits::password`](crate::Limits::password) bytes.
     pub password: Secret,
 }
 
 codec!(Credentials);
 
-const FIELDS: &[(&str, usize)] = &[("user_length", 4), ("password_length", 4)];
+const fn length_field(name: &'static str) -> Field {
+    Field {
+        name,
+        size: 4,
+        inner: &[],
+    }
+}
+
+const USER_LENGTH: &[Field] = &[length_field("user_length")];
+const PASSWORD_LENGTH: &[Field] = &[length_field("password_length")];
 
 impl Credentials {
-    fn lengths(r: &mut Reader<'_>) -> Result<(u32, u32), DecodeError> {
-        let Limits { user, password, .. } = *r.limits();
-        let mut block = r.block(4, FIELDS.get(..1).unwrap_or_default())?;
-        let user_length = u32::get(&mut block);
-        r.limited("user_length", 4, user_length, user)?;
-        let mut block = r.block(4, FIELDS.get(1..).unwrap_or_default())?;
-        let password_length = u32::get(&mut block);
-        r.limited("password_length", 4, password_length, password)?;
-        Ok((user_length, password_length))
+    fn user_length(r: &mut Reader<'_>) -> Result<u32, DecodeError> {
+        let mut block = r.block(4, USER_LENGTH)?;
+        let length = u32::get(&mut block);
+        r.limited("user_length", 4, length, r.limits().user)?;
+        Ok(length)
+    }
+
+    fn password_length(r: &mut Reader<'_>) -> Result<u32, DecodeError> {
+        let mut block = r.block(4, PASSWORD_LENGTH)?;
+        let length = u32::get(&mut block);
+        r.limited("password_length", 4, length, r.limits().password)?;
+        Ok(length)
     }
 }
 
@@ -46,24 +57,23 @@ impl Decode for Credentials {
     const NAME: &'static str = "Credentials";
 
     fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let (user, password) = Self::lengths(r)?;
+        let (user, password) = (Self::user_length(r)?, Self::password_length(r)?);
         let user = Bytes::copy_from_slice(r.bytes(user, "user")?);
         let password = Secret::new(r.bytes(password, "password")?);
         Ok(Self { user, password })
     }
 
     fn missing(r: &mut Reader<'_>) -> Result<usize, DecodeError> {
-        let here = r.left().len();
-        if here < 8 {
-            // A user length that is too large is refused before the other one is there.
-            if 4 <= here {
-                let mut block = r.block(4, FIELDS)?;
-                let limit = r.limits().user;
-                r.limited("user_length", 4, u32::get(&mut block), limit)?;
-            }
-            return Ok(8_usize.saturating_sub(here));
+        let short = 8_usize.saturating_sub(r.left().len());
+        if 4 < short {
+            return Ok(short);
         }
-        let (user, password) = Self::lengths(r)?;
+        // A user length that is too large is refused before the other one is there.
+        let user = Self::user_length(r)?;
+        if 0 < short {
+            return Ok(short);
+        }
+        let password = Self::password_length(r)?;
         Ok(r.missing::<u8>(user.saturating_add(password)))
     }
 }
@@ -93,7 +103,7 @@ layout! {
     pub struct Ident {
         ;
         length: u32,
-        /// At most [`Limits::user`] bytes.
+        /// At most [`Limits::user`](crate::Limits::user) bytes.
         user: [u8; ..=user],
     }
 }

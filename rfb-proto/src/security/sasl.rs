@@ -22,7 +22,7 @@ use bytes::BytesMut;
 
 use super::Secret;
 use crate::error::{DecodeError, EncodeError};
-use crate::wire::{Decode, Encode, Fixed as _, Reader, codec, layout, length, put_block};
+use crate::wire::{Decode, Encode, Field, Fixed as _, Reader, codec, layout, length, put_block};
 
 layout! {
     /// The mechanisms that the server offers.
@@ -65,11 +65,15 @@ pub struct SaslData {
 
 codec!(SaslData);
 
-const FIELDS: &[(&str, usize)] = &[("length", 4)];
+const LENGTH: &[Field] = &[Field {
+    name: "length",
+    size: 4,
+    inner: &[],
+}];
 
 impl SaslData {
     fn length(r: &mut Reader<'_>) -> Result<u32, DecodeError> {
-        let mut block = r.block(4, FIELDS)?;
+        let mut block = r.block(4, LENGTH)?;
         let length = u32::get(&mut block);
         r.limited("length", 4, length, r.limits().sasl_data)?;
         Ok(length)

@@ -20,18 +20,20 @@ use core::fmt;
 use bytes::BytesMut;
 
 use super::SecurityType;
-use crate::error::{DecodeError, EncodeError};
-use crate::wire::{Decode, Encode, Fixed, Reader, codec, layout, length, put_array, put_block};
+use crate::error::{DecodeError, DecodeErrorKind, EncodeError};
+use crate::wire::{Decode, Encode, Field, Fixed as _, Reader, codec, layout, length, put_array, put_block};
 
-/// One thing that a server can do.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Capability {
-    /// Its number; what it means depends on the list.
-    pub code: i32,
-    /// Who defined it: four letters.
-    pub vendor: [u8; 4],
-    /// Its name: eight letters.
-    pub signature: [u8; 8],
+layout! {
+    /// One thing that a server can do. 16 bytes.
+    #[derive(Copy)]
+    pub struct Capability {
+        /// Its number; what it means depends on the list.
+        code: i32,
+        /// Who defined it: four letters.
+        vendor: [u8; 4],
+        /// Its name: eight letters.
+        signature: [u8; 8],
+    }
 }
 
 impl Capability {
@@ -89,77 +91,13 @@ impl fmt::Display for Capability {
     }
 }
 
-impl fmt::Debug for Capability {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Capability({self})")
-    }
-}
-
-impl Fixed for Capability {
-    const SIZE: usize = 16;
-
-    fn get(block: &mut &[u8]) -> Self {
-        Self {
-            code: Fixed::get(block),
-            vendor: Fixed::get(block),
-            signature: Fixed::get(block),
-        }
-    }
-
-    fn put(&self, block: &mut &mut [u8]) {
-        self.code.put(block);
-        self.vendor.put(block);
-        self.signature.put(block);
-    }
-}
-
-/// A list of tunnels, or of ways to authenticate.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Capabilities {
-    /// At most [`Limits::tight_capabilities`](crate::Limits::tight_capabilities).
-    pub list: Vec<Capability>,
-}
-
-codec!(Capabilities);
-
-impl Capabilities {
-    fn count(r: &mut Reader<'_>) -> Result<u32, DecodeError> {
-        let mut block = r.block(4, &[("count", 4)])?;
-        let count = u32::get(&mut block);
-        r.limited("count", 4, count, r.limits().tight_capabilities)?;
-        Ok(count)
-    }
-}
-
-impl Decode for Capabilities {
-    const NAME: &'static str = "Capabilities";
-
-    fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let count = Self::count(r)?;
-        let list = r.array(count, "list")?;
-        Ok(Self { list })
-    }
-
-    fn missing(r: &mut Reader<'_>) -> Result<usize, DecodeError> {
-        let short = 4_usize.saturating_sub(r.left().len());
-        if 0 < short {
-            return Ok(short);
-        }
-        let count = Self::count(r)?;
-        Ok(r.missing::<Capability>(count))
-    }
-}
-
-impl Encode for Capabilities {
-    fn wire_len(&self) -> usize {
-        self.list.len().saturating_mul(Capability::SIZE).saturating_add(4)
-    }
-
-    fn write(&self, dst: &mut BytesMut) -> Result<(), EncodeError> {
-        let count = length(self.list.len(), Self::NAME, "count", u32::MAX)?;
-        put_block::<4>(dst, |block| u32::put(&count, block));
-        put_array(dst, &self.list);
-        Ok(())
+layout! {
+    /// A list of tunnels, or of ways to authenticate.
+    pub struct Capabilities {
+        ;
+        count: u32,
+        /// At most [`Limits::tight_capabilities`](crate::Limits::tight_capabilities).
+        list: [Capability; ..=tight_capabilities],
     }
 }
 
@@ -171,6 +109,9 @@ layout! {
         code: i32,
     }
 }
+
+/// Bytes of a [`Capability`].
+const CAPABILITY_LEN: usize = 16;
 
 /// What stands behind the ServerInit: the messages and encodings that the server knows beyond the common ones.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
@@ -186,29 +127,35 @@ pub struct InteractionCapabilities {
 
 codec!(InteractionCapabilities);
 
+/// A count of two bytes.
+const fn count_field(name: &'static str) -> Field {
+    Field {
+        name,
+        size: 2,
+        inner: &[],
+    }
+}
+
 impl InteractionCapabilities {
-    const FIELDS: &'static [(&'static str, usize)] = &[
-        ("server_message_count", 2),
-        ("client_message_count", 2),
-        ("encoding_count", 2),
-        ("padding", 2),
+    const COUNTS: [&'static str; 3] = ["server_message_count", "client_message_count", "encoding_count"];
+    const FIELDS: &'static [Field] = &[
+        count_field("server_message_count"),
+        count_field("client_message_count"),
+        count_field("encoding_count"),
+        count_field("padding"),
     ];
 
     fn counts(r: &mut Reader<'_>) -> Result<[u32; 3], DecodeError> {
-        let start = r.at();
+        let mut offset = r.at();
         let mut block = r.block(8, Self::FIELDS)?;
         let counts: [u32; 3] = core::array::from_fn(|_| u16::get(&mut block).into());
         let limit = r.limits().tight_capabilities;
-        for (&count, &(field, size)) in counts.iter().zip(Self::FIELDS) {
+        for (&count, field) in counts.iter().zip(Self::COUNTS) {
             if limit < count {
-                let index = Self::FIELDS.iter().take_while(|&&(name, _)| name != field).count();
-                let kind = crate::error::DecodeErrorKind::TooLarge {
-                    value: count.into(),
-                    limit: limit.into(),
-                };
-                let offset = start.saturating_add(index.saturating_mul(size));
-                return Err(r.error(field, offset, kind));
+                let (value, limit) = (count.into(), limit.into());
+                return Err(r.error(field, offset, DecodeErrorKind::TooLarge { value, limit }));
             }
+            offset = offset.saturating_add(2);
         }
         Ok(counts)
     }
@@ -241,7 +188,7 @@ impl Encode for InteractionCapabilities {
     fn wire_len(&self) -> usize {
         [&self.server_messages, &self.client_messages, &self.encodings]
             .into_iter()
-            .fold(8, |len, list| len.saturating_add(list.len().saturating_mul(Capability::SIZE)))
+            .fold(8, |len, list| len.saturating_add(list.len().saturating_mul(CAPABILITY_LEN)))
     }
 
     fn write(&self, dst: &mut BytesMut) -> Result<(), EncodeError> {
