@@ -211,7 +211,10 @@ impl TlsWire {
     /// # Errors
     /// The session failed, for good. `socket.tx` may hold an alert for the peer.
     pub fn process(&mut self, plain: &mut Wire) -> Result<(), TlsError> {
-        let result = self.receive(plain).and_then(|()| self.send(plain));
+        let result = self.receive(plain);
+        if result.is_ok() {
+            self.send(plain);
+        }
         self.write_tls();
         result
     }
@@ -255,7 +258,7 @@ impl TlsWire {
         Ok(())
     }
 
-    fn send(&mut self, plain: &mut Wire) -> Result<(), TlsError> {
+    fn send(&mut self, plain: &mut Wire) {
         while !self.session.is_handshaking() && !plain.tx.is_empty() {
             // INVARIANT: this takes what there is room for and does not fail; there is room after the write.
             let taken = self.session.writer().write(&plain.tx).unwrap_or(0);
@@ -265,7 +268,6 @@ impl TlsWire {
                 break;
             }
         }
-        Ok(())
     }
 
     fn write_tls(&mut self) {

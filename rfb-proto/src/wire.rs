@@ -216,6 +216,23 @@ impl<'a> Reader<'a> {
             .saturating_sub(self.left().len())
     }
 
+    /// How far it is.
+    pub(crate) fn at(&self) -> usize {
+        self.at
+    }
+
+    /// `count` bytes, borrowed.
+    pub(crate) fn bytes(&mut self, count: u32, field: &'static str) -> Result<&'a [u8], DecodeError> {
+        let (start, left) = (self.at, self.left());
+        match usize::try_from(count).ok().and_then(|count| left.get(..count)) {
+            Some(bytes) => {
+                self.at = start.saturating_add(bytes.len());
+                Ok(bytes)
+            }
+            None => Err(self.truncated(field, start, u64::from(count), left.len())),
+        }
+    }
+
     /// `count` bytes, as a slice of the body.
     pub(crate) fn blob(&mut self, count: u32, field: &'static str) -> Result<Bytes, DecodeError> {
         let (start, left) = (self.at, self.left().len());
@@ -374,6 +391,7 @@ macro_rules! codec {
 ///     ;                                         then at most one of
 ///     length: u32, text: [u8; ..=reason]          so many bytes (`Bytes`), at most `Limits::reason`
 ///     count: u8, types: [SecurityType]            so many elements (`Vec`); the count bounds them
+///     count: u32, list: [Capability; ..=limit]    the same with a limit, for a wider count
 /// }
 /// ```
 ///
@@ -419,10 +437,10 @@ macro_rules! layout {
     };
     ($(#[$meta:meta])* pub struct $name:ident $(= $number:literal)? {
         $($(#[$doc:meta])* $field:ident: $ty:ty),* $(,)? ;
-        $count:ident: $count_ty:ty, $(#[$tail_doc:meta])* $tail:ident: [$element:ty] $(,)?
+        $count:ident: $count_ty:ty, $(#[$tail_doc:meta])* $tail:ident: [$element:ty $(; ..=$limit:ident)?] $(,)?
     }) => {
         layout!(@struct [$(#[$meta])* $name] $($(#[$doc])* $field: $ty,)* $(#[$tail_doc])* $tail: alloc::vec::Vec<$element>,);
-        layout!(@codec $name [$($number)?] [$($field: $ty),*] [$count: $count_ty = $tail] r, self, dst,
+        layout!(@codec $name [$($number)?] [$($field: $ty),*] [$count: $count_ty = $tail $(; $limit)?] r, self, dst,
             { Ok(Self { $($field,)* $tail: r.array($count.into(), stringify!($tail))? }) },
             { r.missing::<$element>($count.into()) },
             self.$tail.len().saturating_mul(<$element as $crate::wire::Fixed>::SIZE),

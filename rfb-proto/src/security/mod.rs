@@ -12,7 +12,13 @@
 //! All numbers are big endian. In 3.3 the server decides alone, and its word is four bytes wide: it is
 //! kept as such, so that 258 never reads as 2.
 
+pub mod plain;
+pub mod sasl;
+pub mod tight;
+pub mod vencrypt;
 pub mod vnc;
+
+pub use crate::secret::Secret;
 
 use alloc::string::String;
 use alloc::vec::Vec;

@@ -7,7 +7,7 @@ use rfb_proto::message::{
     Bell, ClientCutText, ClientMessage, Colour, FramebufferUpdate, FramebufferUpdateRequest, KeyEvent, PointerEvent,
     ServerCutText, ServerMessage, SetColourMapEntries, SetEncodings, SetPixelFormat,
 };
-use rfb_proto::{ClientInit, Limits, PixelFormat, PixelFormatPolicy, ServerInit};
+use rfb_proto::{ClientInit, Limits, PixelFormat, Policy, ServerInit};
 
 use crate::data::{each, hex, own};
 
@@ -279,7 +279,7 @@ fn rectangles_are_checked_before_anything_is_read() {
 /// QEMU divided by maxima of zero and believed any number of bits (CVE-2014-7815, CVE-2015-8504).
 #[test]
 fn pixel_formats() {
-    use PixelFormatPolicy::{Lenient, Strict};
+    use Policy::{Lenient, Strict};
     let good = PixelFormat::RGB888;
     let check = |format: PixelFormat| {
         [Lenient, Strict].map(|policy| match format.validate(policy) {

@@ -7,7 +7,7 @@ use rfb_proto::encoding::Rectangle;
 use rfb_proto::message::{ClientMessage, ServerMessage};
 use rfb_proto::security::vnc::Password;
 use rfb_proto::security::{Reason, SecurityChoice, SecurityType, SecurityTypeWord, SecurityTypes};
-use rfb_proto::{DecodeErrorKind, Limits, ProtocolVersion, ServerInit, Version, VersionPolicy};
+use rfb_proto::{DecodeErrorKind, Limits, Policy, ProtocolVersion, ServerInit, Version};
 
 /// The laws of a message that is given as a value.
 macro_rules! value_laws {
@@ -141,13 +141,13 @@ proptest! {
         }
         // No number panics, and strict takes no more than lenient and nothing else from it.
         for offered in [Version::V3_3, Version::V3_7, Version::V3_8] {
-            if let Ok(rules) = read.as_answer(offered, VersionPolicy::Strict) {
-                prop_assert_eq!(read.as_answer(offered, VersionPolicy::Lenient), Ok(rules));
+            if let Ok(rules) = read.as_answer(offered, Policy::Strict) {
+                prop_assert_eq!(read.as_answer(offered, Policy::Lenient), Ok(rules));
                 prop_assert!(rules <= offered);
             }
         }
-        if let Ok(greeting) = read.as_greeting(VersionPolicy::Strict) {
-            prop_assert_eq!(read.as_greeting(VersionPolicy::Lenient), Ok(greeting));
+        if let Ok(greeting) = read.as_greeting(Policy::Strict) {
+            prop_assert_eq!(read.as_greeting(Policy::Lenient), Ok(greeting));
         }
     }
 
