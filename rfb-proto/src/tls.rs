@@ -190,6 +190,7 @@ impl ServerTls {
 #[derive(Debug)]
 pub struct TlsWire {
     session: Connection,
+    closed: bool,
     /// The connection's bytes: what is read from it goes into `rx`, what is in `tx` is to be sent.
     pub socket: Wire,
 }
@@ -201,6 +202,7 @@ impl TlsWire {
     pub fn new(session: impl Into<Connection>, wire: &mut Wire) -> Self {
         Self {
             session: session.into(),
+            closed: false,
             socket: core::mem::take(wire),
         }
     }
@@ -225,6 +227,12 @@ impl TlsWire {
         self.session.is_handshaking()
     }
 
+    /// Whether the peer has said that nothing more will come. For the machine that is the end of the stream.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
     /// Tells the peer that nothing more will come. Send `socket.tx`, then close.
     pub fn close(&mut self) {
         self.session.send_close_notify();
@@ -243,7 +251,9 @@ impl TlsWire {
             // would be the other error, is emptied below.
             let taken = self.session.read_tls(&mut &self.socket.rx[..]).unwrap_or(0);
             self.socket.rx.advance(taken);
-            let here = self.session.process_new_packets()?.plaintext_bytes_to_read();
+            let state = self.session.process_new_packets()?;
+            self.closed = state.peer_has_closed();
+            let here = state.plaintext_bytes_to_read();
             let start = plain.rx.len();
             plain.rx.put_bytes(0, here);
             if let Some(room) = plain.rx.get_mut(start..) {

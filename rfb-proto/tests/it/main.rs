@@ -9,6 +9,8 @@
     reason = "a test fails by panicking; the helpers outside of the test functions are tests too"
 )]
 
+#[cfg(feature = "rustls")]
+mod certificates;
 mod data;
 mod errors;
 mod messages;
@@ -16,5 +18,7 @@ mod properties;
 mod recorded;
 mod security;
 mod tables;
+#[cfg(feature = "rustls")]
+mod tls;
 mod vectors;
 mod version;
