@@ -3,13 +3,24 @@
 
 extern crate alloc;
 
+pub mod encoding;
 mod error;
+pub mod handshake;
 mod ids;
+mod init;
 mod limits;
+pub mod message;
+mod pixel_format;
+mod secret;
 pub mod security;
+mod text;
+#[cfg(feature = "rustls")]
+pub mod tls;
 mod version;
 mod wire;
 
 pub use error::{DecodeError, DecodeErrorKind, EncodeError};
+pub use init::{ClientInit, ServerInit};
 pub use limits::Limits;
-pub use version::{Greeting, ProtocolVersion, Version, VersionError, VersionPolicy};
+pub use pixel_format::{PixelFormat, PixelFormatError};
+pub use version::{Greeting, Policy, ProtocolVersion, Version, VersionError};

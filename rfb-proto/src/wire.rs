@@ -18,10 +18,21 @@ use crate::limits::Limits;
 pub(crate) trait Fixed: Sized {
     /// Bytes on the wire.
     const SIZE: usize;
+    /// What a structure is made of.
+    const FIELDS: &'static [Field] = &[];
     /// Takes the value off the front of a block that is known to be long enough.
     fn get(block: &mut &[u8]) -> Self;
     /// Writes the value at the front of a block that is known to be long enough.
     fn put(&self, block: &mut &mut [u8]);
+}
+
+/// One field of a fixed block, for the error that names it.
+#[derive(Debug)]
+pub(crate) struct Field {
+    pub(crate) name: &'static str,
+    pub(crate) size: usize,
+    /// The fields of a structure.
+    pub(crate) inner: &'static [Field],
 }
 
 macro_rules! fixed_integers {
@@ -42,7 +53,7 @@ macro_rules! fixed_integers {
     )*};
 }
 
-fixed_integers!(u8, u32);
+fixed_integers!(u8, u16, u32, i32);
 
 impl<const N: usize> Fixed for [u8; N] {
     const SIZE: usize = N;
@@ -112,11 +123,7 @@ impl<'a> Reader<'a> {
 
     /// Takes `size` bytes as one block. `fields` names what is in it, with the sizes.
     #[inline(always)]
-    pub(crate) fn block(
-        &mut self,
-        size: usize,
-        fields: &'static [(&'static str, usize)],
-    ) -> Result<&'a [u8], DecodeError> {
+    pub(crate) fn block(&mut self, size: usize, fields: &'static [Field]) -> Result<&'a [u8], DecodeError> {
         match self.left().split_at_checked(size) {
             Some((block, _)) => {
                 self.at = self.at.saturating_add(size);
@@ -126,17 +133,22 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Finds the first field that the bytes do not hold.
+    /// Finds the first field that the bytes do not hold, inside of a structure if it lies in one.
     #[cold]
-    fn short_block(&self, fields: &'static [(&'static str, usize)]) -> DecodeError {
+    fn short_block(&self, fields: &'static [Field]) -> DecodeError {
         let mut left = self.left().len();
         let mut offset = self.at;
-        for &(field, size) in fields {
-            if left < size {
-                return self.truncated(field, offset, size as u64, left);
+        let mut fields = fields;
+        while let Some((field, rest)) = fields.split_first() {
+            if field.size <= left {
+                left = left.saturating_sub(field.size);
+                offset = offset.saturating_add(field.size);
+                fields = rest;
+            } else if field.inner.is_empty() {
+                return self.truncated(field.name, offset, field.size as u64, left);
+            } else {
+                fields = field.inner;
             }
-            left = left.saturating_sub(size);
-            offset = offset.saturating_add(size);
         }
         self.truncated("body", offset, 0, left)
     }
@@ -155,6 +167,32 @@ impl<'a> Reader<'a> {
             offset,
             kind,
         }
+    }
+
+    /// Goes on as another message, which begins where this one does.
+    pub(crate) fn rename(&mut self, message: &'static str) {
+        self.message = message;
+    }
+
+    /// The type of the message that begins here.
+    pub(crate) fn peek_type(&self) -> Result<u8, DecodeError> {
+        let missing = || self.truncated("type", self.at, 1, 0);
+        self.left().first().copied().ok_or_else(missing)
+    }
+
+    /// A number that there is nothing for.
+    #[cold]
+    pub(crate) fn unknown(&self, field: &'static str, value: i64) -> DecodeError {
+        self.error(field, self.at, DecodeErrorKind::Unknown { value })
+    }
+
+    /// Holds the type of a message, its first byte, against the one that the message has.
+    #[inline(always)]
+    pub(crate) fn is_type(&self, block: &mut &[u8], number: u8) -> Result<(), DecodeError> {
+        if u8::get(block) == number {
+            return Ok(());
+        }
+        Err(self.error("type", 0, DecodeErrorKind::Invalid("the type of another message")))
     }
 
     /// Holds a length against its limit. Its field, `size` bytes, is the last that was read.
@@ -176,6 +214,23 @@ impl<'a> Reader<'a> {
             .unwrap_or(usize::MAX)
             .saturating_mul(T::SIZE)
             .saturating_sub(self.left().len())
+    }
+
+    /// How far it is.
+    pub(crate) fn at(&self) -> usize {
+        self.at
+    }
+
+    /// `count` bytes, borrowed.
+    pub(crate) fn bytes(&mut self, count: u32, field: &'static str) -> Result<&'a [u8], DecodeError> {
+        let (start, left) = (self.at, self.left());
+        match usize::try_from(count).ok().and_then(|count| left.get(..count)) {
+            Some(bytes) => {
+                self.at = start.saturating_add(bytes.len());
+                Ok(bytes)
+            }
+            None => Err(self.truncated(field, start, u64::from(count), left.len())),
+        }
     }
 
     /// `count` bytes, as a slice of the body.
@@ -331,39 +386,61 @@ macro_rules! codec {
 /// One flat layout, in the order of the wire.
 ///
 /// ```text
-/// pub struct Name {
-///     id: u32,                                  an integer, a byte array, an open id
+/// pub struct Name = 3 {                         a message whose first byte is its type, here 3
+///     id: u32,                                  an integer, a byte array, an open id, another flat structure
 ///     ;                                         then at most one of
 ///     length: u32, text: [u8; ..=reason]          so many bytes (`Bytes`), at most `Limits::reason`
 ///     count: u8, types: [SecurityType]            so many elements (`Vec`); the count bounds them
+///     count: u32, list: [Capability; ..=limit]    the same with a limit, for a wider count
 /// }
 /// ```
 ///
-/// The length or count is no field of the struct: it is that of the bytes or elements.
+/// The length or count is no field of the struct: it is that of the bytes or elements. Nor is the type.
 macro_rules! layout {
+    // A fixed block. It can itself be a field or an element of other layouts.
     ($(#[$meta:meta])* pub struct $name:ident {
         $($(#[$doc:meta])* $field:ident: $ty:ty),* $(,)?
     }) => {
         layout!(@struct [$(#[$meta])* $name] $($(#[$doc])* $field: $ty,)*);
-        layout!(@codec $name [$($field: $ty),*] [] r, self, dst, { Ok(Self { $($field),* }) }, { 0 }, 0, {});
+        layout!(@codec $name [] [$($field: $ty),*] [] r, self, dst, { Ok(Self { $($field),* }) }, { 0 }, 0, {});
+        impl $crate::wire::Fixed for $name {
+            const SIZE: usize = Self::BLOCK;
+            const FIELDS: &'static [$crate::wire::Field] = Self::FIELDS;
+            #[inline(always)]
+            fn get(_block: &mut &[u8]) -> Self {
+                $(let $field = <$ty as $crate::wire::Fixed>::get(_block);)*
+                Self { $($field),* }
+            }
+            #[inline(always)]
+            fn put(&self, _block: &mut &mut [u8]) {
+                $($crate::wire::Fixed::put(&self.$field, _block);)*
+            }
+        }
     };
-    ($(#[$meta:meta])* pub struct $name:ident {
+    // The same as a message of its own.
+    ($(#[$meta:meta])* pub struct $name:ident = $number:literal {
+        $($(#[$doc:meta])* $field:ident: $ty:ty),* $(,)?
+    }) => {
+        layout!(@struct [$(#[$meta])* $name] $($(#[$doc])* $field: $ty,)*);
+        layout!(@codec $name [$number] [$($field: $ty),*] [] r, self, dst, { Ok(Self { $($field),* }) }, { 0 }, 0, {});
+    };
+    ($(#[$meta:meta])* pub struct $name:ident $(= $number:literal)? {
         $($(#[$doc:meta])* $field:ident: $ty:ty),* $(,)? ;
         $count:ident: $count_ty:ty, $(#[$tail_doc:meta])* $tail:ident: [u8; ..=$limit:ident] $(,)?
     }) => {
         layout!(@struct [$(#[$meta])* $name] $($(#[$doc])* $field: $ty,)* $(#[$tail_doc])* $tail: bytes::Bytes,);
-        layout!(@codec $name [$($field: $ty),*] [$count: $count_ty = $tail; $limit] r, self, dst,
+        layout!(@codec $name [$($number)?] [$($field: $ty),*] [$count: $count_ty = $tail; $limit] r, self, dst,
             { Ok(Self { $($field,)* $tail: r.blob($count.into(), stringify!($tail))? }) },
             { r.missing::<u8>($count.into()) },
             self.$tail.len(),
             { dst.extend_from_slice(&self.$tail) });
     };
-    ($(#[$meta:meta])* pub struct $name:ident {
+    ($(#[$meta:meta])* pub struct $name:ident $(= $number:literal)? {
         $($(#[$doc:meta])* $field:ident: $ty:ty),* $(,)? ;
-        $count:ident: $count_ty:ty, $(#[$tail_doc:meta])* $tail:ident: [$element:ty] $(,)?
+        $count:ident: $count_ty:ty, $(#[$tail_doc:meta])* $tail:ident: [$element:ty $(; ..=$limit:ident)?] $(,)?
     }) => {
         layout!(@struct [$(#[$meta])* $name] $($(#[$doc])* $field: $ty,)* $(#[$tail_doc])* $tail: alloc::vec::Vec<$element>,);
-        layout!(@codec $name [$($field: $ty),*] [$count: $count_ty = $tail] r, self, dst,
+        layout!(@codec $name [$($number)?] [$($field: $ty),*] [$count: $count_ty = $tail $(; $limit)?] r, self, dst,
             { Ok(Self { $($field,)* $tail: r.array($count.into(), stringify!($tail))? }) },
             { r.missing::<$element>($count.into()) },
             self.$tail.len().saturating_mul(<$element as $crate::wire::Fixed>::SIZE),
@@ -377,26 +454,26 @@ macro_rules! layout {
         codec!($name);
     };
     // `r`, `self` and `dst` are handed in, so that the blocks of the caller can name them.
-    (@codec $name:ident [$($field:ident: $ty:ty),*] [$($count:ident: $count_ty:ty = $tail:ident $(; $limit:ident)?)?]
+    (@codec $name:ident [$($number:literal)?] [$($field:ident: $ty:ty),*]
+        [$($count:ident: $count_ty:ty = $tail:ident $(; $limit:ident)?)?]
         $r:ident, $self:ident, $dst:ident, $build:block, $missing:block, $tail_len:expr, $put_tail:block) => {
         impl $name {
             /// What the fixed block holds, for the error that names a field.
-            const FIELDS: &'static [(&'static str, usize)] = &[
-                $((stringify!($field), <$ty as $crate::wire::Fixed>::SIZE),)*
-                $((stringify!($count), <$count_ty as $crate::wire::Fixed>::SIZE),)?
+            const FIELDS: &'static [$crate::wire::Field] = &[
+                $(layout!(@entry r#type, u8 = $number),)?
+                $(layout!(@entry $field, $ty),)*
+                $(layout!(@entry $count, $count_ty),)?
             ];
-            const BLOCK: usize = 0 $(+ <$ty as $crate::wire::Fixed>::SIZE)* $(+ <$count_ty as $crate::wire::Fixed>::SIZE)?;
+            const BLOCK: usize = 0 $(+ layout!(@size u8 = $number))? $(+ layout!(@size $ty))* $(+ layout!(@size $count_ty))?;
         }
         impl $crate::wire::Decode for $name {
             const NAME: &'static str = stringify!($name);
             #[inline]
             fn read($r: &mut $crate::wire::Reader<'_>) -> Result<Self, $crate::DecodeError> {
                 let mut _block = $r.block(Self::BLOCK, Self::FIELDS)?;
+                $($r.is_type(&mut _block, $number)?;)?
                 $(let $field = <$ty as $crate::wire::Fixed>::get(&mut _block);)*
-                $(
-                    let $count = <$count_ty as $crate::wire::Fixed>::get(&mut _block);
-                    $($r.limited(stringify!($count), <$count_ty as $crate::wire::Fixed>::SIZE, $count.into(), $r.limits().$limit)?;)?
-                )?
+                $(layout!(@count $r, _block, $count: $count_ty $(; $limit)?);)?
                 $build
             }
             fn missing($r: &mut $crate::wire::Reader<'_>) -> Result<usize, $crate::DecodeError> {
@@ -405,11 +482,9 @@ macro_rules! layout {
                     return Ok(short);
                 }
                 let mut _block = $r.block(Self::BLOCK, Self::FIELDS)?;
+                $($r.is_type(&mut _block, $number)?;)?
                 $(<$ty as $crate::wire::Fixed>::get(&mut _block);)*
-                $(
-                    let $count = <$count_ty as $crate::wire::Fixed>::get(&mut _block);
-                    $($r.limited(stringify!($count), <$count_ty as $crate::wire::Fixed>::SIZE, $count.into(), $r.limits().$limit)?;)?
-                )?
+                $(layout!(@count $r, _block, $count: $count_ty $(; $limit)?);)?
                 Ok($missing)
             }
         }
@@ -423,6 +498,7 @@ macro_rules! layout {
                 $(let $field = &$self.$field;)*
                 $(let $count = $crate::wire::length($self.$tail.len(), stringify!($name), stringify!($count), <$count_ty>::MAX)?;)?
                 $crate::wire::put_block::<{ $name::BLOCK }>($dst, |_block| {
+                    $(<u8 as $crate::wire::Fixed>::put(&$number, _block);)?
                     $($crate::wire::Fixed::put($field, _block);)*
                     $($crate::wire::Fixed::put(&$count, _block);)?
                 });
@@ -431,8 +507,82 @@ macro_rules! layout {
             }
         }
     };
+    (@entry $field:ident, $ty:ty $(= $number:literal)?) => {
+        $crate::wire::Field {
+            name: layout!(@name $field $(= $number)?),
+            size: layout!(@size $ty),
+            inner: <$ty as $crate::wire::Fixed>::FIELDS,
+        }
+    };
+    (@name $field:ident = $number:literal) => { "type" };
+    (@name $field:ident) => { stringify!($field) };
+    (@size $ty:ty $(= $number:literal)?) => { <$ty as $crate::wire::Fixed>::SIZE };
+    (@count $r:ident, $block:ident, $count:ident: $count_ty:ty $(; $limit:ident)?) => {
+        let $count = <$count_ty as $crate::wire::Fixed>::get(&mut $block);
+        $($r.limited(stringify!($count), <$count_ty as $crate::wire::Fixed>::SIZE, $count.into(), $r.limits().$limit)?;)?
+    };
 }
-pub(crate) use {codec, layout};
+
+/// The messages of one direction, by the number in their first byte. Each is a layout with that number.
+macro_rules! messages {
+    ($(#[$meta:meta])* pub enum $name:ident { $($(#[$doc:meta])* $message:ident = $number:literal,)* }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum $name { $($(#[$doc])* $message($message),)* }
+        codec!($name);
+
+        impl $name {
+            /// The number in the first byte.
+            #[must_use]
+            pub const fn number(&self) -> u8 {
+                match self { $(Self::$message(_) => $number,)* }
+            }
+
+            /// The name of the message.
+            #[must_use]
+            pub const fn name(&self) -> &'static str {
+                match self { $(Self::$message(_) => stringify!($message),)* }
+            }
+        }
+        $(impl From<$message> for $name {
+            fn from(message: $message) -> Self {
+                Self::$message(message)
+            }
+        })*
+        impl $crate::wire::Decode for $name {
+            const NAME: &'static str = stringify!($name);
+            fn read(r: &mut $crate::wire::Reader<'_>) -> Result<Self, $crate::DecodeError> {
+                match r.peek_type()? {
+                    $($number => {
+                        r.rename(<$message as $crate::wire::Decode>::NAME);
+                        <$message as $crate::wire::Decode>::read(r).map(Self::$message)
+                    })*
+                    number => Err(r.unknown("type", number.into())),
+                }
+            }
+            fn missing(r: &mut $crate::wire::Reader<'_>) -> Result<usize, $crate::DecodeError> {
+                match r.left().first() {
+                    None => Ok(1),
+                    $(Some($number) => {
+                        r.rename(<$message as $crate::wire::Decode>::NAME);
+                        <$message as $crate::wire::Decode>::missing(r)
+                    })*
+                    Some(number) => Err(r.unknown("type", (*number).into())),
+                }
+            }
+        }
+        impl $crate::wire::Encode for $name {
+            fn wire_len(&self) -> usize {
+                match self { $(Self::$message(message) => $crate::wire::Encode::wire_len(message),)* }
+            }
+            fn write(&self, dst: &mut bytes::BytesMut) -> Result<(), $crate::EncodeError> {
+                match self { $(Self::$message(message) => $crate::wire::Encode::write(message, dst),)* }
+            }
+        }
+    };
+}
+pub(crate) use {codec, layout, messages};
 
 #[cfg(test)]
 #[allow(

@@ -12,12 +12,17 @@
 //! All numbers are big endian. In 3.3 the server decides alone, and its word is four bytes wide: it is
 //! kept as such, so that 258 never reads as 2.
 
+pub mod plain;
+pub mod sasl;
+pub mod tight;
+pub mod vencrypt;
 pub mod vnc;
 
-use alloc::borrow::Cow;
+pub use crate::secret::Secret;
+
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::fmt::{self, Write as _};
+use core::fmt;
 
 use bytes::Bytes;
 
@@ -258,24 +263,6 @@ impl Reason {
     /// are escaped, and what is not UTF-8 is taken for Latin-1.
     #[must_use]
     pub fn to_text(&self) -> String {
-        let end = self.text.iter().rposition(|byte| !matches!(byte, 0 | b'\r' | b'\n'));
-        let bytes = match end {
-            Some(last) => self.text.get(..=last).unwrap_or_default(),
-            None => &[],
-        };
-        let text = match core::str::from_utf8(bytes) {
-            Ok(text) => Cow::Borrowed(text),
-            Err(_) => Cow::Owned(bytes.iter().copied().map(char::from).collect()),
-        };
-        let mut shown = String::with_capacity(text.len());
-        for character in text.chars() {
-            if character.is_control() {
-                // Writing to a `String` does not fail.
-                let _ = write!(shown, "{}", character.escape_default());
-            } else {
-                shown.push(character);
-            }
-        }
-        shown
+        crate::text::shown(&self.text)
     }
 }

@@ -6,7 +6,7 @@ use core::fmt::Debug;
 use bytes::BytesMut;
 use expect_test::{Expect, expect};
 use rfb_proto::security::{Reason, SecurityChoice, SecurityType, SecurityTypeWord, SecurityTypes};
-use rfb_proto::{Limits, ProtocolVersion, Version, VersionPolicy};
+use rfb_proto::{Limits, ProtocolVersion, Version, Policy};
 
 fn check<T: Debug>(result: Result<T, impl Error>, expected: Expect) {
     expected.assert_eq(&result.unwrap_err().to_string());
@@ -45,19 +45,19 @@ fn version_lines() {
 fn versions() {
     let version = |major, minor| ProtocolVersion { major, minor };
     check(
-        version(2, 0).as_greeting(VersionPolicy::Lenient),
+        version(2, 0).as_greeting(Policy::Lenient),
         expect!["version 2.0 is not supported"],
     );
     check(
-        version(3, 889).as_greeting(VersionPolicy::Strict),
+        version(3, 889).as_greeting(Policy::Strict),
         expect!["version 3.889 is not supported"],
     );
     check(
-        version(4, 0).as_answer(Version::V3_8, VersionPolicy::Lenient),
+        version(4, 0).as_answer(Version::V3_8, Policy::Lenient),
         expect!["version 4.0 is not supported"],
     );
     check(
-        version(3, 8).as_answer(Version::V3_3, VersionPolicy::Lenient),
+        version(3, 8).as_answer(Version::V3_3, Policy::Lenient),
         expect!["version 3.8 is above the offered 3.3"],
     );
     check(

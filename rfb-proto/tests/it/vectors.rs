@@ -8,7 +8,7 @@ use des::Des;
 use des::cipher::{BlockEncrypt as _, KeyInit as _};
 use rfb_proto::security::vnc::Password;
 use rfb_proto::security::{Reason, SecurityChoice, SecurityType, SecurityTypeWord, SecurityTypes};
-use rfb_proto::{Greeting, Limits, ProtocolVersion, Version, VersionPolicy};
+use rfb_proto::{Greeting, Limits, ProtocolVersion, Version, Policy};
 use toml::{Table, Value};
 
 use crate::data::{array, each, hex, own, table, text};
@@ -206,7 +206,7 @@ fn head(script: &Script<'_>, mut server: &[u8], mut client: &[u8], seen: &mut Se
     let Some(greeting) = line(script, &mut server, seen) else {
         return;
     };
-    let offered = match greeting.as_greeting(VersionPolicy::Lenient) {
+    let offered = match greeting.as_greeting(Policy::Lenient) {
         Ok(Greeting::Version(version)) => version,
         Ok(Greeting::Repeater) => {
             // The client's 250 bytes, then everything from the beginning.
@@ -222,7 +222,7 @@ fn head(script: &Script<'_>, mut server: &[u8], mut client: &[u8], seen: &mut Se
     if script.role == "client" {
         assert_eq!(answer, offered.number(), "{id}: the line that a client answers with");
     }
-    let rules = match answer.as_answer(offered, VersionPolicy::Lenient) {
+    let rules = match answer.as_answer(offered, Policy::Lenient) {
         Ok(rules) => rules,
         Err(error) => return script.ends(&error),
     };
