@@ -5,7 +5,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use rfb_proto::security::vnc::Password;
 use rfb_proto::security::{Reason, SecurityChoice, SecurityType, SecurityTypeWord, SecurityTypes};
-use rfb_proto::{DecodeErrorKind, Limits, ProtocolVersion, Version, Policy};
+use rfb_proto::{DecodeErrorKind, Limits, Policy, ProtocolVersion, Version};
 
 /// The laws of a message that is given as a value.
 macro_rules! value_laws {
