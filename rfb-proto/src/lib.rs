@@ -14,11 +14,13 @@ mod pixel_format;
 mod secret;
 pub mod security;
 mod text;
+#[cfg(feature = "rustls")]
+pub mod tls;
 mod version;
 mod wire;
 
 pub use error::{DecodeError, DecodeErrorKind, EncodeError};
 pub use init::{ClientInit, ServerInit};
 pub use limits::Limits;
-pub use pixel_format::{PixelFormat, PixelFormatError, PixelFormatPolicy};
+pub use pixel_format::{PixelFormat, PixelFormatError};
 pub use version::{Greeting, Policy, ProtocolVersion, Version, VersionError};

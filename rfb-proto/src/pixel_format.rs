@@ -1,5 +1,6 @@
 //! How a pixel is laid out in bytes (RFC 6143 section 7.4).
 
+use crate::version::Policy;
 use crate::wire::{codec, layout};
 
 layout! {
@@ -32,17 +33,6 @@ layout! {
         /// Zero, or what the peer left there.
         padding: [u8; 3],
     }
-}
-
-/// How much sense a format has to make.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum PixelFormatPolicy {
-    /// What deployed servers send: a depth of 32 for colours of 24 bits, any maxima beside a colour map.
-    #[default]
-    Lenient,
-    /// What TigerVNC takes: also no channel above 8 bits, channels that do not overlap and fit into the
-    /// depth, and a depth of 8 for a colour map.
-    Strict,
 }
 
 /// Why a format makes no sense.
@@ -119,12 +109,16 @@ impl PixelFormat {
 
     /// Whether the format makes sense. Nothing is to be decoded with one that does not.
     ///
+    /// [`Lenient`](Policy::Lenient) takes what deployed servers send: a depth of 32 for colours of 24 bits, any
+    /// maxima beside a colour map. [`Strict`](Policy::Strict) takes what TigerVNC does: also no channel above
+    /// 8 bits, channels that do not overlap and fit into the depth, and a depth of 8 for a colour map.
+    ///
     /// # Errors
     /// The first field that does not.
-    pub fn validate(&self, policy: PixelFormatPolicy) -> Result<(), PixelFormatError> {
+    pub fn validate(&self, policy: Policy) -> Result<(), PixelFormatError> {
         self.bytes_per_pixel()?;
         let (bits, depth) = (self.bits_per_pixel, self.depth);
-        let strict = policy == PixelFormatPolicy::Strict;
+        let strict = policy == Policy::Strict;
         if depth == 0 || bits < depth || (strict && !self.is_true_colour() && depth != 8) {
             return Err(PixelFormatError::Depth { depth, bits });
         }

@@ -9,11 +9,16 @@
     reason = "a test fails by panicking; the helpers outside of the test functions are tests too"
 )]
 
+#[cfg(feature = "rustls")]
+mod certificates;
 mod data;
 mod errors;
+mod messages;
 mod properties;
 mod recorded;
 mod security;
 mod tables;
+#[cfg(feature = "rustls")]
+mod tls;
 mod vectors;
 mod version;
