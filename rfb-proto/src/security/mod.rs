@@ -237,6 +237,24 @@ impl fmt::Display for SecurityTypeWord {
 }
 
 layout! {
+    /// How it ended for the client (RFC 6143 section 7.1.3), 4 bytes. In 3.8 a [`Reason`] follows a failure.
+    #[derive(Copy)]
+    pub struct SecurityResult {
+        /// The number. UltraVNC has more than are here.
+        status: u32,
+    }
+}
+
+impl SecurityResult {
+    /// It is let in.
+    pub const OK: Self = Self { status: 0 };
+    /// It is not.
+    pub const FAILED: Self = Self { status: 1 };
+    /// It is not, and should not try again soon (servers with [`tight`]).
+    pub const TOO_MANY_ATTEMPTS: Self = Self { status: 2 };
+}
+
+layout! {
     /// Why the server refuses (RFC 6143 sections 7.1.2 and 7.1.3): 4 bytes and the text.
     ///
     /// It follows a list of no types, a word 0 and, in 3.8, a failed SecurityResult. Some servers leave it

@@ -102,7 +102,10 @@ impl Decode for SaslData {
 
 impl Encode for SaslData {
     fn wire_len(&self) -> usize {
-        let data = self.data.as_ref().map_or(0, |data| data.expose().len().saturating_add(1));
+        let data = self
+            .data
+            .as_ref()
+            .map_or(0, |data| data.expose().len().saturating_add(1));
         data.saturating_add(4)
     }
 

@@ -188,7 +188,9 @@ impl Encode for InteractionCapabilities {
     fn wire_len(&self) -> usize {
         [&self.server_messages, &self.client_messages, &self.encodings]
             .into_iter()
-            .fold(8, |len, list| len.saturating_add(list.len().saturating_mul(CAPABILITY_LEN)))
+            .fold(8, |len, list| {
+                len.saturating_add(list.len().saturating_mul(CAPABILITY_LEN))
+            })
     }
 
     fn write(&self, dst: &mut BytesMut) -> Result<(), EncodeError> {

@@ -6,7 +6,7 @@ use core::fmt::Debug;
 use bytes::BytesMut;
 use expect_test::{Expect, expect};
 use rfb_proto::security::{Reason, SecurityChoice, SecurityType, SecurityTypeWord, SecurityTypes};
-use rfb_proto::{Limits, ProtocolVersion, Version, Policy};
+use rfb_proto::{Limits, Policy, ProtocolVersion, Version};
 
 fn check<T: Debug>(result: Result<T, impl Error>, expected: Expect) {
     expected.assert_eq(&result.unwrap_err().to_string());

@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use rfb_proto::security::vnc::Password;
 use rfb_proto::security::{Reason, SecurityChoice, SecurityType, SecurityTypeWord, SecurityTypes};
-use rfb_proto::{Greeting, Limits, ProtocolVersion, Version, Policy};
+use rfb_proto::{Greeting, Limits, Policy, ProtocolVersion, Version};
 
 use crate::data::hex;
 

@@ -1,7 +1,7 @@
 //! `rfb-messages.toml`: every number that it knows.
 
 use rfb_proto::security::{SecurityType, SecurityTypeWord};
-use rfb_proto::{Greeting, ProtocolVersion, Policy};
+use rfb_proto::{Greeting, Policy, ProtocolVersion};
 
 use crate::data::{array, each, own, text};
 

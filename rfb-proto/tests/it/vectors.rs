@@ -8,7 +8,7 @@ use des::Des;
 use des::cipher::{BlockEncrypt as _, KeyInit as _};
 use rfb_proto::security::vnc::Password;
 use rfb_proto::security::{Reason, SecurityChoice, SecurityType, SecurityTypeWord, SecurityTypes};
-use rfb_proto::{Greeting, Limits, ProtocolVersion, Version, Policy};
+use rfb_proto::{Greeting, Limits, Policy, ProtocolVersion, Version};
 use toml::{Table, Value};
 
 use crate::data::{array, each, hex, own, table, text};

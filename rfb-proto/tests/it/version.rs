@@ -1,9 +1,9 @@
 //! Which rules follow from which version line.
 
-use rfb_proto::{Greeting, ProtocolVersion, Version, VersionError, Policy};
+use rfb_proto::{Greeting, Policy, ProtocolVersion, Version, VersionError};
 
-use Version::{V3_3, V3_7, V3_8};
 use Policy::{Lenient, Strict};
+use Version::{V3_3, V3_7, V3_8};
 
 fn version(major: u16, minor: u16) -> ProtocolVersion {
     ProtocolVersion { major, minor }
