@@ -5,6 +5,9 @@ use std::{env, fs, io};
 
 use zeroize::Zeroizing;
 
+/// Bytes that are overwritten when they go.
+pub type Secret = Zeroizing<Vec<u8>>;
+
 /// Where a password is looked for when no file is named.
 const VARIABLE: &str = "VNC_PASSWORD";
 
@@ -28,7 +31,7 @@ pub enum SecretError {
 ///
 /// # Errors
 /// The file cannot be read, or there is no password at all.
-pub fn password_of(file: Option<&Path>) -> Result<Zeroizing<Vec<u8>>, SecretError> {
+pub fn password_of(file: Option<&Path>) -> Result<Secret, SecretError> {
     password(file)?.ok_or(SecretError::Missing)
 }
 
@@ -36,13 +39,13 @@ pub fn password_of(file: Option<&Path>) -> Result<Zeroizing<Vec<u8>>, SecretErro
 ///
 /// # Errors
 /// The file cannot be read.
-pub fn password(file: Option<&Path>) -> Result<Option<Zeroizing<Vec<u8>>>, SecretError> {
+pub fn password(file: Option<&Path>) -> Result<Option<Secret>, SecretError> {
     let Some(path) = file else {
         // A password is bytes; those of the variable are what they are.
         let value = env::var_os(VARIABLE).map(|value| value.into_encoded_bytes());
-        return Ok(value.map(Zeroizing::new));
+        return Ok(value.map(Secret::new));
     };
-    let mut bytes = fs::read(path).map(Zeroizing::new).map_err(|error| SecretError::File {
+    let mut bytes = fs::read(path).map(Secret::new).map_err(|error| SecretError::File {
         path: path.to_owned(),
         error,
     })?;

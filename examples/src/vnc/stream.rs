@@ -148,7 +148,11 @@ where
             more => rx.reserve(more),
         }
         if stream.read_buf(rx).await? == 0 {
-            return if rx.is_empty() { Ok(false) } else { Err(ErrorKind::UnexpectedEof.into()) };
+            return if rx.is_empty() {
+                Ok(false)
+            } else {
+                Err(ErrorKind::UnexpectedEof.into())
+            };
         }
     }
 }

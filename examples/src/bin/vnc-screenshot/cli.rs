@@ -3,9 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Parser;
-use examples::vnc::{Method, password};
+use examples::vnc::{Method, Secret, password};
 use rfb_proto::tls::ClientTls;
-use zeroize::Zeroizing;
 
 use crate::Result;
 
@@ -59,7 +58,7 @@ pub(crate) struct Credentials {
     /// What may be taken, best first.
     pub(crate) methods: Vec<Method>,
     pub(crate) user: Option<String>,
-    pub(crate) password: Option<Zeroizing<Vec<u8>>>,
+    pub(crate) password: Option<Secret>,
     /// Whom to trust, and whom to meet.
     pub(crate) tls: Option<(ClientTls, String)>,
 }
@@ -93,7 +92,11 @@ impl Cli {
         for method in &methods {
             let needs = method.needs();
             if needs.tls != tls.is_some() {
-                let without = if needs.tls { "needs --ca" } else { "has no TLS, and --ca wants it" };
+                let without = if needs.tls {
+                    "needs --ca"
+                } else {
+                    "has no TLS, and --ca wants it"
+                };
                 return Err(format!("{method:?} {without}").into());
             }
             if !usable(method) {
@@ -110,7 +113,10 @@ impl Cli {
 
     /// The server's address without its port.
     fn host(&self) -> String {
-        let host = self.server.rsplit_once(':').map_or(self.server.as_str(), |(host, _)| host);
+        let host = self
+            .server
+            .rsplit_once(':')
+            .map_or(self.server.as_str(), |(host, _)| host);
         host.trim_start_matches('[').trim_end_matches(']').to_owned()
     }
 }

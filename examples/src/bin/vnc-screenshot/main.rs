@@ -40,6 +40,8 @@ async fn run(cli: &Cli) -> Result<()> {
         let session = login::login(tcp, &credentials).await?;
         picture::take(session).await
     });
-    let png = png.await.map_err(|_| format!("no picture within {} s", cli.timeout))??;
+    let png = png
+        .await
+        .map_err(|_| format!("no picture within {} s", cli.timeout))??;
     std::fs::write(&cli.out, png).map_err(|error| format!("{}: {error}", cli.out.display()).into())
 }

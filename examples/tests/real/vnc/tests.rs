@@ -1,84 +1,132 @@
-//! The pairs.
+//! The pairs: our client with real servers, and our server with real viewers.
 
 use super::clients::{gvnccapture, vncviewer_is_refused, vncviewer_shows};
+use super::programs::{screenshot, serve};
 use super::qemu::Qemu;
-use super::x::{X11vnc, Xvnc, painted};
-use super::{Login, Security};
-use crate::process::Folder;
+use super::x::{X11vnc, Xvnc, paint, painted};
+use super::{Login, PASSWORD, Security};
+use crate::picture::Picture;
+use crate::pki;
+use crate::process::{Folder, wait_for};
 use crate::viewer::Desktop;
 
 #[test]
-#[ignore = "needs QEMU and TigerVNC"]
-fn control() {
+#[ignore = "needs QEMU"]
+fn vnc_screenshot_of_qemu() {
     let folder = Folder::new();
-    let desktop = Desktop::start(&folder);
     let qemu = Qemu::start(&folder);
-    let xvnc = Xvnc::start(&folder);
-    let mut t = std::time::Instant::now();
-    let mut lap = |what: &str| {
-        println!("{what} {:?}", t.elapsed());
-        t = std::time::Instant::now();
-    };
+    let mut first = None;
     for security in [Security::None, Security::Vnc, Security::X509None, Security::X509Vnc] {
+        let server = qemu.address(security);
         let login = Login::right(security, &qemu.authority);
         let name = format!("qemu-{}", security.name());
-        let picture = gvnccapture(&folder, &name, qemu.address(security), &login).picture();
-        assert!(picture.is_the_guest(), "{name}");
-        lap(&name);
-        vncviewer_shows(&desktop, &name, qemu.address(security), &login, &picture);
-        lap(&name);
+        // QEMU looks at the guest's screen a few times a second.
+        let picture = wait_for("the guest's picture", || {
+            let picture = screenshot(&folder, &name, server, &login).picture();
+            picture.is_the_guest().then_some(picture)
+        });
+        assert_eq!(
+            *first.get_or_insert_with(|| gvnccapture(&folder, &name, server, &login).picture()),
+            picture
+        );
         if let Some(wrong) = login.wrong() {
-            println!(
-                "{}",
-                gvnccapture(&folder, &name, qemu.address(security), &wrong)
-                    .refused()
-                    .lines()
-                    .filter(|l| l.contains("Fail"))
-                    .collect::<String>()
-            );
-            println!(
-                "{}",
-                vncviewer_is_refused(&desktop, &name, qemu.address(security), &wrong)
-                    .chars()
-                    .rev()
-                    .take(60)
-                    .collect::<String>()
-                    .chars()
-                    .rev()
-                    .collect::<String>()
+            let said = screenshot(&folder, &name, server, &wrong).refused();
+            assert_eq!(
+                said, "vnc-screenshot: authentication failed: Authentication failed",
+                "{name}"
             );
         }
-        lap(&name);
     }
-    let (w, h) = Xvnc::SIZE;
-    let login = Login::right(Security::X509Plain, &xvnc.authority);
-    let p = gvnccapture(&folder, "xvnc", xvnc.address, &login).picture();
-    std::fs::write("/tmp/rfbx-lab/a.png", p.to_png()).unwrap();
-    std::fs::write("/tmp/rfbx-lab/b.png", painted(w, h).to_png()).unwrap();
-    lap("xvnc");
-    assert!(p == painted(w, h));
-    for security in [Security::Vnc, Security::Plain, Security::X509Vnc, Security::X509Plain] {
+    // A certificate of anybody else is not looked at twice.
+    let stranger = pki::authority(&folder, "stranger").join("ca-cert.pem");
+    for security in [Security::X509None, Security::X509Vnc] {
+        let login = Login::right(security, &stranger);
+        let said = screenshot(&folder, "stranger", qemu.address(security), &login).refused();
+        assert!(said.contains("UnknownIssuer"), "{said}");
+    }
+}
+
+#[test]
+#[ignore = "needs Xvnc"]
+fn vnc_screenshot_of_xvnc() {
+    let folder = Folder::new();
+    let xvnc = Xvnc::start(&folder);
+    let (width, height) = Xvnc::SIZE;
+    let expected = painted(width, height);
+    for (security, why) in [
+        (Security::Vnc, "Authentication failure"),
+        (Security::X509Vnc, "Authentication failure"),
+        (Security::Plain, "Authentication failure: invalid password or username"),
+        (
+            Security::X509Plain,
+            "Authentication failure: invalid password or username",
+        ),
+    ] {
         let login = Login::right(security, &xvnc.authority);
         let name = format!("xvnc-{}", security.name());
-        vncviewer_shows(&desktop, &name, xvnc.address, &login, &painted(w, h));
-        lap(&name);
-        println!(
-            "{}",
-            vncviewer_is_refused(&desktop, &name, xvnc.address, &login.wrong().unwrap())
-                .chars()
-                .rev()
-                .take(60)
-                .collect::<String>()
-                .chars()
-                .rev()
-                .collect::<String>()
-        );
-        lap(&name);
+        let picture = screenshot(&folder, &name, xvnc.address, &login).picture();
+        assert!(picture == expected, "{name}");
+        let wrong = login.wrong().expect("a password");
+        let said = screenshot(&folder, &name, xvnc.address, &wrong).refused();
+        assert_eq!(said, format!("vnc-screenshot: authentication failed: {why}"), "{name}");
     }
-    super::x::paint(&folder, desktop.display());
-    let x = X11vnc::start(&folder, &desktop, None);
-    lap("x11vnc");
-    let login = Login::right(Security::None, &xvnc.authority);
-    assert!(gvnccapture(&folder, "x11", x.address, &login).picture() == painted(1024, 768));
-    lap("x11vnc");
+}
+
+#[test]
+#[ignore = "needs x11vnc"]
+fn vnc_screenshot_of_x11vnc() {
+    let folder = Folder::new();
+    let desktop = Desktop::start(&folder);
+    paint(&folder, desktop.display());
+    let expected = desktop.picture();
+    let password_file = folder.write("x11vnc-passwords", format!("{PASSWORD}\n"));
+    let nobody = folder.join("no authority");
+    for (security, file) in [(Security::None, None), (Security::Vnc, Some(&*password_file))] {
+        let x11vnc = X11vnc::start(&folder, &desktop, file);
+        let login = Login::right(security, &nobody);
+        let name = format!("x11vnc-{}", security.name());
+        let picture = screenshot(&folder, &name, x11vnc.address, &login).picture();
+        assert!(
+            picture == expected && expected.find(&painted(320, 200)).is_some(),
+            "{name}"
+        );
+        if let Some(wrong) = login.wrong() {
+            let said = screenshot(&folder, &name, x11vnc.address, &wrong).refused();
+            assert_eq!(
+                said, "vnc-screenshot: authentication failed: password check failed!",
+                "{name}"
+            );
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs vncviewer and gvnccapture"]
+fn viewers_show_what_our_server_serves() {
+    let folder = Folder::new();
+    let desktop = Desktop::start(&folder);
+    let pki = pki::authority(&folder, "server");
+    // Every colour has its own ramp, and none of them repeats in the other direction.
+    let ramp = |x: usize, y: usize| u8::try_from((3 * x + 7 * y) % 251).expect("below 251");
+    let expected = Picture::new(251, 113, |x, y| [ramp(x, y), ramp(y, 2 * x), ramp(x + y, 11)]);
+    let file = folder.write("served.png", expected.to_png());
+    for security in [Security::None, Security::Vnc, Security::X509Vnc, Security::X509Plain] {
+        let (server, _process) = serve(&folder, &file, &pki, security);
+        let login = Login::right(security, &pki.join("ca-cert.pem"));
+        let name = format!("picture-{}", security.name());
+        assert!(
+            gvnccapture(&folder, &name, server, &login).picture() == expected,
+            "{name}"
+        );
+        vncviewer_shows(&desktop, &name, server, &login, &expected);
+        if let Some(wrong) = login.wrong() {
+            let said = gvnccapture(&folder, &name, server, &wrong).refused();
+            assert!(said.contains("Error: Authentication failed"), "{name}: {said}");
+            let said = vncviewer_is_refused(&desktop, &name, server, &wrong);
+            assert!(
+                said.ends_with("Authentication failure: Authentication failed"),
+                "{name}: {said}"
+            );
+        }
+    }
 }

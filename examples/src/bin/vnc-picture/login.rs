@@ -1,0 +1,85 @@
+//! The handshake, and who is let in.
+
+use bytes::{Bytes, BytesMut};
+use examples::vnc::{Clock, Driven, Stream, drive, secured, security_types, subtypes};
+use rfb_proto::handshake::server::{Claim, Question};
+use rfb_proto::handshake::{Refusal, Security, ServerConfig, ServerHandshake, Wire};
+use rfb_proto::security::vnc::Password;
+use rfb_proto::{PixelFormat, ServerInit};
+use subtle::ConstantTimeEq;
+use tokio::net::TcpStream;
+
+use crate::Result;
+use crate::cli::House;
+
+/// What we have ourselves. Viewers set what they like.
+pub(crate) const FORMAT: PixelFormat = PixelFormat::RGB888;
+
+/// A viewer that was let in.
+pub(crate) struct Session {
+    pub(crate) stream: Stream,
+    /// What the viewer has sent beyond the handshake.
+    pub(crate) rx: BytesMut,
+    pub(crate) security: Security,
+}
+
+/// Brings a connection through the handshake.
+pub(crate) async fn login(house: &House, tcp: TcpStream) -> Result<Session> {
+    let config = ServerConfig::new(&security_types(&house.methods)).with_subtypes(&subtypes(&house.methods));
+    let clock = Clock::start();
+    let mut handshake = ServerHandshake::new(clock.now(), config);
+    let (mut stream, mut wire): (Stream, _) = (Box::new(tcp), Wire::default());
+    loop {
+        match drive(&mut handshake, &mut wire, &mut stream, clock).await? {
+            Driven::Ask(Question::Challenge) => {
+                let mut challenge = [0; 16];
+                getrandom::fill(&mut challenge).expect("random bytes from the operating system");
+                handshake.challenge(&mut wire, challenge)?;
+            }
+            Driven::Ask(Question::Admit(claim)) => {
+                if admits(house, &claim) {
+                    handshake.accept(&mut wire)?;
+                } else {
+                    handshake.refuse(&mut wire, Refusal::default())?;
+                }
+            }
+            Driven::Ask(Question::Init(_)) => {
+                let (width, height) = house.picture.size;
+                let shown = ServerInit {
+                    width,
+                    height,
+                    format: FORMAT,
+                    name: Bytes::copy_from_slice(house.title.as_bytes()),
+                };
+                handshake.init(&mut wire, &shown)?;
+            }
+            Driven::Ask(_) => return Err("a question that no method here has".into()),
+            Driven::StartTls(_) => {
+                let tls = house.tls.as_ref().ok_or("no certificate for TLS")?;
+                let tls = tls.accept(&mut wire)?;
+                stream = Box::new(secured(stream, tls).await?);
+            }
+            Driven::Done(outcome) => {
+                return Ok(Session {
+                    stream,
+                    rx: wire.rx,
+                    security: outcome.security,
+                });
+            }
+        }
+    }
+}
+
+/// Whether what a viewer shows is enough. That it uses a method which is offered, the machine has seen to.
+fn admits(house: &House, claim: &Claim) -> bool {
+    match claim {
+        Claim::None => true,
+        Claim::Vnc { challenge, response } => Password::new(&house.password).verify(challenge, response),
+        Claim::Plain(credentials) => {
+            let user = credentials.user.ct_eq(house.user.as_bytes());
+            let password = credentials.password.expose().ct_eq(&house.password);
+            (user & password).into()
+        }
+        Claim::Ident { .. } | Claim::Sasl => false,
+    }
+}
