@@ -9,7 +9,8 @@ use core::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 
-use rfb_proto::handshake::{Action, HandshakeError, Machine, Tls, Wire};
+use rfb_proto::handshake::bridge::{Bridge, BridgeAction, BridgeError, BridgeOutcome, Question};
+use rfb_proto::handshake::{Action, HandshakeError, Machine, Side, Tls, Wire, Wires};
 
 /// The time that machines are given: since the clock was made.
 #[derive(Debug, Clone, Copy)]
@@ -121,4 +122,61 @@ async fn receive<S: AsyncRead + Unpin>(wire: &mut Wire, stream: &mut S, at_least
         }
     }
     Ok(true)
+}
+
+/// What the bridge stopped for.
+pub enum BridgeDriven {
+    Ask(Question),
+    StartTls { side: Side, tls: Tls },
+    Done(BridgeOutcome),
+}
+
+pub async fn drive_bridge<T, H>(
+    bridge: &mut Bridge,
+    wires: &mut Wires,
+    tenant: &mut T,
+    mut hypervisor: Option<&mut H>,
+    clock: Clock,
+) -> Result<BridgeDriven, DriveError<BridgeError>>
+where
+    T: AsyncRead + AsyncWrite + Unpin,
+    H: AsyncRead + AsyncWrite + Unpin,
+{
+    loop {
+        let action = bridge.step(clock.now(), wires);
+        let until = clock.instant(bridge.deadline());
+        let flushed = flush(&mut wires.tenant, tenant, until).await;
+        match &mut hypervisor {
+            Some(hypervisor) => drop(flush(&mut wires.hypervisor, *hypervisor, until).await),
+            None if action.is_ok() => flushed?,
+            None => {}
+        }
+        let (side, at_least) = match action.map_err(DriveError::Protocol)? {
+            BridgeAction::Receive { side, at_least } => (side, at_least),
+            BridgeAction::Ask(question) => return Ok(BridgeDriven::Ask(question)),
+            BridgeAction::StartTls { side, tls } => return Ok(BridgeDriven::StartTls { side, tls }),
+            BridgeAction::Waiting => {
+                tokio::time::sleep_until(until).await;
+                continue;
+            }
+            BridgeAction::Done(outcome) => return Ok(BridgeDriven::Done(outcome)),
+        };
+        let read = match (side, &mut hypervisor) {
+            (Side::Tenant, _) => timeout_at(until, receive(&mut wires.tenant, tenant, at_least)).await,
+            (Side::Hypervisor, Some(hypervisor)) => {
+                let read = timeout_at(until, receive(&mut wires.hypervisor, *hypervisor, at_least)).await;
+                read.map(|read| Ok(read.unwrap_or(false)))
+            }
+            (Side::Hypervisor, None) => Ok(Ok(false)),
+        };
+        let hung_up = match read {
+            Ok(read) => (!read?).then_some(side),
+            Err(_) => None,
+        };
+        if let Some(side) = hung_up {
+            let ended = bridge.eof(wires, side).map_err(DriveError::Protocol);
+            let _ = flush(&mut wires.tenant, tenant, until).await;
+            ended?;
+        }
+    }
 }

@@ -22,28 +22,20 @@ pub enum SecretError {
         /// Why not.
         error: io::Error,
     },
-    /// A password is needed, and none is given.
-    #[error("no password: name a file, or set {VARIABLE}")]
-    Missing,
+    /// Nothing stands where the password should. That is no password, rather than an empty one.
+    #[error("the password is empty")]
+    Empty,
 }
 
-/// The password in the file: its first line. Without a file, that of the environment.
+/// The password: the first line of the file if one is named, or else what the environment variable
+/// `VNC_PASSWORD` holds, if there is one.
 ///
 /// # Errors
-/// The file cannot be read, or there is no password at all.
-pub fn password_of(file: Option<&Path>) -> Result<Secret, SecretError> {
-    password(file)?.ok_or(SecretError::Missing)
-}
-
-/// The same, if there is one.
-///
-/// # Errors
-/// The file cannot be read.
+/// The file cannot be read, or the password is empty.
 pub fn password(file: Option<&Path>) -> Result<Option<Secret>, SecretError> {
     let Some(path) = file else {
-        // A password is bytes; those of the variable are what they are.
-        let value = env::var_os(VARIABLE).map(|value| value.into_encoded_bytes());
-        return Ok(value.map(Secret::new));
+        let value = env::var_os(VARIABLE).map(|value| Secret::new(value.into_encoded_bytes()));
+        return value.map(not_empty).transpose();
     };
     let mut bytes = fs::read(path).map(Secret::new).map_err(|error| SecretError::File {
         path: path.to_owned(),
@@ -54,5 +46,12 @@ pub fn password(file: Option<&Path>) -> Result<Option<Secret>, SecretError> {
     if bytes.last() == Some(&b'\r') {
         bytes.pop();
     }
-    Ok(Some(bytes))
+    not_empty(bytes).map(Some)
+}
+
+fn not_empty(password: Secret) -> Result<Secret, SecretError> {
+    if password.is_empty() {
+        return Err(SecretError::Empty);
+    }
+    Ok(password)
 }

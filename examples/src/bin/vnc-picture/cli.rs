@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Parser;
-use examples::vnc::{Method, Secret, password_of};
+use examples::vnc::{Account, Method, Secret, password};
 use rfb_proto::tls::{Identity, ServerTls};
 
 use crate::Result;
@@ -51,9 +51,7 @@ Examples:
 /// What all viewers meet.
 pub(crate) struct House {
     pub(crate) methods: Vec<Method>,
-    pub(crate) user: String,
-    /// Empty where no method needs one.
-    pub(crate) password: Secret,
+    pub(crate) account: Account,
     pub(crate) tls: Option<ServerTls>,
     pub(crate) title: String,
     pub(crate) picture: Picture,
@@ -68,10 +66,10 @@ impl Cli {
             None if needed(|method| method.needs().user) => return Err("plain needs --user".into()),
             None => String::new(),
         };
-        let password = match needed(|method| method.needs().password) {
-            true => password_of(self.password_file.as_deref())?,
-            false => Secret::default(),
-        };
+        let password = password(self.password_file.as_deref())?;
+        if password.is_none() && needed(|method| method.needs().password) {
+            return Err("a password is needed: --password-file, or VNC_PASSWORD".into());
+        }
         let tls = match (&self.certificate, &self.key) {
             (Some(certificate), Some(key)) => {
                 let read = |path: &PathBuf| {
@@ -90,8 +88,7 @@ impl Cli {
         };
         Ok(House {
             methods: self.security.clone(),
-            user,
-            password,
+            account: Account { user, password },
             tls,
             title: self.title.clone(),
             picture,
