@@ -14,8 +14,10 @@ mod certificates;
 mod data;
 mod errors;
 mod messages;
+mod play;
 mod properties;
 mod recorded;
+mod scripts;
 mod security;
 mod tables;
 #[cfg(feature = "rustls")]
