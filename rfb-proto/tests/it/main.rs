@@ -9,6 +9,7 @@
     reason = "a test fails by panicking; the helpers outside of the test functions are tests too"
 )]
 
+mod captures;
 #[cfg(feature = "rustls")]
 mod certificates;
 mod data;

@@ -27,6 +27,8 @@ pub(crate) struct Answers {
     pub(crate) response: Option<[u8; 16]>,
     /// Mechanisms other than PLAIN: what this side says, step by step, and whether a layer is agreed on.
     pub(crate) sasl: Option<Sasl>,
+    /// Judges the client instead of the password.
+    pub(crate) verdict: Option<bool>,
     /// What is said to clients that are not let in.
     pub(crate) refusal: Refusal,
 }
@@ -36,7 +38,7 @@ pub(crate) struct Sasl {
     pub(crate) mechanism: Vec<u8>,
     pub(crate) says: Vec<Option<Vec<u8>>>,
     pub(crate) layer: bool,
-    /// The server's exchange ends with a refusal.
+    /// The server closes when it has said all that.
     pub(crate) refused: bool,
 }
 
@@ -255,7 +257,7 @@ impl Player {
                     // The exchange itself has judged.
                     Claim::Sasl => true,
                 };
-                match is_right {
+                match answers.verdict.unwrap_or(is_right) {
                     true => machine.accept(wire).unwrap(),
                     false => machine.refuse(wire, answers.refusal.clone()).unwrap(),
                 }
