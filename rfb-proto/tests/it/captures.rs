@@ -300,12 +300,12 @@ fn client_handshake_says_what_the_real_clients_said() {
             }
             let mut player = Player::new(Role::Client(Box::new(ClientHandshake::new(NOW, config))), answers);
             let at = feed(&mut player, &connection.s2c, connection.tls_at.map(|at| at.1), cut);
-            assert_eq!(
-                player.sent,
-                connection.c2s[..player.sent.len()],
-                "{name}: {:?}",
-                player.now
-            );
+            // The hand-made client said 3.5 once, which the server took for the 3.3 that is said here.
+            let mut said = connection.c2s[..player.sent.len()].to_vec();
+            if said.starts_with(b"RFB 003.005\n") {
+                said[10] = b'3';
+            }
+            assert_eq!(player.sent, said, "{name}: {:?}", player.now);
             let rest = connection.s2c.len() - at + player.wire.rx.len();
             match &player.now {
                 Now::Done(Outcome::Client(outcome)) => {
@@ -337,15 +337,17 @@ fn client_handshake_says_what_the_real_clients_said() {
                     assert_eq!(*reason, told, "{name}");
                     refused += 1;
                 }
-                Now::Failed(HandshakeError::Closed(_)) => {
-                    // The hand-made client hung up itself, and so the server's stream ends.
-                    assert!(name.starts_with("vnc-errors-"), "{name}");
+                // The hand-made client hung up itself when it had the challenge.
+                Now::Unanswered("a password") => {
+                    assert!(name.starts_with("vnc-errors-") && walk.response.is_none(), "{name}");
                     refused += 1;
                 }
+                // And at the list, as did a client that wanted something else.
                 Now::Failed(HandshakeError::PeerIncompatible(Incompatibility::Types(offered))) => {
+                    let numbers: Vec<_> = offered.iter().map(|offered| offered.0).collect();
                     assert_eq!(
-                        (player.sent.len(), &offered[..]),
-                        (12, &[SecurityType::VENCRYPT][..]),
+                        (player.sent.len(), numbers, walk.choice),
+                        (12, walk.types.clone(), None),
                         "{name}"
                     );
                     refused += 1;
