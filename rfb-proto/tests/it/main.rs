@@ -9,13 +9,16 @@
     reason = "a test fails by panicking; the helpers outside of the test functions are tests too"
 )]
 
+mod captures;
 #[cfg(feature = "rustls")]
 mod certificates;
 mod data;
 mod errors;
 mod messages;
+mod play;
 mod properties;
 mod recorded;
+mod scripts;
 mod security;
 mod tables;
 #[cfg(feature = "rustls")]
