@@ -121,7 +121,11 @@ impl Config {
                 name: hypervisor.server_name.unwrap_or_else(|| host(&hypervisor.address)),
                 address: hypervisor.address,
                 user: hypervisor.user,
-                password: secret("[hypervisor] password_file", folder, hypervisor.password_file.as_deref())?,
+                password: secret(
+                    "[hypervisor] password_file",
+                    folder,
+                    hypervisor.password_file.as_deref(),
+                )?,
                 tls: client_tls,
             },
         })

@@ -86,7 +86,10 @@ pub(crate) async fn serve(house: Arc<House>, tenant: Stream, peer: SocketAddr) {
     let span = info_span!("connection", %peer);
     async {
         match bridge::serve(&house.config, tenant).await {
-            Ok(End { to_hypervisor, to_tenant }) => info!(to_hypervisor, to_tenant, "ended"),
+            Ok(End {
+                to_hypervisor,
+                to_tenant,
+            }) => info!(to_hypervisor, to_tenant, "ended"),
             Err(error) => info!(%error, "ended"),
         }
     }

@@ -1,7 +1,7 @@
 //! The handshake, and who is let in.
 
 use bytes::{Bytes, BytesMut};
-use examples::vnc::{challenge, Clock, Driven, Stream, drive, secured, security_types, subtypes};
+use examples::vnc::{Clock, Driven, Stream, challenge, drive, secured, security_types, subtypes};
 use rfb_proto::handshake::server::Question;
 use rfb_proto::handshake::{Refusal, Security, ServerConfig, ServerHandshake, Wire};
 use rfb_proto::{PixelFormat, ServerInit};

@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Component, Path};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -24,12 +24,12 @@ setInterval(async () => {
     const status = document.getElementById("noVNC_status").textContent;
     if (status !== told) {
         told = status;
-        await fetch("/told", { method: "POST", body: status });
+        await fetch("told", { method: "POST", body: status });
     }
     const canvas = document.querySelector("#noVNC_container canvas");
     if (canvas && canvas.width) {
         const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
-        await fetch(`/canvas/${canvas.width}/${canvas.height}`, { method: "POST", body: pixels.data });
+        await fetch(`canvas/${canvas.width}/${canvas.height}`, { method: "POST", body: pixels.data });
     }
 }, 200);
 "##;
@@ -42,118 +42,146 @@ struct Seen {
     canvas: Option<Picture>,
 }
 
-/// noVNC in its own browser, which ends when this is dropped.
-pub(crate) struct Page {
+/// Where browsers get noVNC from. It stops when it is dropped.
+pub(crate) struct Site {
     address: SocketAddr,
-    seen: Arc<Mutex<Seen>>,
+    /// Each page has a folder of its own in its address: its number.
+    pages: Arc<Mutex<Vec<Seen>>>,
     stopped: Arc<AtomicBool>,
-    process: Process,
 }
 
-impl Page {
-    /// Opens noVNC, which connects at once to this WebSocket.
-    pub(crate) fn open(folder: &Folder, name: &str, server: SocketAddr, password: &str, site: TcpListener) -> Self {
-        let address = site.local_addr().expect("the address of the site");
-        let (seen, stopped) = (Arc::default(), Arc::new(AtomicBool::new(false)));
+impl Site {
+    pub(crate) fn start() -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port for the site");
+        let address = listener.local_addr().expect("the address of the site");
+        let (pages, stopped) = (Arc::default(), Arc::new(AtomicBool::new(false)));
         thread::spawn({
-            let (seen, stopped) = (Arc::clone(&seen), Arc::clone(&stopped));
+            let (pages, stopped) = (Arc::clone(&pages), Arc::clone(&stopped));
             move || {
-                for stream in site.incoming().map_while(Result::ok) {
+                for stream in listener.incoming().map_while(Result::ok) {
                     if stopped.load(Ordering::SeqCst) {
                         break;
                     }
-                    let seen = Arc::clone(&seen);
+                    let pages = Arc::clone(&pages);
                     // A browser opens connections ahead of time and says nothing on them.
-                    thread::spawn(move || answer(stream, &seen));
+                    thread::spawn(move || answer(stream, &pages));
                 }
             }
         });
-        let (host, port) = (server.ip(), server.port());
-        let url = format!(
-            "http://{address}/vnc.html?autoconnect=1&host={host}&port={port}&path=websockify&password={password}&quality=9"
-        );
-        let process = Process::start(
-            folder,
-            &format!("chromium-{name}"),
-            "chromium-headless-shell",
-            |command| {
-                command
-                    // Root has no sandbox; nothing but our own pages is opened.
-                    .args([
-                        "--no-sandbox",
-                        "--disable-gpu",
-                        "--window-size=1024,768",
-                        "--enable-logging=stderr",
-                    ])
-                    .arg(format!(
-                        "--user-data-dir={}",
-                        folder.join(&format!("chromium-{name}")).display()
-                    ))
-                    .arg(url);
-            },
-        );
         Self {
             address,
-            seen,
+            pages,
             stopped,
-            process,
         }
     }
 
+    /// What browsers say where their pages come from.
+    pub(crate) fn origin(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Opens noVNC in a browser of its own. It connects at once to this WebSocket.
+    pub(crate) fn open(&self, folder: &Folder, name: &str, server: SocketAddr, password: &str) -> Page<'_> {
+        let number = {
+            let mut pages = self.pages.lock().expect("the pages");
+            pages.push(Seen::default());
+            pages.len() - 1
+        };
+        let (origin, host, port) = (self.origin(), server.ip(), server.port());
+        let url = format!(
+            "{origin}/{number}/vnc.html?autoconnect=1&host={host}&port={port}&path=websockify&password={password}&quality=9"
+        );
+        let name = format!("chromium-{name}");
+        let process = Process::start(folder, &name, "chromium-headless-shell", |command| {
+            command
+                // Root has no sandbox; nothing but our own pages is opened.
+                .args(["--no-sandbox", "--disable-gpu", "--window-size=1024,768"])
+                .arg(format!(
+                    "--user-data-dir={}",
+                    folder.join(&format!("{name}-{number}")).display()
+                ))
+                .arg(url);
+        });
+        Page {
+            site: self,
+            number,
+            process,
+        }
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        self.stopped.store(true, Ordering::SeqCst);
+        // So that the listener looks.
+        let _ = TcpStream::connect(self.address);
+    }
+}
+
+/// noVNC in its own browser, which ends when this is dropped.
+pub(crate) struct Page<'a> {
+    site: &'a Site,
+    number: usize,
+    process: Process,
+}
+
+impl Page<'_> {
     /// Waits until the canvas shows the picture.
     pub(crate) fn shows(&mut self, expected: &Picture) {
-        wait_for("the picture in noVNC", || {
-            assert!(self.process.runs(), "the browser ended");
-            let seen = self.seen.lock().expect("the page");
+        self.wait_for("the picture in noVNC", |seen| {
             (seen.canvas.as_ref() == Some(expected)).then_some(())
         });
     }
 
-    /// Waits until the page says why it shows nothing, and returns these words.
+    /// Waits until the page says why it shows nothing, in words that begin like this, and returns the rest.
     pub(crate) fn says(&mut self, beginning: &str) -> String {
-        wait_for(&format!("the words {beginning:?} in noVNC"), || {
-            assert!(self.process.runs(), "the browser ended");
-            let seen = self.seen.lock().expect("the page");
+        self.wait_for(&format!("the words {beginning:?} in noVNC"), |seen| {
             assert!(seen.canvas.is_none(), "a canvas of a session that was refused");
             let mut statuses = seen.statuses.iter();
             statuses.find_map(|status| Some(status.strip_prefix(beginning)?.to_owned()))
         })
     }
+
+    fn wait_for<T>(&mut self, what: &str, mut ask: impl FnMut(&Seen) -> Option<T>) -> T {
+        wait_for(what, || {
+            assert!(self.process.runs(), "the browser ended");
+            ask(&self.site.pages.lock().expect("the pages")[self.number])
+        })
+    }
 }
 
-impl Drop for Page {
+impl Drop for Page<'_> {
     fn drop(&mut self) {
-        self.process.end();
-        self.stopped.store(true, Ordering::SeqCst);
-        // So that the listener looks.
-        let _ = TcpStream::connect(self.address);
-        if thread::panicking() {
-            let seen = self.seen.lock().map(|seen| seen.statuses.join(" | "));
-            eprintln!("noVNC said: {}", seen.unwrap_or_default());
+        if thread::panicking()
+            && let Ok(pages) = self.site.pages.lock()
+        {
+            eprintln!("noVNC said: {:?}", pages[self.number].statuses);
         }
     }
 }
 
 /// One request of the browser.
-fn answer(mut stream: TcpStream, seen: &Mutex<Seen>) {
+fn answer(mut stream: TcpStream, pages: &Mutex<Vec<Seen>>) {
     stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
     let Some((target, body)) = request(&stream) else {
         return;
     };
     let path = target.split('?').next().unwrap_or_default();
-    let (status, kind, content) = match path.strip_prefix("/canvas/").and_then(|size| size.split_once('/')) {
+    let (number, path) = path.trim_start_matches('/').split_once('/').unwrap_or_default();
+    let tell = |change: &dyn Fn(&mut Seen)| {
+        let mut pages = pages.lock().expect("the pages");
+        if let Some(seen) = number.parse().ok().and_then(|number: usize| pages.get_mut(number)) {
+            change(seen);
+        }
+        ("204 No Content", "text/plain", Vec::new())
+    };
+    let (status, kind, content) = match path.strip_prefix("canvas/").and_then(|size| size.split_once('/')) {
         Some((width, height)) => {
             let (width, height) = (width.parse().expect("a width"), height.parse().expect("a height"));
-            let picture = Picture::from_rgba(width, height, &body);
-            seen.lock().expect("the page").canvas = Some(picture);
-            ("204 No Content", "text/plain", Vec::new())
+            tell(&|seen| seen.canvas = Some(Picture::from_rgba(width, height, &body)))
         }
-        None if path == "/told" => {
-            let status = String::from_utf8_lossy(&body).into_owned();
-            seen.lock().expect("the page").statuses.push(status);
-            ("204 No Content", "text/plain", Vec::new())
-        }
-        None if path == "/observer.js" => ("200 OK", "text/javascript", OBSERVER.into()),
+        None if path == "told" => tell(&|seen| seen.statuses.push(String::from_utf8_lossy(&body).into_owned())),
+        None if path == "observer.js" => ("200 OK", "text/javascript", OBSERVER.into()),
         None => page(path),
     };
     let head = format!(
@@ -191,13 +219,13 @@ fn request(stream: &TcpStream) -> Option<(String, Vec<u8>)> {
 
 /// A file of noVNC; its page gets the script.
 fn page(path: &str) -> (&'static str, &'static str, Vec<u8>) {
-    let relative = Path::new(path.trim_start_matches('/'));
+    let relative = Path::new(path);
     let inside = relative.components().all(|part| matches!(part, Component::Normal(_)));
     let content = inside.then(|| fs::read(Path::new(PAGES).join(relative)).ok()).flatten();
     let Some(mut content) = content else {
         return ("404 Not Found", "text/plain", Vec::new());
     };
-    if path == "/vnc.html" {
+    if path == "vnc.html" {
         content.extend_from_slice(b"<script src=\"observer.js\"></script>");
     }
     let kind = match relative.extension().and_then(|extension| extension.to_str()) {

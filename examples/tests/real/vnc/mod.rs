@@ -4,17 +4,20 @@
 //! root window, our own `vnc-serve` a file. Every viewer has to show just that picture with the right
 //! password, and has to say itself that the wrong one was refused.
 
+mod bridge;
 mod browser;
 mod clients;
 mod programs;
 mod qemu;
-mod tests;
+mod servers;
 mod x;
 
 use std::path::{Path, PathBuf};
 
-/// The password of every server, and what its first eight bytes are not.
+/// The password of every server, and one that none takes.
 pub(crate) const PASSWORD: &str = "s3cretpw";
+/// The password of the bridge, which no server takes.
+pub(crate) const TENANT: &str = "t3nantpw";
 pub(crate) const WRONG: &str = "wr0ng-pw";
 /// Who logs in with Plain credentials.
 pub(crate) const USER: &str = "alice";

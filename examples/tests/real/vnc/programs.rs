@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
-use super::{Login, Security, USER};
+use super::{Login, Security, TENANT, USER};
 use crate::picture::Picture;
 use crate::process::{Folder, Process, wait_for};
 
@@ -51,7 +51,7 @@ impl Screenshot {
 pub(crate) fn serve(folder: &Folder, file: &Path, pki: &Path, security: Security) -> (SocketAddr, Process) {
     let name = format!("picture-{}", security.name());
     let right = Login::right(security, pki);
-    let process = Process::start(folder, &name, env!("CARGO_BIN_EXE_vnc-picture"), |command| {
+    let mut process = Process::start(folder, &name, env!("CARGO_BIN_EXE_vnc-picture"), |command| {
         command.args(["--listen", "127.0.0.1:0", "--security", security.name()]);
         if security.has_tls() {
             command.arg("--certificate").arg(pki.join("server-cert.pem"));
@@ -60,17 +60,71 @@ pub(crate) fn serve(folder: &Folder, file: &Path, pki: &Path, security: Security
         give_password(folder, &name, &right, command);
         command.arg(file);
     });
-    listening(process, &name)
+    let address = first_line(&mut process, &name).parse().expect("an address");
+    (address, process)
 }
 
-/// The address that a program says first.
-fn listening(mut process: Process, name: &str) -> (SocketAddr, Process) {
-    let address = wait_for(name, || {
+/// A running `vnc-bridge`.
+pub(crate) struct Bridge {
+    pub(crate) tcp: SocketAddr,
+    pub(crate) websocket: SocketAddr,
+    pub(crate) process: Process,
+}
+
+/// What a bridge is told of its hypervisor.
+pub(crate) struct Hypervisor<'a> {
+    pub(crate) address: SocketAddr,
+    pub(crate) login: &'a Login,
+}
+
+impl Bridge {
+    /// Starts one whose tenants show [`TENANT`], or with `passthrough` what the hypervisor wants.
+    pub(crate) fn start(folder: &Folder, name: &str, hypervisor: &Hypervisor, origin: &str, passthrough: bool) -> Self {
+        let Hypervisor { address, login } = hypervisor;
+        folder.write(&format!("{name}.tenant"), format!("{TENANT}\n"));
+        let own = if passthrough {
+            "passthrough = true".to_owned()
+        } else {
+            format!("password_file = \"{name}.tenant\"")
+        };
+        let mut config = format!(
+            "[tenant]\ntcp = \"127.0.0.1:0\"\nwebsocket = \"127.0.0.1:0\"\norigins = [\"{origin}\"]\n\
+             security = [\"vnc\"]\n{own}\n\
+             [hypervisor]\naddress = \"{address}\"\nsecurity = [\"{}\"]\nca = \"{}\"\n",
+            login.security.name(),
+            login.authority.display(),
+        );
+        if let Some(password) = login.password.filter(|_| !passthrough) {
+            folder.write(&format!("{name}.hypervisor"), format!("{password}\n"));
+            config += &format!("password_file = \"{name}.hypervisor\"\n");
+        }
+        if login.security.has_user() {
+            config += &format!("user = \"{USER}\"\n");
+        }
+        let config = folder.write(&format!("{name}.toml"), config);
+        let mut process = Process::start(folder, name, env!("CARGO_BIN_EXE_vnc-bridge"), |command| {
+            command.arg("--config").arg(config);
+        });
+        let line = first_line(&mut process, name);
+        let address = |listener: &str| {
+            let (_, rest) = line.split_once(&format!("\"{listener}\":\""))?;
+            rest.split('"').next()?.parse().ok()
+        };
+        Self {
+            tcp: address("tcp").expect("a listener for viewers"),
+            websocket: address("websocket").expect("a listener for browsers"),
+            process,
+        }
+    }
+}
+
+/// The first line that a program writes to its standard output.
+fn first_line(process: &mut Process, name: &str) -> String {
+    wait_for(name, || {
         let said = process.output();
         assert!(process.runs(), "{name} ended");
-        said.split_once('\n')?.0.parse().ok()
-    });
-    (address, process)
+        Some(said.split_once('\n')?.0.to_owned())
+    })
 }
 
 /// Tells a program who is to log in.
