@@ -10,4 +10,4 @@ pub use account::{Account, challenge};
 pub use drive::{BridgeDriven, Clock, DriveError, Driven, drive, drive_bridge};
 pub use method::{Method, Needs, security_types, subtypes};
 pub use secret::{Secret, SecretError, password};
-pub use stream::{Io, Stream, TlsStream, secured, whole};
+pub use stream::{Io, Stream, TlsStream, receive, secured, whole};

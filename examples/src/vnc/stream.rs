@@ -4,11 +4,12 @@ use std::io::{self, ErrorKind};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 use rfb_proto::DecodeError;
 use rfb_proto::handshake::Wire;
 use rfb_proto::tls::TlsWire;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio_util::io::{poll_read_buf, poll_write_buf};
 
 /// A connection, with TLS or without. The indirect call is nothing next to the system call behind it.
 pub type Stream = Box<dyn Io>;
@@ -18,7 +19,7 @@ pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
-/// Room for one read.
+/// Room for one read; left to itself, a buffer that is full grows by a few bytes.
 const READ: usize = 16 << 10;
 /// What is taken for encryption in one go.
 const WRITE: usize = 16 << 10;
@@ -55,7 +56,7 @@ where
         if !stream.tls.is_handshaking() {
             return Ok(stream);
         }
-        if stream.socket.read_buf(&mut stream.tls.socket.rx).await? == 0 {
+        if !receive(&mut stream.socket, &mut stream.tls.socket.rx).await? {
             return Err(ErrorKind::UnexpectedEof.into());
         }
     }
@@ -69,13 +70,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
 
     /// Sends what was encrypted.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let tx: &mut BytesMut = &mut self.tls.socket.tx;
-        while !tx.is_empty() {
-            let sent = ready!(Pin::new(&mut self.socket).poll_write(cx, tx))?;
+        while !self.tls.socket.tx.is_empty() {
+            let sent = ready!(poll_write_buf(Pin::new(&mut self.socket), cx, &mut self.tls.socket.tx))?;
             if sent == 0 {
                 return Poll::Ready(Err(ErrorKind::WriteZero.into()));
             }
-            tx.advance(sent);
         }
         Poll::Ready(Ok(()))
     }
@@ -85,11 +84,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsStream<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         while this.plain.rx.is_empty() && !this.tls.is_closed() && !this.ended {
-            let mut room = [0; READ];
-            let mut read = ReadBuf::new(&mut room);
-            ready!(Pin::new(&mut this.socket).poll_read(cx, &mut read))?;
-            this.ended = read.filled().is_empty();
-            this.tls.socket.rx.extend_from_slice(read.filled());
+            this.tls.socket.rx.reserve(READ);
+            let read = ready!(poll_read_buf(Pin::new(&mut this.socket), cx, &mut this.tls.socket.rx))?;
+            this.ended = read == 0;
             let processed = this.process();
             // TLS has things of its own to say. What does not fit now goes with the next write.
             let _ = this.poll_send(cx)?;
@@ -143,11 +140,10 @@ where
     S: AsyncRead + Unpin,
 {
     loop {
-        match missing(rx).map_err(|error| io::Error::new(ErrorKind::InvalidData, error))? {
-            0 => return Ok(true),
-            more => rx.reserve(more),
+        if missing(rx).map_err(|error| io::Error::new(ErrorKind::InvalidData, error))? == 0 {
+            return Ok(true);
         }
-        if stream.read_buf(rx).await? == 0 {
+        if !receive(stream, rx).await? {
             return if rx.is_empty() {
                 Ok(false)
             } else {
@@ -155,4 +151,13 @@ where
             };
         }
     }
+}
+
+/// Reads what there is into `rx`. `false`: the peer has hung up.
+///
+/// # Errors
+/// The connection failed.
+pub async fn receive<S: AsyncRead + Unpin>(stream: &mut S, rx: &mut BytesMut) -> io::Result<bool> {
+    rx.reserve(READ);
+    Ok(stream.read_buf(rx).await? != 0)
 }

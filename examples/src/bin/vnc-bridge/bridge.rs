@@ -10,13 +10,13 @@ use rfb_proto::handshake::{Misuse, Refusal, Side, Tls, Wires};
 use rfb_proto::tls::{PeerName, TlsError};
 use tokio::io::{AsyncWriteExt, copy_bidirectional};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{timeout, timeout_at};
 use tracing::{info, warn};
 
 use crate::config::Config;
 
-/// For name look-up and TCP together, and for each TLS handshake.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// For name look-up and TCP together.
+const DIAL: Duration = Duration::from_secs(10);
 /// For the last words to a tenant.
 const GOODBYE: Duration = Duration::from_secs(1);
 
@@ -56,8 +56,7 @@ pub(crate) async fn serve(config: &Config, tenant: Stream) -> Result<End, ServeE
         }
         Err(error) => {
             // So that what the tenant was told arrives before the end does.
-            let said = timeout(GOODBYE, session.tenant.shutdown()).await;
-            drop(said);
+            let _ = timeout(GOODBYE, session.tenant.shutdown()).await;
             Err(error)
         }
     }
@@ -78,7 +77,9 @@ impl Session<'_> {
             match drive_bridge(bridge, wires, &mut self.tenant, self.hypervisor.as_mut(), clock).await? {
                 BridgeDriven::Ask(question) => self.answer(question).await?,
                 BridgeDriven::StartTls { side, tls } => {
-                    if let Err(error) = self.secure(side, &tls).await {
+                    let until = clock.instant(self.bridge.deadline());
+                    let secured = timeout_at(until, self.secure(side, &tls)).await;
+                    if let Err(error) = secured.unwrap_or_else(|late| Err(late.into())) {
                         // The other side is told; what the bridge itself makes of it says less than the error.
                         let _ = self.bridge.eof(&mut self.wires, side);
                         self.tenant.write_all(&self.wires.tenant.tx.split()).await?;
@@ -129,7 +130,7 @@ impl Session<'_> {
             Side::Hypervisor => self.hypervisor.take(),
         };
         let plain = plain.ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected))?;
-        let secured: Stream = Box::new(timeout(PATIENCE, secured(plain, session)).await??);
+        let secured: Stream = Box::new(secured(plain, session).await?);
         match side {
             Side::Tenant => self.tenant = secured,
             Side::Hypervisor => self.hypervisor = Some(secured),
@@ -159,7 +160,7 @@ impl Session<'_> {
 }
 
 async fn dial(address: &str) -> io::Result<TcpStream> {
-    let tcp = timeout(PATIENCE, TcpStream::connect(address)).await??;
+    let tcp = timeout(DIAL, TcpStream::connect(address)).await??;
     tcp.set_nodelay(true)?;
     Ok(tcp)
 }

@@ -3,9 +3,10 @@
 use bytes::{Bytes, BytesMut};
 use examples::vnc::{Clock, Driven, Stream, challenge, drive, secured, security_types, subtypes};
 use rfb_proto::handshake::server::Question;
-use rfb_proto::handshake::{Refusal, Security, ServerConfig, ServerHandshake, Wire};
+use rfb_proto::handshake::{Machine, Refusal, Security, ServerConfig, ServerHandshake, Wire};
 use rfb_proto::{PixelFormat, ServerInit};
 use tokio::net::TcpStream;
+use tokio::time::timeout_at;
 
 use crate::Result;
 use crate::cli::House;
@@ -53,7 +54,8 @@ pub(crate) async fn login(house: &House, tcp: TcpStream) -> Result<Session> {
             Driven::StartTls(_) => {
                 let tls = house.tls.as_ref().ok_or("no certificate for TLS")?;
                 let tls = tls.accept(&mut wire)?;
-                stream = Box::new(secured(stream, tls).await?);
+                let until = clock.instant(handshake.deadline());
+                stream = Box::new(timeout_at(until, secured(stream, tls)).await??);
             }
             Driven::Done(outcome) => {
                 return Ok(Session {

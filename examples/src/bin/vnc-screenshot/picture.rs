@@ -1,11 +1,11 @@
 //! The screen, from Raw rectangles.
 
 use bytes::{Buf, BytesMut};
-use examples::vnc::{Stream, whole};
+use examples::vnc::{Stream, receive, whole};
 use rfb_proto::encoding::{Encoding, Raw, Rectangle};
 use rfb_proto::message::{ClientMessage, FramebufferUpdateRequest, ServerMessage, SetEncodings, SetPixelFormat};
 use rfb_proto::{Limits, PixelFormat};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 
 use crate::Result;
 use crate::login::Session;
@@ -88,7 +88,7 @@ async fn update(stream: &mut Stream, rx: &mut BytesMut, picture: &mut Picture, l
             if raw.left() == 0 {
                 break;
             }
-            if stream.read_buf(rx).await? == 0 {
+            if !receive(stream, rx).await? {
                 return Err("the server hung up".into());
             }
         }
