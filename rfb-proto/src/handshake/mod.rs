@@ -41,6 +41,7 @@
 //! - without `init` ([`ServerConfig::init`], [`ClientConfig::init`]) both end at the SecurityResult, and ClientInit
 //!   and ServerInit can be copied like all that follows.
 
+pub mod bridge;
 pub mod client;
 pub mod server;
 mod state;
@@ -52,6 +53,7 @@ use core::time::Duration;
 
 use bytes::BytesMut;
 
+pub use bridge::{Bridge, BridgeConfig};
 pub use client::{ClientConfig, ClientHandshake};
 pub use server::{Refusal, ServerConfig, ServerHandshake};
 
