@@ -2,6 +2,7 @@
 
 #![allow(
     clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
     clippy::indexing_slicing,
     clippy::panic,
     clippy::string_slice,
@@ -13,7 +14,11 @@ mod captures;
 #[cfg(feature = "rustls")]
 mod certificates;
 mod data;
+#[cfg(feature = "tokio")]
+mod drive;
 mod errors;
+mod handshake;
+mod hostile;
 mod messages;
 mod play;
 mod properties;
