@@ -9,8 +9,10 @@
     reason = "a test fails by panicking; the helpers outside of the test functions are tests too"
 )]
 
+mod bridge;
 #[cfg(feature = "rustls")]
 mod certificates;
+mod chain;
 mod data;
 mod errors;
 mod messages;

@@ -232,7 +232,7 @@ impl Bridge {
     /// # Errors
     /// [`Misuse::NotAsked`].
     pub fn refuse(&mut self, wires: &mut Wires, why: Refusal) -> Result<(), Misuse> {
-        let State::Open(open) = self.state else {
+        let State::Open(_) = self.state else {
             return Err(Misuse::NotAsked);
         };
         let error = BridgeError {
@@ -240,7 +240,7 @@ impl Bridge {
             error: HandshakeError::Refused(why.clone()),
         };
         if self.greeted {
-            self.refuse_tenant(wires, if open == Open::Challenge { Refusal::Close } else { why });
+            self.refuse_held(wires, why);
             self.state = State::Failed(Box::new(error));
         } else {
             self.tell_later(why, error);
