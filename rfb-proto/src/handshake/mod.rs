@@ -489,7 +489,7 @@ pub enum Event {
     Subtypes(Vec<Subtype>),
     /// A server offers these ways to authenticate inside Tight.
     Authentication(Vec<Capability>),
-    /// How the client will show who it is.
+    /// A type was chosen, or something inside it.
     Chosen(Security),
     /// The client was let in.
     Authenticated,

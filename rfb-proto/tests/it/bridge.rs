@@ -14,8 +14,9 @@ use rfb_proto::{Version, security};
 
 use crate::chain::{
     Chain, Ended, HYPERVISOR_CHALLENGE, OWN_PASSWORD, OWN_USER, PASSWORD, REASON, REFUSAL, TENANT_CHALLENGE, USER,
-    WRONG, server_init, upstream,
+    WRONG, upstream,
 };
+use crate::play::server_init;
 
 const VERSIONS: [Version; 3] = [Version::V3_3, Version::V3_7, Version::V3_8];
 const GENERIC: &str = "Authentication with the console failed";

@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use bytes::Bytes;
+use rfb_proto::Version;
 use rfb_proto::handshake::bridge::{BridgeAction, BridgeError, BridgeOutcome, Question, Upstream};
 use rfb_proto::handshake::client::{self, ClientOutcome};
 use rfb_proto::handshake::server::{self, Claim, ServerOutcome};
@@ -13,7 +14,8 @@ use rfb_proto::handshake::{
 use rfb_proto::security::plain::Credentials;
 use rfb_proto::security::vnc::Password;
 use rfb_proto::security::{Reason, Secret};
-use rfb_proto::{PixelFormat, ServerInit, Version};
+
+use crate::play::server_init;
 
 /// What the viewer's user knows, and what the hypervisor wants. They have nothing in common.
 pub(crate) const USER: &[u8] = b"tenant";
@@ -28,20 +30,13 @@ pub(crate) const REASON: &[u8] = b"node17: no such key\0";
 /// What the bridge's caller says of one.
 pub(crate) const REFUSAL: &str = "Wrong token";
 
-pub(crate) fn server_init() -> ServerInit {
-    ServerInit {
-        width: 640,
-        height: 480,
-        format: PixelFormat::RGB888,
-        name: Bytes::from_static(b"QEMU"),
-    }
-}
-
 /// TLS on one end of a connection.
 pub(crate) trait Session {
     /// Takes ciphertext from and to `socket`.
     fn process(&mut self, plain: &mut Wire) -> Result<(), String>;
     fn socket(&mut self) -> &mut Wire;
+    /// Whether the machine has to wait.
+    fn is_handshaking(&self) -> bool;
 }
 
 /// What begins TLS: the connection that it is on, the end, and the buffers. `None`: nothing is encrypted, and the
@@ -64,6 +59,10 @@ impl End {
             self.failed = tls.process(plain).err();
             self.sent.extend_from_slice(&before[..before.len() - plain.tx.len()]);
         }
+    }
+
+    fn is_handshaking(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.is_handshaking())
     }
 
     fn socket<'a>(&'a mut self, plain: &'a mut Wire) -> &'a mut Wire {
@@ -185,6 +184,10 @@ impl Chain {
                     bridge = self.hang_up(side);
                 }
             }
+            // What the bridge says in the end is on its way.
+            if before.1 != bridge.is_some() {
+                continue;
+            }
             if matches!(bridge, Some(Err(_))) {
                 if viewer.is_none() {
                     viewer = Some(self.viewer.eof());
@@ -216,12 +219,17 @@ impl Chain {
     }
 
     fn hang_up(&mut self, side: Side) -> Option<Result<BridgeOutcome, BridgeError>> {
-        self.bridge.eof(&mut self.wires, side).err().map(Err)
+        let ended = self.bridge.eof(&mut self.wires, side).err().map(Err);
+        self.ends[1].process(&mut self.wires.tenant);
+        ended
     }
 
     fn step_viewer(&mut self, start: &Starter<'_>) -> Option<Result<ClientOutcome, HandshakeError>> {
         self.ends[0].process(&mut self.viewer_wire);
         loop {
+            if self.ends[0].is_handshaking() {
+                break;
+            }
             let action = self.viewer.step(NOW, &mut self.viewer_wire);
             while let Some(event) = self.viewer.poll_event() {
                 self.viewer_events.push(event);
@@ -277,6 +285,9 @@ impl Chain {
         self.ends[1].process(&mut self.wires.tenant);
         self.ends[2].process(&mut self.wires.hypervisor);
         let ended = loop {
+            if self.ends[1].is_handshaking() || self.ends[2].is_handshaking() {
+                break None;
+            }
             let action = self.bridge.step(NOW, &mut self.wires);
             self.note();
             let wires = &mut self.wires;
@@ -347,13 +358,16 @@ impl Chain {
 
     fn step_hypervisor(&mut self, start: &Starter<'_>) -> Option<Result<ServerOutcome, HandshakeError>> {
         self.ends[3].process(&mut self.hypervisor_wire);
-        loop {
+        let ended = loop {
+            if self.ends[3].is_handshaking() {
+                break None;
+            }
             let wire = &mut self.hypervisor_wire;
             let answered = match self.hypervisor.step(NOW, wire) {
-                Ok(Action::Receive { .. }) => break,
+                Ok(Action::Receive { .. }) => break None,
                 Ok(Action::StartTls(tls)) => {
                     self.ends[3].tls = start(Side::Hypervisor, &tls, wire);
-                    break;
+                    break None;
                 }
                 Ok(Action::Ask(server::Question::Challenge)) => self.hypervisor.challenge(wire, HYPERVISOR_CHALLENGE),
                 Ok(Action::Ask(server::Question::Admit(claim))) => match is_good(&claim, self.wanted) {
@@ -366,16 +380,13 @@ impl Chain {
                 Ok(Action::Ask(server::Question::Init(_))) => self.hypervisor.init(wire, &server_init()),
                 Ok(Action::Ask(other)) => panic!("{other:?}"),
                 Ok(Action::Waiting) => panic!("no question is open"),
-                Ok(Action::Done(outcome)) => {
-                    self.ends[3].process(&mut self.hypervisor_wire);
-                    return Some(Ok(outcome));
-                }
-                Err(error) => return Some(Err(error)),
+                Ok(Action::Done(outcome)) => break Some(Ok(outcome)),
+                Err(error) => break Some(Err(error)),
             };
             answered.unwrap();
-        }
+        };
         self.ends[3].process(&mut self.hypervisor_wire);
-        None
+        ended
     }
 
     /// Moves a piece of what each side has to send.

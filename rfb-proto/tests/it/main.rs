@@ -10,14 +10,19 @@
 )]
 
 mod bridge;
+mod captures;
 #[cfg(feature = "rustls")]
 mod certificates;
 mod chain;
 mod data;
+#[cfg(feature = "rustls")]
+mod double_tls;
 mod errors;
 mod messages;
+mod play;
 mod properties;
 mod recorded;
+mod scripts;
 mod security;
 mod tables;
 #[cfg(feature = "rustls")]

@@ -541,11 +541,16 @@ impl ClientHandshake {
     }
 
     fn put_choice(&mut self, chosen: SecurityType, tx: &mut BytesMut) {
-        self.security = Security::of(chosen);
+        self.chose(Security::of(chosen));
         if self.rules != Version::V3_3 {
             tx.put_u8(chosen.0);
         }
         self.follow(chosen);
+    }
+
+    fn chose(&mut self, security: Security) {
+        self.security = security;
+        self.events.push(Event::Chosen(security));
     }
 
     /// Follows a type that was chosen.
@@ -560,7 +565,6 @@ impl ClientHandshake {
 
     /// Begins the exchange.
     fn begin(&mut self, exchange: Option<Exchange>) {
-        self.events.push(Event::Chosen(self.security));
         self.state = match exchange {
             Some(Exchange::Vnc) => State::Challenge,
             Some(Exchange::Plain) => State::Ask(Question::Plain),
@@ -582,7 +586,10 @@ impl ClientHandshake {
         let mut wanted = self.config.tls_types.iter().copied();
         match wanted.find(|&wanted| offered.contains(&wanted) && Exchange::of(wanted).is_some()) {
             Some(chosen) => {
-                self.security.inner = Some(chosen);
+                self.chose(Security {
+                    inner: Some(chosen),
+                    ..self.security
+                });
                 tx.put_u8(chosen.0);
                 self.begin(Exchange::of(chosen));
                 Ok(())
@@ -600,7 +607,10 @@ impl ClientHandshake {
             return incompatible(Incompatibility::Subtypes(offered));
         };
         put(&SubtypeChoice { subtype }, tx);
-        self.security.subtype = Some(subtype);
+        self.chose(Security {
+            subtype: Some(subtype),
+            ..self.security
+        });
         match subtype.tls() {
             Some(kind) => self.state = State::SubtypeAcknowledgement(kind),
             None => self.begin(subtype.exchange()),
@@ -642,7 +652,10 @@ impl ClientHandshake {
         if let Some(Capability { code, .. }) = listed {
             put(&CapabilityChoice { code }, tx);
         }
-        self.security.inner = Some(chosen);
+        self.chose(Security {
+            inner: Some(chosen),
+            ..self.security
+        });
         self.follow(chosen);
         Ok(())
     }

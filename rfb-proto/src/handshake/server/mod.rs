@@ -460,12 +460,17 @@ impl ServerHandshake {
             let tell = Tell::List("No security type for this version");
             return Failure::incompatible(Incompatibility::NothingFor33, tell);
         };
-        self.security = Security::of(security_type);
+        self.chose(Security::of(security_type));
         if !self.is_word() {
             tx.put_u32(security_type.0.into());
         }
         self.begin(Exchange::of(security_type), tx);
         Ok(())
+    }
+
+    fn chose(&mut self, security: Security) {
+        self.security = security;
+        self.events.push(Event::Chosen(security));
     }
 
     /// Follows a type that was chosen.
@@ -510,7 +515,6 @@ impl ServerHandshake {
 
     /// Begins the exchange.
     fn begin(&mut self, exchange: Option<Exchange>, tx: &mut BytesMut) {
-        self.events.push(Event::Chosen(self.security));
         self.state = match exchange {
             Some(Exchange::Vnc) => State::Ask(Question::Challenge),
             Some(Exchange::Plain) => State::Credentials,
@@ -664,7 +668,7 @@ impl ServerHandshake {
         if !types.contains(&chosen) || !self.config.can_follow(chosen) {
             return Failure::misbehaved(Misbehaviour::TypeNotOffered(chosen), NOT_OFFERED);
         }
-        self.security = Security::of(chosen);
+        self.chose(Security::of(chosen));
         self.follow(chosen, tx)
     }
 
@@ -674,7 +678,10 @@ impl ServerHandshake {
         if !self.config.tls_types.contains(&chosen) || !self.config.can_follow_inside(chosen) {
             return Failure::misbehaved(Misbehaviour::TypeNotOffered(chosen), NOT_OFFERED);
         }
-        self.security.inner = Some(chosen);
+        self.chose(Security {
+            inner: Some(chosen),
+            ..self.security
+        });
         self.follow(chosen, tx)
     }
 
@@ -686,7 +693,10 @@ impl ServerHandshake {
         let Some(chosen) = followed.find(is_chosen) else {
             return Failure::misbehaved(Misbehaviour::CapabilityNotOffered(code), NOT_OFFERED);
         };
-        self.security.inner = Some(chosen);
+        self.chose(Security {
+            inner: Some(chosen),
+            ..self.security
+        });
         self.follow(chosen, tx)
     }
 
@@ -711,7 +721,10 @@ impl ServerHandshake {
             let tell = Tell::Acknowledgement(SUBTYPE_REFUSED);
             return Failure::misbehaved(Misbehaviour::SubtypeNotOffered(subtype), tell);
         }
-        self.security.subtype = Some(subtype);
+        self.chose(Security {
+            subtype: Some(subtype),
+            ..self.security
+        });
         match subtype.tls() {
             Some(kind) => {
                 tx.put_u8(SUBTYPE_ACCEPTED);
