@@ -21,6 +21,7 @@ mod errors;
 mod messages;
 mod play;
 mod properties;
+mod proxy_scripts;
 mod recorded;
 mod scripts;
 mod security;

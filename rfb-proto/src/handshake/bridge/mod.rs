@@ -146,6 +146,8 @@ pub struct Bridge {
     held: Option<server::Question>,
     client: Option<ClientHandshake>,
     upstream: Upstream,
+    /// Nothing more comes from the hypervisor.
+    hypervisor_ended: bool,
     /// The rules that the hypervisor greets with.
     hypervisor_rules: Option<Version>,
     /// The hypervisor's list, while it waits for a choice from it.
@@ -168,6 +170,7 @@ impl Bridge {
             held: None,
             client: None,
             upstream: Upstream::default(),
+            hypervisor_ended: false,
             hypervisor_rules: None,
             offered: None,
             accepted: None,
@@ -271,37 +274,37 @@ impl Bridge {
         }
     }
 
-    /// One side hung up, or TLS with it failed. `Ok`: step on, there is something left to tell the other side, and
-    /// the error comes after it.
+    /// One side hung up, or TLS with it failed. `Ok`: step on. What it sent before is still used, or there is something
+    /// left to tell the other side.
     ///
     /// # Errors
     /// What the end of the stream means here, or what had gone wrong before. What the other side is told is in
     /// its `tx`.
     pub fn eof(&mut self, wires: &mut Wires, side: Side) -> Result<(), BridgeError> {
-        match (&self.state, side, &mut self.client) {
-            (State::Failed(error), ..) => return Err(BridgeError::clone(error)),
-            (State::Done, ..) => return Err(ended(side)),
-            // It was known to be of no use.
-            (State::Tell { .. }, Side::Hypervisor, _) => {}
-            (State::Tell { error, .. }, Side::Tenant, _) => {
-                let error = BridgeError::clone(error);
-                return Err(self.fail(error));
-            }
-            (_, Side::Tenant, _) => {
-                let Err(error) = self.server.eof() else {
-                    return Err(ended(side));
-                };
-                return Err(self.tenant_failed(wires, error));
-            }
-            // A hypervisor that has accepted and then hangs up is found out by what is copied afterwards; one that
-            // was not connected to has no end.
-            (_, Side::Hypervisor, None) => {}
-            (_, Side::Hypervisor, Some(client)) => match client.eof() {
-                Err(error) if self.accepted.is_none() => self.hypervisor_failed(wires, error)?,
-                _ => return Err(self.hypervisor_left(wires)),
+        let error = match &self.state {
+            State::Failed(error) => return Err(BridgeError::clone(error)),
+            State::Done => return Err(ended(side)),
+            State::Tell { error, .. } => Some(BridgeError::clone(error)),
+            _ => None,
+        };
+        match (side, error) {
+            (Side::Tenant, Some(error)) => Err(self.fail(error)),
+            (Side::Hypervisor, Some(_)) => Ok(()),
+            (Side::Tenant, None) => match self.server.eof() {
+                Err(error) => Err(self.tenant_failed(wires, error)),
+                Ok(_) => Err(ended(side)),
             },
+            // It was not connected to.
+            (Side::Hypervisor, None) if self.client.is_none() && !matches!(self.state, State::Dial(_)) => Ok(()),
+            (Side::Hypervisor, None) => {
+                self.hypervisor_ended = true;
+                let waits = matches!(self.state, State::Hypervisor);
+                if waits || wires.hypervisor.rx.is_empty() {
+                    return self.end_of_hypervisor(wires);
+                }
+                Ok(())
+            }
         }
-        Ok(())
     }
 
     /// The most that the `rx` of a side needs to hold.

@@ -84,25 +84,39 @@ impl Bridge {
     }
 
     fn step_client(&mut self, now: Duration, wires: &mut Wires) -> Result<ClientAction, HandshakeError> {
-        let Wires { hypervisor, .. } = wires;
-        if self
-            .client
-            .as_ref()
-            .is_some_and(|client| client.stage() == Stage::Version)
-        {
-            self.check_version(&hypervisor.rx)?;
-            self.hypervisor_rules = rules_of(&hypervisor.rx, self.config.policy);
-        }
         match &mut self.client {
-            Some(client) => client.step(now, hypervisor),
+            Some(client) => client.step(now, &mut wires.hypervisor),
             // INVARIANT: there is one in every state that comes here.
             None => Err(Misuse::NotAsked.into()),
         }
     }
 
+    /// Looks at the hypervisor's greeting. One that is not taken by [`only_version`](super::BridgeConfig::only_version)
+    /// ends the bridge, and nobody is told.
+    fn look_at_greeting(&mut self, wires: &Wires) -> Result<(), BridgeError> {
+        let rx = &wires.hypervisor.rx;
+        if self
+            .client
+            .as_ref()
+            .is_some_and(|client| client.stage() == Stage::Version)
+        {
+            self.hypervisor_rules = rules_of(rx, self.config.policy);
+            self.check_version(rx).map_err(|error| {
+                let side = Side::Hypervisor;
+                self.fail(BridgeError { side, error })
+            })?;
+        }
+        Ok(())
+    }
+
     fn tenant_asks(&mut self, wires: &mut Wires, question: server::Question) -> Result<(), BridgeError> {
         match (self.config.coupling, question) {
-            (_, server::Question::Offer { .. }) => self.offer(wires),
+            (_, server::Question::Offer { .. }) if self.offered.is_some() => self.offer(wires),
+            (_, question @ server::Question::Offer { .. }) => {
+                self.held = Some(question);
+                self.state = State::Hypervisor;
+                Ok(())
+            }
             (Coupling::Passthrough, server::Question::Admit(Claim::Vnc { response, .. })) => {
                 let passed = match &mut self.client {
                     Some(client) => client.respond(&mut wires.hypervisor, response),
@@ -177,14 +191,24 @@ impl Bridge {
 
     fn step_hypervisor(&mut self, now: Duration, wires: &mut Wires) -> Next {
         let side = Side::Hypervisor;
+        self.look_at_greeting(wires)?;
         let answered = match self.step_client(now, wires) {
+            // Its greeting is a good one, so the tenant is greeted.
+            Ok(Action::Receive { .. }) if !self.greeted && self.hypervisor_rules.is_some() => {
+                self.state = State::Tenant;
+                return Ok(None);
+            }
+            Ok(Action::Receive { .. }) if self.hypervisor_ended => return self.end_of_hypervisor(wires).map(|()| None),
             Ok(Action::Receive { at_least }) => return Ok(Some(BridgeAction::Receive { side, at_least })),
             Ok(Action::StartTls(tls)) => return Ok(Some(BridgeAction::StartTls { side, tls })),
             Ok(Action::Waiting) => return Ok(Some(BridgeAction::Waiting)),
             Ok(Action::Ask(client::Question::Choose(offered))) => {
                 self.offered = Some(offered);
                 self.state = State::Tenant;
-                Ok(())
+                return match self.held.take() {
+                    Some(_) => self.offer(wires).map(|()| None),
+                    None => Ok(None),
+                };
             }
             Ok(Action::Ask(client::Question::Vnc { challenge })) if self.config.coupling == Coupling::Passthrough => {
                 self.held = None;
@@ -241,12 +265,11 @@ impl Bridge {
     /// The hypervisor is of no use. `Ok`: the tenant is to be greeted first, so that it can be told.
     pub(super) fn hypervisor_failed(&mut self, wires: &mut Wires, error: HandshakeError) -> Result<(), BridgeError> {
         let why = self.told(&error);
-        let refused = matches!(error, HandshakeError::Rejected(_));
         let error = BridgeError {
             side: Side::Hypervisor,
             error,
         };
-        if refused && !self.greeted {
+        if !self.greeted {
             self.tell_later(why, error);
             return Ok(());
         }
@@ -254,14 +277,19 @@ impl Bridge {
         Err(self.fail(error))
     }
 
-    /// The hypervisor had accepted, and hangs up while the tenant is still looked at.
-    pub(super) fn hypervisor_left(&mut self, wires: &mut Wires) -> BridgeError {
-        let why = self.config.upstream_failure.clone();
-        self.refuse_held(wires, why);
-        self.fail(BridgeError {
-            side: Side::Hypervisor,
-            error: HandshakeError::Closed(Stage::Ended),
-        })
+    /// The hypervisor has hung up, and all that it sent is used.
+    pub(super) fn end_of_hypervisor(&mut self, wires: &mut Wires) -> Result<(), BridgeError> {
+        let error = match &mut self.client {
+            // It had accepted, and leaves while the tenant is still looked at.
+            Some(_) if self.accepted.is_some() => HandshakeError::Closed(Stage::Ended),
+            Some(client) => match client.eof() {
+                Err(error) => error,
+                Ok(_) => Misuse::Ended.into(),
+            },
+            // It is found out by the first step that wants something from it.
+            None => return Ok(()),
+        };
+        self.hypervisor_failed(wires, error)
     }
 
     /// What the tenant is told of the hypervisor's failure.
