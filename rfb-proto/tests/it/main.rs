@@ -10,10 +10,14 @@
     reason = "a test fails by panicking; the helpers outside of the test functions are tests too"
 )]
 
+mod bridge;
 mod captures;
 #[cfg(feature = "rustls")]
 mod certificates;
+mod chain;
 mod data;
+#[cfg(feature = "rustls")]
+mod double_tls;
 #[cfg(feature = "tokio")]
 mod drive;
 mod errors;
@@ -22,6 +26,7 @@ mod hostile;
 mod messages;
 mod play;
 mod properties;
+mod proxy_scripts;
 mod recorded;
 mod scripts;
 mod security;
