@@ -1,13 +1,11 @@
 //! What the VNC programs share: connections, ways to log in, passwords.
 
 mod account;
-mod drive;
 mod method;
 mod secret;
 mod stream;
 
 pub use account::{Account, challenge};
-pub use drive::{BridgeDriven, Clock, DriveError, Driven, drive, drive_bridge};
 pub use method::{Method, Needs, security_types, subtypes};
 pub use secret::{Secret, SecretError, password};
 pub use stream::{Io, Stream, TlsStream, receive, secured, whole};

@@ -4,10 +4,11 @@ use std::io;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use examples::vnc::{BridgeDriven, Clock, DriveError, Stream, challenge, drive_bridge, secured};
+use examples::vnc::{Stream, challenge, secured};
 use rfb_proto::handshake::bridge::{Bridge, BridgeError, BridgeOutcome, Question};
 use rfb_proto::handshake::{Misuse, Refusal, Side, Tls, Wires};
 use rfb_proto::tls::{PeerName, TlsError};
+use rfb_proto::{BridgeDriven, Clock, DriveError, drive_bridge};
 use tokio::io::{AsyncWriteExt, copy_bidirectional};
 use tokio::net::TcpStream;
 use tokio::time::{timeout, timeout_at};
@@ -31,8 +32,6 @@ pub(crate) struct End {
 pub(crate) enum ServeError {
     #[error("{0}")]
     Handshake(#[from] DriveError<BridgeError>),
-    #[error("TLS with the {side}: {error}")]
-    Tls { side: Side, error: io::Error },
     #[error("connection: {0}")]
     Io(#[from] io::Error),
     #[error(transparent)]
@@ -80,10 +79,10 @@ impl Session<'_> {
                     let until = clock.instant(self.bridge.deadline());
                     let secured = timeout_at(until, self.secure(side, &tls)).await;
                     if let Err(error) = secured.unwrap_or_else(|late| Err(late.into())) {
-                        // The other side is told; what the bridge itself makes of it says less than the error.
-                        let _ = self.bridge.eof(&mut self.wires, side);
-                        self.tenant.write_all(&self.wires.tenant.tx.split()).await?;
-                        return Err(ServeError::Tls { side, error });
+                        warn!(%side, %error, "no TLS");
+                        let ended = self.bridge.eof(&mut self.wires, side);
+                        self.tenant.write_all_buf(&mut self.wires.tenant.tx).await?;
+                        ended.map_err(DriveError::Protocol)?;
                     }
                 }
                 BridgeDriven::Done(outcome) => return Ok(outcome),

@@ -1,10 +1,10 @@
 //! The handshake, and who is let in.
 
 use bytes::{Bytes, BytesMut};
-use examples::vnc::{Clock, Driven, Stream, challenge, drive, secured, security_types, subtypes};
+use examples::vnc::{Stream, challenge, secured, security_types, subtypes};
 use rfb_proto::handshake::server::Question;
 use rfb_proto::handshake::{Machine, Refusal, Security, ServerConfig, ServerHandshake, Wire};
-use rfb_proto::{PixelFormat, ServerInit};
+use rfb_proto::{Clock, Driven, PixelFormat, ServerInit, drive};
 use tokio::net::TcpStream;
 use tokio::time::timeout_at;
 

@@ -1,12 +1,12 @@
 //! The handshake.
 
 use bytes::BytesMut;
-use examples::vnc::{Clock, Driven, Stream, drive, secured, security_types, subtypes};
-use rfb_proto::ServerInit;
+use examples::vnc::{Stream, secured, security_types, subtypes};
 use rfb_proto::handshake::client::Question;
 use rfb_proto::handshake::{ClientConfig, ClientHandshake, Wire};
 use rfb_proto::security::vnc::Password;
 use rfb_proto::tls::PeerName;
+use rfb_proto::{Clock, Driven, ServerInit, drive};
 use tokio::net::TcpStream;
 
 use crate::Result;
