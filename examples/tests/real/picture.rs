@@ -8,7 +8,7 @@ use crate::guest::LINES;
 const CELL: (usize, usize) = (9, 16);
 
 /// Pixels, three bytes each, from the top left.
-#[derive(PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Picture {
     width: usize,
     height: usize,
@@ -23,15 +23,13 @@ impl Picture {
         Self { width, height, rgb }
     }
 
-    /// Red, green, blue and an opaque alpha, as a browser's canvas has them.
-    pub(crate) fn from_rgba(width: usize, height: usize, rgba: &[u8]) -> Self {
+    /// Red, green, blue and alpha, as a browser's canvas has them. `None`: a pixel is not opaque.
+    pub(crate) fn from_rgba(width: usize, height: usize, rgba: &[u8]) -> Option<Self> {
         assert_eq!(rgba.len(), width * height * 4, "a cut picture");
-        let opaque = |pixel: &[u8]| {
-            assert_eq!(pixel[3], 255, "a pixel that is not opaque");
-            [pixel[0], pixel[1], pixel[2]]
-        };
-        let rgb = rgba.chunks_exact(4).flat_map(opaque).collect();
-        Self { width, height, rgb }
+        let pixels = rgba.chunks_exact(4);
+        let is_opaque = pixels.clone().all(|pixel| pixel[3] == 255);
+        let rgb = pixels.flat_map(|pixel| &pixel[..3]).copied().collect();
+        is_opaque.then_some(Self { width, height, rgb })
     }
 
     /// A PNG with eight bits a colour, with alpha or without.
@@ -47,7 +45,7 @@ impl Picture {
                 height,
                 rgb: pixels,
             },
-            png::ColorType::Rgba => Self::from_rgba(width, height, &pixels),
+            png::ColorType::Rgba => Self::from_rgba(width, height, &pixels).expect("an opaque PNG"),
             other => panic!("a PNG of colour type {other:?}"),
         }
     }

@@ -178,7 +178,11 @@ fn answer(mut stream: TcpStream, pages: &Mutex<Vec<Seen>>) {
     let (status, kind, content) = match path.strip_prefix("canvas/").and_then(|size| size.split_once('/')) {
         Some((width, height)) => {
             let (width, height) = (width.parse().expect("a width"), height.parse().expect("a height"));
-            tell(&|seen| seen.canvas = Some(Picture::from_rgba(width, height, &body)))
+            // Nothing has been drawn yet where it is transparent.
+            match Picture::from_rgba(width, height, &body) {
+                Some(picture) => tell(&|seen| seen.canvas = Some(picture.clone())),
+                None => tell(&|_| {}),
+            }
         }
         None if path == "told" => tell(&|seen| seen.statuses.push(String::from_utf8_lossy(&body).into_owned())),
         None if path == "observer.js" => ("200 OK", "text/javascript", OBSERVER.into()),
