@@ -3,6 +3,8 @@
 
 extern crate alloc;
 
+#[cfg(feature = "tokio")]
+mod drive;
 pub mod encoding;
 mod error;
 pub mod handshake;
@@ -19,6 +21,8 @@ pub mod tls;
 mod version;
 mod wire;
 
+#[cfg(feature = "tokio")]
+pub use drive::{Clock, DriveError, Driven, DrivenBridge, drive, drive_bridge};
 pub use error::{DecodeError, DecodeErrorKind, EncodeError};
 pub use init::{ClientInit, ServerInit};
 pub use limits::Limits;

@@ -35,7 +35,7 @@ pub(crate) struct Connection {
     pub(crate) c2s: Vec<u8>,
     pub(crate) s2c: Vec<u8>,
     /// Where TLS begins: bytes of the client, bytes of the server.
-    tls_at: Option<(usize, usize)>,
+    pub(crate) tls_at: Option<(usize, usize)>,
 }
 
 /// Every connection, in the order of scenarios and numbers.
@@ -82,6 +82,9 @@ pub(crate) fn all() -> Vec<Connection> {
     connections
 }
 
+/// What one side of a SASL exchange says, step by step.
+type Says = Vec<Option<Vec<u8>>>;
+
 /// The handshake as this reader, which knows no more than the recordings have, finds it.
 #[derive(Debug, Default)]
 struct Walk {
@@ -95,7 +98,7 @@ struct Walk {
     challenge: Option<[u8; 16]>,
     response: Option<[u8; 16]>,
     /// Blocks of SASL, those of the server and those of the client.
-    sasl: Option<(Vec<Option<Vec<u8>>>, Vec<Option<Vec<u8>>>)>,
+    sasl: Option<(Says, Says)>,
     result: Option<u32>,
     reason: Option<Vec<u8>>,
     shared: Option<u8>,

@@ -2,6 +2,7 @@
 
 #![allow(
     clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
     clippy::indexing_slicing,
     clippy::panic,
     clippy::string_slice,
@@ -17,7 +18,14 @@ mod chain;
 mod data;
 #[cfg(feature = "rustls")]
 mod double_tls;
+#[cfg(feature = "tokio")]
+mod drive;
+#[cfg(feature = "tokio")]
+mod drive_bridge;
 mod errors;
+mod handshake;
+mod hostile;
+mod hostile_bridge;
 mod messages;
 mod play;
 mod properties;

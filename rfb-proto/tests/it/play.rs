@@ -1,6 +1,6 @@
 //! A machine with a caller that knows all answers.
 
-use std::time::Duration;
+use core::time::Duration;
 
 use bytes::Bytes;
 use rfb_proto::ServerInit;

@@ -15,7 +15,7 @@ use crate::play::{Answers, NOW, Now, Outcome, Player, Role};
 /// One script of one connection.
 pub(crate) struct Script<'a> {
     pub(crate) id: &'a str,
-    is_server: bool,
+    pub(crate) is_server: bool,
     table: &'a Table,
     pub(crate) steps: Vec<Step>,
 }

@@ -31,33 +31,29 @@
 //! | refused by the caller | the caller's [`Refusal`] |
 //! | out of time | nothing |
 
+mod answers;
 mod config;
+mod follow;
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
+use bytes::{BufMut as _, Bytes, BytesMut};
 
 pub use config::{Refusal, ServerConfig};
 
 use super::state::{Events, Stop, put, take, take_block, take_secret};
-use super::{
-    Action, Event, Exchange, HandshakeError, Incompatibility, Machine, Misbehaviour, Misuse, Security, Stage, Tls,
-    TlsKind, TlsRole, Wire,
-};
+use super::{Action, Event, HandshakeError, Incompatibility, Machine, Misbehaviour, Misuse, Security, Stage, Wire};
 use crate::error::DecodeError;
-use crate::init::{ClientInit, ServerInit};
+use crate::init::ClientInit;
 use crate::security::plain::{Credentials, Ident};
 use crate::security::sasl::{Mechanism, Mechanisms, SaslData};
-use crate::security::tight::{Capabilities, Capability, CapabilityChoice};
-use crate::security::vencrypt::{
-    SUBTYPE_ACCEPTED, SUBTYPE_REFUSED, SubtypeChoice, Subtypes, VERSION_ACCEPTED, VERSION_REFUSED, VeNCryptVersion,
-};
+use crate::security::tight::{Capability, CapabilityChoice};
 use crate::security::vnc::CHALLENGE_LEN;
 use crate::security::{Reason, Secret, SecurityResult, SecurityType};
-use crate::version::{ProtocolVersion, Version, VersionError};
+use crate::version::{ProtocolVersion, Version};
 
 /// What the caller is asked.
 #[derive(Debug, PartialEq, Eq)]
@@ -268,156 +264,6 @@ impl ServerHandshake {
         self.events.pop()
     }
 
-    /// Answers [`Question::Offer`], instead of [`ServerConfig::types`]. What cannot be followed with the rest of the
-    /// configuration is left out, as it is there.
-    ///
-    /// # Errors
-    /// [`Misuse::NotAsked`].
-    pub fn offer(&mut self, wire: &mut Wire, types: &[SecurityType]) -> Result<(), Misuse> {
-        self.open(Open::Offer)?;
-        self.offer = Some(types.into());
-        if let Err(Stop::Failed(failure)) = self.put_offer(&mut wire.tx) {
-            self.fail(wire, failure);
-        }
-        Ok(())
-    }
-
-    /// Answers [`Question::Challenge`].
-    ///
-    /// # Errors
-    /// [`Misuse::NotAsked`].
-    pub fn challenge(&mut self, wire: &mut Wire, challenge: [u8; CHALLENGE_LEN]) -> Result<(), Misuse> {
-        self.open(Open::Challenge)?;
-        wire.tx.extend_from_slice(&challenge);
-        self.state = State::Response(challenge);
-        Ok(())
-    }
-
-    /// Answers [`Question::SaslStart`] and [`Question::SaslStep`]: the exchange goes on.
-    ///
-    /// # Errors
-    /// [`Misuse::NotAsked`], or [`Misuse::TooLong`].
-    pub fn sasl_reply(&mut self, wire: &mut Wire, data: Option<&[u8]>) -> Result<(), Misuse> {
-        self.put_sasl(wire, data, 0)?;
-        self.state = State::SaslStep;
-        Ok(())
-    }
-
-    /// Answers [`Question::SaslStart`] and [`Question::SaslStep`]: the mechanism has come to its end. Whether the
-    /// client is let in is asked next. `layer`: the mechanism agreed on a layer, see [`Question::SaslLayer`].
-    ///
-    /// # Errors
-    /// [`Misuse::NotAsked`], or [`Misuse::TooLong`].
-    pub fn sasl_complete(&mut self, wire: &mut Wire, data: Option<&[u8]>, layer: bool) -> Result<(), Misuse> {
-        self.put_sasl(wire, data, 1)?;
-        self.sasl_layer = layer;
-        self.state = State::Ask(Question::Admit(Claim::Sasl));
-        Ok(())
-    }
-
-    fn put_sasl(&self, wire: &mut Wire, data: Option<&[u8]>, complete: u8) -> Result<(), Misuse> {
-        self.open(Open::Sasl)?;
-        let data = data.map(Secret::new);
-        if !put(&SaslData { data }, &mut wire.tx) {
-            return Err(Misuse::TooLong);
-        }
-        wire.tx.put_u8(complete);
-        Ok(())
-    }
-
-    /// Answers [`Question::Admit`]: the client is let in.
-    ///
-    /// # Errors
-    /// [`Misuse::NotAsked`].
-    pub fn accept(&mut self, wire: &mut Wire) -> Result<(), Misuse> {
-        self.open(Open::Admit)?;
-        let apple = self.is_apple();
-        if self.is_word() {
-            wire.tx.put_u32(self.security.security_type.0.into());
-        } else if self.security.has_result(self.rules) && !apple {
-            put(&SecurityResult::OK, &mut wire.tx);
-        }
-        self.events.push(Event::Authenticated);
-        self.state = match (self.config.init, self.sasl_layer, apple) {
-            (false, ..) => State::Over(None),
-            (true, true, _) => State::Ask(Question::SaslLayer),
-            (true, false, true) => State::Ask(Question::Init(ClientInit::SHARED)),
-            (true, false, false) => State::ClientInit,
-        };
-        Ok(())
-    }
-
-    /// Whether the client is one of macOS that has chosen type None, and is treated as such.
-    fn is_apple(&self) -> bool {
-        let Security { security_type, .. } = self.security;
-        self.config.apple && self.client_version == ProtocolVersion::APPLE && security_type == SecurityType::NONE
-    }
-
-    /// Whether the type itself is still to be sent: None in 3.3, where the word lets the client in.
-    fn is_word(&self) -> bool {
-        self.rules == Version::V3_3 && self.security.security_type == SecurityType::NONE
-    }
-
-    /// Answers [`Question::SaslLayer`]: `rx` holds what is inside the layer.
-    ///
-    /// # Errors
-    /// [`Misuse::NotAsked`].
-    pub fn layered(&mut self) -> Result<(), Misuse> {
-        self.open(Open::Layer)?;
-        self.state = State::ClientInit;
-        Ok(())
-    }
-
-    /// Answers [`Question::Init`].
-    ///
-    /// # Errors
-    /// [`Misuse::NotAsked`], or [`Misuse::TooLong`] for a name that its field cannot hold.
-    pub fn init(&mut self, wire: &mut Wire, shown: &ServerInit) -> Result<(), Misuse> {
-        let State::Open(Open::Init(client)) = self.state else {
-            return Err(Misuse::NotAsked);
-        };
-        let before = wire.tx.len();
-        let is_tight = self.security.security_type == SecurityType::TIGHT;
-        let fits = put(shown, &mut wire.tx) && (!is_tight || put(&self.config.tight_interaction, &mut wire.tx));
-        if !fits {
-            wire.tx.truncate(before);
-            return Err(Misuse::TooLong);
-        }
-        self.state = State::Over(Some(client));
-        Ok(())
-    }
-
-    /// Answers any question: the client is not let in.
-    ///
-    /// It is told where it expects to be told: with an empty list, or in a SecurityResult. It is told nothing in the
-    /// middle of a SASL exchange, after type None in 3.7, and once it was let in.
-    ///
-    /// # Errors
-    /// [`Misuse::NotAsked`].
-    pub fn refuse(&mut self, wire: &mut Wire, why: Refusal) -> Result<(), Misuse> {
-        let State::Open(open) = self.state else {
-            return Err(Misuse::NotAsked);
-        };
-        match open {
-            Open::Offer => put_refused_list(self.rules, &why, &mut wire.tx),
-            Open::Admit if self.is_word() => put_refused_list(self.rules, &why, &mut wire.tx),
-            Open::Admit | Open::Challenge if self.security.has_result(self.rules) => {
-                put_refused_result(self.rules, &why, &mut wire.tx);
-            }
-            Open::Admit | Open::Challenge | Open::Sasl | Open::Layer | Open::Init(_) => {}
-        }
-        self.events.push(Event::Refused(why.clone()));
-        self.state = State::Failed(Box::new(HandshakeError::Refused(why)));
-        Ok(())
-    }
-
-    fn open(&self, expected: Open) -> Result<(), Misuse> {
-        match self.state {
-            State::Open(open) if open == expected => Ok(()),
-            _ => Err(Misuse::NotAsked),
-        }
-    }
-
     /// The error ends the handshake.
     fn fail(&mut self, wire: &mut Wire, failure: Failure) -> HandshakeError {
         let Failure { error, tell } = failure;
@@ -446,90 +292,6 @@ impl ServerHandshake {
         error
     }
 
-    /// Offers the types, or decides on one in 3.3.
-    fn put_offer(&mut self, tx: &mut BytesMut) -> Result<(), Stop<Failure>> {
-        let types = self.offer.as_ref().unwrap_or(&self.config.types);
-        let mut followed = types.iter().copied().filter(|&wanted| self.config.can_follow(wanted));
-        if self.rules != Version::V3_3 {
-            put_types(followed, tx);
-            self.state = State::Choice;
-            return Ok(());
-        }
-        let Some(security_type) = followed.find(|wanted| matches!(*wanted, SecurityType::NONE | SecurityType::VNC))
-        else {
-            let tell = Tell::List("No security type for this version");
-            return Failure::incompatible(Incompatibility::NothingFor33, tell);
-        };
-        self.chose(Security::of(security_type));
-        if !self.is_word() {
-            tx.put_u32(security_type.0.into());
-        }
-        self.begin(Exchange::of(security_type), tx);
-        Ok(())
-    }
-
-    fn chose(&mut self, security: Security) {
-        self.security = security;
-        self.events.push(Event::Chosen(security));
-    }
-
-    /// Follows a type that was chosen.
-    fn follow(&mut self, security_type: SecurityType, tx: &mut BytesMut) -> Next {
-        match security_type {
-            SecurityType::VENCRYPT => {
-                put(&VeNCryptVersion::V0_2, tx);
-                self.state = State::VeNCryptVersion;
-            }
-            SecurityType::TLS => return Ok(Some(self.start_tls(TlsKind::Anonymous))),
-            SecurityType::TIGHT if self.config.tight_tunnel => {
-                let list = [Capability::NO_TUNNEL].into();
-                put(&Capabilities { list }, tx);
-                self.state = State::Tunnel;
-            }
-            SecurityType::TIGHT => {
-                tx.put_u32(0);
-                self.put_tight_types(tx);
-            }
-            _ => self.begin(Exchange::of(security_type), tx),
-        }
-        Ok(None)
-    }
-
-    fn start_tls(&mut self, kind: TlsKind) -> Action<Question, ServerOutcome> {
-        self.security.tls = Some(kind);
-        self.state = State::Tls;
-        Action::StartTls(Tls {
-            role: TlsRole::Server,
-            kind,
-            server_name: None,
-        })
-    }
-
-    fn put_tight_types(&mut self, tx: &mut BytesMut) {
-        let types = self.config.tight_types.iter().copied();
-        let followed = types.filter(|&wanted| self.config.can_follow_tight(wanted));
-        let list = followed.filter_map(Capability::for_type).collect();
-        put(&Capabilities { list }, tx);
-        self.state = State::TightChoice;
-    }
-
-    /// Begins the exchange.
-    fn begin(&mut self, exchange: Option<Exchange>, tx: &mut BytesMut) {
-        self.state = match exchange {
-            Some(Exchange::Vnc) => State::Ask(Question::Challenge),
-            Some(Exchange::Plain) => State::Credentials,
-            Some(Exchange::Ident) => State::Ident,
-            Some(Exchange::Sasl) => {
-                let list = self.config.sasl_mechanisms.clone();
-                put(&Mechanisms { list }, tx);
-                State::Mechanism
-            }
-            // INVARIANT: what is offered has an exchange, so this is type None. Whatever it is, nobody is let in
-            // whom the caller does not accept.
-            Some(Exchange::None) | None => State::Ask(Question::Admit(Claim::None)),
-        };
-    }
-
     fn advance(&mut self, wire: &mut Wire) -> Next {
         let Wire { rx, tx } = wire;
         let limits = &self.config.limits;
@@ -545,11 +307,7 @@ impl ServerHandshake {
             State::Subtype => return self.take_subtype(rx, tx),
             State::Tls => match self.security.subtype {
                 Some(subtype) => self.begin(subtype.exchange(), tx),
-                None => {
-                    let types = self.config.tls_types.iter().copied();
-                    put_types(types.filter(|&wanted| self.config.can_follow_inside(wanted)), tx);
-                    self.state = State::InnerChoice;
-                }
+                None => self.put_inner_types(tx),
             },
             State::Tunnel => {
                 let CapabilityChoice { code } = take(rx, limits)?;
@@ -640,107 +398,6 @@ impl ServerHandshake {
         self.state = State::Open(open);
         Some(question)
     }
-
-    fn take_version(&mut self, rx: &mut BytesMut, tx: &mut BytesMut) -> Result<(), Stop<Failure>> {
-        let Some(line) = rx.first_chunk::<{ ProtocolVersion::LEN }>() else {
-            return Err(Stop::Receive(ProtocolVersion::missing(rx)?));
-        };
-        let sent = ProtocolVersion::from_bytes(line)?;
-        rx.advance(ProtocolVersion::LEN);
-        self.client_version = sent;
-        match sent.as_answer(self.config.version, self.config.policy) {
-            Ok(rules) => self.rules = rules,
-            Err(error) => return unsupported(error),
-        }
-        let rules = self.rules;
-        self.events.push(Event::Version { sent, rules });
-        if self.config.ask_offer {
-            self.state = State::Ask(Question::Offer { rules });
-            return Ok(());
-        }
-        self.put_offer(tx)
-    }
-
-    fn take_choice(&mut self, rx: &mut BytesMut, tx: &mut BytesMut) -> Next {
-        let [number] = take_block(rx)?;
-        let chosen = SecurityType(number);
-        let types = self.offer.as_ref().unwrap_or(&self.config.types);
-        if !types.contains(&chosen) || !self.config.can_follow(chosen) {
-            return Failure::misbehaved(Misbehaviour::TypeNotOffered(chosen), NOT_OFFERED);
-        }
-        self.chose(Security::of(chosen));
-        self.follow(chosen, tx)
-    }
-
-    fn take_inner_choice(&mut self, rx: &mut BytesMut, tx: &mut BytesMut) -> Next {
-        let [number] = take_block(rx)?;
-        let chosen = SecurityType(number);
-        if !self.config.tls_types.contains(&chosen) || !self.config.can_follow_inside(chosen) {
-            return Failure::misbehaved(Misbehaviour::TypeNotOffered(chosen), NOT_OFFERED);
-        }
-        self.chose(Security {
-            inner: Some(chosen),
-            ..self.security
-        });
-        self.follow(chosen, tx)
-    }
-
-    fn take_tight_choice(&mut self, rx: &mut BytesMut, tx: &mut BytesMut) -> Next {
-        let CapabilityChoice { code } = take(rx, &self.config.limits)?;
-        let types = self.config.tight_types.iter().copied();
-        let mut followed = types.filter(|&wanted| self.config.can_follow_tight(wanted));
-        let is_chosen = |wanted: &SecurityType| Capability::for_type(*wanted).is_some_and(|known| known.code == code);
-        let Some(chosen) = followed.find(is_chosen) else {
-            return Failure::misbehaved(Misbehaviour::CapabilityNotOffered(code), NOT_OFFERED);
-        };
-        self.chose(Security {
-            inner: Some(chosen),
-            ..self.security
-        });
-        self.follow(chosen, tx)
-    }
-
-    fn take_vencrypt_version(&mut self, rx: &mut BytesMut, tx: &mut BytesMut) -> Result<(), Stop<Failure>> {
-        let version: VeNCryptVersion = take(rx, &self.config.limits)?;
-        if version != VeNCryptVersion::V0_2 {
-            let tell = Tell::Acknowledgement(VERSION_REFUSED);
-            return Failure::incompatible(Incompatibility::VeNCryptVersion(version), tell);
-        }
-        tx.put_u8(VERSION_ACCEPTED);
-        let subtypes = self.config.subtypes.iter().copied();
-        let followed = subtypes.filter(|&wanted| self.config.can_follow_subtype(wanted));
-        let subtypes = followed.take(usize::from(u8::MAX)).collect();
-        put(&Subtypes { subtypes }, tx);
-        self.state = State::Subtype;
-        Ok(())
-    }
-
-    fn take_subtype(&mut self, rx: &mut BytesMut, tx: &mut BytesMut) -> Next {
-        let SubtypeChoice { subtype } = take(rx, &self.config.limits)?;
-        if !self.config.subtypes.contains(&subtype) || !self.config.can_follow_subtype(subtype) {
-            let tell = Tell::Acknowledgement(SUBTYPE_REFUSED);
-            return Failure::misbehaved(Misbehaviour::SubtypeNotOffered(subtype), tell);
-        }
-        self.chose(Security {
-            subtype: Some(subtype),
-            ..self.security
-        });
-        match subtype.tls() {
-            Some(kind) => {
-                tx.put_u8(SUBTYPE_ACCEPTED);
-                Ok(Some(self.start_tls(kind)))
-            }
-            None => {
-                self.begin(subtype.exchange(), tx);
-                Ok(None)
-            }
-        }
-    }
-}
-
-fn unsupported<T>(error: VersionError) -> Result<T, Stop<Failure>> {
-    let tell = Tell::List("Unsupported protocol version");
-    Failure::incompatible(Incompatibility::Version(error), tell)
 }
 
 /// Credentials that are too long are answered as wrong ones.
@@ -751,20 +408,6 @@ fn refused_credentials(stop: Stop<Failure>) -> Stop<Failure> {
             tell: BAD_CREDENTIALS,
         }),
         missing @ Stop::Receive(_) => missing,
-    }
-}
-
-/// A list of as many types as its count can tell of.
-fn put_types(types: impl Iterator<Item = SecurityType>, tx: &mut BytesMut) {
-    let at = tx.len();
-    tx.put_u8(0);
-    let mut count = 0_u8;
-    for SecurityType(number) in types.take(usize::from(u8::MAX)) {
-        tx.put_u8(number);
-        count = count.saturating_add(1);
-    }
-    if let Some(first) = tx.get_mut(at) {
-        *first = count;
     }
 }
 
