@@ -11,7 +11,7 @@ use core::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 
-pub use bridge::{DrivenBridge, drive_bridge};
+pub use bridge::{BridgeDriven, drive_bridge};
 
 use crate::handshake::{Action, HandshakeError, Machine, Tls, Wire};
 

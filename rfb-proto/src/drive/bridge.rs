@@ -9,7 +9,7 @@ use crate::handshake::{Bridge, Side, Tls, Wires};
 
 /// What the bridge's driver stopped for.
 #[derive(Debug, PartialEq, Eq)]
-pub enum DrivenBridge {
+pub enum BridgeDriven {
     /// A question is open. Answer it with the method that it names, at the latest at [`Clock::instant`] of the
     /// bridge's deadline, and drive on. Driving on without an answer waits for the deadline and ends the handshake.
     Ask(Question),
@@ -39,7 +39,7 @@ pub async fn drive_bridge<T, H>(
     tenant: &mut T,
     mut hypervisor: Option<&mut H>,
     clock: Clock,
-) -> Result<DrivenBridge, DriveError<BridgeError>>
+) -> Result<BridgeDriven, DriveError<BridgeError>>
 where
     T: AsyncRead + AsyncWrite + Unpin,
     H: AsyncRead + AsyncWrite + Unpin,
@@ -56,13 +56,13 @@ where
         }
         let (side, at_least) = match action.map_err(DriveError::Protocol)? {
             BridgeAction::Receive { side, at_least } => (side, at_least),
-            BridgeAction::StartTls { side, tls } => return Ok(DrivenBridge::StartTls { side, tls }),
-            BridgeAction::Ask(question) => return Ok(DrivenBridge::Ask(question)),
+            BridgeAction::StartTls { side, tls } => return Ok(BridgeDriven::StartTls { side, tls }),
+            BridgeAction::Ask(question) => return Ok(BridgeDriven::Ask(question)),
             BridgeAction::Waiting => {
                 tokio::time::sleep_until(until).await;
                 continue;
             }
-            BridgeAction::Done(outcome) => return Ok(DrivenBridge::Done(outcome)),
+            BridgeAction::Done(outcome) => return Ok(BridgeDriven::Done(outcome)),
         };
         let read = match (side, &mut hypervisor) {
             (Side::Tenant, _) => timeout_at(until, receive(&mut wires.tenant, tenant, at_least)).await,

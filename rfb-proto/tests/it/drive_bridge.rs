@@ -12,7 +12,7 @@ use rfb_proto::handshake::{
 use rfb_proto::security::SecurityType;
 use rfb_proto::security::vencrypt::Subtype;
 use rfb_proto::security::vnc::Password;
-use rfb_proto::{Clock, DriveError, Driven, DrivenBridge, Limits, drive, drive_bridge};
+use rfb_proto::{BridgeDriven, Clock, DriveError, Driven, Limits, drive, drive_bridge};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
 use crate::chain::{OWN_PASSWORD, OWN_USER, PASSWORD, TENANT_CHALLENGE, USER, WRONG, upstream};
@@ -82,22 +82,22 @@ async fn bridge(
     let outcome = loop {
         let upper = connected.then_some(&mut hypervisor);
         match drive_bridge(&mut bridge, &mut wires, &mut tenant, upper, clock).await? {
-            DrivenBridge::Ask(Question::Challenge) => bridge.challenge(&mut wires, TENANT_CHALLENGE).unwrap(),
-            DrivenBridge::Ask(Question::Admit(Claim::Vnc { challenge, response })) => {
+            BridgeDriven::Ask(Question::Challenge) => bridge.challenge(&mut wires, TENANT_CHALLENGE).unwrap(),
+            BridgeDriven::Ask(Question::Admit(Claim::Vnc { challenge, response })) => {
                 match Password::new(PASSWORD).verify(&challenge, &response) {
                     true => bridge.admit(&mut wires).unwrap(),
                     false => bridge.refuse(&mut wires, Refusal::default()).unwrap(),
                 }
             }
-            DrivenBridge::Ask(Question::Connect) => {
+            BridgeDriven::Ask(Question::Connect) => {
                 connected = true;
                 bridge.connect(upstream(OWN_USER, own)).unwrap();
             }
-            DrivenBridge::StartTls { side, tls: begin } => {
+            BridgeDriven::StartTls { side, tls: begin } => {
                 assert_eq!(side, Side::Hypervisor);
                 tls(&mut hypervisor, wires.side(side), begin.role).await;
             }
-            DrivenBridge::Done(outcome) => break outcome,
+            BridgeDriven::Done(outcome) => break outcome,
             other => panic!("{other:?}"),
         }
     };
@@ -146,7 +146,7 @@ async fn a_hypervisor_that_is_gone() {
         drop(server);
         viewer.write_all(b"RFB 003.008\n").await.unwrap();
         let asked = drive_bridge::<_, DuplexStream>(&mut bridge, &mut wires, &mut tenant, None, clock);
-        assert_eq!(asked.await.unwrap(), DrivenBridge::Ask(Question::Connect));
+        assert_eq!(asked.await.unwrap(), BridgeDriven::Ask(Question::Connect));
         bridge.connect(upstream(USER, PASSWORD)).unwrap();
         let upper = with_stream.then_some(&mut upper);
         let error = drive_bridge(&mut bridge, &mut wires, &mut tenant, upper, clock)
@@ -172,7 +172,7 @@ async fn deadlines() {
         viewer.write_all(says).await.unwrap();
         let error = loop {
             match drive_bridge::<_, DuplexStream>(&mut bridge, &mut wires, &mut tenant, None, clock).await {
-                Ok(DrivenBridge::Ask(Question::Challenge)) => {}
+                Ok(BridgeDriven::Ask(Question::Challenge)) => {}
                 Ok(other) => panic!("{other:?}"),
                 Err(error) => break error,
             }
