@@ -57,11 +57,11 @@ pub enum Question {
     /// Is the tenant let in, if the hypervisor takes it? Answered with [`Bridge::admit`].
     Admit(Claim),
     /// Connect to the hypervisor, then [`Bridge::connect`]. With [`Coupling::TenantFirst`] this comes after
-    /// [`Admit`](Self::Admit), else it is the first thing.
+    /// [`Question::Admit`], else it is the first thing.
     Connect,
 }
 
-/// What the driver does next; as [`Action`], with the side that it concerns.
+/// What the driver does next; as [`Action`](super::Action), with the side that it concerns.
 #[derive(Debug, PartialEq, Eq)]
 pub enum BridgeAction {
     /// Read at least so many bytes more from this side.
