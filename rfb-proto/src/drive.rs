@@ -1,12 +1,17 @@
-//! The driver loop for tokio streams: [`drive`], for a machine on one connection.
+//! The driver loops for tokio streams: [`drive`] for a machine on one connection, [`drive_bridge`] for the bridge
+//! between two.
 //!
-//! It flushes `tx` after every step, also after an error, and keeps the machine's deadline. It comes back with every
+//! They flush `tx` after every step, also after an error, and keep the machine's deadline. They come back with every
 //! question, where TLS is to begin, and when the handshake is over; what was received beyond it is in `rx`.
+
+mod bridge;
 
 use core::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
+
+pub use bridge::{BridgeDriven, drive_bridge};
 
 use crate::handshake::{Action, HandshakeError, Machine, Tls, Wire};
 

@@ -22,7 +22,7 @@ mod version;
 mod wire;
 
 #[cfg(feature = "tokio")]
-pub use drive::{Clock, DriveError, Driven, drive};
+pub use drive::{BridgeDriven, Clock, DriveError, Driven, drive, drive_bridge};
 pub use error::{DecodeError, DecodeErrorKind, EncodeError};
 pub use init::{ClientInit, ServerInit};
 pub use limits::Limits;

@@ -7,6 +7,8 @@
 //! connection <-- socket: ciphertext --> TlsWire <-- plain: plaintext --> machine
 //! ```
 //!
+//! The machine is stepped on when the session stands, that is when [`TlsWire::is_handshaking`] says no.
+//!
 //! ```
 //! # use rfb_proto::handshake::Wire;
 //! # use rfb_proto::tls::{ClientTls, PeerName, TlsError};
@@ -191,6 +193,7 @@ impl ServerTls {
 pub struct TlsWire {
     session: Connection,
     closed: bool,
+    failed: Option<TlsError>,
     /// The connection's bytes: what is read from it goes into `rx`, what is in `tx` is to be sent.
     pub socket: Wire,
 }
@@ -203,6 +206,7 @@ impl TlsWire {
         Self {
             session: session.into(),
             closed: false,
+            failed: None,
             socket: core::mem::take(wire),
         }
     }
@@ -213,15 +217,18 @@ impl TlsWire {
     /// # Errors
     /// The session failed, for good. `socket.tx` may hold an alert for the peer.
     pub fn process(&mut self, plain: &mut Wire) -> Result<(), TlsError> {
-        let result = self.receive(plain);
-        if result.is_ok() {
-            self.send(plain);
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        match self.receive(plain) {
+            Ok(()) => self.send(plain),
+            Err(error) => self.failed = Some(error),
         }
         self.write_tls();
-        result
+        self.failed.clone().map_or(Ok(()), Err)
     }
 
-    /// Whether the handshake is not over. What the machine wrote waits until it is.
+    /// Whether the handshake is not over. The machine is to be stepped on when it is; what it writes before waits.
     #[must_use]
     pub fn is_handshaking(&self) -> bool {
         self.session.is_handshaking()

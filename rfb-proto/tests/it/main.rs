@@ -10,18 +10,26 @@
     reason = "a test fails by panicking; the helpers outside of the test functions are tests too"
 )]
 
+mod bridge;
 mod captures;
 #[cfg(feature = "rustls")]
 mod certificates;
+mod chain;
 mod data;
+#[cfg(feature = "rustls")]
+mod double_tls;
 #[cfg(feature = "tokio")]
 mod drive;
+#[cfg(feature = "tokio")]
+mod drive_bridge;
 mod errors;
 mod handshake;
 mod hostile;
+mod hostile_bridge;
 mod messages;
 mod play;
 mod properties;
+mod proxy_scripts;
 mod recorded;
 mod scripts;
 mod security;

@@ -149,31 +149,11 @@ impl<'a> Script<'a> {
     }
 
     fn types(&self, key: &str) -> Vec<SecurityType> {
-        integers(self.config(key))
-            .map(|n| SecurityType(n.try_into().unwrap()))
-            .collect()
+        types(self.config(key))
     }
 
     fn subtypes(&self, key: &str) -> Vec<Subtype> {
-        integers(self.config(key))
-            .map(|n| Subtype(n.try_into().unwrap()))
-            .collect()
-    }
-
-    fn limits(&self) -> Limits {
-        let mut limits = Limits::default();
-        let set = self.config("limits").and_then(Value::as_table);
-        for (key, value) in set.into_iter().flatten() {
-            let value = value.as_integer().unwrap().try_into().unwrap();
-            limits = match key.as_str() {
-                "reason" => limits.with_reason(value),
-                "username" => limits.with_user(value),
-                "password" => limits.with_password(value),
-                "tight_caps" => limits.with_tight_capabilities(value),
-                other => panic!("{}: limit {other:?}", self.id),
-            };
-        }
-        limits
+        subtypes(self.config(key))
     }
 
     pub(crate) fn player(&self, policy: Policy) -> Player {
@@ -209,7 +189,7 @@ impl<'a> Script<'a> {
                 .with_tls_types(&shown)
                 .with_sasl_mechanisms(b"PLAIN")
                 .with_apple(self.flag("quirk_apple_889"))
-                .with_limits(self.limits());
+                .with_limits(limits(self.config("limits")));
             Role::Server(Box::new(ServerHandshake::new(NOW, config)))
         } else {
             let types = self.types("allow_types");
@@ -224,7 +204,7 @@ impl<'a> Script<'a> {
                 } else {
                     ClientInit::EXCLUSIVE
                 })
-                .with_limits(self.limits());
+                .with_limits(limits(self.config("limits")));
             if let Some(target) = self.bytes("repeater_id") {
                 config = config.with_repeater(&target);
             }
@@ -433,6 +413,29 @@ impl<'a> Script<'a> {
     }
 }
 
+pub(crate) fn types(value: Option<&Value>) -> Vec<SecurityType> {
+    integers(value).map(|n| SecurityType(n.try_into().unwrap())).collect()
+}
+
+pub(crate) fn subtypes(value: Option<&Value>) -> Vec<Subtype> {
+    integers(value).map(|n| Subtype(n.try_into().unwrap())).collect()
+}
+
+pub(crate) fn limits(value: Option<&Value>) -> Limits {
+    let mut limits = Limits::default();
+    for (key, value) in value.and_then(Value::as_table).into_iter().flatten() {
+        let value = value.as_integer().unwrap().try_into().unwrap();
+        limits = match key.as_str() {
+            "reason" => limits.with_reason(value),
+            "username" => limits.with_user(value),
+            "password" => limits.with_password(value),
+            "tight_caps" => limits.with_tight_capabilities(value),
+            other => panic!("limit {other:?}"),
+        };
+    }
+    limits
+}
+
 pub(crate) fn integers(value: Option<&Value>) -> impl Iterator<Item = i64> {
     let list = value.map_or(&[][..], |value| value.as_array().unwrap());
     list.iter().map(|value| value.as_integer().unwrap())
@@ -455,22 +458,25 @@ fn word(player: &Player, is_server: bool) -> &'static str {
         // The caller has nothing to show: it declines.
         Now::Unanswered("a password" | "a SASL mechanism" | "a SASL step") => "refused",
         Now::Unanswered(_) => "pending",
-        Now::Failed(error) => match error {
-            HandshakeError::Rejected(Rejection { of, .. }) => match of {
-                Rejected::Authentication | Rejected::TooManyAttempts => "auth-failed",
-                Rejected::Connection | Rejected::VeNCryptVersion | Rejected::Subtype => "refused",
-            },
-            HandshakeError::Refused(Refusal::Failed(_) | Refusal::TooManyAttempts(_) | Refusal::Close) => "auth-failed",
-            HandshakeError::PeerIncompatible(Incompatibility::Version(_)) if !is_server => "protocol-error",
-            HandshakeError::PeerIncompatible(_) => "refused",
-            HandshakeError::PeerMisbehaved(
-                Misbehaviour::TypeNotOffered(_)
-                | Misbehaviour::SubtypeNotOffered(_)
-                | Misbehaviour::MechanismNotOffered,
-            ) => "refused",
-            HandshakeError::Closed(Stage::SecurityResult) => "auth-failed",
-            HandshakeError::Closed(Stage::SecurityTypes | Stage::SecurityChoice | Stage::VeNCrypt) => "refused",
-            _ => "protocol-error",
+        Now::Failed(error) => error_word(error, is_server),
+    }
+}
+
+/// The same for an error.
+pub(crate) fn error_word(error: &HandshakeError, is_server: bool) -> &'static str {
+    match error {
+        HandshakeError::Rejected(Rejection { of, .. }) => match of {
+            Rejected::Authentication | Rejected::TooManyAttempts => "auth-failed",
+            Rejected::Connection | Rejected::VeNCryptVersion | Rejected::Subtype => "refused",
         },
+        HandshakeError::Refused(Refusal::Failed(_) | Refusal::TooManyAttempts(_) | Refusal::Close) => "auth-failed",
+        HandshakeError::PeerIncompatible(Incompatibility::Version(_)) if !is_server => "protocol-error",
+        HandshakeError::PeerIncompatible(_) => "refused",
+        HandshakeError::PeerMisbehaved(
+            Misbehaviour::TypeNotOffered(_) | Misbehaviour::SubtypeNotOffered(_) | Misbehaviour::MechanismNotOffered,
+        ) => "refused",
+        HandshakeError::Closed(Stage::SecurityResult) => "auth-failed",
+        HandshakeError::Closed(Stage::SecurityTypes | Stage::SecurityChoice | Stage::VeNCrypt) => "refused",
+        _ => "protocol-error",
     }
 }

@@ -9,6 +9,7 @@ use rfb_proto::security::vnc::Password;
 use toml::Table;
 
 use crate::data::{array, each, hex, own, table, text};
+use crate::proxy_scripts;
 use crate::scripts::Script;
 
 #[test]
@@ -21,6 +22,10 @@ fn vectors() {
     let passwd_file = each(&vectors, "passwd_file").map(passwd_file_case).count();
     let scripts = each(&vectors, "transcript").filter_map(Script::new);
     let scripts = scripts.map(|script| script.run()).count();
+    let scripts = scripts
+        + each(&vectors, "transcript")
+            .filter(|script| proxy_scripts::run(script))
+            .count();
     println!("RFB_VECTORS: {scripts} scripts, {des} DES answers");
     assert!(0 < des + scripts, "no vectors");
     if env::var_os("RFB_VECTORS").is_none() {

@@ -32,23 +32,22 @@
 //! - At most one side's bytes are waited for at any time. What is behind the handshake stays in both `rx`.
 
 mod config;
+mod steps;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use bytes::BufMut as _;
-
 pub use config::{BridgeConfig, Coupling, Upstream};
 
 use super::server::Claim;
 use super::{
-    Action, ClientHandshake, Event, Exchange, HandshakeError, Incompatibility, Machine, Misuse, Refusal, Rejection,
-    ServerHandshake, Side, Stage, Tls, Told, Wires, client, server,
+    ClientHandshake, Event, HandshakeError, Machine as _, Misuse, Refusal, ServerHandshake, Side, Tls, Wires, client,
+    server,
 };
 use crate::security::SecurityType;
 use crate::security::vnc::CHALLENGE_LEN;
-use crate::version::{Greeting, Policy, ProtocolVersion, Version, VersionError};
+use crate::version::Version;
 
 /// What the caller is asked. [`Bridge::refuse`] is an answer to each.
 #[derive(Debug, PartialEq, Eq)]
@@ -147,6 +146,8 @@ pub struct Bridge {
     held: Option<server::Question>,
     client: Option<ClientHandshake>,
     upstream: Upstream,
+    /// Nothing more comes from the hypervisor.
+    hypervisor_ended: bool,
     /// The rules that the hypervisor greets with.
     hypervisor_rules: Option<Version>,
     /// The hypervisor's list, while it waits for a choice from it.
@@ -154,10 +155,6 @@ pub struct Bridge {
     /// The hypervisor has accepted.
     accepted: Option<client::ClientOutcome>,
 }
-
-type ServerAction = Action<server::Question, server::ServerOutcome>;
-type ClientAction = Action<client::Question, client::ClientOutcome>;
-type Next = Result<Option<BridgeAction>, BridgeError>;
 
 impl Bridge {
     /// For a tenant's connection that was accepted at `now`.
@@ -173,6 +170,7 @@ impl Bridge {
             held: None,
             client: None,
             upstream: Upstream::default(),
+            hypervisor_ended: false,
             hypervisor_rules: None,
             offered: None,
             accepted: None,
@@ -180,13 +178,14 @@ impl Bridge {
         }
     }
 
-    /// The next event that was not fetched yet, and whom it concerns. Fetch them after each step.
+    /// The next event that was not fetched yet, and whom it concerns; the hypervisor's first. Fetch them after each
+    /// step.
     pub fn poll_event(&mut self) -> Option<(Side, Event)> {
-        let tenant = self.server.poll_event().map(|event| (Side::Tenant, event));
-        tenant.or_else(|| {
-            let event = self.client.as_mut()?.poll_event()?;
-            Some((Side::Hypervisor, event))
-        })
+        let hypervisor = self.client.as_mut().and_then(ClientHandshake::poll_event);
+        match hypervisor {
+            Some(event) => Some((Side::Hypervisor, event)),
+            None => self.server.poll_event().map(|event| (Side::Tenant, event)),
+        }
     }
 
     /// Answers [`Question::Challenge`]. A challenge must be sent to nobody else, before or after.
@@ -232,7 +231,7 @@ impl Bridge {
     /// # Errors
     /// [`Misuse::NotAsked`].
     pub fn refuse(&mut self, wires: &mut Wires, why: Refusal) -> Result<(), Misuse> {
-        let State::Open(open) = self.state else {
+        let State::Open(_) = self.state else {
             return Err(Misuse::NotAsked);
         };
         let error = BridgeError {
@@ -240,7 +239,7 @@ impl Bridge {
             error: HandshakeError::Refused(why.clone()),
         };
         if self.greeted {
-            self.refuse_tenant(wires, if open == Open::Challenge { Refusal::Close } else { why });
+            self.refuse_held(wires, why);
             self.state = State::Failed(Box::new(error));
         } else {
             self.tell_later(why, error);
@@ -276,37 +275,37 @@ impl Bridge {
         }
     }
 
-    /// One side hung up, or TLS with it failed. `Ok`: step on, there is something left to tell the other side, and
-    /// the error comes after it.
+    /// One side hung up, or TLS with it failed. `Ok`: step on. What it sent before is still used, or there is something
+    /// left to tell the other side.
     ///
     /// # Errors
     /// What the end of the stream means here, or what had gone wrong before. What the other side is told is in
     /// its `tx`.
     pub fn eof(&mut self, wires: &mut Wires, side: Side) -> Result<(), BridgeError> {
-        match (&self.state, side, &mut self.client) {
-            (State::Failed(error), ..) => return Err(BridgeError::clone(error)),
-            (State::Done, ..) => return Err(ended(side)),
-            // It was known to be of no use.
-            (State::Tell { .. }, Side::Hypervisor, _) => {}
-            (State::Tell { error, .. }, Side::Tenant, _) => {
-                let error = BridgeError::clone(error);
-                return Err(self.fail(error));
-            }
-            (_, Side::Tenant, _) => {
-                let Err(error) = self.server.eof() else {
-                    return Err(ended(side));
-                };
-                return Err(self.tenant_failed(wires, error));
-            }
-            // A hypervisor that has accepted and then hangs up is found out by what is copied afterwards; one that
-            // was not connected to has no end.
-            (_, Side::Hypervisor, None) => {}
-            (_, Side::Hypervisor, Some(client)) => match client.eof() {
-                Err(error) if self.accepted.is_none() => self.hypervisor_failed(wires, error)?,
-                _ => return Err(self.hypervisor_left(wires)),
+        let error = match &self.state {
+            State::Failed(error) => return Err(BridgeError::clone(error)),
+            State::Done => return Err(ended(side)),
+            State::Tell { error, .. } => Some(BridgeError::clone(error)),
+            _ => None,
+        };
+        match (side, error) {
+            (Side::Tenant, Some(error)) => Err(self.fail(error)),
+            (Side::Hypervisor, Some(_)) => Ok(()),
+            (Side::Tenant, None) => match self.server.eof() {
+                Err(error) => Err(self.tenant_failed(wires, error)),
+                Ok(_) => Err(ended(side)),
             },
+            // It was not connected to.
+            (Side::Hypervisor, None) if self.client.is_none() && !matches!(self.state, State::Dial(_)) => Ok(()),
+            (Side::Hypervisor, None) => {
+                self.hypervisor_ended = true;
+                let waits = matches!(self.state, State::Hypervisor);
+                if waits || wires.hypervisor.rx.is_empty() {
+                    return self.end_of_hypervisor(wires);
+                }
+                Ok(())
+            }
         }
-        Ok(())
     }
 
     /// The most that the `rx` of a side needs to hold.
@@ -317,348 +316,6 @@ impl Bridge {
             (Side::Hypervisor, None) => 0,
             (Side::Tenant, _) => self.server.max_input(),
         }
-    }
-
-    fn advance(&mut self, now: Duration, wires: &mut Wires) -> Next {
-        let waits = matches!(self.state, State::Ask(_) | State::Open(_));
-        if waits && self.server.deadline() <= now {
-            return Err(self.tenant_failed(wires, HandshakeError::TimedOut(Stage::Answer)));
-        }
-        match &mut self.state {
-            State::Ask(_) => Ok(self.asked().map(BridgeAction::Ask)),
-            State::Open(_) => Ok(Some(BridgeAction::Waiting)),
-            State::Dial(upstream) => {
-                self.upstream = core::mem::take(upstream);
-                let config = self.config.client(&mut self.upstream);
-                self.client = Some(ClientHandshake::new(now, config));
-                self.state = State::Hypervisor;
-                Ok(None)
-            }
-            State::Tenant => self.step_tenant(now, wires),
-            State::Hypervisor => self.step_hypervisor(now, wires),
-            State::Tell { .. } => self.step_tell(now, wires),
-            State::Done => Err(ended(Side::Tenant)),
-            State::Failed(error) => Err(BridgeError::clone(error)),
-        }
-    }
-
-    /// Opens the question.
-    fn asked(&mut self) -> Option<Question> {
-        let State::Ask(question) = core::mem::replace(&mut self.state, State::Done) else {
-            return None;
-        };
-        self.state = State::Open(match &question {
-            Question::Challenge => Open::Challenge,
-            Question::Admit(_) => Open::Admit,
-            Question::Connect => Open::Connect,
-        });
-        Some(question)
-    }
-
-    fn step_tenant(&mut self, now: Duration, wires: &mut Wires) -> Next {
-        let side = Side::Tenant;
-        match self.step_server(now, wires) {
-            Ok(Action::Receive { at_least }) => Ok(Some(BridgeAction::Receive { side, at_least })),
-            Ok(Action::StartTls(tls)) => Ok(Some(BridgeAction::StartTls { side, tls })),
-            Ok(Action::Ask(question)) => self.tenant_asks(wires, question).map(|()| None),
-            Ok(Action::Waiting) => Ok(Some(BridgeAction::Waiting)),
-            Ok(Action::Done(tenant)) => match self.accepted.take() {
-                Some(hypervisor) => {
-                    self.state = State::Done;
-                    Ok(Some(BridgeAction::Done(BridgeOutcome { tenant, hypervisor })))
-                }
-                // INVARIANT: the tenant is accepted in two places, and in both the hypervisor has been.
-                None => Err(self.tenant_failed(wires, Misuse::Ended.into())),
-            },
-            Err(error) => Err(self.tenant_failed(wires, error)),
-        }
-    }
-
-    fn step_server(&mut self, now: Duration, wires: &mut Wires) -> Result<ServerAction, HandshakeError> {
-        if self.server.stage() == Stage::Version {
-            self.check_version(&wires.tenant.rx)?;
-        }
-        self.greeted = true;
-        self.server.step(now, &mut wires.tenant)
-    }
-
-    fn step_client(&mut self, now: Duration, wires: &mut Wires) -> Result<ClientAction, HandshakeError> {
-        let Wires { hypervisor, .. } = wires;
-        if self
-            .client
-            .as_ref()
-            .is_some_and(|client| client.stage() == Stage::Version)
-        {
-            self.check_version(&hypervisor.rx)?;
-            self.hypervisor_rules = rules_of(&hypervisor.rx, self.config.policy);
-        }
-        match &mut self.client {
-            Some(client) => client.step(now, hypervisor),
-            // INVARIANT: there is one in every state that comes here.
-            None => Err(Misuse::NotAsked.into()),
-        }
-    }
-
-    fn tenant_asks(&mut self, wires: &mut Wires, question: server::Question) -> Result<(), BridgeError> {
-        match (self.config.coupling, question) {
-            (_, server::Question::Offer { .. }) => self.offer(wires),
-            (Coupling::Passthrough, server::Question::Admit(Claim::Vnc { response, .. })) => {
-                let passed = match &mut self.client {
-                    Some(client) => client.respond(&mut wires.hypervisor, response),
-                    None => Err(Misuse::NotAsked),
-                };
-                self.state = State::Hypervisor;
-                passed.map_err(|misuse| self.tenant_failed(wires, misuse.into()))
-            }
-            (Coupling::Passthrough, question) => {
-                let exchange = match question {
-                    server::Question::Challenge => Some(Exchange::Vnc),
-                    server::Question::Admit(Claim::None) => Some(Exchange::None),
-                    // INVARIANT: nothing else is offered. It would fit nothing.
-                    _ => None,
-                };
-                let wanted: Vec<_> = self.config.passed_to(exchange).collect();
-                self.held = Some(question);
-                self.choose(wires, &wanted)
-            }
-            (Coupling::HypervisorFirst, question) if self.accepted.is_none() => {
-                let wanted: Vec<_> = self.config.known_types(&self.upstream).collect();
-                self.held = Some(question);
-                self.choose(wires, &wanted)
-            }
-            (_, question) => self.ask(wires, question),
-        }
-    }
-
-    /// Hands a question of the tenant's on to the caller.
-    fn ask(&mut self, wires: &mut Wires, question: server::Question) -> Result<(), BridgeError> {
-        self.state = State::Ask(match question {
-            server::Question::Challenge => Question::Challenge,
-            server::Question::Admit(claim) => Question::Admit(claim),
-            // INVARIANT: no SASL is offered, and the handshake ends in front of ClientInit.
-            _ => return Err(self.tenant_failed(wires, Misuse::NotOffered.into())),
-        });
-        Ok(())
-    }
-
-    /// Shows the tenant what it may choose. The hypervisor's list is known.
-    fn offer(&mut self, wires: &mut Wires) -> Result<(), BridgeError> {
-        let types = self.config.offer(self.offered.as_deref().unwrap_or_default());
-        if types.is_empty() {
-            return Err(self.nothing_in_common(wires));
-        }
-        let offered = self.server.offer(&mut wires.tenant, &types);
-        offered.map_err(|misuse| self.tenant_failed(wires, misuse.into()))
-    }
-
-    /// Chooses from the hypervisor's list.
-    fn choose(&mut self, wires: &mut Wires, wanted: &[SecurityType]) -> Result<(), BridgeError> {
-        let offered = self.offered.as_deref().unwrap_or_default();
-        let chosen = wanted.iter().copied().find(|wanted| offered.contains(wanted));
-        let (Some(chosen), Some(client)) = (chosen, &mut self.client) else {
-            return Err(self.nothing_in_common(wires));
-        };
-        let made = client.choose(&mut wires.hypervisor, chosen);
-        self.offered = None;
-        self.state = State::Hypervisor;
-        made.or_else(|misuse| self.hypervisor_failed(wires, misuse.into()))
-    }
-
-    fn nothing_in_common(&mut self, wires: &mut Wires) -> BridgeError {
-        let error = BridgeError {
-            side: Side::Hypervisor,
-            error: HandshakeError::PeerIncompatible(Incompatibility::Types(self.offered.clone().unwrap_or_default())),
-        };
-        let why = self.config.upstream_failure.clone();
-        self.refuse_held(wires, why);
-        self.fail(error)
-    }
-
-    fn step_hypervisor(&mut self, now: Duration, wires: &mut Wires) -> Next {
-        let side = Side::Hypervisor;
-        let answered = match self.step_client(now, wires) {
-            Ok(Action::Receive { at_least }) => return Ok(Some(BridgeAction::Receive { side, at_least })),
-            Ok(Action::StartTls(tls)) => return Ok(Some(BridgeAction::StartTls { side, tls })),
-            Ok(Action::Waiting) => return Ok(Some(BridgeAction::Waiting)),
-            Ok(Action::Ask(client::Question::Choose(offered))) => {
-                self.offered = Some(offered);
-                self.state = State::Tenant;
-                Ok(())
-            }
-            Ok(Action::Ask(client::Question::Vnc { challenge })) if self.config.coupling == Coupling::Passthrough => {
-                self.held = None;
-                self.state = State::Tenant;
-                self.server.challenge(&mut wires.tenant, challenge)
-            }
-            Ok(Action::Ask(question)) => self.answer(wires, &question),
-            Ok(Action::Done(outcome)) => return self.hypervisor_accepted(wires, outcome).map(|()| None),
-            Err(error) => return self.hypervisor_failed(wires, error).map(|()| None),
-        };
-        match answered {
-            Ok(()) => Ok(None),
-            Err(misuse) => self.hypervisor_failed(wires, misuse.into()).map(|()| None),
-        }
-    }
-
-    /// Shows the hypervisor what it asks for.
-    fn answer(&mut self, wires: &mut Wires, question: &client::Question) -> Result<(), Misuse> {
-        let (Some(client), wire) = (&mut self.client, &mut wires.hypervisor) else {
-            return Err(Misuse::NotAsked);
-        };
-        match (question, &self.upstream) {
-            (
-                client::Question::Vnc { challenge },
-                Upstream {
-                    password: Some(own), ..
-                },
-            ) => client.respond(wire, own.respond(challenge)),
-            (
-                client::Question::Plain,
-                Upstream {
-                    credentials: Some(own), ..
-                },
-            ) => client.plain(wire, &own.user, own.password.expose()),
-            // INVARIANT: nothing that asks this is chosen.
-            _ => Err(Misuse::NotOffered),
-        }
-    }
-
-    fn hypervisor_accepted(&mut self, wires: &mut Wires, outcome: client::ClientOutcome) -> Result<(), BridgeError> {
-        self.accepted = Some(outcome);
-        // What was as secret as a password is not needed any more.
-        self.upstream = Upstream::default();
-        match (self.config.coupling, self.held.take()) {
-            (Coupling::HypervisorFirst, Some(question)) => self.ask(wires, question),
-            _ => {
-                self.state = State::Tenant;
-                let accepted = self.server.accept(&mut wires.tenant);
-                accepted.map_err(|misuse| self.tenant_failed(wires, misuse.into()))
-            }
-        }
-    }
-
-    /// The hypervisor is of no use. `Ok`: the tenant is to be greeted first, so that it can be told.
-    fn hypervisor_failed(&mut self, wires: &mut Wires, error: HandshakeError) -> Result<(), BridgeError> {
-        let why = self.told(&error);
-        let refused = matches!(error, HandshakeError::Rejected(_));
-        let error = BridgeError {
-            side: Side::Hypervisor,
-            error,
-        };
-        if refused && !self.greeted {
-            self.tell_later(why, error);
-            return Ok(());
-        }
-        self.refuse_held(wires, why);
-        Err(self.fail(error))
-    }
-
-    /// The hypervisor had accepted, and hangs up while the tenant is still looked at.
-    fn hypervisor_left(&mut self, wires: &mut Wires) -> BridgeError {
-        let why = self.config.upstream_failure.clone();
-        self.refuse_held(wires, why);
-        self.fail(BridgeError {
-            side: Side::Hypervisor,
-            error: HandshakeError::Closed(Stage::Ended),
-        })
-    }
-
-    /// What the tenant is told of the hypervisor's failure.
-    fn told(&self, error: &HandshakeError) -> Refusal {
-        match error {
-            HandshakeError::Rejected(Rejection {
-                reason: Told::Reason(reason),
-                ..
-            }) if self.config.forward_reason => Refusal::Failed(reason.clone()),
-            _ => self.config.upstream_failure.clone(),
-        }
-    }
-
-    /// Refuses the tenant, if it waits for something that is no challenge.
-    fn refuse_held(&mut self, wires: &mut Wires, why: Refusal) {
-        let why = match (&self.held, &self.state) {
-            (Some(server::Question::Challenge), _)
-            | (_, State::Ask(Question::Challenge) | State::Open(Open::Challenge)) => Refusal::Close,
-            _ => why,
-        };
-        self.refuse_tenant(wires, why);
-    }
-
-    fn refuse_tenant(&mut self, wires: &mut Wires, why: Refusal) {
-        // A tenant that waits for nothing in particular is told nothing.
-        let _ = self.server.refuse(&mut wires.tenant, why);
-        self.decline(wires);
-    }
-
-    /// Tells the hypervisor that no type is chosen. In 3.3 there was no choice.
-    fn decline(&mut self, wires: &mut Wires) {
-        if self.offered.take().is_some() && self.hypervisor_rules != Some(Version::V3_3) {
-            wires.hypervisor.tx.put_u8(SecurityType::INVALID.0);
-        }
-    }
-
-    fn tell_later(&mut self, why: Refusal, error: BridgeError) {
-        self.state = match why {
-            Refusal::Close => State::Failed(Box::new(error)),
-            why => State::Tell {
-                why,
-                error: Box::new(error),
-            },
-        };
-    }
-
-    /// Takes the tenant to where it can be told why it is refused.
-    fn step_tell(&mut self, now: Duration, wires: &mut Wires) -> Next {
-        let State::Tell { why, error } = &self.state else {
-            return Ok(None);
-        };
-        let side = Side::Tenant;
-        let (why, error) = (why.clone(), BridgeError::clone(error));
-        match self.step_server(now, wires) {
-            Ok(Action::Receive { at_least }) => return Ok(Some(BridgeAction::Receive { side, at_least })),
-            Ok(Action::Ask(server::Question::Offer { .. })) => {
-                self.refuse_tenant(wires, why);
-            }
-            // It is not told, for reasons of its own.
-            Ok(_) | Err(_) => {}
-        }
-        Err(self.fail(error))
-    }
-
-    fn tenant_failed(&mut self, wires: &mut Wires, error: HandshakeError) -> BridgeError {
-        self.decline(wires);
-        self.fail(BridgeError {
-            side: Side::Tenant,
-            error,
-        })
-    }
-
-    fn fail(&mut self, error: BridgeError) -> BridgeError {
-        self.upstream = Upstream::default();
-        self.state = State::Failed(Box::new(error.clone()));
-        error
-    }
-
-    /// Whether the version line at the front of `rx`, if it is whole, is one that is taken.
-    fn check_version(&self, rx: &[u8]) -> Result<(), HandshakeError> {
-        let (Some(only), Some(line)) = (self.config.only_version, rx.first_chunk()) else {
-            return Ok(());
-        };
-        let version = ProtocolVersion::from_bytes(line)?;
-        if version == only.number() {
-            return Ok(());
-        }
-        let error = VersionError::Unsupported { version };
-        Err(HandshakeError::PeerIncompatible(Incompatibility::Version(error)))
-    }
-}
-
-/// The rules of the greeting at the front of `rx`, if it is whole.
-fn rules_of(rx: &[u8], policy: Policy) -> Option<Version> {
-    let version = ProtocolVersion::from_bytes(rx.first_chunk()?).ok()?;
-    match version.as_greeting(policy).ok()? {
-        Greeting::Version(version) => Some(version),
-        Greeting::Repeater => None,
     }
 }
 
