@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use des::Des;
 use des::cipher::{BlockEncrypt as _, KeyInit as _};
-use rfb_proto::handshake::server::Question;
+use rfb_proto::handshake::server::{Claim, Question};
 use rfb_proto::handshake::{
     Action, ClientConfig, ClientHandshake, Machine, ServerConfig, ServerHandshake, Wire, client,
 };
@@ -52,23 +52,28 @@ pub fn server(init: bool) -> Box<dyn FnMut()> {
         // The client's bytes come one message at a time, as on a connection.
         let mut input = &C2S[..received];
         loop {
-            match machine.step(NOW, &mut wire).unwrap() {
-                Action::Receive { at_least } => {
+            // Questions are taken apart by value: what holds nothing then needs no dropping.
+            match machine.step(NOW, &mut wire) {
+                Ok(Action::Receive { at_least }) => {
                     let (now, later) = input.split_at(at_least);
                     wire.rx.extend_from_slice(now);
                     input = later;
                 }
-                Action::Ask(Question::Challenge) => machine.challenge(&mut wire, challenge).unwrap(),
-                Action::Ask(Question::Admit(claim)) => {
-                    keep(claim);
-                    machine.accept(&mut wire).unwrap();
-                }
-                Action::Ask(Question::Init(_)) => machine.init(&mut wire, &shown).unwrap(),
-                Action::Done(outcome) => {
-                    keep(outcome);
+                Ok(Action::Ask(question)) => match question {
+                    Question::Challenge => machine.challenge(&mut wire, challenge).unwrap(),
+                    Question::Admit(claim) => {
+                        assert!(matches!(claim, Claim::Vnc { .. }));
+                        machine.accept(&mut wire).unwrap();
+                    }
+                    Question::Init(_) => machine.init(&mut wire, &shown).unwrap(),
+                    other => panic!("{other:?}"),
+                },
+                Ok(Action::Done(outcome)) => {
+                    keep(outcome.rules);
                     break;
                 }
-                other => panic!("{other:?}"),
+                Ok(other) => panic!("{other:?}"),
+                Err(error) => panic!("{error}"),
             }
         }
         assert_eq!(wire.tx.len(), sent);
@@ -88,14 +93,14 @@ pub fn client() -> Box<dyn FnMut()> {
         let mut machine = ClientHandshake::new(NOW, config.clone());
         let mut input = &S2C[..UP_TO_INIT.1];
         loop {
-            match machine.step(NOW, &mut wire).unwrap() {
-                Action::Receive { at_least } => {
+            match machine.step(NOW, &mut wire) {
+                Ok(Action::Receive { at_least }) => {
                     let (now, later) = input.split_at(at_least);
                     wire.rx.extend_from_slice(now);
                     input = later;
                 }
-                Action::Ask(client::Question::Vnc { .. }) => machine.respond(&mut wire, response).unwrap(),
-                Action::Done(outcome) => {
+                Ok(Action::Ask(client::Question::Vnc { .. })) => machine.respond(&mut wire, response).unwrap(),
+                Ok(Action::Done(outcome)) => {
                     keep(outcome);
                     break;
                 }
