@@ -1,16 +1,19 @@
 //! The driver loops for tokio streams: [`drive`] for a machine on one connection, [`drive_bridge`] for the bridge
 //! between two.
 //!
-//! Both flush `tx` after every step, also after an error, and keep the machine's deadline. They come back with every
+//! They flush `tx` after every step, also after an error, and keep the machine's deadline. They come back with every
 //! question, where TLS is to begin, and when the handshake is over; what was received beyond it is in `rx`.
+
+mod bridge;
 
 use core::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 
-use crate::handshake::bridge::{Bridge, BridgeAction, BridgeError, BridgeOutcome, Question};
-use crate::handshake::{Action, HandshakeError, Machine, Side, Tls, Wire, Wires};
+pub use bridge::{BridgeDriven, drive_bridge};
+
+use crate::handshake::{Action, HandshakeError, Machine, Tls, Wire};
 
 /// The time that machines are given: since the clock was made.
 #[derive(Debug, Clone, Copy)]
@@ -55,24 +58,7 @@ pub enum Driven<Question, Outcome> {
     Done(Outcome),
 }
 
-/// What the driver of a bridge stopped for; as [`Driven`], with the side that it concerns.
-#[derive(Debug, PartialEq, Eq)]
-pub enum BridgeDriven {
-    /// A question is open.
-    Ask(Question),
-    /// Begin TLS with one side. If it fails, call [`Bridge::eof`], send what is in the tenant's `tx`, and drive on if
-    /// there was no error.
-    StartTls {
-        /// With whom.
-        side: Side,
-        /// Which part of it, and with what.
-        tls: Tls,
-    },
-    /// Both sides are in. Bytes that came already and belong to the other side are in both `rx`.
-    Done(BridgeOutcome),
-}
-
-/// Why a driver ended. `Protocol` is [`HandshakeError`], or [`BridgeError`] for the bridge.
+/// Why a driver ended.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DriveError<Protocol> {
@@ -115,66 +101,6 @@ where
             Action::Ask(question) => return Ok(Driven::Ask(question)),
             Action::Waiting => tokio::time::sleep_until(until).await,
             Action::Done(outcome) => return Ok(Driven::Done(outcome)),
-        }
-    }
-}
-
-/// Drives a bridge to its next question, to TLS on one side, or to the end of both handshakes. `hypervisor` is there
-/// once [`Question::Connect`] was answered.
-///
-/// # Errors
-/// [`DriveError`]; what both sides are told has been sent, if that was possible. A hypervisor whose connection fails
-/// has hung up.
-pub async fn drive_bridge<T, H>(
-    bridge: &mut Bridge,
-    wires: &mut Wires,
-    tenant: &mut T,
-    mut hypervisor: Option<&mut H>,
-    clock: Clock,
-) -> Result<BridgeDriven, DriveError<BridgeError>>
-where
-    T: AsyncRead + AsyncWrite + Unpin,
-    H: AsyncRead + AsyncWrite + Unpin,
-{
-    // The side that has hung up, until the machine knows.
-    let mut hung_up = None;
-    loop {
-        let action = match hung_up.take() {
-            None => bridge.step(clock.now(), wires).map(Some),
-            Some(side) => bridge.eof(wires, side).map(|()| None),
-        };
-        let until = clock.instant(bridge.deadline());
-        if let Some(hypervisor) = &mut hypervisor {
-            // One that is gone is found out by reading from it.
-            let _ = flush(&mut wires.hypervisor, *hypervisor, until).await;
-        }
-        let flushed = flush(&mut wires.tenant, tenant, until).await;
-        let action = action.map_err(DriveError::Protocol)?;
-        flushed?;
-        let (side, at_least) = match action {
-            None => continue,
-            Some(BridgeAction::Receive { side, at_least }) => (side, at_least),
-            Some(BridgeAction::StartTls { side, tls }) => return Ok(BridgeDriven::StartTls { side, tls }),
-            Some(BridgeAction::Ask(question)) => return Ok(BridgeDriven::Ask(question)),
-            Some(BridgeAction::Waiting) => {
-                tokio::time::sleep_until(until).await;
-                continue;
-            }
-            Some(BridgeAction::Done(outcome)) => return Ok(BridgeDriven::Done(outcome)),
-        };
-        let read = match (side, &mut hypervisor) {
-            (Side::Tenant, _) => timeout_at(until, receive(&mut wires.tenant, tenant, at_least)).await,
-            (Side::Hypervisor, Some(hypervisor)) => {
-                let read = timeout_at(until, receive(&mut wires.hypervisor, *hypervisor, at_least)).await;
-                read.map(|read| Ok(read.unwrap_or(false)))
-            }
-            (Side::Hypervisor, None) => Ok(Ok(false)),
-        };
-        // A deadline that passed is told by the next step.
-        if let Ok(read) = read
-            && !read?
-        {
-            hung_up = Some(side);
         }
     }
 }

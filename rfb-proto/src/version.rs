@@ -96,7 +96,16 @@ impl ProtocolVersion {
     /// # Errors
     /// The first part of the line that is not as it should be. [`DecodeError::offset`] is where that
     /// part begins.
+    #[inline]
     pub fn from_bytes(bytes: &[u8; Self::LEN]) -> Result<Self, DecodeError> {
+        // What nearly everybody sends is compared as a whole.
+        if *bytes == Version::V3_8.to_bytes() {
+            return Ok(Self::V3_8);
+        }
+        Self::parse(bytes)
+    }
+
+    fn parse(bytes: &[u8; Self::LEN]) -> Result<Self, DecodeError> {
         match line(bytes) {
             Ok((_, version)) => Ok(version),
             Err(nom::Err::Error(error) | nom::Err::Failure(error)) => Err(misread(error.input)),
@@ -184,6 +193,7 @@ impl ProtocolVersion {
     /// # Errors
     /// [`VersionError::Unsupported`], or [`VersionError::AboveOffer`], for which there is no lenience:
     /// the client would follow rules that the server did not offer.
+    #[inline]
     pub fn as_answer(self, offered: Version, policy: Policy) -> Result<Version, VersionError> {
         let version = match (self.published(), policy, self.major, self.minor) {
             (Some(version), ..) => version,

@@ -25,8 +25,7 @@
 //! 5. [`Action::Waiting`]: a question is open; step again when it is answered or at the deadline;
 //! 6. [`Action::Done`]: the handshake is over. Bytes that belong to the messages stay in `rx`.
 //!
-//! The peer hung up: call `eof`. An error is terminal. The loops are shipped as `drive` and
-//! `drive_bridge` (feature `tokio`).
+//! The peer hung up: call `eof`. An error is terminal. The loop is shipped as `drive` (feature `tokio`).
 //!
 //! # For machines that couple both
 //!

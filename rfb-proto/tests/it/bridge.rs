@@ -590,6 +590,33 @@ fn no_hypervisor() {
     }
 }
 
+/// The tenant's attempts are counted by the hypervisor where they are passed through.
+#[test]
+fn too_many_attempts() {
+    for coupling in [Coupling::Passthrough, Coupling::TenantFirst] {
+        let config = BridgeConfig::default()
+            .with_coupling(coupling)
+            .with_hypervisor_types(&[SecurityType::VNC]);
+        let mut talk = Talk::new(config);
+        let hypervisor = b"RFB 003.008\n\x01\x02sixteen bytes...\0\0\0\x02\0\0\0\x04wait";
+        talk.wires.hypervisor.rx.extend_from_slice(hypervisor);
+        talk.wires
+            .tenant
+            .rx
+            .extend_from_slice(b"RFB 003.008\n\x02sixteen bytes...");
+        if coupling == Coupling::TenantFirst {
+            talk.step();
+            talk.bridge.challenge(&mut talk.wires, TENANT_CHALLENGE).unwrap();
+            talk.step();
+            talk.admit();
+        }
+        talk.connect(upstream(OWN_USER, OWN_PASSWORD));
+        expect!["hypervisor: too many authentication attempts: wait"].assert_eq(&talk.error());
+        let result = &talk.wires.tenant.tx[30..34];
+        assert_eq!(result, [0, 0, 0, if coupling == Coupling::Passthrough { 2 } else { 1 }]);
+    }
+}
+
 /// QEMU refuses a version with four zero bytes: a list of no types, and three of the four bytes of a reason's length.
 /// libvncserver writes a word and a reason where a list is due.
 #[test]

@@ -200,19 +200,21 @@ impl Chain {
             if before != after {
                 continue;
             }
-            // Otherwise an end of the stream has given the bridge something to say.
-            if viewer.is_some() && bridge.is_some() {
-                let (viewer, bridge) = (viewer.unwrap(), bridge.unwrap());
-                // An error is terminal, and the same again.
-                if let Err(error) = &bridge {
-                    assert_eq!(self.bridge.step(NOW, &mut self.wires).as_ref(), Err(error));
+            match (viewer.take(), bridge.take()) {
+                (Some(viewer), Some(bridge)) => {
+                    // An error is terminal, and the same again.
+                    if let Err(error) = &bridge {
+                        assert_eq!(self.bridge.step(NOW, &mut self.wires).as_ref(), Err(error));
+                    }
+                    let ended = Ended {
+                        viewer,
+                        bridge,
+                        hypervisor,
+                    };
+                    return (ended, self);
                 }
-                let ended = Ended {
-                    viewer,
-                    bridge,
-                    hypervisor,
-                };
-                return (ended, self);
+                // An end of the stream has given the bridge something to say.
+                others => (viewer, bridge) = others,
             }
         }
         panic!("the three do not come to an end");

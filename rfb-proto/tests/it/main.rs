@@ -20,9 +20,12 @@ mod data;
 mod double_tls;
 #[cfg(feature = "tokio")]
 mod drive;
+#[cfg(feature = "tokio")]
+mod drive_bridge;
 mod errors;
 mod handshake;
 mod hostile;
+mod hostile_bridge;
 mod messages;
 mod play;
 mod properties;

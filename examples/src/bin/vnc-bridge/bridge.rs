@@ -80,9 +80,8 @@ impl Session<'_> {
                     let secured = timeout_at(until, self.secure(side, &tls)).await;
                     if let Err(error) = secured.unwrap_or_else(|late| Err(late.into())) {
                         warn!(%side, %error, "no TLS");
-                        let ended = self.bridge.eof(&mut self.wires, side);
-                        self.tenant.write_all_buf(&mut self.wires.tenant.tx).await?;
-                        ended.map_err(DriveError::Protocol)?;
+                        // What that means for the other side comes with the next step.
+                        let _ = self.bridge.eof(&mut self.wires, side);
                     }
                 }
                 BridgeDriven::Done(outcome) => return Ok(outcome),

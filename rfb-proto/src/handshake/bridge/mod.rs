@@ -57,11 +57,11 @@ pub enum Question {
     /// Is the tenant let in, if the hypervisor takes it? Answered with [`Bridge::admit`].
     Admit(Claim),
     /// Connect to the hypervisor, then [`Bridge::connect`]. With [`Coupling::TenantFirst`] this comes after
-    /// [`Admit`](Self::Admit), else it is the first thing.
+    /// [`Question::Admit`], else it is the first thing.
     Connect,
 }
 
-/// What the driver does next; as [`Action`], with the side that it concerns.
+/// What the driver does next; as [`Action`](super::Action), with the side that it concerns.
 #[derive(Debug, PartialEq, Eq)]
 pub enum BridgeAction {
     /// Read at least so many bytes more from this side.
@@ -178,13 +178,14 @@ impl Bridge {
         }
     }
 
-    /// The next event that was not fetched yet, and whom it concerns. Fetch them after each step.
+    /// The next event that was not fetched yet, and whom it concerns; the hypervisor's first. Fetch them after each
+    /// step.
     pub fn poll_event(&mut self) -> Option<(Side, Event)> {
-        let tenant = self.server.poll_event().map(|event| (Side::Tenant, event));
-        tenant.or_else(|| {
-            let event = self.client.as_mut()?.poll_event()?;
-            Some((Side::Hypervisor, event))
-        })
+        let hypervisor = self.client.as_mut().and_then(ClientHandshake::poll_event);
+        match hypervisor {
+            Some(event) => Some((Side::Hypervisor, event)),
+            None => self.server.poll_event().map(|event| (Side::Tenant, event)),
+        }
     }
 
     /// Answers [`Question::Challenge`]. A challenge must be sent to nobody else, before or after.

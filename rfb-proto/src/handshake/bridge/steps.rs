@@ -9,8 +9,8 @@ use bytes::BufMut as _;
 use super::{Bridge, BridgeAction, BridgeError, BridgeOutcome, Coupling, Open, Question, State, Upstream, ended};
 use crate::handshake::server::Claim;
 use crate::handshake::{
-    Action, ClientHandshake, Exchange, HandshakeError, Incompatibility, Machine as _, Misuse, Refusal, Rejection, Side,
-    Stage, Told, Wires, client, server,
+    Action, ClientHandshake, Exchange, HandshakeError, Incompatibility, Machine as _, Misuse, Refusal, Rejected,
+    Rejection, Side, Stage, Told, Wires, client, server,
 };
 use crate::security::SecurityType;
 use crate::version::{Greeting, Policy, ProtocolVersion, Version, VersionError};
@@ -294,12 +294,19 @@ impl Bridge {
 
     /// What the tenant is told of the hypervisor's failure.
     fn told(&self, error: &HandshakeError) -> Refusal {
-        match error {
-            HandshakeError::Rejected(Rejection {
-                reason: Told::Reason(reason),
-                ..
-            }) if self.config.forward_reason => Refusal::Failed(reason.clone()),
+        let HandshakeError::Rejected(Rejection { of, reason }) = error else {
+            return self.config.upstream_failure.clone();
+        };
+        let told = match reason {
+            Told::Reason(reason) if self.config.forward_reason => Refusal::Failed(reason.clone()),
             _ => self.config.upstream_failure.clone(),
+        };
+        // The attempts are the tenant's own where they are passed through.
+        match (self.config.coupling, of, told) {
+            (Coupling::Passthrough, Rejected::TooManyAttempts, Refusal::Failed(reason)) => {
+                Refusal::TooManyAttempts(reason)
+            }
+            (.., told) => told,
         }
     }
 
@@ -368,17 +375,19 @@ impl Bridge {
         error
     }
 
-    /// Whether the version line at the front of `rx`, if it is whole, is one that is taken.
+    /// Whether the version line at the front of `rx` is one that is taken. One that is not whole or is none is for the
+    /// machine of that side to judge, which does not wait for all of it.
     fn check_version(&self, rx: &[u8]) -> Result<(), HandshakeError> {
-        let (Some(only), Some(line)) = (self.config.only_version, rx.first_chunk()) else {
+        let Some(only) = self.config.only_version else {
             return Ok(());
         };
-        let version = ProtocolVersion::from_bytes(line)?;
-        if version == only.number() {
-            return Ok(());
+        match rx.first_chunk().map(ProtocolVersion::from_bytes) {
+            Some(Ok(version)) if version != only.number() => {
+                let error = VersionError::Unsupported { version };
+                Err(HandshakeError::PeerIncompatible(Incompatibility::Version(error)))
+            }
+            _ => Ok(()),
         }
-        let error = VersionError::Unsupported { version };
-        Err(HandshakeError::PeerIncompatible(Incompatibility::Version(error)))
     }
 }
 

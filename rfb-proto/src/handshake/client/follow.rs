@@ -2,12 +2,13 @@
 
 use alloc::vec::Vec;
 
-use bytes::{Buf as _, BufMut as _, BytesMut};
+use bytes::{BufMut as _, BytesMut};
 
 use super::{
     ClientConfig, ClientHandshake, HandshakeError, Question, REPEATER_LEN, State, incompatible, misbehaved, rejection,
+    stop,
 };
-use crate::handshake::state::{Stop, need, put, take, take_block, take_secret};
+use crate::handshake::state::{Stop, eat, need, put, take, take_block, take_secret};
 use crate::handshake::{Event, Exchange, Incompatibility, Misbehaviour, Rejected, Security, TlsKind, Told};
 use crate::security::sasl::SaslData;
 use crate::security::tight::{Capabilities, Capability, CapabilityChoice};
@@ -21,7 +22,7 @@ impl ClientHandshake {
             return Err(Stop::Receive(ProtocolVersion::missing(rx)?));
         };
         let sent = ProtocolVersion::from_bytes(line)?;
-        rx.advance(ProtocolVersion::LEN);
+        eat(rx, ProtocolVersion::LEN);
         let offered = match sent.as_greeting(self.config.policy) {
             Ok(Greeting::Version(version)) => version,
             Ok(Greeting::Repeater) => return self.pass_repeater(tx),
@@ -246,7 +247,7 @@ impl ClientHandshake {
             SecurityResult { status } => return misbehaved(Misbehaviour::UnknownResult(status)),
         };
         if self.rules != Version::V3_8 {
-            return Err(Stop::Failed(rejection(of, Told::Nothing)));
+            return Err(stop(rejection(of, Told::Nothing)));
         }
         self.state = State::Reason(of);
         Ok(())

@@ -163,15 +163,19 @@ pub struct ClientHandshake {
     repeated: bool,
     security: Security,
     sasl_layer: bool,
-    events: Events,
+    events: Events<Event, 9>,
+}
+
+fn stop(error: HandshakeError) -> Stop<HandshakeError> {
+    Stop::Failed(Box::new(error))
 }
 
 fn misbehaved<T>(how: Misbehaviour) -> Result<T, Stop<HandshakeError>> {
-    Err(Stop::Failed(HandshakeError::PeerMisbehaved(how)))
+    Err(stop(HandshakeError::PeerMisbehaved(how)))
 }
 
 fn incompatible<T>(how: Incompatibility) -> Result<T, Stop<HandshakeError>> {
-    Err(Stop::Failed(HandshakeError::PeerIncompatible(how)))
+    Err(stop(HandshakeError::PeerIncompatible(how)))
 }
 
 fn rejection(of: Rejected, reason: Told) -> HandshakeError {
@@ -241,7 +245,7 @@ impl ClientHandshake {
             }
             State::VersionAcknowledgement => {
                 if take_block(rx)? != [VERSION_ACCEPTED] {
-                    return Err(Stop::Failed(rejection(Rejected::VeNCryptVersion, Told::Nothing)));
+                    return Err(stop(rejection(Rejected::VeNCryptVersion, Told::Nothing)));
                 }
                 self.state = State::Subtypes;
             }
@@ -249,7 +253,7 @@ impl ClientHandshake {
             State::SubtypeAcknowledgement(kind) => {
                 let kind = *kind;
                 if take_block(rx)? != [SUBTYPE_ACCEPTED] {
-                    return Err(Stop::Failed(rejection(Rejected::Subtype, Told::Nothing)));
+                    return Err(stop(rejection(Rejected::Subtype, Told::Nothing)));
                 }
                 self.state = State::StartTls(kind);
             }
@@ -284,7 +288,7 @@ impl ClientHandshake {
             State::Result => self.take_result(rx)?,
             State::Reason(of) => {
                 let of = *of;
-                return Err(Stop::Failed(rejection(of, self.take_reason(rx)?)));
+                return Err(stop(rejection(of, self.take_reason(rx)?)));
             }
             State::Init => {
                 put(&self.config.client_init, tx);
@@ -318,8 +322,8 @@ impl ClientHandshake {
                 self.state = State::Done;
                 return Ok(Some(Action::Done(outcome)));
             }
-            State::Done => return Err(Stop::Failed(HandshakeError::Misuse(Misuse::Ended))),
-            State::Failed(error) => return Err(Stop::Failed(HandshakeError::clone(error))),
+            State::Done => return Err(stop(HandshakeError::Misuse(Misuse::Ended))),
+            State::Failed(error) => return Err(stop(HandshakeError::clone(error))),
         }
         Ok(None)
     }
@@ -350,7 +354,7 @@ impl Machine for ClientHandshake {
     fn step(&mut self, now: Duration, wire: &mut Wire) -> Result<Action<Question, ClientOutcome>, HandshakeError> {
         let over = matches!(self.state, State::Over(_) | State::Done | State::Failed(_));
         let mut next = if !over && self.deadline <= now {
-            Err(Stop::Failed(HandshakeError::TimedOut(self.stage())))
+            Err(stop(HandshakeError::TimedOut(self.stage())))
         } else {
             self.advance(wire)
         };
@@ -359,10 +363,11 @@ impl Machine for ClientHandshake {
                 Ok(None) => next = self.advance(wire),
                 Ok(Some(action)) => return Ok(action),
                 Err(Stop::Receive(at_least)) => return Ok(Action::Receive { at_least }),
-                Err(Stop::Failed(misuse @ HandshakeError::Misuse(_))) => return Err(misuse),
                 Err(Stop::Failed(error)) => {
-                    self.state = State::Failed(Box::new(error.clone()));
-                    return Err(error);
+                    if !matches!(*error, HandshakeError::Misuse(_)) {
+                        self.state = State::Failed(error.clone());
+                    }
+                    return Err(*error);
                 }
             }
         }

@@ -1,12 +1,10 @@
 //! The caller's answers.
 
-use alloc::boxed::Box;
-
 use bytes::BufMut as _;
 
-use super::{Claim, Open, Question, Refusal, ServerHandshake, State, put_refused_list, put_refused_result};
+use super::{Note, Open, Refusal, ServerHandshake, State, put_refused_list, put_refused_result};
 use crate::handshake::state::{Stop, put};
-use crate::handshake::{Event, HandshakeError, Misuse, Security, Wire};
+use crate::handshake::{HandshakeError, Misuse, Wire};
 use crate::init::{ClientInit, ServerInit};
 use crate::security::sasl::SaslData;
 use crate::security::vnc::CHALLENGE_LEN;
@@ -14,7 +12,7 @@ use crate::security::{Secret, SecurityResult, SecurityType};
 use crate::version::{ProtocolVersion, Version};
 
 impl ServerHandshake {
-    /// Answers [`Question::Offer`], instead of [`ServerConfig::types`]. What cannot be followed with the rest of the
+    /// Answers [`Question::Offer`](super::Question::Offer), instead of [`ServerConfig::types`](super::ServerConfig::types). What cannot be followed with the rest of the
     /// configuration is left out, as it is there.
     ///
     /// # Errors
@@ -23,12 +21,12 @@ impl ServerHandshake {
         self.open(Open::Offer)?;
         self.offer = Some(types.into());
         if let Err(Stop::Failed(failure)) = self.put_offer(&mut wire.tx) {
-            self.fail(wire, failure);
+            self.fail(wire, *failure);
         }
         Ok(())
     }
 
-    /// Answers [`Question::Challenge`].
+    /// Answers [`Question::Challenge`](super::Question::Challenge).
     ///
     /// # Errors
     /// [`Misuse::NotAsked`].
@@ -39,7 +37,7 @@ impl ServerHandshake {
         Ok(())
     }
 
-    /// Answers [`Question::SaslStart`] and [`Question::SaslStep`]: the exchange goes on.
+    /// Answers [`Question::SaslStart`](super::Question::SaslStart) and [`Question::SaslStep`](super::Question::SaslStep): the exchange goes on.
     ///
     /// # Errors
     /// [`Misuse::NotAsked`], or [`Misuse::TooLong`].
@@ -49,15 +47,15 @@ impl ServerHandshake {
         Ok(())
     }
 
-    /// Answers [`Question::SaslStart`] and [`Question::SaslStep`]: the mechanism has come to its end. Whether the
-    /// client is let in is asked next. `layer`: the mechanism agreed on a layer, see [`Question::SaslLayer`].
+    /// Answers [`Question::SaslStart`](super::Question::SaslStart) and [`Question::SaslStep`](super::Question::SaslStep): the mechanism has come to its end. Whether the
+    /// client is let in is asked next. `layer`: the mechanism agreed on a layer, see [`Question::SaslLayer`](super::Question::SaslLayer).
     ///
     /// # Errors
     /// [`Misuse::NotAsked`], or [`Misuse::TooLong`].
     pub fn sasl_complete(&mut self, wire: &mut Wire, data: Option<&[u8]>, layer: bool) -> Result<(), Misuse> {
         self.put_sasl(wire, data, 1)?;
         self.sasl_layer = layer;
-        self.state = State::Ask(Question::Admit(Claim::Sasl));
+        self.state = State::Ask(Open::Admit);
         Ok(())
     }
 
@@ -71,32 +69,33 @@ impl ServerHandshake {
         Ok(())
     }
 
-    /// Answers [`Question::Admit`]: the client is let in.
+    /// Answers [`Question::Admit`](super::Question::Admit): the client is let in.
     ///
     /// # Errors
     /// [`Misuse::NotAsked`].
     pub fn accept(&mut self, wire: &mut Wire) -> Result<(), Misuse> {
         self.open(Open::Admit)?;
-        let apple = self.is_apple();
-        if self.is_word() {
-            wire.tx.put_u32(self.security.security_type.0.into());
-        } else if self.security.has_result(self.rules) && !apple {
-            put(&SecurityResult::OK, &mut wire.tx);
+        let is_none = self.security.security_type == SecurityType::NONE;
+        let is_apple = is_none && self.is_apple();
+        if is_none && self.rules == Version::V3_3 {
+            // The word of 3.3 lets the client in.
+            wire.tx.put_u32(SecurityType::NONE.0.into());
+        } else if !is_apple && self.security.has_result(self.rules) {
+            wire.tx.extend_from_slice(&SecurityResult::OK.status.to_be_bytes());
         }
-        self.events.push(Event::Authenticated);
-        self.state = match (self.config.init, self.sasl_layer, apple) {
-            (false, ..) => State::Over(None),
-            (true, true, _) => State::Ask(Question::SaslLayer),
-            (true, false, true) => State::Ask(Question::Init(ClientInit::SHARED)),
-            (true, false, false) => State::ClientInit,
+        self.events.push(Note::Authenticated);
+        self.state = match (self.config.init, self.sasl_layer) {
+            (false, _) => State::Over(None),
+            (true, true) => State::Ask(Open::Layer),
+            (true, false) if is_apple => State::Ask(Open::Init(ClientInit::SHARED)),
+            (true, false) => State::ClientInit,
         };
         Ok(())
     }
 
-    /// Whether the client is one of macOS that has chosen type None, and is treated as such.
+    /// Whether a client with type None is one of macOS, and is treated as such.
     fn is_apple(&self) -> bool {
-        let Security { security_type, .. } = self.security;
-        self.config.apple && self.client_version == ProtocolVersion::APPLE && security_type == SecurityType::NONE
+        self.config.apple && self.client_version == ProtocolVersion::APPLE
     }
 
     /// Whether the type itself is still to be sent: None in 3.3, where the word lets the client in.
@@ -104,7 +103,7 @@ impl ServerHandshake {
         self.rules == Version::V3_3 && self.security.security_type == SecurityType::NONE
     }
 
-    /// Answers [`Question::SaslLayer`]: `rx` holds what is inside the layer.
+    /// Answers [`Question::SaslLayer`](super::Question::SaslLayer): `rx` holds what is inside the layer.
     ///
     /// # Errors
     /// [`Misuse::NotAsked`].
@@ -114,7 +113,7 @@ impl ServerHandshake {
         Ok(())
     }
 
-    /// Answers [`Question::Init`].
+    /// Answers [`Question::Init`](super::Question::Init).
     ///
     /// # Errors
     /// [`Misuse::NotAsked`], or [`Misuse::TooLong`] for a name that its field cannot hold.
@@ -152,8 +151,7 @@ impl ServerHandshake {
             }
             Open::Admit | Open::Challenge | Open::Sasl | Open::Layer | Open::Init(_) => {}
         }
-        self.events.push(Event::Refused(why.clone()));
-        self.state = State::Failed(Box::new(HandshakeError::Refused(why)));
+        self.end(HandshakeError::Refused(why.clone()), Some(why));
         Ok(())
     }
 

@@ -163,9 +163,13 @@ impl ServerConfig {
     }
 
     /// Whether the type can be followed to its end with what is configured.
+    #[inline]
     pub(super) fn can_follow(&self, security_type: SecurityType) -> bool {
+        matches!(security_type, SecurityType::NONE | SecurityType::VNC) || self.can_follow_further(security_type)
+    }
+
+    fn can_follow_further(&self, security_type: SecurityType) -> bool {
         match security_type {
-            SecurityType::NONE | SecurityType::VNC => true,
             SecurityType::SASL => !self.sasl_mechanisms.is_empty(),
             SecurityType::VENCRYPT => self.subtypes.iter().any(|&subtype| self.can_follow_subtype(subtype)),
             SecurityType::TLS => self.tls_types.iter().any(|&inner| self.can_follow_inside(inner)),

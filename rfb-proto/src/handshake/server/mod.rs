@@ -44,12 +44,15 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 
 pub use config::{Refusal, ServerConfig};
 
-use super::state::{Events, Stop, put, take, take_block, take_secret};
-use super::{Action, Event, HandshakeError, Incompatibility, Machine, Misbehaviour, Misuse, Security, Stage, Wire};
+use super::state::{Events, Stop, first_block, put, take, take_secret};
+use super::{
+    Action, Event, Exchange, HandshakeError, Incompatibility, Machine, Misbehaviour, Misuse, Security, Stage, Tls,
+    TlsKind, TlsRole, Wire,
+};
 use crate::error::DecodeError;
 use crate::init::ClientInit;
 use crate::security::plain::{Credentials, Ident};
-use crate::security::sasl::{Mechanism, Mechanisms, SaslData};
+use crate::security::sasl::SaslData;
 use crate::security::tight::{Capability, CapabilityChoice};
 use crate::security::vnc::CHALLENGE_LEN;
 use crate::security::{Reason, Secret, SecurityResult, SecurityType};
@@ -126,7 +129,7 @@ pub struct ServerOutcome {
     pub init: Option<ClientInit>,
 }
 
-/// The question that is open.
+/// A question that is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Open {
     Offer,
@@ -137,31 +140,42 @@ enum Open {
     Init(ClientInit),
 }
 
-#[derive(Debug)]
+/// Small, so that going from one to the next costs little. What else has to be remembered stands beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Start,
     Version,
     Choice,
     VeNCryptVersion,
     Subtype,
+    StartTls(TlsKind),
     /// The caller does the TLS handshake.
     Tls,
-    Tunnel,
-    TightChoice,
     /// The choice inside TLS.
     InnerChoice,
+    Tunnel,
+    TightChoice,
     Response([u8; CHALLENGE_LEN]),
     Credentials,
     Ident,
-    Mechanism,
-    SaslStart(Bytes),
+    SaslStart,
     SaslStep,
     ClientInit,
-    Ask(Question),
+    /// To be asked with the next step. What a question brings along that is not in here is asked at once.
+    Ask(Open),
     Open(Open),
     Over(Option<ClientInit>),
     Done,
-    Failed(Box<HandshakeError>),
+    Failed,
+}
+
+/// An event, as it is kept.
+#[derive(Debug, Clone, Copy)]
+enum Note {
+    Version { sent: ProtocolVersion, rules: Version },
+    Chosen(Security),
+    Authenticated,
+    Refused,
 }
 
 /// What the client is told of an error.
@@ -181,14 +195,19 @@ struct Failure {
 }
 
 impl Failure {
-    fn misbehaved<T>(how: Misbehaviour, tell: Tell) -> Result<T, Stop<Self>> {
-        let error = HandshakeError::PeerMisbehaved(how);
-        Err(Stop::Failed(Self { error, tell }))
+    #[cold]
+    fn stop(error: HandshakeError, tell: Tell) -> Stop<Self> {
+        Stop::Failed(Box::new(Self { error, tell }))
     }
 
+    #[cold]
+    fn misbehaved<T>(how: Misbehaviour, tell: Tell) -> Result<T, Stop<Self>> {
+        Err(Self::stop(HandshakeError::PeerMisbehaved(how), tell))
+    }
+
+    #[cold]
     fn incompatible<T>(how: Incompatibility, tell: Tell) -> Result<T, Stop<Self>> {
-        let error = HandshakeError::PeerIncompatible(how);
-        Err(Stop::Failed(Self { error, tell }))
+        Err(Self::stop(HandshakeError::PeerIncompatible(how), tell))
     }
 }
 
@@ -201,7 +220,13 @@ impl From<DecodeError> for Failure {
     }
 }
 
-type Next = Result<Option<Action<Question, ServerOutcome>>, Stop<Failure>>;
+/// How it failed.
+#[derive(Debug)]
+struct Failed {
+    error: HandshakeError,
+    /// What the client was told, if anything.
+    told: Option<Refusal>,
+}
 
 const NOT_OFFERED: Tell = Tell::Result("That security type was not offered");
 const BAD_CREDENTIALS: Tell = Tell::Result("Authentication failed");
@@ -220,7 +245,9 @@ pub struct ServerHandshake {
     offer: Option<Vec<SecurityType>>,
     security: Security,
     sasl_layer: bool,
-    events: Events,
+    events: Events<Note, 6>,
+    /// With [`State::Failed`].
+    failed: Option<Box<Failed>>,
 }
 
 impl ServerHandshake {
@@ -237,6 +264,7 @@ impl ServerHandshake {
             security: Security::of(SecurityType::INVALID),
             sasl_layer: false,
             events: Events::default(),
+            failed: None,
             config,
         }
     }
@@ -248,35 +276,41 @@ impl ServerHandshake {
             State::Start | State::Version => Stage::Version,
             State::Choice | State::InnerChoice => Stage::SecurityChoice,
             State::VeNCryptVersion | State::Subtype => Stage::VeNCrypt,
-            State::Tls => Stage::Tls,
+            State::StartTls(_) | State::Tls => Stage::Tls,
             State::Tunnel | State::TightChoice => Stage::Tight,
             State::Response(_) => Stage::Vnc,
             State::Credentials | State::Ident => Stage::Credentials,
-            State::Mechanism | State::SaslStart(_) | State::SaslStep => Stage::Sasl,
+            State::SaslStart | State::SaslStep => Stage::Sasl,
             State::ClientInit => Stage::ClientInit,
             State::Ask(_) | State::Open(_) => Stage::Answer,
-            State::Over(_) | State::Done | State::Failed(_) => Stage::Ended,
+            State::Over(_) | State::Done | State::Failed => Stage::Ended,
         }
     }
 
     /// The next event that was not fetched yet.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop()
+        Some(match self.events.pop()? {
+            Note::Version { sent, rules } => Event::Version { sent, rules },
+            Note::Chosen(security) => Event::Chosen(security),
+            Note::Authenticated => Event::Authenticated,
+            Note::Refused => Event::Refused(self.failed.as_ref()?.told.clone()?),
+        })
     }
 
     /// The error ends the handshake.
+    #[cold]
     fn fail(&mut self, wire: &mut Wire, failure: Failure) -> HandshakeError {
         let Failure { error, tell } = failure;
-        let told = |text| Refusal::Failed(Reason::from_static(text));
-        let refusal = match tell {
+        let refusal = |text| Refusal::Failed(Reason::from_static(text));
+        let told = match tell {
             Tell::Nothing => None,
             Tell::List(text) => {
-                let refusal = told(text);
+                let refusal = refusal(text);
                 put_refused_list(self.rules, &refusal, &mut wire.tx);
                 Some(refusal)
             }
             Tell::Result(text) => {
-                let refusal = told(text);
+                let refusal = refusal(text);
                 put_refused_result(self.rules, &refusal, &mut wire.tx);
                 Some(refusal)
             }
@@ -285,26 +319,45 @@ impl ServerHandshake {
                 Some(Refusal::Close)
             }
         };
-        if let Some(refusal) = refusal {
-            self.events.push(Event::Refused(refusal));
-        }
-        self.state = State::Failed(Box::new(error.clone()));
+        self.end(error.clone(), told);
         error
     }
 
-    fn advance(&mut self, wire: &mut Wire) -> Next {
+    /// The error of a step, which is the caller's if the handshake had come to its end before.
+    #[cold]
+    fn failed(&mut self, wire: &mut Wire, failure: Failure) -> HandshakeError {
+        if matches!(self.state, State::Done | State::Failed) {
+            return failure.error;
+        }
+        self.fail(wire, failure)
+    }
+
+    fn end(&mut self, error: HandshakeError, told: Option<Refusal>) {
+        if told.is_some() {
+            self.events.push(Note::Refused);
+        }
+        self.failed = Some(Box::new(Failed { error, told }));
+        self.state = State::Failed;
+    }
+
+    /// What the states outside of VNC authentication do.
+    #[inline(never)]
+    fn advance(&mut self, wire: &mut Wire) -> Result<Option<Action<Question, ServerOutcome>>, Stop<Failure>> {
         let Wire { rx, tx } = wire;
         let limits = &self.config.limits;
-        match &mut self.state {
-            State::Start => {
-                tx.extend_from_slice(&self.config.version.to_bytes());
-                self.state = State::Version;
-            }
-            State::Version => self.take_version(rx, tx)?,
-            State::Choice => return self.take_choice(rx, tx),
-            State::InnerChoice => return self.take_inner_choice(rx, tx),
+        match self.state {
+            State::InnerChoice => self.take_inner_choice(rx, tx)?,
             State::VeNCryptVersion => self.take_vencrypt_version(rx, tx)?,
-            State::Subtype => return self.take_subtype(rx, tx),
+            State::Subtype => self.take_subtype(rx, tx)?,
+            State::StartTls(kind) => {
+                self.security.tls = Some(kind);
+                self.state = State::Tls;
+                return Ok(Some(Action::StartTls(Tls {
+                    role: TlsRole::Server,
+                    kind,
+                    server_name: None,
+                })));
+            }
             State::Tls => match self.security.subtype {
                 Some(subtype) => self.begin(subtype.exchange(), tx),
                 None => self.put_inner_types(tx),
@@ -316,97 +369,61 @@ impl ServerHandshake {
                 }
                 self.put_tight_types(tx);
             }
-            State::TightChoice => return self.take_tight_choice(rx, tx),
-            State::Response(challenge) => {
-                let challenge = *challenge;
-                let response = take_block(rx)?;
-                self.state = State::Ask(Question::Admit(Claim::Vnc { challenge, response }));
-            }
+            State::TightChoice => self.take_tight_choice(rx, tx)?,
             State::Credentials => {
                 let claim = Claim::Plain(take_secret(rx, limits).map_err(refused_credentials)?);
-                self.state = State::Ask(Question::Admit(claim));
+                self.state = State::Open(Open::Admit);
+                return Ok(Some(Action::Ask(Question::Admit(claim))));
             }
             State::Ident => {
                 let Ident { user } = take(rx, limits).map_err(refused_credentials)?;
-                self.state = State::Ask(Question::Admit(Claim::Ident { user }));
+                self.state = State::Open(Open::Admit);
+                return Ok(Some(Action::Ask(Question::Admit(Claim::Ident { user }))));
             }
-            State::Mechanism => {
-                let Mechanism { name } = take(rx, limits)?;
-                let list = self.config.sasl_mechanisms.clone();
-                if !(Mechanisms { list }).offers(&name) {
-                    return Failure::misbehaved(Misbehaviour::MechanismNotOffered, Tell::Nothing);
-                }
-                self.state = State::SaslStart(name);
-            }
-            State::SaslStart(mechanism) => {
-                let SaslData { data } = take_secret(rx, limits)?;
-                let mechanism = core::mem::take(mechanism);
-                self.state = State::Ask(Question::SaslStart { mechanism, data });
-            }
+            State::SaslStart => return self.take_sasl_start(rx).map(|question| Some(Action::Ask(question))),
             State::SaslStep => {
                 let SaslData { data } = take_secret(rx, limits)?;
-                self.state = State::Ask(Question::SaslStep { data });
+                self.state = State::Open(Open::Sasl);
+                return Ok(Some(Action::Ask(Question::SaslStep { data })));
             }
-            State::ClientInit => {
-                let [shared] = take_block(rx)?;
-                self.state = State::Ask(Question::Init(ClientInit { shared }));
-            }
-            State::Ask(_) => return Ok(self.asked().map(Action::Ask)),
             State::Open(_) => return Ok(Some(Action::Waiting)),
-            State::Over(init) => {
-                let outcome = ServerOutcome {
-                    client_version: self.client_version,
-                    rules: self.rules,
-                    security: self.security,
-                    sasl_layer: self.sasl_layer,
-                    init: *init,
-                };
-                self.state = State::Done;
-                return Ok(Some(Action::Done(outcome)));
+            State::Failed => {
+                let error = self.failed.as_ref().map(|failed| failed.error.clone());
+                let error = error.unwrap_or(HandshakeError::Misuse(Misuse::Ended));
+                return Err(Failure::stop(error, Tell::Nothing));
             }
-            State::Done => {
-                let error = HandshakeError::Misuse(Misuse::Ended);
-                return Err(Stop::Failed(Failure {
-                    error,
-                    tell: Tell::Nothing,
-                }));
-            }
-            State::Failed(error) => {
-                let error = HandshakeError::clone(error);
-                return Err(Stop::Failed(Failure {
-                    error,
-                    tell: Tell::Nothing,
-                }));
-            }
+            // INVARIANT: the others are gone through by `step`.
+            _ => return Err(Failure::stop(HandshakeError::Misuse(Misuse::Ended), Tell::Nothing)),
         }
         Ok(None)
     }
 
-    /// Opens the question.
-    fn asked(&mut self) -> Option<Question> {
-        let State::Ask(question) = core::mem::replace(&mut self.state, State::Done) else {
-            return None;
-        };
-        let open = match &question {
-            Question::Offer { .. } => Open::Offer,
-            Question::Challenge => Open::Challenge,
-            Question::Admit(_) => Open::Admit,
-            Question::SaslStart { .. } | Question::SaslStep { .. } => Open::Sasl,
-            Question::SaslLayer => Open::Layer,
-            Question::Init(client) => Open::Init(*client),
-        };
-        self.state = State::Open(open);
-        Some(question)
+    #[inline]
+    fn question(&self, open: Open) -> Question {
+        match open {
+            Open::Offer => Question::Offer { rules: self.rules },
+            Open::Challenge => Question::Challenge,
+            Open::Admit if self.security.exchange() == Some(Exchange::Sasl) => Question::Admit(Claim::Sasl),
+            // INVARIANT: all other claims come with bytes and are asked about at once.
+            Open::Admit => Question::Admit(Claim::None),
+            Open::Sasl => Question::SaslStep { data: None },
+            Open::Layer => Question::SaslLayer,
+            Open::Init(client) => Question::Init(client),
+        }
     }
+}
+
+/// So much of a block is missing.
+#[inline]
+fn missing(len: usize, rx: &[u8]) -> Action<Question, ServerOutcome> {
+    let at_least = len.saturating_sub(rx.len());
+    Action::Receive { at_least }
 }
 
 /// Credentials that are too long are answered as wrong ones.
 fn refused_credentials(stop: Stop<Failure>) -> Stop<Failure> {
     match stop {
-        Stop::Failed(Failure { error, .. }) => Stop::Failed(Failure {
-            error,
-            tell: BAD_CREDENTIALS,
-        }),
+        Stop::Failed(failure) => Failure::stop(failure.error, BAD_CREDENTIALS),
         missing @ Stop::Receive(_) => missing,
     }
 }
@@ -441,26 +458,67 @@ impl Machine for ServerHandshake {
     type Outcome = ServerOutcome;
 
     fn step(&mut self, now: Duration, wire: &mut Wire) -> Result<Action<Question, ServerOutcome>, HandshakeError> {
-        if self.deadline <= now && !matches!(self.state, State::Over(_) | State::Done | State::Failed(_)) {
-            let error = HandshakeError::TimedOut(self.stage());
-            return Err(self.fail(
-                wire,
-                Failure {
-                    error,
-                    tell: Tell::Nothing,
-                },
-            ));
+        if self.deadline <= now && !matches!(self.state, State::Over(_) | State::Done | State::Failed) {
+            let (error, tell) = (HandshakeError::TimedOut(self.stage()), Tell::Nothing);
+            return Err(self.fail(wire, Failure { error, tell }));
         }
         loop {
-            match self.advance(wire) {
-                Ok(None) => {}
-                Ok(Some(action)) => return Ok(action),
+            let Wire { rx, tx } = &mut *wire;
+            let advanced = match self.state {
+                State::Start => {
+                    tx.extend_from_slice(&self.config.version.to_bytes());
+                    self.state = State::Version;
+                    if rx.is_empty() {
+                        return Ok(missing(ProtocolVersion::LEN, rx));
+                    }
+                    continue;
+                }
+                State::Version => self.take_version(rx, tx),
+                State::Choice => {
+                    let Some([number]) = first_block(rx) else {
+                        return Ok(missing(1, rx));
+                    };
+                    self.take_choice(SecurityType(number), tx)
+                }
+                State::Response(challenge) => {
+                    let Some(response) = first_block(rx) else {
+                        return Ok(missing(CHALLENGE_LEN, rx));
+                    };
+                    self.state = State::Open(Open::Admit);
+                    return Ok(Action::Ask(Question::Admit(Claim::Vnc { challenge, response })));
+                }
+                State::ClientInit => {
+                    let Some([shared]) = first_block(rx) else {
+                        return Ok(missing(1, rx));
+                    };
+                    let client = ClientInit { shared };
+                    self.state = State::Open(Open::Init(client));
+                    return Ok(Action::Ask(Question::Init(client)));
+                }
+                State::Ask(open) => {
+                    self.state = State::Open(open);
+                    return Ok(Action::Ask(self.question(open)));
+                }
+                State::Over(init) => {
+                    self.state = State::Done;
+                    return Ok(Action::Done(ServerOutcome {
+                        client_version: self.client_version,
+                        rules: self.rules,
+                        security: self.security,
+                        sasl_layer: self.sasl_layer,
+                        init,
+                    }));
+                }
+                _ => match self.advance(wire) {
+                    Ok(None) => Ok(()),
+                    Ok(Some(action)) => return Ok(action),
+                    Err(stop) => Err(stop),
+                },
+            };
+            match advanced {
+                Ok(()) => {}
                 Err(Stop::Receive(at_least)) => return Ok(Action::Receive { at_least }),
-                Err(Stop::Failed(Failure {
-                    error: misuse @ HandshakeError::Misuse(_),
-                    ..
-                })) => return Err(misuse),
-                Err(Stop::Failed(failure)) => return Err(self.fail(wire, failure)),
+                Err(Stop::Failed(failure)) => return Err(self.failed(wire, *failure)),
             }
         }
     }
@@ -470,21 +528,21 @@ impl Machine for ServerHandshake {
     }
 
     fn eof(&mut self) -> Result<ServerOutcome, HandshakeError> {
-        let error = match &self.state {
-            State::Failed(error) => return Err(HandshakeError::clone(error)),
-            State::Done => return Err(HandshakeError::Misuse(Misuse::Ended)),
-            _ => HandshakeError::Closed(self.stage()),
-        };
-        self.state = State::Failed(Box::new(error.clone()));
+        if let Some(failed) = &self.failed {
+            return Err(failed.error.clone());
+        }
+        if self.state == State::Done {
+            return Err(HandshakeError::Misuse(Misuse::Ended));
+        }
+        let error = HandshakeError::Closed(self.stage());
+        self.end(error.clone(), None);
         Err(error)
     }
 
     fn max_input(&self) -> usize {
         let limits = &self.config.limits;
-        let credentials = limits.user.saturating_add(limits.password).saturating_add(8);
-        let largest = credentials
-            .max(limits.sasl_data.saturating_add(4))
-            .max(limits.sasl_mechanism.saturating_add(4));
-        usize::try_from(largest).unwrap_or(usize::MAX)
+        let credentials = limits.user.saturating_add(limits.password);
+        let sasl = limits.sasl_data.saturating_add(limits.sasl_mechanism);
+        usize::try_from(credentials.max(sasl).saturating_add(8)).unwrap_or(usize::MAX)
     }
 }
