@@ -1,17 +1,16 @@
-//! The driver loops, over streams in memory.
+//! The driver loop, over streams in memory.
 
 use core::time::Duration;
 
-use rfb_proto::handshake::bridge::{BridgeError, Question, Upstream};
 use rfb_proto::handshake::server::{self, Claim};
 use rfb_proto::handshake::{
-    Bridge, BridgeConfig, ClientConfig, ClientHandshake, HandshakeError, Refusal, Rejected, Rejection, ServerConfig,
-    ServerHandshake, Side, Stage, TlsRole, Told, Wire, Wires, client,
+    ClientConfig, ClientHandshake, HandshakeError, Refusal, Rejected, Rejection, ServerConfig, ServerHandshake, Stage,
+    TlsRole, Told, Wire, client,
 };
 use rfb_proto::security::vencrypt::Subtype;
 use rfb_proto::security::vnc::Password;
 use rfb_proto::security::{Reason, SecurityType};
-use rfb_proto::{BridgeDriven, Clock, DriveError, Driven, Limits, drive, drive_bridge};
+use rfb_proto::{Clock, DriveError, Driven, Limits, drive};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
 use crate::play::server_init;
@@ -176,178 +175,4 @@ async fn a_peer_that_hangs_up_has_closed() {
         reason: Told::Nothing,
     };
     assert_eq!(protocol(error), HandshakeError::Rejected(expected));
-}
-
-/// The bridge, with a tenant's password and a hypervisor's, and then the bytes of both.
-async fn couple(
-    mut tenant: DuplexStream,
-    mut hypervisor: DuplexStream,
-    config: BridgeConfig,
-    own: &[u8],
-) -> Result<(), DriveError<BridgeError>> {
-    let clock = Clock::start();
-    let (mut bridge, mut wires) = (Bridge::new(clock.now(), config), Wires::default());
-    let mut connected = None;
-    loop {
-        match drive_bridge(&mut bridge, &mut wires, &mut tenant, connected.as_deref_mut(), clock).await? {
-            BridgeDriven::Ask(Question::Challenge) => bridge.challenge(&mut wires, [5; 16]).unwrap(),
-            BridgeDriven::Ask(Question::Admit(Claim::Vnc { challenge, response })) => {
-                match Password::new(b"tenant").verify(&challenge, &response) {
-                    true => bridge.admit(&mut wires).unwrap(),
-                    false => bridge.refuse(&mut wires, Refusal::default()).unwrap(),
-                }
-            }
-            BridgeDriven::Ask(Question::Connect) => {
-                connected = Some(&mut hypervisor);
-                let upstream = Upstream::default().with_password(Password::new(own));
-                bridge.connect(upstream.with_server_name("host")).unwrap();
-            }
-            BridgeDriven::Ask(other) => panic!("{other:?}"),
-            BridgeDriven::StartTls { side, tls } => {
-                // As in the roles above.
-                let stream = match side {
-                    Side::Tenant => &mut tenant,
-                    Side::Hypervisor => connected.as_deref_mut().unwrap(),
-                };
-                let early = wires.side(side).rx.split();
-                let mut hello = early.to_vec();
-                hello.resize(5, 0);
-                let (own, others): (&[u8], &[u8]) = match tls.role {
-                    TlsRole::Client => (b"hello", b"HELLO"),
-                    TlsRole::Server => (b"HELLO", b"hello"),
-                };
-                if tls.role == TlsRole::Client {
-                    stream.write_all(own).await.unwrap();
-                }
-                stream.read_exact(&mut hello[early.len()..]).await.unwrap();
-                assert_eq!(hello, others);
-                if tls.role == TlsRole::Server {
-                    stream.write_all(own).await.unwrap();
-                }
-            }
-            BridgeDriven::Done(_) => break,
-        }
-    }
-    hypervisor.write_all(&wires.tenant.rx).await?;
-    tenant.write_all(&wires.hypervisor.rx).await?;
-    tokio::io::copy_bidirectional(&mut tenant, &mut hypervisor).await?;
-    Ok(())
-}
-
-/// What became of the bridge.
-fn bridged(result: Result<(), DriveError<BridgeError>>) -> BridgeError {
-    match result {
-        Err(DriveError::Protocol(error)) => error,
-        other => panic!("{other:?}"),
-    }
-}
-
-#[tokio::test]
-async fn client_bridge_and_server() {
-    let vencrypt = [SecurityType::VENCRYPT];
-    let tenant_configs = [
-        BridgeConfig::default(),
-        BridgeConfig::default()
-            .with_tenant_types(&vencrypt)
-            .with_tenant_subtypes(&[Subtype::X509_VNC]),
-    ];
-    for config in tenant_configs {
-        for buffer in [1, 7, 10_000] {
-            for (password, own) in [
-                (&b"tenant"[..], &b"secret"[..]),
-                (b"guess", b"secret"),
-                (b"tenant", b"guess"),
-            ] {
-                let offer = ServerConfig::new(&vencrypt).with_subtypes(&[Subtype::X509_VNC]);
-                let wanted = ClientConfig::new(&[SecurityType::VENCRYPT, SecurityType::VNC])
-                    .with_subtypes(&[Subtype::X509_VNC])
-                    .with_server_name("host");
-                let (viewer, tenant) = duplex(buffer);
-                let (hypervisor, mut server) = duplex(buffer);
-                let (connected, coupled, served) = tokio::join!(
-                    connect(viewer, password, wanted),
-                    couple(tenant, hypervisor, config.clone(), own),
-                    async {
-                        if password == b"tenant" {
-                            // It hangs up once it has said all.
-                            return serve(server, offer).await.map(drop);
-                        }
-                        let mut heard = Vec::new();
-                        server.read_to_end(&mut heard).await.unwrap();
-                        assert_eq!(heard, b"", "a hypervisor is not troubled before the tenant is known");
-                        Ok(())
-                    },
-                );
-                if (password, own) == (b"tenant", b"secret") {
-                    assert_eq!(connected.unwrap(), b"messages");
-                    served.unwrap();
-                    coupled.unwrap();
-                    continue;
-                }
-                let told = match own {
-                    b"secret" => "Authentication failed",
-                    _ => "Authentication with the console failed",
-                };
-                let expected = HandshakeError::Rejected(Rejection {
-                    of: Rejected::Authentication,
-                    reason: Told::Reason(Reason::from_static(told)),
-                });
-                assert_eq!(connected.unwrap_err(), expected);
-                if own == b"secret" {
-                    assert_eq!(bridged(coupled).error, HandshakeError::Refused(Refusal::default()));
-                    served.unwrap();
-                } else {
-                    let BridgeError { side, error } = bridged(coupled);
-                    assert_eq!(side, Side::Hypervisor);
-                    assert!(matches!(error, HandshakeError::Rejected(_)), "{error}");
-                    assert_eq!(served.unwrap_err(), HandshakeError::Refused(Refusal::default()));
-                }
-            }
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_hypervisor_that_is_gone_is_told_to_the_tenant() {
-    let (viewer, tenant) = duplex(100);
-    let (hypervisor, server) = duplex(100);
-    drop(server);
-    let wanted = ClientConfig::new(&[SecurityType::VNC]);
-    let (connected, coupled) = tokio::join!(
-        connect(viewer, b"tenant", wanted),
-        couple(tenant, hypervisor, BridgeConfig::default(), b"secret"),
-    );
-    let expected = HandshakeError::Rejected(Rejection {
-        of: Rejected::Authentication,
-        reason: Told::Reason(Reason::from_static("Authentication with the console failed")),
-    });
-    assert_eq!(connected.unwrap_err(), expected);
-    let BridgeError { side, error } = bridged(coupled);
-    assert_eq!(
-        (side, error),
-        (Side::Hypervisor, HandshakeError::Closed(Stage::Version))
-    );
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_hypervisor_that_says_nothing_runs_out_of_time() {
-    let limits = Limits::default().with_handshake_timeout(Duration::from_secs(5));
-    let (viewer, tenant) = duplex(100);
-    let (hypervisor, _server) = duplex(100);
-    let wanted = ClientConfig::new(&[SecurityType::VNC]);
-    let (connected, coupled) = tokio::join!(
-        connect(viewer, b"tenant", wanted),
-        couple(
-            tenant,
-            hypervisor,
-            BridgeConfig::default().with_limits(limits),
-            b"secret"
-        ),
-    );
-    assert!(matches!(connected.unwrap_err(), HandshakeError::Rejected(_)));
-    let BridgeError { side, error } = bridged(coupled);
-    assert_eq!(
-        (side, error),
-        (Side::Hypervisor, HandshakeError::TimedOut(Stage::Version))
-    );
 }
