@@ -1,5 +1,7 @@
 //! Ways to log in, as a person names them.
 
+use std::fmt;
+
 use clap::ValueEnum;
 use rfb_proto::security::SecurityType;
 use rfb_proto::security::vencrypt::Subtype;
@@ -66,6 +68,20 @@ impl Method {
             Self::X509Vnc => Some(Subtype::X509_VNC),
             Self::X509Plain => Some(Subtype::X509_PLAIN),
         }
+    }
+}
+
+/// As on a command line: `x509-vnc`.
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "none",
+            Self::Vnc => "vnc",
+            Self::Plain => "plain",
+            Self::X509None => "x509-none",
+            Self::X509Vnc => "x509-vnc",
+            Self::X509Plain => "x509-plain",
+        })
     }
 }
 

@@ -79,16 +79,16 @@ fn what_cannot_work_is_said_before_anybody_is_called() {
     for (arguments, why) in [
         (
             &["--security=x509-vnc", "--password-file=right"][..],
-            "X509Vnc needs --ca",
+            "x509-vnc needs --ca",
         ),
         (
             &["--security=vnc", "--password-file=right", "--ca=cert.pem"],
-            "Vnc has no TLS, and --ca wants it",
+            "vnc has no TLS, and --ca wants it",
         ),
-        (&["--security=vnc"], "Vnc needs more: a user, a password, or both"),
+        (&["--security=vnc"], "vnc needs more: a user, a password, or both"),
         (
             &["--security=plain", "--password-file=right"],
-            "Plain needs more: a user, a password, or both",
+            "plain needs more: a user, a password, or both",
         ),
         (&["--password-file=empty"], "the password is empty"),
         (

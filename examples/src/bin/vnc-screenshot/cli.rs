@@ -97,10 +97,10 @@ impl Cli {
                 } else {
                     "has no TLS, and --ca wants it"
                 };
-                return Err(format!("{method:?} {without}").into());
+                return Err(format!("{method} {without}").into());
             }
             if !usable(method) {
-                return Err(format!("{method:?} needs more: a user, a password, or both").into());
+                return Err(format!("{method} needs more: a user, a password, or both").into());
             }
         }
         Ok(Credentials {

@@ -2,12 +2,14 @@
 
 use std::net::SocketAddr;
 
+use examples::vnc::Method;
+
 use super::browser::Site;
 use super::clients::{gvnccapture, vncviewer_is_refused, vncviewer_shows};
-use super::programs::{Bridge, Hypervisor};
+use super::programs::{Bridge, NOWHERE, Tenants};
 use super::qemu::Qemu;
 use super::x::{Xvnc, painted};
-use super::{Login, PASSWORD, Security, TENANT, WRONG};
+use super::{Login, PASSWORD, TENANT, WRONG, tigervnc};
 use crate::picture::Picture;
 use crate::pki;
 use crate::process::{Folder, wait_for};
@@ -29,8 +31,8 @@ impl Hypervisors {
     fn start(folder: &Folder) -> Self {
         let (qemu, xvnc) = (Qemu::start(folder), Xvnc::start(folder));
         let mut all = Vec::new();
-        for (name, security) in [("qemu-none", Security::X509None), ("qemu-vnc", Security::X509Vnc)] {
-            let (address, login) = (qemu.address(security), Login::right(security, &qemu.authority));
+        for (name, method) in [("qemu-none", Method::X509None), ("qemu-vnc", Method::X509Vnc)] {
+            let (address, login) = (qemu.address(method), Login::right(method, &qemu.authority));
             // QEMU looks at the guest's screen a few times a second.
             let picture = wait_for("the guest's picture", || {
                 let picture = gvnccapture(folder, name, address, &login).picture();
@@ -39,7 +41,7 @@ impl Hypervisors {
             all.push((name, address, login, picture));
         }
         let (width, height) = Xvnc::SIZE;
-        let login = Login::right(Security::X509Plain, &xvnc.authority);
+        let login = Login::right(Method::X509Plain, &xvnc.authority);
         all.push(("xvnc-plain", xvnc.address, login, painted(width, height)));
         Self {
             _qemu: qemu,
@@ -52,7 +54,7 @@ impl Hypervisors {
 /// A tenant with a VNC password.
 fn tenant(password: &'static str) -> Login {
     Login {
-        security: Security::Vnc,
+        method: Method::Vnc,
         password: Some(password),
         authority: "nobody".into(),
     }
@@ -68,11 +70,13 @@ fn vncviewer_through_the_bridge() {
     let hypervisors = Hypervisors::start(&folder);
     for (name, address, login, picture) in &hypervisors.all {
         let recorder = Recorder::start(*address);
-        let hypervisor = Hypervisor {
-            address: recorder.address,
+        let mut bridge = Bridge::start(
+            &folder,
+            &format!("bridge-{name}"),
+            recorder.address,
             login,
-        };
-        let mut bridge = Bridge::start(&folder, &format!("bridge-{name}"), &hypervisor, "http://nobody", false);
+            Tenants::Own(NOWHERE),
+        );
         vncviewer_shows(&desktop, name, bridge.tcp, &tenant(TENANT), picture);
         for wrong in [WRONG, PASSWORD] {
             let said = vncviewer_is_refused(&desktop, name, bridge.tcp, &tenant(wrong));
@@ -100,7 +104,7 @@ fn vncviewer_through_the_bridge() {
         }
         bridge.process.end();
         let log = bridge.process.said();
-        assert!(log.contains(login.security.tigervnc()), "{name}: {log}");
+        assert!(log.contains(tigervnc(login.method)), "{name}: {log}");
         for secret in [Some(TENANT), Some(WRONG), login.password].into_iter().flatten() {
             assert!(!log.contains(secret), "{name}: a password in the log");
         }
@@ -117,8 +121,7 @@ fn a_bridge_that_the_hypervisor_refuses() {
     let hypervisors = Hypervisors::start(&folder);
     let stranger = pki::authority(&folder, "stranger").join("ca-cert.pem");
     let refused = |name: &str, address: SocketAddr, login: &Login, why: &str| {
-        let hypervisor = Hypervisor { address, login };
-        let bridge = Bridge::start(&folder, name, &hypervisor, "http://nobody", false);
+        let bridge = Bridge::start(&folder, name, address, login, Tenants::Own(NOWHERE));
         let said = vncviewer_is_refused(&desktop, name, bridge.tcp, &tenant(TENANT));
         assert!(
             said.ends_with(&format!("Authentication failure: {NOT_REACHED}")),
@@ -154,11 +157,7 @@ fn a_password_that_passes_through_the_bridge() {
     let hypervisors = Hypervisors::start(&folder);
     let found = hypervisors.all.iter().find(|(name, ..)| *name == "qemu-vnc");
     let (name, address, login, picture) = found.expect("QEMU with a password");
-    let hypervisor = Hypervisor {
-        address: *address,
-        login,
-    };
-    let mut bridge = Bridge::start(&folder, "bridge", &hypervisor, "http://nobody", true);
+    let mut bridge = Bridge::start(&folder, "bridge", *address, login, Tenants::PassedThrough);
     vncviewer_shows(&desktop, name, bridge.tcp, &tenant(PASSWORD), picture);
     let said = vncviewer_is_refused(&desktop, name, bridge.tcp, &tenant(WRONG));
     assert!(
@@ -182,11 +181,13 @@ fn novnc_through_the_bridge() {
     let hypervisors = Hypervisors::start(&folder);
     for (name, address, login, picture) in &hypervisors.all {
         let recorder = Recorder::start(*address);
-        let hypervisor = Hypervisor {
-            address: recorder.address,
+        let bridge = Bridge::start(
+            &folder,
+            &format!("bridge-{name}"),
+            recorder.address,
             login,
-        };
-        let bridge = Bridge::start(&folder, &format!("bridge-{name}"), &hypervisor, &site.origin(), false);
+            Tenants::Own(&site.origin()),
+        );
         site.open(&folder, name, bridge.websocket, TENANT).shows(picture);
         assert_eq!(recorder.settled(), 1, "{name}");
         let mut page = site.open(&folder, name, bridge.websocket, WRONG);
@@ -204,11 +205,13 @@ fn novnc_through_the_bridge() {
     // A page from elsewhere is not connected, whatever it shows.
     let elsewhere = Site::start();
     let (name, address, login, _) = &hypervisors.all[0];
-    let hypervisor = Hypervisor {
-        address: *address,
+    let bridge = Bridge::start(
+        &folder,
+        "bridge-elsewhere",
+        *address,
         login,
-    };
-    let bridge = Bridge::start(&folder, "bridge-elsewhere", &hypervisor, &site.origin(), false);
+        Tenants::Own(&site.origin()),
+    );
     let mut page = elsewhere.open(&folder, name, bridge.websocket, TENANT);
     page.says("Failed to connect to server");
     assert!(bridge.process.said().contains("no page of ours"));

@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::{Login, USER};
+use super::{Login, USER, tigervnc};
 use crate::picture::Picture;
 use crate::process::{Folder, Process, wait_for};
 use crate::viewer::Desktop;
@@ -16,7 +16,7 @@ use crate::viewer::Desktop;
 pub(crate) fn vncviewer(desktop: &Desktop, name: &str, server: SocketAddr, login: &Login) -> Process {
     desktop.start_program(&format!("vncviewer-{name}"), "xtigervncviewer", |command| {
         command
-            .args(["-SecurityTypes", login.security.tigervnc(), "-Log", "*:stderr:30"])
+            .args(["-SecurityTypes", tigervnc(login.method), "-Log", "*:stderr:30"])
             // It says on its standard error what it would say in a dialogue, and ends.
             .args(["-AlertOnFatalError=0", "-ReconnectOnError=0"])
             // Every pixel as it is.
@@ -30,10 +30,10 @@ pub(crate) fn vncviewer(desktop: &Desktop, name: &str, server: SocketAddr, login
             ])
             .arg(format!("{}::{}", server.ip(), server.port()))
             .env("VNC_PASSWORD", login.password.unwrap_or_default());
-        if login.security.has_tls() {
+        if login.method.needs().tls {
             command.arg("-X509CA").arg(&login.authority);
         }
-        if login.security.has_user() {
+        if login.method.needs().user {
             command.env("VNC_USERNAME", USER);
         }
     })

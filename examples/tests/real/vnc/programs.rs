@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
-use super::{Login, Security, TENANT, USER};
+use examples::vnc::Method;
+
+use super::{Login, TENANT, USER};
 use crate::picture::Picture;
 use crate::process::{Folder, Process, wait_for};
 
@@ -22,8 +24,8 @@ pub(crate) fn screenshot(folder: &Folder, name: &str, server: SocketAddr, login:
     let _ = fs::remove_file(&file);
     let program = env!("CARGO_BIN_EXE_vnc-screenshot");
     let (status, said) = Process::run(folder, &format!("screenshot-{name}"), program, |command| {
-        command.args(["--security", login.security.name()]);
-        if login.security.has_tls() {
+        command.args(["--security", &login.method.to_string()]);
+        if login.method.needs().tls {
             command.arg("--ca").arg(&login.authority);
         }
         give_password(folder, name, login, command);
@@ -48,12 +50,12 @@ impl Screenshot {
 }
 
 /// Starts `vnc-picture` for one way to log in. Returns its address.
-pub(crate) fn serve(folder: &Folder, file: &Path, pki: &Path, security: Security) -> (SocketAddr, Process) {
-    let name = format!("picture-{}", security.name());
-    let right = Login::right(security, pki);
+pub(crate) fn serve(folder: &Folder, file: &Path, pki: &Path, method: Method) -> (SocketAddr, Process) {
+    let name = format!("picture-{method}");
+    let right = Login::right(method, pki);
     let mut process = Process::start(folder, &name, env!("CARGO_BIN_EXE_vnc-picture"), |command| {
-        command.args(["--listen", "127.0.0.1:0", "--security", security.name()]);
-        if security.has_tls() {
+        command.args(["--listen", "127.0.0.1:0", "--security", &method.to_string()]);
+        if method.needs().tls {
             command.arg("--certificate").arg(pki.join("server-cert.pem"));
             command.arg("--key").arg(pki.join("server-key.pem"));
         }
@@ -64,6 +66,9 @@ pub(crate) fn serve(folder: &Folder, file: &Path, pki: &Path, security: Security
     (address, process)
 }
 
+/// Where no page comes from.
+pub(crate) const NOWHERE: &str = "http://nowhere.example";
+
 /// A running `vnc-bridge`.
 pub(crate) struct Bridge {
     pub(crate) tcp: SocketAddr,
@@ -71,34 +76,36 @@ pub(crate) struct Bridge {
     pub(crate) process: Process,
 }
 
-/// What a bridge is told of its hypervisor.
-pub(crate) struct Hypervisor<'a> {
-    pub(crate) address: SocketAddr,
-    pub(crate) login: &'a Login,
+/// Who shows what to the bridge.
+#[derive(Clone, Copy)]
+pub(crate) enum Tenants<'a> {
+    /// [`TENANT`], from viewers and from pages of this origin.
+    Own(&'a str),
+    /// What the hypervisor wants.
+    PassedThrough,
 }
 
 impl Bridge {
-    /// Starts one whose tenants show [`TENANT`], or with `passthrough` what the hypervisor wants.
-    pub(crate) fn start(folder: &Folder, name: &str, hypervisor: &Hypervisor, origin: &str, passthrough: bool) -> Self {
-        let Hypervisor { address, login } = hypervisor;
-        folder.write(&format!("{name}.tenant"), format!("{TENANT}\n"));
-        let own = if passthrough {
-            "passthrough = true".to_owned()
-        } else {
-            format!("password_file = \"{name}.tenant\"")
+    pub(crate) fn start(folder: &Folder, name: &str, hypervisor: SocketAddr, login: &Login, tenants: Tenants) -> Self {
+        let (origin, own) = match tenants {
+            Tenants::Own(origin) => {
+                folder.write(&format!("{name}.tenant"), format!("{TENANT}\n"));
+                (origin, format!("password_file = \"{name}.tenant\""))
+            }
+            Tenants::PassedThrough => (NOWHERE, "passthrough = true".to_owned()),
         };
         let mut config = format!(
             "[tenant]\ntcp = \"127.0.0.1:0\"\nwebsocket = \"127.0.0.1:0\"\norigins = [\"{origin}\"]\n\
              security = [\"vnc\"]\n{own}\n\
-             [hypervisor]\naddress = \"{address}\"\nsecurity = [\"{}\"]\nca = \"{}\"\n",
-            login.security.name(),
+             [hypervisor]\naddress = \"{hypervisor}\"\nsecurity = [\"{}\"]\nca = \"{}\"\n",
+            login.method,
             login.authority.display(),
         );
-        if let Some(password) = login.password.filter(|_| !passthrough) {
+        if let Some(password) = login.password.filter(|_| matches!(tenants, Tenants::Own(_))) {
             folder.write(&format!("{name}.hypervisor"), format!("{password}\n"));
             config += &format!("password_file = \"{name}.hypervisor\"\n");
         }
-        if login.security.has_user() {
+        if login.method.needs().user {
             config += &format!("user = \"{USER}\"\n");
         }
         let config = folder.write(&format!("{name}.toml"), config);
@@ -133,7 +140,7 @@ fn give_password(folder: &Folder, name: &str, login: &Login, command: &mut Comma
         let file = folder.write(&format!("{name}.password"), format!("{password}\n"));
         command.arg("--password-file").arg(file);
     }
-    if login.security.has_user() {
+    if login.method.needs().user {
         command.args(["--user", USER]);
     }
 }

@@ -3,14 +3,16 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::{PASSWORD, Security};
+use examples::vnc::Method;
+
+use super::PASSWORD;
 use crate::guest::{boot, free_port};
 use crate::pki;
 use crate::process::{Folder, Process};
 
 /// One guest, whose screen four servers show.
 pub(crate) struct Qemu {
-    servers: Vec<(Security, SocketAddr)>,
+    servers: Vec<(Method, SocketAddr)>,
     /// The authority of its certificate.
     pub(crate) authority: PathBuf,
     _process: Process,
@@ -31,18 +33,18 @@ impl Qemu {
                         pki.display()
                     ),
                 ]);
-            let server = |(security, options): (Security, &str)| {
+            let server = |(method, options): (Method, &str)| {
                 let address = free_port();
                 // QEMU counts from 5900.
                 let display = address.port().checked_sub(5900).expect("a port above those of VNC");
-                command.args(["-vnc", &format!("127.0.0.1:{display},id={}{options}", security.name())]);
-                (security, address)
+                command.args(["-vnc", &format!("127.0.0.1:{display},id={method}{options}")]);
+                (method, address)
             };
             let servers = [
-                (Security::None, ""),
-                (Security::Vnc, ",password-secret=password"),
-                (Security::X509None, ",tls-creds=tls"),
-                (Security::X509Vnc, ",tls-creds=tls,password-secret=password"),
+                (Method::None, ""),
+                (Method::Vnc, ",password-secret=password"),
+                (Method::X509None, ",tls-creds=tls"),
+                (Method::X509Vnc, ",tls-creds=tls,password-secret=password"),
             ];
             servers.map(server).to_vec()
         });
@@ -54,8 +56,8 @@ impl Qemu {
     }
 
     /// Where it is entered in this way.
-    pub(crate) fn address(&self, security: Security) -> SocketAddr {
-        let server = self.servers.iter().find(|(offered, _)| *offered == security);
+    pub(crate) fn address(&self, method: Method) -> SocketAddr {
+        let server = self.servers.iter().find(|(offered, _)| *offered == method);
         server.expect("QEMU has no such server").1
     }
 }

@@ -1,10 +1,12 @@
 //! The pairs: our client with real servers, and our server with real viewers.
 
+use examples::vnc::Method;
+
 use super::clients::{gvnccapture, vncviewer_is_refused, vncviewer_shows};
 use super::programs::{screenshot, serve};
 use super::qemu::Qemu;
 use super::x::{X11vnc, Xvnc, paint, painted};
-use super::{Login, PASSWORD, Security};
+use super::{Login, PASSWORD};
 use crate::picture::Picture;
 use crate::pki;
 use crate::process::{Folder, wait_for};
@@ -16,10 +18,10 @@ fn vnc_screenshot_of_qemu() {
     let folder = Folder::new();
     let qemu = Qemu::start(&folder);
     let mut first = None;
-    for security in [Security::None, Security::Vnc, Security::X509None, Security::X509Vnc] {
-        let server = qemu.address(security);
-        let login = Login::right(security, &qemu.authority);
-        let name = format!("qemu-{}", security.name());
+    for method in [Method::None, Method::Vnc, Method::X509None, Method::X509Vnc] {
+        let server = qemu.address(method);
+        let login = Login::right(method, &qemu.authority);
+        let name = format!("qemu-{method}");
         // QEMU looks at the guest's screen a few times a second.
         let picture = wait_for("the guest's picture", || {
             let picture = screenshot(&folder, &name, server, &login).picture();
@@ -39,9 +41,9 @@ fn vnc_screenshot_of_qemu() {
     }
     // A certificate of anybody else is not looked at twice.
     let stranger = pki::authority(&folder, "stranger").join("ca-cert.pem");
-    for security in [Security::X509None, Security::X509Vnc] {
-        let login = Login::right(security, &stranger);
-        let said = screenshot(&folder, "stranger", qemu.address(security), &login).refused();
+    for method in [Method::X509None, Method::X509Vnc] {
+        let login = Login::right(method, &stranger);
+        let said = screenshot(&folder, "stranger", qemu.address(method), &login).refused();
         assert!(said.contains("UnknownIssuer"), "{said}");
     }
 }
@@ -53,17 +55,17 @@ fn vnc_screenshot_of_xvnc() {
     let xvnc = Xvnc::start(&folder);
     let (width, height) = Xvnc::SIZE;
     let expected = painted(width, height);
-    for (security, why) in [
-        (Security::Vnc, "Authentication failure"),
-        (Security::X509Vnc, "Authentication failure"),
-        (Security::Plain, "Authentication failure: invalid password or username"),
+    for (method, why) in [
+        (Method::Vnc, "Authentication failure"),
+        (Method::X509Vnc, "Authentication failure"),
+        (Method::Plain, "Authentication failure: invalid password or username"),
         (
-            Security::X509Plain,
+            Method::X509Plain,
             "Authentication failure: invalid password or username",
         ),
     ] {
-        let login = Login::right(security, &xvnc.authority);
-        let name = format!("xvnc-{}", security.name());
+        let login = Login::right(method, &xvnc.authority);
+        let name = format!("xvnc-{method}");
         let picture = screenshot(&folder, &name, xvnc.address, &login).picture();
         assert!(picture == expected, "{name}");
         let wrong = login.wrong().expect("a password");
@@ -81,10 +83,10 @@ fn vnc_screenshot_of_x11vnc() {
     let expected = desktop.picture();
     let password_file = folder.write("x11vnc-passwords", format!("{PASSWORD}\n"));
     let nobody = folder.join("no authority");
-    for (security, file) in [(Security::None, None), (Security::Vnc, Some(&*password_file))] {
+    for (method, file) in [(Method::None, None), (Method::Vnc, Some(&*password_file))] {
         let x11vnc = X11vnc::start(&folder, &desktop, file);
-        let login = Login::right(security, &nobody);
-        let name = format!("x11vnc-{}", security.name());
+        let login = Login::right(method, &nobody);
+        let name = format!("x11vnc-{method}");
         let picture = screenshot(&folder, &name, x11vnc.address, &login).picture();
         assert!(
             picture == expected && expected.find(&painted(320, 200)).is_some(),
@@ -110,10 +112,10 @@ fn viewers_show_what_our_server_serves() {
     let ramp = |x: usize, y: usize| u8::try_from((3 * x + 7 * y) % 251).expect("below 251");
     let expected = Picture::new(251, 113, |x, y| [ramp(x, y), ramp(y, 2 * x), ramp(x + y, 11)]);
     let file = folder.write("served.png", expected.to_png());
-    for security in [Security::None, Security::Vnc, Security::X509Vnc, Security::X509Plain] {
-        let (server, _process) = serve(&folder, &file, &pki, security);
-        let login = Login::right(security, &pki.join("ca-cert.pem"));
-        let name = format!("picture-{}", security.name());
+    for method in [Method::None, Method::Vnc, Method::X509Vnc, Method::X509Plain] {
+        let (server, _process) = serve(&folder, &file, &pki, method);
+        let login = Login::right(method, &pki.join("ca-cert.pem"));
+        let name = format!("picture-{method}");
         assert!(
             gvnccapture(&folder, &name, server, &login).picture() == expected,
             "{name}"
