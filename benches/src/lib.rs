@@ -107,13 +107,19 @@ pub const CASES: &[Case] = &[
         name: "rfb: server handshake 3.8 with VNC authentication, without DES",
         repetitions: 2000,
         operations: 1,
-        prepare: || rfb::server(false),
+        prepare: || rfb::server(false, true),
     },
     Case {
-        name: "rfb: the same with ClientInit and ServerInit",
+        name: "rfb: the same, one message at a time",
         repetitions: 2000,
         operations: 1,
-        prepare: || rfb::server(true),
+        prepare: || rfb::server(false, false),
+    },
+    Case {
+        name: "rfb: the same, with ClientInit and ServerInit",
+        repetitions: 2000,
+        operations: 1,
+        prepare: || rfb::server(true, false),
     },
     Case {
         name: "rfb: client handshake 3.8 with VNC authentication, without DES",

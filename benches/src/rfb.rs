@@ -35,8 +35,8 @@ fn response() -> [u8; 16] {
 }
 
 /// A server's handshake with VNC authentication, the response not looked at; with ClientInit and ServerInit, or up to
-/// the SecurityResult.
-pub fn server(init: bool) -> Box<dyn FnMut()> {
+/// the SecurityResult. The client's bytes are there at once, or come one message at a time.
+pub fn server(init: bool, at_once: bool) -> Box<dyn FnMut()> {
     let types = [SecurityType::NONE, SecurityType::VNC];
     let config = Arc::new(ServerConfig::new(&types).with_init(init));
     let shown = ServerInit::decode(&Bytes::from_static(&S2C[35..]), &Limits::default()).unwrap();
@@ -49,8 +49,10 @@ pub fn server(init: bool) -> Box<dyn FnMut()> {
         wire.rx.clear();
         wire.tx.clear();
         let mut machine = ServerHandshake::new(NOW, Arc::clone(&config));
-        // The client's bytes come one message at a time, as on a connection.
         let mut input = &C2S[..received];
+        if at_once {
+            wire.rx.extend_from_slice(input);
+        }
         loop {
             // Questions are taken apart by value: what holds nothing then needs no dropping.
             match machine.step(NOW, &mut wire) {

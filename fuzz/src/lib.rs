@@ -9,6 +9,7 @@
 //! limits; a peer is told no more than the protocol's own code; an error is terminal.
 
 pub mod rfb_bridge;
+pub mod rfb_roles;
 pub mod spice_frames;
 pub mod spice_link;
 pub mod spice_messages;

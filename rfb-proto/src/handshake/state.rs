@@ -15,16 +15,12 @@ pub(crate) struct Events<T, const N: usize> {
     count: usize,
 }
 
-impl<T, const N: usize> Default for Events<T, N> {
-    fn default() -> Self {
-        Self {
-            kept: [const { None }; N],
-            count: 0,
-        }
-    }
-}
-
 impl<T, const N: usize> Events<T, N> {
+    pub(crate) const EMPTY: Self = Self {
+        kept: [const { None }; N],
+        count: 0,
+    };
+
     #[inline]
     pub(crate) fn push(&mut self, event: T) {
         match self.kept.get_mut(self.count) {

@@ -194,7 +194,7 @@ impl ClientHandshake {
             repeated: false,
             security: Security::of(SecurityType::INVALID),
             sasl_layer: false,
-            events: Events::default(),
+            events: Events::EMPTY,
             config,
         }
     }

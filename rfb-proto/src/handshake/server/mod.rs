@@ -263,7 +263,7 @@ impl ServerHandshake {
             offer: None,
             security: Security::of(SecurityType::INVALID),
             sasl_layer: false,
-            events: Events::default(),
+            events: Events::EMPTY,
             failed: None,
             config,
         }
