@@ -15,11 +15,8 @@ fn configuration(tenant: &str, hypervisor: &str, address: SocketAddr) -> String 
         "[tenant]\ntcp = \"127.0.0.1:0\"\nwebsocket = \"127.0.0.1:0\"\norigins = [\"{ORIGIN}\"]\n\
          security = [\"{tenant}\"]\nuser = \"{USER}\"\npassword_file = \"right\"\n\
          certificate = \"cert.pem\"\nprivate_key = \"key.pem\"\n\
-         [hypervisor]\naddress = \"{address}\"\nsecurity = [\"{hypervisor}\"]\nca = \"cert.pem\"\n{}",
-        match hypervisor {
-            "plain" | "x509-plain" => format!("user = \"{USER}\"\npassword_file = \"right\"\n"),
-            _ => "password_file = \"right\"\n".to_owned(),
-        }
+         [hypervisor]\naddress = \"{address}\"\nsecurity = [\"{hypervisor}\"]\nca = \"cert.pem\"\n\
+         user = \"{USER}\"\npassword_file = \"right\"\n"
     )
 }
 

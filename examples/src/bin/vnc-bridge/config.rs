@@ -137,13 +137,13 @@ impl Hypervisor {
     pub(crate) fn upstream(&self) -> Upstream {
         let mut upstream = Upstream::default().with_server_name(&*self.name);
         if let Some(password) = &self.password {
-            upstream = match &self.user {
-                Some(user) => upstream.with_credentials(Credentials {
-                    user: user.clone().into(),
-                    password: security::Secret::new(password),
-                }),
-                None => upstream.with_password(Password::new(password)),
-            };
+            upstream = upstream.with_password(Password::new(password));
+        }
+        if let (Some(user), Some(password)) = (&self.user, &self.password) {
+            upstream = upstream.with_credentials(Credentials {
+                user: user.clone().into(),
+                password: security::Secret::new(password),
+            });
         }
         upstream
     }
