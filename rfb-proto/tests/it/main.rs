@@ -11,6 +11,7 @@
 )]
 
 mod bridge;
+mod bridge_rules;
 mod captures;
 #[cfg(feature = "rustls")]
 mod certificates;
