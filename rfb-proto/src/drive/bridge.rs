@@ -47,14 +47,14 @@ where
     loop {
         let action = bridge.step(clock.now(), wires);
         let until = clock.instant(bridge.deadline());
-        let flushed = flush(&mut wires.tenant, tenant, until).await;
-        match &mut hypervisor {
+        if let Some(hypervisor) = &mut hypervisor {
             // One that is gone is found out by reading from it.
-            Some(hypervisor) => drop(flush(&mut wires.hypervisor, *hypervisor, until).await),
-            None if action.is_ok() => flushed?,
-            None => {}
+            let _ = flush(&mut wires.hypervisor, *hypervisor, until).await;
         }
-        let (side, at_least) = match action.map_err(DriveError::Protocol)? {
+        let flushed = flush(&mut wires.tenant, tenant, until).await;
+        let action = action.map_err(DriveError::Protocol)?;
+        flushed?;
+        let (side, at_least) = match action {
             BridgeAction::Receive { side, at_least } => (side, at_least),
             BridgeAction::StartTls { side, tls } => return Ok(BridgeDriven::StartTls { side, tls }),
             BridgeAction::Ask(question) => return Ok(BridgeDriven::Ask(question)),

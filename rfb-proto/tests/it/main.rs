@@ -15,6 +15,7 @@
 )]
 
 mod bridge;
+mod bridge_rules;
 mod captures;
 #[cfg(feature = "rustls")]
 mod certificates;

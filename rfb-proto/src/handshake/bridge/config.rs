@@ -91,7 +91,7 @@ impl BridgeConfig {
     /// What nova's security proxy does (`nova/console/securityproxy/rfb.py`): tenants of 3.8 with type None, whom
     /// a token has let in, to hypervisors of 3.8 with None or X509None; the hypervisor's list comes first, and its
     /// refusals are shown to the tenant up to 256 bytes. The host name in the certificate is not looked at there:
-    /// see [`PeerName::Any`](crate::tls::PeerName::Any).
+    /// see `tls::PeerName::Any`.
     ///
     /// Not as there: a message may come in pieces, unknown types and subtypes are passed over, VeNCrypt is
     /// preferred whatever the order of the hypervisor's list, the SecurityResult is seen, a byte that is not 1 is

@@ -22,7 +22,8 @@
 //!
 //! # What holds for all of them
 //!
-//! - The tenant is accepted after the hypervisor has accepted, and never otherwise.
+//! - The tenant is accepted after the hypervisor has accepted, and never otherwise. With type None in 3.7 there is
+//!   nothing that says so: such a tenant goes on by itself, and is cut off if the hypervisor does not accept.
 //! - Each side has its own version, its own security type and its own TLS. A result that one side has and the
 //!   other has not is made up or left out, and so is a reason.
 //! - No secret of one side reaches the other, but for the response that is passed through.
@@ -57,11 +58,11 @@ pub enum Question {
     /// Is the tenant let in, if the hypervisor takes it? Answered with [`Bridge::admit`].
     Admit(Claim),
     /// Connect to the hypervisor, then [`Bridge::connect`]. With [`Coupling::TenantFirst`] this comes after
-    /// [`Admit`](Self::Admit), else it is the first thing.
+    /// [`Question::Admit`], else it is the first thing.
     Connect,
 }
 
-/// What the driver does next; as [`Action`], with the side that it concerns.
+/// What the driver does next; as [`Action`](super::Action), with the side that it concerns.
 #[derive(Debug, PartialEq, Eq)]
 pub enum BridgeAction {
     /// Read at least so many bytes more from this side.

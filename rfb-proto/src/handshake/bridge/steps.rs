@@ -375,17 +375,19 @@ impl Bridge {
         error
     }
 
-    /// Whether the version line at the front of `rx`, if it is whole, is one that is taken.
+    /// Whether the version line at the front of `rx` is one that is taken. One that is not whole or is none is for the
+    /// machine of that side to judge, which does not wait for all of it.
     fn check_version(&self, rx: &[u8]) -> Result<(), HandshakeError> {
-        let (Some(only), Some(line)) = (self.config.only_version, rx.first_chunk()) else {
+        let Some(only) = self.config.only_version else {
             return Ok(());
         };
-        let version = ProtocolVersion::from_bytes(line)?;
-        if version == only.number() {
-            return Ok(());
+        match rx.first_chunk().map(ProtocolVersion::from_bytes) {
+            Some(Ok(version)) if version != only.number() => {
+                let error = VersionError::Unsupported { version };
+                Err(HandshakeError::PeerIncompatible(Incompatibility::Version(error)))
+            }
+            _ => Ok(()),
         }
-        let error = VersionError::Unsupported { version };
-        Err(HandshakeError::PeerIncompatible(Incompatibility::Version(error)))
     }
 }
 
