@@ -12,7 +12,7 @@ use crate::security::vencrypt::Subtype;
 use crate::security::{Reason, SecurityType};
 use crate::version::{Policy, Version};
 
-/// What a server offers. One configuration serves many connections: put it into an [`Arc`].
+/// What a server offers. One configuration serves many connections: put it into an [`Arc`](alloc::sync::Arc).
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct ServerConfig {
