@@ -8,6 +8,7 @@ mod by_hand;
 pub mod frames;
 pub mod links;
 pub mod messages;
+pub mod rfb;
 pub mod vv;
 
 use std::hint::black_box;
@@ -127,6 +128,42 @@ pub const CASES: &[Case] = &[
         repetitions: 5000,
         operations: 1,
         prepare: frames::encode_init,
+    },
+    Case {
+        name: "rfb: server handshake 3.8 with VNC authentication, without DES",
+        repetitions: 2000,
+        operations: 1,
+        prepare: || rfb::server(false, true),
+    },
+    Case {
+        name: "rfb: the same, one message at a time",
+        repetitions: 2000,
+        operations: 1,
+        prepare: || rfb::server(false, false),
+    },
+    Case {
+        name: "rfb: the same, with ClientInit and ServerInit",
+        repetitions: 2000,
+        operations: 1,
+        prepare: || rfb::server(true, false),
+    },
+    Case {
+        name: "rfb: client handshake 3.8 with VNC authentication, without DES",
+        repetitions: 2000,
+        operations: 1,
+        prepare: rfb::client,
+    },
+    Case {
+        name: "rfb: check a VNC response",
+        repetitions: 500,
+        operations: 1,
+        prepare: rfb::verify,
+    },
+    Case {
+        name: "rfb: what the des crate takes for it",
+        repetitions: 500,
+        operations: 1,
+        prepare: rfb::des,
     },
     Case {
         name: "vv: parse a file of 6 KiB and read every value",

@@ -26,6 +26,8 @@ mod recorder;
 mod site;
 #[path = "real/viewer.rs"]
 mod viewer;
+#[path = "real/vnc/mod.rs"]
+mod vnc;
 
 use std::thread;
 use std::time::Duration;

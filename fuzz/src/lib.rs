@@ -9,12 +9,15 @@
 //! limits; a peer is told no more than the protocol's own code; an error is terminal.
 
 pub mod spice_agent;
+pub mod rfb_bridge;
+pub mod rfb_roles;
 pub mod spice_frames;
 pub mod spice_link;
 pub mod spice_messages;
 pub mod vv_file;
 
 /// An input, taken apart from the front. When it is used up every byte is 0.
+#[derive(Clone, Copy)]
 pub(crate) struct Input<'a>(&'a [u8]);
 
 impl<'a> Input<'a> {
@@ -26,6 +29,18 @@ impl<'a> Input<'a> {
         let (first, rest) = self.0.split_first().unwrap_or((&0, &[]));
         self.0 = rest;
         *first
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// A length of one byte, then so many bytes, or all that are left.
+    pub(crate) fn short_blob(&mut self) -> &'a [u8] {
+        let len = usize::from(self.byte());
+        let (blob, rest) = self.0.split_at(len.min(self.0.len()));
+        self.0 = rest;
+        blob
     }
 
     /// A length of two bytes, then so many bytes, or all that are left.

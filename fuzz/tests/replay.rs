@@ -25,6 +25,11 @@ fn spice_agent() {
 }
 
 #[test]
+fn rfb_bridge() {
+    assert!(20 <= replay("rfb_bridge", fuzz::rfb_bridge::check));
+}
+
+#[test]
 fn spice_link() {
     assert!(10 <= replay("spice_link", fuzz::spice_link::check));
 }

@@ -40,6 +40,12 @@ pub enum DecodeErrorKind {
         /// The largest one accepted (see [`crate::Limits`]).
         limit: u64,
     },
+    /// A number that nothing is known for. Nothing says how long such a message is, so the stream is lost.
+    #[error("{value} is not known")]
+    Unknown {
+        /// The value on the wire.
+        value: i64,
+    },
     /// Anything else; the text says what was expected.
     #[error("{0}")]
     Invalid(&'static str),

@@ -3,13 +3,28 @@
 
 extern crate alloc;
 
+#[cfg(feature = "tokio")]
+mod drive;
+pub mod encoding;
 mod error;
+pub mod handshake;
 mod ids;
+mod init;
 mod limits;
+pub mod message;
+mod pixel_format;
+mod secret;
 pub mod security;
+mod text;
+#[cfg(feature = "rustls")]
+pub mod tls;
 mod version;
 mod wire;
 
+#[cfg(feature = "tokio")]
+pub use drive::{BridgeDriven, Clock, DriveError, Driven, drive, drive_bridge};
 pub use error::{DecodeError, DecodeErrorKind, EncodeError};
+pub use init::{ClientInit, ServerInit};
 pub use limits::Limits;
-pub use version::{Greeting, ProtocolVersion, Version, VersionError, VersionPolicy};
+pub use pixel_format::{PixelFormat, PixelFormatError};
+pub use version::{Greeting, Policy, ProtocolVersion, Version, VersionError};

@@ -96,7 +96,16 @@ impl ProtocolVersion {
     /// # Errors
     /// The first part of the line that is not as it should be. [`DecodeError::offset`] is where that
     /// part begins.
+    #[inline]
     pub fn from_bytes(bytes: &[u8; Self::LEN]) -> Result<Self, DecodeError> {
+        // What nearly everybody sends is compared as a whole.
+        if *bytes == Version::V3_8.to_bytes() {
+            return Ok(Self::V3_8);
+        }
+        Self::parse(bytes)
+    }
+
+    fn parse(bytes: &[u8; Self::LEN]) -> Result<Self, DecodeError> {
         match line(bytes) {
             Ok((_, version)) => Ok(version),
             Err(nom::Err::Error(error) | nom::Err::Failure(error)) => Err(misread(error.input)),
@@ -135,7 +144,7 @@ impl ProtocolVersion {
 
     /// What a client makes of this greeting.
     ///
-    /// | greeting | [`Lenient`](VersionPolicy::Lenient) | who |
+    /// | greeting | [`Lenient`](Policy::Lenient) | who |
     /// |---|---|---|
     /// | 0.0 | [`Greeting::Repeater`] | UltraVNC repeater |
     /// | other below 3.3 | refused | |
@@ -144,7 +153,7 @@ impl ProtocolVersion {
     /// | 3.14, 3.16 | 3.3 | UltraVNC Single Click, for 3.4 and 3.6 |
     /// | other above 3.7 | 3.8 | 3.889: macOS; 4.0: Intel AMT; 4.1, 5.0: RealVNC |
     ///
-    /// [`Strict`](VersionPolicy::Strict) takes 3.3, 3.7, 3.8 and 0.0. The client answers with the line of
+    /// [`Strict`](Policy::Strict) takes 3.3, 3.7, 3.8 and 0.0. The client answers with the line of
     /// the [`Version`], or of a lower one if it wants that; an odd number is not sent back.
     ///
     /// Sources: RFC 6143 section 7.1.1; the community specification; for the odd numbers TigerVNC's,
@@ -153,14 +162,14 @@ impl ProtocolVersion {
     ///
     /// # Errors
     /// [`VersionError::Unsupported`].
-    pub fn as_greeting(self, policy: VersionPolicy) -> Result<Greeting, VersionError> {
+    pub fn as_greeting(self, policy: Policy) -> Result<Greeting, VersionError> {
         if self == Self::REPEATER {
             return Ok(Greeting::Repeater);
         }
         let version = match (self.published(), policy, self.major, self.minor) {
             (Some(version), ..) => version,
-            (None, VersionPolicy::Lenient, 3, 4..=6 | 14 | 16) => Version::V3_3,
-            (None, VersionPolicy::Lenient, 3, 9..) | (None, VersionPolicy::Lenient, 4.., _) => Version::V3_8,
+            (None, Policy::Lenient, 3, 4..=6 | 14 | 16) => Version::V3_3,
+            (None, Policy::Lenient, 3, 9..) | (None, Policy::Lenient, 4.., _) => Version::V3_8,
             _ => return Err(VersionError::Unsupported { version: self }),
         };
         Ok(Greeting::Version(version))
@@ -168,14 +177,14 @@ impl ProtocolVersion {
 
     /// What a server that greeted with `offered` makes of this answer: the rules that both follow.
     ///
-    /// | answer | [`Lenient`](VersionPolicy::Lenient) | who |
+    /// | answer | [`Lenient`](Policy::Lenient) | who |
     /// |---|---|---|
     /// | 3.0 to 3.6 | 3.3 | 3.5: some clients, by mistake; 3.4 and 3.6: UltraVNC |
     /// | 3.7 | 3.7 | |
     /// | 3.8 and above | 3.8 | 3.889: macOS |
     /// | other than 3.x | refused | |
     ///
-    /// [`Strict`](VersionPolicy::Strict) takes 3.3, 3.7 and 3.8. Under either policy the rules of the
+    /// [`Strict`](Policy::Strict) takes 3.3, 3.7 and 3.8. Under either policy the rules of the
     /// answer must not be above `offered`; they are compared as rules, so 3.889 is no more than 3.8.
     ///
     /// Sources: RFC 6143 section 7.1.1; the community specification; TigerVNC's and libvncserver's
@@ -184,11 +193,12 @@ impl ProtocolVersion {
     /// # Errors
     /// [`VersionError::Unsupported`], or [`VersionError::AboveOffer`], for which there is no lenience:
     /// the client would follow rules that the server did not offer.
-    pub fn as_answer(self, offered: Version, policy: VersionPolicy) -> Result<Version, VersionError> {
+    #[inline]
+    pub fn as_answer(self, offered: Version, policy: Policy) -> Result<Version, VersionError> {
         let version = match (self.published(), policy, self.major, self.minor) {
             (Some(version), ..) => version,
-            (None, VersionPolicy::Lenient, 3, ..7) => Version::V3_3,
-            (None, VersionPolicy::Lenient, 3, 9..) => Version::V3_8,
+            (None, Policy::Lenient, 3, ..7) => Version::V3_3,
+            (None, Policy::Lenient, 3, 9..) => Version::V3_8,
             _ => return Err(VersionError::Unsupported { version: self }),
         };
         if version <= offered {
@@ -315,7 +325,7 @@ pub enum Greeting {
 
 /// Which numbers are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum VersionPolicy {
+pub enum Policy {
     /// What deployed peers send as well. The rules in force are published ones all the same, so this
     /// gives a peer nothing that it could not have by sending 3.3, 3.7 or 3.8.
     #[default]

@@ -18,10 +18,21 @@ use crate::limits::Limits;
 pub(crate) trait Fixed: Sized {
     /// Bytes on the wire.
     const SIZE: usize;
+    /// What a structure is made of.
+    const FIELDS: &'static [Field] = &[];
     /// Takes the value off the front of a block that is known to be long enough.
     fn get(block: &mut &[u8]) -> Self;
     /// Writes the value at the front of a block that is known to be long enough.
     fn put(&self, block: &mut &mut [u8]);
+}
+
+/// One field of a fixed block, for the error that names it.
+#[derive(Debug)]
+pub(crate) struct Field {
+    pub(crate) name: &'static str,
+    pub(crate) size: usize,
+    /// The fields of a structure.
+    pub(crate) inner: &'static [Field],
 }
 
 macro_rules! fixed_integers {
@@ -42,7 +53,7 @@ macro_rules! fixed_integers {
     )*};
 }
 
-fixed_integers!(u8, u32);
+fixed_integers!(u8, u16, u32, i32);
 
 impl<const N: usize> Fixed for [u8; N] {
     const SIZE: usize = N;
@@ -112,11 +123,7 @@ impl<'a> Reader<'a> {
 
     /// Takes `size` bytes as one block. `fields` names what is in it, with the sizes.
     #[inline(always)]
-    pub(crate) fn block(
-        &mut self,
-        size: usize,
-        fields: &'static [(&'static str, usize)],
-    ) -> Result<&'a [u8], DecodeError> {
+    pub(crate) fn block(&mut self, size: usize, fields: &'static [Field]) -> Result<&'a [u8], DecodeError> {
         match self.left().split_at_checked(size) {
             Some((block, _)) => {
                 self.at = self.at.saturating_add(size);
@@ -126,17 +133,22 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Finds the first field that the bytes do not hold.
+    /// Finds the first field that the bytes do not hold, inside of a structure if it lies in one.
     #[cold]
-    fn short_block(&self, fields: &'static [(&'static str, usize)]) -> DecodeError {
+    fn short_block(&self, fields: &'static [Field]) -> DecodeError {
         let mut left = self.left().len();
         let mut offset = self.at;
-        for &(field, size) in fields {
-            if left < size {
-                return self.truncated(field, offset, size as u64, left);
+        let mut fields = fields;
+        while let Some((field, rest)) = fields.split_first() {
+            if field.size <= left {
+                left = left.saturating_sub(field.size);
+                offset = offset.saturating_add(field.size);
+                fields = rest;
+            } else if field.inner.is_empty() {
+                return self.truncated(field.name, offset, field.size as u64, left);
+            } else {
+                fields = field.inner;
             }
-            left = left.saturating_sub(size);
-            offset = offset.saturating_add(size);
         }
         self.truncated("body", offset, 0, left)
     }
@@ -155,6 +167,32 @@ impl<'a> Reader<'a> {
             offset,
             kind,
         }
+    }
+
+    /// Goes on as another message, which begins where this one does.
+    pub(crate) fn rename(&mut self, message: &'static str) {
+        self.message = message;
+    }
+
+    /// The type of the message that begins here.
+    pub(crate) fn peek_type(&self) -> Result<u8, DecodeError> {
+        let missing = || self.truncated("type", self.at, 1, 0);
+        self.left().first().copied().ok_or_else(missing)
+    }
+
+    /// A number that there is nothing for.
+    #[cold]
+    pub(crate) fn unknown(&self, field: &'static str, value: i64) -> DecodeError {
+        self.error(field, self.at, DecodeErrorKind::Unknown { value })
+    }
+
+    /// Holds the type of a message, its first byte, against the one that the message has.
+    #[inline(always)]
+    pub(crate) fn is_type(&self, block: &mut &[u8], number: u8) -> Result<(), DecodeError> {
+        if u8::get(block) == number {
+            return Ok(());
+        }
+        Err(self.error("type", 0, DecodeErrorKind::Invalid("the type of another message")))
     }
 
     /// Holds a length against its limit. Its field, `size` bytes, is the last that was read.
@@ -176,6 +214,23 @@ impl<'a> Reader<'a> {
             .unwrap_or(usize::MAX)
             .saturating_mul(T::SIZE)
             .saturating_sub(self.left().len())
+    }
+
+    /// How far it is.
+    pub(crate) fn at(&self) -> usize {
+        self.at
+    }
+
+    /// `count` bytes, borrowed.
+    pub(crate) fn bytes(&mut self, count: u32, field: &'static str) -> Result<&'a [u8], DecodeError> {
+        let (start, left) = (self.at, self.left());
+        match usize::try_from(count).ok().and_then(|count| left.get(..count)) {
+            Some(bytes) => {
+                self.at = start.saturating_add(bytes.len());
+                Ok(bytes)
+            }
+            None => Err(self.truncated(field, start, u64::from(count), left.len())),
+        }
     }
 
     /// `count` bytes, as a slice of the body.
@@ -275,164 +330,9 @@ pub(crate) fn put_array<T: Fixed>(dst: &mut BytesMut, elements: &[T]) {
     }
 }
 
-/// Gives a type with [`Decode`] and [`Encode`] its public methods.
-macro_rules! codec {
-    ($name:ty) => {
-        impl $name {
-            /// Decodes the message at the front of `src`. Payloads are slices of `src`, not copies. What
-            /// follows belongs to the next message; [`encoded_len`](Self::encoded_len) of the result is
-            /// what was taken.
-            ///
-            /// # Errors
-            /// The first field that does not fit, with its offset. A message that is not whole is one of
-            /// these; ask [`missing`](Self::missing) first when more bytes may come.
-            #[inline]
-            pub fn decode(src: &bytes::Bytes, limits: &$crate::Limits) -> Result<Self, $crate::DecodeError> {
-                let mut r = $crate::wire::Reader::new(src, <Self as $crate::wire::Decode>::NAME, limits);
-                <Self as $crate::wire::Decode>::read(&mut r)
-            }
+mod layout;
 
-            /// As [`decode`](Self::decode), from borrowed bytes; payloads are copied.
-            ///
-            /// # Errors
-            /// As [`decode`](Self::decode).
-            pub fn decode_slice(src: &[u8], limits: &$crate::Limits) -> Result<Self, $crate::DecodeError> {
-                let mut r = $crate::wire::Reader::borrowed(src, <Self as $crate::wire::Decode>::NAME, limits);
-                <Self as $crate::wire::Decode>::read(&mut r)
-            }
-
-            /// How many more bytes the message at the front of `src` needs at least; 0 if it is whole.
-            ///
-            /// # Errors
-            /// A field that is already there and that no further bytes can make good.
-            pub fn missing(src: &[u8], limits: &$crate::Limits) -> Result<usize, $crate::DecodeError> {
-                let mut r = $crate::wire::Reader::borrowed(src, <Self as $crate::wire::Decode>::NAME, limits);
-                <Self as $crate::wire::Decode>::missing(&mut r)
-            }
-
-            /// Appends the wire form.
-            ///
-            /// # Errors
-            /// A value that its field cannot hold; `dst` is then as it was.
-            #[inline]
-            pub fn encode(&self, dst: &mut bytes::BytesMut) -> Result<(), $crate::EncodeError> {
-                $crate::wire::append(self, dst)
-            }
-
-            /// Bytes that [`encode`](Self::encode) appends.
-            #[must_use]
-            pub fn encoded_len(&self) -> usize {
-                $crate::wire::Encode::wire_len(self)
-            }
-        }
-    };
-}
-
-/// One flat layout, in the order of the wire.
-///
-/// ```text
-/// pub struct Name {
-///     id: u32,                                  an integer, a byte array, an open id
-///     ;                                         then at most one of
-///     length: u32, text: [u8; ..=reason]          so many bytes (`Bytes`), at most `Limits::reason`
-///     count: u8, types: [SecurityType]            so many elements (`Vec`); the count bounds them
-/// }
-/// ```
-///
-/// The length or count is no field of the struct: it is that of the bytes or elements.
-macro_rules! layout {
-    ($(#[$meta:meta])* pub struct $name:ident {
-        $($(#[$doc:meta])* $field:ident: $ty:ty),* $(,)?
-    }) => {
-        layout!(@struct [$(#[$meta])* $name] $($(#[$doc])* $field: $ty,)*);
-        layout!(@codec $name [$($field: $ty),*] [] r, self, dst, { Ok(Self { $($field),* }) }, { 0 }, 0, {});
-    };
-    ($(#[$meta:meta])* pub struct $name:ident {
-        $($(#[$doc:meta])* $field:ident: $ty:ty),* $(,)? ;
-        $count:ident: $count_ty:ty, $(#[$tail_doc:meta])* $tail:ident: [u8; ..=$limit:ident] $(,)?
-    }) => {
-        layout!(@struct [$(#[$meta])* $name] $($(#[$doc])* $field: $ty,)* $(#[$tail_doc])* $tail: bytes::Bytes,);
-        layout!(@codec $name [$($field: $ty),*] [$count: $count_ty = $tail; $limit] r, self, dst,
-            { Ok(Self { $($field,)* $tail: r.blob($count.into(), stringify!($tail))? }) },
-            { r.missing::<u8>($count.into()) },
-            self.$tail.len(),
-            { dst.extend_from_slice(&self.$tail) });
-    };
-    ($(#[$meta:meta])* pub struct $name:ident {
-        $($(#[$doc:meta])* $field:ident: $ty:ty),* $(,)? ;
-        $count:ident: $count_ty:ty, $(#[$tail_doc:meta])* $tail:ident: [$element:ty] $(,)?
-    }) => {
-        layout!(@struct [$(#[$meta])* $name] $($(#[$doc])* $field: $ty,)* $(#[$tail_doc])* $tail: alloc::vec::Vec<$element>,);
-        layout!(@codec $name [$($field: $ty),*] [$count: $count_ty = $tail] r, self, dst,
-            { Ok(Self { $($field,)* $tail: r.array($count.into(), stringify!($tail))? }) },
-            { r.missing::<$element>($count.into()) },
-            self.$tail.len().saturating_mul(<$element as $crate::wire::Fixed>::SIZE),
-            { $crate::wire::put_array(dst, &self.$tail) });
-    };
-
-    (@struct [$(#[$meta:meta])* $name:ident] $($(#[$doc:meta])* $field:ident: $ty:ty,)*) => {
-        $(#[$meta])*
-        #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-        pub struct $name { $($(#[$doc])* pub $field: $ty,)* }
-        codec!($name);
-    };
-    // `r`, `self` and `dst` are handed in, so that the blocks of the caller can name them.
-    (@codec $name:ident [$($field:ident: $ty:ty),*] [$($count:ident: $count_ty:ty = $tail:ident $(; $limit:ident)?)?]
-        $r:ident, $self:ident, $dst:ident, $build:block, $missing:block, $tail_len:expr, $put_tail:block) => {
-        impl $name {
-            /// What the fixed block holds, for the error that names a field.
-            const FIELDS: &'static [(&'static str, usize)] = &[
-                $((stringify!($field), <$ty as $crate::wire::Fixed>::SIZE),)*
-                $((stringify!($count), <$count_ty as $crate::wire::Fixed>::SIZE),)?
-            ];
-            const BLOCK: usize = 0 $(+ <$ty as $crate::wire::Fixed>::SIZE)* $(+ <$count_ty as $crate::wire::Fixed>::SIZE)?;
-        }
-        impl $crate::wire::Decode for $name {
-            const NAME: &'static str = stringify!($name);
-            #[inline]
-            fn read($r: &mut $crate::wire::Reader<'_>) -> Result<Self, $crate::DecodeError> {
-                let mut _block = $r.block(Self::BLOCK, Self::FIELDS)?;
-                $(let $field = <$ty as $crate::wire::Fixed>::get(&mut _block);)*
-                $(
-                    let $count = <$count_ty as $crate::wire::Fixed>::get(&mut _block);
-                    $($r.limited(stringify!($count), <$count_ty as $crate::wire::Fixed>::SIZE, $count.into(), $r.limits().$limit)?;)?
-                )?
-                $build
-            }
-            fn missing($r: &mut $crate::wire::Reader<'_>) -> Result<usize, $crate::DecodeError> {
-                let short = Self::BLOCK.saturating_sub($r.left().len());
-                if short != 0 {
-                    return Ok(short);
-                }
-                let mut _block = $r.block(Self::BLOCK, Self::FIELDS)?;
-                $(<$ty as $crate::wire::Fixed>::get(&mut _block);)*
-                $(
-                    let $count = <$count_ty as $crate::wire::Fixed>::get(&mut _block);
-                    $($r.limited(stringify!($count), <$count_ty as $crate::wire::Fixed>::SIZE, $count.into(), $r.limits().$limit)?;)?
-                )?
-                Ok($missing)
-            }
-        }
-        impl $crate::wire::Encode for $name {
-            #[inline]
-            fn wire_len(&$self) -> usize {
-                Self::BLOCK.saturating_add($tail_len)
-            }
-            #[inline]
-            fn write(&$self, $dst: &mut bytes::BytesMut) -> Result<(), $crate::EncodeError> {
-                $(let $field = &$self.$field;)*
-                $(let $count = $crate::wire::length($self.$tail.len(), stringify!($name), stringify!($count), <$count_ty>::MAX)?;)?
-                $crate::wire::put_block::<{ $name::BLOCK }>($dst, |_block| {
-                    $($crate::wire::Fixed::put($field, _block);)*
-                    $($crate::wire::Fixed::put(&$count, _block);)?
-                });
-                $put_tail
-                Ok(())
-            }
-        }
-    };
-}
-pub(crate) use {codec, layout};
+pub(crate) use layout::{codec, layout, messages};
 
 #[cfg(test)]
 #[allow(

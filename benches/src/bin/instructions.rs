@@ -131,6 +131,10 @@ fn table(mode: Mode) -> Result<(), Box<dyn Error>> {
         "{:>14.3}  spice: recorded message, encoded / encoded by hand",
         of("spice: recorded message, encoded") / of("spice: recorded message, encoded by hand")
     );
+    println!(
+        "{:>14.3}  rfb: check of a VNC response / the des crate alone",
+        of("rfb: check a VNC response") / of("rfb: what the des crate takes for it")
+    );
     match mode {
         Mode::Print => {}
         Mode::Save => std::fs::write(BASELINE, saved)?,

@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
+use std::process::Command;
 
 use crate::gateway::Vv;
 use crate::pki;
@@ -113,57 +114,27 @@ pub(crate) struct Guest {
 impl Guest {
     /// Starts QEMU, and waits until the guest has halted.
     pub(crate) fn start(folder: &Folder, pki: Option<PathBuf>) -> Self {
-        let mut floppy = boot_sector();
-        floppy.resize(1440 * 1024, 0);
-        folder.write("floppy.img", floppy);
-
-        // Between choosing the port and taking it, another program may have got it.
-        for attempt in 0..5 {
+        let (address, process) = boot(folder, "failed to initialize spice server", |command| {
             let address = free_port();
             let port = match &pki {
                 Some(pki) => format!("tls-port={},x509-dir={}", address.port(), pki.display()),
                 None => format!("port={}", address.port()),
             };
-            let name = format!("qemu-{attempt}");
-            let mut process = Process::start(folder, &name, "qemu-system-x86_64", |command| {
-                command
-                    .args([
-                        "-nodefaults",
-                        "-machine",
-                        "pc,accel=tcg",
-                        "-m",
-                        "64",
-                        "-display",
-                        "none",
-                    ])
-                    .args(["-object", &format!("secret,id=ticket,data={TICKET}")])
-                    // Whatever it measures of the link, the server sends no lossy picture.
-                    .args([
-                        "-spice",
-                        &format!("addr=127.0.0.1,{port},password-secret=ticket,{}", LOSSLESS),
-                    ])
-                    .args(["-device", "qxl-vga", "-boot", "a"])
-                    .args(["-drive", "file=floppy.img,if=floppy,format=raw,readonly=on"])
-                    .args(["-debugcon", &format!("file:{name}.console")]);
-            });
-            let console = folder.join(&format!("{name}.console"));
-            let halted = wait_for("the guest", || match fs::read(&console) {
-                Ok(said) if said.contains(&READY) => Some(true),
-                _ => (!process.runs()).then_some(false),
-            });
-            if halted {
-                return Self {
-                    address,
-                    pki,
-                    _process: process,
-                };
-            }
-            assert!(
-                process.logged().contains("failed to initialize spice server"),
-                "QEMU ended"
-            );
+            command
+                .args(["-object", &format!("secret,id=ticket,data={TICKET}")])
+                // Whatever it measures of the link, the server sends no lossy picture.
+                .args([
+                    "-spice",
+                    &format!("addr=127.0.0.1,{port},password-secret=ticket,{}", LOSSLESS),
+                ])
+                .args(["-device", "qxl-vga"]);
+            address
+        });
+        Self {
+            address,
+            pki,
+            _process: process,
         }
-        panic!("QEMU finds no port");
     }
 
     /// A connection file for QEMU itself.
@@ -181,9 +152,41 @@ impl Guest {
     }
 }
 
+/// Starts QEMU with the server that `listen` adds on a free port, and waits until the guest has halted.
+/// `taken` is what QEMU says when another program has got the port in the meantime.
+pub(crate) fn boot<T>(folder: &Folder, taken: &str, mut listen: impl FnMut(&mut Command) -> T) -> (T, Process) {
+    let mut floppy = boot_sector();
+    floppy.resize(1440 * 1024, 0);
+    folder.write("floppy.img", floppy);
+
+    for attempt in 0..5 {
+        let name = format!("qemu-{attempt}");
+        let mut place = None;
+        let mut process = Process::start(folder, &name, "qemu-system-x86_64", |command| {
+            command
+                .args(["-nodefaults", "-machine", "pc,accel=tcg", "-m", "64"])
+                .args(["-display", "none", "-boot", "a"])
+                .args(["-drive", "file=floppy.img,if=floppy,format=raw,readonly=on"])
+                .args(["-debugcon", &format!("file:{name}.console")]);
+            place = Some(listen(command));
+        });
+        let console = folder.join(&format!("{name}.console"));
+        let halted = wait_for("the guest", || match fs::read(&console) {
+            Ok(said) if said.contains(&READY) => Some(true),
+            _ => (!process.runs()).then_some(false),
+        });
+        if let (true, Some(place)) = (halted, place) {
+            return (place, process);
+        }
+        assert!(process.logged().contains(taken), "QEMU ended");
+    }
+    panic!("QEMU finds no port");
+}
+
 const LOSSLESS: &str = "jpeg-wan-compression=never,streaming-video=off";
 
-fn free_port() -> SocketAddr {
+/// A port that nobody listens on now.
+pub(crate) fn free_port() -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
     listener.local_addr().expect("an address")
 }

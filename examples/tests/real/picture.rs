@@ -1,12 +1,14 @@
 //! Pictures from viewers and from the X server, and what the guest's must look like.
 
+use std::io::Cursor;
+
 use crate::guest::LINES;
 
 /// Width and height of a character in the text mode of the guest, in pixels.
 const CELL: (usize, usize) = (9, 16);
 
 /// Pixels, three bytes each, from the top left.
-#[derive(PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Picture {
     width: usize,
     height: usize,
@@ -14,6 +16,52 @@ pub(crate) struct Picture {
 }
 
 impl Picture {
+    /// A picture of this size with the colour of each pixel.
+    pub(crate) fn new(width: usize, height: usize, colour: impl Fn(usize, usize) -> [u8; 3]) -> Self {
+        let pixels = (0..height).flat_map(|y| (0..width).map(move |x| (x, y)));
+        let rgb = pixels.flat_map(|(x, y)| colour(x, y)).collect();
+        Self { width, height, rgb }
+    }
+
+    /// Red, green, blue and alpha, as a browser's canvas has them. `None`: a pixel is not opaque.
+    pub(crate) fn from_rgba(width: usize, height: usize, rgba: &[u8]) -> Option<Self> {
+        assert_eq!(rgba.len(), width * height * 4, "a cut picture");
+        let pixels = rgba.chunks_exact(4);
+        let is_opaque = pixels.clone().all(|pixel| pixel[3] == 255);
+        let rgb = pixels.flat_map(|pixel| &pixel[..3]).copied().collect();
+        is_opaque.then_some(Self { width, height, rgb })
+    }
+
+    /// A PNG with eight bits a colour, with alpha or without.
+    pub(crate) fn from_png(data: &[u8]) -> Self {
+        let mut reader = png::Decoder::new(Cursor::new(data)).read_info().expect("a PNG");
+        let mut pixels = vec![0; reader.output_buffer_size().expect("a small PNG")];
+        let info = reader.next_frame(&mut pixels).expect("the pixels of a PNG");
+        assert_eq!(info.bit_depth, png::BitDepth::Eight, "not eight bits a colour");
+        let (width, height) = (info.width as usize, info.height as usize);
+        match info.color_type {
+            png::ColorType::Rgb => Self {
+                width,
+                height,
+                rgb: pixels,
+            },
+            png::ColorType::Rgba => Self::from_rgba(width, height, &pixels).expect("an opaque PNG"),
+            other => panic!("a PNG of colour type {other:?}"),
+        }
+    }
+
+    pub(crate) fn to_png(&self) -> Vec<u8> {
+        let mut data = Vec::new();
+        let size = |length: usize| u32::try_from(length).expect("a small picture");
+        let mut encoder = png::Encoder::new(&mut data, size(self.width), size(self.height));
+        encoder.set_color(png::ColorType::Rgb);
+        encoder.set_depth(png::BitDepth::Eight);
+        let mut writer = encoder.write_header().expect("the head of a PNG");
+        writer.write_image_data(&self.rgb).expect("the pixels of a PNG");
+        writer.finish().expect("the end of a PNG");
+        data
+    }
+
     /// A binary PPM with a header of three lines, as spicy-screenshot writes it.
     pub(crate) fn from_ppm(data: &[u8]) -> Self {
         let mut parts = data.splitn(4, |&byte| byte == b'\n');

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -120,6 +120,11 @@ impl Process {
             process.child.try_wait().expect("a child")
         });
         (status.code(), process.said())
+    }
+
+    /// Where the program reads from, if `prepare` has made it a pipe.
+    pub(crate) fn stdin(&mut self) -> ChildStdin {
+        self.child.stdin.take().expect("a piped standard input")
     }
 
     /// Whether the program still runs.

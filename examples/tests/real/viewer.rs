@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::gateway::Vv;
 use crate::picture::Picture;
@@ -124,14 +125,26 @@ impl<'a> Desktop<'a> {
         desktop
     }
 
+    /// By which name programs find it.
+    pub(crate) fn display(&self) -> &str {
+        &self.display
+    }
+
+    /// Starts a program that shows itself here.
+    pub(crate) fn start_program(&self, name: &str, program: &str, prepare: impl FnOnce(&mut Command)) -> Process {
+        Process::start(self.folder, name, program, |command| {
+            command.env("DISPLAY", &self.display);
+            prepare(command);
+        })
+    }
+
     /// Opens a connection file with remote-viewer.
     pub(crate) fn open(&'a self, name: &str, vv: &Vv) -> Viewer<'a> {
         let file = self.folder.write(&format!("{name}.vv"), &vv.text);
-        let process = Process::start(self.folder, &format!("viewer-{name}"), "remote-viewer", |command| {
+        let process = self.start_program(&format!("viewer-{name}"), "remote-viewer", |command| {
             command
                 .args(["--debug", "--spice-debug"])
                 .arg(&file)
-                .env("DISPLAY", &self.display)
                 .env("GDK_BACKEND", "x11")
                 .env("GSETTINGS_BACKEND", "memory")
                 .env("NO_AT_BRIDGE", "1")

@@ -12,12 +12,17 @@
 //! All numbers are big endian. In 3.3 the server decides alone, and its word is four bytes wide: it is
 //! kept as such, so that 258 never reads as 2.
 
+pub mod plain;
+pub mod sasl;
+pub mod tight;
+pub mod vencrypt;
 pub mod vnc;
 
-use alloc::borrow::Cow;
+pub use crate::secret::Secret;
+
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::fmt::{self, Write as _};
+use core::fmt;
 
 use bytes::Bytes;
 
@@ -232,6 +237,24 @@ impl fmt::Display for SecurityTypeWord {
 }
 
 layout! {
+    /// How it ended for the client (RFC 6143 section 7.1.3), 4 bytes. In 3.8 a [`Reason`] follows a failure.
+    #[derive(Copy)]
+    pub struct SecurityResult {
+        /// The number. UltraVNC has more than are here.
+        status: u32,
+    }
+}
+
+impl SecurityResult {
+    /// It is let in.
+    pub const OK: Self = Self { status: 0 };
+    /// It is not.
+    pub const FAILED: Self = Self { status: 1 };
+    /// It is not, and should not try again soon (servers with [`tight`]).
+    pub const TOO_MANY_ATTEMPTS: Self = Self { status: 2 };
+}
+
+layout! {
     /// Why the server refuses (RFC 6143 sections 7.1.2 and 7.1.3): 4 bytes and the text.
     ///
     /// It follows a list of no types, a word 0 and, in 3.8, a failed SecurityResult. Some servers leave it
@@ -258,24 +281,6 @@ impl Reason {
     /// are escaped, and what is not UTF-8 is taken for Latin-1.
     #[must_use]
     pub fn to_text(&self) -> String {
-        let end = self.text.iter().rposition(|byte| !matches!(byte, 0 | b'\r' | b'\n'));
-        let bytes = match end {
-            Some(last) => self.text.get(..=last).unwrap_or_default(),
-            None => &[],
-        };
-        let text = match core::str::from_utf8(bytes) {
-            Ok(text) => Cow::Borrowed(text),
-            Err(_) => Cow::Owned(bytes.iter().copied().map(char::from).collect()),
-        };
-        let mut shown = String::with_capacity(text.len());
-        for character in text.chars() {
-            if character.is_control() {
-                // Writing to a `String` does not fail.
-                let _ = write!(shown, "{}", character.escape_default());
-            } else {
-                shown.push(character);
-            }
-        }
-        shown
+        crate::text::shown(&self.text)
     }
 }

@@ -5,8 +5,13 @@ use core::fmt::Debug;
 
 use bytes::BytesMut;
 use expect_test::{Expect, expect};
+use rfb_proto::handshake::{ClientConfig, ServerConfig};
+use rfb_proto::security::vencrypt::Subtype;
 use rfb_proto::security::{Reason, SecurityChoice, SecurityType, SecurityTypeWord, SecurityTypes};
-use rfb_proto::{Limits, ProtocolVersion, Version, VersionPolicy};
+use rfb_proto::{Limits, Policy, ProtocolVersion, Version};
+
+use crate::pair::{client, everything, server};
+use crate::play::{Now, Player};
 
 fn check<T: Debug>(result: Result<T, impl Error>, expected: Expect) {
     expected.assert_eq(&result.unwrap_err().to_string());
@@ -45,19 +50,19 @@ fn version_lines() {
 fn versions() {
     let version = |major, minor| ProtocolVersion { major, minor };
     check(
-        version(2, 0).as_greeting(VersionPolicy::Lenient),
+        version(2, 0).as_greeting(Policy::Lenient),
         expect!["version 2.0 is not supported"],
     );
     check(
-        version(3, 889).as_greeting(VersionPolicy::Strict),
+        version(3, 889).as_greeting(Policy::Strict),
         expect!["version 3.889 is not supported"],
     );
     check(
-        version(4, 0).as_answer(Version::V3_8, VersionPolicy::Lenient),
+        version(4, 0).as_answer(Version::V3_8, Policy::Lenient),
         expect!["version 4.0 is not supported"],
     );
     check(
-        version(3, 8).as_answer(Version::V3_3, VersionPolicy::Lenient),
+        version(3, 8).as_answer(Version::V3_3, Policy::Lenient),
         expect!["version 3.8 is above the offered 3.3"],
     );
     check(
@@ -137,4 +142,68 @@ fn ids() {
         SecurityType::VNC.into(),
     ];
     expected.assert_eq(&words.map(|word| word.to_string()).join(", "));
+}
+
+/// Of the machines.
+#[test]
+fn handshake_errors() {
+    let mut texts = String::new();
+    let mut say = |player: &Player| {
+        let Now::Failed(error) = &player.now else {
+            panic!("{:?}", player.now)
+        };
+        texts.push_str(&error.to_string());
+        texts.push('\n');
+    };
+    let mut player = client(ClientConfig::default());
+    player.feed(b"HTTP/1.1 400");
+    say(&player);
+    let mut player = client(ClientConfig::default());
+    player.feed(b"RFB 003.003\n\0\0\0\x13");
+    say(&player);
+    let mut player = client(ClientConfig::default());
+    player.feed(b"RFB 003.008\n\0\0\0\0\x13Too many connections\n");
+    say(&player);
+    let mut player = client(ClientConfig::default());
+    player.feed(b"RFB 003.008\n\0\0\x10\0\0");
+    say(&player);
+    let mut player = client(ClientConfig::new(&[SecurityType::VENCRYPT]).with_subtypes(&[Subtype::X509_NONE]));
+    player.feed(b"RFB 003.008\n\x01\x13\0\x02\0\x02\0\0\x01\x02\0\0\x02\0");
+    say(&player);
+    let mut player = client(ClientConfig::new(&[SecurityType::VNC]));
+    player.feed(b"RFB 003.008\n\x01\x02sixteen  random!\0\0\0\x01\0\0\0\x16Authentication failed\0");
+    say(&player);
+    let mut player = client(ClientConfig::new(&[SecurityType::NONE]));
+    player.feed(b"RFB 003.008\n\x01\x01\0\0\0\x07");
+    say(&player);
+    let mut player = server(ServerConfig::new(&[SecurityType::VNC]));
+    player.feed(b"RFB 003.008\n\x01");
+    say(&player);
+    let mut player = server(everything());
+    player.feed(b"RFB 003.008\n\x13\0\x01");
+    say(&player);
+    let mut player = server(everything());
+    player.feed(b"RFB 002.000\n");
+    say(&player);
+    let mut player = server(everything());
+    player.feed(b"RFB 003.008\n\x13\0\x02\0\0\x01\0\0\0\x04\x01");
+    say(&player);
+    let mut player = server(everything());
+    player.eof();
+    say(&player);
+    expect![[r#"
+        ProtocolVersion.signature at byte 0: `RFB ` expected
+        peer misbehaved: security type VeNCrypt (19) is not one of 3.3
+        connection refused: Too many connection
+        connection refused, with a reason of 1048576 bytes
+        peer incompatible: no common VeNCrypt subtype; offered: TLSVnc (258), 512
+        authentication failed: Authentication failed
+        peer misbehaved: security result 7
+        peer misbehaved: security type None (1) was not offered
+        peer incompatible: VeNCrypt 0.1
+        peer incompatible: version 2.0 is not supported
+        Credentials.user_length at byte 0: 1025 is above the limit of 1024
+        closed by the peer while waiting for the version line
+    "#]]
+    .assert_eq(&texts);
 }

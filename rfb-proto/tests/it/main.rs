@@ -2,18 +2,47 @@
 
 #![allow(
     clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
+    clippy::std_instead_of_alloc,
+    clippy::std_instead_of_core,
     clippy::string_slice,
     clippy::unwrap_used,
     reason = "a test fails by panicking; the helpers outside of the test functions are tests too"
 )]
 
+mod bridge;
+mod bridge_rules;
+mod captures;
+#[cfg(feature = "rustls")]
+mod certificates;
+mod chain;
 mod data;
+#[cfg(feature = "rustls")]
+mod double_tls;
+#[cfg(feature = "tokio")]
+mod drive;
+#[cfg(feature = "tokio")]
+mod drive_bridge;
 mod errors;
+mod handshake;
+mod hostile;
+mod hostile_bridge;
+mod lessons;
+mod messages;
+mod negotiation;
+mod pair;
+mod play;
 mod properties;
+mod proxy_scripts;
 mod recorded;
+mod scripts;
 mod security;
 mod tables;
+#[cfg(feature = "rustls")]
+mod tls;
 mod vectors;
 mod version;

@@ -3,9 +3,11 @@
 use bytes::{Bytes, BytesMut};
 use proptest::collection::vec;
 use proptest::prelude::*;
+use rfb_proto::encoding::Rectangle;
+use rfb_proto::message::{ClientMessage, ServerMessage};
 use rfb_proto::security::vnc::Password;
 use rfb_proto::security::{Reason, SecurityChoice, SecurityType, SecurityTypeWord, SecurityTypes};
-use rfb_proto::{DecodeErrorKind, Limits, ProtocolVersion, Version, VersionPolicy};
+use rfb_proto::{DecodeErrorKind, Limits, Policy, ProtocolVersion, ServerInit, Version};
 
 /// The laws of a message that is given as a value.
 macro_rules! value_laws {
@@ -97,6 +99,19 @@ proptest! {
         bytes_laws!(SecurityChoice, &bytes, &limits);
         bytes_laws!(SecurityTypeWord, &bytes, &limits);
         bytes_laws!(Reason, &bytes, &limits);
+        let limits = limits.with_name(limit).with_cut_text(limit);
+        bytes_laws!(ServerInit, &bytes, &limits);
+        bytes_laws!(Rectangle, &bytes, &limits);
+        // Any type, then one of those that there are.
+        for number in [None, Some(0), Some(1), Some(2), Some(3), Some(4), Some(5), Some(6)] {
+            let mut message = bytes.to_vec();
+            if let (Some(number), Some(first)) = (number, message.first_mut()) {
+                *first = number;
+            }
+            let message = Bytes::from(message);
+            bytes_laws!(ClientMessage, &message, &limits);
+            bytes_laws!(ServerMessage, &message, &limits);
+        }
     }
 
     /// The text of a reason can go into a log: it has no control characters.
@@ -126,13 +141,13 @@ proptest! {
         }
         // No number panics, and strict takes no more than lenient and nothing else from it.
         for offered in [Version::V3_3, Version::V3_7, Version::V3_8] {
-            if let Ok(rules) = read.as_answer(offered, VersionPolicy::Strict) {
-                prop_assert_eq!(read.as_answer(offered, VersionPolicy::Lenient), Ok(rules));
+            if let Ok(rules) = read.as_answer(offered, Policy::Strict) {
+                prop_assert_eq!(read.as_answer(offered, Policy::Lenient), Ok(rules));
                 prop_assert!(rules <= offered);
             }
         }
-        if let Ok(greeting) = read.as_greeting(VersionPolicy::Strict) {
-            prop_assert_eq!(read.as_greeting(VersionPolicy::Lenient), Ok(greeting));
+        if let Ok(greeting) = read.as_greeting(Policy::Strict) {
+            prop_assert_eq!(read.as_greeting(Policy::Lenient), Ok(greeting));
         }
     }
 

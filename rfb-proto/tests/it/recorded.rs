@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use rfb_proto::security::vnc::Password;
 use rfb_proto::security::{Reason, SecurityChoice, SecurityType, SecurityTypeWord, SecurityTypes};
-use rfb_proto::{Greeting, Limits, ProtocolVersion, Version, VersionPolicy};
+use rfb_proto::{Greeting, Limits, Policy, ProtocolVersion, Version};
 
 use crate::data::hex;
 
@@ -118,11 +118,11 @@ fn heads_with_vnc_authentication() {
         let mut server = Bytes::from(hex(recorded.server));
         let mut client = Bytes::from(hex(recorded.client));
 
-        let greeting = line(&mut server).as_greeting(VersionPolicy::Strict);
+        let greeting = line(&mut server).as_greeting(Policy::Strict);
         let Ok(Greeting::Version(offered)) = greeting else {
             panic!("{name}: {greeting:?}");
         };
-        let rules = line(&mut client).as_answer(offered, VersionPolicy::Strict);
+        let rules = line(&mut client).as_answer(offered, Policy::Strict);
         assert_eq!(rules, Ok(recorded.rules), "{name}");
 
         if recorded.rules == Version::V3_3 {

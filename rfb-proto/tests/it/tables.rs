@@ -1,7 +1,7 @@
 //! `rfb-messages.toml`: every number that it knows.
 
 use rfb_proto::security::{SecurityType, SecurityTypeWord};
-use rfb_proto::{Greeting, ProtocolVersion, VersionPolicy};
+use rfb_proto::{Greeting, Policy, ProtocolVersion};
 
 use crate::data::{array, each, own, text};
 
@@ -13,7 +13,7 @@ fn versions() {
     for row in each(&table, "version") {
         let (seen, means) = (text(row, "seen"), text(row, "means"));
         let line = ProtocolVersion::from_bytes(&array(format!("RFB {seen}\n").as_bytes())).unwrap();
-        let greeting = line.as_greeting(VersionPolicy::Lenient).unwrap();
+        let greeting = line.as_greeting(Policy::Lenient).unwrap();
         match greeting {
             Greeting::Repeater => assert!(means.contains("repeater"), "{seen}: {means}"),
             // "3.8 ...", or where programs differ "... so 3.3 rules".

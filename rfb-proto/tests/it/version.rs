@@ -1,15 +1,15 @@
 //! Which rules follow from which version line.
 
-use rfb_proto::{Greeting, ProtocolVersion, Version, VersionError, VersionPolicy};
+use rfb_proto::{Greeting, Policy, ProtocolVersion, Version, VersionError};
 
+use Policy::{Lenient, Strict};
 use Version::{V3_3, V3_7, V3_8};
-use VersionPolicy::{Lenient, Strict};
 
 fn version(major: u16, minor: u16) -> ProtocolVersion {
     ProtocolVersion { major, minor }
 }
 
-fn greeting(major: u16, minor: u16, policy: VersionPolicy) -> Option<Version> {
+fn greeting(major: u16, minor: u16, policy: Policy) -> Option<Version> {
     match version(major, minor).as_greeting(policy) {
         Ok(Greeting::Version(version)) => Some(version),
         Ok(Greeting::Repeater) => panic!("{major}.{minor} is no repeater"),
@@ -21,7 +21,7 @@ fn greeting(major: u16, minor: u16, policy: VersionPolicy) -> Option<Version> {
     }
 }
 
-fn answer(major: u16, minor: u16, policy: VersionPolicy) -> Option<Version> {
+fn answer(major: u16, minor: u16, policy: Policy) -> Option<Version> {
     version(major, minor).as_answer(V3_8, policy).ok()
 }
 

@@ -1,0 +1,136 @@
+//! The RFB handshake.
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use des::Des;
+use des::cipher::{BlockEncrypt as _, KeyInit as _};
+use rfb_proto::handshake::server::{Claim, Question};
+use rfb_proto::handshake::{
+    Action, ClientConfig, ClientHandshake, Machine, ServerConfig, ServerHandshake, Wire, client,
+};
+use rfb_proto::security::SecurityType;
+use rfb_proto::security::vnc::Password;
+use rfb_proto::{Limits, ServerInit};
+
+use crate::keep;
+
+/// Xtigervnc's session with VNC authentication, as the tests have it.
+const C2S: &[u8] = include_bytes!("../../rfb-proto/tests/data/captures/vnc-tigervnc-none-vncauth-tight/01.c2s.bin");
+const S2C: &[u8] = include_bytes!("../../rfb-proto/tests/data/captures/vnc-tigervnc-none-vncauth-tight/01.s2c.bin");
+const NOW: Duration = Duration::ZERO;
+
+/// What the two sides say up to the SecurityResult, and up to the ServerInit.
+const UP_TO_RESULT: (usize, usize) = (29, 35);
+const UP_TO_INIT: (usize, usize) = (30, 78);
+
+fn challenge() -> [u8; 16] {
+    S2C[15..31].try_into().unwrap()
+}
+
+fn response() -> [u8; 16] {
+    C2S[13..29].try_into().unwrap()
+}
+
+/// A server's handshake with VNC authentication, the response not looked at; with ClientInit and ServerInit, or up to
+/// the SecurityResult. The client's bytes are there at once, or come one message at a time.
+pub fn server(init: bool, at_once: bool) -> Box<dyn FnMut()> {
+    let types = [SecurityType::NONE, SecurityType::VNC];
+    let config = Arc::new(ServerConfig::new(&types).with_init(init));
+    let shown = ServerInit::decode(&Bytes::from_static(&S2C[35..]), &Limits::default()).unwrap();
+    let (received, sent) = if init { UP_TO_INIT } else { UP_TO_RESULT };
+    let mut wire = Wire::default();
+    wire.rx.reserve(4096);
+    wire.tx.reserve(4096);
+    let challenge = challenge();
+    Box::new(move || {
+        wire.rx.clear();
+        wire.tx.clear();
+        let mut machine = ServerHandshake::new(NOW, Arc::clone(&config));
+        let mut input = &C2S[..received];
+        if at_once {
+            wire.rx.extend_from_slice(input);
+        }
+        loop {
+            // Questions are taken apart by value: what holds nothing then needs no dropping.
+            match machine.step(NOW, &mut wire) {
+                Ok(Action::Receive { at_least }) => {
+                    let (now, later) = input.split_at(at_least);
+                    wire.rx.extend_from_slice(now);
+                    input = later;
+                }
+                Ok(Action::Ask(question)) => match question {
+                    Question::Challenge => machine.challenge(&mut wire, challenge).unwrap(),
+                    Question::Admit(claim) => {
+                        assert!(matches!(claim, Claim::Vnc { .. }));
+                        machine.accept(&mut wire).unwrap();
+                    }
+                    Question::Init(_) => machine.init(&mut wire, &shown).unwrap(),
+                    other => panic!("{other:?}"),
+                },
+                Ok(Action::Done(outcome)) => {
+                    keep(outcome.rules);
+                    break;
+                }
+                Ok(other) => panic!("{other:?}"),
+                Err(error) => panic!("{error}"),
+            }
+        }
+        assert_eq!(wire.tx.len(), sent);
+    })
+}
+
+/// A client's handshake with VNC authentication, the response not computed.
+pub fn client() -> Box<dyn FnMut()> {
+    let config = ClientConfig::new(&[SecurityType::VNC]);
+    let mut wire = Wire::default();
+    wire.rx.reserve(4096);
+    wire.tx.reserve(4096);
+    let response = response();
+    Box::new(move || {
+        wire.rx.clear();
+        wire.tx.clear();
+        let mut machine = ClientHandshake::new(NOW, config.clone());
+        let mut input = &S2C[..UP_TO_INIT.1];
+        loop {
+            match machine.step(NOW, &mut wire) {
+                Ok(Action::Receive { at_least }) => {
+                    let (now, later) = input.split_at(at_least);
+                    wire.rx.extend_from_slice(now);
+                    input = later;
+                }
+                Ok(Action::Ask(client::Question::Vnc { .. })) => machine.respond(&mut wire, response).unwrap(),
+                Ok(Action::Done(outcome)) => {
+                    keep(outcome);
+                    break;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(wire.tx.len(), UP_TO_INIT.0);
+    })
+}
+
+/// The check of a response.
+pub fn verify() -> Box<dyn FnMut()> {
+    let password = Password::new(b"s3cretpw");
+    let (challenge, response) = (challenge(), response());
+    assert!(password.verify(&challenge, &response));
+    Box::new(move || keep(password.verify(black_box(&challenge), black_box(&response))))
+}
+
+/// What the des crate itself takes for that: the key and two blocks.
+pub fn des() -> Box<dyn FnMut()> {
+    let key = b"s3cretpw".map(u8::reverse_bits);
+    let challenge = challenge();
+    Box::new(move || {
+        let cipher = Des::new(black_box(&key).into());
+        let mut blocks = black_box(challenge);
+        for block in blocks.chunks_exact_mut(8) {
+            cipher.encrypt_block(block.into());
+        }
+        keep(blocks);
+    })
+}

@@ -1,0 +1,49 @@
+//! A bridge from VNC viewers and browsers to hypervisors that speak VeNCrypt. See `vnc-bridge --help`.
+//!
+//! ```text
+//! vncviewer -- TCP -----------------> +--------+
+//!                                     | bridge | -- TLS with the hypervisor's authority, its own password --> hypervisor
+//! noVNC ------ WebSocket, HTTP -----> +--------+
+//!              the tenant's password
+//! ```
+//!
+//! Read it in the order of a connection: [`config`] says who is let in and where to, [`listen`] and [`websocket`]
+//! accept connections, [`bridge`] couples the two handshakes and then copies bytes.
+
+mod bridge;
+mod cli;
+mod config;
+mod listen;
+mod websocket;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser;
+
+use crate::cli::Cli;
+use crate::config::Config;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // Logs go to standard error; standard output has the addresses.
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_max_level(cli.log)
+        .with_target(false)
+        .with_ansi(false)
+        .compact()
+        .init();
+    let ended = match Config::load(&cli.config) {
+        Ok(config) => listen::run(Arc::new(config)).await.map_err(|error| error.to_string()),
+        Err(error) => Err(format!("{}: {error}", cli.config.display())),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("vnc-bridge: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! The handshake, and who is let in.
+
+use bytes::{Bytes, BytesMut};
+use examples::vnc::{Stream, challenge, secured, security_types, subtypes};
+use rfb_proto::handshake::server::Question;
+use rfb_proto::handshake::{Machine, Refusal, Security, ServerConfig, ServerHandshake, Wire};
+use rfb_proto::{Clock, Driven, PixelFormat, ServerInit, drive};
+use tokio::net::TcpStream;
+use tokio::time::timeout_at;
+
+use crate::Result;
+use crate::cli::House;
+
+/// What we have ourselves. Viewers set what they like.
+pub(crate) const FORMAT: PixelFormat = PixelFormat::RGB888;
+
+/// A viewer that was let in.
+pub(crate) struct Session {
+    pub(crate) stream: Stream,
+    /// What the viewer has sent beyond the handshake.
+    pub(crate) rx: BytesMut,
+    pub(crate) security: Security,
+}
+
+/// Brings a connection through the handshake.
+pub(crate) async fn login(house: &House, tcp: TcpStream) -> Result<Session> {
+    let config = ServerConfig::new(&security_types(&house.methods)).with_subtypes(&subtypes(&house.methods));
+    let clock = Clock::start();
+    let mut handshake = ServerHandshake::new(clock.now(), config);
+    let (mut stream, mut wire): (Stream, _) = (Box::new(tcp), Wire::default());
+    loop {
+        match drive(&mut handshake, &mut wire, &mut stream, clock).await? {
+            Driven::Ask(Question::Challenge) => {
+                handshake.challenge(&mut wire, challenge())?;
+            }
+            Driven::Ask(Question::Admit(claim)) => {
+                if house.account.admits(&claim) {
+                    handshake.accept(&mut wire)?;
+                } else {
+                    handshake.refuse(&mut wire, Refusal::default())?;
+                }
+            }
+            Driven::Ask(Question::Init(_)) => {
+                let (width, height) = house.picture.size;
+                let shown = ServerInit {
+                    width,
+                    height,
+                    format: FORMAT,
+                    name: Bytes::copy_from_slice(house.title.as_bytes()),
+                };
+                handshake.init(&mut wire, &shown)?;
+            }
+            Driven::Ask(_) => return Err("a question that no method here has".into()),
+            Driven::StartTls(_) => {
+                let tls = house.tls.as_ref().ok_or("no certificate for TLS")?;
+                let tls = tls.accept(&mut wire)?;
+                let until = clock.instant(handshake.deadline());
+                stream = Box::new(timeout_at(until, secured(stream, tls)).await??);
+            }
+            Driven::Done(outcome) => {
+                return Ok(Session {
+                    stream,
+                    rx: wire.rx,
+                    security: outcome.security,
+                });
+            }
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! A VNC server that shows one picture, for trying viewers. See `vnc-picture --help`.
+//!
+//! Read it in the order of a connection: [`cli`] says who is let in, [`login`] lets them in, [`show`] answers
+//! what they ask for.
+
+mod cli;
+mod login;
+mod picture;
+mod show;
+
+use std::error::Error;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser;
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::cli::{Cli, House};
+use crate::picture::Picture;
+
+type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(&cli).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("vnc-picture: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(cli: &Cli) -> Result<()> {
+    let picture = Picture::load(&cli.picture).map_err(|error| format!("{}: {error}", cli.picture.display()))?;
+    let house = Arc::new(cli.house(picture)?);
+    let listener = TcpListener::bind(cli.listen).await;
+    let listener = listener.map_err(|error| format!("cannot listen on {}: {error}", cli.listen))?;
+    // For the program that started us: the port may have been ours to choose.
+    println!("{}", listener.local_addr()?);
+    loop {
+        let (tcp, peer) = listener.accept().await?;
+        tokio::spawn(serve(house.clone(), tcp, peer));
+    }
+}
+
+/// One viewer, from its first byte to its last.
+async fn serve(house: Arc<House>, tcp: TcpStream, peer: SocketAddr) {
+    match login::login(&house, tcp).await {
+        Ok(session) => {
+            eprintln!("{peer}: let in with {}", session.security);
+            match show::show(&house.picture, session).await {
+                Ok(()) => eprintln!("{peer}: gone"),
+                Err(error) => eprintln!("{peer}: {error}"),
+            }
+        }
+        Err(error) => eprintln!("{peer}: {error}"),
+    }
+}

@@ -1,0 +1,61 @@
+//! The handshake.
+
+use bytes::BytesMut;
+use examples::vnc::{Stream, secured, security_types, subtypes};
+use rfb_proto::handshake::client::Question;
+use rfb_proto::handshake::{ClientConfig, ClientHandshake, Wire};
+use rfb_proto::security::vnc::Password;
+use rfb_proto::tls::PeerName;
+use rfb_proto::{Clock, Driven, ServerInit, drive};
+use tokio::net::TcpStream;
+
+use crate::Result;
+use crate::cli::Credentials;
+
+/// A server that has let us in.
+pub(crate) struct Session {
+    pub(crate) stream: Stream,
+    /// What the server has sent beyond the handshake.
+    pub(crate) rx: BytesMut,
+    pub(crate) init: ServerInit,
+}
+
+/// Brings a connection through the handshake.
+pub(crate) async fn login(tcp: TcpStream, credentials: &Credentials) -> Result<Session> {
+    let config = ClientConfig::new(&security_types(&credentials.methods))
+        .with_subtypes(&subtypes(&credentials.methods))
+        // A method without TLS is only there when it was asked for.
+        .with_cleartext(credentials.tls.is_none());
+    let clock = Clock::start();
+    let mut handshake = ClientHandshake::new(clock.now(), config);
+    let (mut stream, mut wire): (Stream, _) = (Box::new(tcp), Wire::default());
+    loop {
+        match drive(&mut handshake, &mut wire, &mut stream, clock).await? {
+            Driven::Ask(Question::Vnc { challenge }) => {
+                let password = Password::new(credentials.password()?);
+                if password.truncated() {
+                    eprintln!("vnc-screenshot: only the first eight bytes of the password count here");
+                }
+                handshake.respond(&mut wire, password.respond(&challenge))?;
+            }
+            Driven::Ask(Question::Plain) => {
+                let user = credentials.user.as_deref().unwrap_or_default();
+                handshake.plain(&mut wire, user.as_bytes(), credentials.password()?)?;
+            }
+            Driven::Ask(_) => return Err("the server wants what cannot be answered here".into()),
+            Driven::StartTls(_) => {
+                let (tls, name) = credentials.tls.as_ref().ok_or("no authorities for TLS")?;
+                let tls = tls.connect(PeerName::Named(name), &mut wire)?;
+                stream = Box::new(secured(stream, tls).await?);
+            }
+            Driven::Done(outcome) => {
+                let init = outcome.init.ok_or("the server shows nothing")?;
+                return Ok(Session {
+                    stream,
+                    rx: wire.rx,
+                    init,
+                });
+            }
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! Looks at a VNC server once and writes what it shows into a PNG file. See `vnc-screenshot --help`.
+//!
+//! Read it in the order of a connection: [`cli`] says how to log in, [`login`] does it, [`picture`] asks for the
+//! screen. What is Raw needs no decoder, so nothing else is asked for.
+
+mod cli;
+mod login;
+mod picture;
+
+use std::error::Error;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::cli::Cli;
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(&cli).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("vnc-screenshot: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(cli: &Cli) -> Result<()> {
+    let credentials = cli.credentials()?;
+    let time = Duration::from_secs(cli.timeout);
+    let png = timeout(time, async {
+        let tcp = TcpStream::connect(&cli.server).await;
+        let tcp = tcp.map_err(|error| format!("cannot connect to {}: {error}", cli.server))?;
+        let session = login::login(tcp, &credentials).await?;
+        picture::take(session).await
+    });
+    let png = png
+        .await
+        .map_err(|_| format!("no picture within {} s", cli.timeout))??;
+    std::fs::write(&cli.out, png).map_err(|error| format!("{}: {error}", cli.out.display()).into())
+}

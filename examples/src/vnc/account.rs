@@ -1,0 +1,45 @@
+//! Who is let in, in the server's role.
+
+use rfb_proto::handshake::server::Claim;
+use rfb_proto::security::vnc::Password;
+use subtle::ConstantTimeEq;
+
+use crate::vnc::Secret;
+
+/// The one account that there is.
+#[derive(Debug)]
+pub struct Account {
+    /// For Plain.
+    pub user: String,
+    /// For Plain, and its first eight bytes for VNC authentication. `None`: no password is right.
+    pub password: Option<Secret>,
+}
+
+impl Account {
+    /// Whether what a viewer shows is enough. That it was offered the way in which it shows it is for the
+    /// handshake to see to.
+    #[must_use]
+    pub fn admits(&self, claim: &Claim) -> bool {
+        match (claim, &self.password) {
+            (Claim::None, _) => true,
+            (Claim::Vnc { challenge, response }, Some(own)) => Password::new(own).verify(challenge, response),
+            (Claim::Plain(shown), Some(own)) => {
+                let user = shown.user.ct_eq(self.user.as_bytes());
+                let password = shown.password.expose().ct_eq(own);
+                (user & password).into()
+            }
+            _ => false,
+        }
+    }
+}
+
+/// 16 bytes that nobody can foresee, for a VNC challenge.
+///
+/// # Panics
+/// When the operating system has no random bytes: nothing here can go on without.
+#[must_use]
+pub fn challenge() -> [u8; 16] {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).expect("random bytes from the operating system");
+    bytes
+}

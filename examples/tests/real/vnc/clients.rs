@@ -1,0 +1,136 @@
+//! Viewers from Debian: TigerVNC's vncviewer, and gvnccapture of gtk-vnc.
+
+use std::fs;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::{Login, USER, tigervnc};
+use crate::picture::Picture;
+use crate::process::{Folder, Process, wait_for};
+use crate::viewer::Desktop;
+
+/// Shows a server in a window of vncviewer, until this is dropped.
+pub(crate) fn vncviewer(desktop: &Desktop, name: &str, server: SocketAddr, login: &Login) -> Process {
+    desktop.start_program(&format!("vncviewer-{name}"), "xtigervncviewer", |command| {
+        command
+            .args(["-SecurityTypes", tigervnc(login.method), "-Log", "*:stderr:30"])
+            // It says on its standard error what it would say in a dialogue, and ends.
+            .args(["-AlertOnFatalError=0", "-ReconnectOnError=0"])
+            // Every pixel as it is.
+            .args([
+                "-AutoSelect=0",
+                "-PreferredEncoding=ZRLE",
+                "-FullColor=1",
+                "-NoJPEG=1",
+                "-DotWhenNoCursor=0",
+                "-MenuKey=",
+            ])
+            .arg(format!("{}::{}", server.ip(), server.port()))
+            .env("VNC_PASSWORD", login.password.unwrap_or_default());
+        if login.method.needs().tls {
+            command.arg("-X509CA").arg(&login.authority);
+        }
+        if login.method.needs().user {
+            command.env("VNC_USERNAME", USER);
+        }
+    })
+}
+
+/// vncviewer shows the picture.
+pub(crate) fn vncviewer_shows(desktop: &Desktop, name: &str, server: SocketAddr, login: &Login, expected: &Picture) {
+    let mut viewer = vncviewer(desktop, name, server, login);
+    wait_for(&format!("the picture in vncviewer {name}"), || {
+        assert!(viewer.runs(), "vncviewer {name} ended");
+        desktop.picture().find(expected)
+    });
+    viewer.end();
+    wait_for("an empty screen", || {
+        desktop.picture().find(expected).is_none().then_some(())
+    });
+}
+
+/// vncviewer ends, and says why. Returns what it says.
+pub(crate) fn vncviewer_is_refused(desktop: &Desktop, name: &str, server: SocketAddr, login: &Login) -> String {
+    let mut viewer = vncviewer(desktop, name, server, login);
+    wait_for(&format!("the end of vncviewer {name}"), || {
+        (!viewer.runs()).then_some(())
+    });
+    let said = viewer.said();
+    assert!(
+        said.contains("Authentication failure"),
+        "vncviewer {name} was not refused: {said}"
+    );
+    // It breaks its lines at 80 columns.
+    said.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// What became of one run of gvnccapture.
+pub(crate) struct Capture {
+    picture: Option<Picture>,
+    said: String,
+}
+
+/// Looks at a server once.
+pub(crate) fn gvnccapture(folder: &Folder, name: &str, server: SocketAddr, login: &Login) -> Capture {
+    let file = folder.join(&format!("{name}.png"));
+    let _ = fs::remove_file(&file);
+    let mut process = Process::start(folder, &format!("gvnccapture-{name}"), "script", |command| {
+        // It reads passwords from nothing but a terminal.
+        let display = server.port().checked_sub(5900).expect("a port above those of VNC");
+        let run = format!("exec gvnccapture --debug {}:{display} {name}.png", server.ip());
+        command
+            .args(["--quiet", "--return", "--command", &run, "/dev/null"])
+            .stdin(Stdio::piped());
+        authority(folder, login, command);
+    });
+    let mut keyboard = process.stdin();
+    // Asking for a password throws away what was typed before the terminal stopped to echo.
+    let (mut asked_for_user, mut typed) = (false, Instant::now());
+    wait_for(&format!("the end of gvnccapture {name}"), || {
+        let said = process.output();
+        // What is typed when the program has just ended goes nowhere.
+        if said.contains("Username: ") && !asked_for_user {
+            asked_for_user = true;
+            let _ = writeln!(keyboard, "{USER}");
+        }
+        if said.contains("Password: ") && Duration::from_millis(200) < typed.elapsed() {
+            typed = Instant::now();
+            let _ = writeln!(keyboard, "{}", login.password.unwrap_or_default());
+        }
+        (!process.runs()).then_some(())
+    });
+    let picture = fs::read(file).ok().map(|png| Picture::from_png(&png));
+    let said = process.said();
+    Capture { picture, said }
+}
+
+/// gtk-vnc looks for the authority in the home that the user database tells.
+fn authority(folder: &Folder, login: &Login, command: &mut Command) {
+    let place = folder.join("gtk-vnc/.pki/CA");
+    fs::create_dir_all(&place).expect("a home");
+    fs::copy(&login.authority, place.join("cacert.pem")).expect("the authority");
+    let user = fs::metadata(&place).expect("a folder of ours");
+    let (uid, gid, home) = (user.uid(), user.gid(), folder.join("gtk-vnc"));
+    let users = folder.write("users", format!("viewer:x:{uid}:{gid}::{}:/bin/sh\n", home.display()));
+    let groups = folder.write("groups", format!("viewer:x:{gid}:\n"));
+    command
+        .env("LD_PRELOAD", "libnss_wrapper.so")
+        .env("NSS_WRAPPER_PASSWD", users)
+        .env("NSS_WRAPPER_GROUP", groups);
+}
+
+impl Capture {
+    pub(crate) fn picture(self) -> Picture {
+        self.picture.unwrap_or_else(|| panic!("no capture: {}", self.said))
+    }
+
+    /// There is no picture. Returns what gvnccapture says.
+    pub(crate) fn refused(self) -> String {
+        assert!(self.picture.is_none(), "a capture of a session that was refused");
+        assert!(self.said.contains("Unable to connect to"), "{}", self.said);
+        self.said
+    }
+}

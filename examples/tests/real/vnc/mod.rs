@@ -1,0 +1,71 @@
+//! VNC: this project's programs between real servers and real viewers.
+//!
+//! Servers show a picture that is known to the pixel: QEMU the guest's screen, Xvnc and x11vnc a tiled
+//! root window, our own `vnc-serve` a file. Every viewer has to show just that picture with the right
+//! password, and has to say itself that the wrong one was refused.
+
+mod bridge;
+mod browser;
+mod clients;
+mod programs;
+mod qemu;
+mod servers;
+mod x;
+
+use std::path::{Path, PathBuf};
+
+use examples::vnc::Method;
+
+/// The password of every server, and one that none takes.
+pub(crate) const PASSWORD: &str = "s3cretpw";
+/// The password of the bridge, which no server takes.
+pub(crate) const TENANT: &str = "t3nantpw";
+pub(crate) const WRONG: &str = "wr0ng-pw";
+/// Who logs in with Plain credentials.
+pub(crate) const USER: &str = "alice";
+pub(crate) const USER_PASSWORD: &str = "Pa55-w0rd-of-alice";
+
+/// As TigerVNC calls it.
+pub(crate) fn tigervnc(method: Method) -> &'static str {
+    match method {
+        Method::None => "None",
+        Method::Vnc => "VncAuth",
+        Method::Plain => "Plain",
+        Method::X509None => "X509None",
+        Method::X509Vnc => "X509Vnc",
+        Method::X509Plain => "X509Plain",
+    }
+}
+
+/// What a viewer is told.
+#[derive(Clone)]
+pub(crate) struct Login {
+    pub(crate) method: Method,
+    pub(crate) password: Option<&'static str>,
+    /// The authority of the server's certificate.
+    pub(crate) authority: PathBuf,
+}
+
+impl Login {
+    /// With what the servers here take, unless they take everybody.
+    pub(crate) fn right(method: Method, authority: &Path) -> Self {
+        let needs = method.needs();
+        Self {
+            method,
+            password: match (needs.user, needs.password) {
+                (true, _) => Some(USER_PASSWORD),
+                (false, true) => Some(PASSWORD),
+                (false, false) => None,
+            },
+            authority: authority.to_owned(),
+        }
+    }
+
+    /// The same with another password. `None`: there is none to be wrong.
+    pub(crate) fn wrong(&self) -> Option<Self> {
+        self.password.map(|_| Self {
+            password: Some(WRONG),
+            ..self.clone()
+        })
+    }
+}

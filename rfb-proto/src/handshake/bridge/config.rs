@@ -1,0 +1,329 @@
+//! How a bridge treats its two peers.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::handshake::{ClientConfig, Exchange, Refusal, ServerConfig};
+use crate::limits::Limits;
+use crate::security::plain::Credentials;
+use crate::security::vencrypt::Subtype;
+use crate::security::vnc::Password;
+use crate::security::{Reason, SecurityType};
+use crate::version::{Policy, Version};
+
+/// Who shows who it is, to whom, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Coupling {
+    /// First the tenant to the bridge, then the bridge to the hypervisor: nobody makes the bridge spend
+    /// credentials who has none.
+    #[default]
+    TenantFirst,
+    /// First the bridge to the hypervisor, once the tenant has chosen a type, then the tenant to the bridge.
+    /// Nova's order, for tenants that were let in by other means, such as a token in an address.
+    HypervisorFirst,
+    /// The tenant to the hypervisor: challenge, response and result of VNC authentication are passed through,
+    /// and the bridge knows no password. Each side may be inside TLS of its own.
+    Passthrough,
+}
+
+/// How a bridge treats its two peers. Lists are in the bridge's own order, best first.
+///
+/// | tenant | hypervisor | lists |
+/// |---|---|---|
+/// | noVNC, without a password | X509None | `tenant_types` NONE |
+/// | noVNC, with a password | X509Vnc, X509Plain | `tenant_types` VNC, the default |
+/// | vncviewer, X509Plain | any of these | `tenant_types` VENCRYPT, `tenant_subtypes` X509_PLAIN |
+/// | any | VNC without TLS, on a trusted network | `hypervisor_types` VNC |
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct BridgeConfig {
+    /// Who shows who it is, to whom, and when: [`Coupling::TenantFirst`].
+    pub coupling: Coupling,
+    /// What the tenant is offered: VNC. Of None, VNC and VeNCrypt. With [`Coupling::Passthrough`] only what
+    /// the hypervisor offers as well.
+    pub tenant_types: Vec<SecurityType>,
+    /// What the tenant is offered inside VeNCrypt: nothing. With None, VNC, Plain or Ident inside.
+    pub tenant_subtypes: Vec<Subtype>,
+    /// What may be chosen from the hypervisor's list: VeNCrypt. What needs credentials that
+    /// [`Upstream`] does not have is not chosen; and nothing else is taken in its place, unless it is listed.
+    pub hypervisor_types: Vec<SecurityType>,
+    /// What may be chosen inside VeNCrypt: X509Plain, X509Vnc, X509None.
+    pub hypervisor_subtypes: Vec<Subtype>,
+    /// Whether inside the hypervisor's VeNCrypt something without TLS may be chosen: no.
+    pub cleartext: bool,
+    /// The tenant's greeting: 3.8. The rules of the two sides are independent of each other.
+    pub tenant_version: Version,
+    /// The only version that either side may have; another ends the handshake, and nobody is told. `None`: any
+    /// that the policy takes, and they need not be the same.
+    pub only_version: Option<Version>,
+    /// Which versions are taken, and other lenience.
+    pub policy: Policy,
+    /// What the tenant is told when the hypervisor fails: that authentication with the console failed, whatever
+    /// it was.
+    pub upstream_failure: Refusal,
+    /// Whether the tenant is told the hypervisor's own reason instead, where it gave one: no. Such texts name
+    /// hosts and programs.
+    pub forward_reason: bool,
+    /// Limits on both connections. The time for a handshake counts anew for the hypervisor's part.
+    pub limits: Limits,
+}
+
+impl Default for BridgeConfig {
+    fn default() -> Self {
+        Self {
+            coupling: Coupling::TenantFirst,
+            tenant_types: [SecurityType::VNC].into(),
+            tenant_subtypes: Vec::new(),
+            hypervisor_types: [SecurityType::VENCRYPT].into(),
+            hypervisor_subtypes: [Subtype::X509_PLAIN, Subtype::X509_VNC, Subtype::X509_NONE].into(),
+            cleartext: false,
+            tenant_version: Version::V3_8,
+            only_version: None,
+            policy: Policy::default(),
+            upstream_failure: Refusal::Failed(Reason::from_static("Authentication with the console failed")),
+            forward_reason: false,
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl BridgeConfig {
+    /// What nova's security proxy does (`nova/console/securityproxy/rfb.py`): tenants of 3.8 with type None, whom
+    /// a token has let in, to hypervisors of 3.8 with None or X509None; the hypervisor's list comes first, and its
+    /// refusals are shown to the tenant up to 256 bytes. The host name in the certificate is not looked at there:
+    /// see `tls::PeerName::Any`.
+    ///
+    /// Not as there: a message may come in pieces, unknown types and subtypes are passed over, VeNCrypt is
+    /// preferred whatever the order of the hypervisor's list, the SecurityResult is seen, a byte that is not 1 is
+    /// no acknowledgement, and there is a deadline.
+    #[must_use]
+    pub fn nova() -> Self {
+        Self {
+            coupling: Coupling::HypervisorFirst,
+            tenant_types: [SecurityType::NONE].into(),
+            hypervisor_types: [SecurityType::VENCRYPT, SecurityType::NONE].into(),
+            hypervisor_subtypes: [Subtype::X509_NONE].into(),
+            only_version: Some(Version::V3_8),
+            upstream_failure: Refusal::Failed(Reason::from_static("Unable to negotiate security with server")),
+            forward_reason: true,
+            limits: Limits::default().with_reason(256),
+            ..Self::default()
+        }
+    }
+
+    /// VNC authentication of the tenant by the hypervisor, whose own is inside X509Vnc.
+    #[must_use]
+    pub fn passthrough() -> Self {
+        Self {
+            coupling: Coupling::Passthrough,
+            hypervisor_subtypes: [Subtype::X509_VNC].into(),
+            ..Self::default()
+        }
+    }
+
+    /// Sets [`BridgeConfig::coupling`].
+    #[must_use]
+    pub fn with_coupling(mut self, coupling: Coupling) -> Self {
+        self.coupling = coupling;
+        self
+    }
+
+    /// Sets [`BridgeConfig::tenant_types`].
+    #[must_use]
+    pub fn with_tenant_types(mut self, types: &[SecurityType]) -> Self {
+        self.tenant_types = types.into();
+        self
+    }
+
+    /// Sets [`BridgeConfig::tenant_subtypes`].
+    #[must_use]
+    pub fn with_tenant_subtypes(mut self, subtypes: &[Subtype]) -> Self {
+        self.tenant_subtypes = subtypes.into();
+        self
+    }
+
+    /// Sets [`BridgeConfig::hypervisor_types`].
+    #[must_use]
+    pub fn with_hypervisor_types(mut self, types: &[SecurityType]) -> Self {
+        self.hypervisor_types = types.into();
+        self
+    }
+
+    /// Sets [`BridgeConfig::hypervisor_subtypes`].
+    #[must_use]
+    pub fn with_hypervisor_subtypes(mut self, subtypes: &[Subtype]) -> Self {
+        self.hypervisor_subtypes = subtypes.into();
+        self
+    }
+
+    /// Sets [`BridgeConfig::cleartext`].
+    #[must_use]
+    pub fn with_cleartext(mut self, allowed: bool) -> Self {
+        self.cleartext = allowed;
+        self
+    }
+
+    /// Sets [`BridgeConfig::tenant_version`].
+    #[must_use]
+    pub fn with_tenant_version(mut self, version: Version) -> Self {
+        self.tenant_version = version;
+        self
+    }
+
+    /// Sets [`BridgeConfig::only_version`].
+    #[must_use]
+    pub fn with_only_version(mut self, version: Option<Version>) -> Self {
+        self.only_version = version;
+        self
+    }
+
+    /// Sets [`BridgeConfig::policy`].
+    #[must_use]
+    pub fn with_policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// Sets [`BridgeConfig::upstream_failure`].
+    #[must_use]
+    pub fn with_upstream_failure(mut self, told: Refusal) -> Self {
+        self.upstream_failure = told;
+        self
+    }
+
+    /// Sets [`BridgeConfig::forward_reason`].
+    #[must_use]
+    pub fn with_forward_reason(mut self, forward: bool) -> Self {
+        self.forward_reason = forward;
+        self
+    }
+
+    /// Sets [`BridgeConfig::limits`].
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// The server's role towards the tenant.
+    pub(super) fn server(&self) -> ServerConfig {
+        let passes = |exchange| match self.coupling {
+            Coupling::Passthrough => matches!(exchange, Some(Exchange::None | Exchange::Vnc)),
+            Coupling::TenantFirst | Coupling::HypervisorFirst => true,
+        };
+        // What a subtype of the tenant's shows is passed on as VNC authentication or not at all.
+        let subtypes = self.tenant_subtypes.iter().copied();
+        let subtypes: Vec<_> = subtypes.filter(|subtype| passes(subtype.exchange())).collect();
+        ServerConfig::new(&self.tenant_types)
+            .with_version(self.tenant_version)
+            .with_policy(self.policy)
+            .with_subtypes(&subtypes)
+            .with_ask_offer(self.coupling != Coupling::TenantFirst)
+            .with_init(false)
+            .with_limits(self.limits.clone())
+    }
+
+    /// The client's role towards the hypervisor.
+    pub(super) fn client(&self, upstream: &mut Upstream) -> ClientConfig {
+        let types: Vec<_> = self.known_types(upstream).collect();
+        let subtypes = self.hypervisor_subtypes.iter().copied();
+        let subtypes: Vec<_> = subtypes
+            .filter(|subtype| match self.coupling {
+                Coupling::Passthrough => subtype.exchange() == Some(Exchange::Vnc),
+                Coupling::TenantFirst | Coupling::HypervisorFirst => upstream.knows(subtype.exchange()),
+            })
+            .collect();
+        let config = ClientConfig::new(&types)
+            .with_policy(self.policy)
+            .with_subtypes(&subtypes)
+            .with_cleartext(self.cleartext)
+            .with_ask_choice(self.coupling != Coupling::TenantFirst)
+            .with_init(false)
+            .with_limits(self.limits.clone());
+        match upstream.server_name.take() {
+            Some(name) => config.with_server_name(name),
+            None => config,
+        }
+    }
+
+    /// What may be chosen from the hypervisor's list with these credentials.
+    pub(super) fn known_types<'a>(&'a self, upstream: &'a Upstream) -> impl Iterator<Item = SecurityType> + 'a {
+        let types = self.hypervisor_types.iter().copied();
+        types.filter(|wanted| match *wanted {
+            SecurityType::VENCRYPT => true,
+            SecurityType::VNC if self.coupling == Coupling::Passthrough => true,
+            other => upstream.knows(Exchange::of(other)),
+        })
+    }
+
+    /// What may be chosen from the hypervisor's list for a tenant that shows who it is in this way, which is
+    /// passed through. None is passed on as None only.
+    pub(super) fn passed_to(&self, exchange: Option<Exchange>) -> impl Iterator<Item = SecurityType> {
+        let types = self.hypervisor_types.iter().copied();
+        types.filter(move |wanted| match exchange {
+            Some(Exchange::None) => *wanted == SecurityType::NONE,
+            Some(Exchange::Vnc) => matches!(*wanted, SecurityType::VNC | SecurityType::VENCRYPT),
+            _ => false,
+        })
+    }
+
+    /// What the tenant is offered of `offered`, the hypervisor's list.
+    pub(super) fn offer(&self, offered: &[SecurityType]) -> Vec<SecurityType> {
+        let has = |exchange| self.passed_to(Some(exchange)).any(|wanted| offered.contains(&wanted));
+        let types = self.tenant_types.iter().copied();
+        types
+            .filter(|wanted| match (self.coupling, *wanted) {
+                (Coupling::TenantFirst | Coupling::HypervisorFirst, _) => true,
+                (Coupling::Passthrough, SecurityType::VENCRYPT) => {
+                    let exchanges = self.tenant_subtypes.iter().filter_map(|subtype| subtype.exchange());
+                    exchanges.into_iter().any(has)
+                }
+                (Coupling::Passthrough, other) => Exchange::of(other).is_some_and(has),
+            })
+            .collect()
+    }
+}
+
+/// How the hypervisor is entered. What is not there is not used: a missing password is not an empty one.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Upstream {
+    /// For [`Tls::server_name`](crate::handshake::Tls::server_name).
+    pub server_name: Option<String>,
+    /// For VNC authentication. Never the tenant's.
+    pub password: Option<Password>,
+    /// For the Plain subtypes. Never the tenant's.
+    pub credentials: Option<Credentials>,
+}
+
+impl Upstream {
+    /// Sets [`Upstream::server_name`].
+    #[must_use]
+    pub fn with_server_name(mut self, name: impl Into<String>) -> Self {
+        self.server_name = Some(name.into());
+        self
+    }
+
+    /// Sets [`Upstream::password`].
+    #[must_use]
+    pub fn with_password(mut self, password: Password) -> Self {
+        self.password = Some(password);
+        self
+    }
+
+    /// Sets [`Upstream::credentials`].
+    #[must_use]
+    pub fn with_credentials(mut self, credentials: Credentials) -> Self {
+        self.credentials = Some(credentials);
+        self
+    }
+
+    fn knows(&self, exchange: Option<Exchange>) -> bool {
+        match exchange {
+            Some(Exchange::None) => true,
+            Some(Exchange::Vnc) => self.password.is_some(),
+            Some(Exchange::Plain) => self.credentials.is_some(),
+            _ => false,
+        }
+    }
+}

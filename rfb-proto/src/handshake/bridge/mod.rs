@@ -1,0 +1,328 @@
+//! Both roles coupled: a server towards a tenant, a client towards a hypervisor.
+//!
+//! ```text
+//! tenant                        bridge                         hypervisor
+//!   | <----- version, types, choice |                                |
+//!   | <------------------ StartTls? |                                |
+//!   |                     Ask(Challenge)                             |
+//!   | password or response -------> |                                |
+//!   |                     Ask(Admit): is the tenant let in?          |
+//!   |                     Ask(Connect): to which hypervisor, how?    |
+//!   |                               | version, types, choice ------> |
+//!   |                               | StartTls? -------------------> |
+//!   |                               | password or response --------> |
+//!   |                               | <-------------- SecurityResult |
+//!   | <-------------- SecurityResult |                               |
+//!   | ClientInit and all that follows is the caller's to copy        |
+//! ```
+//!
+//! This is [`Coupling::TenantFirst`]. The others begin with `Ask(Connect)` and the hypervisor's version and list,
+//! and [`Coupling::Passthrough`] has no further questions: the hypervisor's challenge goes to the tenant, its
+//! response to the hypervisor, and the result, which is seen, to the tenant.
+//!
+//! # What holds for all of them
+//!
+//! - The tenant is accepted after the hypervisor has accepted, and never otherwise. With type None in 3.7 there is
+//!   nothing that says so: such a tenant goes on by itself, and is cut off if the hypervisor does not accept.
+//! - Each side has its own version, its own security type and its own TLS. A result that one side has and the
+//!   other has not is made up or left out, and so is a reason.
+//! - No secret of one side reaches the other, but for the response that is passed through.
+//! - What the tenant is told about the hypervisor is [`BridgeConfig::upstream_failure`], in the place where its
+//!   version has room for it. Where it waits for a challenge there is none: the connection is closed.
+//! - A hypervisor that waits for a choice is told that there is none (type 0), as nova does.
+//! - At most one side's bytes are waited for at any time. What is behind the handshake stays in both `rx`.
+
+mod config;
+mod steps;
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+pub use config::{BridgeConfig, Coupling, Upstream};
+
+use super::server::Claim;
+use super::{
+    ClientHandshake, Event, HandshakeError, Machine as _, Misuse, Refusal, ServerHandshake, Side, Tls, Wires, client,
+    server,
+};
+use crate::security::SecurityType;
+use crate::security::vnc::CHALLENGE_LEN;
+use crate::version::Version;
+
+/// What the caller is asked. [`Bridge::refuse`] is an answer to each.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Question {
+    /// 16 bytes from a cryptographically secure source, for [`Bridge::challenge`].
+    Challenge,
+    /// Is the tenant let in, if the hypervisor takes it? Answered with [`Bridge::admit`].
+    Admit(Claim),
+    /// Connect to the hypervisor, then [`Bridge::connect`]. With [`Coupling::TenantFirst`] this comes after
+    /// [`Question::Admit`], else it is the first thing.
+    Connect,
+}
+
+/// What the driver does next; as [`Action`](super::Action), with the side that it concerns.
+#[derive(Debug, PartialEq, Eq)]
+pub enum BridgeAction {
+    /// Read at least so many bytes more from this side.
+    Receive {
+        /// From whom.
+        side: Side,
+        /// Further bytes; never 0.
+        at_least: usize,
+    },
+    /// Do a TLS handshake with this side, then step on with the plaintext. If it fails, call [`Bridge::eof`].
+    StartTls {
+        /// With whom.
+        side: Side,
+        /// Which part of it, and with what.
+        tls: Tls,
+    },
+    /// Find an answer, which may take time, and give it.
+    Ask(Question),
+    /// The question is still open.
+    Waiting,
+    /// Both sides are in. ClientInit is due from the tenant.
+    Done(BridgeOutcome),
+}
+
+/// A handshake that is over on both sides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BridgeOutcome {
+    /// What was agreed with the tenant.
+    pub tenant: server::ServerOutcome,
+    /// What was agreed with the hypervisor.
+    pub hypervisor: client::ClientOutcome,
+}
+
+/// Why a bridge failed, and on which side.
+///
+/// With [`Coupling::Passthrough`] a wrong password of the tenant is a
+/// [`Rejection`](HandshakeError::Rejected) by the hypervisor.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{side}: {error}")]
+pub struct BridgeError {
+    /// The connection on which it went wrong. The caller's own refusals are on the tenant's.
+    pub side: Side,
+    /// What went wrong.
+    #[source]
+    pub error: HandshakeError,
+}
+
+/// The question that is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Open {
+    Challenge,
+    Admit,
+    Connect,
+}
+
+#[derive(Debug)]
+enum State {
+    Ask(Question),
+    Open(Open),
+    /// The hypervisor's connection stands.
+    Dial(Upstream),
+    Tenant,
+    Hypervisor,
+    /// The tenant is greeted only to be told this.
+    Tell {
+        why: Refusal,
+        error: Box<BridgeError>,
+    },
+    Done,
+    Failed(Box<BridgeError>),
+}
+
+/// A handshake as seen from the middle.
+#[derive(Debug)]
+pub struct Bridge {
+    config: BridgeConfig,
+    state: State,
+    server: ServerHandshake,
+    /// Whether the tenant was sent anything.
+    greeted: bool,
+    /// What the tenant waits for while the hypervisor is looked at.
+    held: Option<server::Question>,
+    client: Option<ClientHandshake>,
+    upstream: Upstream,
+    /// Nothing more comes from the hypervisor.
+    hypervisor_ended: bool,
+    /// The rules that the hypervisor greets with.
+    hypervisor_rules: Option<Version>,
+    /// The hypervisor's list, while it waits for a choice from it.
+    offered: Option<Vec<SecurityType>>,
+    /// The hypervisor has accepted.
+    accepted: Option<client::ClientOutcome>,
+}
+
+impl Bridge {
+    /// For a tenant's connection that was accepted at `now`.
+    #[must_use]
+    pub fn new(now: Duration, config: BridgeConfig) -> Self {
+        Self {
+            state: match config.coupling {
+                Coupling::TenantFirst => State::Tenant,
+                Coupling::HypervisorFirst | Coupling::Passthrough => State::Ask(Question::Connect),
+            },
+            server: ServerHandshake::new(now, config.server()),
+            greeted: false,
+            held: None,
+            client: None,
+            upstream: Upstream::default(),
+            hypervisor_ended: false,
+            hypervisor_rules: None,
+            offered: None,
+            accepted: None,
+            config,
+        }
+    }
+
+    /// The next event that was not fetched yet, and whom it concerns; the hypervisor's first. Fetch them after each
+    /// step.
+    pub fn poll_event(&mut self) -> Option<(Side, Event)> {
+        let hypervisor = self.client.as_mut().and_then(ClientHandshake::poll_event);
+        match hypervisor {
+            Some(event) => Some((Side::Hypervisor, event)),
+            None => self.server.poll_event().map(|event| (Side::Tenant, event)),
+        }
+    }
+
+    /// Answers [`Question::Challenge`]. A challenge must be sent to nobody else, before or after.
+    ///
+    /// # Errors
+    /// [`Misuse::NotAsked`].
+    pub fn challenge(&mut self, wires: &mut Wires, challenge: [u8; CHALLENGE_LEN]) -> Result<(), Misuse> {
+        self.open(Open::Challenge)?;
+        self.server.challenge(&mut wires.tenant, challenge)?;
+        self.state = State::Tenant;
+        Ok(())
+    }
+
+    /// Answers [`Question::Admit`]: what the tenant shows is good. It is told so when the hypervisor has said the
+    /// same.
+    ///
+    /// # Errors
+    /// [`Misuse::NotAsked`].
+    pub fn admit(&mut self, wires: &mut Wires) -> Result<(), Misuse> {
+        self.open(Open::Admit)?;
+        match self.accepted {
+            Some(_) => {
+                self.server.accept(&mut wires.tenant)?;
+                self.state = State::Tenant;
+            }
+            None => self.state = State::Ask(Question::Connect),
+        }
+        Ok(())
+    }
+
+    /// Answers [`Question::Connect`]: the connection to the hypervisor stands.
+    ///
+    /// # Errors
+    /// [`Misuse::NotAsked`].
+    pub fn connect(&mut self, upstream: Upstream) -> Result<(), Misuse> {
+        self.open(Open::Connect)?;
+        self.state = State::Dial(upstream);
+        Ok(())
+    }
+
+    /// Answers any question: the tenant is not let in, or there is no hypervisor for it.
+    ///
+    /// # Errors
+    /// [`Misuse::NotAsked`].
+    pub fn refuse(&mut self, wires: &mut Wires, why: Refusal) -> Result<(), Misuse> {
+        let State::Open(_) = self.state else {
+            return Err(Misuse::NotAsked);
+        };
+        let error = BridgeError {
+            side: Side::Tenant,
+            error: HandshakeError::Refused(why.clone()),
+        };
+        if self.greeted {
+            self.refuse_held(wires, why);
+            self.state = State::Failed(Box::new(error));
+        } else {
+            self.tell_later(why, error);
+        }
+        Ok(())
+    }
+
+    fn open(&self, expected: Open) -> Result<(), Misuse> {
+        match self.state {
+            State::Open(open) if open == expected => Ok(()),
+            _ => Err(Misuse::NotAsked),
+        }
+    }
+
+    /// Uses what is in both `rx`, writes to both `tx`, says what it needs.
+    ///
+    /// # Errors
+    /// The handshake failed; what the two sides are told is in their `tx`. Later calls give the same error.
+    pub fn step(&mut self, now: Duration, wires: &mut Wires) -> Result<BridgeAction, BridgeError> {
+        loop {
+            if let Some(action) = self.advance(now, wires)? {
+                return Ok(action);
+            }
+        }
+    }
+
+    /// Step again at this time at the latest; the step then fails with [`HandshakeError::TimedOut`].
+    #[must_use]
+    pub fn deadline(&self) -> Duration {
+        match (&self.state, &self.client) {
+            (State::Hypervisor, Some(client)) => client.deadline(),
+            _ => self.server.deadline(),
+        }
+    }
+
+    /// One side hung up, or TLS with it failed. `Ok`: step on. What it sent before is still used, or there is something
+    /// left to tell the other side.
+    ///
+    /// # Errors
+    /// What the end of the stream means here, or what had gone wrong before. What the other side is told is in
+    /// its `tx`.
+    pub fn eof(&mut self, wires: &mut Wires, side: Side) -> Result<(), BridgeError> {
+        let error = match &self.state {
+            State::Failed(error) => return Err(BridgeError::clone(error)),
+            State::Done => return Err(ended(side)),
+            State::Tell { error, .. } => Some(BridgeError::clone(error)),
+            _ => None,
+        };
+        match (side, error) {
+            (Side::Tenant, Some(error)) => Err(self.fail(error)),
+            (Side::Hypervisor, Some(_)) => Ok(()),
+            (Side::Tenant, None) => match self.server.eof() {
+                Err(error) => Err(self.tenant_failed(wires, error)),
+                Ok(_) => Err(ended(side)),
+            },
+            // It was not connected to.
+            (Side::Hypervisor, None) if self.client.is_none() && !matches!(self.state, State::Dial(_)) => Ok(()),
+            (Side::Hypervisor, None) => {
+                self.hypervisor_ended = true;
+                let waits = matches!(self.state, State::Hypervisor);
+                if waits || wires.hypervisor.rx.is_empty() {
+                    return self.end_of_hypervisor(wires);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// The most that the `rx` of a side needs to hold.
+    #[must_use]
+    pub fn max_input(&self, side: Side) -> usize {
+        match (side, &self.client) {
+            (Side::Hypervisor, Some(client)) => client.max_input(),
+            (Side::Hypervisor, None) => 0,
+            (Side::Tenant, _) => self.server.max_input(),
+        }
+    }
+}
+
+fn ended(side: Side) -> BridgeError {
+    BridgeError {
+        side,
+        error: Misuse::Ended.into(),
+    }
+}

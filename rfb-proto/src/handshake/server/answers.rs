@@ -1,0 +1,164 @@
+//! The caller's answers.
+
+use bytes::BufMut as _;
+
+use super::{Note, Open, Refusal, ServerHandshake, State, put_refused_list, put_refused_result};
+use crate::handshake::state::{Stop, put};
+use crate::handshake::{HandshakeError, Misuse, Wire};
+use crate::init::{ClientInit, ServerInit};
+use crate::security::sasl::SaslData;
+use crate::security::vnc::CHALLENGE_LEN;
+use crate::security::{Secret, SecurityResult, SecurityType};
+use crate::version::{ProtocolVersion, Version};
+
+impl ServerHandshake {
+    /// Answers [`Question::Offer`](super::Question::Offer), instead of [`ServerConfig::types`](super::ServerConfig::types). What cannot be followed with the rest of the
+    /// configuration is left out, as it is there.
+    ///
+    /// # Errors
+    /// [`Misuse::NotAsked`].
+    pub fn offer(&mut self, wire: &mut Wire, types: &[SecurityType]) -> Result<(), Misuse> {
+        self.open(Open::Offer)?;
+        self.offer = Some(types.into());
+        if let Err(Stop::Failed(failure)) = self.put_offer(&mut wire.tx) {
+            self.fail(wire, *failure);
+        }
+        Ok(())
+    }
+
+    /// Answers [`Question::Challenge`](super::Question::Challenge).
+    ///
+    /// # Errors
+    /// [`Misuse::NotAsked`].
+    pub fn challenge(&mut self, wire: &mut Wire, challenge: [u8; CHALLENGE_LEN]) -> Result<(), Misuse> {
+        self.open(Open::Challenge)?;
+        wire.tx.extend_from_slice(&challenge);
+        self.state = State::Response(challenge);
+        Ok(())
+    }
+
+    /// Answers [`Question::SaslStart`](super::Question::SaslStart) and [`Question::SaslStep`](super::Question::SaslStep): the exchange goes on.
+    ///
+    /// # Errors
+    /// [`Misuse::NotAsked`], or [`Misuse::TooLong`].
+    pub fn sasl_reply(&mut self, wire: &mut Wire, data: Option<&[u8]>) -> Result<(), Misuse> {
+        self.put_sasl(wire, data, 0)?;
+        self.state = State::SaslStep;
+        Ok(())
+    }
+
+    /// Answers [`Question::SaslStart`](super::Question::SaslStart) and [`Question::SaslStep`](super::Question::SaslStep): the mechanism has come to its end. Whether the
+    /// client is let in is asked next. `layer`: the mechanism agreed on a layer, see [`Question::SaslLayer`](super::Question::SaslLayer).
+    ///
+    /// # Errors
+    /// [`Misuse::NotAsked`], or [`Misuse::TooLong`].
+    pub fn sasl_complete(&mut self, wire: &mut Wire, data: Option<&[u8]>, layer: bool) -> Result<(), Misuse> {
+        self.put_sasl(wire, data, 1)?;
+        self.sasl_layer = layer;
+        self.state = State::Ask(Open::Admit);
+        Ok(())
+    }
+
+    fn put_sasl(&self, wire: &mut Wire, data: Option<&[u8]>, complete: u8) -> Result<(), Misuse> {
+        self.open(Open::Sasl)?;
+        let data = data.map(Secret::new);
+        if !put(&SaslData { data }, &mut wire.tx) {
+            return Err(Misuse::TooLong);
+        }
+        wire.tx.put_u8(complete);
+        Ok(())
+    }
+
+    /// Answers [`Question::Admit`](super::Question::Admit): the client is let in.
+    ///
+    /// # Errors
+    /// [`Misuse::NotAsked`].
+    pub fn accept(&mut self, wire: &mut Wire) -> Result<(), Misuse> {
+        self.open(Open::Admit)?;
+        let is_none = self.security.security_type == SecurityType::NONE;
+        let is_apple = is_none && self.is_apple();
+        if is_none && self.rules == Version::V3_3 {
+            // The word of 3.3 lets the client in.
+            wire.tx.put_u32(SecurityType::NONE.0.into());
+        } else if !is_apple && self.security.has_result(self.rules) {
+            wire.tx.extend_from_slice(&SecurityResult::OK.status.to_be_bytes());
+        }
+        self.events.push(Note::Authenticated);
+        self.state = match (self.config.init, self.sasl_layer) {
+            (false, _) => State::Over(None),
+            (true, true) => State::Ask(Open::Layer),
+            (true, false) if is_apple => State::Ask(Open::Init(ClientInit::SHARED)),
+            (true, false) => State::ClientInit,
+        };
+        Ok(())
+    }
+
+    /// Whether a client with type None is one of macOS, and is treated as such.
+    fn is_apple(&self) -> bool {
+        self.config.apple && self.client_version == ProtocolVersion::APPLE
+    }
+
+    /// Whether the type itself is still to be sent: None in 3.3, where the word lets the client in.
+    pub(super) fn is_word(&self) -> bool {
+        self.rules == Version::V3_3 && self.security.security_type == SecurityType::NONE
+    }
+
+    /// Answers [`Question::SaslLayer`](super::Question::SaslLayer): `rx` holds what is inside the layer.
+    ///
+    /// # Errors
+    /// [`Misuse::NotAsked`].
+    pub fn layered(&mut self) -> Result<(), Misuse> {
+        self.open(Open::Layer)?;
+        self.state = State::ClientInit;
+        Ok(())
+    }
+
+    /// Answers [`Question::Init`](super::Question::Init).
+    ///
+    /// # Errors
+    /// [`Misuse::NotAsked`], or [`Misuse::TooLong`] for a name that its field cannot hold.
+    pub fn init(&mut self, wire: &mut Wire, shown: &ServerInit) -> Result<(), Misuse> {
+        let State::Open(Open::Init(client)) = self.state else {
+            return Err(Misuse::NotAsked);
+        };
+        let before = wire.tx.len();
+        let is_tight = self.security.security_type == SecurityType::TIGHT;
+        let fits = put(shown, &mut wire.tx) && (!is_tight || put(&self.config.tight_interaction, &mut wire.tx));
+        if !fits {
+            wire.tx.truncate(before);
+            return Err(Misuse::TooLong);
+        }
+        self.state = State::Over(Some(client));
+        Ok(())
+    }
+
+    /// Answers any question: the client is not let in.
+    ///
+    /// It is told where it expects to be told: with an empty list, or in a SecurityResult. It is told nothing in the
+    /// middle of a SASL exchange, after type None in 3.7, and once it was let in.
+    ///
+    /// # Errors
+    /// [`Misuse::NotAsked`].
+    pub fn refuse(&mut self, wire: &mut Wire, why: Refusal) -> Result<(), Misuse> {
+        let State::Open(open) = self.state else {
+            return Err(Misuse::NotAsked);
+        };
+        match open {
+            Open::Offer => put_refused_list(self.rules, &why, &mut wire.tx),
+            Open::Admit if self.is_word() => put_refused_list(self.rules, &why, &mut wire.tx),
+            Open::Admit | Open::Challenge if self.security.has_result(self.rules) => {
+                put_refused_result(self.rules, &why, &mut wire.tx);
+            }
+            Open::Admit | Open::Challenge | Open::Sasl | Open::Layer | Open::Init(_) => {}
+        }
+        self.end(HandshakeError::Refused(why.clone()), Some(why));
+        Ok(())
+    }
+
+    fn open(&self, expected: Open) -> Result<(), Misuse> {
+        match self.state {
+            State::Open(open) if open == expected => Ok(()),
+            _ => Err(Misuse::NotAsked),
+        }
+    }
+}

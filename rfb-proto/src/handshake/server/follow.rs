@@ -1,0 +1,251 @@
+//! What the client sends up to its exchange, one part after the other.
+
+use bytes::{BufMut as _, BytesMut};
+
+use super::{Failure, NOT_OFFERED, Note, Open, Question, ServerHandshake, State, Tell};
+use crate::handshake::state::{Stop, eat, need, put, take, take_block, take_secret};
+use crate::handshake::{Exchange, Incompatibility, Misbehaviour, Security, TlsKind};
+use crate::security::SecurityType;
+use crate::security::sasl::{Mechanism, Mechanisms, SaslData};
+use crate::security::tight::{Capabilities, Capability, CapabilityChoice};
+use crate::security::vencrypt::{
+    SUBTYPE_ACCEPTED, SUBTYPE_REFUSED, SubtypeChoice, Subtypes, VERSION_ACCEPTED, VERSION_REFUSED, VeNCryptVersion,
+};
+use crate::version::{ProtocolVersion, Version, VersionError};
+
+impl ServerHandshake {
+    /// Offers the types, or decides on one in 3.3.
+    pub(super) fn put_offer(&mut self, tx: &mut BytesMut) -> Result<(), Stop<Failure>> {
+        let types = self.offer.as_ref().unwrap_or(&self.config.types);
+        if self.rules != Version::V3_3 {
+            put_types(types, |wanted| self.config.can_follow(wanted), tx);
+            self.state = State::Choice;
+            return Ok(());
+        }
+        let mut followed = types.iter().copied().filter(|&wanted| self.config.can_follow(wanted));
+        let Some(security_type) = followed.find(|wanted| matches!(*wanted, SecurityType::NONE | SecurityType::VNC))
+        else {
+            let tell = Tell::List("No security type for this version");
+            return Failure::incompatible(Incompatibility::NothingFor33, tell);
+        };
+        self.chose(Security::of(security_type));
+        if !self.is_word() {
+            tx.put_u32(security_type.0.into());
+        }
+        self.begin(Exchange::of(security_type), tx);
+        Ok(())
+    }
+
+    fn chose(&mut self, security: Security) {
+        self.security = security;
+        self.events.push(Note::Chosen(security));
+    }
+
+    /// Follows a type that was chosen.
+    fn follow(&mut self, security_type: SecurityType, tx: &mut BytesMut) -> Result<(), Stop<Failure>> {
+        match security_type {
+            SecurityType::VENCRYPT => {
+                put(&VeNCryptVersion::V0_2, tx);
+                self.state = State::VeNCryptVersion;
+            }
+            SecurityType::TLS => self.state = State::StartTls(TlsKind::Anonymous),
+            SecurityType::TIGHT if self.config.tight_tunnel => {
+                let list = [Capability::NO_TUNNEL].into();
+                put(&Capabilities { list }, tx);
+                self.state = State::Tunnel;
+            }
+            SecurityType::TIGHT => {
+                tx.put_u32(0);
+                self.put_tight_types(tx);
+            }
+            _ => self.begin(Exchange::of(security_type), tx),
+        }
+        Ok(())
+    }
+
+    /// The second list, inside the TLS of type 18.
+    pub(super) fn put_inner_types(&mut self, tx: &mut BytesMut) {
+        let config = &self.config;
+        put_types(&config.tls_types, |wanted| config.can_follow_inside(wanted), tx);
+        self.state = State::InnerChoice;
+    }
+
+    pub(super) fn put_tight_types(&mut self, tx: &mut BytesMut) {
+        let types = self.config.tight_types.iter().copied();
+        let followed = types.filter(|&wanted| self.config.can_follow_tight(wanted));
+        let list = followed.filter_map(Capability::for_type).collect();
+        put(&Capabilities { list }, tx);
+        self.state = State::TightChoice;
+    }
+
+    /// Begins the exchange.
+    pub(super) fn begin(&mut self, exchange: Option<Exchange>, tx: &mut BytesMut) {
+        self.state = match exchange {
+            Some(Exchange::Vnc) => State::Ask(Open::Challenge),
+            Some(Exchange::Plain) => State::Credentials,
+            Some(Exchange::Ident) => State::Ident,
+            Some(Exchange::Sasl) => {
+                let list = self.config.sasl_mechanisms.clone();
+                put(&Mechanisms { list }, tx);
+                State::SaslStart
+            }
+            // INVARIANT: what is offered has an exchange, so this is type None. Whatever it is, nobody is let in
+            // whom the caller does not accept.
+            Some(Exchange::None) | None => State::Ask(Open::Admit),
+        };
+    }
+
+    pub(super) fn take_version(&mut self, rx: &mut BytesMut, tx: &mut BytesMut) -> Result<(), Stop<Failure>> {
+        let Some(line) = rx.first_chunk::<{ ProtocolVersion::LEN }>() else {
+            return Err(Stop::Receive(ProtocolVersion::missing(rx)?));
+        };
+        let sent = ProtocolVersion::from_bytes(line)?;
+        eat(rx, ProtocolVersion::LEN);
+        self.client_version = sent;
+        match sent.as_answer(self.config.version, self.config.policy) {
+            Ok(rules) => self.rules = rules,
+            Err(error) => return unsupported(error),
+        }
+        let rules = self.rules;
+        self.events.push(Note::Version { sent, rules });
+        if self.config.ask_offer {
+            self.state = State::Ask(Open::Offer);
+            return Ok(());
+        }
+        self.put_offer(tx)
+    }
+
+    pub(super) fn take_choice(&mut self, chosen: SecurityType, tx: &mut BytesMut) -> Result<(), Stop<Failure>> {
+        let types = self.offer.as_ref().unwrap_or(&self.config.types);
+        if !types.contains(&chosen) || !self.config.can_follow(chosen) {
+            return Failure::misbehaved(Misbehaviour::TypeNotOffered(chosen), NOT_OFFERED);
+        }
+        self.chose(Security::of(chosen));
+        if chosen == SecurityType::VNC {
+            self.state = State::Ask(Open::Challenge);
+            return Ok(());
+        }
+        self.follow(chosen, tx)
+    }
+
+    pub(super) fn take_inner_choice(&mut self, rx: &mut BytesMut, tx: &mut BytesMut) -> Result<(), Stop<Failure>> {
+        let [number] = take_block(rx)?;
+        let chosen = SecurityType(number);
+        if !self.config.tls_types.contains(&chosen) || !self.config.can_follow_inside(chosen) {
+            return Failure::misbehaved(Misbehaviour::TypeNotOffered(chosen), NOT_OFFERED);
+        }
+        self.chose(Security {
+            inner: Some(chosen),
+            ..self.security
+        });
+        self.follow(chosen, tx)
+    }
+
+    pub(super) fn take_tight_choice(&mut self, rx: &mut BytesMut, tx: &mut BytesMut) -> Result<(), Stop<Failure>> {
+        let CapabilityChoice { code } = take(rx, &self.config.limits)?;
+        let types = self.config.tight_types.iter().copied();
+        let mut followed = types.filter(|&wanted| self.config.can_follow_tight(wanted));
+        let is_chosen = |wanted: &SecurityType| Capability::for_type(*wanted).is_some_and(|known| known.code == code);
+        let Some(chosen) = followed.find(is_chosen) else {
+            return Failure::misbehaved(Misbehaviour::CapabilityNotOffered(code), NOT_OFFERED);
+        };
+        self.chose(Security {
+            inner: Some(chosen),
+            ..self.security
+        });
+        self.follow(chosen, tx)
+    }
+
+    /// The mechanism and its first data. Nothing is taken before both are there.
+    pub(super) fn take_sasl_start(&mut self, rx: &mut BytesMut) -> Result<Question, Stop<Failure>> {
+        let limits = &self.config.limits;
+        need(rx, rx.len().saturating_add(Mechanism::missing(rx, limits)?))?;
+        let mechanism = Mechanism::decode_slice(rx, limits)?;
+        let list = self.config.sasl_mechanisms.clone();
+        if !(Mechanisms { list }).offers(&mechanism.name) {
+            return Failure::misbehaved(Misbehaviour::MechanismNotOffered, Tell::Nothing);
+        }
+        let len = mechanism.encoded_len();
+        let missing = SaslData::missing(rx.get(len..).unwrap_or_default(), limits)?;
+        need(rx, rx.len().saturating_add(missing))?;
+        eat(rx, len);
+        let SaslData { data } = take_secret(rx, limits)?;
+        self.state = State::Open(Open::Sasl);
+        let mechanism = mechanism.name;
+        Ok(Question::SaslStart { mechanism, data })
+    }
+
+    pub(super) fn take_vencrypt_version(&mut self, rx: &mut BytesMut, tx: &mut BytesMut) -> Result<(), Stop<Failure>> {
+        let version: VeNCryptVersion = take(rx, &self.config.limits)?;
+        if version != VeNCryptVersion::V0_2 {
+            let tell = Tell::Acknowledgement(VERSION_REFUSED);
+            return Failure::incompatible(Incompatibility::VeNCryptVersion(version), tell);
+        }
+        tx.put_u8(VERSION_ACCEPTED);
+        let subtypes = self.config.subtypes.iter().copied();
+        let followed = subtypes.filter(|&wanted| self.config.can_follow_subtype(wanted));
+        let subtypes = followed.take(usize::from(u8::MAX)).collect();
+        put(&Subtypes { subtypes }, tx);
+        self.state = State::Subtype;
+        Ok(())
+    }
+
+    pub(super) fn take_subtype(&mut self, rx: &mut BytesMut, tx: &mut BytesMut) -> Result<(), Stop<Failure>> {
+        let SubtypeChoice { subtype } = take(rx, &self.config.limits)?;
+        if !self.config.subtypes.contains(&subtype) || !self.config.can_follow_subtype(subtype) {
+            let tell = Tell::Acknowledgement(SUBTYPE_REFUSED);
+            return Failure::misbehaved(Misbehaviour::SubtypeNotOffered(subtype), tell);
+        }
+        self.chose(Security {
+            subtype: Some(subtype),
+            ..self.security
+        });
+        match subtype.tls() {
+            Some(kind) => {
+                tx.put_u8(SUBTYPE_ACCEPTED);
+                self.state = State::StartTls(kind);
+            }
+            None => self.begin(subtype.exchange(), tx),
+        }
+        Ok(())
+    }
+}
+
+fn unsupported<T>(error: VersionError) -> Result<T, Stop<Failure>> {
+    let tell = Tell::List("Unsupported protocol version");
+    Failure::incompatible(Incompatibility::Version(error), tell)
+}
+
+/// A list of as many types as its count can tell of.
+fn put_types(types: &[SecurityType], is_followed: impl Fn(SecurityType) -> bool, tx: &mut BytesMut) {
+    /// With the count: longer than any list but that of a joker.
+    const USUAL: usize = 16;
+    if types.len() < USUAL {
+        put_types_in([0; USUAL], types, is_followed, tx);
+    } else {
+        put_types_in([0; 1 + u8::MAX as usize], types, is_followed, tx);
+    }
+}
+
+#[inline]
+fn put_types_in<const N: usize>(
+    mut list: [u8; N],
+    types: &[SecurityType],
+    is_followed: impl Fn(SecurityType) -> bool,
+    tx: &mut BytesMut,
+) {
+    let mut count = 0_u8;
+    for &security_type in types {
+        if is_followed(security_type) {
+            let Some(slot) = list.get_mut(usize::from(count).wrapping_add(1)) else {
+                break;
+            };
+            *slot = security_type.0;
+            count = count.wrapping_add(1);
+        }
+    }
+    if let Some(first) = list.first_mut() {
+        *first = count;
+    }
+    tx.extend_from_slice(list.get(..=usize::from(count)).unwrap_or_default());
+}

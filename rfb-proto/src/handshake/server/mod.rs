@@ -1,0 +1,548 @@
+//! The server's role.
+//!
+//! ```text
+//! Version -> (Ask Offer) -> Choice -> the type's own negotiation -> exchange -> (Ask Admit) -> ClientInit -> (Ask Init) -> Done
+//!    |            |           |                   |                    |             |
+//! refused       refuse   not offered         not offered           too long       refuse
+//! ```
+//!
+//! In 3.3 there is no choice: the first offered type that 3.3 has is taken, and with type None its word is sent when
+//! the client is admitted.
+//!
+//! | type or subtype | questions in front of `Admit` |
+//! |---|---|
+//! | None, TLSNone, X509None | |
+//! | VNC, TLSVnc, X509Vnc | `Challenge` |
+//! | Plain, TLSPlain, X509Plain, Ident, TLSIdent, X509Ident | |
+//! | SASL, TLSSASL, X509SASL | `SaslStart`, `SaslStep` as often as the mechanism wants |
+//! | Tight (16), TLS (18), VeNCrypt (19) | those of what is chosen inside |
+//!
+//! What a client is told that cannot go on:
+//!
+//! | condition | answer |
+//! |---|---|
+//! | a line that is no version line | nothing, as all known servers |
+//! | a version that is not taken, or 3.3 without a type for it | an empty list (3.3: a word 0) and a reason |
+//! | a security type that was not offered | a failed SecurityResult, in 3.8 with a reason, as QEMU |
+//! | a version of VeNCrypt other than 0.2 | 1 |
+//! | a subtype that was not offered | 0 |
+//! | a SASL exchange that fails before it is complete | nothing, as QEMU |
+//! | credentials beyond their limits | a failed SecurityResult, in 3.8 with a reason |
+//! | refused by the caller | the caller's [`Refusal`] |
+//! | out of time | nothing |
+
+mod answers;
+mod config;
+mod follow;
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+
+pub use config::{Refusal, ServerConfig};
+
+use super::state::{Events, Stop, first_block, put, take, take_secret};
+use super::{
+    Action, Event, Exchange, HandshakeError, Incompatibility, Machine, Misbehaviour, Misuse, Security, Stage, Tls,
+    TlsKind, TlsRole, Wire,
+};
+use crate::error::DecodeError;
+use crate::init::ClientInit;
+use crate::security::plain::{Credentials, Ident};
+use crate::security::sasl::SaslData;
+use crate::security::tight::{Capability, CapabilityChoice};
+use crate::security::vnc::CHALLENGE_LEN;
+use crate::security::{Reason, Secret, SecurityResult, SecurityType};
+use crate::version::{ProtocolVersion, Version};
+
+/// What the caller is asked.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Question {
+    /// What is this client [offered](ServerHandshake::offer)? Or [refuse](ServerHandshake::refuse) it. Only with
+    /// [`ServerConfig::ask_offer`].
+    Offer {
+        /// The rules that the client wants.
+        rules: Version,
+    },
+    /// 16 bytes from a cryptographically secure source, for [`ServerHandshake::challenge`].
+    Challenge,
+    /// Is the client let in? Answered with [`ServerHandshake::accept`] or [`ServerHandshake::refuse`].
+    Admit(Claim),
+    /// The first data of a SASL exchange. Answered with [`ServerHandshake::sasl_reply`],
+    /// [`ServerHandshake::sasl_complete`] or [`ServerHandshake::refuse`].
+    SaslStart {
+        /// The mechanism, one of the offered.
+        mechanism: Bytes,
+        /// What the mechanism begins with, if anything.
+        data: Option<Secret>,
+    },
+    /// Further data of it. Answered as [`SaslStart`](Self::SaslStart).
+    SaslStep {
+        /// What the mechanism says, if anything.
+        data: Option<Secret>,
+    },
+    /// From here on both directions are inside the layer that the SASL mechanism agreed on. What is in `rx` is
+    /// to be replaced by what is in it, then [`ServerHandshake::layered`] goes on.
+    SaslLayer,
+    /// What is this client shown? Answered with [`ServerHandshake::init`].
+    Init(ClientInit),
+}
+
+/// What a client shows to be let in.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// Nothing, or what TLS showed.
+    None,
+    /// An answer to the challenge: for [`Password::verify`](crate::security::vnc::Password::verify).
+    Vnc {
+        /// The challenge that the caller gave.
+        challenge: [u8; CHALLENGE_LEN],
+        /// The client's response.
+        response: [u8; CHALLENGE_LEN],
+    },
+    /// User and password. An empty password is a password: what it opens is for the caller to know.
+    Plain(Credentials),
+    /// A user name without any proof.
+    Ident {
+        /// The name.
+        user: Bytes,
+    },
+    /// A SASL exchange that the caller called complete.
+    Sasl,
+}
+
+/// A handshake that is over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerOutcome {
+    /// What the client answered the greeting with.
+    pub client_version: ProtocolVersion,
+    /// The rules in force.
+    pub rules: Version,
+    /// What was agreed on to secure the connection.
+    pub security: Security,
+    /// Whether a layer of the SASL mechanism is around everything that follows.
+    pub sasl_layer: bool,
+    /// What the client wants; without [`ServerConfig::init`] it has not said it yet.
+    pub init: Option<ClientInit>,
+}
+
+/// A question that is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Open {
+    Offer,
+    Challenge,
+    Admit,
+    Sasl,
+    Layer,
+    Init(ClientInit),
+}
+
+/// Small, so that going from one to the next costs little. What else has to be remembered stands beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Start,
+    Version,
+    Choice,
+    VeNCryptVersion,
+    Subtype,
+    StartTls(TlsKind),
+    /// The caller does the TLS handshake.
+    Tls,
+    /// The choice inside TLS.
+    InnerChoice,
+    Tunnel,
+    TightChoice,
+    Response([u8; CHALLENGE_LEN]),
+    Credentials,
+    Ident,
+    SaslStart,
+    SaslStep,
+    ClientInit,
+    /// To be asked with the next step. What a question brings along that is not in here is asked at once.
+    Ask(Open),
+    Open(Open),
+    Over(Option<ClientInit>),
+    Done,
+    Failed,
+}
+
+/// An event, as it is kept.
+#[derive(Debug, Clone, Copy)]
+enum Note {
+    Version { sent: ProtocolVersion, rules: Version },
+    Chosen(Security),
+    Authenticated,
+    Refused,
+}
+
+/// What the client is told of an error.
+enum Tell {
+    Nothing,
+    /// Instead of the list, or of the word of 3.3.
+    List(&'static str),
+    /// Instead of what the client waits for.
+    Result(&'static str),
+    /// One byte, in VeNCrypt's own negotiation.
+    Acknowledgement(u8),
+}
+
+struct Failure {
+    error: HandshakeError,
+    tell: Tell,
+}
+
+impl Failure {
+    #[cold]
+    fn stop(error: HandshakeError, tell: Tell) -> Stop<Self> {
+        Stop::Failed(Box::new(Self { error, tell }))
+    }
+
+    #[cold]
+    fn misbehaved<T>(how: Misbehaviour, tell: Tell) -> Result<T, Stop<Self>> {
+        Err(Self::stop(HandshakeError::PeerMisbehaved(how), tell))
+    }
+
+    #[cold]
+    fn incompatible<T>(how: Incompatibility, tell: Tell) -> Result<T, Stop<Self>> {
+        Err(Self::stop(HandshakeError::PeerIncompatible(how), tell))
+    }
+}
+
+impl From<DecodeError> for Failure {
+    fn from(error: DecodeError) -> Self {
+        Self {
+            error: error.into(),
+            tell: Tell::Nothing,
+        }
+    }
+}
+
+/// How it failed.
+#[derive(Debug)]
+struct Failed {
+    error: HandshakeError,
+    /// What the client was told, if anything.
+    told: Option<Refusal>,
+}
+
+const NOT_OFFERED: Tell = Tell::Result("That security type was not offered");
+const BAD_CREDENTIALS: Tell = Tell::Result("Authentication failed");
+
+/// A handshake as seen by the server.
+#[derive(Debug)]
+pub struct ServerHandshake {
+    config: Arc<ServerConfig>,
+    deadline: Duration,
+    state: State,
+    /// What the client sent.
+    client_version: ProtocolVersion,
+    /// The rules in force; those of the greeting until the client has answered it.
+    rules: Version,
+    /// The answer to [`Question::Offer`].
+    offer: Option<Vec<SecurityType>>,
+    security: Security,
+    sasl_layer: bool,
+    events: Events<Note, 6>,
+    /// With [`State::Failed`].
+    failed: Option<Box<Failed>>,
+}
+
+impl ServerHandshake {
+    /// For a connection that was accepted at `now`. Give an [`Arc`], or a configuration for this connection alone.
+    #[must_use]
+    pub fn new(now: Duration, config: impl Into<Arc<ServerConfig>>) -> Self {
+        let config = config.into();
+        Self {
+            deadline: now.saturating_add(config.limits.handshake_timeout),
+            state: State::Start,
+            client_version: config.version.number(),
+            rules: config.version,
+            offer: None,
+            security: Security::of(SecurityType::INVALID),
+            sasl_layer: false,
+            events: Events::EMPTY,
+            failed: None,
+            config,
+        }
+    }
+
+    /// Where the handshake is.
+    #[must_use]
+    pub fn stage(&self) -> Stage {
+        match self.state {
+            State::Start | State::Version => Stage::Version,
+            State::Choice | State::InnerChoice => Stage::SecurityChoice,
+            State::VeNCryptVersion | State::Subtype => Stage::VeNCrypt,
+            State::StartTls(_) | State::Tls => Stage::Tls,
+            State::Tunnel | State::TightChoice => Stage::Tight,
+            State::Response(_) => Stage::Vnc,
+            State::Credentials | State::Ident => Stage::Credentials,
+            State::SaslStart | State::SaslStep => Stage::Sasl,
+            State::ClientInit => Stage::ClientInit,
+            State::Ask(_) | State::Open(_) => Stage::Answer,
+            State::Over(_) | State::Done | State::Failed => Stage::Ended,
+        }
+    }
+
+    /// The next event that was not fetched yet.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        Some(match self.events.pop()? {
+            Note::Version { sent, rules } => Event::Version { sent, rules },
+            Note::Chosen(security) => Event::Chosen(security),
+            Note::Authenticated => Event::Authenticated,
+            Note::Refused => Event::Refused(self.failed.as_ref()?.told.clone()?),
+        })
+    }
+
+    /// The error ends the handshake.
+    #[cold]
+    fn fail(&mut self, wire: &mut Wire, failure: Failure) -> HandshakeError {
+        let Failure { error, tell } = failure;
+        let refusal = |text| Refusal::Failed(Reason::from_static(text));
+        let told = match tell {
+            Tell::Nothing => None,
+            Tell::List(text) => {
+                let refusal = refusal(text);
+                put_refused_list(self.rules, &refusal, &mut wire.tx);
+                Some(refusal)
+            }
+            Tell::Result(text) => {
+                let refusal = refusal(text);
+                put_refused_result(self.rules, &refusal, &mut wire.tx);
+                Some(refusal)
+            }
+            Tell::Acknowledgement(byte) => {
+                wire.tx.put_u8(byte);
+                Some(Refusal::Close)
+            }
+        };
+        self.end(error.clone(), told);
+        error
+    }
+
+    /// The error of a step, which is the caller's if the handshake had come to its end before.
+    #[cold]
+    fn failed(&mut self, wire: &mut Wire, failure: Failure) -> HandshakeError {
+        if matches!(self.state, State::Done | State::Failed) {
+            return failure.error;
+        }
+        self.fail(wire, failure)
+    }
+
+    fn end(&mut self, error: HandshakeError, told: Option<Refusal>) {
+        if told.is_some() {
+            self.events.push(Note::Refused);
+        }
+        self.failed = Some(Box::new(Failed { error, told }));
+        self.state = State::Failed;
+    }
+
+    /// What the states outside of VNC authentication do.
+    #[inline(never)]
+    fn advance(&mut self, wire: &mut Wire) -> Result<Option<Action<Question, ServerOutcome>>, Stop<Failure>> {
+        let Wire { rx, tx } = wire;
+        let limits = &self.config.limits;
+        match self.state {
+            State::InnerChoice => self.take_inner_choice(rx, tx)?,
+            State::VeNCryptVersion => self.take_vencrypt_version(rx, tx)?,
+            State::Subtype => self.take_subtype(rx, tx)?,
+            State::StartTls(kind) => {
+                self.security.tls = Some(kind);
+                self.state = State::Tls;
+                return Ok(Some(Action::StartTls(Tls {
+                    role: TlsRole::Server,
+                    kind,
+                    server_name: None,
+                })));
+            }
+            State::Tls => match self.security.subtype {
+                Some(subtype) => self.begin(subtype.exchange(), tx),
+                None => self.put_inner_types(tx),
+            },
+            State::Tunnel => {
+                let CapabilityChoice { code } = take(rx, limits)?;
+                if code != Capability::NO_TUNNEL.code {
+                    return Failure::misbehaved(Misbehaviour::CapabilityNotOffered(code), NOT_OFFERED);
+                }
+                self.put_tight_types(tx);
+            }
+            State::TightChoice => self.take_tight_choice(rx, tx)?,
+            State::Credentials => {
+                let claim = Claim::Plain(take_secret(rx, limits).map_err(refused_credentials)?);
+                self.state = State::Open(Open::Admit);
+                return Ok(Some(Action::Ask(Question::Admit(claim))));
+            }
+            State::Ident => {
+                let Ident { user } = take(rx, limits).map_err(refused_credentials)?;
+                self.state = State::Open(Open::Admit);
+                return Ok(Some(Action::Ask(Question::Admit(Claim::Ident { user }))));
+            }
+            State::SaslStart => return self.take_sasl_start(rx).map(|question| Some(Action::Ask(question))),
+            State::SaslStep => {
+                let SaslData { data } = take_secret(rx, limits)?;
+                self.state = State::Open(Open::Sasl);
+                return Ok(Some(Action::Ask(Question::SaslStep { data })));
+            }
+            State::Open(_) => return Ok(Some(Action::Waiting)),
+            State::Failed => {
+                let error = self.failed.as_ref().map(|failed| failed.error.clone());
+                let error = error.unwrap_or(HandshakeError::Misuse(Misuse::Ended));
+                return Err(Failure::stop(error, Tell::Nothing));
+            }
+            // INVARIANT: the others are gone through by `step`.
+            _ => return Err(Failure::stop(HandshakeError::Misuse(Misuse::Ended), Tell::Nothing)),
+        }
+        Ok(None)
+    }
+
+    #[inline]
+    fn question(&self, open: Open) -> Question {
+        match open {
+            Open::Offer => Question::Offer { rules: self.rules },
+            Open::Challenge => Question::Challenge,
+            Open::Admit if self.security.exchange() == Some(Exchange::Sasl) => Question::Admit(Claim::Sasl),
+            // INVARIANT: all other claims come with bytes and are asked about at once.
+            Open::Admit => Question::Admit(Claim::None),
+            Open::Sasl => Question::SaslStep { data: None },
+            Open::Layer => Question::SaslLayer,
+            Open::Init(client) => Question::Init(client),
+        }
+    }
+}
+
+/// So much of a block is missing.
+#[inline]
+fn missing(len: usize, rx: &[u8]) -> Action<Question, ServerOutcome> {
+    let at_least = len.saturating_sub(rx.len());
+    Action::Receive { at_least }
+}
+
+/// Credentials that are too long are answered as wrong ones.
+fn refused_credentials(stop: Stop<Failure>) -> Stop<Failure> {
+    match stop {
+        Stop::Failed(failure) => Failure::stop(failure.error, BAD_CREDENTIALS),
+        missing @ Stop::Receive(_) => missing,
+    }
+}
+
+/// Refuses in place of the list of types, or of the word of 3.3.
+fn put_refused_list(rules: Version, refusal: &Refusal, tx: &mut BytesMut) {
+    let (Refusal::Failed(reason) | Refusal::TooManyAttempts(reason)) = refusal else {
+        return;
+    };
+    match rules {
+        Version::V3_3 => tx.put_u32(0),
+        Version::V3_7 | Version::V3_8 => tx.put_u8(0),
+    }
+    put(reason, tx);
+}
+
+/// Refuses in a SecurityResult.
+fn put_refused_result(rules: Version, refusal: &Refusal, tx: &mut BytesMut) {
+    let (result, reason) = match refusal {
+        Refusal::Close => return,
+        Refusal::Failed(reason) => (SecurityResult::FAILED, reason),
+        Refusal::TooManyAttempts(reason) => (SecurityResult::TOO_MANY_ATTEMPTS, reason),
+    };
+    put(&result, tx);
+    if rules == Version::V3_8 {
+        put(reason, tx);
+    }
+}
+
+impl Machine for ServerHandshake {
+    type Question = Question;
+    type Outcome = ServerOutcome;
+
+    fn step(&mut self, now: Duration, wire: &mut Wire) -> Result<Action<Question, ServerOutcome>, HandshakeError> {
+        if self.deadline <= now && !matches!(self.state, State::Over(_) | State::Done | State::Failed) {
+            let (error, tell) = (HandshakeError::TimedOut(self.stage()), Tell::Nothing);
+            return Err(self.fail(wire, Failure { error, tell }));
+        }
+        loop {
+            let Wire { rx, tx } = &mut *wire;
+            let advanced = match self.state {
+                State::Start => {
+                    tx.extend_from_slice(&self.config.version.to_bytes());
+                    self.state = State::Version;
+                    if rx.is_empty() {
+                        return Ok(missing(ProtocolVersion::LEN, rx));
+                    }
+                    continue;
+                }
+                State::Version => self.take_version(rx, tx),
+                State::Choice => {
+                    let Some([number]) = first_block(rx) else {
+                        return Ok(missing(1, rx));
+                    };
+                    self.take_choice(SecurityType(number), tx)
+                }
+                State::Response(challenge) => {
+                    let Some(response) = first_block(rx) else {
+                        return Ok(missing(CHALLENGE_LEN, rx));
+                    };
+                    self.state = State::Open(Open::Admit);
+                    return Ok(Action::Ask(Question::Admit(Claim::Vnc { challenge, response })));
+                }
+                State::ClientInit => {
+                    let Some([shared]) = first_block(rx) else {
+                        return Ok(missing(1, rx));
+                    };
+                    let client = ClientInit { shared };
+                    self.state = State::Open(Open::Init(client));
+                    return Ok(Action::Ask(Question::Init(client)));
+                }
+                State::Ask(open) => {
+                    self.state = State::Open(open);
+                    return Ok(Action::Ask(self.question(open)));
+                }
+                State::Over(init) => {
+                    self.state = State::Done;
+                    return Ok(Action::Done(ServerOutcome {
+                        client_version: self.client_version,
+                        rules: self.rules,
+                        security: self.security,
+                        sasl_layer: self.sasl_layer,
+                        init,
+                    }));
+                }
+                _ => match self.advance(wire) {
+                    Ok(None) => Ok(()),
+                    Ok(Some(action)) => return Ok(action),
+                    Err(stop) => Err(stop),
+                },
+            };
+            match advanced {
+                Ok(()) => {}
+                Err(Stop::Receive(at_least)) => return Ok(Action::Receive { at_least }),
+                Err(Stop::Failed(failure)) => return Err(self.failed(wire, *failure)),
+            }
+        }
+    }
+
+    fn deadline(&self) -> Duration {
+        self.deadline
+    }
+
+    fn eof(&mut self) -> Result<ServerOutcome, HandshakeError> {
+        if let Some(failed) = &self.failed {
+            return Err(failed.error.clone());
+        }
+        if self.state == State::Done {
+            return Err(HandshakeError::Misuse(Misuse::Ended));
+        }
+        let error = HandshakeError::Closed(self.stage());
+        self.end(error.clone(), None);
+        Err(error)
+    }
+
+    fn max_input(&self) -> usize {
+        let limits = &self.config.limits;
+        let credentials = limits.user.saturating_add(limits.password);
+        let sasl = limits.sasl_data.saturating_add(limits.sasl_mechanism);
+        usize::try_from(credentials.max(sasl).saturating_add(8)).unwrap_or(usize::MAX)
+    }
+}

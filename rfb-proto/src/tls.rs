@@ -1,0 +1,382 @@
+//! TLS of the X509 subtypes with rustls, over buffers (feature `rustls`).
+//!
+//! A machine that comes to TLS returns `StartTls` and goes on in plaintext. [`TlsWire`] takes over the
+//! connection's [`Wire`] at that point, with what lies in it, and moves bytes between the two:
+//!
+//! ```text
+//! connection <-- socket: ciphertext --> TlsWire <-- plain: plaintext --> machine
+//! ```
+//!
+//! The machine is stepped on when the session stands, that is when [`TlsWire::is_handshaking`] says no.
+//!
+//! ```
+//! # use rfb_proto::handshake::Wire;
+//! # use rfb_proto::tls::{ClientTls, PeerName, TlsError};
+//! fn upgrade(authorities: &[u8], wire: &mut Wire) -> Result<(), TlsError> {
+//!     let mut tls = ClientTls::new(authorities, None)?.connect(PeerName::Named("host.example"), wire)?;
+//!     // From here on, instead of reading into `wire.rx` and sending `wire.tx`:
+//!     //   read into `tls.socket.rx`, call `process`, send `tls.socket.tx`, also after an error.
+//!     tls.process(wire)
+//! }
+//! ```
+//!
+//! The rest of the crate reads no clock and no random numbers. Rustls does both by itself: the time decides
+//! whether a certificate is still good, and its cryptography (ring) draws the keys of a session. It needs `std`.
+//!
+//! Anonymous TLS (the TLS subtypes, security type 18) does not exist in rustls: TLS 1.3 has done away with it.
+
+extern crate std;
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr};
+use std::io::{Read as _, Write as _};
+
+use bytes::Buf as _;
+use bytes::BufMut as _;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, WebPkiServerVerifier, verify_server_cert_signed_by_trust_anchor};
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
+use rustls::{ClientConfig, ClientConnection, Connection, RootCertStore, ServerConfig, ServerConnection};
+use rustls::{DigitallySignedStruct, SignatureScheme};
+
+use crate::handshake::Wire;
+
+/// What is wrong with certificates, a key, a name or a TLS session. Never shows what was in a key.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TlsError {
+    /// There is no certificate in the PEM text.
+    #[error("no certificate in PEM")]
+    NoCertificate,
+    /// A certificate in it cannot be read.
+    #[error("a certificate cannot be read")]
+    BadCertificate,
+    /// There is no private key in the PEM text.
+    #[error("no private key in PEM")]
+    NoKey,
+    /// The name to look for is neither a DNS name nor an address.
+    #[error("no DNS name and no address")]
+    BadName,
+    /// The session failed, or the parts do not fit together. The peer has been sent an alert, if there is
+    /// one for this.
+    #[error("{0}")]
+    Rustls(#[from] rustls::Error),
+}
+
+/// Whom a server has to be, beside having a certificate of a pinned authority.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PeerName<'a> {
+    /// The one with this DNS name or IP address, which must be a subject alternative name of its certificate.
+    Named(&'a str),
+    /// Any one that the pinned authorities have certified. Good enough where an authority certifies
+    /// hypervisors and nothing else, which is how nova uses its own; and the only way with certificates
+    /// that have no subject alternative names.
+    Any,
+}
+
+/// One's own certificate and key, both PEM.
+#[derive(Clone, Copy)]
+pub struct Identity<'a> {
+    /// The certificate, and those between it and the authority.
+    pub chain: &'a [u8],
+    /// The private key: PKCS#8, PKCS#1 or SEC1.
+    pub key: &'a [u8],
+}
+
+impl core::fmt::Debug for Identity<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Identity(..)")
+    }
+}
+
+impl Identity<'_> {
+    fn parts(&self) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TlsError> {
+        let key = PrivateKeyDer::from_pem_slice(self.key).map_err(|_| TlsError::NoKey)?;
+        Ok((certificates(self.chain)?, key))
+    }
+}
+
+/// TLS towards servers: which authorities are pinned, and who one is. Made once, used for many connections.
+#[derive(Debug, Clone)]
+pub struct ClientTls {
+    named: Arc<ClientConfig>,
+    any: Arc<ClientConfig>,
+}
+
+impl ClientTls {
+    /// `authorities` are certificates in PEM; no others are trusted, and none of the system's. `identity` is
+    /// for servers that ask for the client's certificate.
+    ///
+    /// # Errors
+    /// Something in the PEM texts cannot be used.
+    pub fn new(authorities: &[u8], identity: Option<Identity<'_>>) -> Result<Self, TlsError> {
+        let provider = provider();
+        let roots = roots(authorities)?;
+        let named = WebPkiServerVerifier::builder_with_provider(roots.clone(), provider.clone())
+            .build()
+            .map_err(|_| TlsError::NoCertificate)?;
+        let any = Arc::new(AnyName {
+            roots,
+            algorithms: provider.signature_verification_algorithms,
+        });
+        Ok(Self {
+            named: client_config(&provider, named, identity)?,
+            any: client_config(&provider, any, identity)?,
+        })
+    }
+
+    /// Begins a session. `wire` is the connection's, as the machine left it at `StartTls`; afterwards it
+    /// holds plaintext.
+    ///
+    /// # Errors
+    /// [`TlsError::BadName`], or what rustls says.
+    pub fn connect(&self, name: PeerName<'_>, wire: &mut Wire) -> Result<TlsWire, TlsError> {
+        let (config, name) = match name {
+            PeerName::Named(name) => {
+                let name = ServerName::try_from(name).map_err(|_| TlsError::BadName)?;
+                (&self.named, name.to_owned())
+            }
+            // An address is not sent as a server name, and this one is not looked at.
+            PeerName::Any => (&self.any, ServerName::from(IpAddr::V4(Ipv4Addr::UNSPECIFIED))),
+        };
+        Ok(TlsWire::new(ClientConnection::new(config.clone(), name)?, wire))
+    }
+}
+
+/// TLS towards clients. Made once, used for many connections.
+#[derive(Debug, Clone)]
+pub struct ServerTls {
+    config: Arc<ServerConfig>,
+}
+
+impl ServerTls {
+    /// With `clients`, authorities in PEM, every client has to show a certificate of theirs.
+    ///
+    /// # Errors
+    /// Something in the PEM texts cannot be used.
+    pub fn new(identity: Identity<'_>, clients: Option<&[u8]>) -> Result<Self, TlsError> {
+        let provider = provider();
+        let builder = ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
+        let builder = match clients {
+            None => builder.with_no_client_auth(),
+            Some(authorities) => {
+                let verifier = WebPkiClientVerifier::builder_with_provider(roots(authorities)?, provider).build();
+                builder.with_client_cert_verifier(verifier.map_err(|_| TlsError::NoCertificate)?)
+            }
+        };
+        let (chain, key) = identity.parts()?;
+        let mut config = builder.with_single_cert(chain, key)?;
+        // Nobody resumes a VNC session, and TigerVNC's vncviewer 1.12 hangs if a ticket and the first data
+        // come together.
+        config.send_tls13_tickets = 0;
+        Ok(Self {
+            config: Arc::new(config),
+        })
+    }
+
+    /// Begins a session. `wire` is the connection's, as the machine left it at `StartTls`; afterwards it
+    /// holds plaintext.
+    ///
+    /// # Errors
+    /// What rustls says.
+    pub fn accept(&self, wire: &mut Wire) -> Result<TlsWire, TlsError> {
+        Ok(TlsWire::new(ServerConnection::new(self.config.clone())?, wire))
+    }
+}
+
+/// A TLS session between a connection and a machine.
+#[derive(Debug)]
+pub struct TlsWire {
+    session: Connection,
+    closed: bool,
+    failed: Option<TlsError>,
+    /// The connection's bytes: what is read from it goes into `rx`, what is in `tx` is to be sent.
+    pub socket: Wire,
+}
+
+impl TlsWire {
+    /// For a session with a configuration of one's own. `wire` as for [`ClientTls::connect`]: what is left in
+    /// its `tx` is sent in front of TLS, and what is in its `rx` is TLS already.
+    #[must_use]
+    pub fn new(session: impl Into<Connection>, wire: &mut Wire) -> Self {
+        Self {
+            session: session.into(),
+            closed: false,
+            failed: None,
+            socket: core::mem::take(wire),
+        }
+    }
+
+    /// Decrypts what is in `socket.rx` into `plain.rx`, encrypts what is in `plain.tx` into `socket.tx`, and
+    /// takes the handshake on. Call it after reading, and after the machine has written.
+    ///
+    /// # Errors
+    /// The session failed, for good. `socket.tx` may hold an alert for the peer.
+    pub fn process(&mut self, plain: &mut Wire) -> Result<(), TlsError> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        match self.receive(plain) {
+            Ok(()) => self.send(plain),
+            Err(error) => self.failed = Some(error),
+        }
+        self.write_tls();
+        self.failed.clone().map_or(Ok(()), Err)
+    }
+
+    /// Whether the handshake is not over. The machine is to be stepped on when it is; what it writes before waits.
+    #[must_use]
+    pub fn is_handshaking(&self) -> bool {
+        self.session.is_handshaking()
+    }
+
+    /// Whether the peer has said that nothing more will come. For the machine that is the end of the stream.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Tells the peer that nothing more will come. Send `socket.tx`, then close.
+    pub fn close(&mut self) {
+        self.session.send_close_notify();
+        self.write_tls();
+    }
+
+    /// Rustls's own view of the session: versions, ciphers, certificates.
+    #[must_use]
+    pub fn session(&self) -> &Connection {
+        &self.session
+    }
+
+    fn receive(&mut self, plain: &mut Wire) -> Result<(), TlsError> {
+        while !self.socket.rx.is_empty() {
+            // INVARIANT: reading from a slice does not fail, and the buffer for plaintext, whose being full
+            // would be the other error, is emptied below.
+            let taken = self.session.read_tls(&mut &self.socket.rx[..]).unwrap_or(0);
+            self.socket.rx.advance(taken);
+            let state = self.session.process_new_packets()?;
+            self.closed = state.peer_has_closed();
+            let here = state.plaintext_bytes_to_read();
+            let start = plain.rx.len();
+            plain.rx.put_bytes(0, here);
+            if let Some(room) = plain.rx.get_mut(start..) {
+                let read = self.session.reader().read(room).unwrap_or(0);
+                plain.rx.truncate(start.saturating_add(read));
+            }
+            // After the peer's farewell nothing is taken any more.
+            if taken == 0 {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn send(&mut self, plain: &mut Wire) {
+        while !self.session.is_handshaking() && !plain.tx.is_empty() {
+            // INVARIANT: this takes what there is room for and does not fail; there is room after the write.
+            let taken = self.session.writer().write(&plain.tx).unwrap_or(0);
+            plain.tx.advance(taken);
+            self.write_tls();
+            if taken == 0 {
+                break;
+            }
+        }
+    }
+
+    fn write_tls(&mut self) {
+        let mut socket = (&mut self.socket.tx).writer();
+        // INVARIANT: writing to memory does not fail.
+        while self.session.wants_write() && self.session.write_tls(&mut socket).is_ok_and(|written| 0 < written) {}
+    }
+}
+
+/// A certificate of the pinned authorities, whatever name is in it.
+#[derive(Debug)]
+struct AnyName {
+    roots: Arc<RootCertStore>,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl ServerCertVerifier for AnyName {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let certificate = ParsedCertificate::try_from(end_entity)?;
+        verify_server_cert_signed_by_trust_anchor(&certificate, &self.roots, intermediates, now, self.algorithms.all)?;
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, dss, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, dss, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
+
+fn client_config(
+    provider: &Arc<CryptoProvider>,
+    verifier: Arc<dyn ServerCertVerifier>,
+    identity: Option<Identity<'_>>,
+) -> Result<Arc<ClientConfig>, TlsError> {
+    let builder = ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier);
+    let mut config = match identity {
+        None => builder.with_no_client_auth(),
+        Some(identity) => {
+            let (chain, key) = identity.parts()?;
+            builder.with_client_auth_cert(chain, key)?
+        }
+    };
+    // Each session shows its certificates.
+    config.resumption = Resumption::disabled();
+    Ok(Arc::new(config))
+}
+
+/// Rustls with ring, whatever the process has installed as its default.
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+fn roots(pem: &[u8]) -> Result<Arc<RootCertStore>, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(pem)? {
+        roots.add(certificate).map_err(|_| TlsError::BadCertificate)?;
+    }
+    Ok(Arc::new(roots))
+}
+
+fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    match certificates {
+        Ok(certificates) if certificates.is_empty() => Err(TlsError::NoCertificate),
+        Ok(certificates) => Ok(certificates),
+        Err(_) => Err(TlsError::BadCertificate),
+    }
+}

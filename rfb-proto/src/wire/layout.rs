@@ -1,0 +1,256 @@
+//! The tables: [`layout!`] for one layout, [`messages!`] for the messages of a direction.
+
+/// Gives a type with [`Decode`] and [`Encode`] its public methods.
+macro_rules! codec {
+    ($name:ty) => {
+        impl $name {
+            /// Decodes the message at the front of `src`. Payloads are slices of `src`, not copies. What
+            /// follows belongs to the next message; [`encoded_len`](Self::encoded_len) of the result is
+            /// what was taken.
+            ///
+            /// # Errors
+            /// The first field that does not fit, with its offset. A message that is not whole is one of
+            /// these; ask [`missing`](Self::missing) first when more bytes may come.
+            #[inline]
+            pub fn decode(src: &bytes::Bytes, limits: &$crate::Limits) -> Result<Self, $crate::DecodeError> {
+                let mut r = $crate::wire::Reader::new(src, <Self as $crate::wire::Decode>::NAME, limits);
+                <Self as $crate::wire::Decode>::read(&mut r)
+            }
+
+            /// As [`decode`](Self::decode), from borrowed bytes; payloads are copied.
+            ///
+            /// # Errors
+            /// As [`decode`](Self::decode).
+            pub fn decode_slice(src: &[u8], limits: &$crate::Limits) -> Result<Self, $crate::DecodeError> {
+                let mut r = $crate::wire::Reader::borrowed(src, <Self as $crate::wire::Decode>::NAME, limits);
+                <Self as $crate::wire::Decode>::read(&mut r)
+            }
+
+            /// How many more bytes the message at the front of `src` needs at least; 0 if it is whole.
+            ///
+            /// # Errors
+            /// A field that is already there and that no further bytes can make good.
+            pub fn missing(src: &[u8], limits: &$crate::Limits) -> Result<usize, $crate::DecodeError> {
+                let mut r = $crate::wire::Reader::borrowed(src, <Self as $crate::wire::Decode>::NAME, limits);
+                <Self as $crate::wire::Decode>::missing(&mut r)
+            }
+
+            /// Appends the wire form.
+            ///
+            /// # Errors
+            /// A value that its field cannot hold; `dst` is then as it was.
+            #[inline]
+            pub fn encode(&self, dst: &mut bytes::BytesMut) -> Result<(), $crate::EncodeError> {
+                $crate::wire::append(self, dst)
+            }
+
+            /// Bytes that [`encode`](Self::encode) appends.
+            #[must_use]
+            pub fn encoded_len(&self) -> usize {
+                $crate::wire::Encode::wire_len(self)
+            }
+        }
+    };
+}
+
+/// One flat layout, in the order of the wire.
+///
+/// ```text
+/// pub struct Name = 3 {                         a message whose first byte is its type, here 3
+///     id: u32,                                  an integer, a byte array, an open id, another flat structure
+///     ;                                         then at most one of
+///     length: u32, text: [u8; ..=reason]          so many bytes (`Bytes`), at most `Limits::reason`
+///     count: u8, types: [SecurityType]            so many elements (`Vec`); the count bounds them
+///     count: u32, list: [Capability; ..=limit]    the same with a limit, for a wider count
+/// }
+/// ```
+///
+/// The length or count is no field of the struct: it is that of the bytes or elements. Nor is the type.
+macro_rules! layout {
+    // A fixed block. It can itself be a field or an element of other layouts.
+    ($(#[$meta:meta])* pub struct $name:ident {
+        $($(#[$doc:meta])* $field:ident: $ty:ty),* $(,)?
+    }) => {
+        layout!(@struct [$(#[$meta])* $name] $($(#[$doc])* $field: $ty,)*);
+        layout!(@codec $name [] [$($field: $ty),*] [] r, self, dst, { Ok(Self { $($field),* }) }, { 0 }, 0, {});
+        impl $crate::wire::Fixed for $name {
+            const SIZE: usize = Self::BLOCK;
+            const FIELDS: &'static [$crate::wire::Field] = Self::FIELDS;
+            #[inline(always)]
+            fn get(_block: &mut &[u8]) -> Self {
+                $(let $field = <$ty as $crate::wire::Fixed>::get(_block);)*
+                Self { $($field),* }
+            }
+            #[inline(always)]
+            fn put(&self, _block: &mut &mut [u8]) {
+                $($crate::wire::Fixed::put(&self.$field, _block);)*
+            }
+        }
+    };
+    // The same as a message of its own.
+    ($(#[$meta:meta])* pub struct $name:ident = $number:literal {
+        $($(#[$doc:meta])* $field:ident: $ty:ty),* $(,)?
+    }) => {
+        layout!(@struct [$(#[$meta])* $name] $($(#[$doc])* $field: $ty,)*);
+        layout!(@codec $name [$number] [$($field: $ty),*] [] r, self, dst, { Ok(Self { $($field),* }) }, { 0 }, 0, {});
+    };
+    ($(#[$meta:meta])* pub struct $name:ident $(= $number:literal)? {
+        $($(#[$doc:meta])* $field:ident: $ty:ty),* $(,)? ;
+        $count:ident: $count_ty:ty, $(#[$tail_doc:meta])* $tail:ident: [u8; ..=$limit:ident] $(,)?
+    }) => {
+        layout!(@struct [$(#[$meta])* $name] $($(#[$doc])* $field: $ty,)* $(#[$tail_doc])* $tail: bytes::Bytes,);
+        layout!(@codec $name [$($number)?] [$($field: $ty),*] [$count: $count_ty = $tail; $limit] r, self, dst,
+            { Ok(Self { $($field,)* $tail: r.blob($count.into(), stringify!($tail))? }) },
+            { r.missing::<u8>($count.into()) },
+            self.$tail.len(),
+            { dst.extend_from_slice(&self.$tail) });
+    };
+    ($(#[$meta:meta])* pub struct $name:ident $(= $number:literal)? {
+        $($(#[$doc:meta])* $field:ident: $ty:ty),* $(,)? ;
+        $count:ident: $count_ty:ty, $(#[$tail_doc:meta])* $tail:ident: [$element:ty $(; ..=$limit:ident)?] $(,)?
+    }) => {
+        layout!(@struct [$(#[$meta])* $name] $($(#[$doc])* $field: $ty,)* $(#[$tail_doc])* $tail: alloc::vec::Vec<$element>,);
+        layout!(@codec $name [$($number)?] [$($field: $ty),*] [$count: $count_ty = $tail $(; $limit)?] r, self, dst,
+            { Ok(Self { $($field,)* $tail: r.array($count.into(), stringify!($tail))? }) },
+            { r.missing::<$element>($count.into()) },
+            self.$tail.len().saturating_mul(<$element as $crate::wire::Fixed>::SIZE),
+            { $crate::wire::put_array(dst, &self.$tail) });
+    };
+
+    (@struct [$(#[$meta:meta])* $name:ident] $($(#[$doc:meta])* $field:ident: $ty:ty,)*) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+        pub struct $name { $($(#[$doc])* pub $field: $ty,)* }
+        codec!($name);
+    };
+    // `r`, `self` and `dst` are handed in, so that the blocks of the caller can name them.
+    (@codec $name:ident [$($number:literal)?] [$($field:ident: $ty:ty),*]
+        [$($count:ident: $count_ty:ty = $tail:ident $(; $limit:ident)?)?]
+        $r:ident, $self:ident, $dst:ident, $build:block, $missing:block, $tail_len:expr, $put_tail:block) => {
+        impl $name {
+            /// What the fixed block holds, for the error that names a field.
+            const FIELDS: &'static [$crate::wire::Field] = &[
+                $(layout!(@entry r#type, u8 = $number),)?
+                $(layout!(@entry $field, $ty),)*
+                $(layout!(@entry $count, $count_ty),)?
+            ];
+            const BLOCK: usize = 0 $(+ layout!(@size u8 = $number))? $(+ layout!(@size $ty))* $(+ layout!(@size $count_ty))?;
+        }
+        impl $crate::wire::Decode for $name {
+            const NAME: &'static str = stringify!($name);
+            #[inline]
+            fn read($r: &mut $crate::wire::Reader<'_>) -> Result<Self, $crate::DecodeError> {
+                let mut _block = $r.block(Self::BLOCK, Self::FIELDS)?;
+                $($r.is_type(&mut _block, $number)?;)?
+                $(let $field = <$ty as $crate::wire::Fixed>::get(&mut _block);)*
+                $(layout!(@count $r, _block, $count: $count_ty $(; $limit)?);)?
+                $build
+            }
+            fn missing($r: &mut $crate::wire::Reader<'_>) -> Result<usize, $crate::DecodeError> {
+                let short = Self::BLOCK.saturating_sub($r.left().len());
+                if short != 0 {
+                    return Ok(short);
+                }
+                let mut _block = $r.block(Self::BLOCK, Self::FIELDS)?;
+                $($r.is_type(&mut _block, $number)?;)?
+                $(<$ty as $crate::wire::Fixed>::get(&mut _block);)*
+                $(layout!(@count $r, _block, $count: $count_ty $(; $limit)?);)?
+                Ok($missing)
+            }
+        }
+        impl $crate::wire::Encode for $name {
+            #[inline]
+            fn wire_len(&$self) -> usize {
+                Self::BLOCK.saturating_add($tail_len)
+            }
+            #[inline]
+            fn write(&$self, $dst: &mut bytes::BytesMut) -> Result<(), $crate::EncodeError> {
+                $(let $field = &$self.$field;)*
+                $(let $count = $crate::wire::length($self.$tail.len(), stringify!($name), stringify!($count), <$count_ty>::MAX)?;)?
+                $crate::wire::put_block::<{ $name::BLOCK }>($dst, |_block| {
+                    $(<u8 as $crate::wire::Fixed>::put(&$number, _block);)?
+                    $($crate::wire::Fixed::put($field, _block);)*
+                    $($crate::wire::Fixed::put(&$count, _block);)?
+                });
+                $put_tail
+                Ok(())
+            }
+        }
+    };
+    (@entry $field:ident, $ty:ty $(= $number:literal)?) => {
+        $crate::wire::Field {
+            name: layout!(@name $field $(= $number)?),
+            size: layout!(@size $ty),
+            inner: <$ty as $crate::wire::Fixed>::FIELDS,
+        }
+    };
+    (@name $field:ident = $number:literal) => { "type" };
+    (@name $field:ident) => { stringify!($field) };
+    (@size $ty:ty $(= $number:literal)?) => { <$ty as $crate::wire::Fixed>::SIZE };
+    (@count $r:ident, $block:ident, $count:ident: $count_ty:ty $(; $limit:ident)?) => {
+        let $count = <$count_ty as $crate::wire::Fixed>::get(&mut $block);
+        $($r.limited(stringify!($count), <$count_ty as $crate::wire::Fixed>::SIZE, $count.into(), $r.limits().$limit)?;)?
+    };
+}
+
+/// The messages of one direction, by the number in their first byte. Each is a layout with that number.
+macro_rules! messages {
+    ($(#[$meta:meta])* pub enum $name:ident { $($(#[$doc:meta])* $message:ident = $number:literal,)* }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum $name { $($(#[$doc])* $message($message),)* }
+        codec!($name);
+
+        impl $name {
+            /// The number in the first byte.
+            #[must_use]
+            pub const fn number(&self) -> u8 {
+                match self { $(Self::$message(_) => $number,)* }
+            }
+
+            /// The name of the message.
+            #[must_use]
+            pub const fn name(&self) -> &'static str {
+                match self { $(Self::$message(_) => stringify!($message),)* }
+            }
+        }
+        $(impl From<$message> for $name {
+            fn from(message: $message) -> Self {
+                Self::$message(message)
+            }
+        })*
+        impl $crate::wire::Decode for $name {
+            const NAME: &'static str = stringify!($name);
+            fn read(r: &mut $crate::wire::Reader<'_>) -> Result<Self, $crate::DecodeError> {
+                match r.peek_type()? {
+                    $($number => {
+                        r.rename(<$message as $crate::wire::Decode>::NAME);
+                        <$message as $crate::wire::Decode>::read(r).map(Self::$message)
+                    })*
+                    number => Err(r.unknown("type", number.into())),
+                }
+            }
+            fn missing(r: &mut $crate::wire::Reader<'_>) -> Result<usize, $crate::DecodeError> {
+                match r.left().first() {
+                    None => Ok(1),
+                    $(Some($number) => {
+                        r.rename(<$message as $crate::wire::Decode>::NAME);
+                        <$message as $crate::wire::Decode>::missing(r)
+                    })*
+                    Some(number) => Err(r.unknown("type", (*number).into())),
+                }
+            }
+        }
+        impl $crate::wire::Encode for $name {
+            fn wire_len(&self) -> usize {
+                match self { $(Self::$message(message) => $crate::wire::Encode::wire_len(message),)* }
+            }
+            fn write(&self, dst: &mut bytes::BytesMut) -> Result<(), $crate::EncodeError> {
+                match self { $(Self::$message(message) => $crate::wire::Encode::write(message, dst),)* }
+            }
+        }
+    };
+}
+
+pub(crate) use {codec, layout, messages};

@@ -1,0 +1,542 @@
+//! The machines against each other, in every version and way, out of order and out of time.
+
+use core::time::Duration;
+use std::sync::Arc;
+
+use rfb_proto::handshake::server::{Claim, Question};
+use rfb_proto::handshake::{
+    Action, ClientConfig, ClientHandshake, Event, HandshakeError, Incompatibility, Machine, Misbehaviour, Misuse,
+    Refusal, Rejected, Rejection, ServerConfig, ServerHandshake, Stage, TlsKind, Told, Wire, client,
+};
+use rfb_proto::security::vencrypt::{Exchange, Subtype};
+use rfb_proto::security::{Reason, SecurityType};
+use rfb_proto::{ClientInit, Limits, Policy, ProtocolVersion, Version};
+
+use crate::data::hex;
+use crate::pair::{V33, V38, anything, client, client_with, connect, everything, server};
+use crate::play::{NOW, Now, Outcome, server_init};
+
+/// Every way that there is, in any chunks, with the right password and with a wrong one.
+#[test]
+fn client_and_server_in_all_ways() {
+    let ordinary = [
+        (1, 0, 1),
+        (2, 0, 1),
+        (20, 0, 1),
+        (18, 0, 1),
+        (18, 0, 2),
+        (18, 0, 20),
+        (16, 0, 1),
+        (16, 0, 2),
+        (16, 0, 20),
+    ];
+    let ways = ordinary
+        .into_iter()
+        .chain((256..=267).chain([1, 2, 20]).map(|subtype| (19, subtype, 1)));
+    let ways = ways.chain([(16, 261, 19), (16, 262, 19)]);
+    let mut count = 0;
+    for (first, subtype, inner) in ways {
+        for version in [Version::V3_3, Version::V3_7, Version::V3_8] {
+            for chunk in [1, 3, 10_000] {
+                for tight_tunnel in [false, true] {
+                    let wanted =
+                        anything(SecurityType(first), Subtype(subtype), SecurityType(inner)).with_version(version);
+                    let config = everything().with_tight_tunnel(tight_tunnel);
+                    let (mut server, mut client) = (server(config.clone()), client(wanted.clone()));
+                    connect(&mut server, &mut client, chunk);
+                    let way = format!(
+                        "{version}: {first}, {subtype}, {inner}: {:?}, {:?}",
+                        server.now, client.now
+                    );
+                    if version == Version::V3_3 && first != 2 {
+                        // The server decides, and VNC is the first of its list that 3.3 has.
+                        let offered = Incompatibility::Types(vec![SecurityType::VNC]);
+                        assert_eq!(
+                            client.now,
+                            Now::Failed(HandshakeError::PeerIncompatible(offered)),
+                            "{way}"
+                        );
+                        continue;
+                    }
+                    let (Now::Done(Outcome::Server(ours)), Now::Done(Outcome::Client(theirs))) =
+                        (&server.now, &client.now)
+                    else {
+                        panic!("{way}");
+                    };
+                    assert_eq!((ours.rules, ours.security), (theirs.rules, theirs.security), "{way}");
+                    assert_eq!(ours.rules, version);
+                    assert_eq!(ours.security.security_type, SecurityType(first));
+                    let tls = match first {
+                        18 => Some(TlsKind::Anonymous),
+                        _ => ours.security.subtype.and_then(Subtype::tls),
+                    };
+                    assert_eq!(ours.security.tls, tls, "{way}");
+                    assert_eq!(theirs.init, Some(server_init()), "{way}");
+                    assert_eq!(theirs.interaction.is_some(), first == 16, "{way}");
+                    count += 1;
+
+                    // The same with a wrong password, where one is shown.
+                    let exchange = ours.security.exchange();
+                    let (mut server, mut client) = (self::server(config), client_with(wanted, b"wrong"));
+                    connect(&mut server, &mut client, chunk);
+                    match exchange {
+                        Some(Exchange::None | Exchange::Ident) => continue,
+                        // As QEMU: closed in the middle of the exchange.
+                        Some(Exchange::Sasl) => client.eof(),
+                        _ => {}
+                    }
+                    let told = match (exchange, version) {
+                        (Some(Exchange::Vnc | Exchange::Plain), Version::V3_8) => {
+                            Told::Reason(Reason::from_static("Authentication failed"))
+                        }
+                        _ => Told::Nothing,
+                    };
+                    let rejection = Rejection {
+                        of: Rejected::Authentication,
+                        reason: told,
+                    };
+                    assert_eq!(client.now, Now::Failed(HandshakeError::Rejected(rejection)), "{way}");
+                    assert!(matches!(server.now, Now::Failed(HandshakeError::Refused(_))), "{way}");
+                }
+            }
+        }
+    }
+    assert_eq!(count, (26 + 26 + 1) * 3 * 2);
+}
+
+/// The first that 3.3 has is decided on, and with None the word waits until the client is let in.
+#[test]
+fn the_server_decides_in_33() {
+    for (types, expected) in [
+        (&[19, 1][..], Some(SecurityType::NONE)),
+        (&[2, 1], Some(SecurityType::VNC)),
+        (&[19, 20, 16], None),
+        (&[], None),
+    ] {
+        let types: Vec<_> = types.iter().copied().map(SecurityType).collect();
+        let mut config = everything();
+        config.types = types;
+        let mut server = server(config);
+        server.feed(V33);
+        let told = server.sent[12..].to_vec();
+        match expected {
+            Some(SecurityType::NONE) => assert_eq!(told, [0, 0, 0, 1]),
+            Some(_) => assert_eq!(told[..4], [0, 0, 0, 2]),
+            None => {
+                assert_eq!(told[..4], [0; 4]);
+                let error = HandshakeError::PeerIncompatible(Incompatibility::NothingFor33);
+                assert_eq!(server.now, Now::Failed(error));
+            }
+        }
+    }
+    let mut machine = ServerHandshake::new(NOW, ServerConfig::new(&[SecurityType::NONE]));
+    let mut wire = Wire::default();
+    wire.rx.extend_from_slice(V33);
+    assert_eq!(
+        machine.step(NOW, &mut wire),
+        Ok(Action::Ask(Question::Admit(Claim::None)))
+    );
+    assert_eq!(wire.tx.split(), V38, "the word lets the client in");
+    machine.refuse(&mut wire, Refusal::default()).unwrap();
+    assert_eq!(
+        wire.tx.split(),
+        [&[0, 0, 0, 0, 0, 0, 0, 21][..], b"Authentication failed"].concat()
+    );
+}
+
+#[test]
+fn bytes_of_a_client_that_come_before_the_greeting_are_kept() {
+    let mut wire = Wire::default();
+    wire.rx.extend_from_slice(b"RFB ");
+    let mut machine = ServerHandshake::new(NOW, ServerConfig::new(&[SecurityType::NONE]));
+    assert_eq!(machine.step(NOW, &mut wire), Ok(Action::Receive { at_least: 8 }));
+    assert_eq!(wire.tx.split(), V38);
+    wire.rx.extend_from_slice(b"003.008\n\x01");
+    assert_eq!(
+        machine.step(NOW, &mut wire),
+        Ok(Action::Ask(Question::Admit(Claim::None)))
+    );
+}
+
+#[test]
+fn a_repeater_is_told_where_to_go() {
+    for target in [&b"ID:1234"[..], b"10.0.0.7:5901", &[b'x'; 250]] {
+        let mut client = client(ClientConfig::new(&[SecurityType::NONE]).with_repeater(target));
+        client.feed(b"RFB 000.000\n");
+        assert_eq!((client.sent.len(), &client.sent[..target.len()]), (250, target));
+        assert!(client.sent[target.len()..].iter().all(|&byte| byte == 0));
+        client.feed(b"RFB 003.008\n\x01\x01\0\0\0\0");
+        assert_eq!(client.sent[250..], *b"RFB 003.008\n\x01\x01");
+        assert_eq!(client.events[0], Event::Repeater);
+
+        // The second one is a loop.
+        let mut client = self::client(ClientConfig::new(&[SecurityType::NONE]).with_repeater(target));
+        client.feed(b"RFB 000.000\nRFB 000.000\n");
+        let error = HandshakeError::PeerMisbehaved(Misbehaviour::SecondRepeater);
+        assert_eq!(client.now, Now::Failed(error));
+    }
+    for config in [
+        ClientConfig::new(&[SecurityType::NONE]),
+        ClientConfig::default().with_repeater(&[0; 251]),
+    ] {
+        let mut client = client(config);
+        client.feed(b"RFB 000.000\n");
+        assert!(matches!(
+            &client.now,
+            Now::Failed(HandshakeError::PeerIncompatible(Incompatibility::Version(_)))
+        ));
+        assert!(client.sent.is_empty());
+    }
+}
+
+#[test]
+fn versions_of_servers() {
+    for (line, lenient, strict) in [
+        ("003.003", Some("003"), Some("003")),
+        ("003.004", Some("003"), None),
+        ("003.006", Some("003"), None),
+        ("003.007", Some("007"), Some("007")),
+        ("003.008", Some("008"), Some("008")),
+        ("003.014", Some("003"), None),
+        ("003.016", Some("003"), None),
+        ("003.889", Some("008"), None),
+        ("004.000", Some("008"), None),
+        ("004.001", Some("008"), None),
+        ("005.000", Some("008"), None),
+        ("002.000", None, None),
+        ("003.002", None, None),
+    ] {
+        for (policy, expected) in [(Policy::Lenient, lenient), (Policy::Strict, strict)] {
+            let mut client = client(ClientConfig::new(&[SecurityType::VNC]).with_policy(policy));
+            client.feed(format!("RFB {line}\n").as_bytes());
+            let answer = expected.map(|minor| format!("RFB 003.{minor}\n")).unwrap_or_default();
+            assert_eq!(client.sent, answer.as_bytes(), "{line} {policy:?}");
+            assert_eq!(matches!(client.now, Now::Failed(_)), expected.is_none());
+        }
+    }
+    // And one that wants no more than it says.
+    let mut client = client(ClientConfig::new(&[SecurityType::VNC]).with_version(Version::V3_3));
+    client.feed(V38);
+    assert_eq!(client.sent, V33);
+}
+
+#[test]
+fn versions_of_clients() {
+    // What is told begins with a list (3.7 and 3.8), the word of VNC (3.3), or a refusal.
+    for (greeting, line, lenient, strict) in [
+        (Version::V3_8, "003.003", Some(Version::V3_3), Some(Version::V3_3)),
+        (Version::V3_8, "003.005", Some(Version::V3_3), None),
+        (Version::V3_8, "003.006", Some(Version::V3_3), None),
+        (Version::V3_8, "003.007", Some(Version::V3_7), Some(Version::V3_7)),
+        (Version::V3_8, "003.889", Some(Version::V3_8), None),
+        (Version::V3_8, "004.000", None, None),
+        (Version::V3_8, "002.000", None, None),
+        (Version::V3_7, "003.008", None, None),
+        (Version::V3_3, "003.008", None, None),
+        (Version::V3_3, "003.003", Some(Version::V3_3), Some(Version::V3_3)),
+    ] {
+        for (policy, expected) in [(Policy::Lenient, lenient), (Policy::Strict, strict)] {
+            let config = ServerConfig::new(&[SecurityType::VNC])
+                .with_version(greeting)
+                .with_policy(policy);
+            let mut server = server(config);
+            server.feed(format!("RFB {line}\n").as_bytes());
+            let told = &server.sent[12..];
+            match (expected, greeting) {
+                (Some(Version::V3_3), _) => assert_eq!(told[..4], [0, 0, 0, 2], "{line}"),
+                (Some(_), _) => assert_eq!(told, [1, 2], "{line}"),
+                (None, Version::V3_3) => assert_eq!(told[..7], [0; 7], "{line}"),
+                (None, _) => assert_eq!(told[..4], [0; 4], "{line}"),
+            }
+            assert_eq!(matches!(server.now, Now::Failed(_)), expected.is_none(), "{line}");
+        }
+    }
+}
+
+/// macOS clients that answer 3.889 and choose None expect no result and send no ClientInit.
+#[test]
+fn the_quirk_of_macos_is_for_none_alone() {
+    for (types, line, apple, sent) in [
+        (SecurityType::NONE, "003.889", true, server_init().encoded_len()),
+        (SecurityType::NONE, "003.889", false, 4),
+        (SecurityType::NONE, "003.008", true, 4),
+        (SecurityType::VNC, "003.889", true, 16),
+    ] {
+        let mut server = server(ServerConfig::new(&[types]).with_apple(apple));
+        server.feed(format!("RFB {line}\n").as_bytes());
+        server.feed(&[types.0]);
+        assert_eq!(server.sent.len() - 14, sent, "{types} {line} {apple}");
+        if let Now::Done(Outcome::Server(outcome)) = &server.now {
+            assert_eq!(outcome.init, Some(ClientInit::SHARED));
+            assert_eq!(outcome.client_version, ProtocolVersion::APPLE);
+        }
+    }
+}
+
+#[test]
+fn results_and_reasons() {
+    let reason = |text: &'static str| Told::Reason(Reason::from_static(text));
+    // version, what follows the response, whether the server then closes, what it means
+    for (version, told, of, expected) in [
+        (V38, "00000001 00000003 776879", Rejected::Authentication, reason("why")),
+        (V38, "00000001 00000000", Rejected::Authentication, reason("")),
+        (V38, "00000001", Rejected::Authentication, Told::Nothing),
+        (V38, "00000001 000000", Rejected::Authentication, Told::Nothing),
+        (V38, "00000001 00000009 7768", Rejected::Authentication, Told::Nothing),
+        (
+            V38,
+            "00000002 00000003 776879",
+            Rejected::TooManyAttempts,
+            reason("why"),
+        ),
+        (V38, "00000002", Rejected::TooManyAttempts, Told::Nothing),
+        (
+            V38,
+            "00000001 ffffffff",
+            Rejected::Authentication,
+            Told::TooLong(u32::MAX),
+        ),
+        (V38, "00000001 00001001", Rejected::Authentication, Told::TooLong(4097)),
+        (V38, "", Rejected::Authentication, Told::Nothing),
+        (b"RFB 003.007\n", "00000001", Rejected::Authentication, Told::Nothing),
+        (b"RFB 003.007\n", "00000002", Rejected::TooManyAttempts, Told::Nothing),
+        (V33, "00000001", Rejected::Authentication, Told::Nothing),
+    ] {
+        let mut client = client(ClientConfig::new(&[SecurityType::VNC]));
+        client.feed(version);
+        client.feed(if version == V33 { &[0, 0, 0, 2] } else { &[1, 2] });
+        client.feed(&[7; 16]);
+        client.feed(&hex(told));
+        if !matches!(client.now, Now::Failed(_)) {
+            client.eof();
+        }
+        let rejection = Rejection { of, reason: expected };
+        assert_eq!(client.now, Now::Failed(HandshakeError::Rejected(rejection)), "{told}");
+    }
+    // UltraVNC's further values, and what a 32-bit zero is not: an error, never success.
+    for status in [3, 255, 256, 0x0100_0000, u32::MAX] {
+        let mut client = client(ClientConfig::new(&[SecurityType::NONE]));
+        client.feed(b"RFB 003.008\n\x01\x01");
+        client.feed(&status.to_be_bytes());
+        let error = HandshakeError::PeerMisbehaved(Misbehaviour::UnknownResult(status));
+        assert_eq!(client.now, Now::Failed(error));
+    }
+    // A server that has a limit for tries says so.
+    for (version, told) in [
+        (V38, &b"\0\0\0\x02\0\0\0\x05later"[..]),
+        (b"RFB 003.007\n", b"\0\0\0\x02"),
+    ] {
+        let mut machine = ServerHandshake::new(NOW, ServerConfig::new(&[SecurityType::VNC]));
+        let mut wire = Wire::default();
+        wire.rx.extend_from_slice(version);
+        wire.rx.extend_from_slice(&[2]);
+        assert_eq!(machine.step(NOW, &mut wire), Ok(Action::Ask(Question::Challenge)));
+        wire.tx.clear();
+        let why = Refusal::TooManyAttempts(Reason::from_static("later"));
+        machine.refuse(&mut wire, why.clone()).unwrap();
+        assert_eq!(wire.tx, told);
+        assert_eq!(machine.step(NOW, &mut wire), Err(HandshakeError::Refused(why)));
+    }
+}
+
+/// In all versions a result follows subtypes with TLS, also None; and an ordinary None inside goes on as outside.
+#[test]
+fn results_after_none() {
+    for (version, types, subtype, result) in [
+        (Version::V3_8, 1, 0, true),
+        (Version::V3_7, 1, 0, false),
+        (Version::V3_3, 1, 0, false),
+        (Version::V3_7, 19, 260, true),
+        (Version::V3_7, 19, 257, true),
+        (Version::V3_7, 19, 1, false),
+        (Version::V3_8, 19, 1, true),
+    ] {
+        let config = ServerConfig::new(&[SecurityType(types)]).with_subtypes(&[Subtype(subtype)]);
+        let wanted = anything(SecurityType(types), Subtype(subtype), SecurityType::NONE).with_version(version);
+        let (mut server, mut client) = (server(config.with_init(false)), client(wanted.with_init(false)));
+        connect(&mut server, &mut client, 1000);
+        assert!(matches!((&server.now, &client.now), (Now::Done(_), Now::Done(_))));
+        assert_eq!(
+            server.sent.ends_with(&[0, 0, 0, 0]),
+            result,
+            "{version} {types} {subtype}"
+        );
+    }
+}
+
+#[test]
+fn asked_for_the_offer_and_the_choice() {
+    let mut machine = ServerHandshake::new(NOW, everything().with_ask_offer(true));
+    let mut wire = Wire::default();
+    wire.rx.extend_from_slice(V38);
+    let rules = Version::V3_8;
+    assert_eq!(machine.step(NOW, &mut wire), Ok(Action::Ask(Question::Offer { rules })));
+    wire.tx.clear();
+    machine.offer(&mut wire, &[5, 19].map(SecurityType)).unwrap();
+    assert_eq!(wire.tx, [1, 19][..]);
+    // What the configuration has and the answer has not.
+    wire.rx.extend_from_slice(&[1]);
+    let error = machine.step(NOW, &mut wire).unwrap_err();
+    assert_eq!(
+        error,
+        HandshakeError::PeerMisbehaved(Misbehaviour::TypeNotOffered(SecurityType::NONE))
+    );
+
+    let mut machine = ServerHandshake::new(NOW, everything().with_ask_offer(true));
+    let mut wire = Wire::default();
+    wire.rx.extend_from_slice(V38);
+    machine.step(NOW, &mut wire).unwrap();
+    wire.tx.clear();
+    machine
+        .refuse(&mut wire, Refusal::Failed(Reason::from_static("no")))
+        .unwrap();
+    assert_eq!(wire.tx, b"\0\0\0\0\x02no"[..]);
+
+    let mut machine = ClientHandshake::new(NOW, ClientConfig::default().with_ask_choice(true));
+    let mut wire = Wire::default();
+    wire.rx.extend_from_slice(b"RFB 003.008\n\x03\x05\x02\x01");
+    let offered = [5, 2, 1].map(SecurityType).to_vec();
+    assert_eq!(
+        machine.step(NOW, &mut wire),
+        Ok(Action::Ask(client::Question::Choose(offered)))
+    );
+    assert_eq!(
+        machine.choose(&mut wire, SecurityType::VENCRYPT),
+        Err(Misuse::NotOffered)
+    );
+    assert_eq!(
+        machine.choose(&mut wire, SecurityType::RA2),
+        Err(Misuse::NotOffered),
+        "nothing follows it here"
+    );
+    machine.choose(&mut wire, SecurityType::VNC).unwrap();
+    assert_eq!(wire.tx, b"RFB 003.008\n\x02"[..]);
+}
+
+#[test]
+fn answers_out_of_order_are_misuse_and_change_nothing() {
+    let mut machine = ServerHandshake::new(NOW, Arc::new(ServerConfig::new(&[SecurityType::VNC])));
+    let mut wire = Wire::default();
+    let all_unasked = |machine: &mut ServerHandshake, wire: &mut Wire, but: &str| {
+        let check = |name, answer: Result<(), Misuse>| assert_eq!(answer, Err(Misuse::NotAsked), "{name}");
+        let shown = server_init();
+        check("offer", machine.offer(wire, &[]));
+        check("sasl_reply", machine.sasl_reply(wire, None));
+        check("sasl_complete", machine.sasl_complete(wire, None, true));
+        check("layered", machine.layered());
+        if but != "challenge" {
+            check("challenge", machine.challenge(wire, [0; 16]));
+        }
+        if but != "admit" {
+            check("accept", machine.accept(wire));
+        }
+        if but != "init" {
+            check("init", machine.init(wire, &shown));
+        }
+        if but.is_empty() {
+            check("refuse", machine.refuse(wire, Refusal::Close));
+        }
+        assert!(wire.tx.is_empty());
+    };
+    all_unasked(&mut machine, &mut wire, "");
+    assert_eq!(machine.step(NOW, &mut wire), Ok(Action::Receive { at_least: 12 }));
+    wire.tx.clear();
+    wire.rx.extend_from_slice(b"RFB 003.008\n\x02");
+    assert_eq!(machine.step(NOW, &mut wire), Ok(Action::Ask(Question::Challenge)));
+    wire.tx.clear();
+    all_unasked(&mut machine, &mut wire, "challenge");
+    assert_eq!(machine.step(NOW, &mut wire), Ok(Action::Waiting));
+    machine.challenge(&mut wire, [1; 16]).unwrap();
+    wire.tx.clear();
+    all_unasked(&mut machine, &mut wire, "");
+    assert_eq!(machine.step(NOW, &mut wire), Ok(Action::Receive { at_least: 16 }));
+    wire.rx.extend_from_slice(&[2; 17]);
+    let claim = Claim::Vnc {
+        challenge: [1; 16],
+        response: [2; 16],
+    };
+    assert_eq!(machine.step(NOW, &mut wire), Ok(Action::Ask(Question::Admit(claim))));
+    all_unasked(&mut machine, &mut wire, "admit");
+    machine.accept(&mut wire).unwrap();
+    wire.tx.clear();
+    all_unasked(&mut machine, &mut wire, "");
+    assert_eq!(
+        machine.step(NOW, &mut wire),
+        Ok(Action::Ask(Question::Init(ClientInit { shared: 2 })))
+    );
+    all_unasked(&mut machine, &mut wire, "init");
+    machine.init(&mut wire, &server_init()).unwrap();
+    wire.tx.clear();
+    all_unasked(&mut machine, &mut wire, "");
+    assert!(matches!(machine.step(NOW, &mut wire), Ok(Action::Done(_))));
+    assert_eq!(machine.step(NOW, &mut wire), Err(HandshakeError::Misuse(Misuse::Ended)));
+    assert_eq!(machine.eof(), Err(HandshakeError::Misuse(Misuse::Ended)));
+
+    let mut machine = ClientHandshake::new(NOW, ClientConfig::new(&[SecurityType::SASL]));
+    let mut wire = Wire::default();
+    wire.rx
+        .extend_from_slice(b"RFB 003.008\n\x01\x14\0\0\0\x0cEXTERNAL,ANY");
+    assert!(matches!(
+        machine.step(NOW, &mut wire),
+        Ok(Action::Ask(client::Question::SaslStart { .. }))
+    ));
+    wire.tx.clear();
+    for unasked in [
+        machine.choose(&mut wire, SecurityType::SASL),
+        machine.respond(&mut wire, [0; 16]),
+        machine.plain(&mut wire, b"", b""),
+        machine.ident(&mut wire, b""),
+        machine.sasl_step(&mut wire, None),
+        machine.sasl_end(false),
+        machine.layered(),
+    ] {
+        assert_eq!(unasked, Err(Misuse::NotAsked));
+    }
+    // A part of a name is none, nor is the empty one.
+    for name in [&b"EXTERN"[..], b"NAL", b"", b"EXTERNAL,ANY", b"external"] {
+        assert_eq!(machine.sasl_start(&mut wire, name, None), Err(Misuse::NotOffered));
+    }
+    assert!(wire.tx.is_empty());
+    assert_eq!(machine.step(NOW, &mut wire), Ok(Action::Waiting));
+    machine.sasl_start(&mut wire, b"ANY", Some(b"")).unwrap();
+    assert_eq!(
+        wire.tx,
+        b"\0\0\0\x03ANY\0\0\0\x01\0"[..],
+        "no data is not the same as data of no bytes"
+    );
+}
+
+#[test]
+fn deadlines() {
+    let limits = Limits::default().with_handshake_timeout(Duration::from_secs(3));
+    let start = Duration::from_secs(100);
+    let late = start + Duration::from_secs(3);
+    let just_before = late - Duration::from_nanos(1);
+
+    let config = ServerConfig::new(&[SecurityType::VNC]).with_limits(limits.clone());
+    let mut machine = ServerHandshake::new(start, config);
+    let mut wire = Wire::default();
+    assert_eq!(machine.deadline(), late);
+    wire.rx.extend_from_slice(b"RFB 003.008\n\x02");
+    assert_eq!(
+        machine.step(just_before, &mut wire),
+        Ok(Action::Ask(Question::Challenge))
+    );
+    assert_eq!(machine.step(just_before, &mut wire), Ok(Action::Waiting));
+    wire.tx.clear();
+    let error = HandshakeError::TimedOut(Stage::Answer);
+    assert_eq!(machine.step(late, &mut wire), Err(error.clone()));
+    assert!(wire.tx.is_empty(), "nothing is told");
+    assert_eq!(machine.step(start, &mut wire), Err(error), "an error is terminal");
+    assert_eq!(machine.challenge(&mut wire, [0; 16]), Err(Misuse::NotAsked));
+
+    let mut machine = ClientHandshake::new(start, ClientConfig::default().with_limits(limits));
+    assert_eq!(
+        machine.step(just_before, &mut wire),
+        Ok(Action::Receive { at_least: 12 })
+    );
+    assert_eq!(
+        machine.step(late, &mut wire),
+        Err(HandshakeError::TimedOut(Stage::Version))
+    );
+}

@@ -1,0 +1,239 @@
+//! Bad input: every prefix of the scripts and recordings, every byte of them changed, and random changes.
+//!
+//! Nothing may panic, and no step may go on without progress ([`Player::run`] counts them, and holds what is asked
+//! for against what the machine says it needs at most). Nothing is allocated beyond what the input gives reason to.
+
+use rfb_proto::Policy;
+use rfb_proto::handshake::{ClientConfig, ClientHandshake, ServerConfig, ServerHandshake};
+use rfb_proto::security::SecurityType;
+use rfb_proto::security::vencrypt::Subtype;
+
+use crate::captures;
+use crate::data::{each, own};
+use crate::play::{Answers, NOW, Now, Player, Role, server_init};
+use crate::scripts::Script;
+
+/// Per machine.
+const RANDOM_MUTATIONS: usize = 100_000;
+
+/// What the player itself takes for an input of this length, and what the machine may take.
+fn allowed(len: usize) -> u64 {
+    8192 + 16 * len as u64
+}
+
+/// A handshake that went well or not: how to begin it, and what the peer said, part by part, with TLS between.
+struct Course {
+    name: String,
+    start: Box<dyn Fn() -> Player>,
+    parts: Vec<Vec<u8>>,
+}
+
+/// The scripts, with the machines that they are for, and the recordings, with machines that take everything.
+fn courses(is_server: bool) -> Vec<Course> {
+    let vectors: &'static toml::Table = Box::leak(Box::new(own("rfb-vectors.toml")));
+    let mut courses = Vec::new();
+    for table in each(vectors, "transcript") {
+        let Some(script) = Script::new(table).filter(|script| script.is_server == is_server) else {
+            continue;
+        };
+        courses.push(Course {
+            name: script.id.to_owned(),
+            parts: script.peer_streams(),
+            start: Box::new(move || script.player(Policy::Lenient)),
+        });
+    }
+    for connection in captures::all() {
+        let (stream, at) = match is_server {
+            true => (&connection.c2s, connection.tls_at.map(|at| at.0)),
+            false => (&connection.s2c, connection.tls_at.map(|at| at.1)),
+        };
+        let stream = &stream[..stream.len().min(300)];
+        let parts = match at {
+            Some(at) => vec![
+                stream[..at.min(stream.len())].to_vec(),
+                stream[at.min(stream.len())..].to_vec(),
+            ],
+            None => vec![stream.to_vec()],
+        };
+        courses.push(Course {
+            name: connection.name,
+            parts,
+            start: Box::new(move || anything(is_server)),
+        });
+    }
+    courses
+}
+
+/// A machine that takes whatever the peer may want.
+fn anything(is_server: bool) -> Player {
+    let types = [16, 19, 18, 20, 2, 1].map(SecurityType);
+    let inside = [20, 2, 1].map(SecurityType);
+    let subtypes: Vec<_> = (256..=267).chain([20, 2, 1]).map(Subtype).collect();
+    let role = if is_server {
+        let config = ServerConfig::new(&types)
+            .with_subtypes(&subtypes)
+            .with_tight_types(&[19, 20, 2, 1].map(SecurityType))
+            .with_tls_types(&inside)
+            .with_sasl_mechanisms(b"DIGEST-MD5,PLAIN");
+        Role::Server(Box::new(ServerHandshake::new(NOW, config)))
+    } else {
+        let config = ClientConfig::new(&types)
+            .with_subtypes(&subtypes)
+            .with_tight_types(&[19, 20, 2, 1].map(SecurityType))
+            .with_tls_types(&inside)
+            .with_cleartext(true)
+            .with_repeater(b"ID:1");
+        Role::Client(Box::new(ClientHandshake::new(NOW, config)))
+    };
+    let answers = Answers {
+        password: Some(b"secret".to_vec()),
+        verdict: Some(true),
+        server_init: Some(server_init()),
+        ..Answers::default()
+    };
+    Player::new(role, answers)
+}
+
+/// Feeds the parts; gives the length of what was sent when it was over.
+fn play(player: &mut Player, parts: &[Vec<u8>]) {
+    for (index, part) in parts.iter().enumerate() {
+        if 0 < index {
+            let Now::Tls(_) = player.now else { return };
+            player.tls_is_up();
+        }
+        player.feed(part);
+    }
+}
+
+/// Runs changed parts and holds it against the rules. Gives whether the handshake went to its end.
+fn judge(course: &Course, what: &str, parts: &[Vec<u8>]) -> bool {
+    let len = parts.iter().map(Vec::len).sum();
+    let mut ended = false;
+    let allocated = allocation_counter::measure(|| {
+        let mut player = (course.start)();
+        play(&mut player, parts);
+        ended = matches!(player.now, Now::Done(_));
+        if !ended {
+            player.eof();
+            assert!(
+                matches!(player.now, Now::Failed(_)),
+                "{}: {:?}",
+                course.name,
+                player.now
+            );
+        }
+    });
+    assert!(
+        allocated.bytes_max <= allowed(len),
+        "{} {what}: {} bytes for {len}",
+        course.name,
+        allocated.bytes_max
+    );
+    ended
+}
+
+fn random(seed: u64) -> impl FnMut() -> usize {
+    let mut state = seed ^ 0x9e37_79b9_7f4a_7c15;
+    move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 33) as usize
+    }
+}
+
+/// A script that goes well asks for more at every byte but the last; one that does not asks until it knows.
+#[test]
+fn every_prefix_needs_more() {
+    let (mut prefixes, mut needing) = (0, 0);
+    for is_server in [false, true] {
+        for course in courses(is_server) {
+            let mut known: Option<Now> = None;
+            for (index, part) in course.parts.iter().enumerate() {
+                for end in 0..=part.len() {
+                    let mut parts = course.parts[..index].to_vec();
+                    parts.push(part[..end].to_vec());
+                    let mut player = (course.start)();
+                    play(&mut player, &parts);
+                    prefixes += 1;
+                    match &player.now {
+                        Now::Needs(_) => {
+                            assert!(known.is_none(), "{}: {known:?} was known", course.name);
+                            needing += 1;
+                        }
+                        Now::Tls(_) => assert_eq!(end, part.len(), "{}", course.name),
+                        Now::Unanswered(_) => {}
+                        now @ (Now::Failed(_) | Now::Done(_)) => {
+                            // Once it is known how it ends, more bytes do not change it.
+                            assert!(known.as_ref().is_none_or(|known| known == now), "{}", course.name);
+                            known = Some(now.clone());
+                        }
+                    }
+                    judge(&course, "prefix", &parts);
+                }
+            }
+        }
+    }
+    println!("RFB_VECTORS: {prefixes} prefixes, {needing} of them need more");
+    assert!(0 < needing);
+}
+
+fn hostile(is_server: bool) -> (usize, usize) {
+    let courses = courses(is_server);
+    let (mut runs, mut stood) = (0, 0);
+    for course in &courses {
+        let mut parts = course.parts.clone();
+        for index in 0..parts.len() {
+            for at in 0..parts[index].len() {
+                let byte = parts[index][at];
+                // Scripts in every value, recordings in every bit.
+                let deltas: Vec<u8> = match course.name.starts_with("vnc-") {
+                    true => (0..8).map(|bit| 1 << bit).collect(),
+                    false => (1..=255).collect(),
+                };
+                for delta in deltas {
+                    parts[index][at] = byte ^ delta;
+                    runs += 1;
+                    stood += usize::from(judge(course, "mutation", &parts));
+                }
+                parts[index][at] = byte;
+            }
+        }
+    }
+    let each = RANDOM_MUTATIONS.div_ceil(courses.len());
+    for course in &courses {
+        let mut draw = random(course.parts.iter().map(Vec::len).sum::<usize>() as u64);
+        for _ in 0..each {
+            let mut parts = course.parts.clone();
+            for _ in 0..=draw() % 6 {
+                let index = draw() % parts.len();
+                let part = &mut parts[index];
+                let at = draw() % (part.len() + 1);
+                match draw() % 5 {
+                    0 => part.insert(at, draw() as u8),
+                    1 if at < part.len() => drop(part.remove(at)),
+                    2 if at < part.len() => part[at] = [0, 1, 2, 16, 19, 0x7f, 0x80, 0xff][draw() % 8],
+                    3 if at < part.len() => part[at] = draw() as u8,
+                    _ => part.truncate(draw() % (part.len() + 1)),
+                }
+            }
+            runs += 1;
+            stood += usize::from(judge(course, "random", &parts));
+        }
+    }
+    (runs, stood)
+}
+
+#[test]
+fn hostile_servers() {
+    let (runs, stood) = hostile(false);
+    println!("RFB_VECTORS: {runs} hostile servers at the client, {stood} handshakes stood");
+    assert!(RANDOM_MUTATIONS < runs && 0 < stood);
+}
+
+#[test]
+fn hostile_clients() {
+    let (runs, stood) = hostile(true);
+    println!("RFB_VECTORS: {runs} hostile clients at the server, {stood} handshakes stood");
+    assert!(RANDOM_MUTATIONS < runs && 0 < stood);
+}

@@ -1,0 +1,320 @@
+//! A machine with a caller that knows all answers.
+
+use core::time::Duration;
+
+use bytes::Bytes;
+use rfb_proto::ServerInit;
+use rfb_proto::handshake::client::{self, ClientOutcome};
+use rfb_proto::handshake::server::{self, Claim, ServerOutcome};
+use rfb_proto::handshake::{
+    Action, ClientHandshake, Event, HandshakeError, Machine, Misuse, Refusal, ServerHandshake, Tls, Wire,
+};
+use rfb_proto::security::vnc::Password;
+
+pub(crate) const NOW: Duration = Duration::ZERO;
+
+/// What the caller knows.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Answers {
+    pub(crate) user: Vec<u8>,
+    /// Without one nobody is let in who has to show one, and none is shown.
+    pub(crate) password: Option<Vec<u8>>,
+    /// The server's.
+    pub(crate) challenge: [u8; 16],
+    /// The server's; a handshake waits for it if there is none.
+    pub(crate) server_init: Option<ServerInit>,
+    /// A client's response that no password gives.
+    pub(crate) response: Option<[u8; 16]>,
+    /// Mechanisms other than PLAIN: what this side says, step by step, and whether a layer is agreed on.
+    pub(crate) sasl: Option<Sasl>,
+    /// Judges the client instead of the password.
+    pub(crate) verdict: Option<bool>,
+    /// What is said to clients that are not let in.
+    pub(crate) refusal: Refusal,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Sasl {
+    pub(crate) mechanism: Vec<u8>,
+    pub(crate) says: Vec<Option<Vec<u8>>>,
+    pub(crate) layer: bool,
+    /// The server closes when it has said all that.
+    pub(crate) refused: bool,
+}
+
+/// A machine of either role.
+#[derive(Debug)]
+pub(crate) enum Role {
+    Client(Box<ClientHandshake>),
+    Server(Box<ServerHandshake>),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Outcome {
+    Client(ClientOutcome),
+    Server(ServerOutcome),
+}
+
+/// What a machine has come to.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Now {
+    /// So many bytes are needed.
+    Needs(usize),
+    /// TLS is to begin.
+    Tls(Tls),
+    /// A question that the caller has no answer to.
+    Unanswered(&'static str),
+    Done(Outcome),
+    Failed(HandshakeError),
+}
+
+#[derive(Debug)]
+pub(crate) struct Player {
+    pub(crate) role: Role,
+    pub(crate) wire: Wire,
+    answers: Answers,
+    pub(crate) now: Now,
+    /// All that was sent.
+    pub(crate) sent: Vec<u8>,
+    pub(crate) events: Vec<Event>,
+    sasl_step: usize,
+    /// Whether the layer of a mechanism has begun, behind which nothing can be read here.
+    pub(crate) layered: bool,
+}
+
+/// More steps than any handshake takes.
+const STEPS: usize = 64;
+
+impl Player {
+    pub(crate) fn new(role: Role, answers: Answers) -> Self {
+        let mut player = Self {
+            role,
+            wire: Wire::default(),
+            answers,
+            now: Now::Needs(0),
+            sent: Vec::new(),
+            events: Vec::new(),
+            sasl_step: 0,
+            layered: false,
+        };
+        player.run();
+        player
+    }
+
+    /// Gives the machine bytes. What comes when it has ended, or waits for something else, stays in `rx`.
+    pub(crate) fn feed(&mut self, bytes: &[u8]) {
+        self.wire.rx.extend_from_slice(bytes);
+        if let Now::Needs(_) = self.now {
+            self.run();
+        }
+    }
+
+    /// The TLS handshake is over. Gives what was in `rx`: it belongs to that handshake.
+    pub(crate) fn tls_is_up(&mut self) -> Vec<u8> {
+        assert!(matches!(self.now, Now::Tls(_)), "{:?}", self.now);
+        let surplus = self.wire.rx.split().to_vec();
+        self.run();
+        surplus
+    }
+
+    /// The peer hangs up.
+    pub(crate) fn eof(&mut self) {
+        let error = match &mut self.role {
+            Role::Client(machine) => machine.eof().err(),
+            Role::Server(machine) => machine.eof().err(),
+        };
+        if !matches!(self.now, Now::Done(_)) {
+            self.now = Now::Failed(error.expect("a handshake does not end with hanging up"));
+        }
+        self.poll();
+    }
+
+    pub(crate) fn max_input(&self) -> usize {
+        match &self.role {
+            Role::Client(machine) => machine.max_input(),
+            Role::Server(machine) => machine.max_input(),
+        }
+    }
+
+    fn poll(&mut self) {
+        while let Some(event) = match &mut self.role {
+            Role::Client(machine) => machine.poll_event(),
+            Role::Server(machine) => machine.poll_event(),
+        } {
+            self.events.push(event);
+        }
+    }
+
+    /// Steps until something is needed that is not there.
+    pub(crate) fn run(&mut self) {
+        for _ in 0..STEPS {
+            let before = self.wire.rx.len();
+            let now = match &mut self.role {
+                Role::Client(machine) => {
+                    let action = machine.step(NOW, &mut self.wire);
+                    convert(action, Outcome::Client).unwrap_or_else(|question| self.answer_server(question))
+                }
+                Role::Server(machine) => {
+                    let action = machine.step(NOW, &mut self.wire);
+                    convert(action, Outcome::Server).unwrap_or_else(|question| self.answer_client(question))
+                }
+            };
+            assert!(self.wire.rx.len() <= before);
+            self.sent.extend_from_slice(&self.wire.tx.split());
+            self.poll();
+            if let Some(now) = now {
+                if let Now::Needs(at_least) = now {
+                    assert!(0 < at_least, "a driver that reads nothing makes no progress");
+                    assert!(
+                        self.wire.rx.len() + at_least <= self.max_input(),
+                        "more than the machine ever needs"
+                    );
+                }
+                self.now = now;
+                return;
+            }
+        }
+        panic!("the machine does not end: {:?}", self.role);
+    }
+
+    /// The client's caller. `None`: answered.
+    fn answer_server(&mut self, question: client::Question) -> Option<Now> {
+        let Role::Client(machine) = &mut self.role else {
+            unreachable!();
+        };
+        let (wire, answers) = (&mut self.wire, &self.answers);
+        match question {
+            client::Question::Choose(offered) => machine.choose(wire, offered[0]).unwrap(),
+            client::Question::Vnc { challenge } => match (&answers.response, &answers.password) {
+                (Some(response), _) => machine.respond(wire, *response).unwrap(),
+                (None, Some(password)) => {
+                    let response = Password::new(password).respond(&challenge);
+                    machine.respond(wire, response).unwrap();
+                }
+                (None, None) => return Some(Now::Unanswered("a password")),
+            },
+            client::Question::Plain => match &answers.password {
+                Some(password) => machine.plain(wire, &answers.user, password).unwrap(),
+                None => return Some(Now::Unanswered("a password")),
+            },
+            client::Question::Ident => machine.ident(wire, &answers.user).unwrap(),
+            client::Question::SaslStart { mechanisms } => match (&answers.sasl, &answers.password) {
+                (Some(sasl), _) => {
+                    self.sasl_step = 1;
+                    machine
+                        .sasl_start(wire, &sasl.mechanism, sasl.says[0].as_deref())
+                        .unwrap();
+                }
+                (None, Some(password)) if mechanisms.offers(b"PLAIN") => {
+                    let data = [b"\0", &answers.user[..], b"\0", password].concat();
+                    machine.sasl_start(wire, b"PLAIN", Some(&data)).unwrap();
+                }
+                _ => return Some(Now::Unanswered("a SASL mechanism")),
+            },
+            client::Question::SaslStep { complete: true, .. } => {
+                assert_eq!(machine.sasl_step(wire, None), Err(Misuse::NotAsked));
+                machine
+                    .sasl_end(answers.sasl.as_ref().is_some_and(|sasl| sasl.layer))
+                    .unwrap();
+            }
+            client::Question::SaslStep { complete: false, .. } => {
+                assert_eq!(machine.sasl_end(false), Err(Misuse::NotComplete));
+                let says = answers.sasl.as_ref().and_then(|sasl| sasl.says.get(self.sasl_step));
+                self.sasl_step += 1;
+                match says {
+                    Some(data) => machine.sasl_step(wire, data.as_deref()).unwrap(),
+                    None => return Some(Now::Unanswered("a SASL step")),
+                }
+            }
+            client::Question::SaslLayer => {
+                self.layered = true;
+                return Some(Now::Unanswered("a SASL layer"));
+            }
+        }
+        None
+    }
+
+    /// The server's caller. `None`: answered.
+    fn answer_client(&mut self, question: server::Question) -> Option<Now> {
+        let Role::Server(machine) = &mut self.role else {
+            unreachable!();
+        };
+        let (wire, answers) = (&mut self.wire, &self.answers);
+        match question {
+            server::Question::Offer { .. } => return Some(Now::Unanswered("an offer")),
+            server::Question::Challenge => machine.challenge(wire, answers.challenge).unwrap(),
+            server::Question::Admit(claim) => {
+                let is_right = match &claim {
+                    Claim::None => true,
+                    Claim::Vnc { challenge, response } => answers
+                        .password
+                        .as_ref()
+                        .is_some_and(|password| Password::new(password).verify(challenge, response)),
+                    Claim::Plain(shown) => {
+                        answers.password.as_deref() == Some(shown.password.expose()) && shown.user == answers.user
+                    }
+                    Claim::Ident { user } => *user == answers.user,
+                    // The exchange itself has judged.
+                    Claim::Sasl => true,
+                };
+                match answers.verdict.unwrap_or(is_right) {
+                    true => machine.accept(wire).unwrap(),
+                    false => machine.refuse(wire, answers.refusal.clone()).unwrap(),
+                }
+            }
+            server::Question::SaslStart { .. } | server::Question::SaslStep { .. } if answers.sasl.is_some() => {
+                let sasl = answers.sasl.as_ref().unwrap();
+                let says = sasl.says.get(self.sasl_step).map(Option::as_deref);
+                let is_last = self.sasl_step + 1 == sasl.says.len();
+                self.sasl_step += 1;
+                match says {
+                    None => machine.refuse(wire, Refusal::Close).unwrap(),
+                    Some(says) if is_last && !sasl.refused => machine.sasl_complete(wire, says, sasl.layer).unwrap(),
+                    Some(says) => machine.sasl_reply(wire, says).unwrap(),
+                }
+            }
+            // PLAIN, in one step.
+            server::Question::SaslStart { data: Some(data), .. } | server::Question::SaslStep { data: Some(data) } => {
+                let mut parts = data.expose().split(|&byte| byte == 0).skip(1);
+                let (user, password) = (parts.next(), parts.next());
+                let is_right = user == Some(&answers.user[..]) && password == answers.password.as_deref();
+                match is_right && password.is_some() {
+                    true => machine.sasl_complete(wire, None, false).unwrap(),
+                    false => machine.refuse(wire, Refusal::Close).unwrap(),
+                }
+            }
+            server::Question::SaslStart { data: None, .. } => machine.sasl_reply(wire, None).unwrap(),
+            server::Question::SaslStep { data: None } => machine.refuse(wire, Refusal::Close).unwrap(),
+            server::Question::SaslLayer => {
+                self.layered = true;
+                return Some(Now::Unanswered("a SASL layer"));
+            }
+            server::Question::Init(_) => match &answers.server_init {
+                Some(init) => machine.init(wire, init).unwrap(),
+                None => return Some(Now::Unanswered("a ServerInit")),
+            },
+        }
+        None
+    }
+}
+
+/// A question, or where the machine is; `None` there never.
+fn convert<Q, O>(
+    action: Result<Action<Q, O>, HandshakeError>,
+    outcome: impl FnOnce(O) -> Outcome,
+) -> Result<Option<Now>, Q> {
+    Ok(Some(match action {
+        Ok(Action::Receive { at_least }) => Now::Needs(at_least),
+        Ok(Action::StartTls(tls)) => Now::Tls(tls),
+        Ok(Action::Ask(question)) => return Err(question),
+        Ok(Action::Waiting) => panic!("nothing is open"),
+        Ok(Action::Done(ended)) => Now::Done(outcome(ended)),
+        Err(error) => Now::Failed(error),
+    }))
+}
+
+/// QEMU's, 640 by 480.
+pub(crate) fn server_init() -> ServerInit {
+    let bytes = crate::data::hex("028001e02018000100ff00ff00ff1008000000000000000451454d55");
+    ServerInit::decode(&Bytes::from(bytes), &rfb_proto::Limits::default()).unwrap()
+}

@@ -1,0 +1,206 @@
+//! TLS over buffers.
+
+use expect_test::expect;
+use rfb_proto::handshake::Wire;
+use rfb_proto::tls::{ClientTls, Identity, PeerName, ServerTls, TlsError, TlsWire};
+
+use crate::certificates::{Authority, HOST};
+
+/// Moves at most `chunk` bytes from one wire to the other.
+fn carry(from: &mut Wire, to: &mut Wire, chunk: usize) -> bool {
+    let taken = from.tx.split_to(chunk.min(from.tx.len()));
+    to.rx.extend_from_slice(&taken);
+    !taken.is_empty()
+}
+
+/// Both ends of a session, with the plaintext of each.
+struct Pair {
+    client: (TlsWire, Wire),
+    server: (TlsWire, Wire),
+}
+
+impl Pair {
+    fn new(client: &ClientTls, name: PeerName<'_>, server: &ServerTls) -> Self {
+        let (mut plain_client, mut plain_server) = (Wire::default(), Wire::default());
+        Self {
+            client: (client.connect(name, &mut plain_client).unwrap(), plain_client),
+            server: (server.accept(&mut plain_server).unwrap(), plain_server),
+        }
+    }
+
+    /// Until nothing moves; the first error of each end.
+    fn run(&mut self, chunk: usize) -> [Option<TlsError>; 2] {
+        let mut errors = [None, None];
+        loop {
+            for ((tls, plain), error) in [&mut self.client, &mut self.server].into_iter().zip(&mut errors) {
+                if error.is_none() {
+                    *error = tls.process(plain).err();
+                }
+            }
+            let to_server = carry(&mut self.client.0.socket, &mut self.server.0.socket, chunk);
+            let to_client = carry(&mut self.server.0.socket, &mut self.client.0.socket, chunk);
+            if !to_server && !to_client {
+                return errors;
+            }
+        }
+    }
+}
+
+fn text(error: &Option<TlsError>) -> String {
+    error.as_ref().map_or("none".to_owned(), ToString::to_string)
+}
+
+#[test]
+fn bytes_in_any_chunks() {
+    let authority = Authority::new();
+    let client = ClientTls::new(authority.pem.as_bytes(), None).unwrap();
+    let server = ServerTls::new(authority.server().identity(), None).unwrap();
+    let up: Vec<u8> = (0..200_000_u32).flat_map(u32::to_le_bytes).collect();
+    for chunk in [1, 999, usize::MAX] {
+        let mut pair = Pair::new(&client, PeerName::Named(HOST), &server);
+        // Written before the handshake is over: it waits.
+        let up = if chunk == 1 { &up[..1000] } else { &up[..] };
+        pair.client.1.tx.extend_from_slice(up);
+        pair.server.1.tx.extend_from_slice(b"down");
+        assert_eq!(pair.run(chunk), [None, None]);
+        assert!(!pair.client.0.is_handshaking());
+        assert!(pair.server.1.rx == up);
+        assert_eq!(pair.client.1.rx[..], b"down"[..]);
+        assert!(pair.client.1.tx.is_empty() && pair.server.1.tx.is_empty());
+    }
+}
+
+/// What the machine had written goes out in front of TLS, and what had come in is TLS.
+#[test]
+fn the_switch_is_exact() {
+    let authority = Authority::new();
+    let server = ServerTls::new(authority.server().identity(), None).unwrap();
+    let client = ClientTls::new(authority.pem.as_bytes(), None).unwrap();
+    let mut client_wire = Wire::default();
+    client_wire.tx.extend_from_slice(b"choice");
+    let mut client_tls = client.connect(PeerName::Any, &mut client_wire).unwrap();
+    client_wire.tx.extend_from_slice(b"inside");
+    client_tls.process(&mut client_wire).unwrap();
+    assert!(client_tls.socket.tx.starts_with(b"choice\x16\x03"));
+    // The hello has come together with the choice.
+    let mut server_wire = Wire::default();
+    server_wire.tx.extend_from_slice(b"\x01");
+    server_wire.rx.extend_from_slice(&client_tls.socket.tx.split()[6..]);
+    let mut server_tls = server.accept(&mut server_wire).unwrap();
+    assert!(server_wire.rx.is_empty() && server_wire.tx.is_empty());
+    server_tls.process(&mut server_wire).unwrap();
+    assert!(server_tls.socket.tx.starts_with(b"\x01\x16\x03"));
+}
+
+#[test]
+fn wrong_authority() {
+    let (one, other) = (Authority::new(), Authority::new());
+    let server = ServerTls::new(one.server().identity(), None).unwrap();
+    let client = ClientTls::new(other.pem.as_bytes(), None).unwrap();
+    for name in [PeerName::Named(HOST), PeerName::Any] {
+        let mut pair = Pair::new(&client, name, &server);
+        pair.client.1.tx.extend_from_slice(b"password");
+        let [at_client, at_server] = pair.run(usize::MAX);
+        expect!["invalid peer certificate: BadSignature"].assert_eq(&text(&at_client));
+        expect!["received fatal alert: DecryptError"].assert_eq(&text(&at_server));
+        assert!(pair.server.1.rx.is_empty());
+        // An error is terminal.
+        assert_eq!(pair.client.0.process(&mut pair.client.1).err(), at_client);
+    }
+}
+
+#[test]
+fn names() {
+    let authority = Authority::new();
+    let client = ClientTls::new(authority.pem.as_bytes(), None).unwrap();
+    for (certificate, name, good) in [
+        (authority.server(), PeerName::Named(HOST), true),
+        (authority.server(), PeerName::Named("other.example"), false),
+        (authority.server(), PeerName::Named("127.0.0.1"), false),
+        (authority.server(), PeerName::Any, true),
+        (authority.nameless_server(), PeerName::Named(HOST), false),
+        (authority.nameless_server(), PeerName::Any, true),
+        // A certificate for clients does not make a server.
+        (authority.client(), PeerName::Any, false),
+    ] {
+        let server = ServerTls::new(certificate.identity(), None).unwrap();
+        let mut pair = Pair::new(&client, name, &server);
+        let [at_client, _] = pair.run(usize::MAX);
+        assert_eq!(at_client.is_none(), good, "{name:?}: {at_client:?}");
+    }
+    let error = client
+        .connect(PeerName::Named("no name"), &mut Wire::default())
+        .unwrap_err();
+    assert_eq!(error, TlsError::BadName);
+}
+
+#[test]
+fn client_certificates() {
+    let (authority, other) = (Authority::new(), Authority::new());
+    let server = ServerTls::new(authority.server().identity(), Some(authority.pem.as_bytes())).unwrap();
+    let (mine, theirs, a_server) = (authority.client(), other.client(), authority.server());
+    for (identity, good) in [
+        (Some(mine.identity()), true),
+        (Some(theirs.identity()), false),
+        (Some(a_server.identity()), false),
+        (None, false),
+    ] {
+        let client = ClientTls::new(authority.pem.as_bytes(), identity).unwrap();
+        let mut pair = Pair::new(&client, PeerName::Named(HOST), &server);
+        pair.client.1.tx.extend_from_slice(b"up");
+        let [_, at_server] = pair.run(usize::MAX);
+        assert_eq!(at_server.is_none(), good, "{at_server:?}");
+        assert_eq!(pair.server.1.rx == b"up"[..], good);
+    }
+}
+
+#[test]
+fn farewell() {
+    let authority = Authority::new();
+    let client = ClientTls::new(authority.pem.as_bytes(), None).unwrap();
+    let server = ServerTls::new(authority.server().identity(), None).unwrap();
+    let mut pair = Pair::new(&client, PeerName::Any, &server);
+    assert_eq!(pair.run(usize::MAX), [None, None]);
+    assert!(!pair.server.0.is_closed());
+    pair.client.0.close();
+    // Nothing behind it is read.
+    pair.client.0.socket.tx.extend_from_slice(b"\x17\x03\x03\x00\x01x");
+    assert_eq!(pair.run(usize::MAX), [None, None]);
+    assert!(pair.server.0.is_closed());
+    assert!(pair.server.1.rx.is_empty());
+}
+
+/// Bytes that are no TLS end the session; nothing of them is read.
+#[test]
+fn plaintext_in_front_of_tls() {
+    let authority = Authority::new();
+    let server = ServerTls::new(authority.server().identity(), None).unwrap();
+    let mut wire = Wire::default();
+    wire.rx.extend_from_slice(b"RFB 003.008\n");
+    let mut tls = server.accept(&mut wire).unwrap();
+    let error = tls.process(&mut wire).unwrap_err();
+    expect!["received corrupt message of type InvalidContentType"].assert_eq(&error.to_string());
+    assert!(wire.rx.is_empty());
+}
+
+#[test]
+fn pem_texts() {
+    let (authority, certificate) = (Authority::new(), Authority::new().server());
+    let good = certificate.identity();
+    let pem = authority.pem.as_bytes();
+    let client = |authorities: &[u8], identity| ClientTls::new(authorities, identity).unwrap_err().to_string();
+    expect!["no certificate in PEM"].assert_eq(&client(b"", None));
+    expect!["a certificate cannot be read"].assert_eq(&client(
+        b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+        None,
+    ));
+    let keyless = Identity { key: pem, ..good };
+    expect!["no private key in PEM"].assert_eq(&client(pem, Some(keyless)));
+    let other = Authority::new().server();
+    let mixed = Identity {
+        key: other.identity().key,
+        ..good
+    };
+    expect!["keys may not be consistent: KeyMismatch"].assert_eq(&client(pem, Some(mixed)));
+    assert_eq!(format!("{good:?}"), "Identity(..)");
+}
