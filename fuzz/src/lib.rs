@@ -8,9 +8,9 @@
 //! The laws: no panic, no hang; any chunking of an input gives the same result; nothing is kept beyond the
 //! limits; a peer is told no more than the protocol's own code; an error is terminal.
 
-pub mod spice_agent;
 pub mod rfb_bridge;
 pub mod rfb_roles;
+pub mod spice_agent;
 pub mod spice_frames;
 pub mod spice_link;
 pub mod spice_messages;
