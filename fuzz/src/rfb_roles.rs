@@ -70,8 +70,8 @@ fn shown() -> ServerInit {
 
 /// A machine of either role, and what its caller does.
 enum Role {
-    Client(ClientHandshake),
-    Server(ServerHandshake),
+    Client(Box<ClientHandshake>),
+    Server(Box<ServerHandshake>),
 }
 
 /// What a step came to.
@@ -111,7 +111,7 @@ impl Role {
         if config & 64 != 0 {
             wanted = wanted.with_repeater(b"ID:1");
         }
-        Self::Client(ClientHandshake::new(Duration::ZERO, wanted))
+        Self::Client(Box::new(ClientHandshake::new(Duration::ZERO, wanted)))
     }
 
     fn server(head: Head) -> Self {
@@ -130,7 +130,7 @@ impl Role {
             .with_init(config & 32 == 0)
             .with_apple(config & 64 != 0)
             .with_limits(limits());
-        Self::Server(ServerHandshake::new(Duration::ZERO, offered))
+        Self::Server(Box::new(ServerHandshake::new(Duration::ZERO, offered)))
     }
 
     fn stage(&self) -> Stage {
