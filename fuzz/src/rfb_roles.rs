@@ -70,8 +70,8 @@ fn shown() -> ServerInit {
 
 /// A machine of either role, and what its caller does.
 enum Role {
-    Client(ClientHandshake),
-    Server(ServerHandshake),
+    Client(Box<ClientHandshake>),
+    Server(Box<ServerHandshake>),
 }
 
 /// What a step came to.
@@ -111,7 +111,7 @@ impl Role {
         if config & 64 != 0 {
             wanted = wanted.with_repeater(b"ID:1");
         }
-        Self::Client(ClientHandshake::new(Duration::ZERO, wanted))
+        Self::Client(Box::new(ClientHandshake::new(Duration::ZERO, wanted)))
     }
 
     fn server(head: Head) -> Self {
@@ -130,7 +130,7 @@ impl Role {
             .with_init(config & 32 == 0)
             .with_apple(config & 64 != 0)
             .with_limits(limits());
-        Self::Server(ServerHandshake::new(Duration::ZERO, offered))
+        Self::Server(Box::new(ServerHandshake::new(Duration::ZERO, offered)))
     }
 
     fn stage(&self) -> Stage {
@@ -366,7 +366,9 @@ fn check_end(role: &mut Role, wire: &mut Wire, now: &Now) {
         Now::Failed(error) => {
             assert_eq!(role.step(Duration::ZERO, wire, None), Now::Failed(error.clone()));
             assert_eq!(role.eof(), *error);
-            assert!(!error.to_string().contains("a password"), "{error}");
+            // A reason is the peer's text and can say anything.
+            let is_told = matches!(error, HandshakeError::Rejected(_));
+            assert!(is_told || !error.to_string().contains("a password"), "{error}");
         }
         Now::Done(_) => {
             assert_eq!(

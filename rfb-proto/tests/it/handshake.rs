@@ -540,3 +540,28 @@ fn deadlines() {
         Err(HandshakeError::TimedOut(Stage::Version))
     );
 }
+
+/// A server with one configuration for many clients allocates nothing for VNC authentication of 3.8.
+#[test]
+fn a_servers_handshake_allocates_nothing() {
+    let config = Arc::new(ServerConfig::new(&[SecurityType::NONE, SecurityType::VNC]));
+    let mut wire = Wire::default();
+    wire.rx.reserve(100);
+    wire.tx.reserve(100);
+    let shown = server_init();
+    let mut is_over = false;
+    let allocated = allocation_counter::measure(|| {
+        let mut machine = ServerHandshake::new(NOW, Arc::clone(&config));
+        wire.rx.extend_from_slice(b"RFB 003.008\n\x02sixteen  random!\x01");
+        is_over = loop {
+            match machine.step(NOW, &mut wire) {
+                Ok(Action::Ask(Question::Challenge)) => machine.challenge(&mut wire, [3; 16]).unwrap(),
+                Ok(Action::Ask(Question::Admit(_))) => machine.accept(&mut wire).unwrap(),
+                Ok(Action::Ask(Question::Init(_))) => machine.init(&mut wire, &shown).unwrap(),
+                other => break matches!(other, Ok(Action::Done(_))),
+            }
+        };
+    });
+    assert!(is_over);
+    assert_eq!(allocated.count_total, 0);
+}

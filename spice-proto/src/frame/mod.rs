@@ -209,10 +209,6 @@ impl Splitter {
         self
     }
 
-    /// Whether a byte with file descriptors follows this frame.
-    fn descriptor_follows(&self, frame: &FrameRef<'_>) -> bool {
-        self.descriptors && descriptor_follows(frame)
-    }
 
     /// The whole frames at the front of `src`.
     #[inline]
@@ -222,6 +218,8 @@ impl Splitter {
             form: self.form,
             limit: self.passed_body,
             descriptors: self.descriptors,
+            stops: false,
+            stopped: false,
             src,
             at: 0,
         }
@@ -237,9 +235,7 @@ impl Splitter {
         let mut frames = Frames {
             form: self.form,
             limit: self.frame_body,
-            descriptors: self.descriptors,
-            src,
-            at: 0,
+            ..self.frames(src)
         };
         frames.by_ref().for_each(drop);
         let (whole, next) = (frames.taken(), frames.next_header());
@@ -314,6 +310,16 @@ pub struct OwnedFrames {
     at: usize,
 }
 
+impl OwnedFrames {
+    /// Goes over the byte behind this frame, if there is one. Out of the way of those that have none.
+    #[cold]
+    fn skip_descriptor(&mut self, frame: FrameRef<'_>) {
+        if descriptor_follows(&frame) {
+            self.at = self.at.saturating_add(1);
+        }
+    }
+}
+
 impl Iterator for OwnedFrames {
     type Item = Frame;
 
@@ -328,8 +334,8 @@ impl Iterator for OwnedFrames {
         }
         self.at = end;
         let body = self.run.slice(start..end);
-        if self.descriptors && descriptor_follows(&FrameRef { header, body: &body }) {
-            self.at = end.saturating_add(1);
+        if self.descriptors {
+            self.skip_descriptor(FrameRef { header, body: &body });
         }
         Some(Frame { header, body })
     }
@@ -341,11 +347,37 @@ pub struct Frames<'a> {
     form: HeaderForm,
     limit: u32,
     descriptors: bool,
+    /// End behind the first byte that carries descriptors.
+    stops: bool,
+    stopped: bool,
     src: &'a [u8],
     at: usize,
 }
 
 impl<'a> Frames<'a> {
+    /// The same, ending behind the first byte that carries descriptors.
+    fn stopping(mut self) -> Self {
+        self.stops = true;
+        self
+    }
+
+    /// Takes a frame of this length, and the byte behind it, if there is one. Out of the way of those that have
+    /// none.
+    #[cold]
+    fn with_descriptor(&mut self, frame: FrameRef<'a>, len: usize) -> Option<FrameRef<'a>> {
+        let mut end = self.at.saturating_add(len);
+        if descriptor_follows(&frame) {
+            self.src.get(end)?;
+            end = end.saturating_add(1);
+            if self.stops {
+                self.src = self.src.get(..end)?;
+                self.stopped = true;
+            }
+        }
+        self.at = end;
+        Some(frame)
+    }
+
     /// Bytes of the frames that were given out.
     #[must_use]
     pub fn taken(&self) -> usize {
@@ -377,12 +409,10 @@ impl<'a> Iterator for Frames<'a> {
             return None;
         }
         let frame = FrameRef { header, body };
-        let mut taken = self.at.saturating_add(end);
-        if self.descriptors && descriptor_follows(&frame) {
-            self.src.get(taken)?;
-            taken = taken.saturating_add(1);
+        if self.descriptors {
+            return self.with_descriptor(frame, end);
         }
-        self.at = taken;
+        self.at = self.at.saturating_add(end);
         Some(frame)
     }
 }

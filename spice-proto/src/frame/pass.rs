@@ -74,31 +74,25 @@ impl Passer {
             if self.body_left > 0 {
                 return Ok(());
             }
-            let mut frames = self.splitter.frames(src);
+            let mut frames = self.splitter.frames(src).stopping();
             let mut seen: u64 = 0;
-            let mut descriptor = false;
             if self.from == self.to {
                 for frame in &mut frames {
                     seen = seen.saturating_add(1);
                     see(frame);
-                    descriptor = self.splitter.descriptor_follows(&frame);
-                    if descriptor {
-                        break;
-                    }
                 }
             } else {
-                while let Some(frame) = frames.next() {
+                for frame in &mut frames {
                     seen = seen.saturating_add(1);
                     see(frame);
                     rewrite(frame, self.to, self.passed.saturating_add(seen), dst)?;
-                    descriptor = self.splitter.descriptor_follows(&frame);
-                    if descriptor {
-                        let end = frames.taken();
-                        dst.extend_from_slice(src.get(end.saturating_sub(1)..end).unwrap_or_default());
-                        break;
-                    }
+                }
+                if frames.stopped {
+                    let end = frames.taken();
+                    dst.extend_from_slice(src.get(end.saturating_sub(1)..end).unwrap_or_default());
                 }
             }
+            let stopped = frames.stopped;
             let (taken, next) = (frames.taken(), frames.next_header());
             self.passed = self.passed.saturating_add(seen);
             if self.from == self.to {
@@ -106,7 +100,7 @@ impl Passer {
             } else {
                 src.advance(taken);
             }
-            if descriptor {
+            if stopped {
                 return Ok(());
             }
             let Some(header) = next? else {
