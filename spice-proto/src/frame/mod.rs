@@ -202,26 +202,34 @@ impl Splitter {
 
     /// For what a server sends on a display channel over a UNIX socket: one byte, which carries file
     /// descriptors, follows the body of `GL_SCANOUT_UNIX` and `GL_SCANOUT2_UNIX` when there is a buffer. No size
-    /// counts it. It is taken together with the frame.
+    /// counts it. It is taken together with the frame, and [`Splitter::frames`] and
+    /// [`Splitter::split`] end behind it: send or use what came before, with the descriptors, and call again.
     #[must_use]
     pub fn with_descriptors(mut self) -> Self {
         self.descriptors = true;
         self
     }
 
-
     /// The whole frames at the front of `src`.
     #[inline]
     #[must_use]
     pub fn frames<'a>(&self, src: &'a [u8]) -> Frames<'a> {
-        Frames {
+        self.frames_to(src, self.passed_body)
+    }
+
+    #[inline]
+    fn frames_to<'a>(&self, src: &'a [u8], limit: u32) -> Frames<'a> {
+        let frames = Frames {
             form: self.form,
-            limit: self.passed_body,
-            descriptors: self.descriptors,
-            stops: false,
-            stopped: false,
+            limit,
             src,
             at: 0,
+            descriptor: false,
+        };
+        if self.descriptors {
+            frames.to_descriptor()
+        } else {
+            frames
         }
     }
 
@@ -249,7 +257,6 @@ impl Splitter {
         }
         Ok(OwnedFrames {
             form: self.form,
-            descriptors: self.descriptors,
             run,
             at: 0,
         })
@@ -304,20 +311,9 @@ fn descriptor_follows(frame: &FrameRef<'_>) -> bool {
 #[derive(Debug, Clone)]
 pub struct OwnedFrames {
     form: HeaderForm,
-    descriptors: bool,
     /// Whole frames and nothing else.
     run: Bytes,
     at: usize,
-}
-
-impl OwnedFrames {
-    /// Goes over the byte behind this frame, if there is one. Out of the way of those that have none.
-    #[cold]
-    fn skip_descriptor(&mut self, frame: FrameRef<'_>) {
-        if descriptor_follows(&frame) {
-            self.at = self.at.saturating_add(1);
-        }
-    }
 }
 
 impl Iterator for OwnedFrames {
@@ -334,9 +330,6 @@ impl Iterator for OwnedFrames {
         }
         self.at = end;
         let body = self.run.slice(start..end);
-        if self.descriptors {
-            self.skip_descriptor(FrameRef { header, body: &body });
-        }
         Some(Frame { header, body })
     }
 }
@@ -346,42 +339,48 @@ impl Iterator for OwnedFrames {
 pub struct Frames<'a> {
     form: HeaderForm,
     limit: u32,
-    descriptors: bool,
-    /// End behind the first byte that carries descriptors.
-    stops: bool,
-    stopped: bool,
     src: &'a [u8],
     at: usize,
+    /// A byte that carries descriptors follows `src`.
+    descriptor: bool,
 }
 
 impl<'a> Frames<'a> {
-    /// The same, ending behind the first byte that carries descriptors.
-    fn stopping(mut self) -> Self {
-        self.stops = true;
+    /// The same, up to the first byte that carries descriptors. Out of the way of those that have none.
+    #[cold]
+    fn to_descriptor(self) -> Self {
+        let mut frames = self.clone();
+        let before = |frames: &Self, frame: &FrameRef<'_>| {
+            frames
+                .at
+                .saturating_sub(frame.body.len())
+                .saturating_sub(frames.form.len())
+        };
+        while let Some(frame) = frames.next() {
+            if descriptor_follows(&frame) {
+                let descriptor = frames.src.len() != frames.at;
+                // Without that byte the frame is not whole.
+                let end = if descriptor { frames.at } else { before(&frames, &frame) };
+                let src = self.src.get(..end).unwrap_or_default();
+                return Self {
+                    src,
+                    descriptor,
+                    ..self
+                };
+            }
+        }
         self
     }
 
-    /// Takes a frame of this length, and the byte behind it, if there is one. Out of the way of those that have
-    /// none.
-    #[cold]
-    fn with_descriptor(&mut self, frame: FrameRef<'a>, len: usize) -> Option<FrameRef<'a>> {
-        let mut end = self.at.saturating_add(len);
-        if descriptor_follows(&frame) {
-            self.src.get(end)?;
-            end = end.saturating_add(1);
-            if self.stops {
-                self.src = self.src.get(..end)?;
-                self.stopped = true;
-            }
-        }
-        self.at = end;
-        Some(frame)
+    /// Whether the last frame was given out and a byte that carries descriptors follows it.
+    fn descriptor(&self) -> bool {
+        self.descriptor && self.at == self.src.len()
     }
 
     /// Bytes of the frames that were given out.
     #[must_use]
     pub fn taken(&self) -> usize {
-        self.at
+        self.at.saturating_add(usize::from(self.descriptor()))
     }
 
     /// When the iterator has ended: the header of the frame that is not complete, if the header is.
@@ -408,12 +407,8 @@ impl<'a> Iterator for Frames<'a> {
         if self.form == HeaderForm::Full && header.sub_list > header.size || header.size > self.limit {
             return None;
         }
-        let frame = FrameRef { header, body };
-        if self.descriptors {
-            return self.with_descriptor(frame, end);
-        }
         self.at = self.at.saturating_add(end);
-        Some(frame)
+        Some(FrameRef { header, body })
     }
 }
 

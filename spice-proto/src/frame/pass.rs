@@ -74,7 +74,7 @@ impl Passer {
             if self.body_left > 0 {
                 return Ok(());
             }
-            let mut frames = self.splitter.frames(src).stopping();
+            let mut frames = self.splitter.frames(src);
             let mut seen: u64 = 0;
             if self.from == self.to {
                 for frame in &mut frames {
@@ -87,21 +87,17 @@ impl Passer {
                     see(frame);
                     rewrite(frame, self.to, self.passed.saturating_add(seen), dst)?;
                 }
-                if frames.stopped {
+                if frames.descriptor() {
                     let end = frames.taken();
                     dst.extend_from_slice(src.get(end.saturating_sub(1)..end).unwrap_or_default());
                 }
             }
-            let stopped = frames.stopped;
             let (taken, next) = (frames.taken(), frames.next_header());
             self.passed = self.passed.saturating_add(seen);
             if self.from == self.to {
                 move_front(src, taken, dst);
             } else {
                 src.advance(taken);
-            }
-            if stopped {
-                return Ok(());
             }
             let Some(header) = next? else {
                 return Ok(());

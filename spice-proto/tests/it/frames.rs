@@ -44,7 +44,14 @@ fn split(splitter: &mut Splitter, bytes: &BytesMut, cuts: &[usize], at_once: boo
     loop {
         let mut keep = |frame: Frame| got.push((frame.header.number, frame.body.to_vec()));
         if at_once {
-            splitter.split(&mut rx).unwrap().for_each(&mut keep);
+            // It ends behind each byte that carries descriptors.
+            loop {
+                let mut frames = splitter.split(&mut rx).unwrap().peekable();
+                if frames.peek().is_none() {
+                    break;
+                }
+                frames.for_each(&mut keep);
+            }
         }
         while let Some(frame) = splitter.decode(&mut rx).unwrap() {
             assert!(!at_once, "`split` takes all");
