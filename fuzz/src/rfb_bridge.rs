@@ -209,10 +209,9 @@ impl Watched {
 /// Checks one input.
 pub fn check(data: &[u8]) {
     let mut input = Input::new(data);
-    if input.byte() % 2 == 0 {
-        streams(input);
-    } else {
-        operations(input);
+    match input.byte() % 2 {
+        0 => streams(input),
+        _ => operations(input),
     }
 }
 
