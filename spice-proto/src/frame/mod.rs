@@ -227,7 +227,7 @@ impl Splitter {
             descriptor: false,
         };
         if self.descriptors {
-            frames.to_descriptor()
+            frames.until_descriptor()
         } else {
             frames
         }
@@ -348,7 +348,7 @@ pub struct Frames<'a> {
 impl<'a> Frames<'a> {
     /// The same, up to the first byte that carries descriptors. Out of the way of those that have none.
     #[cold]
-    fn to_descriptor(self) -> Self {
+    fn until_descriptor(self) -> Self {
         let mut frames = self.clone();
         let before = |frames: &Self, frame: &FrameRef<'_>| {
             frames
