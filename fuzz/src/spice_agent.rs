@@ -68,11 +68,11 @@ fn hold(frame: &Frame, agreed: Agreed) -> Option<Message> {
     assert_eq!(again.data.len(), message.encoded_len(), "the length is exact");
     assert!(again.data.len() <= frame.data.len(), "nothing is added");
     assert_eq!(Message::decode(&again, agreed).as_ref(), Ok(&message));
-    if let Message::FileXferStatus(status) = &message {
-        if let Ok(Some(detail)) = status.detail(agreed) {
-            let made = spice_proto::agent::FileXferStatus::with_detail(status.id, detail, agreed);
-            assert!(status.data.starts_with(&made.data) && made.result == status.result);
-        }
+    if let Message::FileXferStatus(status) = &message
+        && let Ok(Some(detail)) = status.detail(agreed)
+    {
+        let made = spice_proto::agent::FileXferStatus::with_detail(status.id, detail, agreed);
+        assert!(status.data.starts_with(&made.data) && made.result == status.result);
     }
     if again.header.protocol == 1 {
         let mut assembler = Assembler::new(Receiver::Server, &Limits::default());
