@@ -44,6 +44,51 @@ fn spice_messages() {
     assert!(60 <= replay("spice_messages", fuzz::spice_messages::check));
 }
 
+/// Every message of every channel is the start of a search.
+#[test]
+fn seeds_reach_every_spice_message() {
+    use spice_proto::channel::{common, cursor, display, inputs, main, playback, port, record, smartcard, vmc};
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds/spice_messages");
+    let heads: Vec<Vec<u8>> = folder
+        .read_dir()
+        .unwrap()
+        .map(|entry| std::fs::read(entry.unwrap().path()).unwrap())
+        .collect();
+    let tables = [
+        (0, 0, common::ServerMessage::TABLE),
+        (0, 1, common::ClientMessage::TABLE),
+        (1, 0, main::ServerMessage::TABLE),
+        (1, 1, main::ClientMessage::TABLE),
+        (2, 0, display::ServerMessage::TABLE),
+        (2, 1, display::ClientMessage::TABLE),
+        (3, 0, inputs::ServerMessage::TABLE),
+        (3, 1, inputs::ClientMessage::TABLE),
+        (4, 0, cursor::ServerMessage::TABLE),
+        (5, 0, playback::ServerMessage::TABLE),
+        (6, 0, record::ServerMessage::TABLE),
+        (6, 1, record::ClientMessage::TABLE),
+        (8, 0, smartcard::ServerMessage::TABLE),
+        (8, 1, smartcard::ClientMessage::TABLE),
+        (9, 0, vmc::ServerMessage::TABLE),
+        (9, 1, vmc::ClientMessage::TABLE),
+        (10, 0, port::ServerMessage::TABLE),
+        (10, 1, port::ClientMessage::TABLE),
+    ];
+    let mut messages = 0;
+    for (kind, direction, table) in tables {
+        for (number, name) in table {
+            let [low, high] = number.to_le_bytes();
+            let start = [kind, direction, low, high];
+            assert!(
+                heads.iter().any(|head| head.starts_with(&start)),
+                "{kind} {direction} {name}"
+            );
+            messages += 1;
+        }
+    }
+    assert_eq!(messages, 127);
+}
+
 #[test]
 fn vv_bytes() {
     assert!(5 <= replay("vv_bytes", fuzz::vv_file::bytes));
