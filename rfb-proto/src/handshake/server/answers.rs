@@ -30,6 +30,7 @@ impl ServerHandshake {
     ///
     /// # Errors
     /// [`Misuse::NotAsked`].
+    #[inline]
     pub fn challenge(&mut self, wire: &mut Wire, challenge: [u8; CHALLENGE_LEN]) -> Result<(), Misuse> {
         self.open(Open::Challenge)?;
         wire.tx.extend_from_slice(&challenge);
@@ -73,6 +74,7 @@ impl ServerHandshake {
     ///
     /// # Errors
     /// [`Misuse::NotAsked`].
+    #[inline]
     pub fn accept(&mut self, wire: &mut Wire) -> Result<(), Misuse> {
         self.open(Open::Admit)?;
         let is_none = self.security.security_type == SecurityType::NONE;
@@ -83,7 +85,7 @@ impl ServerHandshake {
         } else if !is_apple && self.security.has_result(self.rules) {
             wire.tx.extend_from_slice(&SecurityResult::OK.status.to_be_bytes());
         }
-        self.events.push(Note::Authenticated);
+        self.notes.push(Note::Authenticated);
         self.state = match (self.config.init, self.sasl_layer) {
             (false, _) => State::Over(None),
             (true, true) => State::Ask(Open::Layer),
@@ -155,6 +157,7 @@ impl ServerHandshake {
         Ok(())
     }
 
+    #[inline]
     fn open(&self, expected: Open) -> Result<(), Misuse> {
         match self.state {
             State::Open(open) if open == expected => Ok(()),

@@ -4,7 +4,7 @@ use bytes::{BufMut as _, BytesMut};
 
 use super::{Failure, NOT_OFFERED, Note, Open, Question, ServerHandshake, State, Tell};
 use crate::handshake::state::{Stop, eat, need, put, take, take_block, take_secret};
-use crate::handshake::{Exchange, Incompatibility, Misbehaviour, Security, TlsKind};
+use crate::handshake::{Exchange, Incompatibility, Misbehaviour, TlsKind};
 use crate::security::SecurityType;
 use crate::security::sasl::{Mechanism, Mechanisms, SaslData};
 use crate::security::tight::{Capabilities, Capability, CapabilityChoice};
@@ -16,19 +16,18 @@ use crate::version::{ProtocolVersion, Version, VersionError};
 impl ServerHandshake {
     /// Offers the types, or decides on one in 3.3.
     pub(super) fn put_offer(&mut self, tx: &mut BytesMut) -> Result<(), Stop<Failure>> {
-        let types = self.offer.as_ref().unwrap_or(&self.config.types);
         if self.rules != Version::V3_3 {
-            put_types(types, |wanted| self.config.can_follow(wanted), tx);
-            self.state = State::Choice;
+            self.put_list(tx);
             return Ok(());
         }
+        let types = self.offer.as_ref().unwrap_or(&self.config.types);
         let mut followed = types.iter().copied().filter(|&wanted| self.config.can_follow(wanted));
         let Some(security_type) = followed.find(|wanted| matches!(*wanted, SecurityType::NONE | SecurityType::VNC))
         else {
             let tell = Tell::List("No security type for this version");
             return Failure::incompatible(Incompatibility::NothingFor33, tell);
         };
-        self.chose(Security::of(security_type));
+        self.chose(security_type);
         if !self.is_word() {
             tx.put_u32(security_type.0.into());
         }
@@ -36,12 +35,27 @@ impl ServerHandshake {
         Ok(())
     }
 
-    fn chose(&mut self, security: Security) {
-        self.security = security;
-        self.events.push(Note::Chosen(security));
+    /// The list of 3.7 and 3.8.
+    #[inline]
+    fn put_list(&mut self, tx: &mut BytesMut) {
+        let types = self.offer.as_ref().unwrap_or(&self.config.types);
+        put_types(types, |wanted| self.config.can_follow(wanted), tx);
+        self.state = State::Choice;
+    }
+
+    #[inline]
+    fn chose(&mut self, security_type: SecurityType) {
+        self.security.security_type = security_type;
+        self.notes.push(Note::Type);
+    }
+
+    fn chose_inside(&mut self, inner: SecurityType) {
+        self.security.inner = Some(inner);
+        self.notes.push(Note::Inner);
     }
 
     /// Follows a type that was chosen.
+    #[inline(never)]
     fn follow(&mut self, security_type: SecurityType, tx: &mut BytesMut) -> Result<(), Stop<Failure>> {
         match security_type {
             SecurityType::VENCRYPT => {
@@ -95,19 +109,51 @@ impl ServerHandshake {
         };
     }
 
+    /// The client's line, and the choice if it has come with it, which are used in one go.
+    #[inline]
     pub(super) fn take_version(&mut self, rx: &mut BytesMut, tx: &mut BytesMut) -> Result<(), Stop<Failure>> {
-        let Some(line) = rx.first_chunk::<{ ProtocolVersion::LEN }>() else {
+        let Some((line, behind)) = rx.split_first_chunk::<{ ProtocolVersion::LEN }>() else {
             return Err(Stop::Receive(ProtocolVersion::missing(rx)?));
         };
-        let sent = ProtocolVersion::from_bytes(line)?;
-        eat(rx, ProtocolVersion::LEN);
+        let choice = behind.first().copied();
+        // Who sends the greeting back follows the rules that are in force already.
+        if *line != self.rules.to_bytes() {
+            let sent = ProtocolVersion::from_bytes(line)?;
+            eat(rx, ProtocolVersion::LEN);
+            return self.answered(sent, tx);
+        }
+        self.notes.push(Note::Version);
+        if self.config.ask_offer || self.rules == Version::V3_3 {
+            eat(rx, ProtocolVersion::LEN);
+            return self.begin_offer(tx);
+        }
+        self.put_list(tx);
+        match choice {
+            Some(number) => {
+                eat(rx, ProtocolVersion::LEN.wrapping_add(1));
+                self.take_choice(SecurityType(number), tx)
+            }
+            None => {
+                eat(rx, ProtocolVersion::LEN);
+                Err(Stop::Receive(1))
+            }
+        }
+    }
+
+    /// Another line than the greeting.
+    #[inline(never)]
+    fn answered(&mut self, sent: ProtocolVersion, tx: &mut BytesMut) -> Result<(), Stop<Failure>> {
         self.client_version = sent;
         match sent.as_answer(self.config.version, self.config.policy) {
             Ok(rules) => self.rules = rules,
             Err(error) => return unsupported(error),
         }
-        let rules = self.rules;
-        self.events.push(Note::Version { sent, rules });
+        self.notes.push(Note::Version);
+        self.begin_offer(tx)
+    }
+
+    #[inline(never)]
+    fn begin_offer(&mut self, tx: &mut BytesMut) -> Result<(), Stop<Failure>> {
         if self.config.ask_offer {
             self.state = State::Ask(Open::Offer);
             return Ok(());
@@ -115,12 +161,13 @@ impl ServerHandshake {
         self.put_offer(tx)
     }
 
+    #[inline]
     pub(super) fn take_choice(&mut self, chosen: SecurityType, tx: &mut BytesMut) -> Result<(), Stop<Failure>> {
         let types = self.offer.as_ref().unwrap_or(&self.config.types);
         if !types.contains(&chosen) || !self.config.can_follow(chosen) {
             return Failure::misbehaved(Misbehaviour::TypeNotOffered(chosen), NOT_OFFERED);
         }
-        self.chose(Security::of(chosen));
+        self.chose(chosen);
         if chosen == SecurityType::VNC {
             self.state = State::Ask(Open::Challenge);
             return Ok(());
@@ -134,10 +181,7 @@ impl ServerHandshake {
         if !self.config.tls_types.contains(&chosen) || !self.config.can_follow_inside(chosen) {
             return Failure::misbehaved(Misbehaviour::TypeNotOffered(chosen), NOT_OFFERED);
         }
-        self.chose(Security {
-            inner: Some(chosen),
-            ..self.security
-        });
+        self.chose_inside(chosen);
         self.follow(chosen, tx)
     }
 
@@ -149,10 +193,7 @@ impl ServerHandshake {
         let Some(chosen) = followed.find(is_chosen) else {
             return Failure::misbehaved(Misbehaviour::CapabilityNotOffered(code), NOT_OFFERED);
         };
-        self.chose(Security {
-            inner: Some(chosen),
-            ..self.security
-        });
+        self.chose_inside(chosen);
         self.follow(chosen, tx)
     }
 
@@ -196,10 +237,8 @@ impl ServerHandshake {
             let tell = Tell::Acknowledgement(SUBTYPE_REFUSED);
             return Failure::misbehaved(Misbehaviour::SubtypeNotOffered(subtype), tell);
         }
-        self.chose(Security {
-            subtype: Some(subtype),
-            ..self.security
-        });
+        self.security.subtype = Some(subtype);
+        self.notes.push(Note::Subtype);
         match subtype.tls() {
             Some(kind) => {
                 tx.put_u8(SUBTYPE_ACCEPTED);
@@ -217,6 +256,7 @@ fn unsupported<T>(error: VersionError) -> Result<T, Stop<Failure>> {
 }
 
 /// A list of as many types as its count can tell of.
+#[inline]
 fn put_types(types: &[SecurityType], is_followed: impl Fn(SecurityType) -> bool, tx: &mut BytesMut) {
     /// With the count: longer than any list but that of a joker.
     const USUAL: usize = 16;
@@ -247,5 +287,8 @@ fn put_types_in<const N: usize>(
     if let Some(first) = list.first_mut() {
         *first = count;
     }
-    tx.extend_from_slice(list.get(..=usize::from(count)).unwrap_or_default());
+    // A block of a fixed size costs less to append than one of any size; what is too much goes again.
+    let end = tx.len().saturating_add(usize::from(count)).saturating_add(1);
+    tx.extend_from_slice(&list);
+    tx.truncate(end);
 }
