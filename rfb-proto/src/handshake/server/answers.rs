@@ -86,12 +86,15 @@ impl ServerHandshake {
             wire.tx.extend_from_slice(&SecurityResult::OK.status.to_be_bytes());
         }
         self.notes.push(Note::Authenticated);
-        self.state = match (self.config.init, self.sasl_layer) {
-            (false, _) => State::Over(None),
-            (true, true) => State::Ask(Open::Layer),
-            (true, false) if is_apple => State::Ask(Open::Init(ClientInit::SHARED)),
-            (true, false) => State::ClientInit,
-        };
+        if !self.config.init {
+            self.state = State::Over(None);
+        } else if self.sasl_layer {
+            self.state = State::Ask(Open::Layer);
+        } else if is_apple {
+            self.state = State::Ask(Open::Init(ClientInit::SHARED));
+        } else {
+            self.state = State::ClientInit;
+        }
         Ok(())
     }
 

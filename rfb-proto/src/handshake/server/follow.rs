@@ -2,9 +2,9 @@
 
 use bytes::{BufMut as _, BytesMut};
 
-use super::{Failure, NOT_OFFERED, Note, Open, Question, ServerHandshake, State, Tell};
+use super::{Advanced, Failure, NOT_OFFERED, Note, Open, Question, ServerHandshake, State, Tell};
 use crate::handshake::state::{Stop, eat, need, put, take, take_block, take_secret};
-use crate::handshake::{Exchange, Incompatibility, Misbehaviour, TlsKind};
+use crate::handshake::{Action, Exchange, Incompatibility, Misbehaviour, TlsKind};
 use crate::security::SecurityType;
 use crate::security::sasl::{Mechanism, Mechanisms, SaslData};
 use crate::security::tight::{Capabilities, Capability, CapabilityChoice};
@@ -27,7 +27,8 @@ impl ServerHandshake {
             let tell = Tell::List("No security type for this version");
             return Failure::incompatible(Incompatibility::NothingFor33, tell);
         };
-        self.chose(security_type);
+        self.security.security_type = security_type;
+        self.notes.push(Note::Type);
         if !self.is_word() {
             tx.put_u32(security_type.0.into());
         }
@@ -39,14 +40,13 @@ impl ServerHandshake {
     #[inline]
     fn put_list(&mut self, tx: &mut BytesMut) {
         let types = self.offer.as_ref().unwrap_or(&self.config.types);
-        put_types(types, |wanted| self.config.can_follow(wanted), tx);
+        match **types {
+            // What most servers have is written as it stands.
+            [a, b] if a.is_simple() && b.is_simple() => tx.extend_from_slice(&[2, a.0, b.0]),
+            [a] if a.is_simple() => tx.extend_from_slice(&[1, a.0]),
+            _ => put_types(types, |wanted| self.config.can_follow(wanted), tx),
+        }
         self.state = State::Choice;
-    }
-
-    #[inline]
-    fn chose(&mut self, security_type: SecurityType) {
-        self.security.security_type = security_type;
-        self.notes.push(Note::Type);
     }
 
     fn chose_inside(&mut self, inner: SecurityType) {
@@ -111,38 +111,33 @@ impl ServerHandshake {
 
     /// The client's line, and the choice if it has come with it, which are used in one go.
     #[inline]
-    pub(super) fn take_version(&mut self, rx: &mut BytesMut, tx: &mut BytesMut) -> Result<(), Stop<Failure>> {
+    pub(super) fn take_version(&mut self, rx: &mut BytesMut, tx: &mut BytesMut) -> Advanced {
         let Some((line, behind)) = rx.split_first_chunk::<{ ProtocolVersion::LEN }>() else {
             return Err(Stop::Receive(ProtocolVersion::missing(rx)?));
         };
-        let choice = behind.first().copied();
         // Who sends the greeting back follows the rules that are in force already.
         if *line != self.rules.to_bytes() {
             let sent = ProtocolVersion::from_bytes(line)?;
             eat(rx, ProtocolVersion::LEN);
-            return self.answered(sent, tx);
+            return self.take_other_version(sent, tx);
         }
+        let choice = behind.first().copied();
         self.notes.push(Note::Version);
         if self.config.ask_offer || self.rules == Version::V3_3 {
             eat(rx, ProtocolVersion::LEN);
             return self.begin_offer(tx);
         }
         self.put_list(tx);
-        match choice {
-            Some(number) => {
-                eat(rx, ProtocolVersion::LEN.wrapping_add(1));
-                self.take_choice(SecurityType(number), tx)
-            }
-            None => {
-                eat(rx, ProtocolVersion::LEN);
-                Err(Stop::Receive(1))
-            }
-        }
+        let Some(number) = choice else {
+            rx.clear();
+            return Err(Stop::Receive(1));
+        };
+        eat(rx, ProtocolVersion::LEN.wrapping_add(1));
+        self.take_choice(SecurityType(number), tx)
     }
 
-    /// Another line than the greeting.
     #[inline(never)]
-    fn answered(&mut self, sent: ProtocolVersion, tx: &mut BytesMut) -> Result<(), Stop<Failure>> {
+    fn take_other_version(&mut self, sent: ProtocolVersion, tx: &mut BytesMut) -> Advanced {
         self.client_version = sent;
         match sent.as_answer(self.config.version, self.config.policy) {
             Ok(rules) => self.rules = rules,
@@ -153,26 +148,29 @@ impl ServerHandshake {
     }
 
     #[inline(never)]
-    fn begin_offer(&mut self, tx: &mut BytesMut) -> Result<(), Stop<Failure>> {
+    fn begin_offer(&mut self, tx: &mut BytesMut) -> Advanced {
         if self.config.ask_offer {
             self.state = State::Ask(Open::Offer);
-            return Ok(());
+        } else {
+            self.put_offer(tx)?;
         }
-        self.put_offer(tx)
+        Ok(None)
     }
 
     #[inline]
-    pub(super) fn take_choice(&mut self, chosen: SecurityType, tx: &mut BytesMut) -> Result<(), Stop<Failure>> {
+    pub(super) fn take_choice(&mut self, chosen: SecurityType, tx: &mut BytesMut) -> Advanced {
         let types = self.offer.as_ref().unwrap_or(&self.config.types);
         if !types.contains(&chosen) || !self.config.can_follow(chosen) {
             return Failure::misbehaved(Misbehaviour::TypeNotOffered(chosen), NOT_OFFERED);
         }
-        self.chose(chosen);
+        self.security.security_type = chosen;
+        self.notes.push(Note::Type);
         if chosen == SecurityType::VNC {
-            self.state = State::Ask(Open::Challenge);
-            return Ok(());
+            self.state = State::Open(Open::Challenge);
+            return Ok(Some(Action::Ask(Question::Challenge)));
         }
-        self.follow(chosen, tx)
+        self.follow(chosen, tx)?;
+        Ok(None)
     }
 
     pub(super) fn take_inner_choice(&mut self, rx: &mut BytesMut, tx: &mut BytesMut) -> Result<(), Stop<Failure>> {
@@ -256,39 +254,14 @@ fn unsupported<T>(error: VersionError) -> Result<T, Stop<Failure>> {
 }
 
 /// A list of as many types as its count can tell of.
-#[inline]
 fn put_types(types: &[SecurityType], is_followed: impl Fn(SecurityType) -> bool, tx: &mut BytesMut) {
-    /// With the count: longer than any list but that of a joker.
-    const USUAL: usize = 16;
-    if types.len() < USUAL {
-        put_types_in([0; USUAL], types, is_followed, tx);
-    } else {
-        put_types_in([0; 1 + u8::MAX as usize], types, is_followed, tx);
+    let mut list = [0; 1 + u8::MAX as usize];
+    let [first, slots @ ..] = &mut list;
+    let followed = types.iter().copied().filter(|&wanted| is_followed(wanted));
+    for (slot, security_type) in slots.iter_mut().zip(followed) {
+        *slot = security_type.0;
+        *first = first.wrapping_add(1);
     }
-}
-
-#[inline]
-fn put_types_in<const N: usize>(
-    mut list: [u8; N],
-    types: &[SecurityType],
-    is_followed: impl Fn(SecurityType) -> bool,
-    tx: &mut BytesMut,
-) {
-    let mut count = 0_u8;
-    for &security_type in types {
-        if is_followed(security_type) {
-            let Some(slot) = list.get_mut(usize::from(count).wrapping_add(1)) else {
-                break;
-            };
-            *slot = security_type.0;
-            count = count.wrapping_add(1);
-        }
-    }
-    if let Some(first) = list.first_mut() {
-        *first = count;
-    }
-    // A block of a fixed size costs less to append than one of any size; what is too much goes again.
-    let end = tx.len().saturating_add(usize::from(count)).saturating_add(1);
-    tx.extend_from_slice(&list);
-    tx.truncate(end);
+    let count = usize::from(*first);
+    tx.extend_from_slice(list.get(..=count).unwrap_or_default());
 }

@@ -251,6 +251,9 @@ struct Failed {
     told: Option<Refusal>,
 }
 
+/// What a state has led to: something to do, or another state.
+type Advanced = Result<Option<Action<Question, ServerOutcome>>, Stop<Failure>>;
+
 const NOT_OFFERED: Tell = Tell::Result("That security type was not offered");
 const BAD_CREDENTIALS: Tell = Tell::Result("Authentication failed");
 
@@ -394,7 +397,7 @@ impl ServerHandshake {
 
     /// What the states outside of VNC authentication do.
     #[inline(never)]
-    fn advance(&mut self, wire: &mut Wire) -> Result<Option<Action<Question, ServerOutcome>>, Stop<Failure>> {
+    fn advance(&mut self, wire: &mut Wire) -> Advanced {
         let Wire { rx, tx } = wire;
         let limits = &self.config.limits;
         match self.state {
@@ -509,6 +512,7 @@ impl Machine for ServerHandshake {
     type Question = Question;
     type Outcome = ServerOutcome;
 
+    #[inline]
     fn step(&mut self, now: Duration, wire: &mut Wire) -> Result<Action<Question, ServerOutcome>, HandshakeError> {
         if self.deadline <= now {
             if let Some(error) = self.late(wire) {
@@ -518,15 +522,16 @@ impl Machine for ServerHandshake {
         loop {
             let Wire { rx, tx } = &mut *wire;
             let advanced = match self.state {
-                State::Start => {
-                    tx.extend_from_slice(&self.config.version.to_bytes());
-                    self.state = State::Version;
-                    if rx.is_empty() {
-                        return Ok(missing(ProtocolVersion::LEN, rx));
+                State::Start | State::Version => {
+                    if self.state == State::Start {
+                        tx.extend_from_slice(&self.config.version.to_bytes());
+                        self.state = State::Version;
+                        if rx.is_empty() {
+                            return Ok(missing(ProtocolVersion::LEN, rx));
+                        }
                     }
-                    continue;
+                    self.take_version(rx, tx)
                 }
-                State::Version => self.take_version(rx, tx),
                 State::Choice => {
                     let Some([number]) = first_block(rx) else {
                         return Ok(missing(1, rx));
@@ -562,14 +567,11 @@ impl Machine for ServerHandshake {
                         init,
                     }));
                 }
-                _ => match self.advance(wire) {
-                    Ok(None) => Ok(()),
-                    Ok(Some(action)) => return Ok(action),
-                    Err(stop) => Err(stop),
-                },
+                _ => self.advance(wire),
             };
             match advanced {
-                Ok(()) => {}
+                Ok(None) => {}
+                Ok(Some(action)) => return Ok(action),
                 Err(Stop::Receive(at_least)) => return Ok(Action::Receive { at_least }),
                 Err(Stop::Failed(failure)) => return Err(self.failed(wire, *failure)),
             }
