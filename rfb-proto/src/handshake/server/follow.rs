@@ -2,9 +2,9 @@
 
 use bytes::{BufMut as _, BytesMut};
 
-use super::{Advanced, Failure, NOT_OFFERED, Note, Open, Question, ServerHandshake, State, Tell};
+use super::{Failure, NOT_OFFERED, Note, Open, Question, ServerHandshake, State, Tell};
 use crate::handshake::state::{Stop, eat, need, put, take, take_block, take_secret};
-use crate::handshake::{Action, Exchange, Incompatibility, Misbehaviour, TlsKind};
+use crate::handshake::{Exchange, Incompatibility, Misbehaviour, TlsKind};
 use crate::security::SecurityType;
 use crate::security::sasl::{Mechanism, Mechanisms, SaslData};
 use crate::security::tight::{Capabilities, Capability, CapabilityChoice};
@@ -109,9 +109,9 @@ impl ServerHandshake {
         };
     }
 
-    /// The client's line, and the choice if it has come with it, which are used in one go.
+    /// The client's line, and the choice if it has come with it, which are used in one go. Gives what is to be asked.
     #[inline]
-    pub(super) fn take_version(&mut self, rx: &mut BytesMut, tx: &mut BytesMut) -> Advanced {
+    pub(super) fn take_version(&mut self, rx: &mut BytesMut, tx: &mut BytesMut) -> Result<Option<Open>, Stop<Failure>> {
         let Some((line, behind)) = rx.split_first_chunk::<{ ProtocolVersion::LEN }>() else {
             return Err(Stop::Receive(ProtocolVersion::missing(rx)?));
         };
@@ -119,13 +119,15 @@ impl ServerHandshake {
         if *line != self.rules.to_bytes() {
             let sent = ProtocolVersion::from_bytes(line)?;
             eat(rx, ProtocolVersion::LEN);
-            return self.take_other_version(sent, tx);
+            self.take_other_version(sent, tx)?;
+            return Ok(None);
         }
         let choice = behind.first().copied();
         self.notes.push(Note::Version);
         if self.config.ask_offer || self.rules == Version::V3_3 {
             eat(rx, ProtocolVersion::LEN);
-            return self.begin_offer(tx);
+            self.begin_offer(tx)?;
+            return Ok(None);
         }
         self.put_list(tx);
         let Some(number) = choice else {
@@ -137,7 +139,7 @@ impl ServerHandshake {
     }
 
     #[inline(never)]
-    fn take_other_version(&mut self, sent: ProtocolVersion, tx: &mut BytesMut) -> Advanced {
+    fn take_other_version(&mut self, sent: ProtocolVersion, tx: &mut BytesMut) -> Result<(), Stop<Failure>> {
         self.client_version = sent;
         match sent.as_answer(self.config.version, self.config.policy) {
             Ok(rules) => self.rules = rules,
@@ -148,17 +150,21 @@ impl ServerHandshake {
     }
 
     #[inline(never)]
-    fn begin_offer(&mut self, tx: &mut BytesMut) -> Advanced {
+    fn begin_offer(&mut self, tx: &mut BytesMut) -> Result<(), Stop<Failure>> {
         if self.config.ask_offer {
             self.state = State::Ask(Open::Offer);
-        } else {
-            self.put_offer(tx)?;
+            return Ok(());
         }
-        Ok(None)
+        self.put_offer(tx)
     }
 
+    /// Gives what is to be asked at once.
     #[inline]
-    pub(super) fn take_choice(&mut self, chosen: SecurityType, tx: &mut BytesMut) -> Advanced {
+    pub(super) fn take_choice(
+        &mut self,
+        chosen: SecurityType,
+        tx: &mut BytesMut,
+    ) -> Result<Option<Open>, Stop<Failure>> {
         let types = self.offer.as_ref().unwrap_or(&self.config.types);
         if !types.contains(&chosen) || !self.config.can_follow(chosen) {
             return Failure::misbehaved(Misbehaviour::TypeNotOffered(chosen), NOT_OFFERED);
@@ -166,8 +172,7 @@ impl ServerHandshake {
         self.security.security_type = chosen;
         self.notes.push(Note::Type);
         if chosen == SecurityType::VNC {
-            self.state = State::Open(Open::Challenge);
-            return Ok(Some(Action::Ask(Question::Challenge)));
+            return Ok(Some(Open::Challenge));
         }
         self.follow(chosen, tx)?;
         Ok(None)

@@ -251,9 +251,6 @@ struct Failed {
     told: Option<Refusal>,
 }
 
-/// What a state has led to: something to do, or another state.
-type Advanced = Result<Option<Action<Question, ServerOutcome>>, Stop<Failure>>;
-
 const NOT_OFFERED: Tell = Tell::Result("That security type was not offered");
 const BAD_CREDENTIALS: Tell = Tell::Result("Authentication failed");
 
@@ -397,7 +394,7 @@ impl ServerHandshake {
 
     /// What the states outside of VNC authentication do.
     #[inline(never)]
-    fn advance(&mut self, wire: &mut Wire) -> Advanced {
+    fn advance(&mut self, wire: &mut Wire) -> Result<Option<Action<Question, ServerOutcome>>, Stop<Failure>> {
         let Wire { rx, tx } = wire;
         let limits = &self.config.limits;
         match self.state {
@@ -567,11 +564,18 @@ impl Machine for ServerHandshake {
                         init,
                     }));
                 }
-                _ => self.advance(wire),
+                _ => match self.advance(wire) {
+                    Ok(None) => Ok(None),
+                    Ok(Some(action)) => return Ok(action),
+                    Err(stop) => Err(stop),
+                },
             };
             match advanced {
                 Ok(None) => {}
-                Ok(Some(action)) => return Ok(action),
+                Ok(Some(open)) => {
+                    self.state = State::Open(open);
+                    return Ok(Action::Ask(self.question(open)));
+                }
                 Err(Stop::Receive(at_least)) => return Ok(Action::Receive { at_least }),
                 Err(Stop::Failed(failure)) => return Err(self.failed(wire, *failure)),
             }
