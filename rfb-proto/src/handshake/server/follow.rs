@@ -2,7 +2,7 @@
 
 use bytes::{BufMut as _, BytesMut};
 
-use super::{Failure, NOT_OFFERED, Note, Open, Question, ServerHandshake, State, Tell};
+use super::{Failure, NOT_OFFERED, Next, Note, Open, Question, ServerHandshake, State, Tell};
 use crate::handshake::state::{Stop, eat, need, put, take, take_block, take_secret};
 use crate::handshake::{Exchange, Incompatibility, Misbehaviour, TlsKind};
 use crate::security::SecurityType;
@@ -37,7 +37,7 @@ impl ServerHandshake {
     }
 
     /// The list of 3.7 and 3.8.
-    #[inline]
+    #[inline(always)]
     fn put_list(&mut self, tx: &mut BytesMut) {
         let types = self.offer.as_ref().unwrap_or(&self.config.types);
         match **types {
@@ -109,9 +109,9 @@ impl ServerHandshake {
         };
     }
 
-    /// The client's line, and the choice if it has come with it, which are used in one go. Gives what is to be asked.
+    /// The client's line, and the choice if it has come with it, which are used in one go.
     #[inline]
-    pub(super) fn take_version(&mut self, rx: &mut BytesMut, tx: &mut BytesMut) -> Result<Option<Open>, Stop<Failure>> {
+    pub(super) fn take_version(&mut self, rx: &mut BytesMut, tx: &mut BytesMut) -> Result<Next, Stop<Failure>> {
         let Some((line, behind)) = rx.split_first_chunk::<{ ProtocolVersion::LEN }>() else {
             return Err(Stop::Receive(ProtocolVersion::missing(rx)?));
         };
@@ -120,14 +120,14 @@ impl ServerHandshake {
             let sent = ProtocolVersion::from_bytes(line)?;
             eat(rx, ProtocolVersion::LEN);
             self.take_other_version(sent, tx)?;
-            return Ok(None);
+            return Ok(Next::State);
         }
         let choice = behind.first().copied();
         self.notes.push(Note::Version);
         if self.config.ask_offer || self.rules == Version::V3_3 {
             eat(rx, ProtocolVersion::LEN);
             self.begin_offer(tx)?;
-            return Ok(None);
+            return Ok(Next::State);
         }
         self.put_list(tx);
         let Some(number) = choice else {
@@ -158,13 +158,8 @@ impl ServerHandshake {
         self.put_offer(tx)
     }
 
-    /// Gives what is to be asked at once.
     #[inline]
-    pub(super) fn take_choice(
-        &mut self,
-        chosen: SecurityType,
-        tx: &mut BytesMut,
-    ) -> Result<Option<Open>, Stop<Failure>> {
+    pub(super) fn take_choice(&mut self, chosen: SecurityType, tx: &mut BytesMut) -> Result<Next, Stop<Failure>> {
         let types = self.offer.as_ref().unwrap_or(&self.config.types);
         if !types.contains(&chosen) || !self.config.can_follow(chosen) {
             return Failure::misbehaved(Misbehaviour::TypeNotOffered(chosen), NOT_OFFERED);
@@ -172,10 +167,10 @@ impl ServerHandshake {
         self.security.security_type = chosen;
         self.notes.push(Note::Type);
         if chosen == SecurityType::VNC {
-            return Ok(Some(Open::Challenge));
+            return Ok(Next::Challenge);
         }
         self.follow(chosen, tx)?;
-        Ok(None)
+        Ok(Next::State)
     }
 
     pub(super) fn take_inner_choice(&mut self, rx: &mut BytesMut, tx: &mut BytesMut) -> Result<(), Stop<Failure>> {

@@ -169,6 +169,12 @@ enum State {
     Failed,
 }
 
+/// What comes next, in VNC authentication without a detour over a state.
+enum Next {
+    State,
+    Challenge,
+}
+
 /// An event that was not fetched yet, in the order in which they happen. What it says stands in the machine.
 #[derive(Debug, Clone, Copy)]
 enum Note {
@@ -565,16 +571,16 @@ impl Machine for ServerHandshake {
                     }));
                 }
                 _ => match self.advance(wire) {
-                    Ok(None) => Ok(None),
+                    Ok(None) => Ok(Next::State),
                     Ok(Some(action)) => return Ok(action),
                     Err(stop) => Err(stop),
                 },
             };
             match advanced {
-                Ok(None) => {}
-                Ok(Some(open)) => {
-                    self.state = State::Open(open);
-                    return Ok(Action::Ask(self.question(open)));
+                Ok(Next::State) => {}
+                Ok(Next::Challenge) => {
+                    self.state = State::Open(Open::Challenge);
+                    return Ok(Action::Ask(Question::Challenge));
                 }
                 Err(Stop::Receive(at_least)) => return Ok(Action::Receive { at_least }),
                 Err(Stop::Failed(failure)) => return Err(self.failed(wire, *failure)),
