@@ -90,7 +90,7 @@ ids! {
 }
 
 impl SecurityType {
-    /// Whether it is one that needs nothing to be configured, and is the same in every version.
+    /// Whether every version has it, 3.3 included, and nothing needs to be configured for it.
     #[inline]
     pub(crate) const fn is_simple(self) -> bool {
         matches!(self, Self::NONE | Self::VNC)

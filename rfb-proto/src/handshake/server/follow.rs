@@ -22,8 +22,7 @@ impl ServerHandshake {
         }
         let types = self.offer.as_ref().unwrap_or(&self.config.types);
         let mut followed = types.iter().copied().filter(|&wanted| self.config.can_follow(wanted));
-        let Some(security_type) = followed.find(|wanted| matches!(*wanted, SecurityType::NONE | SecurityType::VNC))
-        else {
+        let Some(security_type) = followed.find(|wanted| wanted.is_simple()) else {
             let tell = Tell::List("No security type for this version");
             return Failure::incompatible(Incompatibility::NothingFor33, tell);
         };
