@@ -213,9 +213,14 @@ impl Security {
 
     /// Whether a SecurityResult is due: not after None in 3.3 and 3.7, unless it is a subtype with TLS. QEMU and
     /// TigerVNC send it there in every version.
+    #[inline]
     pub(crate) fn has_result(&self, rules: Version) -> bool {
+        rules == Version::V3_8 || self.has_result_before_3_8()
+    }
+
+    fn has_result_before_3_8(&self) -> bool {
         let inside_tls = self.subtype.is_some_and(|subtype| subtype.tls().is_some());
-        rules == Version::V3_8 || inside_tls || self.exchange() != Some(Exchange::None)
+        inside_tls || self.exchange() != Some(Exchange::None)
     }
 }
 

@@ -89,6 +89,14 @@ ids! {
     }
 }
 
+impl SecurityType {
+    /// Whether every version has it, 3.3 included, and nothing needs to be configured for it.
+    #[inline]
+    pub(crate) const fn is_simple(self) -> bool {
+        matches!(self, Self::NONE | Self::VNC)
+    }
+}
+
 layout! {
     /// What the server offers in 3.7 and 3.8 (RFC 6143 section 7.1.2): 1 byte, and 1 for each type, at
     /// most 255. No types at all: the server refuses, and a [`Reason`] follows.

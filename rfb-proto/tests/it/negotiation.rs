@@ -1,10 +1,14 @@
 //! What is negotiated inside of security types, and the lists that it is chosen from.
 
+use std::iter;
+use std::time::Duration;
+
 use expect_test::expect;
 use rfb_proto::Policy;
+use rfb_proto::handshake::server::Question;
 use rfb_proto::handshake::{
-    ClientConfig, Event, HandshakeError, Incompatibility, Misbehaviour, Rejected, Rejection, ServerConfig, TlsKind,
-    Told,
+    Action, ClientConfig, Event, HandshakeError, Incompatibility, Machine as _, Misbehaviour, Rejected, Rejection,
+    ServerConfig, ServerHandshake, TlsKind, Told, Wire,
 };
 use rfb_proto::security::SecurityType;
 use rfb_proto::security::vencrypt::Subtype;
@@ -197,4 +201,43 @@ fn odd_lists() {
     let mut server = self::server(ServerConfig::new(&[0, 5, 16, 18, 19, 20, 30, 77, 2].map(SecurityType)));
     server.feed(V38);
     assert_eq!(server.sent[12..], [1, 2], "what cannot be followed is not offered");
+}
+
+/// What a server tells about a choice is what was known then, also if it is fetched at the end.
+#[test]
+fn events_wait_for_whoever_fetches_them() {
+    let vencrypt: &[u8] = b"\x10\x00\x00\x00\x13\x00\x02\x00\x00\x01\x02sixteen bytes...";
+    let tight = ServerConfig::new(&[SecurityType::NONE, SecurityType::VNC, SecurityType::TIGHT])
+        .with_tight_types(&[SecurityType::VENCRYPT])
+        .with_subtypes(&[Subtype::TLS_VNC]);
+    let tls: &[u8] = b"\x12\x02sixteen bytes...";
+    let type_18 = ServerConfig::new(&[SecurityType::TLS]).with_tls_types(&[SecurityType::VNC]);
+    for (config, choices, chosen) in [(tight, vencrypt, 3), (type_18, tls, 2)] {
+        let run = |at_once: bool| {
+            let mut machine = ServerHandshake::new(Duration::ZERO, config.clone().with_init(false));
+            let mut wire = Wire::default();
+            let mut events = Vec::new();
+            let mut input = [V38, choices].concat().into_iter();
+            loop {
+                let action = machine.step(Duration::ZERO, &mut wire).unwrap();
+                if at_once {
+                    events.extend(iter::from_fn(|| machine.poll_event()));
+                }
+                match action {
+                    Action::Receive { at_least } => wire.rx.extend(input.by_ref().take(at_least)),
+                    Action::StartTls(_) => {}
+                    Action::Ask(Question::Challenge) => machine.challenge(&mut wire, [7; 16]).unwrap(),
+                    Action::Ask(_) => machine.accept(&mut wire).unwrap(),
+                    Action::Done(_) => break,
+                    Action::Waiting => panic!("every question was answered"),
+                }
+            }
+            events.extend(iter::from_fn(|| machine.poll_event()));
+            events
+        };
+        let events = run(true);
+        let choices = events.iter().filter(|event| matches!(event, Event::Chosen(_)));
+        assert_eq!((choices.count(), events.len()), (chosen, chosen + 2));
+        assert_eq!(run(false), events);
+    }
 }

@@ -30,6 +30,7 @@ impl ServerHandshake {
     ///
     /// # Errors
     /// [`Misuse::NotAsked`].
+    #[inline]
     pub fn challenge(&mut self, wire: &mut Wire, challenge: [u8; CHALLENGE_LEN]) -> Result<(), Misuse> {
         self.open(Open::Challenge)?;
         wire.tx.extend_from_slice(&challenge);
@@ -73,6 +74,7 @@ impl ServerHandshake {
     ///
     /// # Errors
     /// [`Misuse::NotAsked`].
+    #[inline]
     pub fn accept(&mut self, wire: &mut Wire) -> Result<(), Misuse> {
         self.open(Open::Admit)?;
         let is_none = self.security.security_type == SecurityType::NONE;
@@ -83,13 +85,16 @@ impl ServerHandshake {
         } else if !is_apple && self.security.has_result(self.rules) {
             wire.tx.extend_from_slice(&SecurityResult::OK.status.to_be_bytes());
         }
-        self.events.push(Note::Authenticated);
-        self.state = match (self.config.init, self.sasl_layer) {
-            (false, _) => State::Over(None),
-            (true, true) => State::Ask(Open::Layer),
-            (true, false) if is_apple => State::Ask(Open::Init(ClientInit::SHARED)),
-            (true, false) => State::ClientInit,
-        };
+        self.notes.push(Note::Authenticated);
+        if !self.config.init {
+            self.state = State::Over(None);
+        } else if self.sasl_layer {
+            self.state = State::Ask(Open::Layer);
+        } else if is_apple {
+            self.state = State::Ask(Open::Init(ClientInit::SHARED));
+        } else {
+            self.state = State::ClientInit;
+        }
         Ok(())
     }
 
@@ -155,6 +160,7 @@ impl ServerHandshake {
         Ok(())
     }
 
+    #[inline]
     fn open(&self, expected: Open) -> Result<(), Misuse> {
         match self.state {
             State::Open(open) if open == expected => Ok(()),

@@ -165,7 +165,7 @@ impl ServerConfig {
     /// Whether the type can be followed to its end with what is configured.
     #[inline]
     pub(super) fn can_follow(&self, security_type: SecurityType) -> bool {
-        matches!(security_type, SecurityType::NONE | SecurityType::VNC) || self.can_follow_further(security_type)
+        security_type.is_simple() || self.can_follow_further(security_type)
     }
 
     fn can_follow_further(&self, security_type: SecurityType) -> bool {

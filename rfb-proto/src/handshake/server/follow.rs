@@ -2,9 +2,9 @@
 
 use bytes::{BufMut as _, BytesMut};
 
-use super::{Failure, NOT_OFFERED, Note, Open, Question, ServerHandshake, State, Tell};
+use super::{Failure, NOT_OFFERED, Next, Note, Open, Question, ServerHandshake, State, Tell};
 use crate::handshake::state::{Stop, eat, need, put, take, take_block, take_secret};
-use crate::handshake::{Exchange, Incompatibility, Misbehaviour, Security, TlsKind};
+use crate::handshake::{Exchange, Incompatibility, Misbehaviour, TlsKind};
 use crate::security::SecurityType;
 use crate::security::sasl::{Mechanism, Mechanisms, SaslData};
 use crate::security::tight::{Capabilities, Capability, CapabilityChoice};
@@ -16,19 +16,18 @@ use crate::version::{ProtocolVersion, Version, VersionError};
 impl ServerHandshake {
     /// Offers the types, or decides on one in 3.3.
     pub(super) fn put_offer(&mut self, tx: &mut BytesMut) -> Result<(), Stop<Failure>> {
-        let types = self.offer.as_ref().unwrap_or(&self.config.types);
         if self.rules != Version::V3_3 {
-            put_types(types, |wanted| self.config.can_follow(wanted), tx);
-            self.state = State::Choice;
+            self.put_list(tx);
             return Ok(());
         }
+        let types = self.offer.as_ref().unwrap_or(&self.config.types);
         let mut followed = types.iter().copied().filter(|&wanted| self.config.can_follow(wanted));
-        let Some(security_type) = followed.find(|wanted| matches!(*wanted, SecurityType::NONE | SecurityType::VNC))
-        else {
+        let Some(security_type) = followed.find(|wanted| wanted.is_simple()) else {
             let tell = Tell::List("No security type for this version");
             return Failure::incompatible(Incompatibility::NothingFor33, tell);
         };
-        self.chose(Security::of(security_type));
+        self.security.security_type = security_type;
+        self.notes.push(Note::Type);
         if !self.is_word() {
             tx.put_u32(security_type.0.into());
         }
@@ -36,12 +35,26 @@ impl ServerHandshake {
         Ok(())
     }
 
-    fn chose(&mut self, security: Security) {
-        self.security = security;
-        self.events.push(Note::Chosen(security));
+    /// The list of 3.7 and 3.8.
+    #[inline(always)]
+    fn put_list(&mut self, tx: &mut BytesMut) {
+        let types = self.offer.as_ref().unwrap_or(&self.config.types);
+        match **types {
+            // What most servers have is written as it stands.
+            [a, b] if a.is_simple() && b.is_simple() => tx.extend_from_slice(&[2, a.0, b.0]),
+            [a] if a.is_simple() => tx.extend_from_slice(&[1, a.0]),
+            _ => put_types(types, |wanted| self.config.can_follow(wanted), tx),
+        }
+        self.state = State::Choice;
+    }
+
+    fn chose_inside(&mut self, inner: SecurityType) {
+        self.security.inner = Some(inner);
+        self.notes.push(Note::Inner);
     }
 
     /// Follows a type that was chosen.
+    #[inline(never)]
     fn follow(&mut self, security_type: SecurityType, tx: &mut BytesMut) -> Result<(), Stop<Failure>> {
         match security_type {
             SecurityType::VENCRYPT => {
@@ -95,19 +108,48 @@ impl ServerHandshake {
         };
     }
 
-    pub(super) fn take_version(&mut self, rx: &mut BytesMut, tx: &mut BytesMut) -> Result<(), Stop<Failure>> {
-        let Some(line) = rx.first_chunk::<{ ProtocolVersion::LEN }>() else {
+    /// The client's line, and the choice if it has come with it, which are used in one go.
+    #[inline]
+    pub(super) fn take_version(&mut self, rx: &mut BytesMut, tx: &mut BytesMut) -> Result<Next, Stop<Failure>> {
+        let Some((line, behind)) = rx.split_first_chunk::<{ ProtocolVersion::LEN }>() else {
             return Err(Stop::Receive(ProtocolVersion::missing(rx)?));
         };
-        let sent = ProtocolVersion::from_bytes(line)?;
-        eat(rx, ProtocolVersion::LEN);
+        // Who sends the greeting back follows the rules that are in force already.
+        if *line != self.rules.to_bytes() {
+            let sent = ProtocolVersion::from_bytes(line)?;
+            eat(rx, ProtocolVersion::LEN);
+            self.take_other_version(sent, tx)?;
+            return Ok(Next::State);
+        }
+        let choice = behind.first().copied();
+        self.notes.push(Note::Version);
+        if self.config.ask_offer || self.rules == Version::V3_3 {
+            eat(rx, ProtocolVersion::LEN);
+            self.begin_offer(tx)?;
+            return Ok(Next::State);
+        }
+        self.put_list(tx);
+        let Some(number) = choice else {
+            rx.clear();
+            return Err(Stop::Receive(1));
+        };
+        eat(rx, ProtocolVersion::LEN.wrapping_add(1));
+        self.take_choice(SecurityType(number), tx)
+    }
+
+    #[inline(never)]
+    fn take_other_version(&mut self, sent: ProtocolVersion, tx: &mut BytesMut) -> Result<(), Stop<Failure>> {
         self.client_version = sent;
         match sent.as_answer(self.config.version, self.config.policy) {
             Ok(rules) => self.rules = rules,
             Err(error) => return unsupported(error),
         }
-        let rules = self.rules;
-        self.events.push(Note::Version { sent, rules });
+        self.notes.push(Note::Version);
+        self.begin_offer(tx)
+    }
+
+    #[inline(never)]
+    fn begin_offer(&mut self, tx: &mut BytesMut) -> Result<(), Stop<Failure>> {
         if self.config.ask_offer {
             self.state = State::Ask(Open::Offer);
             return Ok(());
@@ -115,17 +157,19 @@ impl ServerHandshake {
         self.put_offer(tx)
     }
 
-    pub(super) fn take_choice(&mut self, chosen: SecurityType, tx: &mut BytesMut) -> Result<(), Stop<Failure>> {
+    #[inline]
+    pub(super) fn take_choice(&mut self, chosen: SecurityType, tx: &mut BytesMut) -> Result<Next, Stop<Failure>> {
         let types = self.offer.as_ref().unwrap_or(&self.config.types);
         if !types.contains(&chosen) || !self.config.can_follow(chosen) {
             return Failure::misbehaved(Misbehaviour::TypeNotOffered(chosen), NOT_OFFERED);
         }
-        self.chose(Security::of(chosen));
+        self.security.security_type = chosen;
+        self.notes.push(Note::Type);
         if chosen == SecurityType::VNC {
-            self.state = State::Ask(Open::Challenge);
-            return Ok(());
+            return Ok(Next::Challenge);
         }
-        self.follow(chosen, tx)
+        self.follow(chosen, tx)?;
+        Ok(Next::State)
     }
 
     pub(super) fn take_inner_choice(&mut self, rx: &mut BytesMut, tx: &mut BytesMut) -> Result<(), Stop<Failure>> {
@@ -134,10 +178,7 @@ impl ServerHandshake {
         if !self.config.tls_types.contains(&chosen) || !self.config.can_follow_inside(chosen) {
             return Failure::misbehaved(Misbehaviour::TypeNotOffered(chosen), NOT_OFFERED);
         }
-        self.chose(Security {
-            inner: Some(chosen),
-            ..self.security
-        });
+        self.chose_inside(chosen);
         self.follow(chosen, tx)
     }
 
@@ -149,10 +190,7 @@ impl ServerHandshake {
         let Some(chosen) = followed.find(is_chosen) else {
             return Failure::misbehaved(Misbehaviour::CapabilityNotOffered(code), NOT_OFFERED);
         };
-        self.chose(Security {
-            inner: Some(chosen),
-            ..self.security
-        });
+        self.chose_inside(chosen);
         self.follow(chosen, tx)
     }
 
@@ -196,10 +234,8 @@ impl ServerHandshake {
             let tell = Tell::Acknowledgement(SUBTYPE_REFUSED);
             return Failure::misbehaved(Misbehaviour::SubtypeNotOffered(subtype), tell);
         }
-        self.chose(Security {
-            subtype: Some(subtype),
-            ..self.security
-        });
+        self.security.subtype = Some(subtype);
+        self.notes.push(Note::Subtype);
         match subtype.tls() {
             Some(kind) => {
                 tx.put_u8(SUBTYPE_ACCEPTED);
@@ -218,34 +254,13 @@ fn unsupported<T>(error: VersionError) -> Result<T, Stop<Failure>> {
 
 /// A list of as many types as its count can tell of.
 fn put_types(types: &[SecurityType], is_followed: impl Fn(SecurityType) -> bool, tx: &mut BytesMut) {
-    /// With the count: longer than any list but that of a joker.
-    const USUAL: usize = 16;
-    if types.len() < USUAL {
-        put_types_in([0; USUAL], types, is_followed, tx);
-    } else {
-        put_types_in([0; 1 + u8::MAX as usize], types, is_followed, tx);
+    let mut list = [0; 1 + u8::MAX as usize];
+    let [first, slots @ ..] = &mut list;
+    let followed = types.iter().copied().filter(|&wanted| is_followed(wanted));
+    for (slot, security_type) in slots.iter_mut().zip(followed) {
+        *slot = security_type.0;
+        *first = first.wrapping_add(1);
     }
-}
-
-#[inline]
-fn put_types_in<const N: usize>(
-    mut list: [u8; N],
-    types: &[SecurityType],
-    is_followed: impl Fn(SecurityType) -> bool,
-    tx: &mut BytesMut,
-) {
-    let mut count = 0_u8;
-    for &security_type in types {
-        if is_followed(security_type) {
-            let Some(slot) = list.get_mut(usize::from(count).wrapping_add(1)) else {
-                break;
-            };
-            *slot = security_type.0;
-            count = count.wrapping_add(1);
-        }
-    }
-    if let Some(first) = list.first_mut() {
-        *first = count;
-    }
-    tx.extend_from_slice(list.get(..=usize::from(count)).unwrap_or_default());
+    let count = usize::from(*first);
+    tx.extend_from_slice(list.get(..=count).unwrap_or_default());
 }

@@ -44,7 +44,7 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 
 pub use config::{Refusal, ServerConfig};
 
-use super::state::{Events, Stop, first_block, put, take, take_secret};
+use super::state::{Stop, first_block, put, take, take_secret};
 use super::{
     Action, Event, Exchange, HandshakeError, Incompatibility, Machine, Misbehaviour, Misuse, Security, Stage, Tls,
     TlsKind, TlsRole, Wire,
@@ -169,13 +169,42 @@ enum State {
     Failed,
 }
 
-/// An event, as it is kept.
+/// What comes next, in VNC authentication without a detour over a state.
+enum Next {
+    State,
+    Challenge,
+}
+
+/// An event that was not fetched yet, in the order in which they happen. What it says stands in the machine.
 #[derive(Debug, Clone, Copy)]
 enum Note {
-    Version { sent: ProtocolVersion, rules: Version },
-    Chosen(Security),
-    Authenticated,
-    Refused,
+    Version = 1,
+    /// A security type was chosen.
+    Type = 2,
+    /// One inside it.
+    Inner = 4,
+    Subtype = 8,
+    Authenticated = 16,
+    Refused = 32,
+}
+
+/// Notes, each of which is taken once in a handshake.
+#[derive(Debug)]
+struct Notes(u8);
+
+impl Notes {
+    #[inline]
+    fn push(&mut self, note: Note) {
+        self.0 |= note as u8;
+    }
+
+    fn pop(&mut self) -> Option<Note> {
+        use Note::{Authenticated, Inner, Refused, Subtype, Type, Version};
+        let all = [Version, Type, Inner, Subtype, Authenticated, Refused];
+        let first = all.into_iter().find(|&note| self.0 & note as u8 != 0)?;
+        self.0 &= !(first as u8);
+        Some(first)
+    }
 }
 
 /// What the client is told of an error.
@@ -245,7 +274,7 @@ pub struct ServerHandshake {
     offer: Option<Vec<SecurityType>>,
     security: Security,
     sasl_layer: bool,
-    events: Events<Note, 6>,
+    notes: Notes,
     /// With [`State::Failed`].
     failed: Option<Box<Failed>>,
 }
@@ -263,7 +292,7 @@ impl ServerHandshake {
             offer: None,
             security: Security::of(SecurityType::INVALID),
             sasl_layer: false,
-            events: Events::EMPTY,
+            notes: Notes(0),
             failed: None,
             config,
         }
@@ -289,9 +318,28 @@ impl ServerHandshake {
 
     /// The next event that was not fetched yet.
     pub fn poll_event(&mut self) -> Option<Event> {
-        Some(match self.events.pop()? {
-            Note::Version { sent, rules } => Event::Version { sent, rules },
-            Note::Chosen(security) => Event::Chosen(security),
+        let Security {
+            security_type,
+            subtype,
+            tls,
+            ..
+        } = self.security;
+        Some(match self.notes.pop()? {
+            Note::Version => Event::Version {
+                sent: self.client_version,
+                rules: self.rules,
+            },
+            Note::Type => Event::Chosen(Security::of(security_type)),
+            // A subtype comes later, and then so does TLS. Else TLS is that of type 18, which was there.
+            Note::Inner => Event::Chosen(Security {
+                subtype: None,
+                tls: tls.filter(|_| subtype.is_none()),
+                ..self.security
+            }),
+            Note::Subtype => Event::Chosen(Security {
+                tls: None,
+                ..self.security
+            }),
             Note::Authenticated => Event::Authenticated,
             Note::Refused => Event::Refused(self.failed.as_ref()?.told.clone()?),
         })
@@ -323,6 +371,16 @@ impl ServerHandshake {
         error
     }
 
+    /// The error of a step at the deadline, if the handshake was not over before.
+    #[cold]
+    fn late(&mut self, wire: &mut Wire) -> Option<HandshakeError> {
+        if matches!(self.state, State::Over(_) | State::Done | State::Failed) {
+            return None;
+        }
+        let (error, tell) = (HandshakeError::TimedOut(self.stage()), Tell::Nothing);
+        Some(self.fail(wire, Failure { error, tell }))
+    }
+
     /// The error of a step, which is the caller's if the handshake had come to its end before.
     #[cold]
     fn failed(&mut self, wire: &mut Wire, failure: Failure) -> HandshakeError {
@@ -334,7 +392,7 @@ impl ServerHandshake {
 
     fn end(&mut self, error: HandshakeError, told: Option<Refusal>) {
         if told.is_some() {
-            self.events.push(Note::Refused);
+            self.notes.push(Note::Refused);
         }
         self.failed = Some(Box::new(Failed { error, told }));
         self.state = State::Failed;
@@ -457,23 +515,26 @@ impl Machine for ServerHandshake {
     type Question = Question;
     type Outcome = ServerOutcome;
 
+    #[inline]
     fn step(&mut self, now: Duration, wire: &mut Wire) -> Result<Action<Question, ServerOutcome>, HandshakeError> {
-        if self.deadline <= now && !matches!(self.state, State::Over(_) | State::Done | State::Failed) {
-            let (error, tell) = (HandshakeError::TimedOut(self.stage()), Tell::Nothing);
-            return Err(self.fail(wire, Failure { error, tell }));
+        if self.deadline <= now {
+            if let Some(error) = self.late(wire) {
+                return Err(error);
+            }
         }
         loop {
             let Wire { rx, tx } = &mut *wire;
             let advanced = match self.state {
-                State::Start => {
-                    tx.extend_from_slice(&self.config.version.to_bytes());
-                    self.state = State::Version;
-                    if rx.is_empty() {
-                        return Ok(missing(ProtocolVersion::LEN, rx));
+                State::Start | State::Version => {
+                    if self.state == State::Start {
+                        tx.extend_from_slice(&self.config.version.to_bytes());
+                        self.state = State::Version;
+                        if rx.is_empty() {
+                            return Ok(missing(ProtocolVersion::LEN, rx));
+                        }
                     }
-                    continue;
+                    self.take_version(rx, tx)
                 }
-                State::Version => self.take_version(rx, tx),
                 State::Choice => {
                     let Some([number]) = first_block(rx) else {
                         return Ok(missing(1, rx));
@@ -510,13 +571,17 @@ impl Machine for ServerHandshake {
                     }));
                 }
                 _ => match self.advance(wire) {
-                    Ok(None) => Ok(()),
+                    Ok(None) => Ok(Next::State),
                     Ok(Some(action)) => return Ok(action),
                     Err(stop) => Err(stop),
                 },
             };
             match advanced {
-                Ok(()) => {}
+                Ok(Next::State) => {}
+                Ok(Next::Challenge) => {
+                    self.state = State::Open(Open::Challenge);
+                    return Ok(Action::Ask(Question::Challenge));
+                }
                 Err(Stop::Receive(at_least)) => return Ok(Action::Receive { at_least }),
                 Err(Stop::Failed(failure)) => return Err(self.failed(wire, *failure)),
             }
