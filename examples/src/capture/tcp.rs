@@ -1,6 +1,6 @@
 //! Puts TCP segments together to streams, whatever order they were seen in.
 //!
-//! What is held is bounded: bytes that came ahead of others in [`AHEAD`], connections in [`CONNECTIONS`].
+//! What is held is bounded: bytes that came ahead of others in `AHEAD`, connections in `CONNECTIONS`.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::SocketAddr;
