@@ -312,7 +312,8 @@ fn play(mut role: Role, head: Head, mut input: Input<'_>, chunk: usize, stages: 
     let mut wire = Wire::default();
     let mut part = input.blob();
     let mut events = Vec::new();
-    let budget = STEPS + input.rest().len() + part.len();
+    // A step for each byte, and one for each answer: a round of SASL takes five bytes of a server.
+    let budget = STEPS + 2 * (input.rest().len() + part.len());
     for _ in 0..budget {
         stages.insert(format!("{:?}", role.stage()));
         let now = role.step(Duration::ZERO, &mut wire, Some(head.answers));
