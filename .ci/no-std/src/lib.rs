@@ -8,6 +8,7 @@ use des as _;
 use hmac as _;
 use memchr as _;
 use nom as _;
+use percent_encoding as _;
 use rfb_proto as _;
 use rsa as _;
 use sha1 as _;
