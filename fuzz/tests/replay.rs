@@ -35,6 +35,11 @@ fn spice_messages() {
 }
 
 #[test]
+fn token_strings() {
+    assert!(40 <= replay("token_strings", fuzz::token_strings::check));
+}
+
+#[test]
 fn vv_bytes() {
     assert!(5 <= replay("vv_bytes", fuzz::vv_file::bytes));
 }
