@@ -197,9 +197,11 @@ impl PortAllocator {
         address: &str,
         mut can_bind: impl FnMut(&str, u16) -> bool,
     ) -> Result<u16, PortsExhausted> {
-        let taken = self.taken.get(address);
-        let is_free = |port: &u16| taken.is_none_or(|taken| !taken.contains(port));
-        let found = self.range.ports().filter(is_free).find(|port| can_bind(address, *port));
+        // Both ascend, so one walk over each finds what is not taken.
+        let taken = self.taken.get(address).into_iter();
+        let mut taken = taken.flat_map(|taken| taken.range(self.range.first..)).peekable();
+        let mut ports = self.range.ports();
+        let found = ports.find(|port| taken.next_if_eq(&port).is_none() && can_bind(address, *port));
         let port = found.ok_or(PortsExhausted { range: self.range })?;
         self.reserve(address, port);
         Ok(port)
