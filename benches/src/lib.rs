@@ -5,6 +5,7 @@
 //! against `baseline.txt`. Both use the operations here, on the files that the tests use.
 
 mod by_hand;
+pub mod consoles;
 pub mod frames;
 pub mod links;
 pub mod messages;
@@ -164,6 +165,48 @@ pub const CASES: &[Case] = &[
         repetitions: 500,
         operations: 1,
         prepare: rfb::des,
+    },
+    Case {
+        name: "token: make one of 256 bits",
+        repetitions: 2000,
+        operations: 1,
+        prepare: consoles::mint,
+    },
+    Case {
+        name: "token: presented, hashed",
+        repetitions: 2000,
+        operations: 1,
+        prepare: consoles::hash,
+    },
+    Case {
+        name: "token: presented, hashed under two peppers",
+        repetitions: 2000,
+        operations: 1,
+        prepare: consoles::hash_twice,
+    },
+    Case {
+        name: "token: access URL for noVNC",
+        repetitions: 2000,
+        operations: 1,
+        prepare: consoles::url,
+    },
+    Case {
+        name: "token: access URL for noVNC, Nova's form",
+        repetitions: 2000,
+        operations: 1,
+        prepare: consoles::nova_url,
+    },
+    Case {
+        name: "token: serial port behind 1000 taken, and back",
+        repetitions: 500,
+        operations: 1,
+        prepare: consoles::port,
+    },
+    Case {
+        name: "token: log-in at authd, certificates of 900 bytes",
+        repetitions: 1000,
+        operations: 1,
+        prepare: consoles::log_in,
     },
     Case {
         name: "vv: parse a file of 6 KiB and read every value",

@@ -1,7 +1,13 @@
 //! What a token leads to: the type of console and where it is.
 
 use alloc::string::String;
-use core::{fmt, str::FromStr};
+use core::{
+    fmt,
+    hash::{Hash, Hasher},
+    str::FromStr,
+};
+
+use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 use crate::UnknownConsole;
 
@@ -159,9 +165,74 @@ pub enum Target {
         /// The TLS port, if there is one (Nova 2.99: `tls_port`).
         tls_port: Option<u16>,
     },
+    /// A TCP endpoint that many consoles share, each behind a path of its own.
+    ///
+    /// Not a [`Host`](Self::Host) with one more field: a gateway that connected to the endpoint and
+    /// forgot the path would reach another console, or none.
+    Internal {
+        /// A name or an address, as the issuer wrote it.
+        host: String,
+        /// The port.
+        port: u16,
+        /// Which of the consoles there (Nova: `internal_access_path`).
+        path: AccessPath,
+    },
     /// A UNIX socket on the gateway's own machine.
     Unix {
         /// The path, as the issuer wrote it.
         path: String,
     },
+}
+
+/// How a console is found behind an endpoint that it shares with others: Nova's
+/// `internal_access_path`, as opaque text.
+///
+/// What stands in it is between the issuer and the hypervisor. For [`ConsoleType::WebMks`] it is
+/// JSON with a ticket (see [`MksTicket`](crate::webmks::MksTicket)), for XenServer the path of an HTTP
+/// `CONNECT`. So it is treated as a secret: `Debug` shows nothing of it, and its memory is
+/// overwritten when it is dropped. Nova's column for it holds 255 characters.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AccessPath(Zeroizing<String>);
+
+impl AccessPath {
+    /// Takes the text as it is.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(Zeroizing::new(text.into()))
+    }
+
+    /// The text, for a store or for the hypervisor.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl ZeroizeOnDrop for AccessPath {}
+
+impl Hash for AccessPath {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.as_str().hash(state);
+    }
+}
+
+impl fmt::Debug for AccessPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AccessPath(redacted)")
+    }
+}
+
+/// The text itself: where a store keeps a target, it keeps this too.
+#[cfg(feature = "serde")]
+impl serde::Serialize for AccessPath {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.expose())
+    }
+}
+
+#[cfg(feature = "serde")]
+impl<'de> serde::Deserialize<'de> for AccessPath {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(Self::new)
+    }
 }

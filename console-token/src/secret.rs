@@ -1,7 +1,7 @@
 //! The secret value of a token, and the keyed hash that is kept instead of it.
 
-use alloc::{boxed::Box, string::String};
-use core::fmt;
+use alloc::{boxed::Box, string::String, vec::Vec};
+use core::{fmt, fmt::Write as _, iter};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, Mac};
@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use zeroize::{ZeroizeOnDrop, Zeroizing};
 
-use crate::{PepperTooShort, Refusal};
+use crate::{PepperTooShort, Refusal, hex};
 
 /// The secret value of a token: visible ASCII text that only its holder knows.
 ///
@@ -25,6 +25,12 @@ impl Secret {
     /// The tokens made here have 36 and 43 bytes and a SPICE ticket has at most 60; the rest is
     /// room for tokens of other issuers. It bounds what one attempt costs us.
     pub const MAX_LEN: usize = 256;
+
+    /// The longest SPICE ticket, in bytes: `SPICE_MAX_PASSWORD_LENGTH` of the SPICE protocol.
+    pub const SPICE_PASSWORD_MAX: usize = 60;
+
+    /// The longest password of VNC authentication, in bytes: a DES key (RFC 6143 section 7.2.2).
+    pub const VNC_PASSWORD_MAX: usize = 8;
 
     /// A new token of 256 bits: base64url without padding (RFC 4648 section 5), 43 bytes.
     ///
@@ -55,8 +61,7 @@ impl Secret {
             if matches!(index, 4 | 6 | 8 | 10) {
                 text.push('-');
             }
-            text.extend(char::from_digit(u32::from(byte >> 4), 16));
-            text.extend(char::from_digit(u32::from(byte & 0x0f), 16));
+            text.extend(hex::digits(&[byte]));
         }
         Self(Zeroizing::new(core::mem::take(&mut *text).into_boxed_str()))
     }
@@ -79,6 +84,35 @@ impl Secret {
             }
             _ => Err(Refusal::Malformed),
         }
+    }
+
+    /// Whether the token can travel as a SPICE ticket: at most
+    /// [`SPICE_PASSWORD_MAX`](Self::SPICE_PASSWORD_MAX) bytes.
+    ///
+    /// Both forms that are made here fit.
+    #[must_use]
+    pub fn fits_spice_password(&self) -> bool {
+        self.0.len() <= Self::SPICE_PASSWORD_MAX
+    }
+
+    /// Whether the token can travel as the password of VNC authentication: at most
+    /// [`VNC_PASSWORD_MAX`](Self::VNC_PASSWORD_MAX) bytes.
+    ///
+    /// No form that is made here fits. Viewers cut longer passwords without a word, so that 8 bytes
+    /// of a token would be all that is checked: carry it some other way, in the WebSocket's URL or
+    /// as the password of VeNCrypt Plain.
+    #[must_use]
+    pub fn fits_vnc_password(&self) -> bool {
+        self.0.len() <= Self::VNC_PASSWORD_MAX
+    }
+
+    /// The hash that Nova keeps in `console_auth_tokens.token_hash`: SHA-256 without a key.
+    ///
+    /// For Nova's own tables only. It is sound there because Nova's tokens have 122 random bits;
+    /// everywhere else take [`Pepper::hash`].
+    #[must_use]
+    pub fn nova_hash(&self) -> NovaHash {
+        NovaHash(Sha256::digest(self.0.as_bytes()).into())
     }
 
     /// The text itself, to be handed to the holder of the token and to nobody else.
@@ -160,6 +194,71 @@ impl fmt::Debug for Pepper {
     }
 }
 
+/// The peppers of a deployment: the one in use, and those that tokens still out were hashed with.
+///
+/// To rotate: [`rotate`](Self::rotate) on every gateway, with the old one kept; when the last token
+/// that was hashed under the old one has expired, and its sessions have ended,
+/// [`retire`](Self::retire) it. New records are written under [`hash`](Self::hash), presented tokens
+/// are looked up under each of [`hashes`](Self::hashes).
+#[derive(Debug)]
+pub struct Peppers {
+    current: Pepper,
+    /// The latest first.
+    previous: Vec<Pepper>,
+}
+
+impl Peppers {
+    /// One pepper, and none before it.
+    #[must_use]
+    pub const fn new(current: Pepper) -> Self {
+        Self {
+            current,
+            previous: Vec::new(),
+        }
+    }
+
+    /// Adds a pepper that was in use before all that are here.
+    #[must_use]
+    pub fn with_previous(mut self, pepper: Pepper) -> Self {
+        self.previous.push(pepper);
+        self
+    }
+
+    /// Puts a new pepper in use. The one until now stays, for look-ups.
+    pub fn rotate(&mut self, pepper: Pepper) {
+        let former = core::mem::replace(&mut self.current, pepper);
+        self.previous.insert(0, former);
+    }
+
+    /// Forgets all previous peppers but the latest `keep`. What was hashed under the others is not
+    /// found any more.
+    pub fn retire(&mut self, keep: usize) {
+        self.previous.truncate(keep);
+    }
+
+    /// The number of peppers, and so of the look-ups that one presented token costs.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.previous.len().saturating_add(1)
+    }
+
+    /// The hash for a new record: under the pepper in use.
+    #[must_use]
+    pub fn hash(&self, token: &Secret) -> TokenHash {
+        self.current.hash(token)
+    }
+
+    /// The hashes under which a presented token may be kept, the one in use first.
+    ///
+    /// Who looks up until the first hit answers known tokens sooner than unknown ones. That tells
+    /// nothing that the answer itself does not.
+    pub fn hashes(&self, token: &Secret) -> impl Iterator<Item = TokenHash> {
+        iter::once(&self.current)
+            .chain(&self.previous)
+            .map(|pepper| pepper.hash(token))
+    }
+}
+
 /// The keyed hash of a token: all that is kept at rest.
 ///
 /// `==` is in constant time. There is no order on purpose: a store looks up by the
@@ -220,12 +319,54 @@ impl Fingerprint {
 
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        hex::digits(&self.0).try_for_each(|digit| f.write_char(digit))
     }
 }
 
 impl fmt::Debug for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Fingerprint({self})")
+    }
+}
+
+/// SHA-256 of a token without a key, as Nova's tables keep it.
+///
+/// `==` is in constant time. `Debug` shows nothing: whoever reads it could test guesses against it.
+#[derive(Clone, Copy)]
+pub struct NovaHash([u8; 32]);
+
+impl NovaHash {
+    /// Reads the text of the column `token_hash`: 64 hexadecimal digits, lower case.
+    #[must_use]
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let upper = text.bytes().any(|byte| byte.is_ascii_uppercase());
+        hex::decode(text.chars()).filter(|_| !upper).map(Self)
+    }
+
+    /// The text of the column `token_hash`: 64 hexadecimal digits, lower case.
+    #[must_use]
+    pub fn to_hex(&self) -> String {
+        hex::digits(&self.0).collect()
+    }
+
+    /// The bytes of the hash.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl PartialEq for NovaHash {
+    /// In constant time.
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl Eq for NovaHash {}
+
+impl fmt::Debug for NovaHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NovaHash(redacted)")
     }
 }

@@ -90,6 +90,11 @@ fn seeds_reach_every_spice_message() {
 }
 
 #[test]
+fn token_strings() {
+    assert!(40 <= replay("token_strings", fuzz::token_strings::check));
+}
+
+#[test]
 fn vv_bytes() {
     assert!(5 <= replay("vv_bytes", fuzz::vv_file::bytes));
 }

@@ -9,6 +9,7 @@ use hmac as _;
 use memchr as _;
 use miniz_oxide as _;
 use nom as _;
+use percent_encoding as _;
 use rfb_proto as _;
 use rsa as _;
 use sha1 as _;

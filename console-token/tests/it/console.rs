@@ -1,6 +1,6 @@
 //! The names of consoles.
 
-use console_token::{ConsoleType, Protocol, UnknownConsole};
+use console_token::{AccessPath, ConsoleType, Protocol, Target, UnknownConsole};
 
 /// The pairs that Nova's API accepts or once accepted.
 const PAIRS: [(&str, &str, ConsoleType, Protocol); 7] = [
@@ -47,5 +47,31 @@ fn unknown_names() {
     }
     for text in ["", "VNC", "vnc ", "novnc", "ssh"] {
         assert_eq!(text.parse::<Protocol>(), Err(UnknownConsole), "{text:?}");
+    }
+}
+
+/// A shared endpoint's path may be a ticket: a target in a log shows nothing of it.
+#[test]
+fn an_access_path_is_opaque() {
+    let text = r#"{"ticket": "52b5ae81", "n": "\u00e9"} \r\n"#;
+    let target = Target::Internal {
+        host: "esx1.example".into(),
+        port: 902,
+        path: AccessPath::new(text),
+    };
+    assert_eq!(
+        format!("{target:?}"),
+        r#"Internal { host: "esx1.example", port: 902, path: AccessPath(redacted) }"#
+    );
+    let Target::Internal { path, .. } = target.clone() else {
+        unreachable!()
+    };
+    assert_eq!(path.expose(), text);
+    assert_eq!(path, AccessPath::new(text));
+    assert_ne!(path, AccessPath::new(""));
+    #[cfg(feature = "serde")]
+    {
+        let json = serde_json::to_string(&path).unwrap();
+        assert_eq!(serde_json::from_str::<AccessPath>(&json).unwrap(), path);
     }
 }

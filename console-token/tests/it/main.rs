@@ -9,12 +9,19 @@
     reason = "a test that panics has failed, which is what it is for"
 )]
 
+mod access_url;
 mod console;
 mod errors;
 mod model;
+mod oracle;
+mod password;
 mod record;
 mod secret;
+mod serial;
 mod store;
+mod token_oracle;
+mod webmks_login;
+mod webmks_ticket;
 
 use console_token::{ConsoleType, Grant, Target, UnixSeconds};
 

@@ -1,6 +1,9 @@
 //! Secrets, hashes, and what can be seen of them.
 
-use console_token::{Admitted, Grant, MemoryStore, Pepper, Record, Refusal, Secret, Store as _, TokenHash};
+use console_token::{
+    AccessPath, AccessUrl, Admitted, ConsolePassword, Grant, MemoryStore, NovaHash, Pepper, Peppers, Record, Refusal,
+    Secret, Store as _, TokenHash,
+};
 use proptest::prelude::*;
 use zeroize::ZeroizeOnDrop;
 
@@ -48,6 +51,87 @@ fn hmac_vectors() {
         assert_eq!(hash.fingerprint().as_bytes(), &hash.as_bytes()[..8]);
         assert_eq!(format!("{hash:?}"), format!("TokenHash({}..)", &expected[..16]));
     }
+}
+
+/// Expected hashes by Python: `hashlib.sha256(token.encode()).hexdigest()`, which is Nova's `get_sha256_str`.
+#[test]
+fn nova_hash_vectors() {
+    for (token, expected) in [
+        (
+            "00010203-0405-4607-8809-0a0b0c0d0e0f",
+            "417250359ae1ab3ab55ce121b21fdf5ef1efa78faf1cd63f97305e4134baaf24",
+        ),
+        (
+            "4OHi4-Tl5ufo6err7O3u7_Dx8vP09fb3-Pn6-_z9_v8",
+            "d90bad97384181273203dd0f8cc30e16a817bef7a51b026eb6bf0a7fcba3312a",
+        ),
+    ] {
+        let hash = Secret::presented(token.as_bytes()).unwrap().nova_hash();
+        assert_eq!(hash.to_hex(), expected);
+        assert_eq!(NovaHash::from_hex(expected), Some(hash));
+        assert_eq!(format!("{hash:?}"), "NovaHash(redacted)");
+        let mut other = expected.to_owned();
+        other.replace_range(63.., "z");
+        for text in [
+            &expected[..63],
+            &expected.to_uppercase(),
+            &other,
+            "",
+            &format!("{expected}0"),
+        ] {
+            assert_eq!(NovaHash::from_hex(text), None, "{text}");
+        }
+        for index in 0..64 {
+            let mut other = expected.to_owned();
+            let digit = if expected[index..].starts_with('0') { "1" } else { "0" };
+            other.replace_range(index..=index, digit);
+            assert_ne!(NovaHash::from_hex(&other), Some(hash), "digit {index}");
+        }
+    }
+}
+
+/// Where a token may travel as a password. Nothing that is made here fits VNC.
+#[test]
+fn fits() {
+    for token in [Secret::uuid4(&[7; 16]), Secret::base64url(&[7; 32])] {
+        assert!(token.fits_spice_password());
+        assert!(!token.fits_vnc_password());
+    }
+    for len in 1..=Secret::MAX_LEN {
+        let token = Secret::presented(&vec![b'x'; len]).unwrap();
+        assert_eq!(token.fits_spice_password(), len <= 60, "{len}");
+        assert_eq!(token.fits_vnc_password(), len <= 8, "{len}");
+    }
+}
+
+/// A token of before a rotation is found until the pepper is retired; what is new is under the new one.
+#[test]
+fn peppers_rotate() {
+    let pepper = |n: u8| Pepper::new(&[n; 32]).unwrap();
+    let token = Secret::base64url(&[0x5a; 32]);
+    let hash = |n| pepper(n).hash(&token);
+    let found = |peppers: &Peppers| peppers.hashes(&token).collect::<Vec<_>>();
+
+    let mut peppers = Peppers::new(pepper(1));
+    assert_eq!((peppers.hash(&token), found(&peppers)), (hash(1), vec![hash(1)]));
+    peppers.rotate(pepper(2));
+    peppers.rotate(pepper(3));
+    assert_eq!(peppers.hash(&token), hash(3));
+    assert_eq!(found(&peppers), [hash(3), hash(2), hash(1)]);
+    assert_eq!(peppers.count(), 3);
+
+    // As another gateway has them, from its configuration.
+    let configured = Peppers::new(pepper(3))
+        .with_previous(pepper(2))
+        .with_previous(pepper(1));
+    assert_eq!(found(&configured), found(&peppers));
+
+    peppers.retire(5);
+    assert_eq!(peppers.count(), 3);
+    peppers.retire(1);
+    assert_eq!(found(&peppers), [hash(3), hash(2)]);
+    peppers.retire(0);
+    assert_eq!(found(&peppers), [hash(3)]);
 }
 
 #[test]
@@ -113,11 +197,19 @@ fn secrets_cannot_be_copied() {
     assert_lacks!(Secret: core::ops::Deref);
     assert_lacks!(Pepper: Clone);
     assert_lacks!(Pepper: core::fmt::Display);
+    assert_lacks!(AccessUrl: Clone);
+    assert_lacks!(AccessUrl: core::fmt::Display);
+    assert_lacks!(ConsolePassword: Clone);
+    assert_lacks!(ConsolePassword: core::fmt::Display);
+    assert_lacks!(AccessPath: core::fmt::Display);
     assert_lacks!(TokenHash: Ord);
     assert_lacks!(TokenHash: core::fmt::Display);
 
     fn wiped<T: ZeroizeOnDrop>() {}
     wiped::<Secret>();
+    wiped::<AccessPath>();
+    wiped::<AccessUrl>();
+    wiped::<ConsolePassword>();
     wiped::<Pepper>();
 }
 
