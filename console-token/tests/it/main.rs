@@ -1,6 +1,8 @@
 //! The tests of console-token, in one binary.
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
     clippy::indexing_slicing,
     clippy::string_slice,
     clippy::arithmetic_side_effects,
@@ -9,14 +11,25 @@
     reason = "a test that panics has failed, which is what it is for"
 )]
 
+mod audit;
 mod console;
 mod errors;
+#[cfg(feature = "std")]
 mod model;
 mod record;
+mod seats;
 mod secret;
+#[cfg(feature = "std")]
 mod store;
+mod throttle;
 
-use console_token::{ConsoleType, Grant, Target, UnixSeconds};
+#[cfg(feature = "std")]
+#[path = "../naive/mod.rs"]
+mod naive;
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use console_token::{AttemptId, ConsoleType, Gate, Grant, Target, UnixSeconds};
 
 /// Valid from 1000 to 1600, once.
 fn grant(console: ConsoleType) -> Grant {
@@ -34,6 +47,19 @@ fn spice() -> Grant {
 
 fn vnc() -> Grant {
     grant(ConsoleType::NoVnc)
+}
+
+/// A gateway without a name.
+fn gate(seconds: u64) -> Gate<'static> {
+    Gate::at(at(seconds))
+}
+
+/// One that was not there before.
+fn attempt() -> AttemptId {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let mut id = [0; 16];
+    id[..8].copy_from_slice(&NEXT.fetch_add(1, Ordering::Relaxed).to_le_bytes());
+    AttemptId(id)
 }
 
 fn at(seconds: u64) -> UnixSeconds {
