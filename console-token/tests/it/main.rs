@@ -12,6 +12,8 @@
 )]
 
 mod audit;
+#[cfg(feature = "std")]
+mod conformance;
 mod console;
 mod errors;
 #[cfg(feature = "std")]

@@ -175,6 +175,61 @@ fn threads_that_come_and_go() {
     assert!(store.is_empty());
 }
 
+/// The `number`th of many, spread as keyed hashes are.
+fn spread(number: u64) -> TokenHash {
+    let mixed = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&(mixed ^ (mixed >> 31)).to_le_bytes());
+    bytes[24..].copy_from_slice(&(mixed >> 7).to_le_bytes());
+    TokenHash::from_bytes(bytes)
+}
+
+#[test]
+fn a_redeem_allocates_nothing() {
+    let store = MemoryStore::new(1000);
+    for uses in [1, 2, 32, 33, u32::MAX] {
+        let hash = spread(uses.into());
+        let uses = Uses::Limited(NonZeroU32::new(uses).unwrap());
+        store.insert(&hash, &vnc().with_uses(uses)).unwrap();
+        let (mut accepted, mut refused) = (0, 0);
+        let allocated = allocation_counter::measure(|| {
+            for _ in 0..100 {
+                match redeem(&store, &hash, 1000) {
+                    Ok(_) => accepted += 1,
+                    Err(_) => refused += 1,
+                }
+            }
+            assert!(redeem(&store, &spread(0), 1000).is_err());
+        });
+        assert_eq!(
+            allocated.count_total, 0,
+            "{uses:?}: {accepted} accepted, {refused} refused"
+        );
+        assert!(0 < accepted);
+    }
+}
+
+/// What `MemoryStore` says of its memory, at a hundred thousand grants.
+#[test]
+fn memory_of_a_grant() {
+    const GRANTS: u64 = 100_000;
+    let grant = vnc()
+        .with_vm("9d9d3a8e-6f5c-4b0a-9a77-0d2a5f6d9e11")
+        .with_user("4b825dc642cb6eb9a060e54bf8d69288")
+        .with_issuer("nova");
+    let store = MemoryStore::new(1_000_000);
+    let filled = allocation_counter::measure(|| {
+        for number in 0..GRANTS {
+            store.insert(&spread(number), &grant).unwrap();
+        }
+    });
+    let each = filled.bytes_current / i64::try_from(GRANTS).unwrap();
+    println!("{each} bytes a grant, {} at most", filled.bytes_max / GRANTS);
+    assert!(each <= 1000, "{each}");
+    let swept = allocation_counter::measure(|| assert_eq!(store.sweep(at(1600), ALL), 100_000));
+    assert_eq!(filled.bytes_current + swept.bytes_current, 0, "all is given back");
+}
+
 #[test]
 fn debug_shows_counts_only() {
     let store = MemoryStore::new(3);
