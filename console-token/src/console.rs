@@ -154,6 +154,11 @@ impl fmt::Display for ConsoleType {
 /// A token never carries its target: the target stands in the record that the issuer wrote, so
 /// whoever holds a token cannot choose what the gateway connects to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
 #[non_exhaustive]
 pub enum Target {
     /// A TCP endpoint of the hypervisor.

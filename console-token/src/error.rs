@@ -19,6 +19,12 @@ pub enum Refusal {
     /// A connection was asked of a token for SPICE sessions, or the other way round.
     #[error("the token is for another scope")]
     WrongScope,
+    /// The grant is made out to the gateways of another audience.
+    #[error("the token is for another audience")]
+    WrongAudience,
+    /// It was revoked: by itself, or with its virtual machine, user or issuer.
+    #[error("revoked")]
+    Revoked,
     /// `now < not_before`.
     #[error("not yet valid")]
     NotYetValid,
@@ -28,7 +34,8 @@ pub enum Refusal {
     /// All uses are spent; for a SPICE session also while the session that spent the last is open.
     #[error("all uses are spent")]
     Spent,
-    /// The token already has [`MAX_OPEN_SESSIONS`](crate::MAX_OPEN_SESSIONS) open sessions.
+    /// The token already has as many open sessions as its grant, or
+    /// [`MAX_OPEN_SESSIONS`](crate::MAX_OPEN_SESSIONS), admits.
     #[error("too many open sessions")]
     TooManySessions,
     /// 0 is how a SPICE main channel asks for a new session; no session has it as its number.
@@ -46,12 +53,24 @@ pub enum Refusal {
     /// No open session has this connection id, or this session id was never given out.
     #[error("no such session")]
     NoSuchSession,
-    /// The session is older than the grant's [`session_limit`](crate::Grant::session_limit).
+    /// The session is past its end (see [`Grant::session_ends`](crate::Grant::session_ends)).
     #[error("the session is past its time limit")]
     SessionExpired,
     /// The main channel has ended, or the claim was given back.
     #[error("the session is closed")]
     SessionClosed,
+    /// A main channel came for a session that no migration is pending for, or too late.
+    #[error("no migration is pending")]
+    NotMigrating,
+    /// All seats at the console are taken.
+    #[error("the console is in use")]
+    Busy,
+    /// The holder has no seat at the console: it was kicked, disconnected, or silent for too long.
+    #[error("the seat at the console is lost")]
+    SeatLost,
+    /// The source has made more attempts than it may.
+    #[error("too many attempts")]
+    TooManyAttempts,
 }
 
 impl Refusal {
@@ -98,6 +117,19 @@ impl<B> StoreError<B> {
     #[must_use]
     pub const fn public(&self) -> &'static str {
         Refusal::PUBLIC_TEXT
+    }
+}
+
+impl StoreError {
+    /// The error of a store that cannot fail, as that of one that can.
+    #[cfg(feature = "std")]
+    pub(crate) fn widen<B>(self) -> StoreError<B> {
+        match self {
+            Self::Refused(refusal) => StoreError::Refused(refusal),
+            Self::Full { limit } => StoreError::Full { limit },
+            Self::Duplicate => StoreError::Duplicate,
+            Self::Backend(never) => match never {},
+        }
     }
 }
 

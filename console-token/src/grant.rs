@@ -1,14 +1,16 @@
 //! What a token allows: a target, for a time, so many times.
 
-use core::num::NonZeroU32;
+use alloc::boxed::Box;
+use core::num::{NonZeroU8, NonZeroU32};
 
-use crate::{ConsoleType, Protocol, Refusal, Target};
+use crate::{ConsoleType, MAX_OPEN_SESSIONS, Protocol, Refusal, Target};
 
 /// A moment of the wall clock: whole seconds since 1970-01-01 00:00 UTC.
 ///
 /// Integers only. Kerbside kept an expiry in a single-precision float, which is off by a minute
 /// and more today, and so forgot markers of tokens that could still be replayed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(transparent))]
 pub struct UnixSeconds(pub u64);
 
 impl UnixSeconds {
@@ -19,10 +21,17 @@ impl UnixSeconds {
     pub const fn saturating_add(self, seconds: u64) -> Self {
         Self(self.0.saturating_add(seconds))
     }
+
+    /// The moment that lies `seconds` earlier, or 1970-01-01.
+    #[must_use]
+    pub const fn saturating_sub(self, seconds: u64) -> Self {
+        Self(self.0.saturating_sub(seconds))
+    }
 }
 
 /// How often a token can be used before it is dead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Uses {
     /// Any number of times until it expires, as Nova's tokens.
     Unlimited,
@@ -37,12 +46,50 @@ impl Uses {
 
 /// What counts as one use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Scope {
     /// Each connection is one use: VNC, serial, WebMKS.
     Connection,
     /// Each logical SPICE session is one use. Its main channel claims it; its other channels,
     /// which are TCP connections of their own and present the same token, join it.
     SpiceSession,
+    /// Each exchange for another token is one use; the token itself admits nobody.
+    ///
+    /// For tokens that travel in URLs, and so end in histories and logs of proxies: the first to
+    /// present it gets a token for the connection, and what was logged is worth nothing.
+    Exchange,
+}
+
+/// The name that a gateway gives to one attempt to use a token: 16 random bytes.
+///
+/// An answer can get lost between the store and the gateway. The gateway then asks again with
+/// the same id and gets the first answer: the use is spent once, and is not lost. Another
+/// attempt, also of the same tenant, has another id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AttemptId(pub [u8; 16]);
+
+/// The gateway that asks, and its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gate<'a> {
+    /// What the gateway's clock says.
+    pub now: UnixSeconds,
+    /// The name under which grants are made out to this gateway.
+    pub audience: Option<&'a str>,
+}
+
+impl<'a> Gate<'a> {
+    /// A gateway without a name: grants that are made out to one are refused.
+    #[must_use]
+    pub const fn at(now: UnixSeconds) -> Self {
+        Self { now, audience: None }
+    }
+
+    /// Names the gateway.
+    #[must_use]
+    pub const fn with_audience(mut self, audience: &'a str) -> Self {
+        self.audience = Some(audience);
+        self
+    }
 }
 
 /// What a token allows.
@@ -58,25 +105,50 @@ pub enum Scope {
 /// assert_eq!(grant.scope, Scope::Connection);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(deny_unknown_fields)
+)]
 #[non_exhaustive]
 pub struct Grant {
     /// Where the console listens.
     pub target: Target,
     /// The type of the console.
+    #[cfg_attr(feature = "serde", serde(with = "console_text"))]
     pub console: ConsoleType,
     /// The first second in which the token is accepted.
     pub not_before: UnixSeconds,
     /// The first second in which the token is no longer accepted (Nova: valid while `expires > now`).
     pub expires: UnixSeconds,
+    /// By how many seconds the clocks of issuer and gateway may differ: the token is accepted so
+    /// much earlier than `not_before` and so much later than `expires` says. Default: 0.
+    pub skew: u32,
     /// How often it can be used. Default: once.
     pub uses: Uses,
     /// What counts as one use. Default: [`Scope::SpiceSession`] for SPICE, else [`Scope::Connection`].
     pub scope: Scope,
+    /// The one audience whose gateways accept the token, compared byte by byte. Default: `None`, all do.
+    pub audience: Option<Box<str>>,
+    /// The virtual machine, to revoke and retarget by.
+    pub vm: Option<Box<str>>,
+    /// Who asked for the token, to revoke by.
+    pub user: Option<Box<str>>,
+    /// Which service made it, to revoke by.
+    pub issuer: Option<Box<str>>,
+    /// How many SPICE sessions can be open at the same time; more than
+    /// [`MAX_OPEN_SESSIONS`](crate::MAX_OPEN_SESSIONS), the default, count as that.
+    pub max_sessions: NonZeroU8,
     /// For how many seconds after its claim a SPICE session takes further channels.
     ///
     /// Default: `None`, until it is closed. A limit also ends the sessions of a gateway that
     /// stopped without closing them, which would otherwise keep their record for ever.
     pub session_limit: Option<u64>,
+    /// The first second in which no session is open any more, however long its limit.
+    ///
+    /// Default: `None`. The value of `expires` ends sessions with their token (Nova's
+    /// `enforce_session_timeout`).
+    pub session_end: Option<UnixSeconds>,
 }
 
 impl Grant {
@@ -91,12 +163,23 @@ impl Grant {
             console,
             not_before,
             expires: not_before.saturating_add(ttl),
+            skew: 0,
             uses: Uses::ONCE,
-            scope: match console.protocol() {
-                Protocol::Spice => Scope::SpiceSession,
-                _ => Scope::Connection,
-            },
+            scope: Self::scope_of(console),
+            audience: None,
+            vm: None,
+            user: None,
+            issuer: None,
+            max_sessions: MAX_OPEN_SESSIONS,
             session_limit: None,
+            session_end: None,
+        }
+    }
+
+    const fn scope_of(console: ConsoleType) -> Scope {
+        match console.protocol() {
+            Protocol::Spice => Scope::SpiceSession,
+            _ => Scope::Connection,
         }
     }
 
@@ -114,6 +197,48 @@ impl Grant {
         self
     }
 
+    /// Sets by how many seconds clocks may differ.
+    #[must_use]
+    pub fn with_skew(mut self, seconds: u32) -> Self {
+        self.skew = seconds;
+        self
+    }
+
+    /// Makes the token out to the gateways of one audience.
+    #[must_use]
+    pub fn with_audience(mut self, audience: &str) -> Self {
+        self.audience = Some(audience.into());
+        self
+    }
+
+    /// Says which virtual machine the token is for.
+    #[must_use]
+    pub fn with_vm(mut self, vm: &str) -> Self {
+        self.vm = Some(vm.into());
+        self
+    }
+
+    /// Says who asked for the token.
+    #[must_use]
+    pub fn with_user(mut self, user: &str) -> Self {
+        self.user = Some(user.into());
+        self
+    }
+
+    /// Says which service made the token.
+    #[must_use]
+    pub fn with_issuer(mut self, issuer: &str) -> Self {
+        self.issuer = Some(issuer.into());
+        self
+    }
+
+    /// Sets how many SPICE sessions can be open at the same time.
+    #[must_use]
+    pub fn with_max_sessions(mut self, sessions: NonZeroU8) -> Self {
+        self.max_sessions = sessions;
+        self
+    }
+
     /// Sets for how many seconds after its claim a SPICE session takes further channels.
     #[must_use]
     pub fn with_session_limit(mut self, seconds: u64) -> Self {
@@ -121,18 +246,81 @@ impl Grant {
         self
     }
 
-    /// Whether `now` lies in the time of the grant: `not_before <= now < expires`.
+    /// Sets when all sessions end.
+    #[must_use]
+    pub fn with_session_end(mut self, end: UnixSeconds) -> Self {
+        self.session_end = Some(end);
+        self
+    }
+
+    /// The grant of the connection token that a token of [`Scope::Exchange`] is exchanged for:
+    /// the same console, audience, owners and limits, once, for `ttl` seconds.
+    #[must_use]
+    pub fn exchanged(&self, now: UnixSeconds, ttl: u64) -> Self {
+        Self {
+            not_before: now,
+            expires: now.saturating_add(ttl),
+            uses: Uses::ONCE,
+            scope: Self::scope_of(self.console),
+            ..self.clone()
+        }
+    }
+
+    /// The first second in which the token is accepted, and the first in which it no longer is: skew included.
+    ///
+    /// Skew does not make a token valid that never is.
+    #[must_use]
+    pub fn window(&self) -> (UnixSeconds, UnixSeconds) {
+        if self.expires <= self.not_before {
+            return (self.not_before, self.expires);
+        }
+        let skew = u64::from(self.skew);
+        (self.not_before.saturating_sub(skew), self.expires.saturating_add(skew))
+    }
+
+    /// Whether `now` lies in the time of the grant: `not_before - skew <= now < expires + skew`.
     ///
     /// # Errors
     ///
     /// [`Refusal::NotYetValid`] or [`Refusal::Expired`].
     pub fn admits(&self, now: UnixSeconds) -> Result<(), Refusal> {
-        if now < self.not_before {
+        let (opens, lapses) = self.window();
+        if now < opens {
             Err(Refusal::NotYetValid)
-        } else if self.expires <= now {
+        } else if lapses <= now {
             Err(Refusal::Expired)
         } else {
             Ok(())
         }
+    }
+
+    /// When a session that was claimed at this moment is over; `None` if only its close ends it.
+    ///
+    /// For connections of the other scopes too, whose gateway sets a timer for it.
+    #[must_use]
+    pub fn session_ends(&self, claimed: UnixSeconds) -> Option<UnixSeconds> {
+        let by_limit = self.session_limit.map(|seconds| claimed.saturating_add(seconds));
+        match (by_limit, self.session_end) {
+            (Some(limit), Some(end)) => Some(limit.min(end)),
+            (limit, end) => limit.or(end),
+        }
+    }
+}
+
+/// The console type by Nova's text.
+#[cfg(feature = "serde")]
+mod console_text {
+    use alloc::string::String;
+
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    use crate::ConsoleType;
+
+    pub(super) fn serialize<S: Serializer>(console: &ConsoleType, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(console.as_str())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ConsoleType, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
     }
 }

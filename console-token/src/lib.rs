@@ -2,24 +2,36 @@
 #![no_std]
 
 extern crate alloc;
+#[cfg(feature = "std")]
+extern crate std;
 
 mod access_url;
+mod audit;
 mod console;
 mod error;
 mod grant;
 mod hex;
 mod password;
+mod seats;
 mod secret;
 pub mod serial;
 mod session;
+mod step;
 mod store;
+mod throttle;
 pub mod webmks;
 
 pub use access_url::{AccessUrl, AccessUrlError};
+pub use audit::{Event, Outcome, Owner, What, Whose};
 pub use console::{AccessPath, ConsoleType, Protocol, Target};
 pub use error::{PepperTooShort, Refusal, StoreError, UnknownConsole};
-pub use grant::{Grant, Scope, UnixSeconds, Uses};
+pub use grant::{AttemptId, Gate, Grant, Scope, UnixSeconds, Uses};
 pub use password::{ConsolePassword, PasswordError};
+pub use seats::{SeatRules, SeatStep, Seats, WhenFull};
 pub use secret::{Fingerprint, NovaHash, Pepper, Peppers, Secret, TokenHash};
-pub use session::{MAX_OPEN_SESSIONS, Record, SessionId};
-pub use store::{Admitted, MemoryStore, Store};
+pub use session::{MAX_ATTEMPTS, MAX_OPEN_SESSIONS, Record, SessionId};
+pub use step::{Admitted, Step};
+#[cfg(feature = "std")]
+pub use store::MemoryStore;
+pub use store::{Answer, BackendError, Store, Which};
+pub use throttle::Throttle;

@@ -1,20 +1,31 @@
 //! What has become of a grant: its uses, and the SPICE sessions that were opened with it.
 
-use alloc::vec::Vec;
-use core::{fmt, num::NonZeroU32};
+use alloc::{sync::Arc, vec::Vec};
+use core::{
+    fmt,
+    num::{NonZeroU8, NonZeroU32},
+};
 
-use crate::{Grant, Refusal, Scope, UnixSeconds, Uses};
+use smallvec::SmallVec;
+
+use crate::{AttemptId, Gate, Grant, Refusal, Scope, Target, UnixSeconds, Uses};
 
 /// How many SPICE sessions of one token can be open at the same time: 32.
 ///
 /// Without a limit an unlimited token lets its holder make a record, and the number of links on
 /// the hypervisor, as large as wanted (OSSN-0008). A person has one session, a class room 30.
-pub const MAX_OPEN_SESSIONS: usize = 32;
+pub const MAX_OPEN_SESSIONS: NonZeroU8 = NonZeroU8::new(32).unwrap();
 
-/// The number of a SPICE session within its token, given by [`Record::claim`] and never reused.
+/// How many of the last attempts a token remembers, to give them their answer again: 32.
 ///
-/// This is ours; the `connection_id` is the hypervisor's, and is neither known at the claim nor
-/// unique: two hypervisors may give the same.
+/// A gateway asks again within seconds; by then no more can have come for a token that people hold.
+pub const MAX_ATTEMPTS: usize = 32;
+
+/// The number of a use within its token, given when it is spent and never reused.
+///
+/// With [`Scope::SpiceSession`] that is the number of a session. It is ours; the `connection_id`
+/// is the hypervisor's, and is neither known at the claim nor unique: two hypervisors may give
+/// the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId(u64);
 
@@ -40,25 +51,36 @@ impl fmt::Display for SessionId {
 
 /// An open SPICE session.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Session {
-    id: SessionId,
-    claimed: UnixSeconds,
+pub(crate) struct Session {
+    pub(crate) id: SessionId,
+    pub(crate) claimed: UnixSeconds,
     /// `None` from the claim until the hypervisor's INIT.
-    connection_id: Option<NonZeroU32>,
+    pub(crate) connection_id: Option<NonZeroU32>,
+    /// A migration is pending: until when the session can be reopened.
+    pub(crate) migrating: Option<UnixSeconds>,
+    /// Its main channel has come again: the use can no longer be given back.
+    pub(crate) reopened: bool,
 }
 
-impl Session {
-    /// `limit` is [`Grant::session_limit`]; at the limit the session is over, as a token at its expiry.
-    fn is_over(&self, limit: Option<u64>, now: UnixSeconds) -> bool {
-        limit.is_some_and(|seconds| self.claimed.saturating_add(seconds) <= now)
-    }
+/// An attempt that was accepted, and the use that it got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Attempt {
+    pub(crate) id: AttemptId,
+    pub(crate) session: SessionId,
 }
 
 /// A grant and what has become of it.
 ///
 /// The methods are the transitions of a token. They are pure (time is an argument), so every
 /// store applies the same ones, and **a refused transition leaves the record as it was**.
-/// What is wrong is looked for in a fixed order: scope, time, uses, session.
+/// What is wrong is looked for in a fixed order: scope, audience, revocation, time, uses, session.
+///
+/// # Attempts
+///
+/// What spends ([`redeem`](Self::redeem), [`claim`](Self::claim), [`reopen`](Self::reopen),
+/// [`exchange`](Self::exchange)) has an [`AttemptId`]. The same id again is the same attempt: it
+/// gets the first answer and spends nothing, also when the token has expired in between. A session
+/// that has been closed meanwhile, or given back, is not opened again by it.
 ///
 /// # Connection scope
 ///
@@ -74,11 +96,13 @@ impl Session {
 ///
 /// ```text
 ///               claim                  bind
-///   (no session) ----> claimed ------------------> bound <--+
-///                       |  |      INIT has come     |  |    | join: a later channel
-///            release    |  |                        |  +----+
-///   (use is returned) <-+  +--> close               |
-///                               main ended <--------+
+///   (no session) ----> claimed ------------------> bound <-------+
+///                       |  |      INIT has come   | | ^ | join: a later channel
+///            release    |  |                      | | | +--------+
+///   (use is returned) <-+  +--> close             | | | reopen: the main channel again,
+///                               main ended <------+ | |         or settle: it stays
+///                                           migrate v |
+///                                             migrating
 /// ```
 ///
 /// - [`claim`](Self::claim) spends the use. A second main channel of a one-time token is refused,
@@ -86,42 +110,66 @@ impl Session {
 /// - [`bind`](Self::bind) must be stored **before** INIT is forwarded to the client: its next channels
 ///   follow within milliseconds and would otherwise find a session without a number.
 /// - [`join`](Self::join) spends nothing and does not look at the token's expiry.
+/// - [`migrate`](Self::migrate) lets the main channel come a second time, once, while the virtual
+///   machine moves: [`reopen`](Self::reopen). [`retarget`](Self::retarget) says where it moved to.
 /// - [`release`](Self::release) gives the use back when the target was not ready, so that the tenant
 ///   can try again; not after `bind`.
 /// - [`close`](Self::close) ends the session. If that was the last use, the token is dead.
+/// - [`attend`](Self::attend) tells the gateway of an open session whether it has to end it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    grant: Grant,
+    pub(crate) grant: Arc<Grant>,
+    pub(crate) revoked: bool,
     /// INVARIANT: `spent <= n` with `Uses::Limited(n)`; 0 with `Uses::Unlimited`.
-    spent: u32,
-    /// The number of the next session; all smaller ones were given out.
-    next_session: u64,
+    pub(crate) spent: u32,
+    /// The number of the next use; all smaller ones were given out.
+    pub(crate) next_session: u64,
+    /// The last attempts that were accepted, oldest first.
+    /// INVARIANT: at most `MAX_ATTEMPTS`, no two with the same id. With `Uses::Limited` there is room
+    /// for all from the start, so that no redeem allocates.
+    pub(crate) attempts: SmallVec<[Attempt; 1]>,
     /// The open sessions.
     /// INVARIANT: at most `MAX_OPEN_SESSIONS`; no two with the same id or connection id.
-    sessions: Vec<Session>,
+    pub(crate) sessions: Vec<Session>,
 }
 
 impl Record {
     /// A token that nobody has used.
     #[must_use]
-    pub const fn new(grant: Grant) -> Self {
+    pub fn new(grant: Grant) -> Self {
+        Self::from_shared(Arc::new(grant))
+    }
+
+    pub(crate) fn from_shared(grant: Arc<Grant>) -> Self {
+        let uses = match grant.uses {
+            Uses::Unlimited => 0,
+            Uses::Limited(uses) => usize::try_from(uses.get()).unwrap_or(MAX_ATTEMPTS),
+        };
         Self {
             grant,
+            revoked: false,
             spent: 0,
             next_session: 0,
+            attempts: SmallVec::with_capacity(uses.min(MAX_ATTEMPTS)),
             sessions: Vec::new(),
         }
     }
 
     /// What the token allows.
     #[must_use]
-    pub const fn grant(&self) -> &Grant {
+    pub const fn grant(&self) -> &Arc<Grant> {
         &self.grant
+    }
+
+    /// Whether the token was revoked.
+    #[must_use]
+    pub const fn is_revoked(&self) -> bool {
+        self.revoked
     }
 
     /// How many uses are left; `None` when they are unlimited.
     #[must_use]
-    pub const fn uses_left(&self) -> Option<u32> {
+    pub fn uses_left(&self) -> Option<u32> {
         match self.grant.uses {
             Uses::Unlimited => None,
             Uses::Limited(uses) => Some(uses.get().saturating_sub(self.spent)),
@@ -139,24 +187,18 @@ impl Record {
     /// Whether nothing can be done with the token any more: it has expired and no session is open.
     #[must_use]
     pub fn is_over(&self, now: UnixSeconds) -> bool {
-        self.grant.expires <= now && self.live_sessions(now) == 0
+        self.grant.window().1 <= now && self.live_sessions(now) == 0
     }
 
-    /// Whether a use could be spent now: [`redeem`](Self::redeem) or [`claim`](Self::claim), as
-    /// the scope says.
+    /// Whether a use could be spent now, as the scope says.
     ///
     /// # Errors
     ///
-    /// [`Refusal::NotYetValid`], [`Refusal::Expired`], [`Refusal::Spent`] or
-    /// [`Refusal::TooManySessions`].
-    pub fn check(&self, now: UnixSeconds) -> Result<(), Refusal> {
-        self.grant.admits(now)?;
-        self.spend()?;
-        if self.live_sessions(now) < MAX_OPEN_SESSIONS {
-            Ok(())
-        } else {
-            Err(Refusal::TooManySessions)
-        }
+    /// [`Refusal::WrongAudience`], [`Refusal::Revoked`], [`Refusal::NotYetValid`],
+    /// [`Refusal::Expired`], [`Refusal::Spent`] or [`Refusal::TooManySessions`].
+    pub fn check(&self, gate: &Gate<'_>) -> Result<(), Refusal> {
+        self.welcome(gate)?;
+        self.ready(gate.now)
     }
 
     /// A connection of [`Scope::Connection`]: spends a use.
@@ -164,37 +206,45 @@ impl Record {
     /// # Errors
     ///
     /// [`Refusal::WrongScope`], and those of [`check`](Self::check).
-    pub fn redeem(&mut self, now: UnixSeconds) -> Result<(), Refusal> {
+    pub fn redeem(&mut self, gate: &Gate<'_>, attempt: AttemptId) -> Result<SessionId, Refusal> {
         self.require(Scope::Connection)?;
-        self.check(now)?;
-        self.spent = self.spend()?;
-        Ok(())
+        self.spend_once(gate, attempt)
+    }
+
+    /// An exchange of a token of [`Scope::Exchange`]: spends a use.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::WrongScope`], and those of [`check`](Self::check).
+    pub fn exchange(&mut self, gate: &Gate<'_>, attempt: AttemptId) -> Result<SessionId, Refusal> {
+        self.require(Scope::Exchange)?;
+        self.spend_once(gate, attempt)
     }
 
     /// The main channel of a new session of [`Scope::SpiceSession`], connection id 0: spends a use.
     ///
     /// # Errors
     ///
-    /// [`Refusal::WrongScope`], and those of [`check`](Self::check).
-    pub fn claim(&mut self, now: UnixSeconds) -> Result<SessionId, Refusal> {
+    /// [`Refusal::WrongScope`], those of [`check`](Self::check), and [`Refusal::SessionClosed`] for
+    /// an attempt whose session is no longer open.
+    pub fn claim(&mut self, gate: &Gate<'_>, attempt: AttemptId) -> Result<SessionId, Refusal> {
         self.require(Scope::SpiceSession)?;
-        self.check(now)?;
-        let spent = self.spend()?;
-        // A record that is claimed a million times a second gets here after 500,000 years.
-        let next_session = self.next_session.checked_add(1).ok_or(Refusal::TooManySessions)?;
-
-        // Nothing below can fail.
-        let id = SessionId(self.next_session);
-        let limit = self.grant.session_limit;
-        // Sessions past their limit were not counted by `check`; dropping them here keeps the list short.
-        self.sessions.retain(|session| !session.is_over(limit, now));
+        let before = self.next_session;
+        let id = self.spend_once(gate, attempt)?;
+        if id.0 < before {
+            // The first answer again, if it still holds.
+            return self.open_session(id).map(|session| session.id);
+        }
+        // Sessions past their end were not counted by `spend_once`; dropping them keeps the list short.
+        let grant = &self.grant;
+        self.sessions.retain(|session| !session.is_over(grant, gate.now));
         self.sessions.push(Session {
             id,
-            claimed: now,
+            claimed: gate.now,
             connection_id: None,
+            migrating: None,
+            reopened: false,
         });
-        self.next_session = next_session;
-        self.spent = spent;
         Ok(id)
     }
 
@@ -206,11 +256,12 @@ impl Record {
     ///
     /// # Errors
     ///
-    /// [`Refusal::WrongScope`], [`Refusal::ZeroConnectionId`], [`Refusal::NoSuchSession`],
-    /// [`Refusal::SessionClosed`], [`Refusal::AlreadyBound`] to another number, or
-    /// [`Refusal::ConnectionIdInUse`].
+    /// [`Refusal::WrongScope`], [`Refusal::Revoked`], [`Refusal::ZeroConnectionId`],
+    /// [`Refusal::NoSuchSession`], [`Refusal::SessionClosed`], [`Refusal::AlreadyBound`] to another
+    /// number, or [`Refusal::ConnectionIdInUse`].
     pub fn bind(&mut self, session: SessionId, connection_id: u32) -> Result<(), Refusal> {
         self.require(Scope::SpiceSession)?;
+        self.not_revoked()?;
         let connection_id = NonZeroU32::new(connection_id).ok_or(Refusal::ZeroConnectionId)?;
         let in_use = self
             .sessions
@@ -230,7 +281,7 @@ impl Record {
 
     /// The target was not ready: gives the claim back, and its use with it.
     ///
-    /// A claim past the grant's `session_limit` may have been dropped by another claim; its use is then lost.
+    /// A claim past the session's end may have been dropped by another claim; its use is then lost.
     ///
     /// # Errors
     ///
@@ -238,7 +289,9 @@ impl Record {
     /// [`Refusal::AlreadyBound`]: what has reached the hypervisor is spent.
     pub fn release(&mut self, session: SessionId) -> Result<(), Refusal> {
         self.require(Scope::SpiceSession)?;
-        if self.open_session(session)?.connection_id.is_some() {
+        let open = self.open_session(session)?;
+        // A session that was reopened waits for a number once more, but was in use before.
+        if open.connection_id.is_some() || open.reopened {
             return Err(Refusal::AlreadyBound);
         }
         self.sessions.retain(|open| open.id != session);
@@ -251,23 +304,95 @@ impl Record {
     ///
     /// # Errors
     ///
-    /// [`Refusal::WrongScope`], [`Refusal::ZeroConnectionId`], [`Refusal::SessionExpired`], or,
+    /// [`Refusal::WrongScope`], [`Refusal::WrongAudience`], [`Refusal::Revoked`],
+    /// [`Refusal::ZeroConnectionId`], [`Refusal::SessionExpired`], or,
     /// when no open session has this number: [`Refusal::NotBound`] if none has a number yet,
     /// [`Refusal::SessionClosed`] if none is open any more, else [`Refusal::NoSuchSession`].
-    pub fn join(&self, now: UnixSeconds, connection_id: u32) -> Result<SessionId, Refusal> {
+    pub fn join(&self, gate: &Gate<'_>, connection_id: u32) -> Result<SessionId, Refusal> {
         self.require(Scope::SpiceSession)?;
+        self.welcome(gate)?;
         let connection_id = NonZeroU32::new(connection_id).ok_or(Refusal::ZeroConnectionId)?;
         let found = self
             .sessions
             .iter()
             .find(|open| open.connection_id == Some(connection_id));
         match found {
-            Some(session) if session.is_over(self.grant.session_limit, now) => Err(Refusal::SessionExpired),
+            Some(session) if session.is_over(&self.grant, gate.now) => Err(Refusal::SessionExpired),
             Some(session) => Ok(session.id),
             None if self.sessions.iter().any(|open| open.connection_id.is_some()) => Err(Refusal::NoSuchSession),
             None if self.sessions.is_empty() && self.next_session != 0 => Err(Refusal::SessionClosed),
             None => Err(Refusal::NotBound),
         }
+    }
+
+    /// The virtual machine is about to move: until then the session's main channel may come again.
+    ///
+    /// Another moment replaces the first.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::WrongScope`], [`Refusal::Revoked`], [`Refusal::NoSuchSession`],
+    /// [`Refusal::SessionClosed`], or [`Refusal::NotBound`]: the hypervisor that moves has named the session.
+    pub fn migrate(&mut self, session: SessionId, until: UnixSeconds) -> Result<(), Refusal> {
+        self.require(Scope::SpiceSession)?;
+        self.not_revoked()?;
+        let session = self.open_session(session)?;
+        if session.connection_id.is_none() {
+            return Err(Refusal::NotBound);
+        }
+        session.migrating = Some(until);
+        Ok(())
+    }
+
+    /// The migration is over, or was given up, without the main channel coming again. Changes nothing
+    /// where none was pending.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::WrongScope`], [`Refusal::NoSuchSession`] or [`Refusal::SessionClosed`].
+    pub fn settle(&mut self, session: SessionId) -> Result<(), Refusal> {
+        self.require(Scope::SpiceSession)?;
+        self.open_session(session)?.migrating = None;
+        Ok(())
+    }
+
+    /// The main channel of a session comes again, because its virtual machine moves: spends nothing,
+    /// is admitted also after the token's expiry, and once for each [`migrate`](Self::migrate).
+    ///
+    /// A client that was told of the migration (`SPICE_MSG_MAIN_MIGRATE_BEGIN`) comes with the
+    /// session's number and keeps it. One that was sent away (`SPICE_MSG_MAIN_MIGRATE_SWITCH_HOST`)
+    /// comes with 0, which stands for the one session that is migrating; its number is then free until
+    /// the new hypervisor's INIT is [bound](Self::bind).
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::WrongScope`], [`Refusal::WrongAudience`], [`Refusal::Revoked`],
+    /// [`Refusal::SessionClosed`] for an attempt whose session is no longer open;
+    /// [`Refusal::NotMigrating`], also when 0 could mean two sessions; [`Refusal::SessionExpired`].
+    pub fn reopen(&mut self, gate: &Gate<'_>, attempt: AttemptId, connection_id: u32) -> Result<SessionId, Refusal> {
+        self.require(Scope::SpiceSession)?;
+        self.welcome(gate)?;
+        if let Some(id) = self.answered(attempt) {
+            return self.open_session(id).map(|session| session.id);
+        }
+        let wanted = NonZeroU32::new(connection_id);
+        let pending = |session: &&mut Session| {
+            session.migrating.is_some_and(|until| gate.now < until)
+                && (wanted.is_none() || session.connection_id == wanted)
+        };
+        let mut found = self.sessions.iter_mut().filter(pending);
+        let (Some(session), None) = (found.next(), found.next()) else {
+            return Err(Refusal::NotMigrating);
+        };
+        if session.is_over(&self.grant, gate.now) {
+            return Err(Refusal::SessionExpired);
+        }
+        session.migrating = None;
+        session.reopened = true;
+        session.connection_id = wanted;
+        let id = session.id;
+        self.remember(attempt, id);
+        Ok(id)
     }
 
     /// The main channel has ended, before or after INIT: no channel can join any more.
@@ -282,6 +407,35 @@ impl Record {
         Ok(())
     }
 
+    /// Whether the gateway of an open session may let it go on. To be asked from time to time: a
+    /// token that is revoked, and a session at its end, end the connections that are open.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::WrongScope`], [`Refusal::Revoked`], [`Refusal::NoSuchSession`],
+    /// [`Refusal::SessionClosed`] or [`Refusal::SessionExpired`].
+    pub fn attend(&self, now: UnixSeconds, session: SessionId) -> Result<(), Refusal> {
+        self.require(Scope::SpiceSession)?;
+        self.not_revoked()?;
+        match self.sessions.iter().find(|open| open.id == session) {
+            Some(open) if open.is_over(&self.grant, now) => Err(Refusal::SessionExpired),
+            Some(_) => Ok(()),
+            None => Err(self.missing(session)),
+        }
+    }
+
+    /// Ends the token and its sessions: nothing is admitted any more. `false` if that was so before.
+    ///
+    /// Sessions are listed until they are closed, which their gateways do when [`attend`](Self::attend) says so.
+    pub const fn revoke(&mut self) -> bool {
+        !core::mem::replace(&mut self.revoked, true)
+    }
+
+    /// The console is elsewhere now, as after a migration: where later connections go.
+    pub fn retarget(&mut self, target: Target) {
+        Arc::make_mut(&mut self.grant).target = target;
+    }
+
     fn require(&self, scope: Scope) -> Result<(), Refusal> {
         if self.grant.scope == scope {
             Ok(())
@@ -290,30 +444,86 @@ impl Record {
         }
     }
 
-    /// What `spent` will be after one more use.
-    fn spend(&self) -> Result<u32, Refusal> {
-        match self.grant.uses {
-            Uses::Unlimited => Ok(self.spent),
-            Uses::Limited(uses) if self.spent < uses.get() => Ok(self.spent.saturating_add(1)),
-            Uses::Limited(_) => Err(Refusal::Spent),
+    fn not_revoked(&self) -> Result<(), Refusal> {
+        if self.revoked { Err(Refusal::Revoked) } else { Ok(()) }
+    }
+
+    fn welcome(&self, gate: &Gate<'_>) -> Result<(), Refusal> {
+        match &self.grant.audience {
+            Some(audience) if gate.audience != Some(audience) => Err(Refusal::WrongAudience),
+            _ => self.not_revoked(),
         }
     }
 
-    fn live_sessions(&self, now: UnixSeconds) -> usize {
-        let limit = self.grant.session_limit;
+    fn ready(&self, now: UnixSeconds) -> Result<(), Refusal> {
+        self.grant.admits(now)?;
+        match self.grant.uses {
+            Uses::Limited(uses) if uses.get() <= self.spent => return Err(Refusal::Spent),
+            _ => {}
+        }
+        if self.live_sessions(now) < usize::from(self.grant.max_sessions.min(MAX_OPEN_SESSIONS).get()) {
+            Ok(())
+        } else {
+            Err(Refusal::TooManySessions)
+        }
+    }
+
+    /// The use that this attempt has got, or a new one.
+    fn spend_once(&mut self, gate: &Gate<'_>, attempt: AttemptId) -> Result<SessionId, Refusal> {
+        self.welcome(gate)?;
+        if let Some(id) = self.answered(attempt) {
+            return Ok(id);
+        }
+        self.ready(gate.now)?;
+        let id = SessionId(self.next_session);
+        // A record that is used a million times a second gets here after 500,000 years.
+        self.next_session = self.next_session.checked_add(1).ok_or(Refusal::TooManySessions)?;
+        if self.grant.uses != Uses::Unlimited {
+            // `ready` has seen that it is less than the uses.
+            self.spent = self.spent.saturating_add(1);
+        }
+        self.remember(attempt, id);
+        Ok(id)
+    }
+
+    /// What the attempt was answered, if it was accepted.
+    pub(crate) fn answered(&self, attempt: AttemptId) -> Option<SessionId> {
+        let known = self.attempts.iter().rev().find(|known| known.id == attempt);
+        known.map(|known| known.session)
+    }
+
+    fn remember(&mut self, id: AttemptId, session: SessionId) {
+        if MAX_ATTEMPTS <= self.attempts.len() {
+            self.attempts.remove(0);
+        }
+        self.attempts.push(Attempt { id, session });
+    }
+
+    pub(crate) fn live_sessions(&self, now: UnixSeconds) -> usize {
         self.sessions
             .iter()
-            .filter(|session| !session.is_over(limit, now))
+            .filter(|session| !session.is_over(&self.grant, now))
             .count()
     }
 
-    fn open_session(&mut self, id: SessionId) -> Result<&mut Session, Refusal> {
-        // Closed sessions leave no trace but this: their number was given out.
-        let missing = if id.0 < self.next_session {
+    /// Closed sessions leave no trace but this: their number was given out.
+    const fn missing(&self, id: SessionId) -> Refusal {
+        if id.0 < self.next_session {
             Refusal::SessionClosed
         } else {
             Refusal::NoSuchSession
-        };
+        }
+    }
+
+    fn open_session(&mut self, id: SessionId) -> Result<&mut Session, Refusal> {
+        let missing = self.missing(id);
         self.sessions.iter_mut().find(|session| session.id == id).ok_or(missing)
+    }
+}
+
+impl Session {
+    /// At its end a session is over, as a token at its expiry.
+    fn is_over(&self, grant: &Grant, now: UnixSeconds) -> bool {
+        grant.session_ends(self.claimed).is_some_and(|end| end <= now)
     }
 }

@@ -1,145 +1,353 @@
 //! Records in the memory of one process.
 
-use alloc::{collections::BTreeMap, vec::Vec};
-use core::{convert::Infallible, fmt};
+use alloc::{boxed::Box, collections::BTreeMap, sync::Arc, vec::Vec};
+use core::{
+    convert::Infallible,
+    fmt,
+    future::ready,
+    hash::{BuildHasherDefault, Hash, Hasher},
+    num::NonZeroU32,
+    sync::atomic::{AtomicU8, AtomicUsize, Ordering},
+};
+use std::{
+    collections::{HashMap, hash_map},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
-use crate::{Admitted, Fingerprint, Grant, Record, Refusal, SessionId, Store, StoreError, TokenHash, UnixSeconds};
+use super::{Answer, exchange::exchanged};
+use crate::{
+    Admitted, AttemptId, ConsoleType, Gate, Grant, Record, Refusal, SeatRules, SeatStep, Seats, Step, Store,
+    StoreError, Target, TokenHash, UnixSeconds, Which,
+};
 
-/// A bounded store for one process, gone with it.
+/// A bounded store for the threads of one process, gone with it.
 ///
-/// It has no lock of its own: every change takes `&mut self`, so the borrow is the atomicity.
-/// Threads share it behind a mutex.
+/// Records lie in 256 shards by a byte of their hash, each behind a lock of its own. No call holds
+/// more than one of them, save an exchange, which holds two. A step costs the look-up, and allocates
+/// nothing (a claim its session, an unlimited token the list of its last attempts).
 ///
-/// Nothing leaves it by itself, because it has no clock: call [`purge`](Self::purge) from time to
+/// A grant with the names of a virtual machine, a user and an issuer takes about 420 bytes, the map included.
+///
+/// Nothing leaves it by itself, because it has no clock: call [`sweep`](Self::sweep) from time to
 /// time, and when it is full.
 ///
-/// The search goes by the [`Fingerprint`], which is no secret, and takes a time that depends on
-/// it; the whole hash is then compared in constant time.
+/// The look-up goes by the first bytes of the hash, which nobody without the pepper can choose; the
+/// whole hash is then compared in constant time.
 pub struct MemoryStore {
-    /// INVARIANT: no list is empty; hardly any has more than one entry.
-    entries: BTreeMap<Fingerprint, Vec<Entry>>,
-    /// INVARIANT: the number of entries in all lists, at most `limit`.
-    len: usize,
+    shards: Box<[Mutex<Shard>; 256]>,
+    /// INVARIANT: at least the number of records in all shards, at most `limit`.
+    len: AtomicUsize,
     limit: usize,
+    /// The shard at which the next sweep begins.
+    swept: AtomicU8,
+    /// INVARIANT: at most `limit`; no entry without holders.
+    consoles: Mutex<BTreeMap<Box<str>, Seats>>,
 }
 
-struct Entry {
-    hash: TokenHash,
-    record: Record,
+type Shard = HashMap<Key, Record, BuildHasherDefault<FirstBytes>>;
+
+#[derive(PartialEq, Eq)]
+struct Key(TokenHash);
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write(self.0.fingerprint().as_bytes());
+    }
+}
+
+/// The hash of a hash is its first bytes.
+#[derive(Default)]
+struct FirstBytes(u64);
+
+impl Hasher for FirstBytes {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = bytes.try_into().map_or(0, u64::from_le_bytes);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 impl MemoryStore {
-    /// A store for at most `limit` records. Memory is taken as records come.
+    /// A store for at most `limit` records, and seats at as many consoles. Memory is taken as they come.
     #[must_use]
-    pub const fn new(limit: usize) -> Self {
+    pub fn new(limit: usize) -> Self {
         Self {
-            entries: BTreeMap::new(),
-            len: 0,
+            shards: Box::new(core::array::from_fn(|_| Mutex::default())),
+            len: AtomicUsize::new(0),
             limit,
+            swept: AtomicU8::new(0),
+            consoles: Mutex::default(),
         }
     }
 
     /// How many records it has.
     #[must_use]
-    pub const fn len(&self) -> usize {
-        self.len
+    pub fn len(&self) -> usize {
+        self.len.load(Ordering::Relaxed)
     }
 
     /// Whether it has no record.
     #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.len == 0
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// The record of a token, to be looked at.
     #[must_use]
-    pub fn record(&self, hash: &TokenHash) -> Option<&Record> {
-        let list = self.entries.get(&hash.fingerprint())?;
-        list.iter().find(|entry| entry.hash == *hash).map(|entry| &entry.record)
+    pub fn record(&self, hash: &TokenHash) -> Option<Record> {
+        self.shard(hash).get(&Key(*hash)).cloned()
     }
 
-    /// Drops the records that have expired and have no open session, and says how many.
+    /// [`Store::insert`].
     ///
-    /// Their tokens are unknown from then on. Takes a time proportional to the number of records.
-    pub fn purge(&mut self, now: UnixSeconds) -> usize {
-        let before = self.len;
-        self.entries.retain(|_, list| {
-            list.retain(|entry| !entry.record.is_over(now));
-            !list.is_empty()
-        });
-        self.len = self.entries.values().map(Vec::len).sum();
-        before.saturating_sub(self.len)
+    /// # Errors
+    ///
+    /// [`StoreError::Duplicate`] or [`StoreError::Full`].
+    pub fn insert(&self, hash: &TokenHash, grant: &Grant) -> Result<(), StoreError> {
+        match self.shard(hash).entry(Key(*hash)) {
+            hash_map::Entry::Occupied(_) => Err(StoreError::Duplicate),
+            hash_map::Entry::Vacant(entry) => {
+                self.make_room()?;
+                entry.insert(Record::new(grant.clone()));
+                Ok(())
+            }
+        }
     }
 
-    fn record_mut(&mut self, hash: &TokenHash) -> Result<&mut Record, Refusal> {
-        let list = self.entries.get_mut(&hash.fingerprint()).ok_or(Refusal::Unknown)?;
-        let entry = list
-            .iter_mut()
-            .find(|entry| entry.hash == *hash)
-            .ok_or(Refusal::Unknown)?;
-        Ok(&mut entry.record)
+    /// [`Store::check`].
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Refused`].
+    pub fn check(&self, hash: &TokenHash, gate: &Gate<'_>) -> Result<Arc<Grant>, StoreError> {
+        let shard = self.shard(hash);
+        let record = shard.get(&Key(*hash)).ok_or(Refusal::Unknown)?;
+        record.check(gate)?;
+        Ok(Arc::clone(record.grant()))
+    }
+
+    /// [`Store::apply`].
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Refused`].
+    pub fn apply(&self, hash: &TokenHash, gate: &Gate<'_>, step: Step) -> Result<Admitted, StoreError> {
+        let mut shard = self.shard(hash);
+        let record = shard.get_mut(&Key(*hash)).ok_or(Refusal::Unknown)?;
+        let session = record.apply(gate, step)?;
+        Ok(record.admitted(session))
+    }
+
+    /// [`Store::exchange`].
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Refused`], [`StoreError::Duplicate`] or [`StoreError::Full`].
+    pub fn exchange(
+        &self,
+        hash: &TokenHash,
+        gate: &Gate<'_>,
+        new: &TokenHash,
+        ttl: u64,
+    ) -> Result<Arc<Grant>, StoreError> {
+        // Always in the same order, so that two exchanges cannot wait for each other.
+        let (from, to) = (shard_of(hash), shard_of(new));
+        let mut first = self.lock(from.min(to));
+        let mut second = (from != to).then(|| self.lock(from.max(to)));
+        let (of_hash, of_new) = match &mut second {
+            None => (None, &mut *first),
+            Some(second) if from < to => (Some(&mut *first), &mut **second),
+            Some(second) => (Some(&mut **second), &mut *first),
+        };
+        let known = of_new.get(&Key(*new)).map(|record| Arc::clone(record.grant()));
+        // Of a shard with both, the token is looked up again for the change; the lock is held throughout.
+        let mut of_hash = of_hash;
+        let record = match &mut of_hash {
+            Some(shard) => shard.get_mut(&Key(*hash)),
+            None => of_new.get_mut(&Key(*hash)),
+        };
+        let record = record.ok_or(Refusal::Unknown)?;
+        let mut after = record.clone();
+        let (grant, is_new) = exchanged(&mut after, known, gate, new, ttl)?;
+        if is_new {
+            self.make_room()?;
+        }
+        *record = after;
+        if is_new {
+            of_new.insert(Key(*new), Record::from_shared(Arc::clone(&grant)));
+        }
+        Ok(grant)
+    }
+
+    /// [`Store::revoke`]. Looks at all records, one shard after the other, unless it is for one token.
+    pub fn revoke(&self, which: &Which<'_>) -> usize {
+        self.each(which, |record| record.revoke())
+    }
+
+    /// [`Store::retarget`]. Looks at all records, one shard after the other, unless it is for one token.
+    pub fn retarget(&self, which: &Which<'_>, console: ConsoleType, target: &Target) -> usize {
+        self.each(which, |record| {
+            let fits = record.grant().console == console;
+            if fits {
+                record.retarget(target.clone());
+            }
+            fits
+        })
+    }
+
+    /// [`Store::sweep`]: one shard after the other, from where the last one has stopped.
+    pub fn sweep(&self, now: UnixSeconds, batch: NonZeroU32) -> usize {
+        let batch = usize::try_from(batch.get()).unwrap_or(usize::MAX);
+        let mut swept = 0_usize;
+        for _ in 0..self.shards.len() {
+            let mut shard = self.lock(self.swept.fetch_add(1, Ordering::Relaxed));
+            let before = shard.len();
+            shard.retain(|_, record| !record.is_over(now));
+            let gone = before.saturating_sub(shard.len());
+            // The memory of a rush is given back when it is over.
+            if shard.len() < shard.capacity() / 4 {
+                shard.shrink_to_fit();
+            }
+            drop(shard);
+            self.len.fetch_sub(gone, Ordering::Relaxed);
+            swept = swept.saturating_add(gone);
+            if batch <= swept {
+                return swept;
+            }
+        }
+        let mut consoles = lock(&self.consoles);
+        let before = consoles.len();
+        consoles.retain(|_, seats| !seats.is_over(now));
+        swept.saturating_add(before.saturating_sub(consoles.len()))
+    }
+
+    /// [`Store::seats`].
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Refused`] or [`StoreError::Full`].
+    pub fn seats(
+        &self,
+        console: &str,
+        now: UnixSeconds,
+        rules: &SeatRules,
+        step: SeatStep,
+    ) -> Result<Vec<AttemptId>, StoreError> {
+        let mut consoles = lock(&self.consoles);
+        if let Some(seats) = consoles.get_mut(console) {
+            let gone = seats.apply(now, rules, step)?;
+            if seats.holders().next().is_none() {
+                consoles.remove(console);
+            }
+            return Ok(gone);
+        }
+        let mut seats = Seats::default();
+        let gone = seats.apply(now, rules, step)?;
+        if seats.holders().next().is_some() {
+            if self.limit <= consoles.len() {
+                return Err(StoreError::Full { limit: self.limit });
+            }
+            consoles.insert(console.into(), seats);
+        }
+        Ok(gone)
+    }
+
+    fn each(&self, which: &Which<'_>, mut change: impl FnMut(&mut Record) -> bool) -> usize {
+        if let Which::Token(hash) = which {
+            return usize::from(self.shard(hash).get_mut(&Key(**hash)).is_some_and(change));
+        }
+        let mut changed = 0_usize;
+        for shard in self.shards.iter() {
+            let mut shard = lock(shard);
+            let records = shard.values_mut().filter(|record| which.names(record.grant()));
+            changed = changed.saturating_add(records.map(&mut change).filter(|changed| *changed).count());
+        }
+        changed
+    }
+
+    /// Counts a record that is about to be kept.
+    fn make_room(&self) -> Result<(), StoreError> {
+        let more = |len: usize| len.checked_add(1).filter(|len| *len <= self.limit);
+        match self.len.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(StoreError::Full { limit: self.limit }),
+        }
+    }
+
+    fn shard(&self, hash: &TokenHash) -> MutexGuard<'_, Shard> {
+        self.lock(shard_of(hash))
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "a byte is less than 256")]
+    fn lock(&self, shard: u8) -> MutexGuard<'_, Shard> {
+        lock(&self.shards[usize::from(shard)])
     }
 }
 
+/// The last byte: the map inside goes by the first ones.
+const fn shard_of(hash: &TokenHash) -> u8 {
+    let [.., last] = hash.as_bytes();
+    *last
+}
+
+/// A thread that panicked has left a record as it was, or changed.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn now_or_never<'a, T: Send + 'a>(result: Result<T, StoreError<Infallible>>) -> Answer<'a, T> {
+    Box::pin(ready(result.map_err(StoreError::widen)))
+}
+
 impl Store for MemoryStore {
-    type Backend = Infallible;
-
-    fn insert(&mut self, hash: TokenHash, grant: Grant) -> Result<(), StoreError> {
-        if self.record(&hash).is_some() {
-            return Err(StoreError::Duplicate);
-        }
-        if self.limit <= self.len {
-            return Err(StoreError::Full { limit: self.limit });
-        }
-        let entry = Entry {
-            hash,
-            record: Record::new(grant),
-        };
-        self.entries.entry(hash.fingerprint()).or_default().push(entry);
-        self.len = self.len.saturating_add(1);
-        Ok(())
+    fn insert<'a>(&'a self, hash: &'a TokenHash, grant: &'a Grant) -> Answer<'a, ()> {
+        now_or_never(self.insert(hash, grant))
     }
 
-    fn check(&mut self, hash: &TokenHash, now: UnixSeconds) -> Result<Grant, StoreError> {
-        let record = self.record_mut(hash)?;
-        record.check(now)?;
-        Ok(record.grant().clone())
+    fn record<'a>(&'a self, hash: &'a TokenHash) -> Answer<'a, Option<Record>> {
+        now_or_never(Ok(self.record(hash)))
     }
 
-    fn redeem(&mut self, hash: &TokenHash, now: UnixSeconds) -> Result<Grant, StoreError> {
-        let record = self.record_mut(hash)?;
-        record.redeem(now)?;
-        Ok(record.grant().clone())
+    fn check<'a>(&'a self, hash: &'a TokenHash, gate: Gate<'a>) -> Answer<'a, Arc<Grant>> {
+        now_or_never(self.check(hash, &gate))
     }
 
-    fn claim(&mut self, hash: &TokenHash, now: UnixSeconds) -> Result<Admitted, StoreError> {
-        let record = self.record_mut(hash)?;
-        let session = record.claim(now)?;
-        Ok(Admitted {
-            session,
-            grant: record.grant().clone(),
-        })
+    fn apply<'a>(&'a self, hash: &'a TokenHash, gate: Gate<'a>, step: Step) -> Answer<'a, Admitted> {
+        now_or_never(self.apply(hash, &gate, step))
     }
 
-    fn bind(&mut self, hash: &TokenHash, session: SessionId, connection_id: u32) -> Result<(), StoreError> {
-        Ok(self.record_mut(hash)?.bind(session, connection_id)?)
+    fn exchange<'a>(
+        &'a self,
+        hash: &'a TokenHash,
+        gate: Gate<'a>,
+        new: &'a TokenHash,
+        ttl: u64,
+    ) -> Answer<'a, Arc<Grant>> {
+        now_or_never(self.exchange(hash, &gate, new, ttl))
     }
 
-    fn release(&mut self, hash: &TokenHash, session: SessionId) -> Result<(), StoreError> {
-        Ok(self.record_mut(hash)?.release(session)?)
+    fn revoke<'a>(&'a self, which: Which<'a>) -> Answer<'a, usize> {
+        now_or_never(Ok(self.revoke(&which)))
     }
 
-    fn join(&mut self, hash: &TokenHash, now: UnixSeconds, connection_id: u32) -> Result<Admitted, StoreError> {
-        let record = self.record_mut(hash)?;
-        let session = record.join(now, connection_id)?;
-        Ok(Admitted {
-            session,
-            grant: record.grant().clone(),
-        })
+    fn retarget<'a>(&'a self, which: Which<'a>, console: ConsoleType, target: &'a Target) -> Answer<'a, usize> {
+        now_or_never(Ok(self.retarget(&which, console, target)))
     }
 
-    fn close(&mut self, hash: &TokenHash, session: SessionId) -> Result<(), StoreError> {
-        Ok(self.record_mut(hash)?.close(session)?)
+    fn sweep(&self, now: UnixSeconds, batch: NonZeroU32) -> Answer<'_, usize> {
+        now_or_never(Ok(self.sweep(now, batch)))
+    }
+
+    fn seats<'a>(
+        &'a self,
+        console: &'a str,
+        now: UnixSeconds,
+        rules: &'a SeatRules,
+        step: SeatStep,
+    ) -> Answer<'a, Vec<AttemptId>> {
+        now_or_never(self.seats(console, now, rules, step))
     }
 }
 
@@ -147,7 +355,7 @@ impl fmt::Debug for MemoryStore {
     /// Counts only: a store is too large for a log, and its targets are nobody else's business.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemoryStore")
-            .field("len", &self.len)
+            .field("len", &self.len())
             .field("limit", &self.limit)
             .finish_non_exhaustive()
     }
@@ -158,19 +366,44 @@ mod tests {
     use super::*;
     use crate::{ConsoleType, Target};
 
-    /// Not visible from outside: empty lists would make the memory grow with every token ever kept.
+    /// Not visible from outside: the memory of swept records is given back.
     #[test]
-    fn purge_keeps_no_empty_list() {
-        let mut store = MemoryStore::new(1);
-        for byte in 0..=u8::MAX {
+    fn a_sweep_keeps_no_memory() {
+        let store = MemoryStore::new(10_000);
+        for number in 0..10_000_u32 {
+            let mut bytes = [0; 32];
+            bytes[..4].copy_from_slice(&number.to_le_bytes());
+            bytes[31] = bytes[0];
             let target = Target::Unix {
                 path: "/run/console".into(),
             };
             let grant = Grant::new(target, ConsoleType::NoVnc, UnixSeconds(0), 1);
-            store.insert(TokenHash::from_bytes([byte; 32]), grant).unwrap();
-            assert_eq!(store.entries.len(), 1);
-            assert_eq!(store.purge(UnixSeconds(1)), 1);
-            assert_eq!(store.entries.len(), 0);
+            store.insert(&TokenHash::from_bytes(bytes), &grant).unwrap();
         }
+        let capacity = || store.shards.iter().map(|shard| lock(shard).capacity()).sum::<usize>();
+        assert!(10_000 <= capacity());
+        assert_eq!(store.sweep(UnixSeconds(1), NonZeroU32::MAX), 10_000);
+        assert_eq!(capacity(), 0);
+    }
+
+    /// A sweep that waits for one shard holds no other.
+    #[test]
+    fn a_sweep_holds_one_lock_at_a_time() {
+        let store = MemoryStore::new(1);
+        let held = store.lock(7);
+        std::thread::scope(|scope| {
+            let sweep = scope.spawn(|| store.sweep(UnixSeconds(1), NonZeroU32::MAX));
+            // It has gone past the seventh shard, or stands before it.
+            while store.swept.load(Ordering::Relaxed) != 8 {
+                std::thread::yield_now();
+            }
+            for (number, shard) in store.shards.iter().enumerate() {
+                // Before it stands there, it may just leave the one before.
+                let free = || shard.try_lock().is_ok();
+                assert_eq!(number != 7, (0..1000).any(|_| free()), "{number}");
+            }
+            assert!(!sweep.is_finished());
+            drop(held);
+        });
     }
 }

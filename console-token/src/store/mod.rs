@@ -1,108 +1,152 @@
 //! Where records are kept.
 
+#[cfg(feature = "std")]
+mod exchange;
+#[cfg(feature = "std")]
 mod memory;
 
+#[cfg(feature = "std")]
 pub use memory::MemoryStore;
 
-use crate::{Grant, SessionId, StoreError, TokenHash, UnixSeconds};
+use alloc::{boxed::Box, sync::Arc, vec::Vec};
+use core::{error::Error, fmt, num::NonZeroU32, pin::Pin};
 
-/// Where a SPICE channel was let in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Admitted {
-    /// The session that it belongs to.
-    pub session: SessionId,
-    /// What the token allows; above all the target.
-    pub grant: Grant,
+use crate::{
+    Admitted, AttemptId, ConsoleType, Gate, Grant, Record, SeatRules, SeatStep, Step, StoreError, Target, TokenHash,
+    UnixSeconds,
+};
+
+/// Tokens to be revoked or retargeted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which<'a> {
+    /// One.
+    Token(&'a TokenHash),
+    /// Those whose [`Grant::vm`] this is.
+    Vm(&'a str),
+    /// Those whose [`Grant::user`] this is.
+    User(&'a str),
+    /// Those whose [`Grant::issuer`] this is.
+    Issuer(&'a str),
 }
 
-/// A place that keeps records under the hash of their token.
+impl Which<'_> {
+    /// Whether the grant is one of them, if it is not asked by token.
+    #[cfg(feature = "std")]
+    fn names(&self, grant: &Grant) -> bool {
+        match *self {
+            Which::Token(_) => false,
+            Which::Vm(name) => grant.vm.as_deref() == Some(name),
+            Which::User(name) => grant.user.as_deref() == Some(name),
+            Which::Issuer(name) => grant.issuer.as_deref() == Some(name),
+        }
+    }
+}
+
+/// What the engine behind a store says when it fails. Not for the peer.
+#[derive(Debug)]
+pub struct BackendError(Box<dyn Error + Send + Sync>);
+
+impl BackendError {
+    /// Takes the engine's own error.
+    pub fn new(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self(error.into())
+    }
+}
+
+impl fmt::Display for BackendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl Error for BackendError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.0.source()
+    }
+}
+
+/// What a store is going to answer.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError<BackendError>>> + Send + 'a>>;
+
+/// A place that keeps records under the hash of their token, for one gateway or for many.
 ///
-/// Each method applies the transition of [`Record`](crate::Record) of the same name, with its
-/// rules and its refusals, and adds [`Refusal::Unknown`](crate::Refusal::Unknown). A store
-/// decides nothing; it owes only this:
-/// - **Atomicity**: of two calls on one token, one sees what the other has done. Two claims of a
+/// A store applies the transitions of [`Record`](crate::Record), with their rules and their
+/// refusals, and adds [`Refusal::Unknown`](crate::Refusal::Unknown). It decides nothing; it owes only this:
+/// - **Atomicity**: of two steps on one token, one sees what the other has done. Two claims of a
 ///   one-time token, at the same moment in two places, must not both succeed.
-/// - A refused transition changes nothing.
+/// - A refused step changes nothing.
+/// - What was answered is kept: a token that was spent stays so when the engine is killed and comes
+///   back (as far as the engine is set up to keep what it confirmed).
 /// - The token itself never gets here, only its hash.
 ///
+/// After [`StoreError::Backend`] it is not known whether a step was applied. Asked again with the same
+/// [`AttemptId`], the store gives the first answer; all other steps can be asked again as they are.
+///
+/// The trait works behind a pointer, so that a gateway can choose its store when it starts.
+///
 /// ```
-/// use console_token::{Grant, Pepper, Secret, Store, StoreError, UnixSeconds};
+/// use console_token::{AttemptId, Gate, Grant, Pepper, Secret, Step, Store};
 ///
 /// /// A VNC gateway: what the token that was presented leads to, or what the tenant is told.
-/// fn admit<S: Store>(
-///     store: &mut S, pepper: &Pepper, presented: &[u8], now: UnixSeconds,
-/// ) -> Result<Grant, &'static str> {
+/// async fn admit(
+///     store: &dyn Store, pepper: &Pepper, presented: &[u8], gate: Gate<'_>, attempt: AttemptId,
+/// ) -> Result<std::sync::Arc<Grant>, &'static str> {
 ///     let token = Secret::presented(presented).map_err(|refusal| refusal.public())?;
-///     store.redeem(&pepper.hash(&token), now).map_err(|error| error.public())
+///     let hash = pepper.hash(&token);
+///     let admitted = store.apply(&hash, gate, Step::Redeem(attempt)).await;
+///     admitted.map(|admitted| admitted.grant).map_err(|error| error.public())
 /// }
 /// ```
-pub trait Store {
-    /// How the engine behind the store fails; [`Infallible`](core::convert::Infallible) if it cannot.
-    type Backend;
+///
+/// # Errors
+///
+/// Every method: [`StoreError::Backend`], and what else it says.
+pub trait Store: Send + Sync {
+    /// Keeps a new token, or gives [`StoreError::Duplicate`] or [`StoreError::Full`].
+    fn insert<'a>(&'a self, hash: &'a TokenHash, grant: &'a Grant) -> Answer<'a, ()>;
 
-    /// Keeps a new token.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::Duplicate`], [`StoreError::Full`] or [`StoreError::Backend`].
-    fn insert(&mut self, hash: TokenHash, grant: Grant) -> Result<(), StoreError<Self::Backend>>;
+    /// The record of a token, to be looked at; for operators, not for gateways.
+    fn record<'a>(&'a self, hash: &'a TokenHash) -> Answer<'a, Option<Record>>;
 
-    /// [`Record::check`](crate::Record::check): what the token leads to, without spending a use.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::Refused`] or [`StoreError::Backend`].
-    fn check(&mut self, hash: &TokenHash, now: UnixSeconds) -> Result<Grant, StoreError<Self::Backend>>;
+    /// [`Record::check`](crate::Record::check): what the token leads to, without spending a use; or
+    /// [`StoreError::Refused`].
+    fn check<'a>(&'a self, hash: &'a TokenHash, gate: Gate<'a>) -> Answer<'a, Arc<Grant>>;
 
-    /// [`Record::redeem`](crate::Record::redeem): a connection.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::Refused`] or [`StoreError::Backend`].
-    fn redeem(&mut self, hash: &TokenHash, now: UnixSeconds) -> Result<Grant, StoreError<Self::Backend>>;
+    /// [`Record::apply`](crate::Record::apply): a transition; or [`StoreError::Refused`].
+    fn apply<'a>(&'a self, hash: &'a TokenHash, gate: Gate<'a>, step: Step) -> Answer<'a, Admitted>;
 
-    /// [`Record::claim`](crate::Record::claim): the main channel of a new SPICE session.
+    /// [`Record::exchange`](crate::Record::exchange): spends a use of the token and keeps a new one in
+    /// its place ([`Grant::exchanged`]), both or neither; or [`StoreError::Refused`],
+    /// [`StoreError::Duplicate`], [`StoreError::Full`].
     ///
-    /// # Errors
-    ///
-    /// [`StoreError::Refused`] or [`StoreError::Backend`].
-    fn claim(&mut self, hash: &TokenHash, now: UnixSeconds) -> Result<Admitted, StoreError<Self::Backend>>;
+    /// The new token names the attempt: the same exchange again, with the same new token, gets the first
+    /// answer.
+    fn exchange<'a>(
+        &'a self,
+        hash: &'a TokenHash,
+        gate: Gate<'a>,
+        new: &'a TokenHash,
+        ttl: u64,
+    ) -> Answer<'a, Arc<Grant>>;
 
-    /// [`Record::bind`](crate::Record::bind): the hypervisor named the session. Before INIT is forwarded.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::Refused`] or [`StoreError::Backend`].
-    fn bind(
-        &mut self,
-        hash: &TokenHash,
-        session: SessionId,
-        connection_id: u32,
-    ) -> Result<(), StoreError<Self::Backend>>;
+    /// [`Record::revoke`](crate::Record::revoke): how many were not revoked before. Each is revoked on
+    /// its own: one that is made at the same moment may be missed.
+    fn revoke<'a>(&'a self, which: Which<'a>) -> Answer<'a, usize>;
 
-    /// [`Record::release`](crate::Record::release): the target was not ready, the use is given back.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::Refused`] or [`StoreError::Backend`].
-    fn release(&mut self, hash: &TokenHash, session: SessionId) -> Result<(), StoreError<Self::Backend>>;
+    /// [`Record::retarget`](crate::Record::retarget) for those of this type of console: how many there were.
+    fn retarget<'a>(&'a self, which: Which<'a>, console: ConsoleType, target: &'a Target) -> Answer<'a, usize>;
 
-    /// [`Record::join`](crate::Record::join): a later channel of a SPICE session.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::Refused`] or [`StoreError::Backend`].
-    fn join(
-        &mut self,
-        hash: &TokenHash,
+    /// Forgets tokens that are [over](crate::Record::is_over), and consoles where nobody sits any more:
+    /// about as many as `batch` says, so that it never holds up the others for long. Fewer than that
+    /// means that there are no more.
+    fn sweep(&self, now: UnixSeconds, batch: NonZeroU32) -> Answer<'_, usize>;
+
+    /// [`Seats::apply`](crate::Seats::apply) to the seats of the console of this name; or [`StoreError::Refused`].
+    fn seats<'a>(
+        &'a self,
+        console: &'a str,
         now: UnixSeconds,
-        connection_id: u32,
-    ) -> Result<Admitted, StoreError<Self::Backend>>;
-
-    /// [`Record::close`](crate::Record::close): the main channel has ended.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::Refused`] or [`StoreError::Backend`].
-    fn close(&mut self, hash: &TokenHash, session: SessionId) -> Result<(), StoreError<Self::Backend>>;
+        rules: &'a SeatRules,
+        step: SeatStep,
+    ) -> Answer<'a, Vec<AttemptId>>;
 }

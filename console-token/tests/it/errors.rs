@@ -3,10 +3,12 @@
 use console_token::{Pepper, Refusal, StoreError, UnknownConsole};
 use expect_test::expect;
 
-const ALL: [Refusal; 14] = [
+const ALL: [Refusal; 20] = [
     Refusal::Malformed,
     Refusal::Unknown,
     Refusal::WrongScope,
+    Refusal::WrongAudience,
+    Refusal::Revoked,
     Refusal::NotYetValid,
     Refusal::Expired,
     Refusal::Spent,
@@ -18,6 +20,10 @@ const ALL: [Refusal; 14] = [
     Refusal::NoSuchSession,
     Refusal::SessionExpired,
     Refusal::SessionClosed,
+    Refusal::NotMigrating,
+    Refusal::Busy,
+    Refusal::SeatLost,
+    Refusal::TooManyAttempts,
 ];
 
 #[test]
@@ -45,6 +51,8 @@ fn texts_inside() {
         not the form of a token
         unknown token
         the token is for another scope
+        the token is for another audience
+        revoked
         not yet valid
         expired
         all uses are spent
@@ -56,6 +64,10 @@ fn texts_inside() {
         no such session
         the session is past its time limit
         the session is closed
+        no migration is pending
+        the console is in use
+        the seat at the console is lost
+        too many attempts
         refused: all uses are spent
         full: 3 records
         a token with this hash exists

@@ -1,6 +1,8 @@
 //! The tests of console-token, in one binary.
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
     clippy::indexing_slicing,
     clippy::string_slice,
     clippy::arithmetic_side_effects,
@@ -10,20 +12,33 @@
 )]
 
 mod access_url;
+mod audit;
+#[cfg(feature = "std")]
+mod conformance;
 mod console;
 mod errors;
+#[cfg(feature = "std")]
 mod model;
 mod oracle;
 mod password;
 mod record;
+mod seats;
 mod secret;
 mod serial;
+#[cfg(feature = "std")]
 mod store;
+mod throttle;
 mod token_oracle;
 mod webmks_login;
 mod webmks_ticket;
 
-use console_token::{ConsoleType, Grant, Target, UnixSeconds};
+#[cfg(feature = "std")]
+#[path = "../naive/mod.rs"]
+mod naive;
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use console_token::{AttemptId, ConsoleType, Gate, Grant, Target, UnixSeconds};
 
 /// Valid from 1000 to 1600, once.
 fn grant(console: ConsoleType) -> Grant {
@@ -41,6 +56,19 @@ fn spice() -> Grant {
 
 fn vnc() -> Grant {
     grant(ConsoleType::NoVnc)
+}
+
+/// A gateway without a name.
+fn gate(seconds: u64) -> Gate<'static> {
+    Gate::at(at(seconds))
+}
+
+/// One that was not there before.
+fn attempt() -> AttemptId {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let mut id = [0; 16];
+    id[..8].copy_from_slice(&NEXT.fetch_add(1, Ordering::Relaxed).to_le_bytes());
+    AttemptId(id)
 }
 
 fn at(seconds: u64) -> UnixSeconds {

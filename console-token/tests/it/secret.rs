@@ -1,13 +1,12 @@
 //! Secrets, hashes, and what can be seen of them.
 
 use console_token::{
-    AccessPath, AccessUrl, Admitted, ConsolePassword, Grant, MemoryStore, NovaHash, Pepper, Peppers, Record, Refusal,
-    Secret, Store as _, TokenHash,
+    AccessPath, AccessUrl, ConsolePassword, Grant, NovaHash, Pepper, Peppers, Record, Refusal, Secret, TokenHash,
 };
 use proptest::prelude::*;
 use zeroize::ZeroizeOnDrop;
 
-use crate::{at, spice};
+use crate::{attempt, gate, spice};
 
 /// Expected texts by Python: `base64.urlsafe_b64encode` without `=`.
 #[test]
@@ -221,36 +220,22 @@ fn debug_shows_no_secret() {
     let pepper = Pepper::new(&key).unwrap();
     let hash = pepper.hash(&token);
 
-    let mut store = MemoryStore::new(1);
-    store.insert(hash, spice()).unwrap();
-    let full = store.insert(TokenHash::from_bytes([0; 32]), spice()).unwrap_err();
-    let refused = store.redeem(&hash, at(1000)).unwrap_err();
-    let admitted: Admitted = store.claim(&hash, at(1000)).unwrap();
-    let record: &Record = store.record(&hash).unwrap();
+    let mut record = Record::new(spice());
+    let refused = record.redeem(&gate(1000), attempt()).unwrap_err();
+    let session = record.claim(&gate(1000), attempt()).unwrap();
     let grant: &Grant = record.grant();
 
     let mut shown = String::new();
     macro_rules! show {
         ($($value:expr),+ $(,)?) => { $( shown += &format!("{0:?} {0:#?}\n", $value); )+ };
     }
-    show!(
-        token,
-        pepper,
-        hash,
-        hash.fingerprint(),
-        store,
-        record,
-        grant,
-        admitted,
-        full,
-        refused
-    );
+    show!(token, pepper, hash, hash.fingerprint(), record, grant, session, refused);
     show!(
         Secret::uuid4(&[0x5a; 16]),
         Secret::presented(b"hunter2"),
         Secret::presented(b"hunter 2")
     );
-    show!(Pepper::new(b"hunter2").unwrap_err(), admitted.session, at(1000));
+    show!(Pepper::new(b"hunter2").unwrap_err(), gate(1000));
     show!(
         grant.target,
         grant.console,
@@ -258,7 +243,7 @@ fn debug_shows_no_secret() {
         grant.uses,
         grant.scope
     );
-    shown += &format!("{} {full} {refused}", hash.fingerprint());
+    shown += &format!("{} {refused}", hash.fingerprint());
 
     let whole_hash: String = hash.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
     for hidden in [

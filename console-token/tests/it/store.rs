@@ -1,10 +1,13 @@
-//! The store in memory: look-up, bounds, purge, and two claims at once.
+//! The store in memory: what its bounds, its sweeps and its threads do. What every store does is in `conformance`.
 
-use std::sync::{Arc, Barrier, Mutex};
+use core::num::NonZeroU32;
+use std::sync::{Arc, Barrier};
 
-use console_token::{Admitted, MemoryStore, Refusal, SessionId, Store, StoreError, TokenHash, UnixSeconds};
+use console_token::{Gate, Grant, MemoryStore, Refusal, SeatRules, SeatStep, Step, StoreError, TokenHash, Uses, Which};
 
-use crate::{at, spice, vnc};
+use crate::{at, attempt, gate, spice, vnc};
+
+const ALL: NonZeroU32 = NonZeroU32::MAX;
 
 fn hash(first: u8, last: u8) -> TokenHash {
     let mut bytes = [0; 32];
@@ -13,141 +16,223 @@ fn hash(first: u8, last: u8) -> TokenHash {
     TokenHash::from_bytes(bytes)
 }
 
-#[test]
-fn every_method_needs_a_record() {
-    let mut store = MemoryStore::new(1);
-    let (unknown, session) = (hash(1, 1), SessionId::new(0));
-    let refused = StoreError::Refused(Refusal::Unknown);
-    // The second round has a record with the same fingerprint, which must not be taken for it.
-    for _ in 0..2 {
-        assert_eq!(store.check(&unknown, at(1000)), Err(refused));
-        assert_eq!(store.redeem(&unknown, at(1000)), Err(refused));
-        assert_eq!(store.claim(&unknown, at(1000)), Err(refused));
-        assert_eq!(store.bind(&unknown, session, 1), Err(refused));
-        assert_eq!(store.release(&unknown, session), Err(refused));
-        assert_eq!(store.join(&unknown, at(1000), 1), Err(refused));
-        assert_eq!(store.close(&unknown, session), Err(refused));
-        assert!(store.record(&unknown).is_none());
-        let _ = store.insert(hash(1, 2), spice());
-    }
-}
-
-#[test]
-fn same_fingerprint_other_token() {
-    let mut store = MemoryStore::new(3);
-    let (one, other) = (hash(1, 1), hash(1, 2));
-    assert_eq!(one.fingerprint(), other.fingerprint());
-    store.insert(one, vnc()).unwrap();
-    store.insert(other, spice()).unwrap();
-    assert_eq!(store.len(), 2);
-    assert_eq!(store.redeem(&one, at(1000)), Ok(vnc()));
-    assert_eq!(
-        store.claim(&other, at(1000)).map(|admitted| admitted.grant),
-        Ok(spice())
-    );
-    assert_eq!(store.redeem(&one, at(1000)), Err(StoreError::Refused(Refusal::Spent)));
-
-    // One of the two has an open session and stays.
-    assert_eq!(store.purge(at(1600)), 1);
-    assert!(store.record(&one).is_none());
-    assert!(store.record(&other).is_some());
+fn redeem(store: &MemoryStore, hash: &TokenHash, now: u64) -> Result<Arc<Grant>, StoreError> {
+    let admitted = store.apply(hash, &gate(now), Step::Redeem(attempt()));
+    admitted.map(|admitted| admitted.grant)
 }
 
 #[test]
 fn full_and_duplicate() {
-    let mut store = MemoryStore::new(2);
+    let store = MemoryStore::new(2);
     assert!(store.is_empty());
-    store.insert(hash(1, 0), vnc()).unwrap();
-    assert_eq!(store.insert(hash(1, 0), spice()), Err(StoreError::Duplicate));
-    store.insert(hash(2, 0), vnc()).unwrap();
-    assert_eq!(store.insert(hash(3, 0), vnc()), Err(StoreError::Full { limit: 2 }));
-    assert_eq!(store.insert(hash(1, 0), vnc()), Err(StoreError::Duplicate));
+    store.insert(&hash(1, 0), &vnc()).unwrap();
+    assert_eq!(store.insert(&hash(1, 0), &spice()), Err(StoreError::Duplicate));
+    store.insert(&hash(2, 0), &vnc()).unwrap();
+    assert_eq!(store.insert(&hash(3, 0), &vnc()), Err(StoreError::Full { limit: 2 }));
+    assert_eq!(store.insert(&hash(1, 0), &vnc()), Err(StoreError::Duplicate));
     assert_eq!(store.len(), 2);
-    assert_eq!(
-        store.redeem(&hash(1, 0), at(1000)),
-        Ok(vnc()),
-        "the first insert counts"
-    );
-    assert_eq!(store.purge(at(1599)), 0);
-    assert_eq!(store.purge(at(1600)), 2);
+    let first = redeem(&store, &hash(1, 0), 1000);
+    assert_eq!(*first.unwrap(), vnc(), "the first insert counts");
+    assert_eq!(store.sweep(at(1599), ALL), 0);
+    assert_eq!(store.sweep(at(1600), ALL), 2);
     assert!(store.is_empty());
-    store.insert(hash(3, 0), vnc()).unwrap();
+    store.insert(&hash(3, 0), &vnc()).unwrap();
 
-    assert_eq!(
-        MemoryStore::new(0).insert(hash(1, 0), vnc()),
-        Err(StoreError::Full { limit: 0 })
+    let none = MemoryStore::new(0);
+    assert_eq!(none.insert(&hash(1, 0), &vnc()), Err(StoreError::Full { limit: 0 }));
+    let take = SeatStep::Take(attempt());
+    let seats = none.seats("console", at(0), &SeatRules::EXCLUSIVE, take);
+    assert_eq!(seats, Err(StoreError::Full { limit: 0 }));
+}
+
+#[test]
+fn an_exchange_that_finds_no_room_spends_nothing() {
+    for last in [0, 9] {
+        let store = MemoryStore::new(1);
+        let url = vnc().with_scope(console_token::Scope::Exchange);
+        store.insert(&hash(1, 0), &url).unwrap();
+        let exchange = || store.exchange(&hash(1, 0), &gate(1000), &hash(2, last), 20);
+        assert_eq!(exchange(), Err(StoreError::Full { limit: 1 }));
+        assert_eq!(store.record(&hash(1, 0)).unwrap().uses_left(), Some(1));
+        assert_eq!(
+            store.exchange(&hash(1, 0), &gate(1000), &hash(1, 0), 20),
+            Err(StoreError::Duplicate)
+        );
+    }
+}
+
+#[test]
+fn sweeps_in_batches_reach_everything() {
+    let store = MemoryStore::new(1000);
+    for number in 0..1000_u16 {
+        let [high, low] = number.to_be_bytes();
+        store.insert(&hash(high, low), &vnc()).unwrap();
+    }
+    let batch = NonZeroU32::new(100).unwrap();
+    let mut sweeps = Vec::new();
+    loop {
+        let swept = store.sweep(at(1600), batch);
+        sweeps.push(swept);
+        if swept < 100 {
+            break;
+        }
+    }
+    assert_eq!(sweeps.iter().sum::<usize>(), 1000);
+    assert!(
+        9 <= sweeps.len(),
+        "{sweeps:?}: a batch goes on from where the last one stopped"
     );
-}
-
-#[test]
-fn check_spends_nothing() {
-    let mut store = MemoryStore::new(1);
-    store.insert(hash(1, 0), vnc()).unwrap();
-    let before = store.record(&hash(1, 0)).cloned();
-    assert_eq!(store.check(&hash(1, 0), at(1000)), Ok(vnc()));
-    assert_eq!(store.check(&hash(1, 0), at(1600)), Err(Refusal::Expired.into()));
-    assert_eq!(store.record(&hash(1, 0)).cloned(), before);
-}
-
-#[test]
-fn purge_waits_for_sessions() {
-    let mut store = MemoryStore::new(1);
-    let token = hash(1, 0);
-    store.insert(token, spice()).unwrap();
-    let Admitted { session, .. } = store.claim(&token, at(1000)).unwrap();
-    assert_eq!(store.purge(at(u64::MAX)), 0, "claimed");
-    store.bind(&token, session, 5).unwrap();
-    assert_eq!(store.purge(at(u64::MAX)), 0, "bound");
-    store.close(&token, session).unwrap();
-    assert_eq!(store.purge(at(1599)), 0, "closed, spent, not expired");
-    assert_eq!(store.purge(at(1600)), 1);
-    assert_eq!(store.join(&token, at(1600), 5), Err(Refusal::Unknown.into()));
-}
-
-/// A gateway chooses its store when it starts, so the trait has to work behind a pointer.
-#[test]
-fn the_trait_is_dyn_compatible() {
-    let mut memory = MemoryStore::new(1);
-    let store: &mut dyn Store<Backend = core::convert::Infallible> = &mut memory;
-    store.insert(hash(1, 0), vnc()).unwrap();
-    store.redeem(&hash(1, 0), at(1000)).unwrap();
+    assert!(store.is_empty());
 }
 
 /// Starts `n` threads at once; how many of them succeed, and why the others do not.
-fn race<T: 'static>(
-    n: usize,
-    store: MemoryStore,
-    act: fn(&mut MemoryStore, UnixSeconds) -> Result<T, StoreError>,
-) -> (usize, Vec<StoreError>) {
-    let store = Arc::new(Mutex::new(store));
-    let barrier = Arc::new(Barrier::new(n));
-    let threads: Vec<_> = (0..n)
-        .map(|_| {
-            let (store, barrier) = (Arc::clone(&store), Arc::clone(&barrier));
-            std::thread::spawn(move || {
-                barrier.wait();
-                act(&mut store.lock().unwrap(), at(1000)).map(|_| ())
-            })
-        })
-        .collect();
-    let results: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+fn race(n: usize, uses: u32, grant: Grant, step: fn() -> Step) -> (usize, Vec<StoreError>) {
+    let store = MemoryStore::new(1);
+    let grant = grant.with_uses(Uses::Limited(NonZeroU32::new(uses).unwrap()));
+    store.insert(&hash(1, 0), &grant).unwrap();
+    let barrier = Barrier::new(n);
+    let results: Vec<_> = std::thread::scope(|scope| {
+        let thread = || {
+            barrier.wait();
+            store.apply(&hash(1, 0), &gate(1000), step()).map(drop)
+        };
+        let threads: Vec<_> = (0..n).map(|_| scope.spawn(thread)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
     let refused: Vec<_> = results.iter().filter_map(|result| result.err()).collect();
     (n - refused.len(), refused)
 }
 
 #[test]
-fn one_of_many_succeeds() {
-    for _ in 0..20 {
-        let mut store = MemoryStore::new(1);
-        store.insert(hash(1, 0), spice()).unwrap();
-        let (accepted, refused) = race(8, store, |store, now| store.claim(&hash(1, 0), now));
-        assert_eq!(accepted, 1);
-        assert_eq!(refused, [StoreError::Refused(Refusal::Spent); 7]);
-
-        let mut store = MemoryStore::new(1);
-        store.insert(hash(1, 0), vnc()).unwrap();
-        let (accepted, refused) = race(8, store, |store, now| store.redeem(&hash(1, 0), now));
-        assert_eq!(accepted, 1);
-        assert_eq!(refused, [StoreError::Refused(Refusal::Spent); 7]);
+fn as_many_as_there_are_uses_succeed() {
+    for uses in [1, 3] {
+        for _ in 0..20 {
+            for (grant, step) in [
+                (vnc(), (|| Step::Redeem(attempt())) as fn() -> Step),
+                (spice(), || Step::Claim(attempt())),
+            ] {
+                let (accepted, refused) = race(8, uses, grant, step);
+                assert_eq!(accepted, usize::try_from(uses).unwrap());
+                assert_eq!(refused, vec![StoreError::Refused(Refusal::Spent); 8 - accepted]);
+            }
+        }
     }
+}
+
+/// Exchanges across shards in both directions at once: nobody waits for ever.
+#[test]
+fn exchanges_do_not_block_each_other() {
+    let store = MemoryStore::new(10_000);
+    let url = vnc()
+        .with_scope(console_token::Scope::Exchange)
+        .with_uses(Uses::Unlimited);
+    let (one, other) = (hash(1, 1), hash(2, 200));
+    store.insert(&one, &url).unwrap();
+    store.insert(&other, &url).unwrap();
+    std::thread::scope(|scope| {
+        for (from, first, last) in [(one, 10, 200), (other, 20, 1)] {
+            let store = &store;
+            scope.spawn(move || {
+                for number in 0..2000_u16 {
+                    let mut bytes = *hash(first, last).as_bytes();
+                    bytes[1..3].copy_from_slice(&number.to_be_bytes());
+                    let gate = Gate::at(at(1000));
+                    store.exchange(&from, &gate, &TokenHash::from_bytes(bytes), 20).unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!(store.len(), 4002);
+}
+
+/// Of tokens that come, go and are revoked at the same time, none is counted wrongly.
+#[test]
+fn threads_that_come_and_go() {
+    let store = MemoryStore::new(500);
+    std::thread::scope(|scope| {
+        for thread in 0..4_u8 {
+            let store = &store;
+            scope.spawn(move || {
+                for number in 0..500_u16 {
+                    let mut bytes = [thread; 32];
+                    bytes[1..3].copy_from_slice(&number.to_be_bytes());
+                    bytes[31] = bytes[2];
+                    let hash = TokenHash::from_bytes(bytes);
+                    if store.insert(&hash, &vnc().with_vm("vm1")) == Ok(()) {
+                        redeem(store, &hash, 1000).unwrap();
+                    }
+                    if number % 100 == 99 {
+                        store.revoke(&Which::Vm("vm2"));
+                        store.sweep(at(1600 - u64::from(number % 200 == 99)), ALL);
+                    }
+                }
+            });
+        }
+    });
+    assert!(store.len() <= 500);
+    store.sweep(at(1600), ALL);
+    assert_eq!(store.len(), 0);
+    assert!(store.is_empty());
+}
+
+/// The `number`th of many, spread as keyed hashes are.
+fn spread(number: u64) -> TokenHash {
+    let mixed = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&(mixed ^ (mixed >> 31)).to_le_bytes());
+    bytes[24..].copy_from_slice(&(mixed >> 7).to_le_bytes());
+    TokenHash::from_bytes(bytes)
+}
+
+#[test]
+fn a_redeem_allocates_nothing() {
+    let store = MemoryStore::new(1000);
+    for uses in [1, 2, 32, 33, u32::MAX] {
+        let hash = spread(uses.into());
+        let uses = Uses::Limited(NonZeroU32::new(uses).unwrap());
+        store.insert(&hash, &vnc().with_uses(uses)).unwrap();
+        let (mut accepted, mut refused) = (0, 0);
+        let allocated = allocation_counter::measure(|| {
+            for _ in 0..100 {
+                match redeem(&store, &hash, 1000) {
+                    Ok(_) => accepted += 1,
+                    Err(_) => refused += 1,
+                }
+            }
+            assert!(redeem(&store, &spread(0), 1000).is_err());
+        });
+        assert_eq!(
+            allocated.count_total, 0,
+            "{uses:?}: {accepted} accepted, {refused} refused"
+        );
+        assert!(0 < accepted);
+    }
+}
+
+/// What `MemoryStore` says of its memory, at a hundred thousand grants.
+#[test]
+fn memory_of_a_grant() {
+    const GRANTS: u64 = 100_000;
+    let grant = vnc()
+        .with_vm("9d9d3a8e-6f5c-4b0a-9a77-0d2a5f6d9e11")
+        .with_user("4b825dc642cb6eb9a060e54bf8d69288")
+        .with_issuer("nova");
+    let store = MemoryStore::new(1_000_000);
+    let filled = allocation_counter::measure(|| {
+        for number in 0..GRANTS {
+            store.insert(&spread(number), &grant).unwrap();
+        }
+    });
+    let each = filled.bytes_current / i64::try_from(GRANTS).unwrap();
+    println!("{each} bytes a grant, {} at most", filled.bytes_max / GRANTS);
+    assert!(each <= 1000, "{each}");
+    let swept = allocation_counter::measure(|| assert_eq!(store.sweep(at(1600), ALL), 100_000));
+    assert_eq!(filled.bytes_current + swept.bytes_current, 0, "all is given back");
+}
+
+#[test]
+fn debug_shows_counts_only() {
+    let store = MemoryStore::new(3);
+    store.insert(&hash(1, 0), &vnc()).unwrap();
+    assert_eq!(format!("{store:?}"), "MemoryStore { len: 1, limit: 3, .. }");
 }

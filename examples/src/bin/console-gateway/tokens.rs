@@ -1,21 +1,19 @@
 //! Tokens: made here, kept as keyed hashes in memory, looked up when a viewer presents one.
 
 use std::num::NonZeroU32;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use console_token::{
-    Admitted, ConsoleType, Fingerprint, Grant, MemoryStore, Pepper, Refusal, Secret, SessionId, Store, StoreError,
-    Target, TokenHash, UnixSeconds, Uses,
+    Admitted, AttemptId, ConsoleType, Fingerprint, Gate, Grant, MemoryStore, Pepper, Refusal, Secret, SessionId, Step,
+    StoreError, Target, TokenHash, UnixSeconds, Uses,
 };
 use spice_proto::link;
 use spice_proto::link::ticket::TicketError;
 use zeroize::Zeroizing;
 
-use crate::keys::random;
+use crate::keys::{random, random_bytes};
 use crate::rules::Rules;
-use crate::sync::lock;
 
 /// Tokens that can be out at the same time.
 const TOKENS: usize = 100_000;
@@ -41,7 +39,7 @@ impl Clock {
 
 /// All tokens of this gateway. Gone with the process, like the pepper that they are hashed with.
 pub(crate) struct Tokens {
-    store: Mutex<MemoryStore>,
+    store: MemoryStore,
     pepper: Pepper,
     /// Looked up in place of what is no token, so that it takes the same time.
     decoy: Secret,
@@ -96,7 +94,7 @@ impl Tokens {
         random(&mut *key);
         let decoy = Secret::base64url(&key);
         Self {
-            store: Mutex::new(MemoryStore::new(TOKENS)),
+            store: MemoryStore::new(TOKENS),
             pepper,
             decoy,
             clock: Clock::default(),
@@ -118,11 +116,10 @@ impl Tokens {
         };
         let now = self.clock.now();
         let grant = Grant::new(target, ConsoleType::SpiceDirect, now, ttl).with_uses(Uses::Limited(uses));
-        let mut store = lock(&self.store);
-        match store.insert(hash, grant.clone()) {
+        match self.store.insert(&hash, &grant) {
             Err(StoreError::Full { .. }) => {
-                store.purge(now);
-                store.insert(hash, grant)?;
+                self.store.sweep(now, NonZeroU32::MAX);
+                self.store.insert(&hash, &grant)?;
             }
             done => done?,
         }
@@ -149,19 +146,17 @@ impl Tokens {
 
     /// The main channel of a new session: spends a use.
     pub(crate) fn claim(&self, presented: &Presented) -> Result<Accepted, Flaw> {
-        let mut store = lock(&self.store);
-        let now = self.clock.now();
-        let claimed = refusal(store.claim(&presented.hash, now));
+        let claimed = self.step(&presented.hash, Step::Claim(AttemptId(random_bytes())));
         match (presented.flaw, claimed) {
             (None, Ok(admitted)) => Ok(accepted(presented.hash, admitted)),
-            (None, Err(refusal)) => self.broken(&mut store, &presented.hash, refusal).ok_or(refusal.into()),
+            (None, Err(refusal)) => self.broken(&presented.hash, refusal).ok_or(refusal.into()),
             (Some(flaw), _) => Err(flaw),
         }
     }
 
     /// A further channel of an open session: spends nothing.
     pub(crate) fn join(&self, presented: &Presented, connection_id: u32) -> Result<Accepted, Flaw> {
-        let joined = refusal(lock(&self.store).join(&presented.hash, self.clock.now(), connection_id));
+        let joined = self.step(&presented.hash, Step::Join { connection_id });
         match presented.flaw {
             None => Ok(accepted(presented.hash, joined?)),
             Some(flaw) => Err(flaw),
@@ -170,29 +165,40 @@ impl Tokens {
 
     /// The hypervisor has named the session.
     pub(crate) fn bind(&self, hash: &TokenHash, session: SessionId, connection_id: u32) -> Result<(), Refusal> {
-        refusal(lock(&self.store).bind(hash, session, connection_id))
+        let step = Step::Bind { session, connection_id };
+        self.step(hash, step).map(drop)
     }
 
     /// The target was not reached: the use is given back.
     pub(crate) fn release(&self, hash: &TokenHash, session: SessionId) -> Result<(), Refusal> {
-        refusal(lock(&self.store).release(hash, session))
+        self.step(hash, Step::Release(session)).map(drop)
     }
 
     /// The main channel has ended.
     pub(crate) fn close(&self, hash: &TokenHash, session: SessionId) -> Result<(), Refusal> {
-        refusal(lock(&self.store).close(hash, session))
+        self.step(hash, Step::Close(session)).map(drop)
     }
 
     /// Forgets tokens that are over.
     pub(crate) fn purge(&self) -> usize {
-        lock(&self.store).purge(self.clock.now())
+        self.store.sweep(self.clock.now(), NonZeroU32::MAX)
+    }
+
+    fn step(&self, hash: &TokenHash, step: Step) -> Result<Admitted, Refusal> {
+        // A store in memory fails in no other way: `Full` and `Duplicate` come from `insert` alone.
+        self.store
+            .apply(hash, &Gate::at(self.clock.now()), step)
+            .map_err(|error| match error {
+                StoreError::Refused(refusal) => refusal,
+                _ => Refusal::Unknown,
+            })
     }
 
     /// For the demo: a rule that is switched off lets a refused token in, as if it had just been made.
-    fn broken(&self, store: &mut MemoryStore, hash: &TokenHash, refusal: Refusal) -> Option<Accepted> {
+    fn broken(&self, hash: &TokenHash, refusal: Refusal) -> Option<Accepted> {
         let grant = match refusal {
-            Refusal::Expired if self.rules.accept_expired => store.record(hash)?.grant().clone(),
-            Refusal::Spent if self.rules.accept_replay => store.record(hash)?.grant().clone(),
+            Refusal::Expired if self.rules.accept_expired => self.grant(hash)?,
+            Refusal::Spent if self.rules.accept_replay => self.grant(hash)?,
             Refusal::Unknown if self.rules.accept_wrong => {
                 let target = Target::Host {
                     host: String::new(), // any
@@ -205,15 +211,20 @@ impl Tokens {
         };
         let now = self.clock.now();
         let grant = Grant::new(grant.target, grant.console, now, 60);
-        let hash = TokenHash::from_bytes(crate::keys::random_bytes());
-        store.insert(hash, grant).ok()?;
-        Some(accepted(hash, store.claim(&hash, now).ok()?))
+        let hash = TokenHash::from_bytes(random_bytes());
+        self.store.insert(&hash, &grant).ok()?;
+        let claimed = self.step(&hash, Step::Claim(AttemptId(random_bytes())));
+        Some(accepted(hash, claimed.ok()?))
+    }
+
+    fn grant(&self, hash: &TokenHash) -> Option<Grant> {
+        Some(Grant::clone(self.store.record(hash)?.grant()))
     }
 }
 
 fn accepted(hash: TokenHash, admitted: Admitted) -> Accepted {
-    let target = match admitted.grant.target {
-        Target::Host { host, .. } => host,
+    let target = match &admitted.grant.target {
+        Target::Host { host, .. } => host.clone(),
         // INVARIANT: `mint` makes no others.
         _ => String::new(),
     };
@@ -222,12 +233,4 @@ fn accepted(hash: TokenHash, admitted: Admitted) -> Accepted {
         session: admitted.session,
         target,
     }
-}
-
-/// A store in memory fails in no other way: `Full` and `Duplicate` come from `insert` alone.
-fn refusal<T>(result: Result<T, StoreError>) -> Result<T, Refusal> {
-    result.map_err(|error| match error {
-        StoreError::Refused(refusal) => refusal,
-        _ => Refusal::Unknown,
-    })
 }

@@ -1,0 +1,107 @@
+//! The transitions of a token as values, which can travel to a store.
+
+use alloc::sync::Arc;
+use core::fmt;
+
+use crate::{AttemptId, Gate, Grant, Record, Refusal, SessionId, UnixSeconds};
+
+/// A transition of a [`Record`]: the method of the same name, with its rules and its refusals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Step {
+    /// [`Record::redeem`]: a connection.
+    Redeem(AttemptId),
+    /// [`Record::claim`]: the main channel of a new SPICE session.
+    Claim(AttemptId),
+    /// [`Record::bind`]: the hypervisor named the session. Before INIT is forwarded.
+    Bind {
+        /// The session.
+        session: SessionId,
+        /// `session_id` of `SPICE_MSG_MAIN_INIT`.
+        connection_id: u32,
+    },
+    /// [`Record::release`]: the target was not ready, the use is given back.
+    Release(SessionId),
+    /// [`Record::join`]: a later channel of a SPICE session.
+    Join {
+        /// The number that the channel came with.
+        connection_id: u32,
+    },
+    /// [`Record::migrate`]: the virtual machine is about to move.
+    Migrate {
+        /// The session.
+        session: SessionId,
+        /// Until then the main channel may come again.
+        until: UnixSeconds,
+    },
+    /// [`Record::settle`]: the migration is over.
+    Settle(SessionId),
+    /// [`Record::reopen`]: the main channel comes again.
+    Reopen {
+        /// The attempt.
+        attempt: AttemptId,
+        /// The number that the channel came with; 0 for the one session that is migrating.
+        connection_id: u32,
+    },
+    /// [`Record::close`]: the main channel has ended.
+    Close(SessionId),
+    /// [`Record::attend`]: whether the session may go on.
+    Attend(SessionId),
+}
+
+/// The use or session that a step was about, and what the token allows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Admitted {
+    /// The number of the use; with SPICE, of the session.
+    pub session: SessionId,
+    /// What the token allows; above all the target.
+    pub grant: Arc<Grant>,
+}
+
+impl Record {
+    /// Applies a step; the number is that of the session that it was about.
+    ///
+    /// # Errors
+    ///
+    /// Those of the method that the step names.
+    pub fn apply(&mut self, gate: &Gate<'_>, step: Step) -> Result<SessionId, Refusal> {
+        match step {
+            Step::Redeem(attempt) => self.redeem(gate, attempt),
+            Step::Claim(attempt) => self.claim(gate, attempt),
+            Step::Bind { session, connection_id } => self.bind(session, connection_id).map(|()| session),
+            Step::Release(session) => self.release(session).map(|()| session),
+            Step::Join { connection_id } => self.join(gate, connection_id),
+            Step::Migrate { session, until } => self.migrate(session, until).map(|()| session),
+            Step::Settle(session) => self.settle(session).map(|()| session),
+            Step::Reopen { attempt, connection_id } => self.reopen(gate, attempt, connection_id),
+            Step::Close(session) => self.close(session).map(|()| session),
+            Step::Attend(session) => self.attend(gate.now, session).map(|()| session),
+        }
+    }
+
+    /// The answer to a step that was about this session.
+    #[cfg(feature = "std")]
+    pub(crate) fn admitted(&self, session: SessionId) -> Admitted {
+        Admitted {
+            session,
+            grant: Arc::clone(self.grant()),
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    /// The name of the transition and the numbers that it is about; not the attempt.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Redeem(_) => f.write_str("redeem"),
+            Self::Claim(_) => f.write_str("claim"),
+            Self::Bind { session, connection_id } => write!(f, "bind {session} to {connection_id}"),
+            Self::Release(session) => write!(f, "release {session}"),
+            Self::Join { connection_id } => write!(f, "join {connection_id}"),
+            Self::Migrate { session, until } => write!(f, "migrate {session} until {}", until.0),
+            Self::Settle(session) => write!(f, "settle {session}"),
+            Self::Reopen { connection_id, .. } => write!(f, "reopen {connection_id}"),
+            Self::Close(session) => write!(f, "close {session}"),
+            Self::Attend(session) => write!(f, "attend {session}"),
+        }
+    }
+}

@@ -1,0 +1,632 @@
+//! What every store owes, whatever is behind it. Each store passes this, the engines as real ones.
+
+use core::num::{NonZeroU16, NonZeroU32};
+
+use console_token::{
+    AttemptId, ConsoleType, Gate, Grant, Refusal, SeatRules, SeatStep, SessionId, Step, Store, StoreError, Target,
+    TokenHash, UnixSeconds, Uses, WhenFull, Which,
+};
+
+use crate::naive;
+
+const ALL: NonZeroU32 = NonZeroU32::MAX;
+
+/// Gives hashes, attempts and names that no other call gives, from a number that grows.
+struct Fresh(u64);
+
+impl Fresh {
+    fn next(&mut self) -> u64 {
+        self.0 += 1;
+        // SplitMix64, so that the bytes are spread.
+        let mut mixed = self.0.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn hash(&mut self) -> TokenHash {
+        let mut bytes = [0; 32];
+        bytes
+            .chunks_mut(8)
+            .for_each(|part| part.copy_from_slice(&self.next().to_le_bytes()));
+        TokenHash::from_bytes(bytes)
+    }
+
+    fn attempt(&mut self) -> AttemptId {
+        let mut id = [0; 16];
+        id.chunks_mut(8)
+            .for_each(|part| part.copy_from_slice(&self.next().to_le_bytes()));
+        AttemptId(id)
+    }
+
+    fn name(&mut self) -> String {
+        format!("name {:x}", self.next())
+    }
+}
+
+fn gate(now: u64) -> Gate<'static> {
+    Gate::at(UnixSeconds(now))
+}
+
+/// Valid from 1000 to 1600, once.
+fn grant(console: ConsoleType) -> Grant {
+    let target = Target::Host {
+        host: "192.0.2.7".into(),
+        port: Some(5900),
+        tls_port: None,
+    };
+    Grant::new(target, console, UnixSeconds(1000), 600)
+}
+
+fn refused<T: core::fmt::Debug, B: core::fmt::Debug>(result: Result<T, StoreError<B>>, why: Refusal) {
+    match result {
+        Err(StoreError::Refused(refusal)) => assert_eq!(refusal, why),
+        other => panic!("{other:?} instead of {why:?}"),
+    }
+}
+
+/// The whole suite. `sequences`: how many random sequences of operations are held against the model.
+/// The store may hold other tokens, but none of an earlier run with the same `seed`.
+pub(crate) async fn suite(store: &dyn Store, seed: u64, sequences: u64) {
+    let mut fresh = Fresh(seed << 32);
+    unknown(store, &mut fresh).await;
+    connections(store, &mut fresh).await;
+    attempts(store, &mut fresh).await;
+    spice_sessions(store, &mut fresh).await;
+    values_travel(store, &mut fresh).await;
+    exchanges(store, &mut fresh).await;
+    owners(store, &mut fresh).await;
+    seats(store, &mut fresh).await;
+    sweeps(store, &mut fresh).await;
+    jumping_clocks(store, &mut fresh).await;
+    for _ in 0..sequences {
+        let length = fresh.next() % 400;
+        let data: Vec<u8> = (0..length).map(|_| fresh.next().to_le_bytes()[0]).collect();
+        naive::run(store, usize::MAX, fresh.next().to_le_bytes(), &data).await;
+    }
+    for _ in 0..sequences {
+        // Many steps on one token of a few uses: deeper into a session than chance gets.
+        let [uses, sessions, ..] = fresh.next().to_le_bytes();
+        let mut data = vec![0, 0, 0, 12, 0, uses % 5, 2, sessions % 4, 1, 1, 1, 0];
+        for _ in 0..60 {
+            let [kind, a, b, c, d, ..] = fresh.next().to_le_bytes();
+            data.extend([9 + kind % 23, 0, a, b, c, d]);
+        }
+        naive::run(store, usize::MAX, fresh.next().to_le_bytes(), &data).await;
+    }
+}
+
+async fn unknown(store: &dyn Store, fresh: &mut Fresh) {
+    let hash = fresh.hash();
+    let session = SessionId::new(0);
+    refused(store.check(&hash, gate(1000)).await, Refusal::Unknown);
+    for step in [
+        Step::Redeem(fresh.attempt()),
+        Step::Claim(fresh.attempt()),
+        Step::Join { connection_id: 1 },
+        Step::Bind {
+            session,
+            connection_id: 1,
+        },
+        Step::Close(session),
+    ] {
+        refused(store.apply(&hash, gate(1000), step).await, Refusal::Unknown);
+    }
+    refused(
+        store.exchange(&hash, gate(1000), &fresh.hash(), 20).await,
+        Refusal::Unknown,
+    );
+    assert!(store.record(&hash).await.unwrap().is_none());
+    assert_eq!(store.revoke(Which::Token(&hash)).await.unwrap(), 0);
+    assert_eq!(store.revoke(Which::Vm(&fresh.name())).await.unwrap(), 0);
+}
+
+async fn connections(store: &dyn Store, fresh: &mut Fresh) {
+    let hash = fresh.hash();
+    let grant = grant(ConsoleType::NoVnc).with_uses(Uses::Limited(NonZeroU32::new(3).unwrap()));
+    store.insert(&hash, &grant).await.unwrap();
+    assert!(matches!(store.insert(&hash, &grant).await, Err(StoreError::Duplicate)));
+    assert_eq!(*store.check(&hash, gate(1000)).await.unwrap(), grant);
+    for number in 0..3 {
+        refused(
+            store.apply(&hash, gate(999), Step::Redeem(fresh.attempt())).await,
+            Refusal::NotYetValid,
+        );
+        refused(
+            store.apply(&hash, gate(1600), Step::Redeem(fresh.attempt())).await,
+            Refusal::Expired,
+        );
+        let done = store
+            .apply(&hash, gate(1599), Step::Redeem(fresh.attempt()))
+            .await
+            .unwrap();
+        assert_eq!((done.session, &*done.grant), (SessionId::new(number), &grant));
+    }
+    refused(
+        store.apply(&hash, gate(1000), Step::Redeem(fresh.attempt())).await,
+        Refusal::Spent,
+    );
+    refused(
+        store.apply(&hash, gate(1000), Step::Claim(fresh.attempt())).await,
+        Refusal::WrongScope,
+    );
+    refused(store.check(&hash, gate(1000)).await, Refusal::Spent);
+}
+
+async fn attempts(store: &dyn Store, fresh: &mut Fresh) {
+    // More than are remembered: the statement of a redeem has no room for them, and the record goes on.
+    let hash = fresh.hash();
+    let unlimited = grant(ConsoleType::NoVnc).with_uses(Uses::Unlimited);
+    store.insert(&hash, &unlimited).await.unwrap();
+    let mut last = Vec::new();
+    for number in 0..100_u64 {
+        let attempt = fresh.attempt();
+        for _ in 0..2 {
+            let done = store.apply(&hash, gate(1000), Step::Redeem(attempt)).await.unwrap();
+            assert_eq!(done.session.get(), number);
+        }
+        last.push(attempt);
+    }
+    for (number, attempt) in last.iter().enumerate().skip(70) {
+        let done = store.apply(&hash, gate(9999), Step::Redeem(*attempt)).await.unwrap();
+        assert_eq!(
+            usize::try_from(done.session.get()).unwrap(),
+            number,
+            "also after the expiry"
+        );
+    }
+    // Ids that look alike where they are kept as text.
+    let hash = fresh.hash();
+    store.insert(&hash, &unlimited).await.unwrap();
+    for (number, attempt) in [[0; 16], [0xff; 16], [0x25; 16], [0x5f; 16], [0x0a; 16], [0xa0; 16]]
+        .into_iter()
+        .enumerate()
+    {
+        let done = store
+            .apply(&hash, gate(1000), Step::Redeem(AttemptId(attempt)))
+            .await
+            .unwrap();
+        assert_eq!(usize::try_from(done.session.get()).unwrap(), number);
+    }
+}
+
+async fn spice_sessions(store: &dyn Store, fresh: &mut Fresh) {
+    let hash = fresh.hash();
+    store.insert(&hash, &grant(ConsoleType::SpiceDirect)).await.unwrap();
+    let first = fresh.attempt();
+    let session = store
+        .apply(&hash, gate(1599), Step::Claim(first))
+        .await
+        .unwrap()
+        .session;
+    let again = store
+        .apply(&hash, gate(1700), Step::Claim(first))
+        .await
+        .unwrap()
+        .session;
+    assert_eq!(again, session);
+    refused(
+        store.apply(&hash, gate(1000), Step::Claim(fresh.attempt())).await,
+        Refusal::Spent,
+    );
+    let bind = Step::Bind {
+        session,
+        connection_id: u32::MAX,
+    };
+    for _ in 0..2 {
+        store.apply(&hash, gate(1700), bind).await.unwrap();
+    }
+    let join = Step::Join {
+        connection_id: u32::MAX,
+    };
+    assert_eq!(store.apply(&hash, gate(99_999), join).await.unwrap().session, session);
+
+    let until = UnixSeconds(2000);
+    store
+        .apply(&hash, gate(1800), Step::Migrate { session, until })
+        .await
+        .unwrap();
+    let moved = Target::Unix {
+        path: "/run/moved".into(),
+    };
+    let retargeted = store
+        .retarget(Which::Token(&hash), ConsoleType::SpiceDirect, &moved)
+        .await;
+    assert_eq!(retargeted.unwrap(), 1);
+    let reopen = Step::Reopen {
+        attempt: fresh.attempt(),
+        connection_id: 0,
+    };
+    for _ in 0..2 {
+        let reopened = store.apply(&hash, gate(1999), reopen).await.unwrap();
+        assert_eq!((reopened.session, &reopened.grant.target), (session, &moved));
+    }
+    refused(store.apply(&hash, gate(1999), join).await, Refusal::NotBound);
+    store.apply(&hash, gate(1999), bind).await.unwrap();
+    store.apply(&hash, gate(1999), Step::Attend(session)).await.unwrap();
+    store.apply(&hash, gate(1999), Step::Close(session)).await.unwrap();
+    refused(store.apply(&hash, gate(1999), join).await, Refusal::SessionClosed);
+
+    // A released claim can be claimed again, and sessions of an unlimited token stand side by side.
+    let hash = fresh.hash();
+    store.insert(&hash, &grant(ConsoleType::SpiceDirect)).await.unwrap();
+    for number in 0..3 {
+        let claimed = store
+            .apply(&hash, gate(1000), Step::Claim(fresh.attempt()))
+            .await
+            .unwrap();
+        assert_eq!(claimed.session.get(), number);
+        store
+            .apply(&hash, gate(1000), Step::Release(claimed.session))
+            .await
+            .unwrap();
+    }
+    let hash = fresh.hash();
+    store
+        .insert(&hash, &grant(ConsoleType::SpiceDirect).with_uses(Uses::Unlimited))
+        .await
+        .unwrap();
+    for _ in 0..console_token::MAX_OPEN_SESSIONS.get() {
+        store
+            .apply(&hash, gate(1000), Step::Claim(fresh.attempt()))
+            .await
+            .unwrap();
+    }
+    refused(
+        store.apply(&hash, gate(1000), Step::Claim(fresh.attempt())).await,
+        Refusal::TooManySessions,
+    );
+}
+
+/// Texts and numbers at their edges come back as they went in, and decide as they should.
+async fn values_travel(store: &dyn Store, fresh: &mut Fresh) {
+    let texts = [
+        "",
+        "=",
+        "'; DROP TABLE console_token; --",
+        "\u{1f5a5} \"\\{}%_:,\n",
+        &"x".repeat(2000),
+    ];
+    for text in texts {
+        for ttl in [1, u64::MAX] {
+            let target = Target::Host {
+                host: text.into(),
+                port: Some(u16::MAX),
+                tls_port: Some(0),
+            };
+            let grant = Grant::new(target, ConsoleType::WebMks, UnixSeconds(u64::MAX - 1), ttl)
+                .with_audience(text)
+                .with_vm(text)
+                .with_user(text)
+                .with_issuer(text)
+                .with_session_limit(u64::MAX)
+                .with_session_end(UnixSeconds(u64::MAX));
+            let hash = fresh.hash();
+            store.insert(&hash, &grant).await.unwrap();
+            let here = gate(u64::MAX - 1).with_audience(text);
+            assert_eq!(*store.check(&hash, here).await.unwrap(), grant);
+            let redeem = Step::Redeem(fresh.attempt());
+            refused(
+                store.apply(&hash, gate(u64::MAX - 1), redeem).await,
+                Refusal::WrongAudience,
+            );
+            let elsewhere = here.with_audience("x");
+            refused(store.apply(&hash, elsewhere, redeem).await, Refusal::WrongAudience);
+            for (now, why) in [
+                (0, Refusal::NotYetValid),
+                (i64::MAX as u64, Refusal::NotYetValid),
+                (u64::MAX, Refusal::Expired),
+            ] {
+                refused(store.apply(&hash, gate(now).with_audience(text), redeem).await, why);
+            }
+            assert_eq!(*store.apply(&hash, here, redeem).await.unwrap().grant, grant);
+        }
+    }
+    // Around the largest moment that a signed number holds.
+    for start in [1 << 53, 1 << 61, (1 << 63) - 2, 1 << 63] {
+        let unix = Target::Unix {
+            path: "/run/console".into(),
+        };
+        let grant = Grant::new(unix, ConsoleType::SpiceHtml5, UnixSeconds(start), 2).with_session_limit(1);
+        let hash = fresh.hash();
+        store.insert(&hash, &grant).await.unwrap();
+        let claim = |attempt| Step::Claim(attempt);
+        refused(
+            store.apply(&hash, gate(start - 1), claim(fresh.attempt())).await,
+            Refusal::NotYetValid,
+        );
+        refused(
+            store.apply(&hash, gate(start + 2), claim(fresh.attempt())).await,
+            Refusal::Expired,
+        );
+        let session = store
+            .apply(&hash, gate(start + 1), claim(fresh.attempt()))
+            .await
+            .unwrap()
+            .session;
+        store
+            .apply(&hash, gate(start + 1), Step::Attend(session))
+            .await
+            .unwrap();
+        refused(
+            store.apply(&hash, gate(start + 2), Step::Attend(session)).await,
+            Refusal::SessionExpired,
+        );
+    }
+}
+
+async fn exchanges(store: &dyn Store, fresh: &mut Fresh) {
+    let vm = fresh.name();
+    let (url, first, second) = (fresh.hash(), fresh.hash(), fresh.hash());
+    let grant = grant(ConsoleType::NoVnc)
+        .with_scope(console_token::Scope::Exchange)
+        .with_vm(&vm);
+    store.insert(&url, &grant).await.unwrap();
+    refused(
+        store.apply(&url, gate(1000), Step::Redeem(fresh.attempt())).await,
+        Refusal::WrongScope,
+    );
+    for _ in 0..2 {
+        let new = store.exchange(&url, gate(1500), &first, 20).await.unwrap();
+        assert_eq!((new.expires, new.vm.as_deref()), (UnixSeconds(1520), Some(&*vm)));
+    }
+    refused(store.exchange(&url, gate(1500), &second, 20).await, Refusal::Spent);
+    assert!(store.record(&second).await.unwrap().is_none());
+    refused(
+        store.apply(&first, gate(1520), Step::Redeem(fresh.attempt())).await,
+        Refusal::Expired,
+    );
+    store
+        .apply(&first, gate(1519), Step::Redeem(fresh.attempt()))
+        .await
+        .unwrap();
+    assert!(matches!(
+        store.exchange(&url, gate(1500), &url, 20).await,
+        Err(StoreError::Duplicate)
+    ));
+    assert_eq!(
+        store.revoke(Which::Vm(&vm)).await.unwrap(),
+        2,
+        "the new token is the virtual machine's too"
+    );
+    refused(store.exchange(&url, gate(1500), &first, 20).await, Refusal::Revoked);
+}
+
+async fn owners(store: &dyn Store, fresh: &mut Fresh) {
+    let (vm, user, issuer) = (fresh.name(), fresh.name(), fresh.name());
+    let mut hashes = Vec::new();
+    for number in 0..8_u8 {
+        let mut grant = grant(if number < 6 {
+            ConsoleType::SpiceDirect
+        } else {
+            ConsoleType::Serial
+        });
+        if number % 2 == 0 {
+            grant = grant.with_vm(&vm);
+        }
+        if number < 4 {
+            grant = grant.with_user(&user);
+        }
+        hashes.push(fresh.hash());
+        store
+            .insert(&hashes[usize::from(number)], &grant.with_issuer(&issuer))
+            .await
+            .unwrap();
+    }
+    let moved = Target::Unix {
+        path: "/run/moved".into(),
+    };
+    let retarget = store.retarget(Which::Vm(&vm), ConsoleType::SpiceDirect, &moved).await;
+    assert_eq!(retarget.unwrap(), 3, "0, 2, 4; 6 is a serial port");
+    assert_eq!(store.check(&hashes[4], gate(1000)).await.unwrap().target, moved);
+    assert_ne!(store.check(&hashes[6], gate(1000)).await.unwrap().target, moved);
+
+    assert_eq!(store.revoke(Which::Token(&hashes[0])).await.unwrap(), 1);
+    assert_eq!(store.revoke(Which::Token(&hashes[0])).await.unwrap(), 0);
+    assert_eq!(
+        store.revoke(Which::User(&user)).await.unwrap(),
+        3,
+        "0 was revoked before"
+    );
+    for (number, hash) in hashes.iter().enumerate() {
+        let checked = store.check(hash, gate(1000)).await;
+        assert_eq!(checked.is_err(), number < 4);
+        if number < 4 {
+            refused(
+                store.apply(hash, gate(1000), Step::Claim(fresh.attempt())).await,
+                Refusal::Revoked,
+            );
+        }
+    }
+    assert_eq!(store.revoke(Which::Vm(&vm)).await.unwrap(), 2);
+    assert_eq!(store.revoke(Which::Issuer(&issuer)).await.unwrap(), 2);
+    assert_eq!(store.revoke(Which::Issuer(&issuer)).await.unwrap(), 0);
+}
+
+async fn seats(store: &dyn Store, fresh: &mut Fresh) {
+    let (serial, vm) = (fresh.name(), fresh.name());
+    let holders: [AttemptId; 3] = core::array::from_fn(|_| fresh.attempt());
+    let [one, two, three] = holders;
+    let exclusive = SeatRules::EXCLUSIVE;
+    let at = UnixSeconds;
+    assert_eq!(
+        store.seats(&serial, at(0), &exclusive, SeatStep::Clear).await.unwrap(),
+        []
+    );
+    assert_eq!(
+        store
+            .seats(&serial, at(0), &exclusive, SeatStep::Take(one))
+            .await
+            .unwrap(),
+        []
+    );
+    refused(
+        store.seats(&serial, at(0), &exclusive, SeatStep::Take(two)).await,
+        Refusal::Busy,
+    );
+    assert_eq!(
+        store
+            .seats(&serial, at(0), &exclusive, SeatStep::Take(one))
+            .await
+            .unwrap(),
+        []
+    );
+    let keep = SeatStep::Keep {
+        holder: one,
+        active: false,
+    };
+    store.seats(&serial, at(59), &exclusive, keep).await.unwrap();
+    refused(
+        store.seats(&serial, at(118), &exclusive, SeatStep::Take(two)).await,
+        Refusal::Busy,
+    );
+    let taken = store.seats(&serial, at(119), &exclusive, SeatStep::Take(two)).await;
+    assert_eq!(taken.unwrap(), [one], "hung");
+    refused(store.seats(&serial, at(119), &exclusive, keep).await, Refusal::SeatLost);
+    let kick = SeatRules {
+        when_full: WhenFull::Kick,
+        ..exclusive
+    };
+    assert_eq!(
+        store
+            .seats(&serial, at(119), &kick, SeatStep::Take(three))
+            .await
+            .unwrap(),
+        [two]
+    );
+    assert_eq!(
+        store
+            .seats(&serial, at(119), &kick, SeatStep::Leave(three))
+            .await
+            .unwrap(),
+        [three]
+    );
+    assert_eq!(
+        store
+            .seats(&serial, at(119), &exclusive, SeatStep::Take(one))
+            .await
+            .unwrap(),
+        []
+    );
+
+    // Sessions of a virtual machine; a gateway that is gone for good keeps its seats until they are cleared.
+    let rules = SeatRules {
+        seats: NonZeroU16::new(2).unwrap(),
+        when_full: WhenFull::Refuse,
+        idle: None,
+        hung: None,
+    };
+    for holder in [one, two] {
+        store.seats(&vm, at(0), &rules, SeatStep::Take(holder)).await.unwrap();
+    }
+    refused(
+        store.seats(&vm, at(u64::MAX), &rules, SeatStep::Take(three)).await,
+        Refusal::Busy,
+    );
+    store.sweep(at(100_000), ALL).await.unwrap();
+    refused(
+        store.seats(&vm, at(0), &rules, SeatStep::Take(three)).await,
+        Refusal::Busy,
+    );
+    assert_eq!(
+        store.seats(&vm, at(0), &rules, SeatStep::Clear).await.unwrap(),
+        [one, two]
+    );
+    assert_eq!(
+        store.seats(&vm, at(0), &rules, SeatStep::Take(three)).await.unwrap(),
+        []
+    );
+}
+
+async fn sweeps(store: &dyn Store, fresh: &mut Fresh) {
+    // What the cases before have left.
+    while store.sweep(UnixSeconds(1700), ALL).await.unwrap() != 0 {}
+    let mut hashes = Vec::new();
+    for _ in 0..20 {
+        hashes.push(fresh.hash());
+        store
+            .insert(hashes.last().unwrap(), &grant(ConsoleType::NoVnc).with_vm("swept"))
+            .await
+            .unwrap();
+    }
+    let (open, limited) = (fresh.hash(), fresh.hash());
+    store.insert(&open, &grant(ConsoleType::SpiceDirect)).await.unwrap();
+    store
+        .insert(&limited, &grant(ConsoleType::SpiceDirect).with_session_limit(500))
+        .await
+        .unwrap();
+    let session = store
+        .apply(&open, gate(1500), Step::Claim(fresh.attempt()))
+        .await
+        .unwrap()
+        .session;
+    store
+        .apply(&limited, gate(1500), Step::Claim(fresh.attempt()))
+        .await
+        .unwrap();
+    store
+        .apply(&hashes[0], gate(1500), Step::Redeem(fresh.attempt()))
+        .await
+        .unwrap();
+
+    assert_eq!(store.sweep(UnixSeconds(1599), ALL).await.unwrap(), 0);
+    let batch = NonZeroU32::new(6).unwrap();
+    let mut swept = 0;
+    loop {
+        let now = store.sweep(UnixSeconds(1600), batch).await.unwrap();
+        swept += now;
+        if now < 6 {
+            break;
+        }
+    }
+    assert_eq!(swept, 20);
+    assert_eq!(
+        store.revoke(Which::Vm("swept")).await.unwrap(),
+        0,
+        "nor is any found by its name"
+    );
+    refused(store.check(&hashes[0], gate(1500)).await, Refusal::Unknown);
+    assert_eq!(
+        store.sweep(UnixSeconds(1999), ALL).await.unwrap(),
+        0,
+        "two have open sessions"
+    );
+    assert_eq!(store.sweep(UnixSeconds(2000), ALL).await.unwrap(), 1);
+    assert!(store.record(&limited).await.unwrap().is_none());
+    store.apply(&open, gate(9999), Step::Close(session)).await.unwrap();
+    assert_eq!(store.sweep(UnixSeconds(2000), ALL).await.unwrap(), 1);
+}
+
+/// Clocks that are hours off: no token passes outside of its time by the clock that is asked, and one that
+/// was swept does not come back.
+async fn jumping_clocks(store: &dyn Store, fresh: &mut Fresh) {
+    const HOUR: u64 = 3600;
+    let start = 1_800_000_000;
+    for hours in 1..6 {
+        for now in [start - hours * HOUR, start + 600 + hours * HOUR] {
+            let unix = Target::Unix {
+                path: "/run/console".into(),
+            };
+            let hash = fresh.hash();
+            store
+                .insert(&hash, &Grant::new(unix, ConsoleType::Serial, UnixSeconds(start), 600))
+                .await
+                .unwrap();
+            let redeem = Step::Redeem(fresh.attempt());
+            let why = if now < start {
+                Refusal::NotYetValid
+            } else {
+                Refusal::Expired
+            };
+            refused(store.apply(&hash, gate(now), redeem).await, why);
+            store.apply(&hash, gate(start), redeem).await.unwrap();
+            refused(
+                store.apply(&hash, gate(start), Step::Redeem(fresh.attempt())).await,
+                Refusal::Spent,
+            );
+        }
+    }
+    while store.sweep(UnixSeconds(start + 600), ALL).await.unwrap() != 0 {}
+    let name = fresh.name();
+    assert_eq!(store.revoke(Which::Vm(&name)).await.unwrap(), 0);
+}

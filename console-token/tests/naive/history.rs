@@ -1,0 +1,375 @@
+//! One token of the model: its grant, and every step that was accepted.
+
+use core::num::NonZeroU32;
+
+use console_token::{
+    AttemptId, Gate, Grant, MAX_ATTEMPTS, MAX_OPEN_SESSIONS, Refusal, Scope, SessionId, Step, UnixSeconds, Uses,
+};
+
+/// What was accepted.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Done {
+    /// Redeemed or exchanged.
+    Spend {
+        attempt: AttemptId,
+    },
+    Claim {
+        attempt: AttemptId,
+        now: u64,
+    },
+    Bind {
+        id: u64,
+        connection_id: u32,
+    },
+    Release {
+        id: u64,
+    },
+    Migrate {
+        id: u64,
+        until: u64,
+    },
+    Settle {
+        id: u64,
+    },
+    Reopen {
+        id: u64,
+        attempt: AttemptId,
+        connection_id: u32,
+    },
+    Close {
+        id: u64,
+    },
+    Revoke,
+    Retarget {
+        to: u8,
+    },
+}
+
+pub(super) struct Token {
+    made_out: Grant,
+    pub(super) history: Vec<Done>,
+}
+
+impl Token {
+    pub(super) fn new(grant: Grant) -> Self {
+        Self {
+            made_out: grant,
+            history: Vec::new(),
+        }
+    }
+
+    /// The grant as it is now.
+    pub(super) fn grant(&self) -> Grant {
+        let mut grant = self.made_out.clone();
+        for done in &self.history {
+            if let Done::Retarget { to } = done {
+                grant.target = super::target(*to);
+            }
+        }
+        grant
+    }
+
+    pub(super) fn revoked(&self) -> bool {
+        self.history.contains(&Done::Revoke)
+    }
+
+    /// Where in the history the uses stand, in the order of their numbers.
+    fn uses(&self) -> impl Iterator<Item = usize> {
+        let is_use = |done: &Done| matches!(done, Done::Spend { .. } | Done::Claim { .. });
+        (0..self.history.len()).filter(move |index| is_use(&self.history[*index]))
+    }
+
+    fn next_id(&self) -> u64 {
+        self.uses().count() as u64
+    }
+
+    /// The claim of a session: where it stands, and when it was.
+    fn claimed(&self, id: u64) -> (usize, u64) {
+        let index = self
+            .uses()
+            .nth(usize::try_from(id).unwrap())
+            .expect("a session that was claimed");
+        match self.history[index] {
+            Done::Claim { now, .. } => (index, now),
+            other => panic!("{other:?} is no claim"),
+        }
+    }
+
+    fn overdue(&self, id: u64, now: u64) -> bool {
+        let claimed = u128::from(self.claimed(id).1);
+        let limit = self.made_out.session_limit.map(|limit| claimed + u128::from(limit));
+        let end = self.made_out.session_end.map(|end| u128::from(end.0));
+        // The last second there is ends everything that has an end.
+        let reached = |end: Option<u128>| end.is_some_and(|end| end.min(u128::from(u64::MAX)) <= u128::from(now));
+        reached(limit) || reached(end)
+    }
+
+    /// Released, closed, or overdue when a later claim came.
+    fn ended(&self, id: u64) -> bool {
+        let later = &self.history[self.claimed(id).0 + 1..];
+        later.iter().any(|done| match *done {
+            Done::Release { id: other } | Done::Close { id: other } => other == id,
+            Done::Claim { now, .. } => self.overdue(id, now),
+            _ => false,
+        })
+    }
+
+    pub(super) fn open(&self) -> impl Iterator<Item = u64> {
+        let sessions = match self.made_out.scope {
+            Scope::SpiceSession => self.next_id(),
+            _ => 0,
+        };
+        (0..sessions).filter(|id| !self.ended(*id))
+    }
+
+    fn live(&self, now: u64) -> usize {
+        self.open().filter(|id| !self.overdue(*id, now)).count()
+    }
+
+    pub(super) fn connection_id(&self, id: u64) -> Option<NonZeroU32> {
+        let mut numbers = self.history.iter().filter_map(|done| match *done {
+            Done::Bind {
+                id: other,
+                connection_id,
+            }
+            | Done::Reopen {
+                id: other,
+                connection_id,
+                ..
+            } => (other == id).then_some(connection_id),
+            _ => None,
+        });
+        numbers.next_back().and_then(NonZeroU32::new)
+    }
+
+    fn migrating(&self, id: u64) -> Option<u64> {
+        let mut pending = self.history.iter().filter_map(|done| match *done {
+            Done::Migrate { id: other, until } => (other == id).then_some(Some(until)),
+            Done::Settle { id: other } | Done::Reopen { id: other, .. } => (other == id).then_some(None),
+            _ => None,
+        });
+        pending.next_back().flatten()
+    }
+
+    pub(super) fn uses_left(&self) -> Option<usize> {
+        let Uses::Limited(uses) = self.made_out.uses else {
+            return None;
+        };
+        let returned = |done: &&Done| matches!(done, Done::Release { .. });
+        let returned = self.history.iter().filter(returned).count();
+        Some(usize::try_from(uses.get()).unwrap() + returned - self.uses().count())
+    }
+
+    /// What an attempt got, if it is one of the last that were accepted.
+    pub(super) fn answered(&self, attempt: AttemptId) -> Option<u64> {
+        let mut accepted = Vec::new();
+        let mut next = 0;
+        for done in &self.history {
+            match *done {
+                Done::Spend { attempt } | Done::Claim { attempt, .. } => {
+                    accepted.push((attempt, next));
+                    next += 1;
+                }
+                Done::Reopen { attempt, id, .. } => accepted.push((attempt, id)),
+                _ => {}
+            }
+        }
+        let last = accepted.iter().rev().take(MAX_ATTEMPTS);
+        last.into_iter().find(|(known, _)| *known == attempt).map(|(_, id)| *id)
+    }
+
+    fn window(&self) -> (u128, u128) {
+        let (from, to) = (
+            u128::from(self.made_out.not_before.0),
+            u128::from(self.made_out.expires.0),
+        );
+        let skew = if from < to { u128::from(self.made_out.skew) } else { 0 };
+        (from.saturating_sub(skew), (to + skew).min(u128::from(u64::MAX)))
+    }
+
+    pub(super) fn over(&self, now: u64) -> bool {
+        self.window().1 <= u128::from(now) && self.live(now) == 0
+    }
+
+    fn scope(&self, scope: Scope) -> Result<(), Refusal> {
+        if self.made_out.scope == scope {
+            Ok(())
+        } else {
+            Err(Refusal::WrongScope)
+        }
+    }
+
+    fn welcome(&self, gate: &Gate<'_>) -> Result<(), Refusal> {
+        if self.made_out.audience.is_some() && self.made_out.audience.as_deref() != gate.audience {
+            Err(Refusal::WrongAudience)
+        } else {
+            self.not_revoked()
+        }
+    }
+
+    fn not_revoked(&self) -> Result<(), Refusal> {
+        if self.revoked() { Err(Refusal::Revoked) } else { Ok(()) }
+    }
+
+    pub(super) fn check(&self, gate: &Gate<'_>) -> Result<(), Refusal> {
+        self.welcome(gate)?;
+        let now = gate.now.0;
+        let most = usize::from(self.made_out.max_sessions.min(MAX_OPEN_SESSIONS).get());
+        if u128::from(now) < self.window().0 {
+            Err(Refusal::NotYetValid)
+        } else if self.window().1 <= u128::from(now) {
+            Err(Refusal::Expired)
+        } else if self.uses_left() == Some(0) {
+            Err(Refusal::Spent)
+        } else if most <= self.live(now) {
+            Err(Refusal::TooManySessions)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The number that the attempt has got, or the next one.
+    fn spend(&mut self, gate: &Gate<'_>, attempt: AttemptId, done: Done) -> Result<u64, Refusal> {
+        self.welcome(gate)?;
+        if let Some(id) = self.answered(attempt) {
+            return Ok(id);
+        }
+        self.check(gate)?;
+        self.history.push(done);
+        Ok(self.next_id() - 1)
+    }
+
+    pub(super) fn exchange(&mut self, gate: &Gate<'_>, attempt: AttemptId) -> Result<(), Refusal> {
+        self.scope(Scope::Exchange)?;
+        self.spend(gate, attempt, Done::Spend { attempt }).map(drop)
+    }
+
+    /// The session, if it is open.
+    fn session(&self, id: SessionId) -> Result<u64, Refusal> {
+        match id.get() < self.next_id() {
+            true if self.ended(id.get()) => Err(Refusal::SessionClosed),
+            true => Ok(id.get()),
+            false => Err(Refusal::NoSuchSession),
+        }
+    }
+
+    pub(super) fn step(&mut self, gate: &Gate<'_>, step: Step) -> Result<SessionId, Refusal> {
+        let scope = match step {
+            Step::Redeem(_) => Scope::Connection,
+            _ => Scope::SpiceSession,
+        };
+        self.scope(scope)?;
+        let now = gate.now.0;
+        let id = match step {
+            Step::Redeem(attempt) => self.spend(gate, attempt, Done::Spend { attempt })?,
+            Step::Claim(attempt) => {
+                let id = self.spend(gate, attempt, Done::Claim { attempt, now })?;
+                self.session(SessionId::new(id))?
+            }
+            Step::Bind { session, connection_id } => self.bind(session, connection_id)?,
+            Step::Release(session) => {
+                let id = self.session(session)?;
+                if self
+                    .history
+                    .iter()
+                    .any(|done| matches!(done, Done::Bind { id: other, .. } if *other == id))
+                {
+                    return Err(Refusal::AlreadyBound);
+                }
+                self.history.push(Done::Release { id });
+                id
+            }
+            Step::Join { connection_id } => self.join(gate, connection_id)?,
+            Step::Migrate { session, until } => {
+                self.not_revoked()?;
+                let id = self.session(session)?;
+                self.connection_id(id).ok_or(Refusal::NotBound)?;
+                self.history.push(Done::Migrate { id, until: until.0 });
+                id
+            }
+            Step::Settle(session) => {
+                let id = self.session(session)?;
+                self.history.push(Done::Settle { id });
+                id
+            }
+            Step::Reopen { attempt, connection_id } => self.reopen(gate, attempt, connection_id)?,
+            Step::Close(session) => {
+                let id = self.session(session)?;
+                self.history.push(Done::Close { id });
+                id
+            }
+            Step::Attend(session) => {
+                self.not_revoked()?;
+                let id = self.session(session)?;
+                if self.overdue(id, now) {
+                    return Err(Refusal::SessionExpired);
+                }
+                id
+            }
+        };
+        Ok(SessionId::new(id))
+    }
+
+    fn bind(&mut self, session: SessionId, connection_id: u32) -> Result<u64, Refusal> {
+        self.not_revoked()?;
+        let number = NonZeroU32::new(connection_id).ok_or(Refusal::ZeroConnectionId)?;
+        let id = self.session(session)?;
+        if let Some(bound) = self.connection_id(id) {
+            return if bound == number {
+                Ok(id)
+            } else {
+                Err(Refusal::AlreadyBound)
+            };
+        }
+        if self.open().any(|other| self.connection_id(other) == Some(number)) {
+            return Err(Refusal::ConnectionIdInUse);
+        }
+        self.history.push(Done::Bind { id, connection_id });
+        Ok(id)
+    }
+
+    fn join(&self, gate: &Gate<'_>, connection_id: u32) -> Result<u64, Refusal> {
+        self.welcome(gate)?;
+        let number = NonZeroU32::new(connection_id).ok_or(Refusal::ZeroConnectionId)?;
+        if let Some(id) = self.open().find(|id| self.connection_id(*id) == Some(number)) {
+            return if self.overdue(id, gate.now.0) {
+                Err(Refusal::SessionExpired)
+            } else {
+                Ok(id)
+            };
+        }
+        if self.next_id() > 0 && self.open().count() == 0 {
+            Err(Refusal::SessionClosed)
+        } else if self.open().all(|id| self.connection_id(id).is_none()) {
+            Err(Refusal::NotBound)
+        } else {
+            Err(Refusal::NoSuchSession)
+        }
+    }
+
+    fn reopen(&mut self, gate: &Gate<'_>, attempt: AttemptId, connection_id: u32) -> Result<u64, Refusal> {
+        self.welcome(gate)?;
+        if let Some(id) = self.answered(attempt) {
+            return self.session(SessionId::new(id));
+        }
+        let UnixSeconds(now) = gate.now;
+        let pending = self
+            .open()
+            .filter(|id| self.migrating(*id).is_some_and(|until| now < until));
+        let wanted: Vec<u64> = pending
+            .filter(|id| connection_id == 0 || self.connection_id(*id) == NonZeroU32::new(connection_id))
+            .collect();
+        let [id] = wanted[..] else {
+            return Err(Refusal::NotMigrating);
+        };
+        if self.overdue(id, now) {
+            return Err(Refusal::SessionExpired);
+        }
+        self.history.push(Done::Reopen {
+            id,
+            attempt,
+            connection_id,
+        });
+        Ok(id)
+    }
+}

@@ -1,0 +1,227 @@
+//! Operations, read from bytes.
+
+use core::num::{NonZeroU8, NonZeroU32};
+
+use console_token::{AttemptId, ConsoleType, Gate, Scope, SessionId, Step, TokenHash, UnixSeconds, Uses, Which};
+
+use super::TOKENS;
+
+/// The one name of a gateway.
+pub(crate) const AUDIENCE: &str = "gateway";
+
+/// An operation on a store.
+#[derive(Debug)]
+pub(crate) enum Op {
+    Insert {
+        token: usize,
+        grant: NewGrant,
+    },
+    Check {
+        token: usize,
+        gate: Gate<'static>,
+    },
+    Step {
+        token: usize,
+        gate: Gate<'static>,
+        step: Step,
+    },
+    Exchange {
+        token: usize,
+        gate: Gate<'static>,
+        new: usize,
+        ttl: u64,
+    },
+    Revoke {
+        which: WhichOf,
+    },
+    Retarget {
+        which: WhichOf,
+        console: ConsoleType,
+        to: u8,
+    },
+    Sweep {
+        now: u64,
+    },
+}
+
+/// What differs from grant to grant.
+#[derive(Debug)]
+pub(crate) struct NewGrant {
+    pub(crate) not_before: u64,
+    pub(crate) ttl: u64,
+    pub(crate) skew: u32,
+    pub(crate) uses: Uses,
+    pub(crate) scope: Scope,
+    pub(crate) max_sessions: NonZeroU8,
+    pub(crate) session_limit: Option<u64>,
+    pub(crate) session_end: Option<u64>,
+    pub(crate) audience: bool,
+    pub(crate) owner: u8,
+}
+
+/// Which tokens: by one of the four ways.
+#[derive(Debug)]
+pub(crate) struct WhichOf {
+    by: u8,
+    pub(crate) token: usize,
+    pub(crate) name: u8,
+}
+
+impl WhichOf {
+    pub(crate) fn of<'a>(&self, hash: &'a TokenHash, name: &'a str) -> Which<'a> {
+        match self.by {
+            0 => Which::Token(hash),
+            1 => Which::Vm(name),
+            2 => Which::User(name),
+            _ => Which::Issuer(name),
+        }
+    }
+}
+
+/// The operations of a sequence.
+pub(crate) fn read(data: &[u8]) -> impl Iterator<Item = Op> {
+    let mut bytes = Bytes(data.iter());
+    core::iter::from_fn(move || (bytes.0.len() != 0).then(|| bytes.op()))
+}
+
+struct Bytes<'a>(core::slice::Iter<'a, u8>);
+
+impl Bytes<'_> {
+    fn byte(&mut self) -> u8 {
+        self.0.next().copied().unwrap_or(0)
+    }
+
+    /// Near the start or the end of time, so that the ends of grants and sessions are met often.
+    fn time(&mut self) -> u64 {
+        match self.byte() {
+            byte @ 240.. => u64::MAX - u64::from(byte % 4),
+            byte => u64::from(byte % 16),
+        }
+    }
+
+    fn perhaps_time(&mut self) -> Option<u64> {
+        (self.byte() % 4 == 0).then(|| self.time())
+    }
+
+    fn token(&mut self) -> usize {
+        usize::from(self.byte()) % TOKENS
+    }
+
+    fn gate(&mut self) -> Gate<'static> {
+        let gate = Gate::at(UnixSeconds(self.time()));
+        match self.byte() % 8 {
+            0 => gate,
+            1 => gate.with_audience("gateway2"),
+            _ => gate.with_audience(AUDIENCE),
+        }
+    }
+
+    fn session(&mut self) -> SessionId {
+        SessionId::new(u64::from(self.byte() % 6))
+    }
+
+    /// Few, so that attempts are met again.
+    fn attempt(&mut self) -> AttemptId {
+        AttemptId([self.byte() % 12; 16])
+    }
+
+    fn connection_id(&mut self) -> u32 {
+        u32::from(self.byte() % 4)
+    }
+
+    fn grant(&mut self) -> NewGrant {
+        NewGrant {
+            not_before: self.time(),
+            ttl: self.time(),
+            skew: match self.byte() {
+                ..128 => 0,
+                byte @ 128..192 => u32::from(byte % 4),
+                _ => u32::MAX,
+            },
+            uses: match self.byte() % 5 {
+                0 => Uses::Unlimited,
+                uses => NonZeroU32::new(u32::from(uses)).map_or(Uses::Unlimited, Uses::Limited),
+            },
+            scope: match self.byte() % 6 {
+                0 => Scope::Connection,
+                1 => Scope::Exchange,
+                _ => Scope::SpiceSession,
+            },
+            max_sessions: NonZeroU8::new(self.byte() % 4).unwrap_or(NonZeroU8::MAX),
+            session_limit: self.perhaps_time(),
+            session_end: self.perhaps_time(),
+            audience: self.byte() % 2 == 0,
+            owner: self.byte(),
+        }
+    }
+
+    fn which(&mut self) -> WhichOf {
+        WhichOf {
+            by: self.byte() % 4,
+            token: self.token(),
+            name: self.byte() % 2,
+        }
+    }
+
+    fn op(&mut self) -> Op {
+        let kind = self.byte() % 32;
+        match kind {
+            0..=2 => Op::Insert {
+                token: self.token(),
+                grant: self.grant(),
+            },
+            3 => Op::Check {
+                token: self.token(),
+                gate: self.gate(),
+            },
+            4 => Op::Sweep { now: self.time() },
+            5 | 6 => Op::Exchange {
+                token: self.token(),
+                gate: self.gate(),
+                new: self.token(),
+                ttl: self.time(),
+            },
+            7 => Op::Revoke { which: self.which() },
+            8 => Op::Retarget {
+                which: self.which(),
+                console: if self.byte() % 4 == 0 {
+                    ConsoleType::Serial
+                } else {
+                    ConsoleType::SpiceHtml5
+                },
+                to: self.byte() % 4,
+            },
+            _ => Op::Step {
+                token: self.token(),
+                gate: self.gate(),
+                step: self.step(kind),
+            },
+        }
+    }
+
+    fn step(&mut self, kind: u8) -> Step {
+        match kind {
+            9 | 10 => Step::Redeem(self.attempt()),
+            11..=15 => Step::Claim(self.attempt()),
+            16..=19 => Step::Bind {
+                session: self.session(),
+                connection_id: self.connection_id(),
+            },
+            20 => Step::Release(self.session()),
+            21..=23 => Step::Join {
+                connection_id: self.connection_id(),
+            },
+            24 | 25 => Step::Migrate {
+                session: self.session(),
+                until: UnixSeconds(self.time()),
+            },
+            26 => Step::Settle(self.session()),
+            27 | 28 => Step::Reopen {
+                attempt: self.attempt(),
+                connection_id: self.connection_id(),
+            },
+            29 => Step::Close(self.session()),
+            _ => Step::Attend(self.session()),
+        }
+    }
+}
