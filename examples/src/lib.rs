@@ -2,6 +2,12 @@
 
 pub mod capture;
 
+pub mod picture;
+
+pub mod secret;
+
+pub mod spice;
+
 pub mod vnc;
 
 /// The code samples of the README, compiled and run.

@@ -1,0 +1,145 @@
+//! A session: the main channel, and every channel that it names.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use spice_proto::channel::main::ChannelId;
+use spice_proto::channel::{ClientMessage, ServerMessage, display, inputs, main};
+use spice_proto::ids::ChannelType;
+use tokio::time::{sleep, timeout_at};
+
+use crate::Result;
+use crate::channel::Channel;
+use crate::connect::Server;
+use crate::keys::{Stroke, Strokes};
+use crate::report::Report;
+
+/// What is done in the session.
+pub(crate) struct Plan {
+    /// How long to watch once all channels are open.
+    pub(crate) watch: Duration,
+    pub(crate) keys: Option<Strokes>,
+}
+
+/// A guest's keyboard holds few strokes, so each is given time to be taken.
+const STROKE: Duration = Duration::from_millis(20);
+/// What a client says about its cache of pictures, in pixels. Nothing is kept here, so it is small.
+const CACHE: i32 = 1 << 20;
+
+/// Opens a session, watches it, and tells what was seen.
+pub(crate) async fn probe(server: Server, plan: Plan) -> Result<Report> {
+    let id = ChannelId {
+        channel_type: ChannelType::MAIN,
+        id: 0,
+    };
+    let server = Arc::new(server);
+    let mut main = Channel::open(&server, &id, 0).await?;
+    let mut report = Report::new(&server, &main.report);
+    // INIT is first; nothing else is said before it.
+    let (session, asked) = loop {
+        let message = main.next().await?.ok_or("the server hung up before INIT")?;
+        report.main(&message);
+        if let ServerMessage::Main(main::ServerMessage::Init(init)) = message {
+            main.send(ClientMessage::Main(main::ClientMessage::AttachChannels))
+                .await?;
+            break (init.session_id, Instant::now());
+        }
+    };
+    let list = loop {
+        let message = main
+            .next()
+            .await?
+            .ok_or("the server hung up before its list of channels")?;
+        report.main(&message);
+        if let ServerMessage::Main(main::ServerMessage::ChannelsList(list)) = message {
+            report.answered(asked.elapsed());
+            break list.channels;
+        }
+    };
+    let mut channels = Vec::new();
+    for id in list {
+        if id.channel_type != ChannelType::MAIN {
+            channels.push(open(&server, &id, session).await?);
+        }
+    }
+    let mut plan = plan;
+    let strokes = plan.keys.take();
+    if strokes.is_some()
+        && !channels
+            .iter()
+            .any(|channel| channel.report.channel == ChannelType::INPUTS)
+    {
+        return Err("there is no inputs channel to type on".into());
+    }
+    let typing = strokes.as_ref().map_or(Duration::ZERO, |strokes| {
+        STROKE * u32::try_from(strokes.len()).unwrap_or(u32::MAX)
+    });
+    let until = tokio::time::Instant::now() + plan.watch + typing;
+    let mut tasks = Vec::new();
+    for mut channel in channels {
+        let strokes = strokes
+            .clone()
+            .filter(|_| channel.report.channel == ChannelType::INPUTS);
+        tasks.push(tokio::spawn(async move {
+            if let Some(strokes) = strokes {
+                press(&mut channel, &strokes).await?;
+            }
+            watch(&mut channel, until, |_| {}).await?;
+            Ok(channel)
+        }));
+    }
+    watch(&mut main, until, |message| report.main(message)).await?;
+    // All stay open until the last was watched: a server ends a session with its main channel.
+    let mut watched = vec![main];
+    for task in tasks {
+        let ended: Result<Channel> = task.await?;
+        watched.push(ended?);
+    }
+    report.channels = watched.into_iter().map(|channel| channel.report).collect();
+    report.sum();
+    Ok(report)
+}
+
+/// Opens a channel and says what its server waits for.
+async fn open(server: &Server, id: &ChannelId, session: u32) -> Result<Channel> {
+    let mut channel = Channel::open(server, id, session).await?;
+    if id.channel_type == ChannelType::DISPLAY {
+        let init = display::Init {
+            pixmap_cache_id: 1,
+            pixmap_cache_size: CACHE.into(),
+            glz_dictionary_id: 1,
+            glz_dictionary_window_size: CACHE,
+        };
+        let init = display::ClientMessage::Init(init);
+        channel.send(ClientMessage::Display(init)).await?;
+        // QEMU ends when this channel is closed before its server has begun, whatever else goes wrong from here.
+        channel.next().await?;
+    }
+    Ok(channel)
+}
+
+/// Takes what comes until then.
+async fn watch(channel: &mut Channel, until: tokio::time::Instant, mut see: impl FnMut(&ServerMessage)) -> Result<()> {
+    while let Ok(message) = timeout_at(until, channel.next()).await {
+        match message? {
+            Some(message) => see(&message),
+            None => {
+                channel.report.hung_up = true;
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn press(channel: &mut Channel, strokes: &[Stroke]) -> Result<()> {
+    for stroke in strokes {
+        let message = match *stroke {
+            Stroke::Down(code) => inputs::ClientMessage::KeyDown(inputs::Key { code }),
+            Stroke::Up(code) => inputs::ClientMessage::KeyUp(inputs::Key { code }),
+        };
+        channel.send(ClientMessage::Inputs(message)).await?;
+        sleep(STROKE).await;
+    }
+    Ok(())
+}
