@@ -23,6 +23,7 @@ pub mod link;
 mod parts;
 #[cfg(feature = "serde")]
 mod serialize;
+pub mod session;
 mod wire;
 
 #[cfg(feature = "tokio")]

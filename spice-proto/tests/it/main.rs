@@ -36,5 +36,7 @@ mod pair;
 mod recordings;
 mod relay;
 mod ticket;
+mod tracker;
+mod tracker_hostile;
 mod values;
 mod watch;
