@@ -17,7 +17,7 @@ pub struct Config {
     /// Half-open connections from one address: 64. Behind one address may be many viewers, each of which opens a
     /// dozen at once.
     pub half_open_from_address: usize,
-    /// Time from [`Tracker::accept`] to [`Tracker::admit`]: 10 s.
+    /// Time from [`Tracker::accept`](super::Tracker::accept) to [`Tracker::admit`](super::Tracker::admit): 10 s.
     pub link_timeout: Duration,
     /// Time that a session lives on without a main channel while it moves: 10 s, as long as a source waits.
     pub main_timeout: Duration,

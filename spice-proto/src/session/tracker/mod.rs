@@ -41,8 +41,8 @@
 //!
 //! Every operation takes the same time however many sessions there are: a session holds no more channels and
 //! connections than its limits say, and what is looked up across sessions is hashed with a key that the caller
-//! drew. A session of ten channels takes about 1,200 bytes. The tracker holds no more than [`Config`] allows; a token's session is kept after its end, so that
-//! the token stays dead, until [`Tracker::forget`].
+//! drew. A session of ten channels takes about 1,200 bytes. The tracker holds no more than [`Config`] allows; a
+//! token's session is kept after its end, so that the token stays dead, until [`Tracker::forget`].
 
 mod config;
 mod links;
