@@ -3,9 +3,12 @@
 //! A viewer opens one main channel and then, with the `connection_id` that `INIT` told it, a connection for every
 //! other channel, each with the same ticket. [`Tracker`] knows which connections belong together and says of
 //! each new one whether it may join, so that a one-time token is good for one session and for nothing else.
+//! [`Policy`] says what may pass on them.
 
+pub mod policy;
 pub mod tracker;
 
+pub use policy::{Gate, Policy};
 pub use tracker::{Reason, Snapshot, Tracker};
 
 /// What the caller knows a token by: an opaque name of 16 bytes, for example from a keyed hash of the token. Never

@@ -33,6 +33,7 @@ mod hostile_agent;
 mod interpreter;
 mod link;
 mod pair;
+mod policy;
 mod recordings;
 mod relay;
 mod ticket;
