@@ -24,6 +24,8 @@ mod parts;
 #[cfg(feature = "serde")]
 mod serialize;
 pub mod session;
+#[cfg(feature = "rustls")]
+pub mod tls;
 mod wire;
 
 #[cfg(feature = "tokio")]

@@ -37,6 +37,8 @@ mod policy;
 mod recordings;
 mod relay;
 mod ticket;
+#[cfg(feature = "rustls")]
+mod tls;
 mod tracker;
 mod tracker_hostile;
 mod values;
