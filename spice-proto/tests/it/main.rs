@@ -34,9 +34,14 @@ mod hostile_sasl;
 mod interpreter;
 mod link;
 mod pair;
+mod policy;
 mod recordings;
 mod relay;
 mod sasl;
 mod ticket;
+#[cfg(feature = "rustls")]
+mod tls;
+mod tracker;
+mod tracker_hostile;
 mod values;
 mod watch;
