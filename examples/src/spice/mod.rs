@@ -4,4 +4,4 @@ mod sasl;
 mod stream;
 
 pub use sasl::{Login, LoginError};
-pub use stream::{Io, Stream, TlsError, authorities, tls};
+pub use stream::{Io, Stream, tls};

@@ -19,12 +19,7 @@ const USER: &str = "alice";
 const PASSWORD: &str = "sasl-Pa55-w0rd";
 
 /// QEMU with these options of its SPICE server on a plain port, or on a TLS port with certificates.
-fn guest(
-    folder: &Folder,
-    pki: Option<&Path>,
-    spice: &str,
-    prepare: impl Fn(&mut Command),
-) -> (SocketAddr, Process) {
+fn guest(folder: &Folder, pki: Option<&Path>, spice: &str, prepare: impl Fn(&mut Command)) -> (SocketAddr, Process) {
     guest::boot(folder, "failed to initialize spice server", |command| {
         let address = free_port();
         let port = match pki {
@@ -44,15 +39,26 @@ fn guest(
 const TICKETED: &str = "password-secret=ticket";
 
 /// Runs spice-probe to its end: its report, or what it said.
-fn probe(folder: &Folder, name: &str, address: SocketAddr, password: &str, arguments: &[&str]) -> Result<Value, String> {
-    let (status, said) = Process::run(folder, &format!("probe-{name}"), env!("CARGO_BIN_EXE_spice-probe"), |command| {
-        command
-            .arg("--json")
-            .args(["--watch", "1500"])
-            .arg(address.to_string())
-            .args(arguments)
-            .env("SPICE_PASSWORD", password);
-    });
+fn probe(
+    folder: &Folder,
+    name: &str,
+    address: SocketAddr,
+    password: &str,
+    arguments: &[&str],
+) -> Result<Value, String> {
+    let (status, said) = Process::run(
+        folder,
+        &format!("probe-{name}"),
+        env!("CARGO_BIN_EXE_spice-probe"),
+        |command| {
+            command
+                .arg("--json")
+                .args(["--watch", "1500"])
+                .arg(address.to_string())
+                .args(arguments)
+                .env("SPICE_PASSWORD", password);
+        },
+    );
     match status {
         Some(0) => Ok(serde_json::from_str(&said).unwrap_or_else(|error| panic!("{name}: {error}: {said}"))),
         _ => Err(said),
@@ -78,7 +84,14 @@ fn probe_shows_what_qemu_is_and_offers() {
             .args(["-device", "virtserialport,chardev=agent,name=com.redhat.spice.0"])
             .args(["-chardev", "spiceport,id=port,name=org.example.port.0"])
             .args(["-device", "virtserialport,chardev=port,name=org.example.port.0"])
-            .args(["-audiodev", "spice,id=sound", "-device", "intel-hda", "-device", "hda-duplex,audiodev=sound"])
+            .args([
+                "-audiodev",
+                "spice,id=sound",
+                "-device",
+                "intel-hda",
+                "-device",
+                "hda-duplex,audiodev=sound",
+            ])
             .args(["-device", "qemu-xhci", "-chardev", "spicevmc,id=usb,name=usbredir"])
             .args(["-device", "usb-redir,chardev=usb"]);
     });
@@ -86,16 +99,29 @@ fn probe_shows_what_qemu_is_and_offers() {
     assert_eq!(report["name"], NAME);
     assert_eq!(report["uuid"], UUID);
     assert_eq!(report["version"], "2.2");
-    assert_eq!((&report["tls"], &report["authentication"]), (&false.into(), &"ticket".into()));
+    assert_eq!(
+        (&report["tls"], &report["authentication"]),
+        (&false.into(), &"ticket".into())
+    );
     assert_eq!((&report["agent"], &report["agent_tokens"]), (&false.into(), &10.into()));
     assert_ne!(report["session_id"], 0);
     assert_eq!(report["mouse_mode"], "SERVER");
-    let kinds = ["MAIN", "DISPLAY", "INPUTS", "CURSOR", "PLAYBACK", "RECORD", "USBREDIR", "PORT"];
+    let kinds = [
+        "MAIN", "DISPLAY", "INPUTS", "CURSOR", "PLAYBACK", "RECORD", "USBREDIR", "PORT",
+    ];
     for kind in kinds {
         let channel = channel(&report, kind);
         assert_eq!(channel["hung_up"], false, "{kind}");
-        let common: Vec<_> = channel["common_capabilities"].as_array().expect("capabilities").iter().collect();
-        assert_eq!(common, ["PROTOCOL_AUTH_SELECTION", "AUTH_SPICE", "MINI_HEADER"], "{kind}");
+        let common: Vec<_> = channel["common_capabilities"]
+            .as_array()
+            .expect("capabilities")
+            .iter()
+            .collect();
+        assert_eq!(
+            common,
+            ["PROTOCOL_AUTH_SELECTION", "AUTH_SPICE", "MINI_HEADER"],
+            "{kind}"
+        );
     }
     assert_eq!(report["channels"].as_array().map(Vec::len), Some(kinds.len()));
     assert_eq!(channel(&report, "MAIN")["messages"]["init"], 1);
@@ -108,16 +134,28 @@ fn probe_shows_what_qemu_is_and_offers() {
 
     // The same for people.
     let (status, said) = Process::run(&folder, "probe-text", env!("CARGO_BIN_EXE_spice-probe"), |command| {
-        command.args(["--watch", "100"]).arg(address.to_string()).env("SPICE_PASSWORD", TICKET);
+        command
+            .args(["--watch", "100"])
+            .arg(address.to_string())
+            .env("SPICE_PASSWORD", TICKET);
     });
     assert_eq!(status, Some(0), "{said}");
-    for words in [NAME, UUID, "SPICE 2.2, no TLS, ticket", "surface  0: 720x400 XRGB_32", "agent      not connected"] {
+    for words in [
+        NAME,
+        UUID,
+        "SPICE 2.2, no TLS, ticket",
+        "surface  0: 720x400 XRGB_32",
+        "agent      not connected",
+    ] {
         assert!(said.contains(words), "not {words:?}: {said}");
     }
     assert!(!said.contains(TICKET));
 
     let wrong = probe(&folder, "wrong", address, "another", &[]).expect_err("another password");
-    assert_eq!(wrong, "spice-probe: MAIN 0: rejected by the peer: PERMISSION_DENIED (is the password right?)\n");
+    assert_eq!(
+        wrong,
+        "spice-probe: MAIN 0: rejected by the peer: PERMISSION_DENIED (is the password right?)\n"
+    );
     let said = qemu.logged();
     assert!(said.contains("Invalid password"), "QEMU said: {said}");
 }
@@ -154,7 +192,10 @@ fn probe_counts_pictures_of_every_compression() {
         let report = probe(&folder, compression, address, TICKET, &[]).expect("the right password");
         let images = channel(&report, "DISPLAY")["images"].as_object().expect("pictures");
         assert!(!images.is_empty(), "{compression}");
-        assert!(images.keys().all(|kind| kinds.contains(&kind.as_str())), "{compression}: {images:?}");
+        assert!(
+            images.keys().all(|kind| kinds.contains(&kind.as_str())),
+            "{compression}: {images:?}"
+        );
     }
 }
 
@@ -165,21 +206,49 @@ fn probe_checks_the_certificate() {
     let pki = pki::authority(&folder, "hypervisor");
     pki::authority(&folder, "stranger");
     let (address, _qemu) = guest(&folder, Some(&pki), TICKETED, |_| {});
-    let report = probe(&folder, "tls", address, TICKET, &["--ca", "hypervisor/ca-cert.pem"]).expect("the right authority");
+    let report =
+        probe(&folder, "tls", address, TICKET, &["--ca", "hypervisor/ca-cert.pem"]).expect("the right authority");
     assert_eq!((&report["tls"], &report["name"]), (&true.into(), &NAME.into()));
+    // Its subject instead of its name.
+    let subject = ["--ca", "hypervisor/ca-cert.pem", "--host-subject", pki::SUBJECT];
+    probe(&folder, "subject", address, TICKET, &subject).expect("the right subject");
     for (name, arguments) in [
-        ("stranger", &["--ca", "stranger/ca-cert.pem"][..]),
-        ("other-name", &["--ca", "hypervisor/ca-cert.pem", "--server-name", "localhost"]),
+        (
+            "other-subject",
+            &[
+                "--ca",
+                "hypervisor/ca-cert.pem",
+                "--host-subject",
+                "O=Test Bed,CN=another",
+            ][..],
+        ),
+        (
+            "stranger-subject",
+            &["--ca", "stranger/ca-cert.pem", "--host-subject", pki::SUBJECT],
+        ),
+        ("stranger", &["--ca", "stranger/ca-cert.pem"]),
+        (
+            "other-name",
+            &["--ca", "hypervisor/ca-cert.pem", "--server-name", "localhost"],
+        ),
     ] {
         let said = probe(&folder, name, address, TICKET, arguments).expect_err(name);
-        assert!(said.starts_with("spice-probe: MAIN 0: TLS: invalid peer certificate"), "{said}");
+        assert!(
+            said.starts_with("spice-probe: MAIN 0: TLS: invalid peer certificate"),
+            "{said}"
+        );
     }
     // A connection file, as a portal would hand it out.
-    let ca = fs::read_to_string(pki.join("ca-cert.pem")).expect("a certificate").replace('\n', "\\n");
+    let ca = fs::read_to_string(pki.join("ca-cert.pem"))
+        .expect("a certificate")
+        .replace('\n', "\\n");
     let port = address.port();
     folder.write(
         "console.vv",
-        format!("[virt-viewer]\ntype=spice\nhost=127.0.0.1\ntls-port={port}\npassword={TICKET}\nca={ca}\n"),
+        format!(
+            "[virt-viewer]\ntype=spice\nhost=127.0.0.1\ntls-port={port}\npassword={TICKET}\nca={ca}\nhost-subject={}\n",
+            pki::SUBJECT
+        ),
     );
     let (status, said) = Process::run(&folder, "probe-vv", env!("CARGO_BIN_EXE_spice-probe"), |command| {
         command.args(["--watch", "100", "--vv", "console.vv"]);
@@ -213,10 +282,17 @@ fn probe_logs_in_with_sasl() {
     let ca = ["--ca", "hypervisor/ca-cert.pem"];
     for mechanism in ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-1"] {
         let arguments = [&ca[..], &["--user", USER, "--mechanism", mechanism]].concat();
-        let report = probe(&folder, mechanism, address, PASSWORD, &arguments).unwrap_or_else(|said| panic!("{mechanism}: {said}"));
-        assert_eq!((&report["authentication"], &report["name"]), (&mechanism.into(), &NAME.into()));
+        let report = probe(&folder, mechanism, address, PASSWORD, &arguments)
+            .unwrap_or_else(|said| panic!("{mechanism}: {said}"));
+        assert_eq!(
+            (&report["authentication"], &report["name"]),
+            (&mechanism.into(), &NAME.into())
+        );
         let common = &channel(&report, "DISPLAY")["common_capabilities"];
-        assert!(common.as_array().expect("capabilities").contains(&"AUTH_SASL".into()), "{common}");
+        assert!(
+            common.as_array().expect("capabilities").contains(&"AUTH_SASL".into()),
+            "{common}"
+        );
 
         let wrong = probe(&folder, "wrong", address, "another", &arguments).expect_err(mechanism);
         assert!(wrong.contains("are user and password right?"), "{mechanism}: {wrong}");
@@ -229,7 +305,10 @@ fn probe_logs_in_with_sasl() {
     let report = probe(&folder, "best", address, PASSWORD, &best).expect("the right password");
     assert_eq!(report["authentication"], "SCRAM-SHA-256");
     let said = probe(&folder, "ticket", address, PASSWORD, &ca).expect_err("SASL is wanted");
-    assert_eq!(said, "spice-probe: MAIN 0: peer incompatible: takes no tickets (it wants SASL: name a user with --user)\n");
+    assert_eq!(
+        said,
+        "spice-probe: MAIN 0: peer incompatible: takes no tickets (it wants SASL: name a user with --user)\n"
+    );
     let said = qemu.logged();
     assert!(!said.contains(PASSWORD), "QEMU said: {said}");
 }
@@ -243,14 +322,22 @@ fn a_picture_of_ours_is_shown_by_spicy_screenshot() {
     let colour = |x: usize, y: usize| [x, y, x * y].map(|value| u8::try_from(value % 256).expect("a byte"));
     let picture = Picture::new(333, 211, colour);
     folder.write("picture.png", picture.to_png());
-    let mut server = Process::start(&folder, "spice-picture", env!("CARGO_BIN_EXE_spice-picture"), |command| {
-        command
-            .args(["--listen", "127.0.0.1:0", "--title", NAME, "picture.png"])
-            .env("SPICE_PASSWORD", TICKET);
-    });
+    let mut server = Process::start(
+        &folder,
+        "spice-picture",
+        env!("CARGO_BIN_EXE_spice-picture"),
+        |command| {
+            command
+                .args(["--listen", "127.0.0.1:0", "--title", NAME, "picture.png"])
+                .env("SPICE_PASSWORD", TICKET);
+        },
+    );
     let address: SocketAddr = wait_for("spice-picture", || {
         assert!(server.runs(), "spice-picture ended: {}", server.said());
-        server.output().strip_suffix('\n').map(|line| line.parse().expect("an address"))
+        server
+            .output()
+            .strip_suffix('\n')
+            .map(|line| line.parse().expect("an address"))
     });
     let endpoint = Endpoint::plain(address);
     let shown = screenshot(&folder, "picture", &endpoint, TICKET).picture();
@@ -263,7 +350,10 @@ fn a_picture_of_ours_is_shown_by_spicy_screenshot() {
     assert_eq!(report["name"], NAME);
     let display = channel(&report, "DISPLAY");
     assert_eq!(display["images"]["BITMAP"], 1);
-    assert_eq!((&display["surfaces"][0]["width"], &display["surfaces"][0]["height"]), (&333.into(), &211.into()));
+    assert_eq!(
+        (&display["surfaces"][0]["width"], &display["surfaces"][0]["height"]),
+        (&333.into(), &211.into())
+    );
     let said = server.logged();
     assert!(said.contains("DISPLAY let in") && !said.contains(TICKET), "{said}");
 }

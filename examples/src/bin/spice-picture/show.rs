@@ -96,7 +96,8 @@ impl Channel {
             let name = main::ServerMessage::Name(Name { name });
             self.say(ServerMessage::Main(name)).await?;
         }
-        let asks = |message: &ClientMessage| matches!(message, ClientMessage::Main(main::ClientMessage::AttachChannels));
+        let asks =
+            |message: &ClientMessage| matches!(message, ClientMessage::Main(main::ClientMessage::AttachChannels));
         while self.listen(asks).await? {
             let others = OFFERED.into_iter().filter(|kind| *kind != ChannelType::MAIN);
             let channels = others.map(|channel_type| ChannelId { channel_type, id: 0 }).collect();
@@ -107,7 +108,8 @@ impl Channel {
     }
 
     async fn display(&mut self, house: &House) -> Result<()> {
-        let begins = |message: &ClientMessage| matches!(message, ClientMessage::Display(display::ClientMessage::Init(_)));
+        let begins =
+            |message: &ClientMessage| matches!(message, ClientMessage::Display(display::ClientMessage::Init(_)));
         // Nothing is drawn for a viewer that has not said what it keeps.
         if self.listen(begins).await? {
             for message in &house.drawing {
@@ -152,7 +154,10 @@ pub(crate) fn drawing(picture: &Picture) -> Result<Vec<ServerMessage>> {
         })
     };
     // Blue, green, red and a byte that nobody looks at.
-    let data: Vec<u8> = rgb.chunks_exact(3).flat_map(|pixel| [pixel[2], pixel[1], pixel[0], 0]).collect();
+    let data: Vec<u8> = rgb
+        .chunks_exact(3)
+        .flat_map(|pixel| [pixel[2], pixel[1], pixel[0], 0])
+        .collect();
     let image = Image {
         descriptor: ImageDescriptor {
             id: 1,

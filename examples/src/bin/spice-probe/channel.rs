@@ -1,5 +1,6 @@
 //! What a client owes on every channel: acknowledgements and answers to pings. All that comes is counted.
 
+use std::io::ErrorKind;
 use std::time::Instant;
 
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -9,7 +10,7 @@ use spice_proto::channel::main::ChannelId;
 use spice_proto::channel::{
     ClientMessage, ServerMessage, common, cursor, display, inputs, main, playback, port, record, smartcard, vmc,
 };
-use spice_proto::codec::MessageCodec;
+use spice_proto::codec::{CodecError, MessageCodec};
 use spice_proto::frame::{AckCounter, Acknowledge};
 use tokio_util::codec::{Framed, FramedParts};
 
@@ -48,10 +49,12 @@ impl Channel {
 
     /// The next message, after what is owed for it was sent. `None`: the server hung up.
     pub(crate) async fn next(&mut self) -> Result<Option<ServerMessage>> {
-        let Some(message) = self.framed.next().await else {
-            return Ok(None);
+        let message = match self.framed.next().await {
+            None => return Ok(None),
+            // A TLS server that is cut off leaves without a word.
+            Some(Err(CodecError::Io(error))) if error.kind() == ErrorKind::UnexpectedEof => return Ok(None),
+            Some(message) => message?,
         };
-        let message = message?;
         self.report.count(&message);
         if self.acks.received() == Acknowledge::Ack {
             self.send(ClientMessage::Other(common::ClientMessage::Ack)).await?;

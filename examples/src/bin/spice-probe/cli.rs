@@ -1,11 +1,11 @@
 //! The command line.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Parser;
 use examples::secret::{Secret, password};
-use examples::spice::authorities;
-use rustls::pki_types::ServerName;
+use spice_proto::tls::{Expected, HostSubject, Verifier, server_name};
 use vv_file::{ConnectionFile, ConnectionType};
 
 use crate::Result;
@@ -27,7 +27,7 @@ pub(crate) struct Cli {
     server: Option<String>,
     /// A connection file of virt-viewer instead: server, password and authorities are taken from it. It is not
     /// deleted.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["server", "password_file", "ca", "server_name"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["server", "password_file", "ca", "server_name", "host_subject"])]
     vv: Option<PathBuf>,
     /// A file whose first line is the password.
     #[arg(long, value_name = "FILE")]
@@ -45,6 +45,9 @@ pub(crate) struct Cli {
     /// The name or address that the server's certificate must be made out to [default: HOST].
     #[arg(long, value_name = "NAME", requires = "ca")]
     server_name: Option<String>,
+    /// The subject that the server's certificate must have, as "O=Site,CN=host"; its name is then not looked at.
+    #[arg(long, value_name = "SUBJECT", requires = "ca", conflicts_with = "server_name")]
+    host_subject: Option<String>,
     /// Type this text and Enter, on a keyboard of the United States.
     #[arg(long, value_name = "TEXT")]
     pub(crate) r#type: Option<String>,
@@ -82,10 +85,8 @@ impl Cli {
         let tls = match &self.ca {
             Some(path) => {
                 let pem = std::fs::read(path).map_err(|error| named(path, &error))?;
-                let config = authorities(&pem).map_err(|error| named(path, &error))?;
-                let name = self.server_name.clone().unwrap_or_else(|| host.clone());
-                let name = ServerName::try_from(name).map_err(|_| "the server's name is none")?;
-                Some(Tls { config, name })
+                let name = self.server_name.as_ref().unwrap_or(&host);
+                Some(tls(&pem, name, self.host_subject.as_deref()).map_err(|error| named(path, &error))?)
             }
             None => None,
         };
@@ -111,9 +112,7 @@ impl Cli {
         let (port, tls) = match (port(file.tls_port), port(file.port)) {
             (Some(port), _) => {
                 let ca = file.ca.as_deref().ok_or("it has a TLS port, and no authorities")?;
-                let config = authorities(ca.as_bytes())?;
-                let name = ServerName::try_from(host.clone()).map_err(|_| "its host is none")?;
-                (port, Some(Tls { config, name }))
+                (port, Some(tls(ca.as_bytes(), &host, file.host_subject.as_deref())?))
             }
             (None, Some(port)) => (port, None),
             (None, None) => return Err("it names no port".into()),
@@ -140,6 +139,18 @@ impl Cli {
             None => Proof::Ticket(password),
         })
     }
+}
+
+/// Trusts these authorities for this server.
+fn tls(authorities: &[u8], host: &str, subject: Option<&str>) -> Result<Tls> {
+    let expected = match subject {
+        Some(subject) => Expected::Subject(HostSubject::parse(subject)?),
+        None => Expected::Host(host.to_owned()),
+    };
+    Ok(Tls {
+        config: Arc::new(Verifier::new(authorities, expected)?.client_config()?),
+        name: server_name(host)?,
+    })
 }
 
 fn named(path: &Path, error: &dyn std::fmt::Display) -> Box<dyn std::error::Error + Send + Sync> {
