@@ -11,6 +11,7 @@
 pub mod spice_frames;
 pub mod spice_link;
 pub mod spice_messages;
+pub mod token_grants;
 pub mod vv_file;
 
 /// An input, taken apart from the front. When it is used up every byte is 0.
