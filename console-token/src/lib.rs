@@ -33,5 +33,9 @@ pub use session::{MAX_ATTEMPTS, MAX_OPEN_SESSIONS, Record, SessionId};
 pub use step::{Admitted, Step};
 #[cfg(feature = "std")]
 pub use store::MemoryStore;
+#[cfg(feature = "redis")]
+pub use store::RedisStore;
+#[cfg(feature = "sql")]
+pub use store::SqlStore;
 pub use store::{Answer, BackendError, Store, Which};
 pub use throttle::Throttle;

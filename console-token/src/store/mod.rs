@@ -1,12 +1,24 @@
 //! Where records are kept.
 
+#[cfg(any(feature = "redis", feature = "sql"))]
+mod engine;
 #[cfg(feature = "std")]
 mod exchange;
 #[cfg(feature = "std")]
 mod memory;
+#[cfg(feature = "redis")]
+mod redis;
+#[cfg(any(feature = "redis", feature = "sql"))]
+mod row;
+#[cfg(feature = "sql")]
+mod sql;
 
 #[cfg(feature = "std")]
 pub use memory::MemoryStore;
+#[cfg(feature = "redis")]
+pub use redis::RedisStore;
+#[cfg(feature = "sql")]
+pub use sql::SqlStore;
 
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
 use core::{error::Error, fmt, num::NonZeroU32, pin::Pin};

@@ -9,3 +9,22 @@ mod suite;
 async fn memory() {
     suite::suite(&MemoryStore::new(100_000), 1, 200).await;
 }
+
+#[cfg(feature = "sql")]
+#[tokio::test]
+async fn sqlite() {
+    use console_token::SqlStore;
+    use core::num::NonZeroU32;
+
+    let folder = std::env::temp_dir().join(format!("console-token-{}", std::process::id()));
+    std::fs::create_dir(&folder).unwrap();
+    let url = format!("sqlite://{}?mode=rwc", folder.join("tokens.db").display());
+    // Opened twice: the schema that is there is taken as it is, and what one has written the other reads.
+    let first = SqlStore::connect(&url, NonZeroU32::new(2).unwrap()).await.unwrap();
+    suite::suite(&first, 1, 10).await;
+    let second = SqlStore::connect(&url, NonZeroU32::MIN).await.unwrap();
+    suite::suite(&second, 2, 1).await;
+    first.close().await;
+    second.close().await;
+    std::fs::remove_dir_all(&folder).unwrap();
+}
