@@ -95,11 +95,6 @@ fn token_strings() {
 }
 
 #[test]
-fn token_grants() {
-    assert!(6 <= replay("token_grants", fuzz::token_grants::check));
-}
-
-#[test]
 fn vv_bytes() {
     assert!(5 <= replay("vv_bytes", fuzz::vv_file::bytes));
 }

@@ -82,7 +82,7 @@ pub(crate) async fn suite(store: &dyn Store, seed: u64, sequences: u64) {
     for _ in 0..sequences {
         let length = fresh.next() % 400;
         let data: Vec<u8> = (0..length).map(|_| fresh.next().to_le_bytes()[0]).collect();
-        naive::run(store, usize::MAX, fresh.next().to_le_bytes(), &data).await;
+        naive::run(store, usize::MAX, fresh.next().to_le_bytes(), &data, |_, _| ()).await;
     }
     for _ in 0..sequences {
         // Many steps on one token of a few uses: deeper into a session than chance gets.
@@ -92,7 +92,7 @@ pub(crate) async fn suite(store: &dyn Store, seed: u64, sequences: u64) {
             let [kind, a, b, c, d, ..] = fresh.next().to_le_bytes();
             data.extend([9 + kind % 23, 0, a, b, c, d]);
         }
-        naive::run(store, usize::MAX, fresh.next().to_le_bytes(), &data).await;
+        naive::run(store, usize::MAX, fresh.next().to_le_bytes(), &data, |_, _| ()).await;
     }
 }
 

@@ -159,7 +159,9 @@ fn threads_that_come_and_go() {
                     bytes[31] = bytes[2];
                     let hash = TokenHash::from_bytes(bytes);
                     if store.insert(&hash, &vnc().with_vm("vm1")) == Ok(()) {
-                        redeem(store, &hash, 1000).unwrap();
+                        // Another thread may just have swept it.
+                        let redeemed = redeem(store, &hash, 1000).map(drop);
+                        assert!(matches!(redeemed, Ok(()) | Err(StoreError::Refused(Refusal::Unknown))));
                     }
                     if number % 100 == 99 {
                         store.revoke(&Which::Vm("vm2"));

@@ -38,7 +38,7 @@ pub(crate) struct Both<'a> {
 
 /// What an operation gave, in the same words for both.
 #[derive(Debug, PartialEq)]
-enum Gave {
+pub(crate) enum Gave {
     Nothing,
     Count(usize),
     Grant(Arc<Grant>),
@@ -58,12 +58,13 @@ fn gave<T, B: core::fmt::Debug>(result: Result<T, StoreError<B>>, done: impl FnO
     }
 }
 
-/// Runs a sequence against a store that holds at most `limit` records and nothing of this salt.
+/// Runs a sequence against a store that holds at most `limit` records and nothing of this salt. `seen` is
+/// told of each operation and of what it gave.
 ///
 /// # Panics
 ///
 /// Where store and model differ, and where a refused operation leaves a trace.
-pub(crate) async fn run(store: &dyn Store, limit: usize, salt: [u8; 8], data: &[u8]) {
+pub(crate) async fn run(store: &dyn Store, limit: usize, salt: [u8; 8], data: &[u8], mut seen: impl FnMut(&Op, &Gave)) {
     let mut both = Both {
         store,
         limit,
@@ -79,6 +80,7 @@ pub(crate) async fn run(store: &dyn Store, limit: usize, salt: [u8; 8], data: &[
             assert_eq!(after, before, "{op:?} was refused and left a trace");
         }
         both.compare(&after, &op);
+        seen(&op, &got);
     }
 }
 
