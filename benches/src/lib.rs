@@ -252,6 +252,12 @@ pub const CASES: &[Case] = &[
         prepare: || tokens::guess(32),
     },
     Case {
+        name: "token: refuse a guess, 40 characters right",
+        repetitions: 1000,
+        operations: 1,
+        prepare: || tokens::guess(40),
+    },
+    Case {
         name: "token: refuse a guess, 42 characters right",
         repetitions: 1000,
         operations: 1,

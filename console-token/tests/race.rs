@@ -12,10 +12,9 @@
 )]
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use engines::{Engine, Kind};
-use race::Race;
+use race::{Moment, Race};
 
 #[path = "engines/mod.rs"]
 mod engines;
@@ -35,11 +34,11 @@ async fn all(kind: Kind) {
     };
     let mut engine = Engine::start(kind);
     let address = engine.address();
-    race::run(&mut engine, &address, race, |_, _| ()).await;
+    race::run(&mut engine, &address, race, |_, _, _| ()).await;
 
     let mut engine = Engine::start(kind);
     let (address, counts) = proxy::start(engine.address()).await;
-    race::run(&mut engine, &address, race, |_, _| ()).await;
+    race::run(&mut engine, &address, race, |_, _, _| ()).await;
     let (statements, cut) = (
         counts.statements.load(Ordering::Relaxed),
         counts.cut.load(Ordering::Relaxed),
@@ -49,13 +48,13 @@ async fn all(kind: Kind) {
 
     let mut engine = Engine::start(kind);
     let address = engine.address();
-    let killed = race::run(&mut engine, &address, race, |engine, token| {
-        if token % 100 == 50 {
-            std::thread::sleep(Duration::from_millis(1 + token as u64 / 100));
+    let killed = race::run(&mut engine, &address, race, |engine, token, moment| {
+        if (token % 100, moment) == (25, Moment::Started) || (token % 100, moment) == (75, Moment::Answered) {
             engine.crash();
         }
     });
-    assert!(0 < killed.await.asked_again, "no attempt has met a crash");
+    let killed = killed.await;
+    assert!(0 < killed.asked_again && 0 < killed.torn, "no attempt has met a crash");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

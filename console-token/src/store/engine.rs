@@ -45,28 +45,25 @@ pub(super) trait Engine: Send + Sync {
         create: (&TokenHash, &Record),
     ) -> impl Future<Output = Done<bool>> + Send;
 
-    /// Deletes the record if its version is this one.
-    fn delete(&self, hash: &TokenHash, version: Version, grant: &Grant) -> impl Future<Output = Done<bool>> + Send;
-
     /// The tokens of a name.
     fn named(&self, which: Which<'_>) -> impl Future<Output = Done<Vec<TokenHash>>> + Send;
 
-    /// Tokens that are likely to be over, at most so many.
-    fn over(&self, now: UnixSeconds, limit: NonZeroU32) -> impl Future<Output = Done<Vec<TokenHash>>> + Send;
+    /// Revokes in batches; how many were not revoked before.
+    fn revoke(&self, which: Which<'_>) -> impl Future<Output = Done<usize>> + Send;
+
+    /// Deletes tokens that are over and consoles where nobody sits any more, at most so many of each.
+    fn sweep(&self, now: UnixSeconds, limit: NonZeroU32) -> impl Future<Output = Done<usize>> + Send;
 
     /// The seats of a console; none if it is not known.
     fn load_seats(&self, console: &str) -> impl Future<Output = Done<Seats>> + Send;
 
     /// Writes the seats if they are still as before.
     fn swap_seats(&self, console: &str, before: &Seats, seats: &Seats) -> impl Future<Output = Done<bool>> + Send;
-
-    /// Deletes consoles where nobody sits any more, at most so many.
-    fn sweep_seats(&self, now: UnixSeconds, limit: NonZeroU32) -> impl Future<Output = Done<usize>> + Send;
 }
 
 type Answered<T> = Result<T, StoreError<BackendError>>;
 
-fn failed(error: BackendError) -> StoreError<BackendError> {
+pub(super) fn failed(error: BackendError) -> StoreError<BackendError> {
     StoreError::Backend(error)
 }
 
@@ -146,71 +143,35 @@ pub(super) async fn exchange(
     Err(overtaken())
 }
 
-pub(super) async fn revoke(engine: &impl Engine, which: Which<'_>) -> Answered<usize> {
-    each(engine, which, |record| record.revoke()).await
-}
-
 pub(super) async fn retarget(
     engine: &impl Engine,
     which: Which<'_>,
     console: ConsoleType,
     target: &Target,
 ) -> Answered<usize> {
-    each(engine, which, |record| {
-        let fits = record.grant().console == console;
-        if fits {
-            record.retarget(target.clone());
-        }
-        fits
-    })
-    .await
-}
-
-/// Changes tokens one by one; how many said that they were changed.
-async fn each(
-    engine: &impl Engine,
-    which: Which<'_>,
-    change: impl Fn(&mut Record) -> bool + Send + Sync,
-) -> Answered<usize> {
-    let mut changed = 0_usize;
+    let mut retargeted = 0_usize;
     for hash in engine.named(which).await.map_err(failed)? {
-        changed = changed.saturating_add(usize::from(change_one(engine, &hash, &change).await?));
+        let one = retarget_one(engine, &hash, console, target).await?;
+        retargeted = retargeted.saturating_add(usize::from(one));
     }
-    Ok(changed)
+    Ok(retargeted)
 }
 
-async fn change_one(
-    engine: &impl Engine,
-    hash: &TokenHash,
-    change: &(impl Fn(&mut Record) -> bool + Sync),
-) -> Answered<bool> {
+async fn retarget_one(engine: &impl Engine, hash: &TokenHash, console: ConsoleType, target: &Target) -> Answered<bool> {
     for _ in 0..TRIES {
-        // One that is gone meanwhile needs no change.
+        // One that is gone meanwhile leads nowhere.
         let Some((mut record, version)) = engine.load(hash).await.map_err(failed)? else {
             return Ok(false);
         };
-        if !change(&mut record) {
+        if record.grant().console != console {
             return Ok(false);
         }
+        record.retarget(target.clone());
         if engine.swap(hash, version, &record).await.map_err(failed)? {
             return Ok(true);
         }
     }
     Err(overtaken())
-}
-
-pub(super) async fn sweep(engine: &impl Engine, now: UnixSeconds, batch: NonZeroU32) -> Answered<usize> {
-    let mut swept = engine.sweep_seats(now, batch).await.map_err(failed)?;
-    for hash in engine.over(now, batch).await.map_err(failed)? {
-        let Some((record, version)) = engine.load(&hash).await.map_err(failed)? else {
-            continue;
-        };
-        let over = record.is_over(now);
-        if over && engine.delete(&hash, version, record.grant()).await.map_err(failed)? {
-            swept = swept.saturating_add(1);
-        }
-    }
-    Ok(swept)
 }
 
 pub(super) async fn seats(
@@ -262,7 +223,7 @@ macro_rules! store_of_engine {
             }
 
             fn revoke<'a>(&'a self, which: Which<'a>) -> Answer<'a, usize> {
-                Box::pin(engine::revoke(self, which))
+                Box::pin(async move { Engine::revoke(self, which).await.map_err(engine::failed) })
             }
 
             fn retarget<'a>(
@@ -275,7 +236,7 @@ macro_rules! store_of_engine {
             }
 
             fn sweep(&self, now: UnixSeconds, batch: NonZeroU32) -> Answer<'_, usize> {
-                Box::pin(engine::sweep(self, now, batch))
+                Box::pin(async move { Engine::sweep(self, now, batch).await.map_err(engine::failed) })
             }
 
             fn seats<'a>(

@@ -150,7 +150,7 @@ pub trait Store: Send + Sync {
 
     /// Forgets tokens that are [over](crate::Record::is_over), and consoles where nobody sits any more:
     /// about as many as `batch` says, so that it never holds up the others for long. Fewer than that
-    /// means that there are no more.
+    /// means that there are no more. By a clock past 2^52 seconds it may leave some of them.
     fn sweep(&self, now: UnixSeconds, batch: NonZeroU32) -> Answer<'_, usize>;
 
     /// [`Seats::apply`](crate::Seats::apply) to the seats of the console of this name; or [`StoreError::Refused`].

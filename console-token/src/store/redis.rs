@@ -1,6 +1,6 @@
 //! Records in Redis, for many gateways.
 
-use alloc::{boxed::Box, format, string::String, sync::Arc, vec::Vec};
+use alloc::{boxed::Box, collections::BTreeSet, format, string::String, sync::Arc, vec::Vec};
 use core::{fmt, num::NonZeroU32, time::Duration};
 
 use ::redis::{
@@ -79,13 +79,32 @@ for i = 4, #KEYS do redis.call('SADD', KEYS[i], ARGV[new]) end
 return 1
 ";
 
-/// `KEYS` ends, token, indexes; `ARGV` hash, version.
-const DELETE: &str = r"
-if redis.call('HGET', KEYS[2], 'version') ~= ARGV[2] then return 0 end
-redis.call('DEL', KEYS[2])
-redis.call('ZREM', KEYS[1], ARGV[1])
-for i = 3, #KEYS do redis.call('SREM', KEYS[i], ARGV[1]) end
-return 1
+/// `KEYS` tokens.
+const REVOKE: &str = r"
+local revoked = 0
+for _, token in ipairs(KEYS) do
+    if redis.call('HGET', token, 'revoked') == '0' then
+        redis.call('HSET', token, 'revoked', '1')
+        redis.call('HINCRBY', token, 'version', 1)
+        revoked = revoked + 1
+    end
+end
+return revoked
+";
+
+/// `KEYS` ends; `ARGV` prefix of all keys, now, limit. Names of keys follow from the prefix.
+const SWEEP: &str = r"
+local over = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[2], 'LIMIT', 0, ARGV[3])
+for _, hash in ipairs(over) do
+    local token = ARGV[1] .. 'token:' .. hash
+    for _, index in ipairs({'vm', 'user', 'issuer'}) do
+        local name = redis.call('HGET', token, index)
+        if name then redis.call('SREM', ARGV[1] .. index .. ':' .. name, hash) end
+    end
+    redis.call('DEL', token)
+    redis.call('ZREM', KEYS[1], hash)
+end
+return #over
 ";
 
 /// `KEYS` seat ends, console; `ARGV` console, seats before, seats, end.
@@ -96,11 +115,11 @@ redis.call('ZADD', KEYS[1], ARGV[4], ARGV[1])
 return 1
 ";
 
-/// `KEYS` seat ends; `ARGV` prefix of consoles, now, limit.
+/// `KEYS` seat ends; `ARGV` prefix of all keys, now, limit.
 const SWEEP_SEATS: &str = r"
 local over = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[2], 'LIMIT', 0, ARGV[3])
 for _, console in ipairs(over) do
-    redis.call('DEL', ARGV[1] .. console)
+    redis.call('DEL', ARGV[1] .. 'console:' .. console)
     redis.call('ZREM', KEYS[1], console)
 end
 return #over
@@ -109,16 +128,43 @@ return #over
 /// A store in [Redis](https://redis.io) 4 or later, for many gateways.
 ///
 /// A redeem is one script that holds all conditions; so is a claim, unless another session of the
-/// token is open. All other steps read the record, and write it if it has not changed. Scripts are sent by
-/// their digest, and once in full.
+/// token is open. All other steps read the record, and write it if it has not changed: two ways to the
+/// server, more if others get ahead. Scripts are sent by their digest, and once in full.
+///
+/// ```no_run
+/// use console_token::{AttemptId, Gate, RedisStore, Step, Store, TokenHash, UnixSeconds};
+///
+/// # async fn gateway(hash: TokenHash, random: [u8; 16], now: u64) -> Result<(), Box<dyn std::error::Error>> {
+/// let store = RedisStore::connect("redis://:password@redis.example:6379/0", RedisStore::PREFIX).await?;
+/// let admitted = store.apply(&hash, Gate::at(UnixSeconds(now)), Step::Redeem(AttemptId(random))).await?;
+/// println!("the console is at {:?}", admitted.grant.target);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # What the server must do
+///
+/// - **Keep what it has confirmed**: `appendonly yes` and `appendfsync always`. With `everysec`, a machine
+///   that loses its power forgets the last second, and tokens that were spent in it can be used again.
+/// - **Throw nothing away**: `maxmemory-policy noeviction`. A token that is evicted is unknown from then on.
+/// - **One master.** Replicas follow it later, so after a fail-over to one the last tokens may be unspent
+///   again, or unknown. Where that must not be, take PostgreSQL with a synchronous standby.
 ///
 /// Times are the caller's; the clock of the server is not read, and no key expires by itself: call
-/// [`sweep`](crate::Store::sweep). A connection that breaks is made anew.
+/// [`sweep`](crate::Store::sweep), from one gateway or from all.
 ///
-/// All keys begin with one prefix. That must hold a hash tag (`{..}`) if the server is a cluster, as the
-/// default does: scripts touch several keys. The server must keep what it has confirmed, which it does with
-/// `appendonly yes` and `appendfsync always` only: with others, tokens that were spent in the last
-/// second can be used again when it comes back after a crash.
+/// # Connections
+///
+/// One connection carries all calls. One that breaks is made anew; the calls that were on it get
+/// [`StoreError::Backend`](crate::StoreError::Backend) and are asked again by the caller. A call waits for an
+/// answer for 10 seconds at most. For `rediss://` (TLS) switch on a TLS feature of the crate
+/// `redis` in your own `Cargo.toml`, as `redis = { version = "1", features = ["tokio-rustls-comp"] }`.
+///
+/// # Keys
+///
+/// All begin with one prefix, so that stores can share a server; in the default it is a hash tag (`{..}`), which
+/// puts them on one node of a cluster (scripts touch several keys). Connect to that node: redirections are
+/// not followed.
 pub struct RedisStore {
     connection: ConnectionManager,
     prefix: String,
@@ -130,7 +176,8 @@ struct Scripts {
     create: Script,
     swap: Script,
     exchange: Script,
-    delete: Script,
+    revoke: Script,
+    sweep: Script,
     swap_seats: Script,
     sweep_seats: Script,
 }
@@ -139,11 +186,12 @@ impl RedisStore {
     /// The prefix of the keys unless another is chosen.
     pub const PREFIX: &str = "{console-token}:";
 
-    /// Connects: `redis://:password@host:6379/0`.
+    /// Connects to `redis://:password@host:6379/0`; waits 5 seconds for each of a few tries. `prefix` is that of
+    /// all keys, [`PREFIX`](Self::PREFIX) for instance.
     ///
     /// # Errors
     ///
-    /// Those of the client, and that there is no server.
+    /// Those of the client: the address is none, there is no server, the password is wrong.
     pub async fn connect(url: &str, prefix: &str) -> Result<Self, BackendError> {
         let config = ConnectionManagerConfig::new()
             .set_number_of_retries(3)
@@ -159,7 +207,8 @@ impl RedisStore {
                 create: Script::new(CREATE),
                 swap: Script::new(SWAP),
                 exchange: Script::new(EXCHANGE),
-                delete: Script::new(DELETE),
+                revoke: Script::new(REVOKE),
+                sweep: Script::new(SWEEP),
                 swap_seats: Script::new(SWAP_SEATS),
                 sweep_seats: Script::new(SWEEP_SEATS),
             },
@@ -183,12 +232,26 @@ impl RedisStore {
         self.key("seat-ends", "")
     }
 
+    /// The tokens of a name.
+    fn index(&self, kind: &str, name: &str) -> String {
+        format!("{}{kind}:{name}", self.prefix)
+    }
+
     /// The sets of tokens that this one belongs to.
     fn indexes(&self, grant: &Grant) -> impl Iterator<Item = String> {
-        let names = [("vm:", &grant.vm), ("user:", &grant.user), ("issuer:", &grant.issuer)];
-        names
-            .into_iter()
-            .filter_map(|(kind, name)| name.as_deref().map(|name| self.key(kind, name)))
+        names(grant).map(|(kind, name)| self.index(kind, name))
+    }
+
+    /// Some of the tokens of a name, and where to go on; from 0 to 0.
+    async fn members(&self, which: &Which<'_>, cursor: u64) -> Result<(u64, Vec<String>), BackendError> {
+        let index = match *which {
+            Which::Token(hash) => return Ok((0, Vec::from([row::hex(hash.as_bytes())]))),
+            Which::Vm(name) => self.index("vm", name),
+            Which::User(name) => self.index("user", name),
+            Which::Issuer(name) => self.index("issuer", name),
+        };
+        self.ask(cmd("SSCAN").arg(index).arg(cursor).arg("COUNT").arg(1000))
+            .await
     }
 
     async fn run<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<T, BackendError> {
@@ -206,12 +269,23 @@ impl RedisStore {
     }
 }
 
+/// The names by which the token is found.
+fn names(grant: &Grant) -> impl Iterator<Item = (&'static str, &str)> {
+    let names = [("vm", &grant.vm), ("user", &grant.user), ("issuer", &grant.issuer)];
+    names
+        .into_iter()
+        .filter_map(|(kind, name)| name.as_deref().map(|name| (kind, name)))
+}
+
 /// A moment that scripts compare as text.
 fn moment(at: u64) -> String {
     format!("{at:020}")
 }
 
-/// The score of a moment; scores are floating-point numbers, so a sweep looks at the record as well.
+/// The last moment at which scores, which are floating-point numbers, are exact.
+const EXACT: u64 = 1 << 52;
+
+/// The score of a moment; that of one past `EXACT` may be another such.
 fn score(at: u64) -> String {
     if at == u64::MAX { "+inf".into() } else { format!("{at}") }
 }
@@ -251,6 +325,7 @@ fn whole(record: &Record) -> Result<Fields, BackendError> {
         ("session_limit", perhaps(grant.session_limit)),
         ("session_end", perhaps(grant.session_end.map(|end| end.0))),
     ]);
+    fields.extend(names(grant).map(|(kind, name)| (kind, String::from(name))));
     Ok(fields)
 }
 
@@ -369,37 +444,50 @@ impl Engine for RedisStore {
         self.run(&script).await
     }
 
-    async fn delete(&self, hash: &TokenHash, version: Version, grant: &Grant) -> Result<bool, BackendError> {
-        let mut script = self.scripts.delete.prepare_invoke();
-        script.key(self.ends()).key(self.token(hash));
-        for index in self.indexes(grant) {
-            script.key(index);
-        }
-        script.arg(row::hex(hash.as_bytes())).arg(version);
-        self.run(&script).await
-    }
-
     async fn named(&self, which: Which<'_>) -> Result<Vec<TokenHash>, BackendError> {
-        let (kind, name) = match which {
-            Which::Token(hash) => return Ok(Vec::from([*hash])),
-            Which::Vm(name) => ("vm:", name),
-            Which::User(name) => ("user:", name),
-            Which::Issuer(name) => ("issuer:", name),
-        };
-        let members: Vec<String> = self.ask(cmd("SMEMBERS").arg(self.key(kind, name))).await?;
-        members.iter().map(|hash| row::hash(hash)).collect()
+        // While the set changes its size the server may give a member twice.
+        let mut named = BTreeSet::new();
+        let mut cursor = 0;
+        loop {
+            let (next, members) = self.members(&which, cursor).await?;
+            named.extend(members);
+            if next == 0 {
+                return named.iter().map(|hash| row::hash(hash)).collect();
+            }
+            cursor = next;
+        }
     }
 
-    async fn over(&self, now: UnixSeconds, limit: NonZeroU32) -> Result<Vec<TokenHash>, BackendError> {
-        let mut over = cmd("ZRANGEBYSCORE");
-        over.arg(self.ends())
-            .arg("-inf")
-            .arg(score(now.0))
-            .arg("LIMIT")
-            .arg(0)
-            .arg(limit.get());
-        let members: Vec<String> = self.ask(&over).await?;
-        members.iter().map(|hash| row::hash(hash)).collect()
+    async fn revoke(&self, which: Which<'_>) -> Result<usize, BackendError> {
+        let (mut revoked, mut cursor) = (0_usize, 0);
+        loop {
+            let (next, members) = self.members(&which, cursor).await?;
+            if !members.is_empty() {
+                let mut script = self.scripts.revoke.prepare_invoke();
+                for hash in &members {
+                    script.key(self.key("token:", hash));
+                }
+                revoked = revoked.saturating_add(self.run(&script).await?);
+            }
+            if next == 0 {
+                return Ok(revoked);
+            }
+            cursor = next;
+        }
+    }
+
+    async fn sweep(&self, now: UnixSeconds, limit: NonZeroU32) -> Result<usize, BackendError> {
+        let now = now.0.min(EXACT);
+        let mut swept = 0_usize;
+        for (script, ends) in [
+            (&self.scripts.sweep, self.ends()),
+            (&self.scripts.sweep_seats, self.seat_ends()),
+        ] {
+            let mut script = script.prepare_invoke();
+            script.key(ends).arg(&self.prefix).arg(now).arg(limit.get());
+            swept = swept.saturating_add(self.run(&script).await?);
+        }
+        Ok(swept)
     }
 
     async fn load_seats(&self, console: &str) -> Result<Seats, BackendError> {
@@ -417,18 +505,6 @@ impl Engine for RedisStore {
             .arg(row::seats_text(before))
             .arg(row::seats_text(seats))
             .arg(score(row::seats_end(seats)));
-        self.run(&script).await
-    }
-
-    async fn sweep_seats(&self, now: UnixSeconds, limit: NonZeroU32) -> Result<usize, BackendError> {
-        // What only leaving ends stands at the end of all scores.
-        let now = score(now.0.min(u64::MAX - 1));
-        let mut script = self.scripts.sweep_seats.prepare_invoke();
-        script
-            .key(self.seat_ends())
-            .arg(self.key("console:", ""))
-            .arg(now)
-            .arg(limit.get());
         self.run(&script).await
     }
 }

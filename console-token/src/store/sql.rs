@@ -99,9 +99,25 @@ const SWAP: &str = "UPDATE console_token SET version = version + 1, terms = $3, 
         next_session = $6, attempts = $7, sessions = $8, busy_until = $9
     WHERE hash = $1 AND version = $2";
 
-const DELETE: &str = "DELETE FROM console_token WHERE hash = $1 AND version = $2";
+/// `$1` now, `$2` how many at most. What has changed since it was found is looked at again.
+const SWEEP: &str = "DELETE FROM console_token WHERE hash IN
+    (SELECT hash FROM console_token WHERE lapses <= $1 AND busy_until <= $1 LIMIT $2)
+    AND lapses <= $1 AND busy_until <= $1";
 
-const OVER: &str = "SELECT hash FROM console_token WHERE lapses <= $1 AND busy_until <= $1 LIMIT $2";
+/// Of a column that names tokens: `$1` the name, `$2` how many at most.
+macro_rules! revoke {
+    ($column:literal) => {
+        concat!(
+            "UPDATE console_token SET revoked = 1, version = version + 1 WHERE hash IN
+                (SELECT hash FROM console_token WHERE ",
+            $column,
+            " = $1 AND revoked = 0 LIMIT $2) AND revoked = 0"
+        )
+    };
+}
+
+/// How many tokens are revoked at once.
+const BATCH: i64 = 1000;
 
 const LOAD_SEATS: &str = "SELECT seats FROM console_seats WHERE console = $1";
 
@@ -115,25 +131,81 @@ const SWAP_SEATS: &str = "UPDATE console_seats SET seats = $2, ends = $3 WHERE c
 const SWEEP_SEATS: &str = "DELETE FROM console_seats WHERE console IN
     (SELECT console FROM console_seats WHERE ends <= $1 LIMIT $2) AND ends <= $1";
 
-/// A store in SQL: [SQLite](https://sqlite.org) in the process, or PostgreSQL for many gateways.
+/// A store in SQL: [SQLite](https://sqlite.org) in the process, or [PostgreSQL](https://www.postgresql.org) for
+/// many gateways.
 ///
 /// A redeem is one `UPDATE` that holds all conditions; so is a claim, unless another session of the
-/// token is open. All other steps read the record, and write it if it has not changed.
+/// token is open. All other steps read the record, and write it if it has not changed: two ways to the
+/// engine, more if others get ahead.
 ///
-/// Times are the caller's; the clock of the database is not read. Connections that break are made anew.
-/// The engine must keep what it has confirmed: PostgreSQL with `synchronous_commit`, SQLite with `synchronous = FULL`
-/// (both are the default, and [`connect`](Self::connect) sets the latter).
+/// ```
+/// use std::num::NonZeroU32;
+///
+/// use console_token::{
+///     AttemptId, ConsoleType, Gate, Grant, Pepper, Refusal, Secret, SqlStore, Step, Store, StoreError, Target,
+///     UnixSeconds,
+/// };
+///
+/// # async fn example(file: &str) -> Result<(), Box<dyn std::error::Error>> {
+/// let store = SqlStore::connect(&format!("sqlite://{file}?mode=rwc"), NonZeroU32::new(4).unwrap()).await?;
+/// // For many gateways: SqlStore::connect("postgres://gateway:password@db.example/consoles", connections)
+///
+/// let pepper = Pepper::new(b"32 or more bytes of configuration")?;
+/// let (token, now) = (Secret::base64url(&[0x5a; 32]), UnixSeconds(1_800_000_000));
+/// let target = Target::Unix { path: "/run/console.sock".into() };
+/// store.insert(&pepper.hash(&token), &Grant::new(target, ConsoleType::NoVnc, now, 600)).await?;
+///
+/// let presented = pepper.hash(&Secret::presented(token.expose().as_bytes())?);
+/// store.apply(&presented, Gate::at(now), Step::Redeem(AttemptId([1; 16]))).await?;
+/// let second = store.apply(&presented, Gate::at(now), Step::Redeem(AttemptId([2; 16]))).await;
+/// assert!(matches!(second, Err(StoreError::Refused(Refusal::Spent))));
+/// # store.close().await;
+/// # Ok(())
+/// # }
+/// # let file = std::env::temp_dir().join(format!("console-token-doc-{}.db", std::process::id()));
+/// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+/// # runtime.block_on(example(file.to_str().unwrap())).unwrap();
+/// # std::fs::remove_file(file).unwrap();
+/// ```
+///
+/// # What the engine must do
+///
+/// - **Keep what it has confirmed.** PostgreSQL: `fsync` and `synchronous_commit` on (both are the default);
+///   with a standby that may take over, name it in `synchronous_standby_names`. SQLite: `connect` sets
+///   `synchronous = FULL` and `journal_mode = WAL`. Otherwise tokens that were spent just before a
+///   crash can be used again.
+/// - PostgreSQL: **`READ COMMITTED`**, the default isolation. Under a stricter one no token is spent twice either,
+///   but the losers of a race get [`StoreError::Backend`](crate::StoreError::Backend) and have to ask again.
+/// - SQLite: a file on a local disk, not in memory, where each connection would have tables of its own.
+///
+/// Times are the caller's; the clock of the database is not read. Nothing expires by itself: call
+/// [`sweep`](crate::Store::sweep), from one gateway or from all.
+///
+/// # Connections
+///
+/// They come from a pool. One that breaks is made anew; the call that was on it gets
+/// [`StoreError::Backend`](crate::StoreError::Backend) and is asked again by the caller. A call waits for a
+/// connection for 10 seconds at most. For TLS to PostgreSQL switch on a TLS feature of the
+/// crate `sqlx` in your own `Cargo.toml`, as `sqlx = { version = "0.9", default-features = false, features =
+/// ["tls-rustls-ring"] }`, and ask for it: `?sslmode=verify-full`.
+///
+/// # Schema
+///
+/// The tables `console_token`, `console_seats` and `console_schema`, the last of which holds the version. They are
+/// made, and brought up to date, by [`connect`](Self::connect), in one transaction; gateways that start at the
+/// same moment wait for each other.
 pub struct SqlStore {
     pool: AnyPool,
 }
 
 impl SqlStore {
-    /// Connects, and brings the schema up to date: `sqlite:///var/lib/gateway/tokens.db?mode=rwc` or
-    /// `postgres://user:password@host/database`.
+    /// Connects to `sqlite:///var/lib/gateway/tokens.db?mode=rwc` or `postgres://user:password@host/database`, and
+    /// brings the schema up to date. The pool has at most so many `connections`.
     ///
     /// # Errors
     ///
-    /// Those of the database.
+    /// Those of the database: the address is none, there is no server, the password is wrong; and that the
+    /// schema is newer than this version knows.
     pub async fn connect(url: &str, connections: NonZeroU32) -> Result<Self, BackendError> {
         sqlx::any::install_default_drivers();
         let pool = AnyPoolOptions::new()
@@ -156,6 +228,12 @@ impl SqlStore {
         self.pool.close().await;
     }
 
+    /// Runs a statement; how many rows it has changed.
+    async fn change(&self, statement: Query) -> Result<usize, BackendError> {
+        let done = statement.execute(&self.pool).await.map_err(BackendError::new)?;
+        Ok(usize::try_from(done.rows_affected()).unwrap_or(usize::MAX))
+    }
+
     async fn migrate(&self) -> sqlx::Result<()> {
         let mut connection = self.pool.acquire().await?;
         let is_sqlite = connection.backend_name() == "SQLite";
@@ -171,6 +249,10 @@ impl SqlStore {
         let version = "SELECT COALESCE(MAX(version), 0) AS version FROM console_schema";
         let version: i64 = query(version).fetch_one(&mut *transaction).await?.try_get("version")?;
         let done = usize::try_from(version).unwrap_or(usize::MAX);
+        if SCHEMA.len() < done {
+            let why = format!("the schema has version {version}, this knows {}", SCHEMA.len());
+            return Err(sqlx::Error::Configuration(why.into()));
+        }
         for (statements, number) in SCHEMA.iter().zip(1_i64..).skip(done) {
             for statement in statements.iter().copied() {
                 query(statement).execute(&mut *transaction).await?;
@@ -311,13 +393,11 @@ impl Engine for SqlStore {
     }
 
     async fn create(&self, hash: &TokenHash, record: &Record) -> Result<bool, BackendError> {
-        let done = create(hash, record)?.execute(&self.pool).await;
-        Ok(one_row(&done.map_err(BackendError::new)?))
+        Ok(self.change(create(hash, record)?).await? == 1)
     }
 
     async fn swap(&self, hash: &TokenHash, version: Version, record: &Record) -> Result<bool, BackendError> {
-        let done = write(SWAP, hash, version, record)?.execute(&self.pool).await;
-        Ok(one_row(&done.map_err(BackendError::new)?))
+        Ok(self.change(write(SWAP, hash, version, record)?).await? == 1)
     }
 
     async fn swap_and_create(
@@ -338,11 +418,6 @@ impl Engine for SqlStore {
         done.await.map_err(|error: sqlx::Error| BackendError::new(error))
     }
 
-    async fn delete(&self, hash: &TokenHash, version: Version, _: &Grant) -> Result<bool, BackendError> {
-        let delete = query(DELETE).bind(row::hex(hash.as_bytes())).bind(version);
-        Ok(one_row(&delete.execute(&self.pool).await.map_err(BackendError::new)?))
-    }
-
     async fn named(&self, which: Which<'_>) -> Result<Vec<TokenHash>, BackendError> {
         let (statement, name) = match which {
             Which::Token(hash) => return Ok(Vec::from([*hash])),
@@ -355,10 +430,32 @@ impl Engine for SqlStore {
         rows.iter().map(|row| row::hash(&text(row, "hash")?)).collect()
     }
 
-    async fn over(&self, now: UnixSeconds, limit: NonZeroU32) -> Result<Vec<TokenHash>, BackendError> {
-        let over = query(OVER).bind(moment(now.0)).bind(i64::from(limit.get()));
-        let rows = over.fetch_all(&self.pool).await.map_err(BackendError::new)?;
-        rows.iter().map(|row| row::hash(&text(row, "hash")?)).collect()
+    async fn revoke(&self, which: Which<'_>) -> Result<usize, BackendError> {
+        let (statement, name) = match which {
+            Which::Token(hash) => (revoke!("hash"), row::hex(hash.as_bytes())),
+            Which::Vm(name) => (revoke!("vm"), name.into()),
+            Which::User(name) => (revoke!("owner"), name.into()),
+            Which::Issuer(name) => (revoke!("issuer"), name.into()),
+        };
+        let mut revoked = 0_usize;
+        loop {
+            let batch = self.change(query(statement).bind(name.clone()).bind(BATCH)).await?;
+            if batch == 0 {
+                return Ok(revoked);
+            }
+            revoked = revoked.saturating_add(batch);
+        }
+    }
+
+    async fn sweep(&self, now: UnixSeconds, limit: NonZeroU32) -> Result<usize, BackendError> {
+        // What stands in a column as the last moment there is may lapse later.
+        let now = moment(now.0).min(i64::MAX - 1);
+        let mut swept = 0_usize;
+        for statement in [SWEEP, SWEEP_SEATS] {
+            let batch = query(statement).bind(now).bind(i64::from(limit.get()));
+            swept = swept.saturating_add(self.change(batch).await?);
+        }
+        Ok(swept)
     }
 
     async fn load_seats(&self, console: &str) -> Result<Seats, BackendError> {
@@ -376,13 +473,7 @@ impl Engine for SqlStore {
             .bind(row::seats_text(seats))
             .bind(moment(row::seats_end(seats)))
             .bind(row::seats_text(before));
-        Ok(one_row(&swap.execute(&self.pool).await.map_err(BackendError::new)?))
-    }
-
-    async fn sweep_seats(&self, now: UnixSeconds, limit: NonZeroU32) -> Result<usize, BackendError> {
-        let sweep = query(SWEEP_SEATS).bind(moment(now.0)).bind(i64::from(limit.get()));
-        let done = sweep.execute(&self.pool).await.map_err(BackendError::new)?;
-        Ok(usize::try_from(done.rows_affected()).unwrap_or(usize::MAX))
+        Ok(self.change(swap).await? == 1)
     }
 }
 

@@ -78,6 +78,7 @@ pub(crate) async fn suite(store: &dyn Store, seed: u64, sequences: u64) {
     owners(store, &mut fresh).await;
     seats(store, &mut fresh).await;
     sweeps(store, &mut fresh).await;
+    many_of_a_name(store, &mut fresh).await;
     jumping_clocks(store, &mut fresh).await;
     for _ in 0..sequences {
         let length = fresh.next() % 400;
@@ -595,6 +596,26 @@ async fn sweeps(store: &dyn Store, fresh: &mut Fresh) {
     assert!(store.record(&limited).await.unwrap().is_none());
     store.apply(&open, gate(9999), Step::Close(session)).await.unwrap();
     assert_eq!(store.sweep(UnixSeconds(2000), ALL).await.unwrap(), 1);
+}
+
+/// More tokens of one name than an engine takes at once are revoked, and swept in batches.
+async fn many_of_a_name(store: &dyn Store, fresh: &mut Fresh) {
+    const MANY: usize = 1200;
+    let issuer = fresh.name();
+    let grant = grant(ConsoleType::NoVnc).with_issuer(&issuer);
+    for _ in 0..MANY {
+        store.insert(&fresh.hash(), &grant).await.unwrap();
+    }
+    assert_eq!(store.revoke(Which::Issuer(&issuer)).await.unwrap(), MANY);
+    assert_eq!(store.revoke(Which::Issuer(&issuer)).await.unwrap(), 0);
+    let batch = NonZeroU32::new(500).unwrap();
+    let mut swept = Vec::new();
+    while swept.last() != Some(&0) {
+        swept.push(store.sweep(UnixSeconds(1600), batch).await.unwrap());
+    }
+    assert_eq!(swept.iter().sum::<usize>(), MANY);
+    // What a store takes beside a batch is small, like a shard of the store in memory.
+    assert!(swept.iter().all(|swept| *swept < 600), "{swept:?}");
 }
 
 /// Clocks that are hours off: no token passes outside of its time by the clock that is asked, and one that

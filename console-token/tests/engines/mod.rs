@@ -66,11 +66,6 @@ impl Engine {
         format!("127.0.0.1:{}", self.port)
     }
 
-    /// The address of a store in it, or in what forwards to it.
-    pub(crate) fn url(&self, address: &str) -> String {
-        url(self.kind, address)
-    }
-
     fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         if let Some((user, group)) = postgres_user(self.kind) {
@@ -159,7 +154,7 @@ impl Drop for Engine {
     }
 }
 
-/// The address of a store.
+/// The address of a store in an engine, or in what forwards to it.
 pub(crate) fn url(kind: Kind, address: &str) -> String {
     match kind {
         Kind::Redis => format!("redis://{address}/"),

@@ -9,6 +9,7 @@ use core::num::NonZeroU32;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use console_token::{
@@ -36,6 +37,15 @@ pub(crate) struct Race {
     pub(crate) spice: bool,
 }
 
+/// When the parent can do something to the engine.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Moment {
+    /// The processes have been let go.
+    Started,
+    /// A first attempt has its answer.
+    Answered,
+}
+
 /// What came of it.
 pub(crate) struct Finish {
     /// Tokens at which two attempts were on their way at the same moment.
@@ -44,6 +54,8 @@ pub(crate) struct Finish {
     pub(crate) contested: usize,
     /// How often a task had to ask again because an answer was lost.
     pub(crate) asked_again: usize,
+    /// Tokens of which some attempts had an answer at once, and others had to ask again.
+    pub(crate) torn: usize,
 }
 
 /// One attempt, as its process reports it: microseconds since 1970.
@@ -85,12 +97,12 @@ fn hash(token: usize) -> TokenHash {
 
 /// Runs a race at an engine, through `address`, and checks that each token gave as many uses as it has.
 ///
-/// `meanwhile` is called after each start, with the number of the token.
+/// `meanwhile` is called with the number of each token, after the start and after the first answer.
 pub(crate) async fn run(
     engine: &mut Engine,
     address: &str,
     race: Race,
-    mut meanwhile: impl FnMut(&mut Engine, usize),
+    mut meanwhile: impl FnMut(&mut Engine, usize, Moment),
 ) -> Finish {
     let store = connect(race.kind, &engine.address()).await;
     let target = Target::Unix {
@@ -114,13 +126,20 @@ pub(crate) async fn run(
         overlapped: 0,
         contested: 0,
         asked_again: 0,
+        torn: 0,
     };
     for token in 0..race.tokens {
         workers.iter_mut().for_each(|worker| assert_eq!(worker.line(), "ready"));
         workers
             .iter_mut()
             .for_each(|worker| writeln!(worker.input, "go").unwrap());
-        meanwhile(engine, token);
+        meanwhile(engine, token, Moment::Started);
+        for (process, worker) in workers.iter_mut().enumerate() {
+            assert_eq!(worker.line(), "first");
+            if process == 0 {
+                meanwhile(engine, token, Moment::Answered);
+            }
+        }
         let runs: Vec<Run> = workers.iter_mut().flat_map(Worker::runs).collect();
         assert_eq!(runs.len(), PROCESSES * TASKS);
         let winners: Vec<&Run> = runs.iter().filter(|run| run.won).collect();
@@ -134,6 +153,7 @@ pub(crate) async fn run(
         let met = |one: &Run| runs.iter().any(|other| meet(one, other));
         finish.overlapped += usize::from(runs.iter().any(met));
         finish.contested += usize::from(winners.into_iter().any(met));
+        finish.torn += usize::from(runs.iter().any(|run| run.again == 0) && runs.iter().any(|run| run.again != 0));
         finish.asked_again += runs.iter().map(|run| run.again).sum::<usize>();
     }
     for worker in &mut workers {
@@ -145,7 +165,7 @@ pub(crate) async fn run(
     }
     println!(
         "{:?}: {} tokens of {} uses, {} tasks in {PROCESSES} processes: {} tokens with overlapping attempts, {} with one that \
-         overlaps the winner's; {} times asked again",
+         overlaps the winner's; {} times asked again, at {} tokens by some attempts only",
         race.kind,
         race.tokens,
         race.uses,
@@ -153,6 +173,7 @@ pub(crate) async fn run(
         finish.overlapped,
         finish.contested,
         finish.asked_again,
+        finish.torn,
     );
     assert!(
         race.tokens * 3 <= finish.overlapped * 10,
@@ -256,10 +277,18 @@ pub(crate) async fn worker() {
         let mut line = String::new();
         std::io::stdin().read_line(&mut line).unwrap();
         assert_eq!(line, "go\n");
+        let first = Arc::new(AtomicBool::new(false));
         let tasks: Vec<_> = (0..TASKS)
             .map(|task| {
                 let store = Arc::clone(&connected[task % stores]);
-                tokio::spawn(attempt(store, token, process * TASKS + task, spice))
+                let first = Arc::clone(&first);
+                tokio::spawn(async move {
+                    let run = attempt(store, token, process * TASKS + task, spice).await;
+                    if !first.swap(true, Ordering::Relaxed) {
+                        println!("race> first");
+                    }
+                    run
+                })
             })
             .collect();
         let mut report = String::from("race>");

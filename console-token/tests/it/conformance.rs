@@ -26,5 +26,14 @@ async fn sqlite() {
     suite::suite(&second, 2, 1).await;
     first.close().await;
     second.close().await;
+
+    // A schema of the future is left alone.
+    sqlx::any::install_default_drivers();
+    let pool = sqlx::AnyPool::connect(&url).await.unwrap();
+    let newer = "INSERT INTO console_schema (version) VALUES (99)";
+    sqlx::query(newer).execute(&pool).await.unwrap();
+    pool.close().await;
+    let refused = SqlStore::connect(&url, NonZeroU32::MIN).await.unwrap_err();
+    assert!(refused.to_string().contains("version 99"), "{refused}");
     std::fs::remove_dir_all(&folder).unwrap();
 }

@@ -16,9 +16,9 @@ use core::num::NonZeroU32;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use console_token::{RedisStore, SqlStore, Store};
+use console_token::{RedisStore, SqlStore};
 use engines::{Engine, Kind};
-use race::Race;
+use race::{Moment, Race};
 
 #[path = "../conformance/mod.rs"]
 mod conformance;
@@ -38,7 +38,7 @@ const TOKENS: usize = 100;
 #[ignore = "needs Redis"]
 async fn redis_does_what_every_store_does() {
     let engine = Engine::start(Kind::Redis);
-    let url = engine.url(&engine.address());
+    let url = engines::url(Kind::Redis, &engine.address());
     let store = RedisStore::connect(&url, RedisStore::PREFIX).await.unwrap();
     conformance::suite(&store, 1, 25).await;
     // Another prefix is another store.
@@ -50,7 +50,7 @@ async fn redis_does_what_every_store_does() {
 #[ignore = "needs PostgreSQL"]
 async fn postgresql_does_what_every_store_does() {
     let engine = Engine::start(Kind::Postgres);
-    let url = engine.url(&engine.address());
+    let url = engines::url(Kind::Postgres, &engine.address());
     // Two bring the schema up to date at the same moment.
     let connections = NonZeroU32::new(2).unwrap();
     let (one, other) = tokio::join!(
@@ -75,7 +75,7 @@ async fn one_winner_a_use() {
                 uses,
                 spice,
             };
-            race::run(&mut engine, &address, race, |_, _| ()).await;
+            race::run(&mut engine, &address, race, |_, _, _| ()).await;
         }
     }
 }
@@ -92,7 +92,7 @@ async fn one_winner_though_answers_are_lost() {
             uses: 1,
             spice: false,
         };
-        let finish = race::run(&mut engine, &address, race, |_, _| ()).await;
+        let finish = race::run(&mut engine, &address, race, |_, _, _| ()).await;
         let (statements, cut) = (
             counts.statements.load(Ordering::Relaxed),
             counts.cut.load(Ordering::Relaxed),
@@ -115,14 +115,14 @@ async fn one_winner_though_the_engine_is_killed() {
             uses: 1,
             spice: false,
         };
-        let finish = race::run(&mut engine, &address, race, |engine, token| {
-            if token % 20 == 10 {
-                // Somewhere between the first attempts and the last.
-                std::thread::sleep(Duration::from_millis(1 + token as u64 / 20 * 3));
+        let finish = race::run(&mut engine, &address, race, |engine, token, moment| {
+            // In turn: while all attempts are on their way, and when some are and others are answered.
+            if (token % 20, moment) == (5, Moment::Started) || (token % 20, moment) == (15, Moment::Answered) {
                 engine.crash();
             }
         });
-        assert!(0 < finish.await.asked_again, "no attempt has met the crash");
+        let finish = finish.await;
+        assert!(0 < finish.asked_again && 0 < finish.torn, "no attempt has met a crash");
     }
 }
 
