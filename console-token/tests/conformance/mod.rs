@@ -550,7 +550,7 @@ async fn sweeps(store: &dyn Store, fresh: &mut Fresh) {
             .await
             .unwrap();
     }
-    let (open, limited) = (fresh.hash(), fresh.hash());
+    let (open, limited, ended) = (fresh.hash(), fresh.hash(), fresh.hash());
     store.insert(&open, &grant(ConsoleType::SpiceDirect)).await.unwrap();
     store
         .insert(&limited, &grant(ConsoleType::SpiceDirect).with_session_limit(500))
@@ -561,10 +561,15 @@ async fn sweeps(store: &dyn Store, fresh: &mut Fresh) {
         .await
         .unwrap()
         .session;
-    store
-        .apply(&limited, gate(1500), Step::Claim(fresh.attempt()))
-        .await
-        .unwrap();
+    let with_end = grant(ConsoleType::SpiceDirect).with_session_limit(500);
+    let with_end = with_end.with_session_end(UnixSeconds(1800));
+    store.insert(&ended, &with_end).await.unwrap();
+    for hash in [&limited, &ended] {
+        store
+            .apply(hash, gate(1500), Step::Claim(fresh.attempt()))
+            .await
+            .unwrap();
+    }
     store
         .apply(&hashes[0], gate(1500), Step::Redeem(fresh.attempt()))
         .await
@@ -588,10 +593,12 @@ async fn sweeps(store: &dyn Store, fresh: &mut Fresh) {
     );
     refused(store.check(&hashes[0], gate(1500)).await, Refusal::Unknown);
     assert_eq!(
-        store.sweep(UnixSeconds(1999), ALL).await.unwrap(),
+        store.sweep(UnixSeconds(1799), ALL).await.unwrap(),
         0,
-        "two have open sessions"
+        "three have open sessions"
     );
+    assert_eq!(store.sweep(UnixSeconds(1999), ALL).await.unwrap(), 1);
+    assert!(store.record(&ended).await.unwrap().is_none());
     assert_eq!(store.sweep(UnixSeconds(2000), ALL).await.unwrap(), 1);
     assert!(store.record(&limited).await.unwrap().is_none());
     store.apply(&open, gate(9999), Step::Close(session)).await.unwrap();
