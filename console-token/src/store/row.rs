@@ -13,7 +13,7 @@ use core::{fmt::Write as _, num::NonZeroU32, str::FromStr};
 
 use crate::{
     AttemptId, BackendError, Grant, MAX_ATTEMPTS, MAX_OPEN_SESSIONS, Record, Scope, Seats, SessionId, TokenHash,
-    UnixSeconds, Uses,
+    UnixSeconds, Uses, hex,
     seats::Seat,
     session::{Attempt, Session},
 };
@@ -81,28 +81,11 @@ pub(super) fn audience(audience: Option<&str>) -> String {
 }
 
 pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
-/// Exactly `N` bytes in hexadecimal digits.
-fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
-    let mut bytes = [0; N];
-    let digits = text.as_bytes();
-    if Some(digits.len()) != N.checked_mul(2) {
-        return None;
-    }
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        *byte = u8::from_str_radix(core::str::from_utf8(pair).ok()?, 16).ok()?;
-    }
-    Some(bytes)
+    hex::digits(bytes).collect()
 }
 
 pub(super) fn hash(text: &str) -> Result<TokenHash, BackendError> {
-    from_hex(text).map(TokenHash::from_bytes).ok_or_else(damaged)
+    hex::decode(text.chars()).map(TokenHash::from_bytes).ok_or_else(damaged)
 }
 
 fn damaged() -> BackendError {
@@ -167,7 +150,7 @@ impl Row {
         let attempt = |text: &str| {
             let (id, session) = text.split_once('=')?;
             Some(Attempt {
-                id: AttemptId(from_hex(id)?),
+                id: AttemptId(hex::decode(id.chars())?),
                 session: SessionId::new(session.parse().ok()?),
             })
         };
@@ -208,7 +191,7 @@ pub(super) fn seats(text: &str) -> Result<Seats, BackendError> {
     let seat = |text: &str| {
         let mut fields = text.split(':');
         let seat = Seat {
-            holder: AttemptId(from_hex(fields.next()?)?),
+            holder: AttemptId(hex::decode(fields.next()?.chars())?),
             idle_at: perhaps(fields.next()?)?.map(UnixSeconds),
             hung_at: perhaps(fields.next()?)?.map(UnixSeconds),
         };

@@ -200,7 +200,8 @@ pub struct SqlStore {
 
 impl SqlStore {
     /// Connects to `sqlite:///var/lib/gateway/tokens.db?mode=rwc` or `postgres://user:password@host/database`, and
-    /// brings the schema up to date. The pool has at most so many `connections`.
+    /// brings the schema up to date. The pool has at most so many `connections`. For a server that is just
+    /// starting it waits, 10 seconds.
     ///
     /// # Errors
     ///
