@@ -9,6 +9,7 @@ use console_token::{
 
 use crate::naive;
 
+mod at_once;
 mod many;
 
 /// Gives hashes, attempts and names that no other call gives, from a number that grows.
@@ -80,6 +81,7 @@ pub(crate) async fn suite(store: &dyn Store, seed: u64, sequences: u64) {
     many::sweeps(store, &mut fresh).await;
     many::many_of_a_name(store, &mut fresh).await;
     many::jumping_clocks(store, &mut fresh).await;
+    at_once::at_once(store, &mut fresh).await;
     for _ in 0..sequences {
         let length = fresh.next() % 400;
         let data: Vec<u8> = (0..length).map(|_| fresh.next().to_le_bytes()[0]).collect();
