@@ -201,7 +201,8 @@ pub struct SqlStore {
 impl SqlStore {
     /// Connects to `sqlite:///var/lib/gateway/tokens.db?mode=rwc` or `postgres://user:password@host/database`, and
     /// brings the schema up to date. The pool has at most so many `connections`. For a server that is just
-    /// starting it waits, 10 seconds.
+    /// starting it waits, 10 seconds. What an address of PostgreSQL leaves out `sqlx` takes from the environment, as
+    /// `psql` does (`PGPASSWORD`, `PGSSLMODE` and others).
     ///
     /// # Errors
     ///
