@@ -16,9 +16,11 @@ mod seats;
 mod secret;
 pub mod serial;
 mod session;
+pub mod signed;
 mod step;
 mod store;
 mod throttle;
+pub mod web;
 pub mod webmks;
 
 pub use access_url::{AccessUrl, AccessUrlError};
@@ -30,6 +32,7 @@ pub use password::{ConsolePassword, PasswordError};
 pub use seats::{SeatRules, SeatStep, Seats, WhenFull};
 pub use secret::{Fingerprint, NovaHash, Pepper, Peppers, Secret, TokenHash};
 pub use session::{MAX_ATTEMPTS, MAX_OPEN_SESSIONS, Record, SessionId};
+pub use signed::SignedToken;
 pub use step::{Admitted, Step};
 #[cfg(feature = "std")]
 pub use store::MemoryStore;

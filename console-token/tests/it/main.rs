@@ -29,6 +29,7 @@ mod serial;
 mod store;
 mod throttle;
 mod token_oracle;
+mod web;
 mod webmks_login;
 mod webmks_ticket;
 
