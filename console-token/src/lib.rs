@@ -11,7 +11,13 @@ mod console;
 mod error;
 mod grant;
 mod hex;
+#[cfg(feature = "serde")]
+mod json;
+#[cfg(feature = "serde")]
+pub mod nova;
 mod password;
+#[cfg(feature = "serde")]
+pub mod resolver;
 mod seats;
 mod secret;
 pub mod serial;
@@ -28,6 +34,8 @@ pub use audit::{Event, Outcome, Owner, What, Whose};
 pub use console::{AccessPath, ConsoleType, Protocol, Target};
 pub use error::{PepperTooShort, Refusal, StoreError, UnknownConsole};
 pub use grant::{AttemptId, Gate, Grant, Scope, UnixSeconds, Uses};
+#[cfg(feature = "serde")]
+pub use json::JsonError;
 pub use password::{ConsolePassword, PasswordError};
 pub use seats::{SeatRules, SeatStep, Seats, WhenFull};
 pub use secret::{Fingerprint, NovaHash, Pepper, Peppers, Secret, TokenHash};

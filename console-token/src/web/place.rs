@@ -391,7 +391,7 @@ pub fn sub_protocols<'a>(headers: impl IntoIterator<Item = &'a str>) -> Result<S
 }
 
 /// RFC 9110 section 5.6.2, `token`.
-pub(super) fn field_token(input: &str) -> IResult<&str, &str> {
+pub(crate) fn field_token(input: &str) -> IResult<&str, &str> {
     let is_tchar = |character: char| character.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(character);
     take_while1(is_tchar).parse(input)
 }

@@ -19,9 +19,13 @@ mod console;
 mod errors;
 #[cfg(feature = "std")]
 mod model;
+#[cfg(feature = "serde")]
+mod nova;
 mod oracle;
 mod password;
 mod record;
+#[cfg(feature = "serde")]
+mod resolver;
 mod seats;
 mod secret;
 mod serial;

@@ -3,8 +3,10 @@
 use core::cell::Cell;
 
 use console_token::AccessUrl;
+#[cfg(feature = "serde")]
+use console_token::resolver::websockify;
 use console_token::web::place;
-use serde::{Deserialize, de::IgnoredAny};
+use serde::Deserialize;
 
 use crate::oracle::{each, same};
 
@@ -17,6 +19,7 @@ struct Row {
 
 #[derive(Deserialize)]
 #[serde(untagged)]
+#[cfg_attr(not(feature = "serde"), expect(dead_code, reason = "the resolvers' forms need it"))]
 enum Asked {
     AccessUrl {
         console_type: String,
@@ -28,7 +31,15 @@ enum Asked {
         path: String,
         token: String,
     },
-    Other(IgnoredAny),
+    TokenFile {
+        text: String,
+        token: String,
+        result: Option<Vec<String>>,
+    },
+    RedisSource {
+        source: String,
+        fields: Vec<String>,
+    },
 }
 
 /// Compares all rows of this kind, and gives their number.
@@ -55,7 +66,22 @@ pub(crate) fn answers(kind: &str) -> usize {
                     .unwrap_or_default();
                 same("token", &ours, &token)
             }
-            Asked::Other(_) => return None,
+            #[cfg(feature = "serde")]
+            Asked::TokenFile { text, token, result } => {
+                let ours = websockify::lookup(&text, &token).map(|entry| match entry.port {
+                    Some(port) => vec![entry.host.to_owned(), port.to_owned()],
+                    None => vec![entry.host.to_owned()],
+                });
+                same("result", &ours, &result)
+            }
+            #[cfg(feature = "serde")]
+            Asked::RedisSource { source, fields } => same(
+                "fields",
+                &websockify::source_fields(&source),
+                &fields.iter().map(String::as_str).collect(),
+            ),
+            #[cfg(not(feature = "serde"))]
+            Asked::TokenFile { .. } | Asked::RedisSource { .. } => return None,
         })
     });
     count.get()
