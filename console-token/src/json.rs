@@ -93,7 +93,7 @@ impl fmt::Display for Quoted<'_> {
     }
 }
 
-/// A text, or `null`.
+/// A value, or `null`.
 pub(crate) struct OrNull<T>(pub(crate) Option<T>);
 
 impl<T: fmt::Display> fmt::Display for OrNull<T> {
@@ -102,6 +102,15 @@ impl<T: fmt::Display> fmt::Display for OrNull<T> {
             Some(value) => value.fmt(f),
             None => f.write_str("null"),
         }
+    }
+}
+
+/// A value, or nothing at all.
+pub(crate) struct OrNothing<T>(pub(crate) Option<T>);
+
+impl<T: fmt::Display> fmt::Display for OrNothing<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.as_ref().map_or(Ok(()), |value| value.fmt(f))
     }
 }
 

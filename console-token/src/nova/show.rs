@@ -1,9 +1,6 @@
 //! A proxy asks what a token leads to.
 
-use alloc::{
-    borrow::Cow,
-    string::{String, ToString as _},
-};
+use alloc::{borrow::Cow, string::String};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Deserializer};
@@ -12,7 +9,7 @@ use zeroize::Zeroizing;
 use super::{MAX_LEN, Microversion, NovaError};
 use crate::{
     AccessPath, ConsoleType, Grant, Secret, Target,
-    json::{self, OrNull, Quoted},
+    json::{self, OrNothing, OrNull, Quoted},
 };
 
 /// Everything but the unreserved characters of RFC 3986 section 2.3.
@@ -173,17 +170,14 @@ impl ShowAnswer {
             return Err(NovaError::Member("instance_uuid"));
         }
         let tls_port = self.tls_port.filter(|_| Microversion::V2_99 <= version);
-        let tls_port = tls_port.map(|port| OrNull(port).to_string());
-        let (name, tls_port) = match &tls_port {
-            Some(port) => (r#","tls_port":"#, port.as_str()),
-            None => ("", ""),
-        };
+        let name = tls_port.map_or("", |_| r#","tls_port":"#);
         Ok(json::write(format_args!(
-            r#"{{"console":{{"instance_uuid":"{}","host":{},"port":{},"internal_access_path":{}{name}{tls_port}}}}}"#,
+            r#"{{"console":{{"instance_uuid":"{}","host":{},"port":{},"internal_access_path":{}{name}{}}}}}"#,
             self.instance_uuid,
             OrNull(self.host.as_deref().map(Quoted)),
             self.port,
             OrNull(self.internal_access_path.as_ref().map(|path| Quoted(path.expose()))),
+            OrNothing(tls_port.map(OrNull)),
         )))
     }
 }

@@ -21,7 +21,7 @@ use zeroize::Zeroizing;
 use super::{ResolverError, endpoint, host_and_port};
 use crate::{
     Secret, Target,
-    json::{self, Quoted},
+    json::{self, OrNothing, Quoted},
 };
 
 /// The longest answer that is read, in bytes.
@@ -176,17 +176,8 @@ impl Answer {
             r#"{{"type":"{}","address":"{host}:{port}","insecure":{},"tlsTunnel":{tunnel}{name}{}}}"#,
             self.kind.as_str(),
             self.insecure,
-            Optional(quoted),
+            OrNothing(quoted),
         )))
-    }
-}
-
-/// Something, or nothing at all.
-struct Optional<T>(Option<T>);
-
-impl<T: fmt::Display> fmt::Display for Optional<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.as_ref().map_or(Ok(()), |value| value.fmt(f))
     }
 }
 

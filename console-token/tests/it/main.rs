@@ -29,6 +29,8 @@ mod resolver;
 mod seats;
 mod secret;
 mod serial;
+#[cfg(all(feature = "jwt", feature = "std"))]
+mod signed;
 #[cfg(feature = "std")]
 mod store;
 mod throttle;
