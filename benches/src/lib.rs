@@ -10,6 +10,7 @@ pub mod frames;
 pub mod links;
 pub mod messages;
 pub mod rfb;
+pub mod tokens;
 pub mod vv;
 
 use std::hint::black_box;
@@ -207,6 +208,60 @@ pub const CASES: &[Case] = &[
         repetitions: 1000,
         operations: 1,
         prepare: consoles::log_in,
+    },
+    Case {
+        name: "token: keyed hash and one map look-up",
+        repetitions: 1000,
+        operations: 1,
+        prepare: tokens::look_up,
+    },
+    Case {
+        name: "token: redeem, 100,000 in the store",
+        repetitions: 1000,
+        operations: 1,
+        prepare: tokens::redeem,
+    },
+    Case {
+        name: "token: refuse a guess, 0 characters right",
+        repetitions: 1000,
+        operations: 1,
+        prepare: || tokens::guess(0),
+    },
+    Case {
+        name: "token: refuse a guess, 8 characters right",
+        repetitions: 1000,
+        operations: 1,
+        prepare: || tokens::guess(8),
+    },
+    Case {
+        name: "token: refuse a guess, 16 characters right",
+        repetitions: 1000,
+        operations: 1,
+        prepare: || tokens::guess(16),
+    },
+    Case {
+        name: "token: refuse a guess, 24 characters right",
+        repetitions: 1000,
+        operations: 1,
+        prepare: || tokens::guess(24),
+    },
+    Case {
+        name: "token: refuse a guess, 32 characters right",
+        repetitions: 1000,
+        operations: 1,
+        prepare: || tokens::guess(32),
+    },
+    Case {
+        name: "token: refuse a guess, 40 characters right",
+        repetitions: 1000,
+        operations: 1,
+        prepare: || tokens::guess(40),
+    },
+    Case {
+        name: "token: refuse a guess, 42 characters right",
+        repetitions: 1000,
+        operations: 1,
+        prepare: || tokens::guess(42),
     },
     Case {
         name: "vv: parse a file of 6 KiB and read every value",

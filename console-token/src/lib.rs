@@ -44,5 +44,9 @@ pub use signed::SignedToken;
 pub use step::{Admitted, Step};
 #[cfg(feature = "std")]
 pub use store::MemoryStore;
+#[cfg(feature = "redis")]
+pub use store::RedisStore;
+#[cfg(feature = "sql")]
+pub use store::SqlStore;
 pub use store::{Answer, BackendError, Store, Which};
 pub use throttle::Throttle;

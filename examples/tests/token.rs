@@ -64,7 +64,11 @@ fn from_mint_to_redeem() {
     let [store, pepper] = &folder.store();
     let place = ["--store", store, "--pepper-file", pepper];
     let run = |command: &str, more: &[&str], input: &str| token(&[&[command], &place[..], more].concat(), input);
-    let minted = run("mint", &["--host", "192.0.2.7", "--port", "5900", "--vm", "vm-1", "--ttl", "60"], "");
+    let minted = run(
+        "mint",
+        &["--host", "192.0.2.7", "--port", "5900", "--vm", "vm-1", "--ttl", "60"],
+        "",
+    );
     let text = stdout(&minted);
     assert_eq!((code(&minted), text.trim_end().len()), (0, 43), "{minted:?}");
 
@@ -73,7 +77,10 @@ fn from_mint_to_redeem() {
     let inspected = run("inspect", &[], &text);
     assert!(!stdout(&inspected).contains(text.trim_end()));
     let shown: Value = serde_json::from_str(&stdout(&inspected)).unwrap();
-    assert_eq!((&shown["grant"]["vm"], &shown["accepted"]), (&"vm-1".into(), &"yes".into()));
+    assert_eq!(
+        (&shown["grant"]["vm"], &shown["accepted"]),
+        (&"vm-1".into(), &"yes".into())
+    );
     assert!(String::from_utf8_lossy(&minted.stderr).contains(shown["fingerprint"].as_str().unwrap()));
 
     for _ in 0..2 {
@@ -81,8 +88,14 @@ fn from_mint_to_redeem() {
         assert_eq!((code(&resolved), stdout(&resolved).as_str()), (0, "192.0.2.7:5900\n"));
     }
     let json = stdout(&run("resolve", &["--form", "libvirt"], &text));
-    assert_eq!(json, "{\"type\":\"vnc\",\"address\":\"192.0.2.7:5900\",\"insecure\":false,\"tlsTunnel\":false}\n");
-    assert_eq!(stdout(&run("resolve", &["--form", "websockify"], &text)), "{\"host\":\"192.0.2.7\",\"port\":5900}\n");
+    assert_eq!(
+        json,
+        "{\"type\":\"vnc\",\"address\":\"192.0.2.7:5900\",\"insecure\":false,\"tlsTunnel\":false}\n"
+    );
+    assert_eq!(
+        stdout(&run("resolve", &["--form", "websockify"], &text)),
+        "{\"host\":\"192.0.2.7\",\"port\":5900}\n"
+    );
     // Nova's servers are UUIDs; what cannot be written costs no use.
     assert_eq!(code(&run("resolve", &["--form", "nova", "--redeem"], &text)), 3);
 
@@ -90,7 +103,11 @@ fn from_mint_to_redeem() {
     assert_eq!((code(&redeemed), stdout(&redeemed).as_str()), (0, "192.0.2.7:5900\n"));
     for (command, more) in [("resolve", &["--redeem"][..]), ("resolve", &[]), ("verify", &[])] {
         let again = run(command, more, &text);
-        assert_eq!((code(&again), stdout(&again).as_str()), (1, "refused: all uses are spent\n"), "{command}");
+        assert_eq!(
+            (code(&again), stdout(&again).as_str()),
+            (1, "refused: all uses are spent\n"),
+            "{command}"
+        );
     }
     let shown: Value = serde_json::from_str(&stdout(&run("inspect", &[], &text))).unwrap();
     assert_eq!(shown["accepted"], "all uses are spent");
@@ -100,7 +117,10 @@ fn from_mint_to_redeem() {
     // Under another pepper nobody knows it.
     let other = folder.file("other", &[8; 32]);
     let unknown = token(&["verify", "--store", store, "--pepper-file", &other], &text);
-    assert_eq!((code(&unknown), stdout(&unknown).as_str()), (1, "refused: unknown token\n"));
+    assert_eq!(
+        (code(&unknown), stdout(&unknown).as_str()),
+        (1, "refused: unknown token\n")
+    );
 }
 
 #[test]
@@ -113,15 +133,35 @@ fn urls_audiences_and_times() {
     let vm = ["--vm", "b48316c5-71e8-45e4-9884-6c78055b9b13", "--audience", "gw"];
     let base = ["--url", "https://gw.example/vnc.html?path=websockify", "--uuid"];
     let url = stdout(&run("mint", &[&endpoint[..], &vm, &base].concat(), ""));
-    assert!(url.starts_with("https://gw.example/vnc.html?path=websockify%3Ftoken%3D"), "{url}");
-    assert_eq!(stdout(&run("verify", &[], &url)), "refused: the token is for another audience\n");
+    assert!(
+        url.starts_with("https://gw.example/vnc.html?path=websockify%3Ftoken%3D"),
+        "{url}"
+    );
+    assert_eq!(
+        stdout(&run("verify", &[], &url)),
+        "refused: the token is for another audience\n"
+    );
     let shown = stdout(&run("resolve", &["--audience", "gw", "--form", "nova"], &url));
     let value: Value = serde_json::from_str(&shown).unwrap();
-    assert_eq!((&value["console"]["host"], &value["console"]["port"]), (&"hv1".into(), &5900.into()));
+    assert_eq!(
+        (&value["console"]["host"], &value["console"]["port"]),
+        (&"hv1".into(), &5900.into())
+    );
     let redacted = stdout(&token(&["inspect"], &url));
     assert!(redacted.contains("https://gw.example/vnc.html?path=***"), "{redacted}");
 
-    let spice = [&endpoint[..], &["--console", "spice-direct", "--ttl", "0", "--url", "https://gw.example/nova"]].concat();
+    let spice = [
+        &endpoint[..],
+        &[
+            "--console",
+            "spice-direct",
+            "--ttl",
+            "0",
+            "--url",
+            "https://gw.example/nova",
+        ],
+    ]
+    .concat();
     let url = stdout(&run("mint", &spice, ""));
     assert_eq!(stdout(&run("verify", &[], &url)), "refused: expired\n");
     for more in [
@@ -131,26 +171,50 @@ fn urls_audiences_and_times() {
     ] {
         assert_eq!(code(&run("mint", more, "")), 3, "{more:?}");
     }
-    for text in ["", "a b", "https://gw.example/", "https://gw.example/?token=a&token=b", "https://gw.example/?path=x"] {
-        assert_eq!(stdout(&run("verify", &[], text)), "refused: not the form of a token\n", "{text}");
+    for text in [
+        "",
+        "a b",
+        "https://gw.example/",
+        "https://gw.example/?token=a&token=b",
+        "https://gw.example/?path=x",
+    ] {
+        assert_eq!(
+            stdout(&run("verify", &[], text)),
+            "refused: not the form of a token\n",
+            "{text}"
+        );
     }
 }
 
 #[test]
 fn token_files() {
     let folder = Folder::new("files");
-    let lines = folder.file("tokens.cfg", b"# comment\nabc: [2001:db8::7]:5900\nsock: unix_socket:/run/x\n");
-    let json = folder.file("tokens.json", br#"{"abc": {"type": "spice", "address": "hv1:5901", "tlsTunnel": true}}"#);
+    let lines = folder.file(
+        "tokens.cfg",
+        b"# comment\nabc: [2001:db8::7]:5900\nsock: unix_socket:/run/x\n",
+    );
+    let json = folder.file(
+        "tokens.json",
+        br#"{"abc": {"type": "spice", "address": "hv1:5901", "tlsTunnel": true}}"#,
+    );
     let (lines, json) = (format!("websockify:{lines}"), format!("libvirt:{json}"));
-    let resolve = |store: &str, more: &[&str], input: &str| token(&[&["resolve", "--store", store], more].concat(), input);
+    let resolve =
+        |store: &str, more: &[&str], input: &str| token(&[&["resolve", "--store", store], more].concat(), input);
     assert_eq!(stdout(&resolve(&lines, &[], "abc\n")), "[2001:db8::7]:5900\n");
     assert_eq!(stdout(&resolve(&lines, &[], "sock\n")), "/run/x\n");
     assert_eq!(stdout(&resolve(&json, &[], "abc\n")), "hv1:5901\n");
-    let written = stdout(&resolve(&lines, &["--form", "libvirt"], "https://gw.example/?token=abc"));
+    let written = stdout(&resolve(
+        &lines,
+        &["--form", "libvirt"],
+        "https://gw.example/?token=abc",
+    ));
     assert!(written.contains("\"address\":\"[2001:db8::7]:5900\""), "{written}");
     for store in [&lines, &json] {
         let unknown = resolve(store, &[], "abd");
-        assert_eq!((code(&unknown), stdout(&unknown).as_str()), (1, "refused: unknown token\n"));
+        assert_eq!(
+            (code(&unknown), stdout(&unknown).as_str()),
+            (1, "refused: unknown token\n")
+        );
         assert_eq!(code(&resolve(store, &["--redeem"], "abc")), 3);
         assert_eq!(stdout(&token(&["verify", "--store", store], "abc")), "accepted\n");
         assert_eq!(code(&token(&["verify", "--store", store], "abd")), 1);
@@ -162,20 +226,53 @@ fn signed_tokens() {
     let folder = Folder::new("signed");
     let seed = folder.file("seed", &[7; 32]);
     let public = stdout(&token(&["public-key", "--key-file", &seed], ""));
-    let sign = ["sign", "--key-file", &seed, "--key-id", "k1", "--issuer", "cloud", "--audience", "gw", "--vm", "vm-1"];
+    let sign = [
+        "sign",
+        "--key-file",
+        &seed,
+        "--key-id",
+        "k1",
+        "--issuer",
+        "cloud",
+        "--audience",
+        "gw",
+        "--vm",
+        "vm-1",
+    ];
     let signed = stdout(&token(&sign, ""));
     let verify = |public: &str, id: &str, audience: &str, input: &str| {
-        let output = token(&["verify", "--public-key", public, "--key-id", id, "--audience", audience], input);
+        let output = token(
+            &["verify", "--public-key", public, "--key-id", id, "--audience", audience],
+            input,
+        );
         (code(&output), stdout(&output))
     };
     let public = public.trim_end();
     let (status, text) = verify(public, "k1", "gw", &signed);
-    assert!(status == 0 && text.starts_with("accepted: vm-1 by cloud, until "), "{text}");
-    assert_eq!(verify(public, "k2", "gw", &signed), (1, "refused: unknown key\n".into()));
-    assert_eq!(verify(public, "k1", "gw2", &signed), (1, "refused: for another audience\n".into()));
-    let other = stdout(&token(&["public-key", "--key-file", &folder.file("other", &[8; 32])], ""));
-    assert_eq!(verify(other.trim_end(), "k1", "gw", &signed), (1, "refused: wrong signature\n".into()));
-    assert_eq!(verify(public, "k1", "gw", "abc"), (1, "refused: not the form of a token\n".into()));
+    assert!(
+        status == 0 && text.starts_with("accepted: vm-1 by cloud, until "),
+        "{text}"
+    );
+    assert_eq!(
+        verify(public, "k2", "gw", &signed),
+        (1, "refused: unknown key\n".into())
+    );
+    assert_eq!(
+        verify(public, "k1", "gw2", &signed),
+        (1, "refused: for another audience\n".into())
+    );
+    let other = stdout(&token(
+        &["public-key", "--key-file", &folder.file("other", &[8; 32])],
+        "",
+    ));
+    assert_eq!(
+        verify(other.trim_end(), "k1", "gw", &signed),
+        (1, "refused: wrong signature\n".into())
+    );
+    assert_eq!(
+        verify(public, "k1", "gw", "abc"),
+        (1, "refused: not the form of a token\n".into())
+    );
     assert_eq!(verify("xyz", "k1", "gw", &signed).0, 3);
     let expired = stdout(&token(&[&sign[..], &["--ttl", "0"]].concat(), ""));
     assert_eq!(verify(public, "k1", "gw", &expired), (1, "refused: expired\n".into()));
@@ -183,7 +280,10 @@ fn signed_tokens() {
     let inspected = stdout(&token(&["inspect"], &signed));
     assert!(!inspected.contains(signed.trim_end().rsplit('.').next().unwrap()));
     let shown: Value = serde_json::from_str(&inspected).unwrap();
-    assert_eq!((&shown["verified"], &shown["header"]["alg"], &shown["claims"]["aud"]), (&false.into(), &"EdDSA".into(), &"gw".into()));
+    assert_eq!(
+        (&shown["verified"], &shown["header"]["alg"], &shown["claims"]["aud"]),
+        (&false.into(), &"EdDSA".into(), &"gw".into())
+    );
 }
 
 #[test]
@@ -208,14 +308,26 @@ fn wrong_use() {
         assert!(!String::from_utf8_lossy(&output.stderr).contains("abc"));
     }
     let inspected = stdout(&token(&["inspect"], "abc"));
-    assert!(inspected.contains("\"bytes\": 3") && !inspected.contains("abc"), "{inspected}");
+    assert!(
+        inspected.contains("\"bytes\": 3") && !inspected.contains("abc"),
+        "{inspected}"
+    );
 }
 
 #[test]
 fn help_shows_every_command_and_examples() {
     let help = token(&["--help"], "");
     assert_eq!(code(&help), 0);
-    for word in ["mint", "sign", "public-key", "inspect", "verify", "resolve", "Examples:", "Exit status"] {
+    for word in [
+        "mint",
+        "sign",
+        "public-key",
+        "inspect",
+        "verify",
+        "resolve",
+        "Examples:",
+        "Exit status",
+    ] {
         assert!(stdout(&help).contains(word), "{word}");
     }
 }

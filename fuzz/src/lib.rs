@@ -14,6 +14,7 @@ pub mod spice_agent;
 pub mod spice_frames;
 pub mod spice_link;
 pub mod spice_messages;
+pub mod token_grants;
 pub mod token_json;
 pub mod token_signed;
 pub mod token_strings;

@@ -78,11 +78,12 @@ pub(crate) async fn suite(store: &dyn Store, seed: u64, sequences: u64) {
     owners(store, &mut fresh).await;
     seats(store, &mut fresh).await;
     sweeps(store, &mut fresh).await;
+    many_of_a_name(store, &mut fresh).await;
     jumping_clocks(store, &mut fresh).await;
     for _ in 0..sequences {
         let length = fresh.next() % 400;
         let data: Vec<u8> = (0..length).map(|_| fresh.next().to_le_bytes()[0]).collect();
-        naive::run(store, usize::MAX, fresh.next().to_le_bytes(), &data).await;
+        naive::run(store, usize::MAX, fresh.next().to_le_bytes(), &data, |_, _| ()).await;
     }
     for _ in 0..sequences {
         // Many steps on one token of a few uses: deeper into a session than chance gets.
@@ -92,7 +93,7 @@ pub(crate) async fn suite(store: &dyn Store, seed: u64, sequences: u64) {
             let [kind, a, b, c, d, ..] = fresh.next().to_le_bytes();
             data.extend([9 + kind % 23, 0, a, b, c, d]);
         }
-        naive::run(store, usize::MAX, fresh.next().to_le_bytes(), &data).await;
+        naive::run(store, usize::MAX, fresh.next().to_le_bytes(), &data, |_, _| ()).await;
     }
 }
 
@@ -549,7 +550,7 @@ async fn sweeps(store: &dyn Store, fresh: &mut Fresh) {
             .await
             .unwrap();
     }
-    let (open, limited) = (fresh.hash(), fresh.hash());
+    let (open, limited, ended) = (fresh.hash(), fresh.hash(), fresh.hash());
     store.insert(&open, &grant(ConsoleType::SpiceDirect)).await.unwrap();
     store
         .insert(&limited, &grant(ConsoleType::SpiceDirect).with_session_limit(500))
@@ -560,10 +561,15 @@ async fn sweeps(store: &dyn Store, fresh: &mut Fresh) {
         .await
         .unwrap()
         .session;
-    store
-        .apply(&limited, gate(1500), Step::Claim(fresh.attempt()))
-        .await
-        .unwrap();
+    let with_end = grant(ConsoleType::SpiceDirect).with_session_limit(500);
+    let with_end = with_end.with_session_end(UnixSeconds(1800));
+    store.insert(&ended, &with_end).await.unwrap();
+    for hash in [&limited, &ended] {
+        store
+            .apply(hash, gate(1500), Step::Claim(fresh.attempt()))
+            .await
+            .unwrap();
+    }
     store
         .apply(&hashes[0], gate(1500), Step::Redeem(fresh.attempt()))
         .await
@@ -587,14 +593,36 @@ async fn sweeps(store: &dyn Store, fresh: &mut Fresh) {
     );
     refused(store.check(&hashes[0], gate(1500)).await, Refusal::Unknown);
     assert_eq!(
-        store.sweep(UnixSeconds(1999), ALL).await.unwrap(),
+        store.sweep(UnixSeconds(1799), ALL).await.unwrap(),
         0,
-        "two have open sessions"
+        "three have open sessions"
     );
+    assert_eq!(store.sweep(UnixSeconds(1999), ALL).await.unwrap(), 1);
+    assert!(store.record(&ended).await.unwrap().is_none());
     assert_eq!(store.sweep(UnixSeconds(2000), ALL).await.unwrap(), 1);
     assert!(store.record(&limited).await.unwrap().is_none());
     store.apply(&open, gate(9999), Step::Close(session)).await.unwrap();
     assert_eq!(store.sweep(UnixSeconds(2000), ALL).await.unwrap(), 1);
+}
+
+/// More tokens of one name than an engine takes at once are revoked, and swept in batches.
+async fn many_of_a_name(store: &dyn Store, fresh: &mut Fresh) {
+    const MANY: usize = 1200;
+    let issuer = fresh.name();
+    let grant = grant(ConsoleType::NoVnc).with_issuer(&issuer);
+    for _ in 0..MANY {
+        store.insert(&fresh.hash(), &grant).await.unwrap();
+    }
+    assert_eq!(store.revoke(Which::Issuer(&issuer)).await.unwrap(), MANY);
+    assert_eq!(store.revoke(Which::Issuer(&issuer)).await.unwrap(), 0);
+    let batch = NonZeroU32::new(500).unwrap();
+    let mut swept = Vec::new();
+    while swept.last() != Some(&0) {
+        swept.push(store.sweep(UnixSeconds(1600), batch).await.unwrap());
+    }
+    assert_eq!(swept.iter().sum::<usize>(), MANY);
+    // What a store takes beside a batch is small, like a shard of the store in memory.
+    assert!(swept.iter().all(|swept| *swept < 600), "{swept:?}");
 }
 
 /// Clocks that are hours off: no token passes outside of its time by the clock that is asked, and one that

@@ -17,8 +17,8 @@ use console_token::resolver::websockify;
 use console_token::signed::{Claims, Keys, Rule, SigningKey, VerifyingKey};
 use console_token::web::{Redacted, place};
 use console_token::{
-    AccessUrl, AttemptId, ConsoleType, Gate, Grant, Protocol, Refusal, Scope, Secret, SignedToken, Step, StoreError, Target,
-    UnixSeconds, Uses,
+    AccessUrl, AttemptId, ConsoleType, Gate, Grant, Protocol, Refusal, Scope, Secret, SignedToken, Step, StoreError,
+    Target, UnixSeconds, Uses,
 };
 use serde_json::{Value, json};
 use store::{Hashed, Opened, in_file, seed};
@@ -87,7 +87,11 @@ async fn mint(mint: &Mint) -> Result<u8> {
         Secret::base64url(&*random::<32>()?)
     };
     // Before it is kept: a base that cannot hold the token should cost none.
-    let url = mint.url.as_ref().map(|base| AccessUrl::new(console, base, &token)).transpose()?;
+    let url = mint
+        .url
+        .as_ref()
+        .map(|base| AccessUrl::new(console, base, &token))
+        .transpose()?;
     let opened = Opened::open(&mint.place.store, mint.place.pepper_file.as_deref()).await?;
     let Hashed { store, hash } = opened.hashed(&token)?;
     store.insert(&hash, &grant).await?;
@@ -116,7 +120,9 @@ async fn inspect(inspect: &Inspect) -> Result<u8> {
         Ok(token) => token,
         Err(refusal) => return refused(&refusal),
     };
-    let Hashed { store, hash } = Opened::open(name, inspect.pepper_file.as_deref()).await?.hashed(&token)?;
+    let Hashed { store, hash } = Opened::open(name, inspect.pepper_file.as_deref())
+        .await?
+        .hashed(&token)?;
     let Some(record) = store.record(&hash).await? else {
         return refused(&Refusal::Unknown);
     };
@@ -160,7 +166,10 @@ async fn verify(verify: &Verify) -> Result<u8> {
         return match verified {
             Ok(verified) => {
                 let claims = verified.claims();
-                print(&format!("accepted: {} by {}, until {}", claims.subject, claims.issuer, claims.expires.0))
+                print(&format!(
+                    "accepted: {} by {}, until {}",
+                    claims.subject, claims.issuer, claims.expires.0
+                ))
             }
             Err(error) => refused(&error),
         };
@@ -178,7 +187,10 @@ async fn verify(verify: &Verify) -> Result<u8> {
         };
     }
     let Hashed { store, hash } = opened.hashed(&token)?;
-    let gate = Gate { now: now(), audience: verify.audience.as_deref() };
+    let gate = Gate {
+        now: now(),
+        audience: verify.audience.as_deref(),
+    };
     match store.check(&hash, gate).await {
         Ok(grant) => print(&format!("accepted: {}, until {}", grant.console, grant.window().1.0)),
         Err(StoreError::Refused(refusal)) => refused(&refusal),
@@ -204,7 +216,10 @@ async fn resolve(resolve: &Resolve) -> Result<u8> {
         return print(&answer(&grant, resolve.form)?);
     }
     let Hashed { store, hash } = opened.hashed(&token)?;
-    let gate = Gate { now: now(), audience: resolve.audience.as_deref() };
+    let gate = Gate {
+        now: now(),
+        audience: resolve.audience.as_deref(),
+    };
     let mut checked = store.check(&hash, gate).await;
     // An answer that cannot be written should cost no use.
     let text = match &checked {
@@ -267,7 +282,9 @@ fn presented(line: &str) -> std::result::Result<Secret, Refusal> {
     // noVNC has it one level deeper.
     let nested = line.split(['?', '&', '#']).find_map(|pair| pair.strip_prefix("path="));
     let nested = nested.ok_or(Refusal::Malformed)?;
-    let inner = place::query(&format!("/?token={nested}")).map_err(|_| Refusal::Malformed)?.ok_or(Refusal::Malformed)?;
+    let inner = place::query(&format!("/?token={nested}"))
+        .map_err(|_| Refusal::Malformed)?
+        .ok_or(Refusal::Malformed)?;
     let path = std::str::from_utf8(inner.expose()).map_err(|_| Refusal::Malformed)?;
     place::query(path).ok().flatten().ok_or(Refusal::Malformed)?.secret()
 }
@@ -311,5 +328,7 @@ fn unhex(text: &str) -> Result<[u8; 32]> {
     let byte = |at: usize| u8::from_str_radix(text.get(at..at + 2)?, 16).ok();
     let bytes: Option<Vec<u8>> = (0..text.len()).step_by(2).map(byte).collect();
     let bytes = bytes.filter(|_| text.bytes().all(|byte| byte.is_ascii_hexdigit()));
-    bytes.and_then(|bytes| bytes.try_into().ok()).ok_or_else(|| "--public-key: not 64 hexadecimal digits".into())
+    bytes
+        .and_then(|bytes| bytes.try_into().ok())
+        .ok_or_else(|| "--public-key: not 64 hexadecimal digits".into())
 }

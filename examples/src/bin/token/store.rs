@@ -30,14 +30,18 @@ impl Opened {
     /// Opens a store by its name.
     pub(crate) async fn open(name: &str, pepper_file: Option<&Path>) -> Result<Self> {
         if let Some(file) = name.strip_prefix("websockify:") {
-            return Ok(Self::Websockify(Zeroizing::new(String::from_utf8(read(file.as_ref())?.to_vec())?)));
+            return Ok(Self::Websockify(Zeroizing::new(String::from_utf8(
+                read(file.as_ref())?.to_vec(),
+            )?)));
         }
         if let Some(file) = name.strip_prefix("libvirt:") {
             return Ok(Self::Libvirt(read(file.as_ref())?));
         }
         let pepper = Pepper::new(&read(pepper_file.ok_or("this store needs --pepper-file")?)?)?;
         let store: Box<dyn Store> = match name.split_once(':') {
-            Some(("sqlite", file)) => Box::new(SqlStore::connect(&format!("sqlite://{file}?mode=rwc"), NonZeroU32::MIN).await?),
+            Some(("sqlite", file)) => {
+                Box::new(SqlStore::connect(&format!("sqlite://{file}?mode=rwc"), NonZeroU32::MIN).await?)
+            }
             Some(("postgres" | "postgresql", _)) => Box::new(SqlStore::connect(name, NonZeroU32::MIN).await?),
             Some(("redis" | "rediss", _)) => Box::new(RedisStore::connect(name, RedisStore::PREFIX).await?),
             _ => return Err("no such kind of store".into()),
@@ -48,7 +52,10 @@ impl Opened {
     /// The store with the hash of this token.
     pub(crate) fn hashed(self, token: &Secret) -> Result<Hashed> {
         match self {
-            Self::Hashes { store, pepper } => Ok(Hashed { store, hash: pepper.hash(token) }),
+            Self::Hashes { store, pepper } => Ok(Hashed {
+                store,
+                hash: pepper.hash(token),
+            }),
             _ => Err("this store keeps no hashes".into()),
         }
     }
@@ -79,6 +86,9 @@ pub(crate) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
 /// The seed of a key.
 pub(crate) fn seed(path: &PathBuf) -> Result<Zeroizing<[u8; 32]>> {
     let bytes = read(path)?;
-    let seed = bytes.as_slice().try_into().map_err(|_| format!("{}: not 32 bytes", path.display()))?;
+    let seed = bytes
+        .as_slice()
+        .try_into()
+        .map_err(|_| format!("{}: not 32 bytes", path.display()))?;
     Ok(Zeroizing::new(seed))
 }
