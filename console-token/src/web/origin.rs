@@ -15,7 +15,7 @@ use nom::{
 };
 use thiserror::Error;
 
-use super::{Authority, Host, Network};
+use super::{Authority, Host, Network, host::parse_port};
 
 /// The scheme of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -284,7 +284,8 @@ impl OriginRule {
         };
         let mut authority: Authority = host.parse().map_err(|_| OriginError::Host)?;
         if let (None, Some(port)) = (authority.port, forwarded(request.forwarded_port)?) {
-            authority.port = Some(port.parse().map_err(|_| OriginError::Host)?);
+            let (_, port) = all_consuming(parse_port).parse(port).map_err(|_| OriginError::Host)?;
+            authority.port = Some(port);
         }
         Ok(Origin::of(scheme, authority))
     }

@@ -249,6 +249,7 @@ fn proxies() {
         Case("10.0.0.1", &[""], &["gw.example"], &[], None),
         Case("10.0.0.1", &["https"], &[""], &[], None),
         Case("10.0.0.1", &["https"], &["gw.example"], &["0"], None),
+        Case("10.0.0.1", &["https"], &["gw.example"], &["+443"], None),
         Case("10.0.0.1", &["https"], &["gw.example"], &["443, 8443"], None),
         // From anybody else they are not looked at.
         Case(
