@@ -42,7 +42,9 @@ pub(crate) fn read<'a, T: Deserialize<'a>>(json: &'a [u8], limit: usize) -> Resu
     if MAX_DEPTH < depth(json) {
         return Err(JsonError::TooDeep { limit: MAX_DEPTH });
     }
-    serde_json::from_slice(json).map_err(|error| {
+    // What is not looked at would not be checked for this.
+    let json = core::str::from_utf8(json).map_err(|_| JsonError::Syntax)?;
+    serde_json::from_str(json).map_err(|error| {
         if error.is_data() {
             JsonError::Schema
         } else {

@@ -121,6 +121,9 @@ fn faults() {
     // More members are not looked at; of the name and the code, one of two would have to be right.
     let json = br#"{"overLimit": {"code": 429, "message": "", "retryAfter": "1"}}"#;
     assert_eq!(Fault::from_json(json).unwrap().code, 429);
+    // ... but all of it is UTF-8.
+    let json = b"{\"overLimit\": {\"code\": 429, \"message\": \"\", \"x\": \"\xff\"}}";
+    assert_eq!(Fault::from_json(json), Err(NovaError::Body(JsonError::Syntax)));
     let json = br#"{"badRequest": {"code": 404, "message": ""}}"#;
     assert_eq!(Fault::from_json(json), Err(NovaError::Member("code")));
     for json in [
