@@ -15,7 +15,10 @@ pub mod spice_frames;
 pub mod spice_link;
 pub mod spice_messages;
 pub mod token_grants;
+pub mod token_json;
+pub mod token_signed;
 pub mod token_strings;
+pub mod token_web;
 pub mod vv_file;
 
 /// An input, taken apart from the front. When it is used up every byte is 0.

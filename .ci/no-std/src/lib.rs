@@ -6,6 +6,7 @@ use bytes as _;
 use console_token as _;
 use des as _;
 use hmac as _;
+use ipnet as _;
 use memchr as _;
 use miniz_oxide as _;
 use nom as _;
