@@ -75,7 +75,8 @@ impl Engine {
         command
     }
 
-    fn run(&mut self) {
+    /// Starts it on what it has kept.
+    pub(crate) fn run(&mut self) {
         let port = self.port.to_string();
         let mut command = match self.kind {
             Kind::Redis => {
@@ -125,13 +126,8 @@ impl Engine {
         std::fs::read_to_string(self.folder.join("log")).unwrap_or_default()
     }
 
-    /// Ends it without a chance to put anything in order, and starts it again on what it has kept.
-    pub(crate) fn crash(&mut self) {
-        self.kill();
-        self.run();
-    }
-
-    fn kill(&mut self) {
+    /// Ends it without a chance to put anything in order.
+    pub(crate) fn kill(&mut self) {
         let Some(mut child) = self.child.take() else { return };
         if self.kind == Kind::Postgres {
             // "Immediate": all of its processes end at once, and the next start has to recover.

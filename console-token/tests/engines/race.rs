@@ -37,12 +37,12 @@ pub(crate) struct Race {
     pub(crate) spice: bool,
 }
 
-/// When the parent can do something to the engine.
+/// When the parent kills the engine, and starts it again.
 #[derive(Clone, Copy, PartialEq)]
-pub(crate) enum Moment {
-    /// The processes have been let go.
-    Started,
-    /// A first attempt has its answer.
+pub(crate) enum Crash {
+    /// While the attempts of all processes are on their way.
+    OnTheWay,
+    /// When an attempt of the first process has its answer; the other processes find the engine dead.
     Answered,
 }
 
@@ -97,12 +97,12 @@ fn hash(token: usize) -> TokenHash {
 
 /// Runs a race at an engine, through `address`, and checks that each token gave as many uses as it has.
 ///
-/// `meanwhile` is called with the number of each token, after the start and after the first answer.
+/// `crash` says at which tokens the engine is killed.
 pub(crate) async fn run(
     engine: &mut Engine,
     address: &str,
     race: Race,
-    mut meanwhile: impl FnMut(&mut Engine, usize, Moment),
+    crash: impl Fn(usize) -> Option<Crash>,
 ) -> Finish {
     let store = connect(race.kind, &engine.address()).await;
     let target = Target::Unix {
@@ -129,16 +129,22 @@ pub(crate) async fn run(
         torn: 0,
     };
     for token in 0..race.tokens {
-        workers.iter_mut().for_each(|worker| assert_eq!(worker.line(), "ready"));
-        workers
-            .iter_mut()
-            .for_each(|worker| writeln!(worker.input, "go").unwrap());
-        meanwhile(engine, token, Moment::Started);
-        for (process, worker) in workers.iter_mut().enumerate() {
-            assert_eq!(worker.line(), "first");
-            if process == 0 {
-                meanwhile(engine, token, Moment::Answered);
-            }
+        workers.iter_mut().for_each(|worker| worker.wait_for("ready"));
+        let crash = crash(token);
+        let (first, others) = workers.split_first_mut().unwrap();
+        first.go();
+        if crash == Some(Crash::Answered) {
+            first.wait_for("answered");
+            engine.kill();
+        }
+        others.iter_mut().for_each(Worker::go);
+        match crash {
+            None => {}
+            Some(Crash::OnTheWay) => engine.kill(),
+            Some(Crash::Answered) => others.iter_mut().for_each(|worker| worker.wait_for("again")),
+        }
+        if crash.is_some() {
+            engine.run();
         }
         let runs: Vec<Run> = workers.iter_mut().flat_map(Worker::runs).collect();
         assert_eq!(runs.len(), PROCESSES * TASKS);
@@ -232,8 +238,20 @@ impl Worker {
         }
     }
 
+    /// Passes over lines about what happened meanwhile.
+    fn wait_for(&mut self, text: &str) {
+        while self.line() != text {}
+    }
+
+    fn go(&mut self) {
+        writeln!(self.input, "go").unwrap();
+    }
+
     fn runs(&mut self) -> Vec<Run> {
-        let line = self.line();
+        let mut line = self.line();
+        while !line.contains(':') {
+            line = self.line();
+        }
         let run = |run: &str| {
             let numbers: Vec<u64> = run.split(':').map(|number| number.parse().unwrap()).collect();
             Run {
@@ -277,18 +295,11 @@ pub(crate) async fn worker() {
         let mut line = String::new();
         std::io::stdin().read_line(&mut line).unwrap();
         assert_eq!(line, "go\n");
-        let first = Arc::new(AtomicBool::new(false));
+        let news = Arc::new(News::default());
         let tasks: Vec<_> = (0..TASKS)
             .map(|task| {
-                let store = Arc::clone(&connected[task % stores]);
-                let first = Arc::clone(&first);
-                tokio::spawn(async move {
-                    let run = attempt(store, token, process * TASKS + task, spice).await;
-                    if !first.swap(true, Ordering::Relaxed) {
-                        println!("race> first");
-                    }
-                    run
-                })
+                let (store, news) = (Arc::clone(&connected[task % stores]), Arc::clone(&news));
+                tokio::spawn(attempt(store, token, process * TASKS + task, spice, news))
             })
             .collect();
         let mut report = String::from("race>");
@@ -300,12 +311,25 @@ pub(crate) async fn worker() {
     }
 }
 
+/// What a process has told of a token, once.
+#[derive(Default)]
+struct News {
+    answered: AtomicBool,
+    again: AtomicBool,
+}
+
+fn tell(once: &AtomicBool, text: &str) {
+    if !once.swap(true, Ordering::Relaxed) {
+        println!("race> {text}");
+    }
+}
+
 fn now() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
     u64::try_from(since.as_micros()).unwrap()
 }
 
-async fn attempt(store: Arc<dyn Store>, token: usize, task: usize, spice: bool) -> Run {
+async fn attempt(store: Arc<dyn Store>, token: usize, task: usize, spice: bool, news: Arc<News>) -> Run {
     let mut id = [0; 16];
     id[..4].copy_from_slice(&MARK);
     id[4..8].copy_from_slice(&u32::try_from(token).unwrap().to_be_bytes());
@@ -325,12 +349,14 @@ async fn attempt(store: Arc<dyn Store>, token: usize, task: usize, spice: bool) 
             Err(StoreError::Refused(Refusal::Spent)) => false,
             Err(StoreError::Backend(error)) => {
                 assert!(begin.elapsed() < PATIENCE, "{error}");
+                tell(&news.again, "again");
                 again += 1;
                 tokio::time::sleep(Duration::from_millis(20)).await;
                 continue;
             }
             Err(other) => panic!("{other}"),
         };
+        tell(&news.answered, "answered");
         return Run {
             start,
             end: now(),

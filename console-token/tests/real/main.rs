@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use console_token::{RedisStore, SqlStore};
 use engines::{Engine, Kind};
-use race::{Moment, Race};
+use race::{Crash, Race};
 
 #[path = "../conformance/mod.rs"]
 mod conformance;
@@ -75,7 +75,7 @@ async fn one_winner_a_use() {
                 uses,
                 spice,
             };
-            race::run(&mut engine, &address, race, |_, _, _| ()).await;
+            race::run(&mut engine, &address, race, |_| None).await;
         }
     }
 }
@@ -92,7 +92,7 @@ async fn one_winner_though_answers_are_lost() {
             uses: 1,
             spice: false,
         };
-        let finish = race::run(&mut engine, &address, race, |_, _, _| ()).await;
+        let finish = race::run(&mut engine, &address, race, |_| None).await;
         let (statements, cut) = (
             counts.statements.load(Ordering::Relaxed),
             counts.cut.load(Ordering::Relaxed),
@@ -115,14 +115,12 @@ async fn one_winner_though_the_engine_is_killed() {
             uses: 1,
             spice: false,
         };
-        let finish = race::run(&mut engine, &address, race, |engine, token, moment| {
-            // In turn: while all attempts are on their way, and when some are and others are answered.
-            if (token % 20, moment) == (5, Moment::Started) || (token % 20, moment) == (15, Moment::Answered) {
-                engine.crash();
-            }
+        let finish = race::run(&mut engine, &address, race, |token| match token % 20 {
+            5 => Some(Crash::OnTheWay),
+            15 => Some(Crash::Answered),
+            _ => None,
         });
-        let finish = finish.await;
-        assert!(0 < finish.asked_again && 0 < finish.torn, "no attempt has met a crash");
+        assert!(TOKENS / 20 <= finish.await.torn, "no attempt has met a crash");
     }
 }
 
@@ -134,7 +132,8 @@ async fn connections_are_made_anew() {
         let mut engine = Engine::start(kind);
         let store = race::connect(kind, &engine.address()).await;
         conformance::suite(&*store, 1, 0).await;
-        engine.crash();
+        engine.kill();
+        engine.run();
         let hash = console_token::TokenHash::from_bytes([9; 32]);
         let mut failures = 0;
         while store.record(&hash).await.is_err() {
