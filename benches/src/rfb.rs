@@ -11,7 +11,7 @@ use rfb_proto::handshake::server::{Claim, Question};
 use rfb_proto::handshake::{
     Action, ClientConfig, ClientHandshake, Machine, ServerConfig, ServerHandshake, Wire, client,
 };
-use rfb_proto::message::{ClientMessage, Extensions, FramebufferUpdateRequest, KeyEvent, PointerEvent};
+use rfb_proto::message::{ClientMessage, ClientMessages, Extensions, FramebufferUpdateRequest, KeyEvent, PointerEvent};
 use rfb_proto::security::SecurityType;
 use rfb_proto::security::vnc::Password;
 use rfb_proto::{Limits, ServerInit};
@@ -164,18 +164,22 @@ fn mix() -> Bytes {
     stream.freeze()
 }
 
-/// Such messages, taken off a buffer.
+/// Such messages, decoded and taken apart.
 pub fn client_messages() -> Box<dyn FnMut()> {
     let (stream, limits) = (mix(), Limits::default());
-    let mut rx = BytesMut::with_capacity(stream.len());
+    let mut extensions = Extensions::NONE;
     Box::new(move || {
-        rx.clear();
-        rx.extend_from_slice(&stream);
+        let mut messages = ClientMessages::new(black_box(&stream), &mut extensions, &limits);
         let mut count = 0;
-        while let Some(message) = ClientMessage::take(&mut rx, &Extensions::NONE, &limits).unwrap() {
-            keep(message);
+        for message in messages.by_ref() {
+            match message.unwrap() {
+                ClientMessage::PointerEvent(event) => keep(event),
+                ClientMessage::KeyEvent(event) => keep(event),
+                ClientMessage::FramebufferUpdateRequest(request) => keep(request),
+                other => panic!("{other:?}"),
+            }
             count += 1;
         }
-        assert_eq!(count, MESSAGES);
+        assert_eq!((count, messages.taken()), (MESSAGES, stream.len()));
     })
 }

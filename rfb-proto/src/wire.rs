@@ -219,7 +219,7 @@ impl<'a> Reader<'a> {
         if u8::get(block) == number {
             return Ok(());
         }
-        Err(self.error("type", 0, DecodeErrorKind::Invalid("the type of another message")))
+        Err(another_type(self.message))
     }
 
     /// Holds a length against its limit. Its field, `size` bytes, is the last that was read.
@@ -308,8 +308,12 @@ pub(crate) trait Decode: Sized {
     fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError>;
     /// How long it is. As long as it is not whole: how long it is at least.
     fn extent(r: &mut Reader<'_>) -> Result<usize, DecodeError>;
-    /// Takes it off the front of a buffer, if it is whole.
+    /// Takes it off the front of `src`, if it is whole. Payloads are copied.
     #[inline]
+    fn front(src: &mut &[u8], extensions: Extensions, limits: &Limits) -> Option<Result<Self, DecodeError>> {
+        front(src, extensions, limits)
+    }
+    /// Takes it off the front of a buffer, if it is whole.
     fn take(src: &mut BytesMut, extensions: Extensions, limits: &Limits) -> Result<Option<Self>, DecodeError> {
         let mut r = Reader::borrowed(src, Self::NAME, limits);
         r.agreed_on(extensions);
@@ -325,22 +329,47 @@ pub(crate) trait Decode: Sized {
     }
 }
 
-/// As [`Decode::take`], for a message without a payload: it is read where it lies.
-#[inline(always)]
-pub(crate) fn take_fixed<T: Decode>(
+/// [`Decode::front`] for a message with a payload.
+#[inline(never)]
+pub(crate) fn front<T: Decode>(
+    src: &mut &[u8],
+    extensions: Extensions,
+    limits: &Limits,
+) -> Option<Result<T, DecodeError>> {
+    let mut r = Reader::borrowed(src, T::NAME, limits);
+    r.agreed_on(extensions);
+    let message = T::read(&mut r);
+    match &message {
+        Ok(_) => *src = src.get(r.at..).unwrap_or_default(),
+        Err(error) if matches!(error.kind, DecodeErrorKind::Truncated { .. }) => return None,
+        Err(_) => {}
+    }
+    Some(message)
+}
+
+/// [`Decode::take`] for a message without a payload.
+#[inline]
+pub(crate) fn take_front<T: Decode>(
     src: &mut BytesMut,
-    len: usize,
     extensions: Extensions,
     limits: &Limits,
 ) -> Result<Option<T>, DecodeError> {
-    if src.len() < len {
-        return Ok(None);
+    let mut rest = &src[..];
+    let message = T::front(&mut rest, extensions, limits).transpose()?;
+    let taken = src.len().saturating_sub(rest.len());
+    src.advance(taken);
+    Ok(message)
+}
+
+/// The error of a message that is another than it was taken for.
+#[cold]
+pub(crate) fn another_type(message: &'static str) -> DecodeError {
+    DecodeError {
+        message,
+        field: "type",
+        offset: 0,
+        kind: DecodeErrorKind::Invalid("the type of another message"),
     }
-    let mut r = Reader::borrowed(src, T::NAME, limits);
-    r.agreed_on(extensions);
-    let message = T::read(&mut r)?;
-    src.advance(len);
-    Ok(Some(message))
 }
 
 /// The other direction.

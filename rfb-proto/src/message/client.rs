@@ -11,7 +11,7 @@ use crate::encoding::Encoding;
 use crate::error::{DecodeError, EncodeError};
 use crate::limits::Limits;
 use crate::pixel_format::PixelFormat;
-use crate::wire::{Decode, Encode, Field, Fixed, Reader, codec, layout, messages, put_block, take_fixed};
+use crate::wire::{Decode, Encode, Field, Fixed, Reader, codec, layout, messages, front, put_block, take_front};
 
 messages! {
     /// A message from the client, by its type.
@@ -251,12 +251,26 @@ impl Decode for PointerEvent {
         Ok(if long { Self::LONG } else { Self::SHORT })
     }
 
+    #[inline(always)]
+    fn front(src: &mut &[u8], extensions: Extensions, limits: &Limits) -> Option<Result<Self, DecodeError>> {
+        // The short form is read where it lies; nearly all are short.
+        match *src {
+            &[5, buttons, x1, x2, y1, y2, ref rest @ ..] if buttons & EXTENDED_MARK == 0 => {
+                *src = rest;
+                Some(Ok(Self {
+                    buttons: buttons.into(),
+                    x: u16::from_be_bytes([x1, x2]),
+                    y: u16::from_be_bytes([y1, y2]),
+                    extended: false,
+                }))
+            }
+            _ => front(src, extensions, limits),
+        }
+    }
+
     #[inline]
     fn take(src: &mut BytesMut, extensions: Extensions, limits: &Limits) -> Result<Option<Self>, DecodeError> {
-        let mut r = Reader::borrowed(src, Self::NAME, limits);
-        r.agreed_on(extensions);
-        let extent = Self::extent(&mut r)?;
-        take_fixed(src, extent, extensions, limits)
+        take_front(src, extensions, limits)
     }
 }
 

@@ -136,6 +136,7 @@ impl Extensions {
     }
 
     /// The client sent this.
+    #[inline]
     pub fn client_sent(&mut self, message: &ClientMessage) {
         if let ClientMessage::SetEncodings(set) = message {
             self.client_asked(&set.encodings);

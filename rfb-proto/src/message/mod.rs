@@ -19,6 +19,7 @@ mod gii;
 pub mod pseudo;
 mod qemu;
 mod server;
+mod stream;
 mod ultravnc;
 mod xvp;
 
@@ -35,6 +36,7 @@ pub use flow::{
 pub use gii::{Gii, GiiSubtype};
 pub use qemu::{AudioFormat, QemuAudioFormat, QemuClientMessage, QemuExtendedKeyEvent, QemuServerMessage};
 pub use server::{Bell, Colour, FramebufferUpdate, ServerMessage, SetColourMapEntries};
+pub use stream::ClientMessages;
 pub use ultravnc::{
     ChatEvent, FileTransfer, KeepAlive, NotifyPluginStreaming, PalmResizeFrameBuffer, RequestSession,
     ResizeFrameBuffer, ServerState, SetScale, SetScaleFactor, SetServerInput, SetSession, SetSw, TextChat,

@@ -90,7 +90,7 @@ macro_rules! layout {
         $($(#[$doc:meta])* $field:ident: $ty:ty),* $(,)?
     }) => {
         layout!(@struct [$(#[$meta])* $name] $($(#[$doc])* $field: $ty,)*);
-        layout!(@codec $name [] [$($field: $ty),*] [] r, self, dst, { Ok(Self { $($field),* }) }, { r.at() }, 0, {}, fixed);
+        layout!(@codec $name [] [$($field: $ty),*] [] r, self, dst, { Ok(Self { $($field),* }) }, { r.at() }, 0, {}, layout!(@front $name [] [$($field),*]););
         impl $crate::wire::Fixed for $name {
             const SIZE: usize = Self::BLOCK;
             const FIELDS: &'static [$crate::wire::Field] = Self::FIELDS;
@@ -110,7 +110,7 @@ macro_rules! layout {
         $($(#[$doc:meta])* $field:ident: $ty:ty),* $(,)?
     }) => {
         layout!(@struct [$(#[$meta])* $name] $($(#[$doc])* $field: $ty,)*);
-        layout!(@codec $name [$number] [$($field: $ty),*] [] r, self, dst, { Ok(Self { $($field),* }) }, { r.at() }, 0, {}, fixed);
+        layout!(@codec $name [$number] [$($field: $ty),*] [] r, self, dst, { Ok(Self { $($field),* }) }, { r.at() }, 0, {}, layout!(@front $name [$number] [$($field),*]););
     };
     ($(#[$meta:meta])* pub struct $name:ident $(= $number:literal)? {
         $($(#[$doc:meta])* $field:ident: $ty:ty),* $(,)? ;
@@ -147,7 +147,7 @@ macro_rules! layout {
     // `r`, `self` and `dst` are handed in, so that the blocks of the caller can name them.
     (@codec $name:ident [$($number:literal)?] [$($field:ident: $ty:ty),*]
         [$($count:ident: $count_ty:ty $(, $between:ident: $between_ty:ty)? = $tail:ident $(; $limit:ident)?)?]
-        $r:ident, $self:ident, $dst:ident, $build:block, $extent:block, $tail_len:expr, $put_tail:block $(, $fixed:ident)?) => {
+        $r:ident, $self:ident, $dst:ident, $build:block, $extent:block, $tail_len:expr, $put_tail:block $(, $($front:tt)*)?) => {
         impl $name {
             /// What the fixed block holds, for the error that names a field.
             const FIELDS: &'static [$crate::wire::Field] = &[
@@ -179,7 +179,7 @@ macro_rules! layout {
                 $(layout!(@count $r, _block, $count: $count_ty $(; $limit)?);)?
                 Ok($extent)
             }
-            $(layout!(@take $fixed);)?
+            $($($front)*)?
         }
         impl $crate::wire::Encode for $name {
             #[inline]
@@ -200,14 +200,29 @@ macro_rules! layout {
             }
         }
     };
-    (@take fixed) => {
+    // Without a payload a message is read where it lies, without a reader.
+    (@front $name:ident [$($number:literal)?] [$($field:ident),*]) => {
         #[inline(always)]
+        fn front(
+            src: &mut &[u8],
+            _: $crate::message::Extensions,
+            _: &$crate::Limits,
+        ) -> Option<Result<Self, $crate::DecodeError>> {
+            let (mut _block, rest) = src.split_at_checked(Self::BLOCK)?;
+            $(if <u8 as $crate::wire::Fixed>::get(&mut _block) != $number {
+                return Some(Err($crate::wire::another_type(stringify!($name))));
+            })?
+            $(let $field = $crate::wire::Fixed::get(&mut _block);)*
+            *src = rest;
+            Some(Ok(Self { $($field),* }))
+        }
+        #[inline]
         fn take(
             src: &mut bytes::BytesMut,
             extensions: $crate::message::Extensions,
             limits: &$crate::Limits,
         ) -> Result<Option<Self>, $crate::DecodeError> {
-            $crate::wire::take_fixed(src, Self::BLOCK, extensions, limits)
+            $crate::wire::take_front(src, extensions, limits)
         }
     };
     (@entry $field:ident, $ty:ty $(= $number:literal)?) => {
@@ -272,6 +287,7 @@ macro_rules! messages {
         })*
         impl $crate::wire::Decode for $name {
             const NAME: &'static str = stringify!($name);
+            #[inline]
             fn read(r: &mut $crate::wire::Reader<'_>) -> Result<Self, $crate::DecodeError> {
                 match r.peek_type()? {
                     $($number => {
@@ -289,6 +305,24 @@ macro_rules! messages {
                         <$message as $crate::wire::Decode>::extent(r)
                     })*
                     Some(number) => Err(r.unknown("type", (*number).into())),
+                }
+            }
+
+            #[inline(always)]
+            fn front(
+                src: &mut &[u8],
+                extensions: $crate::message::Extensions,
+                limits: &$crate::Limits,
+            ) -> Option<Result<Self, $crate::DecodeError>> {
+                match src.first()? {
+                    $($number => match <$message as $crate::wire::Decode>::front(src, extensions, limits)? {
+                        Ok(message) => Some(Ok(Self::$message(message))),
+                        Err(error) => Some(Err(error)),
+                    },)*
+                    number => {
+                        let number = (*number).into();
+                        Some(Err($crate::wire::Reader::borrowed(src, Self::NAME, limits).unknown("type", number)))
+                    }
                 }
             }
 
