@@ -11,7 +11,7 @@ use crate::encoding::Encoding;
 use crate::error::{DecodeError, EncodeError};
 use crate::limits::Limits;
 use crate::pixel_format::PixelFormat;
-use crate::wire::{Decode, Encode, Field, Fixed, Reader, codec, layout, messages, front, put_block, take_front};
+use crate::wire::{Decode, Encode, Field, Fixed, Reader, codec, front, layout, messages, put_block, take_front};
 
 messages! {
     /// A message from the client, by its type.
