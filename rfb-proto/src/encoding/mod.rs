@@ -9,6 +9,7 @@
 //! takes more than control bytes, so nothing is inflated and no pixel is looked at.
 
 mod raw;
+pub(crate) mod walk;
 
 pub use raw::{Raw, RectangleError};
 
@@ -196,6 +197,20 @@ impl Encoding {
             Self::JPEG => Extent::Scan,
             _ => Extent::Unknown,
         }
+    }
+
+    /// Whether a rectangle in this encoding shows a part of the framebuffer; the others are pseudo-encodings.
+    #[must_use]
+    pub const fn is_picture(self) -> bool {
+        matches!(self.0, 0..=22 | 50) || matches!(self, Self::TIGHT_PNG | Self::VA_H264)
+    }
+
+    /// Whether such a rectangle changes what the next one means.
+    pub(crate) const fn is_notice(self) -> bool {
+        matches!(
+            self,
+            Self::LAST_RECT | Self::DESKTOP_SIZE | Self::EXTENDED_DESKTOP_SIZE | Self::VMWARE_DISPLAY_MODE
+        )
     }
 
     /// Whether this is a wish that a client puts among its encodings and that no rectangle answers: qualities,
