@@ -13,6 +13,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::error::{DecodeError, DecodeErrorKind, EncodeError};
 use crate::limits::Limits;
+use crate::message::Extensions;
 
 /// A value with one size on the wire.
 pub(crate) trait Fixed: Sized {
@@ -33,6 +34,17 @@ pub(crate) struct Field {
     pub(crate) size: usize,
     /// The fields of a structure.
     pub(crate) inner: &'static [Field],
+}
+
+impl Field {
+    /// A field of this type.
+    pub(crate) const fn new<T: Fixed>(name: &'static str) -> Self {
+        Self {
+            name,
+            size: T::SIZE,
+            inner: T::FIELDS,
+        }
+    }
 }
 
 macro_rules! fixed_integers {
@@ -88,6 +100,7 @@ pub(crate) struct Reader<'a> {
     at: usize,
     message: &'static str,
     limits: &'a Limits,
+    extensions: Extensions,
 }
 
 impl<'a> Reader<'a> {
@@ -98,6 +111,7 @@ impl<'a> Reader<'a> {
             at: 0,
             message,
             limits,
+            extensions: Extensions::NONE,
         }
     }
 
@@ -108,7 +122,20 @@ impl<'a> Reader<'a> {
             at: 0,
             message,
             limits,
+            extensions: Extensions::NONE,
         }
+    }
+
+    /// What the two sides have agreed on; nothing, if this is not called.
+    #[inline(always)]
+    pub(crate) fn agreed_on(&mut self, extensions: Extensions) {
+        self.extensions = extensions;
+    }
+
+    /// What the two sides have agreed on.
+    #[inline(always)]
+    pub(crate) fn extensions(&self) -> Extensions {
+        self.extensions
     }
 
     /// The bytes that are left.

@@ -7,7 +7,7 @@ use crate::encoding::{Encoding, Rectangle};
 use crate::error::{DecodeError, DecodeErrorKind};
 use crate::init::ServerInit;
 use crate::limits::Limits;
-use crate::message::{FramebufferUpdate, ServerMessage};
+use crate::message::{Extension, Extensions, FramebufferUpdate, ServerMessage, SetEncodings};
 use crate::pixel_format::PixelFormat;
 use crate::version::Policy;
 use crate::wire::Fixed;
@@ -15,10 +15,13 @@ use crate::wire::Fixed;
 /// Bytes of a rectangle's head.
 const HEAD: usize = <Rectangle as Fixed>::SIZE;
 const UPDATE: u8 = 0;
+const CUT_TEXT: u8 = 3;
 const RESIZE_ULTRA: u8 = 4;
 const RESIZE_PALM: u8 = 15;
 const END_OF_CONTINUOUS_UPDATES: u8 = 150;
 const FENCE: u8 = 248;
+const XVP: u8 = 250;
+const GII: u8 = 253;
 /// Flags of a fence.
 const SYNC_NEXT: u32 = 4;
 const REQUEST: u32 = 1 << 31;
@@ -57,6 +60,7 @@ pub struct ServerFramer {
     policy: Policy,
     doubt: Doubt,
     formats: Formats,
+    extensions: Extensions,
     limits: Limits,
 }
 
@@ -94,6 +98,7 @@ impl ServerFramer {
             policy: Policy::Lenient,
             doubt: Doubt::default(),
             formats: Formats::new(init.format),
+            extensions: Extensions::ALL,
             limits: limits.clone(),
         }
     }
@@ -112,6 +117,13 @@ impl ServerFramer {
     #[must_use]
     pub fn with_doubt(mut self, doubt: Doubt) -> Self {
         self.doubt = doubt;
+        self
+    }
+
+    /// What client and server have agreed on so far, if it is known. Without this, everything may come.
+    #[must_use]
+    pub fn with_extensions(mut self, extensions: Extensions) -> Self {
+        self.extensions = extensions;
         self
     }
 
@@ -155,6 +167,12 @@ impl ServerFramer {
         self.framebuffer
     }
 
+    /// What client and server have agreed on so far.
+    #[must_use]
+    pub fn extensions(&self) -> &Extensions {
+        &self.extensions
+    }
+
     /// The format in force.
     #[must_use]
     pub fn format(&self) -> &PixelFormat {
@@ -191,10 +209,11 @@ impl ServerFramer {
                 self.formats.client_set(PixelFormat::get(&mut format), amid)?;
                 self.formats_changed();
             }
-            (2, [_, _, _, encodings @ ..]) => {
-                let without_zlib = Encoding::TIGHT_WITHOUT_ZLIB.0.to_be_bytes();
+            (2, _) => {
+                let SetEncodings { encodings, .. } = SetEncodings::decode_slice(message, &self.limits)?;
+                self.extensions.client_asked(&encodings);
                 // Rectangles of the encodings before may be on their way.
-                self.context.without_zlib |= encodings.chunks_exact(4).any(|encoding| encoding == without_zlib);
+                self.context.without_zlib |= encodings.contains(&Encoding::TIGHT_WITHOUT_ZLIB);
             }
             (3, _) => self.formats.client_asked(),
             (150, [enable, ..]) => self.formats.client_continues(*enable != 0),
@@ -232,6 +251,7 @@ impl ServerFramer {
             Err(fault) => return Err(self.fail(&rectangle, 0, fault)),
         };
         self.shows |= rectangle.encoding.is_picture();
+        self.extensions.server_sent_rectangle(rectangle.encoding);
         match walk.opaque() {
             // All of it lies here.
             Some(len) if len <= rest.len() as u64 && !rectangle.encoding.is_notice() => {
@@ -420,12 +440,12 @@ impl ServerFramer {
 
     /// A message, or the head of an update.
     fn message<'a>(&mut self, src: &mut &'a [u8]) -> Result<Option<Part<'a>>, FramingError> {
-        let measured = measure(src, |src| ServerMessage::missing(src, &self.limits));
+        let measured = measure(src, |src| ServerMessage::missing(src, &self.extensions, &self.limits));
         let len = match measured {
             Ok(Ok(len)) => len,
             Ok(Err(len)) if HELD < len => len,
             Ok(Err(len)) => {
-                let field = match ServerMessage::decode_slice(src, &self.limits) {
+                let field = match ServerMessage::decode_slice(src, &self.extensions, &self.limits) {
                     Err(error) => error.field,
                     Ok(_) => "type",
                 };
@@ -507,6 +527,19 @@ impl ServerFramer {
 
     /// A whole message: takes note of what it tells.
     fn told(&mut self, message: &[u8]) {
+        let announces = match *message {
+            [CUT_TEXT, _, _, _, 0x80.., ..] => Some(Extension::ExtendedClipboard),
+            [END_OF_CONTINUOUS_UPDATES] => Some(Extension::ContinuousUpdates),
+            [FENCE, ..] => Some(Extension::Fence),
+            [XVP, ..] => Some(Extension::Xvp),
+            [GII, ..] => Some(Extension::Gii),
+            _ => None,
+        };
+        if announces.is_some_and(|extension| !self.extensions.announced(extension)) {
+            if let Ok(message) = ServerMessage::decode_slice(message, &self.extensions, &self.limits) {
+                self.extensions.server_sent(&message);
+            }
+        }
         match *message {
             [RESIZE_ULTRA, _, w1, w0, h1, h0] => {
                 self.framebuffer = (u16::from_be_bytes([w1, w0]), u16::from_be_bytes([h1, h0]));

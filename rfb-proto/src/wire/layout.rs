@@ -1,8 +1,9 @@
 //! The tables: [`layout!`] for one layout, [`messages!`] for the messages of a direction.
 
-/// Gives a type with [`Decode`] and [`Encode`] its public methods.
+/// Gives a type with [`Decode`] and [`Encode`] its public methods. `codec!(T, extensions)`: what the two sides have
+/// agreed on changes the form of it, and is an argument.
 macro_rules! codec {
-    ($name:ty) => {
+    ($name:ty $(, $extensions:ident)?) => {
         impl $name {
             /// Decodes the message at the front of `src`. Payloads are slices of `src`, not copies. What
             /// follows belongs to the next message; [`encoded_len`](Self::encoded_len) of the result is
@@ -12,8 +13,13 @@ macro_rules! codec {
             /// The first field that does not fit, with its offset. A message that is not whole is one of
             /// these; ask [`missing`](Self::missing) first when more bytes may come.
             #[inline]
-            pub fn decode(src: &bytes::Bytes, limits: &$crate::Limits) -> Result<Self, $crate::DecodeError> {
+            pub fn decode(
+                src: &bytes::Bytes,
+                $($extensions: &$crate::message::Extensions,)?
+                limits: &$crate::Limits,
+            ) -> Result<Self, $crate::DecodeError> {
                 let mut r = $crate::wire::Reader::new(src, <Self as $crate::wire::Decode>::NAME, limits);
+                $(r.agreed_on(*$extensions);)?
                 <Self as $crate::wire::Decode>::read(&mut r)
             }
 
@@ -21,8 +27,13 @@ macro_rules! codec {
             ///
             /// # Errors
             /// As [`decode`](Self::decode).
-            pub fn decode_slice(src: &[u8], limits: &$crate::Limits) -> Result<Self, $crate::DecodeError> {
+            pub fn decode_slice(
+                src: &[u8],
+                $($extensions: &$crate::message::Extensions,)?
+                limits: &$crate::Limits,
+            ) -> Result<Self, $crate::DecodeError> {
                 let mut r = $crate::wire::Reader::borrowed(src, <Self as $crate::wire::Decode>::NAME, limits);
+                $(r.agreed_on(*$extensions);)?
                 <Self as $crate::wire::Decode>::read(&mut r)
             }
 
@@ -30,8 +41,13 @@ macro_rules! codec {
             ///
             /// # Errors
             /// A field that is already there and that no further bytes can make good.
-            pub fn missing(src: &[u8], limits: &$crate::Limits) -> Result<usize, $crate::DecodeError> {
+            pub fn missing(
+                src: &[u8],
+                $($extensions: &$crate::message::Extensions,)?
+                limits: &$crate::Limits,
+            ) -> Result<usize, $crate::DecodeError> {
                 let mut r = $crate::wire::Reader::borrowed(src, <Self as $crate::wire::Decode>::NAME, limits);
+                $(r.agreed_on(*$extensions);)?
                 <Self as $crate::wire::Decode>::missing(&mut r)
             }
 
@@ -60,8 +76,10 @@ macro_rules! codec {
 ///     id: u32,                                  an integer, a byte array, an open id, another flat structure
 ///     ;                                         then at most one of
 ///     length: u32, text: [u8; ..=reason]          so many bytes (`Bytes`), at most `Limits::reason`
+///     length: u8, payload: [u8]                   the same, bounded by the length's own type
 ///     count: u8, types: [SecurityType]            so many elements (`Vec`); the count bounds them
 ///     count: u32, list: [Capability; ..=limit]    the same with a limit, for a wider count
+///     count: u8; padding: [u8; 1], list: [Screen] the same with bytes between
 /// }
 /// ```
 ///
@@ -96,10 +114,10 @@ macro_rules! layout {
     };
     ($(#[$meta:meta])* pub struct $name:ident $(= $number:literal)? {
         $($(#[$doc:meta])* $field:ident: $ty:ty),* $(,)? ;
-        $count:ident: $count_ty:ty, $(#[$tail_doc:meta])* $tail:ident: [u8; ..=$limit:ident] $(,)?
+        $count:ident: $count_ty:ty, $(#[$tail_doc:meta])* $tail:ident: [u8 $(; ..=$limit:ident)?] $(,)?
     }) => {
         layout!(@struct [$(#[$meta])* $name] $($(#[$doc])* $field: $ty,)* $(#[$tail_doc])* $tail: bytes::Bytes,);
-        layout!(@codec $name [$($number)?] [$($field: $ty),*] [$count: $count_ty = $tail; $limit] r, self, dst,
+        layout!(@codec $name [$($number)?] [$($field: $ty),*] [$count: $count_ty = $tail $(; $limit)?] r, self, dst,
             { Ok(Self { $($field,)* $tail: r.blob($count.into(), stringify!($tail))? }) },
             { r.missing::<u8>($count.into()) },
             self.$tail.len(),
@@ -107,11 +125,14 @@ macro_rules! layout {
     };
     ($(#[$meta:meta])* pub struct $name:ident $(= $number:literal)? {
         $($(#[$doc:meta])* $field:ident: $ty:ty),* $(,)? ;
-        $count:ident: $count_ty:ty, $(#[$tail_doc:meta])* $tail:ident: [$element:ty $(; ..=$limit:ident)?] $(,)?
+        $count:ident: $count_ty:ty $(; $(#[$between_doc:meta])* $between:ident: $between_ty:ty)?,
+        $(#[$tail_doc:meta])* $tail:ident: [$element:ty $(; ..=$limit:ident)?] $(,)?
     }) => {
-        layout!(@struct [$(#[$meta])* $name] $($(#[$doc])* $field: $ty,)* $(#[$tail_doc])* $tail: alloc::vec::Vec<$element>,);
-        layout!(@codec $name [$($number)?] [$($field: $ty),*] [$count: $count_ty = $tail $(; $limit)?] r, self, dst,
-            { Ok(Self { $($field,)* $tail: r.array($count.into(), stringify!($tail))? }) },
+        layout!(@struct [$(#[$meta])* $name] $($(#[$doc])* $field: $ty,)* $($(#[$between_doc])* $between: $between_ty,)?
+            $(#[$tail_doc])* $tail: alloc::vec::Vec<$element>,);
+        layout!(@codec $name [$($number)?] [$($field: $ty),*] [$count: $count_ty $(, $between: $between_ty)? = $tail $(; $limit)?]
+            r, self, dst,
+            { Ok(Self { $($field,)* $($between,)? $tail: r.array($count.into(), stringify!($tail))? }) },
             { r.missing::<$element>($count.into()) },
             self.$tail.len().saturating_mul(<$element as $crate::wire::Fixed>::SIZE),
             { $crate::wire::put_array(dst, &self.$tail) });
@@ -125,16 +146,17 @@ macro_rules! layout {
     };
     // `r`, `self` and `dst` are handed in, so that the blocks of the caller can name them.
     (@codec $name:ident [$($number:literal)?] [$($field:ident: $ty:ty),*]
-        [$($count:ident: $count_ty:ty = $tail:ident $(; $limit:ident)?)?]
+        [$($count:ident: $count_ty:ty $(, $between:ident: $between_ty:ty)? = $tail:ident $(; $limit:ident)?)?]
         $r:ident, $self:ident, $dst:ident, $build:block, $missing:block, $tail_len:expr, $put_tail:block) => {
         impl $name {
             /// What the fixed block holds, for the error that names a field.
             const FIELDS: &'static [$crate::wire::Field] = &[
                 $(layout!(@entry r#type, u8 = $number),)?
                 $(layout!(@entry $field, $ty),)*
-                $(layout!(@entry $count, $count_ty),)?
+                $(layout!(@entry $count, $count_ty), $(layout!(@entry $between, $between_ty),)?)?
             ];
-            const BLOCK: usize = 0 $(+ layout!(@size u8 = $number))? $(+ layout!(@size $ty))* $(+ layout!(@size $count_ty))?;
+            const BLOCK: usize = 0 $(+ layout!(@size u8 = $number))? $(+ layout!(@size $ty))*
+                $(+ layout!(@size $count_ty) $(+ layout!(@size $between_ty))?)?;
         }
         impl $crate::wire::Decode for $name {
             const NAME: &'static str = stringify!($name);
@@ -143,7 +165,8 @@ macro_rules! layout {
                 let mut _block = $r.block(Self::BLOCK, Self::FIELDS)?;
                 $($r.is_type(&mut _block, $number)?;)?
                 $(let $field = <$ty as $crate::wire::Fixed>::get(&mut _block);)*
-                $(layout!(@count $r, _block, $count: $count_ty $(; $limit)?);)?
+                $(layout!(@count $r, _block, $count: $count_ty $(; $limit)?);
+                $(let $between = <$between_ty as $crate::wire::Fixed>::get(&mut _block);)?)?
                 $build
             }
             fn missing($r: &mut $crate::wire::Reader<'_>) -> Result<usize, $crate::DecodeError> {
@@ -170,7 +193,7 @@ macro_rules! layout {
                 $crate::wire::put_block::<{ $name::BLOCK }>($dst, |_block| {
                     $(<u8 as $crate::wire::Fixed>::put(&$number, _block);)?
                     $($crate::wire::Fixed::put($field, _block);)*
-                    $($crate::wire::Fixed::put(&$count, _block);)?
+                    $($crate::wire::Fixed::put(&$count, _block); $($crate::wire::Fixed::put(&$self.$between, _block);)?)?
                 });
                 $put_tail
                 Ok(())
@@ -178,11 +201,7 @@ macro_rules! layout {
         }
     };
     (@entry $field:ident, $ty:ty $(= $number:literal)?) => {
-        $crate::wire::Field {
-            name: layout!(@name $field $(= $number)?),
-            size: layout!(@size $ty),
-            inner: <$ty as $crate::wire::Fixed>::FIELDS,
-        }
+        $crate::wire::Field::new::<$ty>(layout!(@name $field $(= $number)?))
     };
     (@name $field:ident = $number:literal) => { "type" };
     (@name $field:ident) => { stringify!($field) };
@@ -193,26 +212,30 @@ macro_rules! layout {
     };
 }
 
-/// The messages of one direction, by the number in their first byte. Each is a layout with that number.
+/// The messages of one direction, by the number in their first byte, with the names of the specification. Each is a
+/// layout with that number.
 macro_rules! messages {
-    ($(#[$meta:meta])* pub enum $name:ident { $($(#[$doc:meta])* $message:ident = $number:literal,)* }) => {
+    ($(#[$meta:meta])* pub enum $name:ident { $($(#[$doc:meta])* $message:ident = $number:literal $spec:literal,)* }) => {
         $(#[$meta])*
         #[derive(Debug, Clone, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum $name { $($(#[$doc])* $message($message),)* }
-        codec!($name);
+        codec!($name, extensions);
 
         impl $name {
+            /// Every number, with its name in the specification.
+            pub const TABLE: &'static [(u8, &'static str)] = &[$(($number, $spec)),*];
+
             /// The number in the first byte.
             #[must_use]
             pub const fn number(&self) -> u8 {
                 match self { $(Self::$message(_) => $number,)* }
             }
 
-            /// The name of the message.
+            /// The name in the specification.
             #[must_use]
             pub const fn name(&self) -> &'static str {
-                match self { $(Self::$message(_) => stringify!($message),)* }
+                match self { $(Self::$message(_) => $spec,)* }
             }
         }
         $(impl From<$message> for $name {
