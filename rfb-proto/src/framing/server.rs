@@ -77,7 +77,11 @@ enum State {
         offset: u64,
     },
     /// In a message that goes in pieces.
-    Body { number: u8, len: u64, offset: u64 },
+    Body {
+        number: u8,
+        len: u64,
+        offset: u64,
+    },
     Failed(FramingError),
 }
 
@@ -528,7 +532,7 @@ impl ServerFramer {
     /// A whole message: takes note of what it tells.
     fn told(&mut self, message: &[u8]) {
         let announces = match *message {
-            [CUT_TEXT, _, _, _, 0x80.., ..] => Some(Extension::ExtendedClipboard),
+            [CUT_TEXT, _, _, _, 0x80..=0xff, ..] => Some(Extension::ExtendedClipboard),
             [END_OF_CONTINUOUS_UPDATES] => Some(Extension::ContinuousUpdates),
             [FENCE, ..] => Some(Extension::Fence),
             [XVP, ..] => Some(Extension::Xvp),

@@ -27,6 +27,7 @@ mod double_tls;
 mod drive;
 #[cfg(feature = "tokio")]
 mod drive_bridge;
+mod encodings;
 mod errors;
 mod handshake;
 mod hostile;
@@ -39,6 +40,7 @@ mod play;
 mod properties;
 mod proxy_scripts;
 mod recorded;
+mod rectangles;
 mod scripts;
 mod security;
 mod tables;

@@ -99,7 +99,14 @@ pub const FRAMED: [(i32, bool); 41] = [
 const INNER: [i32; 14] = [0, 2, 4, 5, 6, 7, 8, 9, 15, 16, 17, 21, 50, -260];
 
 /// The payload of a rectangle. `None`: there is no encoding with this number.
-pub fn payload(encoding: i32, width: u16, height: u16, sizes: Sizes, without_zlib: bool, draw: Draw) -> Option<Payload> {
+pub fn payload(
+    encoding: i32,
+    width: u16,
+    height: u16,
+    sizes: Sizes,
+    without_zlib: bool,
+    draw: Draw,
+) -> Option<Payload> {
     let mut out = Payload::default();
     let (w, h) = (usize::from(width), usize::from(height));
     let mask = w.div_ceil(8) * h;
@@ -136,7 +143,11 @@ pub fn payload(encoding: i32, width: u16, height: u16, sizes: Sizes, without_zli
             text(&mut out, "text", draw);
         }
         -314 => {
-            let inner = if w * h == 0 { draw(1 << 16) as i32 } else { INNER[draw(INNER.len())] };
+            let inner = if w * h == 0 {
+                draw(1 << 16) as i32
+            } else {
+                INNER[draw(INNER.len())]
+            };
             out.put("encoding", &inner.to_be_bytes());
             if w * h == 0 {
                 out.arm("no cursor");
@@ -145,7 +156,8 @@ pub fn payload(encoding: i32, width: u16, height: u16, sizes: Sizes, without_zli
                 let inside = payload(inner, width, height, ALPHA, without_zlib, draw)?;
                 out.arms.extend(inside.arms);
                 let before = out.bytes.len();
-                out.fields.extend(inside.fields.iter().map(|(end, field)| (before + end, *field)));
+                out.fields
+                    .extend(inside.fields.iter().map(|(end, field)| (before + end, *field)));
                 out.bytes.extend(inside.bytes);
             }
         }
@@ -193,7 +205,11 @@ fn hextile(out: &mut Payload, w: usize, h: usize, pixel: usize, deflated: bool, 
         }
         out.put("mask", &[mask]);
         if mask & 0x60 != 0 {
-            out.arm(if mask & 32 != 0 { "deflated pixels" } else { "deflated tile" });
+            out.arm(if mask & 32 != 0 {
+                "deflated pixels"
+            } else {
+                "deflated tile"
+            });
             let len = draw(40);
             out.put("length", &(len as u16).to_be_bytes());
             out.fill("tile", len, draw);
@@ -211,7 +227,11 @@ fn hextile(out: &mut Payload, w: usize, h: usize, pixel: usize, deflated: bool, 
                 head.push(count as u8);
                 out.put("subrectangles", &head);
                 let coloured = mask & 16 != 0;
-                out.arm(if coloured { "coloured subrectangles" } else { "subrectangles" });
+                out.arm(if coloured {
+                    "coloured subrectangles"
+                } else {
+                    "subrectangles"
+                });
                 out.fill("tile", count * (2 + if coloured { pixel } else { 0 }), draw);
             }
         }

@@ -334,7 +334,11 @@ impl Walk {
             let skip = usize::try_from(self.skip).unwrap_or(usize::MAX);
             (at, self.skip) = (at.saturating_add(skip), 0);
             let left = left.get(skip..).unwrap_or_default();
-            let sizes = if self.nested { &PixelSizes::ALPHA } else { &context.sizes };
+            let sizes = if self.nested {
+                &PixelSizes::ALPHA
+            } else {
+                &context.sizes
+            };
             let step = match &mut self.next {
                 Next::End => return Ok(Progress::Ended(at)),
                 Next::Hextile(hextile) => hextile.step(left, sizes.pixel),

@@ -47,13 +47,7 @@ impl Tight {
     }
 
     #[inline]
-    fn control(
-        self,
-        src: &[u8],
-        rectangle: &Rectangle,
-        sizes: &PixelSizes,
-        context: &Context,
-    ) -> Result<Step, Fault> {
+    fn control(self, src: &[u8], rectangle: &Rectangle, sizes: &PixelSizes, context: &Context) -> Result<Step, Fault> {
         let Some((&control, tail)) = src.split_first() else {
             return Ok(Step::need(1, "control"));
         };

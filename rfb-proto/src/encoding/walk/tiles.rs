@@ -105,7 +105,11 @@ impl Hextile {
                 Some(rest) if more => left = rest,
                 rest => {
                     // The last tile, or the first that is not whole.
-                    let opaque = if rest.is_none() { len.saturating_sub(left.len()) } else { 0 };
+                    let opaque = if rest.is_none() {
+                        len.saturating_sub(left.len())
+                    } else {
+                        0
+                    };
                     left = rest.unwrap_or_default();
                     self.tiles = tiles;
                     return Ok(Step::Skip {
