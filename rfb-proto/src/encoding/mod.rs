@@ -205,6 +205,17 @@ impl Encoding {
         matches!(self.0, 0..=22 | 50) || matches!(self, Self::TIGHT_PNG | Self::VA_H264)
     }
 
+    /// Whether a client can ask for it without the risk that the server's stream can no longer be followed: the end of
+    /// such rectangles is found, or it is a [wish](Self::is_wish) whose answers are known messages. Not so for a
+    /// number that is not known, and for two that stand for different things: -225 and -311.
+    #[must_use]
+    pub const fn can_be_framed(self) -> bool {
+        match self {
+            Self::PLUGIN_STREAMING | Self::POINTER_POS_LISTED | Self::CLIENT_REDIRECT => false,
+            _ => self.is_wish() || !matches!(self.extent(), Extent::Unknown),
+        }
+    }
+
     /// Whether such a rectangle changes what the next one means.
     pub(crate) const fn is_notice(self) -> bool {
         matches!(

@@ -26,9 +26,14 @@
 //!
 //! In between it is in doubt. Most rectangles frame alike in both formats; for those that do not, [`Doubt`] decides.
 
+mod client;
 mod formats;
+mod messages;
+mod relay;
 mod server;
 
+pub use client::ClientFramer;
+pub use relay::{Relay, Verdict, Watch};
 pub use server::ServerFramer;
 
 use crate::encoding::Rectangle;
@@ -112,13 +117,6 @@ pub struct Missing {
     pub field: &'static str,
 }
 
-impl Missing {
-    const MESSAGE: Self = Self {
-        bytes: 1,
-        field: "type",
-    };
-}
-
 /// What is done with a rectangle that would end elsewhere in a pending format than in the one in force.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Doubt {
@@ -143,25 +141,4 @@ pub struct FramingError {
     pub offset: u64,
     /// What is wrong. Its own offset counts from the first byte of the message, or of the rectangle.
     pub error: DecodeError,
-}
-
-/// How long the message at the front is, or what of it is missing to know.
-///
-/// `missing` is that of a message: asked with more and more of the bytes, it leads over what it needs to know the
-/// length to the length.
-fn measure(
-    src: &[u8],
-    missing: impl Fn(&[u8]) -> Result<usize, DecodeError>,
-) -> Result<Result<usize, usize>, DecodeError> {
-    let mut len: usize = 0;
-    loop {
-        let Some(known) = src.get(..len) else {
-            // INVARIANT: `missing` never says more than what is missing, so this is at most the length.
-            return Ok(Err(len));
-        };
-        match missing(known)? {
-            0 => return Ok(Ok(len)),
-            more => len = len.saturating_add(more),
-        }
-    }
 }

@@ -1,7 +1,8 @@
 //! A server's stream.
 
 use super::formats::Formats;
-use super::{Doubt, Ends, FramingError, HELD, Message, Missing, Part, Piece, measure};
+use super::messages::Messages;
+use super::{Doubt, Ends, FramingError, Missing, Part, Piece};
 use crate::encoding::walk::{Context, Fault, Need, PixelSizes, Progress, Walk};
 use crate::encoding::{Encoding, Rectangle};
 use crate::error::{DecodeError, DecodeErrorKind};
@@ -53,9 +54,7 @@ pub struct ServerFramer {
     /// The bytes of a pixel are not known, or in doubt.
     unclear: bool,
     context: Context,
-    /// Bytes of the stream that were taken.
-    taken: u64,
-    missing: Missing,
+    messages: Messages,
     framebuffer: (u16, u16),
     policy: Policy,
     doubt: Doubt,
@@ -66,7 +65,7 @@ pub struct ServerFramer {
 
 #[derive(Debug, Clone)]
 enum State {
-    /// Between messages.
+    /// Between messages, or in one that goes in pieces.
     Message,
     /// Between rectangles.
     Rectangle,
@@ -74,12 +73,6 @@ enum State {
     Payload {
         rectangle: Rectangle,
         walk: Walk,
-        offset: u64,
-    },
-    /// In a message that goes in pieces.
-    Body {
-        number: u8,
-        len: u64,
         offset: u64,
     },
     Failed(FramingError),
@@ -96,8 +89,7 @@ impl ServerFramer {
             shows: false,
             unclear: context.sizes.pixel == 0,
             context,
-            taken: 0,
-            missing: Missing::MESSAGE,
+            messages: Messages::new(),
             framebuffer: (init.width, init.height),
             policy: Policy::Lenient,
             doubt: Doubt::default(),
@@ -142,7 +134,6 @@ impl ServerFramer {
             State::Rectangle => self.rectangle(src),
             State::Message => self.message(src),
             State::Payload { .. } => self.payload(src),
-            State::Body { .. } => Ok(self.body(src)),
             State::Failed(error) => Err(error),
         }
     }
@@ -150,19 +141,19 @@ impl ServerFramer {
     /// What the last call of [`next_part`](Self::next_part) that gave nothing needs to go on.
     #[must_use]
     pub fn missing(&self) -> Missing {
-        self.missing
+        self.messages.missing
     }
 
     /// Whether the stream may end here: all messages are whole.
     #[must_use]
     pub fn is_between_messages(&self) -> bool {
-        matches!(self.state, State::Message)
+        matches!(self.state, State::Message) && !self.messages.is_inside()
     }
 
     /// Bytes that were taken so far.
     #[must_use]
     pub fn taken(&self) -> u64 {
-        self.taken
+        self.messages.taken
     }
 
     /// Width and height of the framebuffer, in pixels, as of the last rectangle that was given out.
@@ -261,7 +252,7 @@ impl ServerFramer {
             Some(len) if len <= rest.len() as u64 && !rectangle.encoding.is_notice() => {
                 let (payload, rest) = rest.split_at(usize::try_from(len).unwrap_or(usize::MAX).min(rest.len()));
                 *src = rest;
-                self.taken = self.taken.saturating_add(HEAD as u64).saturating_add(len);
+                self.messages.taken = self.messages.taken.saturating_add(HEAD as u64).saturating_add(len);
                 let ends = self.end_rectangle(false);
                 Ok(Some(Part::Rectangle(Piece {
                     rectangle,
@@ -276,7 +267,7 @@ impl ServerFramer {
                     return Ok(self.needs(28_usize.saturating_sub(src.len()), "format"));
                 }
                 *src = rest;
-                self.taken = self.taken.saturating_add(HEAD as u64);
+                self.messages.taken = self.messages.taken.saturating_add(HEAD as u64);
                 self.piece(src, rectangle, walk, 0, true)
             }
         }
@@ -322,11 +313,11 @@ impl ServerFramer {
             return Err(self.fail(&rectangle, offset.saturating_add(HEAD as u64), fault));
         }
         *src = rest;
-        self.taken = self.taken.saturating_add(taken as u64);
+        self.messages.taken = self.messages.taken.saturating_add(taken as u64);
         let ends = match progress {
             Progress::Ended(_) => self.end_rectangle(rectangle.encoding == Encoding::LAST_RECT),
             Progress::Taken(_, Need { bytes, field }) => {
-                self.missing = Missing { bytes, field };
+                self.messages.missing = Missing { bytes, field };
                 self.state = State::Payload {
                     rectangle,
                     walk,
@@ -444,89 +435,31 @@ impl ServerFramer {
 
     /// A message, or the head of an update.
     fn message<'a>(&mut self, src: &mut &'a [u8]) -> Result<Option<Part<'a>>, FramingError> {
-        let measured = measure(src, |src| ServerMessage::missing(src, &self.extensions, &self.limits));
-        let len = match measured {
-            Ok(Ok(len)) => len,
-            Ok(Err(len)) if HELD < len => len,
-            Ok(Err(len)) => {
-                let field = match ServerMessage::decode_slice(src, &self.extensions, &self.limits) {
-                    Err(error) => error.field,
-                    Ok(_) => "type",
-                };
-                return Ok(self.needs(len.saturating_sub(src.len()), field));
-            }
+        let missing = |src: &[u8]| ServerMessage::missing(src, &self.extensions, &self.limits);
+        let field = |src: &[u8]| ServerMessage::decode_slice(src, &self.extensions, &self.limits).map(drop);
+        let message = match self.messages.next(src, missing, field) {
+            Ok(Some(message)) => message,
+            Ok(None) => return Ok(None),
             Err(error) => {
-                let offset = self.taken.saturating_add(error.offset as u64);
-                let error = FramingError { offset, error };
                 self.state = State::Failed(error);
                 return Err(error);
             }
         };
-        let number = src.first().copied().unwrap_or_default();
-        if number == UPDATE {
-            return Ok(Some(self.update(src)));
+        if let [UPDATE, padding, high, low] = *message.bytes {
+            return Ok(Some(self.update(padding, u16::from_be_bytes([high, low]))));
         }
-        if HELD < len {
-            let (len, offset) = (len as u64, 0);
-            self.state = State::Body { number, len, offset };
-            return Ok(self.body(src));
+        if let Some(message) = message.whole() {
+            self.told(message);
         }
-        let (bytes, rest) = src.split_at_checked(len).unwrap_or((src, &[]));
-        *src = rest;
-        self.taken = self.taken.saturating_add(len as u64);
-        self.told(bytes);
-        Ok(Some(Part::Message(Message {
-            number,
-            len: len as u64,
-            offset: 0,
-            bytes,
-        })))
+        Ok(Some(Part::Message(message)))
     }
 
-    /// The head of an update, which is there.
-    fn update<'a>(&mut self, src: &mut &'a [u8]) -> Part<'a> {
-        let (head, rest) = src.split_first_chunk::<4>().unwrap_or((&[0; 4], &[]));
-        *src = rest;
-        self.taken = self.taken.saturating_add(4);
-        let [_, padding, high, low] = *head;
-        let rectangles = u16::from_be_bytes([high, low]);
+    fn update<'a>(&mut self, padding: u8, rectangles: u16) -> Part<'a> {
         (self.rectangles, self.shows) = (rectangles.into(), false);
         if rectangles != 0 {
             self.state = State::Rectangle;
         }
         Part::Update(FramebufferUpdate { padding, rectangles })
-    }
-
-    /// What of a long message is there.
-    fn body<'a>(&mut self, src: &mut &'a [u8]) -> Option<Part<'a>> {
-        let State::Body { number, len, offset } = self.state else {
-            return None;
-        };
-        let left = len.saturating_sub(offset);
-        if src.is_empty() {
-            let (bytes, field) = (left, "body");
-            self.missing = Missing { bytes, field };
-            return None;
-        }
-        let here = usize::try_from(left).unwrap_or(usize::MAX).min(src.len());
-        let (bytes, rest) = src.split_at_checked(here).unwrap_or((src, &[]));
-        *src = rest;
-        self.taken = self.taken.saturating_add(here as u64);
-        let reached = offset.saturating_add(here as u64);
-        self.state = match reached == len {
-            true => State::Message,
-            false => State::Body {
-                number,
-                len,
-                offset: reached,
-            },
-        };
-        Some(Part::Message(Message {
-            number,
-            len,
-            offset,
-            bytes,
-        }))
     }
 
     /// A whole message: takes note of what it tells.
@@ -565,7 +498,7 @@ impl ServerFramer {
 
     fn needs<'a>(&mut self, bytes: usize, field: &'static str) -> Option<Part<'a>> {
         let bytes = bytes as u64;
-        self.missing = Missing { bytes, field };
+        self.messages.missing = Missing { bytes, field };
         None
     }
 
@@ -574,7 +507,7 @@ impl ServerFramer {
     fn fail(&mut self, rectangle: &Rectangle, offset: u64, fault: Fault) -> FramingError {
         let Fault { field, at, kind } = fault;
         // The walk goes from the end of what was taken.
-        let stream = self.taken.saturating_add(at as u64);
+        let stream = self.messages.taken.saturating_add(at as u64);
         let offset = usize::try_from(offset).unwrap_or(usize::MAX).saturating_add(at);
         let error = FramingError {
             offset: stream,

@@ -129,7 +129,7 @@ fn stream(encoding: i32, (width, height): (u16, u16), payload: &Payload) -> Vec<
 }
 
 /// What comes out of a stream, whose pieces do not matter: heads with payloads, and messages.
-#[derive(Debug, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct Found {
     pub(crate) rectangles: Vec<(Encoding, Vec<u8>)>,
     pub(crate) messages: Vec<Vec<u8>>,
@@ -268,7 +268,8 @@ fn a_cut_names_its_field_and_what_is_missing() {
                     let missing = framer.missing();
                     let what = format!("{number} {size:?} cut at {cut}: {missing:?}, {field} {start}..{end}");
                     // They go up to the next marker, of which it is not known whether it is there.
-                    let entropy = missing.field == "entropy data" && ["entropy data", "marker"].contains(&field);
+                    let entropy = ["entropy data", "marker"].contains(&missing.field)
+                        && ["entropy data", "marker"].contains(&field);
                     assert!(missing.field == field || entropy, "{what}");
                     let end = match entropy {
                         true => 16 + payload.bytes.len(),

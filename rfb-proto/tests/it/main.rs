@@ -29,6 +29,7 @@ mod drive;
 mod drive_bridge;
 mod encodings;
 mod errors;
+mod framing_captures;
 mod handshake;
 mod hostile;
 mod hostile_bridge;

@@ -256,7 +256,7 @@ impl Walk {
                 }
                 Ok(Self::behind(Next::Tight(Tight::Control)))
             }
-            Encoding::HEXTILE => Ok(Self::behind(Hextile::new(rectangle, false))),
+            Encoding::HEXTILE => Ok(Self::behind(Hextile::start(rectangle, false))),
             _ => Self::start_other(rectangle, context),
         }
     }
@@ -269,8 +269,8 @@ impl Walk {
         Ok(match rectangle.encoding {
             Encoding::RRE => Self::behind(words(pixel, pixel.saturating_add(8), "subrectangles")),
             Encoding::CORRE => Self::behind(words(pixel, pixel.saturating_add(4), "subrectangles")),
-            Encoding::ZLIB_HEX => Self::behind(Hextile::new(rectangle, true)),
-            Encoding::TRLE => Self::behind(Trle::new(rectangle)),
+            Encoding::ZLIB_HEX => Self::behind(Hextile::start(rectangle, true)),
+            Encoding::TRLE => Self::behind(Trle::start(rectangle)),
             Encoding::TIGHT_PNG => Self::behind(Next::Tight(Tight::PngControl)),
             Encoding::JPEG => Self::behind(Next::Jpeg(Jpeg::Start)),
             Encoding::OPEN_H264 => Self::behind(words(4, 1, "data")),

@@ -64,7 +64,7 @@ pub(super) struct Hextile {
 }
 
 impl Hextile {
-    pub(super) fn new(rectangle: &Rectangle, deflated: bool) -> Next {
+    pub(super) fn start(rectangle: &Rectangle, deflated: bool) -> Next {
         Tiles::new(rectangle).map_or(Next::End, |tiles| Next::Hextile(Self { tiles, deflated }))
     }
 
@@ -156,7 +156,7 @@ pub(super) struct Trle {
 }
 
 impl Trle {
-    pub(super) fn new(rectangle: &Rectangle) -> Next {
+    pub(super) fn start(rectangle: &Rectangle) -> Next {
         Tiles::new(rectangle).map_or(Next::End, |tiles| {
             Next::Trle(Self {
                 tiles,
@@ -170,8 +170,8 @@ impl Trle {
     /// Bytes of the tile as indexes.
     fn packed(&self) -> u32 {
         let bits = match self.palette {
-            ..=2 => 1_u32,
-            ..=4 => 2,
+            0..=2 => 1_u32,
+            3 | 4 => 2,
             _ => 4,
         };
         let (width, height) = self.tiles.size();
@@ -222,17 +222,19 @@ impl Trle {
             (false, _) => (cpixel as usize, true),
         };
         let mut length: u32 = 1;
-        while is_run {
-            let Some(&more) = src.get(control) else {
-                return Ok(Step::need(control.saturating_add(1).saturating_sub(src.len()), "run"));
-            };
-            length = length.saturating_add(more.into());
-            if self.left < length {
-                return Err(Fault::invalid("run", control, "runs go beyond the tile"));
-            }
-            control = control.saturating_add(1);
-            if more != 255 {
-                break;
+        if is_run {
+            loop {
+                let Some(&more) = src.get(control) else {
+                    return Ok(Step::need(control.saturating_add(1).saturating_sub(src.len()), "run"));
+                };
+                length = length.saturating_add(more.into());
+                if self.left < length {
+                    return Err(Fault::invalid("run", control, "runs go beyond the tile"));
+                }
+                control = control.saturating_add(1);
+                if more != 255 {
+                    break;
+                }
             }
         }
         self.left = self.left.saturating_sub(length);
