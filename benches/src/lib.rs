@@ -166,6 +166,12 @@ pub const CASES: &[Case] = &[
         prepare: rfb::des,
     },
     Case {
+        name: "rfb: client message, decoded",
+        repetitions: 20,
+        operations: rfb::MESSAGES,
+        prepare: rfb::client_messages,
+    },
+    Case {
         name: "vv: parse a file of 6 KiB and read every value",
         repetitions: 500,
         operations: 1,

@@ -1,16 +1,17 @@
-//! The RFB handshake.
+//! The RFB handshake, and messages.
 
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use des::Des;
 use des::cipher::{BlockEncrypt as _, KeyInit as _};
 use rfb_proto::handshake::server::{Claim, Question};
 use rfb_proto::handshake::{
     Action, ClientConfig, ClientHandshake, Machine, ServerConfig, ServerHandshake, Wire, client,
 };
+use rfb_proto::message::{ClientMessage, Extensions, FramebufferUpdateRequest, KeyEvent, PointerEvent};
 use rfb_proto::security::SecurityType;
 use rfb_proto::security::vnc::Password;
 use rfb_proto::{Limits, ServerInit};
@@ -132,5 +133,49 @@ pub fn des() -> Box<dyn FnMut()> {
             cipher.encrypt_block(block.into());
         }
         keep(blocks);
+    })
+}
+
+/// Messages in [`client_messages`].
+pub const MESSAGES: u32 = 300;
+
+/// What a viewer says while somebody works: the mouse, keys, and requests for what changed.
+fn mix() -> Bytes {
+    let mut stream = BytesMut::new();
+    for n in 0..100 {
+        PointerEvent::new(n & 1, n, n, &Extensions::NONE)
+            .encode(&mut stream)
+            .unwrap();
+        let key = KeyEvent {
+            down: n as u8 & 1,
+            padding: [0; 2],
+            keysym: 0x61,
+        };
+        key.encode(&mut stream).unwrap();
+        let request = FramebufferUpdateRequest {
+            incremental: 1,
+            x: 0,
+            y: 0,
+            width: 1024,
+            height: 768,
+        };
+        request.encode(&mut stream).unwrap();
+    }
+    stream.freeze()
+}
+
+/// Such messages, taken off a buffer.
+pub fn client_messages() -> Box<dyn FnMut()> {
+    let (stream, limits) = (mix(), Limits::default());
+    let mut rx = BytesMut::with_capacity(stream.len());
+    Box::new(move || {
+        rx.clear();
+        rx.extend_from_slice(&stream);
+        let mut count = 0;
+        while let Some(message) = ClientMessage::take(&mut rx, &Extensions::NONE, &limits).unwrap() {
+            keep(message);
+            count += 1;
+        }
+        assert_eq!(count, MESSAGES);
     })
 }

@@ -9,7 +9,7 @@
 //! many bytes are missing behind a prefix, and [`Encode::wire_len`] of what was decoded is what was taken.
 
 use alloc::vec::Vec;
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 
 use crate::error::{DecodeError, DecodeErrorKind, EncodeError};
 use crate::limits::Limits;
@@ -235,12 +235,13 @@ impl<'a> Reader<'a> {
         ))
     }
 
-    /// How many of the next `count` elements' bytes are not there yet.
-    pub(crate) fn missing<T: Fixed>(&self, count: u32) -> usize {
+    /// Where the next `count` elements end.
+    #[inline]
+    pub(crate) fn end_of<T: Fixed>(&self, count: u32) -> usize {
         usize::try_from(count)
             .unwrap_or(usize::MAX)
             .saturating_mul(T::SIZE)
-            .saturating_sub(self.left().len())
+            .saturating_add(self.at)
     }
 
     /// How far it is.
@@ -305,8 +306,41 @@ pub(crate) trait Decode: Sized {
     const NAME: &'static str;
     /// Reads it off the front. What follows belongs to the next message and stays unread.
     fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError>;
-    /// How many bytes are known to be missing from the end of it; 0 if it is whole.
-    fn missing(r: &mut Reader<'_>) -> Result<usize, DecodeError>;
+    /// How long it is. As long as it is not whole: how long it is at least.
+    fn extent(r: &mut Reader<'_>) -> Result<usize, DecodeError>;
+    /// Takes it off the front of a buffer, if it is whole.
+    #[inline]
+    fn take(src: &mut BytesMut, extensions: Extensions, limits: &Limits) -> Result<Option<Self>, DecodeError> {
+        let mut r = Reader::borrowed(src, Self::NAME, limits);
+        r.agreed_on(extensions);
+        let extent = Self::extent(&mut r)?;
+        if src.len() < extent {
+            return Ok(None);
+        }
+        // Payloads are slices of the message, which leaves the buffer as one.
+        let bytes = src.split_to(extent).freeze();
+        let mut r = Reader::new(&bytes, Self::NAME, limits);
+        r.agreed_on(extensions);
+        Self::read(&mut r).map(Some)
+    }
+}
+
+/// As [`Decode::take`], for a message without a payload: it is read where it lies.
+#[inline(always)]
+pub(crate) fn take_fixed<T: Decode>(
+    src: &mut BytesMut,
+    len: usize,
+    extensions: Extensions,
+    limits: &Limits,
+) -> Result<Option<T>, DecodeError> {
+    if src.len() < len {
+        return Ok(None);
+    }
+    let mut r = Reader::borrowed(src, T::NAME, limits);
+    r.agreed_on(extensions);
+    let message = T::read(&mut r)?;
+    src.advance(len);
+    Ok(Some(message))
 }
 
 /// The other direction.
@@ -452,8 +486,8 @@ mod tests {
         fn read(_: &mut Reader<'_>) -> Result<Self, DecodeError> {
             Ok(Self)
         }
-        fn missing(_: &mut Reader<'_>) -> Result<usize, DecodeError> {
-            Ok(0)
+        fn extent(_: &mut Reader<'_>) -> Result<usize, DecodeError> {
+            Ok(1)
         }
     }
 

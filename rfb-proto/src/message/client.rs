@@ -9,8 +9,9 @@ use super::{
 };
 use crate::encoding::Encoding;
 use crate::error::{DecodeError, EncodeError};
+use crate::limits::Limits;
 use crate::pixel_format::PixelFormat;
-use crate::wire::{Decode, Encode, Field, Fixed, Reader, codec, layout, messages, put_block};
+use crate::wire::{Decode, Encode, Field, Fixed, Reader, codec, layout, messages, put_block, take_fixed};
 
 messages! {
     /// A message from the client, by its type.
@@ -245,10 +246,17 @@ impl Decode for PointerEvent {
         Ok(event)
     }
 
-    fn missing(r: &mut Reader<'_>) -> Result<usize, DecodeError> {
-        let left = r.left();
-        let long = left.get(1).is_some_and(|buttons| Self::is_extended(r, *buttons));
-        Ok(if long { Self::LONG } else { Self::SHORT }.saturating_sub(left.len()))
+    fn extent(r: &mut Reader<'_>) -> Result<usize, DecodeError> {
+        let long = matches!(r.left(), [_, buttons, ..] if Self::is_extended(r, *buttons));
+        Ok(if long { Self::LONG } else { Self::SHORT })
+    }
+
+    #[inline]
+    fn take(src: &mut BytesMut, extensions: Extensions, limits: &Limits) -> Result<Option<Self>, DecodeError> {
+        let mut r = Reader::borrowed(src, Self::NAME, limits);
+        r.agreed_on(extensions);
+        let extent = Self::extent(&mut r)?;
+        take_fixed(src, extent, extensions, limits)
     }
 }
 

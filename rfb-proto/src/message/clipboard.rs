@@ -106,13 +106,12 @@ macro_rules! cut_text {
                 let text = r.blob(length, "text")?;
                 Ok(Self { padding, extended, text })
             }
-            fn missing(r: &mut Reader<'_>) -> Result<usize, DecodeError> {
-                let short = HEADER.saturating_sub(r.left().len());
-                if short != 0 {
-                    return Ok(short);
+            fn extent(r: &mut Reader<'_>) -> Result<usize, DecodeError> {
+                if r.left().len() < HEADER {
+                    return Ok(HEADER);
                 }
                 let header = Header::read(r, $number, r.extensions().$may_extend(Extension::ExtendedClipboard))?;
-                Ok(r.missing::<u8>(header.length))
+                Ok(r.end_of::<u8>(header.length))
             }
         }
 

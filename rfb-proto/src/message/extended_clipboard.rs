@@ -162,16 +162,14 @@ impl Decode for ExtendedClipboard {
         }
     }
 
-    fn missing(r: &mut Reader<'_>) -> Result<usize, DecodeError> {
-        Self::read(r).map_or_else(
-            |error| match error.kind {
-                DecodeErrorKind::Truncated { needed, left } => {
-                    Ok(usize::try_from(needed).unwrap_or(usize::MAX).saturating_sub(left))
-                }
-                _ => Err(error),
-            },
-            |_| Ok(0),
-        )
+    fn extent(r: &mut Reader<'_>) -> Result<usize, DecodeError> {
+        match Self::read(r) {
+            Ok(_) => Ok(r.at()),
+            Err(DecodeError { offset, kind: DecodeErrorKind::Truncated { needed, .. }, .. }) => {
+                Ok(usize::try_from(needed).unwrap_or(usize::MAX).saturating_add(offset))
+            }
+            Err(error) => Err(error),
+        }
     }
 }
 

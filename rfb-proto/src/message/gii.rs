@@ -78,13 +78,12 @@ impl Decode for Gii {
         })
     }
 
-    fn missing(r: &mut Reader<'_>) -> Result<usize, DecodeError> {
-        let short = Self::HEADER.saturating_sub(r.left().len());
-        if short != 0 {
-            return Ok(short);
+    fn extent(r: &mut Reader<'_>) -> Result<usize, DecodeError> {
+        if r.left().len() < Self::HEADER {
+            return Ok(Self::HEADER);
         }
         let (_, length) = Self::header(r)?;
-        Ok(r.missing::<u8>(length.into()))
+        Ok(r.end_of::<u8>(length.into()))
     }
 }
 

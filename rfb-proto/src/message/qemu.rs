@@ -16,6 +16,8 @@ use crate::wire::{Decode, Encode, Field, Fixed, Reader, codec, layout, length, p
 
 const NUMBER: u8 = 255;
 const HEAD: usize = 2;
+/// With the operation.
+const OPERATION: usize = 4;
 const HEAD_FIELDS: &[Field] = &[Field::new::<u8>("type"), Field::new::<u8>("subtype")];
 const OPERATION_FIELDS: &[Field] = &[Field::new::<u16>("operation")];
 
@@ -138,19 +140,19 @@ impl Decode for QemuClientMessage {
         }
     }
 
-    fn missing(r: &mut Reader<'_>) -> Result<usize, DecodeError> {
-        if let short @ 1.. = HEAD.saturating_sub(r.left().len()) {
-            return Ok(short);
+    fn extent(r: &mut Reader<'_>) -> Result<usize, DecodeError> {
+        if r.left().len() < HEAD {
+            return Ok(HEAD);
         }
         match subtype(r)? {
-            KEY => <QemuExtendedKeyEvent as Decode>::missing(r),
+            KEY => <QemuExtendedKeyEvent as Decode>::extent(r),
             AUDIO => {
-                if let short @ 1.. = u16::SIZE.saturating_sub(r.left().len()) {
-                    return Ok(short);
+                if r.left().len() < u16::SIZE {
+                    return Ok(OPERATION);
                 }
                 match operation(r)? {
-                    0 | 1 => Ok(0),
-                    2 => <QemuAudioFormat as Decode>::missing(r),
+                    0 | 1 => Ok(OPERATION),
+                    2 => <QemuAudioFormat as Decode>::extent(r),
                     other => Err(unknown(r, "operation", u16::SIZE, other)),
                 }
             }
@@ -163,8 +165,8 @@ impl Encode for QemuClientMessage {
     fn wire_len(&self) -> usize {
         match self {
             Self::ExtendedKeyEvent(_) => const { HEAD + QemuExtendedKeyEvent::SIZE },
-            Self::EnableAudio | Self::DisableAudio => const { HEAD + u16::SIZE },
-            Self::SetAudioFormat(_) => const { HEAD + u16::SIZE + QemuAudioFormat::SIZE },
+            Self::EnableAudio | Self::DisableAudio => OPERATION,
+            Self::SetAudioFormat(_) => const { OPERATION + QemuAudioFormat::SIZE },
         }
     }
 
@@ -217,23 +219,23 @@ impl Decode for QemuServerMessage {
         }
     }
 
-    fn missing(r: &mut Reader<'_>) -> Result<usize, DecodeError> {
-        if let short @ 1.. = HEAD.saturating_sub(r.left().len()) {
-            return Ok(short);
+    fn extent(r: &mut Reader<'_>) -> Result<usize, DecodeError> {
+        if r.left().len() < HEAD {
+            return Ok(HEAD);
         }
         match subtype(r)? {
             AUDIO => {
-                if let short @ 1.. = u16::SIZE.saturating_sub(r.left().len()) {
-                    return Ok(short);
+                if r.left().len() < u16::SIZE {
+                    return Ok(OPERATION);
                 }
                 match operation(r)? {
-                    0 | 1 => Ok(0),
+                    0 | 1 => Ok(OPERATION),
                     2 => {
-                        if let short @ 1.. = u32::SIZE.saturating_sub(r.left().len()) {
-                            return Ok(short);
+                        if r.left().len() < u32::SIZE {
+                            return Ok(const { OPERATION + u32::SIZE });
                         }
                         let length = samples(r)?;
-                        Ok(r.missing::<u8>(length))
+                        Ok(r.end_of::<u8>(length))
                     }
                     other => Err(unknown(r, "operation", u16::SIZE, other)),
                 }
@@ -245,7 +247,6 @@ impl Decode for QemuServerMessage {
 
 impl Encode for QemuServerMessage {
     fn wire_len(&self) -> usize {
-        const OPERATION: usize = HEAD + u16::SIZE;
         match self {
             Self::AudioEnd | Self::AudioBegin => OPERATION,
             Self::AudioData(samples) => const { OPERATION + u32::SIZE }.saturating_add(samples.len()),

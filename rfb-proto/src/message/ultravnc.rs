@@ -219,13 +219,12 @@ impl Decode for TextChat {
         Ok(Self { padding, event })
     }
 
-    fn missing(r: &mut Reader<'_>) -> Result<usize, DecodeError> {
-        let short = Self::HEADER.saturating_sub(r.left().len());
-        if short != 0 {
-            return Ok(short);
+    fn extent(r: &mut Reader<'_>) -> Result<usize, DecodeError> {
+        if r.left().len() < Self::HEADER {
+            return Ok(Self::HEADER);
         }
         let (_, event) = Self::header(r)?;
-        Ok(event.err().map_or(0, |length| r.missing::<u8>(length)))
+        Ok(r.end_of::<u8>(event.err().unwrap_or_default()))
     }
 }
 

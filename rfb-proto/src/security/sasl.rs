@@ -90,13 +90,12 @@ impl Decode for SaslData {
         Ok(Self { data })
     }
 
-    fn missing(r: &mut Reader<'_>) -> Result<usize, DecodeError> {
-        let short = 4_usize.saturating_sub(r.left().len());
-        if 0 < short {
-            return Ok(short);
+    fn extent(r: &mut Reader<'_>) -> Result<usize, DecodeError> {
+        if r.left().len() < u32::SIZE {
+            return Ok(u32::SIZE);
         }
         let length = Self::length(r)?;
-        Ok(r.missing::<u8>(length))
+        Ok(r.end_of::<u8>(length))
     }
 }
 

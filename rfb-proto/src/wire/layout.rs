@@ -48,7 +48,7 @@ macro_rules! codec {
             ) -> Result<usize, $crate::DecodeError> {
                 let mut r = $crate::wire::Reader::borrowed(src, <Self as $crate::wire::Decode>::NAME, limits);
                 $(r.agreed_on(*$extensions);)?
-                <Self as $crate::wire::Decode>::missing(&mut r)
+                <Self as $crate::wire::Decode>::extent(&mut r).map(|extent| extent.saturating_sub(src.len()))
             }
 
             /// Appends the wire form.
@@ -90,7 +90,7 @@ macro_rules! layout {
         $($(#[$doc:meta])* $field:ident: $ty:ty),* $(,)?
     }) => {
         layout!(@struct [$(#[$meta])* $name] $($(#[$doc])* $field: $ty,)*);
-        layout!(@codec $name [] [$($field: $ty),*] [] r, self, dst, { Ok(Self { $($field),* }) }, { 0 }, 0, {});
+        layout!(@codec $name [] [$($field: $ty),*] [] r, self, dst, { Ok(Self { $($field),* }) }, { r.at() }, 0, {}, fixed);
         impl $crate::wire::Fixed for $name {
             const SIZE: usize = Self::BLOCK;
             const FIELDS: &'static [$crate::wire::Field] = Self::FIELDS;
@@ -110,7 +110,7 @@ macro_rules! layout {
         $($(#[$doc:meta])* $field:ident: $ty:ty),* $(,)?
     }) => {
         layout!(@struct [$(#[$meta])* $name] $($(#[$doc])* $field: $ty,)*);
-        layout!(@codec $name [$number] [$($field: $ty),*] [] r, self, dst, { Ok(Self { $($field),* }) }, { 0 }, 0, {});
+        layout!(@codec $name [$number] [$($field: $ty),*] [] r, self, dst, { Ok(Self { $($field),* }) }, { r.at() }, 0, {}, fixed);
     };
     ($(#[$meta:meta])* pub struct $name:ident $(= $number:literal)? {
         $($(#[$doc:meta])* $field:ident: $ty:ty),* $(,)? ;
@@ -119,7 +119,7 @@ macro_rules! layout {
         layout!(@struct [$(#[$meta])* $name] $($(#[$doc])* $field: $ty,)* $(#[$tail_doc])* $tail: bytes::Bytes,);
         layout!(@codec $name [$($number)?] [$($field: $ty),*] [$count: $count_ty = $tail $(; $limit)?] r, self, dst,
             { Ok(Self { $($field,)* $tail: r.blob($count.into(), stringify!($tail))? }) },
-            { r.missing::<u8>($count.into()) },
+            { r.end_of::<u8>($count.into()) },
             self.$tail.len(),
             { dst.extend_from_slice(&self.$tail) });
     };
@@ -133,7 +133,7 @@ macro_rules! layout {
         layout!(@codec $name [$($number)?] [$($field: $ty),*] [$count: $count_ty $(, $between: $between_ty)? = $tail $(; $limit)?]
             r, self, dst,
             { Ok(Self { $($field,)* $($between,)? $tail: r.array($count.into(), stringify!($tail))? }) },
-            { r.missing::<$element>($count.into()) },
+            { r.end_of::<$element>($count.into()) },
             self.$tail.len().saturating_mul(<$element as $crate::wire::Fixed>::SIZE),
             { $crate::wire::put_array(dst, &self.$tail) });
     };
@@ -147,7 +147,7 @@ macro_rules! layout {
     // `r`, `self` and `dst` are handed in, so that the blocks of the caller can name them.
     (@codec $name:ident [$($number:literal)?] [$($field:ident: $ty:ty),*]
         [$($count:ident: $count_ty:ty $(, $between:ident: $between_ty:ty)? = $tail:ident $(; $limit:ident)?)?]
-        $r:ident, $self:ident, $dst:ident, $build:block, $missing:block, $tail_len:expr, $put_tail:block) => {
+        $r:ident, $self:ident, $dst:ident, $build:block, $extent:block, $tail_len:expr, $put_tail:block $(, $fixed:ident)?) => {
         impl $name {
             /// What the fixed block holds, for the error that names a field.
             const FIELDS: &'static [$crate::wire::Field] = &[
@@ -169,17 +169,17 @@ macro_rules! layout {
                 $(let $between = <$between_ty as $crate::wire::Fixed>::get(&mut _block);)?)?
                 $build
             }
-            fn missing($r: &mut $crate::wire::Reader<'_>) -> Result<usize, $crate::DecodeError> {
-                let short = Self::BLOCK.saturating_sub($r.left().len());
-                if short != 0 {
-                    return Ok(short);
+            fn extent($r: &mut $crate::wire::Reader<'_>) -> Result<usize, $crate::DecodeError> {
+                if $r.left().len() < Self::BLOCK {
+                    return Ok($r.at().saturating_add(Self::BLOCK));
                 }
                 let mut _block = $r.block(Self::BLOCK, Self::FIELDS)?;
                 $($r.is_type(&mut _block, $number)?;)?
                 $(<$ty as $crate::wire::Fixed>::get(&mut _block);)*
                 $(layout!(@count $r, _block, $count: $count_ty $(; $limit)?);)?
-                Ok($missing)
+                Ok($extent)
             }
+            $(layout!(@take $fixed);)?
         }
         impl $crate::wire::Encode for $name {
             #[inline]
@@ -198,6 +198,16 @@ macro_rules! layout {
                 $put_tail
                 Ok(())
             }
+        }
+    };
+    (@take fixed) => {
+        #[inline(always)]
+        fn take(
+            src: &mut bytes::BytesMut,
+            extensions: $crate::message::Extensions,
+            limits: &$crate::Limits,
+        ) -> Result<Option<Self>, $crate::DecodeError> {
+            $crate::wire::take_fixed(src, Self::BLOCK, extensions, limits)
         }
     };
     (@entry $field:ident, $ty:ty $(= $number:literal)?) => {
@@ -223,6 +233,23 @@ macro_rules! messages {
         codec!($name, extensions);
 
         impl $name {
+            /// Takes the message at the front of `src` off it. `None`: it is not whole; [`missing`](Self::missing) says
+            /// how many more bytes it needs.
+            ///
+            /// This is the quickest way through a stream. A message with a payload leaves the buffer with it, and is not
+            /// copied.
+            ///
+            /// # Errors
+            /// The first field that does not fit, with its offset. The stream cannot be followed any further.
+            #[inline]
+            pub fn take(
+                src: &mut bytes::BytesMut,
+                extensions: &$crate::message::Extensions,
+                limits: &$crate::Limits,
+            ) -> Result<Option<Self>, $crate::DecodeError> {
+                <Self as $crate::wire::Decode>::take(src, *extensions, limits)
+            }
+
             /// Every number, with its name in the specification.
             pub const TABLE: &'static [(u8, &'static str)] = &[$(($number, $spec)),*];
 
@@ -254,14 +281,33 @@ macro_rules! messages {
                     number => Err(r.unknown("type", number.into())),
                 }
             }
-            fn missing(r: &mut $crate::wire::Reader<'_>) -> Result<usize, $crate::DecodeError> {
+            fn extent(r: &mut $crate::wire::Reader<'_>) -> Result<usize, $crate::DecodeError> {
                 match r.left().first() {
                     None => Ok(1),
                     $(Some($number) => {
                         r.rename(<$message as $crate::wire::Decode>::NAME);
-                        <$message as $crate::wire::Decode>::missing(r)
+                        <$message as $crate::wire::Decode>::extent(r)
                     })*
                     Some(number) => Err(r.unknown("type", (*number).into())),
+                }
+            }
+
+            #[inline]
+            fn take(
+                src: &mut bytes::BytesMut,
+                extensions: $crate::message::Extensions,
+                limits: &$crate::Limits,
+            ) -> Result<Option<Self>, $crate::DecodeError> {
+                match src.first() {
+                    None => Ok(None),
+                    $(Some($number) => {
+                        let message = <$message as $crate::wire::Decode>::take(src, extensions, limits)?;
+                        Ok(message.map(Self::$message))
+                    })*
+                    Some(number) => {
+                        let number = (*number).into();
+                        Err($crate::wire::Reader::borrowed(src, Self::NAME, limits).unknown("type", number))
+                    }
                 }
             }
         }

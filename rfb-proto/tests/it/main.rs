@@ -20,6 +20,7 @@ mod captures;
 #[cfg(feature = "rustls")]
 mod certificates;
 mod chain;
+mod coverage;
 mod data;
 #[cfg(feature = "rustls")]
 mod double_tls;
@@ -33,6 +34,7 @@ mod framing_captures;
 mod handshake;
 mod hostile;
 mod hostile_bridge;
+mod interpreter;
 mod lessons;
 mod messages;
 mod negotiation;

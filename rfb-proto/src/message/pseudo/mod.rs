@@ -121,22 +121,23 @@ impl Decode for ClientRedirect {
         })
     }
 
-    fn missing(r: &mut Reader<'_>) -> Result<usize, DecodeError> {
+    fn extent(r: &mut Reader<'_>) -> Result<usize, DecodeError> {
         let head = const { u16::SIZE + u32::SIZE };
-        if let short @ 1.. = head.saturating_sub(r.left().len()) {
-            return Ok(short);
+        if r.left().len() < head {
+            return Ok(head);
         }
         let mut block = r.block(head, Self::FIELDS)?;
         u16::get(&mut block);
         let host = Self::length(r, &mut block, "host_length")?;
         // The host, and the length behind it.
-        if let short @ 1.. = r.missing::<u8>(host.saturating_add(4)) {
-            return Ok(short);
+        let subject = r.end_of::<u8>(host).saturating_add(u32::SIZE);
+        if r.at().saturating_add(r.left().len()) < subject {
+            return Ok(subject);
         }
         r.bytes(host, "host")?;
         let mut block = r.block(u32::SIZE, Self::SUBJECT_FIELDS)?;
         let subject = Self::length(r, &mut block, "subject_length")?;
-        Ok(r.missing::<u8>(subject))
+        Ok(r.end_of::<u8>(subject))
     }
 }
 
