@@ -41,10 +41,8 @@ impl ClientFramer {
         if let Some(error) = self.failed {
             return Err(error);
         }
-        let missing = |src: &[u8]| ClientMessage::missing(src, extensions, &self.limits);
-        let field = |src: &[u8]| ClientMessage::decode_slice(src, extensions, &self.limits).map(drop);
         self.messages
-            .next(src, missing, field)
+            .next::<ClientMessage>(src, *extensions, &self.limits)
             .inspect_err(|error| self.failed = Some(*error))
     }
 

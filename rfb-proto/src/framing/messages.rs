@@ -1,7 +1,9 @@
 //! Messages of either direction: whole, or in pieces.
 
 use super::{FramingError, HELD, Message, Missing};
-use crate::error::DecodeError;
+use crate::limits::Limits;
+use crate::message::Extensions;
+use crate::wire::{Decode, Reader};
 
 /// Where a stream of messages is.
 #[derive(Debug, Clone)]
@@ -47,33 +49,32 @@ impl Messages {
     }
 
     /// Takes the next message, or a piece of one.
-    ///
-    /// `missing` and `field` are those of the messages of this direction: how many bytes one needs at least, and which
-    /// field is the first that is not there.
     #[inline]
-    pub(super) fn next<'a>(
+    pub(super) fn next<'a, T: Decode>(
         &mut self,
         src: &mut &'a [u8],
-        missing: impl Fn(&[u8]) -> Result<usize, DecodeError>,
-        field: impl Fn(&[u8]) -> Result<(), DecodeError>,
+        extensions: Extensions,
+        limits: &Limits,
     ) -> Result<Option<Message<'a>>, FramingError> {
         if let Some(body) = self.body {
             return Ok(self.piece(src, body));
         }
-        let len = match measure(src, missing) {
-            Ok(len) => len,
-            Err(error) => {
-                let offset = self.taken.saturating_add(error.offset as u64);
-                return Err(FramingError { offset, error });
-            }
-        };
+        let mut r = Reader::borrowed(src, T::NAME, limits);
+        r.agreed_on(extensions);
+        // Less than that, as long as what tells the length is not there; but that is never so long as what is held.
+        let len = T::extent(&mut r).map_err(|error| {
+            let offset = self.taken.saturating_add(error.offset as u64);
+            FramingError { offset, error }
+        })?;
         let number = src.first().copied().unwrap_or_default();
         if HELD < len {
             let (len, offset) = (len as u64, 0);
             return Ok(self.piece(src, Body { number, len, offset }));
         }
         if src.len() < len {
-            let field = field(src).map_or_else(|error| error.field, |()| "type");
+            let mut r = Reader::borrowed(src, T::NAME, limits);
+            r.agreed_on(extensions);
+            let field = T::read(&mut r).map_or_else(|error| error.field, |_| "type");
             let bytes = len.saturating_sub(src.len()) as u64;
             self.missing = Missing { bytes, field };
             return Ok(None);
@@ -110,20 +111,4 @@ impl Messages {
             bytes,
         })
     }
-}
-
-/// How long the message at the front is, or how much of it is needed to know more.
-///
-/// `missing` is that of a message. Asked with more and more of the bytes, it leads over what tells the length to the
-/// length, and never beyond.
-#[inline]
-fn measure(src: &[u8], missing: impl Fn(&[u8]) -> Result<usize, DecodeError>) -> Result<usize, DecodeError> {
-    let mut len: usize = 0;
-    while let Some(known) = src.get(..len) {
-        match missing(known)? {
-            0 => break,
-            more => len = len.saturating_add(more),
-        }
-    }
-    Ok(len)
 }

@@ -435,9 +435,8 @@ impl ServerFramer {
 
     /// A message, or the head of an update.
     fn message<'a>(&mut self, src: &mut &'a [u8]) -> Result<Option<Part<'a>>, FramingError> {
-        let missing = |src: &[u8]| ServerMessage::missing(src, &self.extensions, &self.limits);
-        let field = |src: &[u8]| ServerMessage::decode_slice(src, &self.extensions, &self.limits).map(drop);
-        let message = match self.messages.next(src, missing, field) {
+        let next = self.messages.next::<ServerMessage>(src, self.extensions, &self.limits);
+        let message = match next {
             Ok(Some(message)) => message,
             Ok(None) => return Ok(None),
             Err(error) => {

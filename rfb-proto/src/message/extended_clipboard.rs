@@ -165,9 +165,11 @@ impl Decode for ExtendedClipboard {
     fn extent(r: &mut Reader<'_>) -> Result<usize, DecodeError> {
         match Self::read(r) {
             Ok(_) => Ok(r.at()),
-            Err(DecodeError { offset, kind: DecodeErrorKind::Truncated { needed, .. }, .. }) => {
-                Ok(usize::try_from(needed).unwrap_or(usize::MAX).saturating_add(offset))
-            }
+            Err(DecodeError {
+                offset,
+                kind: DecodeErrorKind::Truncated { needed, .. },
+                ..
+            }) => Ok(usize::try_from(needed).unwrap_or(usize::MAX).saturating_add(offset)),
             Err(error) => Err(error),
         }
     }
