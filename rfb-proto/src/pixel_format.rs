@@ -1,5 +1,7 @@
 //! How a pixel is laid out in bytes (RFC 6143 section 7.4).
 
+use core::ops::Range;
+
 use crate::version::Policy;
 use crate::wire::{codec, layout};
 
@@ -168,6 +170,14 @@ impl PixelFormat {
             u8::try_from(scaled).ok()
         });
         Some([red?, green?, blue?])
+    }
+
+    /// Whether all three intensities lie in these bits of a pixel.
+    pub(crate) fn channels_fit(&self, bits: Range<u32>) -> bool {
+        self.channels().into_iter().all(|(_, max, shift)| {
+            let width = u16::BITS.saturating_sub(max.leading_zeros());
+            bits.start <= shift.into() && width.saturating_add(shift.into()) <= bits.end
+        })
     }
 
     /// Name, maximum and shift.

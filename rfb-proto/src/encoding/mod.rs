@@ -1,11 +1,15 @@
-//! Rectangles of an update (RFC 6143 section 7.6.1) and their payloads.
+//! Rectangles of an update (RFC 6143 section 7.6.1) and where their payloads end.
 //!
 //! ```text
 //! u16 x, u16 y, u16 width, u16 height, s32 encoding      Rectangle
-//! payload, as the encoding says                          [`Raw`]
+//! payload, as the encoding says                          [`Raw`], or a piece of [`crate::framing`]
 //! ```
+//!
+//! No payload says how long it is as a whole. [`Encoding::extent`] tells how the end of one is found; it never
+//! takes more than control bytes, so nothing is inflated and no pixel is looked at.
 
 mod raw;
+pub(crate) mod walk;
 
 pub use raw::{Raw, RectangleError};
 
@@ -121,6 +125,119 @@ ids! {
         SUPPORTED_ENCODINGS = -0x0001_fffe, "SupportedEncodings";
         /// What it calls itself.
         SERVER_IDENTITY = -0x0001_fffd, "ServerIdentity";
+    }
+}
+
+/// How the end of a rectangle's payload is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Extent {
+    /// There is no payload.
+    None,
+    /// By the size of the rectangle and of a pixel alone.
+    Fixed,
+    /// By a length or a count in front of it.
+    Counted,
+    /// Part by part, by control bytes.
+    Walk,
+    /// The payload names another encoding.
+    Nested,
+    /// By looking for an end marker.
+    Scan,
+    /// Not at all: the layout is not known, and a stream with such a rectangle is lost.
+    Unknown,
+}
+
+impl Encoding {
+    /// How the end of a payload in this encoding is found.
+    ///
+    /// ```
+    /// use rfb_proto::encoding::{Encoding, Extent};
+    /// assert_eq!(Encoding::ZRLE.extent(), Extent::Counted);
+    /// assert_eq!(Encoding::JRLE.extent(), Extent::Unknown);
+    /// ```
+    #[must_use]
+    pub const fn extent(self) -> Extent {
+        match self {
+            Self::DESKTOP_SIZE
+            | Self::LAST_RECT
+            | Self::POINTER_POS_LISTED
+            | Self::POINTER_POS
+            | Self::QEMU_POINTER_MOTION
+            | Self::QEMU_EXTENDED_KEY
+            | Self::QEMU_AUDIO
+            | Self::EXTENDED_MOUSE_BUTTONS
+            | Self::VMWARE_CURSOR_POSITION
+            | Self::KEYBOARD_LED_STATE => Extent::None,
+            Self::RAW
+            | Self::COPY_RECT
+            | Self::CURSOR
+            | Self::X_CURSOR
+            | Self::QEMU_LED_STATE
+            | Self::VMWARE_CURSOR_STATE
+            | Self::VMWARE_KEY_REPEAT
+            | Self::VMWARE_LED_STATE
+            | Self::VMWARE_DISPLAY_MODE
+            | Self::VMWARE_STATE
+            | Self::SUPPORTED_MESSAGES
+            | Self::SUPPORTED_ENCODINGS
+            | Self::SERVER_IDENTITY => Extent::Fixed,
+            Self::RRE
+            | Self::CORRE
+            | Self::ZLIB
+            | Self::ULTRA
+            | Self::ZRLE
+            | Self::ZYWRLE
+            | Self::OPEN_H264
+            | Self::DESKTOP_NAME
+            | Self::EXTENDED_DESKTOP_SIZE
+            | Self::CLIENT_REDIRECT
+            | Self::VMWARE_CURSOR => Extent::Counted,
+            Self::HEXTILE | Self::TIGHT | Self::TIGHT_PNG | Self::ZLIB_HEX | Self::TRLE => Extent::Walk,
+            Self::CURSOR_WITH_ALPHA => Extent::Nested,
+            Self::JPEG => Extent::Scan,
+            _ => Extent::Unknown,
+        }
+    }
+
+    /// Whether a rectangle in this encoding shows a part of the framebuffer; the others are pseudo-encodings.
+    #[must_use]
+    pub const fn is_picture(self) -> bool {
+        matches!(self.0, 0..=22 | 50) || matches!(self, Self::TIGHT_PNG | Self::VA_H264)
+    }
+
+    /// Whether a client can ask for it without the risk that the server's stream can no longer be followed: the end of
+    /// such rectangles is found, or it is a [wish](Self::is_wish) whose answers are known messages. Not so for a
+    /// number that is not known, and for two that stand for different things: -225 and -311.
+    #[must_use]
+    pub const fn can_be_framed(self) -> bool {
+        match self {
+            Self::PLUGIN_STREAMING | Self::POINTER_POS_LISTED | Self::CLIENT_REDIRECT => false,
+            _ => self.is_wish() || !matches!(self.extent(), Extent::Unknown),
+        }
+    }
+
+    /// Whether such a rectangle changes what the next one means.
+    pub(crate) const fn is_notice(self) -> bool {
+        matches!(
+            self,
+            Self::LAST_RECT | Self::DESKTOP_SIZE | Self::EXTENDED_DESKTOP_SIZE | Self::VMWARE_DISPLAY_MODE
+        )
+    }
+
+    /// Whether this is a wish that a client puts among its encodings and that no rectangle answers: qualities,
+    /// compression levels, and extensions whose answer is a message.
+    #[must_use]
+    pub const fn is_wish(self) -> bool {
+        matches!(
+            self,
+            Self::GII
+                | Self::XVP
+                | Self::FENCE
+                | Self::CONTINUOUS_UPDATES
+                | Self::TIGHT_WITHOUT_ZLIB
+                | Self::EXTENDED_CLIPBOARD
+                | Self::PLUGIN_STREAMING
+        ) || matches!(self.0, -32..=-23 | -256..=-247 | -512..=-412 | -768..=-763)
     }
 }
 

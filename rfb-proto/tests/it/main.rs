@@ -28,7 +28,9 @@ mod double_tls;
 mod drive;
 #[cfg(feature = "tokio")]
 mod drive_bridge;
+mod encodings;
 mod errors;
+mod framing_captures;
 mod handshake;
 mod hostile;
 mod hostile_bridge;
@@ -41,6 +43,7 @@ mod play;
 mod properties;
 mod proxy_scripts;
 mod recorded;
+mod rectangles;
 mod scripts;
 mod security;
 mod tables;
