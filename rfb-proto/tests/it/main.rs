@@ -31,6 +31,8 @@ mod drive_bridge;
 mod encodings;
 mod errors;
 mod framing_captures;
+mod framing_formats;
+mod framing_hostile;
 mod handshake;
 mod hostile;
 mod hostile_bridge;
