@@ -49,7 +49,8 @@ fn error_of(stream: &[u8]) -> String {
 fn lengths_at_their_limits() {
     let limits = Limits::default().with_rectangle(1000).with_name(10).with_cut_text(10);
     let word = |n: u32| n.to_be_bytes().to_vec();
-    let cases: [(i32, u16, u16, Vec<u8>, Vec<u8>); 12] = [
+    type Case = (i32, u16, u16, Vec<u8>, Vec<u8>);
+    let cases: [Case; 12] = [
         (0, 25, 10, vec![], vec![]),
         (2, 1, 1, word((1000 - 4) / 12), word((1000 - 4) / 12 + 1)),
         (4, 1, 1, word((1000 - 4) / 8), word((1000 - 4) / 8 + 1)),

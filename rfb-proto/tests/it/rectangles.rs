@@ -144,7 +144,7 @@ pub(crate) fn payload(
         }
         -314 => {
             let inner = if w * h == 0 {
-                draw(1 << 16) as i32
+                i32::try_from(draw(1 << 16)).unwrap()
             } else {
                 INNER[draw(INNER.len())]
             };
