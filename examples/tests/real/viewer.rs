@@ -173,9 +173,9 @@ impl<'a> Desktop<'a> {
         self.xdotool(&["key", key]);
     }
 
-    /// Gives the keyboard to the windows of programs that are called like this.
-    pub(crate) fn focus(&self, class: &str) {
-        self.xdotool(&["search", "--onlyvisible", "--class", class, "windowfocus"]);
+    /// Gives the keyboard to the window whose title ends like this. Without it a VNC viewer sends nothing.
+    pub(crate) fn focus(&self, title: &str) {
+        self.xdotool(&["search", "--onlyvisible", "--name", &format!("{title}$"), "windowfocus"]);
     }
 
     fn shows_window(&self, title: &str) -> bool {

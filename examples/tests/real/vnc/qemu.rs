@@ -50,7 +50,8 @@ impl Qemu {
                 (method, address)
             };
             let servers = [
-                (Method::None, ""),
+                // Two viewers at a time, whatever they say about sharing.
+                (Method::None, ",share=ignore"),
                 (Method::Vnc, ",password-secret=password"),
                 (Method::X509None, ",tls-creds=tls"),
                 (Method::X509Vnc, ",tls-creds=tls,password-secret=password"),

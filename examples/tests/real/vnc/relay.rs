@@ -55,6 +55,7 @@ fn watch(
         if turns % 5 == 0 {
             middle.prefer(PREFERRED[turns as usize / 5 % PREFERRED.len()]);
         }
+        desktop.focus("(TigerVNC|VncViewer)");
         desktop.move_pointer(20 + 13 * turns % 200, 20 + 7 * turns % 150);
         desktop.press(["a", "Shift_L", "Down", "space"][turns as usize % 4]);
         assert!(viewer.runs(), "{name} ended: {}", viewer.said());
@@ -88,7 +89,7 @@ fn the_relay_between_real_viewers_and_servers() {
     let servers = [
         ("qemu", qemu.address(Method::None), false),
         ("xvnc", xvnc.address, true),
-        ("x11vnc", x11vnc.address, true),
+        ("x11vnc", x11vnc.address, false),
     ];
     thread::scope(|scope| {
         let mut pairs = Vec::new();
@@ -120,23 +121,18 @@ fn the_relay_between_real_viewers_and_servers() {
         }
         paint(&folder, &xvnc.display);
         paint(&folder, shown.display());
-        for pair in running {
-            let (name, seen) = pair.join().expect("a pair");
+        let seen: Vec<_> = running.into_iter().map(|pair| pair.join().expect("a pair")).collect();
+        for (name, seen) in &seen {
             println!("{name}: {:?}", seen.counts);
+        }
+        for (name, seen) in seen {
             let pictures = seen
                 .counts
                 .keys()
                 .filter(|what| what.ends_with(')') && !what.contains("(-"));
-            assert!(
-                2 <= pictures.count(),
-                "{name}: the encoding never changed: {:?}",
-                seen.counts
-            );
-            assert!(
-                seen.counts.contains_key("client PointerEvent"),
-                "{name}: {:?}",
-                seen.counts
-            );
+            assert!(2 <= pictures.count(), "{name}: the encoding never changed");
+            let has = |what: &str| seen.counts.contains_key(what);
+            assert!(has("client KeyEvent") || has("client QEMU"), "{name}: no input");
         }
     });
 }
@@ -169,14 +165,15 @@ fn input_and_clipboard_of_a_viewer_are_withheld() {
         let before = xvnc.pointer(&folder);
         let _owner = set_clipboard(&folder, desktop.display(), text);
         let (x, y) = (place.0 as u32 + 50, place.1 as u32 + 60);
-        let seen = wait_for("input on the way", || {
+        let mut seen = Seen::default();
+        wait_for("input on the way", || {
             desktop.move_pointer(x - 1, y - 1);
             desktop.move_pointer(x, y);
-            desktop.focus("vncviewer");
+            desktop.focus("TigerVNC");
             desktop.press("a");
-            let seen = middle.seen();
+            seen = middle.seen();
             let has = |what: &str| seen.counts.contains_key(what);
-            (has("client PointerEvent") && has("client QEMU") && has("client ClientCutText")).then_some(seen)
+            (has("client PointerEvent") && has("client QEMU") && has("client ClientCutText")).then_some(())
         });
         if filtered {
             assert!(3 <= seen.withheld);
@@ -189,9 +186,9 @@ fn input_and_clipboard_of_a_viewer_are_withheld() {
             );
             assert!(!middle.account("filtered").counts.is_empty());
         } else {
-            wait_for("the pointer", || {
-                (xvnc.pointer(&folder) == Some((50, 60))).then_some(())
-            });
+            // The viewer leaves out what comes too fast, and may have left out the last pixel.
+            let near = |(x, y): &(u32, u32)| (49..=50).contains(x) && (59..=60).contains(y);
+            wait_for("the pointer", || xvnc.pointer(&folder).filter(near));
             wait_for("the clipboard", || {
                 (clipboard(&folder, &xvnc.display).as_deref() == Some(text)).then_some(())
             });

@@ -139,7 +139,7 @@ impl Xvnc {
                     .args(["-rfbport", &address.port().to_string()])
                     .args(["-geometry", &format!("{width}x{height}"), "-depth", "24"])
                     // Each test has its wrong password.
-                    .args(["-UseBlacklist=0", "-SecurityTypes", types])
+                    .args(["-UseBlacklist=0", "-AlwaysShared=1", "-SecurityTypes", types])
                     .arg("-PasswordFile")
                     .arg(&password_file)
                     .args(["-PlainUsers", USER, "-pam_service", PAM_SERVICE])
