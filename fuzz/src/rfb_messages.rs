@@ -53,6 +53,7 @@ fn client(stream: &[u8], chunk: usize, extensions: Extensions) -> BTreeSet<u16> 
                     Ok(Some(message)) => found
                         .last_mut()
                         .expect("its beginning")
+                        .1
                         .extend_from_slice(message.bytes),
                     Ok(None) => break,
                     Err(error) => {
