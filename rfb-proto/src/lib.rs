@@ -7,6 +7,7 @@ extern crate alloc;
 mod drive;
 pub mod encoding;
 mod error;
+pub mod filter;
 pub mod framing;
 pub mod handshake;
 mod ids;

@@ -13,7 +13,7 @@ layout! {
     ///
     /// Some content types of newer versions carry a 64-bit size behind the data, of which nothing here tells, so a
     /// connection that transfers files can be lost. A proxy is better off without
-    /// (`filter::Filter` withholds them).
+    /// ([`Filter`](crate::filter::Filter) withholds them by default).
     pub struct FileTransfer = 7 {
         /// What it is about.
         content_type: u8,

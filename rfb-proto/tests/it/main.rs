@@ -30,6 +30,7 @@ mod drive;
 mod drive_bridge;
 mod encodings;
 mod errors;
+mod filters;
 mod framing_captures;
 mod handshake;
 mod hostile;
