@@ -4,6 +4,8 @@
 extern crate alloc;
 
 #[cfg(feature = "tokio")]
+pub mod codec;
+#[cfg(feature = "tokio")]
 mod drive;
 pub mod encoding;
 mod error;

@@ -20,6 +20,8 @@ mod captures;
 #[cfg(feature = "rustls")]
 mod certificates;
 mod chain;
+#[cfg(feature = "tokio")]
+mod codec;
 mod coverage;
 mod data;
 #[cfg(feature = "rustls")]
@@ -47,6 +49,8 @@ mod recorded;
 mod rectangles;
 mod scripts;
 mod security;
+#[cfg(feature = "serde")]
+mod serde;
 mod tables;
 #[cfg(feature = "rustls")]
 mod tls;
