@@ -9,6 +9,7 @@ pub mod frames;
 pub mod links;
 pub mod messages;
 pub mod rfb;
+pub mod rfb_framing;
 pub mod vv;
 
 use std::hint::black_box;
@@ -170,6 +171,36 @@ pub const CASES: &[Case] = &[
         repetitions: 20,
         operations: rfb::MESSAGES,
         prepare: rfb::client_messages,
+    },
+    Case {
+        name: "rfb: Raw rectangle, framed",
+        repetitions: 20,
+        operations: rfb_framing::RECTANGLES,
+        prepare: rfb_framing::raw,
+    },
+    Case {
+        name: "rfb: CopyRect rectangle, framed",
+        repetitions: 20,
+        operations: rfb_framing::RECTANGLES,
+        prepare: rfb_framing::copy_rect,
+    },
+    Case {
+        name: "rfb: ZRLE rectangle, framed",
+        repetitions: 20,
+        operations: rfb_framing::RECTANGLES,
+        prepare: rfb_framing::zrle,
+    },
+    Case {
+        name: "rfb: Tight rectangle, framed",
+        repetitions: 20,
+        operations: rfb_framing::RECTANGLES,
+        prepare: rfb_framing::tight,
+    },
+    Case {
+        name: "rfb: Hextile tile, framed",
+        repetitions: 20,
+        operations: rfb_framing::TILES,
+        prepare: rfb_framing::hextile,
     },
     Case {
         name: "vv: parse a file of 6 KiB and read every value",

@@ -3,7 +3,7 @@
 use super::formats::Formats;
 use super::messages::Messages;
 use super::{Doubt, Ends, FramingError, Missing, Part, Piece};
-use crate::encoding::walk::{Context, Fault, Need, PixelSizes, Progress, Walk};
+use crate::encoding::walk::{self, Context, Fault, Need, PixelSizes, Progress, Walk};
 use crate::encoding::{Encoding, Rectangle};
 use crate::error::{DecodeError, DecodeErrorKind};
 use crate::init::ServerInit;
@@ -51,8 +51,8 @@ pub struct ServerFramer {
     rectangles: u32,
     /// The update shows something.
     shows: bool,
-    /// The bytes of a pixel are not known, or in doubt.
-    unclear: bool,
+    /// Nothing is to be checked before a rectangle: the format is known, and its place does not matter.
+    plain: bool,
     context: Context,
     messages: Messages,
     framebuffer: (u16, u16),
@@ -87,7 +87,7 @@ impl ServerFramer {
             state: State::Message,
             rectangles: 0,
             shows: false,
-            unclear: context.sizes.pixel == 0,
+            plain: context.sizes.pixel != 0,
             context,
             messages: Messages::new(),
             framebuffer: (init.width, init.height),
@@ -106,6 +106,7 @@ impl ServerFramer {
     pub fn with_policy(mut self, policy: Policy) -> Self {
         self.policy = policy;
         self.context.strict = policy == Policy::Strict;
+        self.formats_changed();
         self
     }
 
@@ -228,7 +229,8 @@ impl ServerFramer {
 
     fn formats_changed(&mut self) {
         self.context.sizes = PixelSizes::of(self.formats.current());
-        self.unclear = self.context.sizes.pixel == 0 || self.formats.pending().is_some();
+        let known = self.context.sizes.pixel != 0 && self.formats.pending().is_none();
+        self.plain = known && self.policy == Policy::Lenient;
     }
 
     /// The head of a rectangle, and what there is of its payload.
@@ -238,44 +240,54 @@ impl ServerFramer {
             return Ok(self.needs(HEAD.saturating_sub(src.len()), "rectangle"));
         };
         let rectangle = Rectangle::get(&mut head);
-        if self.unclear || self.policy == Policy::Strict {
+        let len = match self.plain {
+            true => walk::whole(&rectangle, rest, &self.context),
+            false => None,
+        };
+        let Some(len) = len else {
+            return self.other_rectangle(src, rectangle, rest);
+        };
+        let (payload, rest) = rest.split_at_checked(len).unwrap_or((rest, &[]));
+        *src = rest;
+        self.messages.taken = self.messages.taken.wrapping_add(len as u64).wrapping_add(HEAD as u64);
+        self.shows = true;
+        let ends = self.end_rectangle(false);
+        Ok(Some(Part::Rectangle(Piece {
+            rectangle,
+            first: true,
+            offset: 0,
+            payload,
+            ends,
+        })))
+    }
+
+    /// The head of a rectangle, and what there is of its payload: any rectangle.
+    fn other_rectangle<'a>(
+        &mut self,
+        src: &mut &'a [u8],
+        rectangle: Rectangle,
+        rest: &'a [u8],
+    ) -> Result<Option<Part<'a>>, FramingError> {
+        if !self.plain {
             self.check(&rectangle)?;
         }
         let walk = match Walk::start(&rectangle, &self.context) {
             Ok(walk) => walk,
             Err(fault) => return Err(self.fail(&rectangle, 0, fault)),
         };
+        if rectangle.encoding.is_notice() && !self.notice(&rectangle, rest) {
+            return Ok(self.needs(28_usize.saturating_sub(src.len()), "format"));
+        }
         self.shows |= rectangle.encoding.is_picture();
         self.extensions.server_sent_rectangle(rectangle.encoding);
-        match walk.opaque() {
-            // All of it lies here.
-            Some(len) if len <= rest.len() as u64 && !rectangle.encoding.is_notice() => {
-                let (payload, rest) = rest.split_at(usize::try_from(len).unwrap_or(usize::MAX).min(rest.len()));
-                *src = rest;
-                self.messages.taken = self.messages.taken.saturating_add(HEAD as u64).saturating_add(len);
-                let ends = self.end_rectangle(false);
-                Ok(Some(Part::Rectangle(Piece {
-                    rectangle,
-                    first: true,
-                    offset: 0,
-                    payload,
-                    ends,
-                })))
-            }
-            _ => {
-                if rectangle.encoding.is_notice() && !self.notice(&rectangle, rest) {
-                    return Ok(self.needs(28_usize.saturating_sub(src.len()), "format"));
-                }
-                *src = rest;
-                self.messages.taken = self.messages.taken.saturating_add(HEAD as u64);
-                self.piece(src, rectangle, walk, 0, true)
-            }
-        }
+        *src = rest;
+        self.messages.taken = self.messages.taken.saturating_add(HEAD as u64);
+        self.piece(src, rectangle, walk, 0, true)
     }
 
     /// More of a payload.
     fn payload<'a>(&mut self, src: &mut &'a [u8]) -> Result<Option<Part<'a>>, FramingError> {
-        match core::mem::replace(&mut self.state, State::Message) {
+        match core::mem::replace(&mut self.state, State::Rectangle) {
             State::Payload {
                 rectangle,
                 walk,
@@ -298,22 +310,26 @@ impl ServerFramer {
         offset: u64,
         first: bool,
     ) -> Result<Option<Part<'a>>, FramingError> {
-        let progress = match walk.run(src, &rectangle, &self.context) {
+        // Not further than a payload may reach, so that it does not matter in which pieces it comes.
+        let limit = self.context.limit;
+        let room = usize::try_from(u64::from(limit).saturating_sub(offset)).unwrap_or(usize::MAX);
+        let (within, beyond) = src.split_at_checked(room).unwrap_or((src, &[]));
+        let progress = match walk.run(within, &rectangle, &self.context) {
+            Ok(Progress::Taken(..)) if !beyond.is_empty() => {
+                let value = u64::from(limit).saturating_add(1);
+                Err(Fault::too_large("payload", room, value, limit))
+            }
+            progress => progress,
+        };
+        let progress = match progress {
             Ok(progress) => progress,
             Err(fault) => return Err(self.fail(&rectangle, offset.saturating_add(HEAD as u64), fault)),
         };
         let taken = match progress {
             Progress::Ended(taken) | Progress::Taken(taken, _) => taken,
         };
-        let (payload, rest) = src.split_at_checked(taken).unwrap_or((src, &[]));
+        let payload = self.messages.take(src, taken);
         let reached = offset.saturating_add(taken as u64);
-        if u64::from(self.context.limit) < reached {
-            let limit = self.context.limit;
-            let fault = Fault::too_large("payload", 0, reached, limit);
-            return Err(self.fail(&rectangle, offset.saturating_add(HEAD as u64), fault));
-        }
-        *src = rest;
-        self.messages.taken = self.messages.taken.saturating_add(taken as u64);
         let ends = match progress {
             Progress::Ended(_) => self.end_rectangle(rectangle.encoding == Encoding::LAST_RECT),
             Progress::Taken(_, Need { bytes, field }) => {
@@ -339,11 +355,10 @@ impl ServerFramer {
     }
 
     /// A rectangle has ended.
-    #[inline]
+    #[inline(always)]
     fn end_rectangle(&mut self, last: bool) -> Ends {
         self.rectangles = self.rectangles.saturating_sub(1);
         if self.rectangles != 0 && !last {
-            self.state = State::Rectangle;
             return Ends::Rectangle;
         }
         self.end_update();
@@ -354,7 +369,7 @@ impl ServerFramer {
         self.state = State::Message;
         if self.shows {
             self.formats.server_updated();
-            if self.unclear {
+            if !self.plain {
                 self.formats_changed();
             }
         }

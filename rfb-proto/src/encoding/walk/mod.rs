@@ -195,6 +195,33 @@ enum Count {
     Host,
 }
 
+/// The length of a payload that lies in `src` as a whole, in the encodings that most rectangles have. It is what a
+/// [`Walk`] finds, without one. `None`: that has to look.
+#[inline]
+pub(crate) fn whole(rectangle: &Rectangle, src: &[u8], context: &Context) -> Option<usize> {
+    let sizes = &context.sizes;
+    let len = match rectangle.encoding {
+        // At most 2^16 * 2^16 * 4: this does not wrap.
+        Encoding::RAW => area(rectangle).wrapping_mul(sizes.pixel.into()),
+        Encoding::COPY_RECT => 4,
+        Encoding::ZRLE | Encoding::ZLIB | Encoding::ZYWRLE | Encoding::ULTRA => {
+            u64::from(u32::from_be_bytes(*src.first_chunk()?)).wrapping_add(4)
+        }
+        Encoding::TIGHT => tight::whole(src, rectangle, sizes, context)?,
+        _ => return None,
+    };
+    if u64::from(context.limit) < len || (src.len() as u64) < len {
+        return None;
+    }
+    usize::try_from(len).ok()
+}
+
+/// At most 2^32.
+#[inline(always)]
+fn area(rectangle: &Rectangle) -> u64 {
+    u64::from(rectangle.width).wrapping_mul(rectangle.height.into())
+}
+
 /// The way through the payload of one rectangle.
 #[derive(Debug, Clone)]
 pub(crate) struct Walk {
@@ -234,12 +261,6 @@ impl Walk {
             next,
             nested: false,
         }
-    }
-
-    /// Whether nothing but opaque bytes is left, and how many.
-    #[inline]
-    pub(crate) fn opaque(&self) -> Option<u64> {
-        matches!(self.next, Next::End).then_some(self.skip)
     }
 
     /// At the first byte of the payload of `rectangle`.
@@ -308,10 +329,7 @@ impl Walk {
     #[inline]
     fn pixels(rectangle: &Rectangle, size: u64, more: u64, context: &Context) -> Result<Self, Fault> {
         // At most 2^16 * 2^16 * 4 and less than that: this does not saturate.
-        let bytes = u64::from(rectangle.width)
-            .saturating_mul(rectangle.height.into())
-            .saturating_mul(size)
-            .saturating_add(more);
+        let bytes = area(rectangle).saturating_mul(size).saturating_add(more);
         if u64::from(context.limit) < bytes {
             return Err(Fault::too_large("size", 4, bytes, context.limit));
         }
@@ -455,7 +473,7 @@ impl Count {
                 None => Ok(Step::need(1, "count")),
             },
             Self::VmwareCursor => {
-                let area = u64::from(rectangle.width).saturating_mul(rectangle.height.into());
+                let area = area(rectangle);
                 let bytes = match src.first() {
                     Some(0) => area.saturating_mul(sizes.pixel.into()).saturating_mul(2),
                     Some(1) => area.saturating_mul(4),

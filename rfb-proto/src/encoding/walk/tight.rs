@@ -31,6 +31,26 @@ pub(super) enum Tight {
     Length,
 }
 
+/// The length of a payload, if all of its control bytes lie in `src`.
+#[inline]
+pub(super) fn whole(src: &[u8], rectangle: &Rectangle, sizes: &PixelSizes, context: &Context) -> Option<u64> {
+    let Ok(Step::Skip {
+        control, opaque, next, ..
+    }) = Tight::Control.control(src, rectangle, sizes, context)
+    else {
+        return None;
+    };
+    let first = opaque.wrapping_add(control as u64);
+    if let Next::End = next {
+        return Some(first);
+    }
+    // A compact length is all that can follow.
+    let Step::Skip { control, opaque, .. } = length(src.get(usize::try_from(first).ok()?..)?, 0) else {
+        return None;
+    };
+    Some(first.wrapping_add(opaque).wrapping_add(control as u64))
+}
+
 impl Tight {
     #[inline]
     pub(super) fn step(
@@ -46,7 +66,7 @@ impl Tight {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn control(self, src: &[u8], rectangle: &Rectangle, sizes: &PixelSizes, context: &Context) -> Result<Step, Fault> {
         let Some((&control, tail)) = src.split_first() else {
             return Ok(Step::need(1, "control"));
@@ -67,36 +87,36 @@ impl Tight {
             _ => return Err(Fault::unknown("control", 0, control)),
         };
         let (width, height) = (u64::from(rectangle.width), u64::from(rectangle.height));
-        // At most 2^16 * 2^16 * 4: this does not saturate.
-        let row = width.saturating_mul(tpixel.into());
+        // Pixels are at most 2^16 * 2^16 * 4 bytes: this does not wrap, nor does what follows.
+        let row = width.wrapping_mul(tpixel.into());
         if !has_filter {
-            return Ok(data(row.saturating_mul(height), tail, 1, 0));
+            return Ok(data(row.wrapping_mul(height), tail, 1, 0));
         }
         let Some((&filter, tail)) = tail.split_first() else {
             return Ok(Step::need(1, "filter"));
         };
         match filter {
-            0 => Ok(data(row.saturating_mul(height), tail, 2, 0)),
+            0 => Ok(data(row.wrapping_mul(height), tail, 2, 0)),
             1 => {
                 let Some((&last, tail)) = tail.split_first() else {
                     return Ok(Step::need(1, "colours"));
                 };
                 let row = if last < 2 { width.div_ceil(8) } else { width };
-                let palette = u32::from(last).saturating_add(1).saturating_mul(tpixel);
-                Ok(data(row.saturating_mul(height), tail, 3, palette))
+                let palette = u32::from(last).wrapping_add(1).wrapping_mul(tpixel);
+                Ok(data(row.wrapping_mul(height), tail, 3, palette))
             }
             2 if sizes.pixel == 1 => Err(Fault::invalid("filter", 1, "no gradients of 8-bit pixels")),
-            2 => Ok(data(row.saturating_mul(height), tail, 2, 0)),
+            2 => Ok(data(row.wrapping_mul(height), tail, 2, 0)),
             _ => Err(Fault::unknown("filter", 1, filter)),
         }
     }
 }
 
 /// `size` bytes, deflated if that is not too few, behind so many control bytes and a palette.
-#[inline]
+#[inline(always)]
 fn data(size: u64, tail: &[u8], control: usize, palette: u32) -> Step {
     let (opaque, next) = match size {
-        ..MIN_TO_COMPRESS => (size.saturating_add(palette.into()), Next::End),
+        ..MIN_TO_COMPRESS => (size.wrapping_add(palette.into()), Next::End),
         _ if palette == 0 => return length(tail, control),
         _ => (palette.into(), Next::Tight(Tight::Length)),
     };
@@ -111,7 +131,7 @@ fn data(size: u64, tail: &[u8], control: usize, palette: u32) -> Step {
 
 /// A compact length and so many bytes, behind so many control bytes. It is read byte by byte: there may be no third one
 /// to wait for.
-#[inline]
+#[inline(always)]
 fn length(src: &[u8], control: usize) -> Step {
     let (taken, opaque) = match *src {
         [low @ ..0x80, ..] => (1, u32::from(low)),
@@ -132,7 +152,7 @@ fn length(src: &[u8], control: usize) -> Step {
         }
     };
     Step::Skip {
-        control: control.saturating_add(taken),
+        control: control.wrapping_add(taken),
         opaque: opaque.into(),
         field: "data",
         next: Next::End,
