@@ -19,6 +19,8 @@ pub mod message;
 mod pixel_format;
 mod secret;
 pub mod security;
+#[cfg(feature = "serde")]
+mod serialize;
 mod text;
 #[cfg(feature = "rustls")]
 pub mod tls;

@@ -11,7 +11,7 @@ layout! {
     /// Servers are sloppy here, and programs that believed them have divided by a maximum of zero
     /// (CVE-2014-7815, CVE-2015-8504). [`validate`](Self::validate) says whether a format makes sense.
     #[derive(Copy)]
-    #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+    #[cfg_attr(feature = "serde", derive(serde::Deserialize))]
     pub struct PixelFormat {
         /// Bits that a pixel takes: 8, 16 or 32.
         bits_per_pixel: u8,
