@@ -11,6 +11,7 @@ layout! {
     /// Servers are sloppy here, and programs that believed them have divided by a maximum of zero
     /// (CVE-2014-7815, CVE-2015-8504). [`validate`](Self::validate) says whether a format makes sense.
     #[derive(Copy)]
+    #[cfg_attr(feature = "serde", derive(serde::Deserialize))]
     pub struct PixelFormat {
         /// Bits that a pixel takes: 8, 16 or 32.
         bits_per_pixel: u8,
@@ -32,7 +33,8 @@ layout! {
         green_shift: u8,
         /// How many bits blue lies above the lowest bit of a pixel.
         blue_shift: u8,
-        /// Zero, or what the peer left there.
+        /// Zero, or what the peer left there. A serialized format can do without.
+        #[cfg_attr(feature = "serde", serde(default))]
         padding: [u8; 3],
     }
 }

@@ -456,6 +456,7 @@ mod tests {
             ;
             length: u32,
             /// So many bytes.
+            #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::text"))]
             text: [u8; ..=reason],
         }
     }

@@ -175,6 +175,7 @@ layout! {
 /// The long form is there when [`Extension::ExtendedMouseButtons`] is agreed on. Bit 7 then marks it; else it is a
 /// button like the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct PointerEvent {
     /// A bit for each button that is down. Bits 0 to 2: left, middle, right; 3 to 6: the wheel; 7 and 8: back and
     /// forward.

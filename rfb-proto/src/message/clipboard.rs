@@ -61,12 +61,14 @@ macro_rules! cut_text {
     ($($(#[$meta:meta])* pub struct $name:ident = $number:literal, $may_extend:ident;)*) => {$(
         $(#[$meta])*
         #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+        #[cfg_attr(feature = "serde", derive(serde::Serialize))]
         pub struct $name {
             /// Zero, or what the peer left there.
             pub padding: [u8; 3],
             /// Whether these are data of the extended clipboard.
             pub extended: bool,
             /// The text, Latin-1 by the specification; or the data.
+            #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::text"))]
             pub text: Bytes,
         }
 

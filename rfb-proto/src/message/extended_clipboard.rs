@@ -81,6 +81,7 @@ impl ClipboardFlags {
 /// Flags are kept as sent, so that what decodes encodes to the same bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub enum ExtendedClipboard {
     /// What the sender can do.
     Caps {
@@ -111,10 +112,12 @@ codec!(ExtendedClipboard);
 
 /// The data of the clipboard, as packed by the sender. [`unpack`](Self::unpack) looks into them.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Provide {
     /// The formats, and [`ClipboardFlags::PROVIDE`].
     pub flags: ClipboardFlags,
     /// A zlib stream of its own.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::hex"))]
     pub data: Bytes,
 }
 

@@ -1,6 +1,6 @@
 //! What the two sides have agreed on.
 
-use super::{ClientMessage, GiiSubtype, ServerMessage, XvpCode};
+use super::{ClientMessage, GiiSubtype, QemuClientMessage, ServerMessage, XvpCode};
 use crate::encoding::Encoding;
 
 /// An extension with messages of its own, or one that changes the form of others.
@@ -64,6 +64,24 @@ impl Extension {
     #[must_use]
     pub fn of(encoding: Encoding) -> Option<Self> {
         Self::ALL.into_iter().find(|extension| extension.encoding() == encoding)
+    }
+
+    /// The extension that a message of the client belongs to. `None`: it is one of the base protocol, or of UltraVNC and
+    /// PalmVNC.
+    #[must_use]
+    pub fn of_message(message: &ClientMessage) -> Option<Self> {
+        Some(match message {
+            ClientMessage::EnableContinuousUpdates(_) => Self::ContinuousUpdates,
+            ClientMessage::ClientCutText(text) if text.extended => Self::ExtendedClipboard,
+            ClientMessage::SetDesktopSize(_) => Self::ExtendedDesktopSize,
+            ClientMessage::PointerEvent(event) if event.extended => Self::ExtendedMouseButtons,
+            ClientMessage::ClientFence(_) => Self::Fence,
+            ClientMessage::Gii(_) => Self::Gii,
+            ClientMessage::QemuClientMessage(QemuClientMessage::ExtendedKeyEvent(_)) => Self::QemuExtendedKeyEvent,
+            ClientMessage::QemuClientMessage(_) => Self::QemuAudio,
+            ClientMessage::Xvp(_) => Self::Xvp,
+            _ => return None,
+        })
     }
 
     const fn bit(self) -> u16 {
@@ -184,19 +202,6 @@ impl Extensions {
     /// Of UltraVNC's and PalmVNC's own nothing is negotiated.
     #[must_use]
     pub fn allow(self, message: &ClientMessage) -> bool {
-        use super::QemuClientMessage::ExtendedKeyEvent;
-        let extension = match message {
-            ClientMessage::EnableContinuousUpdates(_) => Extension::ContinuousUpdates,
-            ClientMessage::ClientCutText(text) if text.extended => Extension::ExtendedClipboard,
-            ClientMessage::SetDesktopSize(_) => Extension::ExtendedDesktopSize,
-            ClientMessage::PointerEvent(event) if event.extended => Extension::ExtendedMouseButtons,
-            ClientMessage::ClientFence(_) => Extension::Fence,
-            ClientMessage::Gii(_) => Extension::Gii,
-            ClientMessage::QemuClientMessage(ExtendedKeyEvent(_)) => Extension::QemuExtendedKeyEvent,
-            ClientMessage::QemuClientMessage(_) => Extension::QemuAudio,
-            ClientMessage::Xvp(_) => Extension::Xvp,
-            _ => return true,
-        };
-        self.agreed(extension)
+        Extension::of_message(message).is_none_or(|extension| self.agreed(extension))
     }
 }

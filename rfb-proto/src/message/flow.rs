@@ -49,6 +49,7 @@ macro_rules! fences {
                 ;
                 length: u8,
                 /// Anything; the answer has the same. More than [`MAX_FENCE_PAYLOAD`] is not allowed, but can be sent.
+                #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::hex"))]
                 payload: [u8],
             }
         }

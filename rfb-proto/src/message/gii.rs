@@ -26,10 +26,12 @@ ids! {
 
 /// General input, in both directions: 4 bytes and a body.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Gii {
     /// Bit 7: numbers are big endian, the length too. The other bits are the [subtype](Self::subtype).
     pub endian_and_subtype: u8,
     /// What the subtype says.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::hex"))]
     pub body: Bytes,
 }
 codec!(Gii);

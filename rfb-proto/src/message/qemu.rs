@@ -72,6 +72,7 @@ layout! {
 /// QEMU's message from the client: a key, or what sound is to be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub enum QemuClientMessage {
     /// A key.
     ExtendedKeyEvent(QemuExtendedKeyEvent),
@@ -87,13 +88,14 @@ codec!(QemuClientMessage);
 /// QEMU's message from the server: sound.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub enum QemuServerMessage {
     /// Sound ends.
     AudioEnd,
     /// Sound begins.
     AudioBegin,
     /// Samples, in the format that the client has set.
-    AudioData(Bytes),
+    AudioData(#[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::hex"))] Bytes),
 }
 codec!(QemuServerMessage);
 

@@ -13,7 +13,7 @@ layout! {
     ///
     /// Some content types of newer versions carry a 64-bit size behind the data, of which nothing here tells, so a
     /// connection that transfers files can be lost. A proxy is better off without
-    /// (`filter::Filter` withholds them).
+    /// ([`Filter`](crate::filter::Filter) withholds them by default).
     pub struct FileTransfer = 7 {
         /// What it is about.
         content_type: u8,
@@ -26,6 +26,7 @@ layout! {
         ;
         length: u32,
         /// A part of a file, or a name.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::hex"))]
         data: [u8; ..=file_transfer],
     }
 }
@@ -155,6 +156,7 @@ layout! {
 
 /// A chat between the two users, in both directions: 8 bytes, and a text.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct TextChat {
     /// Zero, or what the peer left there.
     pub padding: [u8; 3],
@@ -165,9 +167,10 @@ codec!(TextChat);
 
 /// What happens in a chat.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub enum ChatEvent {
     /// Something is said.
-    Text(Bytes),
+    Text(#[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::text"))] Bytes),
     /// The window was opened.
     Open,
     /// The window was closed.

@@ -105,6 +105,7 @@ layout! {
         ;
         length: u32,
         /// At most [`Limits::user`](crate::Limits::user) bytes.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::text"))]
         user: [u8; ..=user],
     }
 }

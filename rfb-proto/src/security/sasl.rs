@@ -31,6 +31,7 @@ layout! {
         length: u32,
         /// Names with commas between them, no NUL at the end; at most
         /// [`Limits::sasl_mechanisms`](crate::Limits::sasl_mechanisms) bytes.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::text"))]
         list: [u8; ..=sasl_mechanisms],
     }
 }
@@ -49,6 +50,7 @@ layout! {
         ;
         length: u32,
         /// Its name, no NUL at the end; at most [`Limits::sasl_mechanism`](crate::Limits::sasl_mechanism) bytes.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::text"))]
         name: [u8; ..=sasl_mechanism],
     }
 }

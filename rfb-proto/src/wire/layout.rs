@@ -141,6 +141,7 @@ macro_rules! layout {
     (@struct [$(#[$meta:meta])* $name:ident] $($(#[$doc:meta])* $field:ident: $ty:ty,)*) => {
         $(#[$meta])*
         #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+        #[cfg_attr(feature = "serde", derive(serde::Serialize))]
         pub struct $name { $($(#[$doc])* pub $field: $ty,)* }
         codec!($name);
     };
@@ -243,6 +244,7 @@ macro_rules! messages {
     ($(#[$meta:meta])* pub enum $name:ident { $($(#[$doc:meta])* $message:ident = $number:literal $spec:literal,)* }) => {
         $(#[$meta])*
         #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+        #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(untagged))]
         #[non_exhaustive]
         pub enum $name { $($(#[$doc])* $message($message),)* }
         codec!($name, extensions);

@@ -116,7 +116,12 @@ impl Interpreter {
         if let Some((factor, name)) = expression.split_once('*') {
             factor.parse::<usize>().unwrap() * value(name)
         } else if let Some(name) = expression.strip_prefix("abs(") {
-            (values[name.trim_end_matches(')')] as u32).cast_signed().unsigned_abs() as usize
+            let length = values[name.trim_end_matches(')')] as u32;
+            if length >> 31 == 1 {
+                length.wrapping_neg() as usize
+            } else {
+                length as usize
+            }
         } else {
             value(expression)
         }

@@ -20,6 +20,8 @@ mod captures;
 #[cfg(feature = "rustls")]
 mod certificates;
 mod chain;
+#[cfg(feature = "tokio")]
+mod codec;
 mod coverage;
 mod data;
 #[cfg(feature = "rustls")]
@@ -30,6 +32,7 @@ mod drive;
 mod drive_bridge;
 mod encodings;
 mod errors;
+mod filters;
 mod framing_captures;
 mod framing_formats;
 mod framing_hostile;
@@ -48,6 +51,8 @@ mod recorded;
 mod rectangles;
 mod scripts;
 mod security;
+#[cfg(feature = "serde")]
+mod serde;
 mod tables;
 #[cfg(feature = "rustls")]
 mod tls;

@@ -10,10 +10,13 @@ use crate::wire::Reader;
 
 /// The shape of the pointer (RFC 6143 section 7.8.1). An empty rectangle hides it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Cursor {
     /// Pixels, row by row, in the format in force.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::hex"))]
     pub pixels: Bytes,
     /// A bit for each pixel that is seen, the highest first; every row begins with a byte.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::hex"))]
     pub mask: Bytes,
 }
 
@@ -34,6 +37,7 @@ impl Cursor {
 
 /// The shape of the pointer in two colours (community specification, `XCursor`).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub enum XCursor {
     /// The rectangle is empty: the pointer is hidden. There is no payload.
     Hidden,
@@ -44,8 +48,10 @@ pub enum XCursor {
         /// Red, green and blue where it has none.
         background: [u8; 3],
         /// A bit for each pixel, the highest first; every row begins with a byte.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::hex"))]
         bitmap: Bytes,
         /// The same for those that are seen.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::hex"))]
         mask: Bytes,
     },
 }
@@ -84,10 +90,12 @@ impl XCursor {
 /// Pixels are red, green, blue and alpha, a byte each, premultiplied, whatever the format in force is. The encoding
 /// shares its zlib streams with the pictures.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct CursorWithAlpha {
     /// The encoding of the data.
     pub encoding: Encoding,
     /// The pixels in it.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::hex"))]
     pub data: Bytes,
 }
 

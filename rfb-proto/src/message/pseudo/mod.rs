@@ -63,6 +63,7 @@ layout! {
         ;
         length: u32,
         /// UTF-8, by the specification.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::text"))]
         name: [u8; ..=name],
     }
 }
@@ -82,12 +83,15 @@ layout! {
 
 /// Another server, to which the client should connect: 10 bytes, and two texts.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct ClientRedirect {
     /// Its port.
     pub port: u16,
     /// Its name or address; at most [`Limits::name`] bytes.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::text"))]
     pub host: Bytes,
     /// Whom its certificate is for; at most [`Limits::name`] bytes.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::text"))]
     pub x509_subject: Bytes,
 }
 codec!(ClientRedirect);
@@ -162,6 +166,7 @@ impl Encode for ClientRedirect {
 /// What a rectangle that is no picture tells.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub enum Pseudo {
     /// The framebuffer has the size of the rectangle.
     DesktopSize,
@@ -210,11 +215,11 @@ pub enum Pseudo {
     VmwareVmState([u8; 2]),
     /// Two sets of 256 bits: the types of messages that the server takes and sends (libvncserver). The width of the
     /// rectangle is their length.
-    SupportedMessages(Bytes),
+    SupportedMessages(#[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::hex"))] Bytes),
     /// The encodings that the server has (libvncserver). The width of the rectangle is their length in bytes.
     SupportedEncodings(Vec<Encoding>),
     /// What the server calls itself (libvncserver). The width of the rectangle is the length.
-    ServerIdentity(Bytes),
+    ServerIdentity(#[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::text"))] Bytes),
 }
 
 impl Pseudo {

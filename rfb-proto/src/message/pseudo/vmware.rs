@@ -10,6 +10,7 @@ use crate::wire::Reader;
 
 /// The shape of the pointer (VMware).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct VmwareCursor {
     /// Zero, or what the server left there.
     pub padding: u8,
@@ -19,17 +20,21 @@ pub struct VmwareCursor {
 
 /// The two kinds of shapes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub enum VmwareCursorShape {
     /// What is there, and with the first, then exclusive or with the second.
     Classic {
         /// Pixels in the format in force.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::hex"))]
         and_mask: Bytes,
         /// Pixels in the format in force.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::hex"))]
         xor_mask: Bytes,
     },
     /// Pixels with transparency, four bytes each.
     Alpha {
         /// The pixels.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::hex"))]
         pixels: Bytes,
     },
 }
