@@ -10,6 +10,7 @@ pub mod frames;
 pub mod links;
 pub mod messages;
 pub mod rfb;
+pub mod rfb_framing;
 pub mod tokens;
 pub mod vv;
 
@@ -166,6 +167,42 @@ pub const CASES: &[Case] = &[
         repetitions: 500,
         operations: 1,
         prepare: rfb::des,
+    },
+    Case {
+        name: "rfb: client message, decoded",
+        repetitions: 20,
+        operations: rfb::MESSAGES,
+        prepare: rfb::client_messages,
+    },
+    Case {
+        name: "rfb: Raw rectangle, framed",
+        repetitions: 20,
+        operations: rfb_framing::RECTANGLES,
+        prepare: rfb_framing::raw,
+    },
+    Case {
+        name: "rfb: CopyRect rectangle, framed",
+        repetitions: 20,
+        operations: rfb_framing::RECTANGLES,
+        prepare: rfb_framing::copy_rect,
+    },
+    Case {
+        name: "rfb: ZRLE rectangle, framed",
+        repetitions: 20,
+        operations: rfb_framing::RECTANGLES,
+        prepare: rfb_framing::zrle,
+    },
+    Case {
+        name: "rfb: Tight rectangle, framed",
+        repetitions: 20,
+        operations: rfb_framing::RECTANGLES,
+        prepare: rfb_framing::tight,
+    },
+    Case {
+        name: "rfb: Hextile tile, framed",
+        repetitions: 20,
+        operations: rfb_framing::TILES,
+        prepare: rfb_framing::hextile,
     },
     Case {
         name: "token: make one of 256 bits",

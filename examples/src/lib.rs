@@ -2,6 +2,8 @@
 
 pub mod capture;
 
+pub mod dissect;
+
 pub mod vnc;
 
 /// The code samples of the README, compiled and run.

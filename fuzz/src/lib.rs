@@ -9,7 +9,9 @@
 //! limits; a peer is told no more than the protocol's own code; an error is terminal.
 
 pub mod rfb_bridge;
+pub mod rfb_messages;
 pub mod rfb_roles;
+pub mod rfb_stream;
 pub mod spice_agent;
 pub mod spice_frames;
 pub mod spice_link;

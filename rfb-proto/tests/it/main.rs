@@ -20,6 +20,9 @@ mod captures;
 #[cfg(feature = "rustls")]
 mod certificates;
 mod chain;
+#[cfg(feature = "tokio")]
+mod codec;
+mod coverage;
 mod data;
 #[cfg(feature = "rustls")]
 mod double_tls;
@@ -27,10 +30,16 @@ mod double_tls;
 mod drive;
 #[cfg(feature = "tokio")]
 mod drive_bridge;
+mod encodings;
 mod errors;
+mod filters;
+mod framing_captures;
+mod framing_formats;
+mod framing_hostile;
 mod handshake;
 mod hostile;
 mod hostile_bridge;
+mod interpreter;
 mod lessons;
 mod messages;
 mod negotiation;
@@ -39,8 +48,11 @@ mod play;
 mod properties;
 mod proxy_scripts;
 mod recorded;
+mod rectangles;
 mod scripts;
 mod security;
+#[cfg(feature = "serde")]
+mod serde;
 mod tables;
 #[cfg(feature = "rustls")]
 mod tls;
