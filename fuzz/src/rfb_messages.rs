@@ -41,7 +41,7 @@ pub fn reached(data: &[u8]) -> BTreeSet<u16> {
 
 /// A client's stream is framed alike in any pieces, and each message encodes to the bytes that it was decoded from.
 fn client(stream: &[u8], chunk: usize, extensions: Extensions) -> BTreeSet<u16> {
-    let frame = |chunk: usize| -> (Vec<Vec<u8>>, Option<FramingError>) {
+    let frame = |chunk: usize| -> (Vec<(u64, Vec<u8>)>, Option<FramingError>) {
         let mut framer = ClientFramer::new(&limits());
         let (mut found, mut rx) = (Vec::new(), Vec::new());
         for piece in stream.chunks(chunk) {
@@ -49,10 +49,11 @@ fn client(stream: &[u8], chunk: usize, extensions: Extensions) -> BTreeSet<u16> 
             let mut left = &rx[..];
             loop {
                 match framer.next_message(&mut left, &extensions) {
-                    Ok(Some(message)) if message.offset == 0 => found.push(message.bytes.to_vec()),
+                    Ok(Some(message)) if message.offset == 0 => found.push((message.len, message.bytes.to_vec())),
                     Ok(Some(message)) => found
                         .last_mut()
                         .expect("its beginning")
+                        .1
                         .extend_from_slice(message.bytes),
                     Ok(None) => break,
                     Err(error) => {
@@ -73,10 +74,12 @@ fn client(stream: &[u8], chunk: usize, extensions: Extensions) -> BTreeSet<u16> 
     };
     let whole = frame(stream.len().max(1));
     assert_eq!(frame(chunk), whole);
-    assert!(stream.starts_with(&whole.0.concat()));
+    let bytes: Vec<u8> = whole.0.iter().flat_map(|(_, bytes)| bytes).copied().collect();
+    assert!(stream.starts_with(&bytes));
     let mut types = BTreeSet::new();
-    for message in whole.0 {
-        if message.len() <= HELD {
+    for (len, message) in whole.0 {
+        // The last one may be a piece.
+        if message.len() as u64 == len {
             types.insert(message[0].into());
             hold(&message, |bytes| {
                 let decoded = ClientMessage::decode(bytes, &extensions, &limits())?;

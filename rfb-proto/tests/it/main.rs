@@ -34,6 +34,8 @@ mod encodings;
 mod errors;
 mod filters;
 mod framing_captures;
+mod framing_formats;
+mod framing_hostile;
 mod handshake;
 mod hostile;
 mod hostile_bridge;

@@ -4,14 +4,14 @@
 //! formulas there. The fuzz targets make their streams with it, too.
 
 /// Gives a number below another one.
-pub type Draw<'a> = &'a mut dyn FnMut(usize) -> usize;
+pub(crate) type Draw<'a> = &'a mut dyn FnMut(usize) -> usize;
 
 /// Bytes of a pixel, of one of TRLE and of one of Tight.
 #[derive(Clone, Copy, Debug)]
-pub struct Sizes {
-    pub pixel: usize,
-    pub cpixel: usize,
-    pub tpixel: usize,
+pub(crate) struct Sizes {
+    pub(crate) pixel: usize,
+    pub(crate) cpixel: usize,
+    pub(crate) tpixel: usize,
 }
 
 /// The sizes in a cursor with transparency.
@@ -23,11 +23,11 @@ const ALPHA: Sizes = Sizes {
 
 /// A payload, and where each of its fields ends.
 #[derive(Default, Debug)]
-pub struct Payload {
-    pub bytes: Vec<u8>,
-    pub fields: Vec<(usize, &'static str)>,
+pub(crate) struct Payload {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) fields: Vec<(usize, &'static str)>,
     /// Which ways through the encoding were taken.
-    pub arms: Vec<&'static str>,
+    pub(crate) arms: Vec<&'static str>,
 }
 
 impl Payload {
@@ -51,7 +51,7 @@ impl Payload {
 
 /// What the table calls framing by anything but looking into other software: number, and whether width and height are
 /// the size of something that is drawn.
-pub const FRAMED: [(i32, bool); 41] = [
+pub(crate) const FRAMED: [(i32, bool); 41] = [
     (0, true),
     (1, true),
     (2, true),
@@ -99,7 +99,7 @@ pub const FRAMED: [(i32, bool); 41] = [
 const INNER: [i32; 14] = [0, 2, 4, 5, 6, 7, 8, 9, 15, 16, 17, 21, 50, -260];
 
 /// The payload of a rectangle. `None`: there is no encoding with this number.
-pub fn payload(
+pub(crate) fn payload(
     encoding: i32,
     width: u16,
     height: u16,
@@ -144,7 +144,7 @@ pub fn payload(
         }
         -314 => {
             let inner = if w * h == 0 {
-                draw(1 << 16) as i32
+                i32::try_from(draw(1 << 16)).unwrap()
             } else {
                 INNER[draw(INNER.len())]
             };
