@@ -111,49 +111,42 @@ const INLINE: usize = 4;
 ///
 /// Two sets are equal when their words are, so a trailing zero word counts.
 #[derive(Clone)]
-pub struct CapabilityWords {
-    len: usize,
-    inline: [u32; INLINE],
-    /// All words, when there are more than [`INLINE`].
-    spilled: Vec<u32>,
+pub struct CapabilityWords(Words);
+
+#[derive(Clone)]
+enum Words {
+    /// So many of these.
+    Inline(u32, [u32; INLINE]),
+    Spilled(Vec<u32>),
 }
 
 impl CapabilityWords {
     /// No words at all.
     #[must_use]
     pub const fn new() -> Self {
-        Self {
-            len: 0,
-            inline: [0; INLINE],
-            spilled: Vec::new(),
-        }
+        Self(Words::Inline(0, [0; INLINE]))
     }
 
     /// One word.
     #[must_use]
     pub const fn word(bits: u32) -> Self {
-        Self {
-            len: 1,
-            inline: [bits, 0, 0, 0],
-            spilled: Vec::new(),
-        }
+        Self(Words::Inline(1, [bits, 0, 0, 0]))
     }
 
     /// The words in these bytes, four each, little-endian.
+    #[inline(always)]
     pub(crate) fn from_wire(bytes: &[u8]) -> Self {
-        let words = bytes.chunks_exact(4).map(|mut word| u32::get(&mut word));
-        let mut set = Self {
-            len: words.len(),
-            ..Self::new()
-        };
-        if set.len <= INLINE {
-            for (slot, word) in set.inline.iter_mut().zip(words) {
-                *slot = word;
-            }
-        } else {
-            set.spilled.extend(words);
+        // What the real programs send: one word, or none.
+        match bytes.first_chunk() {
+            Some(word) if bytes.len() == 4 => Self::word(u32::from_le_bytes(*word)),
+            None => Self::new(),
+            Some(_) => Self::of_many(bytes),
         }
-        set
+    }
+
+    #[cold]
+    fn of_many(bytes: &[u8]) -> Self {
+        bytes.chunks_exact(4).map(|mut word| u32::get(&mut word)).collect()
     }
 
     /// The set that holds these bits, in as many words as they need.
@@ -163,35 +156,36 @@ impl CapabilityWords {
     }
 
     /// The words, as they stand on the wire.
+    #[inline]
     #[must_use]
     pub fn words(&self) -> &[u32] {
-        if self.spilled.is_empty() {
-            self.inline.get(..self.len).unwrap_or_default()
-        } else {
-            &self.spilled
+        match &self.0 {
+            Words::Inline(len, words) => words.get(..*len as usize).unwrap_or_default(),
+            Words::Spilled(words) => words,
         }
     }
 
     fn words_mut(&mut self) -> &mut [u32] {
-        if self.spilled.is_empty() {
-            self.inline.get_mut(..self.len).unwrap_or_default()
-        } else {
-            &mut self.spilled
+        match &mut self.0 {
+            Words::Inline(len, words) => words.get_mut(..*len as usize).unwrap_or_default(),
+            Words::Spilled(words) => words,
         }
     }
 
     /// Appends a word.
     pub fn push(&mut self, word: u32) {
-        match self.inline.get_mut(self.len) {
-            Some(slot) if self.spilled.is_empty() => *slot = word,
-            _ => {
-                if self.spilled.is_empty() {
-                    self.spilled.extend_from_slice(&self.inline);
+        match &mut self.0 {
+            Words::Inline(len, words) => match words.get_mut(*len as usize) {
+                Some(slot) => (*slot, *len) = (word, len.saturating_add(1)),
+                None => {
+                    let mut spilled = Vec::with_capacity(words.len().saturating_mul(2));
+                    spilled.extend_from_slice(words);
+                    spilled.push(word);
+                    self.0 = Words::Spilled(spilled);
                 }
-                self.spilled.push(word);
-            }
+            },
+            Words::Spilled(words) => words.push(word),
         }
-        self.len = self.len.saturating_add(1);
     }
 
     /// Whether bit `bit` is set. A bit beyond the words is not.
@@ -207,7 +201,7 @@ impl CapabilityWords {
     pub fn with(mut self, bit: u32) -> Self {
         let (word, mask) = place(bit);
         if word < 1024 {
-            while self.len <= word {
+            while self.words().len() <= word {
                 self.push(0);
             }
             if let Some(bits) = self.words_mut().get_mut(word) {

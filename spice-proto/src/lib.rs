@@ -23,6 +23,9 @@ pub mod link;
 mod parts;
 #[cfg(feature = "serde")]
 mod serialize;
+pub mod session;
+#[cfg(feature = "rustls")]
+pub mod tls;
 mod wire;
 
 #[cfg(feature = "tokio")]

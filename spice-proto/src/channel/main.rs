@@ -103,6 +103,7 @@ layout! {
 
 layout! {
     /// A channel, by kind and number.
+    #[derive(Copy)]
     pub struct ChannelId {
         /// Its kind.
         channel_type: ChannelType,

@@ -102,6 +102,7 @@ impl LinkMess {
     ///
     /// # Errors
     /// A short message, more words than [`Limits::capability_words`], or words outside of the message.
+    #[inline]
     pub fn decode(body: &[u8], limits: &Limits) -> Result<Self, DecodeError> {
         let mut r = Reader::borrowed(body, "LinkMess");
         let head = LinkMessHead::read(&mut r)?;
@@ -109,6 +110,9 @@ impl LinkMess {
             counts: [head.num_common_caps, head.num_channel_caps],
             offset: head.caps_offset,
             head: LinkMessHead::BLOCK,
+        };
+        let Some([common, channel]) = place.find(body, limits) else {
+            return Err(place.fault(&r, body, limits));
         };
         let LinkMessHead {
             connection_id,
@@ -120,7 +124,10 @@ impl LinkMess {
             connection_id,
             channel_type,
             channel_id,
-            capabilities: place.read(&r, body, limits)?,
+            capabilities: Capabilities {
+                common: CapabilityWords::from_wire(common),
+                channel: CapabilityWords::from_wire(channel),
+            },
         })
     }
 
@@ -176,6 +183,7 @@ impl LinkReply {
     ///
     /// # Errors
     /// A short message, more words than [`Limits::capability_words`], or words outside of the message.
+    #[inline]
     pub fn decode(body: &[u8], limits: &Limits) -> Result<Self, DecodeError> {
         let mut r = Reader::borrowed(body, "LinkReply");
         let head = LinkReplyHead::read(&mut r)?;
@@ -184,10 +192,16 @@ impl LinkReply {
             offset: head.caps_offset,
             head: LinkReplyHead::BLOCK,
         };
+        let Some([common, channel]) = place.find(body, limits) else {
+            return Err(place.fault(&r, body, limits));
+        };
         Ok(Self {
             error: head.error,
             pub_key: head.pub_key,
-            capabilities: place.read(&r, body, limits)?,
+            capabilities: Capabilities {
+                common: CapabilityWords::from_wire(common),
+                channel: CapabilityWords::from_wire(channel),
+            },
         })
     }
 
@@ -227,7 +241,27 @@ struct Words {
 }
 
 impl Words {
-    fn read(&self, r: &Reader<'_>, body: &[u8], limits: &Limits) -> Result<Capabilities, DecodeError> {
+    /// The bytes of the two sets.
+    #[inline(always)]
+    fn find<'a>(&self, body: &'a [u8], limits: &Limits) -> Option<[&'a [u8]; 2]> {
+        let [common, channel] = self.counts;
+        if limits.capability_words < common.max(channel) {
+            return None;
+        }
+        let offset = self.offset as usize;
+        if common | channel == 0 {
+            // Without words the offset means nothing: spice-server's own errors have 0.
+            return Some([&[]; 2]);
+        }
+        let words = body.get(offset..).filter(|_| self.head <= offset)?;
+        // INVARIANT: a set that is not in `words` is not read.
+        let (common, rest) = words.split_at_checked((common as usize).saturating_mul(4))?;
+        Some([common, rest.get(..(channel as usize).saturating_mul(4))?])
+    }
+
+    /// What is wrong with words that are not there, or are too many.
+    #[cold]
+    fn fault(&self, r: &Reader<'_>, body: &[u8], limits: &Limits) -> DecodeError {
         let [common, channel] = self.counts;
         let fields = [("num_common_caps", common, 12), ("num_channel_caps", channel, 8)];
         for (field, count, from_end) in fields {
@@ -236,12 +270,8 @@ impl Words {
                     value: count.into(),
                     limit: limits.capability_words.into(),
                 };
-                return Err(r.error(field, self.head.saturating_sub(from_end), kind));
+                return r.error(field, self.head.saturating_sub(from_end), kind);
             }
-        }
-        if common == 0 && channel == 0 {
-            // Without words the offset means nothing: spice-server's own errors have 0.
-            return Ok(Capabilities::default());
         }
         let at = self.head.saturating_sub(4);
         let offset = self.offset as usize;
@@ -250,33 +280,20 @@ impl Words {
                 value: self.offset.into(),
                 minimum: self.head as u64,
             };
-            return Err(r.error("caps_offset", at, kind));
+            return r.error("caps_offset", at, kind);
         }
         let Some(words) = body.get(offset..) else {
             let kind = DecodeErrorKind::OutOfBounds {
                 value: self.offset.into(),
                 len: body.len(),
             };
-            return Err(r.error("caps_offset", at, kind));
+            return r.error("caps_offset", at, kind);
         };
-        // INVARIANT: both counts are at most `capability_words`; as u64 the sum cannot wrap.
-        let needed = u64::from(common).saturating_add(channel.into()).saturating_mul(4);
-        if (words.len() as u64) < needed {
-            let kind = DecodeErrorKind::Truncated {
-                needed,
-                left: words.len(),
-            };
-            return Err(r.error("capability words", offset, kind));
-        }
-        // INVARIANT: both sets lie in `words`, as was just checked.
-        let (common_words, rest) = words
-            .split_at_checked((common as usize).saturating_mul(4))
-            .unwrap_or_default();
-        let channel_words = rest.get(..(channel as usize).saturating_mul(4)).unwrap_or_default();
-        Ok(Capabilities {
-            common: CapabilityWords::from_wire(common_words),
-            channel: CapabilityWords::from_wire(channel_words),
-        })
+        let kind = DecodeErrorKind::Truncated {
+            needed: u64::from(common).saturating_add(channel.into()).saturating_mul(4),
+            left: words.len(),
+        };
+        r.error("capability words", offset, kind)
     }
 }
 

@@ -190,15 +190,33 @@ impl Key {
     /// # Errors
     /// [`TicketError`]; the peer must not learn which.
     pub fn open(&self, sealed: &SealedTicket, random: &mut dyn FnMut(&mut [u8])) -> Result<Secret, TicketError> {
-        let plain = self
-            .private
-            .decrypt_blinded(&mut Random(random), Oaep::new::<Sha1>(), &sealed.0);
-        let plain = Zeroizing::new(plain.map_err(|_| TicketError::Undecryptable)?);
+        let plain = self.decrypt(sealed, random)?;
         let password = plain.split(|byte| *byte == 0).next().unwrap_or_default();
         if MAX_PASSWORD_LEN < password.len() {
             return Err(TicketError::TooLong);
         }
         Ok(Secret::new(password))
+    }
+
+    /// Opens a ticket as it is, up to 86 bytes with the NUL at its end and whatever stands behind an earlier one.
+    /// A password is more than its first part only to who says so:
+    /// [`tracker::ticket_text`](crate::session::tracker::ticket_text) refuses what no viewer sends.
+    ///
+    /// # Errors
+    /// [`TicketError::Undecryptable`].
+    pub fn open_whole(&self, sealed: &SealedTicket, random: &mut dyn FnMut(&mut [u8])) -> Result<Secret, TicketError> {
+        Ok(Secret::new(&self.decrypt(sealed, random)?))
+    }
+
+    fn decrypt(
+        &self,
+        sealed: &SealedTicket,
+        random: &mut dyn FnMut(&mut [u8]),
+    ) -> Result<Zeroizing<Vec<u8>>, TicketError> {
+        let plain = self
+            .private
+            .decrypt_blinded(&mut Random(random), Oaep::new::<Sha1>(), &sealed.0);
+        plain.map(Zeroizing::new).map_err(|_| TicketError::Undecryptable)
     }
 }
 

@@ -429,3 +429,34 @@ fn secrets_are_not_shown() {
     assert!(!text.contains("hunter2") && !text.contains("104, 117, 110"), "{text}");
     assert!(!text.contains("115, 101, 101, 100"), "{text}");
 }
+
+/// Real programs send one word a set; up to four take no memory of their own.
+#[test]
+fn link_messages_with_few_words_allocate_nothing() {
+    let limits = Limits::default();
+    for words in 0..=5_u32 {
+        let set: CapabilityWords = (1..=words).collect();
+        let capabilities = Capabilities {
+            common: set.clone(),
+            channel: set.clone(),
+        };
+        let mess = LinkMess {
+            connection_id: 7,
+            channel_type: ChannelType::MAIN,
+            channel_id: 0,
+            capabilities: capabilities.clone(),
+        };
+        let reply = LinkReply {
+            capabilities,
+            ..LinkReply::refusal(LinkErrorCode::OK)
+        };
+        let (mut asked, mut answered) = (bytes::BytesMut::new(), bytes::BytesMut::new());
+        mess.encode(&mut asked).unwrap();
+        reply.encode(&mut answered).unwrap();
+        let info = allocation_counter::measure(|| {
+            assert_eq!(LinkMess::decode(&asked[16..], &limits), Ok(mess));
+            assert_eq!(LinkReply::decode(&answered[16..], &limits), Ok(reply));
+        });
+        assert_eq!(info.count_total == 0, words <= 4, "{words} words: {info:?}");
+    }
+}

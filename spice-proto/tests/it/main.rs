@@ -33,8 +33,13 @@ mod hostile_agent;
 mod interpreter;
 mod link;
 mod pair;
+mod policy;
 mod recordings;
 mod relay;
 mod ticket;
+#[cfg(feature = "rustls")]
+mod tls;
+mod tracker;
+mod tracker_hostile;
 mod values;
 mod watch;

@@ -73,6 +73,17 @@ fn what_peers_may_seal() {
     assert_eq!(open(&seal_raw(&[b'x'; 86])), Err(TicketError::TooLong));
 }
 
+/// Who compares tokens wants to see what is behind the NUL.
+#[test]
+fn a_ticket_opens_as_it_is() {
+    for plain in [&b"secret\0"[..], b"secret", b"secret\0behind", b"", &[b'x'; 86]] {
+        let opened = key().open_whole(&seal_raw(plain), &mut random(7)).unwrap();
+        assert_eq!(opened.expose(), plain);
+    }
+    let bad = key().open_whole(&SealedTicket([1; 128]), &mut random(7));
+    assert_eq!(bad.map(drop), Err(TicketError::Undecryptable));
+}
+
 #[test]
 fn what_does_not_open() {
     let sealed = key().public().seal(b"secret", [1; 20]).unwrap();

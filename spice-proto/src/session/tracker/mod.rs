@@ -1,0 +1,585 @@
+//! Which connection may join which session.
+//!
+//! ```text
+//! accept ----> half open ----> admit ----> in a session ----> close
+//!                  |             |
+//!               expire        refused: a Reason
+//! ```
+//!
+//! A token is *fresh* until a main channel is admitted with it, *claimed* until that channel's `INIT` was seen,
+//! *bound* from then on, and *ended* when the main channel is gone. The caller tells the tracker
+//! of every connection: [`Tracker::accept`], [`Tracker::admit`] when its ticket was opened, [`Tracker::linked`]
+//! when the result was written, [`Tracker::close`]; and of what the main channel says:
+//! [`Tracker::bind`] with the id in `INIT` **before** that is forwarded, [`Tracker::announce`] with each
+//! `CHANNELS_LIST`, and the steps of a migration.
+//!
+//! What is refused, and as which [`Reason`]; the first that fits is given, in the order l, m, k, h, i, j, and then
+//! as here:
+//!
+//! | | Refused | [`Reason`] |
+//! |---|---|---|
+//! | a | main with id 0, with a token that is claimed or bound | `Replayed` |
+//! | b | another channel, with a token that is fresh or claimed | `NotBound` |
+//! | c | another channel with id 0 | `NoConnectionId` |
+//! | d | an id that is not the session's | `WrongConnectionId` |
+//! | e | a channel that was not announced | `NotAnnounced` |
+//! | f | a channel that is connected on the same host already | `Duplicate` |
+//! | g | main with an id, and no migration waits for it | `NoMigration` |
+//! | h | any, after the main channel has ended | `Ended` |
+//! | i | another address than that of the main channel, if so configured | `OtherAddress` |
+//! | j | no TLS, where the main channel has it | `Downgrade` |
+//! | k | SASL, unless the configuration says that it is ended | `Sasl` |
+//! | l | a ticket above 60 bytes, with a NUL in it, not UTF-8 | `Ticket` ([`ticket_text`]) |
+//! | m | too slow, or too many half open, in all or from one address | `Late`, `HalfOpen`, `HalfOpenFromAddress` |
+//!
+//! A migration sets two of these rules aside, once each: a main channel with the session's id is admitted to a
+//! [`Host`] that was told ([`Tracker::target_told`]), and one with id 0 after the viewer was told to switch
+//! ([`Tracker::switch_told`]). Between that main channel's [`Tracker::linked`] and the viewer's answer every other
+//! channel is the target's, unless the target has it; at any other time it is the current host's. A channel
+//! being connected to the other host plays no part in that: viewers link channels at the target that they never
+//! had.
+//!
+//! Every operation takes the same time however many sessions there are: a session holds no more channels and
+//! connections than its limits say, and what is looked up across sessions is hashed with a key that the caller
+//! drew. A session of ten channels takes about 1,200 bytes. The tracker holds no more than [`Config`] allows; a
+//! token's session is kept after its end, so that the token stays dead, until [`Tracker::forget`].
+
+mod config;
+mod links;
+mod reason;
+mod session;
+mod snapshot;
+
+pub use config::Config;
+pub use reason::{Reason, TicketFault, ticket_text};
+pub use snapshot::{Pair, Snapshot, Stage};
+
+use alloc::collections::VecDeque;
+use core::hash::BuildHasher;
+use core::net::IpAddr;
+use core::time::Duration;
+
+use hashbrown::HashMap;
+
+use self::links::{Admitted, HalfOpen, Links};
+use self::session::{Main, Session};
+use super::{Host, Phase, Token};
+use crate::channel::main::ChannelId;
+use crate::ids::{AuthMechanism, ChannelType};
+use crate::link::LinkMess;
+
+/// Bytes of a ticket's text at most, as spice-server and spice-gtk have it.
+pub const MAX_TICKET: usize = crate::link::ticket::MAX_PASSWORD_LEN;
+
+/// A connection of this tracker. It names nothing any more when the connection is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Link {
+    index: u32,
+    generation: u32,
+}
+
+/// Where a connection comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Peer {
+    /// The viewer's address, or its gateway's.
+    pub address: IpAddr,
+    /// Whether it came over TLS.
+    pub secure: bool,
+}
+
+/// What a connection asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Request {
+    /// 0: a new session. Else the session that the channel belongs to.
+    pub connection_id: u32,
+    /// The channel.
+    pub channel: ChannelId,
+    /// How the viewer authenticates.
+    pub mechanism: AuthMechanism,
+}
+
+impl Request {
+    /// What a link message asks for, with a ticket.
+    #[must_use]
+    pub fn of(mess: &LinkMess) -> Self {
+        Self {
+            connection_id: mess.connection_id,
+            channel: ChannelId {
+                channel_type: mess.channel_type,
+                id: mess.channel_id,
+            },
+            mechanism: AuthMechanism::SPICE,
+        }
+    }
+}
+
+/// A connection that was let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Admission {
+    /// The hypervisor that it is for.
+    pub host: Host,
+    /// The viewer comes again as a new session: close every other connection in [`Tracker::links`].
+    pub replaces: bool,
+}
+
+/// What the end of a connection means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Closed {
+    /// Nothing more.
+    Link,
+    /// The end of the session: close every connection in [`Tracker::links`].
+    Session,
+    /// The main channel is gone while the session moves. Unless that is done in [`Config::main_timeout`],
+    /// [`Tracker::expire`] ends the session.
+    Main,
+}
+
+/// What ran out of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Expired {
+    /// A half-open connection, which the tracker has forgotten: close it.
+    Link(Link),
+    /// A session that lost its main channel while it moved: close every connection in [`Tracker::links`].
+    Session(Token),
+}
+
+/// How much a tracker holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Counts {
+    /// Sessions, ended ones included.
+    pub sessions: usize,
+    /// Connections in sessions.
+    pub links: usize,
+    /// Half-open connections.
+    pub half_open: usize,
+}
+
+/// The caller's mistakes. The tracker is as it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum Misuse {
+    /// No connection of this tracker, or not one of a session.
+    #[error("no such connection")]
+    NoLink,
+    /// No session with this token, or it has ended.
+    #[error("no such session")]
+    NoSession,
+    /// Only the main channel on the session's current host says this.
+    #[error("not the session's main channel")]
+    NotMain,
+    /// `INIT` with id 0, which would be no id.
+    #[error("a session cannot have id 0")]
+    ZeroId,
+    /// A step of a migration that does not follow from the one before.
+    #[error("out of order in phase {0:?}")]
+    OutOfOrder(Phase),
+    /// There is no room for another session.
+    #[error("too many sessions")]
+    TooManySessions,
+}
+
+/// All sessions of a process.
+#[derive(Debug)]
+pub struct Tracker {
+    config: Config,
+    links: Links,
+    sessions: HashMap<Token, Session, HashKey>,
+    /// Half-open connections by address.
+    addresses: HashMap<IpAddr, usize, HashKey>,
+    /// Sessions that lost their main channel, in the order of their deadlines; each stands here at most once.
+    lost: VecDeque<(Duration, Token)>,
+}
+
+/// The key of the hash tables, so that a peer cannot choose what collides.
+#[derive(Debug, Clone)]
+struct HashKey([u8; 16]);
+
+impl BuildHasher for HashKey {
+    type Hasher = siphasher::sip::SipHasher13;
+
+    fn build_hasher(&self) -> Self::Hasher {
+        siphasher::sip::SipHasher13::new_with_key(&self.0)
+    }
+}
+
+impl Tracker {
+    /// An empty tracker. `hash_key`: random bytes.
+    #[must_use]
+    pub fn new(config: Config, hash_key: [u8; 16]) -> Self {
+        Self {
+            config,
+            links: Links::new(),
+            sessions: HashMap::with_hasher(HashKey(hash_key)),
+            addresses: HashMap::with_hasher(HashKey(hash_key)),
+            lost: VecDeque::new(),
+        }
+    }
+
+    /// A connection came at `now`.
+    ///
+    /// # Errors
+    /// [`Reason::HalfOpen`] or [`Reason::HalfOpenFromAddress`]: close it.
+    pub fn accept(&mut self, now: Duration, peer: Peer) -> Result<Link, Reason> {
+        if self.config.half_open <= self.links.half_open_count() {
+            return Err(Reason::HalfOpen);
+        }
+        let from_address = self.addresses.get(&peer.address).copied().unwrap_or(0);
+        if self.config.half_open_from_address <= from_address {
+            return Err(Reason::HalfOpenFromAddress);
+        }
+        self.addresses.insert(peer.address, from_address.saturating_add(1));
+        let deadline = now.saturating_add(self.config.link_timeout);
+        Ok(self.links.open(HalfOpen { peer, deadline }))
+    }
+
+    /// A half-open connection showed a token. What is refused is forgotten, too: tell the viewer what
+    /// [`Reason::told`] says, and close it. A channel is taken when it is admitted, not when the hypervisor has
+    /// answered: viewers open all at once.
+    ///
+    /// # Errors
+    /// Why it may not join.
+    pub fn admit(&mut self, now: Duration, link: Link, token: Token, request: Request) -> Result<Admission, Reason> {
+        let open = self.links.half_open(link).ok_or(Reason::Late)?;
+        self.count_out(open.peer.address);
+        match self.place(now, open, token, request) {
+            Ok(admission) => {
+                self.links.admit(
+                    link,
+                    Admitted {
+                        token,
+                        channel: request.channel,
+                        host: admission.host,
+                    },
+                );
+                if let Some(session) = self.sessions.get_mut(&token) {
+                    session.joined(link, request.channel, admission.host);
+                }
+                Ok(admission)
+            }
+            Err(reason) => {
+                self.links.free(link);
+                Err(reason)
+            }
+        }
+    }
+
+    fn place(&mut self, now: Duration, open: HalfOpen, token: Token, request: Request) -> Result<Admission, Reason> {
+        if open.deadline <= now {
+            return Err(Reason::Late);
+        }
+        if request.mechanism == AuthMechanism::SASL && !self.config.sasl {
+            return Err(Reason::Sasl);
+        }
+        let main = request.channel.channel_type == ChannelType::MAIN;
+        let Some(session) = self.sessions.get_mut(&token) else {
+            return match (main, request.connection_id) {
+                (false, _) => Err(Reason::NotBound),
+                (true, _) if request.channel.id != 0 => Err(Reason::NotAnnounced),
+                (true, 0) if self.config.sessions <= self.sessions.len() => Err(Reason::TooManySessions),
+                (true, 0) => {
+                    self.sessions.insert(token, Session::new(open.peer));
+                    Ok(Admission {
+                        host: Host(0),
+                        replaces: false,
+                    })
+                }
+                (true, _) => Err(Reason::NoMigration),
+            };
+        };
+        if session.ended() {
+            return Err(Reason::Ended);
+        }
+        if self.config.one_address && session.peer.address != open.peer.address {
+            return Err(Reason::OtherAddress);
+        }
+        if session.peer.secure && !open.peer.secure {
+            return Err(Reason::Downgrade);
+        }
+        let admission = if main {
+            session.place_main(request)?
+        } else {
+            session.place(request, &self.links)?
+        };
+        // The connections of a session that is replaced are about to be closed.
+        if self.config.links <= session.links.len() && !admission.replaces {
+            return Err(Reason::TooManyLinks);
+        }
+        if admission.replaces {
+            session.replace(admission.host);
+        }
+        Ok(admission)
+    }
+
+    /// The result OK was written to this connection.
+    ///
+    /// # Errors
+    /// [`Misuse::NoLink`].
+    pub fn linked(&mut self, link: Link) -> Result<(), Misuse> {
+        let admitted = self.links.admitted(link).ok_or(Misuse::NoLink)?;
+        if let Some(session) = self.sessions.get_mut(&admitted.token) {
+            session.linked(link);
+        }
+        Ok(())
+    }
+
+    /// The main channel of a current host, and its session.
+    fn session_of_main(&mut self, main: Link) -> Result<&mut Session, Misuse> {
+        let admitted = self.links.admitted(main).ok_or(Misuse::NoLink)?;
+        let session = self.sessions.get_mut(&admitted.token).ok_or(Misuse::NoSession)?;
+        match session.main {
+            _ if session.ended() => Err(Misuse::NoSession),
+            Main::Here(link) if link == main => Ok(session),
+            _ => Err(Misuse::NotMain),
+        }
+    }
+
+    /// The main channel got `INIT` with this id. To be called before the viewer gets it: the connections with
+    /// that id can then never come too early.
+    ///
+    /// # Errors
+    /// [`Misuse::NoLink`], [`Misuse::NoSession`], [`Misuse::NotMain`], [`Misuse::ZeroId`].
+    pub fn bind(&mut self, main: Link, session_id: u32) -> Result<(), Misuse> {
+        let session = self.session_of_main(main)?;
+        if session_id == 0 {
+            return Err(Misuse::ZeroId);
+        }
+        session.bind(session_id);
+        Ok(())
+    }
+
+    /// The main channel got `CHANNELS_LIST`: these channels may be linked from now on, without those that the
+    /// viewer shall not have. What was announced before stays; what is announced twice counts once. Gives the
+    /// number of channels for which there was no room, and which will be refused.
+    ///
+    /// # Errors
+    /// [`Misuse::NoLink`], [`Misuse::NoSession`], [`Misuse::NotMain`].
+    pub fn announce(&mut self, main: Link, channels: &[ChannelId]) -> Result<usize, Misuse> {
+        let limit = self.config.channels;
+        Ok(self.session_of_main(main)?.announce(channels, limit))
+    }
+
+    /// A connection is gone, or refused by the hypervisor.
+    ///
+    /// # Errors
+    /// [`Misuse::NoLink`].
+    pub fn close(&mut self, now: Duration, link: Link) -> Result<Closed, Misuse> {
+        if let Some(open) = self.links.half_open(link) {
+            self.count_out(open.peer.address);
+            self.links.free(link);
+            return Ok(Closed::Link);
+        }
+        let admitted = self.links.admitted(link).ok_or(Misuse::NoLink)?;
+        self.links.free(link);
+        let Some(session) = self.sessions.get_mut(&admitted.token) else {
+            return Ok(Closed::Link);
+        };
+        session.unmark(admitted.channel, admitted.host);
+        let closed = session.closed(link);
+        if closed == Closed::Main {
+            let until = now.saturating_add(self.config.main_timeout);
+            // A session that still stands in the queue is looked at when its old time comes.
+            if !session.queued {
+                session.queued = true;
+                self.lost.push_back((until, admitted.token));
+            }
+            session.lost_until = Some(until);
+        }
+        Ok(closed)
+    }
+
+    fn running(&mut self, token: Token) -> Result<&mut Session, Misuse> {
+        let session = self.sessions.get_mut(&token).filter(|session| !session.ended());
+        session.ok_or(Misuse::NoSession)
+    }
+
+    /// The viewer is told of a migration target (`MIGRATE_BEGIN`, `MIGRATE_BEGIN_SEAMLESS`). To be called before
+    /// that is forwarded. Gives the target's number.
+    ///
+    /// # Errors
+    /// [`Misuse::NoSession`]; [`Misuse::OutOfOrder`] while another target is being told, or before `INIT`.
+    pub fn target_told(&mut self, token: Token) -> Result<Host, Misuse> {
+        let session = self.running(token)?;
+        match session.phase {
+            Phase::Idle | Phase::Connected if session.bound() => Ok(session.next_target(Phase::Told)),
+            phase => Err(Misuse::OutOfOrder(phase)),
+        }
+    }
+
+    /// The viewer answered: it is connected to the target (`MIGRATE_CONNECTED`,
+    /// `MIGRATE_CONNECTED_SEAMLESS`), or it is not (`MIGRATE_CONNECT_ERROR`) and the target is forgotten.
+    ///
+    /// # Errors
+    /// [`Misuse::NoSession`]; [`Misuse::OutOfOrder`] if it was not asked.
+    pub fn target_answered(&mut self, token: Token, connected: bool) -> Result<(), Misuse> {
+        let session = self.running(token)?;
+        match (session.phase, connected) {
+            (Phase::Opening, true) => session.phase = Phase::Connected,
+            (Phase::Told | Phase::Opening, false) => session.drop_target(),
+            (phase, _) => return Err(Misuse::OutOfOrder(phase)),
+        }
+        Ok(())
+    }
+
+    /// The migration is off (`MIGRATE_CANCEL`): the target is forgotten. Its connections stay in
+    /// [`Tracker::links`] until they are closed.
+    ///
+    /// # Errors
+    /// [`Misuse::NoSession`]; [`Misuse::OutOfOrder`] without a target, and after [`Tracker::switch_told`], which
+    /// such a message does not undo.
+    pub fn target_dropped(&mut self, token: Token) -> Result<(), Misuse> {
+        let session = self.running(token)?;
+        match session.phase {
+            Phase::Told | Phase::Opening | Phase::Connected => session.drop_target(),
+            phase => return Err(Misuse::OutOfOrder(phase)),
+        }
+        Ok(())
+    }
+
+    /// The viewer has moved: the target is the current host from now on. Connections to the host before
+    /// stay in [`Tracker::links`] until they have drained and are closed.
+    ///
+    /// # Errors
+    /// [`Misuse::NoSession`]; [`Misuse::OutOfOrder`] when the viewer did not say that it is connected, or the
+    /// target's main channel is gone.
+    pub fn moved(&mut self, token: Token) -> Result<(), Misuse> {
+        let session = self.running(token)?;
+        if session.phase == Phase::Connected && session.promote() {
+            return Ok(());
+        }
+        Err(Misuse::OutOfOrder(session.phase))
+    }
+
+    /// The viewer is told to come again as a new session at a target (`MIGRATE_SWITCH_HOST`). To be called
+    /// before that is forwarded. Gives the target's number.
+    ///
+    /// # Errors
+    /// [`Misuse::NoSession`]; [`Misuse::OutOfOrder`] before `INIT`.
+    pub fn switch_told(&mut self, token: Token) -> Result<Host, Misuse> {
+        let session = self.running(token)?;
+        if session.bound() {
+            Ok(session.next_target(Phase::Switch))
+        } else {
+            Err(Misuse::OutOfOrder(session.phase))
+        }
+    }
+
+    /// Forgets a session. To be called when its token is good for nothing any more: here it would be fresh
+    /// again. Its connections are forgotten as well. Whether there was one.
+    pub fn forget(&mut self, token: Token) -> bool {
+        let Some(session) = self.sessions.remove(&token) else {
+            return false;
+        };
+        for link in session.links {
+            self.links.free(link);
+        }
+        true
+    }
+
+    /// Ends a session, as the end of its main channel would. Whether one was running.
+    pub fn end(&mut self, token: Token) -> bool {
+        self.running(token).map(Session::end).is_ok()
+    }
+
+    /// Call [`Tracker::expire`] then.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Duration> {
+        let open = self.links.oldest().map(|(_, open)| open.deadline);
+        let lost = self.lost.front().map(|(until, _)| *until);
+        open.into_iter().chain(lost).min()
+    }
+
+    /// One of those whose time ran out; call again until there is none.
+    pub fn expire(&mut self, now: Duration) -> Option<Expired> {
+        if let Some((link, open)) = self.links.oldest().filter(|(_, open)| open.deadline <= now) {
+            self.count_out(open.peer.address);
+            self.links.free(link);
+            return Some(Expired::Link(link));
+        }
+        while let Some(&(_, token)) = self.lost.front().filter(|(until, _)| *until <= now) {
+            self.lost.pop_front();
+            let Ok(session) = self.running(token) else { continue };
+            session.queued = false;
+            match session.lost_until {
+                Some(until) if until <= now => {
+                    session.end();
+                    return Some(Expired::Session(token));
+                }
+                // It was lost again meanwhile; behind later ones, it may wait for these, too.
+                Some(until) => {
+                    session.queued = true;
+                    self.lost.push_back((until, token));
+                }
+                None => {}
+            }
+        }
+        None
+    }
+
+    fn count_out(&mut self, address: IpAddr) {
+        if let Some(count) = self.addresses.get_mut(&address) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                self.addresses.remove(&address);
+            }
+        }
+    }
+
+    /// The connections of a session, those to other hosts than the current one included.
+    pub fn links(&self, token: Token) -> impl Iterator<Item = (Link, ChannelId, Host)> + '_ {
+        let links = self.sessions.get(&token).map(|session| session.links.as_slice());
+        links.unwrap_or_default().iter().filter_map(|&link| {
+            let Admitted { channel, host, .. } = self.links.admitted(link)?;
+            Some((link, channel, host))
+        })
+    }
+
+    /// How far the migration of a session has got.
+    #[must_use]
+    pub fn phase(&self, token: Token) -> Option<Phase> {
+        let session = self.sessions.get(&token).filter(|session| !session.ended())?;
+        Some(session.phase)
+    }
+
+    /// The host that a session is on.
+    #[must_use]
+    pub fn host(&self, token: Token) -> Option<Host> {
+        self.sessions.get(&token).map(|session| session.host)
+    }
+
+    /// How much there is.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        Counts {
+            sessions: self.sessions.len(),
+            links: self.links.admitted_count(),
+            half_open: self.links.half_open_count(),
+        }
+    }
+
+    /// What another process needs to know to go on with a session.
+    #[must_use]
+    pub fn snapshot(&self, token: Token) -> Option<Snapshot> {
+        let session = self.sessions.get(&token)?;
+        Some(session.snapshot(&self.links))
+    }
+
+    /// Goes on with a session of another process, or takes over what that process has seen of one. The channels that
+    /// were connected there count as connected, and the main channel as running, until a newer snapshot says
+    /// otherwise or the session ends. Channels beyond [`Config::channels`] are left out.
+    ///
+    /// # Errors
+    /// [`Misuse::TooManySessions`].
+    pub fn restore(&mut self, token: Token, snapshot: &Snapshot) -> Result<(), Misuse> {
+        let full = self.config.sessions <= self.sessions.len();
+        let session = match self.sessions.get_mut(&token) {
+            Some(session) => session,
+            None if full => return Err(Misuse::TooManySessions),
+            None => self
+                .sessions
+                .entry(token)
+                .or_insert_with(|| Session::new(snapshot.peer)),
+        };
+        session.restore(snapshot, self.config.channels);
+        Ok(())
+    }
+}

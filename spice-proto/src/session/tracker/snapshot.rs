@@ -1,0 +1,203 @@
+//! A session as bytes, for another process.
+
+use alloc::vec::Vec;
+use bytes::BytesMut;
+use core::net::{IpAddr, Ipv6Addr};
+
+use super::Peer;
+use crate::channel::main::ChannelId;
+use crate::error::{DecodeError, DecodeErrorKind, EncodeError};
+use crate::session::{Host, Phase};
+use crate::wire::{Decode, Encode, Reader, codec, layout, length, put_array};
+
+/// The byte form that this version writes, and the only one that it reads.
+const VERSION: u8 = 1;
+/// The main channel has TLS.
+const SECURE: u8 = 1;
+/// A main channel was admitted to the target.
+const TARGET_USED: u8 = 2;
+/// Connected at the current host.
+const CURRENT: u8 = 1;
+/// Connected at the target.
+const TARGET: u8 = 2;
+
+/// What has become of a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Stage {
+    /// A main channel was admitted; its `INIT` was not seen yet.
+    Claimed,
+    /// The session has its id.
+    Bound,
+    /// The main channel has ended.
+    Ended,
+}
+
+/// A channel that was announced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Pair {
+    /// The channel.
+    pub channel: ChannelId,
+    /// Whether it is connected at the current host.
+    pub current: bool,
+    /// Whether it is connected at the target.
+    pub target: bool,
+}
+
+/// What one process must know of a session to go on with it, without the connections themselves.
+///
+/// ```text
+/// | version u8 = 1 | stage u8 | phase u8 | flags u8 | address 16 | session_id u32 | host u32 | last_host u32 |
+/// | count u16 | pairs: type u8, id u8, connected u8 ... |                                        little-endian
+/// ```
+///
+/// `stage`: 0 claimed, 1 bound, 2 ended. `phase`: 0 to 4, in the order of [`Phase`]. `flags`: bit 0 TLS, bit 1 the
+/// target's main channel came. `address`: IPv6, IPv4 as `::ffff:a.b.c.d`. `connected`: bit 0 at the current host,
+/// bit 1 at the target. 64 channels take 228 bytes. It holds no secret; with it one could guess ids, so it
+/// is not for viewers.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Snapshot {
+    /// What has become of the token.
+    pub stage: Stage,
+    /// How far the migration has got.
+    pub phase: Phase,
+    /// Where the main channel came from.
+    pub peer: Peer,
+    /// Whether a main channel was admitted to the target.
+    pub target_used: bool,
+    /// The id in `INIT`; 0 before that.
+    pub session_id: u32,
+    /// The host that the session is on.
+    pub host: Host,
+    /// The host that was told last: the target, if there is one.
+    pub last_host: Host,
+    /// The channels that were announced.
+    pub pairs: Vec<Pair>,
+}
+
+codec!(Snapshot);
+
+layout! {
+    /// The fixed part of [`Snapshot`].
+    struct SnapshotHead {
+        version: u8,
+        stage: u8,
+        phase: u8,
+        flags: u8,
+        address: [u8; 16],
+        session_id: u32,
+        host: u32,
+        last_host: u32,
+        count: u16,
+    }
+}
+
+layout! {
+    /// One of its channels.
+    struct WirePair {
+        channel: ChannelId,
+        connected: u8,
+    }
+}
+
+impl Decode for Snapshot {
+    const NAME: &'static str = "Snapshot";
+
+    fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let head = SnapshotHead::read(r)?;
+        let invalid = |field, offset, what| Err(r.error(field, offset, DecodeErrorKind::Invalid(what)));
+        if head.version != VERSION {
+            return invalid("version", 0, "a snapshot of another version");
+        }
+        let stage = match head.stage {
+            0 => Stage::Claimed,
+            1 => Stage::Bound,
+            2 => Stage::Ended,
+            _ => return invalid("stage", 1, "no stage of a token"),
+        };
+        let phase = match head.phase {
+            0 => Phase::Idle,
+            1 => Phase::Told,
+            2 => Phase::Opening,
+            3 => Phase::Connected,
+            4 => Phase::Switch,
+            _ => return invalid("phase", 2, "no phase of a migration"),
+        };
+        if (stage == Stage::Bound) != (head.session_id != 0) && stage != Stage::Ended {
+            return invalid(
+                "session_id",
+                20,
+                "an id where there is none, or none where there is one",
+            );
+        }
+        if (phase != Phase::Idle) && (stage != Stage::Bound || head.last_host <= head.host) {
+            return invalid("phase", 2, "a target, and nobody who goes there");
+        }
+        let pairs = r.array::<WirePair>(head.count.into(), "pairs")?;
+        Ok(Self {
+            stage,
+            phase,
+            peer: Peer {
+                address: Ipv6Addr::from(head.address).to_canonical(),
+                secure: head.flags & SECURE != 0,
+            },
+            target_used: head.flags & TARGET_USED != 0,
+            session_id: head.session_id,
+            host: Host(head.host),
+            last_host: Host(head.last_host),
+            pairs: pairs
+                .iter()
+                .map(|pair| Pair {
+                    channel: pair.channel,
+                    current: pair.connected & CURRENT != 0,
+                    target: pair.connected & TARGET != 0,
+                })
+                .collect(),
+        })
+    }
+}
+
+impl Encode for Snapshot {
+    fn wire_len(&self) -> usize {
+        use crate::wire::Fixed as _;
+        self.pairs
+            .len()
+            .saturating_mul(WirePair::SIZE)
+            .saturating_add(SnapshotHead::BLOCK)
+    }
+
+    fn write(&self, dst: &mut BytesMut) -> Result<(), EncodeError> {
+        let address = match self.peer.address {
+            IpAddr::V4(address) => address.to_ipv6_mapped(),
+            IpAddr::V6(address) => address,
+        };
+        let flag = |set, bit| if set { bit } else { 0 };
+        SnapshotHead {
+            version: VERSION,
+            stage: match self.stage {
+                Stage::Claimed => 0,
+                Stage::Bound => 1,
+                Stage::Ended => 2,
+            },
+            phase: match self.phase {
+                Phase::Idle => 0,
+                Phase::Told => 1,
+                Phase::Opening => 2,
+                Phase::Connected => 3,
+                Phase::Switch => 4,
+            },
+            flags: flag(self.peer.secure, SECURE) | flag(self.target_used, TARGET_USED),
+            address: address.octets(),
+            session_id: self.session_id,
+            host: self.host.0,
+            last_host: self.last_host.0,
+            count: length(self.pairs.len(), Self::NAME, "pairs", u16::MAX)?,
+        }
+        .write(dst)?;
+        let pairs = self.pairs.iter().map(|pair| WirePair {
+            channel: pair.channel,
+            connected: flag(pair.current, CURRENT) | flag(pair.target, TARGET),
+        });
+        put_array(dst, &pairs.collect::<Vec<_>>());
+        Ok(())
+    }
+}

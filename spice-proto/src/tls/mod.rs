@@ -1,0 +1,227 @@
+//! Whom a server has to be: the rules of spice-gtk as a rustls verifier (feature `rustls`).
+//!
+//! A [`Verifier`] trusts the authorities of its caller and no others, and then wants one thing of the server's
+//! certificate, as the connection file or the migration message said it: a [`HostSubject`], or the name of the host.
+//!
+//! 1. A pinned public key that is the server's own accepts it, whoever signed the certificate.
+//! 2. Else the chain must lead to one of the authorities.
+//! 3. Else, with a subject: the certificate must have it; the name of the host is then not looked at.
+//! 4. Else the certificate must be for the host: its alternative names if it has DNS names or addresses there, else
+//!    its common names, as QEMU's own certificates often have nothing else. `*` stands for a part of one label.
+//!
+//! Not taken over from spice-gtk: that nothing is checked where nothing is configured; that a key of another type
+//! passes for the pinned one; that a NUL ends a name in a certificate.
+//!
+//! ```
+//! use spice_proto::tls::{Expected, HostSubject, Verifier, TlsError};
+//! fn towards_hypervisor(ca: &[u8], subject: &str) -> Result<rustls::ClientConfig, TlsError> {
+//!     let expected = Expected::Subject(HostSubject::parse(subject)?);
+//!     Verifier::new(ca, expected)?.client_config()
+//! }
+//! ```
+//!
+//! Rustls reads the clock and draws its keys by itself. It needs `std`.
+
+extern crate std;
+
+mod certificate;
+mod subject;
+
+pub use subject::{HostSubject, SubjectError};
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+
+use self::certificate::Certificate;
+use self::subject::Resolved;
+
+/// What is wrong with what a verifier is made of.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TlsError {
+    /// There is no certificate in the PEM text.
+    #[error("no certificate in PEM")]
+    NoCertificate,
+    /// A certificate or a revocation list in it cannot be read.
+    #[error("a certificate cannot be read")]
+    BadCertificate,
+    /// The subject.
+    #[error(transparent)]
+    Subject(#[from] SubjectError),
+    /// The host is neither a DNS name nor an address.
+    #[error("no DNS name and no address")]
+    BadName,
+    /// What rustls says.
+    #[error("{0}")]
+    Rustls(#[from] rustls::Error),
+}
+
+/// What the server's certificate must have, beside an authority.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Expected {
+    /// This subject.
+    Subject(HostSubject),
+    /// This host: a DNS name, or an address.
+    Host(String),
+}
+
+#[derive(Debug)]
+enum Check {
+    Subject(Resolved),
+    Host(String),
+}
+
+/// Accepts servers by the rules above.
+#[derive(Debug)]
+pub struct Verifier {
+    chain: Arc<WebPkiServerVerifier>,
+    algorithms: WebPkiSupportedAlgorithms,
+    check: Check,
+    public_key: Option<Vec<u8>>,
+}
+
+impl Verifier {
+    /// `authorities`: certificates in PEM, and revocation lists of theirs, if any. No others are trusted, and none of
+    /// the system's.
+    ///
+    /// # Errors
+    /// Something in the PEM text cannot be used, the subject is empty or has an unknown attribute, or the host
+    /// is none.
+    pub fn new(authorities: &[u8], expected: Expected) -> Result<Self, TlsError> {
+        let provider = provider();
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(authorities) {
+            let certificate = certificate.map_err(|_| TlsError::BadCertificate)?;
+            roots.add(certificate).map_err(|_| TlsError::BadCertificate)?;
+        }
+        let lists = CertificateRevocationListDer::pem_slice_iter(authorities);
+        let lists: Vec<_> = lists.collect::<Result<_, _>>().map_err(|_| TlsError::BadCertificate)?;
+        let chain = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+            .with_crls(lists)
+            // Where no list says anything, none revokes.
+            .allow_unknown_revocation_status()
+            .build();
+        let check = match expected {
+            Expected::Subject(subject) => Check::Subject(subject.resolve()?),
+            Expected::Host(host) => {
+                server_name(&host)?;
+                Check::Host(host)
+            }
+        };
+        Ok(Self {
+            chain: chain.map_err(|_| TlsError::NoCertificate)?,
+            algorithms: provider.signature_verification_algorithms,
+            check,
+            public_key: None,
+        })
+    }
+
+    /// Accepts the server with this key, too, whoever signed its certificate. DER (`SubjectPublicKeyInfo`); compared
+    /// byte by byte, with what says which kind of key it is.
+    #[must_use]
+    pub fn with_public_key(mut self, key: &[u8]) -> Self {
+        self.public_key = Some(key.to_vec());
+        self
+    }
+
+    /// A configuration for connections to this server, without a certificate of one's own.
+    ///
+    /// # Errors
+    /// What rustls says.
+    pub fn client_config(self) -> Result<ClientConfig, TlsError> {
+        let config = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
+        let mut config = config
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(self))
+            .with_no_client_auth();
+        // Each connection shows its certificate.
+        config.resumption = Resumption::disabled();
+        Ok(config)
+    }
+
+    /// Whether the certificate has the pinned key.
+    fn has_key(&self, certificate: &CertificateDer<'_>) -> bool {
+        let Some(pinned) = &self.public_key else { return false };
+        let parsed = ParsedCertificate::try_from(certificate);
+        parsed.is_ok_and(|parsed| parsed.subject_public_key_info().as_ref() == pinned.as_slice())
+    }
+}
+
+/// The name of a server for rustls, which sends it (SNI) unless it is an address.
+///
+/// # Errors
+/// [`TlsError::BadName`].
+pub fn server_name(host: &str) -> Result<ServerName<'static>, TlsError> {
+    let name = ServerName::try_from(host).map_err(|_| TlsError::BadName)?;
+    Ok(name.to_owned())
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+impl ServerCertVerifier for Verifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        if self.has_key(end_entity) {
+            return Ok(ServerCertVerified::assertion());
+        }
+        let chain = self
+            .chain
+            .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        match chain {
+            // The name is looked at last, and by other rules here.
+            Ok(_)
+            | Err(rustls::Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) => {}
+            Err(error) => return Err(error),
+        }
+        let certificate = Certificate::read(end_entity).ok_or(CertificateError::BadEncoding)?;
+        let fits = match &self.check {
+            Check::Subject(subject) => subject.is_of(&certificate),
+            Check::Host(host) => certificate.is_for(host),
+        };
+        if fits {
+            return Ok(ServerCertVerified::assertion());
+        }
+        Err(CertificateError::NotValidForName.into())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, dss, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, dss, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
