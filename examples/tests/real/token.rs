@@ -36,7 +36,11 @@ fn is_spent_once(kind: Kind) {
     assert_eq!((redeem(), redeem()), (same.clone(), same));
     let refused = (1, "refused: all uses are spent\n".to_owned());
     assert_eq!((redeem(), run("verify", &[], &text)), (refused.clone(), refused));
-    assert!(run("inspect", &[], &text).1.contains("\"accepted\": \"all uses are spent\""));
+    assert!(
+        run("inspect", &[], &text)
+            .1
+            .contains("\"accepted\": \"all uses are spent\"")
+    );
     assert_eq!(run("verify", &[], "abc"), (1, "refused: unknown token\n".to_owned()));
     drop(engine);
     assert_eq!(run("verify", &[], &text).0, 3);
