@@ -6,7 +6,7 @@ use jsonwebtoken::crypto::{CryptoProvider, KeyUtils};
 
 use super::{
     AUDIENCE, HS, ISSUER, NOW, PUBLIC, SECRET, SEED, WEBSOCKIFY_BY_OPENSSL, by_secret, claims, encoded, kerbside, key,
-    keys, presented, rule, verify_at,
+    presented, rule, verify_at,
 };
 use crate::at;
 
