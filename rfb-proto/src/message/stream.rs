@@ -47,7 +47,7 @@ impl<'a> ClientMessages<'a> {
     /// What the client asks for changes how the next messages are read.
     #[cold]
     fn set_encodings(&mut self) -> Option<Result<ClientMessage, DecodeError>> {
-        let set = SetEncodings::front(&mut self.rest, *self.extensions, self.limits)?;
+        let set = SetEncodings::front(&mut self.rest, self.extensions, self.limits)?;
         Some(set.map(|set| {
             self.extensions.client_asked(&set.encodings);
             set.into()
@@ -70,6 +70,6 @@ impl Iterator for ClientMessages<'_> {
         if let [2, ..] = self.rest {
             return self.set_encodings();
         }
-        ClientMessage::front(&mut self.rest, *self.extensions, self.limits)
+        ClientMessage::front(&mut self.rest, self.extensions, self.limits)
     }
 }
