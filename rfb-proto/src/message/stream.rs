@@ -17,8 +17,8 @@ use crate::wire::Decode as _;
 ///
 /// // A key, and the beginning of a pointer event.
 /// let rx = [4, 1, 0, 0, 0, 0, 0xff, 0x0d, 5, 0];
-/// let mut extensions = Extensions::default();
-/// let mut messages = ClientMessages::new(&rx, &mut extensions, &Limits::default());
+/// let (mut extensions, limits) = (Extensions::default(), Limits::default());
+/// let mut messages = ClientMessages::new(&rx, &mut extensions, &limits);
 /// let down = KeyEvent { down: 1, padding: [0; 2], keysym: 0xff0d };
 /// assert_eq!(messages.next(), Some(Ok(down.into())));
 /// assert_eq!(messages.next(), None);
