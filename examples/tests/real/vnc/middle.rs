@@ -9,15 +9,13 @@ use std::thread;
 
 use bytes::{Bytes, BytesMut};
 use rfb_proto::encoding::Encoding;
+use rfb_proto::filter::{Filter, Guard};
 use rfb_proto::framing::{Ends, Message, Piece, Relay, Verdict, Watch};
 use rfb_proto::message::{ClientMessage, FramebufferUpdate, ServerMessage, SetEncodings};
 use rfb_proto::{Limits, ServerInit};
 
 /// Bytes of a client's handshake with RFB 3.8 and security type None: its line, its choice, its ClientInit.
 const CLIENT_HANDSHAKE: usize = 12 + 1 + 1;
-
-/// Decides about a message of the client.
-pub(crate) type Judge = fn(&ClientMessage) -> bool;
 
 /// What went by.
 #[derive(Default, Clone)]
@@ -37,7 +35,7 @@ pub(crate) struct Seen {
 /// What a relay tells.
 struct Watcher {
     seen: Seen,
-    passes: Judge,
+    guard: Guard,
     relay_knows: rfb_proto::message::Extensions,
 }
 
@@ -62,11 +60,9 @@ impl Watch for Watcher {
         if let ClientMessage::SetEncodings(set) = &decoded {
             self.seen.encodings = Some(set.clone());
         }
-        if (self.passes)(&decoded) {
-            return Verdict::Pass;
-        }
-        self.seen.withheld += 1;
-        Verdict::Withhold
+        let verdict = self.guard.client(message);
+        self.seen.withheld += usize::from(verdict != Verdict::Pass);
+        verdict
     }
 
     fn server(&mut self, message: &Message<'_>) -> Verdict {
@@ -79,12 +75,13 @@ impl Watch for Watcher {
             assert_eq!(again, bytes, "{decoded:?}");
             self.count(format!("server {}", decoded.name()));
         }
-        Verdict::Pass
+        self.guard.server(message)
     }
 
     fn update(&mut self, head: FramebufferUpdate) {
         self.seen.placed[1] += head.encoded_len();
         self.seen.open = head.rectangles != 0;
+        self.guard.update(head);
     }
 
     fn rectangle(&mut self, piece: &Piece<'_>) {
@@ -95,6 +92,7 @@ impl Watch for Watcher {
             self.count(piece.rectangle.encoding.to_string());
         }
         self.seen.open = piece.ends != Ends::Update;
+        self.guard.rectangle(piece);
     }
 }
 
@@ -183,11 +181,11 @@ pub(crate) struct Middle {
 impl Middle {
     /// Everything passes.
     pub(crate) fn start(server: SocketAddr) -> Self {
-        Self::judging(server, |_| true)
+        Self::filtering(server, Filter::default())
     }
 
-    /// Those messages of the client pass that the judge lets pass.
-    pub(crate) fn judging(server: SocketAddr, passes: Judge) -> Self {
+    /// What the filter lets through passes.
+    pub(crate) fn filtering(server: SocketAddr, filter: Filter) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port for the relay");
         let address = listener.local_addr().expect("the address of the relay");
         let sessions: Arc<Mutex<Vec<_>>> = Arc::default();
@@ -206,7 +204,7 @@ impl Middle {
                         relay: None,
                         watcher: Watcher {
                             seen: Seen::default(),
-                            passes,
+                            guard: Guard::new(filter.clone(), &Limits::default()),
                             relay_knows: Default::default(),
                         },
                         to_server: server.try_clone().expect("a second handle"),
