@@ -167,6 +167,12 @@ pub const CASES: &[Case] = &[
         prepare: rfb::des,
     },
     Case {
+        name: "rfb: client message, framed",
+        repetitions: 20,
+        operations: rfb::MESSAGES,
+        prepare: rfb::client_frames,
+    },
+    Case {
         name: "rfb: client message, decoded",
         repetitions: 20,
         operations: rfb::MESSAGES,

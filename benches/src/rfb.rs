@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use des::Des;
 use des::cipher::{BlockEncrypt as _, KeyInit as _};
+use rfb_proto::framing::ClientFramer;
 use rfb_proto::handshake::server::{Claim, Question};
 use rfb_proto::handshake::{
     Action, ClientConfig, ClientHandshake, Machine, ServerConfig, ServerHandshake, Wire, client,
@@ -162,6 +163,22 @@ fn mix() -> Bytes {
         request.encode(&mut stream).unwrap();
     }
     stream.freeze()
+}
+
+/// Such messages, found without a look into them.
+pub fn client_frames() -> Box<dyn FnMut()> {
+    let (stream, limits) = (mix(), Limits::default());
+    let extensions = Extensions::NONE;
+    let mut framer = ClientFramer::new(&limits);
+    Box::new(move || {
+        let mut rest = black_box(&stream[..]);
+        let mut count = 0;
+        while let Ok(Some(message)) = framer.next_message(&mut rest, &extensions) {
+            keep(message.bytes);
+            count += 1;
+        }
+        assert_eq!((count, rest.len()), (MESSAGES, 0));
+    })
 }
 
 /// Such messages, decoded and taken apart.

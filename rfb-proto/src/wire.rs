@@ -308,15 +308,20 @@ pub(crate) trait Decode: Sized {
     fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError>;
     /// How long it is. As long as it is not whole: how long it is at least.
     fn extent(r: &mut Reader<'_>) -> Result<usize, DecodeError>;
+    /// How long it is, if its first two bytes tell; else 0, and [`Decode::extent`] has to be asked.
+    #[inline(always)]
+    fn short_len(_: &[u8]) -> usize {
+        0
+    }
     /// Takes it off the front of `src`, if it is whole. Payloads are copied.
     #[inline]
-    fn front(src: &mut &[u8], extensions: Extensions, limits: &Limits) -> Option<Result<Self, DecodeError>> {
+    fn front(src: &mut &[u8], extensions: &Extensions, limits: &Limits) -> Option<Result<Self, DecodeError>> {
         front(src, extensions, limits)
     }
     /// Takes it off the front of a buffer, if it is whole.
-    fn take(src: &mut BytesMut, extensions: Extensions, limits: &Limits) -> Result<Option<Self>, DecodeError> {
+    fn take(src: &mut BytesMut, extensions: &Extensions, limits: &Limits) -> Result<Option<Self>, DecodeError> {
         let mut r = Reader::borrowed(src, Self::NAME, limits);
-        r.agreed_on(extensions);
+        r.agreed_on(*extensions);
         let extent = Self::extent(&mut r)?;
         if src.len() < extent {
             return Ok(None);
@@ -324,7 +329,7 @@ pub(crate) trait Decode: Sized {
         // Payloads are slices of the message, which leaves the buffer as one.
         let bytes = src.split_to(extent).freeze();
         let mut r = Reader::new(&bytes, Self::NAME, limits);
-        r.agreed_on(extensions);
+        r.agreed_on(*extensions);
         Self::read(&mut r).map(Some)
     }
 }
@@ -333,11 +338,11 @@ pub(crate) trait Decode: Sized {
 #[inline(never)]
 pub(crate) fn front<T: Decode>(
     src: &mut &[u8],
-    extensions: Extensions,
+    extensions: &Extensions,
     limits: &Limits,
 ) -> Option<Result<T, DecodeError>> {
     let mut r = Reader::borrowed(src, T::NAME, limits);
-    r.agreed_on(extensions);
+    r.agreed_on(*extensions);
     let message = T::read(&mut r);
     match &message {
         Ok(_) => *src = src.get(r.at..).unwrap_or_default(),
@@ -351,7 +356,7 @@ pub(crate) fn front<T: Decode>(
 #[inline]
 pub(crate) fn take_front<T: Decode>(
     src: &mut BytesMut,
-    extensions: Extensions,
+    extensions: &Extensions,
     limits: &Limits,
 ) -> Result<Option<T>, DecodeError> {
     let mut rest = &src[..];

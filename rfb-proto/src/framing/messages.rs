@@ -59,6 +59,30 @@ impl Messages {
         if let Some(body) = self.body {
             return Ok(self.piece(src, body));
         }
+        // Nearly all messages of a client have one length.
+        let len = T::short_len(src);
+        match *src {
+            [number, ..] if 0 < len && len <= src.len() => {
+                let (number, bytes) = (*number, self.take(src, len));
+                let (len, offset) = (len as u64, 0);
+                Ok(Some(Message {
+                    number,
+                    len,
+                    offset,
+                    bytes,
+                }))
+            }
+            _ => self.next_by_extent::<T>(src, extensions, limits),
+        }
+    }
+
+    /// The same for a message whose length has to be read.
+    fn next_by_extent<'a, T: Decode>(
+        &mut self,
+        src: &mut &'a [u8],
+        extensions: Extensions,
+        limits: &Limits,
+    ) -> Result<Option<Message<'a>>, FramingError> {
         let mut r = Reader::borrowed(src, T::NAME, limits);
         r.agreed_on(extensions);
         // Less than that, as long as what tells the length is not there; but that is never so long as what is held.

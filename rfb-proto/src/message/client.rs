@@ -253,7 +253,15 @@ impl Decode for PointerEvent {
     }
 
     #[inline(always)]
-    fn front(src: &mut &[u8], extensions: Extensions, limits: &Limits) -> Option<Result<Self, DecodeError>> {
+    fn short_len(src: &[u8]) -> usize {
+        match src {
+            [_, buttons, ..] if buttons & EXTENDED_MARK == 0 => Self::SHORT,
+            _ => 0,
+        }
+    }
+
+    #[inline(always)]
+    fn front(src: &mut &[u8], extensions: &Extensions, limits: &Limits) -> Option<Result<Self, DecodeError>> {
         // The short form is read where it lies; nearly all are short.
         match *src {
             &[5, buttons, x1, x2, y1, y2, ref rest @ ..] if buttons & EXTENDED_MARK == 0 => {
@@ -270,7 +278,7 @@ impl Decode for PointerEvent {
     }
 
     #[inline]
-    fn take(src: &mut BytesMut, extensions: Extensions, limits: &Limits) -> Result<Option<Self>, DecodeError> {
+    fn take(src: &mut BytesMut, extensions: &Extensions, limits: &Limits) -> Result<Option<Self>, DecodeError> {
         take_front(src, extensions, limits)
     }
 }

@@ -17,8 +17,8 @@ use crate::wire::Decode as _;
 ///
 /// // A key, and the beginning of a pointer event.
 /// let rx = [4, 1, 0, 0, 0, 0, 0xff, 0x0d, 5, 0];
-/// let mut extensions = Extensions::default();
-/// let mut messages = ClientMessages::new(&rx, &mut extensions, &Limits::default());
+/// let (mut extensions, limits) = (Extensions::default(), Limits::default());
+/// let mut messages = ClientMessages::new(&rx, &mut extensions, &limits);
 /// let down = KeyEvent { down: 1, padding: [0; 2], keysym: 0xff0d };
 /// assert_eq!(messages.next(), Some(Ok(down.into())));
 /// assert_eq!(messages.next(), None);
@@ -47,7 +47,7 @@ impl<'a> ClientMessages<'a> {
     /// What the client asks for changes how the next messages are read.
     #[cold]
     fn set_encodings(&mut self) -> Option<Result<ClientMessage, DecodeError>> {
-        let set = SetEncodings::front(&mut self.rest, *self.extensions, self.limits)?;
+        let set = SetEncodings::front(&mut self.rest, self.extensions, self.limits)?;
         Some(set.map(|set| {
             self.extensions.client_asked(&set.encodings);
             set.into()
@@ -70,6 +70,6 @@ impl Iterator for ClientMessages<'_> {
         if let [2, ..] = self.rest {
             return self.set_encodings();
         }
-        ClientMessage::front(&mut self.rest, *self.extensions, self.limits)
+        ClientMessage::front(&mut self.rest, self.extensions, self.limits)
     }
 }

@@ -204,9 +204,13 @@ macro_rules! layout {
     // Without a payload a message is read where it lies, without a reader.
     (@front $name:ident [$($number:literal)?] [$($field:ident),*]) => {
         #[inline(always)]
+        fn short_len(_: &[u8]) -> usize {
+            Self::BLOCK
+        }
+        #[inline(always)]
         fn front(
             src: &mut &[u8],
-            _: $crate::message::Extensions,
+            _: &$crate::message::Extensions,
             _: &$crate::Limits,
         ) -> Option<Result<Self, $crate::DecodeError>> {
             let (mut _block, rest) = src.split_at_checked(Self::BLOCK)?;
@@ -220,7 +224,7 @@ macro_rules! layout {
         #[inline]
         fn take(
             src: &mut bytes::BytesMut,
-            extensions: $crate::message::Extensions,
+            extensions: &$crate::message::Extensions,
             limits: &$crate::Limits,
         ) -> Result<Option<Self>, $crate::DecodeError> {
             $crate::wire::take_front(src, extensions, limits)
@@ -264,7 +268,7 @@ macro_rules! messages {
                 extensions: &$crate::message::Extensions,
                 limits: &$crate::Limits,
             ) -> Result<Option<Self>, $crate::DecodeError> {
-                <Self as $crate::wire::Decode>::take(src, *extensions, limits)
+                <Self as $crate::wire::Decode>::take(src, extensions, limits)
             }
 
             /// Every number, with its name in the specification.
@@ -311,9 +315,17 @@ macro_rules! messages {
             }
 
             #[inline(always)]
+            fn short_len(src: &[u8]) -> usize {
+                match src.first() {
+                    $(Some($number) => <$message as $crate::wire::Decode>::short_len(src),)*
+                    _ => 0,
+                }
+            }
+
+            #[inline(always)]
             fn front(
                 src: &mut &[u8],
-                extensions: $crate::message::Extensions,
+                extensions: &$crate::message::Extensions,
                 limits: &$crate::Limits,
             ) -> Option<Result<Self, $crate::DecodeError>> {
                 match src.first()? {
@@ -331,7 +343,7 @@ macro_rules! messages {
             #[inline]
             fn take(
                 src: &mut bytes::BytesMut,
-                extensions: $crate::message::Extensions,
+                extensions: &$crate::message::Extensions,
                 limits: &$crate::Limits,
             ) -> Result<Option<Self>, $crate::DecodeError> {
                 match src.first() {

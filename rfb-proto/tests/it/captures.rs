@@ -2,14 +2,16 @@
 //!
 //! `RFB_CAPTURES` names a folder of recordings to use instead of the one in `tests/data`.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use rfb_proto::handshake::{
     ClientConfig, ClientHandshake, HandshakeError, Incompatibility, Refusal, Rejected, Rejection, ServerConfig,
     ServerHandshake, Stage, Told,
 };
+use rfb_proto::message::{ClientMessage, ClientMessages, Extensions, SetEncodings};
 use rfb_proto::security::tight::InteractionCapabilities;
 use rfb_proto::security::vencrypt::Subtype;
 use rfb_proto::security::vnc::Password;
@@ -514,4 +516,42 @@ fn odd_server(connection: &Connection, walk: &Walk, player: &Player) {
         (Some(_), [1, 2, 0, 0, 0, 1, 0, 0, 0, 22, ..]) => assert!(ours.starts_with(&qemu[..6]), "{name}"),
         other => panic!("{name}: {other:?}"),
     }
+}
+
+/// Every client's stream, message by message: decoded, and encoded back to the same bytes.
+#[test]
+fn client_messages_say_what_the_real_clients_said() {
+    let (mut messages, mut odd, mut counts) = (0, Vec::new(), BTreeMap::<&str, usize>::new());
+    for connection in all() {
+        let walk = connection.walk();
+        if walk.init.is_none() {
+            continue;
+        }
+        let stream = &connection.c2s[walk.c2s_at..];
+        // What the servers announced is not looked at here, so everything may come. None of these clients has the
+        // buttons that this would misread.
+        let (mut extensions, mut again) = (Extensions::ALL, BytesMut::new());
+        let limits = Limits::default();
+        let mut read = ClientMessages::new(stream, &mut extensions, &limits);
+        for message in read.by_ref() {
+            let message = message.unwrap_or_else(|error| panic!("{}: {error}", connection.name));
+            message.encode(&mut again).unwrap();
+            *counts.entry(message.name()).or_default() += 1;
+            messages += 1;
+            if let ClientMessage::SetEncodings(SetEncodings { padding: 1.., .. }) = message {
+                odd.push(connection.name.clone());
+            }
+        }
+        let taken = read.taken();
+        assert_eq!(again, stream[..taken], "{}", connection.name);
+        // Only what was cut ends inside of a message.
+        assert!(
+            taken == stream.len() || !connection.whole.0,
+            "{}: {taken} of {}",
+            connection.name,
+            stream.len()
+        );
+    }
+    println!("RFB_CAPTURES: {messages} messages of clients: {counts:?}; padding that is not zero: {odd:?}");
+    assert!(5 < counts.len() && 0 < messages);
 }

@@ -20,6 +20,7 @@ mod captures;
 #[cfg(feature = "rustls")]
 mod certificates;
 mod chain;
+mod clipboards;
 #[cfg(feature = "tokio")]
 mod codec;
 mod coverage;
@@ -41,6 +42,7 @@ mod hostile;
 mod hostile_bridge;
 mod interpreter;
 mod lessons;
+mod message_limits;
 mod messages;
 mod negotiation;
 mod pair;
