@@ -299,14 +299,18 @@ fn head(number: i32, width: u16, height: u16) -> [u8; 12] {
 /// Holds back what it is told to.
 struct Judge {
     bits: u8,
+    /// On the message that goes in pieces, of the client and of the server.
+    long: [Verdict; 2],
     passed: usize,
     withheld: usize,
     reached: BTreeSet<i64>,
 }
 
 impl Judge {
-    fn judge(&mut self, message: &Message<'_>) -> Verdict {
+    fn judge(&mut self, message: &Message<'_>, side: usize) -> Verdict {
         let verdict = match self.bits >> 1 & 7 {
+            // The verdict on the first piece holds.
+            _ if message.offset != 0 => self.long[side].clone(),
             1 => Verdict::Withhold,
             2 if message.number == 6 || message.number == 3 => Verdict::Withhold,
             3 => Verdict::Replace(Bytes::copy_from_slice(message.bytes)),
@@ -316,17 +320,21 @@ impl Judge {
             Verdict::Withhold => self.withheld += message.bytes.len(),
             _ => self.passed += message.bytes.len(),
         }
+        self.long[side] = match verdict {
+            Verdict::Pass => Verdict::Pass,
+            _ => Verdict::Withhold,
+        };
         verdict
     }
 }
 
 impl Watch for Judge {
     fn client(&mut self, message: &Message<'_>) -> Verdict {
-        self.judge(message)
+        self.judge(message, 0)
     }
 
     fn server(&mut self, message: &Message<'_>) -> Verdict {
-        self.judge(message)
+        self.judge(message, 1)
     }
 
     fn update(&mut self, _: FramebufferUpdate) {
@@ -348,6 +356,7 @@ fn session(mut input: Input<'_>, format: PixelFormat, bits: u8) -> BTreeSet<i64>
     let mut rx = [BytesMut::new(), BytesMut::new()];
     let mut judge = Judge {
         bits: 0,
+        long: [Verdict::Pass, Verdict::Pass],
         passed: 0,
         withheld: 0,
         reached: BTreeSet::new(),

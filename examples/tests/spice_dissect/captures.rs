@@ -63,22 +63,7 @@ fn packet_captures_say_the_same_as_pairs() {
         }
         captures.push(capture.to_str().unwrap().to_owned());
         let [pairs, packets] = [&scenario, &capture].map(|path| run(&["--shorten=0", path.to_str().unwrap()]));
-        // Connections may be opened in another order; of each, all that was said must be the same.
-        let told = |output: &std::process::Output| {
-            let mut told: Vec<String> = lines(output)
-                .into_iter()
-                .filter(|line| line["kind"] != "open" && line["kind"] != "close")
-                .map(|mut line| {
-                    let fields = line.as_object_mut().unwrap();
-                    fields.remove("connection");
-                    fields.remove("time");
-                    line.to_string()
-                })
-                .collect();
-            told.sort();
-            told
-        };
-        assert!(told(&pairs) == told(&packets), "{}", scenario.display());
+        assert!(tool::told(&pairs) == tool::told(&packets), "{}", scenario.display());
         compared += 1;
     }
     let (mut connections, mut bytes) = (0, 0);

@@ -38,6 +38,22 @@ pub(crate) fn lines(output: &Output) -> Vec<Value> {
         .collect()
 }
 
+/// What was told of all connections, which may be opened in another order: without their numbers and times.
+pub(crate) fn told(output: &Output) -> Vec<String> {
+    let mut told: Vec<String> = lines(output)
+        .into_iter()
+        .filter(|line| line["kind"] != "open" && line["kind"] != "close")
+        .map(|mut line| {
+            let fields = line.as_object_mut().unwrap();
+            fields.remove("connection");
+            fields.remove("time");
+            line.to_string()
+        })
+        .collect();
+    told.sort();
+    told
+}
+
 /// The most memory that a process has used, in KiB.
 pub(crate) fn peak(child: &Child) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();

@@ -85,6 +85,12 @@ impl Guard {
         core::mem::take(&mut self.resize_refused)
     }
 
+    /// Of a message that goes in pieces the first counts.
+    fn count(&mut self, message: &Message<'_>, verdict: &Verdict) {
+        let withheld = *verdict != Verdict::Pass && message.offset == 0;
+        self.withheld = self.withheld.saturating_add(withheld.into());
+    }
+
     fn judge_client(&mut self, message: &Message<'_>) -> Verdict {
         let Some(bytes) = message.whole() else {
             return self.long(message, CLIENT_CUT_TEXT, self.filter.clipboard_to_server);
@@ -133,13 +139,13 @@ impl Guard {
 impl Watch for Guard {
     fn client(&mut self, message: &Message<'_>) -> Verdict {
         let verdict = self.judge_client(message);
-        self.withheld = self.withheld.saturating_add(u64::from(verdict != Verdict::Pass));
+        self.count(message, &verdict);
         verdict
     }
 
     fn server(&mut self, message: &Message<'_>) -> Verdict {
         let verdict = self.judge_server(message);
-        self.withheld = self.withheld.saturating_add(u64::from(verdict != Verdict::Pass));
+        self.count(message, &verdict);
         verdict
     }
 }

@@ -23,7 +23,7 @@ pub enum Verdict {
 
 /// Sees everything that goes by, and may hold messages back. All methods do nothing by default.
 ///
-/// Of a message that goes in pieces the verdict on the first piece holds for all of it. Updates go on whatever is
+/// Of a message that goes in pieces every piece is shown, and the verdict on the first holds for all of it. Updates go on whatever is
 /// thought of them: what a viewer shall not get is taken out of its `SetEncodings`.
 pub trait Watch {
     /// A message of the client, or a piece of one, as it came.
@@ -151,11 +151,7 @@ impl Relay {
                 Ok(None) => break Ok(()),
                 Err(error) => break Err(error),
             };
-            let verdict = match message.offset {
-                0 => watch.client(&message),
-                _ if self.client_withheld => Verdict::Withhold,
-                _ => Verdict::Pass,
-            };
+            let verdict = judge(watch.client(&message), &message, self.client_withheld);
             self.client_withheld = verdict != Verdict::Pass && !message.is_last();
             let len = message.bytes.len();
             if verdict == Verdict::Withhold || message.whole().is_none() {
@@ -229,11 +225,7 @@ impl Relay {
             let taken = before.saturating_sub(left.len());
             match part {
                 Part::Message(message) => {
-                    let verdict = match message.offset {
-                        0 => watch.server(&message),
-                        _ if self.server_withheld => Verdict::Withhold,
-                        _ => Verdict::Pass,
-                    };
+                    let verdict = judge(watch.server(&message), &message, self.server_withheld);
                     self.server_withheld = verdict != Verdict::Pass && !message.is_last();
                     run.judge(taken, verdict, src, dst);
                 }
@@ -249,6 +241,15 @@ impl Relay {
         };
         run.finish(src, dst);
         result
+    }
+}
+
+/// What becomes of a message, or of a piece of one of which the first piece was held back, or not.
+fn judge(verdict: Verdict, message: &Message<'_>, withheld: bool) -> Verdict {
+    match message.offset {
+        0 => verdict,
+        _ if withheld => Verdict::Withhold,
+        _ => Verdict::Pass,
     }
 }
 
