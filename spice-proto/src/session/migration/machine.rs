@@ -1,16 +1,18 @@
 //! The states of one session's moves.
 
+mod server;
+
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use core::time::Duration;
 use sha2::{Digest as _, Sha256};
 
+use super::verdict::{Answer, Effect, Fault, Lost, Pass, Seat};
 use super::{Endpoint, Kind, Target};
-use crate::channel::common::Migrate;
-use crate::channel::main::{ChannelId, ChannelsList, Init, MigrateDstDoSeamless};
-use crate::frame::{FrameRef, SubMessages};
-use crate::ids::{ChannelType, MigrateFlags};
+use crate::channel::main::{ChannelId, MigrateDstDoSeamless};
+use crate::frame::FrameRef;
+use crate::ids::ChannelType;
 use crate::link::Side;
 use crate::link::watch::Sender;
 use crate::session::tracker::{Admission, Closed, Link, Misuse, Reason, Request};
@@ -27,96 +29,6 @@ const LEAVING: Duration = Duration::from_secs(1);
 const CONNECT_ERROR: u16 = 103;
 /// `LIST` of the server.
 const LIST: u16 = 8;
-
-/// A connection in a [`Migration`]. Free again after [`Migration::lost`] or a refusal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Seat(usize);
-
-/// What becomes of a message.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Pass {
-    /// It goes on as it came.
-    Forward,
-    /// This id has to be recorded wherever other processes look for it; then it goes on as it came.
-    Bind(u32),
-    /// May the viewer go there? Hold the message until [`Migration::accept`] or [`Migration::refuse`] has said what
-    /// goes on in its place.
-    Ask(Target),
-    /// A message with this number and without a body goes on in its place.
-    Instead(u16),
-    /// Nothing goes on; it was the client's.
-    Drop,
-    /// It must not go on, and the connection ends.
-    Refuse(Fault),
-}
-
-/// Why a message must not go on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
-#[non_exhaustive]
-pub enum Fault {
-    /// It does not decode.
-    #[error("does not decode")]
-    Malformed,
-    /// The other side did not ask for it.
-    #[error("was not asked for")]
-    Unasked,
-    /// Its sender says it out of order, or on the wrong connection.
-    #[error("out of order")]
-    OutOfOrder,
-    /// MIGRATE_DATA that the source did not send for this channel.
-    #[error("not the state that the source sent")]
-    Forged,
-    /// Something else than MIGRATE_DATA behind a MIGRATE that needs it.
-    #[error("between MIGRATE and MIGRATE_DATA")]
-    NotAdjacent,
-    /// A message about migration inside of another.
-    #[error("hidden in a list")]
-    Hidden,
-}
-
-/// What the viewer is told when the hypervisor was dialled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Answer {
-    /// The result OK.
-    Accept,
-    /// The result OK, and nothing behind it: to refuse this one would crash a viewer that opens others.
-    Pretend,
-    /// It was told OK already, when the time ran out: close the hypervisor's side.
-    Pretended,
-    /// A result that is not OK.
-    Refuse,
-    /// Nothing: to any result but OK viewers show a question for the password.
-    Close,
-}
-
-/// What the end of one side of a connection means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Lost {
-    /// Close the other side, too.
-    Close,
-    /// The viewer's side stays open, and silent.
-    Pretend,
-    /// A display channel whose client said nothing yet: send `DISPLAY_INIT` to the hypervisor, wait for its first
-    /// message, and close then. Closed before, it ends the QEMU process.
-    InitThenClose,
-    /// Close the other side. The session goes on without a main channel for a while, since it moves.
-    Wait,
-    /// Close the other side. The session has ended: see [`Effect::End`].
-    End,
-}
-
-/// What has to be done beside what messages bring about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Effect {
-    /// Close this connection, as after [`Migration::lost`] for [`Side::Tenant`], which is to be called.
-    Close(Seat),
-    /// Write the result OK to the viewer, and nothing behind it: the time for the hypervisor's answer is over.
-    Pretend(Seat),
-    /// Send `MIGRATE_CANCEL` to the viewer on this main channel.
-    Cancel(Seat),
-    /// Close every connection, as for [`Effect::Close`].
-    End,
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
@@ -601,129 +513,8 @@ impl Migration {
         self.states.swap_remove(at);
         Pass::Forward
     }
-
-    /// Judges a message of the server's.
-    pub fn server_message(&mut self, now: Duration, tracker: &mut Tracker, seat: Seat, frame: &FrameRef<'_>) -> Pass {
-        let phase = self.phase(tracker);
-        let Some(seated) = self.seated(seat).filter(|seated| seated.stage == Stage::Linked) else {
-            return Pass::Refuse(Fault::OutOfOrder);
-        };
-        let (number, main) = (frame.header.number, is_main(seated));
-        if seated.data_due && number != 2 {
-            return Pass::Refuse(Fault::NotAdjacent);
-        }
-        if (number == LIST || frame.header.sub_list != 0) && hides(main, frame) {
-            return Pass::Refuse(Fault::Hidden);
-        }
-        let at_target = self.at_target(tracker, seated);
-        let link = seated.link;
-        match (number, at_target) {
-            (1, _) => return self.migrate(now, tracker, seat, frame.body),
-            (2, _) => return self.server_state(seat, frame.body),
-            _ if !main => return Pass::Forward,
-            (101 | 102 | 103 | 111 | 112 | 116, true) => return Pass::Refuse(Fault::OutOfOrder),
-            (117 | 118, true) if phase == Phase::Opening && self.kind == Kind::Seamless => return Pass::Forward,
-            (117 | 118, _) => return Pass::Refuse(Fault::OutOfOrder),
-            _ => {}
-        }
-        let moves = matches!(phase, Phase::Idle | Phase::Connected);
-        match number {
-            101 if moves => self.hold(Kind::SemiSeamless, frame.body),
-            116 if moves => self.hold(Kind::Seamless, frame.body),
-            111 if moves => self.hold(Kind::SwitchHost, frame.body),
-            101 | 111 | 116 => Pass::Refuse(Fault::OutOfOrder),
-            102 => self.cancelled(tracker),
-            103 => match Init::decode_slice(frame.body).map(|init| init.session_id) {
-                Ok(id) if tracker.bind(link, id).is_ok() => Pass::Bind(id),
-                Ok(_) => Pass::Refuse(Fault::OutOfOrder),
-                Err(_) => Pass::Refuse(Fault::Malformed),
-            },
-            104 => match ChannelsList::decode_slice(frame.body) {
-                // Channels for which there is no room are refused when they come.
-                Ok(list) if tracker.announce(link, &list.channels).is_ok() => Pass::Forward,
-                Ok(_) => Pass::Refuse(Fault::OutOfOrder),
-                Err(_) => Pass::Refuse(Fault::Malformed),
-            },
-            112 if phase == Phase::Connected && self.kind == Kind::SemiSeamless => {
-                self.ending = true;
-                self.deadline = Some(now.saturating_add(ENDING));
-                Pass::Forward
-            }
-            112 => Pass::Refuse(Fault::OutOfOrder),
-            _ => Pass::Forward,
-        }
-    }
-
-    fn hold(&mut self, kind: Kind, body: &[u8]) -> Pass {
-        match Target::read(kind, body) {
-            Ok(target) => {
-                self.held = Some(target.clone());
-                Pass::Ask(target)
-            }
-            Err(_) => Pass::Refuse(Fault::Malformed),
-        }
-    }
-
-    /// `MIGRATE_CANCEL`. Behind `MIGRATE_SWITCH_HOST` it is a late word about the connection in advance.
-    fn cancelled(&mut self, tracker: &mut Tracker) -> Pass {
-        match self.phase(tracker) {
-            Phase::Idle | Phase::Switch => Pass::Forward,
-            Phase::Connected => {
-                let target = self.pending(tracker);
-                let _ = tracker.target_dropped(self.token);
-                self.settle(tracker);
-                if let Some(host) = target {
-                    self.close_all_at(host);
-                }
-                Pass::Forward
-            }
-            Phase::Told | Phase::Opening => Pass::Refuse(Fault::OutOfOrder),
-        }
-    }
-
-    /// `MIGRATE`, on each channel of the source of a seamless move, before or after its main channel has moved.
-    fn migrate(&mut self, now: Duration, tracker: &Tracker, seat: Seat, body: &[u8]) -> Pass {
-        let Ok(Migrate { flags }) = Migrate::decode_slice(body) else {
-            return Pass::Refuse(Fault::Malformed);
-        };
-        let current = tracker.host(self.token);
-        let host = self.seated(seat).map(|seated| seated.host);
-        let connected = self.phase(tracker) == Phase::Connected && host == current;
-        let moved = host.is_some() && host == self.from;
-        if self.kind != Kind::Seamless || !(connected || moved) {
-            return Pass::Refuse(Fault::OutOfOrder);
-        }
-        if connected && !self.ending {
-            (self.ending, self.from) = (true, host);
-            self.deadline = Some(now.saturating_add(ENDING));
-        }
-        if let Some(seated) = self.seated_mut(seat) {
-            seated.flush_due = flags.contains(MigrateFlags::NEED_FLUSH);
-            seated.data_due = flags.contains(MigrateFlags::NEED_DATA_TRANSFER);
-        }
-        Pass::Forward
-    }
-
-    /// `MIGRATE_DATA` of the source, right behind its MIGRATE.
-    fn server_state(&mut self, seat: Seat, body: &[u8]) -> Pass {
-        let Some(seated) = self.seated_mut(seat).filter(|seated| seated.data_due) else {
-            return Pass::Refuse(Fault::OutOfOrder);
-        };
-        seated.data_due = false;
-        let state = (seated.channel, Sha256::digest(body).into());
-        self.states.push(state);
-        Pass::Forward
-    }
 }
 
 fn is_main(seated: &Seated) -> bool {
     seated.channel.channel_type == ChannelType::MAIN
-}
-
-/// Whether a message about migration is in a list; on the main channel, where no server sends lists, anything.
-fn hides(main: bool, frame: &FrameRef<'_>) -> bool {
-    let Ok(mut list) = SubMessages::new(frame.body, frame.header.sub_list) else {
-        return true;
-    };
-    main || list.any(|message| message.map_or(true, |message| matches!(message.number, 1 | 2 | LIST)))
 }

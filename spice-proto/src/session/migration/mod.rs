@@ -41,9 +41,11 @@
 
 mod machine;
 mod target;
+mod verdict;
 
-pub use machine::{Answer, Effect, Fault, Lost, Migration, Pass, Seat};
+pub use machine::Migration;
 pub use target::{Endpoint, EndpointError, Kind, Target};
+pub use verdict::{Answer, Effect, Fault, Lost, Pass, Seat};
 
 #[cfg(doc)]
 use super::Tracker;
