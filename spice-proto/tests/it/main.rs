@@ -32,6 +32,7 @@ mod hostile;
 mod hostile_agent;
 mod interpreter;
 mod link;
+mod migration;
 mod pair;
 mod policy;
 mod recordings;
