@@ -1,8 +1,10 @@
-//! The SPICE link stage in its three roles, and watched from outside.
+//! The SPICE link stage in its three roles, with tickets and with SASL, and watched from outside.
 //!
 //! ```text
-//! | role u8 | answers u8 | chunk u8 | role 2 and 3: length u16, bytes of the tenant | bytes of the peer |
+//! | role u8 | answers u8 | chunk u8 | roles 2, 3 and 6: length u16, bytes of the tenant | bytes of the peer |
 //! ```
+//!
+//! Roles: 0 server, 1 client, 2 relay, 3 watched; 4, 5 and 6 are the first three with SASL.
 
 use std::time::Duration;
 
@@ -10,8 +12,10 @@ use bytes::BytesMut;
 use spice_proto::Limits;
 use spice_proto::caps::{Capabilities, CapabilityWords};
 use spice_proto::ids::{ChannelType, LinkErrorCode};
+use spice_proto::link::client;
 use spice_proto::link::relay::{RelayAction, Upstream};
-use spice_proto::link::server::{Announcement, Question};
+use spice_proto::link::sasl::MechList;
+use spice_proto::link::server::{Announcement, Question, SaslAnnouncement};
 use spice_proto::link::watch::{Part, Sender, WatchedLink};
 use spice_proto::link::{
     Action, ClientConfig, ClientLink, HandshakeError, LinkMess, Machine, PublicKey, Refusal, RelayConfig, RelayLink,
@@ -30,6 +34,8 @@ fn limits() -> Limits {
         .with_link_message(256)
         .with_link_reply(512)
         .with_capability_words(8)
+        .with_sasl_mechanisms(16)
+        .with_sasl_data(64)
 }
 
 /// A key that can be sealed with. Its private half is nowhere needed: tickets are not opened here.
@@ -49,17 +55,20 @@ struct Ended {
 /// Checks one input.
 pub fn check(data: &[u8]) {
     let mut input = Input::new(data);
-    let (role, answers, chunk) = (input.byte() % 4, input.byte(), usize::from(input.byte()));
+    let (role, answers, chunk) = (input.byte() % 7, input.byte(), usize::from(input.byte()));
     if role == 3 {
         let client = input.blob();
         return watch(client, input.rest(), chunk.max(1));
     }
     let run: fn(u8, &[u8], &[u8], usize) -> Ended = match role {
-        0 => |answers, _, peer, chunk| serve(answers, peer, chunk),
-        1 => |answers, _, peer, chunk| connect(answers, peer, chunk),
-        _ => relay,
+        0 => |answers, _, peer, chunk| serve(answers, peer, chunk, false),
+        1 => |answers, _, peer, chunk| connect(answers, peer, chunk, false),
+        2 => |answers, tenant, peer, chunk| relay(answers, tenant, peer, chunk, false),
+        4 => |answers, _, peer, chunk| serve(answers, peer, chunk, true),
+        5 => |answers, _, peer, chunk| connect(answers, peer, chunk, true),
+        _ => |answers, tenant, peer, chunk| relay(answers, tenant, peer, chunk, true),
     };
-    let tenant = if role == 2 { input.blob() } else { &[] };
+    let tenant = if matches!(role, 2 | 6) { input.blob() } else { &[] };
     let peer = input.rest();
     let whole = run(answers, tenant, peer, usize::MAX);
     // Any chunking gives the same.
@@ -67,7 +76,8 @@ pub fn check(data: &[u8]) {
         assert_eq!(run(answers, tenant, peer, chunk), whole);
     }
     for told in &whole.told {
-        assert!(told.len() < 1024);
+        // An exchange of SASL has as many answers as the peer wants, each smaller than what it answers.
+        assert!(told.len() < 1024 + data.len());
     }
 }
 
@@ -146,6 +156,34 @@ fn announcement(answers: u8) -> Announcement {
     }
 }
 
+/// What a mechanism answers: bits 0 and 1 are the rounds before it is complete, bit 2 a layer, bit 3 that it is too
+/// weak in the end.
+enum Judged {
+    Reply,
+    Complete { layer: bool },
+    Reject,
+}
+
+fn judge(answers: u8, rounds: &mut u8) -> Judged {
+    if *rounds < answers & 3 {
+        *rounds += 1;
+        return Judged::Reply;
+    }
+    match answers & 8 {
+        0 => Judged::Complete {
+            layer: answers & 4 != 0,
+        },
+        _ => Judged::Reject,
+    }
+}
+
+fn sasl_announcement(answers: u8) -> SaslAnnouncement {
+    SaslAnnouncement {
+        mechanisms: MechList::of(&["PLAIN", "X"]),
+        capabilities: announcement(answers).capabilities,
+    }
+}
+
 /// Whether a tenant was told OK in a link result: four zero bytes behind a link reply that says OK.
 fn accepted(told: &[u8]) -> bool {
     let Some((header, body)) = told.split_first_chunk::<16>() else {
@@ -159,7 +197,8 @@ fn accepted(told: &[u8]) -> bool {
 const REJECT: u8 = 0x80;
 const REFUSE: u8 = 0x40;
 
-fn serve(answers: u8, mut input: &[u8], chunk: usize) -> Ended {
+fn serve(answers: u8, mut input: &[u8], chunk: usize, sasl: bool) -> Ended {
+    let mut rounds = 0;
     let mut machine = ServerLink::new(NOW, limits());
     let mut wire = Wire::default();
     for _ in 0..input.len() + STEPS {
@@ -173,12 +212,27 @@ fn serve(answers: u8, mut input: &[u8], chunk: usize) -> Ended {
             Ok(Action::Ask(Question::Link(_))) => {
                 assert!(matches!(machine.step(NOW, &mut wire), Ok(Action::Waiting)));
                 match answers & REJECT {
+                    0 if sasl => machine.announce_sasl(&mut wire, sasl_announcement(answers)).unwrap(),
                     0 => machine.announce(&mut wire, announcement(answers)).unwrap(),
                     _ => machine.reject(&mut wire, refusal(answers)).unwrap(),
                 }
                 continue;
             }
-            Ok(Action::Ask(Question::Ticket { .. })) => {
+            Ok(Action::Ask(Question::SaslStart { .. } | Question::SaslStep { .. })) => {
+                assert!(sasl && matches!(machine.step(NOW, &mut wire), Ok(Action::Waiting)));
+                match judge(answers, &mut rounds) {
+                    Judged::Reply => machine.sasl_reply(&mut wire, Some(b"")).unwrap(),
+                    Judged::Complete { layer } => machine.sasl_complete(&mut wire, None, layer).unwrap(),
+                    Judged::Reject => machine.sasl_reject(&mut wire, None, "weak").unwrap(),
+                }
+                continue;
+            }
+            // This layer changes nothing.
+            Ok(Action::Ask(Question::SaslLayer)) => {
+                machine.layered().unwrap();
+                continue;
+            }
+            Ok(Action::Ask(Question::Ticket { .. } | Question::Admit { .. })) => {
                 match answers & REFUSE {
                     0 => machine.accept(&mut wire).unwrap(),
                     _ => machine.refuse(&mut wire, refusal(answers)).unwrap(),
@@ -207,7 +261,7 @@ fn serve(answers: u8, mut input: &[u8], chunk: usize) -> Ended {
     panic!("the server does not end");
 }
 
-fn connect(answers: u8, mut input: &[u8], chunk: usize) -> Ended {
+fn connect(answers: u8, mut input: &[u8], chunk: usize, sasl: bool) -> Ended {
     let request = LinkMess {
         connection_id: 0,
         channel_type: ChannelType::MAIN,
@@ -218,7 +272,10 @@ fn connect(answers: u8, mut input: &[u8], chunk: usize) -> Ended {
         },
     };
     let config = ClientConfig::new(request).with_limits(limits());
-    let mut machine = ClientLink::new(NOW, config, Secret::new(b"ticket"), [1; 20]);
+    let mut machine = match sasl {
+        true => ClientLink::sasl(NOW, config),
+        false => ClientLink::new(NOW, config, Secret::new(b"ticket"), [1; 20]),
+    };
     let mut wire = Wire::default();
     for _ in 0..input.len() + STEPS {
         let error = match machine.step(NOW, &mut wire) {
@@ -228,8 +285,20 @@ fn connect(answers: u8, mut input: &[u8], chunk: usize) -> Ended {
                 }
                 machine.eof().err()
             }
-            Ok(Action::Ask(never)) => match never {},
-            Ok(Action::Waiting) => panic!("a client asks nothing"),
+            Ok(Action::Ask(question)) => {
+                assert!(matches!(machine.step(NOW, &mut wire), Ok(Action::Waiting)));
+                match question {
+                    client::Question::SaslStart { mechanisms } => {
+                        let name = mechanisms.names().next().expect("a list has a name");
+                        machine.sasl_start(&mut wire, name, Some(b"ticket")).unwrap();
+                    }
+                    client::Question::SaslStep { complete: false, .. } => machine.sasl_step(&mut wire, None).unwrap(),
+                    client::Question::SaslStep { complete: true, .. } => machine.sasl_end(answers & 4 != 0).unwrap(),
+                    client::Question::SaslLayer => machine.layered().unwrap(),
+                }
+                continue;
+            }
+            Ok(Action::Waiting) => panic!("no question is open"),
             Ok(Action::Done(_)) => None,
             Err(error) => Some(error),
         };
@@ -251,7 +320,8 @@ fn connect(answers: u8, mut input: &[u8], chunk: usize) -> Ended {
     panic!("the client does not end");
 }
 
-fn relay(answers: u8, tenant: &[u8], hypervisor: &[u8], chunk: usize) -> Ended {
+fn relay(answers: u8, tenant: &[u8], hypervisor: &[u8], chunk: usize, sasl: bool) -> Ended {
+    let mut rounds = 0;
     let waived = match answers & 8 {
         0 => Capabilities::default(),
         _ => Capabilities {
@@ -282,12 +352,25 @@ fn relay(answers: u8, tenant: &[u8], hypervisor: &[u8], chunk: usize) -> Ended {
             }
             Ok(RelayAction::Ask(Question::Link(_))) => {
                 match answers & REJECT {
+                    0 if sasl => machine.announce_sasl(&mut wires, sasl_announcement(answers)).unwrap(),
                     0 => machine.announce(&mut wires, announcement(answers)).unwrap(),
                     _ => machine.reject(&mut wires, refusal(answers)).unwrap(),
                 }
                 continue;
             }
-            Ok(RelayAction::Ask(Question::Ticket { .. })) => {
+            Ok(RelayAction::Ask(Question::SaslStart { .. } | Question::SaslStep { .. })) => {
+                match judge(answers, &mut rounds) {
+                    Judged::Reply => machine.sasl_reply(&mut wires, Some(b"")).unwrap(),
+                    Judged::Complete { layer } => machine.sasl_complete(&mut wires, None, layer).unwrap(),
+                    Judged::Reject => machine.sasl_reject(&mut wires, None, "weak").unwrap(),
+                }
+                continue;
+            }
+            Ok(RelayAction::Ask(Question::SaslLayer)) => {
+                machine.layered().unwrap();
+                continue;
+            }
+            Ok(RelayAction::Ask(Question::Ticket { .. } | Question::Admit { .. })) => {
                 assert!(
                     wires.hypervisor.tx.is_empty(),
                     "the hypervisor hears nothing before the token is known"

@@ -31,7 +31,7 @@ fn rfb_bridge() {
 
 #[test]
 fn spice_link() {
-    assert!(10 <= replay("spice_link", fuzz::spice_link::check));
+    assert!(150 <= replay("spice_link", fuzz::spice_link::check));
 }
 
 #[test]

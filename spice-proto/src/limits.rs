@@ -52,6 +52,12 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// Bytes of the largest part of a SASL exchange: a name and data, each with its length, and one byte more.
+    pub(crate) fn sasl_input(&self) -> usize {
+        let data = (self.sasl_mechanisms as usize).saturating_add(self.sasl_data as usize);
+        data.saturating_add(9)
+    }
+
     /// Sets [`Limits::link_message`].
     #[must_use]
     pub fn with_link_message(mut self, bytes: u32) -> Self {

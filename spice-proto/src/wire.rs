@@ -237,6 +237,21 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// `count` bytes, without a copy.
+    pub(crate) fn bytes(&mut self, count: u32, field: &'static str) -> Result<&'a [u8], DecodeError> {
+        let left = self.left();
+        match usize::try_from(count)
+            .ok()
+            .and_then(|count| left.split_at_checked(count))
+        {
+            Some((bytes, _)) => {
+                self.at = self.at.saturating_add(bytes.len());
+                Ok(bytes)
+            }
+            None => Err(self.truncated(field, self.at, count.into(), left.len())),
+        }
+    }
+
     fn slice(&self, start: usize, end: usize) -> Bytes {
         match self.source {
             // INVARIANT: start <= end <= body.len(), so `slice` cannot panic.

@@ -61,8 +61,7 @@ pub(crate) fn open(
                     Ok(n) => wire.rx.extend_from_slice(&bytes[..n]),
                 }
             }
-            Ok(Action::Ask(question)) => match question {},
-            Ok(Action::Waiting) => unreachable!("a client asks nothing"),
+            Ok(Action::Ask(_) | Action::Waiting) => unreachable!("SASL was not announced"),
             Ok(Action::Done(_)) => return Ok((stream, wire.rx)),
             Err(HandshakeError::Rejected(code)) => return Err(Link::Refused(code)),
             Err(error) => panic!("{error}"),

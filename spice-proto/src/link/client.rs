@@ -1,22 +1,32 @@
 //! The client's role.
 //!
 //! ```text
-//! Start -> Reply -> Result -> Done
-//!            |         |
-//!         refused   refused, or a link reply where a result was due
+//! Start -> Reply -> ticket ----------------------------------------------------> Result -> Done
+//!            |  '-> MechList -> (Ask SaslStart) -> StepServer -> (Ask SaslStep)     |
+//!            |         |                               ^            |     |         |
+//!         refused   refused                            '--- step ---'    end        |
+//!                                                                         v         |
+//!                                          (Ask SaslLayer, if there is one) <- Verdict
 //! ```
+//!
+//! SASL is used when both sides announced it (`AUTH_SASL`, `PROTOCOL_AUTH_SELECTION`), as spice-gtk does: a
+//! client that cannot answer the questions leaves the bit out of its request. A server may refuse at any time
+//! with a link reply where something else was due; after a wrong password spice-server hangs up, which is
+//! [`HandshakeError::Closed`] at [`Stage::Sasl`].
 
 use core::time::Duration;
 
-use bytes::Buf;
+use bytes::{Buf, BytesMut};
 
 use super::receive::Part;
+use super::sasl::{self, MechList};
 use super::ticket::{OAEP_SEED_LEN, Seed};
 use super::{
     Action, HandshakeError, Incompatibility, LinkHeader, LinkMess, LinkReply, Machine, Misbehaviour, Misuse, PublicKey,
     Secret, Stage, Wire, receive,
 };
 use crate::caps::{Capabilities, CapabilitySet, CapabilityWords, common};
+use crate::error::DecodeError;
 use crate::frame::HeaderForm;
 use crate::ids::{AuthMechanism, LinkErrorCode};
 use crate::limits::Limits;
@@ -60,9 +70,28 @@ impl ClientConfig {
     }
 }
 
-/// The client asks its caller nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Question {}
+/// What the caller is asked, where SASL is used.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Question {
+    /// Which of these mechanisms? Answered with [`ClientLink::sasl_start`].
+    SaslStart {
+        /// Those that the server offers.
+        mechanisms: MechList,
+    },
+    /// What the server's mechanism says is for the caller's, also when it is the last. Answered with
+    /// [`ClientLink::sasl_step`] if the exchange goes on; with [`ClientLink::sasl_end`] if it is complete and the
+    /// caller's mechanism is content with the server. A caller whose mechanism is not closes the connection.
+    SaslStep {
+        /// The data, if any.
+        data: Option<Secret>,
+        /// Whether the server's mechanism has come to its end.
+        complete: bool,
+    },
+    /// From here on both directions are inside the layer that the mechanism agreed on
+    /// ([`SealedPacket`](super::sasl::SealedPacket)s). What is in `rx` is to be replaced by what is inside of it, then
+    /// [`ClientLink::layered`] goes on.
+    SaslLayer,
+}
 
 /// A link that stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,14 +100,34 @@ pub struct ClientOutcome {
     pub capabilities: Capabilities,
     /// Headers in both directions from here on.
     pub header_form: HeaderForm,
+    /// What the client proved itself with.
+    pub mechanism: AuthMechanism,
+    /// Whether a layer of the SASL mechanism is around everything that follows.
+    pub sasl_layer: bool,
+}
+
+/// The question that is open.
+#[derive(Debug)]
+enum Open {
+    Start(MechList),
+    Step { complete: bool },
+    Layer,
 }
 
 #[derive(Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a handshake allocates nothing, and there is one of these a connection"
+)]
 enum State {
     Start,
     Reply,
+    MechList(ClientOutcome),
+    StepServer(ClientOutcome),
+    Open(Open, ClientOutcome),
+    Verdict(ClientOutcome),
     Result(ClientOutcome),
-    /// A link reply has begun where a result was due.
+    /// A link reply has begun where something else was due.
     LateReply,
     Done,
     Failed(HandshakeError),
@@ -88,21 +137,38 @@ enum State {
 #[derive(Debug)]
 pub struct ClientLink {
     config: ClientConfig,
-    ticket: Secret,
-    oaep_seed: Seed,
+    /// `None`: SASL, or no link.
+    ticket: Option<(Secret, Seed)>,
     deadline: Duration,
     state: State,
 }
 
+/// What comes after a state: the next one, and what the driver does.
+type Next = (State, Option<Action<Question, ClientOutcome>>);
+
 impl ClientLink {
     /// For a connection that stands at `now`. `oaep_seed` must be fresh and random for each link.
+    ///
+    /// A request that announces `AUTH_SASL` lets the server choose, and may lead to questions.
     #[must_use]
     pub fn new(now: Duration, config: ClientConfig, ticket: Secret, oaep_seed: [u8; OAEP_SEED_LEN]) -> Self {
+        Self::with(now, config, Some((ticket, Seed::new(oaep_seed))))
+    }
+
+    /// As [`ClientLink::new`], with SASL and nothing else: the capabilities for that are set in the request, and a
+    /// server that takes tickets only is given up.
+    #[must_use]
+    pub fn sasl(now: Duration, mut config: ClientConfig) -> Self {
+        let own = core::mem::take(&mut config.request.capabilities.common);
+        config.request.capabilities.common = own.with(common::PROTOCOL_AUTH_SELECTION).with(common::AUTH_SASL);
+        Self::with(now, config, None)
+    }
+
+    fn with(now: Duration, config: ClientConfig, ticket: Option<(Secret, Seed)>) -> Self {
         let deadline = now.saturating_add(config.limits.link_timeout);
         Self {
             config,
             ticket,
-            oaep_seed: Seed::new(oaep_seed),
             deadline,
             state: State::Start,
         }
@@ -113,16 +179,87 @@ impl ClientLink {
     pub fn stage(&self) -> Stage {
         match self.state {
             State::Start | State::Reply => Stage::LinkReply,
+            State::MechList(_) | State::StepServer(_) | State::Verdict(_) => Stage::Sasl,
+            State::Open(..) => Stage::Answer,
             State::Result(_) | State::LateReply => Stage::LinkResult,
             State::Done | State::Failed(_) => Stage::Ended,
         }
     }
 
-    fn advance(
-        &mut self,
-        state: State,
-        wire: &mut Wire,
-    ) -> Result<(State, Option<Action<Question, ClientOutcome>>), HandshakeError> {
+    /// Answers [`Question::SaslStart`], with what the mechanism begins with, if anything.
+    ///
+    /// # Errors
+    /// [`Misuse::NotAsked`], [`Misuse::NotOffered`], or [`Misuse::TooLong`].
+    pub fn sasl_start(&mut self, wire: &mut Wire, mechanism: &[u8], data: Option<&[u8]>) -> Result<(), Misuse> {
+        let State::Open(Open::Start(offered), outcome) = &self.state else {
+            return Err(Misuse::NotAsked);
+        };
+        if !offered.offers(mechanism) {
+            return Err(Misuse::NotOffered);
+        }
+        let before = wire.tx.len();
+        let limits = &self.config.limits;
+        // INVARIANT: the name is a part of a list that was received, so its length fits.
+        let len = u32::try_from(mechanism.len()).map_err(|_| Misuse::TooLong)?;
+        wire.tx.extend_from_slice(&len.to_le_bytes());
+        wire.tx.extend_from_slice(mechanism);
+        sasl::put_said(&mut wire.tx, data, limits).inspect_err(|_| wire.tx.truncate(before))?;
+        self.state = State::StepServer(outcome.clone());
+        Ok(())
+    }
+
+    /// Answers [`Question::SaslStep`]: this is said to it.
+    ///
+    /// # Errors
+    /// [`Misuse::NotAsked`], [`Misuse::NotComplete`] when the server's mechanism has come to its end, or
+    /// [`Misuse::TooLong`].
+    pub fn sasl_step(&mut self, wire: &mut Wire, data: Option<&[u8]>) -> Result<(), Misuse> {
+        match &self.state {
+            State::Open(Open::Step { complete: false }, outcome) => {
+                sasl::put_said(&mut wire.tx, data, &self.config.limits)?;
+                self.state = State::StepServer(outcome.clone());
+                Ok(())
+            }
+            State::Open(Open::Step { complete: true }, _) => Err(Misuse::NotComplete),
+            _ => Err(Misuse::NotAsked),
+        }
+    }
+
+    /// Answers [`Question::SaslStep`]: the mechanism is content with the server. `layer`: it agreed on a layer, see
+    /// [`Question::SaslLayer`].
+    ///
+    /// # Errors
+    /// [`Misuse::NotAsked`], or [`Misuse::NotComplete`].
+    pub fn sasl_end(&mut self, layer: bool) -> Result<(), Misuse> {
+        match &self.state {
+            State::Open(Open::Step { complete: true }, outcome) => {
+                self.state = State::Verdict(ClientOutcome {
+                    sasl_layer: layer,
+                    ..outcome.clone()
+                });
+                Ok(())
+            }
+            State::Open(Open::Step { complete: false }, _) => Err(Misuse::NotComplete),
+            _ => Err(Misuse::NotAsked),
+        }
+    }
+
+    /// Answers [`Question::SaslLayer`]: `rx` holds what is inside of the layer, and what is put into `tx` from here on
+    /// is to be wrapped.
+    ///
+    /// # Errors
+    /// [`Misuse::NotAsked`].
+    pub fn layered(&mut self) -> Result<(), Misuse> {
+        let State::Open(Open::Layer, outcome) = &self.state else {
+            return Err(Misuse::NotAsked);
+        };
+        self.state = State::Result(outcome.clone());
+        Ok(())
+    }
+
+    fn advance(&mut self, state: State, wire: &mut Wire) -> Result<Next, HandshakeError> {
+        let limits = &self.config.limits;
+        let late = wire.rx.starts_with(&MAGIC);
         match state {
             State::Start => {
                 self.config
@@ -132,29 +269,70 @@ impl ClientLink {
                 Ok((State::Reply, None))
             }
             State::Reply => Ok(match self.take_reply(wire)? {
-                Part::Taken(reply) => (State::Result(self.answer(&reply, wire)?), None),
+                Part::Taken(reply) => (self.answer(&reply, wire)?, None),
                 Part::Missing(at_least) => (State::Reply, Some(Action::Receive { at_least })),
             }),
+            // spice-server answers what it does not take with a whole link reply.
+            State::MechList(_) | State::StepServer(_) | State::Verdict(_) | State::Result(_) if late => {
+                Ok((State::LateReply, None))
+            }
+            State::LateReply => match self.take_reply(wire)? {
+                Part::Taken(_) => Err(HandshakeError::PeerMisbehaved(Misbehaviour::SecondReply)),
+                Part::Missing(at_least) => Ok((State::LateReply, Some(Action::Receive { at_least }))),
+            },
+            State::MechList(outcome) => taken(
+                wire,
+                outcome,
+                State::MechList,
+                |rx| sasl::take_list(rx, limits),
+                |mechanisms, outcome| {
+                    if mechanisms.names().next().is_none() {
+                        return Err(HandshakeError::PeerIncompatible(Incompatibility::NoMechanism));
+                    }
+                    Ok(ask(
+                        Open::Start(mechanisms.clone()),
+                        outcome,
+                        Question::SaslStart { mechanisms },
+                    ))
+                },
+            ),
+            State::StepServer(outcome) => taken(
+                wire,
+                outcome,
+                State::StepServer,
+                |rx| sasl::take_server(rx, limits),
+                |(data, complete), outcome| {
+                    Ok(ask(
+                        Open::Step { complete },
+                        outcome,
+                        Question::SaslStep { data, complete },
+                    ))
+                },
+            ),
+            State::Verdict(outcome) => taken(
+                wire,
+                outcome,
+                State::Verdict,
+                |rx| sasl::take_verdict(rx, limits),
+                |accepted, outcome| match (accepted, outcome.sasl_layer) {
+                    (false, _) => Err(HandshakeError::Rejected(LinkErrorCode::PERMISSION_DENIED)),
+                    (true, true) => Ok(ask(Open::Layer, outcome, Question::SaslLayer)),
+                    (true, false) => Ok((State::Result(outcome), None)),
+                },
+            ),
             State::Result(outcome) => {
                 let Some(bytes) = wire.rx.first_chunk::<4>() else {
                     let at_least = 4_usize.saturating_sub(wire.rx.len());
                     return Ok((State::Result(outcome), Some(Action::Receive { at_least })));
                 };
                 let code = LinkErrorCode(u32::from_le_bytes(*bytes));
-                if *bytes == MAGIC {
-                    return Ok((State::LateReply, None));
-                }
                 wire.rx.advance(4);
                 match code {
                     LinkErrorCode::OK => Ok((State::Done, Some(Action::Done(outcome)))),
                     code => Err(HandshakeError::Rejected(code)),
                 }
             }
-            // spice-server answers a mechanism that it does not take with a whole link reply.
-            State::LateReply => match self.take_reply(wire)? {
-                Part::Taken(_) => Err(HandshakeError::PeerMisbehaved(Misbehaviour::SecondReply)),
-                Part::Missing(at_least) => Ok((State::LateReply, Some(Action::Receive { at_least }))),
-            },
+            open @ State::Open(..) => Ok((open, Some(Action::Waiting))),
             State::Done => Err(HandshakeError::Misuse(Misuse::Ended)),
             State::Failed(error) => Err(error),
         }
@@ -197,27 +375,59 @@ impl ClientLink {
         Ok(Part::Taken(reply))
     }
 
-    /// Checks what the server announces, and sends the ticket.
-    fn answer(&mut self, reply: &LinkReply, wire: &mut Wire) -> Result<ClientOutcome, HandshakeError> {
+    /// Checks what the server announces, and sends the ticket or says that SASL will be used.
+    fn answer(&mut self, reply: &LinkReply, wire: &mut Wire) -> Result<State, HandshakeError> {
         let own = &self.config.request.capabilities;
         let server = &reply.capabilities;
         require(&self.config.required.common, &server.common, CapabilitySet::Common)?;
         require(&self.config.required.channel, &server.channel, CapabilitySet::Channel)?;
+        let both = |bit| own.has_common(bit) && server.has_common(bit);
+        let mini = |caps: &Capabilities| caps.has_common(common::MINI_HEADER);
+        let outcome = |mechanism| ClientOutcome {
+            header_form: HeaderForm::agreed(mini(own), mini(server)),
+            capabilities: server.clone(),
+            mechanism,
+            sasl_layer: false,
+        };
+        if both(common::PROTOCOL_AUTH_SELECTION) && both(common::AUTH_SASL) {
+            wire.tx.extend_from_slice(&AuthMechanism::SASL.0.to_le_bytes());
+            return Ok(State::MechList(outcome(AuthMechanism::SASL)));
+        }
+        let Some((ticket, seed)) = &mut self.ticket else {
+            let needed = [common::PROTOCOL_AUTH_SELECTION, common::AUTH_SASL];
+            require(&CapabilityWords::of(&needed), &server.common, CapabilitySet::Common)?;
+            // INVARIANT: the client's own bits are set, so one of the server's is missing.
+            return Err(HandshakeError::Misuse(Misuse::Ended));
+        };
         let selects = server.has_common(common::PROTOCOL_AUTH_SELECTION);
         if selects && !server.has_common(common::AUTH_SPICE) {
             return Err(HandshakeError::PeerIncompatible(Incompatibility::NoTickets));
         }
-        let sealed = PublicKey::from_der(reply.pub_key).seal(self.ticket.expose(), self.oaep_seed.take())?;
+        let sealed = PublicKey::from_der(reply.pub_key).seal(ticket.expose(), seed.take())?;
         if selects && own.has_common(common::PROTOCOL_AUTH_SELECTION) {
             wire.tx.extend_from_slice(&AuthMechanism::SPICE.0.to_le_bytes());
         }
         wire.tx.extend_from_slice(&sealed.0);
-        let mini = |caps: &Capabilities| caps.has_common(common::MINI_HEADER);
-        Ok(ClientOutcome {
-            header_form: HeaderForm::agreed(mini(own), mini(server)),
-            capabilities: server.clone(),
-        })
+        Ok(State::Result(outcome(AuthMechanism::SPICE)))
     }
+}
+
+/// Takes a part of the SASL exchange and goes on with it, or stays and says what is missing.
+fn taken<T>(
+    wire: &mut Wire,
+    outcome: ClientOutcome,
+    stay: impl FnOnce(ClientOutcome) -> State,
+    take: impl FnOnce(&mut BytesMut) -> Result<Part<T>, DecodeError>,
+    next: impl FnOnce(T, ClientOutcome) -> Result<Next, HandshakeError>,
+) -> Result<Next, HandshakeError> {
+    match take(&mut wire.rx)? {
+        Part::Taken(part) => next(part, outcome),
+        Part::Missing(at_least) => Ok((stay(outcome), Some(Action::Receive { at_least }))),
+    }
+}
+
+fn ask(open: Open, outcome: ClientOutcome, question: Question) -> Next {
+    (State::Open(open, outcome), Some(Action::Ask(question)))
 }
 
 fn require(wanted: &CapabilityWords, has: &CapabilityWords, set: CapabilitySet) -> Result<(), HandshakeError> {
@@ -277,6 +487,12 @@ impl Machine for ClientLink {
     }
 
     fn max_input(&self) -> usize {
-        (self.config.limits.link_reply as usize).saturating_add(LinkHeader::LEN)
+        let limits = &self.config.limits;
+        let reply = (limits.link_reply as usize).saturating_add(LinkHeader::LEN);
+        let sasl = match self.state {
+            State::MechList(_) | State::StepServer(_) | State::Verdict(_) => limits.sasl_input(),
+            _ => 0,
+        };
+        reply.max(sasl)
     }
 }

@@ -4,7 +4,7 @@
 //! client                                   server
 //!   | LinkHeader LinkMess ------------------> |   which channel, of which session, capabilities
 //!   | <------------------ LinkHeader LinkReply |  an RSA key, capabilities; or an error, and the end
-//!   | [AuthMechanism] sealed ticket ---------> |
+//!   | [AuthMechanism] sealed ticket ---------> |   or an exchange of SASL, see [`sasl`]
 //!   | <---------------------------- LinkResult |  0, or an error, and the end
 //!   | frames <------------------------> frames |
 //! ```
@@ -210,6 +210,9 @@ pub enum Misbehaviour {
     /// It chose a mechanism that was not offered.
     #[error("mechanism {0} was not offered")]
     MechanismNotOffered(u32),
+    /// It chose a SASL mechanism that was not offered.
+    #[error("the SASL mechanism was not offered")]
+    SaslMechanismNotOffered,
     /// It accepted in a link reply where only a result was due.
     #[error("second link reply")]
     SecondReply,
@@ -230,6 +233,14 @@ pub enum Incompatibility {
     /// It wants SASL, not a ticket.
     #[error("takes no tickets")]
     NoTickets,
+    /// It takes SASL, and has no mechanism for it.
+    #[error("offers no SASL mechanism")]
+    NoMechanism,
+    /// It speaks HTTP (its first bytes are `GET `), as spice-html5 does to reach SPICE inside of a WebSocket.
+    /// Nothing was said to it and its bytes are all in `rx`: who has a WebSocket server can hand them on. Who has none
+    /// may say what spice-server says to other HTTP: [`LinkReply::refusal`] with `INVALID_MAGIC`.
+    #[error("speaks HTTP, not SPICE: a WebSocket client?")]
+    WebSocket,
     /// It lacks a capability that was required of it, or promised for it.
     #[error("lacks capability {bit} of the {} set", match set { CapabilitySet::Common => "common", CapabilitySet::Channel => "channel's" })]
     MissingCapability {
@@ -247,6 +258,16 @@ pub enum Misuse {
     /// An answer to a question that is not open.
     #[error("that question is not open")]
     NotAsked,
+    /// A SASL mechanism that the server does not offer.
+    #[error("the server does not offer that")]
+    NotOffered,
+    /// Data of SASL above [`Limits::sasl_data`](crate::Limits::sasl_data), or a list above
+    /// [`Limits::sasl_mechanisms`](crate::Limits::sasl_mechanisms).
+    #[error("too long for its limit")]
+    TooLong,
+    /// The end of a SASL exchange that the server does not call complete, or a step of one that it does.
+    #[error("the server sees the SASL exchange elsewhere")]
+    NotComplete,
     /// A refusal with the code for acceptance.
     #[error("a refusal cannot say OK")]
     RefusalSaysOk,
@@ -311,7 +332,7 @@ impl Events {
 
 /// Takes a message off the front of `rx`: the header, then what follows it.
 pub(crate) mod receive {
-    use super::{HandshakeError, LinkHeader};
+    use super::{HandshakeError, Incompatibility, LinkHeader};
     use crate::error::{DecodeError, DecodeErrorKind};
     use crate::link::messages::MAGIC;
 
@@ -325,6 +346,7 @@ pub(crate) mod receive {
     }
 
     /// A part of the input, or how many bytes are missing to it.
+    #[derive(Debug)]
     pub(crate) enum Part<T> {
         Taken(T),
         Missing(usize),
@@ -339,6 +361,7 @@ pub(crate) mod receive {
     /// client of another protocol is answered and not waited for.
     pub(crate) fn check_magic(rx: &[u8]) -> Result<(), HandshakeError> {
         match rx.first_chunk::<4>() {
+            Some(b"GET ") => Err(HandshakeError::PeerIncompatible(Incompatibility::WebSocket)),
             Some(magic) if *magic != MAGIC => Err(error("magic", 0, DecodeErrorKind::Invalid("expected \"REDQ\""))),
             _ => Ok(()),
         }

@@ -14,6 +14,10 @@
 //!   | <------------ LinkResult |                                |
 //! ```
 //!
+//! A tenant that is to use SASL ([`RelayLink::announce_sasl`]) does so with the relay: the questions are those of
+//! [`ServerLink`], and [`Question::Admit`] takes the place of [`Question::Ticket`]. Otherwise a tenant that chooses
+//! SASL is refused, since it was not offered. The hypervisor is always given a ticket.
+//!
 //! The tenant is shown capabilities before its token, and so the hypervisor, is known. What was shown is a
 //! promise. A hypervisor that lacks a promised bit ends the link before the tenant is accepted, unless the
 //! bit was waived; one that lacks `MINI_HEADER` is bridged: [`RelayOutcome::passers`] rewrites headers. The
@@ -25,7 +29,7 @@
 
 use core::time::Duration;
 
-use super::server::{Announcement, Question, check_refusal};
+use super::server::{Announcement, Question, SaslAnnouncement, check_refusal};
 use super::ticket::OAEP_SEED_LEN;
 use super::{
     Action, ClientConfig, ClientLink, Event, HandshakeError, LinkMess, Machine, Misuse, Refusal, Secret, ServerLink,
@@ -104,8 +108,9 @@ pub enum RelayAction {
         /// Further bytes; never 0.
         at_least: usize,
     },
-    /// Find an answer. For [`Question::Link`]: [`RelayLink::announce`] or [`RelayLink::reject`]; for
-    /// [`Question::Ticket`]: connect to the hypervisor and [`RelayLink::admit`], or [`RelayLink::refuse`].
+    /// Find an answer. For [`Question::Link`]: [`RelayLink::announce`], [`RelayLink::announce_sasl`] or
+    /// [`RelayLink::reject`]; for [`Question::Ticket`] and [`Question::Admit`]: connect to the hypervisor and
+    /// [`RelayLink::admit`], or [`RelayLink::refuse`]; the others as with a [`ServerLink`], of the tenant's connection.
     Ask(Question),
     /// The question is still open.
     Waiting,
@@ -175,7 +180,7 @@ struct Promise {
 pub struct RelayLink {
     config: RelayConfig,
     server: ServerLink,
-    /// Set while the ticket's question is open.
+    /// Set while it is asked whether the tenant is let in.
     promised: Option<Promise>,
     /// Set by [`RelayLink::admit`], until the step that starts the hypervisor's part.
     admitted: Option<(Promise, Upstream)>,
@@ -212,6 +217,46 @@ impl RelayLink {
         self.server.announce(&mut wires.tenant, shown)
     }
 
+    /// As [`ServerLink::announce_sasl`], towards the tenant.
+    ///
+    /// # Errors
+    /// [`Misuse::NotAsked`], or [`Misuse::TooLong`].
+    pub fn announce_sasl(&mut self, wires: &mut Wires, shown: SaslAnnouncement) -> Result<(), Misuse> {
+        self.server.announce_sasl(&mut wires.tenant, shown)
+    }
+
+    /// As [`ServerLink::sasl_reply`], towards the tenant.
+    ///
+    /// # Errors
+    /// [`Misuse::NotAsked`], or [`Misuse::TooLong`].
+    pub fn sasl_reply(&mut self, wires: &mut Wires, data: Option<&[u8]>) -> Result<(), Misuse> {
+        self.server.sasl_reply(&mut wires.tenant, data)
+    }
+
+    /// As [`ServerLink::sasl_complete`], towards the tenant.
+    ///
+    /// # Errors
+    /// [`Misuse::NotAsked`], or [`Misuse::TooLong`].
+    pub fn sasl_complete(&mut self, wires: &mut Wires, data: Option<&[u8]>, layer: bool) -> Result<(), Misuse> {
+        self.server.sasl_complete(&mut wires.tenant, data, layer)
+    }
+
+    /// As [`ServerLink::sasl_reject`], towards the tenant.
+    ///
+    /// # Errors
+    /// [`Misuse::NotAsked`], or [`Misuse::TooLong`].
+    pub fn sasl_reject(&mut self, wires: &mut Wires, data: Option<&[u8]>, reason: &str) -> Result<(), Misuse> {
+        self.server.sasl_reject(&mut wires.tenant, data, reason)
+    }
+
+    /// As [`ServerLink::layered`]: the tenant's buffers are inside of its layer from here on.
+    ///
+    /// # Errors
+    /// [`Misuse::NotAsked`].
+    pub fn layered(&mut self) -> Result<(), Misuse> {
+        self.server.layered()
+    }
+
     /// Answers [`Question::Link`]: no.
     ///
     /// # Errors
@@ -220,7 +265,8 @@ impl RelayLink {
         self.server.reject(&mut wires.tenant, why)
     }
 
-    /// Answers [`Question::Ticket`]: the token is good, and the connection to the hypervisor stands.
+    /// Answers [`Question::Ticket`] and [`Question::Admit`]: the tenant is let in, and the connection to the hypervisor
+    /// stands.
     ///
     /// # Errors
     /// [`Misuse::NotAsked`].
@@ -231,7 +277,8 @@ impl RelayLink {
         Ok(())
     }
 
-    /// Answers [`Question::Ticket`]: the token is not good.
+    /// Answers [`Question::Ticket`] and [`Question::Admit`]: the tenant is not let in; also
+    /// [`Question::SaslStart`] and [`Question::SaslStep`].
     ///
     /// # Errors
     /// [`Misuse::NotAsked`], or [`Misuse::RefusalSaysOk`].
@@ -270,7 +317,7 @@ impl RelayLink {
                         }
                         Ok(Action::Waiting) => return Ok(RelayAction::Waiting),
                         Ok(Action::Ask(question)) => {
-                            if let Question::Ticket { request, .. } = &question {
+                            if let Question::Ticket { request, .. } | Question::Admit { request } = &question {
                                 let announced = self.server.announced().cloned().unwrap_or_default();
                                 self.promised = Some(Promise {
                                     request: request.clone(),
@@ -295,7 +342,8 @@ impl RelayLink {
                         return self.accept(now, wires, outcome.capabilities, outcome.header_form);
                     }
                     Ok(Action::Waiting) => return Ok(RelayAction::Waiting),
-                    Ok(Action::Ask(never)) => match never {},
+                    // INVARIANT: the request does not announce SASL, so nothing is asked.
+                    Ok(Action::Ask(_)) => return Err(self.upstream_failed(wires, Misuse::Ended.into())),
                     Err(error) => return Err(self.upstream_failed(wires, error)),
                 },
             }

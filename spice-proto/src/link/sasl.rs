@@ -1,5 +1,7 @@
 //! Frames of the SASL exchange, which takes the place of the ticket after
-//! [`AuthMechanism::SASL`](crate::ids::AuthMechanism::SASL). Layouts only: what the mechanisms say is opaque.
+//! [`AuthMechanism::SASL`](crate::ids::AuthMechanism::SASL). Layouts only: what the mechanisms say is opaque, and no
+//! mechanism is here. [`ClientLink`](super::ClientLink), [`ServerLink`](super::ServerLink) and
+//! [`RelayLink`](super::RelayLink) ask their caller, who has a library for them.
 //!
 //! ```text
 //! server  SaslMechList    | len u32 | ",PLAIN,SCRAM-SHA-256," |
@@ -22,29 +24,55 @@
 //! The parts come from a stream, so `decode` tells how many bytes a part took, and is `None` as long as it is
 //! not whole.
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
+use zeroize::Zeroize as _;
 
+use super::Misuse;
+use super::ticket::Secret;
 use crate::error::{DecodeError, DecodeErrorKind, EncodeError};
 use crate::limits::Limits;
+use crate::link::receive::Part;
 use crate::wire::{Reader, length, put_block};
 
 /// Reads a part off the front of a stream.
-fn take<T>(
-    src: &[u8],
+fn read<'a, T>(
+    src: &'a [u8],
     message: &'static str,
-    read: impl FnOnce(&mut Reader<'_>) -> Result<T, DecodeError>,
-) -> Result<Option<(T, usize)>, DecodeError> {
+    read: impl FnOnce(&mut Reader<'a>) -> Result<T, DecodeError>,
+) -> Result<Part<(T, usize)>, DecodeError> {
     let mut r = Reader::borrowed(src, message);
     match read(&mut r) {
-        Ok(part) => Ok(Some((part, r.position()))),
+        Ok(part) => Ok(Part::Taken((part, r.position()))),
         // Limits are checked before the bytes are asked for, so what is short here may still come.
-        Err(error) if matches!(error.kind, DecodeErrorKind::Truncated { .. }) => Ok(None),
+        Err(DecodeError {
+            kind: DecodeErrorKind::Truncated { needed, left },
+            ..
+        }) => Ok(Part::Missing(
+            usize::try_from(needed).unwrap_or(usize::MAX).saturating_sub(left),
+        )),
         Err(error) => Err(error),
     }
 }
 
+/// As [`read`], for those who need not know how much is missing.
+fn take<'a, T>(
+    src: &'a [u8],
+    message: &'static str,
+    part: impl FnOnce(&mut Reader<'a>) -> Result<T, DecodeError>,
+) -> Result<Option<(T, usize)>, DecodeError> {
+    match read(src, message, part)? {
+        Part::Taken(taken) => Ok(Some(taken)),
+        Part::Missing(_) => Ok(None),
+    }
+}
+
 /// A length, checked, and so many bytes.
-fn counted(r: &mut Reader<'_>, len: &'static str, field: &'static str, limit: u32) -> Result<Bytes, DecodeError> {
+fn counted<'a>(
+    r: &mut Reader<'a>,
+    len: &'static str,
+    field: &'static str,
+    limit: u32,
+) -> Result<&'a [u8], DecodeError> {
     let at = r.position();
     let count: u32 = r.fixed(len)?;
     if limit < count {
@@ -54,7 +82,76 @@ fn counted(r: &mut Reader<'_>, len: &'static str, field: &'static str, limit: u3
         };
         return Err(r.error(len, at, kind));
     }
-    r.blob(count, field)
+    r.bytes(count, field)
+}
+
+/// What a mechanism said: the bytes in front of the NUL. The NUL itself is not looked at, as spice-server
+/// overwrites it.
+fn said(data: &[u8]) -> Option<Secret> {
+    data.split_last().map(|(_nul, data)| Secret::new(data))
+}
+
+/// Takes a part off the front of what was received, for a machine: its bytes are overwritten.
+fn take_off<T>(
+    rx: &mut BytesMut,
+    message: &'static str,
+    part: impl FnOnce(&mut Reader<'_>) -> Result<T, DecodeError>,
+) -> Result<Part<T>, DecodeError> {
+    let (taken, len) = match read(rx, message, part)? {
+        Part::Taken(taken) => taken,
+        Part::Missing(more) => return Ok(Part::Missing(more)),
+    };
+    if let Some(bytes) = rx.get_mut(..len) {
+        bytes.zeroize();
+    }
+    rx.advance(len);
+    Ok(Part::Taken(taken))
+}
+
+/// Takes a [`MechList`].
+pub(super) fn take_list(rx: &mut BytesMut, limits: &Limits) -> Result<Part<MechList>, DecodeError> {
+    take_off(rx, MechList::NAME, |r| MechList::read(r, limits))
+}
+
+/// Takes a [`StartClient`]: the mechanism's name, and what it says.
+pub(super) fn take_start(rx: &mut BytesMut, limits: &Limits) -> Result<Part<(Bytes, Option<Secret>)>, DecodeError> {
+    take_off(rx, StartClient::NAME, |r| {
+        let (mechname, data) = StartClient::read(r, limits)?;
+        Ok((Bytes::copy_from_slice(mechname), said(data)))
+    })
+}
+
+/// Takes a [`StepClient`].
+pub(super) fn take_client(rx: &mut BytesMut, limits: &Limits) -> Result<Part<Option<Secret>>, DecodeError> {
+    take_off(rx, StepClient::NAME, |r| StepClient::read(r, limits).map(said))
+}
+
+/// Takes a [`StepServer`]: what it says, and whether it is complete.
+pub(super) fn take_server(rx: &mut BytesMut, limits: &Limits) -> Result<Part<(Option<Secret>, bool)>, DecodeError> {
+    take_off(rx, StepServer::NAME, |r| {
+        let (data, complete) = StepServer::read(r, limits)?;
+        Ok((said(data), complete != 0))
+    })
+}
+
+/// Takes a [`Verdict`]: whether it accepts.
+pub(super) fn take_verdict(rx: &mut BytesMut, limits: &Limits) -> Result<Part<bool>, DecodeError> {
+    take_off(rx, Verdict::NAME, |r| Ok(Verdict::read(r, limits)? == Verdict::Accept))
+}
+
+/// Appends what a mechanism says, with its length and its NUL.
+pub(super) fn put_said(tx: &mut BytesMut, data: Option<&[u8]>, limits: &Limits) -> Result<(), Misuse> {
+    let len = data.map_or(0, |data| data.len().saturating_add(1));
+    let len = u32::try_from(len).map_err(|_| Misuse::TooLong)?;
+    if limits.sasl_data < len {
+        return Err(Misuse::TooLong);
+    }
+    tx.extend_from_slice(&len.to_le_bytes());
+    if let Some(data) = data {
+        tx.extend_from_slice(data);
+        tx.extend_from_slice(&[0]);
+    }
+    Ok(())
 }
 
 /// Appends a length and the bytes.
@@ -73,15 +170,51 @@ pub struct MechList {
 }
 
 impl MechList {
+    const NAME: &'static str = "SaslMechList";
+
+    /// A list of these, as spice-server writes one. Names have no commas.
+    #[must_use]
+    pub fn of(names: &[&str]) -> Self {
+        let mut mechlist = BytesMut::from(&b","[..]);
+        for name in names {
+            mechlist.extend_from_slice(name.as_bytes());
+            mechlist.extend_from_slice(b",");
+        }
+        // Two commas where there is none.
+        if names.is_empty() {
+            mechlist.extend_from_slice(b",");
+        }
+        Self {
+            mechlist: mechlist.freeze(),
+        }
+    }
+
+    /// The names in it.
+    pub fn names(&self) -> impl Iterator<Item = &[u8]> {
+        self.mechlist
+            .split(|byte| *byte == b',')
+            .filter(|name| !name.is_empty())
+    }
+
+    /// Whether it has this name, as a whole.
+    #[must_use]
+    pub fn offers(&self, name: &[u8]) -> bool {
+        self.names().any(|offered| offered == name)
+    }
+
+    fn read(r: &mut Reader<'_>, limits: &Limits) -> Result<Self, DecodeError> {
+        let mechlist = counted(r, "len", "mechlist", limits.sasl_mechanisms)?;
+        Ok(Self {
+            mechlist: Bytes::copy_from_slice(mechlist),
+        })
+    }
+
     /// Takes it off the front of what the server sends.
     ///
     /// # Errors
     /// A list above [`Limits::sasl_mechanisms`].
     pub fn decode(src: &[u8], limits: &Limits) -> Result<Option<(Self, usize)>, DecodeError> {
-        take(src, "SaslMechList", |r| {
-            let mechlist = counted(r, "len", "mechlist", limits.sasl_mechanisms)?;
-            Ok(Self { mechlist })
-        })
+        take(src, Self::NAME, |r| Self::read(r, limits))
     }
 
     /// Appends the wire form.
@@ -89,7 +222,7 @@ impl MechList {
     /// # Errors
     /// A list that its length cannot count.
     pub fn encode(&self, dst: &mut BytesMut) -> Result<(), EncodeError> {
-        put_counted(dst, "SaslMechList", "len", &self.mechlist)
+        put_counted(dst, Self::NAME, "len", &self.mechlist)
     }
 }
 
@@ -103,15 +236,26 @@ pub struct StartClient {
 }
 
 impl StartClient {
+    const NAME: &'static str = "SaslStartClient";
+
+    /// Name and data, as they stand in the stream.
+    fn read<'a>(r: &mut Reader<'a>, limits: &Limits) -> Result<(&'a [u8], &'a [u8]), DecodeError> {
+        let mechname = counted(r, "mech_len", "mechname", limits.sasl_mechanisms)?;
+        let data = counted(r, "data_len", "data", limits.sasl_data)?;
+        Ok((mechname, data))
+    }
+
     /// Takes it off the front of what the client sends.
     ///
     /// # Errors
     /// A name above [`Limits::sasl_mechanisms`], data above [`Limits::sasl_data`].
     pub fn decode(src: &[u8], limits: &Limits) -> Result<Option<(Self, usize)>, DecodeError> {
-        take(src, "SaslStartClient", |r| {
-            let mechname = counted(r, "mech_len", "mechname", limits.sasl_mechanisms)?;
-            let data = counted(r, "data_len", "data", limits.sasl_data)?;
-            Ok(Self { mechname, data })
+        take(src, Self::NAME, |r| {
+            let (mechname, data) = Self::read(r, limits)?;
+            Ok(Self {
+                mechname: Bytes::copy_from_slice(mechname),
+                data: Bytes::copy_from_slice(data),
+            })
         })
     }
 
@@ -121,8 +265,8 @@ impl StartClient {
     /// A name or data that their length cannot count; `dst` is then as it was.
     pub fn encode(&self, dst: &mut BytesMut) -> Result<(), EncodeError> {
         let before = dst.len();
-        put_counted(dst, "SaslStartClient", "mech_len", &self.mechname)
-            .and_then(|()| put_counted(dst, "SaslStartClient", "data_len", &self.data))
+        put_counted(dst, Self::NAME, "mech_len", &self.mechname)
+            .and_then(|()| put_counted(dst, Self::NAME, "data_len", &self.data))
             .inspect_err(|_| dst.truncate(before))
     }
 }
@@ -144,13 +288,20 @@ pub struct StepClient {
 }
 
 impl StepClient {
+    const NAME: &'static str = "SaslStepClient";
+
+    /// The data, as they stand in the stream.
+    fn read<'a>(r: &mut Reader<'a>, limits: &Limits) -> Result<&'a [u8], DecodeError> {
+        counted(r, "data_len", "data", limits.sasl_data)
+    }
+
     /// Takes it off the front of what the client sends.
     ///
     /// # Errors
     /// Data above [`Limits::sasl_data`].
     pub fn decode(src: &[u8], limits: &Limits) -> Result<Option<(Self, usize)>, DecodeError> {
-        take(src, "SaslStepClient", |r| {
-            let data = counted(r, "data_len", "data", limits.sasl_data)?;
+        take(src, Self::NAME, |r| {
+            let data = Bytes::copy_from_slice(Self::read(r, limits)?);
             Ok(Self { data })
         })
     }
@@ -160,7 +311,7 @@ impl StepClient {
     /// # Errors
     /// Data that their length cannot count.
     pub fn encode(&self, dst: &mut BytesMut) -> Result<(), EncodeError> {
-        put_counted(dst, "SaslStepClient", "data_len", &self.data)
+        put_counted(dst, Self::NAME, "data_len", &self.data)
     }
 }
 
@@ -181,14 +332,22 @@ pub struct StepServer {
 }
 
 impl StepServer {
+    const NAME: &'static str = "SaslStepServer";
+
+    /// Data and `complete`, as they stand in the stream.
+    fn read<'a>(r: &mut Reader<'a>, limits: &Limits) -> Result<(&'a [u8], u8), DecodeError> {
+        let data = counted(r, "data_len", "data", limits.sasl_data)?;
+        Ok((data, r.fixed("complete")?))
+    }
+
     /// Takes it off the front of what the server sends.
     ///
     /// # Errors
     /// Data above [`Limits::sasl_data`].
     pub fn decode(src: &[u8], limits: &Limits) -> Result<Option<(Self, usize)>, DecodeError> {
-        take(src, "SaslStepServer", |r| {
-            let data = counted(r, "data_len", "data", limits.sasl_data)?;
-            let complete = r.fixed("complete")?;
+        take(src, Self::NAME, |r| {
+            let (data, complete) = Self::read(r, limits)?;
+            let data = Bytes::copy_from_slice(data);
             Ok(Self { data, complete })
         })
     }
@@ -198,7 +357,7 @@ impl StepServer {
     /// # Errors
     /// Data that their length cannot count.
     pub fn encode(&self, dst: &mut BytesMut) -> Result<(), EncodeError> {
-        put_counted(dst, "SaslStepServer", "data_len", &self.data)?;
+        put_counted(dst, Self::NAME, "data_len", &self.data)?;
         put_block::<1>(dst, |block| crate::wire::Fixed::put(&self.complete, block));
         Ok(())
     }
@@ -218,18 +377,24 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    const NAME: &'static str = "SaslVerdict";
+
+    fn read(r: &mut Reader<'_>, limits: &Limits) -> Result<Self, DecodeError> {
+        match r.fixed::<u32>("result")? {
+            0 => Ok(Self::Accept),
+            1 => Ok(Self::Reject {
+                reason: Bytes::copy_from_slice(counted(r, "reason_len", "reason", limits.sasl_data)?),
+            }),
+            _ => Err(r.error("result", 0, DecodeErrorKind::Invalid("expected 0 or 1"))),
+        }
+    }
+
     /// Takes it off the front of what the server sends.
     ///
     /// # Errors
     /// Neither 0 nor 1, or a reason above [`Limits::sasl_data`].
     pub fn decode(src: &[u8], limits: &Limits) -> Result<Option<(Self, usize)>, DecodeError> {
-        take(src, "SaslVerdict", |r| match r.fixed::<u32>("result")? {
-            0 => Ok(Self::Accept),
-            1 => Ok(Self::Reject {
-                reason: counted(r, "reason_len", "reason", limits.sasl_data)?,
-            }),
-            _ => Err(r.error("result", 0, DecodeErrorKind::Invalid("expected 0 or 1"))),
-        })
+        take(src, Self::NAME, |r| Self::read(r, limits))
     }
 
     /// Appends the wire form.
@@ -242,7 +407,7 @@ impl Verdict {
             Self::Reject { reason } => {
                 let before = dst.len();
                 dst.extend_from_slice(&1_u32.to_le_bytes());
-                put_counted(dst, "SaslVerdict", "reason_len", reason).inspect_err(|_| dst.truncate(before))?;
+                put_counted(dst, Self::NAME, "reason_len", reason).inspect_err(|_| dst.truncate(before))?;
             }
         }
         Ok(())

@@ -9,8 +9,8 @@ use spice_proto::frame::{AckCounter, Acknowledge, Splitter, SubMessages, Writer}
 use spice_proto::ids::LinkErrorCode;
 use spice_proto::link::server::{Announcement, Question};
 use spice_proto::link::{
-    Action, ClientConfig, ClientLink, HandshakeError, LinkHeader, LinkMess, LinkReply, Machine, PublicKey, Refusal,
-    Secret, ServerLink, Wire,
+    Action, ClientConfig, ClientLink, HandshakeError, Incompatibility, LinkHeader, LinkMess, LinkReply, Machine,
+    PublicKey, Refusal, Secret, ServerLink, Wire,
 };
 use spice_proto::{Limits, channel};
 
@@ -227,6 +227,7 @@ fn serve(connection: &Connection, cut: Cut) -> Result<(), HandshakeError> {
                     code => machine.refuse(&mut wire, Refusal::Code(LinkErrorCode(code))).unwrap(),
                 }
             }
+            Ok(Action::Ask(question)) => panic!("{name}: {question:?}"),
             Ok(Action::Waiting) => panic!("{name}: nothing is open"),
             Ok(Action::Done(outcome)) => {
                 assert_eq!(outcome.header_form, linked.as_ref().unwrap().form);
@@ -247,6 +248,10 @@ fn serve(connection: &Connection, cut: Cut) -> Result<(), HandshakeError> {
     match ended {
         // The client said nothing more; what spice-server would have said to that is not known.
         Err(HandshakeError::Closed(_)) => assert!(connection.s2c.starts_with(&wire.tx), "{name}"),
+        // spice-server looks itself whether that is a WebSocket, and refuses what is none. Here it is the caller's.
+        Err(HandshakeError::PeerIncompatible(Incompatibility::WebSocket)) => {
+            assert!(wire.tx.is_empty() && connection.c2s.starts_with(&wire.rx), "{name}");
+        }
         _ => assert_eq!(wire.tx, connection.s2c[..end], "{name}"),
     }
     ended

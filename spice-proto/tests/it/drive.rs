@@ -50,6 +50,7 @@ async fn server(mut stream: DuplexStream, password: &'static [u8]) -> Result<Dup
                     .refuse(&mut wire, Refusal::Code(LinkErrorCode::PERMISSION_DENIED))
                     .unwrap();
             }
+            Driven::Ask(question) => panic!("{question:?}"),
             Driven::Done(_) => {
                 stream.write_all(b"hello").await.unwrap();
                 return Ok(stream);
@@ -62,7 +63,7 @@ async fn connect(stream: &mut DuplexStream, password: &[u8]) -> Result<Wire, Han
     let clock = Clock::start();
     let (mut machine, mut wire) = (client(request(MAIN, 0xd, 0xf), password), Wire::default());
     match drive(&mut machine, &mut wire, stream, clock).await.map_err(protocol)? {
-        Driven::Ask(never) => match never {},
+        Driven::Ask(question) => panic!("{question:?}"),
         Driven::Done(_) => Ok(wire),
     }
 }
@@ -136,6 +137,7 @@ async fn relay(
                         .unwrap();
                 }
             }
+            Driven::Ask(question) => panic!("{question:?}"),
             Driven::Done(_) => {
                 let mut hello = wires.hypervisor.rx.to_vec();
                 while hello.len() < 5 {
@@ -222,6 +224,7 @@ async fn a_tenant_that_hangs_up_while_the_hypervisor_is_asked() {
                             )
                             .unwrap();
                     }
+                    Ok(Driven::Ask(question)) => panic!("{question:?}"),
                     Ok(Driven::Done(_)) => return Ok(()),
                     Err(error) => return Err((error.side, error.error)),
                 }

@@ -119,6 +119,7 @@ fn serve(input: &[u8]) -> Run {
             }
             Ok(Action::Ask(Question::Link(_))) => machine.announce(&mut wire, announcement()).unwrap(),
             Ok(Action::Ask(Question::Ticket { .. })) => machine.accept(&mut wire).unwrap(),
+            Ok(Action::Ask(question)) => panic!("SASL was not announced: {question:?}"),
             Ok(Action::Waiting) => panic!("nothing is open"),
             Ok(Action::Done(_)) => {
                 return Run {
@@ -149,7 +150,7 @@ fn connect(asked: &LinkMess, input: &[u8]) -> Run {
             assert!(0 < at_least && at_least + wire.rx.len() <= machine.max_input());
             machine.eof().err()
         }
-        Ok(Action::Ask(never)) => match never {},
+        Ok(Action::Ask(question)) => panic!("SASL was not announced: {question:?}"),
         Ok(Action::Waiting) => panic!("a client never waits"),
         Ok(Action::Done(_)) => None,
         Err(error) => Some(error),
@@ -190,6 +191,7 @@ fn relay(tenant: &[u8], hypervisor: &[u8]) -> Run {
                 machine.admit(&mut wires, upstream).unwrap();
                 side = Side::Hypervisor;
             }
+            Ok(RelayAction::Ask(question)) => panic!("SASL was not announced: {question:?}"),
             Ok(RelayAction::Waiting) => panic!("nothing is open"),
             Ok(RelayAction::Done(_)) => {
                 return Run {

@@ -410,11 +410,70 @@ fn errors_tell_where() {
     expect!["LinkMess.capability words at byte 18: truncated: needs 4 bytes, 0 left"].assert_eq(&error(&body));
 
     let mut wire = Wire::default();
-    wire.rx.extend_from_slice(b"GET / HTTP/1.1\r\n");
+    wire.rx.extend_from_slice(b"RFB 003.008\n");
     let error = ServerLink::new(NOW, Limits::default())
         .step(NOW, &mut wire)
         .unwrap_err();
     expect![[r#"LinkHeader.magic at byte 0: expected "REDQ""#]].assert_eq(&error.to_string());
+}
+
+#[test]
+fn a_websocket_is_named_and_left_to_others() {
+    let hello = b"GET /websockify HTTP/1.1\r\n";
+    for end in 4..=hello.len() {
+        let mut wire = Wire::default();
+        let mut server = ServerLink::new(NOW, Limits::default());
+        wire.rx.extend_from_slice(&hello[..3]);
+        assert_eq!(server.step(NOW, &mut wire), Ok(Action::Receive { at_least: 1 }));
+        wire.rx.extend_from_slice(&hello[3..end]);
+        let error = server.step(NOW, &mut wire).unwrap_err();
+        assert_eq!(error, HandshakeError::PeerIncompatible(Incompatibility::WebSocket));
+        assert_eq!(
+            (&wire.rx[..], &wire.tx[..]),
+            (&hello[..end], &[][..]),
+            "all is left, and nothing was said"
+        );
+    }
+    let mut wires = Wires::default();
+    wires.tenant.rx.extend_from_slice(hello);
+    let error = RelayLink::new(NOW, RelayConfig::default())
+        .step(NOW, &mut wires)
+        .unwrap_err();
+    expect!["tenant: peer incompatible: speaks HTTP, not SPICE: a WebSocket client?"].assert_eq(&error.to_string());
+    // Four letters, and no others.
+    for other in [b"GET/", b"get ", b"HEAD", b"POST"] {
+        let mut wire = Wire::default();
+        wire.rx.extend_from_slice(other);
+        let error = ServerLink::new(NOW, Limits::default())
+            .step(NOW, &mut wire)
+            .unwrap_err();
+        assert!(matches!(error, HandshakeError::Decode(_)), "{error:?}");
+        assert_eq!(wire.tx[16..20], LinkErrorCode::INVALID_MAGIC.0.to_le_bytes());
+    }
+}
+
+/// TLS where there is none, and the other way round: a server says so before it asks for anything.
+#[test]
+fn the_wrong_port_is_told_by_its_code() {
+    for code in [LinkErrorCode::NEED_SECURED, LinkErrorCode::NEED_UNSECURED] {
+        let (mut server, mut wire) = (ServerLink::new(NOW, Limits::default()), Wire::default());
+        let mut client = client(request(ChannelType::MAIN, 9, 0xf), TICKET);
+        let mut clients = Wire::default();
+        client.step(NOW, &mut clients).unwrap();
+        wire.rx = clients.tx.split();
+        assert!(matches!(
+            server.step(NOW, &mut wire),
+            Ok(Action::Ask(Question::Link(_)))
+        ));
+        server.reject(&mut wire, Refusal::Code(code)).unwrap();
+        clients.rx = wire.tx.split();
+        assert_eq!(client.step(NOW, &mut clients), Err(HandshakeError::Rejected(code)));
+        assert!(clients.tx.is_empty(), "the ticket stays here");
+        assert_eq!(
+            server.step(NOW, &mut wire),
+            Err(HandshakeError::Refused(Refusal::Code(code)))
+        );
+    }
 }
 
 #[test]

@@ -30,6 +30,7 @@ mod frames;
 mod heads;
 mod hostile;
 mod hostile_agent;
+mod hostile_sasl;
 mod interpreter;
 mod link;
 mod migration;
@@ -37,6 +38,7 @@ mod pair;
 mod policy;
 mod recordings;
 mod relay;
+mod sasl;
 mod ticket;
 #[cfg(feature = "rustls")]
 mod tls;

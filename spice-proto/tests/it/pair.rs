@@ -104,7 +104,7 @@ impl Server {
                         self.machine.refuse(&mut self.wire, why).unwrap();
                     }
                 }
-                Ok(Action::Waiting) => unreachable!(),
+                Ok(Action::Ask(_) | Action::Waiting) => unreachable!(),
                 Ok(Action::Done(outcome)) => self.ended = Some(Ok(outcome)),
                 Err(error) => self.ended = Some(Err(error)),
             }
@@ -192,7 +192,7 @@ impl Chain {
                         }
                     }
                     Ok(RelayAction::Receive { .. }) => break,
-                    Ok(RelayAction::Waiting) => unreachable!(),
+                    Ok(RelayAction::Ask(_) | RelayAction::Waiting) => unreachable!(),
                     Ok(RelayAction::Done(outcome)) => relay = Some(Ok(outcome)),
                     Err(error) => relay = Some(Err(error)),
                 }

@@ -3,10 +3,17 @@
 use expect_test::expect;
 use spice_proto::caps::{Capabilities, CapabilitySet, CapabilityWords, display};
 use spice_proto::frame::HeaderForm;
-use spice_proto::ids::{ChannelType, LinkErrorCode};
-use spice_proto::link::{Event, HandshakeError, Incompatibility, Refusal, RelayConfig, Side, Stage};
+use spice_proto::ids::{AuthMechanism, ChannelType, LinkErrorCode};
+use spice_proto::link::relay::{RelayAction, Upstream};
+use spice_proto::link::server::Question;
+use spice_proto::link::{
+    Action, ClientConfig, ClientLink, Event, HandshakeError, Incompatibility, Machine, Misbehaviour, Misuse, Refusal,
+    RelayConfig, RelayLink, Secret, Side, Stage, Wire, Wires,
+};
 
-use crate::pair::{Chain, TICKET, TOKEN, client, request};
+use crate::hostile_sasl::{answer_client, told};
+use crate::pair::{Chain, NOW, Server, TICKET, TOKEN, client, request};
+use crate::sasl::{asked, shown};
 
 const DENIED: LinkErrorCode = LinkErrorCode::PERMISSION_DENIED;
 
@@ -199,4 +206,117 @@ fn what_the_tenant_is_told_when_the_hypervisor_refuses() {
         );
         assert_eq!(ended.tenant, Err(seen));
     }
+}
+
+/// The relay ends SASL towards the tenant and gives the hypervisor its ticket.
+#[test]
+fn the_relay_ends_sasl() {
+    for (layer, admit, password) in [
+        (false, true, TICKET),
+        (true, true, TICKET),
+        (false, false, TICKET),
+        (false, true, b"other"),
+    ] {
+        let mut relay = RelayLink::new(NOW, RelayConfig::default());
+        let mut wires = Wires::default();
+        let mut tenant = ClientLink::sasl(NOW, ClientConfig::new(asked()));
+        let mut near = Wire::default();
+        let mut hypervisor = Server::new(Capabilities::spice_server(ChannelType::MAIN), TICKET);
+        let (mut tenant_end, mut relay_end) = (None, None);
+        for _ in 0..20 {
+            while tenant_end.is_none() {
+                match tenant.step(NOW, &mut near) {
+                    Ok(Action::Receive { .. }) => break,
+                    Ok(Action::Ask(spice_proto::link::client::Question::SaslStep { complete: true, .. })) => {
+                        tenant.sasl_end(layer).unwrap()
+                    }
+                    Ok(Action::Ask(question)) => answer_client(&mut tenant, &mut near, question).unwrap(),
+                    Ok(Action::Waiting) => unreachable!(),
+                    Ok(Action::Done(outcome)) => tenant_end = Some(Ok(outcome)),
+                    Err(error) => tenant_end = Some(Err(error)),
+                }
+            }
+            wires.tenant.rx.extend(near.tx.split());
+            while relay_end.is_none() {
+                match relay.step(NOW, &mut wires) {
+                    Ok(RelayAction::Receive { .. }) => break,
+                    Ok(RelayAction::Ask(question)) => {
+                        assert!(wires.hypervisor.tx.is_empty(), "the hypervisor hears nothing yet");
+                        match question {
+                            Question::Link(_) => relay.announce_sasl(&mut wires, shown(&["PLAIN"])).unwrap(),
+                            Question::SaslStart { data: Some(data), .. } => {
+                                assert_eq!(data.expose(), b"hunter2");
+                                relay.sasl_reply(&mut wires, Some(b"more")).unwrap();
+                            }
+                            Question::SaslStep { data: None } => relay.sasl_complete(&mut wires, None, layer).unwrap(),
+                            Question::SaslLayer => {
+                                // The toy layer of this test changes nothing.
+                                relay.layered().unwrap();
+                            }
+                            Question::Admit { request } if admit => {
+                                assert_eq!(request, asked());
+                                assert_eq!(
+                                    relay.refuse(&mut wires, Refusal::Code(LinkErrorCode::OK)),
+                                    Err(Misuse::RefusalSaysOk)
+                                );
+                                let upstream = Upstream {
+                                    ticket: Secret::new(password),
+                                    oaep_seed: [5; 20],
+                                };
+                                relay.admit(&mut wires, upstream).unwrap();
+                            }
+                            Question::Admit { .. } => relay.refuse(&mut wires, Refusal::Code(DENIED)).unwrap(),
+                            other => panic!("{other:?}"),
+                        }
+                    }
+                    Ok(RelayAction::Waiting) => unreachable!(),
+                    Ok(RelayAction::Done(outcome)) => relay_end = Some(Ok(outcome)),
+                    Err(error) => relay_end = Some(Err(error)),
+                }
+            }
+            let down = hypervisor.turn(&wires.hypervisor.tx.split());
+            wires.hypervisor.rx.extend(down);
+            near.rx.extend(wires.tenant.tx.split());
+            if relay_end.is_some() && near.rx.is_empty() {
+                break;
+            }
+        }
+        let tenant_end = tenant_end.unwrap_or_else(|| tenant.eof());
+        match (admit, password == TICKET) {
+            (true, true) => {
+                assert_eq!(tenant_end.unwrap().mechanism, AuthMechanism::SASL);
+                relay_end.unwrap().unwrap();
+                // 0xd of the tenant is 0xb for the hypervisor: it is given a ticket.
+                assert_eq!(hypervisor.request, Some(request(ChannelType::MAIN, 0xb, 0xf)));
+                assert_eq!(hypervisor.ended.unwrap().unwrap().mechanism, AuthMechanism::SPICE);
+            }
+            (false, _) => {
+                assert_eq!(tenant_end, Err(HandshakeError::Rejected(DENIED)));
+                assert_eq!(relay_end.unwrap().unwrap_err().side, Side::Tenant);
+                assert_eq!(hypervisor.request, None);
+            }
+            (true, false) => {
+                assert_eq!(tenant_end, Err(HandshakeError::Closed(Stage::LinkResult)));
+                assert_eq!(relay_end.unwrap().unwrap_err().side, Side::Hypervisor);
+            }
+        }
+    }
+    // Not announced, SASL is refused.
+    let mut relay = RelayLink::new(NOW, RelayConfig::default());
+    let mut wires = Wires::default();
+    asked().encode(&mut wires.tenant.rx).unwrap();
+    relay.step(NOW, &mut wires).unwrap();
+    let shown = spice_proto::link::server::Announcement {
+        public_key: crate::pair::key().public(),
+        capabilities: Capabilities::spice_server(ChannelType::MAIN),
+    };
+    relay.announce(&mut wires, shown).unwrap();
+    wires.tenant.tx.clear();
+    wires.tenant.rx.extend_from_slice(&AuthMechanism::SASL.0.to_le_bytes());
+    let error = relay.step(NOW, &mut wires).unwrap_err();
+    assert_eq!(
+        error.error,
+        HandshakeError::PeerMisbehaved(Misbehaviour::MechanismNotOffered(2))
+    );
+    assert_eq!(told(&mut wires.tenant.tx), Some(LinkErrorCode::INVALID_DATA));
 }

@@ -139,6 +139,10 @@ impl Link<'_> {
         match question {
             Question::Link(request) => self.announce(&request).await,
             Question::Ticket { request, sealed } => self.decide(&request, sealed).await,
+            // SASL is not announced, so nobody gets so far; driving on without an answer would end the link.
+            Question::SaslStart { .. } | Question::SaslStep { .. } | Question::SaslLayer | Question::Admit { .. } => {
+                Ok(())
+            }
         }
     }
 

@@ -147,6 +147,7 @@ impl Shared {
                         Err(code) => server.refuse(&mut wire, Refusal::Code(code))?,
                     }
                 }
+                Driven::Ask(_) => return Err("SASL was not announced".into()),
                 Driven::Done(outcome) => break outcome,
             }
         };

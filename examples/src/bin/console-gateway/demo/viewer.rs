@@ -100,7 +100,7 @@ impl Viewer {
                 let talk = Talk::new(stream.inner, wire.rx, outcome.header_form, End::Viewer);
                 return Ok(Attempt::Linked(talk));
             }
-            Ok(Driven::Ask(never)) => match never {},
+            Ok(Driven::Ask(_)) => return Err("the gateway wants SASL, which was not announced".into()),
             Err(DriveError::Protocol(HandshakeError::Rejected(code))) => Some(code),
             Err(DriveError::Protocol(HandshakeError::Closed(_)) | DriveError::Io(_)) => None,
             Err(error) => return Err(error.into()),

@@ -1,33 +1,47 @@
 //! The server's role.
 //!
 //! ```text
-//! Mess -> (Ask Link) -> Mechanism -> Ticket -> (Ask Ticket) -> Done
-//!              |            |                       |
-//!           reject      not offered              refuse
+//! Mess -> (Ask Link) -> Mechanism -> Ticket -> (Ask Ticket) --------------------------> Done
+//!              |            |                       |                                    ^
+//!           reject      not offered              refuse                                  |
+//!                           v                                                            |
+//!                        SaslStart -> (Ask SaslStart) -> complete -> [Ask SaslLayer] -> (Ask Admit)
+//!                           |           |      ^   |                                     |
+//!                       not offered   reply   (Ask SaslStep)                           refuse
+//!                                       v      |
+//!                                       SaslStep
 //! ```
+//!
+//! [`ServerLink::announce`] asks for a ticket, [`ServerLink::announce_sasl`] for SASL. spice-server never offers both.
 //!
 //! What a bad client is answered is what spice-server answers:
 //!
 //! | Condition | Answer |
 //! |---|---|
 //! | wrong magic | `LinkReply` `INVALID_MAGIC` |
+//! | `GET `, the beginning of a WebSocket | nothing, see [`Incompatibility::WebSocket`] |
 //! | major version 0 | nothing |
 //! | other major version than 2 | `LinkReply` `VERSION_MISMATCH` |
 //! | size or capability words out of bounds | `LinkReply` `INVALID_DATA` |
-//! | a mechanism that was not offered | a second `LinkReply`, `INVALID_DATA` |
+//! | a mechanism that was not offered, of either kind | a second `LinkReply`, `INVALID_DATA` |
+//! | no `PROTOCOL_AUTH_SELECTION`, and SASL is all there is | a second `LinkReply`, `VERSION_MISMATCH` |
+//! | a length of SASL out of bounds | a second `LinkReply`, `INVALID_DATA` |
 //! | refused by the caller | the caller's [`Refusal`] |
 //! | out of time | nothing |
 
+mod answers;
+
 use core::time::Duration;
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 
 use super::receive::Part;
+use super::sasl::{self, MechList};
 use super::{
     Action, Event, Events, HandshakeError, Incompatibility, LinkHeader, LinkMess, LinkReply, Machine, Misbehaviour,
-    Misuse, PublicKey, SealedTicket, Stage, Wire, receive,
+    Misuse, PublicKey, SealedTicket, Secret, Stage, Wire, receive,
 };
-use crate::caps::{Capabilities, common};
+use crate::caps::Capabilities;
 use crate::error::DecodeError;
 use crate::frame::HeaderForm;
 use crate::ids::{AuthMechanism, LinkErrorCode};
@@ -37,19 +51,22 @@ use crate::link::messages::{SEALED_TICKET_LEN, VERSION};
 /// What a refused client is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Refusal {
-    /// A code: in a `LinkReply` before the ticket was asked for, in a `LinkResult` after it.
+    /// A code: in a `LinkReply` before the ticket was asked for and in the middle of a SASL exchange, in a
+    /// `LinkResult` after them.
     ///
     /// spice-gtk reconnects with TLS on `NEED_SECURED`, and shows every code in a `LinkResult` as a wrong
     /// password. The code should be the same whatever was wrong with a ticket.
     Code(LinkErrorCode),
-    /// Nothing: the connection is closed. spice-server does so for a channel that it does not have.
+    /// Nothing: the connection is closed. spice-server does so for a channel that it does not have, and when a SASL
+    /// mechanism fails.
     Close,
 }
 
 /// What the caller is asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub enum Question {
-    /// Show the client a key and capabilities with [`ServerLink::announce`], or [`ServerLink::reject`] it.
+    /// Show the client what it is to prove itself with, and capabilities, with [`ServerLink::announce`] or
+    /// [`ServerLink::announce_sasl`]; or [`ServerLink::reject`] it.
     Link(LinkMess),
     /// [`ServerLink::accept`] the ticket, or [`ServerLink::refuse`] it. A ticket that does not open and one
     /// that holds the wrong password are to be refused alike.
@@ -59,6 +76,28 @@ pub enum Question {
         /// For the private half of the announced key.
         sealed: SealedTicket,
     },
+    /// The client's choice of a SASL mechanism, and its first words. Answered with [`ServerLink::sasl_reply`],
+    /// [`ServerLink::sasl_complete`], [`ServerLink::sasl_reject`] or [`ServerLink::refuse`].
+    SaslStart {
+        /// One of those that were announced.
+        mechanism: Bytes,
+        /// What the mechanism begins with, if anything.
+        data: Option<Secret>,
+    },
+    /// Further words. Answered as [`SaslStart`](Self::SaslStart).
+    SaslStep {
+        /// What the mechanism says, if anything.
+        data: Option<Secret>,
+    },
+    /// From here on both directions are inside the layer that the mechanism agreed on
+    /// ([`SealedPacket`](super::sasl::SealedPacket)s). What is in `rx` is to be replaced by what is inside of it, then
+    /// [`ServerLink::layered`] goes on.
+    SaslLayer,
+    /// The SASL exchange was complete: [`ServerLink::accept`] who it showed, or [`ServerLink::refuse`].
+    Admit {
+        /// What it is for.
+        request: LinkMess,
+    },
 }
 
 /// What a client is shown.
@@ -66,8 +105,18 @@ pub enum Question {
 pub struct Announcement {
     /// The key that it seals its ticket with. Use a key for one link only.
     pub public_key: PublicKey,
-    /// Capabilities. `AUTH_SPICE` is set and `AUTH_SASL` cleared before they are sent, since tickets are
-    /// what this machine takes.
+    /// Capabilities. `AUTH_SPICE` is set and `AUTH_SASL` cleared before they are sent, since a ticket is
+    /// what is asked for.
+    pub capabilities: Capabilities,
+}
+
+/// What a client is shown that is to use SASL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SaslAnnouncement {
+    /// What it may choose from.
+    pub mechanisms: MechList,
+    /// Capabilities. `AUTH_SASL` and `PROTOCOL_AUTH_SELECTION` are set and `AUTH_SPICE` cleared before they are
+    /// sent. The key in the reply is all zero, as spice-server's is.
     pub capabilities: Capabilities,
 }
 
@@ -80,15 +129,33 @@ pub struct ServerOutcome {
     pub announced: Capabilities,
     /// Headers in both directions from here on.
     pub header_form: HeaderForm,
+    /// What the client proved itself with.
+    pub mechanism: AuthMechanism,
+    /// Whether a layer of the SASL mechanism is around everything that follows.
+    pub sasl_layer: bool,
 }
 
 #[derive(Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a handshake allocates nothing, and there is one of these a connection"
+)]
 enum State {
     Mess,
     AskLink(LinkMess),
     Mechanism(ServerOutcome),
     Ticket(ServerOutcome),
-    AskTicket(ServerOutcome),
+    SaslStart(ServerOutcome),
+    SaslStep(ServerOutcome),
+    /// What the client said to SASL is with the caller.
+    AskSasl(ServerOutcome),
+    /// The exchange is complete; the layer, if there is one, is to be asked for.
+    Complete(ServerOutcome),
+    AskLayer(ServerOutcome),
+    /// Whether the client is let in is to be asked.
+    Admit(ServerOutcome),
+    /// The ticket, or who SASL showed, is with the caller.
+    AskAdmission(ServerOutcome),
     Accepted(ServerOutcome),
     Done,
     Failed(HandshakeError),
@@ -100,6 +167,8 @@ pub struct ServerLink {
     limits: Limits,
     deadline: Duration,
     state: State,
+    /// What the client may choose from, where SASL was announced.
+    mechanisms: Option<MechList>,
     events: Events,
 }
 
@@ -112,6 +181,7 @@ impl ServerLink {
             limits,
             deadline,
             state: State::Mess,
+            mechanisms: None,
             events: Events::default(),
         }
     }
@@ -121,9 +191,15 @@ impl ServerLink {
     pub fn stage(&self) -> Stage {
         match self.state {
             State::Mess => Stage::LinkMess,
-            State::AskLink(_) | State::AskTicket(_) => Stage::Answer,
+            State::AskLink(_)
+            | State::AskSasl(_)
+            | State::Complete(_)
+            | State::AskLayer(_)
+            | State::Admit(_)
+            | State::AskAdmission(_) => Stage::Answer,
             State::Mechanism(_) => Stage::AuthMechanism,
             State::Ticket(_) => Stage::Ticket,
+            State::SaslStart(_) | State::SaslStep(_) => Stage::Sasl,
             State::Accepted(_) | State::Done | State::Failed(_) => Stage::Ended,
         }
     }
@@ -137,109 +213,12 @@ impl ServerLink {
         self.events.push(event);
     }
 
-    /// What the client was shown, until the link is accepted.
+    /// What the client was shown, while the caller decides on it.
     pub(crate) fn announced(&self) -> Option<&Capabilities> {
         match &self.state {
-            State::Mechanism(outcome) | State::Ticket(outcome) | State::AskTicket(outcome) => Some(&outcome.announced),
+            State::AskAdmission(outcome) => Some(&outcome.announced),
             _ => None,
         }
-    }
-
-    /// Answers [`Question::Link`]: the client is shown these and asked for its ticket.
-    ///
-    /// # Errors
-    /// [`Misuse::NotAsked`]; [`HandshakeError`] has nothing else here.
-    pub fn announce(&mut self, wire: &mut Wire, shown: Announcement) -> Result<(), Misuse> {
-        let State::AskLink(request) = &self.state else {
-            return Err(Misuse::NotAsked);
-        };
-        let Announcement {
-            public_key,
-            capabilities: Capabilities {
-                common: shown_common,
-                channel,
-            },
-        } = shown;
-        let announced = Capabilities {
-            common: shown_common.with(common::AUTH_SPICE).without(common::AUTH_SASL),
-            channel,
-        };
-        let reply = LinkReply {
-            error: LinkErrorCode::OK,
-            pub_key: *public_key.as_der(),
-            capabilities: announced.clone(),
-        };
-        // INVARIANT: the words were built in memory, so their count fits; otherwise nothing is sent and the
-        // client runs into its own time limit.
-        let _ = reply.encode(&mut wire.tx);
-        let client = &request.capabilities;
-        let outcome = ServerOutcome {
-            header_form: HeaderForm::agreed(
-                client.has_common(common::MINI_HEADER),
-                announced.has_common(common::MINI_HEADER),
-            ),
-            request: request.clone(),
-            announced,
-        };
-        let selects = |caps: &Capabilities| caps.has_common(common::PROTOCOL_AUTH_SELECTION);
-        let selected = selects(&outcome.request.capabilities) && selects(&outcome.announced);
-        self.state = if selected {
-            State::Mechanism(outcome)
-        } else {
-            State::Ticket(outcome)
-        };
-        Ok(())
-    }
-
-    /// Answers [`Question::Link`]: no.
-    ///
-    /// # Errors
-    /// [`Misuse::NotAsked`], or [`Misuse::RefusalSaysOk`].
-    pub fn reject(&mut self, wire: &mut Wire, why: Refusal) -> Result<(), Misuse> {
-        let State::AskLink(_) = self.state else {
-            return Err(Misuse::NotAsked);
-        };
-        check_refusal(why)?;
-        if let Refusal::Code(code) = why {
-            put_refusal(code, &mut wire.tx);
-        }
-        self.refused(why);
-        Ok(())
-    }
-
-    /// Answers [`Question::Ticket`]: it is good.
-    ///
-    /// # Errors
-    /// [`Misuse::NotAsked`].
-    pub fn accept(&mut self, wire: &mut Wire) -> Result<(), Misuse> {
-        match core::mem::replace(&mut self.state, State::Done) {
-            State::AskTicket(outcome) => {
-                wire.tx.extend_from_slice(&LinkErrorCode::OK.0.to_le_bytes());
-                self.state = State::Accepted(outcome);
-                self.events.push(Event::Linked);
-                Ok(())
-            }
-            other => {
-                self.state = other;
-                Err(Misuse::NotAsked)
-            }
-        }
-    }
-
-    /// Answers [`Question::Ticket`]: it is not good, or whatever it would open is not there.
-    ///
-    /// # Errors
-    /// [`Misuse::NotAsked`], or [`Misuse::RefusalSaysOk`].
-    pub fn refuse(&mut self, wire: &mut Wire, why: Refusal) -> Result<(), Misuse> {
-        let State::AskTicket(_) = self.state else {
-            return Err(Misuse::NotAsked);
-        };
-        check_refusal(why)?;
-        if let Refusal::Code(code) = why {
-            wire.tx.extend_from_slice(&code.0.to_le_bytes());
-        }
-        self.refused(why);
-        Ok(())
     }
 
     fn refused(&mut self, why: Refusal) {
@@ -257,13 +236,39 @@ impl ServerLink {
         error
     }
 
+    /// Hands a part of the SASL exchange to the caller, stays for the rest of it, or ends the link.
+    fn sasl_taken<T>(
+        &mut self,
+        wire: &mut Wire,
+        outcome: ServerOutcome,
+        stay: impl FnOnce(ServerOutcome) -> State,
+        taken: Result<Part<T>, HandshakeError>,
+        question: impl FnOnce(T) -> Question,
+    ) -> Result<Action<Question, ServerOutcome>, HandshakeError> {
+        match taken {
+            Ok(Part::Taken(part)) => {
+                self.state = State::AskSasl(outcome);
+                Ok(Action::Ask(question(part)))
+            }
+            Ok(Part::Missing(at_least)) => {
+                self.state = stay(outcome);
+                Ok(Action::Receive { at_least })
+            }
+            Err(error) => Err(self.fail(wire, error, Some(LinkErrorCode::INVALID_DATA))),
+        }
+    }
+
     /// Takes the link message, or says what the client is told about it.
     fn take_mess(&mut self, wire: &mut Wire) -> Result<Part<LinkMess>, (HandshakeError, Option<LinkErrorCode>)> {
         let rx = &mut wire.rx;
         if let Some(more) = receive::missing(4, rx) {
             return Ok(Part::Missing(more));
         }
-        receive::check_magic(rx).map_err(|error| (error, Some(LinkErrorCode::INVALID_MAGIC)))?;
+        receive::check_magic(rx).map_err(|error| {
+            // Who takes the connection over from here finds nothing said on it.
+            let code = matches!(error, HandshakeError::Decode(_)).then_some(LinkErrorCode::INVALID_MAGIC);
+            (error, code)
+        })?;
         if let Some(more) = receive::missing(LinkHeader::LEN, rx) {
             return Ok(Part::Missing(more));
         }
@@ -337,12 +342,19 @@ impl Machine for ServerLink {
                     return Ok(Action::Receive { at_least });
                 };
                 let mechanism = u32::from_le_bytes(*bytes);
-                if mechanism != AuthMechanism::SPICE.0 {
+                if AuthMechanism(mechanism) != outcome.mechanism {
                     let error = HandshakeError::PeerMisbehaved(Misbehaviour::MechanismNotOffered(mechanism));
                     return Err(self.fail(wire, error, Some(LinkErrorCode::INVALID_DATA)));
                 }
                 wire.rx.advance(4);
-                self.state = State::Ticket(outcome);
+                self.state = match &self.mechanisms {
+                    Some(mechanisms) => {
+                        // INVARIANT: the list was held against its limit, so its length fits.
+                        let _ = mechanisms.encode(&mut wire.tx);
+                        State::SaslStart(outcome)
+                    }
+                    None => State::Ticket(outcome),
+                };
                 self.step(now, wire)
             }
             State::Ticket(outcome) => {
@@ -354,8 +366,36 @@ impl Machine for ServerLink {
                 let sealed = SealedTicket(core::mem::replace(bytes, [0; SEALED_TICKET_LEN]));
                 wire.rx.advance(SEALED_TICKET_LEN);
                 let request = outcome.request.clone();
-                self.state = State::AskTicket(outcome);
+                self.state = State::AskAdmission(outcome);
                 Ok(Action::Ask(Question::Ticket { request, sealed }))
+            }
+            State::SaslStart(outcome) => {
+                let taken = sasl::take_start(&mut wire.rx, &self.limits);
+                let offers = |name: &[u8]| self.mechanisms.as_ref().is_some_and(|list| list.offers(name));
+                let taken = taken.map_err(HandshakeError::Decode).and_then(|part| match part {
+                    Part::Taken((name, _)) if !offers(&name) => {
+                        Err(HandshakeError::PeerMisbehaved(Misbehaviour::SaslMechanismNotOffered))
+                    }
+                    part => Ok(part),
+                });
+                self.sasl_taken(wire, outcome, State::SaslStart, taken, |(mechanism, data)| {
+                    Question::SaslStart { mechanism, data }
+                })
+            }
+            State::SaslStep(outcome) => {
+                let taken = sasl::take_client(&mut wire.rx, &self.limits).map_err(HandshakeError::Decode);
+                self.sasl_taken(wire, outcome, State::SaslStep, taken, |data| Question::SaslStep {
+                    data,
+                })
+            }
+            State::Complete(outcome) if outcome.sasl_layer => {
+                self.state = State::AskLayer(outcome);
+                Ok(Action::Ask(Question::SaslLayer))
+            }
+            State::Complete(outcome) | State::Admit(outcome) => {
+                let request = outcome.request.clone();
+                self.state = State::AskAdmission(outcome);
+                Ok(Action::Ask(Question::Admit { request }))
             }
             State::Accepted(outcome) => Ok(Action::Done(outcome)),
             asked => {
@@ -382,9 +422,12 @@ impl Machine for ServerLink {
     }
 
     fn max_input(&self) -> usize {
-        (self.limits.link_message as usize)
-            .saturating_add(LinkHeader::LEN)
-            .max(SEALED_TICKET_LEN)
+        let message = (self.limits.link_message as usize).saturating_add(LinkHeader::LEN);
+        let sasl = match self.state {
+            State::SaslStart(_) | State::SaslStep(_) => self.limits.sasl_input(),
+            _ => SEALED_TICKET_LEN,
+        };
+        message.max(sasl)
     }
 }
 

@@ -1,0 +1,243 @@
+//! The caller's answers.
+
+use bytes::BytesMut;
+
+use super::{Announcement, Refusal, SaslAnnouncement, ServerLink, ServerOutcome, State, check_refusal, put_refusal};
+use crate::caps::{Capabilities, CapabilitySet, common};
+use crate::frame::HeaderForm;
+use crate::ids::{AuthMechanism, LinkErrorCode};
+use crate::link::messages::PUBLIC_KEY_LEN;
+use crate::link::sasl::{self, Verdict};
+use crate::link::{Event, HandshakeError, Incompatibility, LinkMess, LinkReply, Misuse, Wire};
+
+impl ServerLink {
+    /// Answers [`Question::Link`](super::Question::Link): the client is shown these and asked for its ticket.
+    ///
+    /// # Errors
+    /// [`Misuse::NotAsked`]; [`HandshakeError`] has nothing else here.
+    pub fn announce(&mut self, wire: &mut Wire, shown: Announcement) -> Result<(), Misuse> {
+        let State::AskLink(request) = &self.state else {
+            return Err(Misuse::NotAsked);
+        };
+        let Announcement {
+            public_key,
+            capabilities: Capabilities {
+                common: shown_common,
+                channel,
+            },
+        } = shown;
+        let announced = Capabilities {
+            common: shown_common.with(common::AUTH_SPICE).without(common::AUTH_SASL),
+            channel,
+        };
+        let outcome = show(
+            request,
+            announced,
+            *public_key.as_der(),
+            AuthMechanism::SPICE,
+            &mut wire.tx,
+        );
+        self.state = if selects(&outcome.request) && outcome.announced.has_common(common::PROTOCOL_AUTH_SELECTION) {
+            State::Mechanism(outcome)
+        } else {
+            State::Ticket(outcome)
+        };
+        Ok(())
+    }
+
+    /// Answers [`Question::Link`](super::Question::Link): the client is shown these and is to use SASL. One that cannot select SASL is told so
+    /// in a second reply, and the next step fails.
+    ///
+    /// # Errors
+    /// [`Misuse::NotAsked`], or [`Misuse::TooLong`] for a list above [`Limits::sasl_mechanisms`].
+    pub fn announce_sasl(&mut self, wire: &mut Wire, shown: SaslAnnouncement) -> Result<(), Misuse> {
+        let State::AskLink(request) = &self.state else {
+            return Err(Misuse::NotAsked);
+        };
+        let SaslAnnouncement {
+            mechanisms,
+            capabilities: Capabilities {
+                common: shown_common,
+                channel,
+            },
+        } = shown;
+        if (self.limits.sasl_mechanisms as usize) < mechanisms.mechlist.len() {
+            return Err(Misuse::TooLong);
+        }
+        let announced = Capabilities {
+            common: shown_common
+                .with(common::PROTOCOL_AUTH_SELECTION)
+                .with(common::AUTH_SASL)
+                .without(common::AUTH_SPICE),
+            channel,
+        };
+        let outcome = show(
+            request,
+            announced,
+            [0; PUBLIC_KEY_LEN],
+            AuthMechanism::SASL,
+            &mut wire.tx,
+        );
+        if selects(&outcome.request) {
+            self.mechanisms = Some(mechanisms);
+            self.state = State::Mechanism(outcome);
+        } else {
+            let error = HandshakeError::PeerIncompatible(Incompatibility::MissingCapability {
+                set: CapabilitySet::Common,
+                bit: common::PROTOCOL_AUTH_SELECTION,
+            });
+            self.fail(wire, error, Some(LinkErrorCode::VERSION_MISMATCH));
+        }
+        Ok(())
+    }
+
+    /// Answers [`Question::SaslStart`](super::Question::SaslStart) and [`Question::SaslStep`](super::Question::SaslStep): the exchange goes on.
+    ///
+    /// # Errors
+    /// [`Misuse::NotAsked`], or [`Misuse::TooLong`].
+    pub fn sasl_reply(&mut self, wire: &mut Wire, data: Option<&[u8]>) -> Result<(), Misuse> {
+        let outcome = self.put_sasl(wire, data, 0)?;
+        self.state = State::SaslStep(outcome);
+        Ok(())
+    }
+
+    /// Answers [`Question::SaslStart`](super::Question::SaslStart) and [`Question::SaslStep`](super::Question::SaslStep): the mechanism has come to its end, and whom it showed
+    /// may go on. Whether that one is let in is asked next. `layer`: the mechanism agreed on a layer, see
+    /// [`Question::SaslLayer`](super::Question::SaslLayer).
+    ///
+    /// # Errors
+    /// [`Misuse::NotAsked`], or [`Misuse::TooLong`].
+    pub fn sasl_complete(&mut self, wire: &mut Wire, data: Option<&[u8]>, layer: bool) -> Result<(), Misuse> {
+        let mut outcome = self.put_sasl(wire, data, 1)?;
+        // INVARIANT: an acceptance always fits.
+        let _ = Verdict::Accept.encode(&mut wire.tx);
+        outcome.sasl_layer = layer;
+        self.state = State::Complete(outcome);
+        Ok(())
+    }
+
+    /// Answers [`Question::SaslStart`](super::Question::SaslStart) and [`Question::SaslStep`](super::Question::SaslStep): the mechanism has come to its end, and what it came
+    /// to is not enough. spice-server says so without TLS when the layer is too weak. The client is told the reason.
+    ///
+    /// # Errors
+    /// [`Misuse::NotAsked`], or [`Misuse::TooLong`].
+    pub fn sasl_reject(&mut self, wire: &mut Wire, data: Option<&[u8]>, reason: &str) -> Result<(), Misuse> {
+        let before = wire.tx.len();
+        self.put_sasl(wire, data, 1)?;
+        wire.tx.extend_from_slice(&1_u32.to_le_bytes());
+        sasl::put_said(&mut wire.tx, Some(reason.as_bytes()), &self.limits)
+            .inspect_err(|_| wire.tx.truncate(before))?;
+        self.refused(Refusal::Code(LinkErrorCode::PERMISSION_DENIED));
+        Ok(())
+    }
+
+    /// What the server's mechanism says. The state is as it was.
+    fn put_sasl(&self, wire: &mut Wire, data: Option<&[u8]>, complete: u8) -> Result<ServerOutcome, Misuse> {
+        let State::AskSasl(outcome) = &self.state else {
+            return Err(Misuse::NotAsked);
+        };
+        sasl::put_said(&mut wire.tx, data, &self.limits)?;
+        wire.tx.extend_from_slice(&[complete]);
+        Ok(outcome.clone())
+    }
+
+    /// Answers [`Question::SaslLayer`](super::Question::SaslLayer): `rx` holds what is inside of the layer, and what is put into `tx` from here on
+    /// is to be wrapped.
+    ///
+    /// # Errors
+    /// [`Misuse::NotAsked`].
+    pub fn layered(&mut self) -> Result<(), Misuse> {
+        let State::AskLayer(outcome) = &self.state else {
+            return Err(Misuse::NotAsked);
+        };
+        self.state = State::Admit(outcome.clone());
+        Ok(())
+    }
+
+    /// Answers [`Question::Link`](super::Question::Link): no.
+    ///
+    /// # Errors
+    /// [`Misuse::NotAsked`], or [`Misuse::RefusalSaysOk`].
+    pub fn reject(&mut self, wire: &mut Wire, why: Refusal) -> Result<(), Misuse> {
+        let State::AskLink(_) = self.state else {
+            return Err(Misuse::NotAsked);
+        };
+        check_refusal(why)?;
+        if let Refusal::Code(code) = why {
+            put_refusal(code, &mut wire.tx);
+        }
+        self.refused(why);
+        Ok(())
+    }
+
+    /// Answers [`Question::Ticket`](super::Question::Ticket) and [`Question::Admit`](super::Question::Admit): the client is let in.
+    ///
+    /// # Errors
+    /// [`Misuse::NotAsked`].
+    pub fn accept(&mut self, wire: &mut Wire) -> Result<(), Misuse> {
+        match core::mem::replace(&mut self.state, State::Done) {
+            State::AskAdmission(outcome) => {
+                wire.tx.extend_from_slice(&LinkErrorCode::OK.0.to_le_bytes());
+                self.state = State::Accepted(outcome);
+                self.events.push(Event::Linked);
+                Ok(())
+            }
+            other => {
+                self.state = other;
+                Err(Misuse::NotAsked)
+            }
+        }
+    }
+
+    /// Answers [`Question::Ticket`](super::Question::Ticket) and [`Question::Admit`](super::Question::Admit): the client is not let in, or whatever it would be let in
+    /// to is not there. Answers [`Question::SaslStart`](super::Question::SaslStart) and [`Question::SaslStep`](super::Question::SaslStep) too: the mechanism failed.
+    ///
+    /// # Errors
+    /// [`Misuse::NotAsked`], or [`Misuse::RefusalSaysOk`].
+    pub fn refuse(&mut self, wire: &mut Wire, why: Refusal) -> Result<(), Misuse> {
+        let in_result = match self.state {
+            State::AskAdmission(_) => true,
+            State::AskSasl(_) => false,
+            _ => return Err(Misuse::NotAsked),
+        };
+        check_refusal(why)?;
+        match why {
+            Refusal::Code(code) if in_result => wire.tx.extend_from_slice(&code.0.to_le_bytes()),
+            Refusal::Code(code) => put_refusal(code, &mut wire.tx),
+            Refusal::Close => {}
+        }
+        self.refused(why);
+        Ok(())
+    }
+}
+
+/// Whether a client says how it proves itself.
+fn selects(request: &LinkMess) -> bool {
+    request.capabilities.has_common(common::PROTOCOL_AUTH_SELECTION)
+}
+
+/// Writes the link reply that goes on, and gives what a link by it comes to.
+fn show(
+    request: &LinkMess,
+    announced: Capabilities,
+    pub_key: [u8; PUBLIC_KEY_LEN],
+    mechanism: AuthMechanism,
+    tx: &mut BytesMut,
+) -> ServerOutcome {
+    let reply = LinkReply {
+        error: LinkErrorCode::OK,
+        pub_key,
+        capabilities: announced.clone(),
+    };
+    // INVARIANT: the words were built in memory, so their count fits; otherwise nothing is sent and the
+    // client runs into its own time limit.
+    let _ = reply.encode(tx);
+    let mini = |caps: &Capabilities| caps.has_common(common::MINI_HEADER);
+    ServerOutcome {
+        header_form: HeaderForm::agreed(mini(&request.capabilities), mini(&announced)),
+        request: request.clone(),
+        announced,
+        mechanism,
+        sasl_layer: false,
+    }
+}

@@ -1,0 +1,520 @@
+//! SASL in the three roles: against recordings, against each other, and against peers that misbehave.
+
+use bytes::{Bytes, BytesMut};
+use proptest::prelude::*;
+use spice_proto::Limits;
+use spice_proto::caps::{Capabilities, common};
+use spice_proto::ids::{AuthMechanism, ChannelType, LinkErrorCode};
+use spice_proto::link::client::{self, ClientOutcome};
+use spice_proto::link::sasl::{MechList, SealedPacket, StartClient, StepServer};
+use spice_proto::link::server::{Question, SaslAnnouncement, ServerOutcome};
+use spice_proto::link::watch::{Part, Sender, WatchedLink, WatchedOutcome};
+use spice_proto::link::{
+    Action, ClientConfig, ClientLink, HandshakeError, LinkMess, LinkReply, Machine, Misuse, Refusal, Secret,
+    ServerLink, Stage, Wire,
+};
+
+use crate::pair::{NOW, TICKET, random, request};
+use crate::recordings;
+
+const DENIED: LinkErrorCode = LinkErrorCode::PERMISSION_DENIED;
+/// `PROTOCOL_AUTH_SELECTION`, `AUTH_SASL`, `MINI_HEADER`: what spice-gtk announces.
+pub(crate) const OWN: u32 = 0xd;
+
+pub(crate) fn asked() -> LinkMess {
+    request(ChannelType::MAIN, OWN, 0xf)
+}
+
+pub(crate) fn shown(names: &[&str]) -> SaslAnnouncement {
+    SaslAnnouncement {
+        mechanisms: MechList::of(names),
+        capabilities: Capabilities::spice_server(ChannelType::MAIN),
+    }
+}
+
+/// What the two ends of a scripted mechanism say in turn; the server's last words are those of completion.
+#[derive(Debug, Clone)]
+struct Script {
+    name: &'static str,
+    client: Vec<Option<Vec<u8>>>,
+    server: Vec<Option<Vec<u8>>>,
+    layer: bool,
+}
+
+impl Script {
+    /// So many rounds.
+    fn rounds(rounds: usize, layer: bool) -> Self {
+        let words = |who: u8| (0..rounds).map(|n| (n != 1).then(|| vec![who; n * 3])).collect();
+        Self {
+            name: "SCRAM-SHA-256",
+            client: words(b'c'),
+            server: words(b's'),
+            layer,
+        }
+    }
+}
+
+/// The toy layer: packets of the real form around bytes that are changed.
+fn seal(bytes: &mut BytesMut) -> BytesMut {
+    let mut out = BytesMut::new();
+    if !bytes.is_empty() {
+        SealedPacket {
+            length: bytes.len() as u32,
+        }
+        .encode(&mut out);
+        out.extend(bytes.split().iter().map(|byte| byte ^ 0x55));
+    }
+    out
+}
+
+/// Opens the whole packets in front.
+fn unseal(bytes: &mut BytesMut) -> BytesMut {
+    let mut out = BytesMut::new();
+    while let Ok(Some(SealedPacket { length })) = SealedPacket::decode(bytes, &Limits::default()) {
+        let end = SealedPacket::LEN + length as usize;
+        if bytes.len() < end {
+            break;
+        }
+        out.extend(bytes.split_to(end)[SealedPacket::LEN..].iter().map(|byte| byte ^ 0x55));
+    }
+    out
+}
+
+/// One end of a connection: what the machine sees, and what is on the wire.
+#[derive(Default)]
+struct End {
+    wire: Wire,
+    layer: bool,
+    raw: BytesMut,
+    /// Sent before the layer began.
+    clear: BytesMut,
+}
+
+impl End {
+    fn send(&mut self) -> BytesMut {
+        let mut out = self.clear.split();
+        if self.layer {
+            out.extend(seal(&mut self.wire.tx));
+        } else {
+            out.extend(self.wire.tx.split());
+        }
+        out
+    }
+
+    fn receive(&mut self, bytes: &[u8]) {
+        if self.layer {
+            self.raw.extend_from_slice(bytes);
+            let opened = unseal(&mut self.raw);
+            self.wire.rx.extend_from_slice(&opened);
+        } else {
+            self.wire.rx.extend_from_slice(bytes);
+        }
+    }
+
+    fn begin_layer(&mut self) {
+        self.clear.extend(self.wire.tx.split());
+        self.layer = true;
+        self.raw = self.wire.rx.split();
+        self.wire.rx = unseal(&mut self.raw);
+    }
+}
+
+pub(crate) type ClientEnd = Result<ClientOutcome, HandshakeError>;
+pub(crate) type ServerEnd = Result<ServerOutcome, HandshakeError>;
+
+/// Runs a client against a server, `chunk` bytes at a time. Whom SASL showed is let in as `admit` says.
+fn run_pair(script: &Script, admit: Option<Refusal>, chunk: usize) -> (ClientEnd, ServerEnd) {
+    let mut client = ClientLink::sasl(NOW, ClientConfig::new(asked()));
+    let mut server = ServerLink::new(NOW, Limits::default());
+    let (mut near, mut far) = (End::default(), End::default());
+    let (mut said, mut heard) = (script.client.iter(), script.server.iter());
+    let mut answers = script.server.iter().enumerate();
+    let (mut client_end, mut server_end) = (None, None);
+    let (mut up, mut down) = (BytesMut::new(), BytesMut::new());
+    for _ in 0..100_000 {
+        while client_end.is_none() {
+            match client.step(NOW, &mut near.wire) {
+                Ok(Action::Receive { at_least }) => {
+                    assert!(0 < at_least && near.wire.rx.len() + at_least <= client.max_input());
+                    break;
+                }
+                Ok(Action::Ask(client::Question::SaslStart { mechanisms })) => {
+                    assert!(mechanisms.offers(script.name.as_bytes()));
+                    let first = said.next().unwrap().as_deref();
+                    client
+                        .sasl_start(&mut near.wire, script.name.as_bytes(), first)
+                        .unwrap();
+                }
+                Ok(Action::Ask(client::Question::SaslStep { data, complete })) => {
+                    assert_eq!(data.as_ref().map(Secret::expose), heard.next().unwrap().as_deref());
+                    match complete {
+                        true => client.sasl_end(script.layer).unwrap(),
+                        false => client
+                            .sasl_step(&mut near.wire, said.next().unwrap().as_deref())
+                            .unwrap(),
+                    }
+                }
+                Ok(Action::Ask(client::Question::SaslLayer)) => {
+                    near.begin_layer();
+                    client.layered().unwrap();
+                }
+                Ok(Action::Waiting) => unreachable!(),
+                Ok(Action::Done(outcome)) => client_end = Some(Ok(outcome)),
+                Err(error) => client_end = Some(Err(error)),
+            }
+        }
+        up.extend(near.send());
+        let sent = up.len().min(chunk);
+        let piece = up.split_to(sent);
+        far.receive(&piece);
+        let mut words = script.client.iter();
+        while server_end.is_none() {
+            let mut judge = |server: &mut ServerLink, wire: &mut Wire, data: Option<Secret>| {
+                let (n, answer) = answers.next().unwrap();
+                let word = words.nth(n).unwrap();
+                words = script.client.iter();
+                assert_eq!(data.as_ref().map(Secret::expose), word.as_deref());
+                if n + 1 == script.server.len() {
+                    server.sasl_complete(wire, answer.as_deref(), script.layer).unwrap();
+                } else {
+                    server.sasl_reply(wire, answer.as_deref()).unwrap();
+                }
+            };
+            match server.step(NOW, &mut far.wire) {
+                Ok(Action::Receive { at_least }) => {
+                    assert!(0 < at_least && far.wire.rx.len() + at_least <= server.max_input());
+                    break;
+                }
+                Ok(Action::Ask(Question::Link(request))) => {
+                    assert_eq!(request, asked());
+                    server
+                        .announce_sasl(&mut far.wire, shown(&["PLAIN", script.name]))
+                        .unwrap();
+                }
+                Ok(Action::Ask(Question::SaslStart { mechanism, data })) => {
+                    assert_eq!(mechanism, script.name);
+                    judge(&mut server, &mut far.wire, data);
+                }
+                Ok(Action::Ask(Question::SaslStep { data })) => judge(&mut server, &mut far.wire, data),
+                Ok(Action::Ask(Question::SaslLayer)) => {
+                    far.begin_layer();
+                    server.layered().unwrap();
+                }
+                Ok(Action::Ask(Question::Admit { request })) => {
+                    assert_eq!(request, asked());
+                    match admit {
+                        None => server.accept(&mut far.wire).unwrap(),
+                        Some(why) => server.refuse(&mut far.wire, why).unwrap(),
+                    }
+                }
+                Ok(Action::Ask(question)) => panic!("{question:?}"),
+                Ok(Action::Waiting) => unreachable!(),
+                Ok(Action::Done(outcome)) => server_end = Some(Ok(outcome)),
+                Err(error) => server_end = Some(Err(error)),
+            }
+        }
+        down.extend(far.send());
+        let sent = down.len().min(chunk);
+        let back = down.split_to(sent);
+        near.receive(&back);
+        if client_end.is_some() && server_end.is_some() {
+            break;
+        }
+        if piece.is_empty() && back.is_empty() {
+            client_end.get_or_insert_with(|| client.eof());
+            server_end.get_or_insert_with(|| server.eof());
+        }
+    }
+    (client_end.unwrap(), server_end.unwrap())
+}
+
+#[test]
+fn client_and_server_in_any_chunks() {
+    for chunk in [1, 3, 17, 10_000] {
+        for rounds in 1..5 {
+            for layer in [false, true] {
+                let script = Script::rounds(rounds, layer);
+                let (client, server) = run_pair(&script, None, chunk);
+                let (client, server) = (client.unwrap(), server.unwrap());
+                assert_eq!(
+                    (client.mechanism, server.mechanism),
+                    (AuthMechanism::SASL, AuthMechanism::SASL)
+                );
+                assert_eq!((client.sasl_layer, server.sasl_layer), (layer, layer));
+                assert_eq!(client.header_form, server.header_form);
+                assert!(client.capabilities.has_common(common::AUTH_SASL));
+                assert!(!client.capabilities.has_common(common::AUTH_SPICE));
+                assert_eq!(server.announced, client.capabilities);
+
+                // Whom SASL showed may still not be let in, and the result says so inside of the layer.
+                let (client, server) = run_pair(&script, Some(Refusal::Code(DENIED)), chunk);
+                assert_eq!(client, Err(HandshakeError::Rejected(DENIED)));
+                assert_eq!(server, Err(HandshakeError::Refused(Refusal::Code(DENIED))));
+                let (client, _) = run_pair(&script, Some(Refusal::Close), chunk);
+                assert_eq!(client, Err(HandshakeError::Closed(Stage::LinkResult)));
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    /// Any words arrive as they were said, nothing and empty words told apart.
+    #[test]
+    fn any_words_arrive(
+        words in prop::collection::vec((prop::option::of(prop::collection::vec(any::<u8>(), 0..40)),
+            prop::option::of(prop::collection::vec(any::<u8>(), 0..40))), 1..5),
+        layer: bool,
+        chunk in 1..60_usize,
+    ) {
+        let (client, server) = words.into_iter().unzip();
+        let script = Script { name: "X", client, server, layer };
+        let (client, server) = run_pair(&script, None, chunk);
+        prop_assert!(client.is_ok() && server.is_ok());
+    }
+}
+
+/// The parts of a recorded exchange.
+struct Recorded {
+    request: LinkMess,
+    reply: LinkReply,
+    list: MechList,
+    start: StartClient,
+    servers: Vec<StepServer>,
+    clients: Vec<Bytes>,
+    outcome: Option<WatchedOutcome>,
+    taken: [usize; 2],
+}
+
+/// Reads a connection from outside.
+fn recorded(c2s: &[u8], s2c: &[u8]) -> Option<Recorded> {
+    let mut link = WatchedLink::new(Limits::default());
+    let (mut taken, mut parts) = ([0, 0], Vec::new());
+    while link.outcome().is_none() {
+        let side = usize::from(link.due().0 == Sender::Server);
+        let sender = [Sender::Client, Sender::Server][side];
+        let Some((part, len)) = link.step(sender, &[c2s, s2c][side][taken[side]..]).unwrap() else {
+            if link.outcome().is_some() {
+                break;
+            }
+            break;
+        };
+        taken[side] += len;
+        parts.push(part);
+    }
+    let mut parts = parts.into_iter();
+    let (Some(Part::LinkMess(_, request)), Some(Part::LinkReply(_, reply))) = (parts.next(), parts.next()) else {
+        return None;
+    };
+    let Some(Part::AuthMechanism(AuthMechanism::SASL)) = parts.next() else {
+        return None;
+    };
+    let (Some(Part::SaslMechList(list)), Some(Part::SaslStartClient(start))) = (parts.next(), parts.next()) else {
+        return None;
+    };
+    let (mut servers, mut clients) = (Vec::new(), Vec::new());
+    for part in parts {
+        match part {
+            Part::SaslStepServer(step) => servers.push(step),
+            Part::SaslStepClient(step) => clients.push(step.data),
+            _ => {}
+        }
+    }
+    Some(Recorded {
+        request,
+        reply,
+        list,
+        start,
+        servers,
+        clients,
+        outcome: link.outcome().cloned(),
+        taken,
+    })
+}
+
+/// Data without the NUL that stands behind it on the wire.
+fn said(data: &Bytes) -> Option<&[u8]> {
+    data.split_last().map(|(_, said)| said)
+}
+
+/// Both roles say byte for byte what the real programs said, up to the layer, which is left.
+#[test]
+fn recorded_exchanges_are_repeated() {
+    let (mut layered, mut hung_up) = (0, 0);
+    for connection in recordings::all() {
+        let Some(known) = connection
+            .linked()
+            .filter(|linked| linked.sasl)
+            .and_then(|_| recorded(&connection.c2s, &connection.s2c))
+        else {
+            continue;
+        };
+        let name = &connection.name;
+        for chunk in [1, 7, usize::MAX] {
+            let (client_sealed, client_sent) = play_client(&known, &connection.s2c, chunk);
+            let (server_sealed, server_sent) = play_server(&known, &connection.c2s, chunk);
+            assert_eq!(client_sent, connection.c2s[..known.taken[0]], "{name}");
+            assert_eq!(server_sent, connection.s2c[..known.taken[1]], "{name}");
+            match &known.outcome {
+                Some(WatchedOutcome::Sealed(_)) => {
+                    assert_eq!(
+                        client_sealed.as_deref(),
+                        Some(&connection.s2c[known.taken[1]..]),
+                        "{name}"
+                    );
+                    assert_eq!(
+                        server_sealed.as_deref(),
+                        Some(&connection.c2s[known.taken[0]..]),
+                        "{name}"
+                    );
+                    layered += 1;
+                }
+                _ => {
+                    assert_eq!((client_sealed, server_sealed), (None, None), "{name}");
+                    hung_up += 1;
+                }
+            }
+        }
+    }
+    println!("SPICE_CAPTURES: {layered} SASL exchanges up to their layer, {hung_up} that failed");
+    assert!(0 < layered && 0 < hung_up);
+}
+
+/// Gives what lies behind the clear part, if it came so far, and what was sent.
+fn play_client(known: &Recorded, s2c: &[u8], chunk: usize) -> (Option<Vec<u8>>, BytesMut) {
+    let config = ClientConfig::new(known.request.clone());
+    let mut machine = ClientLink::new(NOW, config, Secret::new(TICKET), [1; 20]);
+    let (mut wire, mut input) = (Wire::default(), s2c);
+    let (mut clients, mut servers) = (known.clients.iter(), known.servers.iter());
+    loop {
+        match machine.step(NOW, &mut wire) {
+            Ok(Action::Receive { .. }) => {
+                let (piece, rest) = input.split_at(chunk.min(input.len()));
+                if piece.is_empty() {
+                    // QEMU hangs up on a wrong password.
+                    assert_eq!(machine.eof(), Err(HandshakeError::Closed(Stage::Sasl)));
+                    return (None, wire.tx);
+                }
+                wire.rx.extend_from_slice(piece);
+                input = rest;
+            }
+            Ok(Action::Ask(client::Question::SaslStart { mechanisms })) => {
+                assert_eq!(mechanisms, known.list);
+                let (name, data) = (&known.start.mechname, said(&known.start.data));
+                assert_eq!(machine.sasl_start(&mut wire, b"DIGEST", data), Err(Misuse::NotOffered));
+                machine.sasl_start(&mut wire, name, data).unwrap();
+            }
+            Ok(Action::Ask(client::Question::SaslStep { data, complete })) => {
+                let step = servers.next().unwrap();
+                assert_eq!(data.as_ref().map(Secret::expose), said(&step.data));
+                assert_eq!(complete, step.complete != 0);
+                match complete {
+                    true => machine.sasl_end(true).unwrap(),
+                    false => machine.sasl_step(&mut wire, said(clients.next().unwrap())).unwrap(),
+                }
+            }
+            Ok(Action::Ask(client::Question::SaslLayer)) => {
+                let sealed = [&wire.rx[..], input].concat();
+                // Nobody here has the keys. With what is inside of the layer the link stands.
+                wire.rx = BytesMut::from(&[0; 4][..]);
+                machine.layered().unwrap();
+                let Ok(Action::Done(outcome)) = machine.step(NOW, &mut wire) else {
+                    panic!("the link does not stand");
+                };
+                assert!(outcome.sasl_layer);
+                assert_eq!(outcome.capabilities, known.reply.capabilities);
+                return (Some(sealed), wire.tx);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn play_server(known: &Recorded, c2s: &[u8], chunk: usize) -> (Option<Vec<u8>>, BytesMut) {
+    let mut machine = ServerLink::new(NOW, Limits::default());
+    let (mut wire, mut input) = (Wire::default(), c2s);
+    let mut servers = known.servers.iter();
+    let mut clients = known.clients.iter();
+    loop {
+        let data = match machine.step(NOW, &mut wire) {
+            Ok(Action::Receive { .. }) => {
+                let (piece, rest) = input.split_at(chunk.min(input.len()));
+                if piece.is_empty() {
+                    machine.eof().unwrap_err();
+                    return (None, wire.tx);
+                }
+                wire.rx.extend_from_slice(piece);
+                input = rest;
+                continue;
+            }
+            Ok(Action::Ask(Question::Link(request))) => {
+                assert_eq!(request, known.request);
+                let shown = SaslAnnouncement {
+                    mechanisms: known.list.clone(),
+                    capabilities: known.reply.capabilities.clone(),
+                };
+                machine.announce_sasl(&mut wire, shown).unwrap();
+                continue;
+            }
+            Ok(Action::Ask(Question::SaslLayer)) => {
+                let sealed = [&wire.rx[..], input].concat();
+                let sent = wire.tx.split();
+                machine.layered().unwrap();
+                let Ok(Action::Ask(Question::Admit { .. })) = machine.step(NOW, &mut wire) else {
+                    panic!("nothing is asked");
+                };
+                machine.accept(&mut wire).unwrap();
+                assert_eq!(&wire.tx[..], [0; 4], "the result, to be sealed");
+                return (Some(sealed), sent);
+            }
+            Ok(Action::Ask(Question::SaslStart { mechanism, data })) => {
+                assert_eq!(mechanism, known.start.mechname);
+                (data, said(&known.start.data))
+            }
+            Ok(Action::Ask(Question::SaslStep { data })) => (data, said(clients.next().unwrap())),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(data.0.as_ref().map(Secret::expose), data.1);
+        match servers.next() {
+            Some(step) if step.complete == 0 => machine.sasl_reply(&mut wire, said(&step.data)).unwrap(),
+            Some(step) => machine.sasl_complete(&mut wire, said(&step.data), true).unwrap(),
+            None => {
+                machine.refuse(&mut wire, Refusal::Close).unwrap();
+                return (None, wire.tx);
+            }
+        }
+    }
+}
+
+/// Words of 1 MiB, one byte less than a wire length that is over the limit.
+#[test]
+fn the_longest_words() {
+    let words = vec![7; (1 << 20) - 1];
+    let script = Script {
+        name: "X",
+        client: vec![Some(words.clone())],
+        server: vec![Some(words)],
+        layer: false,
+    };
+    let (client, server) = run_pair(&script, None, usize::MAX);
+    assert!(client.is_ok() && server.is_ok());
+}
+
+#[test]
+fn lists_are_written_as_spice_server_writes_them() {
+    for (names, text) in [(&["PLAIN"][..], ",PLAIN,"), (&["A", "B"], ",A,B,"), (&[], ",,")] {
+        let list = MechList::of(names);
+        assert_eq!(list.mechlist, text);
+        assert!(list.names().eq(names.iter().map(|name| name.as_bytes())));
+    }
+    let list = MechList {
+        mechlist: Bytes::from_static(b"PLAIN,SCRAM-SHA-1"),
+    };
+    assert!(list.offers(b"PLAIN") && list.offers(b"SCRAM-SHA-1"));
+    assert!(!list.offers(b"SCRAM") && !list.offers(b"") && !list.offers(b"PLAIN,SCRAM-SHA-1"));
+    // Random names are never offered by chance.
+    let mut name = [0; 9];
+    random(3)(&mut name);
+    assert!(!list.offers(&name));
+}
