@@ -459,8 +459,9 @@ impl ServerFramer {
                 return Err(error);
             }
         };
-        if let [UPDATE, padding, high, low] = *message.bytes {
-            return Ok(Some(self.update(padding, u16::from_be_bytes([high, low]))));
+        // A piece of another message can look like one.
+        if let (UPDATE, [_, padding, high, low]) = (message.number, message.bytes) {
+            return Ok(Some(self.update(*padding, u16::from_be_bytes([*high, *low]))));
         }
         if let Some(message) = message.whole() {
             self.told(message);
