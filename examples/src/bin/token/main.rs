@@ -70,16 +70,17 @@ async fn mint(mint: &Mint) -> Result<u8> {
         _ => return Err("--host needs --port or --tls-port".into()),
     };
     let mut grant = Grant::new(target, console, now(), mint.ttl).with_uses(Uses::Limited(mint.uses));
-    let owners: [(&Option<String>, fn(Grant, &str) -> Grant); 4] = [
-        (&mint.vm, Grant::with_vm),
-        (&mint.user, Grant::with_user),
-        (&mint.issuer, Grant::with_issuer),
-        (&mint.audience, Grant::with_audience),
-    ];
-    for (owner, set) in owners {
-        if let Some(owner) = owner {
-            grant = set(grant, owner);
-        }
+    if let Some(vm) = &mint.vm {
+        grant = grant.with_vm(vm);
+    }
+    if let Some(user) = &mint.user {
+        grant = grant.with_user(user);
+    }
+    if let Some(issuer) = &mint.issuer {
+        grant = grant.with_issuer(issuer);
+    }
+    if let Some(audience) = &mint.audience {
+        grant = grant.with_audience(audience);
     }
     let token = if mint.uuid {
         Secret::uuid4(&*random::<16>()?)

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::num::NonZeroU32;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use console_token::resolver::{libvirt, websockify};
 use console_token::{Pepper, RedisStore, Secret, SqlStore, Store, Target, TokenHash};
@@ -84,7 +84,7 @@ pub(crate) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
 }
 
 /// The seed of a key.
-pub(crate) fn seed(path: &PathBuf) -> Result<Zeroizing<[u8; 32]>> {
+pub(crate) fn seed(path: &Path) -> Result<Zeroizing<[u8; 32]>> {
     let bytes = read(path)?;
     let seed = bytes
         .as_slice()

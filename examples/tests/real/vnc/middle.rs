@@ -124,7 +124,7 @@ struct Session {
 }
 
 impl Session {
-    fn from_client(&mut self, bytes: &[u8]) -> BytesMut {
+    fn client_sent(&mut self, bytes: &[u8]) -> BytesMut {
         let client = &mut self.client;
         client.came.extend_from_slice(bytes);
         client.rx.extend_from_slice(bytes);
@@ -139,7 +139,7 @@ impl Session {
         tx
     }
 
-    fn from_server(&mut self, bytes: &[u8]) -> BytesMut {
+    fn server_sent(&mut self, bytes: &[u8]) -> BytesMut {
         let server = &mut self.server;
         server.came.extend_from_slice(bytes);
         server.rx.extend_from_slice(bytes);
@@ -295,7 +295,7 @@ fn pump(session: &Arc<Mutex<Session>>, client: TcpStream, server: TcpStream) {
         let mut bytes = [0; 16 << 10];
         while let Ok(count @ 1..) = from_client.read(&mut bytes) {
             let mut session = upstream.lock().expect("the session");
-            let tx = session.from_client(&bytes[..count]);
+            let tx = session.client_sent(&bytes[..count]);
             if session.error.is_some() || session.to_server.write_all(&tx).is_err() {
                 break;
             }
@@ -309,7 +309,7 @@ fn pump(session: &Arc<Mutex<Session>>, client: TcpStream, server: TcpStream) {
         while let Ok(count @ 1..) = from_server.read(&mut bytes) {
             let (tx, failed) = {
                 let mut session = downstream.lock().expect("the session");
-                (session.from_server(&bytes[..count]), session.error.is_some())
+                (session.server_sent(&bytes[..count]), session.error.is_some())
             };
             if client.write_all(&tx).is_err() || failed {
                 break;

@@ -52,7 +52,7 @@ fn watch(
     let start = Instant::now();
     let mut turns = 0_u32;
     while start.elapsed() < BUSY {
-        if turns % 5 == 0 {
+        if turns.is_multiple_of(5) {
             middle.prefer(PREFERRED[turns as usize / 5 % PREFERRED.len()]);
         }
         desktop.focus("(TigerVNC|VncViewer)");
