@@ -157,7 +157,15 @@ fn url(mut input: Input<'_>) -> Option<&'static str> {
     assert!(shown.bytes().all(|byte| byte.is_ascii_graphic()));
     assert!(shown.len() <= 3 * Redacted::LONGEST + 3);
     let plain = url.replace(['#', '?'], "");
-    let is_marked = token.len() == 12 && token.bytes().all(|byte| byte.is_ascii_digit()) && !plain.contains(&token);
+    // As it is shown: what stands for a byte may end in digits, too.
+    let visible: String = plain
+        .bytes()
+        .map(|byte| match byte.is_ascii_graphic() {
+            true => char::from(byte).to_string(),
+            false => format!("%{byte:02X}"),
+        })
+        .collect();
+    let is_marked = token.len() == 12 && token.bytes().all(|byte| byte.is_ascii_digit()) && !visible.contains(&token);
     if !is_marked || Redacted::LONGEST / 2 < url.len() {
         return None;
     }
