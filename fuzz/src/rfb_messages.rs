@@ -155,9 +155,9 @@ fn clipboard(extended: bool, text: &Bytes) {
         ExtendedClipboard::decode(&again.into(), &limits()).as_ref(),
         Ok(&message)
     );
-    if let ExtendedClipboard::Provide(provide) = &message {
-        if let Ok(data) = provide.unpack(&limits()) {
-            assert!(data.iter().map(|(_, bytes)| bytes.len()).sum::<usize>() <= 256);
-        }
+    if let ExtendedClipboard::Provide(provide) = &message
+        && let Ok(data) = provide.unpack(&limits())
+    {
+        assert!(data.iter().map(|(_, bytes)| bytes.len()).sum::<usize>() <= 256);
     }
 }
