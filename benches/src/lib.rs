@@ -10,6 +10,8 @@ pub mod frames;
 pub mod links;
 pub mod messages;
 pub mod rfb;
+pub mod rfb_framing;
+pub mod tokens;
 pub mod vv;
 
 use std::hint::black_box;
@@ -167,6 +169,48 @@ pub const CASES: &[Case] = &[
         prepare: rfb::des,
     },
     Case {
+        name: "rfb: client message, framed",
+        repetitions: 20,
+        operations: rfb::MESSAGES,
+        prepare: rfb::client_frames,
+    },
+    Case {
+        name: "rfb: client message, decoded",
+        repetitions: 20,
+        operations: rfb::MESSAGES,
+        prepare: rfb::client_messages,
+    },
+    Case {
+        name: "rfb: Raw rectangle, framed",
+        repetitions: 20,
+        operations: rfb_framing::RECTANGLES,
+        prepare: rfb_framing::raw,
+    },
+    Case {
+        name: "rfb: CopyRect rectangle, framed",
+        repetitions: 20,
+        operations: rfb_framing::RECTANGLES,
+        prepare: rfb_framing::copy_rect,
+    },
+    Case {
+        name: "rfb: ZRLE rectangle, framed",
+        repetitions: 20,
+        operations: rfb_framing::RECTANGLES,
+        prepare: rfb_framing::zrle,
+    },
+    Case {
+        name: "rfb: Tight rectangle, framed",
+        repetitions: 20,
+        operations: rfb_framing::RECTANGLES,
+        prepare: rfb_framing::tight,
+    },
+    Case {
+        name: "rfb: Hextile tile, framed",
+        repetitions: 20,
+        operations: rfb_framing::TILES,
+        prepare: rfb_framing::hextile,
+    },
+    Case {
         name: "token: make one of 256 bits",
         repetitions: 2000,
         operations: 1,
@@ -207,6 +251,60 @@ pub const CASES: &[Case] = &[
         repetitions: 1000,
         operations: 1,
         prepare: consoles::log_in,
+    },
+    Case {
+        name: "token: keyed hash and one map look-up",
+        repetitions: 1000,
+        operations: 1,
+        prepare: tokens::look_up,
+    },
+    Case {
+        name: "token: redeem, 100,000 in the store",
+        repetitions: 1000,
+        operations: 1,
+        prepare: tokens::redeem,
+    },
+    Case {
+        name: "token: refuse a guess, 0 characters right",
+        repetitions: 1000,
+        operations: 1,
+        prepare: || tokens::guess(0),
+    },
+    Case {
+        name: "token: refuse a guess, 8 characters right",
+        repetitions: 1000,
+        operations: 1,
+        prepare: || tokens::guess(8),
+    },
+    Case {
+        name: "token: refuse a guess, 16 characters right",
+        repetitions: 1000,
+        operations: 1,
+        prepare: || tokens::guess(16),
+    },
+    Case {
+        name: "token: refuse a guess, 24 characters right",
+        repetitions: 1000,
+        operations: 1,
+        prepare: || tokens::guess(24),
+    },
+    Case {
+        name: "token: refuse a guess, 32 characters right",
+        repetitions: 1000,
+        operations: 1,
+        prepare: || tokens::guess(32),
+    },
+    Case {
+        name: "token: refuse a guess, 40 characters right",
+        repetitions: 1000,
+        operations: 1,
+        prepare: || tokens::guess(40),
+    },
+    Case {
+        name: "token: refuse a guess, 42 characters right",
+        repetitions: 1000,
+        operations: 1,
+        prepare: || tokens::guess(42),
     },
     Case {
         name: "vv: parse a file of 6 KiB and read every value",

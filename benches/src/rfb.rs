@@ -1,16 +1,18 @@
-//! The RFB handshake.
+//! The RFB handshake, and messages.
 
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use des::Des;
 use des::cipher::{BlockEncrypt as _, KeyInit as _};
+use rfb_proto::framing::ClientFramer;
 use rfb_proto::handshake::server::{Claim, Question};
 use rfb_proto::handshake::{
     Action, ClientConfig, ClientHandshake, Machine, ServerConfig, ServerHandshake, Wire, client,
 };
+use rfb_proto::message::{ClientMessage, ClientMessages, Extensions, FramebufferUpdateRequest, KeyEvent, PointerEvent};
 use rfb_proto::security::SecurityType;
 use rfb_proto::security::vnc::Password;
 use rfb_proto::{Limits, ServerInit};
@@ -132,5 +134,69 @@ pub fn des() -> Box<dyn FnMut()> {
             cipher.encrypt_block(block.into());
         }
         keep(blocks);
+    })
+}
+
+/// Messages in [`client_messages`].
+pub const MESSAGES: u32 = 300;
+
+/// What a viewer says while somebody works: the mouse, keys, and requests for what changed.
+fn mix() -> Bytes {
+    let mut stream = BytesMut::new();
+    for n in 0..100 {
+        PointerEvent::new(n & 1, n, n, &Extensions::NONE)
+            .encode(&mut stream)
+            .unwrap();
+        let key = KeyEvent {
+            down: n as u8 & 1,
+            padding: [0; 2],
+            keysym: 0x61,
+        };
+        key.encode(&mut stream).unwrap();
+        let request = FramebufferUpdateRequest {
+            incremental: 1,
+            x: 0,
+            y: 0,
+            width: 1024,
+            height: 768,
+        };
+        request.encode(&mut stream).unwrap();
+    }
+    stream.freeze()
+}
+
+/// Such messages, found without a look into them.
+pub fn client_frames() -> Box<dyn FnMut()> {
+    let (stream, limits) = (mix(), Limits::default());
+    let extensions = Extensions::NONE;
+    let mut framer = ClientFramer::new(&limits);
+    Box::new(move || {
+        let mut rest = black_box(&stream[..]);
+        let mut count = 0;
+        while let Ok(Some(message)) = framer.next_message(&mut rest, &extensions) {
+            keep(message.bytes);
+            count += 1;
+        }
+        assert_eq!((count, rest.len()), (MESSAGES, 0));
+    })
+}
+
+/// Such messages, decoded and taken apart.
+pub fn client_messages() -> Box<dyn FnMut()> {
+    let (stream, limits) = (mix(), Limits::default());
+    let mut extensions = Extensions::NONE;
+    Box::new(move || {
+        let mut messages = ClientMessages::new(black_box(&stream), &mut extensions, &limits);
+        let mut count = 0;
+        for message in messages.by_ref() {
+            match message.unwrap() {
+                ClientMessage::PointerEvent(event) => keep(event),
+                ClientMessage::KeyEvent(event) => keep(event),
+                ClientMessage::FramebufferUpdateRequest(request) => keep(request),
+                other => panic!("{other:?}"),
+            }
+            count += 1;
+        }
+        assert_eq!((count, messages.taken()), (MESSAGES, stream.len()));
     })
 }

@@ -109,6 +109,12 @@ impl AccessUrl {
         Ok(Self(url))
     }
 
+    /// A URL that somebody else has put a token into: by RFC 3986, and of one of the four schemes.
+    #[cfg(feature = "serde")]
+    pub(crate) fn presented(url: Zeroizing<String>) -> Option<Self> {
+        base_url(&url).is_ok().then(|| Self(url))
+    }
+
     /// The URL itself, for the holder of the token and for nobody else.
     #[must_use]
     pub fn expose(&self) -> &str {

@@ -11,14 +11,22 @@ mod console;
 mod error;
 mod grant;
 mod hex;
+#[cfg(feature = "serde")]
+mod json;
+#[cfg(feature = "serde")]
+pub mod nova;
 mod password;
+#[cfg(feature = "serde")]
+pub mod resolver;
 mod seats;
 mod secret;
 pub mod serial;
 mod session;
+pub mod signed;
 mod step;
 mod store;
 mod throttle;
+pub mod web;
 pub mod webmks;
 
 pub use access_url::{AccessUrl, AccessUrlError};
@@ -26,12 +34,19 @@ pub use audit::{Event, Outcome, Owner, What, Whose};
 pub use console::{AccessPath, ConsoleType, Protocol, Target};
 pub use error::{PepperTooShort, Refusal, StoreError, UnknownConsole};
 pub use grant::{AttemptId, Gate, Grant, Scope, UnixSeconds, Uses};
+#[cfg(feature = "serde")]
+pub use json::JsonError;
 pub use password::{ConsolePassword, PasswordError};
 pub use seats::{SeatRules, SeatStep, Seats, WhenFull};
 pub use secret::{Fingerprint, NovaHash, Pepper, Peppers, Secret, TokenHash};
 pub use session::{MAX_ATTEMPTS, MAX_OPEN_SESSIONS, Record, SessionId};
+pub use signed::SignedToken;
 pub use step::{Admitted, Step};
 #[cfg(feature = "std")]
 pub use store::MemoryStore;
+#[cfg(feature = "redis")]
+pub use store::RedisStore;
+#[cfg(feature = "sql")]
+pub use store::SqlStore;
 pub use store::{Answer, BackendError, Store, Which};
 pub use throttle::Throttle;

@@ -179,9 +179,14 @@ impl Pepper {
     /// The hash function's own working state on the stack is not wiped.
     #[must_use]
     pub fn hash(&self, token: &Secret) -> TokenHash {
+        self.hash_parts(&[token.expose().as_bytes()])
+    }
+
+    /// The hash of bytes one behind the other. What begins with NUL is no token's.
+    pub(crate) fn hash_parts(&self, parts: &[&[u8]]) -> TokenHash {
         let block: &[u8; 64] = &self.block;
         let mut mac = Hmac::<Sha256>::new(block.into());
-        mac.update(token.expose().as_bytes());
+        parts.iter().for_each(|part| mac.update(part));
         TokenHash(mac.finalize().into_bytes().into())
     }
 }

@@ -2,6 +2,8 @@
 
 pub mod capture;
 
+pub mod dissect;
+
 pub mod picture;
 
 pub mod secret;

@@ -10,6 +10,9 @@
 //! The tests need the packages of `debian-packages.txt`:
 //! `cargo test -p examples --test real -- --ignored`.
 
+#[path = "../../console-token/tests/engines/mod.rs"]
+#[allow(dead_code, reason = "here no engine crashes")]
+mod engines;
 #[path = "real/gateway.rs"]
 mod gateway;
 #[path = "real/guest.rs"]
@@ -26,6 +29,8 @@ mod process;
 mod recorder;
 #[path = "real/site.rs"]
 mod site;
+#[path = "real/token.rs"]
+mod token;
 #[path = "real/viewer.rs"]
 mod viewer;
 #[path = "real/vnc/mod.rs"]

@@ -10,87 +10,32 @@ mod live;
 mod pcap;
 #[path = "spice_dissect/shown.rs"]
 mod shown;
+#[path = "support/tool.rs"]
+mod tool;
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::path::Path;
+use std::process::{Command, Output};
 
 use bytes::BytesMut;
-use serde_json::Value;
 use spice_proto::caps::{Capabilities, CapabilityWords, common};
 use spice_proto::ids::{AuthMechanism, ChannelType, LinkErrorCode};
 use spice_proto::link::watch::Part;
 use spice_proto::link::{LinkMess, LinkReply, SealedTicket};
+use tool::{Folder, code, lines, stderr};
 
 /// The program, not yet started.
 fn program(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_spice-dissect"));
-    command
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    command
+    tool::program(env!("CARGO_BIN_EXE_spice-dissect"), arguments)
 }
 
 fn run(arguments: &[&str]) -> Output {
     program(arguments).output().unwrap()
 }
 
-fn code(output: &Output) -> i32 {
-    output.status.code().unwrap()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
-}
-
-/// The lines, each of which must be JSON.
-fn lines(output: &Output) -> Vec<Value> {
-    output
-        .stdout
-        .split_inclusive(|byte| *byte == b'\n')
-        .map(|line| {
-            assert!(line.ends_with(b"\n"), "a line ends");
-            serde_json::from_slice(line).unwrap()
-        })
-        .collect()
-}
-
-/// A folder that goes away with the test.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!(
-            "spice-dissect-{}-{}",
-            std::process::id(),
-            NEXT.fetch_add(1, Ordering::Relaxed)
-        );
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir(&path).unwrap();
-        Self(path)
-    }
-
-    fn file(&self, name: &str, bytes: &[u8]) -> String {
-        let path = self.0.join(name);
-        fs::write(&path, bytes).unwrap();
-        path.to_str().unwrap().to_owned()
-    }
-
-    /// Writes a pair and runs the program on it.
-    fn pair(&self, [client, server]: &[BytesMut; 2], options: &[&str]) -> Output {
-        let files = [self.file("made.c2s.bin", client), self.file("made.s2c.bin", server)];
-        run(&[&[files[0].as_str(), &files[1]], options].concat())
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
+/// Writes a pair and runs the program on it.
+fn pair(folder: &Folder, [client, server]: &[BytesMut; 2], options: &[&str]) -> Output {
+    let files = folder.files(client, server);
+    run(&[&[files[0].as_str(), &files[1]], options].concat())
 }
 
 fn data(name: &str) -> String {

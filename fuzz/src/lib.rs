@@ -9,12 +9,18 @@
 //! limits; a peer is told no more than the protocol's own code; an error is terminal.
 
 pub mod rfb_bridge;
+pub mod rfb_messages;
 pub mod rfb_roles;
+pub mod rfb_stream;
 pub mod spice_agent;
 pub mod spice_frames;
 pub mod spice_link;
 pub mod spice_messages;
+pub mod token_grants;
+pub mod token_json;
+pub mod token_signed;
 pub mod token_strings;
+pub mod token_web;
 pub mod vv_file;
 
 /// An input, taken apart from the front. When it is used up every byte is 0.

@@ -1,5 +1,7 @@
 //! Errors of the codec.
 
+use crate::encoding::Encoding;
+
 /// Bytes that do not decode: which field of which message, and where.
 ///
 /// `offset` is where the field begins, counted from the first byte of the message.
@@ -45,6 +47,12 @@ pub enum DecodeErrorKind {
     Unknown {
         /// The value on the wire.
         value: i64,
+    },
+    /// A rectangle whose end cannot be found, which loses the stream as well.
+    #[error("nothing tells where {encoding} ends")]
+    Unframeable {
+        /// What the rectangle is made of.
+        encoding: Encoding,
     },
     /// Anything else; the text says what was expected.
     #[error("{0}")]

@@ -42,6 +42,53 @@ macro_rules! ids {
             }
         }
 
+        /// In a human-readable format a known value is its name, and any other its number.
+        #[cfg(feature = "serde")]
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                match self.name() {
+                    Some(name) if serializer.is_human_readable() => serializer.serialize_str(name),
+                    _ => self.0.serialize(serializer),
+                }
+            }
+        }
+
+        /// From a name or a number, where the format can tell them apart.
+        #[cfg(feature = "serde")]
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                struct NameOrNumber;
+                impl serde::de::Visitor<'_> for NameOrNumber {
+                    type Value = $name;
+                    fn expecting(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                        f.write_str("a number, or a name of the specification")
+                    }
+                    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<$name, E> {
+                        let known = [$(($text, $name::$constant)),*];
+                        let named = known.into_iter().find(|(name, _)| *name == text);
+                        named
+                            .map(|(_, value)| value)
+                            .ok_or_else(|| E::invalid_value(serde::de::Unexpected::Str(text), &self))
+                    }
+                    fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<$name, E> {
+                        <$raw>::try_from(number)
+                            .map($name)
+                            .map_err(|_| E::invalid_value(serde::de::Unexpected::Signed(number), &self))
+                    }
+                    fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<$name, E> {
+                        <$raw>::try_from(number)
+                            .map($name)
+                            .map_err(|_| E::invalid_value(serde::de::Unexpected::Unsigned(number), &self))
+                    }
+                }
+                if deserializer.is_human_readable() {
+                    deserializer.deserialize_any(NameOrNumber)
+                } else {
+                    <$raw>::deserialize(deserializer).map(Self)
+                }
+            }
+        }
+
         impl $crate::wire::Fixed for $name {
             const SIZE: usize = size_of::<$raw>();
             #[inline(always)]

@@ -45,6 +45,7 @@ layout! {
         ;
         name_length: u32,
         /// Name of the desktop as sent; [`name_text`](Self::name_text) is for people.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::text"))]
         name: [u8; ..=name],
     }
 }

@@ -4,9 +4,13 @@
 extern crate alloc;
 
 #[cfg(feature = "tokio")]
+pub mod codec;
+#[cfg(feature = "tokio")]
 mod drive;
 pub mod encoding;
 mod error;
+pub mod filter;
+pub mod framing;
 pub mod handshake;
 mod ids;
 mod init;
@@ -15,6 +19,8 @@ pub mod message;
 mod pixel_format;
 mod secret;
 pub mod security;
+#[cfg(feature = "serde")]
+mod serialize;
 mod text;
 #[cfg(feature = "rustls")]
 pub mod tls;

@@ -29,6 +29,15 @@ pub struct Limits {
     pub name: u32,
     /// Longest clipboard text, in bytes: 1 MiB, as QEMU.
     pub cut_text: u32,
+    /// Most bytes that the data of one extended clipboard unpack to: 4 MiB. What is packed is within
+    /// [`Limits::cut_text`], but that says little: deflate packs a thousand to one.
+    pub clipboard: u32,
+    /// Longest text of a chat, in bytes: 4096, as libvncserver.
+    pub text_chat: u32,
+    /// Most data of one file transfer message: 64 KiB. UltraVNC sends blocks of 8 KiB.
+    pub file_transfer: u32,
+    /// Most samples in one message, in bytes: 1 MiB, as TigerVNC.
+    pub audio: u32,
     /// Most bytes that the pixels of one rectangle may have: 256 MiB (a 64-megapixel picture).
     pub rectangle: u32,
 }
@@ -46,6 +55,10 @@ impl Default for Limits {
             handshake_timeout: Duration::from_secs(60),
             name: 4096,
             cut_text: 1 << 20,
+            clipboard: 4 << 20,
+            text_chat: 4096,
+            file_transfer: 64 << 10,
+            audio: 1 << 20,
             rectangle: 256 << 20,
         }
     }
@@ -119,6 +132,34 @@ impl Limits {
     #[must_use]
     pub fn with_cut_text(mut self, bytes: u32) -> Self {
         self.cut_text = bytes;
+        self
+    }
+
+    /// Sets [`Limits::clipboard`].
+    #[must_use]
+    pub fn with_clipboard(mut self, bytes: u32) -> Self {
+        self.clipboard = bytes;
+        self
+    }
+
+    /// Sets [`Limits::text_chat`].
+    #[must_use]
+    pub fn with_text_chat(mut self, bytes: u32) -> Self {
+        self.text_chat = bytes;
+        self
+    }
+
+    /// Sets [`Limits::file_transfer`].
+    #[must_use]
+    pub fn with_file_transfer(mut self, bytes: u32) -> Self {
+        self.file_transfer = bytes;
+        self
+    }
+
+    /// Sets [`Limits::audio`].
+    #[must_use]
+    pub fn with_audio(mut self, bytes: u32) -> Self {
+        self.audio = bytes;
         self
     }
 

@@ -1,5 +1,7 @@
 //! How a pixel is laid out in bytes (RFC 6143 section 7.4).
 
+use core::ops::Range;
+
 use crate::version::Policy;
 use crate::wire::{codec, layout};
 
@@ -9,6 +11,7 @@ layout! {
     /// Servers are sloppy here, and programs that believed them have divided by a maximum of zero
     /// (CVE-2014-7815, CVE-2015-8504). [`validate`](Self::validate) says whether a format makes sense.
     #[derive(Copy)]
+    #[cfg_attr(feature = "serde", derive(serde::Deserialize))]
     pub struct PixelFormat {
         /// Bits that a pixel takes: 8, 16 or 32.
         bits_per_pixel: u8,
@@ -30,7 +33,8 @@ layout! {
         green_shift: u8,
         /// How many bits blue lies above the lowest bit of a pixel.
         blue_shift: u8,
-        /// Zero, or what the peer left there.
+        /// Zero, or what the peer left there. A serialized format can do without.
+        #[cfg_attr(feature = "serde", serde(default))]
         padding: [u8; 3],
     }
 }
@@ -168,6 +172,14 @@ impl PixelFormat {
             u8::try_from(scaled).ok()
         });
         Some([red?, green?, blue?])
+    }
+
+    /// Whether all three intensities lie in these bits of a pixel.
+    pub(crate) fn channels_fit(&self, bits: Range<u32>) -> bool {
+        self.channels().into_iter().all(|(_, max, shift)| {
+            let width = u16::BITS.saturating_sub(max.leading_zeros());
+            bits.start <= shift.into() && width.saturating_add(shift.into()) <= bits.end
+        })
     }
 
     /// Name, maximum and shift.

@@ -9,10 +9,11 @@
 //! many bytes are missing behind a prefix, and [`Encode::wire_len`] of what was decoded is what was taken.
 
 use alloc::vec::Vec;
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 
 use crate::error::{DecodeError, DecodeErrorKind, EncodeError};
 use crate::limits::Limits;
+use crate::message::Extensions;
 
 /// A value with one size on the wire.
 pub(crate) trait Fixed: Sized {
@@ -33,6 +34,17 @@ pub(crate) struct Field {
     pub(crate) size: usize,
     /// The fields of a structure.
     pub(crate) inner: &'static [Field],
+}
+
+impl Field {
+    /// A field of this type.
+    pub(crate) const fn new<T: Fixed>(name: &'static str) -> Self {
+        Self {
+            name,
+            size: T::SIZE,
+            inner: T::FIELDS,
+        }
+    }
 }
 
 macro_rules! fixed_integers {
@@ -88,6 +100,7 @@ pub(crate) struct Reader<'a> {
     at: usize,
     message: &'static str,
     limits: &'a Limits,
+    extensions: Extensions,
 }
 
 impl<'a> Reader<'a> {
@@ -98,6 +111,7 @@ impl<'a> Reader<'a> {
             at: 0,
             message,
             limits,
+            extensions: Extensions::NONE,
         }
     }
 
@@ -108,7 +122,20 @@ impl<'a> Reader<'a> {
             at: 0,
             message,
             limits,
+            extensions: Extensions::NONE,
         }
+    }
+
+    /// What the two sides have agreed on; nothing, if this is not called.
+    #[inline(always)]
+    pub(crate) fn agreed_on(&mut self, extensions: Extensions) {
+        self.extensions = extensions;
+    }
+
+    /// What the two sides have agreed on.
+    #[inline(always)]
+    pub(crate) fn extensions(&self) -> Extensions {
+        self.extensions
     }
 
     /// The bytes that are left.
@@ -192,7 +219,7 @@ impl<'a> Reader<'a> {
         if u8::get(block) == number {
             return Ok(());
         }
-        Err(self.error("type", 0, DecodeErrorKind::Invalid("the type of another message")))
+        Err(another_type(self.message))
     }
 
     /// Holds a length against its limit. Its field, `size` bytes, is the last that was read.
@@ -208,12 +235,13 @@ impl<'a> Reader<'a> {
         ))
     }
 
-    /// How many of the next `count` elements' bytes are not there yet.
-    pub(crate) fn missing<T: Fixed>(&self, count: u32) -> usize {
+    /// Where the next `count` elements end.
+    #[inline]
+    pub(crate) fn end_of<T: Fixed>(&self, count: u32) -> usize {
         usize::try_from(count)
             .unwrap_or(usize::MAX)
             .saturating_mul(T::SIZE)
-            .saturating_sub(self.left().len())
+            .saturating_add(self.at)
     }
 
     /// How far it is.
@@ -278,8 +306,75 @@ pub(crate) trait Decode: Sized {
     const NAME: &'static str;
     /// Reads it off the front. What follows belongs to the next message and stays unread.
     fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError>;
-    /// How many bytes are known to be missing from the end of it; 0 if it is whole.
-    fn missing(r: &mut Reader<'_>) -> Result<usize, DecodeError>;
+    /// How long it is. As long as it is not whole: how long it is at least.
+    fn extent(r: &mut Reader<'_>) -> Result<usize, DecodeError>;
+    /// How long it is, if its first two bytes tell; else 0, and [`Decode::extent`] has to be asked.
+    #[inline(always)]
+    fn short_len(_: &[u8]) -> usize {
+        0
+    }
+    /// Takes it off the front of `src`, if it is whole. Payloads are copied.
+    #[inline]
+    fn front(src: &mut &[u8], extensions: &Extensions, limits: &Limits) -> Option<Result<Self, DecodeError>> {
+        front(src, extensions, limits)
+    }
+    /// Takes it off the front of a buffer, if it is whole.
+    fn take(src: &mut BytesMut, extensions: &Extensions, limits: &Limits) -> Result<Option<Self>, DecodeError> {
+        let mut r = Reader::borrowed(src, Self::NAME, limits);
+        r.agreed_on(*extensions);
+        let extent = Self::extent(&mut r)?;
+        if src.len() < extent {
+            return Ok(None);
+        }
+        // Payloads are slices of the message, which leaves the buffer as one.
+        let bytes = src.split_to(extent).freeze();
+        let mut r = Reader::new(&bytes, Self::NAME, limits);
+        r.agreed_on(*extensions);
+        Self::read(&mut r).map(Some)
+    }
+}
+
+/// [`Decode::front`] for a message with a payload.
+#[inline(never)]
+pub(crate) fn front<T: Decode>(
+    src: &mut &[u8],
+    extensions: &Extensions,
+    limits: &Limits,
+) -> Option<Result<T, DecodeError>> {
+    let mut r = Reader::borrowed(src, T::NAME, limits);
+    r.agreed_on(*extensions);
+    let message = T::read(&mut r);
+    match &message {
+        Ok(_) => *src = src.get(r.at..).unwrap_or_default(),
+        Err(error) if matches!(error.kind, DecodeErrorKind::Truncated { .. }) => return None,
+        Err(_) => {}
+    }
+    Some(message)
+}
+
+/// [`Decode::take`] for a message without a payload.
+#[inline]
+pub(crate) fn take_front<T: Decode>(
+    src: &mut BytesMut,
+    extensions: &Extensions,
+    limits: &Limits,
+) -> Result<Option<T>, DecodeError> {
+    let mut rest = &src[..];
+    let message = T::front(&mut rest, extensions, limits).transpose()?;
+    let taken = src.len().saturating_sub(rest.len());
+    src.advance(taken);
+    Ok(message)
+}
+
+/// The error of a message that is another than it was taken for.
+#[cold]
+pub(crate) fn another_type(message: &'static str) -> DecodeError {
+    DecodeError {
+        message,
+        field: "type",
+        offset: 0,
+        kind: DecodeErrorKind::Invalid("the type of another message"),
+    }
 }
 
 /// The other direction.
@@ -366,6 +461,7 @@ mod tests {
             ;
             length: u32,
             /// So many bytes.
+            #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::text"))]
             text: [u8; ..=reason],
         }
     }
@@ -425,8 +521,8 @@ mod tests {
         fn read(_: &mut Reader<'_>) -> Result<Self, DecodeError> {
             Ok(Self)
         }
-        fn missing(_: &mut Reader<'_>) -> Result<usize, DecodeError> {
-            Ok(0)
+        fn extent(_: &mut Reader<'_>) -> Result<usize, DecodeError> {
+            Ok(1)
         }
     }
 

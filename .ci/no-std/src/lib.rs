@@ -7,6 +7,7 @@ use console_token as _;
 use des as _;
 use hashbrown as _;
 use hmac as _;
+use ipnet as _;
 use memchr as _;
 use miniz_oxide as _;
 use nom as _;

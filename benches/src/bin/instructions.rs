@@ -135,6 +135,24 @@ fn table(mode: Mode) -> Result<(), Box<dyn Error>> {
         "{:>14.3}  rfb: check of a VNC response / the des crate alone",
         of("rfb: check a VNC response") / of("rfb: what the des crate takes for it")
     );
+    let redeem = of("token: redeem, 100,000 in the store") / of("token: keyed hash and one map look-up");
+    println!("{redeem:>14.3}  token: redeem / (keyed hash + one map look-up)");
+    let guesses = counts
+        .iter()
+        .filter(|(name, _)| name.starts_with("token: refuse a guess"));
+    let guesses: Vec<f64> = guesses.map(|(_, count)| *count).collect();
+    let (least, most) = guesses.iter().fold((f64::MAX, 0.0), |(least, most), count| {
+        (f64::min(least, *count), f64::max(most, *count))
+    });
+    let spread = (most / least - 1.0) * 100.0;
+    println!("{spread:>14.3}  token: % between the means of guesses, by the number of right characters");
+    // These hold with every compiler.
+    if 1.3 < redeem {
+        return Err(format!("a redeem costs {redeem:.3} times a hashed look-up").into());
+    }
+    if 0.5 <= spread {
+        return Err(format!("the cost of a refusal tells how much of a guess is right: {spread:.3} %").into());
+    }
     match mode {
         Mode::Print => {}
         Mode::Save => std::fs::write(BASELINE, saved)?,

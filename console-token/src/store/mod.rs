@@ -1,12 +1,24 @@
 //! Where records are kept.
 
+#[cfg(any(feature = "redis", feature = "sql"))]
+mod engine;
 #[cfg(feature = "std")]
 mod exchange;
 #[cfg(feature = "std")]
 mod memory;
+#[cfg(feature = "redis")]
+mod redis;
+#[cfg(any(feature = "redis", feature = "sql"))]
+mod row;
+#[cfg(feature = "sql")]
+mod sql;
 
 #[cfg(feature = "std")]
 pub use memory::MemoryStore;
+#[cfg(feature = "redis")]
+pub use redis::RedisStore;
+#[cfg(feature = "sql")]
+pub use sql::SqlStore;
 
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
 use core::{error::Error, fmt, num::NonZeroU32, pin::Pin};
@@ -138,7 +150,7 @@ pub trait Store: Send + Sync {
 
     /// Forgets tokens that are [over](crate::Record::is_over), and consoles where nobody sits any more:
     /// about as many as `batch` says, so that it never holds up the others for long. Fewer than that
-    /// means that there are no more.
+    /// means that there are no more. By a clock past 2^52 seconds it may leave some of them.
     fn sweep(&self, now: UnixSeconds, batch: NonZeroU32) -> Answer<'_, usize>;
 
     /// [`Seats::apply`](crate::Seats::apply) to the seats of the console of this name; or [`StoreError::Refused`].

@@ -167,13 +167,15 @@ pub enum TicketError {
 #[cfg(feature = "serde")]
 mod json {
     use alloc::borrow::Cow;
-    use core::fmt::{self, Write as _};
 
     use serde::Deserialize;
     use zeroize::Zeroizing;
 
     use super::{ConnectInfo, MksTicket, Secret, String, TicketError};
-    use crate::AccessPath;
+    use crate::{
+        AccessPath,
+        json::{self, Quoted},
+    };
 
     /// The longest JSON that is read, in bytes. That of a [`MksTicket`] has at most 1200.
     const MAX_LEN: usize = 4096;
@@ -208,48 +210,11 @@ mod json {
     }
 
     fn read<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, TicketError> {
-        if MAX_LEN < json.len() {
-            return Err(TicketError::Json);
-        }
-        serde_json::from_str(json).map_err(|_| TicketError::Json)
+        json::read(json.as_bytes(), MAX_LEN).map_err(|_| TicketError::Json)
     }
 
-    /// The ticket's text, whose copy is wiped if the JSON had escapes in it.
     fn secret(text: Cow<'_, str>) -> Result<Secret, TicketError> {
-        let read = Secret::presented(text.as_bytes()).map_err(|_| TicketError::Ticket);
-        if let Cow::Owned(copy) = text {
-            drop(Zeroizing::new(copy));
-        }
-        read
-    }
-
-    /// A member's value as JSON (RFC 8259 section 7).
-    struct Quoted<'a>(&'a str);
-
-    impl fmt::Display for Quoted<'_> {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_char('"')?;
-            for character in self.0.chars() {
-                match character {
-                    '"' | '\\' => write!(f, "\\{character}")?,
-                    '\0'..='\x1f' => write!(f, "\\u{:04x}", u32::from(character))?,
-                    _ => f.write_char(character)?,
-                }
-            }
-            f.write_char('"')
-        }
-    }
-
-    /// The JSON in one buffer that does not grow, so that no stale copy of a ticket stays in the heap. Each byte is
-    /// at most six in JSON; `rest` is for all that is not in `texts`.
-    fn write(texts: &[&str], rest: usize, json: fmt::Arguments<'_>) -> Zeroizing<String> {
-        let most = texts
-            .iter()
-            .fold(rest, |sum, text| sum.saturating_add(text.len().saturating_mul(6)));
-        let mut written = Zeroizing::new(String::with_capacity(most));
-        // Writing to a String does not fail.
-        let _ = written.write_fmt(json);
-        written
+        Secret::presented(json::wiped(text).as_bytes()).map_err(|_| TicketError::Ticket)
     }
 
     impl MksTicket {
@@ -270,16 +235,12 @@ mod json {
         #[must_use]
         pub fn to_access_path(&self) -> AccessPath {
             let (ticket, cfg_file) = (self.ticket.expose(), &self.cfg_file);
-            let mut json = write(
-                &[ticket, cfg_file],
-                100,
-                format_args!(
-                    r#"{{"ticket":{},"cfgFile":{},"thumbprint":"{}"}}"#,
-                    Quoted(ticket),
-                    Quoted(cfg_file),
-                    self.thumbprint
-                ),
-            );
+            let mut json = json::write(format_args!(
+                r#"{{"ticket":{},"cfgFile":{},"thumbprint":"{}"}}"#,
+                Quoted(ticket),
+                Quoted(cfg_file),
+                self.thumbprint
+            ));
             AccessPath::new(core::mem::take(&mut *json))
         }
     }
@@ -306,21 +267,16 @@ mod json {
         /// Writes the JSON object.
         #[must_use]
         pub fn to_json(&self) -> Zeroizing<String> {
-            let ticket = self.session_ticket.expose();
-            write(
-                &[&self.host, &self.vm_id, &self.vm_name, &self.vc_fqdn, ticket],
-                200,
-                format_args!(
-                    r#"{{"host":{},"port":{},"vmId":{},"vmName":{},"vcFQDN":{},"sessionTicket":{},"thumbprint":"{:#}"}}"#,
-                    Quoted(&self.host),
-                    self.port,
-                    Quoted(&self.vm_id),
-                    Quoted(&self.vm_name),
-                    Quoted(&self.vc_fqdn),
-                    Quoted(ticket),
-                    self.thumbprint
-                ),
-            )
+            json::write(format_args!(
+                r#"{{"host":{},"port":{},"vmId":{},"vmName":{},"vcFQDN":{},"sessionTicket":{},"thumbprint":"{:#}"}}"#,
+                Quoted(&self.host),
+                self.port,
+                Quoted(&self.vm_id),
+                Quoted(&self.vm_name),
+                Quoted(&self.vc_fqdn),
+                Quoted(self.session_ticket.expose()),
+                self.thumbprint
+            ))
         }
     }
 }

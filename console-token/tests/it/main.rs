@@ -19,16 +19,23 @@ mod console;
 mod errors;
 #[cfg(feature = "std")]
 mod model;
+#[cfg(feature = "serde")]
+mod nova;
 mod oracle;
 mod password;
 mod record;
+#[cfg(feature = "serde")]
+mod resolver;
 mod seats;
 mod secret;
 mod serial;
+#[cfg(all(feature = "jwt", feature = "std"))]
+mod signed;
 #[cfg(feature = "std")]
 mod store;
 mod throttle;
 mod token_oracle;
+mod web;
 mod webmks_login;
 mod webmks_ticket;
 

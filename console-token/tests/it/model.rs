@@ -24,7 +24,7 @@ proptest! {
 
     #[test]
     fn the_store_does_what_the_model_does(data in vec(any::<u8>(), 0..600)) {
-        at_once(naive::run(&MemoryStore::new(LIMIT), LIMIT, [0; 8], &data));
+        at_once(naive::run(&MemoryStore::new(LIMIT), LIMIT, [0; 8], &data, |_, _| ()));
     }
 
     /// Few operations on a token that was made for them: deeper into a session than chance gets.
@@ -36,7 +36,7 @@ proptest! {
             data.extend([kind, 0]);
             data.extend(arguments);
         }
-        at_once(naive::run(&MemoryStore::new(LIMIT), LIMIT, [0; 8], &data));
+        at_once(naive::run(&MemoryStore::new(LIMIT), LIMIT, [0; 8], &data, |_, _| ()));
     }
 }
 

@@ -159,7 +159,9 @@ fn threads_that_come_and_go() {
                     bytes[31] = bytes[2];
                     let hash = TokenHash::from_bytes(bytes);
                     if store.insert(&hash, &vnc().with_vm("vm1")) == Ok(()) {
-                        redeem(store, &hash, 1000).unwrap();
+                        // Another thread may just have swept it.
+                        let redeemed = redeem(store, &hash, 1000).map(drop);
+                        assert!(matches!(redeemed, Ok(()) | Err(StoreError::Refused(Refusal::Unknown))));
                     }
                     if number % 100 == 99 {
                         store.revoke(&Which::Vm("vm2"));
@@ -209,10 +211,10 @@ fn a_redeem_allocates_nothing() {
     }
 }
 
-/// What `MemoryStore` says of its memory, at a hundred thousand grants.
+/// What `MemoryStore` says of its memory, at a million grants; and a sweep gives all of it back.
 #[test]
 fn memory_of_a_grant() {
-    const GRANTS: u64 = 100_000;
+    const GRANTS: u64 = 1_000_000;
     let grant = vnc()
         .with_vm("9d9d3a8e-6f5c-4b0a-9a77-0d2a5f6d9e11")
         .with_user("4b825dc642cb6eb9a060e54bf8d69288")
@@ -225,8 +227,8 @@ fn memory_of_a_grant() {
     });
     let each = filled.bytes_current / i64::try_from(GRANTS).unwrap();
     println!("{each} bytes a grant, {} at most", filled.bytes_max / GRANTS);
-    assert!(each <= 1000, "{each}");
-    let swept = allocation_counter::measure(|| assert_eq!(store.sweep(at(1600), ALL), 100_000));
+    assert!((390..=560).contains(&each), "{each}");
+    let swept = allocation_counter::measure(|| assert_eq!(store.sweep(at(1600), ALL), 1_000_000));
     assert_eq!(filled.bytes_current + swept.bytes_current, 0, "all is given back");
 }
 

@@ -1,28 +1,57 @@
 //! What Nova and websockify make of texts, compared with what this crate makes of them.
 
+use core::cell::Cell;
+
 use console_token::AccessUrl;
+#[cfg(feature = "serde")]
+use console_token::resolver::websockify;
+use console_token::web::place;
 use serde::Deserialize;
 
 use crate::oracle::{each, same};
 
 #[derive(Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-enum Row {
-    NovaAccessUrl {
+struct Row {
+    kind: String,
+    #[serde(flatten)]
+    asked: Asked,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+#[cfg_attr(not(feature = "serde"), expect(dead_code, reason = "the resolvers' forms need it"))]
+enum Asked {
+    AccessUrl {
         console_type: String,
         access_url_base: String,
         token: String,
         url: String,
     },
-    #[serde(other)]
-    Other,
+    PathToken {
+        path: String,
+        token: String,
+    },
+    TokenFile {
+        text: String,
+        token: String,
+        result: Option<Vec<String>>,
+    },
+    RedisSource {
+        source: String,
+        fields: Vec<String>,
+    },
 }
 
-#[test]
-fn answers_as_they_do() {
-    each("TOKEN_ORACLE", "token-oracle.jsonl", |row| {
-        Some(match row {
-            Row::NovaAccessUrl {
+/// Compares all rows of this kind, and gives their number.
+pub(crate) fn answers(kind: &str) -> usize {
+    let count = Cell::new(0);
+    each("TOKEN_ORACLE", "token-oracle.jsonl", |row: Row| {
+        if row.kind != kind {
+            return None;
+        }
+        count.set(count.get() + 1);
+        Some(match row.asked {
+            Asked::AccessUrl {
                 console_type,
                 access_url_base,
                 token,
@@ -31,7 +60,34 @@ fn answers_as_they_do() {
                 let ours = AccessUrl::nova(console_type.parse().unwrap(), &access_url_base, &token);
                 same("url", &ours.unwrap().expose(), &url.as_str())
             }
-            Row::Other => return None,
+            Asked::PathToken { path, token } => {
+                let ours = place::nova(&path, None)
+                    .map(|token| (*token).clone())
+                    .unwrap_or_default();
+                same("token", &ours, &token)
+            }
+            #[cfg(feature = "serde")]
+            Asked::TokenFile { text, token, result } => {
+                let ours = websockify::lookup(&text, &token).map(|entry| match entry.port {
+                    Some(port) => vec![entry.host.to_owned(), port.to_owned()],
+                    None => vec![entry.host.to_owned()],
+                });
+                same("result", &ours, &result)
+            }
+            #[cfg(feature = "serde")]
+            Asked::RedisSource { source, fields } => same(
+                "fields",
+                &websockify::source_fields(&source),
+                &fields.iter().map(String::as_str).collect(),
+            ),
+            #[cfg(not(feature = "serde"))]
+            Asked::TokenFile { .. } | Asked::RedisSource { .. } => return None,
         })
     });
+    count.get()
+}
+
+#[test]
+fn answers_as_they_do() {
+    assert!(14 <= answers("nova_access_url"));
 }

@@ -26,6 +26,9 @@ pub(crate) use ops::{Op, read};
 /// How many tokens the operations are about.
 pub(crate) const TOKENS: usize = 4;
 
+/// Up to this moment a sweep takes everything that is over: see [`Store::sweep`].
+const FAR: u64 = 1 << 52;
+
 /// A store under test and the model, side by side.
 pub(crate) struct Both<'a> {
     store: &'a dyn Store,
@@ -38,7 +41,7 @@ pub(crate) struct Both<'a> {
 
 /// What an operation gave, in the same words for both.
 #[derive(Debug, PartialEq)]
-enum Gave {
+pub(crate) enum Gave {
     Nothing,
     Count(usize),
     Grant(Arc<Grant>),
@@ -58,12 +61,13 @@ fn gave<T, B: core::fmt::Debug>(result: Result<T, StoreError<B>>, done: impl FnO
     }
 }
 
-/// Runs a sequence against a store that holds at most `limit` records and nothing of this salt.
+/// Runs a sequence against a store that holds at most `limit` records and nothing of this salt. `seen` is
+/// told of each operation and of what it gave.
 ///
 /// # Panics
 ///
 /// Where store and model differ, and where a refused operation leaves a trace.
-pub(crate) async fn run(store: &dyn Store, limit: usize, salt: [u8; 8], data: &[u8]) {
+pub(crate) async fn run(store: &dyn Store, limit: usize, salt: [u8; 8], data: &[u8], mut seen: impl FnMut(&Op, &Gave)) {
     let mut both = Both {
         store,
         limit,
@@ -75,10 +79,12 @@ pub(crate) async fn run(store: &dyn Store, limit: usize, salt: [u8; 8], data: &[
         let (got, expected) = (both.on_store(&op).await, both.on_model(&op));
         assert_eq!(got, expected, "{op:?}");
         let after = both.records().await;
+        both.swept(&op, &after);
         if matches!(got, Gave::Refused(_) | Gave::Full | Gave::Duplicate) {
             assert_eq!(after, before, "{op:?} was refused and left a trace");
         }
         both.compare(&after, &op);
+        seen(&op, &got);
     }
 }
 
@@ -181,10 +187,18 @@ impl Both<'_> {
             }),
             Op::Sweep { now } => {
                 for slot in &mut self.model {
-                    slot.take_if(|token| token.over(*now));
+                    slot.take_if(|token| token.over(*now) && *now <= FAR);
                 }
                 Gave::Nothing
             }
+        }
+    }
+
+    /// By a clock so far ahead a store may keep what is over, as long as it keeps what is not.
+    fn swept(&mut self, op: &Op, records: &[Option<Record>; TOKENS]) {
+        let Op::Sweep { now } = op else { return };
+        for (slot, record) in self.model.iter_mut().zip(records) {
+            slot.take_if(|token| token.over(*now) && record.is_none());
         }
     }
 

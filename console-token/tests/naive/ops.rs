@@ -100,7 +100,7 @@ impl Bytes<'_> {
     }
 
     fn perhaps_time(&mut self) -> Option<u64> {
-        (self.byte() % 4 == 0).then(|| self.time())
+        (self.byte() & 3 == 0).then(|| self.time())
     }
 
     fn token(&mut self) -> usize {
@@ -150,7 +150,7 @@ impl Bytes<'_> {
             max_sessions: NonZeroU8::new(self.byte() % 4).unwrap_or(NonZeroU8::MAX),
             session_limit: self.perhaps_time(),
             session_end: self.perhaps_time(),
-            audience: self.byte() % 2 == 0,
+            audience: self.byte() & 1 == 0,
             owner: self.byte(),
         }
     }
@@ -184,7 +184,7 @@ impl Bytes<'_> {
             7 => Op::Revoke { which: self.which() },
             8 => Op::Retarget {
                 which: self.which(),
-                console: if self.byte() % 4 == 0 {
+                console: if self.byte() & 3 == 0 {
                     ConsoleType::Serial
                 } else {
                     ConsoleType::SpiceHtml5

@@ -92,7 +92,7 @@ fn each_mistake_has_its_message() {
         (
             bearer,
             "bearer_token = \"with spaces in the middle\"",
-            "[api] bearer_token: only visible ASCII characters",
+            "[api] bearer_token: only letters, digits and -._~+/",
         ),
         (
             "listen = \"127.0.0.1:0\"",

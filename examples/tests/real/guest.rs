@@ -88,7 +88,7 @@ const CODE: &[u8] = &[
 const READY: u8 = b'R';
 
 /// The first sector of the floppy.
-fn boot_sector() -> Vec<u8> {
+pub(crate) fn boot_sector() -> Vec<u8> {
     let mut sector = CODE.to_vec();
     for line in LINES {
         let place = u16::try_from(2 * (80 * line.row + line.column)).expect("a place on the page");
@@ -99,6 +99,37 @@ fn boot_sector() -> Vec<u8> {
     }
     sector.extend([0xff, 0xff]);
     assert!(sector.len() <= 510, "the text does not fit");
+    sector.resize(510, 0);
+    sector.extend([0x55, 0xaa]);
+    sector
+}
+
+/// As [`CODE`], for a guest that never halts: with each tick of its clock it writes other letters in other colours over
+/// all of its screen.
+#[rustfmt::skip]
+const MOVING: &[u8] = &[
+    0xb8, 0x03, 0x00,       //        mov ax, 0x0003      ; 80x25 text
+    0xcd, 0x10,             //        int 0x10
+    0xb0, READY,            //        mov al, READY       ; to QEMU's debug console
+    0xe6, 0xe9,             //        out 0xe9, al
+    0xb8, 0x00, 0xb8,       //        mov ax, 0xb800      ; the text page
+    0x8e, 0xc0,             //        mov es, ax
+    0x31, 0xdb,             //        xor bx, bx
+    0xfb,                   //        sti
+    0xf4,                   // tick:  hlt
+    0x31, 0xff,             //        xor di, di
+    0xb9, 0xd0, 0x07,       //        mov cx, 2000
+    0x89, 0xd8,             //        mov ax, bx
+    0xab,                   // next:  stosw
+    0x40,                   //        inc ax
+    0xe2, 0xfc,             //        loop next
+    0x83, 0xc3, 0x07,       //        add bx, 7
+    0xeb, 0xef,             //        jmp tick
+];
+
+/// The first sector of that floppy.
+pub(crate) fn moving_sector() -> Vec<u8> {
+    let mut sector = MOVING.to_vec();
     sector.resize(510, 0);
     sector.extend([0x55, 0xaa]);
     sector
@@ -115,7 +146,7 @@ pub(crate) struct Guest {
 impl Guest {
     /// Starts QEMU, and waits until the guest has its picture.
     pub(crate) fn start(folder: &Folder, pki: Option<PathBuf>) -> Self {
-        let (address, process) = boot(folder, "failed to initialize spice server", |command| {
+        let (address, process) = boot(folder, &boot_sector(), "failed to initialize spice server", |command| {
             let address = free_port();
             let port = match &pki {
                 Some(pki) => format!("tls-port={},x509-dir={}", address.port(), pki.display()),
@@ -155,8 +186,13 @@ impl Guest {
 
 /// Starts QEMU with the server that `listen` adds on a free port, and waits until the guest has its picture.
 /// `taken` is what QEMU says when another program has got the port in the meantime.
-pub(crate) fn boot<T>(folder: &Folder, taken: &str, mut listen: impl FnMut(&mut Command) -> T) -> (T, Process) {
-    let mut floppy = boot_sector();
+pub(crate) fn boot<T>(
+    folder: &Folder,
+    sector: &[u8],
+    taken: &str,
+    mut listen: impl FnMut(&mut Command) -> T,
+) -> (T, Process) {
+    let mut floppy = sector.to_vec();
     floppy.resize(1440 * 1024, 0);
     folder.write("floppy.img", floppy);
 

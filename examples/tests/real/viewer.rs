@@ -163,6 +163,21 @@ impl<'a> Desktop<'a> {
         Picture::from_xwd(&fs::read(self.folder.join("Xvfb_screen0")).expect("the screen"))
     }
 
+    /// Puts the pointer there.
+    pub(crate) fn move_pointer(&self, x: u32, y: u32) {
+        self.xdotool(&["mousemove", &x.to_string(), &y.to_string()]);
+    }
+
+    /// Presses a key and lets it go.
+    pub(crate) fn press(&self, key: &str) {
+        self.xdotool(&["key", key]);
+    }
+
+    /// Gives the keyboard to the window whose title ends like this. Without it a VNC viewer sends nothing.
+    pub(crate) fn focus(&self, title: &str) {
+        self.xdotool(&["search", "--onlyvisible", "--name", &format!("{title}$"), "windowfocus"]);
+    }
+
     fn shows_window(&self, title: &str) -> bool {
         self.xdotool(&["search", "--onlyvisible", "--name", &format!("^{title}")])
     }

@@ -4,24 +4,11 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::{code, data, lines, run, stderr};
+use crate::{code, data, lines, run, stderr, tool};
 
-/// The folder with recordings, and its `spice-*` folders.
+/// The folders of recordings.
 fn scenarios() -> Vec<PathBuf> {
-    let folder = std::env::var_os("SPICE_CAPTURES").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../spice-proto/tests/data/captures"),
-        PathBuf::from,
-    );
-    let entries = folder
-        .read_dir()
-        .unwrap_or_else(|error| panic!("SPICE_CAPTURES: {}: {error}", folder.display()));
-    let mut found: Vec<_> = entries
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("spice-"))
-        .collect();
-    found.sort();
-    assert!(!found.is_empty(), "SPICE_CAPTURES: no spice-* in {}", folder.display());
-    found
+    tool::scenarios("SPICE_CAPTURES", "spice-proto", "spice-")
 }
 
 /// What `--stats=json` says at the end of a run that must not fail.
@@ -76,22 +63,7 @@ fn packet_captures_say_the_same_as_pairs() {
         }
         captures.push(capture.to_str().unwrap().to_owned());
         let [pairs, packets] = [&scenario, &capture].map(|path| run(&["--shorten=0", path.to_str().unwrap()]));
-        // Connections may be opened in another order; of each, all that was said must be the same.
-        let told = |output: &std::process::Output| {
-            let mut told: Vec<String> = lines(output)
-                .into_iter()
-                .filter(|line| line["kind"] != "open" && line["kind"] != "close")
-                .map(|mut line| {
-                    let fields = line.as_object_mut().unwrap();
-                    fields.remove("connection");
-                    fields.remove("time");
-                    line.to_string()
-                })
-                .collect();
-            told.sort();
-            told
-        };
-        assert!(told(&pairs) == told(&packets), "{}", scenario.display());
+        assert!(tool::told(&pairs) == tool::told(&packets), "{}", scenario.display());
         compared += 1;
     }
     let (mut connections, mut bytes) = (0, 0);

@@ -4,7 +4,7 @@ use bytes::BytesMut;
 use spice_proto::ids::ChannelType;
 
 use crate::pcap::{Flag, Pcap, ethernet};
-use crate::{Folder, code, data, lines, linked, mini, run, stderr};
+use crate::{Folder, code, data, lines, linked, mini, pair, run, stderr};
 
 /// `INIT` of the inputs channel, three times, and its answers.
 fn inputs() -> [BytesMut; 2] {
@@ -20,10 +20,10 @@ fn inputs() -> [BytesMut; 2] {
 fn a_wrong_byte_is_told_with_its_place() {
     let folder = Folder::new();
     let good = inputs();
-    assert_eq!(code(&folder.pair(&good, &["--reencode"])), 0);
+    assert_eq!(code(&pair(&folder, &good, &["--reencode"])), 0);
     let s2c = good[1].len() - 24;
     let fails = |streams: &[BytesMut; 2]| {
-        let output = folder.pair(streams, &[]);
+        let output = pair(&folder, streams, &[]);
         assert_eq!(code(&output), 1, "{}", stderr(&output));
         // What came before it was shown.
         assert!(lines(&output).iter().all(|line| line["kind"] != "close"));
@@ -57,7 +57,7 @@ fn a_wrong_byte_is_told_with_its_place() {
         s2c + 8
     );
     assert_eq!(fails(&streams), what);
-    let output = folder.pair(&streams, &["--cut"]);
+    let output = pair(&folder, &streams, &["--cut"]);
     assert_eq!(code(&output), 0);
     let incomplete = lines(&output)
         .into_iter()
@@ -140,7 +140,7 @@ fn a_failure_ends_the_run_or_the_connection() {
         folder.file(&format!("{name}.c2s.bin"), &streams[0]);
         folder.file(&format!("{name}.s2c.bin"), &streams[1]);
     }
-    let path = folder.0.to_str().unwrap();
+    let path = folder.path();
     let stopped = run(&[path]);
     assert_eq!(code(&stopped), 1);
     assert!(lines(&stopped).iter().all(|line| line["connection"] == 0));
@@ -162,8 +162,8 @@ fn a_body_that_is_encoded_otherwise_is_told() {
     // INIT of a port, whose name lies behind a gap.
     let body = [&[2, 0, 0, 0, 11, 0, 0, 0, 1, 7, 7][..], b"p\0"].concat();
     mini(&mut streams[1], 201, &body);
-    assert_eq!(code(&folder.pair(&streams, &[])), 0);
-    let output = folder.pair(&streams, &["--reencode"]);
+    assert_eq!(code(&pair(&folder, &streams, &[])), 0);
+    let output = pair(&folder, &streams, &["--reencode"]);
     assert_eq!(code(&output), 1);
     assert_eq!(
         stderr(&output),
@@ -235,7 +235,7 @@ fn a_connection_may_be_given_up_inside_of_a_message() {
 fn what_cannot_be_read_is_named() {
     let folder = Folder::new();
     let text = folder.file("notes.txt", b"no capture");
-    for path in ["/nonexistent/console.pcap", &text, folder.0.to_str().unwrap()] {
+    for path in ["/nonexistent/console.pcap", &text, folder.path()] {
         let output = run(&[path]);
         assert_eq!(code(&output), 3);
         assert!(

@@ -9,6 +9,7 @@ use bytes::BytesMut;
 use spice_proto::ids::ChannelType;
 
 use crate::pcap::{Flag, Pcap};
+use crate::tool::peak;
 use crate::{data, linked, mini, program};
 
 fn start(arguments: &[&str]) -> Child {
@@ -58,13 +59,6 @@ impl Endless {
             input.write_all(&pcap.bytes).unwrap();
         }
     }
-}
-
-/// The most memory that a process has used, in KiB.
-fn peak(child: &Child) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
 #[test]

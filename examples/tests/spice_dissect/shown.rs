@@ -12,7 +12,7 @@ use spice_proto::caps::CapabilityWords;
 use spice_proto::frame::{Header, HeaderForm};
 use spice_proto::ids::{ChannelType, ClipboardSelection, ClipboardType};
 
-use crate::{Folder, code, lines, linked, mini, run, stderr};
+use crate::{Folder, code, lines, linked, mini, pair, run, stderr};
 
 /// The lines about messages, those of the agent too.
 fn messages(lines: Vec<Value>) -> Vec<Value> {
@@ -29,7 +29,7 @@ fn numbers_that_are_not_known_and_trailing_bytes() {
     let at = client.len();
     mini(&mut client, 4000, &[1, 2, 0xab]);
     mini(&mut client, 103, &[7, 0, 0xcd]);
-    let output = folder.pair(&[client, server], &["--reencode"]);
+    let output = pair(&folder, &[client, server], &["--reencode"]);
     assert_eq!(code(&output), 0, "{}", stderr(&output));
     assert_eq!(
         messages(lines(&output)),
@@ -86,7 +86,7 @@ fn sub_messages_of_a_list_and_of_a_full_header() {
     let folder = Folder::new();
     let [client, mut server] = linked(ChannelType::DISPLAY, true);
     mini(&mut server, 8, &list(0, &subs));
-    let output = folder.pair(&[client, server], &["--reencode"]);
+    let output = pair(&folder, &[client, server], &["--reencode"]);
     assert_eq!(code(&output), 0, "{}", stderr(&output));
     let shown = &messages(lines(&output))[0];
     assert_eq!(shown["name"], "list");
@@ -102,7 +102,7 @@ fn sub_messages_of_a_list_and_of_a_full_header() {
     };
     header.write(HeaderForm::Full, &mut server);
     server.extend_from_slice(&body);
-    let output = folder.pair(&[client.clone(), server.clone()], &["--reencode"]);
+    let output = pair(&folder, &[client.clone(), server.clone()], &["--reencode"]);
     assert_eq!(code(&output), 0, "{}", stderr(&output));
     let shown = &messages(lines(&output))[0];
     assert_eq!((&shown["header"], &shown["serial"]), (&json!("full"), &json!(41)));
@@ -111,7 +111,7 @@ fn sub_messages_of_a_list_and_of_a_full_header() {
         (&json!("inval_palette"), &json!("ee"))
     );
     assert_eq!(shown["sub_messages"], expected(9));
-    let stats = folder.pair(&[client, server], &["--stats=json"]);
+    let stats = pair(&folder, &[client, server], &["--stats=json"]);
     let total = lines(&stats).pop().unwrap()["total"].take();
     assert_eq!((&total["messages"], &total["sub_messages"]), (&json!(1), &json!(2)));
 }
@@ -140,7 +140,7 @@ fn agent_messages_are_read_by_what_both_sides_announce() {
         }
     }
     let folder = Folder::new();
-    let output = folder.pair(&streams, &["--reencode"]);
+    let output = pair(&folder, &streams, &["--reencode"]);
     assert_eq!(code(&output), 0, "{}", stderr(&output));
     let agent: Vec<_> = messages(lines(&output))
         .into_iter()
@@ -166,7 +166,7 @@ fn agent_messages_are_read_by_what_both_sides_announce() {
     let mut streams = linked(ChannelType::MAIN, true);
     let at = streams[0].len();
     mini(&mut streams[0], 107, &[2, 0, 0]);
-    let output = folder.pair(&streams, &[]);
+    let output = pair(&folder, &streams, &[]);
     assert_eq!(code(&output), 0, "{}", stderr(&output));
     assert!(
         messages(lines(&output))[1]["error"]
@@ -175,7 +175,7 @@ fn agent_messages_are_read_by_what_both_sides_announce() {
             .contains("truncated")
     );
     mini(&mut streams[1], 103, &[0; 32]);
-    let output = folder.pair(&streams, &[]);
+    let output = pair(&folder, &streams, &[]);
     assert_eq!(code(&output), 1);
     assert!(
         stderr(&output).starts_with(&format!("spice-dissect: connection 0, c2s, offset {at}: agent: ")),
@@ -199,12 +199,12 @@ fn long_texts_are_cut_and_heads_of_pictures_shown() {
     let image = [&descriptor[..], &(quic.len() as u32).to_le_bytes(), &quic].concat();
     mini(&mut server, 304, &[draw, image].concat());
     let streams = [client, server];
-    let output = folder.pair(&streams, &["--reencode", "--shorten=8"]);
+    let output = pair(&folder, &streams, &["--reencode", "--shorten=8"]);
     assert_eq!(code(&output), 0, "{}", stderr(&output));
     let shown = &messages(lines(&output))[0];
     assert_eq!(shown["fields"]["src_bitmap"]["payload"]["Packed"], "51554943...[48]");
     assert_eq!(shown["images"][0]["head"]["Quic"]["height"], 9);
-    let whole = folder.pair(&streams, &["--shorten=0"]);
+    let whole = pair(&folder, &streams, &["--shorten=0"]);
     let shown = &messages(lines(&whole))[0];
     assert_eq!(shown["images"][0]["error"], "QuicHead.height is 9, expected 8");
     assert_eq!(
@@ -228,7 +228,7 @@ fn the_byte_of_file_descriptors_on_a_unix_socket() {
     mini(&mut server, 102, &[]);
     let folder = Folder::new();
     let streams = [client, server];
-    let output = folder.pair(&streams, &["--unix", "--reencode"]);
+    let output = pair(&folder, &streams, &["--unix", "--reencode"]);
     assert_eq!(code(&output), 0, "{}", stderr(&output));
     let shown = messages(lines(&output));
     assert_eq!(
@@ -236,7 +236,7 @@ fn the_byte_of_file_descriptors_on_a_unix_socket() {
         (&json!(b'@'), &json!("mark"))
     );
     assert!(stderr(&output).contains(&format!("{} bytes placed", streams[0].len() + streams[1].len())));
-    assert_eq!(code(&folder.pair(&streams, &[])), 1);
+    assert_eq!(code(&pair(&folder, &streams, &[])), 1);
 }
 
 #[test]
@@ -255,7 +255,7 @@ fn tls_is_told_with_the_name_that_it_asks_for() {
     let server = BytesMut::from(&Bytes::from_static(b"whatever the server answers")[..]);
     let sizes = client.len() + server.len();
     let folder = Folder::new();
-    let output = folder.pair(&[client, server], &[]);
+    let output = pair(&folder, &[client, server], &[]);
     assert_eq!(code(&output), 0, "{}", stderr(&output));
     let shown = lines(&output);
     assert_eq!(

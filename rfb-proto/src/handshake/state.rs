@@ -98,9 +98,9 @@ pub(crate) fn take_secret<T: Encode, E: From<DecodeError>>(rx: &mut BytesMut, li
 }
 
 fn read<T: Encode, E: From<DecodeError>>(rx: &[u8], limits: &Limits) -> Result<(T, usize), Stop<E>> {
-    let missing = T::missing(&mut Reader::borrowed(rx, T::NAME, limits))?;
-    if 0 < missing {
-        return Err(Stop::Receive(missing));
+    let extent = T::extent(&mut Reader::borrowed(rx, T::NAME, limits))?;
+    if rx.len() < extent {
+        return Err(Stop::Receive(extent.saturating_sub(rx.len())));
     }
     let message = T::read(&mut Reader::borrowed(rx, T::NAME, limits))?;
     let len = message.wire_len();

@@ -1,25 +1,70 @@
 //! Messages from the client (RFC 6143 section 7.5).
 
-use super::ClientCutText;
+use bytes::BytesMut;
+
+use super::{
+    ClientCutText, ClientFence, Colour, EnableContinuousUpdates, Extension, Extensions, FileTransfer, Gii, KeepAlive,
+    NotifyPluginStreaming, QemuClientMessage, RequestSession, SetDesktopSize, SetScale, SetScaleFactor, SetServerInput,
+    SetSession, SetSw, TextChat, Xvp,
+};
 use crate::encoding::Encoding;
+use crate::error::{DecodeError, EncodeError};
+use crate::limits::Limits;
 use crate::pixel_format::PixelFormat;
-use crate::wire::{codec, layout, messages};
+use crate::wire::{Decode, Encode, Field, Fixed, Reader, codec, front, layout, messages, put_block, take_front};
 
 messages! {
     /// A message from the client, by its type.
+    ///
+    /// Not known are the layouts of 127 and 254 (VMware), 128 (Car Connectivity), 252 and 130 to 136 (TightVNC's
+    /// extensions), 12, 14, 16 to 19, 151 and 249: where one of them comes, the connection cannot be followed.
     pub enum ClientMessage {
         /// How pixels are to be sent.
-        SetPixelFormat = 0,
+        SetPixelFormat = 0 "SetPixelFormat",
+        /// Colours of a colour map.
+        FixColourMapEntries = 1 "FixColourMapEntries",
         /// Which encodings may be used.
-        SetEncodings = 2,
+        SetEncodings = 2 "SetEncodings",
         /// Ask for a picture.
-        FramebufferUpdateRequest = 3,
+        FramebufferUpdateRequest = 3 "FramebufferUpdateRequest",
         /// A key.
-        KeyEvent = 4,
+        KeyEvent = 4 "KeyEvent",
         /// The mouse.
-        PointerEvent = 5,
+        PointerEvent = 5 "PointerEvent",
         /// The clipboard.
-        ClientCutText = 6,
+        ClientCutText = 6 "ClientCutText",
+        /// UltraVNC's files.
+        FileTransfer = 7 "FileTransfer",
+        /// UltraVNC's scaling.
+        SetScale = 8 "SetScale",
+        /// UltraVNC's switch for the input of the server's own user.
+        SetServerInput = 9 "SetServerInput",
+        /// UltraVNC's choice of a window.
+        SetSw = 10 "SetSW",
+        /// UltraVNC's chat.
+        TextChat = 11 "TextChat",
+        /// UltraVNC's sign of life.
+        KeepAlive = 13 "KeepAlive",
+        /// PalmVNC's scaling.
+        SetScaleFactor = 15 "SetScaleFactor",
+        /// UltraVNC's question for a session.
+        RequestSession = 20 "RequestSession",
+        /// UltraVNC's choice of a session.
+        SetSession = 21 "SetSession",
+        /// UltraVNC's stream through plugins.
+        NotifyPluginStreaming = 80 "NotifyPluginStreaming",
+        /// Updates without requests.
+        EnableContinuousUpdates = 150 "EnableContinuousUpdates",
+        /// A mark in the stream.
+        ClientFence = 248 "ClientFence",
+        /// Power of a virtual machine.
+        Xvp = 250 "xvp",
+        /// Another size of the desktop.
+        SetDesktopSize = 251 "SetDesktopSize",
+        /// General input.
+        Gii = 253 "gii",
+        /// QEMU's keys and sound.
+        QemuClientMessage = 255 "QEMU",
     }
 }
 
@@ -106,14 +151,164 @@ layout! {
 }
 
 layout! {
-    /// The mouse moved, or its buttons changed (RFC 6143 section 7.5.5), 6 bytes.
-    #[derive(Copy)]
-    pub struct PointerEvent = 5 {
-        /// A bit for each button that is down. Bits 0 to 2: left, middle, right; 3 to 6: the wheel.
-        buttons: u8,
-        /// Where the pointer is, in pixels from the left.
-        x: u16,
-        /// Where the pointer is, in pixels from the top.
-        y: u16,
+    /// Colours of a colour map, from the client: 6 bytes, and 6 for each. In old specifications only; no client sends
+    /// it.
+    pub struct FixColourMapEntries = 1 {
+        /// Zero, or what the client left there.
+        padding: u8,
+        /// The pixel value of the first colour; the next ones count up.
+        first: u16,
+        ;
+        count: u16,
+        /// The colours.
+        colours: [Colour],
+    }
+}
+
+/// The mouse moved, or its buttons changed (RFC 6143 section 7.5.5): 6 bytes, or 7.
+///
+/// ```text
+/// u8 5, u8 buttons, u16 x, u16 y                                              without bit 7 of buttons
+/// u8 5, u8 buttons with bit 7, u16 x, u16 y, u8 buttons 7 to 14               ExtendedMouseButtons
+/// ```
+///
+/// The long form is there when [`Extension::ExtendedMouseButtons`] is agreed on. Bit 7 then marks it; else it is a
+/// button like the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct PointerEvent {
+    /// A bit for each button that is down. Bits 0 to 2: left, middle, right; 3 to 6: the wheel; 7 and 8: back and
+    /// forward.
+    pub buttons: u16,
+    /// Where the pointer is, in pixels from the left.
+    pub x: u16,
+    /// Where the pointer is, in pixels from the top.
+    pub y: u16,
+    /// Whether it is in the long form, which has bits 7 to 14 of the buttons in a byte of their own. The short form
+    /// has bits 0 to 7.
+    pub extended: bool,
+}
+codec!(PointerEvent, extensions);
+
+/// Bit 7 of the first byte of buttons: the long form.
+const EXTENDED_MARK: u8 = 0x80;
+
+impl PointerEvent {
+    const SHORT: usize = 6;
+    const LONG: usize = 7;
+    const FIELDS: &'static [Field] = &[
+        Field::new::<u8>("type"),
+        Field::new::<u8>("buttons"),
+        Field::new::<u16>("x"),
+        Field::new::<u16>("y"),
+    ];
+    const EXTENDED_FIELDS: &'static [Field] = &[Field::new::<u8>("extended_buttons")];
+
+    /// This event, in the long form where it is needed and may be sent. Buttons that have no place are left out.
+    #[must_use]
+    pub const fn new(buttons: u16, x: u16, y: u16, extensions: &Extensions) -> Self {
+        let extended = extensions.agreed(Extension::ExtendedMouseButtons) && buttons & !0x7f != 0;
+        let buttons = buttons & if extended { 0x7fff } else { 0xff };
+        Self {
+            buttons,
+            x,
+            y,
+            extended,
+        }
+    }
+
+    /// Whether the event whose buttons these are has the long form.
+    #[inline(always)]
+    fn is_extended(r: &Reader<'_>, buttons: u8) -> bool {
+        buttons & EXTENDED_MARK != 0 && r.extensions().agreed(Extension::ExtendedMouseButtons)
+    }
+}
+
+impl Decode for PointerEvent {
+    const NAME: &'static str = "PointerEvent";
+
+    #[inline]
+    fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let mut block = r.block(Self::SHORT, Self::FIELDS)?;
+        r.is_type(&mut block, 5)?;
+        let buttons = u8::get(&mut block);
+        let (x, y) = (u16::get(&mut block), u16::get(&mut block));
+        let extended = Self::is_extended(r, buttons);
+        let mut event = Self {
+            buttons: buttons.into(),
+            x,
+            y,
+            extended,
+        };
+        if extended {
+            let mut block = r.block(u8::SIZE, Self::EXTENDED_FIELDS)?;
+            event.buttons = u16::from(buttons & !EXTENDED_MARK) | u16::from(u8::get(&mut block)) << 7;
+        }
+        Ok(event)
+    }
+
+    fn extent(r: &mut Reader<'_>) -> Result<usize, DecodeError> {
+        let long = matches!(r.left(), [_, buttons, ..] if Self::is_extended(r, *buttons));
+        Ok(if long { Self::LONG } else { Self::SHORT })
+    }
+
+    #[inline(always)]
+    fn short_len(src: &[u8]) -> usize {
+        match src {
+            [_, buttons, ..] if buttons & EXTENDED_MARK == 0 => Self::SHORT,
+            _ => 0,
+        }
+    }
+
+    #[inline(always)]
+    fn front(src: &mut &[u8], extensions: &Extensions, limits: &Limits) -> Option<Result<Self, DecodeError>> {
+        // The short form is read where it lies; nearly all are short.
+        match *src {
+            &[5, buttons, x1, x2, y1, y2, ref rest @ ..] if buttons & EXTENDED_MARK == 0 => {
+                *src = rest;
+                Some(Ok(Self {
+                    buttons: buttons.into(),
+                    x: u16::from_be_bytes([x1, x2]),
+                    y: u16::from_be_bytes([y1, y2]),
+                    extended: false,
+                }))
+            }
+            _ => front(src, extensions, limits),
+        }
+    }
+
+    #[inline]
+    fn take(src: &mut BytesMut, extensions: &Extensions, limits: &Limits) -> Result<Option<Self>, DecodeError> {
+        take_front(src, extensions, limits)
+    }
+}
+
+impl Encode for PointerEvent {
+    fn wire_len(&self) -> usize {
+        if self.extended { Self::LONG } else { Self::SHORT }
+    }
+
+    fn write(&self, dst: &mut BytesMut) -> Result<(), EncodeError> {
+        let limit = if self.extended { 0x7fff } else { 0xff };
+        if limit < self.buttons {
+            return Err(EncodeError {
+                message: Self::NAME,
+                field: "buttons",
+                value: self.buttons.into(),
+                limit: limit.into(),
+            });
+        }
+        let [high, low] = self.buttons.to_be_bytes();
+        let mark = if self.extended { EXTENDED_MARK } else { 0 };
+        put_block::<{ Self::SHORT }>(dst, |block| {
+            5_u8.put(block);
+            (low | mark).put(block);
+            self.x.put(block);
+            self.y.put(block);
+        });
+        if self.extended {
+            dst.extend_from_slice(&[high << 1 | low >> 7]);
+        }
+        Ok(())
     }
 }

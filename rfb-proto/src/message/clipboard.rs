@@ -4,34 +4,28 @@
 //! u8 type, 3 bytes padding, s32 length, |length| bytes
 //! ```
 //!
-//! A negative length marks data of the extended clipboard, which both sides have to have agreed on. They
-//! are at least the 4 bytes of their flags; QEMU once counted below zero for want of that check
-//! (CVE-2022-3165).
+//! A negative length marks data of the extended clipboard, which both sides have to have agreed on; without that it is
+//! a length without a sign, and above every limit. The data are at least the 4 bytes of their flags; QEMU once counted
+//! below zero for want of that check (CVE-2022-3165).
+//!
+//! A server announces the extended clipboard by using it, so it may as soon as the client has asked.
 
 use bytes::{Bytes, BytesMut};
 
+use super::{ExtendedClipboard, Extension};
 use crate::error::{DecodeError, DecodeErrorKind, EncodeError};
+use crate::limits::Limits;
 use crate::wire::{Decode, Encode, Field, Fixed, Reader, codec, put_block};
 
 /// Flags of the extended clipboard.
 const MIN_EXTENDED: u32 = 4;
+/// The longest text: what is above it is negative with the extension.
+const MAX_PLAIN: u32 = i32::MAX.unsigned_abs();
 const HEADER: usize = 8;
 const FIELDS: &[Field] = &[
-    Field {
-        name: "type",
-        size: 1,
-        inner: &[],
-    },
-    Field {
-        name: "padding",
-        size: 3,
-        inner: &[],
-    },
-    Field {
-        name: "length",
-        size: 4,
-        inner: &[],
-    },
+    Field::new::<u8>("type"),
+    Field::new::<[u8; 3]>("padding"),
+    Field::new::<i32>("length"),
 ];
 
 struct Header {
@@ -41,14 +35,16 @@ struct Header {
 }
 
 impl Header {
-    fn read(r: &mut Reader<'_>, number: u8) -> Result<Self, DecodeError> {
+    fn read(r: &mut Reader<'_>, number: u8, may_extend: bool) -> Result<Self, DecodeError> {
         let mut block = r.block(HEADER, FIELDS)?;
         r.is_type(&mut block, number)?;
-        let (padding, length) = (Fixed::get(&mut block), i32::get(&mut block));
-        let extended = length < 0;
+        let (padding, length) = (Fixed::get(&mut block), u32::get(&mut block));
+        let extended = may_extend && MAX_PLAIN < length;
         // Of -2^31 too there is an absolute value here.
-        let length = length.unsigned_abs();
-        r.limited("length", size_of::<u32>(), length, r.limits().cut_text)?;
+        let length = if extended { length.wrapping_neg() } else { length };
+        let limit = r.limits().cut_text;
+        let limit = if extended { limit } else { limit.min(MAX_PLAIN) };
+        r.limited("length", u32::SIZE, length, limit)?;
         if extended && length < MIN_EXTENDED {
             let kind = DecodeErrorKind::Invalid("the extended clipboard needs 4 bytes");
             return Err(r.error("length", 4, kind));
@@ -62,33 +58,62 @@ impl Header {
 }
 
 macro_rules! cut_text {
-    ($($(#[$meta:meta])* pub struct $name:ident = $number:literal;)*) => {$(
+    ($($(#[$meta:meta])* pub struct $name:ident = $number:literal, $may_extend:ident;)*) => {$(
         $(#[$meta])*
         #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+        #[cfg_attr(feature = "serde", derive(serde::Serialize))]
         pub struct $name {
             /// Zero, or what the peer left there.
             pub padding: [u8; 3],
             /// Whether these are data of the extended clipboard.
             pub extended: bool,
             /// The text, Latin-1 by the specification; or the data.
+            #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::text"))]
             pub text: Bytes,
         }
-        codec!($name);
+
+        impl $name {
+            /// This text. By the specification it is Latin-1, with a line feed at the end of a line.
+            #[must_use]
+            pub fn new(text: Bytes) -> Self {
+                let (padding, extended) = ([0; 3], false);
+                Self { padding, extended, text }
+            }
+
+            /// A message of the extended clipboard.
+            ///
+            /// # Errors
+            /// A value that its field cannot hold.
+            pub fn from_extended(message: &ExtendedClipboard) -> Result<Self, EncodeError> {
+                let mut data = BytesMut::with_capacity(message.encoded_len());
+                message.encode(&mut data)?;
+                let (padding, extended, text) = ([0; 3], true, data.freeze());
+                Ok(Self { padding, extended, text })
+            }
+
+            /// What the extended clipboard says; `None` if it is a plain text.
+            ///
+            /// # Errors
+            /// The data make no sense.
+            pub fn extended(&self, limits: &Limits) -> Option<Result<ExtendedClipboard, DecodeError>> {
+                self.extended.then(|| ExtendedClipboard::decode(&self.text, limits))
+            }
+        }
+        codec!($name, extensions);
 
         impl Decode for $name {
             const NAME: &'static str = stringify!($name);
             fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
-                let Header { padding, extended, length } = Header::read(r, $number)?;
+                let Header { padding, extended, length } = Header::read(r, $number, r.extensions().$may_extend(Extension::ExtendedClipboard))?;
                 let text = r.blob(length, "text")?;
                 Ok(Self { padding, extended, text })
             }
-            fn missing(r: &mut Reader<'_>) -> Result<usize, DecodeError> {
-                let short = HEADER.saturating_sub(r.left().len());
-                if short != 0 {
-                    return Ok(short);
+            fn extent(r: &mut Reader<'_>) -> Result<usize, DecodeError> {
+                if r.left().len() < HEADER {
+                    return Ok(HEADER);
                 }
-                let header = Header::read(r, $number)?;
-                Ok(r.missing::<u8>(header.length))
+                let header = Header::read(r, $number, r.extensions().$may_extend(Extension::ExtendedClipboard))?;
+                Ok(r.end_of::<u8>(header.length))
             }
         }
 
@@ -101,7 +126,7 @@ macro_rules! cut_text {
                     message: Self::NAME,
                     field: "length",
                     value: self.text.len() as u64,
-                    limit: i32::MAX.unsigned_abs().into(),
+                    limit: MAX_PLAIN.into(),
                 })?;
                 put_block::<HEADER>(dst, |block| {
                     u8::put(&$number, block);
@@ -117,9 +142,9 @@ macro_rules! cut_text {
 
 cut_text! {
     /// The client's clipboard (RFC 6143 section 7.5.6): 8 bytes and the text.
-    pub struct ClientCutText = 6;
+    pub struct ClientCutText = 6, agreed;
     /// The server's clipboard (RFC 6143 section 7.6.4): 8 bytes and the text.
-    pub struct ServerCutText = 3;
+    pub struct ServerCutText = 3, asked;
 }
 
 fn wire_length(len: usize, extended: bool) -> Option<i32> {

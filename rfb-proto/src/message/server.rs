@@ -1,19 +1,47 @@
 //! Messages from the server (RFC 6143 section 7.6).
 
-use super::ServerCutText;
+use super::{
+    EndOfContinuousUpdates, FileTransfer, Gii, KeepAlive, PalmResizeFrameBuffer, QemuServerMessage, ResizeFrameBuffer,
+    ServerCutText, ServerFence, ServerState, TextChat, Xvp,
+};
 use crate::wire::{codec, layout, messages};
 
 messages! {
     /// A message from the server, by its type.
+    ///
+    /// Not known are the layouts of 5, 6, 8 to 10, 12 and 14 (UltraVNC), 127 and 254 (VMware), 128 (Car
+    /// Connectivity), 130 to 133 (TightVNC) and 249: where one of them comes, the connection cannot be followed.
     pub enum ServerMessage {
         /// The head of a picture; its rectangles follow.
-        FramebufferUpdate = 0,
+        FramebufferUpdate = 0 "FramebufferUpdate",
         /// Colours of a colour map.
-        SetColourMapEntries = 1,
+        SetColourMapEntries = 1 "SetColourMapEntries",
         /// A sound.
-        Bell = 2,
+        Bell = 2 "Bell",
         /// The clipboard.
-        ServerCutText = 3,
+        ServerCutText = 3 "ServerCutText",
+        /// UltraVNC's new size.
+        ResizeFrameBuffer = 4 "ResizeFrameBuffer",
+        /// UltraVNC's files.
+        FileTransfer = 7 "FileTransfer",
+        /// UltraVNC's chat.
+        TextChat = 11 "TextChat",
+        /// UltraVNC's sign of life.
+        KeepAlive = 13 "KeepAlive",
+        /// PalmVNC's new size.
+        PalmResizeFrameBuffer = 15 "ResizeFrameBuffer",
+        /// Continuous updates can be had, or are over.
+        EndOfContinuousUpdates = 150 "EndOfContinuousUpdates",
+        /// UltraVNC's state.
+        ServerState = 173 "ServerState",
+        /// A mark in the stream.
+        ServerFence = 248 "ServerFence",
+        /// Power of a virtual machine.
+        Xvp = 250 "xvp",
+        /// General input.
+        Gii = 253 "gii",
+        /// QEMU's sound.
+        QemuServerMessage = 255 "QEMU",
     }
 }
 

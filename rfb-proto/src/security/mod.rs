@@ -272,6 +272,7 @@ layout! {
         length: u32,
         /// The text as sent: Latin-1 by the older specification, UTF-8 by the newer. QEMU's ends with a
         /// NUL. It is the peer's, so treat it as hostile; [`to_text`](Self::to_text) helps.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::text"))]
         text: [u8; ..=reason],
     }
 }

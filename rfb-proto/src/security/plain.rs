@@ -63,18 +63,19 @@ impl Decode for Credentials {
         Ok(Self { user, password })
     }
 
-    fn missing(r: &mut Reader<'_>) -> Result<usize, DecodeError> {
-        let short = 8_usize.saturating_sub(r.left().len());
-        if 4 < short {
-            return Ok(short);
+    fn extent(r: &mut Reader<'_>) -> Result<usize, DecodeError> {
+        const HEADER: usize = 8;
+        let there = r.left().len();
+        if there < u32::SIZE {
+            return Ok(HEADER);
         }
         // A user length that is too large is refused before the other one is there.
         let user = Self::user_length(r)?;
-        if 0 < short {
-            return Ok(short);
+        if there < HEADER {
+            return Ok(HEADER);
         }
         let password = Self::password_length(r)?;
-        Ok(r.missing::<u8>(user.saturating_add(password)))
+        Ok(r.end_of::<u8>(user.saturating_add(password)))
     }
 }
 
@@ -104,6 +105,7 @@ layout! {
         ;
         length: u32,
         /// At most [`Limits::user`](crate::Limits::user) bytes.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::text"))]
         user: [u8; ..=user],
     }
 }

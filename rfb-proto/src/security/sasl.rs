@@ -31,6 +31,7 @@ layout! {
         length: u32,
         /// Names with commas between them, no NUL at the end; at most
         /// [`Limits::sasl_mechanisms`](crate::Limits::sasl_mechanisms) bytes.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::text"))]
         list: [u8; ..=sasl_mechanisms],
     }
 }
@@ -49,6 +50,7 @@ layout! {
         ;
         length: u32,
         /// Its name, no NUL at the end; at most [`Limits::sasl_mechanism`](crate::Limits::sasl_mechanism) bytes.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::text"))]
         name: [u8; ..=sasl_mechanism],
     }
 }
@@ -90,13 +92,12 @@ impl Decode for SaslData {
         Ok(Self { data })
     }
 
-    fn missing(r: &mut Reader<'_>) -> Result<usize, DecodeError> {
-        let short = 4_usize.saturating_sub(r.left().len());
-        if 0 < short {
-            return Ok(short);
+    fn extent(r: &mut Reader<'_>) -> Result<usize, DecodeError> {
+        if r.left().len() < u32::SIZE {
+            return Ok(u32::SIZE);
         }
         let length = Self::length(r)?;
-        Ok(r.missing::<u8>(length))
+        Ok(r.end_of::<u8>(length))
     }
 }
 

@@ -173,14 +173,14 @@ impl Decode for InteractionCapabilities {
         })
     }
 
-    fn missing(r: &mut Reader<'_>) -> Result<usize, DecodeError> {
-        let short = 8_usize.saturating_sub(r.left().len());
-        if 0 < short {
-            return Ok(short);
+    fn extent(r: &mut Reader<'_>) -> Result<usize, DecodeError> {
+        const HEADER: usize = 8;
+        if r.left().len() < HEADER {
+            return Ok(HEADER);
         }
         let counts = Self::counts(r)?;
         let all = counts.into_iter().fold(0, u32::saturating_add);
-        Ok(r.missing::<Capability>(all))
+        Ok(r.end_of::<Capability>(all))
     }
 }
 

@@ -1,8 +1,9 @@
 //! The tables: [`layout!`] for one layout, [`messages!`] for the messages of a direction.
 
-/// Gives a type with [`Decode`] and [`Encode`] its public methods.
+/// Gives a type with [`Decode`] and [`Encode`] its public methods. `codec!(T, extensions)`: what the two sides have
+/// agreed on changes the form of it, and is an argument.
 macro_rules! codec {
-    ($name:ty) => {
+    ($name:ty $(, $extensions:ident)?) => {
         impl $name {
             /// Decodes the message at the front of `src`. Payloads are slices of `src`, not copies. What
             /// follows belongs to the next message; [`encoded_len`](Self::encoded_len) of the result is
@@ -12,8 +13,13 @@ macro_rules! codec {
             /// The first field that does not fit, with its offset. A message that is not whole is one of
             /// these; ask [`missing`](Self::missing) first when more bytes may come.
             #[inline]
-            pub fn decode(src: &bytes::Bytes, limits: &$crate::Limits) -> Result<Self, $crate::DecodeError> {
+            pub fn decode(
+                src: &bytes::Bytes,
+                $($extensions: &$crate::message::Extensions,)?
+                limits: &$crate::Limits,
+            ) -> Result<Self, $crate::DecodeError> {
                 let mut r = $crate::wire::Reader::new(src, <Self as $crate::wire::Decode>::NAME, limits);
+                $(r.agreed_on(*$extensions);)?
                 <Self as $crate::wire::Decode>::read(&mut r)
             }
 
@@ -21,8 +27,13 @@ macro_rules! codec {
             ///
             /// # Errors
             /// As [`decode`](Self::decode).
-            pub fn decode_slice(src: &[u8], limits: &$crate::Limits) -> Result<Self, $crate::DecodeError> {
+            pub fn decode_slice(
+                src: &[u8],
+                $($extensions: &$crate::message::Extensions,)?
+                limits: &$crate::Limits,
+            ) -> Result<Self, $crate::DecodeError> {
                 let mut r = $crate::wire::Reader::borrowed(src, <Self as $crate::wire::Decode>::NAME, limits);
+                $(r.agreed_on(*$extensions);)?
                 <Self as $crate::wire::Decode>::read(&mut r)
             }
 
@@ -30,9 +41,14 @@ macro_rules! codec {
             ///
             /// # Errors
             /// A field that is already there and that no further bytes can make good.
-            pub fn missing(src: &[u8], limits: &$crate::Limits) -> Result<usize, $crate::DecodeError> {
+            pub fn missing(
+                src: &[u8],
+                $($extensions: &$crate::message::Extensions,)?
+                limits: &$crate::Limits,
+            ) -> Result<usize, $crate::DecodeError> {
                 let mut r = $crate::wire::Reader::borrowed(src, <Self as $crate::wire::Decode>::NAME, limits);
-                <Self as $crate::wire::Decode>::missing(&mut r)
+                $(r.agreed_on(*$extensions);)?
+                <Self as $crate::wire::Decode>::extent(&mut r).map(|extent| extent.saturating_sub(src.len()))
             }
 
             /// Appends the wire form.
@@ -60,8 +76,10 @@ macro_rules! codec {
 ///     id: u32,                                  an integer, a byte array, an open id, another flat structure
 ///     ;                                         then at most one of
 ///     length: u32, text: [u8; ..=reason]          so many bytes (`Bytes`), at most `Limits::reason`
+///     length: u8, payload: [u8]                   the same, bounded by the length's own type
 ///     count: u8, types: [SecurityType]            so many elements (`Vec`); the count bounds them
 ///     count: u32, list: [Capability; ..=limit]    the same with a limit, for a wider count
+///     count: u8; padding: [u8; 1], list: [Screen] the same with bytes between
 /// }
 /// ```
 ///
@@ -72,7 +90,7 @@ macro_rules! layout {
         $($(#[$doc:meta])* $field:ident: $ty:ty),* $(,)?
     }) => {
         layout!(@struct [$(#[$meta])* $name] $($(#[$doc])* $field: $ty,)*);
-        layout!(@codec $name [] [$($field: $ty),*] [] r, self, dst, { Ok(Self { $($field),* }) }, { 0 }, 0, {});
+        layout!(@codec $name [] [$($field: $ty),*] [] r, self, dst, { Ok(Self { $($field),* }) }, { r.at() }, 0, {}, layout!(@front $name [] [$($field),*]););
         impl $crate::wire::Fixed for $name {
             const SIZE: usize = Self::BLOCK;
             const FIELDS: &'static [$crate::wire::Field] = Self::FIELDS;
@@ -92,27 +110,30 @@ macro_rules! layout {
         $($(#[$doc:meta])* $field:ident: $ty:ty),* $(,)?
     }) => {
         layout!(@struct [$(#[$meta])* $name] $($(#[$doc])* $field: $ty,)*);
-        layout!(@codec $name [$number] [$($field: $ty),*] [] r, self, dst, { Ok(Self { $($field),* }) }, { 0 }, 0, {});
+        layout!(@codec $name [$number] [$($field: $ty),*] [] r, self, dst, { Ok(Self { $($field),* }) }, { r.at() }, 0, {}, layout!(@front $name [$number] [$($field),*]););
     };
     ($(#[$meta:meta])* pub struct $name:ident $(= $number:literal)? {
         $($(#[$doc:meta])* $field:ident: $ty:ty),* $(,)? ;
-        $count:ident: $count_ty:ty, $(#[$tail_doc:meta])* $tail:ident: [u8; ..=$limit:ident] $(,)?
+        $count:ident: $count_ty:ty, $(#[$tail_doc:meta])* $tail:ident: [u8 $(; ..=$limit:ident)?] $(,)?
     }) => {
         layout!(@struct [$(#[$meta])* $name] $($(#[$doc])* $field: $ty,)* $(#[$tail_doc])* $tail: bytes::Bytes,);
-        layout!(@codec $name [$($number)?] [$($field: $ty),*] [$count: $count_ty = $tail; $limit] r, self, dst,
+        layout!(@codec $name [$($number)?] [$($field: $ty),*] [$count: $count_ty = $tail $(; $limit)?] r, self, dst,
             { Ok(Self { $($field,)* $tail: r.blob($count.into(), stringify!($tail))? }) },
-            { r.missing::<u8>($count.into()) },
+            { r.end_of::<u8>($count.into()) },
             self.$tail.len(),
             { dst.extend_from_slice(&self.$tail) });
     };
     ($(#[$meta:meta])* pub struct $name:ident $(= $number:literal)? {
         $($(#[$doc:meta])* $field:ident: $ty:ty),* $(,)? ;
-        $count:ident: $count_ty:ty, $(#[$tail_doc:meta])* $tail:ident: [$element:ty $(; ..=$limit:ident)?] $(,)?
+        $count:ident: $count_ty:ty $(; $(#[$between_doc:meta])* $between:ident: $between_ty:ty)?,
+        $(#[$tail_doc:meta])* $tail:ident: [$element:ty $(; ..=$limit:ident)?] $(,)?
     }) => {
-        layout!(@struct [$(#[$meta])* $name] $($(#[$doc])* $field: $ty,)* $(#[$tail_doc])* $tail: alloc::vec::Vec<$element>,);
-        layout!(@codec $name [$($number)?] [$($field: $ty),*] [$count: $count_ty = $tail $(; $limit)?] r, self, dst,
-            { Ok(Self { $($field,)* $tail: r.array($count.into(), stringify!($tail))? }) },
-            { r.missing::<$element>($count.into()) },
+        layout!(@struct [$(#[$meta])* $name] $($(#[$doc])* $field: $ty,)* $($(#[$between_doc])* $between: $between_ty,)?
+            $(#[$tail_doc])* $tail: alloc::vec::Vec<$element>,);
+        layout!(@codec $name [$($number)?] [$($field: $ty),*] [$count: $count_ty $(, $between: $between_ty)? = $tail $(; $limit)?]
+            r, self, dst,
+            { Ok(Self { $($field,)* $($between,)? $tail: r.array($count.into(), stringify!($tail))? }) },
+            { r.end_of::<$element>($count.into()) },
             self.$tail.len().saturating_mul(<$element as $crate::wire::Fixed>::SIZE),
             { $crate::wire::put_array(dst, &self.$tail) });
     };
@@ -120,21 +141,23 @@ macro_rules! layout {
     (@struct [$(#[$meta:meta])* $name:ident] $($(#[$doc:meta])* $field:ident: $ty:ty,)*) => {
         $(#[$meta])*
         #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+        #[cfg_attr(feature = "serde", derive(serde::Serialize))]
         pub struct $name { $($(#[$doc])* pub $field: $ty,)* }
         codec!($name);
     };
     // `r`, `self` and `dst` are handed in, so that the blocks of the caller can name them.
     (@codec $name:ident [$($number:literal)?] [$($field:ident: $ty:ty),*]
-        [$($count:ident: $count_ty:ty = $tail:ident $(; $limit:ident)?)?]
-        $r:ident, $self:ident, $dst:ident, $build:block, $missing:block, $tail_len:expr, $put_tail:block) => {
+        [$($count:ident: $count_ty:ty $(, $between:ident: $between_ty:ty)? = $tail:ident $(; $limit:ident)?)?]
+        $r:ident, $self:ident, $dst:ident, $build:block, $extent:block, $tail_len:expr, $put_tail:block $(, $($front:tt)*)?) => {
         impl $name {
             /// What the fixed block holds, for the error that names a field.
             const FIELDS: &'static [$crate::wire::Field] = &[
                 $(layout!(@entry r#type, u8 = $number),)?
                 $(layout!(@entry $field, $ty),)*
-                $(layout!(@entry $count, $count_ty),)?
+                $(layout!(@entry $count, $count_ty), $(layout!(@entry $between, $between_ty),)?)?
             ];
-            const BLOCK: usize = 0 $(+ layout!(@size u8 = $number))? $(+ layout!(@size $ty))* $(+ layout!(@size $count_ty))?;
+            const BLOCK: usize = 0 $(+ layout!(@size u8 = $number))? $(+ layout!(@size $ty))*
+                $(+ layout!(@size $count_ty) $(+ layout!(@size $between_ty))?)?;
         }
         impl $crate::wire::Decode for $name {
             const NAME: &'static str = stringify!($name);
@@ -143,20 +166,21 @@ macro_rules! layout {
                 let mut _block = $r.block(Self::BLOCK, Self::FIELDS)?;
                 $($r.is_type(&mut _block, $number)?;)?
                 $(let $field = <$ty as $crate::wire::Fixed>::get(&mut _block);)*
-                $(layout!(@count $r, _block, $count: $count_ty $(; $limit)?);)?
+                $(layout!(@count $r, _block, $count: $count_ty $(; $limit)?);
+                $(let $between = <$between_ty as $crate::wire::Fixed>::get(&mut _block);)?)?
                 $build
             }
-            fn missing($r: &mut $crate::wire::Reader<'_>) -> Result<usize, $crate::DecodeError> {
-                let short = Self::BLOCK.saturating_sub($r.left().len());
-                if short != 0 {
-                    return Ok(short);
+            fn extent($r: &mut $crate::wire::Reader<'_>) -> Result<usize, $crate::DecodeError> {
+                if $r.left().len() < Self::BLOCK {
+                    return Ok($r.at().saturating_add(Self::BLOCK));
                 }
                 let mut _block = $r.block(Self::BLOCK, Self::FIELDS)?;
                 $($r.is_type(&mut _block, $number)?;)?
                 $(<$ty as $crate::wire::Fixed>::get(&mut _block);)*
                 $(layout!(@count $r, _block, $count: $count_ty $(; $limit)?);)?
-                Ok($missing)
+                Ok($extent)
             }
+            $($($front)*)?
         }
         impl $crate::wire::Encode for $name {
             #[inline]
@@ -170,19 +194,44 @@ macro_rules! layout {
                 $crate::wire::put_block::<{ $name::BLOCK }>($dst, |_block| {
                     $(<u8 as $crate::wire::Fixed>::put(&$number, _block);)?
                     $($crate::wire::Fixed::put($field, _block);)*
-                    $($crate::wire::Fixed::put(&$count, _block);)?
+                    $($crate::wire::Fixed::put(&$count, _block); $($crate::wire::Fixed::put(&$self.$between, _block);)?)?
                 });
                 $put_tail
                 Ok(())
             }
         }
     };
-    (@entry $field:ident, $ty:ty $(= $number:literal)?) => {
-        $crate::wire::Field {
-            name: layout!(@name $field $(= $number)?),
-            size: layout!(@size $ty),
-            inner: <$ty as $crate::wire::Fixed>::FIELDS,
+    // Without a payload a message is read where it lies, without a reader.
+    (@front $name:ident [$($number:literal)?] [$($field:ident),*]) => {
+        #[inline(always)]
+        fn short_len(_: &[u8]) -> usize {
+            Self::BLOCK
         }
+        #[inline(always)]
+        fn front(
+            src: &mut &[u8],
+            _: &$crate::message::Extensions,
+            _: &$crate::Limits,
+        ) -> Option<Result<Self, $crate::DecodeError>> {
+            let (mut _block, rest) = src.split_at_checked(Self::BLOCK)?;
+            $(if <u8 as $crate::wire::Fixed>::get(&mut _block) != $number {
+                return Some(Err($crate::wire::another_type(stringify!($name))));
+            })?
+            $(let $field = $crate::wire::Fixed::get(&mut _block);)*
+            *src = rest;
+            Some(Ok(Self { $($field),* }))
+        }
+        #[inline]
+        fn take(
+            src: &mut bytes::BytesMut,
+            extensions: &$crate::message::Extensions,
+            limits: &$crate::Limits,
+        ) -> Result<Option<Self>, $crate::DecodeError> {
+            $crate::wire::take_front(src, extensions, limits)
+        }
+    };
+    (@entry $field:ident, $ty:ty $(= $number:literal)?) => {
+        $crate::wire::Field::new::<$ty>(layout!(@name $field $(= $number)?))
     };
     (@name $field:ident = $number:literal) => { "type" };
     (@name $field:ident) => { stringify!($field) };
@@ -193,26 +242,48 @@ macro_rules! layout {
     };
 }
 
-/// The messages of one direction, by the number in their first byte. Each is a layout with that number.
+/// The messages of one direction, by the number in their first byte, with the names of the specification. Each is a
+/// layout with that number.
 macro_rules! messages {
-    ($(#[$meta:meta])* pub enum $name:ident { $($(#[$doc:meta])* $message:ident = $number:literal,)* }) => {
+    ($(#[$meta:meta])* pub enum $name:ident { $($(#[$doc:meta])* $message:ident = $number:literal $spec:literal,)* }) => {
         $(#[$meta])*
         #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+        #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(untagged))]
         #[non_exhaustive]
         pub enum $name { $($(#[$doc])* $message($message),)* }
-        codec!($name);
+        codec!($name, extensions);
 
         impl $name {
+            /// Takes the message at the front of `src` off it. `None`: it is not whole; [`missing`](Self::missing) says
+            /// how many more bytes it needs.
+            ///
+            /// This is the quickest way through a stream. A message with a payload leaves the buffer with it, and is not
+            /// copied.
+            ///
+            /// # Errors
+            /// The first field that does not fit, with its offset. The stream cannot be followed any further.
+            #[inline]
+            pub fn take(
+                src: &mut bytes::BytesMut,
+                extensions: &$crate::message::Extensions,
+                limits: &$crate::Limits,
+            ) -> Result<Option<Self>, $crate::DecodeError> {
+                <Self as $crate::wire::Decode>::take(src, extensions, limits)
+            }
+
+            /// Every number, with its name in the specification.
+            pub const TABLE: &'static [(u8, &'static str)] = &[$(($number, $spec)),*];
+
             /// The number in the first byte.
             #[must_use]
             pub const fn number(&self) -> u8 {
                 match self { $(Self::$message(_) => $number,)* }
             }
 
-            /// The name of the message.
+            /// The name in the specification.
             #[must_use]
             pub const fn name(&self) -> &'static str {
-                match self { $(Self::$message(_) => stringify!($message),)* }
+                match self { $(Self::$message(_) => $spec,)* }
             }
         }
         $(impl From<$message> for $name {
@@ -222,6 +293,7 @@ macro_rules! messages {
         })*
         impl $crate::wire::Decode for $name {
             const NAME: &'static str = stringify!($name);
+            #[inline]
             fn read(r: &mut $crate::wire::Reader<'_>) -> Result<Self, $crate::DecodeError> {
                 match r.peek_type()? {
                     $($number => {
@@ -231,14 +303,59 @@ macro_rules! messages {
                     number => Err(r.unknown("type", number.into())),
                 }
             }
-            fn missing(r: &mut $crate::wire::Reader<'_>) -> Result<usize, $crate::DecodeError> {
+            fn extent(r: &mut $crate::wire::Reader<'_>) -> Result<usize, $crate::DecodeError> {
                 match r.left().first() {
                     None => Ok(1),
                     $(Some($number) => {
                         r.rename(<$message as $crate::wire::Decode>::NAME);
-                        <$message as $crate::wire::Decode>::missing(r)
+                        <$message as $crate::wire::Decode>::extent(r)
                     })*
                     Some(number) => Err(r.unknown("type", (*number).into())),
+                }
+            }
+
+            #[inline(always)]
+            fn short_len(src: &[u8]) -> usize {
+                match src.first() {
+                    $(Some($number) => <$message as $crate::wire::Decode>::short_len(src),)*
+                    _ => 0,
+                }
+            }
+
+            #[inline(always)]
+            fn front(
+                src: &mut &[u8],
+                extensions: &$crate::message::Extensions,
+                limits: &$crate::Limits,
+            ) -> Option<Result<Self, $crate::DecodeError>> {
+                match src.first()? {
+                    $($number => match <$message as $crate::wire::Decode>::front(src, extensions, limits)? {
+                        Ok(message) => Some(Ok(Self::$message(message))),
+                        Err(error) => Some(Err(error)),
+                    },)*
+                    number => {
+                        let number = (*number).into();
+                        Some(Err($crate::wire::Reader::borrowed(src, Self::NAME, limits).unknown("type", number)))
+                    }
+                }
+            }
+
+            #[inline]
+            fn take(
+                src: &mut bytes::BytesMut,
+                extensions: &$crate::message::Extensions,
+                limits: &$crate::Limits,
+            ) -> Result<Option<Self>, $crate::DecodeError> {
+                match src.first() {
+                    None => Ok(None),
+                    $(Some($number) => {
+                        let message = <$message as $crate::wire::Decode>::take(src, extensions, limits)?;
+                        Ok(message.map(Self::$message))
+                    })*
+                    Some(number) => {
+                        let number = (*number).into();
+                        Err($crate::wire::Reader::borrowed(src, Self::NAME, limits).unknown("type", number))
+                    }
                 }
             }
         }

@@ -2,13 +2,16 @@
 //!
 //! `RFB_CAPTURES` names a folder of recordings to use instead of the one in `tests/data`.
 
+use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use rfb_proto::handshake::{
     ClientConfig, ClientHandshake, HandshakeError, Incompatibility, Refusal, Rejected, Rejection, ServerConfig,
     ServerHandshake, Stage, Told,
 };
+use rfb_proto::message::{ClientMessage, ClientMessages, Extensions, SetEncodings};
 use rfb_proto::security::tight::InteractionCapabilities;
 use rfb_proto::security::vencrypt::Subtype;
 use rfb_proto::security::vnc::Password;
@@ -36,6 +39,11 @@ pub(crate) struct Connection {
     pub(crate) s2c: Vec<u8>,
     /// Where TLS begins: bytes of the client, bytes of the server.
     pub(crate) tls_at: Option<(usize, usize)>,
+    /// What was read from one side or the other, in this order: whether from the client, from where to where. Empty if
+    /// the order was not kept.
+    pub(crate) segments: Vec<(bool, Range<usize>)>,
+    /// Whether the bytes of the client end, and those of the server, where a message does.
+    pub(crate) whole: (bool, bool),
 }
 
 /// Every connection, in the order of scenarios and numbers.
@@ -65,12 +73,20 @@ pub(crate) fn all() -> Vec<Connection> {
             };
             let about: serde_json::Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
             let at = |direction: &str| about["tls"]["starts_at"][direction].as_u64().map(|at| at as usize);
+            let whole = |direction: &str| about["cut"][direction] != "inside a message";
+            let segments = about["segments"].as_array().map_or(&[][..], |segments| segments);
+            let segments = segments.iter().map(|segment| {
+                let [start, len] = [2, 3].map(|index| segment[index].as_u64().unwrap() as usize);
+                (segment[1] == "c2s", start..start + len)
+            });
             let bytes = |direction: &str| std::fs::read(scenario.join(format!("{number}.{direction}.bin"))).unwrap();
             connections.push(Connection {
                 name: format!("{scenario_name}/{number}"),
                 c2s: bytes("c2s"),
                 s2c: bytes("s2c"),
                 tls_at: at("c2s").zip(at("s2c")),
+                segments: segments.collect(),
+                whole: (whole("c2s"), whole("s2c")),
             });
         }
     }
@@ -83,11 +99,11 @@ pub(crate) fn all() -> Vec<Connection> {
 }
 
 /// What one side of a SASL exchange says, step by step.
-type Says = Vec<Option<Vec<u8>>>;
+pub(crate) type Says = Vec<Option<Vec<u8>>>;
 
 /// The handshake as this reader, which knows no more than the recordings have, finds it.
 #[derive(Debug, Default)]
-struct Walk {
+pub(crate) struct Walk {
     /// The client's line is one of the published, or 3.5.
     rules: Option<Version>,
     /// Nothing that was offered, or a line that this is not read behind.
@@ -98,15 +114,15 @@ struct Walk {
     challenge: Option<[u8; 16]>,
     response: Option<[u8; 16]>,
     /// Blocks of SASL, those of the server and those of the client.
-    sasl: Option<(Says, Says)>,
+    pub(crate) sasl: Option<(Says, Says)>,
     result: Option<u32>,
     reason: Option<Vec<u8>>,
     shared: Option<u8>,
-    init: Option<ServerInit>,
+    pub(crate) init: Option<ServerInit>,
     interaction: Option<InteractionCapabilities>,
     /// Where the messages begin.
-    c2s_at: usize,
-    s2c_at: usize,
+    pub(crate) c2s_at: usize,
+    pub(crate) s2c_at: usize,
 }
 
 struct Cursor<'a>(&'a [u8], usize);
@@ -139,7 +155,7 @@ impl<'a> Cursor<'a> {
 }
 
 impl Connection {
-    fn walk(&self) -> Walk {
+    pub(crate) fn walk(&self) -> Walk {
         let mut walk = Walk::default();
         // What is not there ends the walk; what was found stays.
         let _ = self.walk_on(&mut walk);
@@ -500,4 +516,42 @@ fn odd_server(connection: &Connection, walk: &Walk, player: &Player) {
         (Some(_), [1, 2, 0, 0, 0, 1, 0, 0, 0, 22, ..]) => assert!(ours.starts_with(&qemu[..6]), "{name}"),
         other => panic!("{name}: {other:?}"),
     }
+}
+
+/// Every client's stream, message by message: decoded, and encoded back to the same bytes.
+#[test]
+fn client_messages_say_what_the_real_clients_said() {
+    let (mut messages, mut odd, mut counts) = (0, Vec::new(), BTreeMap::<&str, usize>::new());
+    for connection in all() {
+        let walk = connection.walk();
+        if walk.init.is_none() {
+            continue;
+        }
+        let stream = &connection.c2s[walk.c2s_at..];
+        // What the servers announced is not looked at here, so everything may come. None of these clients has the
+        // buttons that this would misread.
+        let (mut extensions, mut again) = (Extensions::ALL, BytesMut::new());
+        let limits = Limits::default();
+        let mut read = ClientMessages::new(stream, &mut extensions, &limits);
+        for message in read.by_ref() {
+            let message = message.unwrap_or_else(|error| panic!("{}: {error}", connection.name));
+            message.encode(&mut again).unwrap();
+            *counts.entry(message.name()).or_default() += 1;
+            messages += 1;
+            if let ClientMessage::SetEncodings(SetEncodings { padding: 1.., .. }) = message {
+                odd.push(connection.name.clone());
+            }
+        }
+        let taken = read.taken();
+        assert_eq!(again, stream[..taken], "{}", connection.name);
+        // Only what was cut ends inside of a message.
+        assert!(
+            taken == stream.len() || !connection.whole.0,
+            "{}: {taken} of {}",
+            connection.name,
+            stream.len()
+        );
+    }
+    println!("RFB_CAPTURES: {messages} messages of clients: {counts:?}; padding that is not zero: {odd:?}");
+    assert!(5 < counts.len() && 0 < messages);
 }

@@ -2,14 +2,21 @@
 
 use std::collections::BTreeSet;
 
+use bytes::{Bytes, BytesMut};
+use rfb_proto::encoding::{Encoding, Rectangle};
 use rfb_proto::handshake::server::{Claim, Question};
 use rfb_proto::handshake::{
     Action, ClientConfig, HandshakeError, Machine, Misbehaviour, Misuse, ServerConfig, ServerHandshake, TlsKind,
     TlsRole, Wire,
 };
+use rfb_proto::message::pseudo::Pseudo;
+use rfb_proto::message::{
+    Bell, ClientMessage, Extensions, FenceFlags, ServerCutText, ServerFence, ServerMessage, SetEncodings,
+    SetPixelFormat,
+};
 use rfb_proto::security::SecurityType;
 use rfb_proto::security::vencrypt::Subtype;
-use rfb_proto::{DecodeErrorKind, Limits};
+use rfb_proto::{DecodeErrorKind, Limits, PixelFormat, Policy};
 
 use crate::pair::{V38, anything, client, connect, everything, server};
 use crate::play::{NOW, Now, Player, Role};
@@ -288,4 +295,132 @@ fn cve_2020_26117_the_name_goes_with_the_request_for_tls() {
     let Now::Tls(tls) = &client.now else { panic!() };
     assert_eq!(tls.server_name.as_deref(), Some("host.example"));
     assert_eq!((tls.role, tls.kind), (TlsRole::Client, TlsKind::X509));
+}
+
+/// CVE-2019-15683 (TurboVNC): the payload of a fence was copied into 64 bytes, whatever its length said. A longer one
+/// is read, so that the stream goes on, and not answered.
+#[test]
+fn cve_2019_15683_a_fence_longer_than_64_bytes_is_skipped() {
+    for len in [0, 1, 64, 65, 255] {
+        let fence = ServerFence::new(FenceFlags(0x8000_0007), vec![7; len].into());
+        let mut stream = BytesMut::new();
+        fence.encode(&mut stream).unwrap();
+        stream.extend_from_slice(&[2]);
+        let (extensions, limits) = (Extensions::ALL, Limits::default());
+        let read = ServerMessage::take(&mut stream, &extensions, &limits).unwrap();
+        assert_eq!(read, Some(fence.clone().into()));
+        assert_eq!(
+            ServerMessage::take(&mut stream, &extensions, &limits),
+            Ok(Some(Bell {}.into()))
+        );
+        let answer = fence.answer();
+        assert_eq!(answer.is_some(), len <= 64);
+        if let Some(answer) = answer {
+            assert_eq!((answer.flags, answer.payload.len()), (FenceFlags(7), len));
+            assert_eq!(answer.answer(), None, "an answer is not answered");
+        }
+        // A flag that is not known is not sent back.
+        let strange = ServerFence::new(FenceFlags(0xc000_0008), Bytes::new())
+            .answer()
+            .unwrap();
+        assert_eq!(strange.flags, FenceFlags(0));
+    }
+}
+
+/// CVE-2018-7225 (LibVNC), CVE-2015-5239 (QEMU): the length of a cut text was believed, and looped over.
+/// CVE-2022-3165 (QEMU): 4 was taken from the length of an extended clipboard that has less.
+#[test]
+fn cve_2018_7225_and_2022_3165_cut_texts_have_a_largest_and_a_smallest_length() {
+    let limits = Limits::default();
+    for (length, is_fine) in [
+        (0_i32, true),
+        (1 << 20, true),
+        ((1 << 20) + 1, false),
+        (i32::MAX, false),
+        (-1, false),
+        (-3, false),
+        (-4, true),
+        (-(1 << 20), true),
+        (-(1 << 20) - 1, false),
+        (i32::MIN, false),
+    ] {
+        for number in [6, 3] {
+            let bytes = [&[number, 0, 0, 0][..], &length.to_be_bytes()].concat();
+            let mut missing = None;
+            let allocated = allocation_counter::measure(|| {
+                missing = Some(match number {
+                    6 => ClientMessage::missing(&bytes, &Extensions::ALL, &limits),
+                    _ => ServerMessage::missing(&bytes, &Extensions::ALL, &limits),
+                });
+            });
+            assert_eq!(allocated.bytes_max, 0);
+            match missing.unwrap() {
+                Ok(missing) => assert_eq!((missing, is_fine), (length.unsigned_abs() as usize, true)),
+                Err(error) => assert_eq!((error.field, error.offset, is_fine), ("length", 4, false)),
+            }
+        }
+    }
+}
+
+/// CVE-2019-15681 (LibVNC): the padding of a cut text was what lay on the stack. Ours is zero, unless a peer's message
+/// is passed on as it came.
+#[test]
+fn cve_2019_15681_padding_is_zero() {
+    let mut bytes = BytesMut::new();
+    ServerCutText::new(Bytes::new()).encode(&mut bytes).unwrap();
+    ServerFence::new(FenceFlags(0), Bytes::new())
+        .encode(&mut bytes)
+        .unwrap();
+    SetEncodings::new(&[]).encode(&mut bytes).unwrap();
+    assert_eq!(bytes, b"\x03\0\0\0\0\0\0\0\xf8\0\0\0\0\0\0\0\0\x02\0\0\0"[..]);
+}
+
+/// CVE-2019-15690, CVE-2019-20788 (LibVNC): width times height of a cursor in 32 bits.
+#[test]
+fn cve_2019_15690_sizes_of_cursors_do_not_wrap() {
+    let format = PixelFormat::RGB888;
+    for encoding in [Encoding::CURSOR, Encoding::X_CURSOR, Encoding::VMWARE_CURSOR] {
+        for (width, height) in [(0xffff, 0xffff), (0x8000, 0x8000), (0x4000, 0x10), (0xffff, 1)] {
+            let head = Rectangle {
+                x: 0,
+                y: 0,
+                width,
+                height,
+                encoding,
+            };
+            let payload = Bytes::from_static(&[0; 16]);
+            let mut result = None;
+            let allocated = allocation_counter::measure(|| {
+                result = Some(Pseudo::decode(&head, &payload, &format, &Limits::default()));
+            });
+            assert!(result.unwrap().is_err(), "{width}x{height}");
+            assert_eq!(allocated.bytes_max, 0);
+        }
+    }
+}
+
+/// CVE-2014-7815, CVE-2015-8504 (QEMU): any number of bits, and maxima of zero, in a client's format.
+#[test]
+fn cve_2014_7815_formats_of_clients_are_looked_at() {
+    let set = |format: PixelFormat| {
+        let mut bytes = BytesMut::new();
+        SetPixelFormat::new(format).encode(&mut bytes).unwrap();
+        match ClientMessage::decode_slice(&bytes, &Extensions::NONE, &Limits::default()) {
+            Ok(ClientMessage::SetPixelFormat(set)) => set.format,
+            other => panic!("{other:?}"),
+        }
+    };
+    for bits_per_pixel in (0..=255).filter(|bits| ![8, 16, 32].contains(bits)) {
+        let format = set(PixelFormat {
+            bits_per_pixel,
+            ..PixelFormat::RGB888
+        });
+        assert!(format.bytes_per_pixel().is_err() && format.validate(Policy::Lenient).is_err());
+    }
+    let format = set(PixelFormat {
+        red_max: 0,
+        ..PixelFormat::RGB888
+    });
+    assert!(format.validate(Policy::Lenient).is_err());
+    assert_eq!(format.rgb(&[1, 2, 3, 4]), None);
 }

@@ -20,6 +20,10 @@ mod captures;
 #[cfg(feature = "rustls")]
 mod certificates;
 mod chain;
+mod clipboards;
+#[cfg(feature = "tokio")]
+mod codec;
+mod coverage;
 mod data;
 #[cfg(feature = "rustls")]
 mod double_tls;
@@ -27,11 +31,18 @@ mod double_tls;
 mod drive;
 #[cfg(feature = "tokio")]
 mod drive_bridge;
+mod encodings;
 mod errors;
+mod filters;
+mod framing_captures;
+mod framing_formats;
+mod framing_hostile;
 mod handshake;
 mod hostile;
 mod hostile_bridge;
+mod interpreter;
 mod lessons;
+mod message_limits;
 mod messages;
 mod negotiation;
 mod pair;
@@ -39,8 +50,11 @@ mod play;
 mod properties;
 mod proxy_scripts;
 mod recorded;
+mod rectangles;
 mod scripts;
 mod security;
+#[cfg(feature = "serde")]
+mod serde;
 mod tables;
 #[cfg(feature = "rustls")]
 mod tls;

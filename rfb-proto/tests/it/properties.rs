@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use rfb_proto::encoding::Rectangle;
-use rfb_proto::message::{ClientMessage, ServerMessage};
+use rfb_proto::message::{ClientMessage, Extensions, ServerMessage};
 use rfb_proto::security::vnc::Password;
 use rfb_proto::security::{Reason, SecurityChoice, SecurityType, SecurityTypeWord, SecurityTypes};
 use rfb_proto::{DecodeErrorKind, Limits, Policy, ProtocolVersion, ServerInit, Version};
@@ -44,11 +44,11 @@ macro_rules! value_laws {
 
 /// The laws of a message for any bytes.
 macro_rules! bytes_laws {
-    ($message:ty, $bytes:expr, $limits:expr) => {{
+    ($message:ty, $bytes:expr, $limits:expr $(, agreed on $extensions:expr)?) => {{
         let (bytes, limits): (&Bytes, &Limits) = ($bytes, $limits);
-        let decoded = <$message>::decode(bytes, limits);
-        prop_assert_eq!(&decoded, &<$message>::decode_slice(bytes, limits));
-        let missing = <$message>::missing(bytes, limits);
+        let decoded = <$message>::decode(bytes, $($extensions,)? limits);
+        prop_assert_eq!(&decoded, &<$message>::decode_slice(bytes, $($extensions,)? limits));
+        let missing = <$message>::missing(bytes, $($extensions,)? limits);
         match decoded {
             Ok(value) => {
                 let mut encoded = BytesMut::new();
@@ -99,18 +99,21 @@ proptest! {
         bytes_laws!(SecurityChoice, &bytes, &limits);
         bytes_laws!(SecurityTypeWord, &bytes, &limits);
         bytes_laws!(Reason, &bytes, &limits);
-        let limits = limits.with_name(limit).with_cut_text(limit);
+        let limits = limits.with_name(limit).with_cut_text(limit).with_audio(limit);
         bytes_laws!(ServerInit, &bytes, &limits);
         bytes_laws!(Rectangle, &bytes, &limits);
         // Any type, then one of those that there are.
-        for number in [None, Some(0), Some(1), Some(2), Some(3), Some(4), Some(5), Some(6)] {
+        let numbers = [ClientMessage::TABLE, ServerMessage::TABLE].concat();
+        for number in core::iter::once(None).chain(numbers.iter().map(|(number, _)| Some(*number))) {
             let mut message = bytes.to_vec();
             if let (Some(number), Some(first)) = (number, message.first_mut()) {
                 *first = number;
             }
             let message = Bytes::from(message);
-            bytes_laws!(ClientMessage, &message, &limits);
-            bytes_laws!(ServerMessage, &message, &limits);
+            for extensions in [Extensions::NONE, Extensions::ALL] {
+                bytes_laws!(ClientMessage, &message, &limits, agreed on &extensions);
+                bytes_laws!(ServerMessage, &message, &limits, agreed on &extensions);
+            }
         }
     }
 

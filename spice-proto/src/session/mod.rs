@@ -3,11 +3,13 @@
 //! A viewer opens one main channel and then, with the `connection_id` that `INIT` told it, a connection for every
 //! other channel, each with the same ticket. [`Tracker`] knows which connections belong together and says of
 //! each new one whether it may join, so that a one-time token is good for one session and for nothing else.
-//! [`Policy`] says what may pass on them.
+//! [`Policy`] says what may pass on them, and [`Migration`] what becomes of them when the guest moves.
 
+pub mod migration;
 pub mod policy;
 pub mod tracker;
 
+pub use migration::Migration;
 pub use policy::{Gate, Policy};
 pub use tracker::{Reason, Snapshot, Tracker};
 

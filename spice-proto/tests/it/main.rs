@@ -33,6 +33,7 @@ mod hostile_agent;
 mod hostile_sasl;
 mod interpreter;
 mod link;
+mod migration;
 mod pair;
 mod policy;
 mod recordings;

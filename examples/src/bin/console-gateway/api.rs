@@ -14,7 +14,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use console_token::{Secret, StoreError};
+use console_token::{Secret, StoreError, web::place};
 use serde::Deserialize;
 use vv_file::download;
 
@@ -58,12 +58,9 @@ async fn authorized(State(api): State<Arc<Api>>, request: Request, next: Next) -
 
 /// The token of the request. Comparing two of them takes the same time wherever they differ.
 fn bearer(headers: &HeaderMap) -> Option<Secret> {
-    let value = headers.get(header::AUTHORIZATION)?.as_bytes();
-    let (scheme, token) = value.split_at_checked(b"Bearer ".len())?;
-    if !scheme.eq_ignore_ascii_case(b"Bearer ") {
-        return None;
-    }
-    Secret::presented(token).ok()
+    let values = headers.get_all(header::AUTHORIZATION).iter();
+    let values: Vec<_> = values.map(|value| value.to_str().unwrap_or_default()).collect();
+    place::bearer(values).ok()??.secret().ok()
 }
 
 #[derive(Deserialize)]

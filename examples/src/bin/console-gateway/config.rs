@@ -29,7 +29,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use console_token::Secret;
+use console_token::{Secret, web};
 use rustls::ServerConfig;
 use rustls::pki_types::ServerName;
 use serde::{Deserialize, Deserializer, de::Error as _};
@@ -232,9 +232,9 @@ impl Check {
             ));
         }
         match Secret::presented(text.0.as_bytes()) {
-            Ok(secret) => Some(secret),
-            Err(_) => self.wrong(format_args!(
-                "[api] bearer_token: only visible ASCII characters without spaces, at most {}",
+            Ok(secret) if web::place::Place::Header.carries(secret.expose()) => Some(secret),
+            _ => self.wrong(format_args!(
+                "[api] bearer_token: only letters, digits and -._~+/ and = at the end, at most {}",
                 Secret::MAX_LEN
             )),
         }

@@ -4,14 +4,14 @@ use std::io::Write;
 
 use bytes::{Buf, Bytes, BytesMut};
 use examples::capture::Sender;
+use examples::dissect::{Error, Hex};
 use serde::Serialize;
 use spice_proto::Limits;
 use spice_proto::agent::{Announced, Assembler, Frame, Message, MessageHeader, Receiver, caps};
 use spice_proto::channel::main;
 use spice_proto::ids::ChannelType;
 
-use crate::Error;
-use crate::lines::{Body, Channel, Hex};
+use crate::lines::{Body, Channel};
 use crate::report::{Place, Report};
 use crate::stats::{Entry, Layer};
 

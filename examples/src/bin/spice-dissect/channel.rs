@@ -4,6 +4,7 @@ use std::io::Write;
 
 use bytes::BytesMut;
 use examples::capture::Sender;
+use examples::dissect::{Error, Hex, Stream};
 use serde::Serialize;
 use spice_proto::channel::{ClientMessage, ServerMessage};
 use spice_proto::frame::{Frame, Header, HeaderForm, Splitter, SubMessages};
@@ -11,10 +12,8 @@ use spice_proto::ids::ChannelType;
 use spice_proto::link::watch::Linked;
 use spice_proto::{DecodeError, EncodeError, Limits};
 
-use crate::Error;
 use crate::agent::Agent;
-use crate::conversation::Stream;
-use crate::lines::{Body, Channel, Hex, ImageLine, MessageLine, SubMessageLine};
+use crate::lines::{Body, Channel, ImageLine, MessageLine, SubMessageLine};
 use crate::report::{Place, Report};
 use crate::stats::{Entry, Layer};
 
@@ -178,7 +177,7 @@ impl Data {
             let taken = (before - stream.rx.len()) as u64;
             report.check(place, "the header", &head, |again| {
                 frame.header.write(self.form, again);
-                Ok(())
+                Ok::<(), EncodeError>(())
             })?;
             stream.offset += taken;
             self.message(place, &frame, behind.filter(|_| end < taken), report)?;

@@ -1,8 +1,7 @@
 //! The command line.
 
-use std::path::PathBuf;
-
-use clap::{Parser, ValueEnum};
+use clap::Parser;
+use examples::dissect::Arguments;
 
 /// Takes recorded SPICE conversations apart: a line of JSON for every step of the link stage and every message.
 ///
@@ -15,50 +14,14 @@ use clap::{Parser, ValueEnum};
 #[derive(Debug, Parser)]
 #[command(name = "spice-dissect", version, verbatim_doc_comment, after_long_help = EXAMPLES, after_help = "--help shows the lines and examples.")]
 pub(crate) struct Cli {
-    /// Packet capture, - for standard input, folder of pairs, or the client's file of a pair
-    #[arg(value_name = "CAPTURE")]
-    pub(crate) capture: PathBuf,
-    /// The server's file, if CAPTURE is the client's file of a pair
-    #[arg(value_name = "S2C")]
-    pub(crate) server: Option<PathBuf>,
-    /// Only connections to this TCP port
-    #[arg(long, value_name = "PORT")]
-    pub(crate) port: Option<u16>,
-    /// Encode everything that was decoded again, and fail at the first byte that differs
-    #[arg(long)]
-    pub(crate) reencode: bool,
-    /// Instead of lines: how many of each, and their bytes
-    #[arg(long, value_name = "FORM", num_args = 0..=1, require_equals = true, default_missing_value = "table")]
-    pub(crate) stats: Option<StatsForm>,
-    /// No lines: only the summary and what fails
-    #[arg(long, short)]
-    pub(crate) quiet: bool,
-    /// Do not stop at the first failure: leave that connection, and go on with the others
-    #[arg(long)]
-    pub(crate) keep_going: bool,
-    /// The recording was cut: a stream may end inside of a message or where packets were lost
-    #[arg(long)]
-    pub(crate) cut: bool,
-    /// Cut texts longer than so many characters (two for a byte of payload); 0: show all of them
-    #[arg(long, value_name = "LENGTH", default_value_t = 160)]
-    pub(crate) shorten: usize,
-    /// Show what the client says to SASL, which may be a password, and sealed tickets
-    #[arg(long)]
-    pub(crate) secrets: bool,
+    #[command(flatten)]
+    pub(crate) common: Arguments,
     /// The streams are those of a UNIX socket, where a byte with file descriptors follows some messages
     #[arg(long)]
     pub(crate) unix: bool,
     /// Largest body of a message, in bytes; it is held in memory
     #[arg(long, value_name = "BYTES", default_value_t = 64 << 20)]
     pub(crate) max_body: u32,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum StatsForm {
-    /// For people
-    Table,
-    /// A line of JSON for each, and one with the sums
-    Json,
 }
 
 const EXAMPLES: &str = "\

@@ -3,41 +3,24 @@
 use std::io::Write;
 use std::time::Duration;
 
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 use examples::capture::{End, Event, Origin, Sender, What};
+use examples::dissect::{self, Closed, Encrypted, Error, Failure, Hex, Incomplete, Place, Refused, Side, Stream};
 use rustls::server::Acceptor;
-use spice_proto::Limits;
 use spice_proto::ids::ChannelType;
 use spice_proto::link::sasl::SealedPacket;
 use spice_proto::link::watch::{self, Part, WatchedLink, WatchedOutcome};
 use spice_proto::link::{HandshakeError, LinkHeader};
+use spice_proto::{EncodeError, Limits};
 
-use crate::Error;
 use crate::channel::Data;
 use crate::cli::Cli;
-use crate::lines::{Closed, Encrypted, Hex, Incomplete, LinkStep, Refused, Side, link_fields};
-use crate::report::{Failure, Place, Report};
-use crate::stats::Entry;
+use crate::lines::{LinkStep, link_fields};
+use crate::report::Report;
+use crate::stats::{Entry, Stats};
 
 /// Most bytes of one side that wait for the other's in the link stage: more than the largest step has.
 const BACKLOG: usize = 4 << 20;
-
-/// The bytes of one direction that are not placed yet.
-#[derive(Debug, Default)]
-pub(crate) struct Stream {
-    pub(crate) rx: BytesMut,
-    /// Where `rx` begins.
-    pub(crate) offset: u64,
-    pub(crate) ended: Option<End>,
-}
-
-impl Stream {
-    /// Leaves out bytes at the front, which were placed.
-    fn skip(&mut self, bytes: usize) {
-        self.rx.advance(bytes);
-        self.offset += bytes as u64;
-    }
-}
 
 /// One connection.
 pub(crate) struct Conversation {
@@ -89,45 +72,10 @@ impl Conversation {
             limits,
             ordered,
             unix: cli.unix,
-            cut: cli.cut,
-            secrets: cli.secrets,
+            cut: cli.common.cut,
+            secrets: cli.common.secrets,
             from_the_start,
             doubt: None,
-        }
-    }
-
-    /// Whose bytes are waited for, if that is known.
-    pub(crate) fn due(&self) -> Option<Sender> {
-        match &self.phase {
-            Phase::Link { link, .. } => Some(side(link.due().0)),
-            Phase::Data(data) => data.due(),
-            Phase::Sealed(_) | Phase::Tls | Phase::Refused => None,
-        }
-    }
-
-    /// Takes what was seen, and places what can be placed.
-    pub(crate) fn event<W: Write>(&mut self, event: Event, report: &mut Report<W>) -> Result<(), Error> {
-        if event.time.is_some() {
-            self.time = event.time;
-        }
-        match event.what {
-            What::Opened(_) => Ok(()),
-            What::Data(sender, bytes) => {
-                self.streams[sender as usize].rx.extend_from_slice(&bytes);
-                self.advance(report)
-            }
-            What::Ended(sender, end) => {
-                self.streams[sender as usize].ended = Some(end);
-                if let End::Lost { bytes } = end
-                    && !self.cut
-                {
-                    let behind = self.streams[sender as usize].rx.len();
-                    let what = format!("{bytes} bytes are missing in the capture here (--cut takes that as the end)");
-                    return Err(self.place(sender).plus(behind).failure(what).into());
-                }
-                self.advance(report)
-            }
-            What::Closed => self.close(report),
         }
     }
 
@@ -372,18 +320,44 @@ impl Conversation {
             report.count(sender, Entry::Incomplete, size as u64);
             stream.skip(size);
         }
-        let side = |stream: &Stream| Side {
-            size: stream.offset,
-            end: match stream.ended {
-                Some(End::Closed) => "closed",
-                Some(End::Reset) => "reset",
-                Some(End::Lost { .. }) => "lost",
-                Some(End::Cut) | None => "cut",
-            },
-        };
-        let [c2s, s2c] = [side(&self.streams[0]), side(&self.streams[1])];
+        let [c2s, s2c] = [0, 1].map(|side| Side::from(&self.streams[side]));
         let closed = Closed { c2s, s2c, waited_for };
         Ok(report.about(self.id, self.time, "close", &closed)?)
+    }
+}
+
+impl<W: Write> dissect::Conversation<W, Stats> for Conversation {
+    fn due(&self) -> Option<Sender> {
+        match &self.phase {
+            Phase::Link { link, .. } => Some(side(link.due().0)),
+            Phase::Data(data) => data.due(),
+            Phase::Sealed(_) | Phase::Tls | Phase::Refused => None,
+        }
+    }
+
+    fn event(&mut self, event: Event, report: &mut Report<W>) -> Result<(), Error> {
+        if event.time.is_some() {
+            self.time = event.time;
+        }
+        match event.what {
+            What::Opened(_) => Ok(()),
+            What::Data(sender, bytes) => {
+                self.streams[sender as usize].rx.extend_from_slice(&bytes);
+                self.advance(report)
+            }
+            What::Ended(sender, end) => {
+                self.streams[sender as usize].ended = Some(end);
+                if let End::Lost { bytes } = end
+                    && !self.cut
+                {
+                    let behind = self.streams[sender as usize].rx.len();
+                    let what = format!("{bytes} bytes are missing in the capture here (--cut takes that as the end)");
+                    return Err(self.place(sender).plus(behind).failure(what).into());
+                }
+                self.advance(report)
+            }
+            What::Closed => self.close(report),
+        }
     }
 }
 
@@ -409,7 +383,7 @@ fn sealed<W: Write>(
             let bytes = stream.rx.split_to(SealedPacket::LEN);
             report.check(place, "SealedPacket", &bytes, |again| {
                 packet.encode(again);
-                Ok(())
+                Ok::<(), EncodeError>(())
             })?;
             stream.offset += bytes.len() as u64;
             report.count(place.sender, Entry::Encrypted(SASL), bytes.len() as u64);

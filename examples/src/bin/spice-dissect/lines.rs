@@ -1,46 +1,15 @@
 //! What the lines hold.
 
 use std::fmt;
-use std::io::{self, Write};
 
+use examples::dissect::{Hex, is_empty};
 use serde::{Serialize, Serializer};
-use serde_json::ser::{CharEscape, CompactFormatter, Formatter};
 use spice_proto::caps::{self, Capabilities, CapabilitySet};
 use spice_proto::channel::display::head::ImageHead;
 use spice_proto::channel::display::image::Image;
 use spice_proto::ids::{ChannelType, ImageType, LinkErrorCode};
 use spice_proto::link::sasl::Verdict;
 use spice_proto::link::watch::Part;
-
-/// One line: where, and what.
-#[derive(Serialize)]
-pub(crate) struct Line<'a, T> {
-    pub(crate) connection: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) time: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) direction: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) offset: Option<u64>,
-    pub(crate) kind: &'static str,
-    #[serde(flatten)]
-    pub(crate) what: &'a T,
-}
-
-#[derive(Serialize)]
-#[serde(untagged)]
-pub(crate) enum Opened<'a> {
-    Pair {
-        files: &'a str,
-    },
-    Tcp {
-        client: String,
-        server: String,
-        /// Only told when it is not so.
-        #[serde(skip_serializing_if = "Clone::clone")]
-        from_the_start: bool,
-    },
-}
 
 #[derive(Serialize)]
 pub(crate) struct LinkStep<'a> {
@@ -122,48 +91,6 @@ pub(crate) struct Body<'a, M> {
     pub(crate) trailing: Hex<'a>,
 }
 
-#[derive(Serialize)]
-pub(crate) struct Encrypted<'a> {
-    pub(crate) by: &'static str,
-    /// What the client's TLS asked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) server_name: Option<&'a str>,
-}
-
-#[derive(Serialize)]
-pub(crate) struct Incomplete {
-    /// What it was to be.
-    pub(crate) due: String,
-    /// Bytes that are there.
-    pub(crate) size: usize,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) missing: Option<u64>,
-}
-
-#[derive(Serialize)]
-pub(crate) struct Refused<'a> {
-    pub(crate) size: usize,
-    /// What is wrong with them, if that can be seen.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) why: Option<String>,
-    pub(crate) bytes: Hex<'a>,
-}
-
-#[derive(Serialize)]
-pub(crate) struct Closed {
-    pub(crate) c2s: Side,
-    pub(crate) s2c: Side,
-    /// Where the link stage was, if it was not over.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) waited_for: Option<String>,
-}
-
-#[derive(Serialize)]
-pub(crate) struct Side {
-    pub(crate) size: u64,
-    pub(crate) end: &'static str,
-}
-
 /// Type of a channel, by its name in lower case, or its number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Channel(pub(crate) ChannelType);
@@ -175,26 +102,6 @@ impl fmt::Display for Channel {
 }
 
 impl Serialize for Channel {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-/// Bytes as hexadecimal digits.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Hex<'a>(pub(crate) &'a [u8]);
-
-fn is_empty(hex: &Hex<'_>) -> bool {
-    hex.0.is_empty()
-}
-
-impl fmt::Display for Hex<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl Serialize for Hex<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
@@ -323,77 +230,5 @@ pub(crate) fn link_fields(part: &Part, channel: ChannelType, secrets: bool) -> L
             reason: text(reason),
             ..SaslFields::default()
         }),
-    }
-}
-
-/// Writes JSON on one line, and of long texts only the beginning and how long they are.
-pub(crate) struct Shortening {
-    /// 0: nothing is cut.
-    limit: usize,
-    /// Characters of the current text so far.
-    length: usize,
-    /// The current text is the name of a field, which is never cut.
-    key: bool,
-}
-
-impl Shortening {
-    pub(crate) fn new(limit: usize) -> Self {
-        Self {
-            limit,
-            length: 0,
-            key: false,
-        }
-    }
-
-    /// How many of so many more characters are to be written.
-    fn admit(&mut self, more: usize) -> usize {
-        let left = self.limit.saturating_sub(self.length);
-        self.length += more;
-        if self.cuts() { more.min(left) } else { more }
-    }
-
-    fn cuts(&self) -> bool {
-        self.limit != 0 && !self.key
-    }
-}
-
-impl Formatter for Shortening {
-    fn begin_object_key<W: ?Sized + Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
-        self.key = true;
-        CompactFormatter.begin_object_key(writer, first)
-    }
-
-    fn end_object_key<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.key = false;
-        CompactFormatter.end_object_key(writer)
-    }
-
-    fn begin_string<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        self.length = 0;
-        writer.write_all(b"\"")
-    }
-
-    fn end_string<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
-        if self.cuts() && self.limit < self.length {
-            write!(writer, "...[{}]", self.length)?;
-        }
-        writer.write_all(b"\"")
-    }
-
-    fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
-        let characters = fragment.chars().count();
-        let admitted = self.admit(characters);
-        let end = fragment
-            .char_indices()
-            .nth(admitted)
-            .map_or(fragment.len(), |(at, _)| at);
-        writer.write_all(&fragment.as_bytes()[..end])
-    }
-
-    fn write_char_escape<W: ?Sized + Write>(&mut self, writer: &mut W, escape: CharEscape) -> io::Result<()> {
-        match self.admit(1) {
-            0 => Ok(()),
-            _ => CompactFormatter.write_char_escape(writer, escape),
-        }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use examples::capture::Sender;
+use examples::dissect::Sums;
 use serde::Serialize;
 
 use crate::lines::Channel;
@@ -86,21 +87,6 @@ struct Total {
 }
 
 impl Stats {
-    pub(crate) fn connection(&mut self) {
-        self.connections += 1;
-    }
-
-    pub(crate) fn add(&mut self, sender: Sender, entry: Entry, bytes: u64) {
-        let sum = self.rows.entry((entry, sender)).or_default();
-        sum.count += 1;
-        sum.bytes += bytes;
-    }
-
-    /// Further bytes of what was counted already.
-    pub(crate) fn more(&mut self, sender: Sender, entry: Entry, bytes: u64) {
-        self.rows.entry((entry, sender)).or_default().bytes += bytes;
-    }
-
     /// The rows, by channel, direction and number.
     fn rows(&self) -> Vec<Row> {
         let mut rows: Vec<_> = self.rows.iter().collect();
@@ -199,9 +185,26 @@ impl Stats {
         }
         total
     }
+}
 
-    /// A line for each row, and one with the sums.
-    pub(crate) fn json(&self, out: &mut impl Write) -> io::Result<()> {
+impl Sums for Stats {
+    type Entry = Entry;
+
+    fn connection(&mut self) {
+        self.connections += 1;
+    }
+
+    fn add(&mut self, sender: Sender, entry: Entry, bytes: u64) {
+        let sum = self.rows.entry((entry, sender)).or_default();
+        sum.count += 1;
+        sum.bytes += bytes;
+    }
+
+    fn more(&mut self, sender: Sender, entry: Entry, bytes: u64) {
+        self.rows.entry((entry, sender)).or_default().bytes += bytes;
+    }
+
+    fn json(&self, out: &mut impl Write) -> io::Result<()> {
         for row in self.rows() {
             serde_json::to_writer(&mut *out, &row)?;
             writeln!(out)?;
@@ -210,8 +213,7 @@ impl Stats {
         writeln!(out)
     }
 
-    /// For people.
-    pub(crate) fn table(&self, out: &mut impl Write) -> io::Result<()> {
+    fn table(&self, out: &mut impl Write) -> io::Result<()> {
         writeln!(
             out,
             "{:<10} {:<9} {:>6}  {:<26} {:>9} {:>12}",
@@ -234,8 +236,7 @@ impl Stats {
         writeln!(out, "{}", self.summary())
     }
 
-    /// On one line.
-    pub(crate) fn summary(&self) -> String {
+    fn summary(&self) -> String {
         let Total {
             connections,
             messages,

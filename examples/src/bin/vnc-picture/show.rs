@@ -3,7 +3,7 @@
 use bytes::{Buf, BytesMut};
 use examples::vnc::whole;
 use rfb_proto::encoding::{Encoding, Rectangle};
-use rfb_proto::message::{ClientMessage, FramebufferUpdate, FramebufferUpdateRequest};
+use rfb_proto::message::{ClientMessage, Extensions, FramebufferUpdate, FramebufferUpdateRequest};
 use rfb_proto::{Limits, Policy};
 use tokio::io::AsyncWriteExt;
 
@@ -16,8 +16,11 @@ pub(crate) async fn show(picture: &Picture, session: Session) -> Result<()> {
     let Session { mut stream, mut rx, .. } = session;
     let limits = Limits::default();
     let mut format = FORMAT;
-    while whole(&mut stream, &mut rx, |bytes| ClientMessage::missing(bytes, &limits)).await? {
-        let message = ClientMessage::decode_slice(&rx, &limits)?;
+    // Nothing is announced, so nothing is agreed on.
+    let extensions = Extensions::NONE;
+    let missing = |bytes: &[u8]| ClientMessage::missing(bytes, &extensions, &limits);
+    while whole(&mut stream, &mut rx, missing).await? {
+        let message = ClientMessage::decode_slice(&rx, &extensions, &limits)?;
         rx.advance(message.encoded_len());
         match message {
             ClientMessage::SetPixelFormat(set) => {

@@ -3,7 +3,9 @@
 use bytes::{Buf, BytesMut};
 use examples::vnc::{Stream, receive, whole};
 use rfb_proto::encoding::{Encoding, Raw, Rectangle};
-use rfb_proto::message::{ClientMessage, FramebufferUpdateRequest, ServerMessage, SetEncodings, SetPixelFormat};
+use rfb_proto::message::{
+    ClientMessage, Extensions, FramebufferUpdateRequest, ServerMessage, SetEncodings, SetPixelFormat,
+};
 use rfb_proto::{Limits, PixelFormat};
 use tokio::io::AsyncWriteExt;
 
@@ -63,10 +65,14 @@ async fn send(stream: &mut Stream, messages: &[ClientMessage]) -> Result<()> {
 /// Waits for an update and paints it. Sounds, colours and the clipboard go by.
 async fn update(stream: &mut Stream, rx: &mut BytesMut, picture: &mut Picture, limits: &Limits) -> Result<()> {
     let rectangles = loop {
-        if !whole(stream, rx, |bytes| ServerMessage::missing(bytes, limits)).await? {
+        if !whole(stream, rx, |bytes| {
+            ServerMessage::missing(bytes, &Extensions::NONE, limits)
+        })
+        .await?
+        {
             return Err("the server hung up".into());
         }
-        let message = ServerMessage::decode_slice(rx, limits)?;
+        let message = ServerMessage::decode_slice(rx, &Extensions::NONE, limits)?;
         rx.advance(message.encoded_len());
         if let ServerMessage::FramebufferUpdate(update) = message {
             break update.rectangles;

@@ -39,6 +39,17 @@ pub(crate) fn vncviewer(desktop: &Desktop, name: &str, server: SocketAddr, login
     })
 }
 
+/// Shows a server that takes everybody in a window of gvncviewer, until this is dropped.
+pub(crate) fn gvncviewer(desktop: &Desktop, name: &str, server: SocketAddr, _: &Login) -> Process {
+    desktop.start_program(name, "gvncviewer", |command| {
+        let display = server.port().checked_sub(5900).expect("a port above those of VNC");
+        command
+            .arg(format!("{}:{display}", server.ip()))
+            .env("GDK_BACKEND", "x11")
+            .env("NO_AT_BRIDGE", "1");
+    })
+}
+
 /// vncviewer shows the picture.
 pub(crate) fn vncviewer_shows(desktop: &Desktop, name: &str, server: SocketAddr, login: &Login, expected: &Picture) {
     let mut viewer = vncviewer(desktop, name, server, login);

@@ -7,8 +7,10 @@
 mod bridge;
 mod browser;
 mod clients;
+mod middle;
 mod programs;
 mod qemu;
+mod relay;
 mod servers;
 mod x;
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use examples::vnc::Method;
 
 use super::PASSWORD;
-use crate::guest::{boot, free_port};
+use crate::guest::{boot, boot_sector, free_port, moving_sector};
 use crate::pki;
 use crate::process::{Folder, Process};
 
@@ -21,8 +21,17 @@ pub(crate) struct Qemu {
 impl Qemu {
     /// Starts QEMU, and waits until the guest has halted.
     pub(crate) fn start(folder: &Folder) -> Self {
+        Self::with_guest(folder, &boot_sector())
+    }
+
+    /// Starts QEMU with a guest that writes over its whole screen many times a second.
+    pub(crate) fn moving(folder: &Folder) -> Self {
+        Self::with_guest(folder, &moving_sector())
+    }
+
+    fn with_guest(folder: &Folder, sector: &[u8]) -> Self {
         let pki = pki::authority(folder, "qemu");
-        let (servers, process) = boot(folder, "Failed to listen on", |command| {
+        let (servers, process) = boot(folder, sector, "Failed to listen on", |command| {
             command
                 .args(["-vga", "std"])
                 .args(["-object", &format!("secret,id=password,data={PASSWORD}")])
@@ -41,7 +50,8 @@ impl Qemu {
                 (method, address)
             };
             let servers = [
-                (Method::None, ""),
+                // Two viewers at a time, whatever they say about sharing.
+                (Method::None, ",share=ignore"),
                 (Method::Vnc, ",password-secret=password"),
                 (Method::X509None, ",tls-creds=tls"),
                 (Method::X509Vnc, ",tls-creds=tls,password-secret=password"),

@@ -35,6 +35,40 @@ pub(crate) fn paint(folder: &Folder, display: &str) {
     assert_eq!(status, Some(0), "xsetroot: {said}");
 }
 
+/// Changes something on the screen of an X server: all of it, in one of many colours.
+pub(crate) fn stir(folder: &Folder, display: &str, turn: u32) {
+    let [_, red, green, blue] = turn.wrapping_mul(0x9e37_79b1).to_be_bytes();
+    let (status, said) = Process::run(folder, "stir", "xsetroot", |command| {
+        command.args(["-mod", &(2 + turn % 15).to_string(), &(3 + turn % 11).to_string()]);
+        command
+            .args(["-fg", &format!("#{red:02x}{green:02x}{blue:02x}"), "-bg", "#204060"])
+            .env("DISPLAY", display);
+    });
+    assert_eq!(status, Some(0), "xsetroot: {said}");
+}
+
+/// Owns the clipboard of an X server with this text, until it is dropped.
+pub(crate) fn set_clipboard(folder: &Folder, display: &str, text: &str) -> Process {
+    let file = folder.write("clipboard", text);
+    Process::start(folder, "xclip-in", "xclip", |command| {
+        command
+            .args(["-selection", "clipboard", "-quiet", "-in"])
+            .arg(file)
+            .env("DISPLAY", display);
+    })
+}
+
+/// What is in the clipboard of an X server.
+pub(crate) fn clipboard(folder: &Folder, display: &str) -> Option<String> {
+    let mut process = Process::start(folder, "xclip-out", "timeout", |command| {
+        command
+            .args(["2", "xclip", "-selection", "clipboard", "-out"])
+            .env("DISPLAY", display);
+    });
+    wait_for("xclip", || (!process.runs()).then_some(()));
+    Some(process.output()).filter(|text| !text.is_empty())
+}
+
 /// What [`paint`] has painted.
 pub(crate) fn painted(width: usize, height: usize) -> Picture {
     Picture::new(width, height, |x, y| {
@@ -62,6 +96,7 @@ const TILE: &[u8] = &[
 /// TigerVNC's server. It offers VncAuth, Plain, and both inside TLS.
 pub(crate) struct Xvnc {
     pub(crate) address: SocketAddr,
+    pub(crate) display: String,
     /// The authority of its certificate.
     pub(crate) authority: PathBuf,
     _process: Process,
@@ -72,6 +107,26 @@ impl Xvnc {
 
     /// Starts it, and paints its screen.
     pub(crate) fn start(folder: &Folder) -> Self {
+        Self::offering(folder, "VncAuth,Plain,X509Vnc,X509Plain")
+    }
+
+    /// The same for everybody.
+    pub(crate) fn open(folder: &Folder) -> Self {
+        Self::offering(folder, "None")
+    }
+
+    /// Where its pointer is.
+    pub(crate) fn pointer(&self, folder: &Folder) -> Option<(u32, u32)> {
+        let (_, said) = Process::run(folder, "pointer", "xdotool", |command| {
+            command
+                .args(["getmouselocation", "--shell"])
+                .env("DISPLAY", &self.display);
+        });
+        let value = |name: &str| said.lines().find_map(|line| line.strip_prefix(name)?.parse().ok());
+        value("X=").zip(value("Y="))
+    }
+
+    fn offering(folder: &Folder, types: &str) -> Self {
         let pki = pki::authority(folder, "xvnc");
         let password_file = folder.write("xvnc-password", obfuscated(folder));
         let (width, height) = Self::SIZE;
@@ -84,7 +139,7 @@ impl Xvnc {
                     .args(["-rfbport", &address.port().to_string()])
                     .args(["-geometry", &format!("{width}x{height}"), "-depth", "24"])
                     // Each test has its wrong password.
-                    .args(["-UseBlacklist=0", "-SecurityTypes", "VncAuth,Plain,X509Vnc,X509Plain"])
+                    .args(["-UseBlacklist=0", "-AlwaysShared=1", "-SecurityTypes", types])
                     .arg("-PasswordFile")
                     .arg(&password_file)
                     .args(["-PlainUsers", USER, "-pam_service", PAM_SERVICE])
@@ -102,6 +157,7 @@ impl Xvnc {
                 paint(folder, &display);
                 return Self {
                     address,
+                    display,
                     authority: pki.join("ca-cert.pem"),
                     _process: process,
                 };

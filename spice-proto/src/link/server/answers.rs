@@ -45,11 +45,12 @@ impl ServerLink {
         Ok(())
     }
 
-    /// Answers [`Question::Link`](super::Question::Link): the client is shown these and is to use SASL. One that cannot select SASL is told so
-    /// in a second reply, and the next step fails.
+    /// Answers [`Question::Link`](super::Question::Link): the client is shown these and is to use SASL. One that
+    /// cannot select SASL is told so in a second reply, and the next step fails.
     ///
     /// # Errors
-    /// [`Misuse::NotAsked`], or [`Misuse::TooLong`] for a list above [`Limits::sasl_mechanisms`].
+    /// [`Misuse::NotAsked`], or [`Misuse::TooLong`] for a list above
+    /// [`Limits::sasl_mechanisms`](crate::Limits::sasl_mechanisms).
     pub fn announce_sasl(&mut self, wire: &mut Wire, shown: SaslAnnouncement) -> Result<(), Misuse> {
         let State::AskLink(request) = &self.state else {
             return Err(Misuse::NotAsked);

@@ -1,0 +1,76 @@
+//! Why a signed token is refused.
+
+use thiserror::Error;
+
+use crate::{JsonError, Refusal};
+
+/// Why a signed token was not accepted: for the gateway's own log, like a [`Refusal`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum SignedError {
+    /// The header is not that of a JWS.
+    #[error("not the header of a signed token")]
+    Header,
+    /// The header has extensions that have to be understood (`crit`), or says that the token is encrypted.
+    #[error("a header with extensions")]
+    Extension,
+    /// No key has this id, or the token names none. Whoever fetches keys may do so once, and try again.
+    #[error("unknown key")]
+    UnknownKey,
+    /// The header names another algorithm than the key's.
+    #[error("not the algorithm of the key")]
+    WrongAlgorithm,
+    /// The signature is not that of the key.
+    #[error("wrong signature")]
+    BadSignature,
+    /// A claim is missing, there twice, or has another type; also a time that is no whole number, or before 1970.
+    #[error("invalid claims: {0}")]
+    Claims(JsonError),
+    /// This claim has a value that it cannot have.
+    #[error("invalid claim {0}")]
+    Claim(&'static str),
+    /// It was made by another issuer.
+    #[error("another issuer")]
+    WrongIssuer,
+    /// It was made for another audience.
+    #[error("for another audience")]
+    WrongAudience,
+    /// Its time has not come.
+    #[error("not yet valid")]
+    NotYetValid,
+    /// Its time is over.
+    #[error("expired")]
+    Expired,
+    /// It is valid for longer than it may be.
+    #[error("valid for too long")]
+    TooLong,
+}
+
+impl SignedError {
+    /// What the peer may be told: the words of [`Refusal::public`].
+    #[must_use]
+    pub const fn public(self) -> &'static str {
+        Refusal::PUBLIC_TEXT
+    }
+}
+
+/// Why something cannot be a key, or cannot sign.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum KeyError {
+    /// The id is empty, has more than [`VerifyingKey::MAX_ID`](super::VerifyingKey::MAX_ID) bytes, or is not visible ASCII.
+    #[error("not the id of a key")]
+    Id,
+    /// The bytes are no key of this algorithm.
+    #[error("not a key")]
+    Key,
+    /// A secret of fewer than [`VerifyingKey::MIN_SECRET`](super::VerifyingKey::MIN_SECRET) bytes.
+    #[error("a secret of {len} bytes")]
+    TooShort {
+        /// The bytes that were given.
+        len: usize,
+    },
+    /// The token would have more than [`SignedToken::MAX_LEN`](crate::SignedToken::MAX_LEN) bytes.
+    #[error("the token would be too long")]
+    TooLong,
+}

@@ -1,0 +1,254 @@
+//! What the stores of engines have in common: an engine keeps records with a version, and writes one
+//! only if its version is still the one that was read. All decisions are those of [`Record`].
+
+use alloc::{sync::Arc, vec::Vec};
+use core::num::NonZeroU32;
+
+use super::exchange::exchanged;
+use crate::{
+    Admitted, AttemptId, BackendError, ConsoleType, Gate, Grant, Record, Refusal, Scope, SeatRules, SeatStep, Seats,
+    Step, StoreError, Target, TokenHash, UnixSeconds, Which,
+};
+
+/// How often a write is tried that others come before: each time one of them has got ahead.
+const TRIES: usize = 1000;
+
+type Done<T> = Result<T, BackendError>;
+
+/// Changes with every write of a record; never 0.
+pub(super) type Version = i64;
+
+/// An engine that keeps records.
+pub(super) trait Engine: Send + Sync {
+    /// Spends a use for a [`Step::Redeem`] or [`Step::Claim`] in one statement, which holds all
+    /// conditions. `None`: it did not apply, and the record decides what that means.
+    fn spend(
+        &self,
+        hash: &TokenHash,
+        gate: &Gate<'_>,
+        scope: Scope,
+        attempt: AttemptId,
+    ) -> impl Future<Output = Done<Option<Admitted>>> + Send;
+
+    fn load(&self, hash: &TokenHash) -> impl Future<Output = Done<Option<(Record, Version)>>> + Send;
+
+    /// `false`: there is one with this hash.
+    fn create(&self, hash: &TokenHash, record: &Record) -> impl Future<Output = Done<bool>> + Send;
+
+    /// Writes the record if its version is this one.
+    fn swap(&self, hash: &TokenHash, version: Version, record: &Record) -> impl Future<Output = Done<bool>> + Send;
+
+    /// [`swap`](Self::swap) and [`create`](Self::create), both or neither.
+    fn swap_and_create(
+        &self,
+        swap: (&TokenHash, Version, &Record),
+        create: (&TokenHash, &Record),
+    ) -> impl Future<Output = Done<bool>> + Send;
+
+    /// The tokens of a name.
+    fn named(&self, which: Which<'_>) -> impl Future<Output = Done<Vec<TokenHash>>> + Send;
+
+    /// Revokes in batches; how many were not revoked before.
+    fn revoke(&self, which: Which<'_>) -> impl Future<Output = Done<usize>> + Send;
+
+    /// Deletes tokens that are over and consoles where nobody sits any more, at most so many of each.
+    fn sweep(&self, now: UnixSeconds, limit: NonZeroU32) -> impl Future<Output = Done<usize>> + Send;
+
+    /// The seats of a console; none if it is not known.
+    fn load_seats(&self, console: &str) -> impl Future<Output = Done<Seats>> + Send;
+
+    /// Writes the seats if they are still as before.
+    fn swap_seats(&self, console: &str, before: &Seats, seats: &Seats) -> impl Future<Output = Done<bool>> + Send;
+}
+
+type Answered<T> = Result<T, StoreError<BackendError>>;
+
+pub(super) fn failed(error: BackendError) -> StoreError<BackendError> {
+    StoreError::Backend(error)
+}
+
+fn overtaken() -> StoreError<BackendError> {
+    failed(BackendError::new("others came first each time"))
+}
+
+pub(super) async fn insert(engine: &impl Engine, hash: &TokenHash, grant: &Grant) -> Answered<()> {
+    match engine.create(hash, &Record::new(grant.clone())).await.map_err(failed)? {
+        true => Ok(()),
+        false => Err(StoreError::Duplicate),
+    }
+}
+
+pub(super) async fn record(engine: &impl Engine, hash: &TokenHash) -> Answered<Option<Record>> {
+    let loaded = engine.load(hash).await.map_err(failed)?;
+    Ok(loaded.map(|(record, _)| record))
+}
+
+async fn known(engine: &impl Engine, hash: &TokenHash) -> Answered<(Record, Version)> {
+    let loaded = engine.load(hash).await.map_err(failed)?;
+    loaded.ok_or(StoreError::Refused(Refusal::Unknown))
+}
+
+pub(super) async fn check(engine: &impl Engine, hash: &TokenHash, gate: &Gate<'_>) -> Answered<Arc<Grant>> {
+    let (record, _) = known(engine, hash).await?;
+    record.check(gate)?;
+    Ok(Arc::clone(record.grant()))
+}
+
+pub(super) async fn apply(engine: &impl Engine, hash: &TokenHash, gate: &Gate<'_>, step: Step) -> Answered<Admitted> {
+    let spends = match step {
+        Step::Redeem(attempt) => Some((Scope::Connection, attempt)),
+        Step::Claim(attempt) => Some((Scope::SpiceSession, attempt)),
+        _ => None,
+    };
+    if let Some((scope, attempt)) = spends {
+        let spent = engine.spend(hash, gate, scope, attempt).await.map_err(failed)?;
+        if let Some(admitted) = spent {
+            return Ok(admitted);
+        }
+    }
+    for _ in 0..TRIES {
+        let (before, version) = known(engine, hash).await?;
+        let mut record = before.clone();
+        let session = record.apply(gate, step)?;
+        if record == before || engine.swap(hash, version, &record).await.map_err(failed)? {
+            return Ok(record.admitted(session));
+        }
+    }
+    Err(overtaken())
+}
+
+pub(super) async fn exchange(
+    engine: &impl Engine,
+    hash: &TokenHash,
+    gate: &Gate<'_>,
+    new: &TokenHash,
+    ttl: u64,
+) -> Answered<Arc<Grant>> {
+    for _ in 0..TRIES {
+        let (mut record, version) = known(engine, hash).await?;
+        let known = engine.load(new).await.map_err(failed)?;
+        let known = known.map(|(record, _)| Arc::clone(record.grant()));
+        let (grant, is_new) = exchanged(&mut record, known, gate, new, ttl)?;
+        if !is_new {
+            return Ok(grant);
+        }
+        let (swap, create) = (
+            (hash, version, &record),
+            (new, &Record::from_shared(Arc::clone(&grant))),
+        );
+        if engine.swap_and_create(swap, create).await.map_err(failed)? {
+            return Ok(grant);
+        }
+    }
+    Err(overtaken())
+}
+
+pub(super) async fn retarget(
+    engine: &impl Engine,
+    which: Which<'_>,
+    console: ConsoleType,
+    target: &Target,
+) -> Answered<usize> {
+    let mut retargeted = 0_usize;
+    for hash in engine.named(which).await.map_err(failed)? {
+        let one = retarget_one(engine, &hash, console, target).await?;
+        retargeted = retargeted.saturating_add(usize::from(one));
+    }
+    Ok(retargeted)
+}
+
+async fn retarget_one(engine: &impl Engine, hash: &TokenHash, console: ConsoleType, target: &Target) -> Answered<bool> {
+    for _ in 0..TRIES {
+        // One that is gone meanwhile leads nowhere.
+        let Some((mut record, version)) = engine.load(hash).await.map_err(failed)? else {
+            return Ok(false);
+        };
+        if record.grant().console != console {
+            return Ok(false);
+        }
+        record.retarget(target.clone());
+        if engine.swap(hash, version, &record).await.map_err(failed)? {
+            return Ok(true);
+        }
+    }
+    Err(overtaken())
+}
+
+pub(super) async fn seats(
+    engine: &impl Engine,
+    console: &str,
+    now: UnixSeconds,
+    rules: &SeatRules,
+    step: SeatStep,
+) -> Answered<Vec<AttemptId>> {
+    for _ in 0..TRIES {
+        let before = engine.load_seats(console).await.map_err(failed)?;
+        let mut seats = before.clone();
+        let gone = seats.apply(now, rules, step)?;
+        if seats == before || engine.swap_seats(console, &before, &seats).await.map_err(failed)? {
+            return Ok(gone);
+        }
+    }
+    Err(overtaken())
+}
+
+/// `impl Store` for an engine.
+macro_rules! store_of_engine {
+    ($engine:ty) => {
+        impl $crate::Store for $engine {
+            fn insert<'a>(&'a self, hash: &'a TokenHash, grant: &'a Grant) -> Answer<'a, ()> {
+                Box::pin(engine::insert(self, hash, grant))
+            }
+
+            fn record<'a>(&'a self, hash: &'a TokenHash) -> Answer<'a, Option<Record>> {
+                Box::pin(engine::record(self, hash))
+            }
+
+            fn check<'a>(&'a self, hash: &'a TokenHash, gate: Gate<'a>) -> Answer<'a, Arc<Grant>> {
+                Box::pin(async move { engine::check(self, hash, &gate).await })
+            }
+
+            fn apply<'a>(&'a self, hash: &'a TokenHash, gate: Gate<'a>, step: Step) -> Answer<'a, Admitted> {
+                Box::pin(async move { engine::apply(self, hash, &gate, step).await })
+            }
+
+            fn exchange<'a>(
+                &'a self,
+                hash: &'a TokenHash,
+                gate: Gate<'a>,
+                new: &'a TokenHash,
+                ttl: u64,
+            ) -> Answer<'a, Arc<Grant>> {
+                Box::pin(async move { engine::exchange(self, hash, &gate, new, ttl).await })
+            }
+
+            fn revoke<'a>(&'a self, which: Which<'a>) -> Answer<'a, usize> {
+                Box::pin(async move { Engine::revoke(self, which).await.map_err(engine::failed) })
+            }
+
+            fn retarget<'a>(
+                &'a self,
+                which: Which<'a>,
+                console: $crate::ConsoleType,
+                target: &'a $crate::Target,
+            ) -> Answer<'a, usize> {
+                Box::pin(engine::retarget(self, which, console, target))
+            }
+
+            fn sweep(&self, now: UnixSeconds, batch: NonZeroU32) -> Answer<'_, usize> {
+                Box::pin(async move { Engine::sweep(self, now, batch).await.map_err(engine::failed) })
+            }
+
+            fn seats<'a>(
+                &'a self,
+                console: &'a str,
+                now: UnixSeconds,
+                rules: &'a $crate::SeatRules,
+                step: $crate::SeatStep,
+            ) -> Answer<'a, Vec<$crate::AttemptId>> {
+                Box::pin(engine::seats(self, console, now, rules, step))
+            }
+        }
+    };
+}
+pub(super) use store_of_engine;

@@ -1,0 +1,212 @@
+//! A record as the engines keep it: the grant as JSON, and text that a statement or a script can extend.
+//!
+//! ```text
+//! attempts   | 32 hexadecimal digits | = | number of the use | , |   and so on, oldest first
+//! sessions   | number | : | claimed | : | connection id or 0 | : | migrating until, or nothing | : | reopened 0 or 1 | , |
+//! seats      | 32 hexadecimal digits | : | idle at, or nothing | : | hung at, or nothing | , |
+//! ```
+//!
+//! Numbers are decimal.
+
+use alloc::{format, string::String, sync::Arc, vec::Vec};
+use core::{fmt::Write as _, num::NonZeroU32, str::FromStr};
+
+use crate::{
+    AttemptId, BackendError, Grant, MAX_ATTEMPTS, MAX_OPEN_SESSIONS, Record, Scope, Seats, SessionId, TokenHash,
+    UnixSeconds, Uses, hex,
+    seats::Seat,
+    session::{Attempt, Session},
+};
+
+/// Below this length of `attempts` there is room for one more: an entry has at least 35 characters.
+pub(super) const ROOM_FOR_ATTEMPT: usize = (MAX_ATTEMPTS - 1) * 35;
+
+/// A record, in the form of columns.
+#[derive(Debug)]
+pub(super) struct Row {
+    pub(super) grant: String,
+    pub(super) revoked: bool,
+    pub(super) spent: u32,
+    pub(super) next_session: u64,
+    pub(super) attempts: String,
+    pub(super) sessions: String,
+}
+
+/// What a statement or a script decides by, so that it needs no look into the grant.
+#[derive(Debug)]
+pub(super) struct Terms {
+    pub(super) scope: &'static str,
+    /// `=` and the audience, or nothing. The `=` tells no audience from an empty one.
+    pub(super) audience: String,
+    pub(super) opens: u64,
+    pub(super) lapses: u64,
+    /// -1: unlimited.
+    pub(super) uses: i64,
+    /// When no session is open any more unless one is claimed: 0 if none is, `u64::MAX` if only a close ends it.
+    pub(super) busy_until: u64,
+}
+
+impl Terms {
+    pub(super) fn of(record: &Record) -> Self {
+        let grant = record.grant();
+        let (opens, lapses) = grant.window();
+        let ends = record
+            .sessions
+            .iter()
+            .map(|session| grant.session_ends(session.claimed));
+        Self {
+            scope: scope(grant.scope),
+            audience: audience(grant.audience.as_deref()),
+            opens: opens.0,
+            lapses: lapses.0,
+            uses: match grant.uses {
+                Uses::Unlimited => -1,
+                Uses::Limited(uses) => i64::from(uses.get()),
+            },
+            busy_until: ends.map(|end| end.map_or(u64::MAX, |end| end.0)).max().unwrap_or(0),
+        }
+    }
+}
+
+pub(super) fn scope(scope: Scope) -> &'static str {
+    match scope {
+        Scope::Connection => "connection",
+        Scope::SpiceSession => "spice",
+        Scope::Exchange => "exchange",
+    }
+}
+
+pub(super) fn audience(audience: Option<&str>) -> String {
+    audience.map_or_else(String::new, |audience| format!("={audience}"))
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    hex::digits(bytes).collect()
+}
+
+pub(super) fn hash(text: &str) -> Result<TokenHash, BackendError> {
+    hex::decode(text.chars()).map(TokenHash::from_bytes).ok_or_else(damaged)
+}
+
+fn damaged() -> BackendError {
+    BackendError::new("what the store kept cannot be read")
+}
+
+/// Reads entries that end in a comma.
+fn entries<T>(text: &str, limit: usize, entry: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, BackendError> {
+    let Some(text) = text.strip_suffix(',') else {
+        return if text.is_empty() {
+            Ok(Vec::new())
+        } else {
+            Err(damaged())
+        };
+    };
+    let read: Option<Vec<T>> = text.split(',').take(limit.saturating_add(1)).map(entry).collect();
+    read.filter(|read| read.len() <= limit).ok_or_else(damaged)
+}
+
+/// A number, or nothing.
+#[expect(clippy::option_option, reason = "no number, and no such field")]
+fn perhaps<T: FromStr>(text: &str) -> Option<Option<T>> {
+    if text.is_empty() {
+        return Some(None);
+    }
+    text.parse().ok().map(Some)
+}
+
+fn text_of(at: Option<UnixSeconds>) -> String {
+    at.map_or_else(String::new, |at| format!("{}", at.0))
+}
+
+impl Row {
+    pub(super) fn of(record: &Record) -> Result<Self, BackendError> {
+        let mut attempts = String::new();
+        for Attempt { id, session } in &record.attempts {
+            let _ = write!(attempts, "{}={session},", hex(&id.0));
+        }
+        let mut sessions = String::new();
+        for session in &record.sessions {
+            let connection_id = session.connection_id.map_or(0, NonZeroU32::get);
+            let (id, claimed, reopened) = (session.id, session.claimed.0, u8::from(session.reopened));
+            let migrating = text_of(session.migrating);
+            let _ = write!(sessions, "{id}:{claimed}:{connection_id}:{migrating}:{reopened},");
+        }
+        Ok(Self {
+            grant: serde_json::to_string(&**record.grant()).map_err(BackendError::new)?,
+            revoked: record.revoked,
+            spent: record.spent,
+            next_session: record.next_session,
+            attempts,
+            sessions,
+        })
+    }
+
+    pub(super) fn grant(text: &str) -> Result<Arc<Grant>, BackendError> {
+        serde_json::from_str(text).map(Arc::new).map_err(BackendError::new)
+    }
+
+    pub(super) fn record(&self) -> Result<Record, BackendError> {
+        let mut record = Record::from_shared(Self::grant(&self.grant)?);
+        let attempt = |text: &str| {
+            let (id, session) = text.split_once('=')?;
+            Some(Attempt {
+                id: AttemptId(hex::decode(id.chars())?),
+                session: SessionId::new(session.parse().ok()?),
+            })
+        };
+        record.revoked = self.revoked;
+        record.spent = self.spent;
+        record.next_session = self.next_session;
+        record.attempts = entries(&self.attempts, MAX_ATTEMPTS, attempt)?.into();
+        record.sessions = entries(&self.sessions, MAX_OPEN_SESSIONS.get().into(), session)?;
+        Ok(record)
+    }
+}
+
+fn session(text: &str) -> Option<Session> {
+    let mut fields = text.split(':');
+    let session = Session {
+        id: SessionId::new(fields.next()?.parse().ok()?),
+        claimed: UnixSeconds(fields.next()?.parse().ok()?),
+        connection_id: NonZeroU32::new(fields.next()?.parse().ok()?),
+        migrating: perhaps(fields.next()?)?.map(UnixSeconds),
+        reopened: match fields.next()? {
+            "0" => false,
+            "1" => true,
+            _ => return None,
+        },
+    };
+    fields.next().is_none().then_some(session)
+}
+
+pub(super) fn seats_text(seats: &Seats) -> String {
+    seats.taken.iter().fold(String::new(), |mut text, seat| {
+        let (idle, hung) = (text_of(seat.idle_at), text_of(seat.hung_at));
+        let _ = write!(text, "{}:{idle}:{hung},", hex(&seat.holder.0));
+        text
+    })
+}
+
+pub(super) fn seats(text: &str) -> Result<Seats, BackendError> {
+    let seat = |text: &str| {
+        let mut fields = text.split(':');
+        let seat = Seat {
+            holder: AttemptId(hex::decode(fields.next()?.chars())?),
+            idle_at: perhaps(fields.next()?)?.map(UnixSeconds),
+            hung_at: perhaps(fields.next()?)?.map(UnixSeconds),
+        };
+        fields.next().is_none().then_some(seat)
+    };
+    Ok(Seats {
+        taken: entries(text, u16::MAX.into(), seat)?,
+    })
+}
+
+/// When nobody sits there any more; `u64::MAX` if only leaving ends it.
+pub(super) fn seats_end(seats: &Seats) -> u64 {
+    let ends = seats
+        .taken
+        .iter()
+        .map(|seat| seat.lost_at().map_or(u64::MAX, |at| at.0));
+    ends.max().unwrap_or(0)
+}

@@ -1,0 +1,489 @@
+//! Records in SQL: SQLite in the process, or PostgreSQL for many gateways.
+
+use alloc::{boxed::Box, format, string::String, sync::Arc, vec::Vec};
+use core::{fmt, num::NonZeroU32, time::Duration};
+
+use sqlx::{
+    AnyConnection, AnyPool, Row as _,
+    any::{AnyPoolOptions, AnyQueryResult, AnyRow},
+    pool::PoolConnectionMetadata,
+    query,
+};
+
+use super::{
+    Answer,
+    engine::{self, Engine, Version, store_of_engine},
+    row::{self, ROOM_FOR_ATTEMPT, Row, Terms},
+};
+use crate::{
+    Admitted, AttemptId, BackendError, Gate, Grant, Record, Scope, Seats, SessionId, Step, TokenHash, UnixSeconds,
+    Which,
+};
+
+/// The schema, one entry a version. A version that was released is never changed: the next one is appended.
+///
+/// The columns of `console_token` from `scope` to `session_end` are what the one statement of a redeem
+/// decides by; they follow from `terms`, the grant as JSON, which is what everything else reads.
+/// Moments are seconds since 1970; those that do not fit are the last that does, which refuses.
+const SCHEMA: &[&[&str]] = &[&[
+    "CREATE TABLE console_token (
+        hash TEXT PRIMARY KEY,
+        version BIGINT NOT NULL,
+        vm TEXT,
+        owner TEXT,
+        issuer TEXT,
+        scope TEXT NOT NULL,
+        audience TEXT NOT NULL,
+        opens BIGINT NOT NULL,
+        lapses BIGINT NOT NULL,
+        uses BIGINT NOT NULL,
+        session_limit BIGINT NOT NULL,
+        session_end BIGINT NOT NULL,
+        terms TEXT NOT NULL,
+        revoked BIGINT NOT NULL,
+        spent BIGINT NOT NULL,
+        next_session BIGINT NOT NULL,
+        attempts TEXT NOT NULL,
+        sessions TEXT NOT NULL,
+        busy_until BIGINT NOT NULL
+    )",
+    "CREATE INDEX console_token_vm ON console_token (vm)",
+    "CREATE INDEX console_token_owner ON console_token (owner)",
+    "CREATE INDEX console_token_issuer ON console_token (issuer)",
+    "CREATE INDEX console_token_lapses ON console_token (lapses)",
+    "CREATE TABLE console_seats (
+        console TEXT PRIMARY KEY,
+        seats TEXT NOT NULL,
+        ends BIGINT NOT NULL
+    )",
+    "CREATE INDEX console_seats_ends ON console_seats (ends)",
+]];
+
+/// Held by the gateway that brings the schema up to date: "console" in ASCII.
+const LOCK: &str = "SELECT CAST(pg_advisory_xact_lock(27988541971526757) AS TEXT)";
+
+/// `$1` hash, `$2` scope, `$3` audience, `$4` now, `$5` attempt, `$6` room for attempts.
+macro_rules! spend {
+    ($more:literal) => {
+        concat!(
+            "UPDATE console_token SET version = version + 1, next_session = next_session + 1,
+                spent = CASE WHEN uses < 0 THEN spent ELSE spent + 1 END,
+                attempts = attempts || $5 || '=' || CAST(next_session AS TEXT) || ','",
+            $more,
+            " WHERE hash = $1 AND scope = $2 AND (audience = '' OR audience = $3) AND revoked = 0
+                AND opens <= $4 AND $4 < lapses AND (uses < 0 OR spent < uses) AND sessions = ''
+                AND length(attempts) < $6 AND attempts NOT LIKE '%' || $5 || '=%'
+            RETURNING next_session - 1 AS session, terms"
+        )
+    };
+}
+
+const REDEEM: &str = spend!("");
+
+/// `$7` now, as text. With no other session open, this one is as long open as the console may be busy.
+const CLAIM: &str = spend!(
+    ", sessions = CAST(next_session AS TEXT) || ':' || $7 || ':0::0,',
+    busy_until = CASE WHEN session_end < session_limit + $4 THEN session_end ELSE session_limit + $4 END"
+);
+
+const LOAD: &str = "SELECT version, terms, revoked, spent, next_session, attempts, sessions
+    FROM console_token WHERE hash = $1";
+
+const CREATE: &str =
+    "INSERT INTO console_token (hash, version, terms, revoked, spent, next_session, attempts, sessions,
+        busy_until, scope, audience, opens, lapses, uses, session_limit, session_end, vm, owner, issuer)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
+    ON CONFLICT (hash) DO NOTHING";
+
+const SWAP: &str = "UPDATE console_token SET version = version + 1, terms = $3, revoked = $4, spent = $5,
+        next_session = $6, attempts = $7, sessions = $8, busy_until = $9
+    WHERE hash = $1 AND version = $2";
+
+/// `$1` now, `$2` how many at most. What has changed since it was found is looked at again.
+const SWEEP: &str = "DELETE FROM console_token WHERE hash IN
+    (SELECT hash FROM console_token WHERE lapses <= $1 AND busy_until <= $1 LIMIT $2)
+    AND lapses <= $1 AND busy_until <= $1";
+
+/// Of a column that names tokens: `$1` the name, `$2` how many at most.
+macro_rules! revoke {
+    ($column:literal) => {
+        concat!(
+            "UPDATE console_token SET revoked = 1, version = version + 1 WHERE hash IN
+                (SELECT hash FROM console_token WHERE ",
+            $column,
+            " = $1 AND revoked = 0 LIMIT $2) AND revoked = 0"
+        )
+    };
+}
+
+/// How many tokens are revoked at once.
+const BATCH: i64 = 1000;
+
+const LOAD_SEATS: &str = "SELECT seats FROM console_seats WHERE console = $1";
+
+/// For a console where nobody sat; `$4` is empty.
+const FIRST_SEATS: &str = "INSERT INTO console_seats (console, seats, ends) VALUES ($1, $2, $3)
+    ON CONFLICT (console) DO UPDATE SET seats = excluded.seats, ends = excluded.ends
+    WHERE console_seats.seats = $4";
+
+const SWAP_SEATS: &str = "UPDATE console_seats SET seats = $2, ends = $3 WHERE console = $1 AND seats = $4";
+
+const SWEEP_SEATS: &str = "DELETE FROM console_seats WHERE console IN
+    (SELECT console FROM console_seats WHERE ends <= $1 LIMIT $2) AND ends <= $1";
+
+/// A store in SQL: [SQLite](https://sqlite.org) in the process, or [PostgreSQL](https://www.postgresql.org) for
+/// many gateways.
+///
+/// A redeem is one `UPDATE` that holds all conditions; so is a claim, unless another session of the
+/// token is open. All other steps read the record, and write it if it has not changed: two ways to the
+/// engine, more if others get ahead.
+///
+/// ```
+/// use std::num::NonZeroU32;
+///
+/// use console_token::{
+///     AttemptId, ConsoleType, Gate, Grant, Pepper, Refusal, Secret, SqlStore, Step, Store, StoreError, Target,
+///     UnixSeconds,
+/// };
+///
+/// # async fn example(file: &str) -> Result<(), Box<dyn std::error::Error>> {
+/// let store = SqlStore::connect(&format!("sqlite://{file}?mode=rwc"), NonZeroU32::new(4).unwrap()).await?;
+/// // For many gateways: SqlStore::connect("postgres://gateway:password@db.example/consoles", connections)
+///
+/// let pepper = Pepper::new(b"32 or more bytes of configuration")?;
+/// let (token, now) = (Secret::base64url(&[0x5a; 32]), UnixSeconds(1_800_000_000));
+/// let target = Target::Unix { path: "/run/console.sock".into() };
+/// store.insert(&pepper.hash(&token), &Grant::new(target, ConsoleType::NoVnc, now, 600)).await?;
+///
+/// let presented = pepper.hash(&Secret::presented(token.expose().as_bytes())?);
+/// store.apply(&presented, Gate::at(now), Step::Redeem(AttemptId([1; 16]))).await?;
+/// let second = store.apply(&presented, Gate::at(now), Step::Redeem(AttemptId([2; 16]))).await;
+/// assert!(matches!(second, Err(StoreError::Refused(Refusal::Spent))));
+/// # store.close().await;
+/// # Ok(())
+/// # }
+/// # let file = std::env::temp_dir().join(format!("console-token-doc-{}.db", std::process::id()));
+/// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+/// # runtime.block_on(example(file.to_str().unwrap())).unwrap();
+/// # std::fs::remove_file(file).unwrap();
+/// ```
+///
+/// # What the engine must do
+///
+/// - **Keep what it has confirmed.** PostgreSQL: `fsync` and `synchronous_commit` on (both are the default);
+///   with a standby that may take over, name it in `synchronous_standby_names`. SQLite: `connect` sets
+///   `synchronous = FULL` and `journal_mode = WAL`. Otherwise tokens that were spent just before a
+///   crash can be used again.
+/// - PostgreSQL: **`READ COMMITTED`**, the default isolation. Under a stricter one no token is spent twice either,
+///   but the losers of a race get [`StoreError::Backend`](crate::StoreError::Backend) and have to ask again.
+/// - SQLite: a file on a local disk, not in memory, where each connection would have tables of its own.
+///
+/// Times are the caller's; the clock of the database is not read. Nothing expires by itself: call
+/// [`sweep`](crate::Store::sweep), from one gateway or from all.
+///
+/// # Connections
+///
+/// They come from a pool. One that breaks is made anew; the call that was on it gets
+/// [`StoreError::Backend`](crate::StoreError::Backend) and is asked again by the caller. A call waits for a
+/// connection for 10 seconds at most. For TLS to PostgreSQL switch on a TLS feature of the
+/// crate `sqlx` in your own `Cargo.toml`, as `sqlx = { version = "0.9", default-features = false, features =
+/// ["tls-rustls-ring"] }`, and ask for it: `?sslmode=verify-full`.
+///
+/// # Schema
+///
+/// The tables `console_token`, `console_seats` and `console_schema`, the last of which holds the version. They are
+/// made, and brought up to date, by [`connect`](Self::connect), in one transaction; gateways that start at the
+/// same moment wait for each other.
+pub struct SqlStore {
+    pool: AnyPool,
+}
+
+impl SqlStore {
+    /// Connects to `sqlite:///var/lib/gateway/tokens.db?mode=rwc` or `postgres://user:password@host/database`, and
+    /// brings the schema up to date. The pool has at most so many `connections`. For a server that is just
+    /// starting it waits, 10 seconds. What an address of PostgreSQL leaves out `sqlx` takes from the environment, as
+    /// `psql` does (`PGPASSWORD`, `PGSSLMODE` and others).
+    ///
+    /// # Errors
+    ///
+    /// Those of the database: the address is none, there is no server, the password is wrong; and that the
+    /// schema is newer than this version knows.
+    pub async fn connect(url: &str, connections: NonZeroU32) -> Result<Self, BackendError> {
+        sqlx::any::install_default_drivers();
+        let pool = AnyPoolOptions::new()
+            .max_connections(connections.get())
+            .acquire_timeout(Duration::from_secs(10))
+            // One that was used a moment ago needs no question whether it lives: that would double the way.
+            .test_before_acquire(false)
+            .before_acquire(|connection, meta| Box::pin(is_alive(connection, meta)))
+            .after_connect(|connection, _| Box::pin(prepare(connection)))
+            .connect(url)
+            .await
+            .map_err(BackendError::new)?;
+        let store = Self { pool };
+        store.migrate().await.map_err(BackendError::new)?;
+        Ok(store)
+    }
+
+    /// Waits for open calls and closes the connections.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// Runs a statement; how many rows it has changed.
+    async fn change(&self, statement: Query) -> Result<usize, BackendError> {
+        let done = statement.execute(&self.pool).await.map_err(BackendError::new)?;
+        Ok(usize::try_from(done.rows_affected()).unwrap_or(usize::MAX))
+    }
+
+    async fn migrate(&self) -> sqlx::Result<()> {
+        let mut connection = self.pool.acquire().await?;
+        let is_sqlite = connection.backend_name() == "SQLite";
+        let begin = if is_sqlite { "BEGIN IMMEDIATE" } else { "BEGIN" };
+        let mut transaction = sqlx::Connection::begin_with(&mut *connection, begin).await?;
+        if !is_sqlite {
+            // Two that create the same table at once fail, also with IF NOT EXISTS.
+            query(LOCK).execute(&mut *transaction).await?;
+        }
+        query("CREATE TABLE IF NOT EXISTS console_schema (version BIGINT NOT NULL)")
+            .execute(&mut *transaction)
+            .await?;
+        let version = "SELECT COALESCE(MAX(version), 0) AS version FROM console_schema";
+        let version: i64 = query(version).fetch_one(&mut *transaction).await?.try_get("version")?;
+        let done = usize::try_from(version).unwrap_or(usize::MAX);
+        if SCHEMA.len() < done {
+            let why = format!("the schema has version {version}, this knows {}", SCHEMA.len());
+            return Err(sqlx::Error::Configuration(why.into()));
+        }
+        for (statements, number) in SCHEMA.iter().zip(1_i64..).skip(done) {
+            for statement in statements.iter().copied() {
+                query(statement).execute(&mut *transaction).await?;
+            }
+            let insert = query("INSERT INTO console_schema (version) VALUES ($1)").bind(number);
+            insert.execute(&mut *transaction).await?;
+        }
+        transaction.commit().await
+    }
+}
+
+async fn is_alive(connection: &mut AnyConnection, meta: PoolConnectionMetadata) -> sqlx::Result<bool> {
+    if Duration::from_secs(1) < meta.idle_for {
+        sqlx::Connection::ping(connection).await?;
+    }
+    Ok(true)
+}
+
+/// What a connection to SQLite needs.
+async fn prepare(connection: &mut AnyConnection) -> sqlx::Result<()> {
+    if connection.backend_name() == "SQLite" {
+        for pragma in [
+            "PRAGMA journal_mode = WAL",
+            "PRAGMA synchronous = FULL",
+            "PRAGMA busy_timeout = 10000",
+        ] {
+            query(pragma).execute(&mut *connection).await?;
+        }
+    }
+    Ok(())
+}
+
+/// A moment in a column: one past the last is the last, at which every token has expired.
+fn moment(seconds: u64) -> i64 {
+    i64::try_from(seconds).unwrap_or(i64::MAX)
+}
+
+/// The sum of a moment before this and of a limit that is capped to leave room for it does not overflow.
+const FAR: i64 = i64::MAX / 4;
+
+fn one_row(done: &AnyQueryResult) -> bool {
+    done.rows_affected() == 1
+}
+
+fn number<T: TryFrom<i64>>(row: &AnyRow, column: &str) -> Result<T, BackendError> {
+    let number: i64 = row.try_get(column).map_err(BackendError::new)?;
+    T::try_from(number).map_err(|_| BackendError::new(format!("{column}: {number} is out of range")))
+}
+
+fn text(row: &AnyRow, column: &str) -> Result<String, BackendError> {
+    row.try_get(column).map_err(BackendError::new)
+}
+
+type Query = query::Query<'static, sqlx::Any, sqlx::any::AnyArguments>;
+
+/// Binds `$1` to `$9`, which are the same for [`CREATE`] and [`SWAP`].
+fn write(statement: &'static str, hash: &TokenHash, version: Version, record: &Record) -> Result<Query, BackendError> {
+    let row = Row::of(record)?;
+    let next_session = i64::try_from(row.next_session).map_err(BackendError::new)?;
+    Ok(query(statement)
+        .bind(row::hex(hash.as_bytes()))
+        .bind(version)
+        .bind(row.grant)
+        .bind(i64::from(row.revoked))
+        .bind(i64::from(row.spent))
+        .bind(next_session)
+        .bind(row.attempts)
+        .bind(row.sessions)
+        .bind(moment(Terms::of(record).busy_until)))
+}
+
+fn create(hash: &TokenHash, record: &Record) -> Result<Query, BackendError> {
+    let terms = Terms::of(record);
+    let grant = record.grant();
+    let owned = |name: &Option<Box<str>>| name.as_deref().map(String::from);
+    let limit = grant.session_limit.map_or(i64::MAX, moment);
+    let end = grant.session_end.map_or(i64::MAX, |end| moment(end.0));
+    Ok(write(CREATE, hash, 1, record)?
+        .bind(terms.scope)
+        .bind(terms.audience)
+        .bind(moment(terms.opens))
+        .bind(moment(terms.lapses))
+        .bind(terms.uses)
+        .bind(limit.min(i64::MAX - FAR))
+        .bind(end)
+        .bind(owned(&grant.vm))
+        .bind(owned(&grant.user))
+        .bind(owned(&grant.issuer)))
+}
+
+impl Engine for SqlStore {
+    async fn spend(
+        &self,
+        hash: &TokenHash,
+        gate: &Gate<'_>,
+        scope: Scope,
+        attempt: AttemptId,
+    ) -> Result<Option<Admitted>, BackendError> {
+        let statement = if scope == Scope::SpiceSession { CLAIM } else { REDEEM };
+        let now = moment(gate.now.0);
+        if FAR <= now {
+            return Ok(None);
+        }
+        let room = i64::try_from(ROOM_FOR_ATTEMPT).unwrap_or(0);
+        let mut spend = query(statement)
+            .bind(row::hex(hash.as_bytes()))
+            .bind(row::scope(scope))
+            .bind(row::audience(gate.audience))
+            .bind(now)
+            .bind(row::hex(&attempt.0))
+            .bind(room);
+        if scope == Scope::SpiceSession {
+            spend = spend.bind(format!("{now}"));
+        }
+        let Some(row) = spend.fetch_optional(&self.pool).await.map_err(BackendError::new)? else {
+            return Ok(None);
+        };
+        Ok(Some(Admitted {
+            session: SessionId::new(number(&row, "session")?),
+            grant: Row::grant(&text(&row, "terms")?)?,
+        }))
+    }
+
+    async fn load(&self, hash: &TokenHash) -> Result<Option<(Record, Version)>, BackendError> {
+        let load = query(LOAD).bind(row::hex(hash.as_bytes()));
+        let Some(row) = load.fetch_optional(&self.pool).await.map_err(BackendError::new)? else {
+            return Ok(None);
+        };
+        let record = Row {
+            grant: text(&row, "terms")?,
+            revoked: number::<i64>(&row, "revoked")? != 0,
+            spent: number(&row, "spent")?,
+            next_session: number(&row, "next_session")?,
+            attempts: text(&row, "attempts")?,
+            sessions: text(&row, "sessions")?,
+        };
+        Ok(Some((record.record()?, number(&row, "version")?)))
+    }
+
+    async fn create(&self, hash: &TokenHash, record: &Record) -> Result<bool, BackendError> {
+        Ok(self.change(create(hash, record)?).await? == 1)
+    }
+
+    async fn swap(&self, hash: &TokenHash, version: Version, record: &Record) -> Result<bool, BackendError> {
+        Ok(self.change(write(SWAP, hash, version, record)?).await? == 1)
+    }
+
+    async fn swap_and_create(
+        &self,
+        (hash, version, record): (&TokenHash, Version, &Record),
+        (new, new_record): (&TokenHash, &Record),
+    ) -> Result<bool, BackendError> {
+        let (swap, create) = (write(SWAP, hash, version, record)?, create(new, new_record)?);
+        let done = async {
+            // What is dropped without a commit is rolled back.
+            let mut transaction = self.pool.begin().await?;
+            if one_row(&swap.execute(&mut *transaction).await?) && one_row(&create.execute(&mut *transaction).await?) {
+                transaction.commit().await?;
+                return Ok(true);
+            }
+            Ok(false)
+        };
+        done.await.map_err(|error: sqlx::Error| BackendError::new(error))
+    }
+
+    async fn named(&self, which: Which<'_>) -> Result<Vec<TokenHash>, BackendError> {
+        let (statement, name) = match which {
+            Which::Token(hash) => return Ok(Vec::from([*hash])),
+            Which::Vm(name) => ("SELECT hash FROM console_token WHERE vm = $1", name),
+            Which::User(name) => ("SELECT hash FROM console_token WHERE owner = $1", name),
+            Which::Issuer(name) => ("SELECT hash FROM console_token WHERE issuer = $1", name),
+        };
+        let rows = query(statement).bind(String::from(name)).fetch_all(&self.pool).await;
+        let rows = rows.map_err(BackendError::new)?;
+        rows.iter().map(|row| row::hash(&text(row, "hash")?)).collect()
+    }
+
+    async fn revoke(&self, which: Which<'_>) -> Result<usize, BackendError> {
+        let (statement, name) = match which {
+            Which::Token(hash) => (revoke!("hash"), row::hex(hash.as_bytes())),
+            Which::Vm(name) => (revoke!("vm"), name.into()),
+            Which::User(name) => (revoke!("owner"), name.into()),
+            Which::Issuer(name) => (revoke!("issuer"), name.into()),
+        };
+        let mut revoked = 0_usize;
+        loop {
+            let batch = self.change(query(statement).bind(name.clone()).bind(BATCH)).await?;
+            if batch == 0 {
+                return Ok(revoked);
+            }
+            revoked = revoked.saturating_add(batch);
+        }
+    }
+
+    async fn sweep(&self, now: UnixSeconds, limit: NonZeroU32) -> Result<usize, BackendError> {
+        // What stands in a column as the last moment there is may lapse later.
+        let now = moment(now.0).min(i64::MAX - 1);
+        let mut swept = 0_usize;
+        for statement in [SWEEP, SWEEP_SEATS] {
+            let batch = query(statement).bind(now).bind(i64::from(limit.get()));
+            swept = swept.saturating_add(self.change(batch).await?);
+        }
+        Ok(swept)
+    }
+
+    async fn load_seats(&self, console: &str) -> Result<Seats, BackendError> {
+        let load = query(LOAD_SEATS).bind(String::from(console));
+        match load.fetch_optional(&self.pool).await.map_err(BackendError::new)? {
+            None => Ok(Seats::default()),
+            Some(row) => row::seats(&text(&row, "seats")?),
+        }
+    }
+
+    async fn swap_seats(&self, console: &str, before: &Seats, seats: &Seats) -> Result<bool, BackendError> {
+        let nobody = before.holders().next().is_none();
+        let swap = query(if nobody { FIRST_SEATS } else { SWAP_SEATS })
+            .bind(String::from(console))
+            .bind(row::seats_text(seats))
+            .bind(moment(row::seats_end(seats)))
+            .bind(row::seats_text(before));
+        Ok(self.change(swap).await? == 1)
+    }
+}
+
+store_of_engine!(SqlStore);
+
+impl fmt::Debug for SqlStore {
+    /// Not the address, which holds a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqlStore").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,171 @@
+//! Hosts and ports, in the one form that leaves nothing open.
+//!
+//! ```text
+//! authority = host [ ":" port ]                RFC 3986 section 3.2, without user information
+//! host      = "[" IPv6 "]" / IPv4 / name       RFC 3986 section 3.2.2, without zones and percent-encoding
+//! name      = label *( "." label )             RFC 1123 section 2.1, and "_"
+//! port      = 1*5 DIGIT                        1 to 65535
+//! ```
+
+use alloc::string::String;
+use core::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    num::NonZeroU16,
+    str::FromStr,
+};
+
+use nom::{
+    IResult, Parser,
+    bytes::complete::{tag, take_till1, take_while_m_n, take_while1},
+    combinator::{all_consuming, map_opt, opt},
+    error::Error,
+    sequence::{delimited, preceded},
+};
+use thiserror::Error;
+
+/// A host: an address, or a name in lower case.
+///
+/// Whoever compares hosts must read them as those do who connect to them. So texts that are read in different ways
+/// are no hosts: numbers that `inet_aton` takes for an address (`127.1`, `0177.0.0.1`, `0x7f000001`), names with a dot at
+/// the end, percent-encoding, zones (`%eth0`), and letters other than ASCII (browsers send `xn--`).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Host {
+    /// A literal address.
+    Address(IpAddr),
+    /// A name, which somebody has to resolve.
+    Name(HostName),
+}
+
+/// A name of a host: lower case, 1 to 253 bytes, its last label not a number.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HostName(String);
+
+impl HostName {
+    /// The longest name, in bytes (RFC 1035 section 2.3.4, without the lengths and the root).
+    pub const MAX_LEN: usize = 253;
+
+    /// The longest label, in bytes.
+    pub const MAX_LABEL: usize = 63;
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    pub(super) fn read(text: &str) -> Option<Self> {
+        let is_label = |label: &str| {
+            (1..=Self::MAX_LABEL).contains(&label.len())
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+                && label
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+        };
+        // What ends in a number is an address to browsers and to `inet_aton` (URL Standard, "ends in a number").
+        let is_number = |label: &str| {
+            label.bytes().all(|byte| byte.is_ascii_digit())
+                || label.get(..2).is_some_and(|prefix| prefix.eq_ignore_ascii_case("0x"))
+        };
+        let fits = text.len() <= Self::MAX_LEN
+            && text.split('.').all(is_label)
+            && !text.rsplit('.').next().is_some_and(is_number);
+        fits.then(|| Self(text.to_ascii_lowercase()))
+    }
+}
+
+impl Host {
+    /// What stands in front of a port: IPv6 in brackets.
+    pub(super) fn parse_literal(input: &str) -> IResult<&str, Self> {
+        if input.starts_with('[') {
+            let address = map_opt(take_till1(|character| character == ']'), |text: &str| {
+                text.parse::<Ipv6Addr>().ok()
+            });
+            return delimited(tag("["), address, tag("]"))
+                .map(|address| Self::Address(address.into()))
+                .parse(input);
+        }
+        // Colons are the port's, and all else is looked at by `unbracketed`.
+        map_opt(take_while1(|character| character != ':'), Self::unbracketed).parse(input)
+    }
+
+    fn unbracketed(text: &str) -> Option<Self> {
+        match text.parse::<Ipv4Addr>() {
+            Ok(address) => Some(Self::Address(address.into())),
+            Err(_) => HostName::read(text).map(Self::Name),
+        }
+    }
+}
+
+impl FromStr for Host {
+    type Err = HostError;
+
+    /// Reads a host that stands alone: IPv6 with brackets or without.
+    fn from_str(text: &str) -> Result<Self, HostError> {
+        if let Ok(address) = text.parse::<Ipv6Addr>() {
+            return Ok(Self::Address(address.into()));
+        }
+        let (_, host) = all_consuming(Self::parse_literal).parse(text).map_err(|_| HostError)?;
+        Ok(host)
+    }
+}
+
+impl fmt::Display for Host {
+    /// As it stands in a URL: IPv6 in brackets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(IpAddr::V6(address)) => write!(f, "[{address}]"),
+            Self::Address(IpAddr::V4(address)) => address.fmt(f),
+            Self::Name(name) => f.write_str(&name.0),
+        }
+    }
+}
+
+/// A host, and a port if one is named.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Authority {
+    /// The host.
+    pub host: Host,
+    /// The port.
+    pub port: Option<NonZeroU16>,
+}
+
+impl Authority {
+    pub(super) fn parse(input: &str) -> IResult<&str, Self> {
+        (Host::parse_literal, opt(preceded(tag(":"), parse_port)))
+            .map(|(host, port)| Self { host, port })
+            .parse(input)
+    }
+}
+
+impl FromStr for Authority {
+    type Err = HostError;
+
+    /// Reads `host`, `host:port`, `[IPv6]` or `[IPv6]:port`. User information in front (`user@host`) is refused.
+    fn from_str(text: &str) -> Result<Self, HostError> {
+        let (_, authority) = all_consuming(Self::parse).parse(text).map_err(|_| HostError)?;
+        Ok(authority)
+    }
+}
+
+impl fmt::Display for Authority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.host.fmt(f)?;
+        match self.port {
+            Some(port) => write!(f, ":{port}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// One to five digits: 1 to 65535.
+pub(super) fn parse_port(input: &str) -> IResult<&str, NonZeroU16, Error<&str>> {
+    let digits = take_while_m_n(1, 5, |character: char| character.is_ascii_digit());
+    map_opt(digits, |digits: &str| digits.parse().ok().and_then(NonZeroU16::new)).parse(input)
+}
+
+/// The text is no host, or no host with a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("not a host")]
+pub struct HostError;

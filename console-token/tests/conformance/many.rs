@@ -1,0 +1,277 @@
+//! What a store does with many tokens, with consoles, and with the time.
+
+use core::num::{NonZeroU16, NonZeroU32};
+
+use console_token::{
+    AttemptId, ConsoleType, Grant, Refusal, SeatRules, SeatStep, Step, Store, Target, UnixSeconds, WhenFull, Which,
+};
+
+use super::{Fresh, gate, grant, refused};
+
+const ALL: NonZeroU32 = NonZeroU32::MAX;
+
+pub(super) async fn owners(store: &dyn Store, fresh: &mut Fresh) {
+    let (vm, user, issuer) = (fresh.name(), fresh.name(), fresh.name());
+    let mut hashes = Vec::new();
+    for number in 0..8_u8 {
+        let mut grant = grant(if number < 6 {
+            ConsoleType::SpiceDirect
+        } else {
+            ConsoleType::Serial
+        });
+        if number % 2 == 0 {
+            grant = grant.with_vm(&vm);
+        }
+        if number < 4 {
+            grant = grant.with_user(&user);
+        }
+        hashes.push(fresh.hash());
+        store
+            .insert(&hashes[usize::from(number)], &grant.with_issuer(&issuer))
+            .await
+            .unwrap();
+    }
+    let moved = Target::Unix {
+        path: "/run/moved".into(),
+    };
+    let retarget = store.retarget(Which::Vm(&vm), ConsoleType::SpiceDirect, &moved).await;
+    assert_eq!(retarget.unwrap(), 3, "0, 2, 4; 6 is a serial port");
+    assert_eq!(store.check(&hashes[4], gate(1000)).await.unwrap().target, moved);
+    assert_ne!(store.check(&hashes[6], gate(1000)).await.unwrap().target, moved);
+
+    assert_eq!(store.revoke(Which::Token(&hashes[0])).await.unwrap(), 1);
+    assert_eq!(store.revoke(Which::Token(&hashes[0])).await.unwrap(), 0);
+    assert_eq!(
+        store.revoke(Which::User(&user)).await.unwrap(),
+        3,
+        "0 was revoked before"
+    );
+    for (number, hash) in hashes.iter().enumerate() {
+        let checked = store.check(hash, gate(1000)).await;
+        assert_eq!(checked.is_err(), number < 4);
+        if number < 4 {
+            refused(
+                store.apply(hash, gate(1000), Step::Claim(fresh.attempt())).await,
+                Refusal::Revoked,
+            );
+        }
+    }
+    assert_eq!(store.revoke(Which::Vm(&vm)).await.unwrap(), 2);
+    assert_eq!(store.revoke(Which::Issuer(&issuer)).await.unwrap(), 2);
+    assert_eq!(store.revoke(Which::Issuer(&issuer)).await.unwrap(), 0);
+}
+
+pub(super) async fn seats(store: &dyn Store, fresh: &mut Fresh) {
+    let (serial, vm) = (fresh.name(), fresh.name());
+    let holders: [AttemptId; 3] = core::array::from_fn(|_| fresh.attempt());
+    let [one, two, three] = holders;
+    let exclusive = SeatRules::EXCLUSIVE;
+    let at = UnixSeconds;
+    assert_eq!(
+        store.seats(&serial, at(0), &exclusive, SeatStep::Clear).await.unwrap(),
+        []
+    );
+    assert_eq!(
+        store
+            .seats(&serial, at(0), &exclusive, SeatStep::Take(one))
+            .await
+            .unwrap(),
+        []
+    );
+    refused(
+        store.seats(&serial, at(0), &exclusive, SeatStep::Take(two)).await,
+        Refusal::Busy,
+    );
+    assert_eq!(
+        store
+            .seats(&serial, at(0), &exclusive, SeatStep::Take(one))
+            .await
+            .unwrap(),
+        []
+    );
+    let keep = SeatStep::Keep {
+        holder: one,
+        active: false,
+    };
+    store.seats(&serial, at(59), &exclusive, keep).await.unwrap();
+    refused(
+        store.seats(&serial, at(118), &exclusive, SeatStep::Take(two)).await,
+        Refusal::Busy,
+    );
+    let taken = store.seats(&serial, at(119), &exclusive, SeatStep::Take(two)).await;
+    assert_eq!(taken.unwrap(), [one], "hung");
+    refused(store.seats(&serial, at(119), &exclusive, keep).await, Refusal::SeatLost);
+    let kick = SeatRules {
+        when_full: WhenFull::Kick,
+        ..exclusive
+    };
+    assert_eq!(
+        store
+            .seats(&serial, at(119), &kick, SeatStep::Take(three))
+            .await
+            .unwrap(),
+        [two]
+    );
+    assert_eq!(
+        store
+            .seats(&serial, at(119), &kick, SeatStep::Leave(three))
+            .await
+            .unwrap(),
+        [three]
+    );
+    assert_eq!(
+        store
+            .seats(&serial, at(119), &exclusive, SeatStep::Take(one))
+            .await
+            .unwrap(),
+        []
+    );
+
+    // Sessions of a virtual machine; a gateway that is gone for good keeps its seats until they are cleared.
+    let rules = SeatRules {
+        seats: NonZeroU16::new(2).unwrap(),
+        when_full: WhenFull::Refuse,
+        idle: None,
+        hung: None,
+    };
+    for holder in [one, two] {
+        store.seats(&vm, at(0), &rules, SeatStep::Take(holder)).await.unwrap();
+    }
+    refused(
+        store.seats(&vm, at(u64::MAX), &rules, SeatStep::Take(three)).await,
+        Refusal::Busy,
+    );
+    store.sweep(at(100_000), ALL).await.unwrap();
+    refused(
+        store.seats(&vm, at(0), &rules, SeatStep::Take(three)).await,
+        Refusal::Busy,
+    );
+    assert_eq!(
+        store.seats(&vm, at(0), &rules, SeatStep::Clear).await.unwrap(),
+        [one, two]
+    );
+    assert_eq!(
+        store.seats(&vm, at(0), &rules, SeatStep::Take(three)).await.unwrap(),
+        []
+    );
+}
+
+pub(super) async fn sweeps(store: &dyn Store, fresh: &mut Fresh) {
+    // What the cases before have left.
+    while store.sweep(UnixSeconds(1700), ALL).await.unwrap() != 0 {}
+    let mut hashes = Vec::new();
+    for _ in 0..20 {
+        hashes.push(fresh.hash());
+        store
+            .insert(hashes.last().unwrap(), &grant(ConsoleType::NoVnc).with_vm("swept"))
+            .await
+            .unwrap();
+    }
+    let (open, limited, ended) = (fresh.hash(), fresh.hash(), fresh.hash());
+    store.insert(&open, &grant(ConsoleType::SpiceDirect)).await.unwrap();
+    store
+        .insert(&limited, &grant(ConsoleType::SpiceDirect).with_session_limit(500))
+        .await
+        .unwrap();
+    let session = store
+        .apply(&open, gate(1500), Step::Claim(fresh.attempt()))
+        .await
+        .unwrap()
+        .session;
+    let with_end = grant(ConsoleType::SpiceDirect).with_session_limit(500);
+    let with_end = with_end.with_session_end(UnixSeconds(1800));
+    store.insert(&ended, &with_end).await.unwrap();
+    for hash in [&limited, &ended] {
+        store
+            .apply(hash, gate(1500), Step::Claim(fresh.attempt()))
+            .await
+            .unwrap();
+    }
+    store
+        .apply(&hashes[0], gate(1500), Step::Redeem(fresh.attempt()))
+        .await
+        .unwrap();
+
+    assert_eq!(store.sweep(UnixSeconds(1599), ALL).await.unwrap(), 0);
+    let batch = NonZeroU32::new(6).unwrap();
+    let mut swept = 0;
+    loop {
+        let now = store.sweep(UnixSeconds(1600), batch).await.unwrap();
+        swept += now;
+        if now < 6 {
+            break;
+        }
+    }
+    assert_eq!(swept, 20);
+    assert_eq!(
+        store.revoke(Which::Vm("swept")).await.unwrap(),
+        0,
+        "nor is any found by its name"
+    );
+    refused(store.check(&hashes[0], gate(1500)).await, Refusal::Unknown);
+    assert_eq!(
+        store.sweep(UnixSeconds(1799), ALL).await.unwrap(),
+        0,
+        "three have open sessions"
+    );
+    assert_eq!(store.sweep(UnixSeconds(1999), ALL).await.unwrap(), 1);
+    assert!(store.record(&ended).await.unwrap().is_none());
+    assert_eq!(store.sweep(UnixSeconds(2000), ALL).await.unwrap(), 1);
+    assert!(store.record(&limited).await.unwrap().is_none());
+    store.apply(&open, gate(9999), Step::Close(session)).await.unwrap();
+    assert_eq!(store.sweep(UnixSeconds(2000), ALL).await.unwrap(), 1);
+}
+
+/// More tokens of one name than an engine takes at once are revoked, and swept in batches.
+pub(super) async fn many_of_a_name(store: &dyn Store, fresh: &mut Fresh) {
+    const MANY: usize = 1200;
+    let issuer = fresh.name();
+    let grant = grant(ConsoleType::NoVnc).with_issuer(&issuer);
+    for _ in 0..MANY {
+        store.insert(&fresh.hash(), &grant).await.unwrap();
+    }
+    assert_eq!(store.revoke(Which::Issuer(&issuer)).await.unwrap(), MANY);
+    assert_eq!(store.revoke(Which::Issuer(&issuer)).await.unwrap(), 0);
+    let batch = NonZeroU32::new(500).unwrap();
+    let mut swept = Vec::new();
+    while swept.last() != Some(&0) {
+        swept.push(store.sweep(UnixSeconds(1600), batch).await.unwrap());
+    }
+    assert_eq!(swept.iter().sum::<usize>(), MANY);
+    // What a store takes beside a batch is small, like a shard of the store in memory.
+    assert!(swept.iter().all(|swept| *swept < 600), "{swept:?}");
+}
+
+/// Clocks that are hours off: no token passes outside of its time by the clock that is asked, and one that
+/// was swept does not come back.
+pub(super) async fn jumping_clocks(store: &dyn Store, fresh: &mut Fresh) {
+    const HOUR: u64 = 3600;
+    let start = 1_800_000_000;
+    for hours in 1..6 {
+        for now in [start - hours * HOUR, start + 600 + hours * HOUR] {
+            let unix = Target::Unix {
+                path: "/run/console".into(),
+            };
+            let hash = fresh.hash();
+            store
+                .insert(&hash, &Grant::new(unix, ConsoleType::Serial, UnixSeconds(start), 600))
+                .await
+                .unwrap();
+            let redeem = Step::Redeem(fresh.attempt());
+            let why = if now < start {
+                Refusal::NotYetValid
+            } else {
+                Refusal::Expired
+            };
+            refused(store.apply(&hash, gate(now), redeem).await, why);
+            store.apply(&hash, gate(start), redeem).await.unwrap();
+            refused(
+                store.apply(&hash, gate(start), Step::Redeem(fresh.attempt())).await,
+                Refusal::Spent,
+            );
+        }
+    }
+    while store.sweep(UnixSeconds(start + 600), ALL).await.unwrap() != 0 {}
+    let name = fresh.name();
+    assert_eq!(store.revoke(Which::Vm(&name)).await.unwrap(), 0);
+}

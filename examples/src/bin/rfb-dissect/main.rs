@@ -1,0 +1,25 @@
+//! Takes recorded RFB (VNC) conversations apart, made of `rfb-proto`. See `rfb-dissect --help`.
+
+mod cli;
+mod conversation;
+mod handshake;
+mod session;
+mod stats;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use cli::Cli;
+use conversation::Conversation;
+use examples::dissect;
+use stats::Stats;
+
+/// Where findings go.
+type Report<W> = dissect::Report<W, Stats>;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    dissect::run::<Stats, _>("rfb-dissect", &cli.common, |id, origin| {
+        Conversation::new(id, origin, &cli)
+    })
+}

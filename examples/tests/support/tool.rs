@@ -1,0 +1,118 @@
+//! Running a program, and what it said.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use serde_json::Value;
+
+/// A program of these examples, not yet started.
+pub(crate) fn program(path: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(path);
+    command
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+pub(crate) fn code(output: &Output) -> i32 {
+    output.status.code().unwrap()
+}
+
+pub(crate) fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// The lines, each of which must be JSON.
+pub(crate) fn lines(output: &Output) -> Vec<Value> {
+    output
+        .stdout
+        .split_inclusive(|byte| *byte == b'\n')
+        .map(|line| {
+            assert!(line.ends_with(b"\n"), "a line ends");
+            serde_json::from_slice(line).unwrap()
+        })
+        .collect()
+}
+
+/// What was told of all connections, which may be opened in another order: without their numbers and times.
+pub(crate) fn told(output: &Output) -> Vec<String> {
+    let mut told: Vec<String> = lines(output)
+        .into_iter()
+        .filter(|line| line["kind"] != "open" && line["kind"] != "close")
+        .map(|mut line| {
+            let fields = line.as_object_mut().unwrap();
+            fields.remove("connection");
+            fields.remove("time");
+            line.to_string()
+        })
+        .collect();
+    told.sort();
+    told
+}
+
+/// The most memory that a process has used, in KiB.
+pub(crate) fn peak(child: &Child) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+/// The folders of recordings whose names begin so: those of `variable`, or of the library's tests.
+pub(crate) fn scenarios(variable: &str, library: &str, prefix: &str) -> Vec<PathBuf> {
+    let folder = std::env::var_os(variable).map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../{library}/tests/data/captures")),
+        PathBuf::from,
+    );
+    let entries = folder
+        .read_dir()
+        .unwrap_or_else(|error| panic!("{variable}: {}: {error}", folder.display()));
+    let mut found: Vec<_> = entries
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.file_name().unwrap().to_string_lossy().starts_with(prefix))
+        .collect();
+    found.sort();
+    assert!(!found.is_empty(), "{variable}: no {prefix}* in {}", folder.display());
+    found
+}
+
+/// A folder that goes away with the test.
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!(
+            "dissect-{}-{}",
+            std::process::id(),
+            NEXT.fetch_add(1, Ordering::Relaxed)
+        );
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    pub(crate) fn path(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+
+    pub(crate) fn file(&self, name: &str, bytes: &[u8]) -> String {
+        let path = self.0.join(name);
+        fs::write(&path, bytes).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
+    /// Writes a pair: the names of its files.
+    pub(crate) fn files(&self, client: &[u8], server: &[u8]) -> [String; 2] {
+        [self.file("made.c2s.bin", client), self.file("made.s2c.bin", server)]
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}

@@ -1,0 +1,333 @@
+//! The tool `token`, run as a program.
+
+use std::fs;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+/// Runs `token` and writes to its standard input.
+fn token(arguments: &[&str], input: &str) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_token"))
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A program that does not read its input closes it, which is no failure.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap()
+}
+
+/// A folder that goes away with the test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("token-{}-{name}", std::process::id()));
+        fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    fn file(&self, name: &str, bytes: &[u8]) -> String {
+        let path = self.0.join(name);
+        fs::write(&path, bytes).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
+    /// A store in SQLite, and the pepper.
+    fn store(&self) -> [String; 2] {
+        let store = format!("sqlite:{}", self.0.join("tokens.db").display());
+        [store, self.file("pepper", &[7; 32])]
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn from_mint_to_redeem() {
+    let folder = Folder::new("mint");
+    let [store, pepper] = &folder.store();
+    let place = ["--store", store, "--pepper-file", pepper];
+    let run = |command: &str, more: &[&str], input: &str| token(&[&[command], &place[..], more].concat(), input);
+    let minted = run(
+        "mint",
+        &["--host", "192.0.2.7", "--port", "5900", "--vm", "vm-1", "--ttl", "60"],
+        "",
+    );
+    let text = stdout(&minted);
+    assert_eq!((code(&minted), text.trim_end().len()), (0, 43), "{minted:?}");
+
+    let verified = run("verify", &[], &text);
+    assert!(stdout(&verified).starts_with("accepted: novnc, until "), "{verified:?}");
+    let inspected = run("inspect", &[], &text);
+    assert!(!stdout(&inspected).contains(text.trim_end()));
+    let shown: Value = serde_json::from_str(&stdout(&inspected)).unwrap();
+    assert_eq!(
+        (&shown["grant"]["vm"], &shown["accepted"]),
+        (&"vm-1".into(), &"yes".into())
+    );
+    assert!(String::from_utf8_lossy(&minted.stderr).contains(shown["fingerprint"].as_str().unwrap()));
+
+    for _ in 0..2 {
+        let resolved = run("resolve", &[], &text);
+        assert_eq!((code(&resolved), stdout(&resolved).as_str()), (0, "192.0.2.7:5900\n"));
+    }
+    let json = stdout(&run("resolve", &["--form", "libvirt"], &text));
+    assert_eq!(
+        json,
+        "{\"type\":\"vnc\",\"address\":\"192.0.2.7:5900\",\"insecure\":false,\"tlsTunnel\":false}\n"
+    );
+    assert_eq!(
+        stdout(&run("resolve", &["--form", "websockify"], &text)),
+        "{\"host\":\"192.0.2.7\",\"port\":5900}\n"
+    );
+    // Nova's servers are UUIDs; what cannot be written costs no use.
+    assert_eq!(code(&run("resolve", &["--form", "nova", "--redeem"], &text)), 3);
+
+    let redeemed = run("resolve", &["--redeem"], &text);
+    assert_eq!((code(&redeemed), stdout(&redeemed).as_str()), (0, "192.0.2.7:5900\n"));
+    for (command, more) in [("resolve", &["--redeem"][..]), ("resolve", &[]), ("verify", &[])] {
+        let again = run(command, more, &text);
+        assert_eq!(
+            (code(&again), stdout(&again).as_str()),
+            (1, "refused: all uses are spent\n"),
+            "{command}"
+        );
+    }
+    let shown: Value = serde_json::from_str(&stdout(&run("inspect", &[], &text))).unwrap();
+    assert_eq!(shown["accepted"], "all uses are spent");
+    // Nothing of the token is in the store.
+    let file = fs::read(folder.0.join("tokens.db")).unwrap();
+    assert!(!file.windows(43).any(|window| window == text.trim_end().as_bytes()));
+    // Under another pepper nobody knows it.
+    let other = folder.file("other", &[8; 32]);
+    let unknown = token(&["verify", "--store", store, "--pepper-file", &other], &text);
+    assert_eq!(
+        (code(&unknown), stdout(&unknown).as_str()),
+        (1, "refused: unknown token\n")
+    );
+}
+
+#[test]
+fn urls_audiences_and_times() {
+    let folder = Folder::new("url");
+    let [store, pepper] = &folder.store();
+    let place = ["--store", store, "--pepper-file", pepper];
+    let run = |command: &str, more: &[&str], input: &str| token(&[&[command], &place[..], more].concat(), input);
+    let endpoint = ["--host", "hv1", "--port", "5900", "--tls-port", "5901"];
+    let vm = ["--vm", "b48316c5-71e8-45e4-9884-6c78055b9b13", "--audience", "gw"];
+    let base = ["--url", "https://gw.example/vnc.html?path=websockify", "--uuid"];
+    let url = stdout(&run("mint", &[&endpoint[..], &vm, &base].concat(), ""));
+    assert!(
+        url.starts_with("https://gw.example/vnc.html?path=websockify%3Ftoken%3D"),
+        "{url}"
+    );
+    assert_eq!(
+        stdout(&run("verify", &[], &url)),
+        "refused: the token is for another audience\n"
+    );
+    let shown = stdout(&run("resolve", &["--audience", "gw", "--form", "nova"], &url));
+    let value: Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(
+        (&value["console"]["host"], &value["console"]["port"]),
+        (&"hv1".into(), &5900.into())
+    );
+    let redacted = stdout(&token(&["inspect"], &url));
+    assert!(redacted.contains("https://gw.example/vnc.html?path=***"), "{redacted}");
+
+    let spice = [
+        &endpoint[..],
+        &[
+            "--console",
+            "spice-direct",
+            "--ttl",
+            "0",
+            "--url",
+            "https://gw.example/nova",
+        ],
+    ]
+    .concat();
+    let url = stdout(&run("mint", &spice, ""));
+    assert_eq!(stdout(&run("verify", &[], &url)), "refused: expired\n");
+    for more in [
+        &["--host", "h"][..],
+        &["--host", "h", "--port", "1", "--console", "telnet"],
+        &["--host", "h", "--port", "1", "--url", "ftp://h"],
+    ] {
+        assert_eq!(code(&run("mint", more, "")), 3, "{more:?}");
+    }
+    for text in [
+        "",
+        "a b",
+        "https://gw.example/",
+        "https://gw.example/?token=a&token=b",
+        "https://gw.example/?path=x",
+    ] {
+        assert_eq!(
+            stdout(&run("verify", &[], text)),
+            "refused: not the form of a token\n",
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn token_files() {
+    let folder = Folder::new("files");
+    let lines = folder.file(
+        "tokens.cfg",
+        b"# comment\nabc: [2001:db8::7]:5900\nsock: unix_socket:/run/x\n",
+    );
+    let json = folder.file(
+        "tokens.json",
+        br#"{"abc": {"type": "spice", "address": "hv1:5901", "tlsTunnel": true}}"#,
+    );
+    let (lines, json) = (format!("websockify:{lines}"), format!("libvirt:{json}"));
+    let resolve =
+        |store: &str, more: &[&str], input: &str| token(&[&["resolve", "--store", store], more].concat(), input);
+    assert_eq!(stdout(&resolve(&lines, &[], "abc\n")), "[2001:db8::7]:5900\n");
+    assert_eq!(stdout(&resolve(&lines, &[], "sock\n")), "/run/x\n");
+    assert_eq!(stdout(&resolve(&json, &[], "abc\n")), "hv1:5901\n");
+    let written = stdout(&resolve(
+        &lines,
+        &["--form", "libvirt"],
+        "https://gw.example/?token=abc",
+    ));
+    assert!(written.contains("\"address\":\"[2001:db8::7]:5900\""), "{written}");
+    for store in [&lines, &json] {
+        let unknown = resolve(store, &[], "abd");
+        assert_eq!(
+            (code(&unknown), stdout(&unknown).as_str()),
+            (1, "refused: unknown token\n")
+        );
+        assert_eq!(code(&resolve(store, &["--redeem"], "abc")), 3);
+        assert_eq!(stdout(&token(&["verify", "--store", store], "abc")), "accepted\n");
+        assert_eq!(code(&token(&["verify", "--store", store], "abd")), 1);
+    }
+}
+
+#[test]
+fn signed_tokens() {
+    let folder = Folder::new("signed");
+    let seed = folder.file("seed", &[7; 32]);
+    let public = stdout(&token(&["public-key", "--key-file", &seed], ""));
+    let sign = [
+        "sign",
+        "--key-file",
+        &seed,
+        "--key-id",
+        "k1",
+        "--issuer",
+        "cloud",
+        "--audience",
+        "gw",
+        "--vm",
+        "vm-1",
+    ];
+    let signed = stdout(&token(&sign, ""));
+    let verify = |public: &str, id: &str, audience: &str, input: &str| {
+        let output = token(
+            &["verify", "--public-key", public, "--key-id", id, "--audience", audience],
+            input,
+        );
+        (code(&output), stdout(&output))
+    };
+    let public = public.trim_end();
+    let (status, text) = verify(public, "k1", "gw", &signed);
+    assert!(
+        status == 0 && text.starts_with("accepted: vm-1 by cloud, until "),
+        "{text}"
+    );
+    assert_eq!(
+        verify(public, "k2", "gw", &signed),
+        (1, "refused: unknown key\n".into())
+    );
+    assert_eq!(
+        verify(public, "k1", "gw2", &signed),
+        (1, "refused: for another audience\n".into())
+    );
+    let other = stdout(&token(
+        &["public-key", "--key-file", &folder.file("other", &[8; 32])],
+        "",
+    ));
+    assert_eq!(
+        verify(other.trim_end(), "k1", "gw", &signed),
+        (1, "refused: wrong signature\n".into())
+    );
+    assert_eq!(
+        verify(public, "k1", "gw", "abc"),
+        (1, "refused: not the form of a token\n".into())
+    );
+    assert_eq!(verify("xyz", "k1", "gw", &signed).0, 3);
+    let expired = stdout(&token(&[&sign[..], &["--ttl", "0"]].concat(), ""));
+    assert_eq!(verify(public, "k1", "gw", &expired), (1, "refused: expired\n".into()));
+
+    let inspected = stdout(&token(&["inspect"], &signed));
+    assert!(!inspected.contains(signed.trim_end().rsplit('.').next().unwrap()));
+    let shown: Value = serde_json::from_str(&inspected).unwrap();
+    assert_eq!(
+        (&shown["verified"], &shown["header"]["alg"], &shown["claims"]["aud"]),
+        (&false.into(), &"EdDSA".into(), &"gw".into())
+    );
+}
+
+#[test]
+fn wrong_use() {
+    let folder = Folder::new("use");
+    let short = folder.file("short", &[7; 31]);
+    let store = folder.store()[0].clone();
+    for (arguments, status) in [
+        (&["verify"][..], 2),
+        (&["mint"], 2),
+        (&["verify", "--public-key", "00"], 2),
+        (&["inspect", "--store", "redis://x"], 2),
+        (&["verify", "--store", &store], 3),
+        (&["verify", "--store", &store, "--pepper-file", &short], 3),
+        (&["verify", "--store", &store, "--pepper-file", "/nonexistent"], 3),
+        (&["verify", "--store", "nothing:x", "--pepper-file", &short], 3),
+        (&["verify", "--store", "websockify:/nonexistent"], 3),
+        (&["public-key", "--key-file", &short], 3),
+    ] {
+        let output = token(arguments, "abc");
+        assert_eq!(code(&output), status, "{arguments:?} {output:?}");
+        assert!(!String::from_utf8_lossy(&output.stderr).contains("abc"));
+    }
+    let inspected = stdout(&token(&["inspect"], "abc"));
+    assert!(
+        inspected.contains("\"bytes\": 3") && !inspected.contains("abc"),
+        "{inspected}"
+    );
+}
+
+#[test]
+fn help_shows_every_command_and_examples() {
+    let help = token(&["--help"], "");
+    assert_eq!(code(&help), 0);
+    for word in [
+        "mint",
+        "sign",
+        "public-key",
+        "inspect",
+        "verify",
+        "resolve",
+        "Examples:",
+        "Exit status",
+    ] {
+        assert!(stdout(&help).contains(word), "{word}");
+    }
+}

@@ -1,0 +1,43 @@
+//! Every seed and every regression of RFB behind the handshake, and what the seeds reach.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use rfb_proto::message::{ClientMessage, ServerMessage};
+
+fn replay<T: Ord>(target: &str, reached: fn(&[u8]) -> BTreeSet<T>) -> (usize, BTreeSet<T>) {
+    let (mut count, mut all) = (0, BTreeSet::new());
+    for folder in ["seeds", "regressions"] {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).join(target);
+        // A target without findings has no folder of regressions.
+        let Ok(entries) = folder.read_dir() else { continue };
+        for entry in entries {
+            let path = entry.unwrap().path();
+            println!("{}", path.display());
+            all.extend(reached(&std::fs::read(path).unwrap()));
+            count += 1;
+        }
+    }
+    (count, all)
+}
+
+#[test]
+fn rfb_messages() {
+    let (count, reached) = replay("rfb_messages", fuzz::rfb_messages::reached);
+    assert!(40 <= count);
+    let client = ClientMessage::TABLE.iter().map(|(number, _)| u16::from(*number));
+    let server = ServerMessage::TABLE.iter().map(|(number, _)| 256 + u16::from(*number));
+    assert_eq!(
+        reached,
+        client.chain(server).collect(),
+        "every message is the start of a search"
+    );
+}
+
+#[test]
+fn rfb_stream() {
+    let (count, reached) = replay("rfb_stream", fuzz::rfb_stream::reached);
+    assert!(60 <= count);
+    // Every encoding whose end can be found is the start of a search.
+    assert_eq!(reached, fuzz::rfb_stream::everything());
+}

@@ -1,0 +1,90 @@
+//! Every seed and every regression of the grants, and what the seeds reach.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+/// What each operation can give: the refusals are those that its documentation names. A redeem cannot
+/// meet too many sessions, which only SPICE has.
+const OUTCOMES: [(&str, &str); 16] = [
+    ("insert", "done Duplicate Full"),
+    (
+        "check",
+        "done Unknown WrongAudience Revoked NotYetValid Expired Spent TooManySessions",
+    ),
+    (
+        "redeem",
+        "done Unknown WrongScope WrongAudience Revoked NotYetValid Expired Spent",
+    ),
+    (
+        "exchange",
+        "done Unknown WrongScope WrongAudience Revoked NotYetValid Expired Spent Duplicate Full",
+    ),
+    (
+        "claim",
+        "done Unknown WrongScope WrongAudience Revoked NotYetValid Expired Spent TooManySessions SessionClosed",
+    ),
+    (
+        "bind",
+        "done Unknown WrongScope Revoked ZeroConnectionId NoSuchSession SessionClosed AlreadyBound ConnectionIdInUse",
+    ),
+    (
+        "release",
+        "done Unknown WrongScope NoSuchSession SessionClosed AlreadyBound",
+    ),
+    (
+        "join",
+        "done Unknown WrongScope WrongAudience Revoked ZeroConnectionId SessionExpired NotBound SessionClosed \
+         NoSuchSession",
+    ),
+    (
+        "migrate",
+        "done Unknown WrongScope Revoked NoSuchSession SessionClosed NotBound",
+    ),
+    ("settle", "done Unknown WrongScope NoSuchSession SessionClosed"),
+    (
+        "reopen",
+        "done Unknown WrongScope WrongAudience Revoked SessionClosed NotMigrating SessionExpired",
+    ),
+    ("close", "done Unknown WrongScope NoSuchSession SessionClosed"),
+    (
+        "attend",
+        "done Unknown WrongScope Revoked NoSuchSession SessionClosed SessionExpired",
+    ),
+    ("revoke", "0 1 2 3 4"),
+    ("retarget", "0 1 2 3 4"),
+    ("sweep", "done"),
+];
+
+fn replay(folder: &str) -> (usize, BTreeSet<String>) {
+    let (mut count, mut reached) = (0, BTreeSet::new());
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).join("token_grants");
+    // Without findings there is no folder of regressions.
+    let Ok(entries) = folder.read_dir() else {
+        return (count, reached);
+    };
+    for entry in entries {
+        let path = entry.unwrap().path();
+        println!("{}", path.display());
+        reached.extend(fuzz::token_grants::outcomes(&std::fs::read(path).unwrap()));
+        count += 1;
+    }
+    (count, reached)
+}
+
+#[test]
+fn token_grants() {
+    replay("regressions");
+    let (count, reached) = replay("seeds");
+    assert!(9 <= count);
+    let expected: BTreeSet<String> = OUTCOMES
+        .iter()
+        .flat_map(|(op, outcomes)| outcomes.split(' ').map(move |outcome| format!("{op}: {outcome}")))
+        .collect();
+    println!("token_grants: {count} inputs reach {} outcomes", reached.len());
+    let missing: Vec<_> = expected.difference(&reached).collect();
+    let unknown: Vec<_> = reached.difference(&expected).collect();
+    assert!(
+        missing.is_empty() && unknown.is_empty(),
+        "missing {missing:?}, unknown {unknown:?}"
+    );
+}

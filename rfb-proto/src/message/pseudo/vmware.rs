@@ -1,0 +1,78 @@
+//! VMware's shape of the pointer.
+
+use bytes::{Bytes, BytesMut};
+
+use super::{area, bytes_per_pixel, fixed};
+use crate::encoding::Rectangle;
+use crate::error::{DecodeError, DecodeErrorKind};
+use crate::pixel_format::PixelFormat;
+use crate::wire::Reader;
+
+/// The shape of the pointer (VMware).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct VmwareCursor {
+    /// Zero, or what the server left there.
+    pub padding: u8,
+    /// The shape.
+    pub shape: VmwareCursorShape,
+}
+
+/// The two kinds of shapes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub enum VmwareCursorShape {
+    /// What is there, and with the first, then exclusive or with the second.
+    Classic {
+        /// Pixels in the format in force.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::hex"))]
+        and_mask: Bytes,
+        /// Pixels in the format in force.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::hex"))]
+        xor_mask: Bytes,
+    },
+    /// Pixels with transparency, four bytes each.
+    Alpha {
+        /// The pixels.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::hex"))]
+        pixels: Bytes,
+    },
+}
+
+const CLASSIC: u8 = 0;
+const ALPHA: u8 = 1;
+
+impl VmwareCursor {
+    pub(super) fn read(r: &mut Reader<'_>, rectangle: &Rectangle, format: &PixelFormat) -> Result<Self, DecodeError> {
+        let kind: u8 = fixed(r, "kind")?;
+        let padding = fixed(r, "padding")?;
+        let shape = match kind {
+            CLASSIC => {
+                let bytes = bytes_per_pixel(r, format, "and_mask")?;
+                VmwareCursorShape::Classic {
+                    and_mask: area(r, rectangle, bytes, "and_mask")?,
+                    xor_mask: area(r, rectangle, bytes, "xor_mask")?,
+                }
+            }
+            ALPHA => VmwareCursorShape::Alpha {
+                pixels: area(r, rectangle, 4, "pixels")?,
+            },
+            other => return Err(r.error("kind", 0, DecodeErrorKind::Unknown { value: other.into() })),
+        };
+        Ok(Self { padding, shape })
+    }
+
+    pub(super) fn put(&self, dst: &mut BytesMut) {
+        match &self.shape {
+            VmwareCursorShape::Classic { and_mask, xor_mask } => {
+                dst.extend_from_slice(&[CLASSIC, self.padding]);
+                dst.extend_from_slice(and_mask);
+                dst.extend_from_slice(xor_mask);
+            }
+            VmwareCursorShape::Alpha { pixels } => {
+                dst.extend_from_slice(&[ALPHA, self.padding]);
+                dst.extend_from_slice(pixels);
+            }
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! Sessions between programs of other projects, framed to the last byte.
+//!
+//! `RFB_CAPTURES` names a folder of recordings to use instead of the one in `tests/data`.
+
+use std::collections::BTreeMap;
+
+use bytes::{Bytes, BytesMut};
+use rfb_proto::framing::{Message, Part, Piece, Relay, ServerFramer, Verdict, Watch};
+use rfb_proto::message::{ClientMessage, FramebufferUpdate, ServerMessage};
+use rfb_proto::{Limits, Policy};
+
+use crate::captures::{self, Connection};
+use crate::encodings::Found;
+
+/// Every bit of a byte, and all of them.
+const CHANGES: [u8; 9] = [1, 2, 4, 8, 16, 32, 64, 128, 255];
+
+/// What goes by, decoded and encoded again.
+#[derive(Default)]
+struct Seen {
+    server: Found,
+    client: Vec<u8>,
+    counts: BTreeMap<String, usize>,
+    /// Messages that go in pieces.
+    long: usize,
+    /// To decode with.
+    extensions: rfb_proto::message::Extensions,
+}
+
+impl Seen {
+    fn count(&mut self, what: String) {
+        *self.counts.entry(what).or_default() += 1;
+    }
+}
+
+/// The bytes of a message, if it is here as a whole.
+fn whole(message: &Message<'_>) -> Option<Bytes> {
+    message.whole().map(Bytes::copy_from_slice)
+}
+
+impl Watch for Seen {
+    fn client(&mut self, message: &Message<'_>) -> Verdict {
+        if let Some(bytes) = whole(message) {
+            let decoded = ClientMessage::decode(&bytes, &self.extensions, &Limits::default()).unwrap();
+            let before = self.client.len();
+            let mut out = BytesMut::from(&self.client[..]);
+            decoded.encode(&mut out).unwrap();
+            assert_eq!(out[before..], bytes, "{decoded:?}");
+            self.client = out.to_vec();
+            self.count(format!("client {}", decoded.name()));
+        } else {
+            self.long += 1;
+            self.client.extend_from_slice(message.bytes);
+        }
+        Verdict::Pass
+    }
+
+    fn server(&mut self, message: &Message<'_>) -> Verdict {
+        if let Some(bytes) = whole(message) {
+            let decoded = ServerMessage::decode(&bytes, &self.extensions, &Limits::default()).unwrap();
+            let mut out = BytesMut::new();
+            decoded.encode(&mut out).unwrap();
+            assert_eq!(out, bytes, "{decoded:?}");
+            self.count(decoded.name().to_owned());
+        } else {
+            self.long += 1;
+        }
+        self.server.add(Part::Message(*message));
+        Verdict::Pass
+    }
+
+    fn update(&mut self, head: FramebufferUpdate) {
+        self.server.add(Part::Update(head));
+    }
+
+    fn rectangle(&mut self, piece: &Piece<'_>) {
+        if piece.first {
+            self.count(piece.rectangle.encoding.to_string());
+        }
+        self.server.add(Part::Rectangle(*piece));
+    }
+}
+
+/// A session behind its handshake: what each side says, in the order in which it was read.
+pub(crate) struct Session {
+    pub(crate) connection: Connection,
+    pub(crate) init: rfb_proto::ServerInit,
+    c2s_at: usize,
+    s2c_at: usize,
+}
+
+impl Session {
+    /// Those that got so far, and the number of those whose messages lie in a layer of SASL, which nobody can frame.
+    pub(crate) fn all() -> (Vec<Self>, usize) {
+        let (mut sessions, mut wrapped) = (Vec::new(), 0);
+        for connection in captures::all() {
+            let walk = connection.walk();
+            wrapped += usize::from(walk.sasl.is_some());
+            if let Some(init) = walk.init {
+                let (c2s_at, s2c_at) = (walk.c2s_at, walk.s2c_at);
+                sessions.push(Self {
+                    connection,
+                    init,
+                    c2s_at,
+                    s2c_at,
+                });
+            }
+        }
+        (sessions, wrapped)
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.connection.name
+    }
+
+    pub(crate) fn client(&self) -> &[u8] {
+        &self.connection.c2s[self.c2s_at..]
+    }
+
+    pub(crate) fn server(&self) -> &[u8] {
+        &self.connection.s2c[self.s2c_at..]
+    }
+
+    /// What was read at a time: whether from the client, and the bytes.
+    pub(crate) fn reads(&self) -> Vec<(bool, &[u8])> {
+        let connection = &self.connection;
+        let reads = connection.segments.iter().filter_map(|(from_client, range)| {
+            let (bytes, at) = match from_client {
+                true => (&connection.c2s, self.c2s_at),
+                false => (&connection.s2c, self.s2c_at),
+            };
+            // Without the handshake, and without what was cut.
+            let range = range.start.max(at)..range.end.min(bytes.len());
+            (range.start < range.end).then(|| (*from_client, &bytes[range]))
+        });
+        let reads: Vec<_> = reads.collect();
+        match connection.segments.is_empty() {
+            // The order was not kept, and does not matter.
+            true => vec![(true, self.client()), (false, self.server())],
+            false => reads,
+        }
+    }
+
+    /// Plays it through a relay, `chunk` bytes at a time.
+    fn play(&self, chunk: usize, policy: Policy) -> Seen {
+        let mut relay = Relay::new(&self.init, &Limits::default())
+            .with_policy(policy)
+            .with_stripping(false);
+        let mut seen = Seen::default();
+        let (mut from_client, mut from_server) = (BytesMut::new(), BytesMut::new());
+        let (mut to_client, mut to_server) = (Vec::new(), Vec::new());
+        for (is_client, bytes) in self.reads() {
+            for bytes in bytes.chunks(chunk) {
+                let mut tx = BytesMut::new();
+                seen.extensions = *relay.server().extensions();
+                let passed = if is_client {
+                    from_client.extend_from_slice(bytes);
+                    let passed = relay.from_client(&mut from_client, &mut tx, &mut seen);
+                    to_server.extend_from_slice(&tx);
+                    passed
+                } else {
+                    from_server.extend_from_slice(bytes);
+                    let passed = relay.from_server(&mut from_server, &mut tx, &mut seen);
+                    to_client.extend_from_slice(&tx);
+                    passed
+                };
+                passed.unwrap_or_else(|error| panic!("{}: {error}", self.name()));
+            }
+        }
+        let (client_whole, server_whole) = self.connection.whole;
+        if client_whole {
+            assert!(
+                from_client.is_empty(),
+                "{}: {:?}",
+                self.name(),
+                relay.client().missing()
+            );
+            assert!(relay.client().is_between_messages());
+        }
+        if server_whole {
+            assert!(
+                from_server.is_empty(),
+                "{}: {:?}",
+                self.name(),
+                relay.server().missing()
+            );
+            assert!(relay.server().is_between_messages(), "{}", self.name());
+        }
+        // Nothing is lost, nothing is changed, every byte has its place.
+        to_client.extend_from_slice(&from_server);
+        to_server.extend_from_slice(&from_client);
+        assert!(
+            to_client == self.server() && to_server == self.client(),
+            "{}",
+            self.name()
+        );
+        assert!(self.server().starts_with(&seen.server.bytes));
+        assert_eq!(seen.server.bytes.len() + from_server.len(), self.server().len());
+        assert_eq!(seen.client.len() + from_client.len(), self.client().len());
+        seen
+    }
+}
+
+#[test]
+fn recorded_sessions_to_the_last_byte() {
+    let (sessions, wrapped) = Session::all();
+    let mut counts = BTreeMap::new();
+    let mut bytes = 0;
+    for session in &sessions {
+        let whole = session.play(usize::MAX, Policy::Lenient);
+        if std::env::var_os("RFB_CAPTURES").is_some() {
+            println!("{} {:?}", session.name(), whole.counts);
+        }
+        // No server here sends what only a lenient reader takes.
+        for (chunk, policy) in [
+            (1, Policy::Lenient),
+            (97, Policy::Strict),
+            (4096, Policy::Lenient),
+            (usize::MAX, Policy::Strict),
+        ] {
+            let cut = session.play(chunk, policy);
+            assert_eq!(
+                (cut.server, cut.counts),
+                (whole.server.clone(), whole.counts.clone()),
+                "{}",
+                session.name()
+            );
+        }
+        bytes += session.client().len() + session.server().len();
+        for (what, count) in whole.counts {
+            *counts.entry(what).or_insert(0) += count;
+        }
+    }
+    println!(
+        "RFB_CAPTURES: {} sessions framed, {bytes} bytes, {wrapped} in a SASL layer: {counts:?}",
+        sessions.len()
+    );
+    assert!(!sessions.is_empty());
+    if std::env::var_os("RFB_CAPTURES").is_none() {
+        let recorded = [
+            "CoRRE (4)",
+            "CopyRect (1)",
+            "Cursor (-239)",
+            "Cursor With Alpha (-314)",
+            "DesktopSize (-223)",
+            "ExtendedDesktopSize (-308)",
+            "Hextile (5)",
+            "LastRect (-224)",
+            "PointerPos (-232)",
+            "QEMU Audio (-259)",
+            "QEMU Extended Key Event (-258)",
+            "QEMU LED State (-261)",
+            "QEMU Pointer Motion Change (-257)",
+            "RRE (2)",
+            "Raw (0)",
+            "Tight (7)",
+            "VMware Cursor Position (1464686182)",
+            "VMware Display Mode Change (1464686185)",
+            "X Cursor (-240)",
+            "ZRLE (16)",
+            "zlib (6)",
+        ];
+        let encodings: Vec<_> = counts.keys().filter(|what| what.ends_with(')')).collect();
+        assert_eq!(encodings, recorded, "every encoding that was recorded");
+    }
+}
+
+/// Every bit of the recordings changed, and every byte as a whole: an error that tells where, or other parts; never a
+/// panic or a stall, and every byte that was taken comes out.
+#[test]
+fn every_changed_byte() {
+    let (mut errors, mut parts) = (0, 0);
+    for session in Session::all().0 {
+        let server = session.server();
+        let server = &server[..server.len().min(400)];
+        let framer = ServerFramer::new(&session.init, &Limits::default());
+        for (at, change) in (0..server.len()).flat_map(|at| CHANGES.map(|change| (at, change))) {
+            let mut changed = server.to_vec();
+            changed[at] ^= change;
+            let mut framer = framer.clone();
+            let mut left = &changed[..];
+            loop {
+                let before = left.len();
+                match framer.next_part(&mut left) {
+                    Ok(Some(_)) => assert!(left.len() < before, "progress"),
+                    Ok(None) => break,
+                    Err(error) => {
+                        assert!(error.offset <= changed.len() as u64, "{error}");
+                        assert_eq!(framer.next_part(&mut left), Err(error));
+                        errors += 1;
+                        break;
+                    }
+                }
+                parts += 1;
+            }
+            assert_eq!(framer.taken() as usize + left.len(), changed.len());
+        }
+    }
+    println!("RFB_CAPTURES: {errors} changed bytes are errors, {parts} parts");
+    assert!(100 < errors && 100 < parts);
+}

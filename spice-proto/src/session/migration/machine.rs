@@ -1,0 +1,520 @@
+//! The states of one session's moves.
+
+mod server;
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use bytes::Bytes;
+use core::time::Duration;
+use sha2::{Digest as _, Sha256};
+
+use super::verdict::{Answer, Effect, Fault, Lost, Pass, Seat};
+use super::{Endpoint, Kind, Target};
+use crate::channel::main::{ChannelId, MigrateDstDoSeamless};
+use crate::frame::FrameRef;
+use crate::ids::ChannelType;
+use crate::link::Side;
+use crate::link::watch::Sender;
+use crate::session::tracker::{Admission, Closed, Link, Misuse, Reason, Request};
+use crate::session::{Host, Phase, Token, Tracker};
+
+/// From a told target to the last of the viewer's connections there. The source waits 10 s, the viewer for ever.
+const OPENING: Duration = Duration::from_secs(8);
+/// From the source's last word to the viewer's first at the target, as long as the source waits.
+const ENDING: Duration = Duration::from_secs(10);
+/// How long a viewer may take to close what it has no use for.
+const LEAVING: Duration = Duration::from_secs(1);
+
+/// `MIGRATE_CONNECT_ERROR` of the client.
+const CONNECT_ERROR: u16 = 103;
+/// `LIST` of the server.
+const LIST: u16 = 8;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Dialling,
+    Linked,
+    Pretended,
+}
+
+#[derive(Debug)]
+struct Seated {
+    link: Link,
+    channel: ChannelId,
+    host: Host,
+    /// It was opened to a migration target.
+    target: bool,
+    stage: Stage,
+    /// Messages of the client.
+    said: u32,
+    /// The client has sent `DISPLAY_INIT`.
+    initialised: bool,
+    /// The source has asked for a flush mark.
+    flush_due: bool,
+    /// The source has said MIGRATE, and its state comes next.
+    data_due: bool,
+}
+
+/// One session's moves from hypervisor to hypervisor.
+#[derive(Debug)]
+pub struct Migration {
+    token: Token,
+    endpoint: Endpoint,
+    seats: Vec<Option<Seated>>,
+    held: Option<Target>,
+    kind: Kind,
+    /// Where the targets are that have a number.
+    targets: Vec<(Host, Target)>,
+    /// For what the phase waits for.
+    deadline: Option<Duration>,
+    /// When what is left at a forgotten target is closed.
+    leaving: Option<(Duration, Host)>,
+    /// A connection to the target was pretended.
+    poisoned: bool,
+    /// The target was refused: nothing is dialled.
+    dead: bool,
+    /// The source has said that the guest has moved.
+    ending: bool,
+    /// What a seamless move comes from: its channels still send their state.
+    from: Option<Host>,
+    states: Vec<(ChannelId, [u8; 32])>,
+    effects: VecDeque<Effect>,
+}
+
+impl Migration {
+    /// For a session that begins. `endpoint`: where its viewer finds the proxy.
+    #[must_use]
+    pub fn new(token: Token, endpoint: Endpoint) -> Self {
+        Self {
+            token,
+            endpoint,
+            seats: Vec::new(),
+            held: None,
+            kind: Kind::SwitchHost,
+            targets: Vec::new(),
+            deadline: None,
+            leaving: None,
+            poisoned: false,
+            dead: false,
+            ending: false,
+            from: None,
+            states: Vec::new(),
+            effects: VecDeque::new(),
+        }
+    }
+
+    /// Whether the body of such a message is looked at; of all others the header is enough. Bodies with
+    /// sub-messages are looked at as well.
+    #[must_use]
+    pub fn watches(channel: ChannelType, sender: Sender, number: u16) -> bool {
+        let main = channel == ChannelType::MAIN;
+        match sender {
+            Sender::Server => matches!(number, 1 | 2 | LIST) || main && matches!(number, 101 | 103 | 104 | 111 | 116),
+            Sender::Client => number == 5 || main && number == 110,
+        }
+    }
+
+    /// The next thing to do; ask after every call.
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// Where the hypervisor with this number is. `None` for the first, which the caller knows, and for one that was
+    /// forgotten, which must not be dialled. Its ticket is the one for this address, never another host's.
+    #[must_use]
+    pub fn target(&self, host: Host) -> Option<&Target> {
+        self.targets
+            .iter()
+            .find(|(other, _)| *other == host)
+            .map(|(_, target)| target)
+    }
+
+    /// Whether to read from this connection's hypervisor. A source's main channel is not read while the viewer does
+    /// not read it either: it would learn of a second target before it has answered for the first.
+    #[must_use]
+    pub fn reads(&self, tracker: &Tracker, seat: Seat) -> bool {
+        let answer_due = matches!(tracker.phase(self.token), Some(Phase::Told | Phase::Opening)) || self.held.is_some();
+        let source = self
+            .seated(seat)
+            .is_some_and(|seated| is_main(seated) && !self.at_target(tracker, seated));
+        !(answer_due && source)
+    }
+
+    /// Whether a message may be put between those of the server: not between MIGRATE and MIGRATE_DATA.
+    #[must_use]
+    pub fn may_insert(&self, seat: Seat) -> bool {
+        self.seated(seat).is_some_and(|seated| !seated.data_due)
+    }
+
+    fn seated(&self, seat: Seat) -> Option<&Seated> {
+        self.seats.get(seat.0).and_then(Option::as_ref)
+    }
+
+    fn seated_mut(&mut self, seat: Seat) -> Option<&mut Seated> {
+        self.seats.get_mut(seat.0).and_then(Option::as_mut)
+    }
+
+    fn at_target(&self, tracker: &Tracker, seated: &Seated) -> bool {
+        tracker.host(self.token).is_some_and(|host| host < seated.host)
+    }
+
+    fn phase(&self, tracker: &Tracker) -> Phase {
+        tracker.phase(self.token).unwrap_or(Phase::Idle)
+    }
+
+    /// The target that the viewer was told of, unless it must not be dialled.
+    fn pending(&self, tracker: &Tracker) -> Option<Host> {
+        let current = tracker.host(self.token)?;
+        self.targets.iter().map(|(host, _)| *host).find(|host| current < *host)
+    }
+
+    /// The seats at a host, by the place that they have.
+    fn seats_at(&self, host: Host) -> Vec<Seat> {
+        let here = |(at, seated): (usize, &Option<Seated>)| (seated.as_ref()?.host == host).then_some(Seat(at));
+        self.seats.iter().enumerate().filter_map(here).collect()
+    }
+
+    fn close_all_at(&mut self, host: Host) {
+        let seats = self.seats_at(host);
+        self.effects.extend(seats.into_iter().map(Effect::Close));
+    }
+
+    /// What was said of a move is over.
+    fn forget_move(&mut self) {
+        (self.deadline, self.poisoned, self.dead, self.ending) = (None, false, false, false);
+    }
+
+    /// A half-open connection showed this session's token: [`Tracker::admit`].
+    ///
+    /// # Errors
+    /// Why it may not join.
+    pub fn admit(
+        &mut self,
+        now: Duration,
+        tracker: &mut Tracker,
+        link: Link,
+        request: Request,
+    ) -> Result<(Seat, Admission), Reason> {
+        if self.dead && request.channel.channel_type == ChannelType::MAIN && request.connection_id != 0 {
+            let _ = tracker.close(now, link);
+            return Err(Reason::NoMigration);
+        }
+        let before = tracker.host(self.token);
+        let admission = tracker.admit(now, link, self.token, request)?;
+        if admission.replaces {
+            let seats = self.seats.iter().enumerate().filter(|(_, seated)| seated.is_some());
+            self.effects.extend(seats.map(|(at, _)| Effect::Close(Seat(at))));
+            self.forget_move();
+            self.from = None;
+            self.states.clear();
+            self.targets.retain(|(host, _)| *host == admission.host);
+        }
+        let seated = Some(Seated {
+            link,
+            channel: request.channel,
+            host: admission.host,
+            target: !admission.replaces && before.is_some_and(|host| host != admission.host),
+            stage: Stage::Dialling,
+            said: 0,
+            initialised: false,
+            flush_due: false,
+            data_due: false,
+        });
+        let free = self.seats.iter().position(Option::is_none);
+        let at = free.unwrap_or(self.seats.len());
+        match self.seats.get_mut(at) {
+            Some(place) => *place = seated,
+            None => self.seats.push(seated),
+        }
+        Ok((Seat(at), admission))
+    }
+
+    /// The hypervisor of this connection has accepted it, or has not. A main channel at a target is dialled before its
+    /// viewer is told anything, and is the only place where a target is refused.
+    pub fn dialled(&mut self, now: Duration, tracker: &mut Tracker, seat: Seat, accepted: bool) -> Answer {
+        let phase = self.phase(tracker);
+        let Some(seated) = self.seated(seat) else {
+            return Answer::Close;
+        };
+        let (link, main, at_target) = (seated.link, is_main(seated), self.at_target(tracker, seated));
+        if seated.stage == Stage::Pretended {
+            return Answer::Pretended;
+        }
+        if accepted {
+            self.set_stage(seat, Stage::Linked);
+            let _ = tracker.linked(link);
+            return Answer::Accept;
+        }
+        if at_target && !main && phase == Phase::Opening {
+            self.pretend(tracker, seat);
+            return Answer::Pretend;
+        }
+        self.leave(now, tracker, seat);
+        // The viewer's question for a password has no answer that would help.
+        if main && !at_target {
+            Answer::Close
+        } else {
+            Answer::Refuse
+        }
+    }
+
+    fn set_stage(&mut self, seat: Seat, stage: Stage) {
+        if let Some(seated) = self.seated_mut(seat) {
+            seated.stage = stage;
+        }
+    }
+
+    fn pretend(&mut self, tracker: &mut Tracker, seat: Seat) {
+        self.set_stage(seat, Stage::Pretended);
+        self.poisoned = true;
+        if let Some(seated) = self.seated(seat) {
+            let _ = tracker.linked(seated.link);
+        }
+    }
+
+    fn leave(&mut self, now: Duration, tracker: &mut Tracker, seat: Seat) -> Closed {
+        let seated = self.seats.get_mut(seat.0).and_then(Option::take);
+        let closed = seated.map_or(Closed::Link, |seated| {
+            tracker.close(now, seated.link).unwrap_or(Closed::Link)
+        });
+        if closed == Closed::Session {
+            self.end();
+        }
+        closed
+    }
+
+    fn end(&mut self) {
+        self.forget_move();
+        (self.held, self.leaving) = (None, None);
+        self.effects.push_back(Effect::End);
+    }
+
+    /// One side of a connection is gone.
+    pub fn lost(&mut self, now: Duration, tracker: &mut Tracker, seat: Seat, side: Side) -> Lost {
+        let phase = self.phase(tracker);
+        let Some(seated) = self.seated(seat) else {
+            return Lost::Close;
+        };
+        let stage = seated.stage;
+        if side == Side::Hypervisor {
+            if stage == Stage::Pretended {
+                return Lost::Pretend;
+            }
+            if stage == Stage::Linked && self.at_target(tracker, seated) && phase == Phase::Opening {
+                self.pretend(tracker, seat);
+                return Lost::Pretend;
+            }
+        }
+        let silent = side == Side::Tenant
+            && stage == Stage::Linked
+            && seated.channel.channel_type == ChannelType::DISPLAY
+            && !seated.target
+            && !seated.initialised;
+        match self.leave(now, tracker, seat) {
+            Closed::Link if silent => Lost::InitThenClose,
+            Closed::Link => Lost::Close,
+            Closed::Main => Lost::Wait,
+            Closed::Session => Lost::End,
+        }
+    }
+
+    /// The viewer may go there. Gives what it is told: the body that goes on in the place of the one that was held.
+    ///
+    /// # Errors
+    /// [`Misuse::OutOfOrder`]: no question is open. [`Misuse::NoSession`].
+    pub fn accept(&mut self, now: Duration, tracker: &mut Tracker) -> Result<Bytes, Misuse> {
+        let target = self.held.take().ok_or(Misuse::OutOfOrder(self.phase(tracker)))?;
+        let body = self.endpoint.body(&target, true);
+        let host = match target.kind {
+            Kind::SwitchHost => tracker.switch_told(self.token)?,
+            _ => tracker.target_told(self.token)?,
+        };
+        self.begin(now, tracker, target.kind);
+        self.targets.push((host, target));
+        Ok(body)
+    }
+
+    /// The viewer must not go there. Gives what it is told: of a port where nothing listens, so that it
+    /// stays where it is. `None` where the guest is gone already: the session ends.
+    ///
+    /// # Errors
+    /// As [`Migration::accept`].
+    pub fn refuse(&mut self, now: Duration, tracker: &mut Tracker) -> Result<Option<Bytes>, Misuse> {
+        let target = self.held.take().ok_or(Misuse::OutOfOrder(self.phase(tracker)))?;
+        if target.kind == Kind::SwitchHost {
+            tracker.end(self.token);
+            self.end();
+            return Ok(None);
+        }
+        tracker.target_told(self.token)?;
+        self.begin(now, tracker, target.kind);
+        self.dead = true;
+        Ok(Some(self.endpoint.body(&target, false)))
+    }
+
+    fn begin(&mut self, now: Duration, tracker: &Tracker, kind: Kind) {
+        let current = tracker.host(self.token);
+        self.forget_move();
+        self.targets.retain(|(host, _)| Some(*host) == current);
+        self.states.clear();
+        self.from = None;
+        self.kind = kind;
+        self.deadline = (kind != Kind::SwitchHost).then(|| now.saturating_add(OPENING));
+    }
+
+    /// Call [`Migration::expire`] then.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Duration> {
+        let leaving = self.leaving.map(|(until, _)| until);
+        self.deadline.into_iter().chain(leaving).min()
+    }
+
+    /// Does what is due; see [`Migration::poll_effect`].
+    pub fn expire(&mut self, now: Duration, tracker: &mut Tracker) {
+        if let Some((_, host)) = self.leaving.take_if(|(until, _)| *until <= now) {
+            self.close_all_at(host);
+        }
+        if self.deadline.take_if(|until| *until <= now).is_none() {
+            return;
+        }
+        match (self.phase(tracker), self.pending(tracker)) {
+            // The only one that is there: to close it is no danger.
+            (Phase::Told, Some(host)) => self.close_all_at(host),
+            (Phase::Opening, Some(host)) => {
+                for seat in self.seats_at(host) {
+                    if self.seated(seat).is_some_and(|seated| seated.stage == Stage::Dialling) {
+                        self.pretend(tracker, seat);
+                        self.effects.push_back(Effect::Pretend(seat));
+                    }
+                }
+            }
+            (Phase::Connected, _) if self.ending => {
+                tracker.end(self.token);
+                self.end();
+            }
+            _ => {}
+        }
+    }
+
+    /// Judges a message of the client's.
+    pub fn client_message(&mut self, now: Duration, tracker: &mut Tracker, seat: Seat, frame: &FrameRef<'_>) -> Pass {
+        let Some(seated) = self.seated_mut(seat) else {
+            return Pass::Drop;
+        };
+        // What is said to nobody.
+        if seated.stage != Stage::Linked {
+            return Pass::Drop;
+        }
+        let said = seated.said;
+        seated.said = said.saturating_add(1);
+        match (seated.channel.channel_type, frame.header.number) {
+            (_, 4) if core::mem::take(&mut seated.flush_due) => Pass::Forward,
+            (_, 4) => Pass::Refuse(Fault::Unasked),
+            (_, 5) => self.client_state(tracker, seat, said, frame.body),
+            (ChannelType::DISPLAY, 101) => {
+                seated.initialised = true;
+                Pass::Forward
+            }
+            (ChannelType::MAIN, number @ (102 | CONNECT_ERROR | 111)) => self.answered(now, tracker, seat, number),
+            (ChannelType::MAIN, 109) => self.arrived(tracker, seat),
+            (ChannelType::MAIN, 110) => self.do_seamless(tracker, seat, said, frame.body),
+            _ => Pass::Forward,
+        }
+    }
+
+    /// `MIGRATE_CONNECTED`, `MIGRATE_CONNECT_ERROR`, `MIGRATE_CONNECTED_SEAMLESS`: one for each target that was told.
+    fn answered(&mut self, now: Duration, tracker: &mut Tracker, seat: Seat, number: u16) -> Pass {
+        let phase = self.phase(tracker);
+        if self.seated(seat).is_some_and(|seated| self.at_target(tracker, seated)) {
+            return Pass::Refuse(Fault::Unasked);
+        }
+        let failed = number == CONNECT_ERROR || self.poisoned;
+        match phase {
+            Phase::Switch => Pass::Forward,
+            Phase::Idle | Phase::Connected => Pass::Drop,
+            Phase::Told if number != CONNECT_ERROR => Pass::Refuse(Fault::Unasked),
+            Phase::Opening if number == 111 && self.kind != Kind::Seamless => Pass::Refuse(Fault::Unasked),
+            Phase::Told | Phase::Opening if failed => {
+                let host = self.pending(tracker);
+                let _ = tracker.target_answered(self.token, false);
+                self.leaving = host.map(|host| (now.saturating_add(LEAVING), host));
+                self.settle(tracker);
+                if number == CONNECT_ERROR {
+                    return Pass::Forward;
+                }
+                self.effects.push_back(Effect::Cancel(seat));
+                Pass::Instead(CONNECT_ERROR)
+            }
+            Phase::Told | Phase::Opening => {
+                let _ = tracker.target_answered(self.token, true);
+                // A target that cannot do it seamlessly has made the viewer say so.
+                if number == 102 {
+                    self.kind = Kind::SemiSeamless;
+                }
+                self.deadline = None;
+                Pass::Forward
+            }
+        }
+    }
+
+    /// `MIGRATE_END` of the client: it goes on at the target.
+    fn arrived(&mut self, tracker: &mut Tracker, seat: Seat) -> Pass {
+        let expected = self.ending
+            && self.kind == Kind::SemiSeamless
+            && self.seated(seat).is_some_and(|seated| self.at_target(tracker, seated));
+        if expected && tracker.moved(self.token).is_ok() {
+            self.settle(tracker);
+            return Pass::Forward;
+        }
+        Pass::Refuse(Fault::Unasked)
+    }
+
+    /// There is no target any more, or it is the current host.
+    fn settle(&mut self, tracker: &Tracker) {
+        let current = tracker.host(self.token);
+        self.forget_move();
+        self.targets.retain(|(host, _)| Some(*host) == current);
+    }
+
+    /// `MIGRATE_DST_DO_SEAMLESS`: first on a seamless target's main channel, with the version that was told.
+    fn do_seamless(&mut self, tracker: &Tracker, seat: Seat, said: u32, body: &[u8]) -> Pass {
+        let expected = said == 0
+            && self.kind == Kind::Seamless
+            && self.phase(tracker) == Phase::Opening
+            && self.seated(seat).is_some_and(|seated| self.at_target(tracker, seated));
+        let version = self.targets.last().map(|(_, target)| target.version);
+        let asked = MigrateDstDoSeamless::decode_slice(body).map(|message| message.src_version);
+        if expected && asked.ok() == version {
+            return Pass::Forward;
+        }
+        Pass::Refuse(Fault::Unasked)
+    }
+
+    /// `MIGRATE_DATA` of the client: what the source sent for this channel, once, as the first message; on the main
+    /// channel as the second.
+    fn client_state(&mut self, tracker: &mut Tracker, seat: Seat, said: u32, body: &[u8]) -> Pass {
+        let Some(seated) = self.seated(seat).filter(|seated| seated.target && self.from.is_some()) else {
+            return Pass::Refuse(Fault::Unasked);
+        };
+        let (channel, main, at_target) = (seated.channel, is_main(seated), self.at_target(tracker, seated));
+        if said != u32::from(main) || self.kind != Kind::Seamless {
+            return Pass::Refuse(Fault::Unasked);
+        }
+        let state = (channel, Sha256::digest(body).into());
+        let Some(at) = self.states.iter().position(|other| *other == state) else {
+            return Pass::Refuse(Fault::Forged);
+        };
+        if main && at_target {
+            if tracker.moved(self.token).is_err() {
+                return Pass::Refuse(Fault::OutOfOrder);
+            }
+            self.settle(tracker);
+        }
+        self.states.swap_remove(at);
+        Pass::Forward
+    }
+}
+
+fn is_main(seated: &Seated) -> bool {
+    seated.channel.channel_type == ChannelType::MAIN
+}

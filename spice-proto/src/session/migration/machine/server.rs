@@ -1,0 +1,139 @@
+//! What servers say of moves.
+
+use core::time::Duration;
+
+use sha2::{Digest as _, Sha256};
+
+use super::{ENDING, LIST, Migration, Stage, is_main};
+use crate::channel::common::Migrate;
+use crate::channel::main::{ChannelsList, Init};
+use crate::frame::{FrameRef, SubMessages};
+use crate::ids::MigrateFlags;
+use crate::session::migration::verdict::{Fault, Pass, Seat};
+use crate::session::migration::{Kind, Target};
+use crate::session::{Phase, Tracker};
+
+impl Migration {
+    /// Judges a message of the server's.
+    pub fn server_message(&mut self, now: Duration, tracker: &mut Tracker, seat: Seat, frame: &FrameRef<'_>) -> Pass {
+        let phase = self.phase(tracker);
+        let Some(seated) = self.seated(seat).filter(|seated| seated.stage == Stage::Linked) else {
+            return Pass::Refuse(Fault::OutOfOrder);
+        };
+        let (number, main) = (frame.header.number, is_main(seated));
+        if seated.data_due && number != 2 {
+            return Pass::Refuse(Fault::NotAdjacent);
+        }
+        if (number == LIST || frame.header.sub_list != 0) && hides(main, frame) {
+            return Pass::Refuse(Fault::Hidden);
+        }
+        let at_target = self.at_target(tracker, seated);
+        let link = seated.link;
+        match (number, at_target) {
+            (1, _) => return self.migrate(now, tracker, seat, frame.body),
+            (2, _) => return self.server_state(seat, frame.body),
+            _ if !main => return Pass::Forward,
+            (101 | 102 | 103 | 111 | 112 | 116, true) => return Pass::Refuse(Fault::OutOfOrder),
+            (117 | 118, true) if phase == Phase::Opening && self.kind == Kind::Seamless => return Pass::Forward,
+            (117 | 118, _) => return Pass::Refuse(Fault::OutOfOrder),
+            _ => {}
+        }
+        let moves = matches!(phase, Phase::Idle | Phase::Connected);
+        match number {
+            101 if moves => self.hold(Kind::SemiSeamless, frame.body),
+            116 if moves => self.hold(Kind::Seamless, frame.body),
+            111 if moves => self.hold(Kind::SwitchHost, frame.body),
+            101 | 111 | 116 => Pass::Refuse(Fault::OutOfOrder),
+            102 => self.cancelled(tracker),
+            103 => match Init::decode_slice(frame.body).map(|init| init.session_id) {
+                Ok(id) if tracker.bind(link, id).is_ok() => Pass::Bind(id),
+                Ok(_) => Pass::Refuse(Fault::OutOfOrder),
+                Err(_) => Pass::Refuse(Fault::Malformed),
+            },
+            104 => match ChannelsList::decode_slice(frame.body) {
+                // Channels for which there is no room are refused when they come.
+                Ok(list) if tracker.announce(link, &list.channels).is_ok() => Pass::Forward,
+                Ok(_) => Pass::Refuse(Fault::OutOfOrder),
+                Err(_) => Pass::Refuse(Fault::Malformed),
+            },
+            112 if phase == Phase::Connected && self.kind == Kind::SemiSeamless => {
+                self.ending = true;
+                self.deadline = Some(now.saturating_add(ENDING));
+                Pass::Forward
+            }
+            112 => Pass::Refuse(Fault::OutOfOrder),
+            _ => Pass::Forward,
+        }
+    }
+
+    fn hold(&mut self, kind: Kind, body: &[u8]) -> Pass {
+        match Target::read(kind, body) {
+            Ok(target) => {
+                self.held = Some(target.clone());
+                Pass::Ask(target)
+            }
+            Err(_) => Pass::Refuse(Fault::Malformed),
+        }
+    }
+
+    /// `MIGRATE_CANCEL`. Behind `MIGRATE_SWITCH_HOST` it is a late word about the connection in advance.
+    fn cancelled(&mut self, tracker: &mut Tracker) -> Pass {
+        match self.phase(tracker) {
+            Phase::Idle | Phase::Switch => Pass::Forward,
+            Phase::Connected => {
+                let target = self.pending(tracker);
+                let _ = tracker.target_dropped(self.token);
+                self.settle(tracker);
+                if let Some(host) = target {
+                    self.close_all_at(host);
+                }
+                Pass::Forward
+            }
+            Phase::Told | Phase::Opening => Pass::Refuse(Fault::OutOfOrder),
+        }
+    }
+
+    /// `MIGRATE`, on each channel of the source of a seamless move, before or after its main channel has moved.
+    fn migrate(&mut self, now: Duration, tracker: &Tracker, seat: Seat, body: &[u8]) -> Pass {
+        let Ok(Migrate { flags }) = Migrate::decode_slice(body) else {
+            return Pass::Refuse(Fault::Malformed);
+        };
+        let current = tracker.host(self.token);
+        let host = self.seated(seat).map(|seated| seated.host);
+        let connected = self.phase(tracker) == Phase::Connected && host == current;
+        let moved = host.is_some() && host == self.from;
+        if self.kind != Kind::Seamless || !(connected || moved) {
+            return Pass::Refuse(Fault::OutOfOrder);
+        }
+        if connected && !self.ending {
+            (self.ending, self.from) = (true, host);
+            self.deadline = Some(now.saturating_add(ENDING));
+        }
+        if let Some(seated) = self.seated_mut(seat) {
+            seated.flush_due = flags.contains(MigrateFlags::NEED_FLUSH);
+            seated.data_due = flags.contains(MigrateFlags::NEED_DATA_TRANSFER);
+        }
+        Pass::Forward
+    }
+
+    /// `MIGRATE_DATA` of the source, right behind its MIGRATE.
+    fn server_state(&mut self, seat: Seat, body: &[u8]) -> Pass {
+        let Some(seated) = self.seated_mut(seat).filter(|seated| seated.data_due) else {
+            return Pass::Refuse(Fault::OutOfOrder);
+        };
+        seated.data_due = false;
+        let state = (seated.channel, Sha256::digest(body).into());
+        // One a channel, however often a source says it.
+        self.states.retain(|(channel, _)| *channel != state.0);
+        self.states.push(state);
+        Pass::Forward
+    }
+}
+
+/// Whether a message about migration is in a list; on the main channel, where no server sends lists, anything.
+fn hides(main: bool, frame: &FrameRef<'_>) -> bool {
+    let Ok(mut list) = SubMessages::new(frame.body, frame.header.sub_list) else {
+        return true;
+    };
+    main || list.any(|message| message.map_or(true, |message| matches!(message.number, 1 | 2 | LIST)))
+}
