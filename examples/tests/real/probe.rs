@@ -20,7 +20,7 @@ const PASSWORD: &str = "sasl-Pa55-w0rd";
 
 /// QEMU with these options of its SPICE server on a plain port, or on a TLS port with certificates.
 fn guest(folder: &Folder, pki: Option<&Path>, spice: &str, prepare: impl Fn(&mut Command)) -> (SocketAddr, Process) {
-    guest::boot(folder, "failed to initialize spice server", |command| {
+    guest::boot(folder, &guest::boot_sector(), "failed to initialize spice server", |command| {
         let address = free_port();
         let port = match pki {
             Some(pki) => format!("tls-port={},x509-dir={}", address.port(), pki.display()),

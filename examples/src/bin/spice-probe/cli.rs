@@ -73,12 +73,12 @@ impl Cli {
     /// Reads what the arguments name.
     pub(crate) fn server(&self) -> Result<Server> {
         match &self.vv {
-            Some(path) => self.from_file(path).map_err(|error| named(path, &error)),
-            None => self.from_arguments(),
+            Some(path) => self.of_file(path).map_err(|error| named(path, &error)),
+            None => self.of_arguments(),
         }
     }
 
-    fn from_arguments(&self) -> Result<Server> {
+    fn of_arguments(&self) -> Result<Server> {
         let address = self.server.as_deref().unwrap_or_default();
         let (host, port) = address.rsplit_once(':').ok_or("the server needs a port: HOST:PORT")?;
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
@@ -98,7 +98,7 @@ impl Cli {
         })
     }
 
-    fn from_file(&self, path: &Path) -> Result<Server> {
+    fn of_file(&self, path: &Path) -> Result<Server> {
         let text = Secret::new(std::fs::read(path)?);
         let file = ConnectionFile::parse(&text)?.virt_viewer;
         if file.connection_type != Some(ConnectionType::Spice) {

@@ -1,24 +1,17 @@
 //! A keyboard of the United States: which key makes a character, and the scan code (set 1) of each key.
 
+use spice_proto::channel::inputs::{ClientMessage, Key};
+
 use crate::Result;
 
 /// Presses and releases, in order.
-pub(crate) type Strokes = Vec<Stroke>;
+pub(crate) type Strokes = Vec<ClientMessage>;
 
-/// A key goes down or up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stroke {
-    Down(u32),
-    Up(u32),
-}
-
-/// The bit in a scan code that says that the key goes up.
-const RELEASED: u32 = 0x80;
-const SHIFT: u32 = 0x2a;
-const ENTER: u32 = 0x1c;
+const SHIFT: u8 = 0x2a;
+const ENTER: u8 = 0x1c;
 
 /// Rows of keys: the code of the first, and what each makes without shift and with it.
-const ROWS: &[(u32, &str, &str)] = &[
+const ROWS: &[(u8, &str, &str)] = &[
     (0x02, "1234567890-=", "!@#$%^&*()_+"),
     (0x10, "qwertyuiop[]", "QWERTYUIOP{}"),
     (0x1e, "asdfghjkl;'`", "ASDFGHJKL:\"~"),
@@ -31,20 +24,24 @@ pub(crate) fn line(text: &str) -> Result<Strokes> {
     let mut strokes = Strokes::new();
     for letter in text.chars() {
         let (code, shifted) = key(letter).ok_or_else(|| format!("no key makes {letter:?}"))?;
-        if shifted {
-            strokes.push(Stroke::Down(SHIFT));
-        }
-        strokes.extend([Stroke::Down(code), Stroke::Up(code | RELEASED)]);
-        if shifted {
-            strokes.push(Stroke::Up(SHIFT | RELEASED));
-        }
+        strokes.extend(shifted.then(|| down(SHIFT)));
+        strokes.extend([down(code), up(code)]);
+        strokes.extend(shifted.then(|| up(SHIFT)));
     }
-    strokes.extend([Stroke::Down(ENTER), Stroke::Up(ENTER | RELEASED)]);
+    strokes.extend([down(ENTER), up(ENTER)]);
     Ok(strokes)
 }
 
+fn down(code: u8) -> ClientMessage {
+    ClientMessage::KeyDown(Key::down(code, false))
+}
+
+fn up(code: u8) -> ClientMessage {
+    ClientMessage::KeyUp(Key::up(code, false))
+}
+
 /// The key for a character, and whether it takes shift.
-fn key(letter: char) -> Option<(u32, bool)> {
+fn key(letter: char) -> Option<(u8, bool)> {
     ROWS.iter().find_map(|(first, plain, shifted)| {
         let place = |row: &str| row.chars().zip(*first..).find(|(made, _)| *made == letter);
         let plain = place(plain).map(|(_, code)| (code, false));
@@ -83,14 +80,14 @@ mod tests {
     fn a_line_ends_in_enter() {
         let strokes = line("aB").unwrap();
         let expected = [
-            Stroke::Down(0x1e),
-            Stroke::Up(0x9e),
-            Stroke::Down(0x2a),
-            Stroke::Down(0x30),
-            Stroke::Up(0xb0),
-            Stroke::Up(0xaa),
-            Stroke::Down(0x1c),
-            Stroke::Up(0x9c),
+            down(0x1e),
+            up(0x1e),
+            down(SHIFT),
+            down(0x30),
+            up(0x30),
+            up(SHIFT),
+            down(ENTER),
+            up(ENTER),
         ];
         assert_eq!(strokes, expected);
         assert!(line("ü").is_err());

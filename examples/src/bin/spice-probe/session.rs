@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use spice_proto::channel::main::ChannelId;
-use spice_proto::channel::{ClientMessage, ServerMessage, display, inputs, main};
+use spice_proto::channel::{ClientMessage, ServerMessage, display, main};
 use spice_proto::ids::ChannelType;
 use tokio::time::{sleep, timeout_at};
 
 use crate::Result;
 use crate::channel::Channel;
 use crate::connect::Server;
-use crate::keys::{Stroke, Strokes};
+use crate::keys::Strokes;
 use crate::report::Report;
 
 /// What is done in the session.
@@ -82,7 +82,7 @@ pub(crate) async fn probe(server: Server, plan: Plan) -> Result<Report> {
             .filter(|_| channel.report.channel == ChannelType::INPUTS);
         tasks.push(tokio::spawn(async move {
             if let Some(strokes) = strokes {
-                press(&mut channel, &strokes).await?;
+                press(&mut channel, strokes).await?;
             }
             watch(&mut channel, until, |_| {}).await?;
             Ok(channel)
@@ -132,13 +132,9 @@ async fn watch(channel: &mut Channel, until: tokio::time::Instant, mut see: impl
     Ok(())
 }
 
-async fn press(channel: &mut Channel, strokes: &[Stroke]) -> Result<()> {
+async fn press(channel: &mut Channel, strokes: Strokes) -> Result<()> {
     for stroke in strokes {
-        let message = match *stroke {
-            Stroke::Down(code) => inputs::ClientMessage::KeyDown(inputs::Key { code }),
-            Stroke::Up(code) => inputs::ClientMessage::KeyUp(inputs::Key { code }),
-        };
-        channel.send(ClientMessage::Inputs(message)).await?;
+        channel.send(ClientMessage::Inputs(stroke)).await?;
         sleep(STROKE).await;
     }
     Ok(())
