@@ -15,7 +15,7 @@ use spice_proto::frame::{AckCounter, Acknowledge};
 use tokio_util::codec::{Framed, FramedParts};
 
 use crate::Result;
-use crate::connect::{Linked, Server};
+use crate::connect::{LinkError, Linked, Server};
 use crate::report::ChannelReport;
 
 /// One channel of a session.
@@ -27,7 +27,7 @@ pub(crate) struct Channel {
 
 impl Channel {
     /// Opens it. `session` 0 asks for a new session.
-    pub(crate) async fn open(server: &Server, id: &ChannelId, session: u32) -> Result<Self> {
+    pub(crate) async fn open(server: &Server, id: &ChannelId, session: u32) -> std::result::Result<Self, LinkError> {
         let linked = server.link(id, session).await?;
         let report = ChannelReport::new(id, &linked);
         let Linked {

@@ -9,7 +9,7 @@ use spice_proto::tls::{Expected, HostSubject, Verifier, server_name};
 use vv_file::{ConnectionFile, ConnectionType};
 
 use crate::Result;
-use crate::connect::{Proof, Server, Tls};
+use crate::connect::{Ports, Proof, Server, Tls};
 
 /// Where a password is looked for when no file is named.
 const VARIABLE: &str = "SPICE_PASSWORD";
@@ -27,7 +27,7 @@ pub(crate) struct Cli {
     server: Option<String>,
     /// A connection file of virt-viewer instead: server, password and authorities are taken from it. It is not
     /// deleted.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["server", "password_file", "ca", "server_name", "host_subject"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["server", "password_file", "ca", "tls_port", "server_name", "host_subject"])]
     vv: Option<PathBuf>,
     /// A file whose first line is the password.
     #[arg(long, value_name = "FILE")]
@@ -38,10 +38,13 @@ pub(crate) struct Cli {
     /// The SASL mechanism to use, and no ticket.
     #[arg(long, value_name = "NAME", requires = "user")]
     mechanism: Option<String>,
-    /// Certificates (PEM) of the authorities that the server's certificate may come from. With it the
-    /// connections have TLS, or there are none.
+    /// Certificates (PEM) of the authorities that the server's certificate may come from. HOST:PORT is then a port
+    /// with TLS, and no connection is without.
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
+    /// The port with TLS, where HOST:PORT is the one without: for channels that the server wants secured, and for SASL.
+    #[arg(long, value_name = "PORT", requires = "ca")]
+    tls_port: Option<u16>,
     /// The name or address that the server's certificate must be made out to [default: HOST].
     #[arg(long, value_name = "NAME", requires = "ca")]
     server_name: Option<String>,
@@ -57,7 +60,7 @@ pub(crate) struct Cli {
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
-    /// When to give up.
+    /// When to give up, not counting the time for watching and typing.
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=7200))]
     pub(crate) timeout: u64,
 }
@@ -67,7 +70,13 @@ Examples:
   spice-probe 127.0.0.1:5900
   SPICE_PASSWORD=secret spice-probe --ca ca-cert.pem hypervisor.example.org:5901
   spice-probe --ca ca-cert.pem --user alice --password-file p --json hypervisor.example.org:5901
-  spice-probe --vv console.vv --type 'root'";
+  spice-probe --vv console.vv --type 'root'
+
+Exit status:
+  0  a session was seen, with all its channels
+  1  there was none, or a channel of it could not be opened
+  2  the arguments, or a file that they name, cannot be used
+  3  the server refused: the password is wrong, or it wants another kind of connection or log-in";
 
 impl Cli {
     /// Reads what the arguments name.
@@ -82,19 +91,30 @@ impl Cli {
         let address = self.server.as_deref().unwrap_or_default();
         let (host, port) = address.rsplit_once(':').ok_or("the server needs a port: HOST:PORT")?;
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        let tls = match &self.ca {
-            Some(path) => {
-                let pem = std::fs::read(path).map_err(|error| named(path, &error))?;
+        let port: u16 = port.parse().map_err(|_| format!("{port:?} is no port"))?;
+        let tls = |port| -> Result<Option<Tls>> {
+            let Some(path) = &self.ca else {
+                return Ok(None);
+            };
+            let trusted = || {
                 let name = self.server_name.as_ref().unwrap_or(&host);
-                Some(tls(&pem, name, self.host_subject.as_deref()).map_err(|error| named(path, &error))?)
-            }
-            None => None,
+                tls(port, &std::fs::read(path)?, name, self.host_subject.as_deref())
+            };
+            trusted().map(Some).map_err(|error| named(path, &error))
+        };
+        let ports = match tls(self.tls_port.unwrap_or(port))? {
+            None => Ports::Plain(port),
+            Some(tls) if self.tls_port.is_none() => Ports::Tls(tls),
+            Some(tls) => Ports::Both {
+                plain: port,
+                tls,
+                secured: Vec::new(),
+            },
         };
         Ok(Server {
-            port: port.parse().map_err(|_| format!("{port:?} is no port"))?,
-            host,
-            tls,
+            ports,
             proof: self.proof(self.user.clone(), password(self.password_file.as_deref(), VARIABLE)?)?,
+            host,
         })
     }
 
@@ -109,20 +129,25 @@ impl Cli {
         }
         let host = file.host.clone().ok_or("it names no host")?;
         let port = |port: Option<i32>| port.and_then(|port| u16::try_from(port).ok()).filter(|port| *port != 0);
-        let (port, tls) = match (port(file.tls_port), port(file.port)) {
-            (Some(port), _) => {
-                let ca = file.ca.as_deref().ok_or("it has a TLS port, and no authorities")?;
-                (port, Some(tls(ca.as_bytes(), &host, file.host_subject.as_deref())?))
-            }
-            (None, Some(port)) => (port, None),
+        let tls = |port| -> Result<Tls> {
+            let ca = file.ca.as_deref().ok_or("it has a TLS port, and no authorities")?;
+            tls(port, ca.as_bytes(), &host, file.host_subject.as_deref())
+        };
+        let ports = match (port(file.port), port(file.tls_port)) {
             (None, None) => return Err("it names no port".into()),
+            (Some(plain), None) => Ports::Plain(plain),
+            (None, Some(port)) => Ports::Tls(tls(port)?),
+            (Some(plain), Some(port)) => Ports::Both {
+                plain,
+                tls: tls(port)?,
+                secured: file.secure_channels.clone().unwrap_or_default(),
+            },
         };
         let user = self.user.clone().or(file.username);
         let password = file.password.map(|password| Secret::new(password.expose().to_vec()));
         Ok(Server {
             host,
-            port,
-            tls,
+            ports,
             proof: self.proof(user, password)?,
         })
     }
@@ -142,12 +167,13 @@ impl Cli {
 }
 
 /// Trusts these authorities for this server.
-fn tls(authorities: &[u8], host: &str, subject: Option<&str>) -> Result<Tls> {
+fn tls(port: u16, authorities: &[u8], host: &str, subject: Option<&str>) -> Result<Tls> {
     let expected = match subject {
         Some(subject) => Expected::Subject(HostSubject::parse(subject)?),
         None => Expected::Host(host.to_owned()),
     };
     Ok(Tls {
+        port,
         config: Arc::new(Verifier::new(authorities, expected)?.client_config()?),
         name: server_name(host)?,
     })

@@ -19,33 +19,60 @@ use clap::Parser;
 use tokio::time::timeout;
 
 use crate::cli::Cli;
+use crate::connect::{LinkError, Server};
+use crate::session::Plan;
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+
+/// Arguments, and files that they name, which cannot be used. Clap ends with the same for those that it judges.
+const UNUSABLE: u8 = 2;
+/// The server said no.
+const REFUSED: u8 = 3;
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
-    match run(cli).await {
+    let (server, plan) = match prepare(&cli) {
+        Ok(prepared) => prepared,
+        Err(error) => return failed(&*error, ExitCode::from(UNUSABLE)),
+    };
+    match run(&cli, server, plan).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("spice-probe: {error}");
-            ExitCode::FAILURE
+            let refused = error
+                .downcast_ref()
+                .is_some_and(|error: &LinkError| error.reason.is_refusal());
+            let status = if refused {
+                ExitCode::from(REFUSED)
+            } else {
+                ExitCode::FAILURE
+            };
+            failed(&*error, status)
         }
     }
 }
 
-async fn run(cli: Cli) -> Result<()> {
-    let server = cli.server()?;
-    let plan = session::Plan {
+fn failed(error: &dyn Error, status: ExitCode) -> ExitCode {
+    eprintln!("spice-probe: {error}");
+    status
+}
+
+fn prepare(cli: &Cli) -> Result<(Server, Plan)> {
+    let plan = Plan {
         watch: Duration::from_millis(cli.watch),
         keys: cli.r#type.as_deref().map(keys::line).transpose()?,
     };
-    let report = timeout(Duration::from_secs(cli.timeout), session::probe(server, plan)).await;
-    let report = report.map_err(|_| format!("no end within {} s", cli.timeout))??;
+    Ok((cli.server()?, plan))
+}
+
+async fn run(cli: &Cli, server: Server, plan: Plan) -> Result<()> {
+    let limit = Duration::from_secs(cli.timeout) + plan.time();
+    let seen = timeout(limit, session::probe(server, plan)).await;
+    let seen = seen.map_err(|_| format!("no end within {} s", limit.as_secs()))??;
     if cli.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        println!("{}", serde_json::to_string_pretty(&seen.report)?);
     } else {
-        print!("{report}");
+        print!("{}", seen.report);
     }
-    Ok(())
+    seen.failed.map_or(Ok(()), |error| Err(error.into()))
 }

@@ -11,7 +11,7 @@ use spice_proto::channel::{ServerMessage, display, inputs, main, port};
 use spice_proto::frame::HeaderForm;
 use spice_proto::ids::{ChannelType, KeyboardModifiers, MouseModes, SurfaceFormat};
 
-use crate::connect::{Linked, Server};
+use crate::connect::{LinkError, Linked, Server};
 
 /// A server, as it showed itself.
 #[derive(Debug, Serialize)]
@@ -33,6 +33,17 @@ pub(crate) struct Report {
     ram_hint: u32,
     round_trip: RoundTrip,
     pub(crate) channels: Vec<ChannelReport>,
+    /// Channels that were announced and could not be opened.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    not_opened: Vec<NotOpened>,
+}
+
+/// A channel that is not there.
+#[derive(Debug, Serialize)]
+struct NotOpened {
+    channel: ChannelType,
+    id: u8,
+    reason: String,
 }
 
 /// How far away the server is. Only a server can ping in SPICE, so what a client can time itself stands beside it.
@@ -57,6 +68,8 @@ pub(crate) struct ChannelReport {
     common_capabilities: Vec<String>,
     capabilities: Vec<String>,
     mini_headers: bool,
+    /// Whether the connection has TLS.
+    tls: bool,
     /// How often each message came.
     messages: BTreeMap<&'static str, u64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -110,9 +123,9 @@ impl Report {
     pub(crate) fn new(server: &Server, main: &ChannelReport) -> Self {
         let (major, minor) = main.version;
         Self {
-            server: format!("{}:{}", server.host, server.port),
+            server: server.host.clone(),
             version: format!("{major}.{minor}"),
-            tls: server.tls.is_some(),
+            tls: main.tls,
             authentication: main.mechanism.clone().unwrap_or_else(|| "ticket".to_owned()),
             session_id: 0,
             name: None,
@@ -124,7 +137,17 @@ impl Report {
             ram_hint: 0,
             round_trip: RoundTrip::default(),
             channels: Vec::new(),
+            not_opened: Vec::new(),
         }
+    }
+
+    /// A channel could not be opened.
+    pub(crate) fn not_opened(&mut self, error: &LinkError) {
+        self.not_opened.push(NotOpened {
+            channel: error.channel,
+            id: error.id,
+            reason: error.reason.to_string(),
+        });
     }
 
     /// Takes in a message of the main channel.
@@ -188,6 +211,7 @@ impl ChannelReport {
             id: id.id,
             common_capabilities: names(CapabilitySet::Common, &announced.common),
             capabilities: names(CapabilitySet::Channel, &announced.channel),
+            tls: linked.tls,
             mini_headers: linked.outcome.header_form == HeaderForm::Mini,
             messages: BTreeMap::new(),
             surfaces: Vec::new(),
@@ -292,6 +316,9 @@ impl fmt::Display for Report {
         for channel in &self.channels {
             write!(f, "{channel}")?;
         }
+        for NotOpened { channel, id, reason } in &self.not_opened {
+            writeln!(f, "\n{channel} {id}: not opened: {reason}")?;
+        }
         Ok(())
     }
 }
@@ -299,8 +326,9 @@ impl fmt::Display for Report {
 impl fmt::Display for ChannelReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let headers = if self.mini_headers { "mini" } else { "full" };
+        let tls = if self.tls { ", TLS" } else { "" };
         let end = if self.hung_up { ", closed by the server" } else { "" };
-        writeln!(f, "\n{} {}: {headers} headers{end}", self.channel, self.id)?;
+        writeln!(f, "\n{} {}: {headers} headers{tls}{end}", self.channel, self.id)?;
         writeln!(f, "  common   {}", self.common_capabilities.join(" "))?;
         writeln!(f, "  channel  {}", self.capabilities.join(" "))?;
         if let Some(name) = &self.port {

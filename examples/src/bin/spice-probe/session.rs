@@ -1,6 +1,5 @@
 //! A session: the main channel, and every channel that it names.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use spice_proto::channel::main::ChannelId;
@@ -10,7 +9,7 @@ use tokio::time::{sleep, timeout_at};
 
 use crate::Result;
 use crate::channel::Channel;
-use crate::connect::Server;
+use crate::connect::{LinkError, Server};
 use crate::keys::Strokes;
 use crate::report::Report;
 
@@ -21,18 +20,32 @@ pub(crate) struct Plan {
     pub(crate) keys: Option<Strokes>,
 }
 
+impl Plan {
+    /// How long that takes.
+    pub(crate) fn time(&self) -> Duration {
+        let strokes = self.keys.as_ref().map_or(0, Vec::len);
+        self.watch + STROKE * u32::try_from(strokes).unwrap_or(u32::MAX)
+    }
+}
+
+/// A session, as far as it was seen.
+pub(crate) struct Seen {
+    pub(crate) report: Report,
+    /// The first channel that was announced and could not be opened.
+    pub(crate) failed: Option<LinkError>,
+}
+
 /// A guest's keyboard holds few strokes, so each is given time to be taken.
 const STROKE: Duration = Duration::from_millis(20);
 /// What a client says about its cache of pictures, in pixels. Nothing is kept here, so it is small.
 const CACHE: i32 = 1 << 20;
 
 /// Opens a session, watches it, and tells what was seen.
-pub(crate) async fn probe(server: Server, plan: Plan) -> Result<Report> {
+pub(crate) async fn probe(server: Server, plan: Plan) -> Result<Seen> {
     let id = ChannelId {
         channel_type: ChannelType::MAIN,
         id: 0,
     };
-    let server = Arc::new(server);
     let mut main = Channel::open(&server, &id, 0).await?;
     let mut report = Report::new(&server, &main.report);
     // INIT is first; nothing else is said before it.
@@ -56,30 +69,24 @@ pub(crate) async fn probe(server: Server, plan: Plan) -> Result<Report> {
             break list.channels;
         }
     };
-    let mut channels = Vec::new();
-    for id in list {
-        if id.channel_type != ChannelType::MAIN {
-            channels.push(open(&server, &id, session).await?);
+    let (mut channels, mut failed) = (Vec::new(), None);
+    for id in list.iter().filter(|id| id.channel_type != ChannelType::MAIN) {
+        match open(&server, id, session).await? {
+            Ok(channel) => channels.push(channel),
+            Err(error) => {
+                report.not_opened(&error);
+                failed.get_or_insert(error);
+            }
         }
     }
-    let mut plan = plan;
-    let strokes = plan.keys.take();
-    if strokes.is_some()
-        && !channels
-            .iter()
-            .any(|channel| channel.report.channel == ChannelType::INPUTS)
-    {
+    let types_on = |channel: &Channel| channel.report.channel == ChannelType::INPUTS;
+    if plan.keys.is_some() && !channels.iter().any(types_on) {
         return Err("there is no inputs channel to type on".into());
     }
-    let typing = strokes.as_ref().map_or(Duration::ZERO, |strokes| {
-        STROKE * u32::try_from(strokes.len()).unwrap_or(u32::MAX)
-    });
-    let until = tokio::time::Instant::now() + plan.watch + typing;
+    let until = tokio::time::Instant::now() + plan.time();
     let mut tasks = Vec::new();
     for mut channel in channels {
-        let strokes = strokes
-            .clone()
-            .filter(|_| channel.report.channel == ChannelType::INPUTS);
+        let strokes = plan.keys.clone().filter(|_| types_on(&channel));
         tasks.push(tokio::spawn(async move {
             if let Some(strokes) = strokes {
                 press(&mut channel, strokes).await?;
@@ -97,12 +104,15 @@ pub(crate) async fn probe(server: Server, plan: Plan) -> Result<Report> {
     }
     report.channels = watched.into_iter().map(|channel| channel.report).collect();
     report.sum();
-    Ok(report)
+    Ok(Seen { report, failed })
 }
 
-/// Opens a channel and says what its server waits for.
-async fn open(server: &Server, id: &ChannelId, session: u32) -> Result<Channel> {
-    let mut channel = Channel::open(server, id, session).await?;
+/// Opens a channel and says what its server waits for. What goes wrong behind the link ends the session.
+async fn open(server: &Server, id: &ChannelId, session: u32) -> Result<std::result::Result<Channel, LinkError>> {
+    let mut channel = match Channel::open(server, id, session).await {
+        Ok(channel) => channel,
+        Err(error) => return Ok(Err(error)),
+    };
     if id.channel_type == ChannelType::DISPLAY {
         let init = display::Init {
             pixmap_cache_id: 1,
@@ -115,7 +125,7 @@ async fn open(server: &Server, id: &ChannelId, session: u32) -> Result<Channel> 
         // QEMU ends when this channel is closed before its server has begun, whatever else goes wrong from here.
         channel.next().await?;
     }
-    Ok(channel)
+    Ok(Ok(channel))
 }
 
 /// Takes what comes until then.
