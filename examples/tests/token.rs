@@ -1,67 +1,28 @@
 //! The tool `token`, run as a program.
 
+#[path = "support/tool.rs"]
+mod tool;
+
 use std::fs;
-use std::io::Write;
-use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
 
 use serde_json::Value;
+use tool::{Folder, code, stdout};
 
-/// Runs `token` and writes to its standard input.
 fn token(arguments: &[&str], input: &str) -> Output {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_token"))
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    // A program that does not read its input closes it, which is no failure.
-    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-    child.wait_with_output().unwrap()
+    tool::run(env!("CARGO_BIN_EXE_token"), arguments, input.as_bytes())
 }
 
-fn stdout(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-fn code(output: &Output) -> i32 {
-    output.status.code().unwrap()
-}
-
-/// A folder that goes away with the test.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("token-{}-{name}", std::process::id()));
-        fs::create_dir(&path).unwrap();
-        Self(path)
-    }
-
-    fn file(&self, name: &str, bytes: &[u8]) -> String {
-        let path = self.0.join(name);
-        fs::write(&path, bytes).unwrap();
-        path.to_str().unwrap().to_owned()
-    }
-
-    /// A store in SQLite, and the pepper.
-    fn store(&self) -> [String; 2] {
-        let store = format!("sqlite:{}", self.0.join("tokens.db").display());
-        [store, self.file("pepper", &[7; 32])]
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
+/// A store in SQLite, and the pepper.
+fn store(folder: &Folder) -> [String; 2] {
+    let store = format!("sqlite:{}/tokens.db", folder.path());
+    [store, folder.file("pepper", &[7; 32])]
 }
 
 #[test]
 fn from_mint_to_redeem() {
-    let folder = Folder::new("mint");
-    let [store, pepper] = &folder.store();
+    let folder = Folder::new();
+    let [store, pepper] = &store(&folder);
     let place = ["--store", store, "--pepper-file", pepper];
     let run = |command: &str, more: &[&str], input: &str| token(&[&[command], &place[..], more].concat(), input);
     let minted = run(
@@ -112,7 +73,7 @@ fn from_mint_to_redeem() {
     let shown: Value = serde_json::from_str(&stdout(&run("inspect", &[], &text))).unwrap();
     assert_eq!(shown["accepted"], "all uses are spent");
     // Nothing of the token is in the store.
-    let file = fs::read(folder.0.join("tokens.db")).unwrap();
+    let file = fs::read(format!("{}/tokens.db", folder.path())).unwrap();
     assert!(!file.windows(43).any(|window| window == text.trim_end().as_bytes()));
     // Under another pepper nobody knows it.
     let other = folder.file("other", &[8; 32]);
@@ -125,8 +86,8 @@ fn from_mint_to_redeem() {
 
 #[test]
 fn urls_audiences_and_times() {
-    let folder = Folder::new("url");
-    let [store, pepper] = &folder.store();
+    let folder = Folder::new();
+    let [store, pepper] = &store(&folder);
     let place = ["--store", store, "--pepper-file", pepper];
     let run = |command: &str, more: &[&str], input: &str| token(&[&[command], &place[..], more].concat(), input);
     let endpoint = ["--host", "hv1", "--port", "5900", "--tls-port", "5901"];
@@ -188,7 +149,7 @@ fn urls_audiences_and_times() {
 
 #[test]
 fn token_files() {
-    let folder = Folder::new("files");
+    let folder = Folder::new();
     let lines = folder.file(
         "tokens.cfg",
         b"# comment\nabc: [2001:db8::7]:5900\nsock: unix_socket:/run/x\n",
@@ -223,7 +184,7 @@ fn token_files() {
 
 #[test]
 fn signed_tokens() {
-    let folder = Folder::new("signed");
+    let folder = Folder::new();
     let seed = folder.file("seed", &[7; 32]);
     let public = stdout(&token(&["public-key", "--key-file", &seed], ""));
     let sign = [
@@ -288,9 +249,9 @@ fn signed_tokens() {
 
 #[test]
 fn wrong_use() {
-    let folder = Folder::new("use");
+    let folder = Folder::new();
     let short = folder.file("short", &[7; 31]);
-    let store = folder.store()[0].clone();
+    let store = store(&folder)[0].clone();
     for (arguments, status) in [
         (&["verify"][..], 2),
         (&["mint"], 2),

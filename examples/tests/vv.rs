@@ -1,53 +1,17 @@
 //! The tool `vv`, run as a program.
 
+#[path = "support/tool.rs"]
+mod tool;
+
 use std::fs;
-use std::io::Write;
-use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
+
+use tool::{Folder, code, stdout};
 
 const GOOD: &str = "[virt-viewer]\ntype=spice\nhost=h\ntls-port=5901\n# c\npassword=hunter2\ndelete-this-file=1\n";
 
-/// Runs `vv` and writes to its standard input.
 fn vv(arguments: &[&str], input: &str) -> Output {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_vv"))
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    // A program that does not read its input closes it, which is no failure.
-    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-    child.wait_with_output().unwrap()
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-fn code(output: &Output) -> i32 {
-    output.status.code().unwrap()
-}
-
-/// A file that goes away with the test.
-struct Temporary(PathBuf);
-
-impl Temporary {
-    fn new(name: &str, text: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("vv-{}-{name}", std::process::id()));
-        fs::write(&path, text).unwrap();
-        Self(path)
-    }
-
-    fn path(&self) -> &str {
-        self.0.to_str().unwrap()
-    }
-}
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.0);
-    }
+    tool::run(env!("CARGO_BIN_EXE_vv"), arguments, input.as_bytes())
 }
 
 #[test]
@@ -127,21 +91,22 @@ fn new_builds_what_checks() {
 
 #[test]
 fn get_and_set_touch_one_value() {
-    let file = Temporary::new("set.vv", GOOD);
-    assert_eq!(stdout(&vv(&["get", file.path(), "password"], "")), "hunter2\n");
-    assert_eq!(code(&vv(&["get", file.path(), "title"], "")), 3);
-    assert_eq!(code(&vv(&["set", file.path(), "host", " a\\b"], "")), 0);
+    let folder = Folder::new();
+    let file = &folder.file("set.vv", GOOD.as_bytes());
+    assert_eq!(stdout(&vv(&["get", file, "password"], "")), "hunter2\n");
+    assert_eq!(code(&vv(&["get", file, "title"], "")), 3);
+    assert_eq!(code(&vv(&["set", file, "host", " a\\b"], "")), 0);
     assert_eq!(
-        fs::read_to_string(&file.0).unwrap(),
+        fs::read_to_string(file).unwrap(),
         GOOD.replace("host=h\n", "host=\\sa\\\\b\n")
     );
-    assert_eq!(stdout(&vv(&["get", file.path(), "host"], "")), " a\\b\n");
-    assert_eq!(code(&vv(&["set", file.path(), "password"], "another\n")), 0);
+    assert_eq!(stdout(&vv(&["get", file, "host"], "")), " a\\b\n");
+    assert_eq!(code(&vv(&["set", file, "password"], "another\n")), 0);
     assert_eq!(
-        stdout(&vv(&["get", "--group", "virt-viewer", file.path(), "password"], "")),
+        stdout(&vv(&["get", "--group", "virt-viewer", file, "password"], "")),
         "another\n"
     );
-    assert_eq!(code(&vv(&["set", file.path(), "bad=key", "x"], "")), 3);
+    assert_eq!(code(&vv(&["set", file, "bad=key", "x"], "")), 3);
     assert_eq!(
         stdout(&vv(&["set", "-", "host", "i"], GOOD)),
         GOOD.replace("host=h", "host=i")

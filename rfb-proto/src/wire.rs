@@ -313,10 +313,18 @@ pub(crate) trait Decode: Sized {
     fn short_len(_: &[u8]) -> usize {
         0
     }
-    /// Takes it off the front of `src`, if it is whole. Payloads are copied.
+    /// Takes it off the front of `src`. None: it is not whole, or `fault` says what is wrong with it. Payloads are
+    /// copied.
+    ///
+    /// The error has a place of its own so that nothing stands between a message and where the caller wants it.
     #[inline]
-    fn front(src: &mut &[u8], extensions: &Extensions, limits: &Limits) -> Option<Result<Self, DecodeError>> {
-        front(src, extensions, limits)
+    fn front(
+        src: &mut &[u8],
+        extensions: &Extensions,
+        limits: &Limits,
+        fault: &mut Option<DecodeError>,
+    ) -> Option<Self> {
+        front(src, extensions, limits, fault)
     }
     /// Takes it off the front of a buffer, if it is whole.
     fn take(src: &mut BytesMut, extensions: &Extensions, limits: &Limits) -> Result<Option<Self>, DecodeError> {
@@ -340,16 +348,22 @@ pub(crate) fn front<T: Decode>(
     src: &mut &[u8],
     extensions: &Extensions,
     limits: &Limits,
-) -> Option<Result<T, DecodeError>> {
+    fault: &mut Option<DecodeError>,
+) -> Option<T> {
     let mut r = Reader::borrowed(src, T::NAME, limits);
     r.agreed_on(*extensions);
-    let message = T::read(&mut r);
-    match &message {
-        Ok(_) => *src = src.get(r.at..).unwrap_or_default(),
-        Err(error) if matches!(error.kind, DecodeErrorKind::Truncated { .. }) => return None,
-        Err(_) => {}
+    match T::read(&mut r) {
+        Ok(message) => {
+            *src = src.get(r.at..).unwrap_or_default();
+            Some(message)
+        }
+        Err(error) => {
+            if !matches!(error.kind, DecodeErrorKind::Truncated { .. }) {
+                *fault = Some(error);
+            }
+            None
+        }
     }
-    Some(message)
 }
 
 /// [`Decode::take`] for a message without a payload.
@@ -359,8 +373,11 @@ pub(crate) fn take_front<T: Decode>(
     extensions: &Extensions,
     limits: &Limits,
 ) -> Result<Option<T>, DecodeError> {
-    let mut rest = &src[..];
-    let message = T::front(&mut rest, extensions, limits).transpose()?;
+    let (mut rest, mut fault) = (&src[..], None);
+    let message = T::front(&mut rest, extensions, limits, &mut fault);
+    if let Some(error) = fault {
+        return Err(error);
+    }
     let taken = src.len().saturating_sub(rest.len());
     src.advance(taken);
     Ok(message)

@@ -2,17 +2,20 @@
 
 mod lines;
 mod report;
+mod seen;
+mod sums;
 
 use std::collections::HashMap;
 use std::io::{self, ErrorKind, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use bytes::{Buf as _, BytesMut};
 use clap::{Args, ValueEnum};
 
 pub use lines::{Closed, Encrypted, Hex, Incomplete, Refused, Side, is_empty};
 pub use report::{Failure, Place, Report};
+pub use seen::{MIDWAY, Seen, Stream};
+pub use sums::{SASL, Sum, Sums, TLS, Tally};
 
 use crate::capture::{Capture, CaptureError, End, Event, Options, Origin, Sender, What};
 
@@ -60,72 +63,22 @@ pub enum StatsForm {
     Json,
 }
 
-/// Sums of what was found.
-pub trait Sums: Default {
-    /// What is counted.
-    type Entry;
-    /// A connection begins.
-    fn connection(&mut self);
-    /// Counts something with so many bytes.
-    fn add(&mut self, sender: Sender, entry: Self::Entry, bytes: u64);
-    /// Further bytes of what was counted already.
-    fn more(&mut self, sender: Sender, entry: Self::Entry, bytes: u64);
-    /// A line for each, and one with the sums.
-    ///
-    /// # Errors
-    /// They cannot be written.
-    fn json(&self, out: &mut impl Write) -> io::Result<()>;
-    /// For people.
-    ///
-    /// # Errors
-    /// They cannot be written.
-    fn table(&self, out: &mut impl Write) -> io::Result<()>;
-    /// On one line.
-    fn summary(&self) -> String;
-}
-
 /// One connection, from its first byte to its last.
 pub trait Conversation<W: Write, S: Sums> {
-    /// Takes what was seen, and places what can be placed.
+    /// What was seen of it.
+    fn seen(&mut self) -> &mut Seen;
+    /// Places what can be placed.
     ///
     /// # Errors
     /// A byte that cannot be placed, or lines that cannot be written.
-    fn event(&mut self, event: Event, report: &mut Report<W, S>) -> Result<(), Error>;
+    fn advance(&mut self, report: &mut Report<W, S>) -> Result<(), Error>;
+    /// Both directions have ended.
+    ///
+    /// # Errors
+    /// As [`advance`](Self::advance).
+    fn close(&mut self, report: &mut Report<W, S>) -> Result<(), Error>;
     /// Whose bytes are waited for, if that is known.
     fn due(&self) -> Option<Sender>;
-}
-
-/// The bytes of one direction that are not placed yet.
-#[derive(Debug, Default)]
-pub struct Stream {
-    /// The bytes.
-    pub rx: BytesMut,
-    /// Where they begin.
-    pub offset: u64,
-    /// How the direction ended.
-    pub ended: Option<End>,
-}
-
-impl Stream {
-    /// Leaves out bytes at the front, which were placed.
-    pub fn skip(&mut self, bytes: usize) {
-        self.rx.advance(bytes);
-        self.offset += bytes as u64;
-    }
-}
-
-impl From<&Stream> for Side {
-    fn from(stream: &Stream) -> Self {
-        Self {
-            size: stream.offset,
-            end: match stream.ended {
-                Some(End::Closed) => "closed",
-                Some(End::Reset) => "reset",
-                Some(End::Lost { .. }) => "lost",
-                Some(End::Cut) | None => "cut",
-            },
-        }
-    }
 }
 
 /// Why dissecting stops.
@@ -203,7 +156,7 @@ fn dissect<W: Write, S: Sums, C: Conversation<W, S>>(
             continue;
         };
         let closed = event.what == What::Closed;
-        match conversation.event(event, report) {
+        match take(conversation, event, report) {
             Err(Error::Failure(failure)) if arguments.keep_going => {
                 eprintln!("{program}: {failure}");
                 whole = false;
@@ -219,4 +172,34 @@ fn dissect<W: Write, S: Sums, C: Conversation<W, S>>(
         }
     }
     Ok(whole)
+}
+
+/// Takes what was seen, and places what can be placed.
+fn take<W: Write, S: Sums>(
+    conversation: &mut impl Conversation<W, S>,
+    event: Event,
+    report: &mut Report<W, S>,
+) -> Result<(), Error> {
+    let seen = conversation.seen();
+    seen.time = event.time.or(seen.time);
+    match event.what {
+        What::Opened(_) => Ok(()),
+        What::Data(sender, bytes) => {
+            seen.streams[sender as usize].rx.extend_from_slice(&bytes);
+            conversation.advance(report)
+        }
+        What::Ended(sender, end) => {
+            let stream = &mut seen.streams[sender as usize];
+            stream.ended = Some(end);
+            if let End::Lost { bytes } = end
+                && !seen.cut
+            {
+                let behind = stream.rx.len();
+                let what = format!("{bytes} bytes are missing in the capture here (--cut takes that as the end)");
+                return Err(seen.place(sender).plus(behind).failure(what).into());
+            }
+            conversation.advance(report)
+        }
+        What::Closed => conversation.close(report),
+    }
 }

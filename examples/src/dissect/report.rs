@@ -7,7 +7,7 @@ use bytes::BytesMut;
 use serde::Serialize;
 
 use super::lines::{Line, Opened, Shortening};
-use super::{Arguments, StatsForm, Sums};
+use super::{Arguments, StatsForm, Sums, Tally};
 use crate::capture::{Origin, Sender};
 
 /// Where something is.
@@ -69,7 +69,7 @@ pub struct Report<W, S> {
     shorten: usize,
     stats_form: Option<StatsForm>,
     reencode: bool,
-    stats: S,
+    tally: Tally<S>,
     again: BytesMut,
 }
 
@@ -83,14 +83,14 @@ impl<W: Write, S: Sums> Report<W, S> {
             shorten: cli.shorten,
             stats_form: cli.stats,
             reencode: cli.reencode,
-            stats: S::default(),
+            tally: Tally::default(),
             again: BytesMut::new(),
         }
     }
 
     /// A connection begins.
     pub fn open(&mut self, connection: u64, time: Option<Duration>, origin: &Origin) -> io::Result<()> {
-        self.stats.connection();
+        self.tally.connections += 1;
         let opened = match origin {
             Origin::Pair { name, .. } => Opened::Pair { files: name },
             Origin::Tcp {
@@ -147,13 +147,13 @@ impl<W: Write, S: Sums> Report<W, S> {
     }
 
     /// Counts bytes that were placed.
-    pub fn count(&mut self, sender: Sender, entry: S::Entry, bytes: u64) {
-        self.stats.add(sender, entry, bytes);
+    pub fn count(&mut self, sender: Sender, entry: S, bytes: u64) {
+        self.tally.add(sender, entry, bytes);
     }
 
     /// Counts further bytes of what was counted already.
-    pub fn more(&mut self, sender: Sender, entry: S::Entry, bytes: u64) {
-        self.stats.more(sender, entry, bytes);
+    pub fn more(&mut self, sender: Sender, entry: S, bytes: u64) {
+        self.tally.more(sender, entry, bytes);
     }
 
     /// Whether what was decoded is encoded again.
@@ -194,8 +194,8 @@ impl<W: Write, S: Sums> Report<W, S> {
     /// The end: sums, and on standard error a summary.
     pub fn finish(mut self, whole: bool) -> io::Result<()> {
         match self.stats_form {
-            Some(StatsForm::Table) => self.stats.table(&mut self.out)?,
-            Some(StatsForm::Json) => self.stats.json(&mut self.out)?,
+            Some(StatsForm::Table) => self.tally.table(&mut self.out)?,
+            Some(StatsForm::Json) => self.tally.json(&mut self.out)?,
             None => {}
         }
         self.out.flush()?;
@@ -205,7 +205,7 @@ impl<W: Write, S: Sums> Report<W, S> {
             } else {
                 ""
             };
-            eprintln!("{}: {}{again}", self.program, self.stats.summary());
+            eprintln!("{}: {}{again}", self.program, self.tally.summary());
         }
         Ok(())
     }

@@ -1,6 +1,9 @@
 //! Running a program, and what it said.
 
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -18,8 +21,20 @@ pub(crate) fn program(path: &str, arguments: &[&str]) -> Command {
     command
 }
 
+/// Runs a program of these examples to its end, with this on its standard input.
+pub(crate) fn run(path: &str, arguments: &[&str], input: &[u8]) -> Output {
+    let mut child = program(path, arguments).stdin(Stdio::piped()).spawn().unwrap();
+    // A program that does not read its input closes it, which is no failure.
+    let _ = child.stdin.take().unwrap().write_all(input);
+    child.wait_with_output().unwrap()
+}
+
 pub(crate) fn code(output: &Output) -> i32 {
     output.status.code().unwrap()
+}
+
+pub(crate) fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
 }
 
 pub(crate) fn stderr(output: &Output) -> String {
@@ -85,11 +100,7 @@ pub(crate) struct Folder(PathBuf);
 impl Folder {
     pub(crate) fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let name = format!(
-            "dissect-{}-{}",
-            std::process::id(),
-            NEXT.fetch_add(1, Ordering::Relaxed)
-        );
+        let name = format!("tool-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let path = std::env::temp_dir().join(name);
         fs::create_dir(&path).unwrap();
         Self(path)

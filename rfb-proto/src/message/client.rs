@@ -261,19 +261,24 @@ impl Decode for PointerEvent {
     }
 
     #[inline(always)]
-    fn front(src: &mut &[u8], extensions: &Extensions, limits: &Limits) -> Option<Result<Self, DecodeError>> {
+    fn front(
+        src: &mut &[u8],
+        extensions: &Extensions,
+        limits: &Limits,
+        fault: &mut Option<DecodeError>,
+    ) -> Option<Self> {
         // The short form is read where it lies; nearly all are short.
         match *src {
             &[5, buttons, x1, x2, y1, y2, ref rest @ ..] if buttons & EXTENDED_MARK == 0 => {
                 *src = rest;
-                Some(Ok(Self {
+                Some(Self {
                     buttons: buttons.into(),
                     x: u16::from_be_bytes([x1, x2]),
                     y: u16::from_be_bytes([y1, y2]),
                     extended: false,
-                }))
+                })
             }
-            _ => front(src, extensions, limits),
+            _ => front(src, extensions, limits, fault),
         }
     }
 

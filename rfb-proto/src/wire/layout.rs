@@ -212,14 +212,16 @@ macro_rules! layout {
             src: &mut &[u8],
             _: &$crate::message::Extensions,
             _: &$crate::Limits,
-        ) -> Option<Result<Self, $crate::DecodeError>> {
+            _fault: &mut Option<$crate::DecodeError>,
+        ) -> Option<Self> {
             let (mut _block, rest) = src.split_at_checked(Self::BLOCK)?;
             $(if <u8 as $crate::wire::Fixed>::get(&mut _block) != $number {
-                return Some(Err($crate::wire::another_type(stringify!($name))));
+                *_fault = Some($crate::wire::another_type(stringify!($name)));
+                return None;
             })?
             $(let $field = $crate::wire::Fixed::get(&mut _block);)*
             *src = rest;
-            Some(Ok(Self { $($field),* }))
+            Some(Self { $($field),* })
         }
         #[inline]
         fn take(
@@ -327,15 +329,16 @@ macro_rules! messages {
                 src: &mut &[u8],
                 extensions: &$crate::message::Extensions,
                 limits: &$crate::Limits,
-            ) -> Option<Result<Self, $crate::DecodeError>> {
+                fault: &mut Option<$crate::DecodeError>,
+            ) -> Option<Self> {
                 match src.first()? {
-                    $($number => match <$message as $crate::wire::Decode>::front(src, extensions, limits)? {
-                        Ok(message) => Some(Ok(Self::$message(message))),
-                        Err(error) => Some(Err(error)),
-                    },)*
+                    $($number => Some(Self::$message(
+                        <$message as $crate::wire::Decode>::front(src, extensions, limits, fault)?,
+                    )),)*
                     number => {
                         let number = (*number).into();
-                        Some(Err($crate::wire::Reader::borrowed(src, Self::NAME, limits).unknown("type", number)))
+                        *fault = Some($crate::wire::Reader::borrowed(src, Self::NAME, limits).unknown("type", number));
+                        None
                     }
                 }
             }

@@ -534,7 +534,6 @@ fn client_messages_say_what_the_real_clients_said() {
         let limits = Limits::default();
         let mut read = ClientMessages::new(stream, &mut extensions, &limits);
         for message in read.by_ref() {
-            let message = message.unwrap_or_else(|error| panic!("{}: {error}", connection.name));
             message.encode(&mut again).unwrap();
             *counts.entry(message.name()).or_default() += 1;
             messages += 1;
@@ -542,7 +541,9 @@ fn client_messages_say_what_the_real_clients_said() {
                 odd.push(connection.name.clone());
             }
         }
-        let taken = read.taken();
+        let taken = read
+            .finish()
+            .unwrap_or_else(|error| panic!("{}: {error}", connection.name));
         assert_eq!(again, stream[..taken], "{}", connection.name);
         // Only what was cut ends inside of a message.
         assert!(

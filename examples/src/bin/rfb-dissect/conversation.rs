@@ -1,10 +1,11 @@
 //! One connection, from its first byte to its last.
 
 use std::io::Write;
-use std::time::Duration;
 
-use examples::capture::{End, Event, Origin, Sender, What};
-use examples::dissect::{self, Closed, Encrypted, Error, Failure, Hex, Incomplete, Place, Refused, Side, Stream};
+use examples::capture::{End, Origin, Sender};
+use examples::dissect::{
+    self, Encrypted, Error, Failure, Hex, Incomplete, MIDWAY, Place, Refused, SASL, Seen, Stream, TLS,
+};
 use rfb_proto::Limits;
 use serde::Serialize;
 use serde_json::Value;
@@ -13,22 +14,13 @@ use crate::Report;
 use crate::cli::Cli;
 use crate::handshake::{Handshake, Step};
 use crate::session::Session;
-use crate::stats::{Entry, Stats};
-
-/// Most bytes of one side that wait for the other's in the handshake.
-const BACKLOG: usize = 4 << 20;
+use crate::stats::Entry;
 
 /// One connection.
 pub(crate) struct Conversation {
-    id: u64,
-    time: Option<Duration>,
-    streams: [Stream; 2],
+    seen: Seen,
     phase: Phase,
     limits: Limits,
-    /// Whether bytes come in the order in which they were seen.
-    ordered: bool,
-    cut: bool,
-    from_the_start: bool,
 }
 
 /// What the bytes are.
@@ -47,10 +39,6 @@ struct StepLine<'a> {
     fields: &'a Value,
 }
 
-/// Who encrypts.
-const SASL: &str = "sasl";
-const TLS: &str = "tls";
-
 impl Conversation {
     pub(crate) fn new(id: u64, origin: &Origin, cli: &Cli) -> Self {
         let limits = Limits::default()
@@ -58,71 +46,26 @@ impl Conversation {
             .with_name(cli.max_message)
             .with_reason(cli.max_message)
             .with_audio(cli.max_message);
-        let (ordered, from_the_start) = match origin {
-            Origin::Pair { ordered, .. } => (*ordered, true),
-            Origin::Tcp { complete, .. } => (true, *complete),
-        };
         Self {
-            id,
-            time: None,
-            streams: <[Stream; 2]>::default(),
+            seen: Seen::new(id, origin, cli.common.cut),
             phase: Phase::Handshake(Box::new(Handshake::new(&limits, cli.common.secrets))),
             limits,
-            ordered,
-            cut: cli.common.cut,
-            from_the_start,
         }
-    }
-
-    /// Where the bytes of a direction go on that are not placed yet.
-    fn place(&self, sender: Sender) -> Place {
-        Place {
-            connection: self.id,
-            time: self.time,
-            sender,
-            offset: self.streams[sender as usize].offset,
-        }
-    }
-
-    fn advance<W: Write>(&mut self, report: &mut Report<W>) -> Result<(), Error> {
-        while let Phase::Handshake(_) = self.phase {
-            if !self.handshake(report)? {
-                return self.backlog();
-            }
-        }
-        // The client first: what it asks for changes how the server's bytes are read.
-        for sender in Sender::BOTH {
-            let place = self.place(sender);
-            let stream = &mut self.streams[sender as usize];
-            match &mut self.phase {
-                Phase::Handshake(_) => {}
-                Phase::Session(session) => session.advance(place, stream, report)?,
-                Phase::Sealed(left) => sealed(place, stream, &mut left[sender as usize], report),
-                Phase::Tls => {
-                    let bytes = stream.rx.len();
-                    if 0 < bytes {
-                        stream.skip(bytes);
-                        report.count(sender, Entry::Encrypted(TLS), bytes as u64);
-                    }
-                }
-            }
-        }
-        Ok(())
     }
 
     /// One step of the handshake; `false` if more bytes are needed.
     fn handshake<W: Write>(&mut self, report: &mut Report<W>) -> Result<bool, Error> {
-        let places = Sender::BOTH.map(|sender| self.place(sender));
+        let places = Sender::BOTH.map(|sender| self.seen.place(sender));
         let Phase::Handshake(handshake) = &mut self.phase else {
             return Ok(false);
         };
         match handshake.step {
             Step::Tls => {
-                let [client, server] = &self.streams;
+                let [client, server] = &self.seen.streams;
                 return Ok(handshake.tls(&client.rx, &server.rx));
             }
             Step::Session => {
-                let base = [0, 1].map(|side| self.streams[side].offset);
+                let base = [0, 1].map(|side| self.seen.streams[side].offset);
                 // INVARIANT: the step is reached with it.
                 let Some(init) = handshake.init.take() else {
                     return Ok(false);
@@ -142,14 +85,14 @@ impl Conversation {
                 self.phase = phase;
                 return Ok(true);
             }
-            Step::Refused if !self.streams[0].rx.is_empty() => {
-                refused(places[0], &mut self.streams[0], None, report)?;
+            Step::Refused if !self.seen.streams[0].rx.is_empty() => {
+                refused(places[0], &mut self.seen.streams[0], None, report)?;
             }
             _ => {}
         }
         // Who is refused says nothing more; a server that refuses may.
         let sender = handshake.due().unwrap_or(Sender::Server);
-        let (place, stream) = (places[sender as usize], &mut self.streams[sender as usize]);
+        let (place, stream) = (places[sender as usize], &mut self.seen.streams[sender as usize]);
         if stream.rx.is_empty() {
             return Ok(false);
         }
@@ -163,7 +106,7 @@ impl Conversation {
                 refused(place, stream, Some(wrong.what), report)?;
                 return Ok(true);
             }
-            Err(wrong) if self.from_the_start => return Err(place.plus(wrong.at).failure(wrong.what).into()),
+            Err(wrong) if self.seen.from_the_start => return Err(place.plus(wrong.at).failure(wrong.what).into()),
             Err(_) => return Err(place.failure(MIDWAY).into()),
         };
         let bytes = stream.rx.split_to(seen.len);
@@ -184,8 +127,7 @@ impl Conversation {
 
     /// Does not hold on to what nobody answers, such as an upload of another protocol.
     fn backlog(&self) -> Result<(), Error> {
-        let over = |sender: &Sender| BACKLOG < self.streams[*sender as usize].rx.len();
-        match Sender::BOTH.into_iter().find(over) {
+        match self.seen.over() {
             Some(sender) => Err(self.not_due(sender).into()),
             None => Ok(()),
         }
@@ -193,22 +135,53 @@ impl Conversation {
 
     /// The failure of bytes that came before those of the other side.
     fn not_due(&self, sender: Sender) -> Failure {
-        let place = self.place(sender);
+        let place = self.seen.place(sender);
         match &self.phase {
-            Phase::Handshake(handshake) if self.from_the_start => place.failure(format!(
+            Phase::Handshake(handshake) if self.seen.from_the_start => place.failure(format!(
                 "bytes that are not due: the connection waits for {}",
                 handshake.waits_for()
             )),
             _ => place.failure(MIDWAY),
         }
     }
+}
 
-    /// Both directions have ended.
-    fn close<W: Write>(&mut self, report: &mut Report<W>) -> Result<(), Error> {
+impl<W: Write> dissect::Conversation<W, Entry> for Conversation {
+    fn seen(&mut self) -> &mut Seen {
+        &mut self.seen
+    }
+
+    fn advance(&mut self, report: &mut Report<W>) -> Result<(), Error> {
+        while let Phase::Handshake(_) = self.phase {
+            if !self.handshake(report)? {
+                return self.backlog();
+            }
+        }
+        // The client first: what it asks for changes how the server's bytes are read.
+        for sender in Sender::BOTH {
+            let place = self.seen.place(sender);
+            let stream = &mut self.seen.streams[sender as usize];
+            match &mut self.phase {
+                Phase::Handshake(_) => {}
+                Phase::Session(session) => session.advance(place, stream, report)?,
+                Phase::Sealed(left) => sealed(place, stream, &mut left[sender as usize], report),
+                Phase::Tls => {
+                    let bytes = stream.rx.len();
+                    if 0 < bytes {
+                        stream.skip(bytes);
+                        report.count(sender, Entry::Encrypted(TLS), bytes as u64);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn close(&mut self, report: &mut Report<W>) -> Result<(), Error> {
         // A server that blocks a client may refuse it before it has said its version.
         if let Phase::Handshake(handshake) = &mut self.phase
             && handshake.step == Step::Answer
-            && self.streams[0].rx.is_empty()
+            && self.seen.streams[0].rx.is_empty()
         {
             handshake.refuse();
             self.advance(report)?;
@@ -220,14 +193,14 @@ impl Conversation {
             waited_for = Some(handshake.waits_for().to_owned());
             let due = handshake.due().unwrap_or(Sender::Client);
             let early = due.other();
-            let cut = self.cut || self.streams[due as usize].ended != Some(End::Closed);
-            if !self.streams[early as usize].rx.is_empty() && !cut && !handshake.may_end() {
+            let cut = self.seen.cut || self.seen.streams[due as usize].ended != Some(End::Closed);
+            if !self.seen.streams[early as usize].rx.is_empty() && !cut && !handshake.may_end() {
                 return Err(self.not_due(early).into());
             }
         }
         for sender in Sender::BOTH {
-            let place = self.place(sender);
-            let stream = &mut self.streams[sender as usize];
+            let place = self.seen.place(sender);
+            let stream = &mut self.seen.streams[sender as usize];
             let size = stream.rx.len();
             let inside = match &self.phase {
                 Phase::Handshake(handshake) => (0 < size).then(|| (handshake.waits_for(), 0)),
@@ -240,7 +213,7 @@ impl Conversation {
             };
             let Some((due, missing)) = inside else { continue };
             let in_handshake = matches!(self.phase, Phase::Handshake(_));
-            if stream.ended == Some(End::Closed) && !self.cut && !in_handshake {
+            if stream.ended == Some(End::Closed) && !self.seen.cut && !in_handshake {
                 let what = format!("the stream ends inside of {due} (--cut accepts that)");
                 return Err(place.failure(what).into());
             }
@@ -250,50 +223,18 @@ impl Conversation {
             report.count(sender, Entry::Incomplete, size as u64);
             stream.skip(size);
         }
-        let [c2s, s2c] = [0, 1].map(|side| Side::from(&self.streams[side]));
-        let closed = Closed { c2s, s2c, waited_for };
-        Ok(report.about(self.id, self.time, "close", &closed)?)
+        Ok(self.seen.close(waited_for, report)?)
     }
-}
 
-impl<W: Write> dissect::Conversation<W, Stats> for Conversation {
     fn due(&self) -> Option<Sender> {
         match &self.phase {
             Phase::Handshake(handshake) => handshake.due(),
             // What the client asks for is read first, where the order is not known.
-            Phase::Session(_) if !self.ordered => Some(Sender::Client),
+            Phase::Session(_) if !self.seen.ordered => Some(Sender::Client),
             Phase::Session(_) | Phase::Sealed(_) | Phase::Tls => None,
         }
     }
-
-    fn event(&mut self, event: Event, report: &mut Report<W>) -> Result<(), Error> {
-        if event.time.is_some() {
-            self.time = event.time;
-        }
-        match event.what {
-            What::Opened(_) => Ok(()),
-            What::Data(sender, bytes) => {
-                self.streams[sender as usize].rx.extend_from_slice(&bytes);
-                self.advance(report)
-            }
-            What::Ended(sender, end) => {
-                self.streams[sender as usize].ended = Some(end);
-                if let End::Lost { bytes } = end
-                    && !self.cut
-                {
-                    let behind = self.streams[sender as usize].rx.len();
-                    let what = format!("{bytes} bytes are missing in the capture here (--cut takes that as the end)");
-                    return Err(self.place(sender).plus(behind).failure(what).into());
-                }
-                self.advance(report)
-            }
-            What::Closed => self.close(report),
-        }
-    }
 }
-
-/// Why the bytes of a connection cannot be read of which the first are not there.
-const MIDWAY: &str = "the connection began before the capture, so its bytes cannot be placed";
 
 /// Bytes that a server does not understand either.
 fn refused<W: Write>(

@@ -12,14 +12,14 @@ use clap::Parser;
 use cli::Cli;
 use conversation::Conversation;
 use examples::dissect;
-use stats::Stats;
+use stats::Entry;
 
 /// Where findings go.
-type Report<W> = dissect::Report<W, Stats>;
+type Report<W> = dissect::Report<W, Entry>;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    dissect::run::<Stats, _>("rfb-dissect", &cli.common, |id, origin| {
+    dissect::run::<Entry, _>("rfb-dissect", &cli.common, |id, origin| {
         Conversation::new(id, origin, &cli)
     })
 }

@@ -1,10 +1,8 @@
 //! How many of each, and their bytes.
 
-use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use examples::capture::Sender;
-use examples::dissect::Sums;
+use examples::dissect::{Sums, Tally};
 use rfb_proto::encoding::Encoding;
 use serde::Serialize;
 
@@ -25,21 +23,9 @@ pub(crate) enum Entry {
     Incomplete,
 }
 
-#[derive(Debug, Default)]
-pub(crate) struct Stats {
-    rows: BTreeMap<(Entry, Sender), Sum>,
-    connections: u64,
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct Sum {
-    count: u64,
-    bytes: u64,
-}
-
 /// A row as JSON, and as columns.
 #[derive(Serialize)]
-struct Row {
+pub(crate) struct Row {
     kind: &'static str,
     direction: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -51,7 +37,7 @@ struct Row {
 
 /// The last line.
 #[derive(Serialize, Default)]
-struct Total {
+pub(crate) struct Total {
     connections: u64,
     messages: u64,
     rectangles: u64,
@@ -60,9 +46,12 @@ struct Total {
     encrypted_bytes: u64,
 }
 
-impl Stats {
-    fn rows(&self) -> impl Iterator<Item = Row> {
-        self.rows.iter().map(|((entry, sender), sum)| {
+impl Sums for Entry {
+    type Row = Row;
+    type Total = Total;
+
+    fn rows(tally: &Tally<Self>) -> Vec<Row> {
+        let rows = tally.rows.iter().map(|((entry, sender), sum)| {
             let (kind, number, name) = match entry {
                 Entry::Handshake(name) => ("handshake", None, (*name).to_owned()),
                 Entry::Message { number, name } => ("message", Some((*number).into()), (*name).to_owned()),
@@ -82,15 +71,16 @@ impl Stats {
                 count: sum.count,
                 bytes: sum.bytes,
             }
-        })
+        });
+        rows.collect()
     }
 
-    fn total(&self) -> Total {
+    fn total(tally: &Tally<Self>) -> Total {
         let mut total = Total {
-            connections: self.connections,
+            connections: tally.connections,
             ..Total::default()
         };
-        for ((entry, _), sum) in &self.rows {
+        for ((entry, _), sum) in &tally.rows {
             total.bytes += sum.bytes;
             match entry {
                 Entry::Message { .. } => total.messages += sum.count,
@@ -101,42 +91,15 @@ impl Stats {
         }
         total
     }
-}
 
-impl Sums for Stats {
-    type Entry = Entry;
-
-    fn connection(&mut self) {
-        self.connections += 1;
-    }
-
-    fn add(&mut self, sender: Sender, entry: Entry, bytes: u64) {
-        let sum = self.rows.entry((entry, sender)).or_default();
-        sum.count += 1;
-        sum.bytes += bytes;
-    }
-
-    fn more(&mut self, sender: Sender, entry: Entry, bytes: u64) {
-        self.rows.entry((entry, sender)).or_default().bytes += bytes;
-    }
-
-    fn json(&self, out: &mut impl Write) -> io::Result<()> {
-        for row in self.rows() {
-            serde_json::to_writer(&mut *out, &row)?;
-            writeln!(out)?;
-        }
-        serde_json::to_writer(&mut *out, &serde_json::json!({ "total": self.total() }))?;
-        writeln!(out)
-    }
-
-    fn table(&self, out: &mut impl Write) -> io::Result<()> {
+    fn table(rows: Vec<Row>, out: &mut impl Write) -> io::Result<()> {
         let columns = ["kind", "direction", "number", "name", "count", "bytes"];
         let [kind, direction, number, name, count, bytes] = columns;
         writeln!(
             out,
             "{kind:<10} {direction:<9} {number:>11}  {name:<28} {count:>9} {bytes:>12}"
         )?;
-        for row in self.rows() {
+        for row in rows {
             let number = row.number.map_or_else(|| "-".to_owned(), |number| number.to_string());
             let Row {
                 kind,
@@ -151,17 +114,17 @@ impl Sums for Stats {
                 "{kind:<10} {direction:<9} {number:>11}  {name:<28} {count:>9} {bytes:>12}"
             )?;
         }
-        writeln!(out, "{}", self.summary())
+        Ok(())
     }
 
-    fn summary(&self) -> String {
+    fn summary(total: Total) -> String {
         let Total {
             connections,
             messages,
             rectangles,
             bytes,
             encrypted_bytes,
-        } = self.total();
+        } = total;
         let encrypted = match encrypted_bytes {
             0 => String::new(),
             bytes => format!(" ({bytes} of them encrypted)"),

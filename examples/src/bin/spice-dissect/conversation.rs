@@ -1,11 +1,12 @@
 //! One connection, from its first byte to its last.
 
 use std::io::Write;
-use std::time::Duration;
 
 use bytes::BytesMut;
-use examples::capture::{End, Event, Origin, Sender, What};
-use examples::dissect::{self, Closed, Encrypted, Error, Failure, Hex, Incomplete, Place, Refused, Side, Stream};
+use examples::capture::{End, Origin, Sender};
+use examples::dissect::{
+    self, Encrypted, Error, Failure, Hex, Incomplete, MIDWAY, Place, Refused, SASL, Seen, Stream, TLS,
+};
 use rustls::server::Acceptor;
 use spice_proto::ids::ChannelType;
 use spice_proto::link::sasl::SealedPacket;
@@ -17,24 +18,15 @@ use crate::channel::Data;
 use crate::cli::Cli;
 use crate::lines::{LinkStep, link_fields};
 use crate::report::Report;
-use crate::stats::{Entry, Stats};
-
-/// Most bytes of one side that wait for the other's in the link stage: more than the largest step has.
-const BACKLOG: usize = 4 << 20;
+use crate::stats::Entry;
 
 /// One connection.
 pub(crate) struct Conversation {
-    id: u64,
-    time: Option<Duration>,
-    streams: [Stream; 2],
+    seen: Seen,
     phase: Phase,
     limits: Limits,
-    /// Whether bytes come in the order in which they were seen.
-    ordered: bool,
     unix: bool,
-    cut: bool,
     secrets: bool,
-    from_the_start: bool,
     /// What is wrong with the client's bytes.
     doubt: Option<HandshakeError>,
 }
@@ -57,61 +49,24 @@ impl Conversation {
         let limits = Limits::default()
             .with_frame_body(cli.max_body)
             .with_agent_message(cli.max_body);
-        let (ordered, from_the_start) = match origin {
-            Origin::Pair { ordered, .. } => (*ordered, true),
-            Origin::Tcp { complete, .. } => (true, *complete),
-        };
         Self {
-            id,
-            time: None,
-            streams: <[Stream; 2]>::default(),
+            seen: Seen::new(id, origin, cli.common.cut),
             phase: Phase::Link {
                 link: Box::new(WatchedLink::new(limits.clone())),
                 channel: ChannelType(0),
             },
             limits,
-            ordered,
             unix: cli.unix,
-            cut: cli.common.cut,
             secrets: cli.common.secrets,
-            from_the_start,
             doubt: None,
-        }
-    }
-
-    /// Where the bytes of a direction go on that are not placed yet.
-    fn place(&self, sender: Sender) -> Place {
-        Place {
-            connection: self.id,
-            time: self.time,
-            sender,
-            offset: self.streams[sender as usize].offset,
-        }
-    }
-
-    fn advance<W: Write>(&mut self, report: &mut Report<W>) -> Result<(), Error> {
-        while let Phase::Link { .. } = self.phase {
-            if !self.link(report)? {
-                return self.backlog();
-            }
-        }
-        loop {
-            self.pass(report)?;
-            let ended = [0, 1].map(|side| self.streams[side].ended.is_some());
-            let Phase::Data(data) = &mut self.phase else {
-                return Ok(());
-            };
-            if !data.release(ended, report)? {
-                return Ok(());
-            }
         }
     }
 
     /// What follows the link stage, as far as it is there.
     fn pass<W: Write>(&mut self, report: &mut Report<W>) -> Result<(), Error> {
         for sender in Sender::BOTH {
-            let place = self.place(sender);
-            let stream = &mut self.streams[sender as usize];
+            let place = self.seen.place(sender);
+            let stream = &mut self.seen.streams[sender as usize];
             match &mut self.phase {
                 Phase::Link { .. } => {}
                 Phase::Data(data) => data.advance(place, stream, report)?,
@@ -120,7 +75,7 @@ impl Conversation {
                     let bytes = stream.rx.len();
                     if 0 < bytes {
                         stream.skip(bytes);
-                        report.count(sender, Entry::Encrypted("tls"), bytes as u64);
+                        report.count(sender, Entry::Encrypted(TLS), bytes as u64);
                     }
                 }
                 Phase::Refused if !stream.rx.is_empty() => {
@@ -148,7 +103,7 @@ impl Conversation {
         if let Some(outcome) = link.outcome() {
             self.phase = match outcome {
                 WatchedOutcome::Linked(linked) => {
-                    Phase::Data(Box::new(Data::new(linked, &self.limits, self.ordered, self.unix)))
+                    Phase::Data(Box::new(Data::new(linked, &self.limits, self.seen.ordered, self.unix)))
                 }
                 WatchedOutcome::Sealed(_) => {
                     for sender in Sender::BOTH {
@@ -156,7 +111,7 @@ impl Conversation {
                             by: SASL,
                             server_name: None,
                         };
-                        report.line(self.place(sender), "encrypted", &encrypted)?;
+                        report.line(self.seen.place(sender), "encrypted", &encrypted)?;
                     }
                     Phase::Sealed([0; 2])
                 }
@@ -167,16 +122,11 @@ impl Conversation {
         let due = side(link.due().0);
         for sender in [due, due.other()] {
             // The other side's bytes may be there before those that they answer.
-            if sender != due && !self.ordered && self.streams[due as usize].ended.is_none() {
+            if sender != due && !self.seen.ordered && self.seen.streams[due as usize].ended.is_none() {
                 break;
             }
-            let stream = &mut self.streams[sender as usize];
-            let place = Place {
-                connection: self.id,
-                time: self.time,
-                sender,
-                offset: stream.offset,
-            };
+            let place = self.seen.place(sender);
+            let stream = &mut self.seen.streams[sender as usize];
             let stepped = link.step(watched(sender), &stream.rx);
             self.doubt = link.unreadable().or(self.doubt);
             let stepped = match (stepped, link.unreadable()) {
@@ -229,10 +179,7 @@ impl Conversation {
         let Phase::Link { link, .. } = &self.phase else {
             return Ok(());
         };
-        match Sender::BOTH
-            .into_iter()
-            .find(|sender| BACKLOG < self.streams[*sender as usize].rx.len())
-        {
+        match self.seen.over() {
             None => Ok(()),
             Some(sender) => Err(match link.unreadable() {
                 Some(error) => self.unreadable(error),
@@ -244,9 +191,9 @@ impl Conversation {
 
     /// The failure of bytes that came before those of the other side.
     fn not_due(&self, sender: Sender) -> Failure {
-        let place = self.place(sender);
+        let place = self.seen.place(sender);
         match &self.phase {
-            Phase::Link { link, .. } if self.from_the_start => place.failure(format!(
+            Phase::Link { link, .. } if self.seen.from_the_start => place.failure(format!(
                 "bytes that are not due: the connection waits for {}",
                 link.due().1
             )),
@@ -256,16 +203,39 @@ impl Conversation {
 
     /// The failure of a client's bytes that no server has refused.
     fn unreadable(&self, error: HandshakeError) -> Failure {
-        let place = self.place(Sender::Client);
-        if self.from_the_start {
+        let place = self.seen.place(Sender::Client);
+        if self.seen.from_the_start {
             link_failure(place, error)
         } else {
             place.failure(MIDWAY)
         }
     }
+}
 
-    /// Both directions have ended.
-    fn close<W: Write>(&mut self, report: &mut Report<W>) -> Result<(), Error> {
+impl<W: Write> dissect::Conversation<W, Entry> for Conversation {
+    fn seen(&mut self) -> &mut Seen {
+        &mut self.seen
+    }
+
+    fn advance(&mut self, report: &mut Report<W>) -> Result<(), Error> {
+        while let Phase::Link { .. } = self.phase {
+            if !self.link(report)? {
+                return self.backlog();
+            }
+        }
+        loop {
+            self.pass(report)?;
+            let ended = [0, 1].map(|side| self.seen.streams[side].ended.is_some());
+            let Phase::Data(data) = &mut self.phase else {
+                return Ok(());
+            };
+            if !data.release(ended, report)? {
+                return Ok(());
+            }
+        }
+    }
+
+    fn close(&mut self, report: &mut Report<W>) -> Result<(), Error> {
         let mut waited_for = None;
         if let Phase::Link { link, .. } = &self.phase {
             if let Some(error) = link.unreadable() {
@@ -274,9 +244,9 @@ impl Conversation {
             let (due, stage) = link.due();
             waited_for = Some(stage.to_string());
             let (due, early) = (side(due), side(due).other());
-            let place = self.place(early);
-            let size = self.streams[early as usize].rx.len();
-            let cut = self.cut || self.streams[due as usize].ended != Some(End::Closed);
+            let place = self.seen.place(early);
+            let size = self.seen.streams[early as usize].rx.len();
+            let cut = self.seen.cut || self.seen.streams[due as usize].ended != Some(End::Closed);
             if size != 0 && !cut {
                 return Err(self.not_due(early).into());
             }
@@ -292,12 +262,12 @@ impl Conversation {
                     },
                 )?;
                 report.count(early, Entry::Incomplete, size as u64);
-                self.streams[early as usize].skip(size);
+                self.seen.streams[early as usize].skip(size);
             }
         }
         for sender in Sender::BOTH {
-            let place = self.place(sender);
-            let stream = &mut self.streams[sender as usize];
+            let place = self.seen.place(sender);
+            let stream = &mut self.seen.streams[sender as usize];
             let size = stream.rx.len();
             let (due, missing) = match &self.phase {
                 Phase::Link { link, .. } => (link.due().1.to_string(), None),
@@ -312,7 +282,7 @@ impl Conversation {
             if size == 0 && !matches!(self.phase, Phase::Sealed(_)) {
                 continue;
             }
-            if stream.ended == Some(End::Closed) && !self.cut && !in_link {
+            if stream.ended == Some(End::Closed) && !self.seen.cut && !in_link {
                 let what = format!("the stream ends inside of {due} (--cut accepts that)");
                 return Err(place.failure(what).into());
             }
@@ -320,13 +290,9 @@ impl Conversation {
             report.count(sender, Entry::Incomplete, size as u64);
             stream.skip(size);
         }
-        let [c2s, s2c] = [0, 1].map(|side| Side::from(&self.streams[side]));
-        let closed = Closed { c2s, s2c, waited_for };
-        Ok(report.about(self.id, self.time, "close", &closed)?)
+        Ok(self.seen.close(waited_for, report)?)
     }
-}
 
-impl<W: Write> dissect::Conversation<W, Stats> for Conversation {
     fn due(&self) -> Option<Sender> {
         match &self.phase {
             Phase::Link { link, .. } => Some(side(link.due().0)),
@@ -334,39 +300,7 @@ impl<W: Write> dissect::Conversation<W, Stats> for Conversation {
             Phase::Sealed(_) | Phase::Tls | Phase::Refused => None,
         }
     }
-
-    fn event(&mut self, event: Event, report: &mut Report<W>) -> Result<(), Error> {
-        if event.time.is_some() {
-            self.time = event.time;
-        }
-        match event.what {
-            What::Opened(_) => Ok(()),
-            What::Data(sender, bytes) => {
-                self.streams[sender as usize].rx.extend_from_slice(&bytes);
-                self.advance(report)
-            }
-            What::Ended(sender, end) => {
-                self.streams[sender as usize].ended = Some(end);
-                if let End::Lost { bytes } = end
-                    && !self.cut
-                {
-                    let behind = self.streams[sender as usize].rx.len();
-                    let what = format!("{bytes} bytes are missing in the capture here (--cut takes that as the end)");
-                    return Err(self.place(sender).plus(behind).failure(what).into());
-                }
-                self.advance(report)
-            }
-            What::Closed => self.close(report),
-        }
-    }
 }
-
-/// Why the bytes of a connection cannot be read of which the first are not there.
-const MIDWAY: &str = "the connection began before the capture, so its bytes cannot be placed";
-
-/// Who encrypts.
-const SASL: &str = "sasl";
-const TLS: &str = "tls";
 
 /// Walks over packets of SASL's security layer.
 fn sealed<W: Write>(

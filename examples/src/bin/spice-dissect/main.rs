@@ -14,11 +14,11 @@ use clap::Parser;
 use cli::Cli;
 use conversation::Conversation;
 use examples::dissect;
-use stats::Stats;
+use stats::Entry;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    dissect::run::<Stats, _>("spice-dissect", &cli.common, |id, origin| {
+    dissect::run::<Entry, _>("spice-dissect", &cli.common, |id, origin| {
         Conversation::new(id, origin, &cli)
     })
 }

@@ -2,6 +2,6 @@
 
 pub(crate) use examples::dissect::Place;
 
-use crate::stats::Stats;
+use crate::stats::Entry;
 
-pub(crate) type Report<W> = examples::dissect::Report<W, Stats>;
+pub(crate) type Report<W> = examples::dissect::Report<W, Entry>;

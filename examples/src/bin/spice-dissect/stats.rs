@@ -1,10 +1,8 @@
 //! How many of each, and their bytes.
 
-use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use examples::capture::Sender;
-use examples::dissect::Sums;
+use examples::dissect::{Sums, Tally};
 use serde::Serialize;
 
 use crate::lines::Channel;
@@ -42,21 +40,9 @@ pub(crate) enum Layer {
     Agent,
 }
 
-#[derive(Debug, Default)]
-pub(crate) struct Stats {
-    rows: BTreeMap<(Entry, Sender), Sum>,
-    connections: u64,
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct Sum {
-    count: u64,
-    bytes: u64,
-}
-
 /// A row as JSON, and as columns.
 #[derive(Serialize)]
-struct Row {
+pub(crate) struct Row {
     #[serde(skip_serializing_if = "Option::is_none")]
     channel: Option<String>,
     stage: &'static str,
@@ -73,7 +59,7 @@ struct Row {
 
 /// The last line.
 #[derive(Serialize)]
-struct Total {
+pub(crate) struct Total {
     connections: u64,
     messages: u64,
     sub_messages: u64,
@@ -86,10 +72,13 @@ struct Total {
     encrypted_bytes: u64,
 }
 
-impl Stats {
+impl Sums for Entry {
+    type Row = Row;
+    type Total = Total;
+
     /// The rows, by channel, direction and number.
-    fn rows(&self) -> Vec<Row> {
-        let mut rows: Vec<_> = self.rows.iter().collect();
+    fn rows(tally: &Tally<Self>) -> Vec<Row> {
+        let mut rows: Vec<_> = tally.rows.iter().collect();
         rows.sort_by_key(|((entry, sender), _)| match entry {
             Entry::Message {
                 channel, layer, number, ..
@@ -147,9 +136,9 @@ impl Stats {
         rows.collect()
     }
 
-    fn total(&self) -> Total {
+    fn total(tally: &Tally<Self>) -> Total {
         let mut total = Total {
-            connections: self.connections,
+            connections: tally.connections,
             messages: 0,
             sub_messages: 0,
             agent_messages: 0,
@@ -158,7 +147,7 @@ impl Stats {
             bytes: 0,
             encrypted_bytes: 0,
         };
-        for ((entry, _), sum) in &self.rows {
+        for ((entry, _), sum) in &tally.rows {
             // What lies in other messages has its bytes there.
             let mut bytes = sum.bytes;
             match entry {
@@ -185,41 +174,14 @@ impl Stats {
         }
         total
     }
-}
 
-impl Sums for Stats {
-    type Entry = Entry;
-
-    fn connection(&mut self) {
-        self.connections += 1;
-    }
-
-    fn add(&mut self, sender: Sender, entry: Entry, bytes: u64) {
-        let sum = self.rows.entry((entry, sender)).or_default();
-        sum.count += 1;
-        sum.bytes += bytes;
-    }
-
-    fn more(&mut self, sender: Sender, entry: Entry, bytes: u64) {
-        self.rows.entry((entry, sender)).or_default().bytes += bytes;
-    }
-
-    fn json(&self, out: &mut impl Write) -> io::Result<()> {
-        for row in self.rows() {
-            serde_json::to_writer(&mut *out, &row)?;
-            writeln!(out)?;
-        }
-        serde_json::to_writer(&mut *out, &serde_json::json!({ "total": self.total() }))?;
-        writeln!(out)
-    }
-
-    fn table(&self, out: &mut impl Write) -> io::Result<()> {
+    fn table(rows: Vec<Row>, out: &mut impl Write) -> io::Result<()> {
         writeln!(
             out,
             "{:<10} {:<9} {:>6}  {:<26} {:>9} {:>12}",
             "channel", "direction", "number", "message", "count", "bytes"
         )?;
-        for row in self.rows() {
+        for row in rows {
             let channel = row.channel.unwrap_or_else(|| format!("({})", row.stage));
             let number = row.number.map_or_else(|| "-".to_owned(), |number| number.to_string());
             let message = match row.layer {
@@ -233,10 +195,10 @@ impl Sums for Stats {
                 "{channel:<10} {direction:<9} {number:>6}  {message:<26} {count:>9} {bytes:>12}"
             )?;
         }
-        writeln!(out, "{}", self.summary())
+        Ok(())
     }
 
-    fn summary(&self) -> String {
+    fn summary(total: Total) -> String {
         let Total {
             connections,
             messages,
@@ -246,7 +208,7 @@ impl Sums for Stats {
             known_share,
             bytes,
             encrypted_bytes,
-        } = self.total();
+        } = total;
         let share = known_share * 100.0;
         let inner = match (sub_messages, agent_messages) {
             (0, 0) => String::new(),

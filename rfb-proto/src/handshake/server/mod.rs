@@ -33,101 +33,34 @@
 
 mod answers;
 mod config;
+mod failure;
 mod follow;
+mod question;
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::BufMut as _;
 
 pub use config::{Refusal, ServerConfig};
+pub use question::{Claim, Question, ServerOutcome};
 
-use super::state::{Stop, first_block, put, take, take_secret};
+use failure::{Failed, Failure, NOT_OFFERED, Tell, put_refused_list, put_refused_result, refused_credentials};
+
+use super::state::{Stop, first_block, take, take_secret};
 use super::{
-    Action, Event, Exchange, HandshakeError, Incompatibility, Machine, Misbehaviour, Misuse, Security, Stage, Tls,
-    TlsKind, TlsRole, Wire,
+    Action, Event, Exchange, HandshakeError, Machine, Misbehaviour, Misuse, Security, Stage, Tls, TlsKind, TlsRole,
+    Wire,
 };
-use crate::error::DecodeError;
 use crate::init::ClientInit;
-use crate::security::plain::{Credentials, Ident};
+use crate::security::plain::Ident;
 use crate::security::sasl::SaslData;
 use crate::security::tight::{Capability, CapabilityChoice};
 use crate::security::vnc::CHALLENGE_LEN;
-use crate::security::{Reason, Secret, SecurityResult, SecurityType};
+use crate::security::{Reason, SecurityType};
 use crate::version::{ProtocolVersion, Version};
-
-/// What the caller is asked.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Question {
-    /// What is this client [offered](ServerHandshake::offer)? Or [refuse](ServerHandshake::refuse) it. Only with
-    /// [`ServerConfig::ask_offer`].
-    Offer {
-        /// The rules that the client wants.
-        rules: Version,
-    },
-    /// 16 bytes from a cryptographically secure source, for [`ServerHandshake::challenge`].
-    Challenge,
-    /// Is the client let in? Answered with [`ServerHandshake::accept`] or [`ServerHandshake::refuse`].
-    Admit(Claim),
-    /// The first data of a SASL exchange. Answered with [`ServerHandshake::sasl_reply`],
-    /// [`ServerHandshake::sasl_complete`] or [`ServerHandshake::refuse`].
-    SaslStart {
-        /// The mechanism, one of the offered.
-        mechanism: Bytes,
-        /// What the mechanism begins with, if anything.
-        data: Option<Secret>,
-    },
-    /// Further data of it. Answered as [`SaslStart`](Self::SaslStart).
-    SaslStep {
-        /// What the mechanism says, if anything.
-        data: Option<Secret>,
-    },
-    /// From here on both directions are inside the layer that the SASL mechanism agreed on. What is in `rx` is
-    /// to be replaced by what is in it, then [`ServerHandshake::layered`] goes on.
-    SaslLayer,
-    /// What is this client shown? Answered with [`ServerHandshake::init`].
-    Init(ClientInit),
-}
-
-/// What a client shows to be let in.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Claim {
-    /// Nothing, or what TLS showed.
-    None,
-    /// An answer to the challenge: for [`Password::verify`](crate::security::vnc::Password::verify).
-    Vnc {
-        /// The challenge that the caller gave.
-        challenge: [u8; CHALLENGE_LEN],
-        /// The client's response.
-        response: [u8; CHALLENGE_LEN],
-    },
-    /// User and password. An empty password is a password: what it opens is for the caller to know.
-    Plain(Credentials),
-    /// A user name without any proof.
-    Ident {
-        /// The name.
-        user: Bytes,
-    },
-    /// A SASL exchange that the caller called complete.
-    Sasl,
-}
-
-/// A handshake that is over.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ServerOutcome {
-    /// What the client answered the greeting with.
-    pub client_version: ProtocolVersion,
-    /// The rules in force.
-    pub rules: Version,
-    /// What was agreed on to secure the connection.
-    pub security: Security,
-    /// Whether a layer of the SASL mechanism is around everything that follows.
-    pub sasl_layer: bool,
-    /// What the client wants; without [`ServerConfig::init`] it has not said it yet.
-    pub init: Option<ClientInit>,
-}
 
 /// A question that is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -206,59 +139,6 @@ impl Notes {
         Some(first)
     }
 }
-
-/// What the client is told of an error.
-enum Tell {
-    Nothing,
-    /// Instead of the list, or of the word of 3.3.
-    List(&'static str),
-    /// Instead of what the client waits for.
-    Result(&'static str),
-    /// One byte, in VeNCrypt's own negotiation.
-    Acknowledgement(u8),
-}
-
-struct Failure {
-    error: HandshakeError,
-    tell: Tell,
-}
-
-impl Failure {
-    #[cold]
-    fn stop(error: HandshakeError, tell: Tell) -> Stop<Self> {
-        Stop::Failed(Box::new(Self { error, tell }))
-    }
-
-    #[cold]
-    fn misbehaved<T>(how: Misbehaviour, tell: Tell) -> Result<T, Stop<Self>> {
-        Err(Self::stop(HandshakeError::PeerMisbehaved(how), tell))
-    }
-
-    #[cold]
-    fn incompatible<T>(how: Incompatibility, tell: Tell) -> Result<T, Stop<Self>> {
-        Err(Self::stop(HandshakeError::PeerIncompatible(how), tell))
-    }
-}
-
-impl From<DecodeError> for Failure {
-    fn from(error: DecodeError) -> Self {
-        Self {
-            error: error.into(),
-            tell: Tell::Nothing,
-        }
-    }
-}
-
-/// How it failed.
-#[derive(Debug)]
-struct Failed {
-    error: HandshakeError,
-    /// What the client was told, if anything.
-    told: Option<Refusal>,
-}
-
-const NOT_OFFERED: Tell = Tell::Result("That security type was not offered");
-const BAD_CREDENTIALS: Tell = Tell::Result("Authentication failed");
 
 /// A handshake as seen by the server.
 #[derive(Debug)]
@@ -476,39 +356,6 @@ impl ServerHandshake {
 fn missing(len: usize, rx: &[u8]) -> Action<Question, ServerOutcome> {
     let at_least = len.saturating_sub(rx.len());
     Action::Receive { at_least }
-}
-
-/// Credentials that are too long are answered as wrong ones.
-fn refused_credentials(stop: Stop<Failure>) -> Stop<Failure> {
-    match stop {
-        Stop::Failed(failure) => Failure::stop(failure.error, BAD_CREDENTIALS),
-        missing @ Stop::Receive(_) => missing,
-    }
-}
-
-/// Refuses in place of the list of types, or of the word of 3.3.
-fn put_refused_list(rules: Version, refusal: &Refusal, tx: &mut BytesMut) {
-    let (Refusal::Failed(reason) | Refusal::TooManyAttempts(reason)) = refusal else {
-        return;
-    };
-    match rules {
-        Version::V3_3 => tx.put_u32(0),
-        Version::V3_7 | Version::V3_8 => tx.put_u8(0),
-    }
-    put(reason, tx);
-}
-
-/// Refuses in a SecurityResult.
-fn put_refused_result(rules: Version, refusal: &Refusal, tx: &mut BytesMut) {
-    let (result, reason) = match refusal {
-        Refusal::Close => return,
-        Refusal::Failed(reason) => (SecurityResult::FAILED, reason),
-        Refusal::TooManyAttempts(reason) => (SecurityResult::TOO_MANY_ATTEMPTS, reason),
-    };
-    put(&result, tx);
-    if rules == Version::V3_8 {
-        put(reason, tx);
-    }
 }
 
 impl Machine for ServerHandshake {

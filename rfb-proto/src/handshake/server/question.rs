@@ -1,0 +1,83 @@
+//! What the caller is asked, and what comes out.
+
+use bytes::Bytes;
+
+#[cfg(doc)]
+use super::{ServerConfig, ServerHandshake};
+use crate::handshake::Security;
+use crate::init::ClientInit;
+use crate::security::Secret;
+use crate::security::plain::Credentials;
+use crate::security::vnc::CHALLENGE_LEN;
+use crate::version::{ProtocolVersion, Version};
+
+/// What the caller is asked.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Question {
+    /// What is this client [offered](ServerHandshake::offer)? Or [refuse](ServerHandshake::refuse) it. Only with
+    /// [`ServerConfig::ask_offer`].
+    Offer {
+        /// The rules that the client wants.
+        rules: Version,
+    },
+    /// 16 bytes from a cryptographically secure source, for [`ServerHandshake::challenge`].
+    Challenge,
+    /// Is the client let in? Answered with [`ServerHandshake::accept`] or [`ServerHandshake::refuse`].
+    Admit(Claim),
+    /// The first data of a SASL exchange. Answered with [`ServerHandshake::sasl_reply`],
+    /// [`ServerHandshake::sasl_complete`] or [`ServerHandshake::refuse`].
+    SaslStart {
+        /// The mechanism, one of the offered.
+        mechanism: Bytes,
+        /// What the mechanism begins with, if anything.
+        data: Option<Secret>,
+    },
+    /// Further data of it. Answered as [`SaslStart`](Self::SaslStart).
+    SaslStep {
+        /// What the mechanism says, if anything.
+        data: Option<Secret>,
+    },
+    /// From here on both directions are inside the layer that the SASL mechanism agreed on. What is in `rx` is
+    /// to be replaced by what is in it, then [`ServerHandshake::layered`] goes on.
+    SaslLayer,
+    /// What is this client shown? Answered with [`ServerHandshake::init`].
+    Init(ClientInit),
+}
+
+/// What a client shows to be let in.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// Nothing, or what TLS showed.
+    None,
+    /// An answer to the challenge: for [`Password::verify`](crate::security::vnc::Password::verify).
+    Vnc {
+        /// The challenge that the caller gave.
+        challenge: [u8; CHALLENGE_LEN],
+        /// The client's response.
+        response: [u8; CHALLENGE_LEN],
+    },
+    /// User and password. An empty password is a password: what it opens is for the caller to know.
+    Plain(Credentials),
+    /// A user name without any proof.
+    Ident {
+        /// The name.
+        user: Bytes,
+    },
+    /// A SASL exchange that the caller called complete.
+    Sasl,
+}
+
+/// A handshake that is over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerOutcome {
+    /// What the client answered the greeting with.
+    pub client_version: ProtocolVersion,
+    /// The rules in force.
+    pub rules: Version,
+    /// What was agreed on to secure the connection.
+    pub security: Security,
+    /// Whether a layer of the SASL mechanism is around everything that follows.
+    pub sasl_layer: bool,
+    /// What the client wants; without [`ServerConfig::init`] it has not said it yet.
+    pub init: Option<ClientInit>,
+}
