@@ -281,6 +281,41 @@ fn probe_checks_the_certificate() {
     assert!(said.contains("SPICE 2.2, TLS, ticket"), "{said}");
 }
 
+/// QEMU answers a plain link of a channel that it wants secured with `NEED_SECURED`, and the other way round.
+#[test]
+#[ignore = "needs QEMU"]
+fn probe_comes_again_with_tls_where_it_is_wanted() {
+    let folder = Folder::new();
+    let pki = pki::authority(&folder, "hypervisor");
+    let secured = free_port();
+    let spice = format!(
+        "{TICKETED},tls-port={},x509-dir={},tls-channel=inputs,plaintext-channel=cursor",
+        secured.port(),
+        pki.display()
+    );
+    let (address, _qemu) = guest(&folder, None, &spice, |_| {});
+    let tls_port = secured.port().to_string();
+    let both = ["--ca", "hypervisor/ca-cert.pem", "--tls-port", &tls_port];
+    let report = probe(&folder, "both", address, TICKET, &both).expect("both ports");
+    for (kind, tls) in [("MAIN", false), ("DISPLAY", false), ("INPUTS", true), ("CURSOR", false)] {
+        assert_eq!(channel(&report, kind)["tls"], tls, "{kind}");
+    }
+    assert_eq!(report["not_opened"], Value::Null);
+
+    // What is there is shown, what is not is told, and no channel goes back from TLS.
+    let plain = probe(&folder, "plain", address, TICKET, &[]).expect_err("one port");
+    assert!(
+        plain.contains("INPUTS 0: rejected by the peer: NEED_SECURED (name its TLS port"),
+        "{plain}"
+    );
+    let ca = ["--ca", "hypervisor/ca-cert.pem"];
+    let tls = probe(&folder, "tls", secured, TICKET, &ca).expect_err("the other port");
+    assert!(
+        tls.contains("CURSOR 0: rejected by the peer: NEED_UNSECURED (this channel"),
+        "{tls}"
+    );
+}
+
 /// QEMU asks libsasl, which asks a file of users.
 #[test]
 #[ignore = "needs QEMU"]
