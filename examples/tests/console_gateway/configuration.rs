@@ -168,6 +168,21 @@ fn each_mistake_has_its_message() {
         ),
         ("[spice]", "[spice]\nport = 1", "line 5: unknown field `port`"),
         (
+            "[spice]",
+            "[spice]\nwebsocket = \"127.0.0.1:0\"",
+            "[spice] websocket and origins need each other",
+        ),
+        (
+            "[spice]",
+            "[spice]\norigins = [\"https://here\"]",
+            "[spice] websocket and origins need each other",
+        ),
+        (
+            "[spice]",
+            "[spice]\nwebsocket = \"x\"\norigins = [\"https://here\"]",
+            "[spice] websocket: \"x\" is no address with a port",
+        ),
+        (
             ttl,
             "token_ttl_seconds = 0",
             "[spice] token_ttl_seconds: 0 is not in 1 to 86400",

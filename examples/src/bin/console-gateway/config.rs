@@ -9,6 +9,8 @@
 //! [spice]
 //! plain = "0.0.0.0:5900"              # a listener without TLS, one with it, or both
 //! tls = "0.0.0.0:5901"                # needs the three files below
+//! websocket = "127.0.0.1:5902"        # for spice-html5, at /websockify; may be left out, as the next
+//! origins = ["https://portal.example.org"]   # where its pages come from
 //! host = "gateway.example.org"        # what the .vv tells the viewer
 //! certificate = "server-cert.pem"     # paths count from the folder of this file
 //! private_key = "server-key.pem"
@@ -52,6 +54,8 @@ pub(crate) struct Config {
     pub(crate) bearer: Secret,
     pub(crate) plain: Option<SocketAddr>,
     pub(crate) tls: Option<(SocketAddr, Arc<ServerConfig>)>,
+    /// The pages that may connect, by their origins.
+    pub(crate) websocket: Option<(SocketAddr, Arc<[String]>)>,
     pub(crate) viewer: Viewer,
     pub(crate) ttl: u64,
     pub(crate) targets: Vec<Target>,
@@ -95,6 +99,9 @@ struct ApiTable {
 struct SpiceTable {
     plain: Option<String>,
     tls: Option<String>,
+    websocket: Option<String>,
+    #[serde(default)]
+    origins: Vec<String>,
     host: String,
     certificate: Option<PathBuf>,
     private_key: Option<PathBuf>,
@@ -178,6 +185,11 @@ impl Check {
             let address = self.address("[spice] tls", address);
             (address, self.server(&file.spice))
         });
+        if file.spice.websocket.is_some() == file.spice.origins.is_empty() {
+            self.wrong::<()>("[spice] websocket and origins need each other: any page could connect otherwise");
+        }
+        let websocket = file.spice.websocket.as_deref();
+        let websocket = websocket.map(|address| self.address("[spice] websocket", address));
         let viewer = self.viewer(&file.spice);
         let ttl = file.spice.token_ttl_seconds;
         if !(1..=TTL_MAX).contains(&ttl) {
@@ -207,6 +219,10 @@ impl Check {
             },
             tls: match tls {
                 Some((address, server)) => Some((address?, server?)),
+                None => None,
+            },
+            websocket: match websocket {
+                Some(address) => Some((address?, file.spice.origins.into())),
                 None => None,
             },
             viewer: viewer?,

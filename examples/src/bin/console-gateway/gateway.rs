@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use examples::websocket::{self, WebSocketError};
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::timeout;
@@ -22,8 +23,8 @@ use crate::sessions::Sessions;
 use crate::sync::lock;
 use crate::tls::Stream;
 
-/// For a TLS handshake. The link stage has its own ten seconds after it.
-const TLS_HANDSHAKE: Duration = Duration::from_secs(5);
+/// For a TLS handshake, or a WebSocket's. The link stage has its own ten seconds after it.
+const HANDSHAKE: Duration = Duration::from_secs(5);
 /// For the last words on a connection.
 pub(crate) const GOODBYE: Duration = Duration::from_secs(1);
 /// For all connections together, when the gateway stops.
@@ -44,6 +45,49 @@ pub(crate) struct Shared {
     pub(crate) stop: CancellationToken,
     half_open: HalfOpen,
     next_id: AtomicU64,
+}
+
+/// What a listener's connections speak, with SPICE inside of it.
+#[derive(Clone)]
+pub(crate) enum Carrier {
+    Plain,
+    Tls(TlsAcceptor),
+    /// For pages from these origins.
+    WebSocket(Arc<[String]>),
+}
+
+impl Carrier {
+    pub(crate) fn tls(config: Arc<ServerConfig>) -> Self {
+        Self::Tls(config.into())
+    }
+
+    fn is_tls(&self) -> bool {
+        matches!(self, Self::Tls(_))
+    }
+
+    /// The stream inside of a connection.
+    async fn open(self, tcp: TcpStream) -> Result<Stream, CarrierError> {
+        tcp.set_nodelay(true)?;
+        let opened = async {
+            Ok::<Stream, CarrierError>(match self {
+                Self::Plain => Box::new(tcp),
+                Self::Tls(tls) => Box::new(tls.accept(tcp).await?),
+                Self::WebSocket(origins) => Box::new(websocket::accept(tcp, &origins).await?),
+            })
+        };
+        timeout(HANDSHAKE, opened).await.map_err(|_| CarrierError::TooLate)?
+    }
+}
+
+/// Why there is no stream inside of a connection.
+#[derive(Debug, thiserror::Error)]
+enum CarrierError {
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    #[error(transparent)]
+    WebSocket(#[from] WebSocketError),
+    #[error("no handshake in time")]
+    TooLate,
 }
 
 /// A running gateway.
@@ -83,10 +127,9 @@ impl Gateway {
         }
     }
 
-    /// Accepts viewers, with TLS or without.
-    pub(crate) fn accept(&self, listener: TcpListener, tls: Option<Arc<ServerConfig>>) {
+    /// Accepts viewers.
+    pub(crate) fn accept(&self, listener: TcpListener, carrier: Carrier) {
         let (shared, connections) = (self.shared.clone(), self.connections.clone());
-        let tls = tls.map(TlsAcceptor::from);
         self.connections.spawn(async move {
             loop {
                 let accepted = tokio::select! {
@@ -99,7 +142,7 @@ impl Gateway {
                             warn!(%peer, "too many connections in the link stage");
                             continue;
                         };
-                        connections.spawn(serve(shared.clone(), tcp, peer, tls.clone(), place));
+                        connections.spawn(serve(shared.clone(), tcp, peer, carrier.clone(), place));
                     }
                     // No file descriptors, most likely: others have to go first.
                     Err(error) => {
@@ -122,13 +165,13 @@ impl Gateway {
 }
 
 /// One connection, from its first byte to its last.
-async fn serve(shared: Arc<Shared>, tcp: TcpStream, peer: SocketAddr, tls: Option<TlsAcceptor>, place: Place) {
+async fn serve(shared: Arc<Shared>, tcp: TcpStream, peer: SocketAddr, carrier: Carrier, place: Place) {
     let request = shared.next_id.fetch_add(1, Ordering::Relaxed);
     let span = info_span!(
         "connection",
         request,
         %peer,
-        tls = tls.is_some(),
+        tls = carrier.is_tls(),
         channel = Empty,
         number = Empty,
         connection_id = Empty,
@@ -136,10 +179,10 @@ async fn serve(shared: Arc<Shared>, tcp: TcpStream, peer: SocketAddr, tls: Optio
         target = Empty,
     );
     async {
-        let secure = tls.is_some();
-        let stream = match secured(tcp, tls).await {
+        let secure = carrier.is_tls();
+        let stream = match carrier.open(tcp).await {
             Ok(stream) => stream,
-            Err(error) => return info!(%error, "no TLS"),
+            Err(error) => return info!(%error, "no handshake"),
         };
         let linked = match link(&shared, stream, secure).await {
             Ok(linked) => linked,
@@ -157,14 +200,6 @@ async fn serve(shared: Arc<Shared>, tcp: TcpStream, peer: SocketAddr, tls: Optio
     }
     .instrument(span)
     .await;
-}
-
-async fn secured(tcp: TcpStream, tls: Option<TlsAcceptor>) -> std::io::Result<Stream> {
-    tcp.set_nodelay(true)?;
-    Ok(match tls {
-        None => Box::new(tcp),
-        Some(tls) => Box::new(timeout(TLS_HANDSHAKE, tls.accept(tcp)).await??),
-    })
 }
 
 /// Counts the connections that have shown no good token yet.

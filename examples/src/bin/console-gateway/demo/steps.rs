@@ -16,7 +16,7 @@ use super::report::{Failed, Outcome, Report, Told, must, told};
 use super::talk::{Talk, digest};
 use super::viewer::{Attempt, Refused, Viewer, begin, converse};
 use crate::api::{self, Api};
-use crate::gateway::{Gateway, listen};
+use crate::gateway::{Carrier, Gateway, listen};
 use crate::keys::random_bytes;
 use crate::rules::Rules;
 use crate::sessions::{Channel, Sessions};
@@ -146,7 +146,7 @@ async fn start_gateway(
     let gateway = Gateway::new(Sessions::new(Tokens::new(rules), vec![target]), rules);
     let listener = listen("127.0.0.1:0".parse()?)?;
     let spice = listener.local_addr()?;
-    gateway.accept(listener, Some(certificates.gateway.clone()));
+    gateway.accept(listener, Carrier::tls(certificates.gateway.clone()));
 
     let viewer = console::Viewer {
         host: HOST.to_owned(),
