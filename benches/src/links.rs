@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use spice_proto::Limits;
 use spice_proto::caps::Capabilities;
-use spice_proto::link::relay::{RelayAction, Upstream};
+use spice_proto::link::relay::{self, RelayAction, Upstream};
 use spice_proto::link::server::{Announcement, Question};
 use spice_proto::link::{Key, LinkMess, LinkReply, RelayConfig, RelayLink, SealedTicket, Secret, Wires};
 
@@ -67,14 +67,14 @@ pub fn relay(whole: bool) -> Box<dyn FnMut()> {
         let mut relay = RelayLink::new(NOW, RelayConfig::default().with_limits(limits.clone()));
         loop {
             match relay.step(NOW, &mut wires).unwrap() {
-                RelayAction::Ask(Question::Link(_)) => {
+                RelayAction::Ask(relay::Question::Tenant(Question::Link(_))) => {
                     let shown = Announcement {
                         public_key: public,
                         capabilities: shown.clone(),
                     };
                     relay.announce(&mut wires, shown).unwrap();
                 }
-                RelayAction::Ask(Question::Ticket { sealed, .. }) if whole => {
+                RelayAction::Ask(relay::Question::Tenant(Question::Ticket { sealed, .. })) if whole => {
                     let token = key().open(&sealed, &mut bytes_from(5)).unwrap();
                     assert!(token.expose().starts_with(b"a-token"));
                     wires.hypervisor.rx.extend_from_slice(&S2C[..206]);
@@ -84,7 +84,7 @@ pub fn relay(whole: bool) -> Box<dyn FnMut()> {
                     };
                     relay.admit(&mut wires, upstream).unwrap();
                 }
-                RelayAction::Ask(question @ Question::Ticket { .. }) => {
+                RelayAction::Ask(relay::Question::Tenant(question @ Question::Ticket { .. })) => {
                     keep(question);
                     break;
                 }

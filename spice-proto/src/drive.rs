@@ -14,8 +14,7 @@ use std::io::ErrorKind;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 
-use crate::link::relay::{RelayAction, RelayError, RelayOutcome};
-use crate::link::server::Question;
+use crate::link::relay::{Question, RelayAction, RelayError, RelayOutcome};
 use crate::link::{Action, HandshakeError, Machine, RelayLink, Side, Wire, Wires};
 
 /// The time that machines are given: since the clock was made.
@@ -104,7 +103,7 @@ where
 }
 
 /// Drives a relay to its next question, or to the end of the link stage. `hypervisor` is there once a ticket
-/// was admitted.
+/// was admitted; after [`Question::Redial`] it is another.
 ///
 /// From then on the tenant is not looked at until the link stands: a tenant that hangs up does not break off
 /// what its hypervisor has begun, since QEMU ends when a display link is closed between its ticket and its

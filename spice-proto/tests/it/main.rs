@@ -38,6 +38,7 @@ mod pair;
 mod policy;
 mod recordings;
 mod relay;
+mod relay_upstream;
 mod sasl;
 mod ticket;
 #[cfg(feature = "rustls")]

@@ -137,7 +137,11 @@ impl Answers for Tenant {
         session.joined(channel, &target, &self.counts);
         (self.channel, self.target) = (Some(channel), Some(target.clone()));
         Span::current().record("target", target.name.as_str());
-        let hypervisor = target.dial().await;
+        let hypervisor = match dial.transport {
+            None => target.dial().await,
+            // A target has one port.
+            Some(wanted) => Err(DialError::OtherPort(wanted)),
+        };
         let hypervisor = hypervisor.map_err(|error| self.unreached = Some(error)).ok()?;
         let upstream = Upstream {
             ticket: Secret::new(target.ticket.expose()),

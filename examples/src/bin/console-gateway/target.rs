@@ -8,7 +8,7 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use spice_proto::caps::{Capabilities, CapabilitySet, common, display};
 use spice_proto::ids::ChannelType;
-use spice_proto::link::Secret;
+use spice_proto::link::{Secret, Transport};
 use spice_proto::session::migration;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -55,6 +55,8 @@ pub(crate) enum DialError {
     Tls(std::io::Error),
     #[error("no connection within {} s", DIAL.as_secs())]
     TimedOut,
+    #[error("it takes this channel on its other port only: {0}")]
+    OtherPort(Transport),
 }
 
 impl Target {

@@ -49,17 +49,19 @@ use super::tracker::{Link, Peer, Reason, Request};
 use super::{Host, Token};
 use crate::error::DecodeError;
 use crate::ids::{ChannelType, LinkErrorCode};
-use crate::link::relay::{RelayAction, RelayConfig, RelayError, RelayOutcome, Upstream};
+use crate::link::relay::{self, RelayAction, RelayConfig, RelayError, RelayOutcome, Upstream};
 use crate::link::server::{self, Announcement, SaslAnnouncement};
 use crate::link::watch::Sender;
-use crate::link::{LinkMess, Misuse, Refusal, RelayLink, Side, Wires};
+use crate::link::{LinkMess, Misuse, Refusal, RelayLink, Side, Transport, Wires};
 
 /// What the relays of one kind of tenant have in common.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Config {
     /// How both peers are treated in the link stage. What a tenant is told when its hypervisor fails is decided by its
-    /// session, not by [`RelayConfig::upstream_failure`].
+    /// session, not by [`RelayConfig::upstream_failure`]. Hypervisors are given tickets only, whatever
+    /// [`RelayConfig::upstream_sasl`] says: one that wants SASL is given up, with
+    /// [`Incompatibility::NoTickets`](crate::link::Incompatibility::NoTickets).
     pub link: RelayConfig,
     /// What may pass.
     pub policy: Arc<Policy>,
@@ -134,6 +136,9 @@ pub struct Dial {
     /// Where that is, if the session has moved or moves: as it was accepted. Its ticket, and whom it has to be, are the
     /// caller's to know.
     pub target: Option<Target>,
+    /// The hypervisor has this channel on its port with TLS only, or on the one without: it said so when it was connected
+    /// to, and that connection is no more. Asked for once; going back from TLS is for the operator to allow.
+    pub transport: Option<Transport>,
 }
 
 /// Why a connection has ended.
@@ -272,6 +277,8 @@ struct Linking {
     link: RelayLink,
     request: Option<LinkMess>,
     dial: Ask<Dial>,
+    /// What was asked for.
+    dialled: Option<Dial>,
     /// What became of the hypervisor's part.
     failed: Option<End>,
     /// The tenant is gone or must go.
@@ -340,9 +347,10 @@ impl Relay {
         sessions.expire(now);
         let link = sessions.tracker_mut().accept(now, peer)?;
         let linking = Linking {
-            link: RelayLink::new(now, config.link.clone()).asking(),
+            link: RelayLink::new(now, config.link.clone().with_upstream_sasl(false)).asking(),
             request: None,
             dial: Ask::None,
+            dialled: None,
             failed: None,
             lost: None,
         };
@@ -634,6 +642,7 @@ impl Linking {
             return Ok(Action::Consult);
         }
         if let Some(dial) = self.dial.take() {
+            self.dialled = Some(dial.clone());
             return Ok(Action::Ask(Question::Dial(dial)));
         }
         let action = match self.link.step(now, wires) {
@@ -653,12 +662,24 @@ impl Linking {
                 hypervisor: side == Side::Hypervisor,
             },
             RelayAction::Waiting => WAIT,
-            RelayAction::Ask(question) => {
+            RelayAction::Ask(relay::Question::Tenant(question)) => {
                 if let server::Question::Ticket { request, .. } | server::Question::Admit { request } = &question {
                     self.request = Some(request.clone());
                 }
                 Action::Ask(Question::Tenant(question))
             }
+            RelayAction::Ask(relay::Question::Redial(transport)) => {
+                let dialled = self.dialled.take().map_or(Ask::None, |dial| {
+                    Ask::New(Dial {
+                        transport: Some(transport),
+                        ..dial
+                    })
+                });
+                self.dial = dialled;
+                Action::Hangup
+            }
+            // INVARIANT: SASL is not allowed towards hypervisors, so nothing is asked.
+            RelayAction::Ask(relay::Question::Hypervisor(_)) => WAIT,
             RelayAction::Done(outcome) => return Err(Box::new(outcome)),
         })
     }
@@ -783,6 +804,7 @@ impl Relay {
             request,
             host: admission.host,
             target: target.flatten(),
+            transport: None,
         });
         self.place = Some(Place {
             token,
