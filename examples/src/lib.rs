@@ -4,6 +4,12 @@ pub mod capture;
 
 pub mod dissect;
 
+pub mod picture;
+
+pub mod secret;
+
+pub mod spice;
+
 pub mod vnc;
 
 /// The code samples of the README, compiled and run.

@@ -1,6 +1,6 @@
 //! The gateway between a real hypervisor and real viewers.
 //!
-//! QEMU runs a boot sector that writes a few lines and halts, so the picture never changes. Viewers
+//! QEMU runs a boot sector that writes a few lines and waits for keys, so the picture never changes. Viewers
 //! from Debian look at it directly and through the gateway, and both pictures must be equal pixel
 //! for pixel. What the two legs carried is recorded by proxies on either side of the gateway.
 //!
@@ -21,6 +21,8 @@ mod guest;
 mod picture;
 #[path = "real/pki.rs"]
 mod pki;
+#[path = "real/probe.rs"]
+mod probe;
 #[path = "real/process.rs"]
 mod process;
 #[path = "real/recorder.rs"]

@@ -4,6 +4,8 @@
 //! Both flush `tx` after every step, also after an error, and keep the machine's deadline. They come back with
 //! every question, and with the link; what was received beyond it is in `rx`.
 
+extern crate std;
+
 use core::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -172,13 +174,16 @@ async fn flush<S: AsyncWrite + Unpin>(wire: &mut Wire, stream: &mut S, until: In
     timeout_at(until, send).await.unwrap_or(Ok(()))
 }
 
-/// Reads at least so many bytes; `false`: the peer hung up first.
+/// Reads at least so many bytes; `false`: the peer hung up first. Over TLS QEMU does so without a farewell, after a
+/// wrong password for one; in the link stage an end is an error in any case, so nobody can cut anything off unseen.
 async fn receive<S: AsyncRead + Unpin>(wire: &mut Wire, stream: &mut S, at_least: usize) -> tokio::io::Result<bool> {
     let wanted = wire.rx.len().saturating_add(at_least);
     while wire.rx.len() < wanted {
-        if stream.read_buf(&mut wire.rx).await? == 0 {
-            return Ok(false);
-        }
+        match stream.read_buf(&mut wire.rx).await {
+            Ok(0) => return Ok(false),
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(false),
+            read => read?,
+        };
     }
     Ok(true)
 }

@@ -1,11 +1,21 @@
 //! What the VNC programs share: connections, ways to log in, passwords.
 
+use std::path::Path;
+
+pub use crate::secret::{Secret, SecretError};
+
 mod account;
 mod method;
-mod secret;
 mod stream;
 
 pub use account::{Account, challenge};
 pub use method::{Method, Needs, security_types, subtypes};
-pub use secret::{Secret, SecretError, password};
 pub use stream::{Io, Stream, TlsStream, receive, secured, whole};
+
+/// The password: from a file, or else from the environment variable `VNC_PASSWORD`.
+///
+/// # Errors
+/// As for [`secret::password`](crate::secret::password).
+pub fn password(file: Option<&Path>) -> Result<Option<Secret>, SecretError> {
+    crate::secret::password(file, "VNC_PASSWORD")
+}

@@ -1,4 +1,4 @@
-//! QEMU with a guest that shows a picture and halts.
+//! QEMU with a guest that shows a picture and then only tells which keys are pressed.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -45,7 +45,7 @@ pub(crate) const LINES: &[Line] = &[
         row: 22,
         column: 30,
         colours: 0x5e,
-        text: "and now it halts for ever",
+        text: "and now it waits for ever",
     },
 ];
 
@@ -64,7 +64,7 @@ const CODE: &[u8] = &[
     0xcd, 0x10,             //        int 0x10
     0xb8, 0x00, 0xb8,       //        mov ax, 0xb800      ; the text page
     0x8e, 0xc0,             //        mov es, ax
-    0xbe, 0x38, 0x7c,       //        mov si, 0x7c38      ; the lines
+    0xbe, 0x3c, 0x7c,       //        mov si, 0x7c3c      ; the lines
     0xad,                   // line:  lodsw               ; offset in the page, or the end
     0x83, 0xf8, 0xff,       //        cmp ax, -1
     0x74, 0x0c,             //        je done
@@ -78,9 +78,10 @@ const CODE: &[u8] = &[
     0xeb, 0xf8,             //        jmp next
     0xb0, READY,            // done:  mov al, READY       ; to QEMU's debug console
     0xe6, 0xe9,             //        out 0xe9, al
-    0xfa,                   // stop:  cli
-    0xf4,                   //        hlt
-    0xeb, 0xfc,             //        jmp stop
+    0x30, 0xe4,             // key:   xor ah, ah          ; the next key, as a character
+    0xcd, 0x16,             //        int 0x16
+    0xe6, 0xe9,             //        out 0xe9, al        ; to the debug console too
+    0xeb, 0xf8,             //        jmp key
 ];
 
 /// What the guest says when the picture is complete.
@@ -143,7 +144,7 @@ pub(crate) struct Guest {
 }
 
 impl Guest {
-    /// Starts QEMU, and waits until the guest has halted.
+    /// Starts QEMU, and waits until the guest has its picture.
     pub(crate) fn start(folder: &Folder, pki: Option<PathBuf>) -> Self {
         let (address, process) = boot(folder, &boot_sector(), "failed to initialize spice server", |command| {
             let address = free_port();
@@ -183,7 +184,7 @@ impl Guest {
     }
 }
 
-/// Starts QEMU with the server that `listen` adds on a free port, and waits until the guest says that it is ready.
+/// Starts QEMU with the server that `listen` adds on a free port, and waits until the guest has its picture.
 /// `taken` is what QEMU says when another program has got the port in the meantime.
 pub(crate) fn boot<T>(
     folder: &Folder,
@@ -217,6 +218,15 @@ pub(crate) fn boot<T>(
         assert!(process.logged().contains(taken), "QEMU ended");
     }
     panic!("QEMU finds no port");
+}
+
+/// What was typed on the guest's keyboard, as characters.
+pub(crate) fn typed(folder: &Folder) -> String {
+    let consoles = (0..5).map(|attempt| fs::read(folder.join(&format!("qemu-{attempt}.console"))));
+    let said = consoles.flatten().find(|said| said.contains(&READY));
+    let mut said = said.expect("a guest that has its picture").into_iter();
+    said.by_ref().find(|byte| *byte == READY);
+    said.map(char::from).collect()
 }
 
 const LOSSLESS: &str = "jpeg-wan-compression=never,streaming-video=off";

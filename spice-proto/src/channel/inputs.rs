@@ -62,6 +62,33 @@ layout! {
     }
 }
 
+/// What a key sends in front of its code if it came after the PC's first keyboard: the arrows, right Ctrl.
+const EXTENDED: u8 = 0xe0;
+/// The bit in the last byte of a code that says that the key went up.
+const RELEASED: u8 = 0x80;
+
+impl Key {
+    /// The key of this scan code (set 1, as of a PC/AT's keyboard) goes down, for [`ClientMessage::KeyDown`].
+    /// `extended`: the code has 0xe0 in front of it.
+    #[must_use]
+    pub const fn down(code: u8, extended: bool) -> Self {
+        Self::bytes(code & !RELEASED, extended)
+    }
+
+    /// As [`Key::down`]; the key goes up, for [`ClientMessage::KeyUp`].
+    #[must_use]
+    pub const fn up(code: u8, extended: bool) -> Self {
+        Self::bytes(code | RELEASED, extended)
+    }
+
+    const fn bytes(code: u8, extended: bool) -> Self {
+        let bytes = if extended { [EXTENDED, code, 0, 0] } else { [code, 0, 0, 0] };
+        Self {
+            code: u32::from_le_bytes(bytes),
+        }
+    }
+}
+
 layout! {
     /// Scan codes as they come from a keyboard.
     pub struct KeyScancode {

@@ -98,6 +98,8 @@ pub enum Question {
 pub struct ClientOutcome {
     /// What the server announced.
     pub capabilities: Capabilities,
+    /// The protocol version that it speaks, major and minor.
+    pub version: (u32, u32),
     /// Headers in both directions from here on.
     pub header_form: HeaderForm,
     /// What the client proved itself with.
@@ -269,7 +271,7 @@ impl ClientLink {
                 Ok((State::Reply, None))
             }
             State::Reply => Ok(match self.take_reply(wire)? {
-                Part::Taken(reply) => (self.answer(&reply, wire)?, None),
+                Part::Taken((header, reply)) => (self.answer(&header, &reply, wire)?, None),
                 Part::Missing(at_least) => (State::Reply, Some(Action::Receive { at_least })),
             }),
             // spice-server answers what it does not take with a whole link reply.
@@ -339,7 +341,7 @@ impl ClientLink {
     }
 
     /// Takes a link reply that says OK, or says what is missing to one.
-    fn take_reply(&self, wire: &mut Wire) -> Result<Part<LinkReply>, HandshakeError> {
+    fn take_reply(&self, wire: &mut Wire) -> Result<Part<(LinkHeader, LinkReply)>, HandshakeError> {
         let rx = &mut wire.rx;
         if let Some(more) = receive::missing(4, rx) {
             return Ok(Part::Missing(more));
@@ -372,11 +374,11 @@ impl ClientLink {
         }
         let reply = LinkReply::decode(body, &self.config.limits)?;
         rx.advance(end);
-        Ok(Part::Taken(reply))
+        Ok(Part::Taken((header, reply)))
     }
 
     /// Checks what the server announces, and sends the ticket or says that SASL will be used.
-    fn answer(&mut self, reply: &LinkReply, wire: &mut Wire) -> Result<State, HandshakeError> {
+    fn answer(&mut self, header: &LinkHeader, reply: &LinkReply, wire: &mut Wire) -> Result<State, HandshakeError> {
         let own = &self.config.request.capabilities;
         let server = &reply.capabilities;
         require(&self.config.required.common, &server.common, CapabilitySet::Common)?;
@@ -386,6 +388,7 @@ impl ClientLink {
         let outcome = |mechanism| ClientOutcome {
             header_form: HeaderForm::agreed(mini(own), mini(server)),
             capabilities: server.clone(),
+            version: (header.major_version, header.minor_version),
             mechanism,
             sasl_layer: false,
         };

@@ -242,6 +242,7 @@ fn client_and_server_in_any_chunks() {
                 );
                 assert_eq!((client.sasl_layer, server.sasl_layer), (layer, layer));
                 assert_eq!(client.header_form, server.header_form);
+                assert_eq!(client.version, (2, 2));
                 assert!(client.capabilities.has_common(common::AUTH_SASL));
                 assert!(!client.capabilities.has_common(common::AUTH_SPICE));
                 assert_eq!(server.announced, client.capabilities);

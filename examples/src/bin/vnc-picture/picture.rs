@@ -1,7 +1,5 @@
 //! The picture, and its pixels in whatever form a viewer wants them.
 
-use std::fs::File;
-use std::io::BufReader;
 use std::path::Path;
 
 use bytes::BytesMut;
@@ -23,19 +21,8 @@ pub(crate) struct Picture {
 impl Picture {
     /// From a PNG with eight bits a colour. Transparency is not looked at.
     pub(crate) fn load(path: &Path) -> Result<Self> {
-        let mut reader = png::Decoder::new(BufReader::new(File::open(path)?)).read_info()?;
-        let mut pixels = vec![0; reader.output_buffer_size().ok_or("too large")?];
-        let info = reader.next_frame(&mut pixels)?;
-        let rgb = match (info.color_type, info.bit_depth) {
-            (png::ColorType::Rgb, png::BitDepth::Eight) => pixels,
-            (png::ColorType::Rgba, png::BitDepth::Eight) => pixels
-                .chunks_exact(RGB + 1)
-                .flat_map(|pixel| &pixel[..RGB])
-                .copied()
-                .collect(),
-            (colours, depth) => return Err(format!("{colours:?} with {depth:?} bits; only RGB with 8 is shown").into()),
-        };
-        let size = (u16::try_from(info.width)?, u16::try_from(info.height)?);
+        let examples::picture::Picture { width, height, rgb } = examples::picture::Picture::load(path)?;
+        let size = (u16::try_from(width)?, u16::try_from(height)?);
         Ok(Self { size, rgb })
     }
 

@@ -8,9 +8,6 @@ use zeroize::Zeroizing;
 /// Bytes that are overwritten when they go.
 pub type Secret = Zeroizing<Vec<u8>>;
 
-/// Where a password is looked for when no file is named.
-const VARIABLE: &str = "VNC_PASSWORD";
-
 /// Why there is no password.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
@@ -27,14 +24,14 @@ pub enum SecretError {
     Empty,
 }
 
-/// The password: the first line of the file if one is named, or else what the environment variable
-/// `VNC_PASSWORD` holds, if there is one.
+/// The password: the first line of the file if one is named, or else what this environment variable
+/// holds, if there is one.
 ///
 /// # Errors
 /// The file cannot be read, or the password is empty.
-pub fn password(file: Option<&Path>) -> Result<Option<Secret>, SecretError> {
+pub fn password(file: Option<&Path>, variable: &str) -> Result<Option<Secret>, SecretError> {
     let Some(path) = file else {
-        let value = env::var_os(VARIABLE).map(|value| Secret::new(value.into_encoded_bytes()));
+        let value = env::var_os(variable).map(|value| Secret::new(value.into_encoded_bytes()));
         return value.map(not_empty).transpose();
     };
     let mut bytes = fs::read(path).map(Secret::new).map_err(|error| SecretError::File {

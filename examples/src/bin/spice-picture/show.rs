@@ -1,0 +1,197 @@
+//! The data stage: the picture on the display, and as little as a viewer needs on the other channels.
+
+use bytes::{Bytes, BytesMut};
+use examples::picture::Picture;
+use futures_util::{SinkExt as _, StreamExt as _};
+use spice_proto::Limits;
+use spice_proto::caps::main::NAME_AND_UUID;
+use spice_proto::channel::display::draw::{DisplayBase, DrawCopy, QMask};
+use spice_proto::channel::display::image::{BitmapData, Image, ImageDescriptor, PaletteSource, Payload};
+use spice_proto::channel::display::shape::{Clip, Point, Rect};
+use spice_proto::channel::main::{ChannelId, ChannelsList, Init, Name};
+use spice_proto::channel::{ClientMessage, ServerMessage, cursor, display, inputs, main};
+use spice_proto::codec::MessageCodec;
+use spice_proto::ids::{
+    BitmapFlags, BitmapFormat, ChannelType, ClipType, CursorFlags, ImageFlags, ImageScaleMode, ImageType,
+    KeyboardModifiers, MaskFlags, MouseModes, RopDescriptor, SurfaceFlags, SurfaceFormat,
+};
+use spice_proto::link::LinkMess;
+use spice_proto::link::server::ServerOutcome;
+use tokio::net::TcpStream;
+use tokio_util::codec::{Framed, FramedParts};
+
+use crate::Result;
+use crate::link::{House, OFFERED};
+
+/// A channel whose link stands.
+pub(crate) struct Channel {
+    request: LinkMess,
+    framed: Framed<TcpStream, MessageCodec<ClientMessage, ServerMessage>>,
+}
+
+impl Channel {
+    /// `rx`: what came together with the end of the link stage.
+    pub(crate) fn new(tcp: TcpStream, rx: BytesMut, outcome: ServerOutcome) -> Self {
+        let codec = MessageCodec::server(outcome.request.channel_type, outcome.header_form, &Limits::default());
+        let mut parts = FramedParts::new::<ServerMessage>(tcp, codec);
+        parts.read_buf = rx;
+        Self {
+            request: outcome.request,
+            framed: Framed::from_parts(parts),
+        }
+    }
+
+    pub(crate) fn name(&self) -> ChannelType {
+        self.request.channel_type
+    }
+
+    /// Speaks until the viewer hangs up.
+    pub(crate) async fn show(mut self, house: &House) -> Result<()> {
+        match self.request.channel_type {
+            ChannelType::MAIN => {
+                let session = house.begin();
+                let shown = self.main(house, session).await;
+                house.end(session);
+                shown
+            }
+            ChannelType::DISPLAY => self.display(house).await,
+            ChannelType::INPUTS => {
+                let keyboard_modifiers = KeyboardModifiers(0);
+                let init = inputs::ServerMessage::Init(inputs::Init { keyboard_modifiers });
+                self.say(ServerMessage::Inputs(init)).await?;
+                self.listen(|_| false).await.map(drop)
+            }
+            _ => {
+                let init = cursor::ServerMessage::Init(cursor::Init {
+                    position: cursor::Point16 { x: 0, y: 0 },
+                    trail_length: 0,
+                    trail_frequency: 0,
+                    visible: 0,
+                    cursor: cursor::Cursor {
+                        flags: CursorFlags::NONE,
+                        header: None,
+                        data: Bytes::new(),
+                    },
+                });
+                self.say(ServerMessage::Cursor(init)).await?;
+                self.listen(|_| false).await.map(drop)
+            }
+        }
+    }
+
+    async fn main(&mut self, house: &House, session_id: u32) -> Result<()> {
+        let init = main::ServerMessage::Init(Init {
+            session_id,
+            display_channels_hint: 1,
+            supported_mouse_modes: MouseModes::SERVER,
+            current_mouse_mode: MouseModes::SERVER,
+            agent_connected: 0,
+            agent_tokens: 0,
+            multi_media_time: 0,
+            ram_hint: 0,
+        });
+        self.say(ServerMessage::Main(init)).await?;
+        if self.request.capabilities.has(NAME_AND_UUID) {
+            let name = Bytes::from([house.title.as_bytes(), &[0]].concat());
+            let name = main::ServerMessage::Name(Name { name });
+            self.say(ServerMessage::Main(name)).await?;
+        }
+        let asks =
+            |message: &ClientMessage| matches!(message, ClientMessage::Main(main::ClientMessage::AttachChannels));
+        while self.listen(asks).await? {
+            let others = OFFERED.into_iter().filter(|kind| *kind != ChannelType::MAIN);
+            let channels = others.map(|channel_type| ChannelId { channel_type, id: 0 }).collect();
+            let list = main::ServerMessage::ChannelsList(ChannelsList { channels });
+            self.say(ServerMessage::Main(list)).await?;
+        }
+        Ok(())
+    }
+
+    async fn display(&mut self, house: &House) -> Result<()> {
+        let begins =
+            |message: &ClientMessage| matches!(message, ClientMessage::Display(display::ClientMessage::Init(_)));
+        // Nothing is drawn for a viewer that has not said what it keeps.
+        if self.listen(begins).await? {
+            for message in &house.drawing {
+                self.say(message.clone()).await?;
+            }
+        }
+        self.listen(|_| false).await.map(drop)
+    }
+
+    async fn say(&mut self, message: ServerMessage) -> Result<()> {
+        Ok(self.framed.send(message).await?)
+    }
+
+    /// Waits for a message. `false`: the viewer hung up. The others, keys and acknowledgements, go by.
+    async fn listen(&mut self, wanted: impl Fn(&ClientMessage) -> bool) -> Result<bool> {
+        while let Some(message) = self.framed.next().await {
+            if wanted(&message?) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// What shows a picture: a surface of its size, and one drawing with all of it.
+pub(crate) fn drawing(picture: &Picture) -> Result<Vec<ServerMessage>> {
+    let Picture { width, height, ref rgb } = *picture;
+    let create = display::ServerMessage::SurfaceCreate(display::SurfaceCreate {
+        surface_id: 0,
+        width,
+        height,
+        format: SurfaceFormat::XRGB_32,
+        flags: SurfaceFlags::PRIMARY,
+    });
+    let whole = || -> Result<Rect> {
+        let (right, bottom) = (i32::try_from(width)?, i32::try_from(height)?);
+        Ok(Rect {
+            top: 0,
+            left: 0,
+            bottom,
+            right,
+        })
+    };
+    // Blue, green, red and a byte that nobody looks at.
+    let data: Vec<u8> = rgb
+        .chunks_exact(3)
+        .flat_map(|pixel| [pixel[2], pixel[1], pixel[0], 0])
+        .collect();
+    let image = Image {
+        descriptor: ImageDescriptor {
+            id: 1,
+            r#type: ImageType::BITMAP,
+            flags: ImageFlags(0),
+            width,
+            height,
+        },
+        payload: Payload::Bitmap(BitmapData {
+            format: BitmapFormat::BITS_32,
+            flags: BitmapFlags::TOP_DOWN,
+            x: width,
+            y: height,
+            stride: width.checked_mul(4).ok_or("too wide")?,
+            palette: PaletteSource::Here(None),
+            data: data.into(),
+        }),
+    };
+    let copy = display::ServerMessage::DrawCopy(DrawCopy {
+        base: DisplayBase {
+            surface_id: 0,
+            r#box: whole()?,
+            clip: Clip::Whole(ClipType::NONE),
+        },
+        src_bitmap: Some(Box::new(image)),
+        src_area: whole()?,
+        rop_descriptor: RopDescriptor::OP_PUT,
+        scale_mode: ImageScaleMode::INTERPOLATE,
+        mask: QMask {
+            flags: MaskFlags(0),
+            pos: Point { x: 0, y: 0 },
+            bitmap: None,
+        },
+    });
+    let messages = [create, copy, display::ServerMessage::Mark];
+    Ok(messages.map(ServerMessage::Display).into())
+}

@@ -1,0 +1,97 @@
+//! What a client owes on every channel: acknowledgements and answers to pings. All that comes is counted.
+
+use std::io::ErrorKind;
+use std::time::Instant;
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use spice_proto::Limits;
+use spice_proto::channel::common::{AckSync, Pong};
+use spice_proto::channel::main::ChannelId;
+use spice_proto::channel::{
+    ClientMessage, ServerMessage, common, cursor, display, inputs, main, playback, port, record, smartcard, vmc,
+};
+use spice_proto::codec::{CodecError, MessageCodec};
+use spice_proto::frame::{AckCounter, Acknowledge};
+use tokio_util::codec::{Framed, FramedParts};
+
+use crate::Result;
+use crate::connect::{LinkError, Linked, Server};
+use crate::report::ChannelReport;
+
+/// One channel of a session.
+pub(crate) struct Channel {
+    framed: Framed<examples::spice::Stream, MessageCodec<ServerMessage, ClientMessage>>,
+    acks: AckCounter,
+    pub(crate) report: ChannelReport,
+}
+
+impl Channel {
+    /// Opens it. `session` 0 asks for a new session.
+    pub(crate) async fn open(server: &Server, id: &ChannelId, session: u32) -> std::result::Result<Self, LinkError> {
+        let linked = server.link(id, session).await?;
+        let report = ChannelReport::new(id, &linked);
+        let Linked {
+            stream, rx, outcome, ..
+        } = linked;
+        let codec = MessageCodec::client(id.channel_type, outcome.header_form, &Limits::default());
+        let mut parts = FramedParts::new::<ClientMessage>(stream, codec);
+        parts.read_buf = rx;
+        Ok(Self {
+            framed: Framed::from_parts(parts),
+            acks: AckCounter::default(),
+            report,
+        })
+    }
+
+    pub(crate) async fn send(&mut self, message: ClientMessage) -> Result<()> {
+        Ok(self.framed.send(message).await?)
+    }
+
+    /// The next message, after what is owed for it was sent. `None`: the server hung up.
+    pub(crate) async fn next(&mut self) -> Result<Option<ServerMessage>> {
+        let message = match self.framed.next().await {
+            None => return Ok(None),
+            // A TLS server that is cut off leaves without a word.
+            Some(Err(CodecError::Io(error))) if error.kind() == ErrorKind::UnexpectedEof => return Ok(None),
+            Some(message) => message?,
+        };
+        self.report.count(&message);
+        if self.acks.received() == Acknowledge::Ack {
+            self.send(ClientMessage::Other(common::ClientMessage::Ack)).await?;
+        }
+        match shared(&message) {
+            Some(common::ServerMessage::SetAck(set)) => {
+                self.acks.set(set.window);
+                let generation = set.generation;
+                let sync = common::ClientMessage::AckSync(AckSync { generation });
+                self.send(ClientMessage::Other(sync)).await?;
+            }
+            Some(common::ServerMessage::Ping(ping)) => {
+                let begun = Instant::now();
+                let (id, timestamp) = (ping.id, ping.timestamp);
+                let pong = common::ClientMessage::Pong(Pong { id, timestamp });
+                self.send(ClientMessage::Other(pong)).await?;
+                self.report.pinged(ping.data.len(), begun.elapsed());
+            }
+            _ => {}
+        }
+        Ok(Some(message))
+    }
+}
+
+/// A message that every channel has.
+fn shared(message: &ServerMessage) -> Option<&common::ServerMessage> {
+    match message {
+        ServerMessage::Main(main::ServerMessage::Common(message))
+        | ServerMessage::Display(display::ServerMessage::Common(message))
+        | ServerMessage::Inputs(inputs::ServerMessage::Common(message))
+        | ServerMessage::Cursor(cursor::ServerMessage::Common(message))
+        | ServerMessage::Playback(playback::ServerMessage::Common(message))
+        | ServerMessage::Record(record::ServerMessage::Common(message))
+        | ServerMessage::Smartcard(smartcard::ServerMessage::Common(message))
+        | ServerMessage::Usbredir(vmc::ServerMessage::Common(message))
+        | ServerMessage::Port(port::ServerMessage::Common(vmc::ServerMessage::Common(message)))
+        | ServerMessage::Other(message) => Some(message),
+        _ => None,
+    }
+}
