@@ -6,6 +6,8 @@ mod captures;
 mod failures;
 #[path = "rfb_dissect/live.rs"]
 mod live;
+#[path = "support/live.rs"]
+mod live_input;
 #[path = "support/pcap.rs"]
 mod pcap;
 #[path = "rfb_dissect/shown.rs"]

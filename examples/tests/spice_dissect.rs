@@ -6,6 +6,8 @@ mod captures;
 mod failures;
 #[path = "spice_dissect/live.rs"]
 mod live;
+#[path = "support/live.rs"]
+mod live_input;
 #[path = "support/pcap.rs"]
 mod pcap;
 #[path = "spice_dissect/shown.rs"]
