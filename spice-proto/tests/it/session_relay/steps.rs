@@ -91,7 +91,7 @@ async fn an_id_that_cannot_be_recorded_is_not_shown() {
 async fn an_answer_that_comes_too_late_is_none() {
     let mut site = Site::new();
     site.plan(|plan| plan.bind = LONG);
-    let (mut viewer, mut source, relayed) = site.open(MAIN, 0, 0).await;
+    let (viewer, mut source, relayed) = site.open(MAIN, 0, 0).await;
     source.say(103, &init(ID)).await;
     sleep(SLOW).await;
     drop(viewer.stream);
