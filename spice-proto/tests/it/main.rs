@@ -40,6 +40,8 @@ mod recordings;
 mod relay;
 mod relay_upstream;
 mod sasl;
+#[cfg(feature = "tokio")]
+mod session_relay;
 mod ticket;
 #[cfg(feature = "rustls")]
 mod tls;
