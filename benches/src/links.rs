@@ -6,14 +6,17 @@ use std::time::Duration;
 use bytes::BytesMut;
 use spice_proto::Limits;
 use spice_proto::caps::Capabilities;
-use spice_proto::link::relay::{RelayAction, Upstream};
+use spice_proto::link::relay::{self, RelayAction, Upstream};
 use spice_proto::link::server::{Announcement, Question};
 use spice_proto::link::{Key, LinkMess, LinkReply, RelayConfig, RelayLink, SealedTicket, Secret, Wires};
 
 use crate::keep;
 
 /// A main channel's link from spicy to QEMU, as the tests have it.
-const C2S: &[u8] = include_bytes!("../../spice-proto/tests/data/captures/spice-agent-filexfer-clipboard/00.c2s.bin");
+pub const MAIN_CHANNEL_C2S: &[u8] =
+    include_bytes!("../../spice-proto/tests/data/captures/spice-agent-filexfer-clipboard/00.c2s.bin");
+/// Where its data stage begins.
+pub const MAIN_CHANNEL_C2S_AT: usize = 174;
 const S2C: &[u8] = include_bytes!("../../spice-proto/tests/data/captures/spice-agent-filexfer-clipboard/00.s2c.bin");
 const NOW: Duration = Duration::ZERO;
 
@@ -44,7 +47,7 @@ fn ticket() -> SealedTicket {
 
 /// What a tenant sends up to its ticket.
 fn tenant_bytes() -> Vec<u8> {
-    let mut bytes = C2S[..46].to_vec();
+    let mut bytes = MAIN_CHANNEL_C2S[..46].to_vec();
     bytes.extend(ticket().0);
     bytes
 }
@@ -67,14 +70,14 @@ pub fn relay(whole: bool) -> Box<dyn FnMut()> {
         let mut relay = RelayLink::new(NOW, RelayConfig::default().with_limits(limits.clone()));
         loop {
             match relay.step(NOW, &mut wires).unwrap() {
-                RelayAction::Ask(Question::Link(_)) => {
+                RelayAction::Ask(relay::Question::Tenant(Question::Link(_))) => {
                     let shown = Announcement {
                         public_key: public,
                         capabilities: shown.clone(),
                     };
                     relay.announce(&mut wires, shown).unwrap();
                 }
-                RelayAction::Ask(Question::Ticket { sealed, .. }) if whole => {
+                RelayAction::Ask(relay::Question::Tenant(Question::Ticket { sealed, .. })) if whole => {
                     let token = key().open(&sealed, &mut bytes_from(5)).unwrap();
                     assert!(token.expose().starts_with(b"a-token"));
                     wires.hypervisor.rx.extend_from_slice(&S2C[..206]);
@@ -84,7 +87,7 @@ pub fn relay(whole: bool) -> Box<dyn FnMut()> {
                     };
                     relay.admit(&mut wires, upstream).unwrap();
                 }
-                RelayAction::Ask(question @ Question::Ticket { .. }) => {
+                RelayAction::Ask(relay::Question::Tenant(question @ Question::Ticket { .. })) => {
                     keep(question);
                     break;
                 }
@@ -110,7 +113,7 @@ pub fn open() -> Box<dyn FnMut()> {
 
 pub(crate) fn decode_mess() -> Box<dyn FnMut()> {
     let limits = Limits::default();
-    Box::new(move || keep(LinkMess::decode(std::hint::black_box(&C2S[16..42]), &limits).unwrap()))
+    Box::new(move || keep(LinkMess::decode(std::hint::black_box(&MAIN_CHANNEL_C2S[16..42]), &limits).unwrap()))
 }
 
 pub(crate) fn decode_reply() -> Box<dyn FnMut()> {

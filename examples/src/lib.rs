@@ -10,7 +10,11 @@ pub mod secret;
 
 pub mod spice;
 
+pub mod stream;
+
 pub mod vnc;
+
+pub mod websocket;
 
 /// The code samples of the README, compiled and run.
 #[cfg(doctest)]

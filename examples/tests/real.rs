@@ -10,6 +10,8 @@
 //! The tests need the packages of `debian-packages.txt`:
 //! `cargo test -p examples --test real -- --ignored`.
 
+#[path = "real/browser.rs"]
+mod browser;
 #[path = "../../console-token/tests/engines/mod.rs"]
 #[allow(dead_code, reason = "here no engine crashes")]
 mod engines;
@@ -29,6 +31,8 @@ mod process;
 mod recorder;
 #[path = "real/site.rs"]
 mod site;
+#[path = "real/spice_html5.rs"]
+mod spice_html5;
 #[path = "real/token.rs"]
 mod token;
 #[path = "real/viewer.rs"]

@@ -13,7 +13,7 @@ use spice_proto::Limits;
 use spice_proto::caps::{Capabilities, CapabilityWords};
 use spice_proto::ids::{ChannelType, LinkErrorCode};
 use spice_proto::link::client;
-use spice_proto::link::relay::{RelayAction, Upstream};
+use spice_proto::link::relay::{self, RelayAction, Upstream};
 use spice_proto::link::sasl::MechList;
 use spice_proto::link::server::{Announcement, Question, SaslAnnouncement};
 use spice_proto::link::watch::{Part, Sender, WatchedLink};
@@ -287,15 +287,7 @@ fn connect(answers: u8, mut input: &[u8], chunk: usize, sasl: bool) -> Ended {
             }
             Ok(Action::Ask(question)) => {
                 assert!(matches!(machine.step(NOW, &mut wire), Ok(Action::Waiting)));
-                match question {
-                    client::Question::SaslStart { mechanisms } => {
-                        let name = mechanisms.names().next().expect("a list has a name");
-                        machine.sasl_start(&mut wire, name, Some(b"ticket")).unwrap();
-                    }
-                    client::Question::SaslStep { complete: false, .. } => machine.sasl_step(&mut wire, None).unwrap(),
-                    client::Question::SaslStep { complete: true, .. } => machine.sasl_end(answers & 4 != 0).unwrap(),
-                    client::Question::SaslLayer => machine.layered().unwrap(),
-                }
+                answer(&mut machine, &mut wire, question, answers & 4 != 0);
                 continue;
             }
             Ok(Action::Waiting) => panic!("no question is open"),
@@ -320,6 +312,19 @@ fn connect(answers: u8, mut input: &[u8], chunk: usize, sasl: bool) -> Ended {
     panic!("the client does not end");
 }
 
+/// What a client's mechanism says; `layer`: it agrees on one.
+fn answer(machine: &mut ClientLink, wire: &mut Wire, question: client::Question, layer: bool) {
+    match question {
+        client::Question::SaslStart { mechanisms } => {
+            let name = mechanisms.names().next().expect("a list has a name");
+            machine.sasl_start(wire, name, Some(b"ticket")).unwrap();
+        }
+        client::Question::SaslStep { complete: false, .. } => machine.sasl_step(wire, None).unwrap(),
+        client::Question::SaslStep { complete: true, .. } => machine.sasl_end(layer).unwrap(),
+        client::Question::SaslLayer => machine.layered().unwrap(),
+    }
+}
+
 fn relay(answers: u8, tenant: &[u8], hypervisor: &[u8], chunk: usize, sasl: bool) -> Ended {
     let mut rounds = 0;
     let waived = match answers & 8 {
@@ -332,7 +337,8 @@ fn relay(answers: u8, tenant: &[u8], hypervisor: &[u8], chunk: usize, sasl: bool
     let config = RelayConfig::default()
         .with_limits(limits())
         .with_waived(waived)
-        .with_upstream_failure(refusal(answers));
+        .with_upstream_failure(refusal(answers))
+        .with_upstream_sasl(sasl);
     let mut machine = RelayLink::new(NOW, config);
     let mut wires = Wires::default();
     let (mut tenant, mut hypervisor) = (tenant, hypervisor);
@@ -350,7 +356,7 @@ fn relay(answers: u8, tenant: &[u8], hypervisor: &[u8], chunk: usize, sasl: bool
                 }
                 machine.eof(&mut wires, side).err()
             }
-            Ok(RelayAction::Ask(Question::Link(_))) => {
+            Ok(RelayAction::Ask(relay::Question::Tenant(Question::Link(_)))) => {
                 match answers & REJECT {
                     0 if sasl => machine.announce_sasl(&mut wires, sasl_announcement(answers)).unwrap(),
                     0 => machine.announce(&mut wires, announcement(answers)).unwrap(),
@@ -358,7 +364,7 @@ fn relay(answers: u8, tenant: &[u8], hypervisor: &[u8], chunk: usize, sasl: bool
                 }
                 continue;
             }
-            Ok(RelayAction::Ask(Question::SaslStart { .. } | Question::SaslStep { .. })) => {
+            Ok(RelayAction::Ask(relay::Question::Tenant(Question::SaslStart { .. } | Question::SaslStep { .. }))) => {
                 match judge(answers, &mut rounds) {
                     Judged::Reply => machine.sasl_reply(&mut wires, Some(b"")).unwrap(),
                     Judged::Complete { layer } => machine.sasl_complete(&mut wires, None, layer).unwrap(),
@@ -366,11 +372,11 @@ fn relay(answers: u8, tenant: &[u8], hypervisor: &[u8], chunk: usize, sasl: bool
                 }
                 continue;
             }
-            Ok(RelayAction::Ask(Question::SaslLayer)) => {
+            Ok(RelayAction::Ask(relay::Question::Tenant(Question::SaslLayer))) => {
                 machine.layered().unwrap();
                 continue;
             }
-            Ok(RelayAction::Ask(Question::Ticket { .. } | Question::Admit { .. })) => {
+            Ok(RelayAction::Ask(relay::Question::Tenant(Question::Ticket { .. } | Question::Admit { .. }))) => {
                 assert!(
                     wires.hypervisor.tx.is_empty(),
                     "the hypervisor hears nothing before the token is known"
@@ -383,6 +389,21 @@ fn relay(answers: u8, tenant: &[u8], hypervisor: &[u8], chunk: usize, sasl: bool
                     0 => machine.admit(&mut wires, upstream).unwrap(),
                     _ => machine.refuse(&mut wires, refusal(answers)).unwrap(),
                 }
+                continue;
+            }
+            Ok(RelayAction::Ask(relay::Question::Hypervisor(question))) => {
+                let client = machine.hypervisor().expect("it asks");
+                answer(client, &mut wires.hypervisor, question, answers & 4 != 0);
+                continue;
+            }
+            // On the other port nobody says a word.
+            Ok(RelayAction::Ask(relay::Question::Redial(_))) => {
+                hypervisor = &[];
+                let upstream = Upstream {
+                    ticket: Secret::new(b"ticket"),
+                    oaep_seed: [1; 20],
+                };
+                machine.admit(&mut wires, upstream).unwrap();
                 continue;
             }
             Ok(RelayAction::Waiting) => panic!("no question is open"),

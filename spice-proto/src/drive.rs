@@ -1,18 +1,20 @@
 //! The driver loops for tokio streams: [`drive`] for a machine on one connection, [`drive_relay`] for the
-//! relay between two.
+//! relay between two; and [`drive_session`] for a connection of a session, from its first byte to its last.
 //!
-//! Both flush `tx` after every step, also after an error, and keep the machine's deadline. They come back with
+//! The first two flush `tx` after every step, also after an error, and keep the machine's deadline. They come back with
 //! every question, and with the link; what was received beyond it is in `rx`.
 
-extern crate std;
+mod session;
+
+pub use session::{Answers, Connection, Hub, drive_session};
 
 use core::time::Duration;
+use std::io::ErrorKind;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 
-use crate::link::relay::{RelayAction, RelayError, RelayOutcome};
-use crate::link::server::Question;
+use crate::link::relay::{Question, RelayAction, RelayError, RelayOutcome};
 use crate::link::{Action, HandshakeError, Machine, RelayLink, Side, Wire, Wires};
 
 /// The time that machines are given: since the clock was made.
@@ -101,7 +103,7 @@ where
 }
 
 /// Drives a relay to its next question, or to the end of the link stage. `hypervisor` is there once a ticket
-/// was admitted.
+/// was admitted; after [`Question::Redial`] it is another.
 ///
 /// From then on the tenant is not looked at until the link stands: a tenant that hangs up does not break off
 /// what its hypervisor has begun, since QEMU ends when a display link is closed between its ticket and its
@@ -181,7 +183,7 @@ async fn receive<S: AsyncRead + Unpin>(wire: &mut Wire, stream: &mut S, at_least
     while wire.rx.len() < wanted {
         match stream.read_buf(&mut wire.rx).await {
             Ok(0) => return Ok(false),
-            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(false),
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(false),
             read => read?,
         };
     }

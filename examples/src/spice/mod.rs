@@ -4,4 +4,6 @@ mod sasl;
 mod stream;
 
 pub use sasl::{Login, LoginError};
-pub use stream::{Io, Stream, tls};
+pub use stream::tls;
+
+pub use crate::stream::Stream;

@@ -1,20 +1,13 @@
-//! Connections, with TLS or without.
+//! Connections with TLS.
 
 use std::sync::Arc;
 
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-/// A connection. The indirect call is nothing next to the system call behind it.
-pub type Stream = Box<dyn Io>;
-
-/// What a [`Stream`] can do.
-pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+use crate::stream::Stream;
 
 /// Speaks TLS on a connection, as a client.
 ///

@@ -10,7 +10,9 @@ mod stream;
 
 pub use account::{Account, challenge};
 pub use method::{Method, Needs, security_types, subtypes};
-pub use stream::{Io, Stream, TlsStream, receive, secured, whole};
+pub use stream::{TlsStream, receive, secured, whole};
+
+pub use crate::stream::{Io, Stream};
 
 /// The password: from a file, or else from the environment variable `VNC_PASSWORD`.
 ///

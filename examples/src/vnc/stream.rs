@@ -11,14 +11,6 @@ use rfb_proto::tls::TlsWire;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio_util::io::{poll_read_buf, poll_write_buf};
 
-/// A connection, with TLS or without. The indirect call is nothing next to the system call behind it.
-pub type Stream = Box<dyn Io>;
-
-/// What a [`Stream`] can do.
-pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
-
 /// Room for one read; left to itself, a buffer that is full grows by a few bytes.
 const READ: usize = 16 << 10;
 /// What is taken for encryption in one go.

@@ -13,6 +13,7 @@ pub(crate) struct Gateway {
     pub(crate) api: SocketAddr,
     pub(crate) plain: Option<SocketAddr>,
     pub(crate) tls: Option<SocketAddr>,
+    pub(crate) websocket: Option<SocketAddr>,
     pub(crate) process: Process,
 }
 
@@ -41,6 +42,7 @@ impl Gateway {
             api,
             plain: address("plain"),
             tls: address("tls"),
+            websocket: address("websocket"),
             process,
         }
     }

@@ -30,6 +30,19 @@ pub(crate) struct Site {
 
 impl Site {
     pub(crate) fn start(legs: Legs) -> Self {
+        Self::start_with(legs, "")
+    }
+
+    /// As [`Site::start`], and pages from here may connect as well.
+    pub(crate) fn start_for_browsers(origin: &str) -> Self {
+        Self::start_with(
+            Legs::Plain,
+            &format!("websocket = \"127.0.0.1:0\"\norigins = [\"{origin}\"]\n"),
+        )
+    }
+
+    /// `spice`: more of the gateway's table of that name.
+    fn start_with(legs: Legs, spice: &str) -> Self {
         let folder = Folder::new();
         let pki = (legs == Legs::Tls).then(|| pki::authority(&folder, "hypervisor"));
         let guest = Guest::start(&folder, pki);
@@ -37,7 +50,11 @@ impl Site {
             Legs::Opened => Recorder::opening(guest.address, &folder, "hypervisor"),
             Legs::Plain | Legs::Tls => Recorder::start(guest.address),
         };
-        let gateway = Gateway::start(&folder, &sections(&folder, legs, hypervisor.address.port()));
+        let sections = sections(&folder, legs, hypervisor.address.port());
+        let gateway = Gateway::start(
+            &folder,
+            &sections.replacen("[spice]\n", &format!("[spice]\n{spice}"), 1),
+        );
         Self {
             gateway,
             hypervisor,

@@ -82,7 +82,11 @@ impl Key {
     }
 
     const fn bytes(code: u8, extended: bool) -> Self {
-        let bytes = if extended { [EXTENDED, code, 0, 0] } else { [code, 0, 0, 0] };
+        let bytes = if extended {
+            [EXTENDED, code, 0, 0]
+        } else {
+            [code, 0, 0, 0]
+        };
         Self {
             code: u32::from_le_bytes(bytes),
         }

@@ -19,6 +19,7 @@ mod pass;
 pub use flow::{AckCounter, AckWindow, Acknowledge};
 pub use list::{SubMessage, SubMessages};
 pub use pass::Passer;
+pub(crate) use pass::{HELD, move_front, rewrite};
 
 use bytes::{Buf, Bytes, BytesMut};
 
@@ -114,7 +115,7 @@ impl Header {
     }
 
     /// Refuses a body above the limit, and a list of sub-messages that begins behind the body.
-    fn check(&self, form: HeaderForm, limit: u32) -> Result<(), DecodeError> {
+    pub(crate) fn check(&self, form: HeaderForm, limit: u32) -> Result<(), DecodeError> {
         if self.size <= limit && self.sub_list <= self.size {
             return Ok(());
         }

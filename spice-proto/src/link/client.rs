@@ -142,6 +142,8 @@ pub struct ClientLink {
     /// `None`: SASL, or no link.
     ticket: Option<(Secret, Seed)>,
     deadline: Duration,
+    /// The server's reply said OK.
+    offered: bool,
     state: State,
 }
 
@@ -172,8 +174,14 @@ impl ClientLink {
             config,
             ticket,
             deadline,
+            offered: false,
             state: State::Start,
         }
+    }
+
+    /// Whether the server has said that it has the channel.
+    pub(crate) const fn was_offered(&self) -> bool {
+        self.offered
     }
 
     /// Where the link is.
@@ -379,6 +387,7 @@ impl ClientLink {
 
     /// Checks what the server announces, and sends the ticket or says that SASL will be used.
     fn answer(&mut self, header: &LinkHeader, reply: &LinkReply, wire: &mut Wire) -> Result<State, HandshakeError> {
+        self.offered = true;
         let own = &self.config.request.capabilities;
         let server = &reply.capabilities;
         require(&self.config.required.common, &server.common, CapabilitySet::Common)?;

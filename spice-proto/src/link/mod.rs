@@ -203,6 +203,37 @@ pub enum HandshakeError {
     Misuse(#[from] Misuse),
 }
 
+/// Which of its ports a server takes a channel on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// The one with TLS.
+    Tls,
+    /// The one without.
+    Plain,
+}
+
+impl core::fmt::Display for Transport {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::Tls => "TLS",
+            Self::Plain => "no TLS",
+        })
+    }
+}
+
+impl HandshakeError {
+    /// The peer has the channel, on its other port only: it said `NEED_SECURED` or `NEED_UNSECURED`. A client that knows
+    /// that port connects again, as spice-gtk does with TLS. Going back from TLS is for the user to allow.
+    #[must_use]
+    pub const fn wanted_transport(&self) -> Option<Transport> {
+        match self {
+            Self::Rejected(LinkErrorCode::NEED_SECURED) => Some(Transport::Tls),
+            Self::Rejected(LinkErrorCode::NEED_UNSECURED) => Some(Transport::Plain),
+            _ => None,
+        }
+    }
+}
+
 /// What a peer must not do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -14,9 +14,13 @@
 //!   | <------------ LinkResult |                                |
 //! ```
 //!
-//! A tenant that is to use SASL ([`RelayLink::announce_sasl`]) does so with the relay: the questions are those of
-//! [`ServerLink`], and [`Question::Admit`] takes the place of [`Question::Ticket`]. Otherwise a tenant that chooses
-//! SASL is refused, since it was not offered. The hypervisor is always given a ticket.
+//! SASL ends at the relay, on each side for its own. A tenant that is to use it ([`RelayLink::announce_sasl`]) does so with
+//! the relay: the questions are those of [`ServerLink`], and [`server::Question::Admit`] takes the place of
+//! [`server::Question::Ticket`]. Otherwise a tenant that chooses SASL is refused, since it was not offered. A hypervisor that
+//! wants SASL is shown what the caller's mechanism says ([`Question::Hypervisor`]) if that was allowed
+//! ([`RelayConfig::upstream_sasl`]); if not, it is given up as [`Incompatibility::NoTickets`](super::Incompatibility::NoTickets).
+//!
+//! A hypervisor may have the channel on its other port only: it is asked for that one ([`Question::Redial`]), once.
 //!
 //! The tenant is shown capabilities before its token, and so the hypervisor, is known. What was shown is a
 //! promise. A hypervisor that lacks a promised bit ends the link before the tenant is accepted, unless the
@@ -29,11 +33,11 @@
 
 use core::time::Duration;
 
-use super::server::{Announcement, Question, SaslAnnouncement, check_refusal};
+use super::server::{self, Announcement, SaslAnnouncement, check_refusal};
 use super::ticket::OAEP_SEED_LEN;
 use super::{
     Action, ClientConfig, ClientLink, Event, HandshakeError, LinkMess, Machine, Misuse, Refusal, Secret, ServerLink,
-    Side, Stage, Wires,
+    Side, Stage, Transport, Wire, Wires, client,
 };
 use crate::caps::{Capabilities, CapabilitySet, CapabilityWords, common};
 use crate::frame::{HeaderForm, Passer};
@@ -49,6 +53,8 @@ pub struct RelayConfig {
     pub waived: Capabilities,
     /// What the tenant is told when the hypervisor fails: nothing, the connection is closed.
     pub upstream_failure: Refusal,
+    /// Whether a hypervisor that wants SASL is given it, which leads to [`Question::Hypervisor`]: no.
+    pub upstream_sasl: bool,
 }
 
 impl Default for RelayConfig {
@@ -57,6 +63,7 @@ impl Default for RelayConfig {
             limits: Limits::default(),
             waived: Capabilities::default(),
             upstream_failure: Refusal::Close,
+            upstream_sasl: false,
         }
     }
 }
@@ -82,11 +89,33 @@ impl RelayConfig {
         self.upstream_failure = told;
         self
     }
+
+    /// Sets [`RelayConfig::upstream_sasl`].
+    #[must_use]
+    pub fn with_upstream_sasl(mut self, allowed: bool) -> Self {
+        self.upstream_sasl = allowed;
+        self
+    }
+}
+
+/// What the caller is asked.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Question {
+    /// About the tenant. [`server::Question::Link`]: [`RelayLink::announce`], [`RelayLink::announce_sasl`] or
+    /// [`RelayLink::reject`]; [`server::Question::Ticket`] and [`server::Question::Admit`]: connect to the hypervisor and
+    /// [`RelayLink::admit`], or [`RelayLink::refuse`]; the others as with a [`ServerLink`], of the tenant's connection.
+    Tenant(server::Question),
+    /// The hypervisor wants SASL: as with a [`ClientLink`], which [`RelayLink::hypervisor`] gives, of the hypervisor's
+    /// connection. Who cannot go on says [`RelayLink::refuse`] to the tenant.
+    Hypervisor(client::Question),
+    /// The hypervisor has the channel on its other port only. Close this connection to it, connect to that port and
+    /// [`RelayLink::admit`] again; or [`RelayLink::refuse`].
+    Redial(Transport),
 }
 
 /// How the hypervisor is entered.
 pub struct Upstream {
-    /// Its ticket. Never the tenant's.
+    /// Its ticket. Never the tenant's. Not sent to one that is shown SASL instead.
     pub ticket: Secret,
     /// Fresh random bytes. They are as secret as the ticket.
     pub oaep_seed: [u8; OAEP_SEED_LEN],
@@ -108,9 +137,7 @@ pub enum RelayAction {
         /// Further bytes; never 0.
         at_least: usize,
     },
-    /// Find an answer. For [`Question::Link`]: [`RelayLink::announce`], [`RelayLink::announce_sasl`] or
-    /// [`RelayLink::reject`]; for [`Question::Ticket`] and [`Question::Admit`]: connect to the hypervisor and
-    /// [`RelayLink::admit`], or [`RelayLink::refuse`]; the others as with a [`ServerLink`], of the tenant's connection.
+    /// Find an answer, and give it with the method that the question names.
     Ask(Question),
     /// The question is still open.
     Waiting,
@@ -180,10 +207,14 @@ struct Promise {
 pub struct RelayLink {
     config: RelayConfig,
     server: ServerLink,
-    /// Set while it is asked whether the tenant is let in.
+    /// Set once it was asked whether the tenant is let in.
     promised: Option<Promise>,
     /// Set by [`RelayLink::admit`], until the step that starts the hypervisor's part.
-    admitted: Option<(Promise, Upstream)>,
+    admitted: Option<Upstream>,
+    /// The hypervisor was asked for on its other port.
+    redialled: bool,
+    /// What the tenant is told when the hypervisor fails is for the caller to say.
+    asks: bool,
     state: State,
 }
 
@@ -197,8 +228,33 @@ impl RelayLink {
             server,
             promised: None,
             admitted: None,
+            redialled: false,
+            asks: false,
             state: State::Tenant,
         }
+    }
+
+    /// The tenant is not told that the hypervisor failed: [`RelayLink::pretend`] or [`RelayLink::give_up`] does.
+    pub(crate) fn asking(mut self) -> Self {
+        self.asks = true;
+        self
+    }
+
+    /// Whether the connection to the hypervisor is in use.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.admitted.is_some() || matches!(self.state, State::Hypervisor(_))
+    }
+
+    /// Accepts a tenant that was to be let in, with no hypervisor behind it.
+    pub(crate) fn pretend(&mut self, wires: &mut Wires) -> Result<(), Misuse> {
+        self.server.accept(&mut wires.tenant)?;
+        self.state = State::Done;
+        Ok(())
+    }
+
+    /// Refuses a tenant whose hypervisor failed.
+    pub(crate) fn give_up(&mut self, wires: &mut Wires, why: Refusal) -> Result<(), Misuse> {
+        self.server.refuse(&mut wires.tenant, why)
     }
 
     /// The next event that was not fetched yet.
@@ -206,7 +262,7 @@ impl RelayLink {
         self.server.poll_event()
     }
 
-    /// Answers [`Question::Link`]: the tenant is shown these and asked for its ticket.
+    /// Answers [`server::Question::Link`]: the tenant is shown these and asked for its ticket.
     ///
     /// [`Capabilities::spice_server`] is what to show when nothing is known of the hypervisor; once a
     /// session's hypervisor is known, its own set can be shown to the links with that `connection_id`.
@@ -257,7 +313,7 @@ impl RelayLink {
         self.server.layered()
     }
 
-    /// Answers [`Question::Link`]: no.
+    /// Answers [`server::Question::Link`]: no.
     ///
     /// # Errors
     /// [`Misuse::NotAsked`], or [`Misuse::RefusalSaysOk`].
@@ -265,28 +321,46 @@ impl RelayLink {
         self.server.reject(&mut wires.tenant, why)
     }
 
-    /// Answers [`Question::Ticket`] and [`Question::Admit`]: the tenant is let in, and the connection to the hypervisor
-    /// stands.
+    /// Answers [`server::Question::Ticket`], [`server::Question::Admit`] and [`Question::Redial`]: the tenant is let in, and
+    /// the connection to the hypervisor stands.
     ///
     /// # Errors
     /// [`Misuse::NotAsked`].
     pub fn admit(&mut self, _wires: &mut Wires, upstream: Upstream) -> Result<(), Misuse> {
-        let asked = self.server.stage() == Stage::Answer;
-        let promise = self.promised.take_if(|_| asked).ok_or(Misuse::NotAsked)?;
-        self.admitted = Some((promise, upstream));
+        let asked = matches!(self.state, State::Tenant) && self.server.stage() == Stage::Answer;
+        if !asked || self.promised.is_none() || self.admitted.is_some() {
+            return Err(Misuse::NotAsked);
+        }
+        self.admitted = Some(upstream);
         Ok(())
     }
 
-    /// Answers [`Question::Ticket`] and [`Question::Admit`]: the tenant is not let in; also
-    /// [`Question::SaslStart`] and [`Question::SaslStep`].
+    /// The hypervisor's part of the link, to answer [`Question::Hypervisor`] with its methods, on
+    /// [`Wires::hypervisor`]. Stepping is the relay's.
+    pub fn hypervisor(&mut self) -> Option<&mut ClientLink> {
+        match &mut self.state {
+            State::Hypervisor(client) => Some(client),
+            _ => None,
+        }
+    }
+
+    /// Answers every question but [`server::Question::Link`]: the tenant is not let in.
     ///
     /// # Errors
     /// [`Misuse::NotAsked`], or [`Misuse::RefusalSaysOk`].
     pub fn refuse(&mut self, wires: &mut Wires, why: Refusal) -> Result<(), Misuse> {
-        match self.admitted {
-            None => self.server.refuse(&mut wires.tenant, why),
-            Some(_) => Err(Misuse::NotAsked),
+        let asked = match &self.state {
+            State::Tenant => self.admitted.is_none(),
+            State::Hypervisor(client) => client.stage() == Stage::Answer,
+            State::Done | State::Failed(_) => false,
+        };
+        if !asked {
+            return Err(Misuse::NotAsked);
         }
+        self.server.refuse(&mut wires.tenant, why)?;
+        // Also while the hypervisor waits for an answer.
+        self.state = State::Tenant;
+        Ok(())
     }
 
     /// Uses what is in both `rx`, writes to both `tx`, says what it needs.
@@ -304,8 +378,8 @@ impl RelayLink {
                     });
                 }
                 State::Tenant => {
-                    if let Some((promise, upstream)) = self.admitted.take() {
-                        self.state = State::Hypervisor(self.dial(now, promise, upstream));
+                    if let (Some(promise), Some(upstream)) = (&self.promised, self.admitted.take()) {
+                        self.state = State::Hypervisor(dial(now, &self.config, promise, upstream));
                         continue;
                     }
                     match self.server.step(now, &mut wires.tenant) {
@@ -317,14 +391,16 @@ impl RelayLink {
                         }
                         Ok(Action::Waiting) => return Ok(RelayAction::Waiting),
                         Ok(Action::Ask(question)) => {
-                            if let Question::Ticket { request, .. } | Question::Admit { request } = &question {
+                            if let server::Question::Ticket { request, .. } | server::Question::Admit { request } =
+                                &question
+                            {
                                 let announced = self.server.announced().cloned().unwrap_or_default();
                                 self.promised = Some(Promise {
                                     request: request.clone(),
                                     announced,
                                 });
                             }
-                            return Ok(RelayAction::Ask(question));
+                            return Ok(RelayAction::Ask(Question::Tenant(question)));
                         }
                         // INVARIANT: the server's part is accepted below only.
                         Ok(Action::Done(_)) => return Err(self.fail(Side::Tenant, Misuse::Ended.into())),
@@ -342,9 +418,16 @@ impl RelayLink {
                         return self.accept(now, wires, outcome.capabilities, outcome.header_form);
                     }
                     Ok(Action::Waiting) => return Ok(RelayAction::Waiting),
-                    // INVARIANT: the request does not announce SASL, so nothing is asked.
-                    Ok(Action::Ask(_)) => return Err(self.upstream_failed(wires, Misuse::Ended.into())),
-                    Err(error) => return Err(self.upstream_failed(wires, error)),
+                    Ok(Action::Ask(question)) => return Ok(RelayAction::Ask(Question::Hypervisor(question))),
+                    Err(error) => match error.wanted_transport() {
+                        Some(transport) if !client.was_offered() && !self.redialled => {
+                            self.redialled = true;
+                            self.state = State::Tenant;
+                            wires.hypervisor = Wire::default();
+                            return Ok(RelayAction::Ask(Question::Redial(transport)));
+                        }
+                        _ => return Err(self.upstream_failed(wires, error)),
+                    },
                 },
             }
         }
@@ -394,32 +477,6 @@ impl RelayLink {
         }
     }
 
-    /// The hypervisor's part: the tenant's request in the relay's name.
-    fn dial(&self, now: Duration, promise: Promise, upstream: Upstream) -> ClientLink {
-        let Promise { mut request, announced } = promise;
-        // The tenant's SASL would be with the relay, and spice-gtk does not say that it has tickets.
-        let words = core::mem::take(&mut request.capabilities.common);
-        request.capabilities.common = words.without(common::AUTH_SASL).with(common::AUTH_SPICE);
-        let own = [
-            common::PROTOCOL_AUTH_SELECTION,
-            common::AUTH_SPICE,
-            common::AUTH_SASL,
-            common::MINI_HEADER,
-        ];
-        let required = Capabilities {
-            common: own
-                .iter()
-                .fold(minus(&announced.common, &self.config.waived.common), |set, bit| {
-                    set.without(*bit)
-                }),
-            channel: minus(&announced.channel, &self.config.waived.channel),
-        };
-        let config = ClientConfig::new(request)
-            .with_required(required)
-            .with_limits(self.config.limits.clone());
-        ClientLink::new(now, config, upstream.ticket, upstream.oaep_seed)
-    }
-
     /// The hypervisor has accepted, so the tenant is.
     fn accept(
         &mut self,
@@ -466,6 +523,9 @@ impl RelayLink {
     }
 
     fn upstream_failed(&mut self, wires: &mut Wires, error: HandshakeError) -> RelayError {
+        if self.asks {
+            return self.fail(Side::Hypervisor, error);
+        }
         let told = self.config.upstream_failure;
         // A configured OK would accept the tenant.
         let told = if check_refusal(told).is_ok() {
@@ -482,6 +542,35 @@ impl RelayLink {
         self.state = State::Failed(error);
         error
     }
+}
+
+/// The hypervisor's part: the tenant's request in the relay's name.
+fn dial(now: Duration, config: &RelayConfig, promise: &Promise, upstream: Upstream) -> ClientLink {
+    let mut request = promise.request.clone();
+    // The tenant's SASL would be with the relay, and spice-gtk does not say that it has tickets.
+    let words = core::mem::take(&mut request.capabilities.common).with(common::AUTH_SPICE);
+    request.capabilities.common = match config.upstream_sasl {
+        true => words.with(common::PROTOCOL_AUTH_SELECTION).with(common::AUTH_SASL),
+        false => words.without(common::AUTH_SASL),
+    };
+    let own = [
+        common::PROTOCOL_AUTH_SELECTION,
+        common::AUTH_SPICE,
+        common::AUTH_SASL,
+        common::MINI_HEADER,
+    ];
+    let required = Capabilities {
+        common: own
+            .iter()
+            .fold(minus(&promise.announced.common, &config.waived.common), |set, bit| {
+                set.without(*bit)
+            }),
+        channel: minus(&promise.announced.channel, &config.waived.channel),
+    };
+    let client = ClientConfig::new(request)
+        .with_required(required)
+        .with_limits(config.limits.clone());
+    ClientLink::new(now, client, upstream.ticket, upstream.oaep_seed)
 }
 
 /// The bits of `set` that `other` does not have.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use spice_proto::caps::Capabilities;
 use spice_proto::ids::{ChannelType, LinkErrorCode};
-use spice_proto::link::relay::Upstream;
+use spice_proto::link::relay::{self, Upstream};
 use spice_proto::link::server::{Announcement, Question};
 use spice_proto::link::{
     HandshakeError, Refusal, RelayConfig, RelayLink, Secret, ServerLink, Side, Stage, Wire, Wires,
@@ -109,8 +109,8 @@ async fn relay(
     loop {
         let driven = drive_relay(&mut relay, &mut wires, &mut tenant, hypervisor.as_mut(), clock).await;
         match driven.map_err(protocol).map_err(|error| (error.side, error.error))? {
-            Driven::Ask(Question::Link(_)) => relay.announce(&mut wires, shown()).unwrap(),
-            Driven::Ask(Question::Ticket { sealed, .. }) => {
+            Driven::Ask(relay::Question::Tenant(Question::Link(_))) => relay.announce(&mut wires, shown()).unwrap(),
+            Driven::Ask(relay::Question::Tenant(Question::Ticket { sealed, .. })) => {
                 let until = clock.instant(relay.deadline());
                 if tokio::time::timeout_at(until, tokio::time::sleep(look_up))
                     .await
@@ -212,8 +212,10 @@ async fn a_tenant_that_hangs_up_while_the_hypervisor_is_asked() {
                     .await
                     .map_err(protocol)
                 {
-                    Ok(Driven::Ask(Question::Link(_))) => relay.announce(&mut wires, shown()).unwrap(),
-                    Ok(Driven::Ask(Question::Ticket { .. })) => {
+                    Ok(Driven::Ask(relay::Question::Tenant(Question::Link(_)))) => {
+                        relay.announce(&mut wires, shown()).unwrap()
+                    }
+                    Ok(Driven::Ask(relay::Question::Tenant(Question::Ticket { .. }))) => {
                         relay
                             .admit(
                                 &mut wires,

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use bytes::BytesMut;
 use spice_proto::caps::Capabilities;
 use spice_proto::ids::{ChannelType, LinkErrorCode};
-use spice_proto::link::relay::{RelayAction, Upstream};
+use spice_proto::link::relay::{self, RelayAction, Upstream};
 use spice_proto::link::server::{Announcement, Question};
 use spice_proto::link::{
     Action, ClientConfig, ClientLink, HandshakeError, LinkMess, LinkReply, Machine, Refusal, RelayConfig, RelayLink,
@@ -178,8 +178,10 @@ fn relay(tenant: &[u8], hypervisor: &[u8]) -> Run {
                     told: wires.tenant.tx.to_vec(),
                 };
             }
-            Ok(RelayAction::Ask(Question::Link(_))) => machine.announce(&mut wires, announcement()).unwrap(),
-            Ok(RelayAction::Ask(Question::Ticket { .. })) => {
+            Ok(RelayAction::Ask(relay::Question::Tenant(Question::Link(_)))) => {
+                machine.announce(&mut wires, announcement()).unwrap()
+            }
+            Ok(RelayAction::Ask(relay::Question::Tenant(Question::Ticket { .. }))) => {
                 assert!(
                     wires.hypervisor.tx.is_empty(),
                     "the hypervisor is not called before the token is known"
@@ -190,6 +192,11 @@ fn relay(tenant: &[u8], hypervisor: &[u8]) -> Run {
                 };
                 machine.admit(&mut wires, upstream).unwrap();
                 side = Side::Hypervisor;
+            }
+            // There is no other port.
+            Ok(RelayAction::Ask(relay::Question::Redial(_))) => {
+                machine.refuse(&mut wires, Refusal::Code(LinkErrorCode::ERROR)).unwrap();
+                side = Side::Tenant;
             }
             Ok(RelayAction::Ask(question)) => panic!("SASL was not announced: {question:?}"),
             Ok(RelayAction::Waiting) => panic!("nothing is open"),

@@ -10,7 +10,7 @@ use spice_proto::link::relay::Upstream;
 use spice_proto::link::server::{Announcement, Question};
 use spice_proto::link::{
     Action, ClientConfig, ClientLink, HandshakeError, Incompatibility, LinkHeader, LinkMess, LinkReply, Machine,
-    Misuse, Refusal, RelayConfig, RelayLink, Secret, ServerLink, Side, Stage, Wire, Wires,
+    Misuse, Refusal, RelayConfig, RelayLink, Secret, ServerLink, Side, Stage, Transport, Wire, Wires,
 };
 use spice_proto::{DecodeErrorKind, Limits};
 
@@ -455,7 +455,11 @@ fn a_websocket_is_named_and_left_to_others() {
 /// TLS where there is none, and the other way round: a server says so before it asks for anything.
 #[test]
 fn the_wrong_port_is_told_by_its_code() {
-    for code in [LinkErrorCode::NEED_SECURED, LinkErrorCode::NEED_UNSECURED] {
+    for (code, wanted) in [
+        (LinkErrorCode::NEED_SECURED, Some(Transport::Tls)),
+        (LinkErrorCode::NEED_UNSECURED, Some(Transport::Plain)),
+        (LinkErrorCode::ERROR, None),
+    ] {
         let (mut server, mut wire) = (ServerLink::new(NOW, Limits::default()), Wire::default());
         let mut client = client(request(ChannelType::MAIN, 9, 0xf), TICKET);
         let mut clients = Wire::default();
@@ -467,7 +471,11 @@ fn the_wrong_port_is_told_by_its_code() {
         ));
         server.reject(&mut wire, Refusal::Code(code)).unwrap();
         clients.rx = wire.tx.split();
-        assert_eq!(client.step(NOW, &mut clients), Err(HandshakeError::Rejected(code)));
+        let error = client.step(NOW, &mut clients).unwrap_err();
+        assert_eq!(
+            (error, error.wanted_transport()),
+            (HandshakeError::Rejected(code), wanted)
+        );
         assert!(clients.tx.is_empty(), "the ticket stays here");
         assert_eq!(
             server.step(NOW, &mut wire),

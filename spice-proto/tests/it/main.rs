@@ -38,7 +38,10 @@ mod pair;
 mod policy;
 mod recordings;
 mod relay;
+mod relay_upstream;
 mod sasl;
+#[cfg(feature = "tokio")]
+mod session_relay;
 mod ticket;
 #[cfg(feature = "rustls")]
 mod tls;

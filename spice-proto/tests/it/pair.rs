@@ -7,7 +7,7 @@ use spice_proto::Limits;
 use spice_proto::caps::Capabilities;
 use spice_proto::ids::ChannelType;
 use spice_proto::link::client::ClientOutcome;
-use spice_proto::link::relay::{RelayAction, RelayError, RelayOutcome, Upstream};
+use spice_proto::link::relay::{self, RelayAction, RelayError, RelayOutcome, Upstream};
 use spice_proto::link::server::{Announcement, Question, ServerOutcome};
 use spice_proto::link::{
     Action, ClientConfig, ClientLink, HandshakeError, Key, LinkMess, Machine, Refusal, RelayConfig, RelayLink, Secret,
@@ -172,14 +172,14 @@ impl Chain {
             self.wires.tenant.rx.extend_from_slice(&up);
             while relay.is_none() {
                 match self.relay.step(NOW, &mut self.wires) {
-                    Ok(RelayAction::Ask(Question::Link(_))) => {
+                    Ok(RelayAction::Ask(relay::Question::Tenant(Question::Link(_)))) => {
                         let shown = Announcement {
                             public_key: key().public(),
                             capabilities: self.shown.clone(),
                         };
                         self.relay.announce(&mut self.wires, shown).unwrap();
                     }
-                    Ok(RelayAction::Ask(Question::Ticket { sealed, .. })) => {
+                    Ok(RelayAction::Ask(relay::Question::Tenant(Question::Ticket { sealed, .. }))) => {
                         if open(&sealed).as_deref() == Some(TOKEN) {
                             let upstream = Upstream {
                                 ticket: Secret::new(TICKET),

@@ -4,7 +4,7 @@ use expect_test::expect;
 use spice_proto::caps::{Capabilities, CapabilitySet, CapabilityWords, display};
 use spice_proto::frame::HeaderForm;
 use spice_proto::ids::{AuthMechanism, ChannelType, LinkErrorCode};
-use spice_proto::link::relay::{RelayAction, Upstream};
+use spice_proto::link::relay::{self, RelayAction, Upstream};
 use spice_proto::link::server::Question;
 use spice_proto::link::{
     Action, ClientConfig, ClientLink, Event, HandshakeError, Incompatibility, Machine, Misbehaviour, Misuse, Refusal,
@@ -240,7 +240,7 @@ fn the_relay_ends_sasl() {
             while relay_end.is_none() {
                 match relay.step(NOW, &mut wires) {
                     Ok(RelayAction::Receive { .. }) => break,
-                    Ok(RelayAction::Ask(question)) => {
+                    Ok(RelayAction::Ask(relay::Question::Tenant(question))) => {
                         assert!(wires.hypervisor.tx.is_empty(), "the hypervisor hears nothing yet");
                         match question {
                             Question::Link(_) => relay.announce_sasl(&mut wires, shown(&["PLAIN"])).unwrap(),
@@ -269,7 +269,7 @@ fn the_relay_ends_sasl() {
                             other => panic!("{other:?}"),
                         }
                     }
-                    Ok(RelayAction::Waiting) => unreachable!(),
+                    Ok(RelayAction::Ask(_) | RelayAction::Waiting) => unreachable!(),
                     Ok(RelayAction::Done(outcome)) => relay_end = Some(Ok(outcome)),
                     Err(error) => relay_end = Some(Err(error)),
                 }

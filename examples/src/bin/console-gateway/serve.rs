@@ -13,7 +13,7 @@ use tracing::field::display;
 
 use crate::api::{self, Api};
 use crate::config::Config;
-use crate::gateway::{Gateway, listen};
+use crate::gateway::{Carrier, Gateway, listen};
 use crate::rules::Rules;
 use crate::sessions::Sessions;
 use crate::tokens::Tokens;
@@ -50,25 +50,32 @@ async fn serve(config: Config) -> Result<(), String> {
         Some((address, server)) => Some((open("[spice] tls", address)?, server)),
         None => None,
     };
+    let websocket = match config.websocket {
+        Some((address, origins)) => Some((open("[spice] websocket", address)?, origins)),
+        None => None,
+    };
     let bound = Bound {
         api: api_listener.1,
         plain: plain.as_ref().map(|(_, at)| *at),
         tls: tls.as_ref().map(|((_, at), _)| *at),
+        websocket: websocket.as_ref().map(|((_, at), _)| *at),
     };
-    let gateway = Gateway::new(
-        Sessions::new(Tokens::new(Rules::default()), config.targets),
-        Rules::default(),
-    );
+    let viewer = config.viewer.at(bound.plain, bound.tls);
+    let sessions = Sessions::new(Tokens::new(Rules::default()), config.targets);
+    let mut gateway = Gateway::new(sessions, Rules::default(), &config.policy);
     if let Some((listener, _)) = plain {
-        gateway.accept(listener, None);
+        gateway.accept(listener, Carrier::Plain, &viewer)?;
     }
     if let Some(((listener, _), server)) = tls {
-        gateway.accept(listener, Some(server));
+        gateway.accept(listener, Carrier::tls(server), &viewer)?;
+    }
+    if let Some(((listener, _), origins)) = websocket {
+        gateway.accept(listener, Carrier::WebSocket(origins), &viewer)?;
     }
     let router = api::router(Api {
         sessions: gateway.sessions.clone(),
         bearer: config.bearer,
-        viewer: config.viewer.at(bound.plain, bound.tls),
+        viewer,
         ttl: config.ttl,
     });
     let stop = CancellationToken::new();
@@ -76,8 +83,8 @@ async fn serve(config: Config) -> Result<(), String> {
     let api = axum::serve(api_listener.0, router).with_graceful_shutdown(async move { stopping.cancelled().await });
     let mut api = tokio::spawn(api.into_future());
     println!("{}", bound.json());
-    let (plain, tls) = (bound.plain.map(display), bound.tls.map(display));
-    tracing::info!(api = %bound.api, plain, tls, "listening");
+    let [plain, tls, websocket] = [bound.plain, bound.tls, bound.websocket].map(|address| address.map(display));
+    tracing::info!(api = %bound.api, plain, tls, websocket, "listening");
 
     let mut purge = interval(PURGE);
     purge.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -108,13 +115,20 @@ struct Bound {
     api: SocketAddr,
     plain: Option<SocketAddr>,
     tls: Option<SocketAddr>,
+    websocket: Option<SocketAddr>,
 }
 
 impl Bound {
     /// One line for the program that started us.
     fn json(&self) -> serde_json::Value {
         let mut line = serde_json::Map::new();
-        for (name, address) in [("api", Some(self.api)), ("plain", self.plain), ("tls", self.tls)] {
+        let listeners = [
+            ("api", Some(self.api)),
+            ("plain", self.plain),
+            ("tls", self.tls),
+            ("websocket", self.websocket),
+        ];
+        for (name, address) in listeners {
             line.extend(address.map(|address| (name.to_owned(), address.to_string().into())));
         }
         line.into()

@@ -8,7 +8,8 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use spice_proto::caps::{Capabilities, CapabilitySet, common, display};
 use spice_proto::ids::ChannelType;
-use spice_proto::link::Secret;
+use spice_proto::link::{Secret, Transport};
+use spice_proto::session::migration;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -54,6 +55,8 @@ pub(crate) enum DialError {
     Tls(std::io::Error),
     #[error("no connection within {} s", DIAL.as_secs())]
     TimedOut,
+    #[error("it takes this channel on its other port only: {0}")]
+    OtherPort(Transport),
 }
 
 impl Target {
@@ -78,6 +81,16 @@ impl Target {
             Ok(stream)
         });
         connected.await.unwrap_or(Err(DialError::TimedOut))
+    }
+
+    /// Whether a hypervisor that names this place for a migration means this target: its host, and the port that would be
+    /// dialled.
+    pub(crate) fn is_at(&self, told: &migration::Target) -> bool {
+        let port = match self.place {
+            Place::Plain { port } => told.port.is_some_and(|told| told.get() == port),
+            Place::Tls { port, .. } => told.tls_port.is_some_and(|told| told.get() == port),
+        };
+        port && told.host.eq_ignore_ascii_case(self.host.as_bytes())
     }
 
     /// What to promise for a channel of this target: what it announced last time, if it was asked before.

@@ -13,7 +13,7 @@ use spice_proto::caps::{Capabilities, CapabilityWords, common, display, main};
 use spice_proto::channel::main::ChannelId;
 use spice_proto::ids::{ChannelType, LinkErrorCode};
 use spice_proto::link::client::ClientOutcome;
-use spice_proto::link::{self, ClientLink, HandshakeError, LinkMess, Stage, Wire};
+use spice_proto::link::{self, ClientLink, HandshakeError, LinkMess, Stage, Transport, Wire};
 use spice_proto::{Clock, DriveError, Driven, drive};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -113,8 +113,7 @@ impl Reason {
     }
 
     fn wants_tls(&self) -> bool {
-        let wanted = HandshakeError::Rejected(LinkErrorCode::NEED_SECURED);
-        matches!(self, Self::Link(DriveError::Protocol(error)) if *error == wanted)
+        matches!(self, Self::Link(DriveError::Protocol(error)) if error.wanted_transport() == Some(Transport::Tls))
     }
 }
 

@@ -6,17 +6,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use examples::vnc::Stream;
+use examples::websocket;
 use serde_json::{Map, Value};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use tracing::{Instrument, info, info_span, warn};
 
 use crate::bridge::{self, End};
 use crate::config::Config;
-use crate::websocket;
 
 /// Connections at a time. What comes beyond is closed at once.
 const CONNECTIONS: usize = 256;
+/// For the beginning of a WebSocket. The bridge has its own limit behind it.
+const WEBSOCKET: Duration = Duration::from_secs(5);
+
+/// What a listener's connections speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Carrier {
+    Tcp,
+    /// Browsers: the same bytes in a WebSocket.
+    WebSocket,
+}
 
 /// What all connections share.
 pub(crate) struct House {
@@ -40,8 +51,8 @@ pub(crate) async fn run(config: Arc<Config>) -> io::Result<()> {
         config,
         places: Semaphore::new(CONNECTIONS),
     });
-    let viewers = accept(tcp, house.clone());
-    let browsers = websocket::accept(websocket, house);
+    let viewers = accept(tcp, house.clone(), Carrier::Tcp);
+    let browsers = accept(websocket, house, Carrier::WebSocket);
     tokio::try_join!(viewers, browsers).map(|_| ())
 }
 
@@ -58,7 +69,7 @@ async fn open(what: &str, address: Option<SocketAddr>) -> io::Result<Option<TcpL
     }
 }
 
-async fn accept(listener: Option<TcpListener>, house: Arc<House>) -> io::Result<()> {
+async fn accept(listener: Option<TcpListener>, house: Arc<House>, carrier: Carrier) -> io::Result<()> {
     let Some(listener) = listener else {
         return Ok(());
     };
@@ -67,7 +78,7 @@ async fn accept(listener: Option<TcpListener>, house: Arc<House>) -> io::Result<
             Ok((tcp, peer)) => {
                 // Key presses are small, and each is worth its own packet.
                 let _ = tcp.set_nodelay(true);
-                tokio::spawn(serve(house.clone(), Box::new(tcp), peer));
+                tokio::spawn(serve(house.clone(), tcp, peer, carrier));
             }
             // No file descriptors, most likely: others have to go first.
             Err(error) => {
@@ -79,12 +90,20 @@ async fn accept(listener: Option<TcpListener>, house: Arc<House>) -> io::Result<
 }
 
 /// One connection, from its first byte to its last.
-pub(crate) async fn serve(house: Arc<House>, tenant: Stream, peer: SocketAddr) {
+async fn serve(house: Arc<House>, tcp: TcpStream, peer: SocketAddr, carrier: Carrier) {
     let Ok(_place) = house.places.try_acquire() else {
         return warn!(%peer, "too many connections");
     };
     let span = info_span!("connection", %peer);
     async {
+        let tenant: Stream = match carrier {
+            Carrier::Tcp => Box::new(tcp),
+            Carrier::WebSocket => match timeout(WEBSOCKET, websocket::accept(tcp, &house.config.origins)).await {
+                Ok(Ok(browser)) => Box::new(browser),
+                Ok(Err(error)) => return info!(%error, "ended"),
+                Err(_) => return info!("no WebSocket in time"),
+            },
+        };
         match bridge::serve(&house.config, tenant).await {
             Ok(End {
                 to_hypervisor,

@@ -14,7 +14,6 @@ mod bridge;
 mod cli;
 mod config;
 mod listen;
-mod websocket;
 
 use std::process::ExitCode;
 use std::sync::Arc;

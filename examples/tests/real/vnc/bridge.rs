@@ -4,12 +4,12 @@ use std::net::SocketAddr;
 
 use examples::vnc::Method;
 
-use super::browser::Site;
 use super::clients::{gvnccapture, vncviewer_is_refused, vncviewer_shows};
 use super::programs::{Bridge, NOWHERE, Tenants};
 use super::qemu::Qemu;
 use super::x::{Xvnc, painted};
 use super::{Login, PASSWORD, TENANT, WRONG, tigervnc};
+use crate::browser::{NOVNC, Site};
 use crate::picture::Picture;
 use crate::pki;
 use crate::process::{Folder, wait_for};
@@ -177,7 +177,7 @@ fn a_password_that_passes_through_the_bridge() {
 #[ignore = "needs QEMU, Xvnc and Chromium"]
 fn novnc_through_the_bridge() {
     let folder = Folder::new();
-    let site = Site::start();
+    let site = Site::start(&NOVNC);
     let hypervisors = Hypervisors::start(&folder);
     for (name, address, login, picture) in &hypervisors.all {
         let recorder = Recorder::start(*address);
@@ -203,7 +203,7 @@ fn novnc_through_the_bridge() {
         );
     }
     // A page from elsewhere is not connected, whatever it shows.
-    let elsewhere = Site::start();
+    let elsewhere = Site::start(&NOVNC);
     let (name, address, login, _) = &hypervisors.all[0];
     let bridge = Bridge::start(
         &folder,

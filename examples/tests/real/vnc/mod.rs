@@ -5,7 +5,6 @@
 //! password, and has to say itself that the wrong one was refused.
 
 mod bridge;
-mod browser;
 mod clients;
 mod middle;
 mod programs;

@@ -43,6 +43,7 @@ mod machine;
 mod target;
 mod verdict;
 
+pub(in crate::session) use machine::DISPLAY_INIT_BODY;
 pub use machine::Migration;
 pub use target::{Endpoint, EndpointError, Kind, Target};
 pub use verdict::{Answer, Effect, Fault, Lost, Pass, Seat};

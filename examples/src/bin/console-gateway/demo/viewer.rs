@@ -23,7 +23,7 @@ use vv_file::ConnectionFile;
 use super::hypervisor::{CURSOR_RESET, DISPLAY_MARK};
 use super::report::{Outcome, must};
 use super::talk::{End, Raw, Talk};
-use crate::guard::{DISPLAY_INIT, DISPLAY_INIT_BODY};
+use super::{DISPLAY_INIT, DISPLAY_INIT_BODY};
 use crate::keys::random_bytes;
 use crate::sessions::Channel;
 use crate::tls::{self, Stream};
@@ -71,7 +71,7 @@ impl Viewer {
             host: file.host.ok_or("no host in the .vv")?,
             port: file.tls_port.ok_or("no tls-port in the .vv")?.try_into()?,
             token: std::str::from_utf8(password.expose())?.to_owned(),
-            tls: tls::client(file.ca.ok_or("no ca in the .vv")?.as_bytes())?,
+            tls: tls::client(file.ca.ok_or("no ca in the .vv")?.as_bytes(), None)?,
         })
     }
 

@@ -1,6 +1,6 @@
-//! noVNC in a browser without a screen.
+//! noVNC and spice-html5 in a browser without a screen.
 //!
-//! Its own pages are served as Debian installs them, with one script more, which tells what stands on
+//! Their own pages are served as Debian installs them, with one script more, which tells what stands on
 //! the page and what its canvas shows.
 
 use std::fs;
@@ -14,19 +14,42 @@ use std::thread;
 use crate::picture::Picture;
 use crate::process::{Folder, PATIENCE, Process, wait_for};
 
-/// Where the package novnc puts the pages.
-const PAGES: &str = "/usr/share/novnc";
+/// A client that is a page.
+#[derive(Debug)]
+pub(crate) struct App {
+    /// Where its package puts the pages.
+    folder: &'static str,
+    /// The page that connects to what its address says.
+    page: &'static str,
+    /// Where it says what goes wrong, and where it draws, as selectors.
+    status: &'static str,
+    canvas: &'static str,
+}
 
-/// Tells the server the text of noVNC's status line whenever it changes, and the canvas over and over.
+pub(crate) const NOVNC: App = App {
+    folder: "/usr/share/novnc",
+    page: "vnc.html",
+    status: "#noVNC_status",
+    canvas: "#noVNC_container canvas",
+};
+
+pub(crate) const SPICE_HTML5: App = App {
+    folder: "/usr/share/spice-html5",
+    page: "spice_auto.html",
+    status: "#message-div",
+    canvas: "#spice-screen canvas",
+};
+
+/// Tells the server the text of the page's status whenever it changes, and the canvas over and over.
 const OBSERVER: &str = r##"
 let told = "";
 setInterval(async () => {
-    const status = document.getElementById("noVNC_status").textContent;
+    const status = document.querySelector(STATUS).textContent;
     if (status !== told) {
         told = status;
         await fetch("told", { method: "POST", body: status });
     }
-    const canvas = document.querySelector("#noVNC_container canvas");
+    const canvas = document.querySelector(CANVAS);
     if (canvas && canvas.width) {
         const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
         await fetch(`canvas/${canvas.width}/${canvas.height}`, { method: "POST", body: pixels.data });
@@ -37,13 +60,14 @@ setInterval(async () => {
 /// What the page has shown.
 #[derive(Default)]
 struct Seen {
-    /// The status lines, one after the other.
+    /// What the status said, one after the other.
     statuses: Vec<String>,
     canvas: Option<Picture>,
 }
 
-/// Where browsers get noVNC from. It stops when it is dropped.
+/// Where browsers get the pages from. It stops when it is dropped.
 pub(crate) struct Site {
+    app: &'static App,
     address: SocketAddr,
     /// Each page has a folder of its own in its address: its number.
     pages: Arc<Mutex<Vec<Seen>>>,
@@ -51,7 +75,7 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    pub(crate) fn start() -> Self {
+    pub(crate) fn start(app: &'static App) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port for the site");
         let address = listener.local_addr().expect("the address of the site");
         let (pages, stopped) = (Arc::default(), Arc::new(AtomicBool::new(false)));
@@ -64,11 +88,12 @@ impl Site {
                     }
                     let pages = Arc::clone(&pages);
                     // A browser opens connections ahead of time and says nothing on them.
-                    thread::spawn(move || answer(stream, &pages));
+                    thread::spawn(move || answer(stream, app, &pages));
                 }
             }
         });
         Self {
+            app,
             address,
             pages,
             stopped,
@@ -80,7 +105,7 @@ impl Site {
         format!("http://{}", self.address)
     }
 
-    /// Opens noVNC in a browser of its own. It connects at once to this WebSocket.
+    /// Opens the page in a browser of its own. It connects at once to this WebSocket.
     pub(crate) fn open(&self, folder: &Folder, name: &str, server: SocketAddr, password: &str) -> Page<'_> {
         let number = {
             let mut pages = self.pages.lock().expect("the pages");
@@ -89,7 +114,8 @@ impl Site {
         };
         let (origin, host, port) = (self.origin(), server.ip(), server.port());
         let url = format!(
-            "{origin}/{number}/vnc.html?autoconnect=1&host={host}&port={port}&path=websockify&password={password}&quality=9"
+            "{origin}/{number}/{}?autoconnect=1&host={host}&port={port}&path=websockify&password={password}&quality=9",
+            self.app.page
         );
         let name = format!("chromium-{name}");
         let process = Process::start(folder, &name, "chromium-headless-shell", |command| {
@@ -118,7 +144,7 @@ impl Drop for Site {
     }
 }
 
-/// noVNC in its own browser, which ends when this is dropped.
+/// A page in its own browser, which ends when this is dropped.
 pub(crate) struct Page<'a> {
     site: &'a Site,
     number: usize,
@@ -128,14 +154,14 @@ pub(crate) struct Page<'a> {
 impl Page<'_> {
     /// Waits until the canvas shows the picture.
     pub(crate) fn shows(&mut self, expected: &Picture) {
-        self.wait_for("the picture in noVNC", |seen| {
+        self.wait_for("the picture in the browser", |seen| {
             (seen.canvas.as_ref() == Some(expected)).then_some(())
         });
     }
 
     /// Waits until the page says why it shows nothing, in words that begin like this, and returns the rest.
     pub(crate) fn says(&mut self, beginning: &str) -> String {
-        self.wait_for(&format!("the words {beginning:?} in noVNC"), |seen| {
+        self.wait_for(&format!("the words {beginning:?} in the browser"), |seen| {
             assert!(seen.canvas.is_none(), "a canvas of a session that was refused");
             let mut statuses = seen.statuses.iter();
             statuses.find_map(|status| Some(status.strip_prefix(beginning)?.to_owned()))
@@ -155,13 +181,13 @@ impl Drop for Page<'_> {
         if thread::panicking()
             && let Ok(pages) = self.site.pages.lock()
         {
-            eprintln!("noVNC said: {:?}", pages[self.number].statuses);
+            eprintln!("the page said: {:?}", pages[self.number].statuses);
         }
     }
 }
 
 /// One request of the browser.
-fn answer(mut stream: TcpStream, pages: &Mutex<Vec<Seen>>) {
+fn answer(mut stream: TcpStream, app: &App, pages: &Mutex<Vec<Seen>>) {
     stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
     let Some((target, body)) = request(&stream) else {
         return;
@@ -185,8 +211,8 @@ fn answer(mut stream: TcpStream, pages: &Mutex<Vec<Seen>>) {
             }
         }
         None if path == "told" => tell(&|seen| seen.statuses.push(String::from_utf8_lossy(&body).into_owned())),
-        None if path == "observer.js" => ("200 OK", "text/javascript", OBSERVER.into()),
-        None => page(path),
+        None if path == "observer.js" => ("200 OK", "text/javascript", observer(app)),
+        None => page(app, path),
     };
     let head = format!(
         "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
@@ -221,15 +247,22 @@ fn request(stream: &TcpStream) -> Option<(String, Vec<u8>)> {
     Some((target, body))
 }
 
-/// A file of noVNC; its page gets the script.
-fn page(path: &str) -> (&'static str, &'static str, Vec<u8>) {
+fn observer(app: &App) -> Vec<u8> {
+    let App { status, canvas, .. } = app;
+    format!("const STATUS = {status:?}, CANVAS = {canvas:?};{OBSERVER}").into()
+}
+
+/// A file of the client; its page gets the script.
+fn page(app: &App, path: &str) -> (&'static str, &'static str, Vec<u8>) {
     let relative = Path::new(path);
     let inside = relative.components().all(|part| matches!(part, Component::Normal(_)));
-    let content = inside.then(|| fs::read(Path::new(PAGES).join(relative)).ok()).flatten();
+    let content = inside
+        .then(|| fs::read(Path::new(app.folder).join(relative)).ok())
+        .flatten();
     let Some(mut content) = content else {
         return ("404 Not Found", "text/plain", Vec::new());
     };
-    if path == "vnc.html" {
+    if path == app.page {
         content.extend_from_slice(b"<script src=\"observer.js\"></script>");
     }
     let kind = match relative.extension().and_then(|extension| extension.to_str()) {
