@@ -11,6 +11,13 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use bytes::BytesMut;
+use spice_proto::Limits;
+use spice_proto::caps;
+use spice_proto::ids::ChannelType;
+use spice_proto::link::{LinkHeader, LinkMess};
+
+use crate::guest::free_port;
 use crate::pki;
 use crate::process::{Folder, PATIENCE, wait_for};
 
@@ -65,6 +72,13 @@ pub(crate) struct Recorder {
     stopped: Arc<AtomicBool>,
 }
 
+/// What a recorder does to what it passes on.
+enum Manner {
+    Untouched,
+    Opening(LinkKey),
+    WithoutMigration,
+}
+
 /// The key with which a recorder opens what clients seal for the server.
 struct LinkKey {
     private: PathBuf,
@@ -74,7 +88,18 @@ struct LinkKey {
 impl Recorder {
     /// Passes everything on as it is.
     pub(crate) fn start(server: SocketAddr) -> Self {
-        Self::with_key(server, None)
+        Self::listening(free_port(), server, Manner::Untouched)
+    }
+
+    /// The same, at this address.
+    pub(crate) fn at(address: SocketAddr, server: SocketAddr) -> Self {
+        Self::listening(address, server, Manner::Untouched)
+    }
+
+    /// Makes of every client one that cannot connect to a migration target in advance: it strikes those
+    /// capabilities from its link messages.
+    pub(crate) fn of_old_clients(address: SocketAddr, server: SocketAddr) -> Self {
+        Self::listening(address, server, Manner::WithoutMigration)
     }
 
     /// Puts a key of its own in place of the server's key in each plain SPICE link, opens the
@@ -82,7 +107,7 @@ impl Recorder {
     pub(crate) fn opening(server: SocketAddr, folder: &Folder, name: &str) -> Self {
         let private = folder.join(&format!("{name}-link-key.pem"));
         let public = pki::link_key(folder, &private);
-        Self::with_key(server, Some(LinkKey { private, public }))
+        Self::listening(free_port(), server, Manner::Opening(LinkKey { private, public }))
     }
 
     /// What has been recorded so far, in the order of the connects.
@@ -107,12 +132,11 @@ impl Recorder {
         })
     }
 
-    fn with_key(server: SocketAddr, key: Option<LinkKey>) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port for a recorder");
-        let address = listener.local_addr().expect("the recorder's address");
+    fn listening(address: SocketAddr, server: SocketAddr, manner: Manner) -> Self {
+        let listener = TcpListener::bind(address).expect("a port for a recorder");
         let connections = Arc::new(Mutex::new(Vec::new()));
         let stopped = Arc::new(AtomicBool::new(false));
-        let key = key.map(Arc::new);
+        let manner = Arc::new(manner);
         thread::spawn({
             let (connections, stopped) = (Arc::clone(&connections), Arc::clone(&stopped));
             move || {
@@ -126,7 +150,7 @@ impl Recorder {
                         all.len() - 1
                     };
                     let server = TcpStream::connect_timeout(&server, PATIENCE).expect("the server of a recorder");
-                    relay(&client, &server, key.clone(), &connections, index);
+                    relay(&client, &server, &manner, &connections, index);
                 }
             }
         });
@@ -148,7 +172,7 @@ impl Drop for Recorder {
 
 /// What the two directions of one connection share.
 struct Link {
-    key: Option<Arc<LinkKey>>,
+    manner: Arc<Manner>,
     /// The server's own key, once its reply has been read.
     server_key: Mutex<Option<Vec<u8>>>,
     server_key_set: Condvar,
@@ -160,12 +184,12 @@ struct Link {
 fn relay(
     client: &TcpStream,
     server: &TcpStream,
-    key: Option<Arc<LinkKey>>,
+    manner: &Arc<Manner>,
     connections: &Arc<Mutex<Vec<Connection>>>,
     index: usize,
 ) {
     let link = Arc::new(Link {
-        key,
+        manner: Arc::clone(manner),
         server_key: Mutex::new(None),
         server_key_set: Condvar::new(),
         connections: Arc::clone(connections),
@@ -188,15 +212,17 @@ fn relay(
 impl Link {
     fn to_server(&self, client: &TcpStream, server: &TcpStream) -> io::Result<()> {
         let keep = |bytes: &[u8]| self.record(|connection| connection.to_server.extend_from_slice(bytes));
-        if let Some(key) = &self.key {
-            self.open_password(key, client, server, keep)?;
+        match &*self.manner {
+            Manner::Untouched => {}
+            Manner::Opening(key) => self.open_password(key, client, server, keep)?,
+            Manner::WithoutMigration => strike_migration(client, server, keep)?,
         }
         copy(client, server, keep)
     }
 
     fn to_client(&self, client: &TcpStream, server: &TcpStream) -> io::Result<()> {
         let keep = |bytes: &[u8]| self.record(|connection| connection.to_client.extend_from_slice(bytes));
-        if let Some(key) = &self.key {
+        if let Manner::Opening(key) = &*self.manner {
             self.replace_key(key, client, server, keep)?;
         }
         copy(server, client, keep)
@@ -263,8 +289,25 @@ impl Link {
     }
 }
 
+/// The link message; what is kept is what goes out.
+fn strike_migration(client: &TcpStream, mut server: &TcpStream, keep: impl Fn(&[u8])) -> io::Result<()> {
+    let message = read_link_message(client)?;
+    let invalid = |_| io::ErrorKind::InvalidData;
+    let mut link = LinkMess::decode(&message[LinkHeader::LEN..], &Limits::default()).map_err(invalid)?;
+    if link.channel_type == ChannelType::MAIN {
+        let words = std::mem::take(&mut link.capabilities.channel);
+        link.capabilities.channel = words
+            .without(caps::main::SEMI_SEAMLESS_MIGRATE)
+            .without(caps::main::SEAMLESS_MIGRATE);
+    }
+    let mut struck = BytesMut::new();
+    link.encode(&mut struck).map_err(|_| io::ErrorKind::InvalidData)?;
+    keep(&struck);
+    server.write_all(&struck)
+}
+
 /// Bytes are kept before they go out, so that what an end has seen is always in the recording.
-fn copy(mut from: &TcpStream, mut to: &TcpStream, keep: impl Fn(&[u8])) -> io::Result<()> {
+pub(crate) fn copy(mut from: &TcpStream, mut to: &TcpStream, keep: impl Fn(&[u8])) -> io::Result<()> {
     let mut buffer = [0; 16 * 1024];
     loop {
         let length = from.read(&mut buffer)?;
@@ -277,7 +320,7 @@ fn copy(mut from: &TcpStream, mut to: &TcpStream, keep: impl Fn(&[u8])) -> io::R
 }
 
 /// A header of 16 bytes, whose last four say how much follows, and that.
-fn read_link_message(mut from: &TcpStream) -> io::Result<Vec<u8>> {
+pub(crate) fn read_link_message(mut from: &TcpStream) -> io::Result<Vec<u8>> {
     let mut message = vec![0; 16];
     from.read_exact(&mut message)?;
     let size = u32::from_le_bytes(message[12..].try_into().expect("four bytes"));
