@@ -29,11 +29,22 @@ mod recorder;
 #[allow(dead_code, reason = "shared with the other tests")]
 mod viewer;
 
+use migration::Fault;
+use spice_proto::ids::ChannelType;
+
 migration::rows! {
-    semi_seamless_spicy => moves(SemiSeamless, Spicy, Plain, Plain, gateway: false);
-    semi_seamless_remote_viewer => moves(SemiSeamless, RemoteViewer, Plain, Plain, gateway: false);
-    seamless_spicy => moves(Seamless, Spicy, Plain, Plain, gateway: false);
-    seamless_remote_viewer => moves(Seamless, RemoteViewer, Plain, Plain, gateway: false);
-    switch_host_spicy => moves(SwitchHost, Spicy, Plain, Plain, gateway: false);
-    switch_host_remote_viewer => moves(SwitchHost, RemoteViewer, Plain, Plain, gateway: false);
+    control => is_told_of_the_target(SemiSeamless, Spicy, Plain, Plain, gateway: false);
+    d_three_semi_spicy => moves_three_times(SemiSeamless, Spicy, Plain, Plain, gateway: false);
+    d_three_seamless_spicy => moves_three_times(Seamless, Spicy, Plain, Plain, gateway: false);
+    d_cancel_semi_rv => moves_after_a_cancelled_move(SemiSeamless, RemoteViewer, Plain, Plain, gateway: false);
+    d_cancel_seamless_spicy => moves_after_a_cancelled_move(Seamless, Spicy, Plain, Plain, gateway: false);
+    d_plug_spicy => gets_a_channel_after_a_cancelled_move(SemiSeamless, Spicy, Plain, Plain, gateway: false);
+    d_late_spicy => follows_late(SemiSeamless, Spicy, Plain, Plain, gateway: false);
+    d_second_spicy => moves_to_the_second_target(SemiSeamless, Spicy, Plain, Plain, gateway: false);
+    d_unreach_spicy => stays_and_moves_later(SemiSeamless, Spicy, Plain, Plain, fault: Some(Fault::Unreachable), gateway: false);
+    d_closed_rv => stays_and_is_sent_later(SemiSeamless, RemoteViewer, Plain, Plain, fault: Some(Fault::Closed(ChannelType::MAIN)), gateway: false);
+    d_end_spicy => stays_and_ends_with_the_move(SemiSeamless, Spicy, Plain, Plain, fault: Some(Fault::Closed(ChannelType::MAIN)), gateway: false);
+    d_outlives_rv => outlives_the_target(SemiSeamless, RemoteViewer, Plain, Plain, gateway: false);
+    d_ends_spicy => ends_with_the_source(SemiSeamless, Spicy, Plain, Plain, gateway: false);
+    d_ends_rv => ends_with_the_source(SemiSeamless, RemoteViewer, Plain, Plain, gateway: false);
 }

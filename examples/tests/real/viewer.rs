@@ -214,7 +214,8 @@ impl<'a> Desktop<'a> {
         self.xdotool(&["search", "--onlyvisible", "--name", &title, "windowsize", &width, "768"]);
     }
 
-    fn shows_window(&self, title: &str) -> bool {
+    /// Whether there is a window whose title begins like this.
+    pub(crate) fn shows_window(&self, title: &str) -> bool {
         self.xdotool(&["search", "--onlyvisible", "--name", &format!("^{title}")])
     }
 

@@ -1,6 +1,7 @@
 //! What stands in front of a target and spoils the viewer's move: it is where the target is said to be.
 
 use std::io::Write;
+use std::mem;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -19,6 +20,8 @@ use crate::recorder::{copy, read_link_message};
 pub(crate) enum Fault {
     /// Nothing that would be wrong.
     None,
+    /// Nobody listens there.
+    Unreachable,
     /// Links of this kind are closed when they have said what they are.
     Closed(ChannelType),
     /// Links of this kind get no answer.
@@ -27,11 +30,12 @@ pub(crate) enum Fault {
 
 /// A TCP proxy with a fault. It stops when it is dropped.
 pub(crate) struct Front {
-    pub(crate) address: SocketAddr,
+    address: SocketAddr,
     shared: Arc<Shared>,
 }
 
 struct Shared {
+    server: SocketAddr,
     fault: Mutex<Fault>,
     /// Both ends of every link.
     links: Mutex<Vec<TcpStream>>,
@@ -40,34 +44,43 @@ struct Shared {
 
 impl Front {
     pub(crate) fn start(address: SocketAddr, server: SocketAddr, fault: Fault) -> Self {
-        let listener = TcpListener::bind(address).expect("a port in front of a target");
         let shared = Arc::new(Shared {
+            server,
             fault: Mutex::new(fault),
             links: Mutex::default(),
             stopped: AtomicBool::new(false),
         });
-        thread::spawn({
-            let shared = Arc::clone(&shared);
-            move || {
-                for client in listener.incoming().map_while(Result::ok) {
-                    if shared.stopped.load(Ordering::SeqCst) {
-                        break;
-                    }
-                    let shared = Arc::clone(&shared);
-                    thread::spawn(move || shared.serve(client, server));
+        let front = Self { address, shared };
+        if fault != Fault::Unreachable {
+            front.listen();
+        }
+        front
+    }
+
+    fn listen(&self) {
+        let listener = TcpListener::bind(self.address).expect("a port in front of a target");
+        let shared = Arc::clone(&self.shared);
+        thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                if shared.stopped.load(Ordering::SeqCst) {
+                    break;
                 }
+                let shared = Arc::clone(&shared);
+                thread::spawn(move || shared.serve(client));
             }
         });
-        Self { address, shared }
     }
 
     /// From now on nothing is wrong.
     pub(crate) fn mend(&self) {
-        *self.shared.fault.lock().expect("a fault") = Fault::None;
+        let fault = mem::replace(&mut *self.shared.fault.lock().expect("a fault"), Fault::None);
+        if fault == Fault::Unreachable {
+            self.listen();
+        }
     }
 
     /// Ends all links at once.
-    pub(crate) fn cut(&self) {
+    fn cut(&self) {
         for link in self.shared.links.lock().expect("links").drain(..) {
             let _ = link.shutdown(Shutdown::Both);
         }
@@ -85,7 +98,7 @@ impl Drop for Front {
 
 impl Shared {
     /// Serves one link; when it returns, the link is closed, unless others hold it.
-    fn serve(&self, client: TcpStream, server: SocketAddr) -> Option<()> {
+    fn serve(&self, client: TcpStream) -> Option<()> {
         let message = read_link_message(&client).ok()?;
         let link = LinkMess::decode(message.get(LinkHeader::LEN..)?, &Limits::default()).ok()?;
         let fault = *self.fault.lock().expect("a fault");
@@ -97,7 +110,7 @@ impl Shared {
             }
             _ => {}
         }
-        let mut server = TcpStream::connect_timeout(&server, PATIENCE).ok()?;
+        let mut server = TcpStream::connect_timeout(&self.server, PATIENCE).ok()?;
         server.write_all(&message).ok()?;
         for end in [&client, &server] {
             self.links.lock().expect("links").push(end.try_clone().ok()?);

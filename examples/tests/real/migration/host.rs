@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use spice_proto::ids::ChannelType;
 
 use crate::guest::{LOSSLESS, READY, console, free_port_of, machine};
 use crate::picture::Picture;
@@ -138,7 +139,7 @@ impl<'a> Host<'a> {
         });
     }
 
-    pub(crate) fn begin_to_migrate_to(&mut self, target: &Host<'_>) {
+    fn begin_to_migrate_to(&mut self, target: &Host<'_>) {
         self.execute("migrate", json!({ "uri": format!("unix:{}.incoming", target.name) }));
     }
 
@@ -167,10 +168,12 @@ impl<'a> Host<'a> {
     }
 
     /// Plugs a device while the guest runs, which makes one more channel.
-    pub(crate) fn plug(&mut self) {
+    pub(crate) fn plug(&mut self) -> (u64, u64) {
         let backend = json!({ "type": "spicevmc", "data": { "type": "usbredir" } });
         self.execute("chardev-add", json!({ "id": "late", "backend": backend }));
         self.execute("device_add", json!({ "driver": "usb-redir", "bus": "usb.0", "chardev": "late", "id": "plugged" }));
+        // There are two of its kind.
+        (u64::from(ChannelType::USBREDIR.0), 2)
     }
 
     /// Waits until its SPICE server has done with the viewer that left.
@@ -178,10 +181,6 @@ impl<'a> Host<'a> {
         wait_for("the end of the viewer's move", || {
             self.process.output().contains("\"SPICE_MIGRATE_COMPLETED\"").then_some(())
         });
-    }
-
-    pub(crate) fn runs(&mut self) -> bool {
-        self.process.runs()
     }
 
     /// Waits until QEMU has ended by itself, as one does whose guest never arrived.

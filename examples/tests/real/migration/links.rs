@@ -3,7 +3,7 @@
 use bytes::BytesMut;
 use spice_proto::Limits;
 use spice_proto::channel::main::{Destination, Init, MigrateBegin, MigrateBeginSeamless, MigrateSwitchHost, ServerMessage};
-use spice_proto::frame::{Body, Splitter};
+use spice_proto::frame::Splitter;
 use spice_proto::ids::ChannelType;
 use spice_proto::link::LinkMess;
 use spice_proto::link::watch::{Sender, WatchedLink, WatchedOutcome};

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use spice_proto::channel::main::Destination;
@@ -42,6 +42,17 @@ pub(crate) enum Kind {
     Seamless,
     /// It is one that can do neither, and is sent away when the guest has moved.
     SwitchHost,
+}
+
+impl Kind {
+    /// The message that tells the viewer so.
+    pub(crate) fn message(self) -> u16 {
+        match self {
+            Self::SemiSeamless => to_client::MIGRATE_BEGIN,
+            Self::Seamless => to_client::MIGRATE_BEGIN_SEAMLESS,
+            Self::SwitchHost => to_client::MIGRATE_SWITCH_HOST,
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -226,8 +237,14 @@ impl<'a> Scene<'a> {
         self.hosts[index].take().expect("a running QEMU").end();
     }
 
+    /// Waits until a QEMU has done with the viewer that left, and ends it.
+    pub(crate) fn source_ends(&mut self, index: usize) {
+        self.host(index).wait_until_left();
+        self.end_host(index);
+    }
+
     /// Waits until a QEMU has ended because its guest does not come.
-    pub(crate) fn host_gives_up(&mut self, index: usize) {
+    pub(crate) fn gives_up(&mut self, index: usize) {
         self.host(index).wait_until_ended();
         self.end_host(index);
     }
@@ -280,7 +297,7 @@ impl<'a> Scene<'a> {
     }
 
     /// What the viewer has answered so far to the announcements: numbers of messages.
-    pub(crate) fn answers(&self) -> Vec<u16> {
+    fn said(&self) -> Vec<u16> {
         let is_answer = |number: &u16| {
             [
                 to_server::MIGRATE_CONNECTED,
@@ -294,13 +311,19 @@ impl<'a> Scene<'a> {
         said.filter(is_answer).collect()
     }
 
-    /// Waits for the next answer, and checks that it is this one.
-    pub(crate) fn answers_with(&mut self, count: usize, number: u16) {
+    /// Waits until there are so many answers: the last of them.
+    pub(crate) fn answers(&mut self, count: usize) -> u16 {
         let answers = wait_for("the viewer's answer", || {
-            let answers = self.answers();
+            let answers = self.said();
             (count <= answers.len()).then_some(answers)
         });
-        assert_eq!((answers.len(), answers.last()), (count, Some(&number)), "the viewer answered");
+        assert_eq!(answers.len(), count, "the viewer answered {answers:?}");
+        answers[count - 1]
+    }
+
+    /// The same, and it is this one.
+    pub(crate) fn answers_with(&mut self, count: usize, number: u16) {
+        assert_eq!(self.answers(count), number, "the viewer's answer");
     }
 
     /// The answer of a viewer that is connected to the target.
@@ -387,33 +410,48 @@ impl<'a> Scene<'a> {
         self.host(self.here).channels()
     }
 
-    /// The front of the target.
-    pub(crate) fn front(&self) -> &Front {
-        self.front.as_ref().expect("something in front of the target")
+    /// From now on nothing is wrong with the target.
+    pub(crate) fn mend(&self) {
+        self.front.as_ref().expect("something in front of the target").mend();
     }
 
-    pub(crate) fn source_has_done(&mut self, index: usize) {
-        self.host(index).wait_until_left();
+    /// Plugs a device into the guest's machine: the channel that it makes.
+    pub(crate) fn plug(&mut self) -> (u64, u64) {
+        self.host(self.here).plug()
     }
 
-    pub(crate) fn plug(&mut self) {
-        self.host(self.here).plug();
+    /// Whether no viewer is connected to this QEMU.
+    pub(crate) fn is_left(&mut self, index: usize) -> bool {
+        self.host(index).channels().is_empty()
     }
 
-    /// Waits until the viewer has ended.
-    pub(crate) fn viewer_ends(&mut self) {
-        wait_for("the end of the viewer", || (!self.viewer.runs()).then_some(()));
+    pub(crate) fn here(&self) -> usize {
+        self.here
     }
 
-    /// The viewer and the source go on for a while.
-    pub(crate) fn goes_on(&mut self, seconds: u64) {
-        let start = Instant::now();
-        while start.elapsed() < Duration::from_secs(seconds) {
-            assert!(self.viewer.runs(), "the viewer ended");
-            assert!(self.host(self.here).runs(), "QEMU ended");
-            thread::sleep(Duration::from_millis(100));
-        }
-        self.types("bc");
+    /// The viewer has given up: it has ended, or asks whom to connect to.
+    pub(crate) fn shows_nothing(&mut self) {
+        wait_for("the end of the viewer", || {
+            let ended = !self.viewer.runs();
+            (ended || self.row.program == Program::Spicy && self.desktop.shows_window("spicy")).then_some(())
+        });
+    }
+
+    /// The viewer and the source go on for a while, as if nothing had been.
+    pub(crate) fn goes_on(&mut self) {
+        self.types("b");
+        thread::sleep(Duration::from_secs(1));
+        self.types("c");
+    }
+
+    /// Whether the viewer was told where this hypervisor is.
+    pub(crate) fn tells_of(&self, index: usize) -> bool {
+        let address = self.places[index].told;
+        let host = format!("{}\0", address.ip());
+        let messages = self.main_links().into_iter().flat_map(|link| link.to_client);
+        let sent = messages.filter_map(|message| destination(&message, &self.told));
+        let is_this = |(sent, _): (Destination, Vec<u8>)| sent.port == address.port() && sent.host == host;
+        sent.map(is_this).any(|is| is) && self.recorder.connections().iter().any(|c| c.holds(&host))
     }
 
     /// No message told the viewer anything of a hypervisor, and each was in every byte what it should be.
