@@ -1,8 +1,12 @@
 //! The driver loops for tokio streams: [`drive`] for a machine on one connection, [`drive_relay`] for the
-//! relay between two.
+//! relay between two; and [`drive_session`] for a connection of a session, from its first byte to its last.
 //!
-//! Both flush `tx` after every step, also after an error, and keep the machine's deadline. They come back with
+//! The first two flush `tx` after every step, also after an error, and keep the machine's deadline. They come back with
 //! every question, and with the link; what was received beyond it is in `rx`.
+
+mod session;
+
+pub use session::{Answers, Connection, Hub, drive_session};
 
 use core::time::Duration;
 

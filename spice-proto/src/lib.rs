@@ -2,8 +2,8 @@
 #![doc = include_str!("../README.md")]
 
 extern crate alloc;
-// The derived code of `arbitrary` names it.
-#[cfg(feature = "arbitrary")]
+// The derived code of `arbitrary` names it, and the driver of sessions has a lock.
+#[cfg(any(feature = "arbitrary", feature = "tokio"))]
 extern crate std;
 
 pub mod agent;
@@ -29,6 +29,6 @@ pub mod tls;
 mod wire;
 
 #[cfg(feature = "tokio")]
-pub use drive::{Clock, DriveError, Driven, drive, drive_relay};
+pub use drive::{Answers, Clock, Connection, DriveError, Driven, Hub, drive, drive_relay, drive_session};
 pub use error::{CryptoError, DecodeError, DecodeErrorKind, EncodeError};
 pub use limits::Limits;

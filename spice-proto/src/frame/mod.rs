@@ -19,6 +19,7 @@ mod pass;
 pub use flow::{AckCounter, AckWindow, Acknowledge};
 pub use list::{SubMessage, SubMessages};
 pub use pass::Passer;
+pub(crate) use pass::{HELD, move_front, rewrite};
 
 use bytes::{Buf, Bytes, BytesMut};
 

@@ -9,7 +9,7 @@ use crate::error::{DecodeError, DecodeErrorKind};
 use crate::limits::Limits;
 
 /// Frames above this size are not held: their bodies are passed on as they come.
-const HELD: u64 = 64 << 10;
+pub(crate) const HELD: u64 = 64 << 10;
 
 /// Passes the frames of one direction from one connection to another and shows each on its way.
 ///
@@ -140,7 +140,7 @@ impl Passer {
 }
 
 /// Moves `count` bytes; into an empty `dst` without a copy.
-fn move_front(src: &mut BytesMut, count: usize, dst: &mut BytesMut) {
+pub(crate) fn move_front(src: &mut BytesMut, count: usize, dst: &mut BytesMut) {
     if count == 0 {
         return;
     }
@@ -153,7 +153,7 @@ fn move_front(src: &mut BytesMut, count: usize, dst: &mut BytesMut) {
 }
 
 /// Writes one frame with the other header.
-fn rewrite(frame: FrameRef<'_>, to: HeaderForm, serial: u64, dst: &mut BytesMut) -> Result<(), DecodeError> {
+pub(crate) fn rewrite(frame: FrameRef<'_>, to: HeaderForm, serial: u64, dst: &mut BytesMut) -> Result<(), DecodeError> {
     let FrameRef { header, body } = frame;
     if header.sub_list != 0 && to == HeaderForm::Mini {
         return flatten(header, body, dst);

@@ -184,6 +184,8 @@ pub struct RelayLink {
     promised: Option<Promise>,
     /// Set by [`RelayLink::admit`], until the step that starts the hypervisor's part.
     admitted: Option<(Promise, Upstream)>,
+    /// What the tenant is told when the hypervisor fails is for the caller to say.
+    asks: bool,
     state: State,
 }
 
@@ -197,8 +199,32 @@ impl RelayLink {
             server,
             promised: None,
             admitted: None,
+            asks: false,
             state: State::Tenant,
         }
+    }
+
+    /// The tenant is not told that the hypervisor failed: [`RelayLink::pretend`] or [`RelayLink::give_up`] does.
+    pub(crate) fn asking(mut self) -> Self {
+        self.asks = true;
+        self
+    }
+
+    /// Whether the connection to the hypervisor is in use.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.admitted.is_some() || matches!(self.state, State::Hypervisor(_))
+    }
+
+    /// Accepts a tenant that was to be let in, with no hypervisor behind it.
+    pub(crate) fn pretend(&mut self, wires: &mut Wires) -> Result<(), Misuse> {
+        self.server.accept(&mut wires.tenant)?;
+        self.state = State::Done;
+        Ok(())
+    }
+
+    /// Refuses a tenant whose hypervisor failed.
+    pub(crate) fn give_up(&mut self, wires: &mut Wires, why: Refusal) -> Result<(), Misuse> {
+        self.server.refuse(&mut wires.tenant, why)
     }
 
     /// The next event that was not fetched yet.
@@ -466,6 +492,9 @@ impl RelayLink {
     }
 
     fn upstream_failed(&mut self, wires: &mut Wires, error: HandshakeError) -> RelayError {
+        if self.asks {
+            return self.fail(Side::Hypervisor, error);
+        }
         let told = self.config.upstream_failure;
         // A configured OK would accept the tenant.
         let told = if check_refusal(told).is_ok() {

@@ -7,10 +7,12 @@
 
 pub mod migration;
 pub mod policy;
+pub mod relay;
 pub mod tracker;
 
 pub use migration::Migration;
 pub use policy::{Gate, Policy};
+pub use relay::{Relay, Sessions};
 pub use tracker::{Reason, Snapshot, Tracker};
 
 /// What the caller knows a token by: an opaque name of 16 bytes, for example from a keyed hash of the token. Never

@@ -1,12 +1,19 @@
 //! The gateway: listeners, and a task for each connection.
 
-use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU16;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rustls::ServerConfig;
+use spice_proto::link::Side;
+use spice_proto::session::Policy;
+use spice_proto::session::migration::Endpoint;
+use spice_proto::session::policy::Settings;
+use spice_proto::session::relay::{Config, End};
+use spice_proto::session::tracker::{self, Peer};
+use spice_proto::{Connection, Hub, drive_session};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
@@ -14,18 +21,17 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, field::Empty, info, info_span, warn};
 
-use crate::keys::KeyPool;
-use crate::link::{LinkError, link};
-use crate::relay::relay;
+use crate::answers::Tenant;
+use crate::console::Viewer;
+use crate::keys::{KeyPool, random_bytes};
 use crate::rules::Rules;
 use crate::sessions::Sessions;
-use crate::sync::lock;
 use crate::tls::Stream;
 
-/// For a TLS handshake. The link stage has its own ten seconds after it.
+/// For a TLS handshake.
 const TLS_HANDSHAKE: Duration = Duration::from_secs(5);
-/// For the last words on a connection.
-pub(crate) const GOODBYE: Duration = Duration::from_secs(1);
+/// From the connection to the token, the TLS handshake included.
+const TOKEN: Duration = Duration::from_secs(15);
 /// For all connections together, when the gateway stops.
 const STOP: Duration = Duration::from_secs(4);
 /// RSA keys in stock: two viewers can open all their channels at once.
@@ -40,9 +46,9 @@ pub(crate) struct Shared {
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) keys: KeyPool,
     pub(crate) rules: Rules,
+    hub: Arc<Hub>,
     /// Cancelled when the gateway goes down.
-    pub(crate) stop: CancellationToken,
-    half_open: HalfOpen,
+    stop: CancellationToken,
     next_id: AtomicU64,
 }
 
@@ -50,7 +56,10 @@ pub(crate) struct Shared {
 pub(crate) struct Gateway {
     pub(crate) sessions: Arc<Sessions>,
     shared: Arc<Shared>,
+    policy: Arc<Policy>,
     connections: TaskTracker,
+    /// Ports that nothing listens on, and nobody else takes.
+    closed: Vec<TcpSocket>,
 }
 
 /// Opens a listener. Its connections notice a peer that has vanished without a word.
@@ -65,26 +74,69 @@ pub(crate) fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.listen(1024)
 }
 
+/// A port of this address that nobody can connect to for as long as it is kept.
+fn closed_port(address: IpAddr) -> std::io::Result<(TcpSocket, NonZeroU16)> {
+    let socket = match address {
+        IpAddr::V4(_) => TcpSocket::new_v4()?,
+        IpAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    socket.bind((address, 0).into())?;
+    let port = NonZeroU16::new(socket.local_addr()?.port());
+    Ok((socket, port.ok_or(std::io::ErrorKind::AddrNotAvailable)?))
+}
+
 impl Gateway {
     /// Starts to make keys. Nothing is accepted yet.
-    pub(crate) fn new(sessions: Sessions, rules: Rules) -> Self {
+    pub(crate) fn new(sessions: Sessions, rules: Rules, settings: &Settings) -> Self {
         let sessions = Arc::new(sessions);
-        Self {
+        let config = tracker::Config::default()
+            .with_half_open(HALF_OPEN)
+            .with_half_open_from_address(HALF_OPEN_PER_SOURCE)
+            .with_link_timeout(TOKEN);
+        let shared = Arc::new(Shared {
             sessions: sessions.clone(),
-            shared: Arc::new(Shared {
-                sessions,
-                keys: KeyPool::start(KEYS),
-                rules,
-                stop: CancellationToken::new(),
-                half_open: HalfOpen::default(),
-                next_id: AtomicU64::new(1),
-            }),
-            connections: TaskTracker::new(),
+            keys: KeyPool::start(KEYS),
+            rules,
+            hub: Arc::new(Hub::new(config, random_bytes())),
+            stop: CancellationToken::new(),
+            next_id: AtomicU64::new(1),
+        });
+        let connections = TaskTracker::new();
+        let end = shared.clone();
+        connections.spawn(async move {
+            loop {
+                let token = tokio::select! {
+                    () = end.stop.cancelled() => return,
+                    token = end.hub.ended() => token,
+                };
+                end.sessions.ended(token);
+            }
+        });
+        Self {
+            sessions,
+            shared,
+            policy: Arc::new(Policy::new(settings)),
+            connections,
+            closed: Vec::new(),
         }
     }
 
-    /// Accepts viewers, with TLS or without.
-    pub(crate) fn accept(&self, listener: TcpListener, tls: Option<Arc<ServerConfig>>) {
+    /// Accepts viewers, with TLS or without. `viewer`: where they find the gateway, then and when their session moves.
+    pub(crate) fn accept(
+        &mut self,
+        listener: TcpListener,
+        tls: Option<Arc<ServerConfig>>,
+        viewer: &Viewer,
+    ) -> Result<(), String> {
+        let address = listener.local_addr().map_err(|error| error.to_string())?;
+        let (socket, port) = closed_port(address.ip()).map_err(|error| format!("no port to keep closed: {error}"))?;
+        self.closed.push(socket);
+        // One that has TLS would go to a plain port first.
+        let plain = viewer.port.filter(|_| tls.is_none()).and_then(NonZeroU16::new);
+        let secure = viewer.tls_port.and_then(NonZeroU16::new);
+        let endpoint = Endpoint::new(&viewer.host, plain, secure, viewer.host_subject.as_deref(), port);
+        let endpoint = endpoint.map_err(|error| format!("no place to come back to: {error}"))?;
+        let config = Arc::new(Config::new(self.policy.clone(), endpoint));
         let (shared, connections) = (self.shared.clone(), self.connections.clone());
         let tls = tls.map(TlsAcceptor::from);
         self.connections.spawn(async move {
@@ -95,11 +147,15 @@ impl Gateway {
                 };
                 match accepted {
                     Ok((tcp, peer)) => {
-                        let Some(place) = HalfOpen::enter(&shared, peer.ip()) else {
+                        let from = Peer {
+                            address: peer.ip(),
+                            secure: tls.is_some(),
+                        };
+                        let Ok(connection) = shared.hub.accept(from, config.clone()) else {
                             warn!(%peer, "too many connections in the link stage");
                             continue;
                         };
-                        connections.spawn(serve(shared.clone(), tcp, peer, tls.clone(), place));
+                        connections.spawn(serve(shared.clone(), connection, tcp, peer, tls.clone()));
                     }
                     // No file descriptors, most likely: others have to go first.
                     Err(error) => {
@@ -109,11 +165,13 @@ impl Gateway {
                 }
             }
         });
+        Ok(())
     }
 
     /// Stops: nobody gets in, every connection is ended, and within seconds this returns.
     pub(crate) async fn stop(self) {
         self.shared.stop.cancel();
+        self.shared.hub.stop();
         self.connections.close();
         if timeout(STOP, self.connections.wait()).await.is_err() {
             warn!(left = self.connections.len(), "connections did not end in time");
@@ -122,7 +180,13 @@ impl Gateway {
 }
 
 /// One connection, from its first byte to its last.
-async fn serve(shared: Arc<Shared>, tcp: TcpStream, peer: SocketAddr, tls: Option<TlsAcceptor>, place: Place) {
+async fn serve(
+    shared: Arc<Shared>,
+    connection: Connection,
+    tcp: TcpStream,
+    peer: SocketAddr,
+    tls: Option<TlsAcceptor>,
+) {
     let request = shared.next_id.fetch_add(1, Ordering::Relaxed);
     let span = info_span!(
         "connection",
@@ -136,24 +200,27 @@ async fn serve(shared: Arc<Shared>, tcp: TcpStream, peer: SocketAddr, tls: Optio
         target = Empty,
     );
     async {
-        let secure = tls.is_some();
         let stream = match secured(tcp, tls).await {
             Ok(stream) => stream,
             Err(error) => return info!(%error, "no TLS"),
         };
-        let linked = match link(&shared, stream, secure).await {
-            Ok(linked) => linked,
-            Err(LinkError::Refused(reason)) => return info!(%reason, "refused"),
-            Err(reason @ (LinkError::Dial(_) | LinkError::Target(_))) => return warn!(%reason, "no link"),
-            Err(reason) => return info!(%reason, "no link"),
-        };
-        drop(place);
-        info!(token = %linked.seat.fingerprint(), "linked");
-        let counts = linked.seat.counts.clone();
-        let end = relay(linked, &shared.stop).await;
-        let to_viewer = counts.to_viewer.load(Ordering::Relaxed);
-        let to_hypervisor = counts.to_hypervisor.load(Ordering::Relaxed);
-        info!(%end, to_viewer, to_hypervisor, "ended");
+        let counts = connection.counts();
+        let tenant = Tenant::new(shared, counts.clone());
+        let (end, tenant) = drive_session(connection, stream, tenant).await;
+        let Some(tenant) = tenant else { return info!(%end, "ended") };
+        match (end, tenant.refused, &tenant.unreached) {
+            (_, Some(reason), _) => info!(%reason, "refused"),
+            (_, _, Some(error)) => warn!(reason = %format_args!("target not reached: {error}"), "no link"),
+            (End::Link(error), ..) if error.side == Side::Hypervisor => {
+                tenant.learn_from(&error.error);
+                warn!(reason = %format_args!("target: {}", error.error), "no link");
+            }
+            (reason, ..) if !tenant.linked => info!(%reason, "no link"),
+            _ => {
+                let (to_viewer, to_hypervisor) = (counts.to_viewer(), counts.to_hypervisor());
+                info!(%end, to_viewer, to_hypervisor, "ended");
+            }
+        }
     }
     .instrument(span)
     .await;
@@ -165,44 +232,4 @@ async fn secured(tcp: TcpStream, tls: Option<TlsAcceptor>) -> std::io::Result<St
         None => Box::new(tcp),
         Some(tls) => Box::new(timeout(TLS_HANDSHAKE, tls.accept(tcp)).await??),
     })
-}
-
-/// Counts the connections that have shown no good token yet.
-#[derive(Debug, Default)]
-struct HalfOpen {
-    by_source: Mutex<HashMap<IpAddr, usize>>,
-}
-
-/// The place of one of them.
-struct Place {
-    shared: Arc<Shared>,
-    source: IpAddr,
-}
-
-impl HalfOpen {
-    /// A place, if there is one left.
-    fn enter(shared: &Arc<Shared>, source: IpAddr) -> Option<Place> {
-        let mut by_source = lock(&shared.half_open.by_source);
-        // INVARIANT: no entry is 0, so there are at most HALF_OPEN of them.
-        let all: usize = by_source.values().sum();
-        let own = by_source.get(&source).copied().unwrap_or(0);
-        if HALF_OPEN <= all || HALF_OPEN_PER_SOURCE <= own {
-            return None;
-        }
-        by_source.insert(source, own + 1);
-        Some(Place {
-            shared: shared.clone(),
-            source,
-        })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut by_source = lock(&self.shared.half_open.by_source);
-        match by_source.get_mut(&self.source) {
-            Some(1) | None => drop(by_source.remove(&self.source)),
-            Some(count) => *count -= 1,
-        }
-    }
 }

@@ -5,20 +5,18 @@
 //!         <------------- HTTP API, for the portal that hands the .vv out
 //! ```
 //!
-//! Read it in the order of a connection: [`gateway`] accepts it, [`link`] finds out who it is with [`tokens`]
-//! and [`sessions`], [`target`] dials the hypervisor, [`relay`] moves the frames that [`guard`] lets pass.
+//! Read it in the order of a connection: [`gateway`] accepts it and has the library drive it, and [`answers`] what that
+//! asks: who it is with [`tokens`] and [`sessions`], and which [`target`] it is for.
 //! [`api`] makes tokens and the files that hold them. [`demo`] runs all of it against itself.
 
+mod answers;
 mod api;
 mod cli;
 mod config;
 mod console;
 mod demo;
 mod gateway;
-mod guard;
 mod keys;
-mod link;
-mod relay;
 mod rules;
 mod serve;
 mod sessions;

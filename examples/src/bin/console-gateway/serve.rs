@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use spice_proto::session::policy::Settings;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -55,20 +56,19 @@ async fn serve(config: Config) -> Result<(), String> {
         plain: plain.as_ref().map(|(_, at)| *at),
         tls: tls.as_ref().map(|((_, at), _)| *at),
     };
-    let gateway = Gateway::new(
-        Sessions::new(Tokens::new(Rules::default()), config.targets),
-        Rules::default(),
-    );
+    let viewer = config.viewer.at(bound.plain, bound.tls);
+    let sessions = Sessions::new(Tokens::new(Rules::default()), config.targets);
+    let mut gateway = Gateway::new(sessions, Rules::default(), &Settings::default());
     if let Some((listener, _)) = plain {
-        gateway.accept(listener, None);
+        gateway.accept(listener, None, &viewer)?;
     }
     if let Some(((listener, _), server)) = tls {
-        gateway.accept(listener, Some(server));
+        gateway.accept(listener, Some(server), &viewer)?;
     }
     let router = api::router(Api {
         sessions: gateway.sessions.clone(),
         bearer: config.bearer,
-        viewer: config.viewer.at(bound.plain, bound.tls),
+        viewer,
         ttl: config.ttl,
     });
     let stop = CancellationToken::new();

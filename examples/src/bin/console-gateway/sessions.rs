@@ -1,19 +1,20 @@
 //! Sessions: one console in use, made of one main channel and any number of others.
 //!
-//! A token decides who gets in; a session knows which channels may come, which are there, and ends them all
-//! together. Each connection holds a [`Seat`], and gives it up by dropping it, whatever happens to the
-//! connection: so no way out of the code can forget to close a session or to give back a use.
+//! A token decides who gets in; which channels may come, which are there and when a session is over is for
+//! [`spice_proto::session`] to know. Here the two are coupled: a use is spent when a hypervisor has accepted, and given
+//! back when none was reached.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use console_token::{Fingerprint, Refusal, SessionId, TokenHash};
+use console_token::{Refusal, SessionId, TokenHash};
 use spice_proto::caps::Capabilities;
-use spice_proto::channel::main::ChannelsList;
 use spice_proto::ids::ChannelType;
 use spice_proto::link::LinkMess;
-use tokio_util::sync::CancellationToken;
+use spice_proto::session::relay::Counts;
+use spice_proto::session::tracker::Reason;
+use spice_proto::session::{Token, migration};
 
 use crate::sync::lock;
 use crate::target::Target;
@@ -22,79 +23,75 @@ use crate::tokens::{Accepted, Flaw, Presented, Tokens};
 /// A channel by kind and number.
 pub(crate) type Channel = (ChannelType, u8);
 
-/// Why a connection gets no seat. For our own log: the tenant is told the same every time.
+/// Why a connection does not get in. For our own log: the tenant is told the same every time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refused {
     #[error("token: {0}")]
     Token(#[from] Flaw),
-    #[error("a main channel for a session that exists: there are no migrations here")]
-    MainWithId,
-    #[error("a main channel has number 0")]
-    MainWithNumber,
-    #[error("the session has no such channel")]
-    NotAnnounced,
-    #[error("the channel is connected already")]
-    Connected,
-    #[error("the session uses TLS, and this connection does not")]
-    Downgrade,
-    #[error("the session has ended")]
-    Ended,
+    #[error(transparent)]
+    Reason(#[from] Reason),
     #[error("the token is for a target that is not configured")]
     NoTarget,
 }
 
-/// Messages that went through one connection.
-#[derive(Debug, Default)]
-pub(crate) struct Counts {
-    pub(crate) to_viewer: AtomicU64,
-    pub(crate) to_hypervisor: AtomicU64,
-}
-
 /// One console in use.
 pub(crate) struct Session {
-    hash: TokenHash,
+    pub(crate) token: Token,
+    pub(crate) hash: TokenHash,
     id: SessionId,
-    pub(crate) target: Arc<Target>,
-    tls: bool,
-    /// Cancelled when the main channel ends.
-    pub(crate) ended: CancellationToken,
+    /// Where it began.
+    pub(crate) first: Arc<Target>,
+    /// The hypervisor has accepted. Before that a use is given back.
+    linked: AtomicBool,
     state: Mutex<State>,
 }
 
-#[derive(Default)]
 struct State {
+    /// Where it is, or goes.
+    target: Arc<Target>,
     /// As the hypervisor's INIT says.
     connection_id: Option<u32>,
-    /// As the hypervisor's CHANNELS_LIST says.
-    announced: HashSet<Channel>,
     live: HashMap<Channel, Arc<Counts>>,
 }
 
 /// All open sessions, and the tokens that open them.
 pub(crate) struct Sessions {
     pub(crate) tokens: Tokens,
-    targets: HashMap<String, Arc<Target>>,
-    open: Mutex<HashMap<Key, Arc<Session>>>,
+    targets: Vec<Arc<Target>>,
+    open: Mutex<HashMap<Token, Arc<Session>>>,
 }
 
 /// By token and session: the number that a hypervisor gives is unique on that hypervisor only.
-type Key = ([u8; 32], SessionId);
+fn name(hash: &TokenHash, session: SessionId) -> Token {
+    let mut name = [0; 16];
+    let halves = hash.as_bytes().iter().zip([[0; 8], session.get().to_be_bytes()].concat());
+    for (byte, (hashed, number)) in name.iter_mut().zip(halves) {
+        *byte = hashed ^ number;
+    }
+    Token(name)
+}
 
 impl Sessions {
     pub(crate) fn new(tokens: Tokens, targets: Vec<Target>) -> Self {
-        let targets = targets
-            .into_iter()
-            .map(|target| (target.name.clone(), Arc::new(target)));
         Self {
             tokens,
-            targets: targets.collect(),
+            targets: targets.into_iter().map(Arc::new).collect(),
             open: Mutex::default(),
         }
     }
 
+    fn target(&self, name: &str) -> Option<&Arc<Target>> {
+        self.targets.iter().find(|target| target.name == name)
+    }
+
     /// Whether there is a target of this name.
     pub(crate) fn has_target(&self, name: &str) -> bool {
-        self.targets.contains_key(name)
+        self.target(name).is_some()
+    }
+
+    /// The target that a hypervisor means, if it is one of ours.
+    pub(crate) fn target_at(&self, told: &migration::Target) -> Option<Arc<Target>> {
+        self.targets.iter().find(|target| target.is_at(told)).cloned()
     }
 
     /// How many sessions are open.
@@ -102,93 +99,77 @@ impl Sessions {
         lock(&self.open).len()
     }
 
-    /// A place for a connection that presents this token and asks for this channel.
-    pub(crate) fn enter(
-        self: &Arc<Self>,
-        presented: &Presented,
-        request: &LinkMess,
-        tls: bool,
-    ) -> Result<Seat, Refused> {
-        match (request.channel_type, request.channel_id, request.connection_id) {
-            (ChannelType::MAIN, 0, 0) => self.open(presented, tls),
-            (ChannelType::MAIN, number, id) => {
-                // Nothing can come of it, but the answer takes the same time.
-                self.tokens.join(presented, id)?;
-                Err(if number == 0 {
-                    Refused::MainWithId
-                } else {
-                    Refused::MainWithNumber
-                })
-            }
-            // With id 0 this is refused: no session has that number.
-            (kind, number, id) => self.join(presented, (kind, number), id, tls),
+    /// The session that a connection with this token opens or belongs to. Whether it may join is not decided here.
+    pub(crate) fn enter(&self, presented: &Presented, request: &LinkMess) -> Result<Arc<Session>, Refused> {
+        if (request.channel_type, request.connection_id) == (ChannelType::MAIN, 0) {
+            return self.open(presented);
         }
+        // With id 0 this is refused: no session has that number.
+        let Accepted { hash, session, .. } = self.tokens.join(presented, request.connection_id)?;
+        let open = lock(&self.open).get(&name(&hash, session)).cloned();
+        open.ok_or(Refused::Reason(Reason::Ended))
     }
 
-    fn open(self: &Arc<Self>, presented: &Presented, tls: bool) -> Result<Seat, Refused> {
+    /// A new session; or one that was sent to another host and comes again.
+    fn open(&self, presented: &Presented) -> Result<Arc<Session>, Refused> {
+        if let Ok(Accepted { hash, session, .. }) = self.tokens.reopen(presented)
+            && let Some(session) = lock(&self.open).get(&name(&hash, session))
+        {
+            return Ok(session.clone());
+        }
         let Accepted { hash, session, target } = self.tokens.claim(presented)?;
         let target = if target.is_empty() {
-            self.targets.values().next() // a token that nobody issued: see `Rules::accept_wrong`
+            self.targets.first() // a token that nobody issued: see `Rules::accept_wrong`
         } else {
-            self.targets.get(&target)
+            self.target(&target)
         };
         let Some(target) = target else {
             let _ = self.tokens.release(&hash, session);
             return Err(Refused::NoTarget);
         };
-        let main = (ChannelType::MAIN, 0);
-        let counts = Arc::new(Counts::default());
+        let token = name(&hash, session);
         let opened = Arc::new(Session {
+            token,
             hash,
             id: session,
-            target: target.clone(),
-            tls,
-            ended: CancellationToken::new(),
+            first: target.clone(),
+            linked: AtomicBool::new(false),
             state: Mutex::new(State {
-                live: HashMap::from([(main, counts.clone())]),
-                ..State::default()
+                target: target.clone(),
+                connection_id: None,
+                live: HashMap::new(),
             }),
         });
-        lock(&self.open).insert(opened.key(), opened.clone());
-        Ok(Seat {
-            sessions: self.clone(),
-            session: opened,
-            channel: main,
-            counts,
-            linked: AtomicBool::new(false),
-        })
+        lock(&self.open).insert(token, opened.clone());
+        Ok(opened)
     }
 
-    fn join(
-        self: &Arc<Self>,
-        presented: &Presented,
-        channel: Channel,
-        connection_id: u32,
-        tls: bool,
-    ) -> Result<Seat, Refused> {
-        let Accepted { hash, session, .. } = self.tokens.join(presented, connection_id)?;
-        let key = (*hash.as_bytes(), session);
-        let session = lock(&self.open).get(&key).cloned().ok_or(Refused::Ended)?;
-        if session.tls && !tls {
-            return Err(Refused::Downgrade);
+    /// The hypervisor has named the session. To be called before the viewer learns the name: its next
+    /// connections follow at once.
+    pub(crate) fn bind(&self, session: &Session, connection_id: u32) -> Result<(), Refusal> {
+        self.tokens.bind(&session.hash, session.id, connection_id)?;
+        lock(&session.state).connection_id = Some(connection_id);
+        Ok(())
+    }
+
+    /// The viewer will be told to come again as a new session, which costs no use. Whether it may.
+    pub(crate) fn switches(&self, session: &Session) -> bool {
+        self.tokens.migrate(&session.hash, session.id).is_ok()
+    }
+
+    /// A session is over, and has no connections any more.
+    pub(crate) fn ended(&self, token: Token) {
+        let Some(session) = lock(&self.open).remove(&token) else { return };
+        let given_up = if session.linked.load(Ordering::Relaxed) {
+            self.tokens.close(&session.hash, session.id)
+        } else {
+            self.tokens.release(&session.hash, session.id)
+        };
+        let token = session.hash.fingerprint();
+        match given_up {
+            Ok(()) => tracing::debug!(%token, "session closed"),
+            Err(refusal) => tracing::error!(%refusal, %token, "session not closed"),
         }
-        let mut state = lock(&session.state);
-        if !state.announced.contains(&channel) {
-            return Err(Refused::NotAnnounced);
-        }
-        if state.live.contains_key(&channel) {
-            return Err(Refused::Connected);
-        }
-        let counts = Arc::new(Counts::default());
-        state.live.insert(channel, counts.clone());
-        drop(state);
-        Ok(Seat {
-            sessions: self.clone(),
-            session,
-            channel,
-            counts,
-            linked: AtomicBool::new(false),
-        })
     }
 
     /// What to promise for a channel before its token is known. The hypervisor of a running session may be
@@ -199,7 +180,7 @@ impl Sessions {
             .then(|| self.by_connection_id(request.connection_id))
             .flatten();
         found
-            .and_then(|session| session.target.promise(kind))
+            .and_then(|session| lock(&session.state).target.promise(kind))
             .unwrap_or_else(|| Capabilities::spice_server(kind))
     }
 
@@ -209,10 +190,8 @@ impl Sessions {
             return Vec::new();
         };
         let state = lock(&session.state);
-        let counts = state.live.iter().map(|(channel, counts)| {
-            let to_viewer = counts.to_viewer.load(Ordering::Relaxed);
-            (*channel, to_viewer, counts.to_hypervisor.load(Ordering::Relaxed))
-        });
+        let counts = state.live.iter();
+        let counts = counts.map(|(channel, counts)| (*channel, counts.to_viewer(), counts.to_hypervisor()));
         counts.collect()
     }
 
@@ -227,69 +206,25 @@ impl Sessions {
 }
 
 impl Session {
-    fn key(&self) -> Key {
-        (*self.hash.as_bytes(), self.id)
-    }
-}
-
-/// The place of one connection in its session.
-pub(crate) struct Seat {
-    sessions: Arc<Sessions>,
-    pub(crate) session: Arc<Session>,
-    pub(crate) channel: Channel,
-    pub(crate) counts: Arc<Counts>,
-    /// The hypervisor has accepted. Before that a use is given back.
-    linked: AtomicBool,
-}
-
-impl Seat {
-    fn is_main(&self) -> bool {
-        self.channel.0 == ChannelType::MAIN
+    /// A channel is connected to this target.
+    pub(crate) fn joined(&self, channel: Channel, target: &Arc<Target>, counts: &Arc<Counts>) {
+        let mut state = lock(&self.state);
+        state.live.insert(channel, counts.clone());
+        if channel.0 == ChannelType::MAIN {
+            state.target = target.clone();
+        }
     }
 
-    /// For logs.
-    pub(crate) fn fingerprint(&self) -> Fingerprint {
-        self.session.hash.fingerprint()
-    }
-
-    /// The hypervisor has accepted this connection: a use that it took is now spent.
+    /// The hypervisor has accepted a connection: a use that it took is now spent.
     pub(crate) fn linked(&self) {
         self.linked.store(true, Ordering::Relaxed);
     }
 
-    /// The hypervisor has named the session. To be called before the viewer learns the name: its next
-    /// connections follow at once.
-    pub(crate) fn bind(&self, connection_id: u32) -> Result<(), Refusal> {
-        let Session { hash, id, state, .. } = &*self.session;
-        self.sessions.tokens.bind(hash, *id, connection_id)?;
-        lock(state).connection_id = Some(connection_id);
-        Ok(())
-    }
-
-    /// The hypervisor has named channels; more may be named later, when a device is plugged in.
-    pub(crate) fn announce(&self, list: &ChannelsList) {
-        let channels = list.channels.iter().map(|channel| (channel.channel_type, channel.id));
-        lock(&self.session.state).announced.extend(channels);
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let Session { hash, id, state, .. } = &*self.session;
-        lock(state).live.remove(&self.channel);
-        if !self.is_main() {
-            return;
-        }
-        self.session.ended.cancel();
-        lock(&self.sessions.open).remove(&self.session.key());
-        let tokens = &self.sessions.tokens;
-        let given_up = if self.linked.load(Ordering::Relaxed) {
-            tokens.close(hash, *id)
-        } else {
-            tokens.release(hash, *id)
-        };
-        if let Err(refusal) = given_up {
-            tracing::error!(%refusal, token = %hash.fingerprint(), "session not closed");
+    /// A connection is gone; the channel may have another by now.
+    pub(crate) fn left(&self, channel: Channel, counts: &Arc<Counts>) {
+        let mut state = lock(&self.state);
+        if state.live.get(&channel).is_some_and(|live| Arc::ptr_eq(live, counts)) {
+            state.live.remove(&channel);
         }
     }
 }

@@ -9,6 +9,7 @@ use rustls::pki_types::ServerName;
 use spice_proto::caps::{Capabilities, CapabilitySet, common, display};
 use spice_proto::ids::ChannelType;
 use spice_proto::link::Secret;
+use spice_proto::session::migration;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -78,6 +79,16 @@ impl Target {
             Ok(stream)
         });
         connected.await.unwrap_or(Err(DialError::TimedOut))
+    }
+
+    /// Whether a hypervisor that names this place for a migration means this target: its host, and the port that would be
+    /// dialled.
+    pub(crate) fn is_at(&self, told: &migration::Target) -> bool {
+        let port = match self.place {
+            Place::Plain { port } => told.port.is_some_and(|told| told.get() == port),
+            Place::Tls { port, .. } => told.tls_port.is_some_and(|told| told.get() == port),
+        };
+        port && told.host.eq_ignore_ascii_case(self.host.as_bytes())
     }
 
     /// What to promise for a channel of this target: what it announced last time, if it was asked before.

@@ -18,6 +18,9 @@ use crate::rules::Rules;
 /// Tokens that can be out at the same time.
 const TOKENS: usize = 100_000;
 
+/// Seconds that a viewer has to come again when it was sent to another host. It leaves within one.
+const COMES_AGAIN: u64 = 30;
+
 /// The wall clock that tokens live by. The demo puts it forward rather than wait.
 #[derive(Debug, Default)]
 pub(crate) struct Clock {
@@ -167,6 +170,22 @@ impl Tokens {
     pub(crate) fn bind(&self, hash: &TokenHash, session: SessionId, connection_id: u32) -> Result<(), Refusal> {
         let step = Step::Bind { session, connection_id };
         self.step(hash, step).map(drop)
+    }
+
+    /// The hypervisor says that the viewer has to come again as a new session, elsewhere.
+    pub(crate) fn migrate(&self, hash: &TokenHash, session: SessionId) -> Result<(), Refusal> {
+        let until = UnixSeconds(self.clock.now().0.saturating_add(COMES_AGAIN));
+        self.step(hash, Step::Migrate { session, until }).map(drop)
+    }
+
+    /// The main channel comes again after [`Tokens::migrate`]: spends nothing.
+    pub(crate) fn reopen(&self, presented: &Presented) -> Result<Accepted, Flaw> {
+        let attempt = AttemptId(random_bytes());
+        let reopened = self.step(&presented.hash, Step::Reopen { attempt, connection_id: 0 });
+        match presented.flaw {
+            None => Ok(accepted(presented.hash, reopened?)),
+            Some(flaw) => Err(flaw),
+        }
     }
 
     /// The target was not reached: the use is given back.

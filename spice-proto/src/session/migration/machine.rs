@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use super::verdict::{Answer, Effect, Fault, Lost, Pass, Seat};
 use super::{Endpoint, Kind, Target};
 use crate::channel::main::{ChannelId, MigrateDstDoSeamless};
-use crate::frame::FrameRef;
+use crate::frame::{FrameRef, Header};
 use crate::ids::ChannelType;
 use crate::link::Side;
 use crate::link::watch::Sender;
@@ -27,6 +27,8 @@ const LEAVING: Duration = Duration::from_secs(1);
 
 /// `MIGRATE_CONNECT_ERROR` of the client.
 const CONNECT_ERROR: u16 = 103;
+/// Bytes in the body of `DISPLAY_INIT`.
+pub(in crate::session) const DISPLAY_INIT_BODY: u32 = 14;
 /// `LIST` of the server.
 const LIST: u16 = 8;
 
@@ -129,6 +131,21 @@ impl Migration {
             .map(|(_, target)| target)
     }
 
+    /// Whether such a message has to be shown at all. The first two of a client are, too, and what stands behind a
+    /// MIGRATE of the server; all others go on as they came.
+    #[must_use]
+    #[inline]
+    pub const fn looks_at(channel: ChannelType, sender: Sender, header: &Header) -> bool {
+        let main = channel.0 == ChannelType::MAIN.0;
+        match (sender, header.number) {
+            (Sender::Server, 1 | 2 | LIST) | (Sender::Client, 4 | 5) => true,
+            (Sender::Server, 101..=104 | 111 | 112 | 116..=118) | (Sender::Client, 102 | 103 | 109..=111) => main,
+            (Sender::Client, 101) => channel.0 == ChannelType::DISPLAY.0,
+            (Sender::Server, _) => header.sub_list != 0,
+            _ => false,
+        }
+    }
+
     /// Whether to read from this connection's hypervisor. A source's main channel is not read while the viewer does
     /// not read it either: it would learn of a second target before it has answered for the first.
     #[must_use]
@@ -144,6 +161,11 @@ impl Migration {
     #[must_use]
     pub fn may_insert(&self, seat: Seat) -> bool {
         self.seated(seat).is_some_and(|seated| !seated.data_due)
+    }
+
+    /// Whether it was opened to a migration target.
+    pub(in crate::session) fn is_target(&self, seat: Seat) -> bool {
+        self.seated(seat).is_some_and(|seated| seated.target)
     }
 
     fn seated(&self, seat: Seat) -> Option<&Seated> {
@@ -411,10 +433,12 @@ impl Migration {
             (_, 4) if core::mem::take(&mut seated.flush_due) => Pass::Forward,
             (_, 4) => Pass::Refuse(Fault::Unasked),
             (_, 5) => self.client_state(tracker, seat, said, frame.body),
-            (ChannelType::DISPLAY, 101) => {
+            (ChannelType::DISPLAY, 101) if frame.header.size == DISPLAY_INIT_BODY => {
                 seated.initialised = true;
                 Pass::Forward
             }
+            // The server would close the connection itself, which ends the QEMU process.
+            (ChannelType::DISPLAY, _) if !seated.target && !seated.initialised => Pass::Refuse(Fault::OutOfOrder),
             (ChannelType::MAIN, number @ (102 | CONNECT_ERROR | 111)) => self.answered(now, tracker, seat, number),
             (ChannelType::MAIN, 109) => self.arrived(tracker, seat),
             (ChannelType::MAIN, 110) => self.do_seamless(tracker, seat, said, frame.body),

@@ -192,7 +192,7 @@ pub struct Tracker {
 
 /// The key of the hash tables, so that a peer cannot choose what collides.
 #[derive(Debug, Clone)]
-struct HashKey([u8; 16]);
+pub(in crate::session) struct HashKey(pub(in crate::session) [u8; 16]);
 
 impl BuildHasher for HashKey {
     type Hasher = siphasher::sip::SipHasher13;

@@ -23,7 +23,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::report::Outcome;
 use super::talk::{End, Raw, Talk, Traffic, digest};
-use crate::guard::DISPLAY_INIT;
+use super::DISPLAY_INIT;
 use crate::keys::{KeyPool, random, random_bytes};
 use crate::sessions::Channel;
 use crate::sync::lock;

@@ -16,6 +16,11 @@ use std::process::ExitCode;
 
 use crate::rules::Rules;
 
+/// `SPICE_MSGC_DISPLAY_INIT`.
+const DISPLAY_INIT: u16 = 101;
+/// Its body: two ids and the sizes of two caches.
+const DISPLAY_INIT_BODY: u32 = 14;
+
 /// Runs the demo against a gateway that keeps these rules; fails if one step does.
 pub(crate) async fn run(rules: Rules) -> ExitCode {
     let mut report = report::Report::start();

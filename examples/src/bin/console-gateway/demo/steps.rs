@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use console_token::Secret;
 use spice_proto::channel::common::{ClientMessage, Disconnecting};
+use spice_proto::session::policy::Settings;
 use spice_proto::ids::{ChannelType, LinkErrorCode};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep, timeout};
@@ -143,11 +144,10 @@ async fn start_gateway(
         ticket: spice_proto::link::Secret::new(ticket.as_bytes()),
         known: Default::default(),
     };
-    let gateway = Gateway::new(Sessions::new(Tokens::new(rules), vec![target]), rules);
+    let sessions = Sessions::new(Tokens::new(rules), vec![target]);
+    let mut gateway = Gateway::new(sessions, rules, &Settings::default());
     let listener = listen("127.0.0.1:0".parse()?)?;
     let spice = listener.local_addr()?;
-    gateway.accept(listener, Some(certificates.gateway.clone()));
-
     let viewer = console::Viewer {
         host: HOST.to_owned(),
         port: None,
@@ -155,6 +155,7 @@ async fn start_gateway(
         ca: Some(certificates.ca.clone()),
         host_subject: Some(Certificates::host_subject()),
     };
+    gateway.accept(listener, Some(certificates.gateway.clone()), &viewer)?;
     let bearer = text();
     let router = api::router(Api {
         sessions: gateway.sessions.clone(),

@@ -23,7 +23,7 @@ use vv_file::ConnectionFile;
 use super::hypervisor::{CURSOR_RESET, DISPLAY_MARK};
 use super::report::{Outcome, must};
 use super::talk::{End, Raw, Talk};
-use crate::guard::{DISPLAY_INIT, DISPLAY_INIT_BODY};
+use super::{DISPLAY_INIT, DISPLAY_INIT_BODY};
 use crate::keys::random_bytes;
 use crate::sessions::Channel;
 use crate::tls::{self, Stream};

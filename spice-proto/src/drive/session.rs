@@ -1,0 +1,520 @@
+//! The driver loop of a session's connections.
+
+extern crate std;
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::future::{Future, poll_fn};
+use core::pin::{Pin, pin};
+use core::task::{Context, Poll, ready};
+use core::time::Duration;
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::BytesMut;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, Error};
+use tokio::sync::Notify;
+use tokio::time::{Sleep, sleep_until, timeout};
+use tokio_util::io::{poll_read_buf, poll_write_buf};
+
+use super::Clock;
+use crate::ids::ChannelType;
+use crate::link::relay::{RelayOutcome, Upstream};
+use crate::link::server::{Announcement, Question as TenantQuestion};
+use crate::link::{LinkMess, Misuse, Refusal, SealedTicket, Side, Wire, Wires};
+use crate::session::migration::Target;
+use crate::session::relay::{Action, Config, Counts, Dial, End, NotEntered, Question};
+use crate::session::tracker::{self, Link, Peer, Reason};
+use crate::session::{Relay, Sessions, Token};
+
+/// Room for one read.
+const READ: usize = 32 << 10;
+/// For the last words on a connection.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// The sessions of a proxy, shared by the tasks that drive their connections.
+#[derive(Debug)]
+pub struct Hub {
+    clock: Clock,
+    shared: Mutex<Shared>,
+    /// Something has changed for [`Hub::ended`].
+    changed: Notify,
+}
+
+#[derive(Debug)]
+struct Shared {
+    sessions: Sessions,
+    wakers: HashMap<Link, Arc<Notify>>,
+    stopped: bool,
+}
+
+impl Hub {
+    /// No sessions yet. `hash_key`: random bytes.
+    #[must_use]
+    pub fn new(config: tracker::Config, hash_key: [u8; 16]) -> Self {
+        Self {
+            clock: Clock::start(),
+            shared: Mutex::new(Shared {
+                sessions: Sessions::new(config, hash_key),
+                wakers: HashMap::new(),
+                stopped: false,
+            }),
+            changed: Notify::new(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        // What a panic elsewhere left half done is one connection's.
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does something with the sessions, and wakes the connections that it concerns.
+    pub fn with<T>(&self, act: impl FnOnce(Duration, &mut Sessions) -> T) -> T {
+        let mut shared = self.lock();
+        let before = shared.sessions.deadline();
+        let done = act(self.clock.now(), &mut shared.sessions);
+        while let Some(link) = shared.sessions.poll_wake() {
+            if let Some(waker) = shared.wakers.get(&link) {
+                waker.notify_one();
+            }
+        }
+        if before != shared.sessions.deadline() || shared.sessions.has_ended() {
+            self.changed.notify_one();
+        }
+        done
+    }
+
+    /// A tenant's connection has come. It counts as half open until it shows a good token.
+    ///
+    /// # Errors
+    /// There are too many: close it.
+    pub fn accept(self: &Arc<Self>, peer: Peer, config: Arc<Config>) -> Result<Connection, Reason> {
+        let wake = Arc::new(Notify::new());
+        let relay = self.with(|now, sessions| Relay::new(now, sessions, peer, config))?;
+        let mut shared = self.lock();
+        shared.wakers.insert(relay.link(), wake.clone());
+        if shared.stopped {
+            wake.notify_one();
+        }
+        drop(shared);
+        Ok(Connection {
+            hub: self.clone(),
+            relay,
+            wake,
+        })
+    }
+
+    /// The next session that is over: its token can be given back or closed. To be awaited in a loop by one task,
+    /// which also ends what is overdue. The session is forgotten, so that its token must be good for nothing any more.
+    pub async fn ended(&self) -> Token {
+        loop {
+            let (ended, deadline) = self.with(|now, sessions| {
+                sessions.expire(now);
+                let ended = sessions.poll_ended();
+                if let Some(token) = ended {
+                    sessions.forget(token);
+                }
+                (ended, sessions.deadline())
+            });
+            if let Some(token) = ended {
+                return token;
+            }
+            let until = self.clock.instant(deadline.unwrap_or(Duration::MAX));
+            tokio::select! {
+                () = self.changed.notified() => {}
+                () = sleep_until(until) => {}
+            }
+        }
+    }
+
+    /// Ends all sessions and all connections that are half open. Those that come later end at once.
+    pub fn stop(&self) {
+        self.with(|_, sessions| sessions.end_all());
+        let mut shared = self.lock();
+        shared.stopped = true;
+        for waker in shared.wakers.values() {
+            waker.notify_one();
+        }
+    }
+
+    fn has_stopped(&self) -> bool {
+        self.lock().stopped
+    }
+}
+
+/// A tenant's connection in a [`Hub`]; dropped, it is gone from its session.
+#[derive(Debug)]
+pub struct Connection {
+    hub: Arc<Hub>,
+    relay: Relay,
+    wake: Arc<Notify>,
+}
+
+impl Connection {
+    /// What has passed on it; can be read while it is driven.
+    #[must_use]
+    pub fn counts(&self) -> Arc<Counts> {
+        self.relay.counts().clone()
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let Self { hub, relay, .. } = self;
+        hub.with(|now, sessions| relay.close(now, sessions));
+        hub.lock().wakers.remove(&relay.link());
+    }
+}
+
+/// What the author of a proxy knows: the answers for one connection.
+///
+/// None has to be quick: the connection's other direction, and all other connections, go on meanwhile. What comes after
+/// [`Limits::link_timeout`](crate::Limits::link_timeout) is too late for a link.
+pub trait Answers: Send {
+    /// A connection to a hypervisor.
+    type Hypervisor: AsyncRead + AsyncWrite + Send + Unpin;
+
+    /// A tenant asks for a channel: the key and the capabilities that it is shown. Whether it may have the channel depends
+    /// on its token, which comes next.
+    fn announce(&mut self, request: &LinkMess) -> impl Future<Output = Result<Announcement, Refusal>> + Send;
+
+    /// The tenant's ticket, sealed with that key: the session that it opens or belongs to.
+    fn token(
+        &mut self,
+        request: &LinkMess,
+        sealed: SealedTicket,
+    ) -> impl Future<Output = Result<Token, Refusal>> + Send;
+
+    /// The token is good, and the connection may not join its session all the same: what the tenant is told.
+    fn refused(&mut self, channel: ChannelType, reason: Reason) -> impl Future<Output = Refusal> + Send {
+        async move { reason.told(channel) }
+    }
+
+    /// A connection to the hypervisor, and its ticket. `None`: there is none.
+    fn dial(&mut self, dial: Dial) -> impl Future<Output = Option<(Self::Hypervisor, Upstream)>> + Send;
+
+    /// The link stands on both sides.
+    fn linked(&mut self, outcome: &RelayOutcome) {
+        let _ = outcome;
+    }
+
+    /// The hypervisor has named the session. `false`: that cannot be recorded, and the session ends.
+    fn bind(&mut self, session_id: u32) -> impl Future<Output = bool> + Send;
+
+    /// The session shall move there. `false`: it must not.
+    fn target(&mut self, target: &Target) -> impl Future<Output = bool> + Send;
+}
+
+/// An answer on its way back.
+enum Answer<H> {
+    Announce(Result<Announcement, Refusal>),
+    Token(Result<Token, Refusal>),
+    Refuse(Refusal),
+    Dial(Option<(H, Upstream)>),
+    Bind(bool),
+    Target(bool),
+}
+
+type Pending<A> = Pin<Box<dyn Future<Output = (A, Answer<<A as Answers>::Hypervisor>)> + Send>>;
+
+/// Who answers, or the answer that is waited for.
+enum Desk<A: Answers> {
+    Free(A),
+    Busy(Pending<A>),
+    Lost,
+}
+
+impl<A: Answers + 'static> Desk<A> {
+    fn ask<F>(&mut self, find: impl FnOnce(A) -> F)
+    where
+        F: Future<Output = (A, Answer<A::Hypervisor>)> + Send + 'static,
+    {
+        *self = match core::mem::replace(self, Self::Lost) {
+            Self::Free(answers) => Self::Busy(Box::pin(find(answers))),
+            // INVARIANT: a relay asks one question at a time.
+            other => other,
+        };
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Answer<A::Hypervisor>> {
+        let Self::Busy(pending) = self else { return Poll::Pending };
+        let (answers, answer) = ready!(pending.as_mut().poll(cx));
+        *self = Self::Free(answers);
+        Poll::Ready(answer)
+    }
+}
+
+/// One of the two streams, and what is known of it.
+struct Port<S> {
+    stream: S,
+    /// What was written has to be flushed.
+    unflushed: bool,
+    /// It cannot be written to any more.
+    broken: bool,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Port<S> {
+    const fn new(stream: S) -> Self {
+        Self {
+            stream,
+            unflushed: false,
+            broken: false,
+        }
+    }
+
+    /// Writes what there is. Ready when all of it is written and flushed.
+    fn poll_write(&mut self, cx: &mut Context<'_>, tx: &mut BytesMut) -> Poll<()> {
+        while !tx.is_empty() && !self.broken {
+            match ready!(poll_write_buf(Pin::new(&mut self.stream), cx, tx)) {
+                Ok(n) if 0 < n => self.unflushed = true,
+                // What it said last is still to be read.
+                Ok(_) | Err(_) => self.broken = true,
+            }
+        }
+        // So that its memory serves the next read.
+        *tx = BytesMut::new();
+        if self.unflushed && !self.broken {
+            self.broken = ready!(Pin::new(&mut self.stream).poll_flush(cx)).is_err();
+        }
+        self.unflushed = false;
+        Poll::Ready(())
+    }
+
+    /// Reads once. `false`: the peer hung up.
+    fn poll_read(&mut self, cx: &mut Context<'_>, rx: &mut BytesMut) -> Poll<bool> {
+        rx.reserve(READ);
+        let read: Result<usize, Error> = ready!(poll_read_buf(Pin::new(&mut self.stream), cx, rx));
+        // A reset is the end as well.
+        Poll::Ready(read.is_ok_and(|n| 0 < n))
+    }
+
+    async fn close(&mut self, tx: &mut BytesMut) {
+        poll_fn(|cx| self.poll_write(cx, tx)).await;
+        let _ = self.stream.shutdown().await;
+    }
+}
+
+/// What a turn of the loop came to.
+enum Turn<H> {
+    /// Bytes were moved, or time has passed.
+    Step,
+    Eof(Side),
+    Wake,
+    Answer(Answer<H>),
+}
+
+/// What is waited for beside the two streams.
+struct Driver<'a, A: Answers> {
+    connection: &'a mut Connection,
+    desk: Desk<A>,
+    wires: Wires,
+    sleep: Pin<&'a mut Sleep>,
+}
+
+/// Drives a connection from its first byte to its last, and closes both streams. Gives why it ended, and who answered
+/// unless a question was open.
+pub async fn drive_session<A, T>(mut connection: Connection, tenant: T, answers: A) -> (End, Option<A>)
+where
+    A: Answers + 'static,
+    T: AsyncRead + AsyncWrite + Send + Unpin,
+{
+    let hub = connection.hub.clone();
+    let sleep = pin!(sleep_until(hub.clock.instant(Duration::MAX)));
+    let mut driver = Driver {
+        connection: &mut connection,
+        desk: Desk::Free(answers),
+        wires: Wires::default(),
+        sleep,
+    };
+    let mut tenant = Port::new(tenant);
+    let mut hypervisor: Option<Port<A::Hypervisor>> = None;
+    let end = driver.run(&hub, &mut tenant, &mut hypervisor).await;
+    let Driver { desk, wires, .. } = driver;
+    // What the session has to know does not wait for the last words.
+    drop(connection);
+    let Wires {
+        tenant: Wire { tx: mut said, .. },
+        hypervisor: Wire { tx: mut sent, .. },
+    } = wires;
+    let close_hypervisor = async {
+        if let Some(hypervisor) = &mut hypervisor {
+            hypervisor.close(&mut sent).await;
+        }
+    };
+    let goodbye = async { tokio::join!(tenant.close(&mut said), close_hypervisor) };
+    let _ = timeout(GOODBYE, goodbye).await;
+    match desk {
+        Desk::Free(answers) => (end, Some(answers)),
+        Desk::Busy(_) | Desk::Lost => (end, None),
+    }
+}
+
+impl<A: Answers + 'static> Driver<'_, A> {
+    async fn run<T: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        hub: &Hub,
+        tenant: &mut Port<T>,
+        hypervisor: &mut Option<Port<A::Hypervisor>>,
+    ) -> End {
+        let mut linked = false;
+        loop {
+            let action = self.connection.relay.step(hub.clock.now(), &mut self.wires);
+            let (read_tenant, read_hypervisor) = match action {
+                Action::Consult => {
+                    let (relay, wires) = (&mut self.connection.relay, &mut self.wires);
+                    hub.with(|now, sessions| relay.consult(now, sessions, wires));
+                    if let (false, Some(outcome), Desk::Free(answers)) = (linked, relay.outcome(), &mut self.desk) {
+                        answers.linked(outcome);
+                        linked = true;
+                    }
+                    continue;
+                }
+                Action::Ask(question) => {
+                    self.ask(question);
+                    continue;
+                }
+                Action::Hangup => {
+                    *hypervisor = None;
+                    continue;
+                }
+                Action::Done(end) => return end,
+                Action::Receive { tenant, hypervisor } => (tenant, hypervisor),
+            };
+            let until = hub.clock.instant(self.connection.relay.deadline());
+            if until != self.sleep.deadline() {
+                self.sleep.as_mut().reset(until);
+            }
+            match self.turn(tenant, hypervisor, read_tenant, read_hypervisor).await {
+                Turn::Step => {}
+                Turn::Eof(side) => self.connection.relay.eof(&mut self.wires, side),
+                Turn::Wake if hub.has_stopped() => {
+                    let (relay, wires) = (&mut self.connection.relay, &mut self.wires);
+                    hub.with(|now, sessions| relay.stop(now, sessions, wires));
+                }
+                Turn::Wake => self.connection.relay.wake(),
+                Turn::Answer(Answer::Dial(Some((stream, upstream)))) => {
+                    if self.connection.relay.dialled(&mut self.wires, upstream).is_ok() {
+                        *hypervisor = Some(Port::new(stream));
+                    }
+                }
+                // One that is not wanted any more: its time was over.
+                Turn::Answer(answer) => drop(self.answer(hub, answer)),
+            }
+        }
+    }
+
+    /// Moves bytes, or waits for whatever comes first.
+    async fn turn<T: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        tenant: &mut Port<T>,
+        hypervisor: &mut Option<Port<A::Hypervisor>>,
+        read_tenant: bool,
+        read_hypervisor: bool,
+    ) -> Turn<A::Hypervisor> {
+        let mut wake = pin!(self.connection.wake.notified());
+        let Wires {
+            tenant: near,
+            hypervisor: far,
+        } = &mut self.wires;
+        let (desk, sleep) = (&mut self.desk, &mut self.sleep);
+        poll_fn(|cx| {
+            if wake.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Turn::Wake);
+            }
+            if let Poll::Ready(answer) = desk.poll(cx) {
+                return Poll::Ready(Turn::Answer(answer));
+            }
+            let mut moved = false;
+            let pending = [!near.tx.is_empty(), !far.tx.is_empty()];
+            if (pending[0] || tenant.unflushed) && tenant.poll_write(cx, &mut near.tx).is_ready() {
+                moved |= pending[0];
+            }
+            if let Some(hypervisor) = hypervisor
+                && (pending[1] || hypervisor.unflushed)
+                && hypervisor.poll_write(cx, &mut far.tx).is_ready()
+            {
+                moved |= pending[1];
+            }
+            if read_tenant && let Poll::Ready(more) = tenant.poll_read(cx, &mut near.rx) {
+                if !more {
+                    return Poll::Ready(Turn::Eof(Side::Tenant));
+                }
+                moved = true;
+            }
+            if read_hypervisor {
+                let read = match hypervisor {
+                    Some(hypervisor) => hypervisor.poll_read(cx, &mut far.rx),
+                    None => Poll::Ready(false),
+                };
+                if let Poll::Ready(more) = read {
+                    if !more {
+                        return Poll::Ready(Turn::Eof(Side::Hypervisor));
+                    }
+                    moved = true;
+                }
+            }
+            if moved || sleep.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Turn::Step);
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    fn ask(&mut self, question: Question) {
+        let refuse = |answers: A| async move { (answers, Answer::Refuse(Refusal::Close)) };
+        match question {
+            Question::Tenant(TenantQuestion::Link(request)) => self.desk.ask(|mut answers| async move {
+                let shown = answers.announce(&request).await;
+                (answers, Answer::Announce(shown))
+            }),
+            Question::Tenant(TenantQuestion::Ticket { request, sealed }) => self.desk.ask(|mut answers| async move {
+                let token = answers.token(&request, sealed).await;
+                (answers, Answer::Token(token))
+            }),
+            // SASL is not announced, so nobody gets so far.
+            Question::Tenant(_) => self.desk.ask(refuse),
+            Question::Dial(dial) => self.desk.ask(|mut answers| async move {
+                let dialled = answers.dial(dial).await;
+                (answers, Answer::Dial(dialled))
+            }),
+            Question::BindSession(id) => self.desk.ask(move |mut answers| async move {
+                let bound = answers.bind(id).await;
+                (answers, Answer::Bind(bound))
+            }),
+            Question::Target(target) => self.desk.ask(|mut answers| async move {
+                let accepted = answers.target(&target).await;
+                (answers, Answer::Target(accepted))
+            }),
+        }
+    }
+
+    fn answer(&mut self, hub: &Hub, answer: Answer<A::Hypervisor>) -> Result<(), Misuse> {
+        let (relay, wires) = (&mut self.connection.relay, &mut self.wires);
+        match answer {
+            Answer::Announce(Ok(shown)) => relay.announce(wires, shown),
+            Answer::Announce(Err(why)) => relay.reject(wires, why),
+            Answer::Token(Ok(token)) => match hub.with(|now, sessions| relay.enter(now, sessions, token)) {
+                Ok(()) => Ok(()),
+                Err(NotEntered::Misuse(misuse)) => Err(misuse),
+                Err(NotEntered::Reason(reason)) => {
+                    let channel = relay.channel().ok_or(Misuse::NotAsked)?;
+                    self.desk.ask(move |mut answers| async move {
+                        let told = answers.refused(channel, reason).await;
+                        (answers, Answer::Refuse(told))
+                    });
+                    Ok(())
+                }
+            },
+            Answer::Token(Err(why)) | Answer::Refuse(why) => relay.refuse(wires, why),
+            Answer::Dial(None) => relay.unreachable(),
+            Answer::Dial(Some(_)) => Ok(()),
+            Answer::Bind(true) => relay.bound(wires),
+            Answer::Bind(false) => relay.not_bound(),
+            Answer::Target(accept) => hub.with(|now, sessions| match accept {
+                true => relay.accept_target(now, sessions, wires),
+                false => relay.refuse_target(now, sessions, wires),
+            }),
+        }
+    }
+}

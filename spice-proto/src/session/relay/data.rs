@@ -1,0 +1,272 @@
+//! The data stage of one connection: its two directions, and what they ask of the session.
+
+use bytes::Bytes;
+use core::time::Duration;
+
+use super::lane::{Flow, Lane};
+use super::{Action, Ask, Config, End, Question};
+use crate::frame::{Header, HeaderForm};
+use crate::ids::ChannelType;
+use crate::link::relay::RelayOutcome;
+use crate::link::watch::Sender;
+use crate::link::{Misuse, Side, Wires};
+use crate::session::Tracker;
+use crate::session::migration::{DISPLAY_INIT_BODY, Fault, Migration, Pass, Seat, Target};
+use crate::session::policy::Policy;
+
+/// How long a hypervisor has for its answer to a DISPLAY_INIT. One that takes longer is closed all the same.
+const PARTING: Duration = Duration::from_secs(2);
+/// `SPICE_MSGC_DISPLAY_INIT`.
+const DISPLAY_INIT: u16 = 101;
+/// `SPICE_MSG_MIGRATE`.
+const MIGRATE: u16 = 1;
+/// `SPICE_MSG_MAIN_MIGRATE_CANCEL`.
+const MIGRATE_CANCEL: u16 = 102;
+
+/// What a message waits for.
+#[derive(Debug)]
+enum Held {
+    Nothing,
+    Bind(Ask<u32>),
+    Target(Ask<Target>),
+}
+
+#[derive(Debug)]
+pub(super) struct Data {
+    channel: ChannelType,
+    /// On a migration target.
+    target: bool,
+    hypervisor_form: HeaderForm,
+    to_hypervisor: Lane,
+    to_viewer: Lane,
+    held: Held,
+    /// The hypervisor is read from.
+    reads: bool,
+    /// Nothing may be put between the server's messages.
+    adjacent: bool,
+    viewer_gone: bool,
+    hypervisor_gone: bool,
+    /// It has to end, and this side is at fault.
+    over: Option<(Side, End)>,
+}
+
+impl Held {
+    const fn is_nothing(&self) -> bool {
+        matches!(self, Self::Nothing)
+    }
+}
+
+impl Data {
+    pub(super) fn new(outcome: &RelayOutcome, config: &Config, target: bool) -> Self {
+        let channel = outcome.request.channel_type;
+        let (tenant, hypervisor) = (outcome.tenant_form, outcome.hypervisor_form);
+        let limits = &config.link.limits;
+        Self {
+            channel,
+            target,
+            hypervisor_form: hypervisor,
+            to_hypervisor: Lane::new(channel, Sender::Client, [tenant, hypervisor], limits),
+            to_viewer: Lane::new(channel, Sender::Server, [hypervisor, tenant], limits),
+            held: Held::Nothing,
+            reads: true,
+            adjacent: false,
+            viewer_gone: false,
+            hypervisor_gone: false,
+            over: None,
+        }
+    }
+
+    pub(super) const fn passed(&self) -> (u64, u64) {
+        (self.to_viewer.passed(), self.to_hypervisor.passed())
+    }
+
+    pub(super) fn eof(&mut self, side: Side) {
+        match side {
+            Side::Tenant => self.viewer_gone = true,
+            Side::Hypervisor => self.hypervisor_gone = true,
+        }
+    }
+
+    pub(super) fn step(&mut self, now: Duration, policy: &Policy, wires: &mut Wires) -> Action {
+        let question = match &mut self.held {
+            Held::Nothing => None,
+            Held::Bind(ask) => ask.take().map(Question::BindSession),
+            Held::Target(ask) => ask.take().map(Question::Target),
+        };
+        if let Some(question) = question {
+            return Action::Ask(question);
+        }
+        let Wires { tenant, hypervisor } = wires;
+        let mut dropped = 0;
+        let flow = self
+            .to_hypervisor
+            .run(now, policy, &mut tenant.rx, &mut hypervisor.tx, &mut dropped);
+        let free = !self.adjacent;
+        self.to_viewer.give_back(dropped, free, &mut tenant.tx);
+        let (read_tenant, mut consult) = self.flowed(Side::Tenant, flow);
+        let mut read_hypervisor = false;
+        if self.reads && self.held.is_nothing() {
+            let mut dropped = 0;
+            let flow = self
+                .to_viewer
+                .run(now, policy, &mut hypervisor.rx, &mut tenant.tx, &mut dropped);
+            self.to_hypervisor.give_back(dropped, true, &mut hypervisor.tx);
+            let (read, show) = self.flowed(Side::Hypervisor, flow);
+            (read_hypervisor, consult) = (read, consult || show);
+        }
+        if consult {
+            return Action::Consult;
+        }
+        Action::Receive {
+            tenant: read_tenant,
+            hypervisor: read_hypervisor,
+        }
+    }
+
+    /// Whether this side is to be read from, and whether the session has to be asked.
+    fn flowed(&mut self, side: Side, flow: Flow) -> (bool, bool) {
+        let (by, gone, hung_up) = match side {
+            Side::Tenant => (Sender::Client, self.viewer_gone, End::Viewer),
+            Side::Hypervisor => (Sender::Server, self.hypervisor_gone, End::Hypervisor),
+        };
+        let end = match flow {
+            Flow::Starved if gone => hung_up,
+            Flow::Starved => return (true, false),
+            Flow::Full => return (false, false),
+            Flow::Show => return (false, true),
+            Flow::Rule(rule) => End::Rule { by, rule },
+            Flow::Malformed(error) => End::Malformed { by, error },
+        };
+        self.over = self.over.or(Some((side, end)));
+        (false, true)
+    }
+
+    /// Shows the session what it has to see. Gives why the connection has to end, if it has, and whose fault that is.
+    pub(super) fn consult(
+        &mut self,
+        now: Duration,
+        migration: &mut Migration,
+        tracker: &mut Tracker,
+        seat: Seat,
+        wires: &mut Wires,
+    ) -> Option<(Side, End)> {
+        let Wires { tenant, hypervisor } = wires;
+        let (src, dst) = (&mut tenant.rx, &mut hypervisor.tx);
+        if let Some(frame) = self.to_hypervisor.shown(src) {
+            match migration.client_message(now, tracker, seat, &frame) {
+                Pass::Forward => {
+                    if let Err(error) = self.to_hypervisor.emit(src, dst) {
+                        let by = Sender::Client;
+                        return Some((Side::Tenant, End::Malformed { by, error }));
+                    }
+                }
+                Pass::Instead(number) => self.to_hypervisor.emit_other(number, &[], src, dst),
+                Pass::Drop => self.to_hypervisor.drop_front(src),
+                Pass::Refuse(fault) => return Some((Side::Tenant, End::Fault { by: Sender::Client, fault })),
+                Pass::Bind(_) | Pass::Ask(_) => return Some((Side::Tenant, out_of_order(Sender::Client))),
+            }
+        }
+        let (src, dst) = (&mut hypervisor.rx, &mut tenant.tx);
+        if self.held.is_nothing()
+            && self.reads
+            && let Some(frame) = self.to_viewer.shown(src)
+        {
+            match migration.server_message(now, tracker, seat, &frame) {
+                Pass::Forward => {
+                    let migrates = frame.header.number == MIGRATE;
+                    if let Err(error) = self.to_viewer.emit(src, dst) {
+                        let by = Sender::Server;
+                        return Some((Side::Hypervisor, End::Malformed { by, error }));
+                    }
+                    self.to_viewer.show_next |= u32::from(migrates);
+                }
+                Pass::Bind(id) => self.held = Held::Bind(Ask::New(id)),
+                Pass::Ask(target) => self.held = Held::Target(Ask::New(target)),
+                Pass::Refuse(fault) => {
+                    return Some((Side::Hypervisor, End::Fault { by: Sender::Server, fault }));
+                }
+                Pass::Instead(_) | Pass::Drop => return Some((Side::Hypervisor, out_of_order(Sender::Server))),
+            }
+            self.adjacent = !migration.may_insert(seat);
+        }
+        self.reads = migration.reads(tracker, seat);
+        self.over.take()
+    }
+
+    /// `MIGRATE_CANCEL` in the proxy's own name.
+    pub(super) fn cancel(&mut self, wires: &mut Wires) {
+        self.to_viewer.insert(MIGRATE_CANCEL, &[]);
+        self.to_viewer.put_inserts(!self.adjacent, &mut wires.tenant.tx);
+    }
+
+    pub(super) fn bound(&mut self, wires: &mut Wires) -> Result<(), Misuse> {
+        self.answer_bind()?;
+        // INVARIANT: INIT has no sub-messages that would have to be listed.
+        let _ = self.to_viewer.emit(&mut wires.hypervisor.rx, &mut wires.tenant.tx);
+        Ok(())
+    }
+
+    pub(super) fn not_bound(&mut self) -> Result<(), Misuse> {
+        self.answer_bind()?;
+        self.over = Some((Side::Tenant, End::NotBound));
+        Ok(())
+    }
+
+    fn answer_bind(&mut self) -> Result<(), Misuse> {
+        match &mut self.held {
+            Held::Bind(ask) => ask.answer()?,
+            _ => return Err(Misuse::NotAsked),
+        }
+        self.held = Held::Nothing;
+        Ok(())
+    }
+
+    pub(super) fn answer_target(&mut self) -> Result<(), Misuse> {
+        match &mut self.held {
+            Held::Target(ask) => ask.answer()?,
+            _ => return Err(Misuse::NotAsked),
+        }
+        self.held = Held::Nothing;
+        Ok(())
+    }
+
+    /// What the viewer is told in the place of the message that was held. `None`: nothing, since the session has ended.
+    pub(super) fn told(&mut self, body: Option<&Bytes>, reads: bool, wires: &mut Wires) {
+        let src = &mut wires.hypervisor.rx;
+        let number = self.to_viewer.shown(src).map(|frame| frame.header.number);
+        match number.zip(body) {
+            Some((number, body)) => self.to_viewer.emit_other(number, body, src, &mut wires.tenant.tx),
+            None => self.to_viewer.drop_front(src),
+        }
+        self.reads = reads;
+    }
+
+    /// Whether this connection cannot be closed yet, without which QEMU would end: until then. `init`: nothing was said on
+    /// it so far.
+    pub(super) fn part(&self, now: Duration, init: bool, wires: &mut Wires) -> Option<Duration> {
+        let hypervisor = &mut wires.hypervisor;
+        if self.channel != ChannelType::DISPLAY || self.target || self.hypervisor_gone {
+            return None;
+        }
+        if init {
+            hypervisor.rx.clear();
+            let header = Header {
+                serial: 1,
+                number: DISPLAY_INIT,
+                size: DISPLAY_INIT_BODY,
+                sub_list: 0,
+            };
+            header.write(self.hypervisor_form, &mut hypervisor.tx);
+            // Ids 0 and caches of no size.
+            hypervisor.tx.extend_from_slice(&[0; DISPLAY_INIT_BODY as usize]);
+        } else if 0 < self.to_viewer.passed() || !hypervisor.rx.is_empty() {
+            return None;
+        }
+        Some(now.saturating_add(PARTING))
+    }
+}
+
+const fn out_of_order(by: Sender) -> End {
+    let fault = Fault::OutOfOrder;
+    End::Fault { by, fault }
+}

@@ -1,0 +1,401 @@
+//! One direction of a connection.
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use core::time::Duration;
+
+use crate::error::DecodeError;
+use crate::frame::{FrameRef, HELD, Header, HeaderForm, Splitter, move_front, rewrite};
+use crate::ids::ChannelType;
+use crate::limits::Limits;
+use crate::link::watch::Sender;
+use crate::session::migration::Migration;
+use crate::session::policy::{Gate, Policy, Replacement, Rule, Verdict, filler};
+
+/// Bytes that wait to be written; nothing is moved while there are more.
+pub(super) const HIGH_WATER: usize = 64 << 10;
+/// NOTIFY of the common messages.
+const NOTIFY: u16 = 7;
+/// AGENT_TOKEN of the main channel's server.
+const SERVER_AGENT_TOKEN: u16 = 110;
+/// AGENT_TOKEN of the main channel's client.
+const CLIENT_AGENT_TOKEN: u16 = 108;
+
+/// Why nothing more can be moved for now.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Flow {
+    /// More bytes are needed.
+    Starved,
+    /// What was moved has to be written first.
+    Full,
+    /// The message at the front has to be shown to the session.
+    Show,
+    /// It must not pass.
+    Rule(Rule),
+    /// It cannot be read.
+    Malformed(DecodeError),
+}
+
+/// What is known of the message at the front.
+#[derive(Debug)]
+enum Front {
+    New,
+    Judged(Verdict),
+    /// It has passed the policy, with another body if there is one, and is to be shown to the session.
+    Shown(Option<Bytes>),
+}
+
+/// Moves the messages of one direction, as far as the policy tells what becomes of them.
+#[derive(Debug)]
+pub(super) struct Lane {
+    channel: ChannelType,
+    sender: Sender,
+    from: HeaderForm,
+    to: HeaderForm,
+    limits: Limits,
+    splitter: Splitter,
+    gate: Gate,
+    front: Front,
+    /// Bytes of a body that is passed on, or left out, as it comes.
+    body_left: u64,
+    leaving_out: bool,
+    /// Messages to be shown to the session whatever they are.
+    pub(super) show_next: u32,
+    /// A message was put in or left out: serials have to be written anew.
+    shifted: bool,
+    passed: u64,
+    /// What is to be put between messages, as soon as one has ended.
+    inserts: BytesMut,
+}
+
+impl Lane {
+    pub(super) fn new(
+        channel: ChannelType,
+        sender: Sender,
+        [from, to]: [HeaderForm; 2],
+        limits: &Limits,
+    ) -> Self {
+        Self {
+            channel,
+            sender,
+            from,
+            to,
+            limits: limits.clone(),
+            splitter: Splitter::new(from, limits),
+            gate: Gate::new(channel, sender, limits),
+            front: Front::New,
+            body_left: 0,
+            leaving_out: false,
+            // The client's first two, see `Migration::looks_at`.
+            show_next: match sender {
+                Sender::Client => 2,
+                Sender::Server => 0,
+            },
+            shifted: false,
+            passed: 0,
+            inserts: BytesMut::new(),
+        }
+    }
+
+    /// Messages that went on.
+    pub(super) const fn passed(&self) -> u64 {
+        self.passed
+    }
+
+    /// Whether bytes go on as they came.
+    fn as_it_is(&self) -> bool {
+        self.from == self.to && (self.to == HeaderForm::Mini || !self.shifted)
+    }
+
+    fn shows(&self, header: &Header) -> bool {
+        0 < self.show_next || Migration::looks_at(self.channel, self.sender, header)
+    }
+
+    /// Moves what can go. `dropped`: agent data that were left out, for each of which their sender gets a token back.
+    pub(super) fn run(
+        &mut self,
+        now: Duration,
+        policy: &Policy,
+        src: &mut BytesMut,
+        dst: &mut BytesMut,
+        dropped: &mut u32,
+    ) -> Flow {
+        loop {
+            self.pass_body(src, dst);
+            if self.body_left > 0 {
+                return Flow::Starved;
+            }
+            if HIGH_WATER <= dst.len() {
+                return Flow::Full;
+            }
+            let done = match self.front {
+                Front::New => self.run_whole(now, policy, src, dst),
+                Front::Judged(verdict) => self.one(verdict, policy, src, dst, dropped),
+                Front::Shown(_) => Some(Flow::Show),
+            };
+            if let Some(flow) = done {
+                return flow;
+            }
+        }
+    }
+
+    /// The messages that need no more than a look at their headers, all at once.
+    fn run_whole(&mut self, now: Duration, policy: &Policy, src: &mut BytesMut, dst: &mut BytesMut) -> Option<Flow> {
+        let as_it_is = self.as_it_is();
+        let mut frames = self.splitter.frames(src);
+        let mut taken = 0;
+        while let Some(frame) = frames.next() {
+            let verdict = self.gate.header(policy, now, &frame.header);
+            if verdict != Verdict::Forward || self.shows(&frame.header) {
+                self.front = Front::Judged(verdict);
+                break;
+            }
+            self.passed = self.passed.saturating_add(1);
+            taken = frames.taken();
+            if !as_it_is && let Err(error) = rewrite(frame, self.to, self.passed, dst) {
+                return Some(Flow::Malformed(error));
+            }
+        }
+        let next = match self.front {
+            Front::New => frames.next_header(),
+            _ => Ok(None),
+        };
+        if as_it_is {
+            move_front(src, taken, dst);
+        } else {
+            src.advance(taken);
+        }
+        match (&self.front, next) {
+            (Front::Judged(_), _) => None,
+            (_, Err(error)) => Some(Flow::Malformed(error)),
+            // Its body is not waited for, unless somebody has to see it.
+            (_, Ok(Some(header))) if HELD < header.frame_len(self.from) => {
+                self.front = Front::Judged(self.gate.header(policy, now, &header));
+                None
+            }
+            _ => Some(Flow::Starved),
+        }
+    }
+
+    /// One message that a look at its header did not let pass, or whose body is not here yet.
+    fn one(
+        &mut self,
+        verdict: Verdict,
+        policy: &Policy,
+        src: &mut BytesMut,
+        dst: &mut BytesMut,
+        dropped: &mut u32,
+    ) -> Option<Flow> {
+        let header = Header::read(self.from, src)?;
+        let shown = verdict == Verdict::Forward && self.shows(&header);
+        match verdict {
+            Verdict::End(rule) => return Some(Flow::Rule(rule)),
+            // MIGRATE_DATA has to follow, and nothing else.
+            Verdict::Replace(_) if self.sender == Sender::Server && 0 < self.show_next => {
+                return Some(Flow::Rule(Rule::Allowed));
+            }
+            Verdict::Replace(with) => {
+                if with == Replacement::Filler {
+                    self.fill(dst);
+                }
+                self.shifted |= with != Replacement::Filler;
+                src.advance(self.from.len());
+                (self.body_left, self.leaving_out) = (header.size.into(), true);
+                self.front = Front::New;
+                return None;
+            }
+            Verdict::Forward if !shown => {
+                self.pass_header(&header, src, dst);
+                return None;
+            }
+            Verdict::Forward | Verdict::Inspect => {}
+        }
+        let Some(frame) = self.splitter.frames(src).next() else {
+            if self.limits.frame_body < header.size {
+                let limit = self.limits.frame_body;
+                return Some(Flow::Malformed(too_large(&header, limit)));
+            }
+            return Some(Flow::Starved);
+        };
+        let mut body = BytesMut::new();
+        let verdict = match verdict {
+            Verdict::Inspect => self.gate.body(policy, &frame, &mut body),
+            other => other,
+        };
+        match verdict {
+            Verdict::Forward => self.front = Front::Shown(None),
+            Verdict::Replace(Replacement::Body) => self.front = Front::Shown(Some(body.freeze())),
+            Verdict::Replace(with) => {
+                *dropped = dropped.saturating_add(u32::from(with == Replacement::Token));
+                match (with, self.sender) {
+                    (Replacement::Filler, _) | (Replacement::Token, Sender::Server) => self.fill(dst),
+                    _ => self.shifted = true,
+                }
+                self.leave_out(src);
+            }
+            Verdict::End(rule) => return Some(Flow::Rule(rule)),
+            Verdict::Inspect => return Some(Flow::Rule(Rule::List)),
+        }
+        if matches!(self.front, Front::Shown(_)) && !self.shows(&header) {
+            return self.emit(src, dst).err().map(Flow::Malformed);
+        }
+        None
+    }
+
+    /// The message that is to be shown to the session, as it will go on.
+    pub(super) fn shown<'a>(&'a self, src: &'a [u8]) -> Option<FrameRef<'a>> {
+        let Front::Shown(other) = &self.front else { return None };
+        let frame = self.splitter.frames(src).next()?;
+        Some(match other {
+            None => frame,
+            Some(body) => FrameRef {
+                header: with_body(frame.header, body),
+                body,
+            },
+        })
+    }
+
+    /// The message at the front goes on.
+    pub(super) fn emit(&mut self, src: &mut BytesMut, dst: &mut BytesMut) -> Result<(), DecodeError> {
+        let front = core::mem::replace(&mut self.front, Front::New);
+        let mut frames = self.splitter.frames(src);
+        let Some(frame) = frames.next() else { return Ok(()) };
+        let taken = frames.taken();
+        self.said();
+        match front {
+            Front::Shown(Some(body)) => {
+                let header = with_body(frame.header, &body);
+                rewrite(FrameRef { header, body: &body }, self.to, self.passed, dst)?;
+            }
+            _ if self.as_it_is() => {
+                move_front(src, taken, dst);
+                return Ok(());
+            }
+            _ => rewrite(frame, self.to, self.passed, dst)?,
+        }
+        src.advance(taken);
+        Ok(())
+    }
+
+    /// Another message goes on in the place of the one at the front.
+    pub(super) fn emit_other(&mut self, number: u16, body: &[u8], src: &mut BytesMut, dst: &mut BytesMut) {
+        self.leave_out(src);
+        self.said();
+        self.write(number, body, dst);
+    }
+
+    /// The message at the front does not go on.
+    pub(super) fn drop_front(&mut self, src: &mut BytesMut) {
+        self.leave_out(src);
+        self.shifted = true;
+        self.show_next = self.show_next.saturating_sub(1);
+    }
+
+    fn leave_out(&mut self, src: &mut BytesMut) {
+        self.front = Front::New;
+        let mut frames = self.splitter.frames(src);
+        if frames.next().is_some() {
+            let taken = frames.taken();
+            src.advance(taken);
+        }
+    }
+
+    fn said(&mut self) {
+        self.passed = self.passed.saturating_add(1);
+        self.show_next = self.show_next.saturating_sub(1);
+    }
+
+    fn fill(&mut self, dst: &mut BytesMut) {
+        let mut body = BytesMut::new();
+        // INVARIANT: it has no text, so it fits.
+        let _ = filler().encode(&mut body);
+        self.said();
+        self.write(NOTIFY, &body, dst);
+    }
+
+    /// A message in the proxy's own name, as soon as it can be put between two others.
+    pub(super) fn insert(&mut self, number: u16, body: &[u8]) {
+        self.shifted = true;
+        self.passed = self.passed.saturating_add(1);
+        let mut inserts = self.inserts.split_off(0);
+        self.write(number, body, &mut inserts);
+        self.inserts = inserts;
+    }
+
+    /// `free`: messages can be put where the stream is.
+    pub(super) fn put_inserts(&mut self, free: bool, dst: &mut BytesMut) {
+        if free && self.body_left == 0 && !self.inserts.is_empty() {
+            dst.extend_from_slice(&self.inserts.split());
+        }
+    }
+
+    /// Agent data of the other direction were left out: their sender gets so many tokens back.
+    pub(super) fn give_back(&mut self, tokens: u32, free: bool, dst: &mut BytesMut) {
+        if 0 < tokens {
+            let number = match self.sender {
+                Sender::Server => SERVER_AGENT_TOKEN,
+                Sender::Client => CLIENT_AGENT_TOKEN,
+            };
+            self.insert(number, &tokens.to_le_bytes());
+        }
+        self.put_inserts(free, dst);
+    }
+
+    fn write(&self, number: u16, body: &[u8], dst: &mut BytesMut) {
+        let header = Header {
+            serial: self.passed,
+            number,
+            // INVARIANT: what is written here is far below the limit.
+            size: u32::try_from(body.len()).unwrap_or(u32::MAX),
+            sub_list: 0,
+        };
+        header.write(self.to, dst);
+        dst.extend_from_slice(body);
+    }
+
+    fn pass_header(&mut self, header: &Header, src: &mut BytesMut, dst: &mut BytesMut) {
+        self.front = Front::New;
+        self.said();
+        if self.as_it_is() {
+            move_front(src, self.from.len(), dst);
+        } else {
+            src.advance(self.from.len());
+            Header {
+                serial: self.passed,
+                ..*header
+            }
+            .write(self.to, dst);
+        }
+        (self.body_left, self.leaving_out) = (header.size.into(), false);
+    }
+
+    fn pass_body(&mut self, src: &mut BytesMut, dst: &mut BytesMut) {
+        let here = usize::try_from(self.body_left).unwrap_or(usize::MAX).min(src.len());
+        if self.leaving_out {
+            src.advance(here);
+        } else {
+            move_front(src, here, dst);
+        }
+        self.body_left = self.body_left.saturating_sub(here as u64);
+    }
+}
+
+fn with_body(header: Header, body: &Bytes) -> Header {
+    Header {
+        // INVARIANT: no larger than the one that was received.
+        size: u32::try_from(body.len()).unwrap_or(u32::MAX),
+        sub_list: 0,
+        ..header
+    }
+}
+
+fn too_large(header: &Header, limit: u32) -> DecodeError {
+    DecodeError {
+        message: "Header",
+        field: "size",
+        offset: 0,
+        kind: crate::error::DecodeErrorKind::TooLarge {
+            value: header.size.into(),
+            limit: limit.into(),
+        },
+    }
+}
