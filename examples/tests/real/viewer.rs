@@ -159,7 +159,13 @@ impl<'a> Desktop<'a> {
     }
 
     /// Connects with spicy. The subject is that which the server's certificate must have; without one, its name counts.
-    pub(crate) fn spicy(&'a self, name: &str, endpoint: &Endpoint, subject: Option<&str>, password: &str) -> Viewer<'a> {
+    pub(crate) fn spicy(
+        &'a self,
+        name: &str,
+        endpoint: &Endpoint,
+        subject: Option<&str>,
+        password: &str,
+    ) -> Viewer<'a> {
         let process = self.start_program(&format!("viewer-{name}"), "spicy", |command| {
             command
                 .arg("--spice-debug")

@@ -75,8 +75,7 @@ impl<'a> Host<'a> {
             None => format!("port={}", place.address.port()),
         };
         let (ip, seamless) = (place.address.ip(), if seamless { "on" } else { "off" });
-        let spice =
-            format!("addr={ip},{port},password-secret=ticket,seamless-migration={seamless},{LOSSLESS}");
+        let spice = format!("addr={ip},{port},password-secret=ticket,seamless-migration={seamless},{LOSSLESS}");
         let mut process = Process::start(folder, &name, "qemu-system-x86_64", |command| {
             machine(command, &name);
             command
@@ -171,7 +170,10 @@ impl<'a> Host<'a> {
     pub(crate) fn plug(&mut self) -> (u64, u64) {
         let backend = json!({ "type": "spicevmc", "data": { "type": "usbredir" } });
         self.execute("chardev-add", json!({ "id": "late", "backend": backend }));
-        self.execute("device_add", json!({ "driver": "usb-redir", "bus": "usb.0", "chardev": "late", "id": "plugged" }));
+        self.execute(
+            "device_add",
+            json!({ "driver": "usb-redir", "bus": "usb.0", "chardev": "late", "id": "plugged" }),
+        );
         // There are two of its kind.
         (u64::from(ChannelType::USBREDIR.0), 2)
     }
@@ -179,7 +181,10 @@ impl<'a> Host<'a> {
     /// Waits until its SPICE server has done with the viewer that left.
     pub(crate) fn wait_until_left(&self) {
         wait_for("the end of the viewer's move", || {
-            self.process.output().contains("\"SPICE_MIGRATE_COMPLETED\"").then_some(())
+            self.process
+                .output()
+                .contains("\"SPICE_MIGRATE_COMPLETED\"")
+                .then_some(())
         });
     }
 
@@ -198,7 +203,9 @@ impl<'a> Host<'a> {
         let (id, start) = (self.sent, Instant::now());
         loop {
             for line in self.process.output().lines() {
-                let Ok(mut answer) = serde_json::from_str::<Value>(line) else { continue };
+                let Ok(mut answer) = serde_json::from_str::<Value>(line) else {
+                    continue;
+                };
                 if answer["id"] == id {
                     assert!(answer["error"].is_null(), "{}: {command}: {answer}", self.name);
                     return answer["return"].take();

@@ -2,7 +2,9 @@
 
 use bytes::BytesMut;
 use spice_proto::Limits;
-use spice_proto::channel::main::{Destination, Init, MigrateBegin, MigrateBeginSeamless, MigrateSwitchHost, ServerMessage};
+use spice_proto::channel::main::{
+    Destination, Init, MigrateBegin, MigrateBeginSeamless, MigrateSwitchHost, ServerMessage,
+};
 use spice_proto::frame::Splitter;
 use spice_proto::ids::ChannelType;
 use spice_proto::link::LinkMess;
@@ -78,7 +80,10 @@ impl Link {
 
     /// The session's id, which the server tells in INIT.
     pub(crate) fn session_id(&self) -> Option<u32> {
-        let init = self.to_client.iter().find(|message| message.number == to_client::INIT)?;
+        let init = self
+            .to_client
+            .iter()
+            .find(|message| message.number == to_client::INIT)?;
         Some(Init::decode_slice(&init.body).expect("INIT").session_id)
     }
 
@@ -103,11 +108,15 @@ pub(crate) fn destination(message: &Message, instead: &Destination) -> Option<(D
     let destination = instead.clone();
     let (sent, other) = match message.number {
         to_client::MIGRATE_BEGIN => (
-            MigrateBegin::decode_slice(&message.body).expect("MIGRATE_BEGIN").destination,
+            MigrateBegin::decode_slice(&message.body)
+                .expect("MIGRATE_BEGIN")
+                .destination,
             ServerMessage::MigrateBegin(MigrateBegin { destination }),
         ),
         to_client::MIGRATE_SWITCH_HOST => (
-            MigrateSwitchHost::decode_slice(&message.body).expect("SWITCH_HOST").destination,
+            MigrateSwitchHost::decode_slice(&message.body)
+                .expect("SWITCH_HOST")
+                .destination,
             ServerMessage::MigrateSwitchHost(MigrateSwitchHost { destination }),
         ),
         to_client::MIGRATE_BEGIN_SEAMLESS => {

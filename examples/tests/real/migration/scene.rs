@@ -158,8 +158,12 @@ impl<'a> Scene<'a> {
             // Viewers have one password for both.
             places[1].ticket = places[0].ticket;
         }
-        let gateway = row.gateway.then(|| Gateway::start(folder, &sections(row, &places, gateway_pki.as_deref())));
-        let listeners = gateway.as_ref().map(|gateway| gateway.plain.or(gateway.tls).expect("a listener"));
+        let gateway = row
+            .gateway
+            .then(|| Gateway::start(folder, &sections(row, &places, gateway_pki.as_deref())));
+        let listeners = gateway
+            .as_ref()
+            .map(|gateway| gateway.plain.or(gateway.tls).expect("a listener"));
         let behind = listeners.unwrap_or(places[0].address);
         let address = SocketAddr::new(IpAddr::V4(RECORDER), behind.port());
         let old_clients = row.kind == Kind::SwitchHost;
@@ -177,7 +181,9 @@ impl<'a> Scene<'a> {
             port: port(row.viewer.is_plain()),
             sport: port(!row.viewer.is_plain()),
             host: Bytes::from(format!("{RECORDER}\0")),
-            cert_subject: subject.as_ref().map_or_else(Bytes::new, |subject| format!("{subject}\0").into()),
+            cert_subject: subject
+                .as_ref()
+                .map_or_else(Bytes::new, |subject| format!("{subject}\0").into()),
         };
         let vv = match &gateway {
             Some(gateway) => gateway.console_of("source", TITLE, 60),
@@ -293,7 +299,10 @@ impl<'a> Scene<'a> {
     }
 
     pub(crate) fn main_links(&self) -> Vec<Link> {
-        self.links().into_iter().filter(|link| link.is(ChannelType::MAIN)).collect()
+        self.links()
+            .into_iter()
+            .filter(|link| link.is(ChannelType::MAIN))
+            .collect()
     }
 
     /// What the viewer has answered so far to the announcements: numbers of messages.
@@ -307,7 +316,9 @@ impl<'a> Scene<'a> {
             .contains(number)
         };
         let links = self.main_links();
-        let said = links.iter().flat_map(|link| link.to_server.iter().map(|message| message.number));
+        let said = links
+            .iter()
+            .flat_map(|link| link.to_server.iter().map(|message| message.number));
         said.filter(is_answer).collect()
     }
 
@@ -336,7 +347,10 @@ impl<'a> Scene<'a> {
 
     /// How often the viewer was told that a move is cancelled.
     pub(crate) fn cancelled(&self) -> usize {
-        self.main_links().iter().map(|link| link.heard(to_client::MIGRATE_CANCEL)).sum()
+        self.main_links()
+            .iter()
+            .map(|link| link.heard(to_client::MIGRATE_CANCEL))
+            .sum()
     }
 
     /// Types, each key once: each reaches the guest where it is now, and the viewer shows what it did.
@@ -457,10 +471,16 @@ impl<'a> Scene<'a> {
     /// No message told the viewer anything of a hypervisor, and each was in every byte what it should be.
     /// Returns the numbers of those that sent the viewer somewhere.
     pub(crate) fn only_the_gateway_is_told(&self) -> Vec<u16> {
-        let ports: Vec<u16> = self.places.iter().flat_map(|p| [p.address.port(), p.told.port()]).collect();
+        let ports: Vec<u16> = self
+            .places
+            .iter()
+            .flat_map(|p| [p.address.port(), p.told.port()])
+            .collect();
         let mut numbers = Vec::new();
         for message in self.main_links().iter().flat_map(|link| &link.to_client) {
-            let Some((sent, _)) = destination(message, &self.told) else { continue };
+            let Some((sent, _)) = destination(message, &self.told) else {
+                continue;
+            };
             let mut told = self.told.clone();
             if self.row.known == Known::NotAtAll {
                 // A port where nobody listens.
@@ -469,7 +489,10 @@ impl<'a> Scene<'a> {
             let (_, expected) = destination(message, &told).expect("the same message");
             assert_eq!(sent, told, "the viewer is sent elsewhere");
             assert_eq!(message.body, expected, "the message has other bytes");
-            assert!(!ports.contains(&sent.port) && !ports.contains(&sent.sport), "a hypervisor's port");
+            assert!(
+                !ports.contains(&sent.port) && !ports.contains(&sent.sport),
+                "a hypervisor's port"
+            );
             numbers.push(message.number);
         }
         for connection in self.recorder.connections() {
@@ -493,7 +516,11 @@ fn sections(row: &Row, places: &[Place; 3], pki: Option<&Path>) -> String {
         None => line("plain = \"127.0.0.1:0\"".to_owned()),
         Some(pki) => {
             line("tls = \"127.0.0.1:0\"".to_owned());
-            for (key, file) in [("certificate", "server-cert"), ("private_key", "server-key"), ("ca", "ca-cert")] {
+            for (key, file) in [
+                ("certificate", "server-cert"),
+                ("private_key", "server-key"),
+                ("ca", "ca-cert"),
+            ] {
                 line(format!("{key} = \"{}\"", pki.join(format!("{file}.pem")).display()));
             }
             if row.viewer == Leg::TlsBySubject {
@@ -508,7 +535,11 @@ fn sections(row: &Row, places: &[Place; 3], pki: Option<&Path>) -> String {
             _ => place.ticket,
         };
         let (key, told) = (if place.pki.is_some() { "tls_port" } else { "port" }, place.told);
-        line(format!("[[target]]\nname = \"{}\"\nhost = \"{}\"", place.name, told.ip()));
+        line(format!(
+            "[[target]]\nname = \"{}\"\nhost = \"{}\"",
+            place.name,
+            told.ip()
+        ));
         line(format!("{key} = {}\nticket = \"{ticket}\"", told.port()));
         if let Some(pki) = &place.pki {
             line(format!("ca = \"{}\"", pki.join("ca-cert.pem").display()));

@@ -32,7 +32,9 @@ pub(crate) fn moves(row: &Row) {
 /// The links of a viewer that has moved once.
 fn followed(kind: Kind, scene: &Scene<'_>) {
     let links = scene.links();
-    let mains: Vec<_> = (0..links.len()).filter(|&index| links[index].is(ChannelType::MAIN)).collect();
+    let mains: Vec<_> = (0..links.len())
+        .filter(|&index| links[index].is(ChannelType::MAIN))
+        .collect();
     let [source, first] = mains[..] else {
         panic!("{} main links", mains.len());
     };

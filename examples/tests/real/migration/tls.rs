@@ -30,9 +30,17 @@ pub(crate) struct Ends {
 /// Listens at `address` as the gateway whose certificate is in `pki`, and passes on to the gateway what the recorder has
 /// seen in clear.
 pub(crate) fn recorder(address: SocketAddr, gateway: SocketAddr, pki: &Path, old_clients: bool) -> (Recorder, Ends) {
-    let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime");
     let behind = free_port();
-    let start = if old_clients { Recorder::of_old_clients } else { Recorder::at };
+    let start = if old_clients {
+        Recorder::of_old_clients
+    } else {
+        Recorder::at
+    };
     let recorder = start(free_port(), behind);
     let chain: Vec<_> = certificates(&pki.join("server-cert.pem"));
     let key = PrivateKeyDer::from_pem_file(pki.join("server-key.pem")).expect("a key");
@@ -52,7 +60,10 @@ pub(crate) fn recorder(address: SocketAddr, gateway: SocketAddr, pki: &Path, old
         .expect("versions of TLS")
         .with_root_certificates(roots)
         .with_no_client_auth();
-    let (acceptor, connector) = (TlsAcceptor::from(Arc::new(server)), TlsConnector::from(Arc::new(client)));
+    let (acceptor, connector) = (
+        TlsAcceptor::from(Arc::new(server)),
+        TlsConnector::from(Arc::new(client)),
+    );
     let (name, seen) = (ServerName::from(address.ip()), recorder.address);
     serve(&runtime, address, move |viewer| {
         let acceptor = acceptor.clone();
@@ -75,7 +86,9 @@ pub(crate) fn recorder(address: SocketAddr, gateway: SocketAddr, pki: &Path, old
 
 fn certificates(file: &Path) -> Vec<CertificateDer<'static>> {
     let pem = fs::read(file).expect("a certificate");
-    CertificateDer::pem_slice_iter(&pem).map(|certificate| certificate.expect("a certificate")).collect()
+    CertificateDer::pem_slice_iter(&pem)
+        .map(|certificate| certificate.expect("a certificate"))
+        .collect()
 }
 
 /// Does the same with each connection.
