@@ -237,7 +237,9 @@ impl<A: Answers + 'static> Desk<A> {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Answer<A::Hypervisor>> {
-        let Self::Busy(pending) = self else { return Poll::Pending };
+        let Self::Busy(pending) = self else {
+            return Poll::Pending;
+        };
         let (answers, answer) = ready!(pending.as_mut().poll(cx));
         *self = Self::Free(answers);
         Poll::Ready(answer)

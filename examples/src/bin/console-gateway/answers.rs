@@ -147,7 +147,9 @@ impl Answers for Tenant {
     }
 
     fn linked(&mut self, outcome: &RelayOutcome) {
-        let (Some(session), Some(target)) = (&self.session, &self.target) else { return };
+        let (Some(session), Some(target)) = (&self.session, &self.target) else {
+            return;
+        };
         self.linked = true;
         session.linked();
         target.learn(outcome.request.channel_type, &outcome.hypervisor);
@@ -170,7 +172,9 @@ impl Answers for Tenant {
 
     /// Only to another console of the configuration: the field is the hypervisor's, and not trusted.
     async fn target(&mut self, told: &migration::Target) -> bool {
-        let (Some(session), Some(here)) = (&self.session, &self.target) else { return false };
+        let (Some(session), Some(here)) = (&self.session, &self.target) else {
+            return false;
+        };
         let Some(target) = self.shared.sessions.target_at(told) else {
             tracing::warn!(kind = ?told.kind, "a migration to a target that is not configured is refused");
             return false;

@@ -207,7 +207,9 @@ async fn serve(
         let counts = connection.counts();
         let tenant = Tenant::new(shared, counts.clone());
         let (end, tenant) = drive_session(connection, stream, tenant).await;
-        let Some(tenant) = tenant else { return info!(%end, "ended") };
+        let Some(tenant) = tenant else {
+            return info!(%end, "ended");
+        };
         match (end, tenant.refused, &tenant.unreached) {
             (_, Some(reason), _) => info!(%reason, "refused"),
             (_, _, Some(error)) => warn!(reason = %format_args!("target not reached: {error}"), "no link"),

@@ -64,7 +64,10 @@ pub(crate) struct Sessions {
 /// By token and session: the number that a hypervisor gives is unique on that hypervisor only.
 fn name(hash: &TokenHash, session: SessionId) -> Token {
     let mut name = [0; 16];
-    let halves = hash.as_bytes().iter().zip([[0; 8], session.get().to_be_bytes()].concat());
+    let halves = hash
+        .as_bytes()
+        .iter()
+        .zip([[0; 8], session.get().to_be_bytes()].concat());
     for (byte, (hashed, number)) in name.iter_mut().zip(halves) {
         *byte = hashed ^ number;
     }
@@ -159,7 +162,9 @@ impl Sessions {
 
     /// A session is over, and has no connections any more.
     pub(crate) fn ended(&self, token: Token) {
-        let Some(session) = lock(&self.open).remove(&token) else { return };
+        let Some(session) = lock(&self.open).remove(&token) else {
+            return;
+        };
         let given_up = if session.linked.load(Ordering::Relaxed) {
             self.tokens.close(&session.hash, session.id)
         } else {
@@ -230,37 +235,39 @@ impl Session {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use std::num::NonZeroU32;
 
-    use spice_proto::channel::main::ChannelId;
     use spice_proto::link;
+    use spice_proto::session::migration::Kind;
 
     use super::*;
     use crate::rules::Rules;
     use crate::target::Place;
 
+    const MAIN: Channel = (ChannelType::MAIN, 0);
     const INPUTS: Channel = (ChannelType::INPUTS, 0);
 
-    pub(crate) fn sessions() -> Arc<Sessions> {
-        let target = Target {
-            name: "vm1".to_owned(),
-            host: "127.0.0.1".to_owned(),
-            place: Place::Plain { port: 1 },
+    fn sessions() -> Sessions {
+        let target = |name: &str, host: &str| Target {
+            name: name.to_owned(),
+            host: host.to_owned(),
+            place: Place::Plain { port: 5900 },
             ticket: link::Secret::new(b"ticket"),
             known: Mutex::default(),
         };
-        Arc::new(Sessions::new(Tokens::new(Rules::default()), vec![target]))
+        let targets = vec![target("vm1", "127.0.0.1"), target("vm1-elsewhere", "node2.example")];
+        Sessions::new(Tokens::new(Rules::default()), targets)
     }
 
-    pub(crate) fn token(sessions: &Sessions) -> Presented {
+    fn token(sessions: &Sessions) -> Presented {
         let minted = sessions.tokens.mint("vm1", 60, NonZeroU32::MIN);
         let token = minted.unwrap_or_else(|_| panic!("room for a token")).token;
         let opened = link::Secret::new(token.expose().as_bytes());
         sessions.tokens.presented(Ok(opened))
     }
 
-    pub(crate) fn request((channel_type, channel_id): Channel, connection_id: u32) -> LinkMess {
+    fn request((channel_type, channel_id): Channel, connection_id: u32) -> LinkMess {
         LinkMess {
             connection_id,
             channel_type,
@@ -269,15 +276,9 @@ pub(crate) mod tests {
         }
     }
 
-    fn list() -> ChannelsList {
-        let (channel_type, id) = INPUTS;
-        ChannelsList {
-            channels: vec![ChannelId { channel_type, id }],
-        }
-    }
-
-    fn main(sessions: &Arc<Sessions>, token: &Presented) -> Result<Seat, Refused> {
-        sessions.enter(token, &request((ChannelType::MAIN, 0), 0), true)
+    fn main(sessions: &Sessions, token: &Presented) -> Arc<Session> {
+        let entered = sessions.enter(token, &request(MAIN, 0));
+        entered.unwrap_or_else(|refused| panic!("{refused}"))
     }
 
     fn refused(refusal: Refusal) -> Option<Refused> {
@@ -288,81 +289,93 @@ pub(crate) mod tests {
     fn a_use_is_given_back_until_the_hypervisor_has_accepted() {
         let sessions = sessions();
         let token = token(&sessions);
+        let again = |token| sessions.enter(token, &request(MAIN, 0)).err();
         for _ in 0..3 {
-            let seat = main(&sessions, &token).unwrap_or_else(|refused| panic!("{refused}"));
-            assert_eq!(main(&sessions, &token).err(), refused(Refusal::Spent));
-            drop(seat);
+            let session = main(&sessions, &token);
+            assert_eq!(again(&token), refused(Refusal::Spent));
+            sessions.ended(session.token);
             assert_eq!(sessions.len(), 0);
         }
-        let seat = main(&sessions, &token).unwrap_or_else(|refused| panic!("{refused}"));
-        seat.linked();
-        drop(seat);
-        assert_eq!(main(&sessions, &token).err(), refused(Refusal::Spent));
+        let session = main(&sessions, &token);
+        session.linked();
+        sessions.ended(session.token);
+        assert_eq!(again(&token), refused(Refusal::Spent));
         assert_eq!(sessions.len(), 0);
-    }
-
-    #[test]
-    fn channels_come_when_the_hypervisor_has_named_them_and_once() {
-        let sessions = sessions();
-        let token = token(&sessions);
-        let join = |channel, id, tls| sessions.enter(&token, &request(channel, id), tls).err();
-        assert_eq!(join(INPUTS, 7, true), refused(Refusal::NotBound));
-        let seat = main(&sessions, &token).unwrap_or_else(|refused| panic!("{refused}"));
-        assert_eq!(join(INPUTS, 7, true), refused(Refusal::NotBound));
-        assert_eq!(seat.bind(7), Ok(()));
-        assert_eq!(seat.bind(8), Err(Refusal::AlreadyBound));
-        assert_eq!(join(INPUTS, 7, true), Some(Refused::NotAnnounced));
-        seat.announce(&list());
-
-        assert_eq!(join(INPUTS, 0, true), refused(Refusal::ZeroConnectionId));
-        assert_eq!(join(INPUTS, 8, true), refused(Refusal::NoSuchSession));
-        assert_eq!(join(INPUTS, 7, false), Some(Refused::Downgrade));
-        assert_eq!(join((ChannelType::INPUTS, 1), 7, true), Some(Refused::NotAnnounced));
-        assert_eq!(join((ChannelType::DISPLAY, 0), 7, true), Some(Refused::NotAnnounced));
-        assert_eq!(join((ChannelType::MAIN, 0), 7, true), Some(Refused::MainWithId));
-        assert_eq!(join((ChannelType::MAIN, 1), 7, true), Some(Refused::MainWithNumber));
-
-        let inputs = sessions.enter(&token, &request(INPUTS, 7), true);
-        assert!(inputs.is_ok());
-        assert_eq!(join(INPUTS, 7, true), Some(Refused::Connected));
-        drop(inputs);
-        assert_eq!(join(INPUTS, 7, true), None);
-
-        let ended = seat.session.ended.clone();
-        assert!(!ended.is_cancelled());
-        seat.linked();
-        drop(seat);
-        assert!(ended.is_cancelled());
-        assert_eq!(join(INPUTS, 7, true), refused(Refusal::SessionClosed));
     }
 
     #[test]
     fn a_session_belongs_to_its_token() {
         let sessions = sessions();
         let (one, other) = (token(&sessions), token(&sessions));
-        let seat = main(&sessions, &one).unwrap_or_else(|refused| panic!("{refused}"));
-        assert_eq!(seat.bind(7), Ok(()));
-        seat.announce(&list());
-        let join = |token| sessions.enter(token, &request(INPUTS, 7), true).err();
-        assert_eq!(join(&other), refused(Refusal::NotBound));
+        let join = |token, id| sessions.enter(token, &request(INPUTS, id)).map(|session| session.token);
+        assert_eq!(join(&one, 7).err(), refused(Refusal::NotBound));
+        let session = main(&sessions, &one);
+        assert_eq!(join(&one, 7).err(), refused(Refusal::NotBound));
+        assert_eq!(sessions.bind(&session, 0), Err(Refusal::ZeroConnectionId));
+        assert_eq!(sessions.bind(&session, 7), Ok(()));
+        assert_eq!(sessions.bind(&session, 8), Err(Refusal::AlreadyBound));
+        assert_eq!(join(&one, 7), Ok(session.token));
+        assert_eq!(join(&one, 0).err(), refused(Refusal::ZeroConnectionId));
+        assert_eq!(join(&one, 8).err(), refused(Refusal::NoSuchSession));
+        assert_eq!(join(&other, 7).err(), refused(Refusal::NotBound));
         let unknown = sessions.tokens.presented(Ok(link::Secret::new(b"unknown")));
-        assert_eq!(join(&unknown), refused(Refusal::Unknown));
+        assert_eq!(join(&unknown, 7).err(), refused(Refusal::Unknown));
         let nothing = sessions.tokens.presented(Ok(link::Secret::new(b"")));
-        assert_eq!(join(&nothing), refused(Refusal::Malformed));
-        assert_eq!(main(&sessions, &nothing).err(), refused(Refusal::Malformed));
-        assert_eq!(join(&one), None);
+        assert_eq!(join(&nothing, 7).err(), refused(Refusal::Malformed));
+        session.linked();
+        sessions.ended(session.token);
+        assert_eq!(join(&one, 7).err(), refused(Refusal::SessionClosed));
+    }
+
+    #[test]
+    fn a_session_that_switches_hosts_comes_again_once() {
+        let sessions = sessions();
+        let token = token(&sessions);
+        let session = main(&sessions, &token);
+        let again = || sessions.enter(&token, &request(MAIN, 0)).map(|session| session.token);
+        assert!(!sessions.switches(&session), "it has no number yet");
+        assert_eq!(sessions.bind(&session, 7), Ok(()));
+        assert_eq!(again().err(), refused(Refusal::Spent));
+        assert!(sessions.switches(&session));
+        assert_eq!(again(), Ok(session.token));
+        assert_eq!(again().err(), refused(Refusal::Spent));
+        assert_eq!(sessions.bind(&session, 9), Ok(()));
+        let join = sessions.enter(&token, &request(INPUTS, 9)).map(|session| session.token);
+        assert_eq!(join, Ok(session.token));
+    }
+
+    #[test]
+    fn a_target_is_one_of_the_configuration() {
+        let sessions = sessions();
+        let told = |host: &'static str, number, tls_port| {
+            let port = |port| std::num::NonZeroU16::new(port);
+            let told = migration::Target::new(Kind::Seamless, host, port(number), port(tls_port));
+            sessions.target_at(&told).map(|target| target.name.clone())
+        };
+        let elsewhere = Some("vm1-elsewhere".to_owned());
+        assert_eq!(told("node2.example", 5900, 0), elsewhere);
+        assert_eq!(told("NODE2.example", 5900, 5901), elsewhere);
+        for (host, port, tls_port) in [
+            ("node2.example", 5901, 0),
+            ("node2.example", 0, 5900),
+            ("node3.example", 5900, 0),
+            ("node2.example.", 5900, 0),
+            ("", 5900, 0),
+        ] {
+            assert_eq!(told(host, port, tls_port), None, "{host} {port} {tls_port}");
+        }
     }
 
     #[test]
     fn a_promise_that_was_broken_is_not_made_again() {
         use spice_proto::caps::{CapabilitySet, common, display};
         let sessions = sessions();
-        let seat = main(&sessions, &token(&sessions)).unwrap_or_else(|refused| panic!("{refused}"));
-        assert_eq!(seat.bind(7), Ok(()));
+        let session = main(&sessions, &token(&sessions));
+        assert_eq!(sessions.bind(&session, 7), Ok(()));
         let shown = |id| sessions.promise(&request((ChannelType::DISPLAY, 0), id));
         let usual = Capabilities::spice_server(ChannelType::DISPLAY);
         assert_eq!(shown(7), usual);
-        let target = &seat.session.target;
+        let target = &session.first;
         target.lacks(ChannelType::DISPLAY, CapabilitySet::Channel, display::PREF_COMPRESSION);
         assert!(!shown(7).has(display::PREF_COMPRESSION));
         target.learn(ChannelType::DISPLAY, &Capabilities::default());
@@ -370,7 +383,7 @@ pub(crate) mod tests {
         assert!(shown(7).has_common(common::PROTOCOL_AUTH_SELECTION));
         // For others, and when it is over, nothing has changed.
         assert_eq!((shown(0), shown(8)), (usual.clone(), usual.clone()));
-        drop(seat);
+        sessions.ended(session.token);
         assert_eq!(shown(7), usual);
     }
 }

@@ -181,7 +181,13 @@ impl Tokens {
     /// The main channel comes again after [`Tokens::migrate`]: spends nothing.
     pub(crate) fn reopen(&self, presented: &Presented) -> Result<Accepted, Flaw> {
         let attempt = AttemptId(random_bytes());
-        let reopened = self.step(&presented.hash, Step::Reopen { attempt, connection_id: 0 });
+        let reopened = self.step(
+            &presented.hash,
+            Step::Reopen {
+                attempt,
+                connection_id: 0,
+            },
+        );
         match presented.flaw {
             None => Ok(accepted(presented.hash, reopened?)),
             Some(flaw) => Err(flaw),

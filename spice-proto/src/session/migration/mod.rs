@@ -43,8 +43,8 @@ mod machine;
 mod target;
 mod verdict;
 
-pub use machine::Migration;
 pub(in crate::session) use machine::DISPLAY_INIT_BODY;
+pub use machine::Migration;
 pub use target::{Endpoint, EndpointError, Kind, Target};
 pub use verdict::{Answer, Effect, Fault, Lost, Pass, Seat};
 

@@ -50,6 +50,19 @@ fn text(bytes: &Bytes) -> Bytes {
 }
 
 impl Target {
+    /// A target, for tests of what decides on it. `host`: without NUL.
+    #[must_use]
+    pub fn new(kind: Kind, host: &str, port: Option<NonZeroU16>, tls_port: Option<NonZeroU16>) -> Self {
+        Self {
+            kind,
+            host: Bytes::copy_from_slice(host.as_bytes()),
+            port,
+            tls_port,
+            subject: None,
+            version: 0,
+        }
+    }
+
     /// Reads one of the three messages that name a target.
     pub(super) fn read(kind: Kind, body: &[u8]) -> Result<Self, DecodeError> {
         let (destination, version) = match kind {

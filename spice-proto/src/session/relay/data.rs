@@ -162,7 +162,15 @@ impl Data {
                 }
                 Pass::Instead(number) => self.to_hypervisor.emit_other(number, &[], src, dst),
                 Pass::Drop => self.to_hypervisor.drop_front(src),
-                Pass::Refuse(fault) => return Some((Side::Tenant, End::Fault { by: Sender::Client, fault })),
+                Pass::Refuse(fault) => {
+                    return Some((
+                        Side::Tenant,
+                        End::Fault {
+                            by: Sender::Client,
+                            fault,
+                        },
+                    ));
+                }
                 Pass::Bind(_) | Pass::Ask(_) => return Some((Side::Tenant, out_of_order(Sender::Client))),
             }
         }
@@ -183,7 +191,13 @@ impl Data {
                 Pass::Bind(id) => self.held = Held::Bind(Ask::New(id)),
                 Pass::Ask(target) => self.held = Held::Target(Ask::New(target)),
                 Pass::Refuse(fault) => {
-                    return Some((Side::Hypervisor, End::Fault { by: Sender::Server, fault }));
+                    return Some((
+                        Side::Hypervisor,
+                        End::Fault {
+                            by: Sender::Server,
+                            fault,
+                        },
+                    ));
                 }
                 Pass::Instead(_) | Pass::Drop => return Some((Side::Hypervisor, out_of_order(Sender::Server))),
             }

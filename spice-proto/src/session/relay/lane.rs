@@ -68,12 +68,7 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    pub(super) fn new(
-        channel: ChannelType,
-        sender: Sender,
-        [from, to]: [HeaderForm; 2],
-        limits: &Limits,
-    ) -> Self {
+    pub(super) fn new(channel: ChannelType, sender: Sender, [from, to]: [HeaderForm; 2], limits: &Limits) -> Self {
         Self {
             channel,
             sender,

@@ -244,12 +244,21 @@ enum Stage {
     /// The link stage, up to the hypervisor's answer.
     Linking(Box<Linking>),
     /// The hypervisor has accepted, and the session is to be told. `lost`: and the tenant is gone or must go.
-    Linked { outcome: Box<RelayOutcome>, lost: Option<End> },
+    Linked {
+        outcome: Box<RelayOutcome>,
+        lost: Option<End>,
+    },
     Data(Box<Data>),
     /// The viewer was told that it is connected, and it is not. `told`: the driver knows.
-    Pretended { told: bool, gone: bool },
+    Pretended {
+        told: bool,
+        gone: bool,
+    },
     /// A display link that is not closed before the hypervisor has handled its first message.
-    Parting { until: Duration, end: End },
+    Parting {
+        until: Duration,
+        end: End,
+    },
     Done(End),
 }
 
@@ -399,7 +408,10 @@ impl Relay {
             Stage::Parting { until, .. } => Some(*until),
             _ => None,
         };
-        own.into_iter().chain(self.session_deadline).min().unwrap_or(Duration::MAX)
+        own.into_iter()
+            .chain(self.session_deadline)
+            .min()
+            .unwrap_or(Duration::MAX)
     }
 
     /// Uses what is in both `rx`, writes to both `tx`, says what it needs.
@@ -562,7 +574,9 @@ impl Relay {
             self.stage = Stage::Done(end);
             return;
         };
-        let lost = sessions.with(place.token, |migration, tracker| migration.lost(now, tracker, place.seat, side));
+        let lost = sessions.with(place.token, |migration, tracker| {
+            migration.lost(now, tracker, place.seat, side)
+        });
         let lost = lost.unwrap_or(Lost::Close);
         if lost == Lost::Pretend {
             self.stage = PRETENDED;

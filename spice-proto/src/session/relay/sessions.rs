@@ -154,11 +154,7 @@ impl Sessions {
     }
 
     /// Does something with one session's migration, and sees to what follows from it for others.
-    pub(super) fn with<T>(
-        &mut self,
-        token: Token,
-        act: impl FnOnce(&mut Migration, &mut Tracker) -> T,
-    ) -> Option<T> {
+    pub(super) fn with<T>(&mut self, token: Token, act: impl FnOnce(&mut Migration, &mut Tracker) -> T) -> Option<T> {
         let group = self.groups.get_mut(&token)?;
         let done = act(&mut group.migration, &mut self.tracker);
         self.settle(token);
@@ -180,7 +176,9 @@ impl Sessions {
         }
         let members = self.groups.get_mut(&token).map(|group| group.members.iter_mut());
         let member = members.into_iter().flatten().find(|member| member.link == link);
-        member.map(|member| core::mem::take(&mut member.orders)).unwrap_or_default()
+        member
+            .map(|member| core::mem::take(&mut member.orders))
+            .unwrap_or_default()
     }
 
     /// When the connections of a session have to look at it.
@@ -190,7 +188,9 @@ impl Sessions {
 
     /// Hands effects to the connections that they are for.
     fn settle(&mut self, token: Token) {
-        let Some(group) = self.groups.get_mut(&token) else { return };
+        let Some(group) = self.groups.get_mut(&token) else {
+            return;
+        };
         while let Some(effect) = group.migration.poll_effect() {
             let (seat, set): (Option<Seat>, fn(&mut Orders)) = match effect {
                 Effect::Close(seat) => (Some(seat), |orders| orders.close = true),
@@ -213,7 +213,9 @@ impl Sessions {
     }
 
     fn close_all(&mut self, token: Token) {
-        let Some(group) = self.groups.get_mut(&token) else { return };
+        let Some(group) = self.groups.get_mut(&token) else {
+            return;
+        };
         for member in &mut group.members {
             member.orders.close = true;
             self.wakes.push_back(member.link);

@@ -21,9 +21,9 @@ use spice_proto::{Clock, Driven, Limits, drive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
+use super::DISPLAY_INIT;
 use super::report::Outcome;
 use super::talk::{End, Raw, Talk, Traffic, digest};
-use super::DISPLAY_INIT;
 use crate::keys::{KeyPool, random, random_bytes};
 use crate::sessions::Channel;
 use crate::sync::lock;

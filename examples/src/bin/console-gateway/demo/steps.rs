@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use console_token::Secret;
 use spice_proto::channel::common::{ClientMessage, Disconnecting};
-use spice_proto::session::policy::Settings;
 use spice_proto::ids::{ChannelType, LinkErrorCode};
+use spice_proto::session::policy::Settings;
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep, timeout};
 
