@@ -9,6 +9,7 @@ pub mod consoles;
 pub mod frames;
 pub mod links;
 pub mod messages;
+pub mod relay;
 pub mod rfb;
 pub mod rfb_framing;
 pub mod tokens;
@@ -101,6 +102,36 @@ pub const CASES: &[Case] = &[
         repetitions: 20,
         operations: frames::SMALL_FRAMES,
         prepare: frames::bridged,
+    },
+    Case {
+        name: "spice: short message of a main channel, relayed, with a migration",
+        repetitions: 20,
+        operations: relay::SHORT,
+        prepare: relay::short,
+    },
+    Case {
+        name: "spice: recorded message of a main channel, relayed, with a migration",
+        repetitions: 20,
+        operations: relay::RECORDED,
+        prepare: || relay::recorded(true),
+    },
+    Case {
+        name: "spice: the same, agent data looked into",
+        repetitions: 20,
+        operations: relay::RECORDED,
+        prepare: || relay::recorded(false),
+    },
+    Case {
+        name: "spice: the same bytes, copied in chunks",
+        repetitions: 20,
+        operations: relay::RECORDED,
+        prepare: relay::copied,
+    },
+    Case {
+        name: "spice: small message of an inputs channel, relayed",
+        repetitions: 20,
+        operations: frames::SMALL_FRAMES,
+        prepare: relay::inputs,
     },
     Case {
         name: "spice: recorded message, decoded",

@@ -13,7 +13,10 @@ use spice_proto::link::{Key, LinkMess, LinkReply, RelayConfig, RelayLink, Sealed
 use crate::keep;
 
 /// A main channel's link from spicy to QEMU, as the tests have it.
-const C2S: &[u8] = include_bytes!("../../spice-proto/tests/data/captures/spice-agent-filexfer-clipboard/00.c2s.bin");
+pub const MAIN_CHANNEL_C2S: &[u8] =
+    include_bytes!("../../spice-proto/tests/data/captures/spice-agent-filexfer-clipboard/00.c2s.bin");
+/// Where its data stage begins.
+pub const MAIN_CHANNEL_C2S_AT: usize = 174;
 const S2C: &[u8] = include_bytes!("../../spice-proto/tests/data/captures/spice-agent-filexfer-clipboard/00.s2c.bin");
 const NOW: Duration = Duration::ZERO;
 
@@ -44,7 +47,7 @@ fn ticket() -> SealedTicket {
 
 /// What a tenant sends up to its ticket.
 fn tenant_bytes() -> Vec<u8> {
-    let mut bytes = C2S[..46].to_vec();
+    let mut bytes = MAIN_CHANNEL_C2S[..46].to_vec();
     bytes.extend(ticket().0);
     bytes
 }
@@ -110,7 +113,7 @@ pub fn open() -> Box<dyn FnMut()> {
 
 pub(crate) fn decode_mess() -> Box<dyn FnMut()> {
     let limits = Limits::default();
-    Box::new(move || keep(LinkMess::decode(std::hint::black_box(&C2S[16..42]), &limits).unwrap()))
+    Box::new(move || keep(LinkMess::decode(std::hint::black_box(&MAIN_CHANNEL_C2S[16..42]), &limits).unwrap()))
 }
 
 pub(crate) fn decode_reply() -> Box<dyn FnMut()> {

@@ -131,6 +131,9 @@ fn table(mode: Mode) -> Result<(), Box<dyn Error>> {
         "{:>14.3}  spice: recorded message, encoded / encoded by hand",
         of("spice: recorded message, encoded") / of("spice: recorded message, encoded by hand")
     );
+    let copied = of("spice: the same bytes, copied in chunks");
+    let relayed = of("spice: the same, agent data looked into") / copied;
+    println!("{relayed:>14.3}  spice: main channel, relayed and looked into / copied in chunks");
     println!(
         "{:>14.3}  rfb: check of a VNC response / the des crate alone",
         of("rfb: check a VNC response") / of("rfb: what the des crate takes for it")
@@ -149,6 +152,9 @@ fn table(mode: Mode) -> Result<(), Box<dyn Error>> {
     // These hold with every compiler.
     if 1.3 < redeem {
         return Err(format!("a redeem costs {redeem:.3} times a hashed look-up").into());
+    }
+    if 3.0 < relayed {
+        return Err(format!("relaying a main channel costs {relayed:.3} times a copy").into());
     }
     if 0.5 <= spread {
         return Err(format!("the cost of a refusal tells how much of a guess is right: {spread:.3} %").into());

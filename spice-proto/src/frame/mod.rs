@@ -115,7 +115,7 @@ impl Header {
     }
 
     /// Refuses a body above the limit, and a list of sub-messages that begins behind the body.
-    fn check(&self, form: HeaderForm, limit: u32) -> Result<(), DecodeError> {
+    pub(crate) fn check(&self, form: HeaderForm, limit: u32) -> Result<(), DecodeError> {
         if self.size <= limit && self.sub_list <= self.size {
             return Ok(());
         }

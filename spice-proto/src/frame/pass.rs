@@ -139,7 +139,7 @@ impl Passer {
     }
 }
 
-/// Moves `count` bytes; into an empty `dst` without a copy.
+/// Moves `count` bytes; into an empty `dst`, and behind what lay in front of them, without a copy.
 pub(crate) fn move_front(src: &mut BytesMut, count: usize, dst: &mut BytesMut) {
     if count == 0 {
         return;
@@ -148,7 +148,7 @@ pub(crate) fn move_front(src: &mut BytesMut, count: usize, dst: &mut BytesMut) {
     if dst.is_empty() {
         *dst = front
     } else {
-        dst.extend_from_slice(&front)
+        dst.unsplit(front);
     }
 }
 

@@ -45,7 +45,7 @@ use core::time::Duration;
 
 use self::rate::Bucket;
 use self::settings::{KINDS, kind, side};
-use self::table::{PLACES, place};
+pub(in crate::session) use self::table::{PLACES, place};
 use crate::agent::{Filter, MessageHeader, Passage, Receiver};
 use crate::channel::common::Notify;
 use crate::channel::main::{ChannelId, ChannelsList};
@@ -222,6 +222,18 @@ impl Policy {
         })
     }
 
+    /// The messages that pass by their headers, and the first size of which that is not true.
+    pub(in crate::session) fn quick(&self, channel: ChannelType, sender: Sender) -> impl Iterator<Item = (u16, u32)> {
+        let free = self.budgets(sender) == [None; 2];
+        let numbers = largest_bodies(channel, sender).map(|(number, _)| number);
+        numbers.filter(move |_| free).filter_map(move |number| {
+            let entry = self.entry(channel, sender, number);
+            // What the gate itself has to know of.
+            let noted = resets_agent(channel, sender, number);
+            (entry.class == Class::Pass && !noted).then(|| (number, entry.largest.saturating_add(1)))
+        })
+    }
+
     /// What becomes of a message that is not allowed.
     fn forbid(&self, sender: Sender, rule: Rule) -> (Verdict, Option<Rule>) {
         let (consequence, instead) = match sender {
@@ -386,6 +398,11 @@ fn class(settings: &Settings, channel: ChannelType, sender: Sender, number: u16)
     }
 }
 
+/// Whether the agent's stream begins anew behind this message.
+fn resets_agent(channel: ChannelType, sender: Sender, number: u16) -> bool {
+    number == AGENT_DISCONNECTED && channel == ChannelType::MAIN && sender == Sender::Server
+}
+
 /// One direction of a connection.
 #[derive(Debug, Clone)]
 pub struct Gate {
@@ -419,6 +436,12 @@ impl Gate {
         &self.tally
     }
 
+    /// Messages that passed without being judged one by one, see [`Policy::quick`].
+    pub(in crate::session) fn count(&mut self, messages: u64, bytes: u64) {
+        self.tally.messages = self.tally.messages.saturating_add(messages);
+        self.tally.bytes = self.tally.bytes.saturating_add(bytes);
+    }
+
     /// How long to wait before one more message fits the budgets, for a relay that would rather read slowly than end a
     /// connection. `size`: bytes in its body.
     #[must_use]
@@ -433,7 +456,7 @@ impl Gate {
     pub fn header(&mut self, policy: &Policy, now: Duration, header: &Header) -> Verdict {
         self.tally.messages = self.tally.messages.saturating_add(1);
         self.tally.bytes = self.tally.bytes.saturating_add(header.size.into());
-        if header.number == AGENT_DISCONNECTED && self.channel == ChannelType::MAIN && self.sender == Sender::Server {
+        if resets_agent(self.channel, self.sender, header.number) {
             self.filter.reset();
         }
         let budgets = policy.budgets(self.sender);

@@ -133,11 +133,11 @@ pub fn largest_bodies(channel: ChannelType, sender: Sender) -> impl Iterator<Ite
 }
 
 /// Numbers that any message has, as places in a row.
-pub(super) const PLACES: usize = 59;
+pub(in crate::session) const PLACES: usize = 59;
 
 /// The place of a number in a row.
 #[inline]
-pub(super) const fn place(number: u16) -> Option<usize> {
+pub(in crate::session) const fn place(number: u16) -> Option<usize> {
     let (first, base) = match number {
         1..=8 => (1, 0),
         100..=126 => (100, 8),

@@ -60,13 +60,13 @@ impl Data {
     pub(super) fn new(outcome: &RelayOutcome, config: &Config, target: bool) -> Self {
         let channel = outcome.request.channel_type;
         let (tenant, hypervisor) = (outcome.tenant_form, outcome.hypervisor_form);
-        let limits = &config.link.limits;
+        let (policy, limits) = (&config.policy, &config.link.limits);
         Self {
             channel,
             target,
             hypervisor_form: hypervisor,
-            to_hypervisor: Lane::new(channel, Sender::Client, [tenant, hypervisor], limits),
-            to_viewer: Lane::new(channel, Sender::Server, [hypervisor, tenant], limits),
+            to_hypervisor: Lane::new(channel, Sender::Client, [tenant, hypervisor], policy, limits),
+            to_viewer: Lane::new(channel, Sender::Server, [hypervisor, tenant], policy, limits),
             held: Held::Nothing,
             reads: true,
             adjacent: false,

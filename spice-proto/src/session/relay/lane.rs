@@ -9,7 +9,7 @@ use crate::ids::ChannelType;
 use crate::limits::Limits;
 use crate::link::watch::Sender;
 use crate::session::migration::Migration;
-use crate::session::policy::{Gate, Policy, Replacement, Rule, Verdict, filler};
+use crate::session::policy::{Gate, PLACES, Policy, Replacement, Rule, Verdict, filler, place};
 
 /// Bytes that wait to be written; nothing is moved while there are more.
 pub(super) const HIGH_WATER: usize = 64 << 10;
@@ -39,9 +39,40 @@ pub(super) enum Flow {
 #[derive(Debug)]
 enum Front {
     New,
-    Judged(Verdict),
+    /// With the other body, if that is what the verdict says.
+    Judged(Verdict, Bytes),
     /// It has passed the policy, with another body if there is one, and is to be shown to the session.
     Shown(Option<Bytes>),
+}
+
+/// The messages that pass whatever they hold: by the place of their number, one more than the largest body that
+/// their header lets pass; 0 where there is more to look at.
+#[derive(Debug)]
+struct Quick([u32; PLACES]);
+
+impl Quick {
+    fn new(channel: ChannelType, sender: Sender, policy: &Policy) -> Self {
+        let mut bounds = [0; PLACES];
+        for (number, bound) in policy.quick(channel, sender) {
+            let header = Header {
+                serial: 0,
+                number,
+                size: 0,
+                sub_list: 0,
+            };
+            let looked_at = Migration::looks_at(channel, sender, &header);
+            if let Some(place) = place(number).filter(|_| !looked_at).and_then(|place| bounds.get_mut(place)) {
+                *place = bound;
+            }
+        }
+        Self(bounds)
+    }
+
+    #[inline]
+    fn passes(&self, header: &Header) -> bool {
+        let bound = place(header.number).and_then(|place| self.0.get(place));
+        bound.is_some_and(|bound| header.size < *bound) && header.sub_list == 0
+    }
 }
 
 /// Moves the messages of one direction, as far as the policy tells what becomes of them.
@@ -54,6 +85,7 @@ pub(super) struct Lane {
     limits: Limits,
     splitter: Splitter,
     gate: Gate,
+    quick: Quick,
     front: Front,
     /// Bytes of a body that is passed on, or left out, as it comes.
     body_left: u64,
@@ -68,7 +100,13 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    pub(super) fn new(channel: ChannelType, sender: Sender, [from, to]: [HeaderForm; 2], limits: &Limits) -> Self {
+    pub(super) fn new(
+        channel: ChannelType,
+        sender: Sender,
+        [from, to]: [HeaderForm; 2],
+        policy: &Policy,
+        limits: &Limits,
+    ) -> Self {
         Self {
             channel,
             sender,
@@ -77,6 +115,7 @@ impl Lane {
             limits: limits.clone(),
             splitter: Splitter::new(from, limits),
             gate: Gate::new(channel, sender, limits),
+            quick: Quick::new(channel, sender, policy),
             front: Front::New,
             body_left: 0,
             leaving_out: false,
@@ -124,7 +163,10 @@ impl Lane {
             }
             let done = match self.front {
                 Front::New => self.run_whole(now, policy, src, dst),
-                Front::Judged(verdict) => self.one(verdict, policy, src, dst, dropped),
+                Front::Judged(verdict, ref mut body) => {
+                    let judged = (verdict, core::mem::take(body));
+                    self.one(judged, policy, src, dst, dropped)
+                }
                 Front::Shown(_) => Some(Flow::Show),
             };
             if let Some(flow) = done {
@@ -133,23 +175,36 @@ impl Lane {
         }
     }
 
-    /// The messages that need no more than a look at their headers, all at once.
+    /// The messages that need no more than a look, all at once.
     fn run_whole(&mut self, now: Duration, policy: &Policy, src: &mut BytesMut, dst: &mut BytesMut) -> Option<Flow> {
         let as_it_is = self.as_it_is();
+        let quick = self.show_next == 0;
+        let (mut counted, mut bytes): (u64, u64) = (0, 0);
         let mut frames = self.splitter.frames(src);
         let mut taken = 0;
         while let Some(frame) = frames.next() {
-            let verdict = self.gate.header(policy, now, &frame.header);
-            if verdict != Verdict::Forward || self.shows(&frame.header) {
-                self.front = Front::Judged(verdict);
-                break;
+            if quick && self.quick.passes(&frame.header) {
+                counted = counted.saturating_add(1);
+                bytes = bytes.saturating_add(frame.header.size.into());
+            } else {
+                let mut body = BytesMut::new();
+                let verdict = match self.gate.header(policy, now, &frame.header) {
+                    Verdict::Inspect => self.gate.body(policy, &frame, &mut body),
+                    verdict => verdict,
+                };
+                if verdict != Verdict::Forward || self.shows(&frame.header) {
+                    self.front = Front::Judged(verdict, body.freeze());
+                    break;
+                }
+                self.passed = self.passed.saturating_add(1);
             }
-            self.passed = self.passed.saturating_add(1);
             taken = frames.taken();
-            if !as_it_is && let Err(error) = rewrite(frame, self.to, self.passed, dst) {
+            if !as_it_is && let Err(error) = rewrite(frame, self.to, self.passed.saturating_add(counted), dst) {
                 return Some(Flow::Malformed(error));
             }
         }
+        self.passed = self.passed.saturating_add(counted);
+        self.gate.count(counted, bytes);
         let next = match self.front {
             Front::New => frames.next_header(),
             _ => Ok(None),
@@ -160,77 +215,62 @@ impl Lane {
             src.advance(taken);
         }
         match (&self.front, next) {
-            (Front::Judged(_), _) => None,
+            (Front::Judged(..), _) => None,
             (_, Err(error)) => Some(Flow::Malformed(error)),
             // Its body is not waited for, unless somebody has to see it.
             (_, Ok(Some(header))) if HELD < header.frame_len(self.from) => {
-                self.front = Front::Judged(self.gate.header(policy, now, &header));
+                self.front = Front::Judged(self.gate.header(policy, now, &header), Bytes::new());
                 None
             }
             _ => Some(Flow::Starved),
         }
     }
 
-    /// One message that a look at its header did not let pass, or whose body is not here yet.
+    /// One message that cannot simply pass, or whose body is not here yet.
     fn one(
         &mut self,
-        verdict: Verdict,
+        (mut verdict, mut body): (Verdict, Bytes),
         policy: &Policy,
         src: &mut BytesMut,
         dst: &mut BytesMut,
         dropped: &mut u32,
     ) -> Option<Flow> {
         let header = Header::read(self.from, src)?;
-        let shown = verdict == Verdict::Forward && self.shows(&header);
+        let shown = self.shows(&header);
+        let inspect = verdict == Verdict::Inspect;
+        if inspect || shown && verdict == Verdict::Forward {
+            let Some(frame) = self.splitter.frames(src).next() else {
+                let whole = header.check(self.from, self.limits.frame_body);
+                return Some(whole.map_or_else(Flow::Malformed, |()| Flow::Starved));
+            };
+            if inspect {
+                let mut other = BytesMut::new();
+                verdict = self.gate.body(policy, &frame, &mut other);
+                body = other.freeze();
+            }
+        }
         match verdict {
             Verdict::End(rule) => return Some(Flow::Rule(rule)),
+            Verdict::Inspect => return Some(Flow::Rule(Rule::List)),
             // MIGRATE_DATA has to follow, and nothing else.
             Verdict::Replace(_) if self.sender == Sender::Server && 0 < self.show_next => {
                 return Some(Flow::Rule(Rule::Allowed));
             }
-            Verdict::Replace(with) => {
-                if with == Replacement::Filler {
-                    self.fill(dst);
-                }
-                self.shifted |= with != Replacement::Filler;
-                src.advance(self.from.len());
-                (self.body_left, self.leaving_out) = (header.size.into(), true);
-                self.front = Front::New;
-                return None;
-            }
-            Verdict::Forward if !shown => {
-                self.pass_header(&header, src, dst);
-                return None;
-            }
-            Verdict::Forward | Verdict::Inspect => {}
-        }
-        let Some(frame) = self.splitter.frames(src).next() else {
-            if self.limits.frame_body < header.size {
-                let limit = self.limits.frame_body;
-                return Some(Flow::Malformed(too_large(&header, limit)));
-            }
-            return Some(Flow::Starved);
-        };
-        let mut body = BytesMut::new();
-        let verdict = match verdict {
-            Verdict::Inspect => self.gate.body(policy, &frame, &mut body),
-            other => other,
-        };
-        match verdict {
+            Verdict::Forward if !shown && !inspect => self.pass_header(&header, src, dst),
             Verdict::Forward => self.front = Front::Shown(None),
-            Verdict::Replace(Replacement::Body) => self.front = Front::Shown(Some(body.freeze())),
+            Verdict::Replace(Replacement::Body) => self.front = Front::Shown(Some(body)),
             Verdict::Replace(with) => {
                 *dropped = dropped.saturating_add(u32::from(with == Replacement::Token));
                 match (with, self.sender) {
                     (Replacement::Filler, _) | (Replacement::Token, Sender::Server) => self.fill(dst),
                     _ => self.shifted = true,
                 }
-                self.leave_out(src);
+                src.advance(self.from.len());
+                (self.body_left, self.leaving_out) = (header.size.into(), true);
+                self.front = Front::New;
             }
-            Verdict::End(rule) => return Some(Flow::Rule(rule)),
-            Verdict::Inspect => return Some(Flow::Rule(Rule::List)),
         }
-        if matches!(self.front, Front::Shown(_)) && !self.shows(&header) {
+        if matches!(self.front, Front::Shown(_)) && !shown {
             return self.emit(src, dst).err().map(Flow::Malformed);
         }
         None
@@ -380,17 +420,5 @@ fn with_body(header: Header, body: &Bytes) -> Header {
         size: u32::try_from(body.len()).unwrap_or(u32::MAX),
         sub_list: 0,
         ..header
-    }
-}
-
-fn too_large(header: &Header, limit: u32) -> DecodeError {
-    DecodeError {
-        message: "Header",
-        field: "size",
-        offset: 0,
-        kind: crate::error::DecodeErrorKind::TooLarge {
-            value: header.size.into(),
-            limit: limit.into(),
-        },
     }
 }

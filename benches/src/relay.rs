@@ -1,0 +1,249 @@
+//! The relay as one piece: a main channel with everything switched on, and a channel that needs no looking.
+
+use std::num::NonZeroU16;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+use spice_proto::caps::Capabilities;
+use spice_proto::channel::main::{Destination, MigrateBegin};
+use spice_proto::Limits;
+use spice_proto::frame::{FrameRef, Header, HeaderForm, Splitter};
+use spice_proto::ids::{ChannelType, LinkErrorCode};
+use spice_proto::link::relay::Upstream;
+use spice_proto::link::server::{Announcement, Question as TenantQuestion};
+use spice_proto::link::{LinkMess, LinkReply, Secret, Wire, Wires};
+use spice_proto::session::migration::Endpoint;
+use spice_proto::session::policy::{Directions, Settings, Withheld};
+use spice_proto::session::relay::{Action, Config, Question};
+use spice_proto::session::tracker::{self, Peer};
+use spice_proto::session::{Policy, Relay, Sessions, Token};
+
+use crate::frames::{MAIN_CHANNEL, MAIN_CHANNEL_AT, small_frames};
+use crate::keep;
+use crate::links::{MAIN_CHANNEL_C2S, MAIN_CHANNEL_C2S_AT, key};
+
+const NOW: Duration = Duration::ZERO;
+/// What is read at once.
+const READ: usize = 32 << 10;
+/// Messages in the recording of a main channel, both directions, with the two of a migration that is called off.
+pub const RECORDED: u32 = 128 + 46 + 2;
+/// Short messages of a main channel's server, with INIT, CHANNELS_LIST and the two of a migration that is called off.
+pub const SHORT: u32 = 4000 + 4;
+/// One connection, and the sessions that it belongs to.
+struct Bench {
+    sessions: Sessions,
+    relay: Relay,
+    wires: Wires,
+}
+
+/// `clipboard`: it may pass, so that agent data need not be looked into.
+fn config(clipboard: bool) -> Arc<Config> {
+    let settings = Settings::default()
+        .with_withheld(vec![Withheld::Kind(ChannelType::USBREDIR)])
+        .with_clipboard(Directions {
+            to_guest: true,
+            from_guest: clipboard,
+        });
+    let port = NonZeroU16::new(5901);
+    let endpoint = Endpoint::new("proxy.example", None, port, Some("CN=proxy"), NonZeroU16::MIN);
+    Arc::new(Config::new(Arc::new(Policy::new(&settings)), endpoint.unwrap()))
+}
+
+impl Bench {
+    /// A link that stands on both sides.
+    fn linked(mut sessions: Sessions, channel_type: ChannelType, connection_id: u32, clipboard: bool) -> Self {
+        let peer = Peer {
+            address: [127, 0, 0, 1].into(),
+            secure: true,
+        };
+        let relay = Relay::new(NOW, &mut sessions, peer, config(clipboard)).unwrap();
+        let mut bench = Self {
+            sessions,
+            relay,
+            wires: Wires::default(),
+        };
+        let shown = Capabilities::spice_server(channel_type);
+        let request = LinkMess {
+            connection_id,
+            channel_type,
+            channel_id: 0,
+            capabilities: shown.clone(),
+        };
+        request.encode(&mut bench.wires.tenant.rx).unwrap();
+        let sealed = key().public().seal(b"token", [7; 20]).unwrap();
+        bench.wires.tenant.rx.extend_from_slice(&1_u32.to_le_bytes());
+        bench.wires.tenant.rx.extend_from_slice(&sealed.0);
+        while bench.relay.outcome().is_none() {
+            match bench.step() {
+                Action::Ask(Question::Tenant(TenantQuestion::Link(_))) => {
+                    let shown = Announcement {
+                        public_key: key().public(),
+                        capabilities: shown.clone(),
+                    };
+                    bench.relay.announce(&mut bench.wires, shown).unwrap();
+                }
+                Action::Ask(Question::Tenant(TenantQuestion::Ticket { .. })) => {
+                    bench.relay.enter(NOW, &mut bench.sessions, Token([1; 16])).unwrap();
+                }
+                Action::Ask(Question::Dial(_)) => {
+                    let upstream = Upstream {
+                        ticket: Secret::new(b"ticket"),
+                        oaep_seed: [9; 20],
+                    };
+                    bench.relay.dialled(&mut bench.wires, upstream).unwrap();
+                    let reply = LinkReply {
+                        error: LinkErrorCode::OK,
+                        pub_key: *key().public().as_der(),
+                        capabilities: shown.clone(),
+                    };
+                    reply.encode(&mut bench.wires.hypervisor.rx).unwrap();
+                    bench.wires.hypervisor.rx.extend_from_slice(&[0; 4]);
+                }
+                Action::Receive { .. } if bench.relay.outcome().is_some() => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        bench.wires.tenant.tx.clear();
+        bench.wires.hypervisor.tx.clear();
+        bench
+    }
+
+    /// The next action that is not for the sessions.
+    fn step(&mut self) -> Action {
+        loop {
+            match self.relay.step(NOW, &mut self.wires) {
+                Action::Consult => {
+                    self.relay.consult(NOW, &mut self.sessions, &mut self.wires);
+                    while self.sessions.poll_wake().is_some() {
+                        self.relay.wake();
+                    }
+                }
+                action => return action,
+            }
+        }
+    }
+
+    /// Moves what is in both `rx`, and answers what is asked.
+    fn run(&mut self) {
+        loop {
+            match self.step() {
+                Action::Ask(Question::BindSession(_)) => self.relay.bound(&mut self.wires).unwrap(),
+                Action::Ask(Question::Target(target)) => {
+                    keep(target);
+                    let (relay, wires) = (&mut self.relay, &mut self.wires);
+                    relay.accept_target(NOW, &mut self.sessions, wires).unwrap();
+                }
+                Action::Receive { .. } => {
+                    drop(self.wires.tenant.tx.split());
+                    drop(self.wires.hypervisor.tx.split());
+                    return;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    fn feed(&mut self, wire: fn(&mut Wires) -> &mut Wire, bytes: &[u8]) {
+        for chunk in bytes.chunks(READ) {
+            let rx = &mut wire(&mut self.wires).rx;
+            rx.reserve(READ);
+            rx.extend_from_slice(chunk);
+            self.run();
+        }
+    }
+}
+
+fn sessions() -> Sessions {
+    Sessions::new(tracker::Config::default(), [3; 16])
+}
+
+/// What a source sends in front of a migration.
+fn begin() -> Bytes {
+    let destination = Destination {
+        port: 5900,
+        sport: 5901,
+        host: Bytes::from_static(b"node2.example\0"),
+        cert_subject: Bytes::from_static(b"CN=node2.example\0"),
+    };
+    let mut body = BytesMut::new();
+    MigrateBegin { destination }.encode(&mut body).unwrap();
+    message(101, &body)
+}
+
+fn message(number: u16, body: &[u8]) -> Bytes {
+    let mut bytes = BytesMut::new();
+    let header = Header {
+        serial: 0,
+        number,
+        size: body.len() as u32,
+        sub_list: 0,
+    };
+    header.write(HeaderForm::Mini, &mut bytes);
+    bytes.put_slice(body);
+    bytes.freeze()
+}
+
+/// Short messages of a main channel: a channel withheld, a migration announced, rewritten and called off.
+pub(crate) fn short() -> Box<dyn FnMut()> {
+    let splitter = Splitter::new(HeaderForm::Mini, &Limits::default());
+    let recorded: Vec<_> = splitter.frames(&MAIN_CHANNEL[MAIN_CHANNEL_AT..]).collect();
+    let bytes = |frame: &FrameRef<'_>| message(frame.header.number, frame.body);
+    let (named, short): (Vec<_>, Vec<_>) = recorded
+        .into_iter()
+        .filter(|frame| frame.header.size <= 64)
+        .partition(|frame| matches!(frame.header.number, 103 | 104));
+    let short = short.iter().cycle().take(4000);
+    let said = named.iter().chain(short).map(bytes).collect::<Vec<_>>().concat();
+    let mut bench = Bench::linked(sessions(), ChannelType::MAIN, 0, true);
+    let (begin, error) = (begin(), message(103, &[]));
+    Box::new(move || {
+        bench.feed(|wires| &mut wires.hypervisor, &said);
+        bench.feed(|wires| &mut wires.hypervisor, &begin);
+        bench.feed(|wires| &mut wires.tenant, &error);
+    })
+}
+
+/// The recorded main channel, in both directions, with the same.
+pub(crate) fn recorded(clipboard: bool) -> Box<dyn FnMut()> {
+    let mut bench = Bench::linked(sessions(), ChannelType::MAIN, 0, clipboard);
+    let (begin, error) = (begin(), message(103, &[]));
+    Box::new(move || {
+        bench.feed(|wires| &mut wires.hypervisor, &MAIN_CHANNEL[MAIN_CHANNEL_AT..]);
+        bench.feed(|wires| &mut wires.tenant, &MAIN_CHANNEL_C2S[MAIN_CHANNEL_C2S_AT..]);
+        bench.feed(|wires| &mut wires.hypervisor, &begin);
+        bench.feed(|wires| &mut wires.tenant, &error);
+    })
+}
+
+/// The same bytes, copied from buffer to buffer as a relay does that looks at nothing.
+pub(crate) fn copied() -> Box<dyn FnMut()> {
+    let (begin, error) = (begin(), message(103, &[]));
+    let mut rx = BytesMut::new();
+    Box::new(move || {
+        let parts: [&[u8]; 4] = [
+            &MAIN_CHANNEL[MAIN_CHANNEL_AT..],
+            &MAIN_CHANNEL_C2S[MAIN_CHANNEL_C2S_AT..],
+            &begin,
+            &error,
+        ];
+        for chunk in parts.iter().flat_map(|part| part.chunks(READ)) {
+            rx.reserve(READ);
+            rx.extend_from_slice(chunk);
+            keep(rx.split());
+        }
+    })
+}
+
+/// Small messages of an inputs channel.
+pub(crate) fn inputs() -> Box<dyn FnMut()> {
+    let bytes = small_frames();
+    let mut main = Bench::linked(sessions(), ChannelType::MAIN, 0, true);
+    let list = [1, 0, 0, 0, ChannelType::INPUTS.0, 0];
+    let mut init = 7_u32.to_le_bytes().to_vec();
+    init.resize(32, 0);
+    main.feed(|wires| &mut wires.hypervisor, &message(103, &init));
+    main.feed(|wires| &mut wires.hypervisor, &message(104, &list));
+    let mut bench = Bench::linked(main.sessions, ChannelType::INPUTS, 7, true);
+    Box::new(move || bench.feed(|wires| &mut wires.tenant, &bytes))
+}
