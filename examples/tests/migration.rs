@@ -13,6 +13,8 @@ mod gateway;
 #[path = "real/guest.rs"]
 #[allow(dead_code, reason = "shared with the other tests")]
 mod guest;
+#[path = "real/middle.rs"]
+mod middle;
 #[path = "real/migration/mod.rs"]
 mod migration;
 #[path = "real/picture.rs"]

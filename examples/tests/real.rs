@@ -17,6 +17,8 @@ mod engines;
 mod gateway;
 #[path = "real/guest.rs"]
 mod guest;
+#[path = "real/middle.rs"]
+mod middle;
 #[path = "real/migration/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "tests/migration.rs has the cases that need the rest")]
 mod migration;

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::fs;
 use std::io::{self, Read, Write};
+use std::mem;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
@@ -18,6 +19,7 @@ use spice_proto::ids::ChannelType;
 use spice_proto::link::{LinkHeader, LinkMess};
 
 use crate::guest::free_port;
+use crate::middle::Middle;
 use crate::pki;
 use crate::process::{Folder, PATIENCE, wait_for};
 
@@ -79,6 +81,15 @@ enum Manner {
     WithoutMigration,
 }
 
+/// What a recorder between a viewer and its gateway is like.
+pub(crate) struct Between<'a> {
+    /// It opens TLS with the certificate and the key in this folder.
+    pub(crate) pki: Option<&'a Path>,
+    /// It makes of every viewer one that cannot connect to a migration target in advance: it strikes those capabilities
+    /// from the link messages.
+    pub(crate) without_migration: bool,
+}
+
 /// The key with which a recorder opens what clients seal for the server.
 struct LinkKey {
     private: PathBuf,
@@ -88,18 +99,18 @@ struct LinkKey {
 impl Recorder {
     /// Passes everything on as it is.
     pub(crate) fn start(server: SocketAddr) -> Self {
-        Self::listening(free_port(), server, Manner::Untouched)
+        Self::listening(free_port(), server, Manner::Untouched, None)
     }
 
-    /// The same, at this address.
-    pub(crate) fn at(address: SocketAddr, server: SocketAddr) -> Self {
-        Self::listening(address, server, Manner::Untouched)
-    }
-
-    /// Makes of every client one that cannot connect to a migration target in advance: it strikes those
-    /// capabilities from its link messages.
-    pub(crate) fn of_old_clients(address: SocketAddr, server: SocketAddr) -> Self {
-        Self::listening(address, server, Manner::WithoutMigration)
+    /// Stands at this address, in front of its server.
+    pub(crate) fn between(address: SocketAddr, server: SocketAddr, between: &Between<'_>) -> Self {
+        let manner = if between.without_migration {
+            Manner::WithoutMigration
+        } else {
+            Manner::Untouched
+        };
+        let tls = between.pki.map(|pki| Middle::new(pki, address.ip()));
+        Self::listening(address, server, manner, tls)
     }
 
     /// Puts a key of its own in place of the server's key in each plain SPICE link, opens the
@@ -107,7 +118,7 @@ impl Recorder {
     pub(crate) fn opening(server: SocketAddr, folder: &Folder, name: &str) -> Self {
         let private = folder.join(&format!("{name}-link-key.pem"));
         let public = pki::link_key(folder, &private);
-        Self::listening(free_port(), server, Manner::Opening(LinkKey { private, public }))
+        Self::listening(free_port(), server, Manner::Opening(LinkKey { private, public }), None)
     }
 
     /// What has been recorded so far, in the order of the connects.
@@ -132,11 +143,11 @@ impl Recorder {
         })
     }
 
-    fn listening(address: SocketAddr, server: SocketAddr, manner: Manner) -> Self {
+    fn listening(address: SocketAddr, server: SocketAddr, manner: Manner, tls: Option<Middle>) -> Self {
         let listener = TcpListener::bind(address).expect("a port for a recorder");
         let connections = Arc::new(Mutex::new(Vec::new()));
         let stopped = Arc::new(AtomicBool::new(false));
-        let manner = Arc::new(manner);
+        let manner = Arc::new((manner, tls));
         thread::spawn({
             let (connections, stopped) = (Arc::clone(&connections), Arc::clone(&stopped));
             move || {
@@ -172,7 +183,7 @@ impl Drop for Recorder {
 
 /// What the two directions of one connection share.
 struct Link {
-    manner: Arc<Manner>,
+    manner: Arc<(Manner, Option<Middle>)>,
     /// The server's own key, once its reply has been read.
     server_key: Mutex<Option<Vec<u8>>>,
     server_key_set: Condvar,
@@ -184,7 +195,7 @@ struct Link {
 fn relay(
     client: &TcpStream,
     server: &TcpStream,
-    manner: &Arc<Manner>,
+    manner: &Arc<(Manner, Option<Middle>)>,
     connections: &Arc<Mutex<Vec<Connection>>>,
     index: usize,
 ) {
@@ -195,8 +206,19 @@ fn relay(
         connections: Arc::clone(connections),
         index,
     });
+    let clone = |stream: &TcpStream| stream.try_clone().expect("a socket");
+    if link.manner.1.is_some() {
+        let (client, server) = (clone(client), clone(server));
+        thread::spawn(move || {
+            let _ = link.middle(&client, &server);
+            for end in [client, server] {
+                let _ = end.shutdown(Shutdown::Both);
+            }
+            link.record(|connection| connection.ended = 2);
+        });
+        return;
+    }
     for direction in [Link::to_server, Link::to_client] {
-        let clone = |stream: &TcpStream| stream.try_clone().expect("a socket");
         let (link, client, server) = (Arc::clone(&link), clone(client), clone(server));
         thread::spawn(move || {
             if direction(&link, &client, &server).is_err() {
@@ -212,20 +234,44 @@ fn relay(
 impl Link {
     fn to_server(&self, client: &TcpStream, server: &TcpStream) -> io::Result<()> {
         let keep = |bytes: &[u8]| self.record(|connection| connection.to_server.extend_from_slice(bytes));
-        match &*self.manner {
+        match &self.manner.0 {
             Manner::Untouched => {}
             Manner::Opening(key) => self.open_password(key, client, server, keep)?,
-            Manner::WithoutMigration => strike_migration(client, server, keep)?,
+            Manner::WithoutMigration => {
+                let struck = strike_migration(&read_link_message(client)?)?;
+                keep(&struck);
+                let mut server = server;
+                server.write_all(&struck)?;
+            }
         }
         copy(client, server, keep)
     }
 
     fn to_client(&self, client: &TcpStream, server: &TcpStream) -> io::Result<()> {
         let keep = |bytes: &[u8]| self.record(|connection| connection.to_client.extend_from_slice(bytes));
-        if let Manner::Opening(key) = &*self.manner {
+        if let Manner::Opening(key) = &self.manner.0 {
             self.replace_key(key, client, server, keep)?;
         }
         copy(server, client, keep)
+    }
+
+    /// Both directions, inside TLS.
+    fn middle(&self, client: &TcpStream, server: &TcpStream) -> io::Result<()> {
+        let Some(middle) = &self.manner.1 else { return Ok(()) };
+        let mut strikes = matches!(self.manner.0, Manner::WithoutMigration);
+        let to_server = |mut plain: Vec<u8>| {
+            // A viewer writes its link message at once.
+            if mem::take(&mut strikes) {
+                plain = strike_migration(&plain)?;
+            }
+            self.record(|connection| connection.to_server.extend_from_slice(&plain));
+            Ok(plain)
+        };
+        let to_client = |plain: Vec<u8>| {
+            self.record(|connection| connection.to_client.extend_from_slice(&plain));
+            Ok(plain)
+        };
+        middle.relay(client, server, to_server, to_client)
     }
 
     /// The link message, the mechanism and the sealed password.
@@ -289,21 +335,19 @@ impl Link {
     }
 }
 
-/// The link message; what is kept is what goes out.
-fn strike_migration(client: &TcpStream, mut server: &TcpStream, keep: impl Fn(&[u8])) -> io::Result<()> {
-    let message = read_link_message(client)?;
-    let invalid = |_| io::ErrorKind::InvalidData;
-    let mut link = LinkMess::decode(&message[LinkHeader::LEN..], &Limits::default()).map_err(invalid)?;
+/// A link message without the capabilities that migration needs.
+fn strike_migration(message: &[u8]) -> io::Result<Vec<u8>> {
+    let body = message.get(LinkHeader::LEN..).ok_or(io::ErrorKind::InvalidData)?;
+    let mut link = LinkMess::decode(body, &Limits::default()).map_err(io::Error::other)?;
     if link.channel_type == ChannelType::MAIN {
-        let words = std::mem::take(&mut link.capabilities.channel);
+        let words = mem::take(&mut link.capabilities.channel);
         link.capabilities.channel = words
             .without(caps::main::SEMI_SEAMLESS_MIGRATE)
             .without(caps::main::SEAMLESS_MIGRATE);
     }
     let mut struck = BytesMut::new();
-    link.encode(&mut struck).map_err(|_| io::ErrorKind::InvalidData)?;
-    keep(&struck);
-    server.write_all(&struck)
+    link.encode(&mut struck).map_err(io::Error::other)?;
+    Ok(struck.to_vec())
 }
 
 /// Bytes are kept before they go out, so that what an end has seen is always in the recording.

@@ -13,7 +13,6 @@ mod host;
 mod links;
 mod scene;
 mod story;
-mod tls;
 
 pub(crate) use front::Fault;
 pub(crate) use host::{Absent, Leg};

@@ -13,12 +13,11 @@ use spice_proto::ids::ChannelType;
 use super::front::{Fault, Front};
 use super::host::{Absent, Host, Leg, Place};
 use super::links::{Link, destination, to_client, to_server};
-use super::tls;
 use crate::gateway::{Gateway, Vv};
 use crate::guest::{typing_sector, write_floppy};
 use crate::pki;
 use crate::process::{Folder, wait_for};
-use crate::recorder::Recorder;
+use crate::recorder::{Between, Recorder};
 use crate::viewer::{Desktop, Endpoint, Viewer};
 
 const SOURCE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
@@ -115,7 +114,6 @@ pub(crate) struct Scene<'a> {
     row: &'a Row,
     viewer: Viewer<'a>,
     recorder: Recorder,
-    _tls: Option<tls::Ends>,
     _gateway: Option<Gateway>,
     front: Option<Front>,
     hosts: [Option<Host<'a>>; 3],
@@ -166,15 +164,11 @@ impl<'a> Scene<'a> {
             .map(|gateway| gateway.plain.or(gateway.tls).expect("a listener"));
         let behind = listeners.unwrap_or(places[0].address);
         let address = SocketAddr::new(IpAddr::V4(RECORDER), behind.port());
-        let old_clients = row.kind == Kind::SwitchHost;
-        let (recorder, ends) = match &gateway_pki {
-            Some(pki) => {
-                let (recorder, ends) = tls::recorder(address, behind, pki, old_clients);
-                (recorder, Some(ends))
-            }
-            None if old_clients => (Recorder::of_old_clients(address, behind), None),
-            None => (Recorder::at(address, behind), None),
+        let between = Between {
+            pki: gateway_pki.as_deref(),
+            without_migration: row.kind == Kind::SwitchHost,
         };
+        let recorder = Recorder::between(address, behind, &between);
         let subject = (row.viewer == Leg::TlsBySubject).then(|| pki::subject(GATEWAY, RECORDER));
         let port = |there: bool| if there { address.port() } else { 0 };
         let told = Destination {
@@ -211,7 +205,6 @@ impl<'a> Scene<'a> {
             row,
             viewer,
             recorder,
-            _tls: ends,
             _gateway: gateway,
             front,
             hosts: [Some(source), None, None],
