@@ -20,7 +20,11 @@ mod guest;
 #[path = "real/middle.rs"]
 mod middle;
 #[path = "real/migration/mod.rs"]
-#[allow(dead_code, unused_imports, reason = "tests/migration.rs has the cases that need the rest")]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "tests/migration.rs has the cases that need the rest"
+)]
 mod migration;
 #[path = "real/picture.rs"]
 mod picture;

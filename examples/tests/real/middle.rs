@@ -96,11 +96,7 @@ impl<'a> End<'a> {
         passed
     }
 
-    fn pass_records(
-        &self,
-        other: &Self,
-        edit: &mut impl FnMut(Vec<u8>) -> io::Result<Vec<u8>>,
-    ) -> io::Result<()> {
+    fn pass_records(&self, other: &Self, edit: &mut impl FnMut(Vec<u8>) -> io::Result<Vec<u8>>) -> io::Result<()> {
         loop {
             let plain = self.open()?;
             if !plain.is_empty() {
@@ -162,5 +158,7 @@ impl<'a> End<'a> {
 
 fn certificates(file: &Path) -> Vec<CertificateDer<'static>> {
     let pem = fs::read(file).expect("a certificate");
-    CertificateDer::pem_slice_iter(&pem).map(|certificate| certificate.expect("a certificate")).collect()
+    CertificateDer::pem_slice_iter(&pem)
+        .map(|certificate| certificate.expect("a certificate"))
+        .collect()
 }

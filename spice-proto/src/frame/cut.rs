@@ -90,7 +90,10 @@ mod tests {
                     let next = &bytes[at..bytes.len().min(at + there)];
                     let taken = cutter.take(next);
                     assert!(0 < taken && taken <= next.len());
-                    assert!(!ends.iter().any(|end| at < *end && *end < at + taken), "a record of two messages");
+                    assert!(
+                        !ends.iter().any(|end| at < *end && *end < at + taken),
+                        "a record of two messages"
+                    );
                     at += taken;
                     cuts.push(at);
                 }

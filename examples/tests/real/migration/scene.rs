@@ -238,8 +238,18 @@ impl<'a> Scene<'a> {
 
     /// Waits until a QEMU has done with the viewer that left, and ends it.
     pub(crate) fn source_ends(&mut self, index: usize) {
-        self.host(index).wait_until_left();
+        // A remote-viewer that moves seamlessly keeps its old links: that QEMU would wait for ten seconds.
+        if !self.keeps_links() {
+            self.host(index).wait_until_left();
+        }
         self.end_host(index);
+    }
+
+    /// remote-viewer links a channel at the target that it did not open at the source, so that its seamless move never is
+    /// complete. The target waits in vain for what the source knew of that channel, and does not announce the next move:
+    /// SWITCH_HOST follows. That is so without a gateway too.
+    pub(crate) fn keeps_links(&self) -> bool {
+        self.row.kind == Kind::Seamless && self.row.program == Program::RemoteViewer
     }
 
     /// Waits until a QEMU has ended because its guest does not come.
@@ -299,7 +309,7 @@ impl<'a> Scene<'a> {
     }
 
     /// What the viewer has answered so far to the announcements: numbers of messages.
-    fn said(&self) -> Vec<u16> {
+    pub(crate) fn said(&self) -> Vec<u16> {
         let is_answer = |number: &u16| {
             [
                 to_server::MIGRATE_CONNECTED,
@@ -315,19 +325,13 @@ impl<'a> Scene<'a> {
         said.filter(is_answer).collect()
     }
 
-    /// Waits until there are so many answers: the last of them.
-    pub(crate) fn answers(&mut self, count: usize) -> u16 {
+    /// Waits until there are so many answers; this is the last of them.
+    pub(crate) fn answers_with(&self, count: usize, number: u16) {
         let answers = wait_for("the viewer's answer", || {
             let answers = self.said();
             (count <= answers.len()).then_some(answers)
         });
-        assert_eq!(answers.len(), count, "the viewer answered {answers:?}");
-        answers[count - 1]
-    }
-
-    /// The same, and it is this one.
-    pub(crate) fn answers_with(&mut self, count: usize, number: u16) {
-        assert_eq!(self.answers(count), number, "the viewer's answer");
+        assert_eq!((answers.len(), answers.last()), (count, Some(&number)), "{answers:?}");
     }
 
     /// The answer of a viewer that is connected to the target.
@@ -427,9 +431,10 @@ impl<'a> Scene<'a> {
         self.host(self.here).plug()
     }
 
-    /// Whether no viewer is connected to this QEMU.
-    pub(crate) fn is_left(&mut self, index: usize) -> bool {
-        self.host(index).channels().is_empty()
+    /// Whether nobody is connected to this hypervisor. QEMU itself lists links that wait for the guest even when they are
+    /// closed.
+    pub(crate) fn is_left(&self, index: usize) -> bool {
+        connected_to(self.places[index].address) == 0
     }
 
     pub(crate) fn here(&self) -> usize {
@@ -440,7 +445,7 @@ impl<'a> Scene<'a> {
     pub(crate) fn shows_nothing(&mut self) {
         wait_for("the end of the viewer", || {
             let ended = !self.viewer.runs();
-            (ended || self.row.program == Program::Spicy && self.desktop.shows_window("spicy")).then_some(())
+            (ended || self.row.program == Program::Spicy && self.desktop.shows_window("Connect to SPICE")).then_some(())
         });
     }
 
@@ -498,6 +503,22 @@ impl<'a> Scene<'a> {
         }
         numbers
     }
+}
+
+/// How many connections to this address are open at both ends.
+fn connected_to(address: SocketAddr) -> usize {
+    const ESTABLISHED: &str = "01";
+    let IpAddr::V4(ip) = address.ip() else {
+        panic!("no IPv4")
+    };
+    let place = format!("{:08X}:{:04X}", u32::from_le_bytes(ip.octets()), address.port());
+    let table = std::fs::read_to_string("/proc/net/tcp").expect("the table of connections");
+    let is_open = |line: &&str| {
+        let mut columns = line.split_whitespace().skip(1);
+        let (local, _, state) = (columns.next(), columns.next(), columns.next());
+        local == Some(&place) && state == Some(ESTABLISHED)
+    };
+    table.lines().filter(is_open).count()
 }
 
 /// What the gateway is told: where it listens, and the three hypervisors.
