@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
+use spice_proto::Limits;
 use spice_proto::caps::Capabilities;
 use spice_proto::channel::main::{Destination, MigrateBegin};
-use spice_proto::Limits;
 use spice_proto::frame::{FrameRef, Header, HeaderForm, Splitter};
 use spice_proto::ids::{ChannelType, LinkErrorCode};
 use spice_proto::link::relay::Upstream;

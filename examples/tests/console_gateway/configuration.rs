@@ -12,7 +12,8 @@ fn complete() -> String {
          certificate = \"cert.pem\"\nprivate_key = \"key.pem\"\nca = \"cert.pem\"\nhost_subject = \"CN=gateway\"\n\
          token_ttl_seconds = 60\n\
          [[target]]\nname = \"vm1\"\nhost = \"127.0.0.1\"\nport = 5901\ntls_port = 5902\nca = \"cert.pem\"\n\
-         ticket = \"{TICKET}\"\n"
+         ticket = \"{TICKET}\"\n\
+         [policy]\nview_only = true\nclipboard = \"none\"\nfiles = \"to-guest\"\nwithheld = [\"usbredir\"]\n"
     )
 }
 
@@ -76,7 +77,7 @@ fn each_mistake_has_its_message() {
         (
             "[api]",
             "[web]",
-            "line 1: unknown field `web`, expected one of `api`, `spice`, `target`",
+            "line 1: unknown field `web`, expected one of `api`, `spice`, `target`, `policy`",
         ),
         (bearer, "", "line 1: missing field `bearer_token`"),
         (
@@ -224,6 +225,22 @@ fn each_mistake_has_its_message() {
             "5902\nca = \"key.pem\"",
             "[[target]] \"vm1\" ca: no certificate in PEM",
         ),
+        (
+            "5902\nca = \"cert.pem\"",
+            "5902\nca = \"cert.pem\"\nhost_subject = \"CN\"",
+            "[[target]] \"vm1\" host_subject: ",
+        ),
+        (
+            "\"usbredir\"",
+            "\"main\"",
+            "[policy] withheld: no channel is called \"main\"",
+        ),
+        (
+            "\"none\"",
+            "\"no\"",
+            "line 22: unknown variant `no`, expected one of `both`, `to-guest`, `from-guest`, `none`",
+        ),
+        ("view_only", "look_only", "line 21: unknown field `look_only`"),
         (ticket, "", "[[target]] \"vm1\" needs a ticket or a ticket_file"),
         (
             ticket,
@@ -250,7 +267,7 @@ fn each_mistake_has_its_message() {
         (
             "[[target]]",
             "[[targets]]",
-            "line 13: unknown field `targets`, expected one of `api`, `spice`, `target`",
+            "line 13: unknown field `targets`, expected one of `api`, `spice`, `target`, `policy`",
         ),
     ];
     let mut other = String::new();
@@ -275,6 +292,7 @@ fn all_mistakes_are_told_at_once() {
 
     let twice = complete();
     let target = twice.split_once("[[target]]").unwrap().1;
+    let target = target.split_once("[policy]").unwrap().0;
     let said = complaint(&files(), &format!("{twice}[[target]]{target}"));
     assert_eq!(said, "there are two [[target]] with the name \"vm1\"\n");
     let none = twice.split_once("[[target]]").unwrap().0;

@@ -318,7 +318,7 @@ enum Turn<H> {
     Step,
     Eof(Side),
     Wake,
-    Answer(Answer<H>),
+    Answer(Box<Answer<H>>),
 }
 
 /// What is waited for beside the two streams.
@@ -414,13 +414,15 @@ impl<A: Answers + 'static> Driver<'_, A> {
                     hub.with(|now, sessions| relay.stop(now, sessions, wires));
                 }
                 Turn::Wake => self.connection.relay.wake(),
-                Turn::Answer(Answer::Dial(Some((stream, upstream)))) => {
-                    if self.connection.relay.dialled(&mut self.wires, upstream).is_ok() {
-                        *hypervisor = Some(Port::new(stream));
+                Turn::Answer(answer) => match *answer {
+                    Answer::Dial(Some((stream, upstream))) => {
+                        if self.connection.relay.dialled(&mut self.wires, upstream).is_ok() {
+                            *hypervisor = Some(Port::new(stream));
+                        }
                     }
-                }
-                // One that is not wanted any more: its time was over.
-                Turn::Answer(answer) => drop(self.answer(hub, answer)),
+                    // One that is not wanted any more: its time was over.
+                    answer => drop(self.answer(hub, answer)),
+                },
             }
         }
     }
@@ -444,7 +446,7 @@ impl<A: Answers + 'static> Driver<'_, A> {
                 return Poll::Ready(Turn::Wake);
             }
             if let Poll::Ready(answer) = desk.poll(cx) {
-                return Poll::Ready(Turn::Answer(answer));
+                return Poll::Ready(Turn::Answer(Box::new(answer)));
             }
             let mut moved = false;
             let pending = [!near.tx.is_empty(), !far.tx.is_empty()];

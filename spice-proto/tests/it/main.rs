@@ -39,6 +39,8 @@ mod policy;
 mod recordings;
 mod relay;
 mod sasl;
+#[cfg(feature = "tokio")]
+mod session_relay;
 mod ticket;
 #[cfg(feature = "rustls")]
 mod tls;

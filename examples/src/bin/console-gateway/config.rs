@@ -21,8 +21,17 @@
 //! port = 5901
 //! tls_port = 5902                     # used when it is there; needs ca
 //! ca = "hypervisor-ca.pem"
+//! host_subject = "CN=hypervisor"      # of its certificate; without it the name is checked
 //! ticket = "the hypervisor's own"     # or ticket_file = "path"
+//! [policy]                            # may be left out, as each of its keys
+//! view_only = false
+//! clipboard = "both"                  # or "to-guest", "from-guest", "none"
+//! files = "both"                      # the same
+//! withheld = ["usbredir", "webdav"]   # channels that no viewer gets
 //! ```
+//!
+//! A session moves to another hypervisor only where that is the host and the port of another `[[target]]`: one for each
+//! place that a guest can be at.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -33,8 +42,10 @@ use console_token::{Secret, web};
 use rustls::ServerConfig;
 use rustls::pki_types::ServerName;
 use serde::{Deserialize, Deserializer, de::Error as _};
+use spice_proto::ids::ChannelType;
 use spice_proto::link;
 use spice_proto::link::ticket::MAX_PASSWORD_LEN;
+use spice_proto::session::policy::{Directions, Settings, Withheld};
 use zeroize::Zeroizing;
 
 use crate::console::Viewer;
@@ -55,6 +66,7 @@ pub(crate) struct Config {
     pub(crate) viewer: Viewer,
     pub(crate) ttl: u64,
     pub(crate) targets: Vec<Target>,
+    pub(crate) policy: Settings,
 }
 
 /// Everything that is wrong with a configuration.
@@ -81,6 +93,8 @@ struct File {
     spice: SpiceTable,
     #[serde(default, rename = "target")]
     targets: Vec<TargetTable>,
+    #[serde(default)]
+    policy: PolicyTable,
 }
 
 #[derive(Deserialize)]
@@ -111,8 +125,38 @@ struct TargetTable {
     port: Option<u16>,
     tls_port: Option<u16>,
     ca: Option<PathBuf>,
+    host_subject: Option<String>,
     ticket: Option<Hidden>,
     ticket_file: Option<PathBuf>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct PolicyTable {
+    view_only: bool,
+    clipboard: Ways,
+    files: Ways,
+    withheld: Vec<String>,
+}
+
+/// Directions in which something may go.
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Ways {
+    #[default]
+    Both,
+    ToGuest,
+    FromGuest,
+    None,
+}
+
+impl From<Ways> for Directions {
+    fn from(ways: Ways) -> Self {
+        Self {
+            to_guest: matches!(ways, Ways::Both | Ways::ToGuest),
+            from_guest: matches!(ways, Ways::Both | Ways::FromGuest),
+        }
+    }
 }
 
 /// A secret in the file. What is there in its place is not shown either: it may be one without its quotes.
@@ -198,6 +242,7 @@ impl Check {
                 targets.push(target);
             }
         }
+        let policy = self.policy(file.policy);
         Some(Config {
             api: api?,
             bearer: bearer?,
@@ -212,6 +257,7 @@ impl Check {
             viewer: viewer?,
             ttl,
             targets,
+            policy: policy?,
         })
     }
 
@@ -324,7 +370,10 @@ impl Check {
             ));
         }
         let place = match (table.tls_port, table.port) {
-            (Some(port), _) => self.tls_place(&what, port, &table.host, table.ca.as_deref()),
+            (Some(port), _) => {
+                let known_by = (table.ca.as_deref(), table.host_subject.as_deref());
+                self.tls_place(&what, port, &table.host, known_by)
+            }
             (None, Some(port)) => Some(Place::Plain { port }),
             (None, None) => self.wrong(format_args!("{what} needs a port or a tls_port")),
         };
@@ -337,13 +386,32 @@ impl Check {
         })
     }
 
-    fn tls_place(&mut self, what: &str, port: u16, host: &str, ca: Option<&Path>) -> Option<Place> {
-        let Some(ca) = ca else {
+    fn policy(&mut self, table: PolicyTable) -> Option<Settings> {
+        let mut withheld = Vec::new();
+        for name in &table.withheld {
+            let named = |kind: &ChannelType| kind.to_string().eq_ignore_ascii_case(name);
+            match (2..=11).map(ChannelType).find(named) {
+                Some(kind) => withheld.push(Withheld::Kind(kind)),
+                None => return self.wrong(format_args!("[policy] withheld: no channel is called {name:?}")),
+            }
+        }
+        let settings = Settings::default()
+            .with_view_only(table.view_only)
+            .with_clipboard(table.clipboard.into())
+            .with_files(table.files.into());
+        Some(settings.with_withheld(withheld))
+    }
+
+    fn tls_place(&mut self, what: &str, port: u16, host: &str, table: (Option<&Path>, Option<&str>)) -> Option<Place> {
+        let (Some(ca), subject) = table else {
             return self.wrong(format_args!("{what}: tls_port needs ca"));
         };
         let pem = self.file(&format!("{what} ca"), ca)?;
-        let config = match tls::client(&pem) {
+        let config = match tls::client(&pem, subject) {
             Ok(config) => config,
+            Err(tls::TlsError::Subject(error)) => {
+                return self.wrong(format_args!("{what} host_subject: {error}"));
+            }
             Err(error) => return self.wrong(format_args!("{what} ca: {error}")),
         };
         match ServerName::try_from(host.to_owned()) {

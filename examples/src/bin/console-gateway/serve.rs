@@ -5,7 +5,6 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use spice_proto::session::policy::Settings;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -58,7 +57,7 @@ async fn serve(config: Config) -> Result<(), String> {
     };
     let viewer = config.viewer.at(bound.plain, bound.tls);
     let sessions = Sessions::new(Tokens::new(Rules::default()), config.targets);
-    let mut gateway = Gateway::new(sessions, Rules::default(), &Settings::default());
+    let mut gateway = Gateway::new(sessions, Rules::default(), &config.policy);
     if let Some((listener, _)) = plain {
         gateway.accept(listener, None, &viewer)?;
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use spice_proto::tls::{Expected, HostSubject, SubjectError, Verifier};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// A connection, with TLS or without. The indirect call is nothing next to the system call behind it.
@@ -27,7 +28,21 @@ pub(crate) enum TlsError {
     #[error("certificate and private key do not belong together")]
     OtherKey,
     #[error("{0}")]
+    Subject(SubjectError),
+    #[error("{0}")]
     Rustls(rustls::Error),
+}
+
+impl From<spice_proto::tls::TlsError> for TlsError {
+    fn from(error: spice_proto::tls::TlsError) -> Self {
+        use spice_proto::tls;
+        match error {
+            tls::TlsError::NoCertificate => Self::NoCertificate,
+            tls::TlsError::Subject(error) => Self::Subject(error),
+            tls::TlsError::Rustls(error) => error.into(),
+            _ => Self::BadCertificate,
+        }
+    }
 }
 
 impl From<rustls::Error> for TlsError {
@@ -58,8 +73,14 @@ pub(crate) fn server(chain: &[u8], key: &[u8]) -> Result<Arc<ServerConfig>, TlsE
 
 /// For a connection to a hypervisor whose certificate one of these authorities has signed.
 ///
-/// The name or address that is dialled must be a subject alternative name of the certificate.
-pub(crate) fn client(ca: &[u8]) -> Result<Arc<ClientConfig>, TlsError> {
+/// The certificate must have the subject; without one, the name or address that is dialled must be one of its subject
+/// alternative names.
+pub(crate) fn client(ca: &[u8], subject: Option<&str>) -> Result<Arc<ClientConfig>, TlsError> {
+    if let Some(subject) = subject {
+        let subject = HostSubject::parse(subject).map_err(TlsError::Subject)?;
+        let verifier = Verifier::new(ca, Expected::Subject(subject))?;
+        return Ok(Arc::new(verifier.client_config()?));
+    }
     let mut roots = RootCertStore::empty();
     for certificate in certificates(ca)? {
         roots.add(certificate)?;

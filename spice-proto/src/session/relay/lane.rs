@@ -61,7 +61,10 @@ impl Quick {
                 sub_list: 0,
             };
             let looked_at = Migration::looks_at(channel, sender, &header);
-            if let Some(place) = place(number).filter(|_| !looked_at).and_then(|place| bounds.get_mut(place)) {
+            if let Some(place) = place(number)
+                .filter(|_| !looked_at)
+                .and_then(|place| bounds.get_mut(place))
+            {
                 *place = bound;
             }
         }

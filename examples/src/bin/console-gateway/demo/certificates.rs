@@ -33,7 +33,7 @@ impl Certificates {
         let ca = params.self_signed(&key)?.pem();
         let issuer = Issuer::new(params, key);
         Ok(Self {
-            client: tls::client(ca.as_bytes())?,
+            client: tls::client(ca.as_bytes(), None)?,
             gateway: server(&issuer)?,
             hypervisor: server(&issuer)?,
             ca,

@@ -71,7 +71,7 @@ impl Viewer {
             host: file.host.ok_or("no host in the .vv")?,
             port: file.tls_port.ok_or("no tls-port in the .vv")?.try_into()?,
             token: std::str::from_utf8(password.expose())?.to_owned(),
-            tls: tls::client(file.ca.ok_or("no ca in the .vv")?.as_bytes())?,
+            tls: tls::client(file.ca.ok_or("no ca in the .vv")?.as_bytes(), None)?,
         })
     }
 

@@ -1,0 +1,219 @@
+//! Targets that fail, are refused, or are not waited for.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use spice_proto::channel::main::{Destination, MigrateBegin, MigrateBeginSeamless};
+use spice_proto::ids::LinkErrorCode;
+use spice_proto::link::HandshakeError;
+use spice_proto::session::relay::End;
+use tokio::time::{Instant, sleep};
+
+use super::{Behaviour, DISPLAY, ID, INPUTS, Line, MAIN, SESSION, Site, init};
+
+/// A message that names a target.
+pub(super) fn begin(seamless: bool) -> (u16, Vec<u8>) {
+    let destination = Destination {
+        port: 5900,
+        sport: u16::MAX,
+        host: Bytes::from_static(b"10.1.2.3\0"),
+        cert_subject: Bytes::from_static(b"CN=hypervisor\0"),
+    };
+    let mut body = BytesMut::new();
+    if seamless {
+        let src_mig_version = 1;
+        MigrateBeginSeamless {
+            destination,
+            src_mig_version,
+        }
+        .encode(&mut body)
+        .unwrap();
+        return (116, body.to_vec());
+    }
+    MigrateBegin { destination }.encode(&mut body).unwrap();
+    (101, body.to_vec())
+}
+
+fn told(body: &[u8]) -> Destination {
+    MigrateBegin::decode_slice(body).unwrap().destination
+}
+
+/// Whether the viewer is sent to the proxy, and nothing of the target is left.
+pub(super) fn is_rewritten(body: &[u8]) -> bool {
+    let to = told(body);
+    let holds = |part: &[u8]| body.windows(part.len()).any(|window| window == part);
+    (to.port, to.sport) == (0, 5910) && &to.host[..] == b"proxy.example\0" && !holds(b"10.1.2.3") && !holds(b"hyperv")
+}
+
+/// A session whose viewer was told of a target.
+async fn moving(site: &mut Site) -> (Line, Line) {
+    let (mut viewer, mut source, _) = site.session().await;
+    let (number, body) = begin(false);
+    source.say(number, &body).await;
+    assert!(is_rewritten(&viewer.hear().await.unwrap().1));
+    (viewer, source)
+}
+
+/// A channel that cannot be had at the target is pretended, and the move called off on both sides.
+#[tokio::test(start_paused = true)]
+async fn a_channel_that_fails_is_covered_up() {
+    for behaviour in [Behaviour::Gone, Behaviour::Refuses, Behaviour::Silent] {
+        let mut site = Site::new();
+        site.plan(|plan| plan.hosts[1] = (Behaviour::Accepts, behaviour));
+        let (mut viewer, mut source) = moving(&mut site).await;
+        let (mut there, mut target, there_end) = site.open(MAIN, ID, 1).await;
+        let began = Instant::now();
+        let (mut inputs, inputs_end) = site.link(INPUTS, ID).await.unwrap();
+        if behaviour == Behaviour::Silent {
+            assert_eq!(
+                began.elapsed(),
+                Duration::from_secs(8),
+                "the deadline of the whole move"
+            );
+        }
+        inputs.say(103, &[1, 0]).await;
+        assert!(inputs.is_silent(Duration::from_millis(500)).await);
+        viewer.say(102, &[]).await;
+        assert_eq!(source.hear().await, Some((103, vec![])));
+        assert_eq!(viewer.hear().await, Some((102, vec![])));
+        // What is left at the target is closed a second later, if the viewer does not.
+        assert!(there.is_silent(Duration::from_millis(900)).await);
+        assert_eq!(
+            (there.hear().await, inputs.hear().await, target.hear().await),
+            (None, None, None)
+        );
+        assert_eq!(there_end.await.unwrap(), End::Session);
+        assert_eq!(inputs_end.await.unwrap(), End::Session);
+        source.passes(&mut viewer, 106, &[1, 0, 0, 0]).await;
+        // Another move works, to another target.
+        let (number, body) = begin(true);
+        source.say(number, &body).await;
+        assert_eq!(viewer.hear().await.unwrap().0, 116);
+        site.open(MAIN, ID, 2).await;
+    }
+}
+
+/// A target that is lost while others are opened is covered up as well.
+#[tokio::test(start_paused = true)]
+async fn a_channel_that_is_lost_early_is_covered_up() {
+    let mut site = Site::new();
+    let (mut viewer, mut source) = moving(&mut site).await;
+    let (_there, _target, _) = site.open(MAIN, ID, 1).await;
+    let (mut inputs, at_target, _) = site.open(INPUTS, ID, 1).await;
+    drop(at_target);
+    assert!(inputs.is_silent(Duration::from_secs(2)).await);
+    viewer.say(102, &[]).await;
+    assert_eq!(source.hear().await, Some((103, vec![])));
+    assert_eq!(viewer.hear().await, Some((102, vec![])));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_that_is_not_there_is_refused_at_its_main_channel() {
+    for behaviour in [Behaviour::Gone, Behaviour::Refuses] {
+        let mut site = Site::new();
+        site.plan(|plan| plan.hosts[1].0 = behaviour);
+        let (mut viewer, mut source) = moving(&mut site).await;
+        let refused = site.link(MAIN, ID).await.unwrap_err();
+        assert_eq!(refused, HandshakeError::Rejected(LinkErrorCode::ERROR));
+        viewer.passes(&mut source, 103, &[]).await;
+        source.passes(&mut viewer, 106, &[1, 0, 0, 0]).await;
+    }
+    // One that says nothing is closed at the deadline.
+    let mut site = Site::new();
+    site.plan(|plan| plan.hosts[1].0 = Behaviour::Silent);
+    let (mut viewer, mut source) = moving(&mut site).await;
+    let began = Instant::now();
+    assert!(site.link(MAIN, ID).await.is_err());
+    assert!(began.elapsed() <= Duration::from_secs(10), "{:?}", began.elapsed());
+    viewer.passes(&mut source, 103, &[]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_that_is_not_allowed_is_not_gone_to() {
+    let mut site = Site::new();
+    site.plan(|plan| plan.accept = false);
+    let (mut viewer, mut source, _) = site.session().await;
+    let (number, body) = begin(false);
+    source.say(number, &body).await;
+    let (_, body) = viewer.hear().await.unwrap();
+    assert_eq!(
+        (told(&body).port, told(&body).sport),
+        (9, 0),
+        "a port where nothing listens"
+    );
+    assert!(site.link(MAIN, ID).await.is_err());
+    viewer.passes(&mut source, 103, &[]).await;
+    // Where the guest is gone already, the session ends.
+    let (mut display, mut at_source, _) = site.open(DISPLAY, ID, 0).await;
+    display.passes(&mut at_source, 101, &[0; 14]).await;
+    at_source.passes(&mut display, 3, &[0; 8]).await;
+    source.say(111, &begin(false).1).await;
+    assert_eq!(viewer.hear().await, None);
+    assert_eq!(display.hear().await, None);
+    assert_eq!(site.hub.ended().await, SESSION);
+}
+
+/// MIGRATE_SWITCH_HOST: the viewer comes again as a new session, with another id.
+#[tokio::test(start_paused = true)]
+async fn a_session_comes_again_elsewhere() {
+    let mut site = Site::new();
+    let (mut viewer, mut source, _) = site.session().await;
+    let (mut inputs, mut at_source, _) = site.open(INPUTS, ID, 0).await;
+    inputs.passes(&mut at_source, 103, &[1, 0]).await;
+    source.say(111, &begin(false).1).await;
+    let (number, body) = viewer.hear().await.unwrap();
+    assert!(number == 111 && is_rewritten(&body));
+    drop((viewer, source));
+    sleep(Duration::from_secs(9)).await;
+    let (mut viewer, mut target, _) = site.open(MAIN, 0, 1).await;
+    assert_eq!(inputs.hear().await, None, "the old session's connections are closed");
+    target.say(103, &init(77)).await;
+    assert_eq!(viewer.hear().await, Some((103, init(77))));
+    target.passes(&mut viewer, 104, &super::LIST).await;
+    site.open(INPUTS, 77, 1).await;
+    assert!(site.link(INPUTS, ID).await.is_err());
+}
+
+/// It is waited for as long as a source waits, and then the session is over, with nobody there to notice.
+#[tokio::test(start_paused = true)]
+async fn a_session_that_does_not_come_again_ends() {
+    let mut site = Site::new();
+    let (mut viewer, mut source, _) = site.session().await;
+    source.say(111, &begin(false).1).await;
+    assert_eq!(viewer.hear().await.unwrap().0, 111);
+    let began = Instant::now();
+    drop((viewer, source));
+    assert_eq!(site.hub.ended().await, SESSION);
+    assert_eq!(began.elapsed(), Duration::from_secs(10));
+}
+
+/// MIGRATE and MIGRATE_DATA stay together, and the state is what the source sent.
+#[tokio::test(start_paused = true)]
+async fn a_seamless_move() {
+    for forged in [false, true] {
+        let mut site = Site::new();
+        let (mut viewer, mut source, _) = site.session().await;
+        let (number, body) = begin(true);
+        source.say(number, &body).await;
+        assert_eq!(viewer.hear().await.unwrap().0, 116);
+        let (mut there, mut target, end) = site.open(MAIN, ID, 1).await;
+        there.passes(&mut target, 110, &[1, 0, 0, 0]).await;
+        target.passes(&mut there, 117, &[]).await;
+        viewer.passes(&mut source, 111, &[]).await;
+        source.passes(&mut viewer, 1, &[3, 0, 0, 0]).await;
+        viewer.passes(&mut source, 4, &[]).await;
+        let state = vec![5; 100_000];
+        source.passes(&mut viewer, 2, &state).await;
+        let mut said = state.clone();
+        said[99_999] ^= u8::from(forged);
+        there.say(5, &said).await;
+        let expected = (!forged).then_some((5, state));
+        assert_eq!(target.hear().await, expected);
+        if forged {
+            assert!(matches!(end.await.unwrap(), End::Fault { .. }));
+        } else {
+            drop(source);
+            target.passes(&mut there, 106, &[1, 0, 0, 0]).await;
+        }
+    }
+}
