@@ -19,6 +19,15 @@ mod engines;
 mod gateway;
 #[path = "real/guest.rs"]
 mod guest;
+#[path = "real/middle.rs"]
+mod middle;
+#[path = "real/migration/mod.rs"]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "tests/migration.rs has the cases that need the rest"
+)]
+mod migration;
 #[path = "real/picture.rs"]
 mod picture;
 #[path = "real/pki.rs"]
@@ -258,6 +267,16 @@ fn remote_viewer_opens_the_connection_file_once() {
     let late = site.gateway.console("through gateway", 1);
     thread::sleep(PAST_ONE_SECOND);
     refused("expired", &late);
+}
+
+/// A guest moves to another QEMU, once in each way in which a viewer can follow it. The other cases are in
+/// `tests/migration.rs`.
+mod moves {
+    crate::migration::rows! {
+        semi_seamless_remote_viewer_subject_and_subject => moves(SemiSeamless, RemoteViewer, TlsBySubject, TlsBySubject);
+        seamless_spicy_plain_and_tls => moves(Seamless, Spicy, Plain, Tls);
+        switch_host_remote_viewer_tls_and_plain => moves(SwitchHost, RemoteViewer, Tls, Plain);
+    }
 }
 
 /// The text with one character in its middle changed.

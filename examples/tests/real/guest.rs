@@ -85,7 +85,7 @@ const CODE: &[u8] = &[
 ];
 
 /// What the guest says when the picture is complete.
-const READY: u8 = b'R';
+pub(crate) const READY: u8 = b'R';
 
 /// The first sector of the floppy.
 pub(crate) fn boot_sector() -> Vec<u8> {
@@ -98,7 +98,11 @@ pub(crate) fn boot_sector() -> Vec<u8> {
         sector.push(0);
     }
     sector.extend([0xff, 0xff]);
-    assert!(sector.len() <= 510, "the text does not fit");
+    bootable(sector)
+}
+
+fn bootable(mut sector: Vec<u8>) -> Vec<u8> {
+    assert!(sector.len() <= 510, "code and text do not fit");
     sector.resize(510, 0);
     sector.extend([0x55, 0xaa]);
     sector
@@ -129,10 +133,42 @@ const MOVING: &[u8] = &[
 
 /// The first sector of that floppy.
 pub(crate) fn moving_sector() -> Vec<u8> {
-    let mut sector = MOVING.to_vec();
-    sector.resize(510, 0);
-    sector.extend([0x55, 0xaa]);
-    sector
+    bootable(MOVING.to_vec())
+}
+
+/// As [`CODE`], for a guest that takes keys: each one fills the next row of its screen, and is said to QEMU's debug
+/// console. The first row is there without a key.
+#[rustfmt::skip]
+const TYPING: &[u8] = &[
+    0x31, 0xc0,             //        xor ax, ax
+    0x8e, 0xd8,             //        mov ds, ax
+    0x8e, 0xd0,             //        mov ss, ax
+    0xbc, 0x00, 0x7c,       //        mov sp, 0x7c00
+    0xfc,                   //        cld
+    0xb8, 0x03, 0x00,       //        mov ax, 0x0003      ; 80x25 text, cleared
+    0xcd, 0x10,             //        int 0x10
+    0xb4, 0x01,             //        mov ah, 0x01        ; no cursor, so nothing blinks
+    0xb9, 0x07, 0x26,       //        mov cx, 0x2607
+    0xcd, 0x10,             //        int 0x10
+    0xb8, 0x00, 0xb8,       //        mov ax, 0xb800      ; the text page
+    0x8e, 0xc0,             //        mov es, ax
+    0x31, 0xff,             //        xor di, di
+    0xb0, READY,            //        mov al, READY
+    0xe6, 0xe9,             // show:  out 0xe9, al        ; to QEMU's debug console
+    0xb4, 0x1e,             //        mov ah, 0x1e        ; yellow on blue
+    0xb9, 0x50, 0x00,       //        mov cx, 80
+    0xf3, 0xab,             //        rep stosw
+    0x81, 0xff, 0xa0, 0x0f, //        cmp di, 4000
+    0x72, 0x02,             //        jb key
+    0x31, 0xff,             //        xor di, di
+    0x30, 0xe4,             // key:   xor ah, ah          ; waits for one
+    0xcd, 0x16,             //        int 0x16
+    0xeb, 0xe9,             //        jmp show
+];
+
+/// The first sector of that floppy.
+pub(crate) fn typing_sector() -> Vec<u8> {
+    bootable(TYPING.to_vec())
 }
 
 /// QEMU with a SPICE server on one port.
@@ -154,7 +190,6 @@ impl Guest {
             };
             command
                 .args(["-object", &format!("secret,id=ticket,data={TICKET}")])
-                // Whatever it measures of the link, the server sends no lossy picture.
                 .args([
                     "-spice",
                     &format!("addr=127.0.0.1,{port},password-secret=ticket,{}", LOSSLESS),
@@ -192,25 +227,17 @@ pub(crate) fn boot<T>(
     taken: &str,
     mut listen: impl FnMut(&mut Command) -> T,
 ) -> (T, Process) {
-    let mut floppy = sector.to_vec();
-    floppy.resize(1440 * 1024, 0);
-    folder.write("floppy.img", floppy);
-
+    write_floppy(folder, sector);
     for attempt in 0..5 {
         let name = format!("qemu-{attempt}");
         let mut place = None;
         let mut process = Process::start(folder, &name, "qemu-system-x86_64", |command| {
-            command
-                .args(["-nodefaults", "-machine", "pc,accel=tcg", "-m", "64"])
-                .args(["-display", "none", "-boot", "a"])
-                .args(["-drive", "file=floppy.img,if=floppy,format=raw,readonly=on"])
-                .args(["-debugcon", &format!("file:{name}.console")]);
+            machine(command, &name);
             place = Some(listen(command));
         });
-        let console = folder.join(&format!("{name}.console"));
-        let halted = wait_for("the guest", || match fs::read(&console) {
-            Ok(said) if said.contains(&READY) => Some(true),
-            _ => (!process.runs()).then_some(false),
+        let halted = wait_for("the guest", || {
+            let ready = console(folder, &name).contains(&READY);
+            (ready || !process.runs()).then_some(ready)
         });
         if let (true, Some(place)) = (halted, place) {
             return (place, process);
@@ -222,17 +249,44 @@ pub(crate) fn boot<T>(
 
 /// What was typed on the guest's keyboard, as characters.
 pub(crate) fn typed(folder: &Folder) -> String {
-    let consoles = (0..5).map(|attempt| fs::read(folder.join(&format!("qemu-{attempt}.console"))));
-    let said = consoles.flatten().find(|said| said.contains(&READY));
+    let mut consoles = (0..5).map(|attempt| console(folder, &format!("qemu-{attempt}")));
+    let said = consoles.find(|said| said.contains(&READY));
     let mut said = said.expect("a guest that has its picture").into_iter();
     said.by_ref().find(|byte| *byte == READY);
     said.map(char::from).collect()
 }
 
-const LOSSLESS: &str = "jpeg-wan-compression=never,streaming-video=off";
+/// Writes what [`machine`] boots from.
+pub(crate) fn write_floppy(folder: &Folder, sector: &[u8]) {
+    let mut floppy = sector.to_vec();
+    floppy.resize(1440 * 1024, 0);
+    folder.write("floppy.img", floppy);
+}
+
+/// The machine that every guest here runs on.
+pub(crate) fn machine(command: &mut Command, name: &str) {
+    command
+        .args(["-nodefaults", "-machine", "pc,accel=tcg", "-m", "64"])
+        .args(["-display", "none", "-boot", "a"])
+        .args(["-drive", "file=floppy.img,if=floppy,format=raw,readonly=on"])
+        .args(["-debugcon", &format!("file:{name}.console")]);
+}
+
+/// What the guest of this machine has said so far.
+pub(crate) fn console(folder: &Folder, name: &str) -> Vec<u8> {
+    fs::read(folder.join(&format!("{name}.console"))).unwrap_or_default()
+}
+
+/// Options of QEMU's SPICE server: whatever it measures of the link, it sends no lossy picture.
+pub(crate) const LOSSLESS: &str = "jpeg-wan-compression=never,streaming-video=off";
 
 /// A port that nobody listens on now.
 pub(crate) fn free_port() -> SocketAddr {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    free_port_of(Ipv4Addr::LOCALHOST)
+}
+
+/// The same of another address of the loopback.
+pub(crate) fn free_port_of(address: Ipv4Addr) -> SocketAddr {
+    let listener = TcpListener::bind((address, 0)).expect("a port");
     listener.local_addr().expect("an address")
 }

@@ -23,6 +23,10 @@ impl Picture {
         Self { width, height, rgb }
     }
 
+    pub(crate) fn width(&self) -> usize {
+        self.width
+    }
+
     /// Red, green, blue and alpha, as a browser's canvas has them. `None`: a pixel is not opaque.
     pub(crate) fn from_rgba(width: usize, height: usize, rgba: &[u8]) -> Option<Self> {
         assert_eq!(rgba.len(), width * height * 4, "a cut picture");

@@ -3,14 +3,23 @@
 use std::fmt;
 use std::fs;
 use std::io::{self, Read, Write};
+use std::mem;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use bytes::BytesMut;
+use spice_proto::Limits;
+use spice_proto::caps;
+use spice_proto::ids::ChannelType;
+use spice_proto::link::{LinkHeader, LinkMess};
+
+use crate::guest::free_port;
+use crate::middle::Middle;
 use crate::pki;
 use crate::process::{Folder, PATIENCE, wait_for};
 
@@ -65,6 +74,22 @@ pub(crate) struct Recorder {
     stopped: Arc<AtomicBool>,
 }
 
+/// What a recorder does to what it passes on.
+enum Manner {
+    Untouched,
+    Opening(LinkKey),
+    WithoutMigration,
+}
+
+/// What a recorder between a viewer and its gateway is like.
+pub(crate) struct Between<'a> {
+    /// It opens TLS with the certificate and the key in this folder.
+    pub(crate) pki: Option<&'a Path>,
+    /// It makes of every viewer one that cannot connect to a migration target in advance: it strikes those capabilities
+    /// from the link messages.
+    pub(crate) without_migration: bool,
+}
+
 /// The key with which a recorder opens what clients seal for the server.
 struct LinkKey {
     private: PathBuf,
@@ -74,7 +99,18 @@ struct LinkKey {
 impl Recorder {
     /// Passes everything on as it is.
     pub(crate) fn start(server: SocketAddr) -> Self {
-        Self::with_key(server, None)
+        Self::listening(free_port(), server, Manner::Untouched, None)
+    }
+
+    /// Stands at this address, in front of its server.
+    pub(crate) fn between(address: SocketAddr, server: SocketAddr, between: &Between<'_>) -> Self {
+        let manner = if between.without_migration {
+            Manner::WithoutMigration
+        } else {
+            Manner::Untouched
+        };
+        let tls = between.pki.map(|pki| Middle::new(pki, address.ip()));
+        Self::listening(address, server, manner, tls)
     }
 
     /// Puts a key of its own in place of the server's key in each plain SPICE link, opens the
@@ -82,7 +118,7 @@ impl Recorder {
     pub(crate) fn opening(server: SocketAddr, folder: &Folder, name: &str) -> Self {
         let private = folder.join(&format!("{name}-link-key.pem"));
         let public = pki::link_key(folder, &private);
-        Self::with_key(server, Some(LinkKey { private, public }))
+        Self::listening(free_port(), server, Manner::Opening(LinkKey { private, public }), None)
     }
 
     /// What has been recorded so far, in the order of the connects.
@@ -107,12 +143,11 @@ impl Recorder {
         })
     }
 
-    fn with_key(server: SocketAddr, key: Option<LinkKey>) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port for a recorder");
-        let address = listener.local_addr().expect("the recorder's address");
+    fn listening(address: SocketAddr, server: SocketAddr, manner: Manner, tls: Option<Middle>) -> Self {
+        let listener = TcpListener::bind(address).expect("a port for a recorder");
         let connections = Arc::new(Mutex::new(Vec::new()));
         let stopped = Arc::new(AtomicBool::new(false));
-        let key = key.map(Arc::new);
+        let manner = Arc::new((manner, tls));
         thread::spawn({
             let (connections, stopped) = (Arc::clone(&connections), Arc::clone(&stopped));
             move || {
@@ -126,7 +161,7 @@ impl Recorder {
                         all.len() - 1
                     };
                     let server = TcpStream::connect_timeout(&server, PATIENCE).expect("the server of a recorder");
-                    relay(&client, &server, key.clone(), &connections, index);
+                    relay(&client, &server, &manner, &connections, index);
                 }
             }
         });
@@ -148,7 +183,7 @@ impl Drop for Recorder {
 
 /// What the two directions of one connection share.
 struct Link {
-    key: Option<Arc<LinkKey>>,
+    manner: Arc<(Manner, Option<Middle>)>,
     /// The server's own key, once its reply has been read.
     server_key: Mutex<Option<Vec<u8>>>,
     server_key_set: Condvar,
@@ -160,19 +195,30 @@ struct Link {
 fn relay(
     client: &TcpStream,
     server: &TcpStream,
-    key: Option<Arc<LinkKey>>,
+    manner: &Arc<(Manner, Option<Middle>)>,
     connections: &Arc<Mutex<Vec<Connection>>>,
     index: usize,
 ) {
     let link = Arc::new(Link {
-        key,
+        manner: Arc::clone(manner),
         server_key: Mutex::new(None),
         server_key_set: Condvar::new(),
         connections: Arc::clone(connections),
         index,
     });
+    let clone = |stream: &TcpStream| stream.try_clone().expect("a socket");
+    if link.manner.1.is_some() {
+        let (client, server) = (clone(client), clone(server));
+        thread::spawn(move || {
+            let _ = link.middle(&client, &server);
+            for end in [client, server] {
+                let _ = end.shutdown(Shutdown::Both);
+            }
+            link.record(|connection| connection.ended = 2);
+        });
+        return;
+    }
     for direction in [Link::to_server, Link::to_client] {
-        let clone = |stream: &TcpStream| stream.try_clone().expect("a socket");
         let (link, client, server) = (Arc::clone(&link), clone(client), clone(server));
         thread::spawn(move || {
             if direction(&link, &client, &server).is_err() {
@@ -188,18 +234,44 @@ fn relay(
 impl Link {
     fn to_server(&self, client: &TcpStream, server: &TcpStream) -> io::Result<()> {
         let keep = |bytes: &[u8]| self.record(|connection| connection.to_server.extend_from_slice(bytes));
-        if let Some(key) = &self.key {
-            self.open_password(key, client, server, keep)?;
+        match &self.manner.0 {
+            Manner::Untouched => {}
+            Manner::Opening(key) => self.open_password(key, client, server, keep)?,
+            Manner::WithoutMigration => {
+                let struck = strike_migration(&read_link_message(client)?)?;
+                keep(&struck);
+                let mut server = server;
+                server.write_all(&struck)?;
+            }
         }
         copy(client, server, keep)
     }
 
     fn to_client(&self, client: &TcpStream, server: &TcpStream) -> io::Result<()> {
         let keep = |bytes: &[u8]| self.record(|connection| connection.to_client.extend_from_slice(bytes));
-        if let Some(key) = &self.key {
+        if let Manner::Opening(key) = &self.manner.0 {
             self.replace_key(key, client, server, keep)?;
         }
         copy(server, client, keep)
+    }
+
+    /// Both directions, inside TLS.
+    fn middle(&self, client: &TcpStream, server: &TcpStream) -> io::Result<()> {
+        let Some(middle) = &self.manner.1 else { return Ok(()) };
+        let mut strikes = matches!(self.manner.0, Manner::WithoutMigration);
+        let to_server = |mut plain: Vec<u8>| {
+            // A viewer writes its link message at once.
+            if mem::take(&mut strikes) {
+                plain = strike_migration(&plain)?;
+            }
+            self.record(|connection| connection.to_server.extend_from_slice(&plain));
+            Ok(plain)
+        };
+        let to_client = |plain: Vec<u8>| {
+            self.record(|connection| connection.to_client.extend_from_slice(&plain));
+            Ok(plain)
+        };
+        middle.relay(client, server, to_server, to_client)
     }
 
     /// The link message, the mechanism and the sealed password.
@@ -263,8 +335,23 @@ impl Link {
     }
 }
 
+/// A link message without the capabilities that migration needs.
+fn strike_migration(message: &[u8]) -> io::Result<Vec<u8>> {
+    let body = message.get(LinkHeader::LEN..).ok_or(io::ErrorKind::InvalidData)?;
+    let mut link = LinkMess::decode(body, &Limits::default()).map_err(io::Error::other)?;
+    if link.channel_type == ChannelType::MAIN {
+        let words = mem::take(&mut link.capabilities.channel);
+        link.capabilities.channel = words
+            .without(caps::main::SEMI_SEAMLESS_MIGRATE)
+            .without(caps::main::SEAMLESS_MIGRATE);
+    }
+    let mut struck = BytesMut::new();
+    link.encode(&mut struck).map_err(io::Error::other)?;
+    Ok(struck.to_vec())
+}
+
 /// Bytes are kept before they go out, so that what an end has seen is always in the recording.
-fn copy(mut from: &TcpStream, mut to: &TcpStream, keep: impl Fn(&[u8])) -> io::Result<()> {
+pub(crate) fn copy(mut from: &TcpStream, mut to: &TcpStream, keep: impl Fn(&[u8])) -> io::Result<()> {
     let mut buffer = [0; 16 * 1024];
     loop {
         let length = from.read(&mut buffer)?;
@@ -277,7 +364,7 @@ fn copy(mut from: &TcpStream, mut to: &TcpStream, keep: impl Fn(&[u8])) -> io::R
 }
 
 /// A header of 16 bytes, whose last four say how much follows, and that.
-fn read_link_message(mut from: &TcpStream) -> io::Result<Vec<u8>> {
+pub(crate) fn read_link_message(mut from: &TcpStream) -> io::Result<Vec<u8>> {
     let mut message = vec![0; 16];
     from.read_exact(&mut message)?;
     let size = u32::from_le_bytes(message[12..].try_into().expect("four bytes"));

@@ -158,6 +158,42 @@ impl<'a> Desktop<'a> {
         }
     }
 
+    /// Connects with spicy. The subject is that which the server's certificate must have; without one, its name counts.
+    pub(crate) fn spicy(
+        &'a self,
+        name: &str,
+        endpoint: &Endpoint,
+        subject: Option<&str>,
+        password: &str,
+    ) -> Viewer<'a> {
+        let process = self.start_program(&format!("viewer-{name}"), "spicy", |command| {
+            command
+                .arg("--spice-debug")
+                .args(["--host", &endpoint.address.ip().to_string()])
+                .args(["--password", password])
+                .env("GDK_BACKEND", "x11")
+                .env("GSETTINGS_BACKEND", "memory")
+                .env("NO_AT_BRIDGE", "1")
+                .env("DBUS_SESSION_BUS_ADDRESS", "disabled:");
+            let port = endpoint.address.port().to_string();
+            match &endpoint.authority {
+                Some(authority) => command
+                    .args(["--secure-port", &port])
+                    .arg("--spice-ca-file")
+                    .arg(authority),
+                None => command.args(["--port", &port]),
+            };
+            if let Some(subject) = subject {
+                command.args(["--spice-host-subject", subject]);
+            }
+        });
+        Viewer {
+            desktop: self,
+            process,
+            file: PathBuf::new(),
+        }
+    }
+
     /// What is on the screen now.
     pub(crate) fn picture(&self) -> Picture {
         Picture::from_xwd(&fs::read(self.folder.join("Xvfb_screen0")).expect("the screen"))
@@ -178,7 +214,14 @@ impl<'a> Desktop<'a> {
         self.xdotool(&["search", "--onlyvisible", "--name", &format!("{title}$"), "windowfocus"]);
     }
 
-    fn shows_window(&self, title: &str) -> bool {
+    /// Makes the window whose title ends like this so wide, and as high as the screen.
+    pub(crate) fn widen(&self, title: &str, width: usize) {
+        let (title, width) = (format!("{title}$"), width.to_string());
+        self.xdotool(&["search", "--onlyvisible", "--name", &title, "windowsize", &width, "768"]);
+    }
+
+    /// Whether there is a window whose title begins like this.
+    pub(crate) fn shows_window(&self, title: &str) -> bool {
         self.xdotool(&["search", "--onlyvisible", "--name", &format!("^{title}")])
     }
 
@@ -208,6 +251,11 @@ impl Viewer<'_> {
     /// Waits until the guest is shown, and returns where on the screen it is.
     pub(crate) fn wait_for_picture(&self, expected: &Picture) -> (usize, usize) {
         wait_for("the guest in the viewer", || self.desktop.picture().find(expected))
+    }
+
+    /// Whether it runs; it is not started again.
+    pub(crate) fn runs(&mut self) -> bool {
+        self.process.runs()
     }
 
     /// Waits until the viewer says that the password is not right, and asks for another.

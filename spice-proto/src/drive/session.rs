@@ -11,13 +11,14 @@ use core::time::Duration;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, Error};
 use tokio::sync::Notify;
 use tokio::time::{Sleep, sleep_until, timeout};
-use tokio_util::io::{poll_read_buf, poll_write_buf};
+use tokio_util::io::poll_read_buf;
 
 use super::Clock;
+use crate::frame::Cutter;
 use crate::ids::ChannelType;
 use crate::link::relay::{RelayOutcome, Upstream};
 use crate::link::server::{Announcement, Question as TenantQuestion};
@@ -101,6 +102,7 @@ impl Hub {
             hub: self.clone(),
             relay,
             wake,
+            records: peer.secure,
         })
     }
 
@@ -148,6 +150,8 @@ pub struct Connection {
     hub: Arc<Hub>,
     relay: Relay,
     wake: Arc<Notify>,
+    /// The tenant's stream is TLS: each message is written on its own, see [`Cutter`].
+    records: bool,
 }
 
 impl Connection {
@@ -253,6 +257,8 @@ struct Port<S> {
     unflushed: bool,
     /// It cannot be written to any more.
     broken: bool,
+    /// Where what is written on its own ends, if that matters.
+    cutter: Option<Cutter>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Port<S> {
@@ -261,14 +267,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Port<S> {
             stream,
             unflushed: false,
             broken: false,
+            cutter: None,
         }
     }
 
     /// Writes what there is. Ready when all of it is written and flushed.
     fn poll_write(&mut self, cx: &mut Context<'_>, tx: &mut BytesMut) -> Poll<()> {
         while !tx.is_empty() && !self.broken {
-            match ready!(poll_write_buf(Pin::new(&mut self.stream), cx, tx)) {
-                Ok(n) if 0 < n => self.unflushed = true,
+            let mut cutter = self.cutter.clone();
+            let end = cutter.as_mut().map_or(tx.len(), |cutter| cutter.take(tx));
+            let next = tx.get(..end).unwrap_or_default();
+            match ready!(Pin::new(&mut self.stream).poll_write(cx, next)) {
+                Ok(n) if 0 < n => {
+                    if let Some(cutter) = &mut self.cutter {
+                        let _ = cutter.take(next.get(..n).unwrap_or_default());
+                    }
+                    tx.advance(n.min(end));
+                    self.unflushed = true;
+                }
                 // What it said last is still to be read.
                 Ok(_) | Err(_) => self.broken = true,
             }
@@ -368,6 +384,10 @@ impl<A: Answers + 'static> Driver<'_, A> {
                     if let (false, Some(outcome), Desk::Free(answers)) = (linked, relay.outcome(), &mut self.desk) {
                         answers.linked(outcome);
                         linked = true;
+                    }
+                    if let (true, None, Some(outcome)) = (self.connection.records, &tenant.cutter, relay.outcome()) {
+                        // What is there are the last words of the link stage.
+                        tenant.cutter = Some(Cutter::new(outcome.tenant_form, wires.tenant.tx.len()));
                     }
                     continue;
                 }

@@ -12,10 +12,12 @@
 //! that lie in a buffer without taking anything; [`Splitter::split`] takes them off as [`Frame`]s, and
 //! [`Splitter::decode`] one at a time, in the form that `tokio_util::codec` has; [`Passer`] moves a stream from one connection to another and shows each frame as it goes by.
 
+mod cut;
 mod flow;
 mod list;
 mod pass;
 
+pub use cut::Cutter;
 pub use flow::{AckCounter, AckWindow, Acknowledge};
 pub use list::{SubMessage, SubMessages};
 pub use pass::Passer;
