@@ -74,7 +74,7 @@ mod tests {
                 sub_list,
             }
             .write(form, &mut bytes);
-            bytes.resize(bytes.len() + size as usize, 0xff);
+            bytes.extend(core::iter::repeat_n(0xff, size as usize));
             ends.push(bytes.len());
         }
         (bytes.to_vec(), ends)
