@@ -26,8 +26,10 @@ use spice_proto::link::{
 use crate::Input;
 
 const NOW: Duration = Duration::ZERO;
-/// A link of any size ends in fewer steps than it has bytes, and these.
-const STEPS: usize = 64;
+/// A link of any size ends in fewer steps than this: byte by byte, with a question for every few of them.
+fn steps(input: usize) -> usize {
+    2 * input + 64
+}
 
 /// Small enough to be reached.
 fn limits() -> Limits {
@@ -279,7 +281,7 @@ fn serve(answers: u8, mut input: &[u8], chunk: usize, sasl: bool) -> Ended {
     let mut machine = ServerLink::new(NOW, limits());
     let mut wire = Wire::default();
     let mut asked = BTreeSet::new();
-    for _ in 0..input.len() + STEPS {
+    for _ in 0..steps(input.len()) {
         let action = machine.step(NOW, &mut wire);
         if let Ok(Action::Ask(question)) = &action {
             asked.insert(server_question(question));
@@ -362,7 +364,7 @@ fn connect(answers: u8, mut input: &[u8], chunk: usize, sasl: bool) -> Ended {
     };
     let mut wire = Wire::default();
     let mut asked = BTreeSet::new();
-    for _ in 0..input.len() + STEPS {
+    for _ in 0..steps(input.len()) {
         let action = machine.step(NOW, &mut wire);
         if let Ok(Action::Ask(question)) = &action {
             asked.insert(client_question(question));
@@ -427,7 +429,7 @@ fn relay(answers: u8, tenant: &[u8], hypervisor: &[u8], chunk: usize, sasl: bool
     let mut wires = Wires::default();
     let (mut tenant, mut hypervisor) = (tenant, hypervisor);
     let mut asked = BTreeSet::new();
-    for _ in 0..tenant.len() + hypervisor.len() + STEPS {
+    for _ in 0..steps(tenant.len() + hypervisor.len()) {
         let action = machine.step(NOW, &mut wires);
         if let Ok(RelayAction::Ask(question)) = &action {
             asked.insert(server_question(question));

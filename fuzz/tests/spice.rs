@@ -57,6 +57,28 @@ const LINKS: &[(&str, &str)] = &[
         SaslMechList, SaslStartClient, SaslStepClient, SaslStepServer, SaslVerdict, Ticket, done"),
 ];
 
+/// Every reason (a) to (m) of the tracker; of a session that moves, every fate of a message, a connection and an
+/// effect; every verdict and every rule of a policy. The lines of the table of moves come from the table.
+#[rustfmt::skip]
+const SESSIONS: &[(&str, &str)] = &[
+    ("move", "Answer Accept, Answer Close, Answer Pretend, Answer Pretended, Answer Refuse, Downgrade, Duplicate, \
+        Effect Cancel, Effect Close, Effect End, Effect Pretend, Ended, Lost Close, Lost End, \
+        Lost InitThenClose, Lost Pretend, Lost Wait, NoConnectionId, NoMigration, NotAnnounced, NotBound, \
+        Replayed, Sasl, Seamless, SemiSeamless, SwitchHost, TooManyLinks, WrongConnectionId, c2s Drop, \
+        c2s Forward, c2s Instead, c2s Refuse Ended, c2s Refuse Forged, c2s Refuse Unasked, \
+        ended by the operator, s2c Ask, s2c Bind, s2c Forward, s2c Refuse Ended, s2c Refuse Hidden, \
+        s2c Refuse Malformed, s2c Refuse NotAdjacent, s2c Refuse OutOfOrder"),
+    ("policy", "End(Agent), End(Allowed), End(List), End(Rate), End(Size), End(Withheld), Forward, Replace(Body), \
+        Replace(Filler), Replace(Nothing), Replace(Token), broken Agent, broken Allowed, broken Clipboard, \
+        broken Files, broken List, broken Rate, broken Size, broken ViewOnly, broken Withheld"),
+    ("snapshot", "Bound, Claimed, Ended, refused after the end, refused"),
+    ("tracker", "(L) TooManyLinks, (S) TooManySessions, (a) Replayed, (b) NotBound, (c) NoConnectionId, \
+        (d) WrongConnectionId, (e) NotAnnounced, (f) Duplicate, (g) NoMigration, (h) Ended, \
+        (i) OtherAddress, (j) Downgrade, (k) Sasl, (l) Ticket(NotUtf8), (l) Ticket(Nul), \
+        (l) Ticket(TooLong), (m) HalfOpen, (m) HalfOpenFromAddress, (m) Late, cancelled, connect error, \
+        connected, moved, restored elsewhere, switch told, target told, target's main linked"),
+];
+
 /// What the seeds reach is all that there is to be reached, and that by name.
 fn assert_reached(reached: &BTreeSet<String>, table: &[(&str, &str)]) {
     let lines = table
@@ -76,4 +98,15 @@ fn spice_link() {
     let (count, reached) = replay("spice_link", fuzz::spice_link::stages);
     assert!(250 <= count);
     assert_reached(&reached, LINKS);
+}
+
+#[test]
+fn spice_session() {
+    let (count, reached) = replay("spice_session", fuzz::spice_session::stages);
+    assert!(100 <= count);
+    let moves: BTreeSet<String> = fuzz::spice_session::moves().collect();
+    let missing: Vec<_> = moves.difference(&reached).collect();
+    assert!(missing.is_empty(), "{missing:#?}");
+    let rest: BTreeSet<String> = reached.difference(&moves).cloned().collect();
+    assert_reached(&rest, SESSIONS);
 }
