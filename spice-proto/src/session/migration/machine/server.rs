@@ -40,8 +40,8 @@ impl Migration {
             (117 | 118, _) => return Pass::Refuse(Fault::OutOfOrder),
             _ => {}
         }
-        // Once the guest has moved its old host has nothing more to say of moves.
-        let moves = matches!(phase, Phase::Idle | Phase::Connected) && !self.ending;
+        // Once the guest has moved its old host has nothing more to say of moves; nor while a target is judged.
+        let moves = matches!(phase, Phase::Idle | Phase::Connected) && !self.ending && self.held.is_none();
         match number {
             101 if moves => self.hold(Kind::SemiSeamless, frame.body),
             116 if moves => self.hold(Kind::Seamless, frame.body),
@@ -103,7 +103,7 @@ impl Migration {
         };
         let current = tracker.host(self.token);
         let host = self.seated(seat).map(|seated| seated.host);
-        let connected = self.phase(tracker) == Phase::Connected && host == current;
+        let connected = self.phase(tracker) == Phase::Connected && host == current && self.held.is_none();
         let moved = host.is_some() && host == self.from;
         if self.kind != Kind::Seamless || !(connected || moved) {
             return Pass::Refuse(Fault::OutOfOrder);
