@@ -16,6 +16,7 @@ pub mod spice_agent;
 pub mod spice_frames;
 pub mod spice_link;
 pub mod spice_messages;
+pub mod spice_session;
 pub mod token_grants;
 pub mod token_json;
 pub mod token_signed;

@@ -6,6 +6,7 @@
 //!
 //! Roles: 0 server, 1 client, 2 relay, 3 watched; 4, 5 and 6 are the first three with SASL.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -18,15 +19,17 @@ use spice_proto::link::sasl::MechList;
 use spice_proto::link::server::{Announcement, Question, SaslAnnouncement};
 use spice_proto::link::watch::{Part, Sender, WatchedLink};
 use spice_proto::link::{
-    Action, ClientConfig, ClientLink, HandshakeError, LinkMess, Machine, PublicKey, Refusal, RelayConfig, RelayLink,
-    Secret, ServerLink, Side, Wire, Wires,
+    Action, ClientConfig, ClientLink, HandshakeError, Incompatibility, LinkMess, Machine, PublicKey, Refusal,
+    RelayConfig, RelayLink, Secret, ServerLink, Side, Wire, Wires,
 };
 
 use crate::Input;
 
 const NOW: Duration = Duration::ZERO;
-/// A link of any size ends in fewer steps than it has bytes, and these.
-const STEPS: usize = 64;
+/// A link of any size ends in fewer steps than this: byte by byte, with a question for every few of them.
+fn steps(input: usize) -> usize {
+    2 * input + 64
+}
 
 /// Small enough to be reached.
 fn limits() -> Limits {
@@ -46,6 +49,8 @@ fn public_key() -> PublicKey {
 /// How a run ended, and what the peers were told.
 #[derive(Debug, PartialEq)]
 struct Ended {
+    /// The questions that were asked.
+    asked: BTreeSet<&'static str>,
     error: Option<HandshakeError>,
     side: Option<Side>,
     told: [Vec<u8>; 2],
@@ -54,11 +59,17 @@ struct Ended {
 
 /// Checks one input.
 pub fn check(data: &[u8]) {
+    stages(data);
+}
+
+/// Checks one input, and names what it reached: `role: question`, and `role: how it ended`.
+pub fn stages(data: &[u8]) -> BTreeSet<String> {
     let mut input = Input::new(data);
     let (role, answers, chunk) = (input.byte() % 7, input.byte(), usize::from(input.byte()));
     if role == 3 {
         let client = input.blob();
-        return watch(client, input.rest(), chunk.max(1));
+        let reached = watch(client, input.rest(), chunk.max(1));
+        return reached.iter().map(|part| format!("watched: {part}")).collect();
     }
     let run: fn(u8, &[u8], &[u8], usize) -> Ended = match role {
         0 => |answers, _, peer, chunk| serve(answers, peer, chunk, false),
@@ -79,11 +90,50 @@ pub fn check(data: &[u8]) {
         // An exchange of SASL has as many answers as the peer wants, each smaller than what it answers.
         assert!(told.len() < 1024 + data.len());
     }
+    let name = [
+        "server",
+        "client",
+        "relay",
+        "watched",
+        "server with SASL",
+        "client with SASL",
+        "relay with SASL",
+    ][usize::from(role)];
+    let end = match whole.error {
+        Some(error) => ending(error, whole.side),
+        None => "done".to_owned(),
+    };
+    let asked = whole.asked.iter().map(|question| format!("{name}: asked {question}"));
+    asked.chain([format!("{name}: {end}")]).collect()
+}
+
+/// An error without the details that differ from input to input.
+fn ending(error: HandshakeError, side: Option<Side>) -> String {
+    let text = format!("{error:?}");
+    let whole = match error {
+        HandshakeError::PeerMisbehaved(_) | HandshakeError::PeerIncompatible(_) | HandshakeError::Closed(_) => {
+            text.split([' ', '(']).take(2).collect::<Vec<_>>().join(" ")
+        }
+        _ => text.split([' ', '(']).take(1).collect(),
+    };
+    let side = side.map(|side| format!(" of the {side:?}")).unwrap_or_default();
+    format!("{}{side}", whole.trim_end_matches(')'))
+}
+
+/// A client of another protocol is left alone: nothing is said to it, and its bytes stay for who speaks that.
+fn assert_left_alone(error: HandshakeError, wire: &Wire) {
+    if error == HandshakeError::PeerIncompatible(Incompatibility::WebSocket) {
+        assert!(
+            wire.tx.is_empty() && wire.rx.starts_with(b"GET "),
+            "a WebSocket was touched"
+        );
+    }
 }
 
 /// Both directions of a link, as they come in pieces. What is taken off comes back from its encoder; a link
 /// message may have had bytes behind its capability words.
-fn watch(client: &[u8], server: &[u8], chunk: usize) {
+fn watch(client: &[u8], server: &[u8], chunk: usize) -> BTreeSet<String> {
+    let mut reached = BTreeSet::new();
     let mut watched = WatchedLink::new(limits());
     let mut streams = [(Sender::Client, client, 0), (Sender::Server, server, 0)];
     let mut quiet = 0;
@@ -95,15 +145,21 @@ fn watch(client: &[u8], server: &[u8], chunk: usize) {
             let mut moved = before < *came;
             loop {
                 if watched.outcome().is_some() {
-                    return;
+                    reached.insert("done".to_owned());
+                    return reached;
                 }
                 let (part, len) = match watched.step(*sender, &stream[..*came]) {
                     Ok(Some(taken)) => taken,
                     Ok(None) => break,
-                    Err(_) => return,
+                    Err(error) => {
+                        reached.insert(ending(error, None));
+                        return reached;
+                    }
                 };
                 assert!(0 < len && len <= *came);
                 moved = true;
+                let name = format!("{part:?}");
+                reached.extend(name.split([' ', '(', ',']).next().map(str::to_owned));
                 let mut out = BytesMut::new();
                 part.encode(&mut out).expect("what was decoded fits");
                 match part {
@@ -115,6 +171,29 @@ fn watch(client: &[u8], server: &[u8], chunk: usize) {
             }
             quiet += usize::from(!moved);
         }
+    }
+    if watched.outcome().is_some() {
+        reached.insert("done".to_owned());
+    }
+    reached
+}
+
+fn server_question(question: &Question) -> &'static str {
+    match question {
+        Question::Link(_) => "Link",
+        Question::Ticket { .. } => "Ticket",
+        Question::SaslStart { .. } => "SaslStart",
+        Question::SaslStep { .. } => "SaslStep",
+        Question::SaslLayer => "SaslLayer",
+        Question::Admit { .. } => "Admit",
+    }
+}
+
+fn client_question(question: &client::Question) -> &'static str {
+    match question {
+        client::Question::SaslStart { .. } => "SaslStart",
+        client::Question::SaslStep { .. } => "SaslStep",
+        client::Question::SaslLayer => "SaslLayer",
     }
 }
 
@@ -201,8 +280,13 @@ fn serve(answers: u8, mut input: &[u8], chunk: usize, sasl: bool) -> Ended {
     let mut rounds = 0;
     let mut machine = ServerLink::new(NOW, limits());
     let mut wire = Wire::default();
-    for _ in 0..input.len() + STEPS {
-        let error = match machine.step(NOW, &mut wire) {
+    let mut asked = BTreeSet::new();
+    for _ in 0..steps(input.len()) {
+        let action = machine.step(NOW, &mut wire);
+        if let Ok(Action::Ask(question)) = &action {
+            asked.insert(server_question(question));
+        }
+        let error = match action {
             Ok(Action::Receive { at_least }) => {
                 if feed(&mut input, &mut wire.rx, chunk, at_least, machine.max_input()) {
                     continue;
@@ -245,6 +329,7 @@ fn serve(answers: u8, mut input: &[u8], chunk: usize, sasl: bool) -> Ended {
         };
         if let Some(error) = error {
             assert_eq!(machine.step(NOW, &mut wire), Err(error), "an error is terminal");
+            assert_left_alone(error, &wire);
         }
         let left = if error.is_none() {
             left(&wire.rx, input)
@@ -252,6 +337,7 @@ fn serve(answers: u8, mut input: &[u8], chunk: usize, sasl: bool) -> Ended {
             Vec::new()
         };
         return Ended {
+            asked,
             error,
             side: None,
             told: [wire.tx.to_vec(), Vec::new()],
@@ -277,8 +363,13 @@ fn connect(answers: u8, mut input: &[u8], chunk: usize, sasl: bool) -> Ended {
         false => ClientLink::new(NOW, config, Secret::new(b"ticket"), [1; 20]),
     };
     let mut wire = Wire::default();
-    for _ in 0..input.len() + STEPS {
-        let error = match machine.step(NOW, &mut wire) {
+    let mut asked = BTreeSet::new();
+    for _ in 0..steps(input.len()) {
+        let action = machine.step(NOW, &mut wire);
+        if let Ok(Action::Ask(question)) = &action {
+            asked.insert(client_question(question));
+        }
+        let error = match action {
             Ok(Action::Receive { at_least }) => {
                 if feed(&mut input, &mut wire.rx, chunk, at_least, machine.max_input()) {
                     continue;
@@ -303,6 +394,7 @@ fn connect(answers: u8, mut input: &[u8], chunk: usize, sasl: bool) -> Ended {
             Vec::new()
         };
         return Ended {
+            asked,
             error,
             side: None,
             told: [wire.tx.to_vec(), Vec::new()],
@@ -342,8 +434,13 @@ fn relay(answers: u8, tenant: &[u8], hypervisor: &[u8], chunk: usize, sasl: bool
     let mut machine = RelayLink::new(NOW, config);
     let mut wires = Wires::default();
     let (mut tenant, mut hypervisor) = (tenant, hypervisor);
-    for _ in 0..tenant.len() + hypervisor.len() + STEPS {
-        let error = match machine.step(NOW, &mut wires) {
+    let mut asked = BTreeSet::new();
+    for _ in 0..steps(tenant.len() + hypervisor.len()) {
+        let action = machine.step(NOW, &mut wires);
+        if let Ok(RelayAction::Ask(question)) = &action {
+            asked.insert(server_question(question));
+        }
+        let error = match action {
             Ok(RelayAction::Receive { side, at_least }) => {
                 let most = machine.max_input(side);
                 let input = if side == Side::Tenant {
@@ -412,6 +509,9 @@ fn relay(answers: u8, tenant: &[u8], hypervisor: &[u8], chunk: usize, sasl: bool
         };
         if let Some(error) = error {
             assert_eq!(machine.step(NOW, &mut wires), Err(error), "an error is terminal");
+            if error.side == Side::Tenant {
+                assert_left_alone(error.error, &wires.tenant);
+            }
             assert!(
                 !accepted(&wires.tenant.tx),
                 "the tenant is not accepted when the link fails"
@@ -423,6 +523,7 @@ fn relay(answers: u8, tenant: &[u8], hypervisor: &[u8], chunk: usize, sasl: bool
         };
         let told = [wires.tenant.tx.to_vec(), wires.hypervisor.tx.to_vec()];
         return Ended {
+            asked,
             error: error.map(|error| error.error),
             side: error.map(|error| error.side),
             told,

@@ -30,11 +30,6 @@ fn rfb_bridge() {
 }
 
 #[test]
-fn spice_link() {
-    assert!(150 <= replay("spice_link", fuzz::spice_link::check));
-}
-
-#[test]
 fn spice_frames() {
     assert!(8 <= replay("spice_frames", fuzz::spice_frames::check));
 }

@@ -31,6 +31,7 @@ mod heads;
 mod hostile;
 mod hostile_agent;
 mod hostile_sasl;
+mod hostile_sessions;
 mod interpreter;
 mod link;
 mod migration;

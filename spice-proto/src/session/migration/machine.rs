@@ -420,6 +420,9 @@ impl Migration {
 
     /// Judges a message of the client's.
     pub fn client_message(&mut self, now: Duration, tracker: &mut Tracker, seat: Seat, frame: &FrameRef<'_>) -> Pass {
+        if tracker.phase(self.token).is_none() {
+            return Pass::Refuse(Fault::Ended);
+        }
         let Some(seated) = self.seated_mut(seat) else {
             return Pass::Drop;
         };

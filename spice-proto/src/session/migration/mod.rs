@@ -34,6 +34,7 @@
 //! | Switch | main with id 0 | close all others, dial the target | Idle |
 //! | any | `INIT` | [`Pass::Bind`]: the id is known before it is passed on | |
 //! | Idle, Told, Opening | S main lost | the session ends | End |
+//! | End | any message | [`Pass::Refuse`]: its connection is to be closed | End |
 //!
 //! What a viewer sends unasked is [`Pass::Refuse`]: a flush mark without MIGRATE, MIGRATE_DATA that is not what the
 //! source sent for this channel, 109 and 110 anywhere else. What is pretended to a viewer works: a connection

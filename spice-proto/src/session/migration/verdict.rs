@@ -47,6 +47,9 @@ pub enum Fault {
     /// Something else than MIGRATE_DATA behind a MIGRATE that needs it.
     #[error("between MIGRATE and MIGRATE_DATA")]
     NotAdjacent,
+    /// The session has ended, and its connections are to be closed.
+    #[error("the session has ended")]
+    Ended,
     /// A message about migration inside of another.
     #[error("hidden in a list")]
     Hidden,

@@ -8,7 +8,7 @@ use spice_proto::link::watch::Sender;
 use spice_proto::session::migration::{Answer, Endpoint, EndpointError, Fault, Lost, Migration, Pass};
 use spice_proto::session::{Host, Phase};
 
-use super::{ID, TOKEN, World, asked, destination, init, port};
+use super::{ID, TOKEN, World, asked, begin, destination, init, port, switch_host};
 
 const UNASKED: Pass = Pass::Refuse(Fault::Unasked);
 
@@ -110,6 +110,22 @@ fn servers_say_what_fits_and_where_it_fits() {
             out_of_order,
             "{number} of a source"
         );
+    }
+    // The guest has moved, and its old host says so once.
+    let (mut world, seats) = World::connected(false);
+    assert_eq!(world.server(seats[0], 112, &[]), Pass::Forward);
+    for (number, body) in [(112, vec![]), (102, vec![]), begin(false), begin(true), switch_host()] {
+        assert_eq!(
+            world.server(seats[0], number, &body),
+            out_of_order,
+            "{number} after 112"
+        );
+    }
+    // The session has ended, and nothing passes while its connections are being closed.
+    assert!(world.tracker.end(TOKEN));
+    for number in [4, 101, 102, 103, 304] {
+        assert_eq!(world.server(seats[0], number, &[]), Pass::Refuse(Fault::Ended));
+        assert_eq!(world.client(seats[1], number, &[]), Pass::Refuse(Fault::Ended));
     }
     let (mut world, seats) = World::running();
     assert_eq!(world.server(seats[0], 112, &[]), out_of_order);

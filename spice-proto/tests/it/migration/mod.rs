@@ -26,7 +26,7 @@ fn port(number: u16) -> Option<NonZeroU16> {
     NonZeroU16::new(number)
 }
 
-fn endpoint() -> Endpoint {
+pub(crate) fn endpoint() -> Endpoint {
     Endpoint::new("proxy.example", None, port(5910), Some("CN=proxy"), port(9).unwrap()).unwrap()
 }
 
@@ -171,7 +171,7 @@ impl World {
     }
 }
 
-fn frame(number: u16, body: &[u8]) -> FrameRef<'_> {
+pub(crate) fn frame(number: u16, body: &[u8]) -> FrameRef<'_> {
     FrameRef {
         header: Header {
             serial: 0,
@@ -183,7 +183,7 @@ fn frame(number: u16, body: &[u8]) -> FrameRef<'_> {
     }
 }
 
-fn init(id: u32) -> Vec<u8> {
+pub(crate) fn init(id: u32) -> Vec<u8> {
     let mut body = id.to_le_bytes().to_vec();
     body.resize(32, 0);
     body
@@ -199,7 +199,7 @@ fn destination(port: u16, sport: u16, subject: &'static [u8]) -> Destination {
 }
 
 /// Number and body of a message that names a target.
-fn begin(seamless: bool) -> (u16, Vec<u8>) {
+pub(crate) fn begin(seamless: bool) -> (u16, Vec<u8>) {
     let destination = destination(5900, u16::MAX, b"CN=hypervisor\0");
     let mut body = BytesMut::new();
     if seamless {

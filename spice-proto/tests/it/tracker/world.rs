@@ -9,19 +9,17 @@ use spice_proto::ids::{AuthMechanism, ChannelType};
 use spice_proto::session::tracker::{Closed, Expired, Link, Misuse, Peer, Reason, Request, Snapshot, ticket_text};
 use spice_proto::session::{Host, Phase, Tracker};
 
-use super::{
+use super::table::{
     Attempt, CHANNEL_MAIN, CHANNELS, FROM_ADDRESS, HALF_OPEN, Line, MAIN_TIMEOUT, SESSIONS, Session, Stage, TABLE,
     TIMEOUT, address, channel, config, token,
 };
 
-pub(super) struct Random(u64);
+/// Where the choices come from.
+struct Random<'a>(Box<dyn FnMut(usize) -> usize + 'a>);
 
-impl Random {
-    pub(super) fn below(&mut self, n: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 33) as usize % n
+impl Random<'_> {
+    fn below(&mut self, n: usize) -> usize {
+        (self.0)(n)
     }
 
     fn one_in(&mut self, n: usize) -> bool {
@@ -36,8 +34,8 @@ struct HalfOpen {
     deadline: Duration,
 }
 
-pub(super) struct World {
-    pub(super) random: Random,
+pub(super) struct World<'a> {
+    random: Random<'a>,
     tracker: Tracker,
     now: Duration,
     sessions: Vec<Session>,
@@ -48,10 +46,11 @@ pub(super) struct World {
     pub(super) steps: BTreeMap<&'static str, usize>,
 }
 
-impl World {
-    pub(super) fn new(seed: u64) -> Self {
+impl<'a> World<'a> {
+    /// `draw`: a number below the one that it is asked for, from wherever the sequence comes.
+    pub(super) fn new(draw: impl FnMut(usize) -> usize + 'a) -> Self {
         Self {
-            random: Random(seed),
+            random: Random(Box::new(draw)),
             tracker: Tracker::new(config(), [3; 16]),
             now: Duration::ZERO,
             sessions: vec![Session::fresh(); SESSIONS + 2],
@@ -59,6 +58,20 @@ impl World {
             handles: Vec::new(),
             verdicts: BTreeMap::new(),
             steps: BTreeMap::new(),
+        }
+    }
+
+    /// One operation, which the table judges as well.
+    pub(super) fn turn(&mut self) {
+        match self.random.below(20) {
+            0..=4 => self.accept(),
+            5..=10 => self.admit(),
+            11 | 12 => self.main_says(),
+            13 | 14 => self.migrate(),
+            15 if self.random.one_in(2) => self.close(),
+            16 if self.random.one_in(3) => self.time(),
+            17 => self.forget(),
+            _ => {}
         }
     }
 
@@ -70,7 +83,7 @@ impl World {
         *self.verdicts.entry(format!("({letter}) {reason:?}")).or_default() += 1;
     }
 
-    pub(super) fn accept(&mut self) {
+    fn accept(&mut self) {
         let peer = Peer {
             address: address(self.random.below(30).saturating_sub(24) as u32),
             secure: !self.random.one_in(12),
@@ -156,7 +169,7 @@ impl World {
         ticket
     }
 
-    pub(super) fn admit(&mut self) {
+    fn admit(&mut self) {
         // An old handle now and then.
         let stale = self.random.one_in(40) && !self.handles.is_empty();
         let number = match (stale, self.half_open.len()) {
@@ -285,7 +298,7 @@ impl World {
         (!numbers.is_empty()).then(|| numbers[self.random.below(numbers.len())])
     }
 
-    pub(super) fn close(&mut self) {
+    fn close(&mut self) {
         let n = self.random.below(self.sessions.len());
         let number = match self.random.below(8) {
             0 if self.random.one_in(4) => self.sessions[n].main,
@@ -332,7 +345,7 @@ impl World {
     }
 
     /// What the main channel says.
-    pub(super) fn main_says(&mut self) {
+    fn main_says(&mut self) {
         let n = self.random.below(self.sessions.len());
         let number = match self.random.below(6) {
             0 => self.some_link(n),
@@ -390,7 +403,7 @@ impl World {
         }
     }
 
-    pub(super) fn migrate(&mut self) {
+    fn migrate(&mut self) {
         let n = self.random.below(self.sessions.len());
         let name = token(n);
         let session = &mut self.sessions[n];
@@ -464,7 +477,7 @@ impl World {
         }
     }
 
-    pub(super) fn time(&mut self) {
+    fn time(&mut self) {
         self.now += Duration::from_millis(self.random.below(400) as u64);
         if self.random.one_in(6) {
             return;
@@ -493,7 +506,7 @@ impl World {
         assert!(self.tracker.deadline().is_none_or(|deadline| self.now < deadline));
     }
 
-    pub(super) fn forget(&mut self) {
+    fn forget(&mut self) {
         let n = self.random.below(self.sessions.len());
         // Mostly those that are of no use any more.
         if self.sessions[n].running() && !self.random.one_in(300) {
@@ -511,8 +524,10 @@ impl World {
         self.sessions[n] = Session::fresh();
     }
 
+    /// The tracker holds what the model holds, within what it is configured for.
     pub(super) fn compare(&self) {
         let counts = self.tracker.counts();
+        assert!(counts.sessions <= SESSIONS && counts.half_open <= HALF_OPEN);
         let links = self.sessions.iter().map(|session| session.links.len()).sum();
         assert_eq!((counts.sessions, counts.links), (self.known(), links));
         assert_eq!(counts.half_open, self.half_open.len());
@@ -535,6 +550,9 @@ impl World {
             here.sort();
             expected.sort();
             assert_eq!(here, expected);
+            // No channel stands on one host twice.
+            here.dedup();
+            assert_eq!(here.len(), expected.len(), "{here:?}");
         }
     }
 }

@@ -16,7 +16,9 @@ use crate::session::{Phase, Tracker};
 impl Migration {
     /// Judges a message of the server's.
     pub fn server_message(&mut self, now: Duration, tracker: &mut Tracker, seat: Seat, frame: &FrameRef<'_>) -> Pass {
-        let phase = self.phase(tracker);
+        let Some(phase) = tracker.phase(self.token) else {
+            return Pass::Refuse(Fault::Ended);
+        };
         let Some(seated) = self.seated(seat).filter(|seated| seated.stage == Stage::Linked) else {
             return Pass::Refuse(Fault::OutOfOrder);
         };
@@ -38,7 +40,8 @@ impl Migration {
             (117 | 118, _) => return Pass::Refuse(Fault::OutOfOrder),
             _ => {}
         }
-        let moves = matches!(phase, Phase::Idle | Phase::Connected);
+        // Once the guest has moved its old host has nothing more to say of moves; nor while a target is judged.
+        let moves = matches!(phase, Phase::Idle | Phase::Connected) && !self.ending && self.held.is_none();
         match number {
             101 if moves => self.hold(Kind::SemiSeamless, frame.body),
             116 if moves => self.hold(Kind::Seamless, frame.body),
@@ -56,7 +59,7 @@ impl Migration {
                 Ok(_) => Pass::Refuse(Fault::OutOfOrder),
                 Err(_) => Pass::Refuse(Fault::Malformed),
             },
-            112 if phase == Phase::Connected && self.kind == Kind::SemiSeamless => {
+            112 if phase == Phase::Connected && moves && self.kind == Kind::SemiSeamless => {
                 self.ending = true;
                 self.deadline = Some(now.saturating_add(ENDING));
                 Pass::Forward
@@ -80,7 +83,7 @@ impl Migration {
     fn cancelled(&mut self, tracker: &mut Tracker) -> Pass {
         match self.phase(tracker) {
             Phase::Idle | Phase::Switch => Pass::Forward,
-            Phase::Connected => {
+            Phase::Connected if !self.ending => {
                 let target = self.pending(tracker);
                 let _ = tracker.target_dropped(self.token);
                 self.settle(tracker);
@@ -89,7 +92,7 @@ impl Migration {
                 }
                 Pass::Forward
             }
-            Phase::Told | Phase::Opening => Pass::Refuse(Fault::OutOfOrder),
+            Phase::Told | Phase::Opening | Phase::Connected => Pass::Refuse(Fault::OutOfOrder),
         }
     }
 
@@ -100,7 +103,7 @@ impl Migration {
         };
         let current = tracker.host(self.token);
         let host = self.seated(seat).map(|seated| seated.host);
-        let connected = self.phase(tracker) == Phase::Connected && host == current;
+        let connected = self.phase(tracker) == Phase::Connected && host == current && self.held.is_none();
         let moved = host.is_some() && host == self.from;
         if self.kind != Kind::Seamless || !(connected || moved) {
             return Pass::Refuse(Fault::OutOfOrder);

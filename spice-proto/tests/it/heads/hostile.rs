@@ -1,0 +1,60 @@
+//! Heads that are changed in every bit, and long ones.
+
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::hostile::changed;
+
+/// Reads a head and looks at all of it; tells whether it went with its image.
+fn judge(what: &str, image: &Image, len: usize) -> bool {
+    let mut agrees = false;
+    let allocated = allocation_counter::measure(|| match image.head() {
+        Err(error) => assert!(error.offset <= len, "{what}: {error}"),
+        Ok(head) => agrees = head.is_some_and(|head| head.check(image).is_ok()),
+    });
+    // Blocks and segments are slices, for which `Bytes` keeps one count; what unpacks zlib has 11 KiB of tables.
+    let most = if image.descriptor.r#type == ImageType::ZLIB_GLZ_RGB {
+        16 << 10
+    } else {
+        64
+    };
+    assert!(allocated.bytes_max <= most, "{what}: {} bytes", allocated.bytes_max);
+    agrees
+}
+
+#[test]
+fn hostile_heads() {
+    let (mut runs, mut agreed) = (0, 0);
+    let mut of_kind: BTreeMap<u8, usize> = BTreeMap::new();
+    let mut images: Vec<Image> = examples().into_iter().map(|(image, _)| image).collect();
+    for image in recorded() {
+        let seen = of_kind.entry(image.descriptor.r#type.0).or_default();
+        *seen += 1;
+        if *seen <= 10 && image.head() != Ok(None) {
+            // The head is in the first bytes of all kinds that were recorded.
+            let bytes = packed_bytes(&image);
+            images.push(repacked(&image, &bytes[..bytes.len().min(48)]));
+        }
+    }
+    for image in images {
+        changed(&packed_bytes(&image), true, 2000, |what, bytes| {
+            runs += 1;
+            agreed += usize::from(judge(what, &repacked(&image, bytes), bytes.len()));
+        });
+    }
+    println!("SPICE_CAPTURES: {runs} hostile heads of images, {agreed} agreed with their image");
+    assert!(100_000 < runs && 0 < agreed);
+}
+
+/// Work is linear: 16 MiB of the smallest steps take no time to speak of.
+#[test]
+fn long_walks_end() {
+    let mut fill = vec![0xff; 16 << 20];
+    fill[1] = 0xd8;
+    assert!(packed(ImageType::JPEG, &fill).head().is_err());
+    let markers = [&[0xff, 0xd8][..], &[0xff, 0xd0].repeat(8 << 20)].concat();
+    assert!(packed(ImageType::JPEG, &markers).head().is_err());
+    let blocks = [&[1, 8][..], &[0, 0, 0, 1, 0].repeat(3 << 20)].concat();
+    let head = packed(ImageType::LZ4, &blocks).head().unwrap().unwrap();
+    assert!(matches!(head, ImageHead::Lz4(Lz4Head { blocks, .. }) if blocks == 3 << 20));
+}
