@@ -55,6 +55,23 @@ async fn what_a_hypervisor_did_not_ask_for_does_not_reach_it() {
     }
 }
 
+/// A hypervisor that has a channel on its port with TLS only is connected to again, as the author of the proxy knows how.
+#[tokio::test(start_paused = true)]
+async fn a_hypervisor_on_another_port() {
+    let mut site = Site::new();
+    site.plan(|plan| plan.hosts[0] = (Behaviour::Accepts, Behaviour::Secured));
+    let (_viewer, _source, _relayed) = site.session().await;
+    let (mut viewer, mut source, _) = site.open(INPUTS, ID, 0).await;
+    assert_eq!(site.asked(), ["dial TLS"]);
+    source.passes(&mut viewer, 101, &[0; 2]).await;
+    viewer.passes(&mut source, 101, &[1, 0, 0, 0]).await;
+
+    site.plan(|plan| plan.accept = false);
+    // Where there is no such port the channel is not there either.
+    assert!(site.link(DISPLAY, ID).await.is_err());
+    assert_eq!(site.asked(), ["dial TLS"]);
+}
+
 /// A display link that is closed before QEMU has handled its first message ends QEMU.
 #[tokio::test(start_paused = true)]
 async fn a_display_link_begins_before_it_ends() {

@@ -15,7 +15,7 @@ use spice_proto::frame::{Header, HeaderForm};
 use spice_proto::ids::ChannelType;
 use spice_proto::link::relay::Upstream;
 use spice_proto::link::server::{Announcement, Question};
-use spice_proto::link::{HandshakeError, LinkMess, Refusal, SealedTicket, Secret, ServerLink, Wire};
+use spice_proto::link::{HandshakeError, LinkMess, Refusal, SealedTicket, Secret, ServerLink, Transport, Wire};
 use spice_proto::session::migration::{Endpoint, Target};
 use spice_proto::session::policy::Settings;
 use spice_proto::session::relay::{Config, Dial, End};
@@ -48,6 +48,8 @@ enum Behaviour {
     Gone,
     /// It never answers the link message.
     Silent,
+    /// It takes the channel with TLS only.
+    Secured,
 }
 
 /// What the author of this proxy decides, and what it was asked.
@@ -121,9 +123,19 @@ impl Answers for Author {
         } else {
             others
         };
-        if behaviour == Behaviour::Gone {
-            return None;
-        }
+        let behaviour = match (behaviour, dial.transport) {
+            (Behaviour::Gone, _) => return None,
+            (Behaviour::Secured, Some(wanted)) => {
+                self.note(format!("dial {wanted}"));
+                assert_eq!(wanted, Transport::Tls);
+                if !self.plan.lock().unwrap().accept {
+                    return None;
+                }
+                Behaviour::Accepts
+            }
+            (behaviour, None) => behaviour,
+            (behaviour, wanted) => panic!("{behaviour:?}: {wanted:?}"),
+        };
         let (near, far) = duplex(1 << 20);
         let dialled = self.dialled.clone();
         let host = dial.host;
@@ -168,6 +180,10 @@ async fn serve(mut stream: DuplexStream, behaviour: Behaviour) -> Option<(Line, 
     let (mut machine, mut wire) = (ServerLink::new(clock.now(), Limits::default()), Wire::default());
     loop {
         match drive(&mut machine, &mut wire, &mut stream, clock).await.ok()? {
+            Driven::Ask(Question::Link(_)) if behaviour == Behaviour::Secured => {
+                let why = Refusal::Code(spice_proto::ids::LinkErrorCode::NEED_SECURED);
+                machine.reject(&mut wire, why).unwrap();
+            }
             Driven::Ask(Question::Link(request)) => {
                 let mut shown = Capabilities::spice_server(request.channel_type);
                 if behaviour == Behaviour::Full {
