@@ -76,15 +76,12 @@ pub(crate) fn moves_three_times(row: &Row) {
         for (hop, to) in [TARGET, SOURCE, TARGET].into_iter().enumerate() {
             let from = scene.here();
             scene.announce(to);
-            if stuck && hop == 1 {
-                scene.types("b");
-                answers = scene.said().len();
-            } else {
-                answers += 1;
-                scene.answers_with(answers, scene.connected());
+            if !stuck || hop != 1 {
+                scene.answers_with(answers + 1, scene.connected());
             }
             scene.move_guest(to);
             scene.arrives();
+            answers = scene.said().len();
             scene.source_ends(from);
             scene.start_host(from);
         }
