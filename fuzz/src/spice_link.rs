@@ -197,6 +197,17 @@ fn client_question(question: &client::Question) -> &'static str {
     }
 }
 
+fn relay_question(question: &relay::Question) -> &'static str {
+    use client::Question::{SaslLayer, SaslStart, SaslStep};
+    match question {
+        relay::Question::Tenant(question) => server_question(question),
+        relay::Question::Hypervisor(SaslStart { .. }) => "SaslStart of the Hypervisor",
+        relay::Question::Hypervisor(SaslStep { .. }) => "SaslStep of the Hypervisor",
+        relay::Question::Hypervisor(SaslLayer) => "SaslLayer of the Hypervisor",
+        relay::Question::Redial(_) => "Redial",
+    }
+}
+
 /// Moves the next piece of an input.
 fn feed(input: &mut &[u8], rx: &mut BytesMut, chunk: usize, at_least: usize, most: usize) -> bool {
     assert!(0 < at_least, "a machine that receives needs something");
@@ -438,7 +449,7 @@ fn relay(answers: u8, tenant: &[u8], hypervisor: &[u8], chunk: usize, sasl: bool
     for _ in 0..steps(tenant.len() + hypervisor.len()) {
         let action = machine.step(NOW, &mut wires);
         if let Ok(RelayAction::Ask(question)) = &action {
-            asked.insert(server_question(question));
+            asked.insert(relay_question(question));
         }
         let error = match action {
             Ok(RelayAction::Receive { side, at_least }) => {

@@ -37,7 +37,8 @@ const LINKS: &[(&str, &str)] = &[
         Tenant, PeerIncompatible WebSocket of the Tenant, PeerMisbehaved MechanismNotOffered of the \
         Tenant, PeerMisbehaved SaslMechanismNotOffered of the Tenant, PeerMisbehaved SecondReply of the \
         Hypervisor, Refused of the Tenant, Rejected of the Hypervisor, asked Admit, asked Link, asked \
-        SaslLayer, asked SaslStart, asked SaslStep, done"),
+        Redial, asked SaslLayer, asked SaslLayer of the Hypervisor, asked SaslStart, asked SaslStart of the \
+        Hypervisor, asked SaslStep, asked SaslStep of the Hypervisor, done"),
     ("relay", "Closed AuthMechanism of the Tenant, Closed LinkMess of the Tenant, Closed LinkReply of the \
         Hypervisor, Closed LinkResult of the Hypervisor, Closed Ticket of the Tenant, Crypto of the \
         Hypervisor, Decode of the Hypervisor, Decode of the Tenant, PeerIncompatible MissingCapability \
