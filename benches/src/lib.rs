@@ -12,6 +12,7 @@ pub mod messages;
 pub mod relay;
 pub mod rfb;
 pub mod rfb_framing;
+pub mod sessions;
 pub mod tokens;
 pub mod vv;
 
@@ -174,6 +175,42 @@ pub const CASES: &[Case] = &[
         repetitions: 5000,
         operations: 1,
         prepare: frames::encode_init,
+    },
+    Case {
+        name: "spice: a session of 10 channels begins and ends, among 100 sessions",
+        repetitions: 300,
+        operations: 1,
+        prepare: || sessions::session(100),
+    },
+    Case {
+        name: "spice: a session of 10 channels begins and ends, among 10,000 sessions",
+        repetitions: 300,
+        operations: 1,
+        prepare: || sessions::session(10_000),
+    },
+    Case {
+        name: "spice: a channel joins and leaves, among 100 sessions",
+        repetitions: 1000,
+        operations: 1,
+        prepare: || sessions::channel_among(100),
+    },
+    Case {
+        name: "spice: a channel joins and leaves, among 10,000 sessions",
+        repetitions: 1000,
+        operations: 1,
+        prepare: || sessions::channel_among(10_000),
+    },
+    Case {
+        name: "spice: a guessed id is refused, among 100 sessions",
+        repetitions: 1000,
+        operations: 1,
+        prepare: || sessions::refuse(100),
+    },
+    Case {
+        name: "spice: a guessed id is refused, among 10,000 sessions",
+        repetitions: 1000,
+        operations: 1,
+        prepare: || sessions::refuse(10_000),
     },
     Case {
         name: "rfb: server handshake 3.8 with VNC authentication, without DES",

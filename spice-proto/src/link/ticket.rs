@@ -3,8 +3,54 @@
 //! `RSA-1024, OAEP with SHA-1 and MGF1-SHA-1, empty label`, over the password and one NUL. The key comes
 //! in the link reply; spice-server makes a fresh one for each link.
 //!
-//! Randomness is the caller's. [`Key::generate`] costs milliseconds, so a gateway keeps a pool of keys and
-//! opens tickets where that time is to be had; the machines in [`crate::link`] only hold public keys.
+//! Randomness is the caller's, and so are the keys. The machines in [`crate::link`] hold public keys only and ask
+//! with the sealed ticket, which is opened wherever the private half is: with [`Key::open`], which is blinded, or
+//! by another implementation or a device, whose public key comes in by [`PublicKey::from_der`].
+//!
+//! # A pool of keys
+//!
+//! A link needs its key before anybody has proved anything, and [`Key::generate`] costs milliseconds: who makes keys
+//! on demand can be kept busy by strangers. So keys are made in advance, in a place that has time, and each is
+//! good for one link. A pool is a thread and a way to wait for it, both of which belong to the caller; what is left
+//! of it is a bounded channel. It holds so many keys and no more, none is made that there is no room for, and a key
+//! that was taken does not come back.
+//!
+//! ```
+//! use std::sync::mpsc::sync_channel;
+//! use spice_proto::link::Key;
+//!
+//! # let mut state = 1_u64;
+//! # let mut random = move |out: &mut [u8]| for byte in out {
+//! #     state ^= state << 13; state ^= state >> 7; state ^= state << 17; *byte = (state >> 32) as u8;
+//! # };
+//! let (room, pool) = sync_channel::<Key>(2);
+//! let maker = std::thread::spawn(move || {
+//!     // `random` fills from the operating system.
+//!     while Key::generate(&mut random).is_ok_and(|key| room.send(key).is_ok()) {}
+//! });
+//! let key = pool.recv()?; // for the reply to one link; or `recv_timeout`, up to the link's deadline
+//! # let sealed = key.public().seal(b"token", [7; 20]).unwrap();
+//! # assert_eq!(key.open(&sealed, &mut |out| out.fill(7)).unwrap().expose(), b"token");
+//! drop(pool);
+//! maker.join().unwrap();
+//! # Ok::<(), std::sync::mpsc::RecvError>(())
+//! ```
+//!
+//! # Which RSA
+//!
+//! Processor time of one key and of one opened ticket, the mean of 200 of each, made in turns in one run:
+//!
+//! | | Key | Opened |
+//! |---|---|---|
+//! | rsa 0.9.10 | 35.7 ms | 0.70 ms |
+//! | rsa 0.10.0-rc.20 | 10.0 ms | 0.59 ms |
+//! | OpenSSL 3.0.22 | 15.2 ms | 0.43 ms |
+//!
+//! It is rsa 0.9 here. Keys come from a pool, so that nobody waits for those 36 ms; a processor makes 28 of
+//! them a second, enough for nearly three new sessions of ten channels. The next rsa is the better one as soon as it
+//! is released: a library cannot ask its users for a candidate, whose sha1, digest and rand_core are of another
+//! generation than everybody else's. OpenSSL is a C library, which a crate without `std` and without unsafe code cannot
+//! link; a program that has it anyway can make its keys there, see above.
 
 use alloc::vec::Vec;
 use core::fmt;

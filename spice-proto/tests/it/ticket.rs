@@ -1,31 +1,38 @@
 //! Tickets: RSA-1024 with OAEP, from a key and randomness that the test brings.
 
-use spice_proto::CryptoError;
+use rsa::pkcs8::{DecodePublicKey as _, EncodePublicKey as _};
+use spice_proto::caps::Capabilities;
+use spice_proto::ids::ChannelType;
+use spice_proto::link::server::{Announcement, Question};
 use spice_proto::link::ticket::{MAX_PASSWORD_LEN, TicketError};
-use spice_proto::link::{Key, SealedTicket};
+use spice_proto::link::{Action, Key, Machine as _, PublicKey, SealedTicket, ServerLink, Wire};
+use spice_proto::{CryptoError, Limits};
 
-use crate::pair::{key, random};
+use crate::pair::{NOW, TICKET, client, key, random, request};
+
+/// Bytes for the rsa crate itself.
+struct Fixed<F>(F);
+
+impl<F: FnMut(&mut [u8])> rsa::rand_core::RngCore for Fixed<F> {
+    fn next_u32(&mut self) -> u32 {
+        4
+    }
+    fn next_u64(&mut self) -> u64 {
+        4
+    }
+    fn fill_bytes(&mut self, out: &mut [u8]) {
+        (self.0)(out);
+    }
+    fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), rsa::rand_core::Error> {
+        self.fill_bytes(out);
+        Ok(())
+    }
+}
+
+impl<F> rsa::rand_core::CryptoRng for Fixed<F> {}
 
 /// Seals without the limits of the API, as a peer might.
 fn seal_raw(plain: &[u8]) -> SealedTicket {
-    use rsa::pkcs8::DecodePublicKey as _;
-    struct Fixed<F>(F);
-    impl<F: FnMut(&mut [u8])> rsa::rand_core::RngCore for Fixed<F> {
-        fn next_u32(&mut self) -> u32 {
-            4
-        }
-        fn next_u64(&mut self) -> u64 {
-            4
-        }
-        fn fill_bytes(&mut self, out: &mut [u8]) {
-            (self.0)(out);
-        }
-        fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), rsa::rand_core::Error> {
-            self.fill_bytes(out);
-            Ok(())
-        }
-    }
-    impl<F> rsa::rand_core::CryptoRng for Fixed<F> {}
     let public = rsa::RsaPublicKey::from_public_key_der(key().public().as_der()).unwrap();
     let sealed = public
         .encrypt(&mut Fixed(random(3)), rsa::Oaep::new::<sha1::Sha1>(), plain)
@@ -101,6 +108,57 @@ fn what_does_not_open() {
         other.open(&sealed, &mut random(1)).map(drop),
         Err(TicketError::Undecryptable)
     );
+}
+
+/// The private operation is blinded with the caller's bytes, and gives the same with any.
+#[test]
+fn opening_is_blinded() {
+    let sealed = key().public().seal(b"secret", [1; 20]).unwrap();
+    for seed in 1..4 {
+        let (mut source, mut drawn) = (random(seed), 0);
+        let opened = key().open(&sealed, &mut |out| {
+            drawn += out.len();
+            source(out);
+        });
+        assert_eq!(opened.unwrap().expose(), b"secret");
+        assert!(128 <= drawn, "{drawn} bytes for a factor of 1024 bits");
+    }
+}
+
+/// The machines know public keys only: who has the private half, in whatever implementation, opens the ticket.
+#[test]
+fn the_key_can_be_anywhere() {
+    let elsewhere = rsa::RsaPrivateKey::new(&mut Fixed(random(5)), 1024).unwrap();
+    let der = elsewhere.to_public_key().to_public_key_der().unwrap();
+    let public_key = PublicKey::from_der(der.as_bytes().try_into().unwrap());
+    let mut server = ServerLink::new(NOW, Limits::default());
+    let mut client = client(request(ChannelType::MAIN, 9, 0), TICKET);
+    let (mut ours, mut theirs) = (Wire::default(), Wire::default());
+    loop {
+        match client.step(NOW, &mut theirs).unwrap() {
+            Action::Receive { .. } => {}
+            Action::Done(_) => break,
+            other => panic!("{other:?}"),
+        }
+        ours.rx.extend_from_slice(&theirs.tx.split());
+        match server.step(NOW, &mut ours).unwrap() {
+            Action::Ask(Question::Link(_)) => {
+                let capabilities = Capabilities::spice_server(ChannelType::MAIN);
+                let announcement = Announcement {
+                    public_key,
+                    capabilities,
+                };
+                server.announce(&mut ours, announcement).unwrap();
+            }
+            Action::Ask(Question::Ticket { sealed, .. }) => {
+                let opened = elsewhere.decrypt(rsa::Oaep::new::<sha1::Sha1>(), &sealed.0).unwrap();
+                assert_eq!(opened, [TICKET, b"\0"].concat());
+                server.accept(&mut ours).unwrap();
+            }
+            _ => {}
+        }
+        theirs.rx.extend_from_slice(&ours.tx.split());
+    }
 }
 
 #[test]

@@ -3,7 +3,8 @@
 //! SPICE wants a key in the link reply, before anybody has shown a token. Making one takes milliseconds to
 //! tens of milliseconds of a processor, so a stranger could keep us busy by connecting. Here one
 //! background task makes keys and stops when the pool is full; a link waits for a key at most until its
-//! deadline, and the data of running sessions never waits.
+//! deadline, and the data of running sessions never waits. `spice_proto::link::ticket` shows the same pool with a
+//! thread.
 
 use spice_proto::link::Key;
 use tokio::sync::{Mutex, mpsc};

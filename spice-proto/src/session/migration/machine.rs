@@ -217,7 +217,8 @@ impl Migration {
         link: Link,
         request: Request,
     ) -> Result<(Seat, Admission), Reason> {
-        if self.dead && request.channel.channel_type == ChannelType::MAIN && request.connection_id != 0 {
+        let dead = self.dead && tracker.phase(self.token) == Some(Phase::Told);
+        if dead && request.channel.channel_type == ChannelType::MAIN && request.connection_id != 0 {
             let _ = tracker.close(now, link);
             return Err(Reason::NoMigration);
         }
