@@ -11,12 +11,14 @@
 mod front;
 mod host;
 mod links;
+mod row;
 mod scene;
 mod story;
+mod wiring;
 
 pub(crate) use front::Fault;
 pub(crate) use host::{Absent, Leg};
-pub(crate) use scene::{Kind, Known, Program, Row};
+pub(crate) use row::{Kind, Known, Program, Row};
 pub(crate) use story::*;
 
 /// Makes a test of each line: its name, what happens, and between whom.

@@ -1,217 +1,47 @@
 //! Everything that takes part in one move, and what can be done with it.
 
-use std::fmt::Write;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::net::{IpAddr, SocketAddr};
 use std::thread;
 use std::time::Duration;
 
-use bytes::Bytes;
 use spice_proto::channel::main::Destination;
 use spice_proto::ids::ChannelType;
 
-use super::front::{Fault, Front};
-use super::host::{Absent, Host, Leg, Place};
+use super::host::{Host, Leg};
 use super::links::{Link, destination, to_client, to_server};
-use crate::gateway::{Gateway, Vv};
+use super::row::{Kind, Known, Program, Row};
+use super::wiring::{HYPERVISORS, SPICY_TITLE, TITLE, Wiring};
 use crate::guest::{typing_sector, write_floppy};
 use crate::pki;
 use crate::process::{Folder, wait_for};
-use crate::recorder::{Between, Recorder};
-use crate::viewer::{Desktop, Endpoint, Viewer};
-
-const SOURCE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
-const TARGET: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
-const OTHER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 5);
-/// Where viewers are sent.
-const RECORDER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 4);
-/// In the subjects of the certificates.
-const HYPERVISORS: &str = "Hypervisors";
-const GATEWAY: &str = "Gateway";
-/// In the titles of the windows.
-const TITLE: &str = "moving guest";
-const SPICY_TITLE: &str = "spice display 0:0";
-
-/// In which way the viewer follows.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Kind {
-    /// It is connected before the guest has moved, and begins anew there.
-    SemiSeamless,
-    /// The same, and its channels go on where they were.
-    Seamless,
-    /// It is one that can do neither, and is sent away when the guest has moved.
-    SwitchHost,
-}
-
-impl Kind {
-    /// The message that tells the viewer so.
-    pub(crate) fn message(self) -> u16 {
-        match self {
-            Self::SemiSeamless => to_client::MIGRATE_BEGIN,
-            Self::Seamless => to_client::MIGRATE_BEGIN_SEAMLESS,
-            Self::SwitchHost => to_client::MIGRATE_SWITCH_HOST,
-        }
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Program {
-    Spicy,
-    RemoteViewer,
-}
-
-/// What the gateway was told of the target.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Known {
-    Well,
-    WithAnotherTicket,
-    NotAtAll,
-}
-
-/// One case.
-#[derive(Clone, Debug)]
-pub(crate) struct Row {
-    pub(crate) kind: Kind,
-    pub(crate) program: Program,
-    /// Between viewer and gateway.
-    pub(crate) viewer: Leg,
-    /// Between gateway and hypervisors.
-    pub(crate) hypervisors: Leg,
-    /// Of the link to the target.
-    pub(crate) fault: Option<Fault>,
-    pub(crate) known: Known,
-    pub(crate) absent: Absent,
-    /// Whether there is a gateway: without one, the recorder is in front of the source itself.
-    pub(crate) gateway: bool,
-}
-
-impl Row {
-    pub(crate) fn new(kind: Kind, program: Program, viewer: Leg, hypervisors: Leg) -> Self {
-        Self {
-            kind,
-            program,
-            viewer,
-            hypervisors,
-            fault: None,
-            known: Known::Well,
-            absent: Absent::Zero,
-            gateway: true,
-        }
-    }
-
-    /// Sets the scene, with the guest on the viewer's screen.
-    pub(crate) fn play(&self, story: impl FnOnce(&mut Scene<'_>)) {
-        let folder = Folder::new();
-        let desktop = Desktop::start(&folder);
-        let mut scene = Scene::start(self, &folder, &desktop);
-        scene.types("a");
-        story(&mut scene);
-    }
-}
+use crate::viewer::{Desktop, Viewer};
 
 /// The order of the fields is the order in which they end.
 pub(crate) struct Scene<'a> {
     row: &'a Row,
     viewer: Viewer<'a>,
-    recorder: Recorder,
-    _gateway: Option<Gateway>,
-    front: Option<Front>,
+    wiring: Wiring,
     hosts: [Option<Host<'a>>; 3],
-    places: [Place; 3],
     /// Which of them has the guest.
     here: usize,
     /// How many QEMUs there have been.
     started: usize,
-    /// What the viewer must be told in place of a hypervisor's address.
-    told: Destination,
     desktop: &'a Desktop<'a>,
     folder: &'a Folder,
 }
 
 impl<'a> Scene<'a> {
-    fn start(row: &'a Row, folder: &'a Folder, desktop: &'a Desktop<'a>) -> Self {
+    pub(super) fn start(row: &'a Row, folder: &'a Folder, desktop: &'a Desktop<'a>) -> Self {
         write_floppy(folder, &typing_sector());
-        let authority = (!row.hypervisors.is_plain()).then(|| pki::authority_alone(folder, "hypervisors"));
-        let place = |name, address, ticket| {
-            let authority = authority.as_ref();
-            let pki = authority.map(|authority| pki::server(folder, authority, HYPERVISORS, address));
-            Place::new(name, address, ticket, pki)
-        };
-        let mut places = [
-            place("source", SOURCE, "Pa55-w0rd-of-the-source"),
-            place("target", TARGET, "Pa55-w0rd-of-the-target"),
-            place("other", OTHER, "Pa55-w0rd-of-the-other"),
-        ];
-        let front = row.fault.map(|fault| {
-            let mut told = places[1].address;
-            told.set_port(crate::guest::free_port_of(TARGET).port());
-            places[1].told = told;
-            Front::start(told, places[1].address, fault)
-        });
-        let gateway_pki = (!row.viewer.is_plain()).then(|| {
-            let authority = pki::authority_alone(folder, "gateway");
-            pki::server(folder, &authority, GATEWAY, RECORDER)
-        });
-        if !row.gateway {
-            // Viewers have one password for both.
-            places[1].ticket = places[0].ticket;
-        }
-        let gateway = row
-            .gateway
-            .then(|| Gateway::start(folder, &sections(row, &places, gateway_pki.as_deref())));
-        let listeners = gateway
-            .as_ref()
-            .map(|gateway| gateway.plain.or(gateway.tls).expect("a listener"));
-        let behind = listeners.unwrap_or(places[0].address);
-        let address = SocketAddr::new(IpAddr::V4(RECORDER), behind.port());
-        let between = Between {
-            pki: gateway_pki.as_deref(),
-            without_migration: row.kind == Kind::SwitchHost,
-        };
-        let recorder = Recorder::between(address, behind, &between);
-        let subject = (row.viewer == Leg::TlsBySubject).then(|| pki::subject(GATEWAY, RECORDER));
-        let port = |there: bool| if there { address.port() } else { 0 };
-        let told = Destination {
-            port: port(row.viewer.is_plain()),
-            sport: port(!row.viewer.is_plain()),
-            host: Bytes::from(format!("{RECORDER}\0")),
-            cert_subject: subject
-                .as_ref()
-                .map_or_else(Bytes::new, |subject| format!("{subject}\0").into()),
-        };
-        let vv = match &gateway {
-            Some(gateway) => gateway.console_of("source", TITLE, 60),
-            None => Vv {
-                text: format!(
-                    "[virt-viewer]\ntype=spice\nhost={RECORDER}\nport={}\npassword={}\ntitle={TITLE}\n",
-                    address.port(),
-                    places[0].ticket
-                ),
-            },
-        };
-        let seamless = row.kind == Kind::Seamless;
-        let source = Host::start(folder, &places[0], 0, true, seamless);
-        let viewer = match row.program {
-            Program::RemoteViewer => desktop.open("moves", &vv),
-            Program::Spicy => {
-                let endpoint = match vv.get("ca") {
-                    Some(ca) => Endpoint::tls(address, folder.write("viewer-ca.pem", ca)),
-                    None => Endpoint::plain(address),
-                };
-                desktop.spicy("moves", &endpoint, subject.as_deref(), &vv.password())
-            }
-        };
+        let wiring = Wiring::lay(row, folder);
+        let source = Host::start(folder, &wiring.places[0], 0, true, row.kind == Kind::Seamless);
         let mut scene = Self {
             row,
-            viewer,
-            recorder,
-            _gateway: gateway,
-            front,
+            viewer: wiring.open(row, folder, desktop),
+            wiring,
             hosts: [Some(source), None, None],
-            places,
             here: 0,
             started: 1,
-            told,
             desktop,
             folder,
         };
@@ -222,7 +52,7 @@ impl<'a> Scene<'a> {
     /// Starts a QEMU that waits for the guest.
     pub(crate) fn start_host(&mut self, index: usize) {
         let seamless = self.row.kind == Kind::Seamless;
-        let host = Host::start(self.folder, &self.places[index], self.started, false, seamless);
+        let host = Host::start(self.folder, &self.wiring.places[index], self.started, false, seamless);
         self.started += 1;
         assert!(self.hosts[index].replace(host).is_none(), "this QEMU runs already");
     }
@@ -246,8 +76,8 @@ impl<'a> Scene<'a> {
     }
 
     /// remote-viewer links a channel at the target that it did not open at the source, so that its seamless move never is
-    /// complete. The target waits in vain for what the source knew of that channel, and does not announce the next move:
-    /// SWITCH_HOST follows. That is so without a gateway too.
+    /// complete. The target waits in vain for what the source knew of that channel, and does not announce the next move, and
+    /// later ones the viewer refuses: SWITCH_HOST follows. That is so without a gateway too.
     pub(crate) fn keeps_links(&self) -> bool {
         self.row.kind == Kind::Seamless && self.row.program == Program::RemoteViewer
     }
@@ -260,12 +90,12 @@ impl<'a> Scene<'a> {
 
     /// The QEMU that has the guest tells the viewer where it will go.
     pub(crate) fn announce(&mut self, index: usize) {
-        let subject = match (self.row.hypervisors, self.places[index].told.ip()) {
+        let subject = match (self.row.hypervisors, self.wiring.places[index].told.ip()) {
             (Leg::TlsBySubject, IpAddr::V4(address)) => Some(pki::subject(HYPERVISORS, address)),
             _ => None,
         };
         let host = self.hosts[self.here].as_mut().expect("a running QEMU");
-        host.announce(&self.places[index], subject.as_deref(), self.row.absent);
+        host.announce(&self.wiring.places[index], subject.as_deref(), self.row.absent);
     }
 
     /// Moves the guest there, and does not look what becomes of the viewer.
@@ -279,7 +109,7 @@ impl<'a> Scene<'a> {
     pub(crate) fn announce_and_move(&mut self, index: usize) {
         let mut host = self.hosts[self.here].take().expect("a running QEMU");
         let target = self.hosts[index].as_ref().expect("a running QEMU");
-        host.announce_and_go(&self.places[index], target);
+        host.announce_and_go(&self.wiring.places[index], target);
         self.hosts[self.here] = Some(host);
         self.here = index;
     }
@@ -298,7 +128,7 @@ impl<'a> Scene<'a> {
 
     /// All links that were accepted, in their order.
     pub(crate) fn links(&self) -> Vec<Link> {
-        self.recorder.connections().iter().filter_map(Link::of).collect()
+        self.wiring.recorder.connections().iter().filter_map(Link::of).collect()
     }
 
     pub(crate) fn main_links(&self) -> Vec<Link> {
@@ -423,7 +253,11 @@ impl<'a> Scene<'a> {
 
     /// From now on nothing is wrong with the target.
     pub(crate) fn mend(&self) {
-        self.front.as_ref().expect("something in front of the target").mend();
+        self.wiring
+            .front
+            .as_ref()
+            .expect("something in front of the target")
+            .mend();
     }
 
     /// Plugs a device into the guest's machine: the channel that it makes.
@@ -434,7 +268,7 @@ impl<'a> Scene<'a> {
     /// Whether nobody is connected to this hypervisor. QEMU itself lists links that wait for the guest even when they are
     /// closed.
     pub(crate) fn is_left(&self, index: usize) -> bool {
-        connected_to(self.places[index].address) == 0
+        connected_to(self.wiring.places[index].address) == 0
     }
 
     pub(crate) fn here(&self) -> usize {
@@ -458,28 +292,29 @@ impl<'a> Scene<'a> {
 
     /// Whether the viewer was told where this hypervisor is.
     pub(crate) fn tells_of(&self, index: usize) -> bool {
-        let address = self.places[index].told;
+        let address = self.wiring.places[index].told;
         let host = format!("{}\0", address.ip());
         let messages = self.main_links().into_iter().flat_map(|link| link.to_client);
-        let mut sent = messages.filter_map(|message| destination(&message, &self.told));
+        let mut sent = messages.filter_map(|message| destination(&message, &self.wiring.told));
         let is_this = |(sent, _): (Destination, Vec<u8>)| sent.port == address.port() && sent.host == host;
-        sent.any(is_this) && self.recorder.connections().iter().any(|c| c.holds(&host))
+        sent.any(is_this) && self.wiring.recorder.connections().iter().any(|c| c.holds(&host))
     }
 
     /// No message told the viewer anything of a hypervisor, and each was in every byte what it should be.
     /// Returns the numbers of those that sent the viewer somewhere.
     pub(crate) fn only_the_gateway_is_told(&self) -> Vec<u16> {
         let ports: Vec<u16> = self
+            .wiring
             .places
             .iter()
             .flat_map(|p| [p.address.port(), p.told.port()])
             .collect();
         let mut numbers = Vec::new();
         for message in self.main_links().iter().flat_map(|link| &link.to_client) {
-            let Some((sent, _)) = destination(message, &self.told) else {
+            let Some((sent, _)) = destination(message, &self.wiring.told) else {
                 continue;
             };
-            let mut told = self.told.clone();
+            let mut told = self.wiring.told.clone();
             if self.row.known == Known::NotAtAll {
                 // A port where nobody listens.
                 (told.port, told.sport) = (sent.port, sent.sport);
@@ -493,8 +328,8 @@ impl<'a> Scene<'a> {
             );
             numbers.push(message.number);
         }
-        for connection in self.recorder.connections() {
-            for place in &self.places {
+        for connection in self.wiring.recorder.connections() {
+            for place in &self.wiring.places {
                 let texts = [place.address.ip().to_string(), place.ticket.to_owned()];
                 for text in texts.iter().map(String::as_str).chain([HYPERVISORS]) {
                     assert!(!connection.holds(text), "{text:?} on the viewer's side");
@@ -519,45 +354,4 @@ fn connected_to(address: SocketAddr) -> usize {
         local == Some(&place) && state == Some(ESTABLISHED)
     };
     table.lines().filter(is_open).count()
-}
-
-/// What the gateway is told: where it listens, and the three hypervisors.
-fn sections(row: &Row, places: &[Place; 3], pki: Option<&Path>) -> String {
-    let mut text = String::from("[spice]\n");
-    let mut line = |line: String| writeln!(text, "{line}").expect("a String takes everything");
-    line(format!("host = \"{RECORDER}\"\ntoken_ttl_seconds = 60"));
-    match pki {
-        None => line("plain = \"127.0.0.1:0\"".to_owned()),
-        Some(pki) => {
-            line("tls = \"127.0.0.1:0\"".to_owned());
-            for (key, file) in [
-                ("certificate", "server-cert"),
-                ("private_key", "server-key"),
-                ("ca", "ca-cert"),
-            ] {
-                line(format!("{key} = \"{}\"", pki.join(format!("{file}.pem")).display()));
-            }
-            if row.viewer == Leg::TlsBySubject {
-                line(format!("host_subject = \"{}\"", pki::subject(GATEWAY, RECORDER)));
-            }
-        }
-    }
-    for (index, place) in places.iter().enumerate() {
-        let ticket = match (index, row.known) {
-            (1, Known::NotAtAll) => continue,
-            (1, Known::WithAnotherTicket) => "Pa55-w0rd-of-yesterday",
-            _ => place.ticket,
-        };
-        let (key, told) = (if place.pki.is_some() { "tls_port" } else { "port" }, place.told);
-        line(format!(
-            "[[target]]\nname = \"{}\"\nhost = \"{}\"",
-            place.name,
-            told.ip()
-        ));
-        line(format!("{key} = {}\nticket = \"{ticket}\"", told.port()));
-        if let Some(pki) = &place.pki {
-            line(format!("ca = \"{}\"", pki.join("ca-cert.pem").display()));
-        }
-    }
-    text
 }

@@ -2,7 +2,8 @@
 
 use super::front::Fault;
 use super::links::{to_client, to_server};
-use super::scene::{Kind, Row, Scene};
+use super::row::{Kind, Row};
+use super::scene::Scene;
 use crate::process::wait_for;
 use spice_proto::ids::ChannelType;
 
@@ -76,7 +77,7 @@ pub(crate) fn moves_three_times(row: &Row) {
         for (hop, to) in [TARGET, SOURCE, TARGET].into_iter().enumerate() {
             let from = scene.here();
             scene.announce(to);
-            if !stuck || hop != 1 {
+            if !stuck || hop == 0 {
                 scene.answers_with(answers + 1, scene.connected());
             }
             scene.move_guest(to);

@@ -1,0 +1,176 @@
+//! Who is where, and who is told what of whom.
+
+use std::fmt::Write;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
+
+use bytes::Bytes;
+use spice_proto::channel::main::Destination;
+
+use super::front::Front;
+use super::host::{Leg, Place};
+use super::row::{Kind, Known, Program, Row};
+use crate::gateway::{Gateway, Vv};
+use crate::guest::free_port_of;
+use crate::pki;
+use crate::process::Folder;
+use crate::recorder::{Between, Recorder};
+use crate::viewer::{Desktop, Endpoint, Viewer};
+
+const SOURCE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+const TARGET: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
+const OTHER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 5);
+/// Where viewers are sent.
+const RECORDER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 4);
+/// In the subjects of the certificates.
+pub(super) const HYPERVISORS: &str = "Hypervisors";
+const GATEWAY: &str = "Gateway";
+/// In the titles of the windows.
+pub(super) const TITLE: &str = "moving guest";
+pub(super) const SPICY_TITLE: &str = "spice display 0:0";
+
+/// Everything between a viewer and the QEMUs. The order of the fields is the order in which they end.
+pub(super) struct Wiring {
+    pub(super) recorder: Recorder,
+    _gateway: Option<Gateway>,
+    /// In front of the target, if that is to fail.
+    pub(super) front: Option<Front>,
+    /// Source, target, and another target.
+    pub(super) places: [Place; 3],
+    /// What the viewer must be told in place of a hypervisor's address.
+    pub(super) told: Destination,
+    /// Where the viewer connects to at first.
+    address: SocketAddr,
+    /// The connection file for that.
+    vv: Vv,
+}
+
+impl Wiring {
+    pub(super) fn lay(row: &Row, folder: &Folder) -> Self {
+        let mut places = places(row, folder);
+        let front = row.fault.map(|fault| {
+            let target = &mut places[1];
+            target.told = free_port_of(TARGET);
+            Front::start(target.told, target.address, fault)
+        });
+        let pki = (!row.viewer.is_plain()).then(|| {
+            let authority = pki::authority_alone(folder, "gateway");
+            pki::server(folder, &authority, GATEWAY, RECORDER)
+        });
+        let sections = sections(row, &places, pki.as_deref());
+        let gateway = row.gateway.then(|| Gateway::start(folder, &sections));
+        let behind = match &gateway {
+            Some(gateway) => gateway.plain.or(gateway.tls).expect("a listener"),
+            None => places[0].address,
+        };
+        let address = SocketAddr::new(IpAddr::V4(RECORDER), behind.port());
+        let between = Between {
+            pki: pki.as_deref(),
+            without_migration: row.kind == Kind::SwitchHost,
+        };
+        let vv = match &gateway {
+            Some(gateway) => gateway.console_of("source", TITLE, 60),
+            None => connection_file(address, places[0].ticket),
+        };
+        let port = |there: bool| if there { address.port() } else { 0 };
+        let text = |text: String| Bytes::from(format!("{text}\0"));
+        Self {
+            recorder: Recorder::between(address, behind, &between),
+            _gateway: gateway,
+            front,
+            places,
+            told: Destination {
+                port: port(row.viewer.is_plain()),
+                sport: port(!row.viewer.is_plain()),
+                host: text(RECORDER.to_string()),
+                cert_subject: gateway_subject(row).map(text).unwrap_or_default(),
+            },
+            address,
+            vv,
+        }
+    }
+
+    /// Starts the viewer.
+    pub(super) fn open<'a>(&self, row: &Row, folder: &Folder, desktop: &'a Desktop<'a>) -> Viewer<'a> {
+        match row.program {
+            Program::RemoteViewer => desktop.open("moves", &self.vv),
+            Program::Spicy => {
+                let endpoint = match self.vv.get("ca") {
+                    Some(ca) => Endpoint::tls(self.address, folder.write("viewer-ca.pem", ca)),
+                    None => Endpoint::plain(self.address),
+                };
+                desktop.spicy("moves", &endpoint, gateway_subject(row).as_deref(), &self.vv.password())
+            }
+        }
+    }
+}
+
+/// The three hypervisors. Their certificates are from an authority of their own.
+fn places(row: &Row, folder: &Folder) -> [Place; 3] {
+    let authority = (!row.hypervisors.is_plain()).then(|| pki::authority_alone(folder, "hypervisors"));
+    let place = |name, address, ticket| {
+        let authority = authority.as_ref();
+        let pki = authority.map(|authority| pki::server(folder, authority, HYPERVISORS, address));
+        // Without a gateway, the viewer has one password for all.
+        let ticket = if row.gateway { ticket } else { "Pa55-w0rd-of-them-all" };
+        Place::new(name, address, ticket, pki)
+    };
+    [
+        place("source", SOURCE, "Pa55-w0rd-of-the-source"),
+        place("target", TARGET, "Pa55-w0rd-of-the-target"),
+        place("other", OTHER, "Pa55-w0rd-of-the-other"),
+    ]
+}
+
+/// The subject by which viewers are to know the gateway.
+fn gateway_subject(row: &Row) -> Option<String> {
+    (row.viewer == Leg::TlsBySubject).then(|| pki::subject(GATEWAY, RECORDER))
+}
+
+/// For QEMU itself.
+fn connection_file(address: SocketAddr, ticket: &str) -> Vv {
+    let (host, port) = (address.ip(), address.port());
+    let text = format!("[virt-viewer]\ntype=spice\nhost={host}\nport={port}\npassword={ticket}\ntitle={TITLE}\n");
+    Vv { text }
+}
+
+/// What the gateway is told: where it listens, and the three hypervisors.
+fn sections(row: &Row, places: &[Place; 3], pki: Option<&Path>) -> String {
+    let mut text = String::from("[spice]\n");
+    let mut line = |line: String| writeln!(text, "{line}").expect("a String takes everything");
+    line(format!("host = \"{RECORDER}\"\ntoken_ttl_seconds = 60"));
+    match pki {
+        None => line("plain = \"127.0.0.1:0\"".to_owned()),
+        Some(pki) => {
+            line("tls = \"127.0.0.1:0\"".to_owned());
+            for (key, file) in [
+                ("certificate", "server-cert"),
+                ("private_key", "server-key"),
+                ("ca", "ca-cert"),
+            ] {
+                line(format!("{key} = \"{}\"", pki.join(format!("{file}.pem")).display()));
+            }
+            if let Some(subject) = gateway_subject(row) {
+                line(format!("host_subject = \"{subject}\""));
+            }
+        }
+    }
+    for (index, place) in places.iter().enumerate() {
+        let ticket = match (index, row.known) {
+            (1, Known::NotAtAll) => continue,
+            (1, Known::WithAnotherTicket) => "Pa55-w0rd-of-yesterday",
+            _ => place.ticket,
+        };
+        let (key, told) = (if place.pki.is_some() { "tls_port" } else { "port" }, place.told);
+        line(format!(
+            "[[target]]\nname = \"{}\"\nhost = \"{}\"",
+            place.name,
+            told.ip()
+        ));
+        line(format!("{key} = {}\nticket = \"{ticket}\"", told.port()));
+        if let Some(pki) = &place.pki {
+            line(format!("ca = \"{}\"", pki.join("ca-cert.pem").display()));
+        }
+    }
+    text
+}
