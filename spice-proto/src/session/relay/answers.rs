@@ -1,0 +1,209 @@
+//! The caller's answers.
+
+use core::time::Duration;
+
+use super::data::Data;
+use super::linking::{Ask, Linking};
+use super::{Dial, End, NotEntered, Place, Relay, Sessions, Stage};
+use crate::link::relay::Upstream;
+use crate::link::server::{Announcement, SaslAnnouncement};
+use crate::link::{Misuse, Refusal, Wires};
+use crate::session::Token;
+use crate::session::tracker::{Reason, Request};
+#[cfg(doc)]
+use {super::Question, crate::link::RelayLink, crate::link::Side};
+
+impl Relay {
+    fn linking(&mut self) -> Result<&mut Linking, Misuse> {
+        match &mut self.stage {
+            Stage::Linking(linking) => Ok(linking),
+            _ => Err(Misuse::NotAsked),
+        }
+    }
+
+    fn data(&mut self) -> Result<&mut Data, Misuse> {
+        match &mut self.stage {
+            Stage::Data(data) => Ok(data),
+            _ => Err(Misuse::NotAsked),
+        }
+    }
+
+    /// As [`RelayLink::announce`].
+    ///
+    /// # Errors
+    /// [`Misuse::NotAsked`].
+    pub fn announce(&mut self, wires: &mut Wires, shown: Announcement) -> Result<(), Misuse> {
+        self.linking()?.link.announce(wires, shown)
+    }
+
+    /// As [`RelayLink::announce_sasl`].
+    ///
+    /// # Errors
+    /// [`Misuse::NotAsked`], or [`Misuse::TooLong`].
+    pub fn announce_sasl(&mut self, wires: &mut Wires, shown: SaslAnnouncement) -> Result<(), Misuse> {
+        self.linking()?.link.announce_sasl(wires, shown)
+    }
+
+    /// As [`RelayLink::sasl_reply`].
+    ///
+    /// # Errors
+    /// [`Misuse::NotAsked`], or [`Misuse::TooLong`].
+    pub fn sasl_reply(&mut self, wires: &mut Wires, data: Option<&[u8]>) -> Result<(), Misuse> {
+        self.linking()?.link.sasl_reply(wires, data)
+    }
+
+    /// As [`RelayLink::sasl_complete`].
+    ///
+    /// # Errors
+    /// [`Misuse::NotAsked`], or [`Misuse::TooLong`].
+    pub fn sasl_complete(&mut self, wires: &mut Wires, data: Option<&[u8]>, layer: bool) -> Result<(), Misuse> {
+        self.linking()?.link.sasl_complete(wires, data, layer)
+    }
+
+    /// As [`RelayLink::sasl_reject`].
+    ///
+    /// # Errors
+    /// [`Misuse::NotAsked`], or [`Misuse::TooLong`].
+    pub fn sasl_reject(&mut self, wires: &mut Wires, data: Option<&[u8]>, reason: &str) -> Result<(), Misuse> {
+        self.linking()?.link.sasl_reject(wires, data, reason)
+    }
+
+    /// As [`RelayLink::layered`].
+    ///
+    /// # Errors
+    /// [`Misuse::NotAsked`].
+    pub fn layered(&mut self) -> Result<(), Misuse> {
+        self.linking()?.link.layered()
+    }
+
+    /// As [`RelayLink::reject`].
+    ///
+    /// # Errors
+    /// [`Misuse::NotAsked`], or [`Misuse::RefusalSaysOk`].
+    pub fn reject(&mut self, wires: &mut Wires, why: Refusal) -> Result<(), Misuse> {
+        self.linking()?.link.reject(wires, why)
+    }
+
+    /// The tenant showed what opens no session, or may not join its session: as [`RelayLink::refuse`].
+    ///
+    /// # Errors
+    /// [`Misuse::NotAsked`], or [`Misuse::RefusalSaysOk`].
+    pub fn refuse(&mut self, wires: &mut Wires, why: Refusal) -> Result<(), Misuse> {
+        let linking = self.linking()?;
+        if !linking.dial.is_none() {
+            return Err(Misuse::NotAsked);
+        }
+        linking.link.refuse(wires, why)?;
+        linking.request = None;
+        Ok(())
+    }
+
+    /// The tenant showed a good token: it joins the session with this name, or opens it. [`Question::Dial`] follows.
+    ///
+    /// # Errors
+    /// [`NotEntered::Reason`]: it may not; say [`Reason::told`] with [`Relay::refuse`].
+    pub fn enter(&mut self, now: Duration, sessions: &mut Sessions, token: Token) -> Result<(), NotEntered> {
+        let (link, config) = (self.link, self.config.clone());
+        let linking = self.linking()?;
+        let request = linking.request.take().ok_or(Misuse::NotAsked)?;
+        let asked = Request::of(&request);
+        self.channel = Some(request.channel_type);
+        if config.policy.withholds(asked.channel) {
+            return Err(Reason::NotAnnounced.into());
+        }
+        let (seat, admission) = sessions.admit(now, link, token, asked, &config.endpoint)?;
+        let target = sessions.with(token, |migration, _| migration.target(admission.host).cloned());
+        self.linking()?.dial = Ask::New(Dial {
+            token,
+            request,
+            host: admission.host,
+            target: target.flatten(),
+            transport: None,
+        });
+        self.place = Some(Place {
+            token,
+            seat,
+            host: admission.host,
+        });
+        self.refresh(sessions);
+        Ok(())
+    }
+
+    /// Answers [`Question::Dial`]: the connection to the hypervisor stands. From here on [`Side::Hypervisor`] is there.
+    ///
+    /// # Errors
+    /// [`Misuse::NotAsked`]: it is not wanted any more, close it.
+    pub fn dialled(&mut self, wires: &mut Wires, upstream: Upstream) -> Result<(), Misuse> {
+        let linking = self.linking()?;
+        linking.dial.answer()?;
+        linking.link.admit(wires, upstream)
+    }
+
+    /// Answers [`Question::Dial`]: there is no connection to the hypervisor.
+    ///
+    /// # Errors
+    /// [`Misuse::NotAsked`].
+    pub fn unreachable(&mut self) -> Result<(), Misuse> {
+        let linking = self.linking()?;
+        linking.dial.answer()?;
+        linking.failed = Some(End::Unreachable);
+        Ok(())
+    }
+
+    /// Answers [`Question::BindSession`]: the id is recorded, and the viewer may learn it.
+    ///
+    /// # Errors
+    /// [`Misuse::NotAsked`].
+    pub fn bound(&mut self, wires: &mut Wires) -> Result<(), Misuse> {
+        self.data()?.bound(wires)
+    }
+
+    /// Answers [`Question::BindSession`]: the id cannot be recorded. The session ends.
+    ///
+    /// # Errors
+    /// [`Misuse::NotAsked`].
+    pub fn not_bound(&mut self) -> Result<(), Misuse> {
+        self.data()?.not_bound()
+    }
+
+    /// Answers [`Question::Target`]: the session may move there. The viewer is told of the proxy.
+    ///
+    /// # Errors
+    /// [`Misuse::NotAsked`].
+    pub fn accept_target(&mut self, now: Duration, sessions: &mut Sessions, wires: &mut Wires) -> Result<(), Misuse> {
+        self.target(now, sessions, wires, true)
+    }
+
+    /// Answers [`Question::Target`]: the session must not move there. The viewer stays where it is; if the guest is gone
+    /// already, the session ends.
+    ///
+    /// # Errors
+    /// [`Misuse::NotAsked`].
+    pub fn refuse_target(&mut self, now: Duration, sessions: &mut Sessions, wires: &mut Wires) -> Result<(), Misuse> {
+        self.target(now, sessions, wires, false)
+    }
+
+    fn target(
+        &mut self,
+        now: Duration,
+        sessions: &mut Sessions,
+        wires: &mut Wires,
+        accept: bool,
+    ) -> Result<(), Misuse> {
+        let place = self.place.ok_or(Misuse::NotAsked)?;
+        let data = self.data()?;
+        data.answer_target()?;
+        let told = sessions.with(place.token, |migration, tracker| {
+            let told = if accept {
+                migration.accept(now, tracker).map(Some)
+            } else {
+                migration.refuse(now, tracker)
+            };
+            let told = told.ok().flatten();
+            data.told(told.as_ref(), migration.reads(tracker, place.seat), wires);
+        });
+        self.woken |= told.is_none();
+        self.refresh(sessions);
+        Ok(())
+    }
+}

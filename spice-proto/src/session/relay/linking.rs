@@ -1,0 +1,130 @@
+//! A connection in its link stage.
+
+use alloc::boxed::Box;
+use core::time::Duration;
+
+use super::{Action, Dial, End, Question};
+use crate::link::relay::{self, RelayAction, RelayOutcome};
+use crate::link::{LinkMess, Misuse, RelayLink, Side, Wires, server};
+
+#[derive(Debug)]
+pub(super) struct Linking {
+    pub(super) link: RelayLink,
+    pub(super) request: Option<LinkMess>,
+    pub(super) dial: Ask<Dial>,
+    /// What was asked for.
+    pub(super) dialled: Option<Dial>,
+    /// What became of the hypervisor's part.
+    pub(super) failed: Option<End>,
+    /// The tenant is gone or must go.
+    pub(super) lost: Option<End>,
+}
+
+/// A question on its way.
+#[derive(Debug, Default)]
+pub(super) enum Ask<T> {
+    #[default]
+    None,
+    New(T),
+    Open,
+}
+
+impl<T> Ask<T> {
+    /// The question, once.
+    pub(super) fn take(&mut self) -> Option<T> {
+        match core::mem::replace(self, Self::Open) {
+            Self::New(question) => Some(question),
+            other => {
+                *self = other;
+                None
+            }
+        }
+    }
+
+    /// The question was asked, and is answered.
+    pub(super) fn answer(&mut self) -> Result<(), Misuse> {
+        match self {
+            Self::Open => {
+                *self = Self::None;
+                Ok(())
+            }
+            _ => Err(Misuse::NotAsked),
+        }
+    }
+
+    pub(super) const fn is_none(&self) -> bool {
+        matches!(self, Self::None)
+    }
+}
+
+impl Linking {
+    /// The next action, or the link that stands on both sides.
+    pub(super) fn step(
+        &mut self,
+        now: Duration,
+        wires: &mut Wires,
+        entered: bool,
+    ) -> Result<Action, Box<RelayOutcome>> {
+        const WAIT: Action = Action::Receive {
+            tenant: false,
+            hypervisor: false,
+        };
+        if self.failed.is_some() || self.lost.is_some() && !self.link.has_begun() {
+            return Ok(Action::Consult);
+        }
+        if let Some(dial) = self.dial.take() {
+            self.dialled = Some(dial.clone());
+            return Ok(Action::Ask(Question::Dial(dial)));
+        }
+        let action = match self.link.step(now, wires) {
+            Ok(action) => action,
+            Err(error) if error.side == Side::Hypervisor && entered => {
+                self.failed = Some(error.into());
+                return Ok(Action::Consult);
+            }
+            Err(error) => {
+                self.lost = Some(error.into());
+                return Ok(Action::Consult);
+            }
+        };
+        Ok(match action {
+            RelayAction::Receive { side, .. } => Action::Receive {
+                tenant: side == Side::Tenant,
+                hypervisor: side == Side::Hypervisor,
+            },
+            RelayAction::Waiting => WAIT,
+            RelayAction::Ask(relay::Question::Tenant(question)) => {
+                if let server::Question::Ticket { request, .. } | server::Question::Admit { request } = &question {
+                    self.request = Some(request.clone());
+                }
+                Action::Ask(Question::Tenant(question))
+            }
+            RelayAction::Ask(relay::Question::Redial(transport)) => {
+                let dialled = self.dialled.take().map_or(Ask::None, |dial| {
+                    Ask::New(Dial {
+                        transport: Some(transport),
+                        ..dial
+                    })
+                });
+                self.dial = dialled;
+                Action::Hangup
+            }
+            // INVARIANT: SASL is not allowed towards hypervisors, so nothing is asked.
+            RelayAction::Ask(relay::Question::Hypervisor(_)) => WAIT,
+            RelayAction::Done(outcome) => return Err(Box::new(outcome)),
+        })
+    }
+
+    pub(super) fn eof(&mut self, wires: &mut Wires, side: Side) {
+        if side == Side::Tenant && self.link.has_begun() {
+            // The data stage finds out again.
+            return;
+        }
+        if let Err(error) = self.link.eof(wires, side) {
+            match side {
+                Side::Hypervisor => self.failed = Some(error.into()),
+                Side::Tenant => self.lost = Some(error.into()),
+            }
+        }
+    }
+}
