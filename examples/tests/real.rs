@@ -38,6 +38,8 @@ mod probe;
 mod process;
 #[path = "real/recorder.rs"]
 mod recorder;
+#[path = "real/sasl_relay.rs"]
+mod sasl_relay;
 #[path = "real/site.rs"]
 mod site;
 #[path = "real/spice_html5.rs"]

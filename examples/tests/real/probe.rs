@@ -13,10 +13,10 @@ use crate::pki;
 use crate::process::{Folder, Process, wait_for};
 use crate::viewer::{Endpoint, screenshot};
 
-const NAME: &str = "a guest to be probed";
+pub(crate) const NAME: &str = "a guest to be probed";
 const UUID: &str = "01234567-89ab-cdef-0123-456789abcdef";
-const USER: &str = "alice";
-const PASSWORD: &str = "sasl-Pa55-w0rd";
+pub(crate) const USER: &str = "alice";
+pub(crate) const PASSWORD: &str = "sasl-Pa55-w0rd";
 
 /// QEMU with these options of its SPICE server on a plain port, or on a TLS port with certificates.
 fn guest(folder: &Folder, pki: Option<&Path>, spice: &str, prepare: impl Fn(&mut Command)) -> (SocketAddr, Process) {
@@ -50,7 +50,7 @@ fn guest_of(
 const TICKETED: &str = "password-secret=ticket";
 
 /// Runs spice-probe to its end: its report, or what it said.
-fn probe(
+pub(crate) fn probe(
     folder: &Folder,
     name: &str,
     address: SocketAddr,
@@ -77,7 +77,7 @@ fn probe(
 }
 
 /// The report on a channel.
-fn channel<'a>(report: &'a Value, kind: &str) -> &'a Value {
+pub(crate) fn channel<'a>(report: &'a Value, kind: &str) -> &'a Value {
     let channels = report["channels"].as_array().expect("channels");
     let found = channels.iter().find(|channel| channel["channel"] == kind);
     found.unwrap_or_else(|| panic!("no {kind} in {report}"))
@@ -316,16 +316,12 @@ fn probe_comes_again_with_tls_where_it_is_wanted() {
     );
 }
 
-/// QEMU asks libsasl, which asks a file of users.
-#[test]
-#[ignore = "needs QEMU"]
-fn probe_logs_in_with_sasl() {
-    let folder = Folder::new();
-    let pki = pki::authority(&folder, "hypervisor");
+/// QEMU that lets a user in, who is asked for by libsasl, which asks a file.
+pub(crate) fn sasl_guest(folder: &Folder, pki: &Path) -> (SocketAddr, Process) {
     fs::create_dir(folder.join("sasl")).expect("a folder");
     folder.write("secret", PASSWORD);
     let users = folder.join("sasl/users").to_string_lossy().into_owned();
-    let (status, said) = Process::run(&folder, "saslpasswd2", "sh", |command| {
+    let (status, said) = Process::run(folder, "saslpasswd2", "sh", |command| {
         command.args(["-c", "saslpasswd2 -p -c -f \"$1\" \"$2\" <secret", "sh", &users, USER]);
     });
     assert_eq!(status, Some(0), "{said}");
@@ -335,9 +331,17 @@ fn probe_logs_in_with_sasl() {
     folder.write("sasl/qemu.conf", config.as_bytes());
     folder.write("sasl/spice.conf", config);
     let sasl = folder.join("sasl");
-    let (address, qemu) = guest(&folder, Some(&pki), "sasl=on", |command| {
+    guest(folder, Some(pki), "sasl=on", |command| {
         command.env("SASL_CONF_PATH", &sasl);
-    });
+    })
+}
+
+#[test]
+#[ignore = "needs QEMU"]
+fn probe_logs_in_with_sasl() {
+    let folder = Folder::new();
+    let pki = pki::authority(&folder, "hypervisor");
+    let (address, qemu) = sasl_guest(&folder, &pki);
     let ca = ["--ca", "hypervisor/ca-cert.pem"];
     for mechanism in ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-1"] {
         let arguments = [&ca[..], &["--user", USER, "--mechanism", mechanism]].concat();
