@@ -134,6 +134,18 @@ pub const CASES: &[Case] = &[
         prepare: relay::inputs,
     },
     Case {
+        name: "spice: picture of 300 kB of a display channel, relayed",
+        repetitions: 100,
+        operations: 1,
+        prepare: relay::pictures,
+    },
+    Case {
+        name: "spice: picture of 300 kB, copied in chunks",
+        repetitions: 100,
+        operations: 1,
+        prepare: relay::pictures_copied,
+    },
+    Case {
         name: "spice: recorded message, decoded",
         repetitions: 20,
         operations: messages::RECORDED,

@@ -26,6 +26,8 @@ use crate::links::{MAIN_CHANNEL_C2S, MAIN_CHANNEL_C2S_AT, key};
 const NOW: Duration = Duration::ZERO;
 /// What is read at once.
 const READ: usize = 32 << 10;
+/// Bytes of a picture: what a screen of some colours takes.
+const PICTURE: usize = 300_000;
 /// Messages in the recording of a main channel, both directions, with the two of a migration that is called off.
 pub const RECORDED: u32 = 128 + 46 + 2;
 /// Short messages of a main channel's server, with INIT, CHANNELS_LIST and the two of a migration that is called off.
@@ -216,34 +218,56 @@ pub(crate) fn recorded(clipboard: bool) -> Box<dyn FnMut()> {
     })
 }
 
-/// The same bytes, copied from buffer to buffer as a relay does that looks at nothing.
+/// The same bytes, copied from buffer to buffer.
 pub(crate) fn copied() -> Box<dyn FnMut()> {
-    let (begin, error) = (begin(), message(103, &[]));
-    let mut rx = BytesMut::new();
+    let (begin, error, mut rx) = (begin(), message(103, &[]), BytesMut::new());
     Box::new(move || {
-        let parts: [&[u8]; 4] = [
-            &MAIN_CHANNEL[MAIN_CHANNEL_AT..],
-            &MAIN_CHANNEL_C2S[MAIN_CHANNEL_C2S_AT..],
-            &begin,
-            &error,
-        ];
-        for chunk in parts.iter().flat_map(|part| part.chunks(READ)) {
-            rx.reserve(READ);
-            rx.extend_from_slice(chunk);
-            keep(rx.split());
-        }
+        copy(&mut rx, &MAIN_CHANNEL[MAIN_CHANNEL_AT..]);
+        copy(&mut rx, &MAIN_CHANNEL_C2S[MAIN_CHANNEL_C2S_AT..]);
+        copy(&mut rx, &begin);
+        copy(&mut rx, &error);
     })
+}
+
+/// A channel beside main of a session that has it.
+fn other(channel_type: ChannelType) -> Bench {
+    let mut main = Bench::linked(sessions(), ChannelType::MAIN, 0, true);
+    let list = [1, 0, 0, 0, channel_type.0, 0];
+    let mut init = 7_u32.to_le_bytes().to_vec();
+    init.resize(32, 0);
+    main.feed(|wires| &mut wires.hypervisor, &message(103, &init));
+    main.feed(|wires| &mut wires.hypervisor, &message(104, &list));
+    Bench::linked(main.sessions, channel_type, 7, true)
 }
 
 /// Small messages of an inputs channel.
 pub(crate) fn inputs() -> Box<dyn FnMut()> {
     let bytes = small_frames();
-    let mut main = Bench::linked(sessions(), ChannelType::MAIN, 0, true);
-    let list = [1, 0, 0, 0, ChannelType::INPUTS.0, 0];
-    let mut init = 7_u32.to_le_bytes().to_vec();
-    init.resize(32, 0);
-    main.feed(|wires| &mut wires.hypervisor, &message(103, &init));
-    main.feed(|wires| &mut wires.hypervisor, &message(104, &list));
-    let mut bench = Bench::linked(main.sessions, ChannelType::INPUTS, 7, true);
+    let mut bench = other(ChannelType::INPUTS);
     Box::new(move || bench.feed(|wires| &mut wires.tenant, &bytes))
+}
+
+/// DRAW_COPY with a body that nobody has to see.
+fn picture() -> Bytes {
+    message(304, &vec![7; PICTURE])
+}
+
+/// Pictures of a display channel.
+pub(crate) fn pictures() -> Box<dyn FnMut()> {
+    let (bytes, mut bench) = (picture(), other(ChannelType::DISPLAY));
+    Box::new(move || bench.feed(|wires| &mut wires.hypervisor, &bytes))
+}
+
+pub(crate) fn pictures_copied() -> Box<dyn FnMut()> {
+    let (bytes, mut rx) = (picture(), BytesMut::new());
+    Box::new(move || copy(&mut rx, &bytes))
+}
+
+/// What a relay does that looks at nothing.
+fn copy(rx: &mut BytesMut, bytes: &[u8]) {
+    for chunk in bytes.chunks(READ) {
+        rx.reserve(READ);
+        rx.extend_from_slice(chunk);
+        keep(rx.split());
+    }
 }

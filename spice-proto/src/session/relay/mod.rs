@@ -26,8 +26,9 @@
 //! ```
 //!
 //! [`Relay::step`] does not need the sessions: messages that only the policy looks at pass without a lock, in whole runs,
-//! and of a body that nobody has to see no more than the header is looked at. That makes a channel of pictures or of USB
-//! packets as cheap as a copy in large chunks.
+//! and of one above 64 KiB that nobody has to see no more than the header is looked at: its body passes in the pieces that it
+//! comes in. So a channel of pictures costs what a copy costs. No channel passes without its headers being looked at:
+//! every one can say MIGRATE, and on every one there are messages of a client's that end the QEMU process.
 //!
 //! The loop is shipped for tokio streams, as `drive_session` (feature `tokio`).
 

@@ -1,6 +1,7 @@
 //! Sessions through the relay: viewers and hypervisors in memory, the shipped driver between them, time that does not pass
 //! by itself.
 
+mod cuts;
 mod ends;
 mod moves;
 mod policy;
