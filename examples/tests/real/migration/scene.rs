@@ -100,7 +100,7 @@ impl<'a> Scene<'a> {
 
     /// Moves the guest there, and does not look what becomes of the viewer.
     pub(crate) fn move_guest(&mut self, index: usize) {
-        let (host, target) = self.from_to(index);
+        let (host, target) = self.source_and_target(index);
         host.migrate_to(target);
         self.here = index;
     }
@@ -116,11 +116,11 @@ impl<'a> Scene<'a> {
 
     /// Begins to move the guest, and cancels that.
     pub(crate) fn move_in_vain(&mut self, index: usize) {
-        let (host, target) = self.from_to(index);
+        let (host, target) = self.source_and_target(index);
         host.migrate_in_vain_to(target);
     }
 
-    fn from_to(&mut self, index: usize) -> (&mut Host<'a>, &Host<'a>) {
+    fn source_and_target(&mut self, index: usize) -> (&mut Host<'a>, &Host<'a>) {
         let [from, to] = self.hosts.get_disjoint_mut([self.here, index]).expect("two QEMUs");
         let running = "a running QEMU";
         (from.as_mut().expect(running), to.as_ref().expect(running))
@@ -295,9 +295,9 @@ impl<'a> Scene<'a> {
         let address = self.wiring.places[index].told;
         let host = format!("{}\0", address.ip());
         let messages = self.main_links().into_iter().flat_map(|link| link.to_client);
-        let sent = messages.filter_map(|message| destination(&message, &self.wiring.told));
+        let mut sent = messages.filter_map(|message| destination(&message, &self.wiring.told));
         let is_this = |(sent, _): (Destination, Vec<u8>)| sent.port == address.port() && sent.host == host;
-        sent.map(is_this).any(|is| is) && self.wiring.recorder.connections().iter().any(|c| c.holds(&host))
+        sent.any(is_this) && self.wiring.recorder.connections().iter().any(|c| c.holds(&host))
     }
 
     /// No message told the viewer anything of a hypervisor, and each was in every byte what it should be.
