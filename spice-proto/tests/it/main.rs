@@ -25,6 +25,7 @@ mod captures;
 #[cfg(feature = "tokio")]
 mod codec;
 mod coverage;
+mod cutter;
 mod drive;
 mod frames;
 mod heads;

@@ -100,7 +100,7 @@ impl<'a> Scene<'a> {
 
     /// Moves the guest there, and does not look what becomes of the viewer.
     pub(crate) fn move_guest(&mut self, index: usize) {
-        let (host, target) = self.ends_of(index);
+        let (host, target) = self.source_and_target(index);
         host.migrate_to(target);
         self.here = index;
     }
@@ -116,11 +116,11 @@ impl<'a> Scene<'a> {
 
     /// Begins to move the guest, and cancels that.
     pub(crate) fn move_in_vain(&mut self, index: usize) {
-        let (host, target) = self.ends_of(index);
+        let (host, target) = self.source_and_target(index);
         host.migrate_in_vain_to(target);
     }
 
-    fn ends_of(&mut self, index: usize) -> (&mut Host<'a>, &Host<'a>) {
+    fn source_and_target(&mut self, index: usize) -> (&mut Host<'a>, &Host<'a>) {
         let [from, to] = self.hosts.get_disjoint_mut([self.here, index]).expect("two QEMUs");
         let running = "a running QEMU";
         (from.as_mut().expect(running), to.as_ref().expect(running))
