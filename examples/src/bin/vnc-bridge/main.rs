@@ -7,7 +7,7 @@
 //!              the tenant's password
 //! ```
 //!
-//! Read it in the order of a connection: [`config`] says who is let in and where to, [`listen`] and [`websocket`]
+//! Read it in the order of a connection: [`config`] says who is let in and where to, [`listen`] and [`examples::websocket`]
 //! accept connections, [`bridge`] couples the two handshakes and then copies bytes.
 
 mod bridge;
