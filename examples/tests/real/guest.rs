@@ -49,9 +49,9 @@ pub(crate) const LINES: &[Line] = &[
     },
 ];
 
-/// What the boot sector runs, loaded at 0000:7c00. The lines of text come right behind it.
+/// What a boot sector runs first, loaded at 0000:7c00: a clear screen of text, at ES.
 #[rustfmt::skip]
-const CODE: &[u8] = &[
+const START: &[u8] = &[
     0x31, 0xc0,             //        xor ax, ax
     0x8e, 0xd8,             //        mov ds, ax
     0x8e, 0xd0,             //        mov ss, ax
@@ -64,6 +64,11 @@ const CODE: &[u8] = &[
     0xcd, 0x10,             //        int 0x10
     0xb8, 0x00, 0xb8,       //        mov ax, 0xb800      ; the text page
     0x8e, 0xc0,             //        mov es, ax
+];
+
+/// Behind [`START`]: it writes the lines of text that come right behind it, and says which keys are pressed.
+#[rustfmt::skip]
+const CODE: &[u8] = &[
     0xbe, 0x3c, 0x7c,       //        mov si, 0x7c3c      ; the lines
     0xad,                   // line:  lodsw               ; offset in the page, or the end
     0x83, 0xf8, 0xff,       //        cmp ax, -1
@@ -89,7 +94,7 @@ pub(crate) const READY: u8 = b'R';
 
 /// The first sector of the floppy.
 pub(crate) fn boot_sector() -> Vec<u8> {
-    let mut sector = CODE.to_vec();
+    let mut sector = [START, CODE].concat();
     for line in LINES {
         let place = u16::try_from(2 * (80 * line.row + line.column)).expect("a place on the page");
         sector.extend(place.to_le_bytes());
@@ -140,18 +145,6 @@ pub(crate) fn moving_sector() -> Vec<u8> {
 /// console. The first row is there without a key.
 #[rustfmt::skip]
 const TYPING: &[u8] = &[
-    0x31, 0xc0,             //        xor ax, ax
-    0x8e, 0xd8,             //        mov ds, ax
-    0x8e, 0xd0,             //        mov ss, ax
-    0xbc, 0x00, 0x7c,       //        mov sp, 0x7c00
-    0xfc,                   //        cld
-    0xb8, 0x03, 0x00,       //        mov ax, 0x0003      ; 80x25 text, cleared
-    0xcd, 0x10,             //        int 0x10
-    0xb4, 0x01,             //        mov ah, 0x01        ; no cursor, so nothing blinks
-    0xb9, 0x07, 0x26,       //        mov cx, 0x2607
-    0xcd, 0x10,             //        int 0x10
-    0xb8, 0x00, 0xb8,       //        mov ax, 0xb800      ; the text page
-    0x8e, 0xc0,             //        mov es, ax
     0x31, 0xff,             //        xor di, di
     0xb0, READY,            //        mov al, READY
     0xe6, 0xe9,             // show:  out 0xe9, al        ; to QEMU's debug console
@@ -168,7 +161,7 @@ const TYPING: &[u8] = &[
 
 /// The first sector of that floppy.
 pub(crate) fn typing_sector() -> Vec<u8> {
-    bootable(TYPING.to_vec())
+    bootable([START, TYPING].concat())
 }
 
 /// QEMU with a SPICE server on one port.

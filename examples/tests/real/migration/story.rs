@@ -97,12 +97,7 @@ pub(crate) fn moves_after_a_cancelled_move(row: &Row) {
     row.play(|scene| {
         cancelled(scene);
         scene.start_host(TARGET);
-        scene.announce(TARGET);
-        scene.answers_with(2, scene.connected());
-        scene.move_guest(TARGET);
-        scene.arrives();
-        scene.source_ends(SOURCE);
-        scene.types("xyz");
+        moves_the_second_time(scene);
         assert_eq!(scene.only_the_gateway_is_told(), [row.kind.message(); 2]);
     });
 }
@@ -126,6 +121,21 @@ fn cancelled(scene: &mut Scene<'_>) {
     wait_for("word that the guest stays", || (scene.cancelled() == 1).then_some(()));
     scene.gives_up(TARGET);
     scene.types("b");
+}
+
+/// Whatever became of the first announcement, the second leads to the target.
+fn moves_the_second_time(scene: &mut Scene<'_>) {
+    scene.announce(TARGET);
+    scene.answers_with(2, scene.connected());
+    goes_on_at_the_target(scene);
+}
+
+/// The guest moves, and its viewer with it, who needs the source no more.
+fn goes_on_at_the_target(scene: &mut Scene<'_>) {
+    scene.move_guest(TARGET);
+    scene.arrives();
+    scene.source_ends(SOURCE);
+    scene.types("xyz");
 }
 
 /// The guest has moved before the viewer is connected to the target.
@@ -153,10 +163,7 @@ pub(crate) fn moves_to_the_second_target(row: &Row) {
         scene.announce(TARGET);
         scene.answers_with(2, scene.connected());
         assert_eq!(scene.cancelled(), 1);
-        scene.move_guest(TARGET);
-        scene.arrives();
-        scene.source_ends(SOURCE);
-        scene.types("xyz");
+        goes_on_at_the_target(scene);
         assert_eq!(scene.only_the_gateway_is_told(), [row.kind.message(); 2]);
     });
 }
@@ -166,12 +173,7 @@ pub(crate) fn stays_and_moves_later(row: &Row) {
     row.play(|scene| {
         fails(row, scene);
         scene.mend();
-        scene.announce(TARGET);
-        scene.answers_with(2, scene.connected());
-        scene.move_guest(TARGET);
-        scene.arrives();
-        scene.source_ends(SOURCE);
-        scene.types("xyz");
+        moves_the_second_time(scene);
         assert_eq!(scene.only_the_gateway_is_told(), [row.kind.message(); 2]);
     });
 }
@@ -181,10 +183,7 @@ pub(crate) fn stays_and_is_sent_later(row: &Row) {
     row.play(|scene| {
         fails(row, scene);
         scene.mend();
-        scene.move_guest(TARGET);
-        scene.arrives();
-        scene.source_ends(SOURCE);
-        scene.types("xyz");
+        goes_on_at_the_target(scene);
         let sent = [row.kind.message(), to_client::MIGRATE_SWITCH_HOST];
         assert_eq!(scene.only_the_gateway_is_told(), sent);
     });
@@ -226,12 +225,7 @@ pub(crate) fn outlives_the_target(row: &Row) {
         scene.end_host(TARGET);
         scene.goes_on();
         scene.start_host(TARGET);
-        scene.announce(TARGET);
-        scene.answers_with(2, scene.connected());
-        scene.move_guest(TARGET);
-        scene.arrives();
-        scene.source_ends(SOURCE);
-        scene.types("xyz");
+        moves_the_second_time(scene);
         assert_eq!(scene.only_the_gateway_is_told(), [row.kind.message(); 2]);
     });
 }
@@ -255,10 +249,7 @@ pub(crate) fn is_told_of_the_target(row: &Row) {
     row.play(|scene| {
         scene.announce(TARGET);
         scene.answers_with(1, scene.connected());
-        scene.move_guest(TARGET);
-        scene.arrives();
-        scene.source_ends(SOURCE);
-        scene.types("xyz");
+        goes_on_at_the_target(scene);
         assert!(scene.tells_of(TARGET));
     });
 }

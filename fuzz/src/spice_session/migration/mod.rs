@@ -439,7 +439,12 @@ impl World<'_> {
             && !place.initialised
             && side == Side::Tenant;
         let (seat, main) = (place.seat, place.main());
-        let stays = side == Side::Hypervisor && (place.pretended || (place.linked && at_target && before == "Opening"));
+        let newest = self
+            .tracker
+            .snapshot(TOKEN)
+            .is_some_and(|snapshot| snapshot.last_host == place.host);
+        let fails = place.linked && !place.pretended && at_target && newest && before == "Opening";
+        let stays = side == Side::Hypervisor && (place.pretended || fails);
         let lost = self.migration.lost(self.now, &mut self.tracker, seat, side);
         self.reach(format!("Lost {lost:?}"));
         assert_eq!(lost == Lost::Pretend, stays, "in {before}");
@@ -448,7 +453,7 @@ impl World<'_> {
             silent && !stays && !matches!(lost, Lost::End | Lost::Wait)
         );
         if stays {
-            self.poisoned |= at_target && before == "Opening";
+            self.poisoned |= fails;
             self.places[at].pretended = true;
             return self.row(before, "T link pretended");
         }

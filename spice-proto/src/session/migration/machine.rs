@@ -323,7 +323,8 @@ impl Migration {
             if stage == Stage::Pretended {
                 return Lost::Pretend;
             }
-            if stage == Stage::Linked && self.at_target(tracker, seated) && phase == Phase::Opening {
+            // What is left of a target before this one is no part of the move.
+            if stage == Stage::Linked && self.pending(tracker) == Some(seated.host) && phase == Phase::Opening {
                 self.pretend(tracker, seat);
                 return Lost::Pretend;
             }

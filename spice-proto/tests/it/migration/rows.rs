@@ -235,6 +235,24 @@ fn cancelled_and_told_again() {
     assert_eq!(world.server(seats[0], number, &body), Pass::Refuse(Fault::OutOfOrder));
 }
 
+/// The first target's hypervisor closes what it has of a move that was called off, while the second's is opened.
+#[test]
+fn what_is_left_of_one_target_does_not_fail_the_next() {
+    let (mut world, seats) = World::connected(false);
+    assert_eq!(world.server(seats[0], 102, &[]), Pass::Forward);
+    let left = seats[5..].to_vec();
+    assert_eq!(world.effects().len(), left.len());
+    world.begin(seats[0], false);
+    let main = world.open(ID, (1, 0)).unwrap().0;
+    assert_eq!(world.dial(main, true), Answer::Accept);
+    for seat in left {
+        assert_eq!(world.lost(seat, Side::Hypervisor), Lost::Close);
+    }
+    world.open_others(Host(2));
+    assert_eq!(world.client(seats[0], 102, &[]), Pass::Forward);
+    assert_eq!(world.phase(), Some(Phase::Connected));
+}
+
 #[test]
 fn switch_host_is_a_new_session() {
     let (mut world, seats) = World::running();
