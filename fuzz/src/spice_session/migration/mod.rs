@@ -352,7 +352,10 @@ impl World<'_> {
                 self.poisoned = true;
             }
             Answer::Pretended => {}
-            Answer::Refuse | Answer::Close => drop(self.places.remove(at)),
+            Answer::Refuse | Answer::Close => {
+                self.places.remove(at);
+                self.held = self.held.take().filter(|_| !main || at_target);
+            }
         }
         let event = match (answer, main, at_target) {
             (Answer::Accept, true, true) => "T main accepted",
@@ -458,6 +461,7 @@ impl World<'_> {
             return self.row(before, "T link pretended");
         }
         self.places.remove(at);
+        self.held = self.held.take().filter(|_| !main || at_target);
         let event = match (main, at_target) {
             (true, false) => "S main lost",
             (true, true) => "T main lost",

@@ -297,6 +297,13 @@ impl Migration {
 
     fn leave(&mut self, now: Duration, tracker: &mut Tracker, seat: Seat) -> Closed {
         let seated = self.seats.get_mut(seat.0).and_then(Option::take);
+        // With the source's main channel goes what it has asked.
+        if seated
+            .as_ref()
+            .is_some_and(|seated| is_main(seated) && !self.at_target(tracker, seated))
+        {
+            self.held = None;
+        }
         let closed = seated.map_or(Closed::Link, |seated| {
             tracker.close(now, seated.link).unwrap_or(Closed::Link)
         });

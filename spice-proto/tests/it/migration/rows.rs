@@ -253,6 +253,18 @@ fn what_is_left_of_one_target_does_not_fail_the_next() {
     assert_eq!(world.phase(), Some(Phase::Connected));
 }
 
+/// What a main channel has asked is not answered when it is gone: nobody could be told.
+#[test]
+fn a_question_ends_with_its_connection() {
+    let (mut world, seats) = World::connected(false);
+    let (number, body) = begin(false);
+    assert!(matches!(world.server(seats[0], number, &body), Pass::Ask(_)));
+    assert_eq!(world.lost(seats[0], Side::Hypervisor), Lost::Wait);
+    let late = world.migration.accept(world.now, &mut world.tracker);
+    assert_eq!(late, Err(Misuse::OutOfOrder(Phase::Connected)));
+    assert_eq!(world.phase(), Some(Phase::Connected));
+}
+
 #[test]
 fn switch_host_is_a_new_session() {
     let (mut world, seats) = World::running();
