@@ -1,9 +1,12 @@
 //! The programs of this project: see `src/bin/`. Here is what several of them share.
 
+#[cfg(feature = "tools")]
 pub mod capture;
 
+#[cfg(feature = "tools")]
 pub mod dissect;
 
+#[cfg(feature = "tools")]
 pub mod picture;
 
 pub mod secret;

@@ -1,8 +1,10 @@
 //! What the SPICE programs share: connections, and what follows a link.
 
+#[cfg(feature = "tools")]
 mod sasl;
 mod stream;
 
+#[cfg(feature = "tools")]
 pub use sasl::{Login, LoginError};
 pub use stream::tls;
 
