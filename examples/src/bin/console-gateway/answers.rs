@@ -21,10 +21,10 @@ use tracing::Span;
 use tracing::field::display;
 
 use crate::gateway::Shared;
+use crate::guest::{At, DialError};
 use crate::keys::{random, random_bytes};
 use crate::rules::Rules;
 use crate::sessions::{Channel, Refused, Session};
-use crate::target::{DialError, Target};
 use crate::tls::Stream;
 use crate::tokens::Flaw;
 
@@ -36,27 +36,30 @@ const REFUSED_AFTER: Duration = Duration::from_millis(50);
 pub(crate) struct Tenant {
     shared: Arc<Shared>,
     counts: Arc<Counts>,
+    /// It came over TLS.
+    secure: bool,
     /// The private half of the key that the tenant was shown.
     key: Option<Key>,
     asked: Instant,
     session: Option<Arc<Session>>,
     channel: Option<Channel>,
-    target: Option<Arc<Target>>,
+    at: Option<At>,
     pub(crate) refused: Option<Refused>,
     pub(crate) unreached: Option<DialError>,
     pub(crate) linked: bool,
 }
 
 impl Tenant {
-    pub(crate) fn new(shared: Arc<Shared>, counts: Arc<Counts>) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, counts: Arc<Counts>, secure: bool) -> Self {
         Self {
             shared,
             counts,
+            secure,
             key: None,
             asked: Instant::now(),
             session: None,
             channel: None,
-            target: None,
+            at: None,
             refused: None,
             unreached: None,
             linked: false,
@@ -74,9 +77,9 @@ impl Tenant {
     pub(crate) fn learn_from(&self, error: &spice_proto::link::HandshakeError) {
         use spice_proto::link::{HandshakeError, Incompatibility};
         if let HandshakeError::PeerIncompatible(Incompatibility::MissingCapability { set, bit }) = *error
-            && let (Some(target), Some((kind, _))) = (&self.target, self.channel)
+            && let (Some(at), Some((kind, _))) = (&self.at, self.channel)
         {
-            target.lacks(kind, set, bit);
+            at.place.lacks(kind, set, bit);
         }
     }
 }
@@ -91,6 +94,9 @@ impl Answers for Tenant {
         span.record("channel", display(request.channel_type));
         span.record("number", request.channel_id);
         span.record("connection_id", request.connection_id);
+        if !self.secure && self.shared.sessions.all_require_tls() {
+            return Err(Refusal::Code(LinkErrorCode::NEED_SECURED));
+        }
         let key = self.shared.keys.take().await.ok_or(Refusal::Close)?;
         let shown = Announcement {
             public_key: key.public(),
@@ -113,7 +119,7 @@ impl Answers for Tenant {
         if let Some(token) = presented.fingerprint() {
             Span::current().record("token", display(token));
         }
-        match sessions.enter(&presented, request) {
+        match sessions.enter(&presented, request, self.secure) {
             Ok(session) => {
                 let token = session.token;
                 self.session = Some(session);
@@ -129,34 +135,32 @@ impl Answers for Tenant {
 
     async fn dial(&mut self, dial: Dial) -> Option<(Stream, Upstream)> {
         let session = self.session.as_ref()?;
-        let target = match &dial.target {
+        let at = match &dial.target {
             None => session.first.clone(),
-            Some(target) => self.shared.sessions.target_at(target)?,
+            Some(target) => session.guest.console.place_at(target)?,
         };
         let channel = (dial.request.channel_type, dial.request.channel_id);
-        session.joined(channel, &target, &self.counts);
-        (self.channel, self.target) = (Some(channel), Some(target.clone()));
-        Span::current().record("target", target.name.as_str());
-        let hypervisor = match dial.transport {
-            None => target.dial().await,
-            // A target has one port.
-            Some(wanted) => Err(DialError::OtherPort(wanted)),
-        };
+        session.joined(channel, &at, &self.counts);
+        (self.channel, self.at) = (Some(channel), Some(at.clone()));
+        let span = Span::current();
+        span.record("guest", session.guest.name.as_str());
+        span.record("host", at.place.host.as_str());
+        let hypervisor = at.dial(dial.transport).await;
         let hypervisor = hypervisor.map_err(|error| self.unreached = Some(error)).ok()?;
         let upstream = Upstream {
-            ticket: Secret::new(target.ticket.expose()),
+            ticket: Secret::new(at.place.ticket.expose()),
             oaep_seed: random_bytes(),
         };
         Some((hypervisor, upstream))
     }
 
     fn linked(&mut self, outcome: &RelayOutcome) {
-        let (Some(session), Some(target)) = (&self.session, &self.target) else {
+        let (Some(session), Some(at)) = (&self.session, &self.at) else {
             return;
         };
         self.linked = true;
         session.linked();
-        target.learn(outcome.request.channel_type, &outcome.hypervisor);
+        at.place.learn(outcome.request.channel_type, &outcome.hypervisor);
         tracing::info!(token = %session.hash.fingerprint(), "linked");
     }
 
@@ -174,20 +178,20 @@ impl Answers for Tenant {
         }
     }
 
-    /// Only to another console of the configuration: the field is the hypervisor's, and not trusted.
+    /// Only to another place of the same guest: the field is the hypervisor's, and not trusted.
     async fn target(&mut self, told: &migration::Target) -> bool {
-        let (Some(session), Some(here)) = (&self.session, &self.target) else {
+        let (Some(session), Some(here)) = (&self.session, &self.at) else {
             return false;
         };
-        let Some(target) = self.shared.sessions.target_at(told) else {
-            tracing::warn!(kind = ?told.kind, "a migration to a target that is not configured is refused");
+        let Some(there) = session.guest.console.place_at(told) else {
+            tracing::warn!(kind = ?told.kind, "a migration to what is no place of this guest is refused");
             return false;
         };
-        if Arc::ptr_eq(&target, here) {
-            tracing::warn!(kind = ?told.kind, target = target.name, "a migration to where it is, is refused");
+        if there.is(here) {
+            tracing::warn!(kind = ?told.kind, "a migration to where it is, is refused");
             return false;
         }
-        tracing::info!(kind = ?told.kind, target = target.name, "the session moves");
+        tracing::info!(kind = ?told.kind, host = there.place.host, "the session moves");
         told.kind != Kind::SwitchHost || self.shared.sessions.switches(session)
     }
 }

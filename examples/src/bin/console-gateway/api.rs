@@ -1,11 +1,12 @@
 //! The HTTP API, for the portal that tenants log in to. It makes a token and delivers the `.vv`.
 //!
-//! `POST /v1/consoles`, `Authorization: Bearer ...`, `{"target":"vm1","ttl_seconds":60,"uses":1,"title":"..."}`;
-//! all but the target can be left out. It speaks plain HTTP: keep it on a loopback or management address, or
-//! behind something that speaks TLS.
+//! `POST /v1/consoles`, `Authorization: Bearer ...` or `X-Auth-Token: ...`,
+//! `{"guest":"db-7","ttl_seconds":60,"uses":1,"title":"..."}`; the guest is named by its id or name, all else can be
+//! left out.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -16,6 +17,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use console_token::{Secret, StoreError, web::place};
 use serde::Deserialize;
+use tokio::time::timeout;
 use vv_file::download;
 
 use crate::config::TTL_MAX;
@@ -24,18 +26,21 @@ use crate::sessions::Sessions;
 
 /// Bytes of a request. Titles are the longest part of one.
 const BODY: usize = 4096;
+/// For a request, its body included.
+const REQUEST: Duration = Duration::from_secs(10);
 /// Most uses that one token can have.
 const USES_MAX: u32 = 1000;
 
 /// What the API needs.
 pub(crate) struct Api {
     pub(crate) sessions: Arc<Sessions>,
-    pub(crate) bearer: Secret,
+    /// What requests have to show.
+    pub(crate) token: Secret,
     pub(crate) viewer: Viewer,
     pub(crate) ttl: u64,
 }
 
-/// Every path needs the bearer token, also those that do not exist.
+/// Every path needs the token, also those that do not exist.
 pub(crate) fn router(api: Api) -> Router {
     let api = Arc::new(api);
     Router::new()
@@ -45,19 +50,24 @@ pub(crate) fn router(api: Api) -> Router {
         .with_state(api)
 }
 
-/// Lets requests with the bearer token through. A missing and a wrong one are answered alike, and nothing of
-/// the body is read before.
+/// Lets requests with the token through. A missing and a wrong one are answered alike, and nothing of the body is read
+/// before.
 async fn authorized(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
-    if bearer(request.headers()).is_some_and(|given| given == api.bearer) {
-        return next.run(request).await;
+    if shown(request.headers()).is_some_and(|given| given == api.token) {
+        // A body that does not come is not waited for.
+        let answered = timeout(REQUEST, next.run(request)).await;
+        return answered.unwrap_or_else(|_| answer(StatusCode::REQUEST_TIMEOUT, "the request did not come in time"));
     }
-    tracing::info!("request without the bearer token");
+    tracing::info!("request without the token of the API");
     let challenge = [(header::WWW_AUTHENTICATE, "Bearer")];
-    (challenge, answer(StatusCode::UNAUTHORIZED, "bearer token needed")).into_response()
+    (challenge, answer(StatusCode::UNAUTHORIZED, "the token of the API is needed")).into_response()
 }
 
 /// The token of the request. Comparing two of them takes the same time wherever they differ.
-fn bearer(headers: &HeaderMap) -> Option<Secret> {
+fn shown(headers: &HeaderMap) -> Option<Secret> {
+    if let Some(token) = headers.get("x-auth-token") {
+        return Secret::presented(token.as_bytes()).ok();
+    }
     let values = headers.get_all(header::AUTHORIZATION).iter();
     let values: Vec<_> = values.map(|value| value.to_str().unwrap_or_default()).collect();
     place::bearer(values).ok()??.secret().ok()
@@ -66,7 +76,7 @@ fn bearer(headers: &HeaderMap) -> Option<Secret> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Wanted {
-    target: String,
+    guest: String,
     ttl_seconds: Option<u64>,
     uses: Option<NonZeroU32>,
     title: Option<String>,
@@ -88,29 +98,30 @@ async fn create(State(api): State<Arc<Api>>, body: Bytes) -> Response {
         let problem = format!("uses is not in 1 to {USES_MAX}");
         return answer(StatusCode::UNPROCESSABLE_ENTITY, &problem);
     }
-    if !api.sessions.has_target(&wanted.target) {
-        return answer(StatusCode::NOT_FOUND, "no such target");
-    }
-    let title = wanted.title.unwrap_or_else(|| wanted.target.clone());
+    let Some(guest) = api.sessions.guest(&wanted.guest) else {
+        return answer(StatusCode::NOT_FOUND, "no such guest");
+    };
+    let require_tls = guest.console.require_tls;
+    let title = wanted.title.unwrap_or_else(|| guest.name.clone());
     // Before the token exists: a title that cannot be written should cost none.
-    if let Err(error) = api.viewer.file("token", &title) {
+    if let Err(error) = api.viewer.file("token", &title, require_tls) {
         return answer(StatusCode::UNPROCESSABLE_ENTITY, &error.to_string());
     }
-    let minted = match api.sessions.tokens.mint(&wanted.target, ttl, uses) {
+    let minted = match api.sessions.tokens.mint(&guest.id, ttl, uses) {
         Ok(minted) => minted,
         Err(StoreError::Full { .. }) => return answer(StatusCode::SERVICE_UNAVAILABLE, "too many tokens are out"),
         Err(_) => return answer(StatusCode::INTERNAL_SERVER_ERROR, "no token could be made"),
     };
-    let Ok(file) = api.viewer.file(minted.token.expose(), &title) else {
+    let Ok(file) = api.viewer.file(minted.token.expose(), &title, require_tls) else {
         return answer(StatusCode::INTERNAL_SERVER_ERROR, "no connection file could be made");
     };
-    tracing::info!(token = %minted.fingerprint, target = wanted.target, ttl, uses, "console created");
+    tracing::info!(token = %minted.fingerprint, guest = guest.name, ttl, uses, "console created");
     let headers = [
         (header::CONTENT_TYPE, download::MIME_TYPE.to_owned()),
         (header::CACHE_CONTROL, "no-store".to_owned()),
         (
             header::CONTENT_DISPOSITION,
-            download::content_disposition(&wanted.target),
+            download::content_disposition(&guest.name),
         ),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
     ];

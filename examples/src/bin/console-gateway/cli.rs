@@ -29,14 +29,26 @@ pub(crate) enum Command {
     /// Runs the gateway.
     Serve {
         /// The configuration (TOML).
-        #[arg(long, value_name = "FILE")]
-        config: PathBuf,
+        #[arg(long, value_name = "FILE", required_unless_present = "help_config")]
+        config: Option<PathBuf>,
+        /// Prints every key of the configuration, and ends.
+        #[arg(long, exclusive = true)]
+        help_config: bool,
         /// What is logged, on standard error: off, error, warn, info, debug or trace.
         #[arg(long, value_name = "LEVEL", default_value = "info")]
         log: LevelFilter,
         /// How it is logged.
         #[arg(long, value_name = "FORMAT", default_value = "json")]
         log_format: LogFormat,
+    },
+    /// Reads a configuration and what it names, and complains on standard error about all that is wrong, a line each.
+    CheckConfig {
+        /// The configuration (TOML).
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Also connects to each place.
+        #[arg(long)]
+        dial: bool,
     },
 }
 

@@ -1,7 +1,5 @@
 //! The connection file that a tenant gets.
 
-use std::net::SocketAddr;
-
 use vv_file::{BuildError, Builder, Channel, Document};
 
 /// What all viewers are told, whatever they may open.
@@ -16,19 +14,11 @@ pub(crate) struct Viewer {
 }
 
 impl Viewer {
-    /// With the ports of the listeners, as they were bound.
-    pub(crate) fn at(self, plain: Option<SocketAddr>, tls: Option<SocketAddr>) -> Self {
-        Self {
-            port: plain.map(|address| address.port()),
-            tls_port: tls.map(|address| address.port()),
-            ..self
-        }
-    }
-
-    /// The file for one token. Where there is TLS, every channel has to use it.
-    pub(crate) fn file(&self, token: &str, title: &str) -> Result<Document, BuildError> {
+    /// The file for one token. Where there is TLS, every channel has to use it. `require_tls`: without the port that
+    /// has none.
+    pub(crate) fn file(&self, token: &str, title: &str, require_tls: bool) -> Result<Document, BuildError> {
         let mut file = Builder::spice(&self.host).password(token).title(title);
-        if let Some(port) = self.port {
+        if let Some(port) = self.port.filter(|_| !require_tls) {
             file = file.port(port);
         }
         if let Some(port) = self.tls_port {

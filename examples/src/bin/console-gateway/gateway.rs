@@ -58,8 +58,8 @@ pub(crate) struct Shared {
 pub(crate) enum Carrier {
     Plain,
     Tls(TlsAcceptor),
-    /// For pages from these origins.
-    WebSocket(Arc<[String]>),
+    /// For pages from these origins; with TLS under it, or without.
+    WebSocket(Arc<[String]>, Option<TlsAcceptor>),
 }
 
 impl Carrier {
@@ -68,7 +68,7 @@ impl Carrier {
     }
 
     fn is_tls(&self) -> bool {
-        matches!(self, Self::Tls(_))
+        matches!(self, Self::Tls(_) | Self::WebSocket(_, Some(_)))
     }
 
     /// The stream inside of a connection.
@@ -78,7 +78,10 @@ impl Carrier {
             Ok::<Stream, CarrierError>(match self {
                 Self::Plain => Box::new(tcp),
                 Self::Tls(tls) => Box::new(tls.accept(tcp).await?),
-                Self::WebSocket(origins) => Box::new(websocket::accept(tcp, &origins).await?),
+                Self::WebSocket(origins, None) => Box::new(websocket::accept(tcp, &origins).await?),
+                Self::WebSocket(origins, Some(tls)) => {
+                    Box::new(websocket::accept(tls.accept(tcp).await?, &origins).await?)
+                }
             })
         };
         timeout(HANDSHAKE, opened).await.map_err(|_| CarrierError::TooLate)?
@@ -229,25 +232,27 @@ async fn serve(shared: Arc<Shared>, connection: Connection, tcp: TcpStream, peer
         number = Empty,
         connection_id = Empty,
         token = Empty,
-        target = Empty,
+        guest = Empty,
+        host = Empty,
     );
     async {
+        let carrier_is_tls = carrier.is_tls();
         let stream = match carrier.open(tcp).await {
             Ok(stream) => stream,
             Err(error) => return info!(%error, "no handshake"),
         };
         let counts = connection.counts();
-        let tenant = Tenant::new(shared, counts.clone());
+        let tenant = Tenant::new(shared, counts.clone(), carrier_is_tls);
         let (end, tenant) = drive_session(connection, stream, tenant).await;
         let Some(tenant) = tenant else {
             return info!(%end, "ended");
         };
         match (end, tenant.refused, &tenant.unreached) {
             (_, Some(reason), _) => info!(%reason, "refused"),
-            (_, _, Some(error)) => warn!(reason = %format_args!("target not reached: {error}"), "no link"),
+            (_, _, Some(error)) => warn!(reason = %format_args!("hypervisor not reached: {error}"), "no link"),
             (End::Link(error), ..) if error.side == Side::Hypervisor => {
                 tenant.learn_from(&error.error);
-                warn!(reason = %format_args!("target: {}", error.error), "no link");
+                warn!(reason = %format_args!("hypervisor: {}", error.error), "no link");
             }
             (reason, ..) if !tenant.linked => info!(%reason, "no link"),
             _ => {

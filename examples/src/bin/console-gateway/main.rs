@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Read it in the order of a connection: [`gateway`] accepts it and has the library drive it, and [`answers`] what that
-//! asks: who it is with [`tokens`] and [`sessions`], and which [`target`] it is for.
+//! asks: who it is with [`tokens`] and [`sessions`], and which [`guest`] it is for.
 //! [`api`] makes tokens and the files that hold them. [`demo`] runs all of it against itself.
 
 mod answers;
@@ -16,12 +16,13 @@ mod config;
 mod console;
 mod demo;
 mod gateway;
+mod guest;
+mod http;
 mod keys;
 mod rules;
 mod serve;
 mod sessions;
 mod sync;
-mod target;
 mod tls;
 mod tokens;
 
@@ -39,13 +40,19 @@ fn main() -> ExitCode {
             run(demo::run(broken.map(Into::into).unwrap_or_default()))
         }
         Command::Serve {
-            config,
+            config: Some(config),
             log,
             log_format,
+            ..
         } => {
             start_log(log, log_format);
             run(serve::run(&config))
         }
+        Command::Serve { .. } => {
+            print!("{}", config::HELP);
+            ExitCode::SUCCESS
+        }
+        Command::CheckConfig { file, dial } => run(serve::check(file, dial)),
     }
 }
 

@@ -1,7 +1,7 @@
 //! `serve`: the gateway as a service.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -9,11 +9,12 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::field::display;
 
 use crate::api::{self, Api};
 use crate::config::Config;
 use crate::gateway::{Carrier, Gateway, listen};
+use crate::guest::At;
+use crate::http;
 use crate::rules::Rules;
 use crate::sessions::Sessions;
 use crate::tokens::Tokens;
@@ -41,50 +42,69 @@ pub(crate) async fn run(file: &Path) -> ExitCode {
     }
 }
 
+/// Complains about a configuration, and with `dial` about each place that is not reached.
+pub(crate) async fn check(file: PathBuf, dial: bool) -> ExitCode {
+    let config = match Config::load(&file) {
+        Ok(config) => config,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let mut status = ExitCode::SUCCESS;
+    for guest in config.guests.iter().filter(|_| dial) {
+        for (number, place) in guest.console.places.iter().enumerate() {
+            if let Err(error) = At::configured(place).dial(None).await {
+                eprintln!("{}: [[guest]] {:?} place {number}: {error}", file.display(), guest.id);
+                status = ExitCode::FAILURE;
+            }
+        }
+    }
+    status
+}
+
 async fn serve(config: Config) -> Result<(), String> {
     // Before the listeners: whoever sees an address may also send a signal.
     let stopped = signals().map_err(|error| format!("cannot wait for signals: {error}"))?;
-    let api_listener = open("[api] listen", config.api)?;
-    let plain = config.plain.map(|at| open("[spice] plain", at)).transpose()?;
-    let tls = match config.tls {
-        Some((address, server)) => Some((open("[spice] tls", address)?, server)),
-        None => None,
-    };
-    let websocket = match config.websocket {
-        Some((address, origins)) => Some((open("[spice] websocket", address)?, origins)),
-        None => None,
-    };
-    let bound = Bound {
-        api: api_listener.1,
-        plain: plain.as_ref().map(|(_, at)| *at),
-        tls: tls.as_ref().map(|((_, at), _)| *at),
-        websocket: websocket.as_ref().map(|((_, at), _)| *at),
-    };
-    let viewer = config.viewer.at(bound.plain, bound.tls);
-    let sessions = Sessions::new(Tokens::new(Rules::default()), config.targets);
+    let Config {
+        api, listen, public, ..
+    } = config;
+    let (api_listener, api_address) = open("[api] listen", api.listen)?;
+    let listeners = [
+        ("spice", listen.spice, Carrier::Plain),
+        ("spice_tls", listen.spice_tls, Carrier::Tls(listen.tls.clone())),
+        ("web", listen.web, Carrier::WebSocket(listen.origins.clone(), listen.tls)),
+        ("web_plain", listen.web_plain, Carrier::WebSocket(listen.origins, None)),
+    ];
+    let mut bound = Vec::new();
+    for (name, address, carrier) in listeners {
+        if let Some(address) = address {
+            let (listener, address) = open(&format!("[listen] {name}"), address)?;
+            bound.push((name, address, listener, carrier));
+        }
+    }
+    let at = |wanted: &str| bound.iter().find(|(name, ..)| *name == wanted).map(|(_, at, ..)| *at);
+    let viewer = public.viewer(at("spice"), at("spice_tls"));
+    let sessions = Sessions::new(Tokens::new(Rules::default()), config.guests);
     let mut gateway = Gateway::new(sessions, Rules::default(), &config.policy);
-    if let Some((listener, _)) = plain {
-        gateway.accept(listener, Carrier::Plain, &viewer)?;
-    }
-    if let Some(((listener, _), server)) = tls {
-        gateway.accept(listener, Carrier::tls(server), &viewer)?;
-    }
-    if let Some(((listener, _), origins)) = websocket {
-        gateway.accept(listener, Carrier::WebSocket(origins), &viewer)?;
+    let mut line = serde_json::Map::new();
+    line.insert("api".to_owned(), api_address.to_string().into());
+    for (name, address, listener, carrier) in bound {
+        line.insert(name.to_owned(), address.to_string().into());
+        gateway.accept(listener, carrier, &viewer)?;
     }
     let router = api::router(Api {
         sessions: gateway.sessions.clone(),
-        bearer: config.bearer,
+        token: api.token,
         viewer,
         ttl: config.ttl,
     });
     let stop = CancellationToken::new();
-    let stopping = stop.clone();
-    let api = axum::serve(api_listener.0, router).with_graceful_shutdown(async move { stopping.cancelled().await });
-    let mut api = tokio::spawn(api.into_future());
-    println!("{}", bound.json());
-    let [plain, tls, websocket] = [bound.plain, bound.tls, bound.websocket].map(|address| address.map(display));
-    tracing::info!(api = %bound.api, plain, tls, websocket, "listening");
+    let mut api = tokio::spawn(http::serve(api_listener, api.tls, router, stop.clone()));
+    // For the program that started us.
+    let line = serde_json::Value::from(line);
+    println!("{line}");
+    tracing::info!(%line, "listening");
 
     let mut purge = interval(PURGE);
     purge.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -108,31 +128,6 @@ async fn serve(config: Config) -> Result<(), String> {
     tokio::join!(api_stopped, gateway.stop());
     tracing::info!("stopped");
     Ok(())
-}
-
-/// The addresses of the listeners, ports filled in.
-struct Bound {
-    api: SocketAddr,
-    plain: Option<SocketAddr>,
-    tls: Option<SocketAddr>,
-    websocket: Option<SocketAddr>,
-}
-
-impl Bound {
-    /// One line for the program that started us.
-    fn json(&self) -> serde_json::Value {
-        let mut line = serde_json::Map::new();
-        let listeners = [
-            ("api", Some(self.api)),
-            ("plain", self.plain),
-            ("tls", self.tls),
-            ("websocket", self.websocket),
-        ];
-        for (name, address) in listeners {
-            line.extend(address.map(|address| (name.to_owned(), address.to_string().into())));
-        }
-        line.into()
-    }
 }
 
 fn open(what: &str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), String> {

@@ -14,10 +14,10 @@ use spice_proto::ids::ChannelType;
 use spice_proto::link::LinkMess;
 use spice_proto::session::relay::Counts;
 use spice_proto::session::tracker::Reason;
-use spice_proto::session::{Token, migration};
+use spice_proto::session::Token;
 
+use crate::guest::{At, Guest};
 use crate::sync::lock;
-use crate::target::Target;
 use crate::tokens::{Accepted, Flaw, Presented, Tokens};
 
 /// A channel by kind and number.
@@ -30,8 +30,10 @@ pub(crate) enum Refused {
     Token(#[from] Flaw),
     #[error(transparent)]
     Reason(#[from] Reason),
-    #[error("the token is for a target that is not configured")]
-    NoTarget,
+    #[error("the token is for a guest that is not configured")]
+    NoGuest,
+    #[error("the console is for viewers with TLS only")]
+    NeedsTls,
 }
 
 /// One console in use.
@@ -39,8 +41,10 @@ pub(crate) struct Session {
     pub(crate) token: Token,
     pub(crate) hash: TokenHash,
     id: SessionId,
+    /// Whose console it is.
+    pub(crate) guest: Arc<Guest>,
     /// Where it began.
-    pub(crate) first: Arc<Target>,
+    pub(crate) first: At,
     /// The hypervisor has accepted. Before that a use is given back.
     linked: AtomicBool,
     state: Mutex<State>,
@@ -48,7 +52,7 @@ pub(crate) struct Session {
 
 struct State {
     /// Where it is, or goes.
-    target: Arc<Target>,
+    at: At,
     /// As the hypervisor's INIT says.
     connection_id: Option<u32>,
     live: HashMap<Channel, Arc<Counts>>,
@@ -57,7 +61,7 @@ struct State {
 /// All open sessions, and the tokens that open them.
 pub(crate) struct Sessions {
     pub(crate) tokens: Tokens,
-    targets: Vec<Arc<Target>>,
+    guests: Vec<Arc<Guest>>,
     open: Mutex<HashMap<Token, Arc<Session>>>,
 }
 
@@ -75,26 +79,23 @@ fn name(hash: &TokenHash, session: SessionId) -> Token {
 }
 
 impl Sessions {
-    pub(crate) fn new(tokens: Tokens, targets: Vec<Target>) -> Self {
+    pub(crate) fn new(tokens: Tokens, guests: Vec<Guest>) -> Self {
         Self {
             tokens,
-            targets: targets.into_iter().map(Arc::new).collect(),
+            guests: guests.into_iter().map(Arc::new).collect(),
             open: Mutex::default(),
         }
     }
 
-    fn target(&self, name: &str) -> Option<&Arc<Target>> {
-        self.targets.iter().find(|target| target.name == name)
+    /// The guest of this id or name.
+    pub(crate) fn guest(&self, wanted: &str) -> Option<&Arc<Guest>> {
+        let mut guests = self.guests.iter();
+        guests.find(|guest| guest.id == wanted || guest.name == wanted)
     }
 
-    /// Whether there is a target of this name.
-    pub(crate) fn has_target(&self, name: &str) -> bool {
-        self.target(name).is_some()
-    }
-
-    /// The target that a hypervisor means, if it is one of ours.
-    pub(crate) fn target_at(&self, told: &migration::Target) -> Option<Arc<Target>> {
-        self.targets.iter().find(|target| target.is_at(told)).cloned()
+    /// Whether no viewer gets a console without TLS.
+    pub(crate) fn all_require_tls(&self) -> bool {
+        self.guests.iter().all(|guest| guest.console.require_tls)
     }
 
     /// How many sessions are open.
@@ -103,9 +104,9 @@ impl Sessions {
     }
 
     /// The session that a connection with this token opens or belongs to. Whether it may join is not decided here.
-    pub(crate) fn enter(&self, presented: &Presented, request: &LinkMess) -> Result<Arc<Session>, Refused> {
+    pub(crate) fn enter(&self, presented: &Presented, request: &LinkMess, secure: bool) -> Result<Arc<Session>, Refused> {
         if (request.channel_type, request.connection_id) == (ChannelType::MAIN, 0) {
-            return self.open(presented);
+            return self.open(presented, secure);
         }
         // With id 0 this is refused: no session has that number.
         let Accepted { hash, session, .. } = self.tokens.join(presented, request.connection_id)?;
@@ -114,31 +115,36 @@ impl Sessions {
     }
 
     /// A new session; or one that was sent to another host and comes again.
-    fn open(&self, presented: &Presented) -> Result<Arc<Session>, Refused> {
+    fn open(&self, presented: &Presented, secure: bool) -> Result<Arc<Session>, Refused> {
         if let Ok(Accepted { hash, session, .. }) = self.tokens.reopen(presented)
             && let Some(session) = lock(&self.open).get(&name(&hash, session))
         {
             return Ok(session.clone());
         }
         let Accepted { hash, session, target } = self.tokens.claim(presented)?;
-        let target = if target.is_empty() {
-            self.targets.first() // a token that nobody issued: see `Rules::accept_wrong`
+        let guest = if target.is_empty() {
+            self.guests.first() // a token that nobody issued: see `Rules::accept_wrong`
         } else {
-            self.target(&target)
+            self.guest(&target)
         };
-        let Some(target) = target else {
+        let Some((guest, first)) = guest.and_then(|guest| Some((guest, guest.console.first()?))) else {
             let _ = self.tokens.release(&hash, session);
-            return Err(Refused::NoTarget);
+            return Err(Refused::NoGuest);
         };
+        if guest.console.require_tls && !secure {
+            let _ = self.tokens.release(&hash, session);
+            return Err(Refused::NeedsTls);
+        }
         let token = name(&hash, session);
         let opened = Arc::new(Session {
             token,
             hash,
             id: session,
-            first: target.clone(),
+            guest: guest.clone(),
+            first: first.clone(),
             linked: AtomicBool::new(false),
             state: Mutex::new(State {
-                target: target.clone(),
+                at: first,
                 connection_id: None,
                 live: HashMap::new(),
             }),
@@ -185,7 +191,7 @@ impl Sessions {
             .then(|| self.by_connection_id(request.connection_id))
             .flatten();
         found
-            .and_then(|session| lock(&session.state).target.promise(kind))
+            .and_then(|session| lock(&session.state).at.place.promise(kind))
             .unwrap_or_else(|| Capabilities::spice_server(kind))
     }
 
@@ -211,12 +217,12 @@ impl Sessions {
 }
 
 impl Session {
-    /// A channel is connected to this target.
-    pub(crate) fn joined(&self, channel: Channel, target: &Arc<Target>, counts: &Arc<Counts>) {
+    /// A channel is connected there.
+    pub(crate) fn joined(&self, channel: Channel, at: &At, counts: &Arc<Counts>) {
         let mut state = lock(&self.state);
         state.live.insert(channel, counts.clone());
         if channel.0 == ChannelType::MAIN {
-            state.target = target.clone();
+            state.at = at.clone();
         }
     }
 
@@ -239,25 +245,39 @@ mod tests {
     use std::num::NonZeroU32;
 
     use spice_proto::link;
-    use spice_proto::session::migration::Kind;
 
     use super::*;
+    use crate::guest::{Console, Place};
     use crate::rules::Rules;
-    use crate::target::Place;
 
     const MAIN: Channel = (ChannelType::MAIN, 0);
     const INPUTS: Channel = (ChannelType::INPUTS, 0);
 
     fn sessions() -> Sessions {
-        let target = |name: &str, host: &str| Target {
-            name: name.to_owned(),
-            host: host.to_owned(),
-            place: Place::Plain { port: 5900 },
-            ticket: link::Secret::new(b"ticket"),
-            known: Mutex::default(),
+        sessions_that(false)
+    }
+
+    fn sessions_that(require_tls: bool) -> Sessions {
+        let place = |host: &str| {
+            Arc::new(Place {
+                host: host.to_owned(),
+                announced: Vec::new(),
+                port: Some(5900),
+                tls: None,
+                move_ports: None,
+                ticket: link::Secret::new(b"ticket"),
+                known: Mutex::default(),
+            })
         };
-        let targets = vec![target("vm1", "127.0.0.1"), target("vm1-elsewhere", "node2.example")];
-        Sessions::new(Tokens::new(Rules::default()), targets)
+        let guest = Guest {
+            id: "vm1".to_owned(),
+            name: "db-7".to_owned(),
+            console: Console {
+                require_tls,
+                places: vec![place("127.0.0.1"), place("node2.example")],
+            },
+        };
+        Sessions::new(Tokens::new(Rules::default()), vec![guest])
     }
 
     fn token(sessions: &Sessions) -> Presented {
@@ -277,7 +297,7 @@ mod tests {
     }
 
     fn main(sessions: &Sessions, token: &Presented) -> Arc<Session> {
-        let entered = sessions.enter(token, &request(MAIN, 0));
+        let entered = sessions.enter(token, &request(MAIN, 0), true);
         entered.unwrap_or_else(|refused| panic!("{refused}"))
     }
 
@@ -289,7 +309,7 @@ mod tests {
     fn a_use_is_given_back_until_the_hypervisor_has_accepted() {
         let sessions = sessions();
         let token = token(&sessions);
-        let again = |token| sessions.enter(token, &request(MAIN, 0)).err();
+        let again = |token| sessions.enter(token, &request(MAIN, 0), true).err();
         for _ in 0..3 {
             let session = main(&sessions, &token);
             assert_eq!(again(&token), refused(Refusal::Spent));
@@ -307,7 +327,7 @@ mod tests {
     fn a_session_belongs_to_its_token() {
         let sessions = sessions();
         let (one, other) = (token(&sessions), token(&sessions));
-        let join = |token, id| sessions.enter(token, &request(INPUTS, id)).map(|session| session.token);
+        let join = |token, id| sessions.enter(token, &request(INPUTS, id), true).map(|session| session.token);
         assert_eq!(join(&one, 7).err(), refused(Refusal::NotBound));
         let session = main(&sessions, &one);
         assert_eq!(join(&one, 7).err(), refused(Refusal::NotBound));
@@ -332,7 +352,7 @@ mod tests {
         let sessions = sessions();
         let token = token(&sessions);
         let session = main(&sessions, &token);
-        let again = || sessions.enter(&token, &request(MAIN, 0)).map(|session| session.token);
+        let again = || sessions.enter(&token, &request(MAIN, 0), true).map(|session| session.token);
         assert!(!sessions.switches(&session), "it has no number yet");
         assert_eq!(sessions.bind(&session, 7), Ok(()));
         assert_eq!(again().err(), refused(Refusal::Spent));
@@ -340,30 +360,18 @@ mod tests {
         assert_eq!(again(), Ok(session.token));
         assert_eq!(again().err(), refused(Refusal::Spent));
         assert_eq!(sessions.bind(&session, 9), Ok(()));
-        let join = sessions.enter(&token, &request(INPUTS, 9)).map(|session| session.token);
+        let join = sessions.enter(&token, &request(INPUTS, 9), true).map(|session| session.token);
         assert_eq!(join, Ok(session.token));
     }
 
     #[test]
-    fn a_target_is_one_of_the_configuration() {
-        let sessions = sessions();
-        let told = |host: &'static str, number, tls_port| {
-            let port = |port| std::num::NonZeroU16::new(port);
-            let told = migration::Target::new(Kind::Seamless, host, port(number), port(tls_port));
-            sessions.target_at(&told).map(|target| target.name.clone())
-        };
-        let elsewhere = Some("vm1-elsewhere".to_owned());
-        assert_eq!(told("node2.example", 5900, 0), elsewhere);
-        assert_eq!(told("NODE2.example", 5900, 5901), elsewhere);
-        for (host, port, tls_port) in [
-            ("node2.example", 5901, 0),
-            ("node2.example", 0, 5900),
-            ("node3.example", 5900, 0),
-            ("node2.example.", 5900, 0),
-            ("", 5900, 0),
-        ] {
-            assert_eq!(told(host, port, tls_port), None, "{host} {port} {tls_port}");
-        }
+    fn a_console_that_requires_tls_takes_no_use_without() {
+        let sessions = sessions_that(true);
+        let token = token(&sessions);
+        let plain = || sessions.enter(&token, &request(MAIN, 0), false).map(|session| session.token);
+        assert_eq!(plain().err(), Some(Refused::NeedsTls));
+        assert_eq!(plain().err(), Some(Refused::NeedsTls));
+        assert!(sessions.enter(&token, &request(MAIN, 0), true).is_ok());
     }
 
     #[test]
@@ -375,7 +383,7 @@ mod tests {
         let shown = |id| sessions.promise(&request((ChannelType::DISPLAY, 0), id));
         let usual = Capabilities::spice_server(ChannelType::DISPLAY);
         assert_eq!(shown(7), usual);
-        let target = &session.first;
+        let target = &session.first.place;
         target.lacks(ChannelType::DISPLAY, CapabilitySet::Channel, display::PREF_COMPRESSION);
         assert!(!shown(7).has(display::PREF_COMPRESSION));
         target.learn(ChannelType::DISPLAY, &Capabilities::default());

@@ -1,0 +1,281 @@
+//! The guests: which consoles they have, where these are, how they are entered, what is known of them.
+//!
+//! A place belongs to one guest. A hypervisor can send a viewer to a place of the guest whose console it is showing, and
+//! to no other: the message that names the target is the hypervisor's, and a hypervisor is not trusted with the consoles
+//! of others.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use spice_proto::caps::{Capabilities, CapabilitySet, common, display};
+use spice_proto::ids::ChannelType;
+use spice_proto::link::{Secret, Transport};
+use spice_proto::session::migration;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+use crate::sync::lock;
+use crate::tls::Stream;
+
+/// For name look-up, TCP and TLS together. Within the ten seconds that a whole link has.
+const DIAL: Duration = Duration::from_secs(5);
+
+/// A virtual machine, and its console.
+#[derive(Debug)]
+pub(crate) struct Guest {
+    /// By which tokens know it.
+    pub(crate) id: String,
+    /// For people.
+    pub(crate) name: String,
+    pub(crate) console: Console,
+}
+
+/// A SPICE console: where it is, and where it may move.
+#[derive(Debug)]
+pub(crate) struct Console {
+    /// Viewers without TLS are refused.
+    pub(crate) require_tls: bool,
+    /// The first is where the guest is when its session begins. Never empty.
+    pub(crate) places: Vec<Arc<Place>>,
+}
+
+/// A host on which the console can be.
+#[derive(Debug)]
+pub(crate) struct Place {
+    /// What is dialled.
+    pub(crate) host: String,
+    /// Other names under which hypervisors announce this host.
+    pub(crate) announced: Vec<String>,
+    pub(crate) port: Option<u16>,
+    pub(crate) tls: Option<PlaceTls>,
+    /// The ports at which a move may arrive; without it, those above.
+    pub(crate) move_ports: Option<RangeInclusive<u16>>,
+    /// The hypervisor's own password; no tenant ever has it.
+    pub(crate) ticket: Secret,
+    /// What this hypervisor announced, by kind of channel.
+    pub(crate) known: Mutex<HashMap<ChannelType, Capabilities>>,
+}
+
+/// The port with TLS, and who has to be there.
+#[derive(Debug)]
+pub(crate) struct PlaceTls {
+    pub(crate) port: u16,
+    pub(crate) name: ServerName<'static>,
+    pub(crate) config: Arc<ClientConfig>,
+}
+
+/// A place of a console, and the ports at which it is there.
+#[derive(Debug, Clone)]
+pub(crate) struct At {
+    pub(crate) place: Arc<Place>,
+    port: Option<u16>,
+    tls_port: Option<u16>,
+}
+
+/// Why a place was not reached.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DialError {
+    #[error("cannot connect: {0}")]
+    Connect(std::io::Error),
+    #[error("TLS: {0}")]
+    Tls(std::io::Error),
+    #[error("no connection within {} s", DIAL.as_secs())]
+    TimedOut,
+    #[error("it takes this channel on its other port only: {0}")]
+    OtherPort(Transport),
+}
+
+/// A host in the one form in which two names of it can be compared: addresses as such, names in lower case without the
+/// dot of the root.
+pub(crate) fn canonical(host: &str) -> String {
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    match bare.unwrap_or(host).parse::<IpAddr>() {
+        Ok(address) => address.to_canonical().to_string(),
+        Err(_) => host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase(),
+    }
+}
+
+impl Console {
+    /// Where it is when a session begins.
+    pub(crate) fn first(&self) -> Option<At> {
+        self.places.first().map(At::configured)
+    }
+
+    /// The place of this console that a hypervisor means, if it means one.
+    pub(crate) fn place_at(&self, told: &migration::Target) -> Option<At> {
+        let host = canonical(std::str::from_utf8(&told.host).ok()?);
+        let port = told.port.map(std::num::NonZeroU16::get);
+        let tls_port = told.tls_port.map(std::num::NonZeroU16::get);
+        let at = |place: &Arc<Place>| {
+            let at = At {
+                place: place.clone(),
+                port: port.filter(|port| place.is_met_at(*port, place.port)),
+                tls_port: tls_port.filter(|port| place.is_met_at(*port, place.tls.as_ref().map(|tls| tls.port))),
+            };
+            // A place with TLS is not entered without: a hypervisor cannot decide that.
+            match place.tls {
+                Some(_) => at.tls_port.is_some(),
+                None => at.port.is_some(),
+            }
+            .then_some(at)
+        };
+        let mut named = self.places.iter().filter(|place| place.names().any(|name| name == host));
+        named.find_map(at)
+    }
+}
+
+impl Place {
+    /// The names of its host, in canonical form.
+    pub(crate) fn names(&self) -> impl Iterator<Item = String> {
+        std::iter::once(&self.host).chain(&self.announced).map(|name| canonical(name))
+    }
+
+    fn is_met_at(&self, told: u16, configured: Option<u16>) -> bool {
+        match &self.move_ports {
+            Some(ports) => ports.contains(&told),
+            None => configured == Some(told),
+        }
+    }
+
+    /// All ports of the host at which this place can be: its own, and those of a move.
+    pub(crate) fn ports(&self) -> impl Iterator<Item = RangeInclusive<u16>> {
+        let own = self.port.into_iter().chain(self.tls.as_ref().map(|tls| tls.port));
+        own.map(|port| port..=port).chain(self.move_ports.clone())
+    }
+
+    /// What to promise for a channel here: what was announced last time, if it was asked before.
+    pub(crate) fn promise(&self, channel: ChannelType) -> Option<Capabilities> {
+        lock(&self.known).get(&channel).cloned()
+    }
+
+    /// A link stands: this is what the hypervisor announces.
+    pub(crate) fn learn(&self, channel: ChannelType, announced: &Capabilities) {
+        let mut set = announced.clone();
+        // How a tenant proves itself is between it and us.
+        set.common = set.common.with(common::PROTOCOL_AUTH_SELECTION);
+        if channel == ChannelType::DISPLAY {
+            // Those need file descriptors, which do not pass through TCP.
+            set.channel = set.channel.without(display::GL_SCANOUT).without(display::GL_SCANOUT2);
+        }
+        lock(&self.known).insert(channel, set);
+    }
+
+    /// A link failed because this was promised: it is not promised again, so that the next one stands.
+    pub(crate) fn lacks(&self, channel: ChannelType, set: CapabilitySet, bit: u32) {
+        let mut known = lock(&self.known);
+        let capabilities = known
+            .entry(channel)
+            .or_insert_with(|| Capabilities::spice_server(channel));
+        let words = match set {
+            CapabilitySet::Common => &mut capabilities.common,
+            CapabilitySet::Channel => &mut capabilities.channel,
+        };
+        *words = std::mem::take(words).without(bit);
+    }
+}
+
+impl At {
+    /// At the ports that the configuration names.
+    pub(crate) fn configured(place: &Arc<Place>) -> Self {
+        Self {
+            place: place.clone(),
+            port: place.port,
+            tls_port: place.tls.as_ref().map(|tls| tls.port),
+        }
+    }
+
+    /// Whether both are the same host at the same ports.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.place, &other.place) && (self.port, self.tls_port) == (other.port, other.tls_port)
+    }
+
+    /// Connects: with TLS where the place has it, unless its hypervisor has asked for the other port. The certificate is
+    /// checked before anything is sent.
+    pub(crate) async fn dial(&self, wanted: Option<Transport>) -> Result<Stream, DialError> {
+        let tls = self.place.tls.as_ref().zip(self.tls_port);
+        let (port, tls) = match (wanted, self.port, tls) {
+            (None | Some(Transport::Tls), _, Some((tls, port))) => (port, Some(tls)),
+            (None | Some(Transport::Plain), Some(port), _) => (port, None),
+            (Some(wanted), ..) => return Err(DialError::OtherPort(wanted)),
+            // INVARIANT: a place has a port.
+            (None, None, None) => return Err(DialError::Connect(std::io::ErrorKind::AddrNotAvailable.into())),
+        };
+        let connected = timeout(DIAL, async {
+            let host = self.place.host.as_str();
+            let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+            let tcp = TcpStream::connect((host, port)).await.map_err(DialError::Connect)?;
+            // Key presses are small, and each is worth its own packet.
+            tcp.set_nodelay(true).map_err(DialError::Connect)?;
+            let stream: Stream = match tls {
+                None => Box::new(tcp),
+                Some(PlaceTls { name, config, .. }) => {
+                    let connector = TlsConnector::from(config.clone());
+                    Box::new(connector.connect(name.clone(), tcp).await.map_err(DialError::Tls)?)
+                }
+            };
+            Ok(stream)
+        });
+        connected.await.unwrap_or(Err(DialError::TimedOut))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU16;
+
+    use spice_proto::session::migration::{Kind, Target};
+
+    use super::*;
+
+    fn place(host: &str, announced: &[&str], port: u16, move_ports: Option<RangeInclusive<u16>>) -> Arc<Place> {
+        Arc::new(Place {
+            host: host.to_owned(),
+            announced: announced.iter().map(|&name| name.to_owned()).collect(),
+            port: Some(port),
+            tls: None,
+            move_ports,
+            ticket: Secret::new(b"ticket"),
+            known: Mutex::default(),
+        })
+    }
+
+    #[test]
+    fn a_hypervisor_can_name_the_places_of_its_guest_only() {
+        let console = Console {
+            require_tls: false,
+            places: vec![
+                place("node1.example", &["10.1.0.11", "fe80::1"], 5900, None),
+                place("Node2.Example.", &["::ffff:10.1.0.12"], 5900, Some(5900..=5999)),
+                place("node2.example", &[], 7000, None),
+            ],
+        };
+        let found = |host: &str, port: u16, tls_port: u16| {
+            let told = Target::new(Kind::Seamless, host, NonZeroU16::new(port), NonZeroU16::new(tls_port));
+            let at = console.place_at(&told)?;
+            let place = console.places.iter().position(|place| Arc::ptr_eq(place, &at.place))?;
+            Some((place, at.port?))
+        };
+        for (host, port, wanted) in [
+            ("node1.example", 5900, Some((0, 5900))),
+            ("NODE1.example.", 5900, Some((0, 5900))),
+            ("node1.example", 5901, None),
+            ("10.1.0.11", 5900, Some((0, 5900))),
+            ("::ffff:10.1.0.11", 5900, Some((0, 5900))),
+            ("[fe80:0::1]", 5900, Some((0, 5900))),
+            ("10.1.0.12", 5999, Some((1, 5999))),
+            ("10.1.0.12", 6000, None),
+            ("node2.example", 7000, Some((2, 7000))),
+            ("node3.example", 5900, None),
+            ("", 5900, None),
+        ] {
+            assert_eq!(found(host, port, 0), wanted, "{host}:{port}");
+        }
+        assert_eq!(found("node1.example", 0, 5900), None, "a port with TLS that this place does not have");
+    }
+}
