@@ -7,6 +7,7 @@ extern crate std;
 
 mod access_url;
 mod audit;
+mod connection_limiter;
 mod console;
 mod error;
 mod grant;
@@ -23,6 +24,7 @@ mod secret;
 pub mod serial;
 mod session;
 pub mod signed;
+mod source;
 mod step;
 mod store;
 mod throttle;
@@ -31,6 +33,7 @@ pub mod webmks;
 
 pub use access_url::{AccessUrl, AccessUrlError};
 pub use audit::{Event, Outcome, Owner, What, Whose};
+pub use connection_limiter::{AdmitError, Arrival, ConnectionLimiter, ConnectionLimits, Displaced, SlotId};
 pub use console::{AccessPath, ConsoleType, Protocol, Target};
 pub use error::{PepperTooShort, Refusal, StoreError, UnknownConsole};
 pub use grant::{AttemptId, Gate, Grant, Scope, UnixSeconds, Uses};
@@ -41,6 +44,7 @@ pub use seats::{SeatRules, SeatStep, Seats, WhenFull};
 pub use secret::{Fingerprint, NovaHash, Pepper, Peppers, Secret, TokenHash};
 pub use session::{MAX_ATTEMPTS, MAX_OPEN_SESSIONS, Record, SessionId};
 pub use signed::SignedToken;
+pub use source::Source;
 pub use step::{Admitted, Step};
 #[cfg(feature = "std")]
 pub use store::MemoryStore;

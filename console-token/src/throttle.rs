@@ -3,7 +3,7 @@
 use alloc::collections::BTreeMap;
 use core::{net::IpAddr, num::NonZeroU32};
 
-use crate::{Refusal, UnixSeconds};
+use crate::{Refusal, Source, UnixSeconds};
 
 /// A bounded count of attempts by the address that they come from.
 ///
@@ -20,7 +20,7 @@ pub struct Throttle {
     limit: usize,
     /// When the source will have all of its attempts back.
     /// INVARIANT: at most `limit` entries.
-    full_at: BTreeMap<u64, UnixSeconds>,
+    full_at: BTreeMap<Source, UnixSeconds>,
     /// The one count of all sources that found the table full.
     others: UnixSeconds,
     /// When the table was last searched for sources to forget.
@@ -48,7 +48,7 @@ impl Throttle {
     ///
     /// [`Refusal::TooManyAttempts`]: to be answered without a look at the token.
     pub fn admit(&mut self, source: IpAddr, now: UnixSeconds) -> Result<(), Refusal> {
-        let key = key(source);
+        let key = Source::of(source);
         if !self.full_at.contains_key(&key) && self.limit <= self.full_at.len() && self.searched != Some(now) {
             // Once a second at most: it looks at the whole table.
             self.searched = Some(now);
@@ -74,7 +74,7 @@ impl Throttle {
     /// Gives an attempt back: it was a good one.
     pub fn forgive(&mut self, source: IpAddr) {
         let refill = u64::from(self.refill.get());
-        if let Some(full_at) = self.full_at.get_mut(&key(source)) {
+        if let Some(full_at) = self.full_at.get_mut(&Source::of(source)) {
             *full_at = full_at.saturating_sub(refill);
         }
     }
@@ -95,24 +95,13 @@ impl Throttle {
         u64::from(self.burst.get()).saturating_mul(u64::from(self.refill.get()))
     }
 
-    fn set(&mut self, key: u64, has_room: bool, full_at: UnixSeconds) {
+    fn set(&mut self, key: Source, has_room: bool, full_at: UnixSeconds) {
         match self.full_at.get_mut(&key) {
             Some(known) => *known = full_at,
             None if has_room => {
                 self.full_at.insert(key, full_at);
             }
             None => self.others = full_at,
-        }
-    }
-}
-
-/// IPv4 in the range that no /64 of IPv6 begins with: all zeros above 32 bits.
-fn key(source: IpAddr) -> u64 {
-    match source.to_canonical() {
-        IpAddr::V4(address) => u64::from(u32::from(address)),
-        IpAddr::V6(address) => {
-            let [a, b, c, d, e, f, g, h, ..] = address.octets();
-            u64::from_be_bytes([a, b, c, d, e, f, g, h])
         }
     }
 }

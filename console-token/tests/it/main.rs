@@ -15,6 +15,7 @@ mod access_url;
 mod audit;
 #[cfg(feature = "std")]
 mod conformance;
+mod connection_limiter;
 mod console;
 mod errors;
 #[cfg(feature = "std")]
