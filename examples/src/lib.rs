@@ -3,11 +3,17 @@
 #[cfg(feature = "tools")]
 pub mod capture;
 
+pub mod descriptors;
+
 #[cfg(feature = "tools")]
 pub mod dissect;
 
 #[cfg(feature = "tools")]
 pub mod picture;
+
+pub mod places;
+
+pub mod refusals;
 
 pub mod secret;
 

@@ -6,15 +6,50 @@ use crate::program::{BEARER, Folder, Service, TICKET, configuration, run};
 
 /// A configuration with everything in it.
 fn complete() -> String {
-    format!(
-        "[api]\nlisten = \"127.0.0.1:0\"\nbearer_token = \"{BEARER}\"\n\
-         [spice]\nplain = \"127.0.0.1:0\"\ntls = \"127.0.0.1:0\"\nhost = \"127.0.0.1\"\n\
-         certificate = \"cert.pem\"\nprivate_key = \"key.pem\"\nca = \"cert.pem\"\nhost_subject = \"CN=gateway\"\n\
-         token_ttl_seconds = 60\n\
-         [[target]]\nname = \"vm1\"\nhost = \"127.0.0.1\"\nport = 5901\ntls_port = 5902\nca = \"cert.pem\"\n\
-         ticket = \"{TICKET}\"\n\
-         [policy]\nview_only = true\nclipboard = \"none\"\nfiles = \"to-guest\"\nwithheld = [\"usbredir\"]\n"
-    )
+    r#"
+        [api]
+        listen = "127.0.0.1:0"
+        token_file = "api.token"
+        certificate = "cert.pem"
+        private_key = "key.pem"
+        [public]
+        host = "127.0.0.1"
+        spice_port = "bound"
+        spice_tls_port = 5901
+        host_subject = "CN=gateway"
+        ca = "cert.pem"
+        [listen]
+        spice = "127.0.0.1:0"
+        spice_tls = "127.0.0.1:0"
+        web = "127.0.0.1:0"
+        web_plain = "127.0.0.1:0"
+        origins = ["https://here"]
+        certificate = "cert.pem"
+        private_key = "key.pem"
+        [tokens]
+        ttl_seconds = 60
+        [policy]
+        view_only = true
+        clipboard = "none"
+        files = "to-guest"
+        withheld = ["usbredir"]
+        [[guest]]
+        id = "vm1"
+        name = "db-7"
+        project = "tenant"
+          [[guest.console]]
+          protocol = "spice"
+          require_tls = true
+            [[guest.console.place]]
+            host = "127.0.0.1"
+            announced = ["node1", "10.0.0.1"]
+            port = 5900
+            tls_port = 5902
+            move_ports = "5900-5999"
+            ca = "cert.pem"
+            ticket_file = "vm1.ticket"
+    "#
+    .to_owned()
 }
 
 fn files() -> Folder {
@@ -29,7 +64,10 @@ fn files() -> Folder {
         "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n",
     );
     folder.write("empty", "");
-    folder.write("line", "ticket in a file\r\n");
+    folder.write("short", "tell-nobody-this\n".split_at(5).0);
+    folder.write("spaces", "with spaces in the middle");
+    folder.write("line", "ticket in a file\r\nand more");
+    folder.write("long", "x".repeat(61));
     folder.write("latin1", b"caf\xe9");
     folder
 }
@@ -52,244 +90,312 @@ fn complaint(folder: &Folder, text: &str) -> String {
 #[test]
 fn a_complete_configuration_is_taken() {
     let service = Service::start_in(files(), &complete());
-    for name in ["api", "plain", "tls"] {
+    for name in ["api", "spice", "spice_tls", "web", "web_plain"] {
         assert_ne!(service.address(name).unwrap().port(), 0);
     }
     let minimal = Service::start(&configuration(5901));
-    assert_eq!(minimal.address("tls"), None);
+    assert_eq!(minimal.address("spice_tls"), None);
 }
+
+#[test]
+fn the_help_shows_a_configuration_that_is_taken_but_for_its_files() {
+    let help = run(&["serve", "--help-config"]);
+    assert!(help.status.success());
+    let help = String::from_utf8(help.stdout).unwrap();
+    let (_, configuration) = help.split_once('\n').unwrap();
+    let said = complaint(&files(), configuration);
+    for line in said.lines() {
+        assert!(line.contains("cannot be read: No such file"), "{line}");
+    }
+    assert_eq!(said.lines().count(), 7, "{said}");
+}
+
+#[test]
+fn a_configuration_can_be_checked_alone() {
+    let folder = files();
+    let path = folder.write("gateway.toml", configuration(5901));
+    let check = |arguments: &[&str]| {
+        let output = run(&[&["check-config", path.to_str().unwrap()], arguments].concat());
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    assert_eq!(check(&[]), (Some(0), String::new()));
+    let closed = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    folder.write("gateway.toml", configuration(closed.port()));
+    let (status, said) = check(&["--dial"]);
+    assert_eq!(status, Some(1));
+    assert!(
+        said.starts_with(&format!(
+            "{}: [[guest]] \"vm1\" place 0: cannot connect: ",
+            path.display()
+        )),
+        "{said}"
+    );
+    let open = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    folder.write("gateway.toml", configuration(open.local_addr().unwrap().port()));
+    assert_eq!(check(&["--dial"]), (Some(0), String::new()));
+    folder.write("gateway.toml", "[nothing]");
+    let (status, said) = check(&[]);
+    assert_eq!((status, said.lines().count()), (Some(1), 6), "{said}");
+}
+
+/// What stands in the configuration, what stands in its place, and what is said about that.
+const MISTAKES: &[(&str, &str, &str)] = &[
+    ("[api]", "[api]\nlisten2 = 1", "[api] listen2: unknown key"),
+    ("[policy]", "[polity]", "[polity]: unknown key"),
+    ("token_file = \"api.token\"", "", "[api] token_file is missing"),
+    (
+        "\"api.token\"",
+        "\"short\"",
+        "[api] token_file: 5 characters; at least 16 are needed",
+    ),
+    (
+        "\"api.token\"",
+        "\"empty\"",
+        "[api] token_file: the first line of empty is empty",
+    ),
+    (
+        "\"api.token\"",
+        "\"spaces\"",
+        "[api] token_file: only letters, digits and -._~+/",
+    ),
+    (
+        "\"api.token\"",
+        "\"env:NO_SUCH_VARIABLE\"",
+        "[api] token_file: there is no environment variable NO_SUCH_VARIABLE",
+    ),
+    ("\"api.token\"", "7", "[api] token_file: a text in quotes is expected"),
+    ("listen = \"127.0.0.1:0\"", "", "[api] listen is missing"),
+    (
+        "listen = \"127.0.0.1:0\"",
+        "listen = \"localhost\"",
+        "[api] listen: an address with a port, as",
+    ),
+    (
+        "listen = \"127.0.0.1:0\"\n        token_file = \"api.token\"\n        certificate = \"cert.pem\"\n        private_key = \"key.pem\"",
+        "listen = \"0.0.0.0:0\"\ntoken_file = \"api.token\"",
+        "[api] listen: an address that is not loopback needs certificate and private_key",
+    ),
+    (
+        "private_key = \"key.pem\"\n        [public]",
+        "[public]",
+        "[api] private_key is missing",
+    ),
+    (
+        "host = \"127.0.0.1\"\n        spice_port",
+        "spice_port",
+        "[public] host is missing",
+    ),
+    (
+        "host = \"127.0.0.1\"\n        spice_port",
+        "host = \"a b\"\nspice_port",
+        "[public] no connection file can be made: host",
+    ),
+    (
+        "\"bound\"",
+        "65536",
+        "[public] spice_port: a port from 0 to 65535, or \"bound\", is expected",
+    ),
+    (
+        "spice = \"127.0.0.1:0\"\n",
+        "",
+        "[public] spice_port needs [listen] spice",
+    ),
+    (
+        "\"CN=gateway\"",
+        "\"\"",
+        "[public] no connection file can be made: host-subject",
+    ),
+    (
+        "ca = \"cert.pem\"\n        [listen]",
+        "[listen]",
+        "[public] spice_tls_port needs ca",
+    ),
+    (
+        "ca = \"cert.pem\"\n        [listen]",
+        "ca = \"empty\"\n[listen]",
+        "[public] no connection file can be made: ca",
+    ),
+    (
+        "ca = \"cert.pem\"\n        [listen]",
+        "ca = \"key.pem\"\n[listen]",
+        "[public] no connection file can be made: ca",
+    ),
+    (
+        "spice = \"127.0.0.1:0\"",
+        "spice = \"x\"",
+        "[listen] spice: an address with a port, as",
+    ),
+    (
+        "origins = [\"https://here\"]",
+        "",
+        "[listen] web and origins need each other",
+    ),
+    (
+        "origins = [\"https://here\"]",
+        "origins = [1]",
+        "[listen] origins: a list of texts is expected",
+    ),
+    (
+        "web_plain = \"127.0.0.1:0\"",
+        "web_plain = \"0.0.0.0:0\"",
+        "[listen] web_plain: only a loopback address",
+    ),
+    (
+        "certificate = \"cert.pem\"\n        private_key = \"key.pem\"\n        [tokens]",
+        "private_key = \"key.pem\"\n[tokens]",
+        "[listen] certificate is missing",
+    ),
+    (
+        "private_key = \"key.pem\"\n        [tokens]",
+        "private_key = \"other-key.pem\"\n[tokens]",
+        "[listen] certificate and private key do not belong together",
+    ),
+    (
+        "private_key = \"key.pem\"\n        [tokens]",
+        "private_key = \"cert.pem\"\n[tokens]",
+        "[listen] private_key: no private key in PEM",
+    ),
+    (
+        "certificate = \"cert.pem\"\n        private_key = \"key.pem\"\n        [tokens]",
+        "certificate = \"not.pem\"\nprivate_key = \"key.pem\"\n[tokens]",
+        "[listen] certificate: a certificate in it cannot be read",
+    ),
+    (
+        "ttl_seconds = 60",
+        "ttl_seconds = 0",
+        "[tokens] ttl_seconds: a number from 1 to 86400 is expected",
+    ),
+    (
+        "ttl_seconds = 60",
+        "ttl_seconds = 86401",
+        "[tokens] ttl_seconds: a number from 1 to 86400 is expected",
+    ),
+    (
+        "ttl_seconds = 60",
+        "ttl_seconds = \"60\"",
+        "[tokens] ttl_seconds: a number from 1 to 86400 is expected",
+    ),
+    (
+        "\"usbredir\"",
+        "\"main\"",
+        "[policy] withheld: no channel is called \"main\"",
+    ),
+    (
+        "\"none\"",
+        "\"no\"",
+        "[policy] clipboard: one of \"both\", \"to-guest\", \"from-guest\", \"none\" is expected",
+    ),
+    (
+        "view_only = true",
+        "view_only = 1",
+        "[policy] view_only: true or false is expected",
+    ),
+    ("view_only", "look_only", "[policy] look_only: unknown key"),
+    (
+        "id = \"vm1\"",
+        "id = \"\"",
+        "[[guest]] \"\" id: empty, or with control characters",
+    ),
+    ("id = \"vm1\"", "id = 1", "[[guest]] 0 id: a text in quotes is expected"),
+    (
+        "name = \"db-7\"",
+        "name = \"two\\nlines\"",
+        "[[guest]] \"vm1\" name: empty, or with control characters",
+    ),
+    (
+        "project = \"tenant\"",
+        "uuid = \"x\"",
+        "[[guest]] \"vm1\" uuid: unknown key",
+    ),
+    (
+        "protocol = \"spice\"",
+        "",
+        "[[guest]] \"vm1\" console 0 protocol is missing",
+    ),
+    (
+        "protocol = \"spice\"",
+        "protocol = \"rdp\"",
+        "[[guest]] \"vm1\" console 0 protocol: \"rdp\" is not served",
+    ),
+    (
+        "announced = [\"node1\", \"10.0.0.1\"]",
+        "announced = [\"no de\"]",
+        "[[guest]] \"vm1\" console 0 place 0 announced: empty, or with spaces",
+    ),
+    (
+        "host = \"127.0.0.1\"\n            announced",
+        "host = \"-\"\nannounced",
+        "[[guest]] \"vm1\" console 0 place 0 host: \"-\" is no name that a certificate can have",
+    ),
+    (
+        "port = 5900\n            tls",
+        "port = 0\ntls",
+        "[[guest]] \"vm1\" console 0 place 0 port: a port from 1 to 65535 is expected",
+    ),
+    (
+        "port = 5900\n            tls_port = 5902",
+        "",
+        "[[guest]] \"vm1\" console 0 place 0 needs a port or a tls_port",
+    ),
+    (
+        "5900-5999",
+        "5999-5900",
+        "[[guest]] \"vm1\" console 0 place 0 move_ports: ports, as",
+    ),
+    (
+        "ca = \"cert.pem\"\n            ticket",
+        "ticket",
+        "[[guest]] \"vm1\" console 0 place 0: tls_port needs ca",
+    ),
+    (
+        "ca = \"cert.pem\"\n            ticket",
+        "ca = \"gone\"\nticket",
+        "[[guest]] \"vm1\" console 0 place 0 ca: gone cannot be read: No such file",
+    ),
+    (
+        "ca = \"cert.pem\"\n            ticket",
+        "ca = \"key.pem\"\nticket",
+        "[[guest]] \"vm1\" console 0 place 0 ca: no certificate in PEM",
+    ),
+    (
+        "ca = \"cert.pem\"\n            ticket",
+        "host_subject = \"CN\"\nca = \"cert.pem\"\nticket",
+        "[[guest]] \"vm1\" console 0 place 0 host_subject: ",
+    ),
+    (
+        "ticket_file = \"vm1.ticket\"",
+        "",
+        "[[guest]] \"vm1\" console 0 place 0 ticket_file is missing",
+    ),
+    (
+        "\"vm1.ticket\"",
+        "\"empty\"",
+        "[[guest]] \"vm1\" console 0 place 0 ticket_file: the first line of empty is empty",
+    ),
+    (
+        "\"vm1.ticket\"",
+        "\"long\"",
+        "[[guest]] \"vm1\" console 0 place 0 ticket_file: the ticket has 61 bytes",
+    ),
+    (
+        "ticket_file = ",
+        "ticket = ",
+        "[[guest]] \"vm1\" console 0 place 0 ticket_file is missing",
+    ),
+];
 
 #[test]
 fn each_mistake_has_its_message() {
     let folder = files();
-    let ttl = "token_ttl_seconds = 60";
-    let ticket = &format!("ticket = \"{TICKET}\"");
-    let bearer = &format!("bearer_token = \"{BEARER}\"");
-    let long = &format!("ticket = \"{}\"", "x".repeat(61));
-    let plain_target = "port = 5901\ntls_port = 5902\nca = \"cert.pem\"\n";
-    let table: &[(&str, &str, &str)] = &[
-        // text, what stands in its place, message
-        (
-            "[api]",
-            "[api]\nlisten2 = 1",
-            "line 2: unknown field `listen2`, expected `listen` or `bearer_token`",
-        ),
-        (
-            "[api]",
-            "[web]",
-            "line 1: unknown field `web`, expected one of `api`, `spice`, `target`, `policy`",
-        ),
-        (bearer, "", "line 1: missing field `bearer_token`"),
-        (
-            bearer,
-            "bearer_token = 1234567890123456",
-            "line 3: expected a string in quotes",
-        ),
-        (
-            bearer,
-            "bearer_token = \"short\"",
-            "[api] bearer_token: 5 characters; at least 16 are needed",
-        ),
-        (
-            bearer,
-            "bearer_token = \"with spaces in the middle\"",
-            "[api] bearer_token: only letters, digits and -._~+/",
-        ),
-        (
-            "listen = \"127.0.0.1:0\"",
-            "listen = \"localhost\"",
-            "[api] listen: \"localhost\" is no address with a port",
-        ),
-        (
-            "plain = \"127.0.0.1:0\"",
-            "plain = \"127.0.0.1\"",
-            "[spice] plain: \"127.0.0.1\" is no address with a port",
-        ),
-        (
-            "tls = \"127.0.0.1:0\"",
-            "tls = \"x\"",
-            "[spice] tls: \"x\" is no address with a port",
-        ),
-        (
-            "plain = \"127.0.0.1:0\"\ntls = \"127.0.0.1:0\"",
-            "",
-            "[spice] needs a listener: plain, tls or both",
-        ),
-        ("certificate = \"cert.pem\"\n", "", "[spice] tls needs certificate"),
-        ("private_key = \"key.pem\"\n", "", "[spice] tls needs private_key"),
-        (
-            "ca = \"cert.pem\"\nhost_subject",
-            "host_subject",
-            "[spice] tls needs ca",
-        ),
-        (
-            "certificate = \"cert.pem\"",
-            "certificate = \"gone\"",
-            "[spice] certificate: gone cannot be read: No such file",
-        ),
-        (
-            "certificate = \"cert.pem\"",
-            "certificate = \"empty\"",
-            "[spice] certificate: no certificate in PEM",
-        ),
-        (
-            "certificate = \"cert.pem\"",
-            "certificate = \"not.pem\"",
-            "[spice] certificate: a certificate in it cannot be read",
-        ),
-        (
-            "private_key = \"key.pem\"",
-            "private_key = \"cert.pem\"",
-            "[spice] private_key: no private key in PEM",
-        ),
-        (
-            "key.pem",
-            "other-key.pem",
-            "[spice] certificate and private key do not belong together",
-        ),
-        (
-            "ca = \"cert.pem\"\nhost_subject",
-            "ca = \"empty\"\nhost_subject",
-            "[spice] no connection file can be made: ca",
-        ),
-        (
-            "ca = \"cert.pem\"\nhost_subject",
-            "ca = \"key.pem\"\nhost_subject",
-            "[spice] no connection file can be made: ca",
-        ),
-        (
-            "ca = \"cert.pem\"\nhost_subject",
-            "ca = \"latin1\"\nhost_subject",
-            "[spice] ca: latin1 is not text",
-        ),
-        (
-            "host_subject = \"CN=gateway\"",
-            "host_subject = \"\"",
-            "[spice] no connection file can be made: host-subject",
-        ),
-        ("[spice]", "[spice]\nport = 1", "line 5: unknown field `port`"),
-        (
-            "[spice]",
-            "[spice]\nwebsocket = \"127.0.0.1:0\"",
-            "[spice] websocket and origins need each other",
-        ),
-        (
-            "[spice]",
-            "[spice]\norigins = [\"https://here\"]",
-            "[spice] websocket and origins need each other",
-        ),
-        (
-            "[spice]",
-            "[spice]\nwebsocket = \"x\"\norigins = [\"https://here\"]",
-            "[spice] websocket: \"x\" is no address with a port",
-        ),
-        (
-            ttl,
-            "token_ttl_seconds = 0",
-            "[spice] token_ttl_seconds: 0 is not in 1 to 86400",
-        ),
-        (
-            ttl,
-            "token_ttl_seconds = 86401",
-            "[spice] token_ttl_seconds: 86401 is not in 1 to 86400",
-        ),
-        (
-            ttl,
-            "token_ttl_seconds = -1",
-            "line 12: invalid value: integer `-1`, expected u64",
-        ),
-        (
-            ttl,
-            "token_ttl_seconds = \"60\"",
-            "line 12: invalid type: string \"60\", expected u64",
-        ),
-        (
-            "name = \"vm1\"",
-            "name = \"\"",
-            "[[target]] \"\": the name is empty or has control characters",
-        ),
-        (
-            "name = \"vm1\"\nhost = \"127.0.0.1\"",
-            "name = \"vm1\"\nhost = \"\"",
-            "[[target]] \"vm1\": host is empty or has spaces",
-        ),
-        (
-            "name = \"vm1\"\nhost = \"127.0.0.1\"",
-            "name = \"vm1\"\nhost = \"-\"",
-            "[[target]] \"vm1\": host \"-\" is no name that a certificate can have",
-        ),
-        ("port = 5901", "port = 0", "[[target]] \"vm1\": port is 0"),
-        (
-            "port = 5901",
-            "port = 65536",
-            "line 16: invalid value: integer `65536`, expected u16",
-        ),
-        (plain_target, "", "[[target]] \"vm1\" needs a port or a tls_port"),
-        (
-            "5902\nca = \"cert.pem\"",
-            "5902",
-            "[[target]] \"vm1\": tls_port needs ca",
-        ),
-        (
-            "5902\nca = \"cert.pem\"",
-            "5902\nca = \"gone\"",
-            "[[target]] \"vm1\" ca: gone cannot be read: No such file",
-        ),
-        (
-            "5902\nca = \"cert.pem\"",
-            "5902\nca = \"key.pem\"",
-            "[[target]] \"vm1\" ca: no certificate in PEM",
-        ),
-        (
-            "5902\nca = \"cert.pem\"",
-            "5902\nca = \"cert.pem\"\nhost_subject = \"CN\"",
-            "[[target]] \"vm1\" host_subject: ",
-        ),
-        (
-            "\"usbredir\"",
-            "\"main\"",
-            "[policy] withheld: no channel is called \"main\"",
-        ),
-        (
-            "\"none\"",
-            "\"no\"",
-            "line 22: unknown variant `no`, expected one of `both`, `to-guest`, `from-guest`, `none`",
-        ),
-        ("view_only", "look_only", "line 21: unknown field `look_only`"),
-        (ticket, "", "[[target]] \"vm1\" needs a ticket or a ticket_file"),
-        (
-            ticket,
-            "ticket = \"\"",
-            "[[target]] \"vm1\": the ticket has 0 bytes; 1 to 60 without NUL are needed",
-        ),
-        (ticket, long, "[[target]] \"vm1\": the ticket has 61 bytes"),
-        (
-            ticket,
-            "ticket = \"x\"\nticket_file = \"line\"",
-            "[[target]] \"vm1\": ticket and ticket_file; one is enough",
-        ),
-        (
-            ticket,
-            "ticket_file = \"gone\"",
-            "[[target]] \"vm1\" ticket_file: gone cannot be read: No such file",
-        ),
-        (
-            ticket,
-            "ticket_file = \"empty\"",
-            "[[target]] \"vm1\": the ticket has 0 bytes",
-        ),
-        (ticket, "ticket = [\"x\"]", "line 19: expected a string in quotes"),
-        (
-            "[[target]]",
-            "[[targets]]",
-            "line 13: unknown field `targets`, expected one of `api`, `spice`, `target`, `policy`",
-        ),
-    ];
     let mut other = String::new();
-    for (text, instead, message) in table {
+    for (text, instead, message) in MISTAKES {
         assert!(complete().contains(text), "{text}");
         let said = complaint(&folder, &complete().replacen(text, instead, 1));
-        if !said.starts_with(message) || said.lines().count() != 1 {
+        // One mistake can make two: a key that is unknown leaves another one missing.
+        if !said.lines().any(|line| line.starts_with(message)) || 2 < said.lines().count() {
             other += &format!("for {instead:?}\nit said   {said}and not   {message}\n");
         }
     }
@@ -298,37 +404,96 @@ fn each_mistake_has_its_message() {
 
 #[test]
 fn all_mistakes_are_told_at_once() {
-    let text = complete()
-        .replace(BEARER, "short")
-        .replace("token_ttl_seconds = 60", "token_ttl_seconds = 0")
-        .replace("port = 5901\ntls_port = 5902\n", "");
+    let mut text = complete();
+    let mut wanted = Vec::new();
+    for (place, instead, message) in MISTAKES {
+        let chosen = [
+            "unknown key",
+            "no such channel",
+            "a number from",
+            "needs each",
+            "is not served",
+            "5900-5999",
+        ];
+        if chosen.iter().any(|word| message.contains(word)) && text.contains(place) && *place != "[policy]" {
+            text = text.replacen(place, instead, 1);
+            wanted.push(message);
+        }
+    }
     let said = complaint(&files(), &text);
-    assert_eq!(said.lines().count(), 3, "{said}");
+    assert!(5 <= wanted.len());
+    for message in wanted {
+        assert!(said.contains(*message), "{message} in {said}");
+    }
+    let none = complete();
+    let none = none.split_once("[[guest]]").unwrap().0;
+    assert_eq!(complaint(&files(), none), "there is no [[guest]]\n");
+}
 
-    let twice = complete();
-    let target = twice.split_once("[[target]]").unwrap().1;
-    let target = target.split_once("[policy]").unwrap().0;
-    let said = complaint(&files(), &format!("{twice}[[target]]{target}"));
-    assert_eq!(said, "there are two [[target]] with the name \"vm1\"\n");
-    let none = twice.split_once("[[target]]").unwrap().0;
-    assert_eq!(complaint(&files(), none), "there is no [[target]]\n");
+#[test]
+fn two_guests_are_never_at_one_place() {
+    let other = |id: &str, place: &str| {
+        format!(
+            "{}[[guest]]\nid = \"{id}\"\n[[guest.console]]\nprotocol = \"spice\"\n\
+             [[guest.console.place]]\nticket_file = \"vm1.ticket\"\n{place}\n",
+            complete()
+        )
+    };
+    let folder = files();
+    let elsewhere = "host = \"node2\"\nport = 5900";
+    assert_eq!(
+        complaint(&folder, &other("vm1", elsewhere)),
+        "[[guest]] \"vm1\": another guest has the same id\n"
+    );
+    assert_eq!(
+        complaint(&folder, &other("db-7", elsewhere)),
+        "[[guest]] \"db-7\": another guest has the same name\n"
+    );
+    for (place, at) in [
+        ("host = \"127.0.0.1\"\nport = 5900", "127.0.0.1:5900"),
+        ("host = \"::ffff:127.0.0.1\"\nport = 5902", "127.0.0.1:5902"),
+        ("host = \"NODE1.\"\nport = 5902", "node1:5902"),
+        (
+            "host = \"node2\"\nannounced = [\"10.0.0.1\"]\nport = 5950",
+            "10.0.0.1:5950",
+        ),
+        (
+            "host = \"10.0.0.1\"\nport = 6000\nmove_ports = \"5800-5900\"",
+            "10.0.0.1:5900",
+        ),
+        (
+            "host = \"10.0.0.1\"\nport = 6000\nmove_ports = \"5999-6001\"",
+            "10.0.0.1:5999",
+        ),
+    ] {
+        let said = complaint(&folder, &other("vm2", place));
+        let message = format!("[[guest]] \"vm2\": its place {at} is also one of \"vm1\"");
+        assert!(
+            said.starts_with(&message) && said.lines().count() == 1,
+            "{place}: {said}"
+        );
+    }
+    for place in [
+        elsewhere,
+        "host = \"127.0.0.1\"\nport = 6000",
+        "host = \"10.0.0.2\"\nport = 5900",
+    ] {
+        Service::start_in(files(), &other("vm2", place));
+    }
 }
 
 #[test]
 fn what_cannot_be_parsed_is_located_but_not_shown() {
     let folder = files();
     for text in [
-        complete().replace(&format!("\"{TICKET}\""), TICKET),
-        complete().replace(&format!("\"{TICKET}\""), &format!("\"{TICKET}")),
-        complete().replace(&format!("\"{BEARER}\""), &format!("{BEARER}\"")),
-        complete().replace(&format!("\"{BEARER}\""), &format!("\"{BEARER}\" x")),
-        complete().replace(&format!("ticket = \"{TICKET}\""), &format!("\"{TICKET}\" = 1")),
+        complete().replace("\"vm1.ticket\"", TICKET),
+        complete().replace("\"vm1.ticket\"", &format!("\"{TICKET}")),
+        complete().replace("\"api.token\"", &format!("{BEARER}\"")),
+        complete().replace("\"api.token\"", &format!("\"{BEARER}\" x")),
     ] {
         let said = complaint(&folder, &text);
-        assert!(said.starts_with("line "), "{said}");
-        assert!(!said.contains(BEARER), "{said}");
-        // The last one made the ticket the name of a key, and those are shown.
-        assert_eq!(said.contains(TICKET), text.contains("\" = 1"), "{said}");
+        assert!(said.starts_with("line ") && said.lines().count() == 1, "{said}");
+        assert!(!said.contains(BEARER) && !said.contains(TICKET), "{said}");
     }
     let output = run(&["serve", "--config", "/nowhere/gateway.toml"]);
     let said = String::from_utf8(output.stderr).unwrap();
@@ -345,7 +510,7 @@ fn a_port_that_is_taken_is_named() {
     let folder = Folder::new();
     for (text, what) in [
         ("listen = \"127.0.0.1:0\"", "[api] listen"),
-        ("plain = \"127.0.0.1:0\"", "[spice] plain"),
+        ("spice = \"127.0.0.1:0\"", "[listen] spice"),
     ] {
         let at_address = text.replace("127.0.0.1:0", &address.to_string());
         let said = complaint(&folder, &configuration(5901).replace(text, &at_address));

@@ -55,8 +55,8 @@ pub(crate) fn create(api: SocketAddr, body: &str) -> Answer {
     request(api, "POST /v1/consoles", &bearer, body)
 }
 
-/// A token for one session with the target that is always there.
+/// A token for one session with the guest that is always there.
 pub(crate) fn token(api: SocketAddr) -> String {
-    let answer = create(api, r#"{"target":"vm1"}"#);
+    let answer = create(api, r#"{"guest":"vm1"}"#);
     answer.vv("password").expect("a password").to_owned()
 }

@@ -34,7 +34,10 @@ impl Folder {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("gateway-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&path).expect("a folder");
-        Self(path)
+        let folder = Self(path);
+        folder.write("api.token", BEARER);
+        folder.write("vm1.ticket", format!("{TICKET}\n"));
+        folder
     }
 
     pub(crate) fn write(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
@@ -50,12 +53,15 @@ impl Drop for Folder {
     }
 }
 
-/// A configuration with a plain listener and one target on the loopback.
-pub(crate) fn configuration(target_port: u16) -> String {
+/// A configuration with a plain listener and one guest on the loopback.
+pub(crate) fn configuration(port: u16) -> String {
     format!(
-        "[api]\nlisten = \"127.0.0.1:0\"\nbearer_token = \"{BEARER}\"\n\
-         [spice]\nplain = \"127.0.0.1:0\"\nhost = \"127.0.0.1\"\ntoken_ttl_seconds = 60\n\
-         [[target]]\nname = \"vm1\"\nhost = \"127.0.0.1\"\nport = {target_port}\nticket = \"{TICKET}\"\n"
+        "[api]\nlisten = \"127.0.0.1:0\"\ntoken_file = \"api.token\"\n\
+         [public]\nhost = \"127.0.0.1\"\nspice_port = \"bound\"\n\
+         [listen]\nspice = \"127.0.0.1:0\"\n\
+         [tokens]\nttl_seconds = 60\n\
+         [[guest]]\nid = \"vm1\"\n[[guest.console]]\nprotocol = \"spice\"\n\
+         [[guest.console.place]]\nhost = \"127.0.0.1\"\nport = {port}\nticket_file = \"vm1.ticket\"\n"
     )
 }
 
@@ -110,7 +116,7 @@ impl Service {
     }
 
     pub(crate) fn plain(&self) -> SocketAddr {
-        self.address("plain").expect("an address of the plain listener")
+        self.address("spice").expect("an address of the plain listener")
     }
 
     /// Sends a signal, and waits: how it ended, how long that took, and everything it logged.

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 use std::net::{TcpListener, TcpStream};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use spice_proto::ids::LinkErrorCode;
 use vv_file::ConnectionFile;
@@ -19,7 +19,7 @@ fn nobody() -> u16 {
 #[test]
 fn nothing_is_answered_without_the_bearer_token() {
     let service = Service::start(&configuration(nobody()));
-    let wanted = r#"{"target":"vm1"}"#;
+    let wanted = r#"{"guest":"vm1"}"#;
     let headers = [
         None,
         Some("Authorization: Bearer".to_owned()),
@@ -43,7 +43,10 @@ fn nothing_is_answered_without_the_bearer_token() {
         ] {
             let answer = request(service.api(), line, &header, body);
             assert_eq!(answer.status, 401, "{line} {header:?}");
-            assert_eq!(answer.body, r#"{"error":"bearer token needed"}"#, "{line} {header:?}");
+            assert_eq!(
+                answer.body, r#"{"error":"the token of the API is needed"}"#,
+                "{line} {header:?}"
+            );
             assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
         }
     }
@@ -52,7 +55,7 @@ fn nothing_is_answered_without_the_bearer_token() {
 #[test]
 fn a_console_is_a_connection_file() {
     let service = Service::start(&configuration(nobody()));
-    let body = r#"{"target":"vm1","ttl_seconds":60,"uses":1,"title":"of \\ \"mine\""}"#;
+    let body = r#"{"guest":"vm1","ttl_seconds":60,"uses":1,"title":"of \\ \"mine\""}"#;
     let answer = create(service.api(), body);
     assert_eq!(answer.status, 201, "{answer:?}");
     assert_eq!(answer.header("content-type"), Some("application/x-virt-viewer"));
@@ -77,7 +80,7 @@ fn a_console_is_a_connection_file() {
 fn names_of_targets_make_safe_file_names() {
     let text = configuration(nobody()).replace("\"vm1\"", r#""../\"x\"""#);
     let service = Service::start(&text);
-    let answer = create(service.api(), r#"{"target":"../\"x\""}"#);
+    let answer = create(service.api(), r#"{"guest":"../\"x\""}"#);
     assert_eq!(
         answer.header("content-disposition"),
         Some("attachment; filename=\"x.vv\""),
@@ -88,23 +91,23 @@ fn names_of_targets_make_safe_file_names() {
 #[test]
 fn what_cannot_be_had_is_told_apart() {
     let service = Service::start(&configuration(nobody()));
-    let long = format!(r#"{{"target":"vm1","title":"{}"}}"#, "x".repeat(5000));
+    let long = format!(r#"{{"guest":"vm1","title":"{}"}}"#, "x".repeat(5000));
     for (body, status) in [
         ("", 400),
         ("vm1", 400),
-        (r#"{"target":"vm1""#, 400),
+        (r#"{"guest":"vm1""#, 400),
         ("{}", 422),
         (r#"["vm1"]"#, 422),
-        (r#"{"target":1}"#, 422),
-        (r#"{"target":"vm1","port":1}"#, 422),
-        (r#"{"target":"vm1","uses":0}"#, 422),
-        (r#"{"target":"vm1","uses":1001}"#, 422),
-        (r#"{"target":"vm1","ttl_seconds":0}"#, 422),
-        (r#"{"target":"vm1","ttl_seconds":86401}"#, 422),
-        (r#"{"target":"vm1","ttl_seconds":-1}"#, 422),
-        (r#"{"target":"vm1","title":"two\nlines"}"#, 422),
-        (r#"{"target":"vm2"}"#, 404),
-        (r#"{"target":""}"#, 404),
+        (r#"{"guest":1}"#, 422),
+        (r#"{"guest":"vm1","port":1}"#, 422),
+        (r#"{"guest":"vm1","uses":0}"#, 422),
+        (r#"{"guest":"vm1","uses":1001}"#, 422),
+        (r#"{"guest":"vm1","ttl_seconds":0}"#, 422),
+        (r#"{"guest":"vm1","ttl_seconds":86401}"#, 422),
+        (r#"{"guest":"vm1","ttl_seconds":-1}"#, 422),
+        (r#"{"guest":"vm1","title":"two\nlines"}"#, 422),
+        (r#"{"guest":"vm2"}"#, 404),
+        (r#"{"guest":""}"#, 404),
         (&long, 413),
     ] {
         let answer = create(service.api(), body);
@@ -144,21 +147,12 @@ fn a_target_that_is_not_there_costs_no_use() {
 }
 
 #[test]
-fn links_that_are_not_made_are_limited() {
+fn whoever_comes_last_is_served_however_many_wait() {
     let service = Service::start(&configuration(nobody()));
-    let idle: Vec<_> = (0..40).map(|_| TcpStream::connect(service.plain()).unwrap()).collect();
-    let is_closed = |mut stream: &TcpStream| {
-        stream.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
-        matches!(stream.read(&mut [0]), Ok(0))
-    };
-    let closed = idle.iter().filter(|stream| is_closed(stream)).count();
-    assert_eq!(closed, 8, "32 of one address may wait");
-    drop(idle);
-    let began = Instant::now();
+    let silent: Vec<_> = (0..40).map(|_| TcpStream::connect(service.plain()).unwrap()).collect();
     let denied = Link::Refused(LinkErrorCode::PERMISSION_DENIED);
-    while connect(service.plain(), "nobody issued this") != denied {
-        assert!(began.elapsed() < PATIENCE, "places are not given back");
-    }
+    assert_eq!(connect(service.plain(), "nobody issued this"), denied);
+    drop(silent);
 }
 
 #[test]
@@ -214,7 +208,7 @@ fn the_log_tells_what_happened_and_no_secret() {
         let mut found = lines.iter().filter(|line| line["message"] == message);
         found.next().unwrap_or_else(|| panic!("no {message:?} in {log}"))
     };
-    assert_eq!(find("console created")["target"], "vm1");
+    assert_eq!(find("console created")["guest"], "vm1");
     let refused = find("refused");
     assert_eq!(refused["reason"], "token: unknown token");
     assert_eq!(refused["span"]["channel"], "MAIN");
@@ -227,10 +221,10 @@ fn the_log_tells_what_happened_and_no_secret() {
         dial["reason"]
             .as_str()
             .unwrap()
-            .starts_with("target not reached: cannot connect"),
+            .starts_with("hypervisor not reached: cannot connect"),
         "{dial}"
     );
-    assert_eq!(dial["span"]["target"], "vm1");
+    assert_eq!(dial["span"]["guest"], "vm1");
     assert_eq!(dial["span"]["token"], find("console created")["token"]);
 
     for secret in [&*good, spent, "with space", TICKET, BEARER, "my-wrong-bearer"] {

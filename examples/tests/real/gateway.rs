@@ -21,7 +21,8 @@ impl Gateway {
     /// Starts it with everything that belongs behind the `[api]` section, and reads from its first
     /// line where it listens.
     pub(crate) fn start(folder: &Folder, sections: &str) -> Self {
-        let api = format!("[api]\nlisten = \"127.0.0.1:0\"\nbearer_token = \"{BEARER}\"\n");
+        folder.write("api.token", BEARER);
+        let api = "[api]\nlisten = \"127.0.0.1:0\"\ntoken_file = \"api.token\"\n";
         let config = folder.write("gateway.toml", format!("{api}{sections}"));
         let mut process = Process::start(folder, "gateway", env!("CARGO_BIN_EXE_console-gateway"), |command| {
             command.arg("serve").arg("--config").arg(config);
@@ -40,9 +41,9 @@ impl Gateway {
         let api = address("api").unwrap_or_else(|| panic!("no address of the API in {line:?}"));
         Self {
             api,
-            plain: address("plain"),
-            tls: address("tls"),
-            websocket: address("websocket"),
+            plain: address("spice"),
+            tls: address("spice_tls"),
+            websocket: address("web_plain"),
             process,
         }
     }
@@ -53,9 +54,8 @@ impl Gateway {
     }
 
     /// A connection file with a token for one session.
-    pub(crate) fn console_of(&self, target: &str, title: &str, ttl_seconds: u32) -> Vv {
-        let body =
-            format!("{{\"target\":\"{target}\",\"ttl_seconds\":{ttl_seconds},\"uses\":1,\"title\":\"{title}\"}}");
+    pub(crate) fn console_of(&self, guest: &str, title: &str, ttl_seconds: u32) -> Vv {
+        let body = format!("{{\"guest\":\"{guest}\",\"ttl_seconds\":{ttl_seconds},\"uses\":1,\"title\":\"{title}\"}}");
         let (api, length) = (self.api, body.len());
         let request = format!(
             "POST /v1/consoles HTTP/1.1\r\nHost: {api}\r\nAuthorization: Bearer {BEARER}\r\nConnection: close\r\n\

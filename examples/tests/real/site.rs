@@ -37,12 +37,12 @@ impl Site {
     pub(crate) fn start_for_browsers(origin: &str) -> Self {
         Self::start_with(
             Legs::Plain,
-            &format!("websocket = \"127.0.0.1:0\"\norigins = [\"{origin}\"]\n"),
+            &format!("web_plain = \"127.0.0.1:0\"\norigins = [\"{origin}\"]\n"),
         )
     }
 
-    /// `spice`: more of the gateway's table of that name.
-    fn start_with(legs: Legs, spice: &str) -> Self {
+    /// `listen`: more of the gateway's table of that name.
+    fn start_with(legs: Legs, listen: &str) -> Self {
         let folder = Folder::new();
         let pki = (legs == Legs::Tls).then(|| pki::authority(&folder, "hypervisor"));
         let guest = Guest::start(&folder, pki);
@@ -53,7 +53,7 @@ impl Site {
         let sections = sections(&folder, legs, hypervisor.address.port());
         let gateway = Gateway::start(
             &folder,
-            &sections.replacen("[spice]\n", &format!("[spice]\n{spice}"), 1),
+            &sections.replacen("[listen]\n", &format!("[listen]\n{listen}"), 1),
         );
         Self {
             gateway,
@@ -86,24 +86,34 @@ impl Site {
 /// What the gateway is told: where it listens, and the machine behind the recorder. With TLS there
 /// is a second machine, the same but for the authority that its certificate ought to be from.
 fn sections(folder: &Folder, legs: Legs, port: u16) -> String {
+    folder.write("ticket", TICKET);
     if legs != Legs::Tls {
         return format!(
-            "[spice]\nplain = \"127.0.0.1:0\"\nhost = \"127.0.0.1\"\ntoken_ttl_seconds = 60\n\
-             [[target]]\nname = \"machine\"\nhost = \"127.0.0.1\"\nport = {port}\nticket = \"{TICKET}\"\n"
+            "[public]\nhost = \"127.0.0.1\"\nspice_port = \"bound\"\n\
+             [listen]\nspice = \"127.0.0.1:0\"\n[tokens]\nttl_seconds = 60\n\
+             [[guest]]\nid = \"machine\"\n[[guest.console]]\nprotocol = \"spice\"\n\
+             [[guest.console.place]]\nhost = \"127.0.0.1\"\nport = {port}\nticket_file = \"ticket\"\n"
         );
     }
     pki::authority(folder, "gateway");
     let mut text = format!(
-        "[spice]\ntls = \"127.0.0.1:0\"\nhost = \"127.0.0.1\"\nhost_subject = \"{}\"\n\
+        "[public]\nhost = \"127.0.0.1\"\nspice_tls_port = \"bound\"\nhost_subject = \"{}\"\n\
+         ca = \"gateway/ca-cert.pem\"\n\
+         [listen]\nspice_tls = \"127.0.0.1:0\"\n\
          certificate = \"gateway/server-cert.pem\"\nprivate_key = \"gateway/server-key.pem\"\n\
-         ca = \"gateway/ca-cert.pem\"\ntoken_ttl_seconds = 60\n",
+         [tokens]\nttl_seconds = 60\n",
         pki::SUBJECT
     );
-    for (name, authority) in [("machine", "hypervisor"), ("untrusted", "gateway")] {
+    // Two names of one machine: two guests cannot be at one place.
+    for (name, host, authority) in [
+        ("machine", "127.0.0.1", "hypervisor"),
+        ("untrusted", "localhost", "gateway"),
+    ] {
         write!(
             text,
-            "[[target]]\nname = \"{name}\"\nhost = \"127.0.0.1\"\ntls_port = {port}\n\
-             ca = \"{authority}/ca-cert.pem\"\nticket = \"{TICKET}\"\n"
+            "[[guest]]\nid = \"{name}\"\n[[guest.console]]\nprotocol = \"spice\"\n\
+             [[guest.console.place]]\nhost = \"{host}\"\ntls_port = {port}\n\
+             ca = \"{authority}/ca-cert.pem\"\nticket_file = \"ticket\"\n"
         )
         .expect("a String takes everything");
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use console_token::Refusal as TokenRefusal;
+use examples::places::Place;
 use spice_proto::Answers;
 use spice_proto::ids::{ChannelType, LinkErrorCode};
 use spice_proto::link::relay::{RelayOutcome, Upstream};
@@ -35,6 +36,7 @@ const REFUSED_AFTER: Duration = Duration::from_millis(50);
 /// What is known of a connection, and what went wrong with it.
 pub(crate) struct Tenant {
     shared: Arc<Shared>,
+    place: Arc<Place>,
     counts: Arc<Counts>,
     /// It came over TLS.
     secure: bool,
@@ -50,9 +52,10 @@ pub(crate) struct Tenant {
 }
 
 impl Tenant {
-    pub(crate) fn new(shared: Arc<Shared>, counts: Arc<Counts>, secure: bool) -> Self {
+    pub(crate) fn new(shared: Arc<Shared>, place: Arc<Place>, counts: Arc<Counts>, secure: bool) -> Self {
         Self {
             shared,
+            place,
             counts,
             secure,
             key: None,
@@ -145,7 +148,10 @@ impl Answers for Tenant {
         let span = Span::current();
         span.record("guest", session.guest.name.as_str());
         span.record("host", at.place.host.as_str());
-        let hypervisor = at.dial(dial.transport).await;
+        let hypervisor = match self.place.admit() {
+            Ok(()) => at.dial(dial.transport).await,
+            Err(full) => Err(full.into()),
+        };
         let hypervisor = hypervisor.map_err(|error| self.unreached = Some(error)).ok()?;
         let upstream = Upstream {
             ticket: Secret::new(at.place.ticket.expose()),

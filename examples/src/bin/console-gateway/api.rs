@@ -16,6 +16,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use console_token::{Secret, StoreError, web::place};
+use examples::refusals::Refusals;
 use serde::Deserialize;
 use tokio::time::timeout;
 use vv_file::download;
@@ -38,6 +39,7 @@ pub(crate) struct Api {
     pub(crate) token: Secret,
     pub(crate) viewer: Viewer,
     pub(crate) ttl: u64,
+    pub(crate) refusals: Arc<Refusals>,
 }
 
 /// Every path needs the token, also those that do not exist.
@@ -58,9 +60,14 @@ async fn authorized(State(api): State<Arc<Api>>, request: Request, next: Next) -
         let answered = timeout(REQUEST, next.run(request)).await;
         return answered.unwrap_or_else(|_| answer(StatusCode::REQUEST_TIMEOUT, "the request did not come in time"));
     }
-    tracing::info!("request without the token of the API");
+    api.refusals
+        .log(|| tracing::info!("request without the token of the API"));
     let challenge = [(header::WWW_AUTHENTICATE, "Bearer")];
-    (challenge, answer(StatusCode::UNAUTHORIZED, "the token of the API is needed")).into_response()
+    (
+        challenge,
+        answer(StatusCode::UNAUTHORIZED, "the token of the API is needed"),
+    )
+        .into_response()
 }
 
 /// The token of the request. Comparing two of them takes the same time wherever they differ.
@@ -119,10 +126,7 @@ async fn create(State(api): State<Arc<Api>>, body: Bytes) -> Response {
     let headers = [
         (header::CONTENT_TYPE, download::MIME_TYPE.to_owned()),
         (header::CACHE_CONTROL, "no-store".to_owned()),
-        (
-            header::CONTENT_DISPOSITION,
-            download::content_disposition(&guest.name),
-        ),
+        (header::CONTENT_DISPOSITION, download::content_disposition(&guest.name)),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
     ];
     (StatusCode::CREATED, headers, Body::from(file.as_bytes().to_vec())).into_response()

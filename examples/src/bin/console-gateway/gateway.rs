@@ -6,6 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use examples::descriptors;
+use examples::places::{Place, Places};
+use examples::refusals::Refusals;
 use examples::websocket::{self, WebSocketError};
 use rustls::ServerConfig;
 use spice_proto::link::Side;
@@ -37,10 +40,6 @@ const TOKEN: Duration = Duration::from_secs(15);
 const STOP: Duration = Duration::from_secs(4);
 /// RSA keys in stock: two viewers can open all their channels at once.
 const KEYS: usize = 24;
-/// Connections that have shown no good token yet.
-const HALF_OPEN: usize = 256;
-/// The same, of one address: a viewer opens about ten at once.
-const HALF_OPEN_PER_SOURCE: usize = 32;
 
 /// What all connections share.
 pub(crate) struct Shared {
@@ -48,6 +47,8 @@ pub(crate) struct Shared {
     pub(crate) keys: KeyPool,
     pub(crate) rules: Rules,
     hub: Arc<Hub>,
+    places: Places,
+    pub(crate) refusals: Arc<Refusals>,
     /// Cancelled when the gateway goes down.
     stop: CancellationToken,
     next_id: AtomicU64,
@@ -57,16 +58,12 @@ pub(crate) struct Shared {
 #[derive(Clone)]
 pub(crate) enum Carrier {
     Plain,
-    Tls(TlsAcceptor),
+    Tls(Arc<ServerConfig>),
     /// For pages from these origins; with TLS under it, or without.
-    WebSocket(Arc<[String]>, Option<TlsAcceptor>),
+    WebSocket(Arc<[String]>, Option<Arc<ServerConfig>>),
 }
 
 impl Carrier {
-    pub(crate) fn tls(config: Arc<ServerConfig>) -> Self {
-        Self::Tls(config.into())
-    }
-
     fn is_tls(&self) -> bool {
         matches!(self, Self::Tls(_) | Self::WebSocket(_, Some(_)))
     }
@@ -77,10 +74,10 @@ impl Carrier {
         let opened = async {
             Ok::<Stream, CarrierError>(match self {
                 Self::Plain => Box::new(tcp),
-                Self::Tls(tls) => Box::new(tls.accept(tcp).await?),
+                Self::Tls(tls) => Box::new(TlsAcceptor::from(tls).accept(tcp).await?),
                 Self::WebSocket(origins, None) => Box::new(websocket::accept(tcp, &origins).await?),
                 Self::WebSocket(origins, Some(tls)) => {
-                    Box::new(websocket::accept(tls.accept(tcp).await?, &origins).await?)
+                    Box::new(websocket::accept(TlsAcceptor::from(tls).accept(tcp).await?, &origins).await?)
                 }
             })
         };
@@ -102,7 +99,7 @@ enum CarrierError {
 /// A running gateway.
 pub(crate) struct Gateway {
     pub(crate) sessions: Arc<Sessions>,
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     policy: Arc<Policy>,
     connections: TaskTracker,
     /// Ports that nothing listens on, and nobody else takes.
@@ -137,18 +134,28 @@ impl Gateway {
     pub(crate) fn new(sessions: Sessions, rules: Rules, settings: &Settings) -> Self {
         let sessions = Arc::new(sessions);
         let config = tracker::Config::default()
-            .with_half_open(HALF_OPEN)
-            .with_half_open_from_address(HALF_OPEN_PER_SOURCE)
+            // Who gives way is decided by the places, from the first byte on.
+            .with_half_open(usize::MAX)
+            .with_half_open_from_address(usize::MAX)
             .with_link_timeout(TOKEN);
         let shared = Arc::new(Shared {
             sessions: sessions.clone(),
             keys: KeyPool::start(KEYS),
             rules,
             hub: Arc::new(Hub::new(config, random_bytes())),
+            refusals: Arc::default(),
+            places: Places::for_descriptors(descriptors::raise_limit()),
             stop: CancellationToken::new(),
             next_id: AtomicU64::new(1),
         });
         let connections = TaskTracker::new();
+        let sums = shared.clone();
+        connections.spawn(async move {
+            tokio::select! {
+                () = sums.stop.cancelled() => {}
+                () = sums.refusals.sum_up() => {}
+            }
+        });
         let end = shared.clone();
         connections.spawn(async move {
             loop {
@@ -192,11 +199,11 @@ impl Gateway {
                             address: peer.ip(),
                             secure: carrier.is_tls(),
                         };
-                        let Ok(connection) = shared.hub.accept(from, config.clone()) else {
-                            warn!(%peer, "too many connections in the link stage");
-                            continue;
-                        };
-                        connections.spawn(serve(shared.clone(), connection, tcp, peer, carrier.clone()));
+                        let place = shared.places.arrive(peer.ip());
+                        // INVARIANT: the tracker refuses none.
+                        if let Ok(connection) = shared.hub.accept(from, config.clone()) {
+                            connections.spawn(serve(shared.clone(), place, connection, tcp, peer, carrier.clone()));
+                        }
                     }
                     // No file descriptors, most likely: others have to go first.
                     Err(error) => {
@@ -221,7 +228,14 @@ impl Gateway {
 }
 
 /// One connection, from its first byte to its last.
-async fn serve(shared: Arc<Shared>, connection: Connection, tcp: TcpStream, peer: SocketAddr, carrier: Carrier) {
+async fn serve(
+    shared: Arc<Shared>,
+    place: Place,
+    connection: Connection,
+    tcp: TcpStream,
+    peer: SocketAddr,
+    carrier: Carrier,
+) {
     let request = shared.next_id.fetch_add(1, Ordering::Relaxed);
     let span = info_span!(
         "connection",
@@ -235,30 +249,42 @@ async fn serve(shared: Arc<Shared>, connection: Connection, tcp: TcpStream, peer
         guest = Empty,
         host = Empty,
     );
-    async {
+    let place = Arc::new(place);
+    let refusals = shared.refusals.clone();
+    let converse = async {
         let carrier_is_tls = carrier.is_tls();
         let stream = match carrier.open(tcp).await {
             Ok(stream) => stream,
-            Err(error) => return info!(%error, "no handshake"),
+            Err(error) => return refusals.log(|| info!(%error, "no handshake")),
         };
         let counts = connection.counts();
-        let tenant = Tenant::new(shared, counts.clone(), carrier_is_tls);
+        let tenant = Tenant::new(shared, place.clone(), counts.clone(), carrier_is_tls);
         let (end, tenant) = drive_session(connection, stream, tenant).await;
         let Some(tenant) = tenant else {
-            return info!(%end, "ended");
+            return refusals.log(|| info!(%end, "ended"));
         };
         match (end, tenant.refused, &tenant.unreached) {
-            (_, Some(reason), _) => info!(%reason, "refused"),
+            (_, Some(reason), _) => refusals.log(|| info!(%reason, "refused")),
             (_, _, Some(error)) => warn!(reason = %format_args!("hypervisor not reached: {error}"), "no link"),
             (End::Link(error), ..) if error.side == Side::Hypervisor => {
                 tenant.learn_from(&error.error);
                 warn!(reason = %format_args!("hypervisor: {}", error.error), "no link");
             }
-            (reason, ..) if !tenant.linked => info!(%reason, "no link"),
+            (reason, ..) if !tenant.linked => refusals.log(|| info!(%reason, "no link")),
             _ => {
                 let (to_viewer, to_hypervisor) = (counts.to_viewer(), counts.to_hypervisor());
                 info!(%end, to_viewer, to_hypervisor, "ended");
             }
+        }
+    };
+    let gives_way = async {
+        place.gives_way().await;
+        refusals.log(|| info!("gave way to another connection"));
+    };
+    async {
+        tokio::select! {
+            () = converse => {}
+            () = gives_way => {}
         }
     }
     .instrument(span)

@@ -10,6 +10,7 @@ use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use console_token::AdmitError;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use spice_proto::caps::{Capabilities, CapabilitySet, common, display};
@@ -89,6 +90,8 @@ pub(crate) enum DialError {
     TimedOut,
     #[error("it takes this channel on its other port only: {0}")]
     OtherPort(Transport),
+    #[error(transparent)]
+    NoPlace(#[from] AdmitError),
 }
 
 /// A host in the one form in which two names of it can be compared: addresses as such, names in lower case without the
@@ -125,7 +128,10 @@ impl Console {
             }
             .then_some(at)
         };
-        let mut named = self.places.iter().filter(|place| place.names().any(|name| name == host));
+        let mut named = self
+            .places
+            .iter()
+            .filter(|place| place.names().any(|name| name == host));
         named.find_map(at)
     }
 }
@@ -133,7 +139,9 @@ impl Console {
 impl Place {
     /// The names of its host, in canonical form.
     pub(crate) fn names(&self) -> impl Iterator<Item = String> {
-        std::iter::once(&self.host).chain(&self.announced).map(|name| canonical(name))
+        std::iter::once(&self.host)
+            .chain(&self.announced)
+            .map(|name| canonical(name))
     }
 
     fn is_met_at(&self, told: u16, configured: Option<u16>) -> bool {
@@ -208,7 +216,10 @@ impl At {
         };
         let connected = timeout(DIAL, async {
             let host = self.place.host.as_str();
-            let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+            let host = host
+                .strip_prefix('[')
+                .and_then(|host| host.strip_suffix(']'))
+                .unwrap_or(host);
             let tcp = TcpStream::connect((host, port)).await.map_err(DialError::Connect)?;
             // Key presses are small, and each is worth its own packet.
             tcp.set_nodelay(true).map_err(DialError::Connect)?;
@@ -276,6 +287,10 @@ mod tests {
         ] {
             assert_eq!(found(host, port, 0), wanted, "{host}:{port}");
         }
-        assert_eq!(found("node1.example", 0, 5900), None, "a port with TLS that this place does not have");
+        assert_eq!(
+            found("node1.example", 0, 5900),
+            None,
+            "a port with TLS that this place does not have"
+        );
     }
 }

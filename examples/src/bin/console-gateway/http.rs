@@ -1,25 +1,97 @@
-//! HTTP for the API: a bounded number of connections, none of which can be held by saying nothing.
+//! HTTP for the API: a bounded number of connections, and none can be held by saying nothing.
 
 use std::io;
-use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use examples::places::{Place, Places};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::{debug, warn};
 
-use crate::places::Places;
 use crate::tls::Stream;
 
-/// Connections at a time. A portal has a few.
-const CONNECTIONS: usize = 64;
-/// For the head of a request, also for the next one on a connection that is kept; and for a TLS handshake.
+/// Connections at a time: a portal has a few. When there are more, the oldest of the address that has most is closed.
+const CONNECTIONS: NonZeroU32 = NonZeroU32::new(64).unwrap();
+/// For a TLS handshake, and for the head of each request.
 const HEAD: Duration = Duration::from_secs(5);
+/// For what is under way when the gateway stops.
+const STOP: Duration = Duration::from_secs(2);
+
+/// Serves HTTP/1.1 until it is stopped, and then within seconds no more.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    tls: Option<Arc<ServerConfig>>,
+    router: Router,
+    stop: CancellationToken,
+) {
+    let tls = tls.map(TlsAcceptor::from);
+    let places = Places::new(CONNECTIONS, CONNECTIONS);
+    let connections = TaskTracker::new();
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => break,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((tcp, peer)) => {
+                let place = places.arrive(peer.ip());
+                let served = converse(place, tcp, tls.clone(), router.clone(), stop.clone());
+                connections.spawn(async move {
+                    if let Err(error) = served.await {
+                        debug!(%peer, %error, "API connection ended");
+                    }
+                });
+            }
+            // No file descriptors, most likely: others have to go first.
+            Err(error) => {
+                warn!(%error, "cannot accept");
+                sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+    connections.close();
+    if timeout(STOP, connections.wait()).await.is_err() {
+        debug!(left = connections.len(), "requests were cut off");
+    }
+}
+
+/// One connection. It is never more than half-open: whoever has a request is not waited for either.
+async fn converse(
+    place: Place,
+    tcp: TcpStream,
+    tls: Option<TlsAcceptor>,
+    router: Router,
+    stop: CancellationToken,
+) -> io::Result<()> {
+    tcp.set_nodelay(true)?;
+    let served = async {
+        let stream: Stream = match tls {
+            None => Box::new(tcp),
+            Some(tls) => Box::new(timeout(HEAD, tls.accept(tcp)).await??),
+        };
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD)
+            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        tokio::pin!(connection);
+        tokio::select! {
+            ended = &mut connection => return ended.map_err(io::Error::other),
+            () = stop.cancelled() => connection.as_mut().graceful_shutdown(),
+        }
+        connection.await.map_err(io::Error::other)
+    };
+    tokio::select! {
+        () = place.gives_way() => Err(io::Error::other("gave way to another connection")),
+        ended = served => ended,
+    }
+}

@@ -71,14 +71,24 @@ async fn serve(config: Config) -> Result<(), String> {
     } = config;
     let (api_listener, api_address) = open("[api] listen", api.listen)?;
     let listeners = [
-        ("spice", listen.spice, Carrier::Plain),
-        ("spice_tls", listen.spice_tls, Carrier::Tls(listen.tls.clone())),
-        ("web", listen.web, Carrier::WebSocket(listen.origins.clone(), listen.tls)),
-        ("web_plain", listen.web_plain, Carrier::WebSocket(listen.origins, None)),
+        ("spice", listen.spice, Some(Carrier::Plain)),
+        ("spice_tls", listen.spice_tls, listen.tls.clone().map(Carrier::Tls)),
+        (
+            "web",
+            listen.web,
+            listen
+                .tls
+                .map(|tls| Carrier::WebSocket(listen.origins.clone(), Some(tls))),
+        ),
+        (
+            "web_plain",
+            listen.web_plain,
+            Some(Carrier::WebSocket(listen.origins.clone(), None)),
+        ),
     ];
     let mut bound = Vec::new();
     for (name, address, carrier) in listeners {
-        if let Some(address) = address {
+        if let (Some(address), Some(carrier)) = (address, carrier) {
             let (listener, address) = open(&format!("[listen] {name}"), address)?;
             bound.push((name, address, listener, carrier));
         }
@@ -98,6 +108,7 @@ async fn serve(config: Config) -> Result<(), String> {
         token: api.token,
         viewer,
         ttl: config.ttl,
+        refusals: gateway.shared.refusals.clone(),
     });
     let stop = CancellationToken::new();
     let mut api = tokio::spawn(http::serve(api_listener, api.tls, router, stop.clone()));

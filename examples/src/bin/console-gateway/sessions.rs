@@ -12,9 +12,9 @@ use console_token::{Refusal, SessionId, TokenHash};
 use spice_proto::caps::Capabilities;
 use spice_proto::ids::ChannelType;
 use spice_proto::link::LinkMess;
+use spice_proto::session::Token;
 use spice_proto::session::relay::Counts;
 use spice_proto::session::tracker::Reason;
-use spice_proto::session::Token;
 
 use crate::guest::{At, Guest};
 use crate::sync::lock;
@@ -104,7 +104,12 @@ impl Sessions {
     }
 
     /// The session that a connection with this token opens or belongs to. Whether it may join is not decided here.
-    pub(crate) fn enter(&self, presented: &Presented, request: &LinkMess, secure: bool) -> Result<Arc<Session>, Refused> {
+    pub(crate) fn enter(
+        &self,
+        presented: &Presented,
+        request: &LinkMess,
+        secure: bool,
+    ) -> Result<Arc<Session>, Refused> {
         if (request.channel_type, request.connection_id) == (ChannelType::MAIN, 0) {
             return self.open(presented, secure);
         }
@@ -327,7 +332,11 @@ mod tests {
     fn a_session_belongs_to_its_token() {
         let sessions = sessions();
         let (one, other) = (token(&sessions), token(&sessions));
-        let join = |token, id| sessions.enter(token, &request(INPUTS, id), true).map(|session| session.token);
+        let join = |token, id| {
+            sessions
+                .enter(token, &request(INPUTS, id), true)
+                .map(|session| session.token)
+        };
         assert_eq!(join(&one, 7).err(), refused(Refusal::NotBound));
         let session = main(&sessions, &one);
         assert_eq!(join(&one, 7).err(), refused(Refusal::NotBound));
@@ -352,7 +361,11 @@ mod tests {
         let sessions = sessions();
         let token = token(&sessions);
         let session = main(&sessions, &token);
-        let again = || sessions.enter(&token, &request(MAIN, 0), true).map(|session| session.token);
+        let again = || {
+            sessions
+                .enter(&token, &request(MAIN, 0), true)
+                .map(|session| session.token)
+        };
         assert!(!sessions.switches(&session), "it has no number yet");
         assert_eq!(sessions.bind(&session, 7), Ok(()));
         assert_eq!(again().err(), refused(Refusal::Spent));
@@ -360,7 +373,9 @@ mod tests {
         assert_eq!(again(), Ok(session.token));
         assert_eq!(again().err(), refused(Refusal::Spent));
         assert_eq!(sessions.bind(&session, 9), Ok(()));
-        let join = sessions.enter(&token, &request(INPUTS, 9), true).map(|session| session.token);
+        let join = sessions
+            .enter(&token, &request(INPUTS, 9), true)
+            .map(|session| session.token);
         assert_eq!(join, Ok(session.token));
     }
 
@@ -368,7 +383,11 @@ mod tests {
     fn a_console_that_requires_tls_takes_no_use_without() {
         let sessions = sessions_that(true);
         let token = token(&sessions);
-        let plain = || sessions.enter(&token, &request(MAIN, 0), false).map(|session| session.token);
+        let plain = || {
+            sessions
+                .enter(&token, &request(MAIN, 0), false)
+                .map(|session| session.token)
+        };
         assert_eq!(plain().err(), Some(Refused::NeedsTls));
         assert_eq!(plain().err(), Some(Refused::NeedsTls));
         assert!(sessions.enter(&token, &request(MAIN, 0), true).is_ok());

@@ -57,7 +57,7 @@ impl Wiring {
             let authority = pki::authority_alone(folder, "gateway");
             pki::server(folder, &authority, GATEWAY, RECORDER)
         });
-        let sections = sections(row, &places, pki.as_deref());
+        let sections = sections(folder, row, &places, pki.as_deref());
         let gateway = row.gateway.then(|| Gateway::start(folder, &sections));
         let behind = match &gateway {
             Some(gateway) => gateway.plain.or(gateway.tls).expect("a listener"),
@@ -69,7 +69,7 @@ impl Wiring {
             without_migration: row.kind == Kind::SwitchHost,
         };
         let vv = match &gateway {
-            Some(gateway) => gateway.console_of("source", TITLE, 60),
+            Some(gateway) => gateway.console_of("machine", TITLE, 60),
             None => connection_file(address, places[0].ticket),
         };
         let port = |there: bool| if there { address.port() } else { 0 };
@@ -135,26 +135,24 @@ fn connection_file(address: SocketAddr, ticket: &str) -> Vv {
 }
 
 /// What the gateway is told: where it listens, and the three hypervisors.
-fn sections(row: &Row, places: &[Place; 3], pki: Option<&Path>) -> String {
-    let mut text = String::from("[spice]\n");
+fn sections(folder: &Folder, row: &Row, places: &[Place; 3], pki: Option<&Path>) -> String {
+    let mut text = String::from("[public]\n");
     let mut line = |line: String| writeln!(text, "{line}").expect("a String takes everything");
-    line(format!("host = \"{RECORDER}\"\ntoken_ttl_seconds = 60"));
+    line(format!("host = \"{RECORDER}\""));
     match pki {
-        None => line("plain = \"127.0.0.1:0\"".to_owned()),
+        None => line("spice_port = \"bound\"\n[listen]\nspice = \"127.0.0.1:0\"".to_owned()),
         Some(pki) => {
-            line("tls = \"127.0.0.1:0\"".to_owned());
-            for (key, file) in [
-                ("certificate", "server-cert"),
-                ("private_key", "server-key"),
-                ("ca", "ca-cert"),
-            ] {
-                line(format!("{key} = \"{}\"", pki.join(format!("{file}.pem")).display()));
-            }
+            let file = |key: &str, file: &str| format!("{key} = \"{}\"", pki.join(format!("{file}.pem")).display());
+            line(format!("spice_tls_port = \"bound\"\n{}", file("ca", "ca-cert")));
             if let Some(subject) = gateway_subject(row) {
                 line(format!("host_subject = \"{subject}\""));
             }
+            line("[listen]\nspice_tls = \"127.0.0.1:0\"".to_owned());
+            line(file("certificate", "server-cert"));
+            line(file("private_key", "server-key"));
         }
     }
+    line("[tokens]\nttl_seconds = 60\n[[guest]]\nid = \"machine\"\n[[guest.console]]\nprotocol = \"spice\"".to_owned());
     for (index, place) in places.iter().enumerate() {
         let ticket = match (index, row.known) {
             (1, Known::NotAtAll) => continue,
@@ -162,12 +160,10 @@ fn sections(row: &Row, places: &[Place; 3], pki: Option<&Path>) -> String {
             _ => place.ticket,
         };
         let (key, told) = (if place.pki.is_some() { "tls_port" } else { "port" }, place.told);
-        line(format!(
-            "[[target]]\nname = \"{}\"\nhost = \"{}\"",
-            place.name,
-            told.ip()
-        ));
-        line(format!("{key} = {}\nticket = \"{ticket}\"", told.port()));
+        let file = format!("{}.ticket", place.name);
+        folder.write(&file, ticket);
+        line(format!("[[guest.console.place]]\nhost = \"{}\"", told.ip()));
+        line(format!("{key} = {}\nticket_file = \"{file}\"", told.port()));
         if let Some(pki) = &place.pki {
             line(format!("ca = \"{}\"", pki.join("ca-cert.pem").display()));
         }

@@ -11,7 +11,7 @@ use super::table::{Check, Table};
 use crate::guest::{Console, Guest, Place, PlaceTls};
 use crate::tls;
 
-pub(super) fn read(check: &mut Check, tables: Vec<Table>) -> Vec<Guest> {
+pub(super) fn read(check: &Check, tables: Vec<Table>) -> Vec<Guest> {
     if tables.is_empty() {
         check.wrong::<()>("there is no [[guest]]");
     }
@@ -25,7 +25,7 @@ pub(super) fn read(check: &mut Check, tables: Vec<Table>) -> Vec<Guest> {
     guests
 }
 
-fn guest(check: &mut Check, mut table: Table) -> Option<Guest> {
+fn guest(check: &Check, mut table: Table) -> Option<Guest> {
     let id = table
         .needs(check, "id")
         .then(|| table.text(check, "id"))
@@ -54,7 +54,7 @@ fn guest(check: &mut Check, mut table: Table) -> Option<Guest> {
     })
 }
 
-fn console(check: &mut Check, mut table: Table) -> Option<Console> {
+fn console(check: &Check, mut table: Table) -> Option<Console> {
     if let true = table.needs(check, "protocol")
         && let Some(protocol) = table.text(check, "protocol")
         && protocol != "spice"
@@ -76,7 +76,7 @@ fn console(check: &mut Check, mut table: Table) -> Option<Console> {
     (!places.is_empty()).then_some(Console { require_tls, places })
 }
 
-fn place(check: &mut Check, mut table: Table) -> Option<Arc<Place>> {
+fn place(check: &Check, mut table: Table) -> Option<Arc<Place>> {
     let what = table.name.clone();
     let host = table
         .needs(check, "host")
@@ -84,12 +84,16 @@ fn place(check: &mut Check, mut table: Table) -> Option<Arc<Place>> {
         .flatten()
         .unwrap_or_default();
     let announced = table.texts(check, "announced");
-    for (key, name) in announced.iter().map(|name| ("announced", name)).chain([("host", &host)]) {
+    for (key, name) in announced
+        .iter()
+        .map(|name| ("announced", name))
+        .chain([("host", &host)])
+    {
         if name.is_empty() || name.chars().any(|c| c.is_whitespace() || c.is_control()) {
             check.wrong::<()>(format_args!("{what} {key}: empty, or with spaces"));
         }
     }
-    let (with_port, with_tls) = (table.has("port"), table.has("tls_port"));
+    let (with_port, with_tls, with_ca) = (table.has("port"), table.has("tls_port"), table.has("ca"));
     let port = table.port(check, "port");
     let tls_port = table.port(check, "tls_port");
     if !with_port && !with_tls {
@@ -100,8 +104,8 @@ fn place(check: &mut Check, mut table: Table) -> Option<Arc<Place>> {
     let subject = table.text(check, "host_subject");
     let tls = match (tls_port, ca) {
         (Some(port), Some(ca)) => place_tls(check, &what, port.get(), &host, (&ca, subject.as_deref())),
-        (Some(_), None) => check.wrong(format_args!("{what}: tls_port needs ca")),
-        (None, _) => None,
+        (Some(_), None) if !with_ca => check.wrong(format_args!("{what}: tls_port needs ca")),
+        _ => None,
     };
     let ticket = table
         .needs(check, "ticket_file")
@@ -130,7 +134,7 @@ fn place(check: &mut Check, mut table: Table) -> Option<Arc<Place>> {
     }))
 }
 
-fn place_tls(check: &mut Check, what: &str, port: u16, host: &str, known_by: (&[u8], Option<&str>)) -> Option<PlaceTls> {
+fn place_tls(check: &Check, what: &str, port: u16, host: &str, known_by: (&[u8], Option<&str>)) -> Option<PlaceTls> {
     let config = match tls::client(known_by.0, known_by.1) {
         Ok(config) => config,
         Err(tls::TlsError::Subject(error)) => return check.wrong(format_args!("{what} host_subject: {error}")),
@@ -147,11 +151,14 @@ fn place_tls(check: &mut Check, what: &str, port: u16, host: &str, known_by: (&[
 }
 
 /// Complains if a guest cannot be told from another one: by its id, its name, or a place.
-fn apart(check: &mut Check, others: &[Guest], guest: &Guest) {
+fn apart(check: &Check, others: &[Guest], guest: &Guest) {
     for other in others {
         for (key, same) in [("id", other.id == guest.id), ("name", other.name == guest.name)] {
             if same {
-                check.wrong::<()>(format_args!("[[guest]] {:?}: another guest has the same {key}", guest.id));
+                check.wrong::<()>(format_args!(
+                    "[[guest]] {:?}: another guest has the same {key}",
+                    guest.id
+                ));
             }
         }
         for place in &guest.console.places {

@@ -5,6 +5,7 @@
 mod guests;
 mod table;
 
+use std::cell::RefCell;
 use std::fmt;
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
@@ -168,22 +169,23 @@ impl fmt::Display for ConfigError {
 impl Config {
     /// Reads a file and what it names; paths in it count from its folder.
     pub(crate) fn load(file: &Path) -> Result<Self, ConfigError> {
-        let mut check = Check {
+        let check = Check {
             folder: file.parent().map(Path::to_owned).unwrap_or_default(),
-            problems: Vec::new(),
+            problems: RefCell::default(),
         };
-        let config = read(&mut check, file);
+        let config = read(&check, file);
+        let problems = check.problems.into_inner();
         match config {
-            Some(config) if check.problems.is_empty() => Ok(config),
+            Some(config) if problems.is_empty() => Ok(config),
             _ => Err(ConfigError {
                 file: file.to_owned(),
-                problems: check.problems,
+                problems,
             }),
         }
     }
 }
 
-fn read(check: &mut Check, file: &Path) -> Option<Config> {
+fn read(check: &Check, file: &Path) -> Option<Config> {
     let text = match std::fs::read_to_string(file) {
         Ok(text) => Zeroizing::new(text),
         Err(error) => return check.wrong(format_args!("cannot be read: {error}")),
@@ -211,7 +213,7 @@ fn read(check: &mut Check, file: &Path) -> Option<Config> {
     })
 }
 
-fn api(check: &mut Check, mut table: Table) -> Option<Api> {
+fn api(check: &Check, mut table: Table) -> Option<Api> {
     let listen = table
         .needs(check, "listen")
         .then(|| table.address(check, "listen"))
@@ -234,7 +236,7 @@ fn api(check: &mut Check, mut table: Table) -> Option<Api> {
 }
 
 /// A certificate with its key.
-fn server(check: &mut Check, table: &mut Table) -> Option<Arc<ServerConfig>> {
+fn server(check: &Check, table: &mut Table) -> Option<Arc<ServerConfig>> {
     let mut named = |key: &str| {
         let there = table.needs(check, key);
         there.then(|| table.file(check, key)).flatten()
@@ -248,7 +250,7 @@ fn server(check: &mut Check, table: &mut Table) -> Option<Arc<ServerConfig>> {
     }
 }
 
-fn listen(check: &mut Check, mut table: Table) -> (Listen, Option<Arc<ServerConfig>>) {
+fn listen(check: &Check, mut table: Table) -> (Listen, Option<Arc<ServerConfig>>) {
     if !table.has("spice") && !table.has("spice_tls") {
         check.wrong::<()>("[listen] needs a listener for viewers: spice, spice_tls or both");
     }
@@ -277,7 +279,7 @@ fn listen(check: &mut Check, mut table: Table) -> (Listen, Option<Arc<ServerConf
     (listen, tls)
 }
 
-fn public(check: &mut Check, mut table: Table, listen: &Listen) -> Option<Public> {
+fn public(check: &Check, mut table: Table, listen: &Listen) -> Option<Public> {
     let host = table
         .needs(check, "host")
         .then(|| table.text(check, "host"))
@@ -285,13 +287,14 @@ fn public(check: &mut Check, mut table: Table, listen: &Listen) -> Option<Public
         .unwrap_or_default();
     let spice_port = public_port(check, &mut table, "spice_port", listen.spice);
     let spice_tls_port = public_port(check, &mut table, "spice_tls_port", listen.spice_tls);
+    let with_ca = table.has("ca");
     let ca = table.file(check, "ca");
     let ca = match ca.map(|bytes| String::from_utf8(bytes.to_vec())) {
         Some(Ok(ca)) => Some(ca),
         Some(Err(_)) => check.wrong("[public] ca: not text"),
         None => None,
     };
-    if ca.is_none() && !matches!(spice_tls_port, PublicPort::None) {
+    if !with_ca && !matches!(spice_tls_port, PublicPort::None) {
         check.wrong::<()>("[public] spice_tls_port needs ca");
     }
     let viewer = Viewer {
@@ -315,7 +318,7 @@ fn public(check: &mut Check, mut table: Table, listen: &Listen) -> Option<Public
 }
 
 /// A port that viewers are told needs a listener behind it.
-fn public_port(check: &mut Check, table: &mut Table, key: &str, listener: Option<SocketAddr>) -> PublicPort {
+fn public_port(check: &Check, table: &mut Table, key: &str, listener: Option<SocketAddr>) -> PublicPort {
     let port = table.public_port(check, key);
     if listener.is_none() && !matches!(port, PublicPort::None) {
         let listener = key.trim_end_matches("_port");
@@ -325,7 +328,7 @@ fn public_port(check: &mut Check, table: &mut Table, key: &str, listener: Option
 }
 
 impl Table {
-    fn public_port(&mut self, check: &mut Check, key: &str) -> PublicPort {
+    fn public_port(&mut self, check: &Check, key: &str) -> PublicPort {
         let wanted = "a port from 0 to 65535, or \"bound\",";
         let port = self.take(check, key, wanted, |value| match value.as_str() {
             Some("bound") => Some(PublicPort::Bound),
@@ -338,13 +341,13 @@ impl Table {
     }
 }
 
-fn tokens(check: &mut Check, mut table: Table) -> u64 {
+fn tokens(check: &Check, mut table: Table) -> u64 {
     let ttl = table.number(check, "ttl_seconds", 1..=TTL_MAX);
     table.end(check);
     ttl.unwrap_or(TTL)
 }
 
-fn policy(check: &mut Check, mut table: Table) -> Settings {
+fn policy(check: &Check, mut table: Table) -> Settings {
     let mut withheld = Vec::new();
     for name in table.texts(check, "withheld") {
         let named = |kind: &ChannelType| kind.to_string().eq_ignore_ascii_case(&name);
@@ -365,7 +368,7 @@ fn policy(check: &mut Check, mut table: Table) -> Settings {
 }
 
 /// In which directions something may go.
-fn directions(check: &mut Check, table: &mut Table, key: &str) -> Directions {
+fn directions(check: &Check, table: &mut Table, key: &str) -> Directions {
     let wanted = "one of \"both\", \"to-guest\", \"from-guest\", \"none\"";
     let ways = table.take(check, key, wanted, |value| {
         let (to_guest, from_guest) = match value.as_str()? {

@@ -1,5 +1,6 @@
 //! A table of the configuration that is read key by key, so that everything that is wrong with it is found at once.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
@@ -13,18 +14,18 @@ use zeroize::Zeroizing;
 /// What is wrong, point by point, and where paths count from.
 pub(super) struct Check {
     pub(super) folder: PathBuf,
-    pub(super) problems: Vec<String>,
+    pub(super) problems: RefCell<Vec<String>>,
 }
 
 impl Check {
     /// Notes a problem.
-    pub(super) fn wrong<T>(&mut self, problem: impl fmt::Display) -> Option<T> {
-        self.problems.push(problem.to_string());
+    pub(super) fn wrong<T>(&self, problem: impl fmt::Display) -> Option<T> {
+        self.problems.borrow_mut().push(problem.to_string());
         None
     }
 
     /// Reads a file that the configuration names.
-    pub(super) fn file(&mut self, what: &str, path: &str) -> Option<Zeroizing<Vec<u8>>> {
+    pub(super) fn file(&self, what: &str, path: &str) -> Option<Zeroizing<Vec<u8>>> {
         let path = self.folder.join(Path::new(path));
         match std::fs::read(&path) {
             Ok(bytes) => Some(Zeroizing::new(bytes)),
@@ -33,7 +34,7 @@ impl Check {
     }
 
     /// The first line of a file, or of an environment variable that is named `env:NAME`. Never empty.
-    pub(super) fn secret(&mut self, what: &str, place: &str) -> Option<Zeroizing<Vec<u8>>> {
+    pub(super) fn secret(&self, what: &str, place: &str) -> Option<Zeroizing<Vec<u8>>> {
         let mut secret = match place.strip_prefix("env:") {
             None => self.file(what, place)?,
             Some(name) => match std::env::var_os(name) {
@@ -42,7 +43,8 @@ impl Check {
             },
         };
         let end = secret.iter().position(|byte| matches!(byte, b'\n' | b'\r'));
-        secret.truncate(end.unwrap_or(secret.len()));
+        let end = end.unwrap_or(secret.len());
+        secret.truncate(end);
         if secret.is_empty() {
             return self.wrong(format_args!("{what}: the first line of {place} is empty"));
         }
@@ -64,19 +66,25 @@ impl Table {
     /// How a key of it is called in a complaint.
     pub(super) fn key(&self, key: &str) -> String {
         match self.name.as_str() {
-            "" => format!("{key:?}"),
+            "" => format!("[{key}]"),
             name => format!("{name} {key}"),
         }
     }
 
     /// Complains about keys that were not asked for. The names of keys are shown, their values are not.
-    pub(super) fn end(self, check: &mut Check) {
+    pub(super) fn end(self, check: &Check) {
         for key in self.keys.keys() {
             check.wrong::<()>(format_args!("{}: unknown key", self.key(key)));
         }
     }
 
-    pub(super) fn take<T>(&mut self, check: &mut Check, key: &str, wanted: &str, read: impl Fn(Value) -> Option<T>) -> Option<T> {
+    pub(super) fn take<T>(
+        &mut self,
+        check: &Check,
+        key: &str,
+        wanted: &str,
+        read: impl Fn(Value) -> Option<T>,
+    ) -> Option<T> {
         let value = self.keys.remove(key)?;
         // Not the value: it may be a secret in the wrong place.
         read(value).or_else(|| check.wrong(format_args!("{}: {wanted} is expected", self.key(key))))
@@ -87,22 +95,22 @@ impl Table {
     }
 
     /// Whether the key is there, or a complaint.
-    pub(super) fn needs(&self, check: &mut Check, key: &str) -> bool {
+    pub(super) fn needs(&self, check: &Check, key: &str) -> bool {
         if !self.has(key) {
             check.wrong::<()>(format_args!("{} is missing", self.key(key)));
         }
         self.has(key)
     }
 
-    pub(super) fn text(&mut self, check: &mut Check, key: &str) -> Option<String> {
+    pub(super) fn text(&mut self, check: &Check, key: &str) -> Option<String> {
         self.take(check, key, "a text in quotes", text)
     }
 
-    pub(super) fn flag(&mut self, check: &mut Check, key: &str) -> Option<bool> {
+    pub(super) fn flag(&mut self, check: &Check, key: &str) -> Option<bool> {
         self.take(check, key, "true or false", |value| value.as_bool())
     }
 
-    pub(super) fn texts(&mut self, check: &mut Check, key: &str) -> Vec<String> {
+    pub(super) fn texts(&mut self, check: &Check, key: &str) -> Vec<String> {
         let texts = self.take(check, key, "a list of texts", |value| match value {
             Value::Array(values) => values.into_iter().map(text).collect(),
             _ => None,
@@ -110,7 +118,7 @@ impl Table {
         texts.unwrap_or_default()
     }
 
-    pub(super) fn number(&mut self, check: &mut Check, key: &str, range: RangeInclusive<u64>) -> Option<u64> {
+    pub(super) fn number(&mut self, check: &Check, key: &str, range: RangeInclusive<u64>) -> Option<u64> {
         let wanted = format!("a number from {} to {}", range.start(), range.end());
         self.take(check, key, &wanted, |value| {
             let number = u64::try_from(value.as_integer()?).ok()?;
@@ -118,14 +126,14 @@ impl Table {
         })
     }
 
-    pub(super) fn port(&mut self, check: &mut Check, key: &str) -> Option<NonZeroU16> {
+    pub(super) fn port(&mut self, check: &Check, key: &str) -> Option<NonZeroU16> {
         self.take(check, key, "a port from 1 to 65535", |value| {
             NonZeroU16::new(value.as_integer()?.try_into().ok()?)
         })
     }
 
     /// A first and a last port, as `"5900-5999"`; or one.
-    pub(super) fn ports(&mut self, check: &mut Check, key: &str) -> Option<RangeInclusive<u16>> {
+    pub(super) fn ports(&mut self, check: &Check, key: &str) -> Option<RangeInclusive<u16>> {
         self.take(check, key, "ports, as \"5900-5999\",", |value| {
             let text = value.as_str()?;
             let (first, last) = text.split_once('-').unwrap_or((text, text));
@@ -134,31 +142,33 @@ impl Table {
         })
     }
 
-    pub(super) fn address(&mut self, check: &mut Check, key: &str) -> Option<SocketAddr> {
+    pub(super) fn address(&mut self, check: &Check, key: &str) -> Option<SocketAddr> {
         self.take(check, key, "an address with a port, as \"127.0.0.1:5900\",", |value| {
             value.as_str()?.parse().ok()
         })
     }
 
     /// A file, by its contents.
-    pub(super) fn file(&mut self, check: &mut Check, key: &str) -> Option<Zeroizing<Vec<u8>>> {
+    pub(super) fn file(&mut self, check: &Check, key: &str) -> Option<Zeroizing<Vec<u8>>> {
         let path = self.text(check, key)?;
         check.file(&self.key(key), &path)
     }
 
     /// A secret, by its place; see [`Check::secret`].
-    pub(super) fn secret(&mut self, check: &mut Check, key: &str) -> Option<Zeroizing<Vec<u8>>> {
+    pub(super) fn secret(&mut self, check: &Check, key: &str) -> Option<Zeroizing<Vec<u8>>> {
         let place = self.text(check, key)?;
         check.secret(&self.key(key), &place)
     }
 
     /// A secret that can be shown in an HTTP header.
-    pub(super) fn token(&mut self, check: &mut Check, key: &str, shortest: usize) -> Option<Secret> {
+    pub(super) fn token(&mut self, check: &Check, key: &str, shortest: usize) -> Option<Secret> {
         let bytes = self.secret(check, key)?;
         match Secret::presented(&bytes) {
             _ if bytes.len() < shortest => {
                 let (key, length) = (self.key(key), bytes.len());
-                check.wrong(format_args!("{key}: {length} characters; at least {shortest} are needed"))
+                check.wrong(format_args!(
+                    "{key}: {length} characters; at least {shortest} are needed"
+                ))
             }
             Ok(secret) if console_token::web::place::Place::Header.carries(secret.expose()) => Some(secret),
             _ => {
@@ -171,7 +181,7 @@ impl Table {
     }
 
     /// A table inside of this one; empty when it is not there.
-    pub(super) fn table(&mut self, check: &mut Check, key: &str) -> Self {
+    pub(super) fn table(&mut self, check: &Check, key: &str) -> Self {
         let name = match self.name.as_str() {
             "" => format!("[{key}]"),
             name => format!("{name} {key}"),
@@ -184,7 +194,7 @@ impl Table {
     }
 
     /// The tables of a list, each named by `name` and what stands under one of its keys, or else its number.
-    pub(super) fn tables(&mut self, check: &mut Check, key: &str, name: &str, by: Option<&str>) -> Vec<Self> {
+    pub(super) fn tables(&mut self, check: &Check, key: &str, name: &str, by: Option<&str>) -> Vec<Self> {
         let tables = self.take(check, key, "a list of tables", |value| match value {
             Value::Array(values) => values
                 .into_iter()

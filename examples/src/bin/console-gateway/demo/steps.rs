@@ -18,11 +18,11 @@ use super::talk::{Talk, digest};
 use super::viewer::{Attempt, Refused, Viewer, begin, converse};
 use crate::api::{self, Api};
 use crate::gateway::{Carrier, Gateway, listen};
+use crate::guest::{Console as SpiceConsole, Guest, Place, PlaceTls};
 use crate::keys::random_bytes;
 use crate::rules::Rules;
 use crate::sessions::{Channel, Sessions};
 use crate::sync::lock;
-use crate::target::{Place, Target};
 use crate::tokens::Tokens;
 use crate::{config, console};
 
@@ -133,18 +133,28 @@ async fn start_gateway(
     ticket: &str,
     rules: Rules,
 ) -> Outcome<(Running, Told)> {
-    let target = Target {
-        name: "vm1".to_owned(),
+    let place = Place {
         host: HOST.to_owned(),
-        place: Place::Tls {
+        announced: Vec::new(),
+        port: None,
+        tls: Some(PlaceTls {
             port: hypervisor.address.port(),
             name: HOST.try_into()?,
             config: certificates.client.clone(),
-        },
+        }),
+        move_ports: None,
         ticket: spice_proto::link::Secret::new(ticket.as_bytes()),
         known: Default::default(),
     };
-    let sessions = Sessions::new(Tokens::new(rules), vec![target]);
+    let guest = Guest {
+        id: "vm1".to_owned(),
+        name: "vm1".to_owned(),
+        console: SpiceConsole {
+            require_tls: true,
+            places: vec![place.into()],
+        },
+    };
+    let sessions = Sessions::new(Tokens::new(rules), vec![guest]);
     let mut gateway = Gateway::new(sessions, rules, &Settings::default());
     let listener = listen("127.0.0.1:0".parse()?)?;
     let spice = listener.local_addr()?;
@@ -155,13 +165,14 @@ async fn start_gateway(
         ca: Some(certificates.ca.clone()),
         host_subject: Some(Certificates::host_subject()),
     };
-    gateway.accept(listener, Carrier::tls(certificates.gateway.clone()), &viewer)?;
+    gateway.accept(listener, Carrier::Tls(certificates.gateway.clone()), &viewer)?;
     let bearer = text();
     let router = api::router(Api {
         sessions: gateway.sessions.clone(),
-        bearer: Secret::presented(bearer.as_bytes())?,
+        token: Secret::presented(bearer.as_bytes())?,
         viewer,
         ttl: config::TTL_MAX,
+        refusals: gateway.shared.refusals.clone(),
     });
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let api = listener.local_addr()?;
@@ -186,7 +197,7 @@ async fn ask(running: &Running, wanted: &str) -> Outcome<(Viewer, String)> {
 }
 
 async fn mint(running: &Running, hypervisor: &Hypervisor) -> Outcome<((Viewer, String), Told)> {
-    let wanted = r#"{"target":"vm1","title":"demo"}"#;
+    let wanted = r#"{"guest":"vm1","title":"demo"}"#;
     let stranger = portal::create(running.api, None, wanted).await?;
     must(
         stranger.status == 401,
@@ -363,7 +374,7 @@ async fn close(console: Console, hypervisor: &Hypervisor) -> Outcome<((), Told)>
 
 /// A session lives on when its token has expired. Also gives a token that nobody used in time.
 async fn outlive(running: &Running, hypervisor: &Hypervisor) -> Outcome<((Vec<Talk>, Viewer), Told)> {
-    let wanted = format!(r#"{{"target":"vm1","ttl_seconds":{SHORT}}}"#);
+    let wanted = format!(r#"{{"guest":"vm1","ttl_seconds":{SHORT}}}"#);
     let (viewer, _) = ask(running, &wanted).await?;
     let (unused, _) = ask(running, &wanted).await?;
     let mut main = linked(&viewer, MAIN, 0).await?;
