@@ -66,11 +66,8 @@ pub struct ThrottleRules {
 
 impl Default for ThrottleRules {
     fn default() -> Self {
-        const fn rate(burst: u32, refill: u32) -> Rate {
-            Rate::new(NonZeroU32::new(burst).unwrap(), NonZeroU32::new(refill).unwrap())
-        }
-        const PER_ACCOUNT: Rate = rate(5, 30);
-        const PER_SOURCE: Rate = rate(50, 3);
+        const PER_ACCOUNT: Rate = Rate::new(NonZeroU32::new(5).unwrap(), NonZeroU32::new(30).unwrap());
+        const PER_SOURCE: Rate = Rate::new(NonZeroU32::new(50).unwrap(), NonZeroU32::new(3).unwrap());
         const LIMIT: NonZeroUsize = NonZeroUsize::new(65_536).unwrap();
         Self {
             per_account: PER_ACCOUNT,
