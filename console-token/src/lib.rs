@@ -53,4 +53,4 @@ pub use store::RedisStore;
 #[cfg(feature = "sql")]
 pub use store::SqlStore;
 pub use store::{Answer, BackendError, Store, Which};
-pub use throttle::Throttle;
+pub use throttle::{Rate, Throttle, ThrottleRules};
