@@ -11,6 +11,8 @@ pub mod dissect;
 #[cfg(feature = "tools")]
 pub mod picture;
 
+pub mod net;
+
 pub mod places;
 
 pub mod refusals;

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use examples::descriptors;
 use examples::places::{Place, Places};
 use examples::refusals::Refusals;
 use examples::websocket::{self, WebSocketError};
+use examples::{descriptors, net};
 use rustls::ServerConfig;
 use spice_proto::link::Side;
 use spice_proto::session::Policy;
@@ -70,7 +70,7 @@ impl Carrier {
 
     /// The stream inside of a connection.
     async fn open(self, tcp: TcpStream) -> Result<Stream, CarrierError> {
-        tcp.set_nodelay(true)?;
+        net::prepare(&tcp)?;
         let opened = async {
             Ok::<Stream, CarrierError>(match self {
                 Self::Plain => Box::new(tcp),
@@ -104,18 +104,6 @@ pub(crate) struct Gateway {
     connections: TaskTracker,
     /// Ports that nothing listens on, and nobody else takes.
     closed: Vec<TcpSocket>,
-}
-
-/// Opens a listener. Its connections notice a peer that has vanished without a word.
-pub(crate) fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
-    let socket = match address {
-        SocketAddr::V4(_) => TcpSocket::new_v4()?,
-        SocketAddr::V6(_) => TcpSocket::new_v6()?,
-    };
-    socket.set_reuseaddr(true)?;
-    socket.set_keepalive(true)?; // connections inherit it
-    socket.bind(address)?;
-    socket.listen(1024)
 }
 
 /// A port of this address that nobody can connect to for as long as it is kept.

@@ -11,13 +11,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use console_token::AdmitError;
+use examples::net;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use spice_proto::caps::{Capabilities, CapabilitySet, common, display};
 use spice_proto::ids::ChannelType;
 use spice_proto::link::{Secret, Transport};
 use spice_proto::session::migration;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
@@ -220,9 +220,7 @@ impl At {
                 .strip_prefix('[')
                 .and_then(|host| host.strip_suffix(']'))
                 .unwrap_or(host);
-            let tcp = TcpStream::connect((host, port)).await.map_err(DialError::Connect)?;
-            // Key presses are small, and each is worth its own packet.
-            tcp.set_nodelay(true).map_err(DialError::Connect)?;
+            let tcp = net::dial(host, port, DIAL).await.map_err(DialError::Connect)?;
             let stream: Stream = match tls {
                 None => Box::new(tcp),
                 Some(PlaceTls { name, config, .. }) => {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use examples::net;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -12,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::{self, Api};
 use crate::config::Config;
-use crate::gateway::{Carrier, Gateway, listen};
+use crate::gateway::{Carrier, Gateway};
 use crate::guest::At;
 use crate::http;
 use crate::rules::Rules;
@@ -142,7 +143,7 @@ async fn serve(config: Config) -> Result<(), String> {
 }
 
 fn open(what: &str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), String> {
-    let listener = listen(address);
+    let listener = net::listen(address);
     let bound = listener.and_then(|listener| Ok((listener.local_addr()?, listener)));
     match bound {
         Ok((address, listener)) => Ok((listener, address)),

@@ -1,15 +1,17 @@
 //! One tenant and its hypervisor: two handshakes as one, then bytes.
 
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::BytesMut;
+use examples::net;
 use examples::vnc::{Stream, challenge, secured};
 use rfb_proto::handshake::bridge::{Bridge, BridgeError, BridgeOutcome, Question};
 use rfb_proto::handshake::{Misuse, Refusal, Side, Tls, Wires};
 use rfb_proto::tls::{PeerName, TlsError};
 use rfb_proto::{BridgeDriven, Clock, DriveError, drive_bridge};
-use tokio::io::{AsyncWriteExt, copy_bidirectional};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::{timeout, timeout_at};
 use tracing::{info, warn};
@@ -20,6 +22,10 @@ use crate::config::Config;
 const DIAL: Duration = Duration::from_secs(10);
 /// For the last words to a tenant.
 const GOODBYE: Duration = Duration::from_secs(1);
+/// For one direction when the other one has ended.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+/// Bytes that are passed on at a time.
+const BUFFER: usize = 32 << 10;
 
 /// How a session ended: bytes that were copied each way.
 pub(crate) struct End {
@@ -36,13 +42,27 @@ pub(crate) enum ServeError {
     Io(#[from] io::Error),
     #[error(transparent)]
     Misuse(#[from] Misuse),
+    #[error("all places for open consoles are taken")]
+    NoPlace,
+}
+
+/// What is asked and told about a tenant while it is served.
+pub(crate) trait Door {
+    /// A password was shown, or is about to be: whether it is looked at. Where it is not, that is answered like a wrong
+    /// one.
+    fn attempt(&self) -> bool;
+    /// That password was right.
+    fn succeeded(&self);
+    /// The tenant is in. `false`: there is no place for it.
+    fn admitted(&self) -> bool;
 }
 
 /// Serves one tenant.
-pub(crate) async fn serve(config: &Config, tenant: Stream) -> Result<End, ServeError> {
+pub(crate) async fn serve(config: &Config, door: &impl Door, tenant: Stream) -> Result<End, ServeError> {
     let clock = Clock::start();
     let mut session = Session {
         config,
+        door,
         bridge: Bridge::new(clock.now(), config.bridge.clone()),
         wires: Wires::default(),
         tenant,
@@ -50,6 +70,12 @@ pub(crate) async fn serve(config: &Config, tenant: Stream) -> Result<End, ServeE
     };
     match session.handshake(clock).await {
         Ok(outcome) => {
+            if config.passes_through() {
+                door.succeeded();
+            }
+            if !door.admitted() {
+                return Err(ServeError::NoPlace);
+            }
             info!(tenant = %outcome.tenant.security, hypervisor = %outcome.hypervisor.security, "let in");
             session.copy().await
         }
@@ -61,15 +87,16 @@ pub(crate) async fn serve(config: &Config, tenant: Stream) -> Result<End, ServeE
     }
 }
 
-struct Session<'a> {
+struct Session<'a, D> {
     config: &'a Config,
+    door: &'a D,
     bridge: Bridge,
     wires: Wires,
     tenant: Stream,
     hypervisor: Option<Stream>,
 }
 
-impl Session<'_> {
+impl<D: Door> Session<'_, D> {
     async fn handshake(&mut self, clock: Clock) -> Result<BridgeOutcome, ServeError> {
         loop {
             let (bridge, wires) = (&mut self.bridge, &mut self.wires);
@@ -93,8 +120,15 @@ impl Session<'_> {
         let (bridge, wires) = (&mut self.bridge, &mut self.wires);
         match question {
             Question::Challenge => bridge.challenge(wires, challenge()),
-            Question::Admit(claim) if self.config.account.admits(&claim) => bridge.admit(wires),
+            Question::Admit(claim) if self.door.attempt() && self.config.account.admits(&claim) => {
+                self.door.succeeded();
+                bridge.admit(wires)
+            }
             Question::Admit(_) => bridge.refuse(wires, Refusal::default()),
+            // The hypervisor will look at the password.
+            Question::Connect if self.config.passes_through() && !self.door.attempt() => {
+                bridge.refuse(wires, Refusal::default())
+            }
             Question::Connect => match dial(&self.config.hypervisor.address).await {
                 Ok(tcp) => {
                     self.hypervisor = Some(Box::new(tcp));
@@ -140,25 +174,85 @@ impl Session<'_> {
     async fn copy(self) -> Result<End, ServeError> {
         let Self {
             wires,
-            mut tenant,
+            tenant,
             hypervisor,
+            config,
             ..
         } = self;
-        let mut hypervisor = hypervisor.ok_or(Misuse::Ended)?;
-        let (early_up, early_down): (BytesMut, BytesMut) = (wires.tenant.rx, wires.hypervisor.rx);
-        hypervisor.write_all(&early_up).await?;
-        tenant.write_all(&early_down).await?;
-        tokio::try_join!(hypervisor.flush(), tenant.flush())?;
-        let (up, down) = copy_bidirectional(&mut tenant, &mut hypervisor).await?;
+        let hypervisor = hypervisor.ok_or(Misuse::Ended)?;
+        let (from_tenant, to_tenant) = tokio::io::split(tenant);
+        let (from_hypervisor, to_hypervisor) = tokio::io::split(hypervisor);
+        let passed = [AtomicU64::new(0), AtomicU64::new(0)];
+        let up = pass(wires.tenant.rx, from_tenant, to_hypervisor, &passed[0]);
+        let down = pass(wires.hypervisor.rx, from_hypervisor, to_tenant, &passed[1]);
+        let ended = tokio::select! {
+            ended = both(up, down) => ended,
+            () = idle(&passed, config.idle) => Err(io::Error::new(io::ErrorKind::TimedOut, "idle")),
+        };
+        if let Err(error) = ended {
+            info!(%error, "the console ends");
+        }
+        let [to_hypervisor, to_tenant] = passed.map(AtomicU64::into_inner);
         Ok(End {
-            to_hypervisor: up + early_up.len() as u64,
-            to_tenant: down + early_down.len() as u64,
+            to_hypervisor,
+            to_tenant,
         })
+    }
+}
+
+/// Waits for both directions. When one has ended the other one has not much to say.
+async fn both(up: impl Future<Output = io::Result<()>>, down: impl Future<Output = io::Result<()>>) -> io::Result<()> {
+    tokio::pin!(up, down);
+    tokio::select! {
+        ended = &mut up => {
+            ended?;
+            timeout(LAST_WORDS, down).await.unwrap_or(Ok(()))
+        }
+        ended = &mut down => {
+            ended?;
+            timeout(LAST_WORDS, up).await.unwrap_or(Ok(()))
+        }
+    }
+}
+
+/// Passes on what is there and what comes, until the end, which is passed on as well. What was written is flushed before
+/// more is waited for.
+async fn pass<R, W>(early: BytesMut, from: R, mut to: W, passed: &AtomicU64) -> io::Result<()>
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    to.write_all(&early).await?;
+    passed.fetch_add(early.len() as u64, Ordering::Relaxed);
+    to.flush().await?;
+    let mut from = BufReader::with_capacity(BUFFER, from);
+    loop {
+        let bytes = from.fill_buf().await?;
+        let length = bytes.len();
+        if length == 0 {
+            return to.shutdown().await;
+        }
+        to.write_all(bytes).await?;
+        to.flush().await?;
+        from.consume(length);
+        passed.fetch_add(length as u64, Ordering::Relaxed);
+    }
+}
+
+/// Ends when nothing has passed for this long.
+async fn idle(passed: &[AtomicU64; 2], limit: Duration) {
+    let count = || passed.each_ref().map(|count| count.load(Ordering::Relaxed));
+    loop {
+        let before = count();
+        tokio::time::sleep(limit).await;
+        if before == count() {
+            return;
+        }
     }
 }
 
 async fn dial(address: &str) -> io::Result<TcpStream> {
     let tcp = timeout(DIAL, TcpStream::connect(address)).await??;
-    tcp.set_nodelay(true)?;
+    net::prepare(&tcp)?;
     Ok(tcp)
 }

@@ -41,4 +41,8 @@ const AFTER: &str = r#"Configuration; paths count from the folder of the file:
   user = "console"                     # for x509-plain
   password_file = "hypervisor-password"
 
+  [operate]                            # may be left out, as each of its keys
+  idle_seconds = 28800                 # a console on which no byte passes for so long is ended
+  drain_seconds = 30                   # after SIGTERM: for open consoles to end by themselves
+
 The password of a file is its first line. Of VNC passwords eight bytes count."#;

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use examples::vnc::{Account, Method, Secret, password, security_types, subtypes};
 use rfb_proto::handshake::bridge::{BridgeConfig, Coupling, Upstream};
@@ -22,6 +23,10 @@ pub(crate) struct Config {
     /// Towards tenants.
     pub(crate) server_tls: Option<ServerTls>,
     pub(crate) hypervisor: Hypervisor,
+    /// A console on which no byte passes for so long is ended.
+    pub(crate) idle: Duration,
+    /// How long open consoles may go on when the bridge is told to stop.
+    pub(crate) drain: Duration,
 }
 
 /// How the hypervisor is entered.
@@ -38,6 +43,8 @@ pub(crate) struct Hypervisor {
 struct File {
     tenant: TenantTable,
     hypervisor: HypervisorTable,
+    #[serde(default)]
+    operate: OperateTable,
 }
 
 #[derive(Deserialize)]
@@ -57,6 +64,22 @@ struct TenantTable {
 }
 
 #[derive(Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct OperateTable {
+    idle_seconds: u64,
+    drain_seconds: u64,
+}
+
+impl Default for OperateTable {
+    fn default() -> Self {
+        Self {
+            idle_seconds: 8 * 3600,
+            drain_seconds: 30,
+        }
+    }
+}
+
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct HypervisorTable {
     address: String,
@@ -71,7 +94,11 @@ impl Config {
     /// Reads a file and what it names.
     pub(crate) fn load(path: &Path) -> Result<Self, String> {
         let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
-        let File { tenant, hypervisor } = toml::from_str(&text).map_err(|error| error.to_string())?;
+        let File {
+            tenant,
+            hypervisor,
+            operate,
+        } = toml::from_str(&text).map_err(|error| error.to_string())?;
         let folder = path.parent().unwrap_or(Path::new(""));
         tenant.check()?;
         hypervisor.check(tenant.passthrough)?;
@@ -128,7 +155,16 @@ impl Config {
                 )?,
                 tls: client_tls,
             },
+            idle: Duration::from_secs(operate.idle_seconds.max(1)),
+            drain: Duration::from_secs(operate.drain_seconds),
         })
+    }
+}
+
+impl Config {
+    /// The hypervisor checks the tenant's password.
+    pub(crate) fn passes_through(&self) -> bool {
+        self.account.password.is_none()
     }
 }
 

@@ -1,23 +1,26 @@
 //! The listeners, and a task for each connection.
 
 use std::io;
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 
+use console_token::{Throttle, ThrottleRules, UnixSeconds};
+use examples::places::{Place, Places};
+use examples::refusals::Refusals;
 use examples::vnc::Stream;
-use examples::websocket;
+use examples::{descriptors, net, websocket};
 use serde_json::{Map, Value};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 use tracing::{Instrument, info, info_span, warn};
 
-use crate::bridge::{self, End};
+use crate::bridge::{self, Door, End};
 use crate::config::Config;
 
-/// Connections at a time. What comes beyond is closed at once.
-const CONNECTIONS: usize = 256;
 /// For the beginning of a WebSocket. The bridge has its own limit behind it.
 const WEBSOCKET: Duration = Duration::from_secs(5);
 
@@ -31,58 +34,133 @@ enum Carrier {
 
 /// What all connections share.
 pub(crate) struct House {
-    pub(crate) config: Arc<Config>,
-    places: Semaphore,
+    pub(crate) config: Config,
+    places: Places,
+    wrong_passwords: Mutex<Throttle>,
+    refusals: Refusals,
+    /// Cancelled when nobody is let in any more.
+    stop: CancellationToken,
+    /// Cancelled when those who are in have to go.
+    end: CancellationToken,
 }
 
-/// Accepts connections for ever.
-pub(crate) async fn run(config: Arc<Config>) -> io::Result<()> {
-    let tcp = open("tcp", config.tcp).await?;
-    let websocket = open("websocket", config.websocket).await?;
+/// Where a tenant comes from, for what is bounded by that.
+struct Visitor<'a> {
+    house: &'a House,
+    address: IpAddr,
+    place: &'a Place,
+}
+
+impl Visitor<'_> {
+    fn with<R>(&self, act: impl FnOnce(&mut Throttle) -> R) -> R {
+        // Each call leaves it whole, also one that panicked elsewhere.
+        act(&mut self
+            .house
+            .wrong_passwords
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// There is one account: that of the configuration.
+const ACCOUNT: &[u8] = b"";
+
+impl Door for Visitor<'_> {
+    fn attempt(&self) -> bool {
+        self.with(|throttle| throttle.attempt(self.address, ACCOUNT, now()))
+            .is_ok()
+    }
+
+    fn succeeded(&self) {
+        self.with(|throttle| throttle.succeeded(self.address, ACCOUNT));
+    }
+
+    fn admitted(&self) -> bool {
+        self.place.admit().is_ok()
+    }
+}
+
+fn now() -> UnixSeconds {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    UnixSeconds(since.map_or(0, |since| since.as_secs()))
+}
+
+/// Accepts connections until SIGINT or SIGTERM, and then waits for those that are open.
+pub(crate) async fn run(config: Config) -> io::Result<()> {
+    // Before the listeners: whoever sees an address may also send a signal.
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let mut listeners = Vec::new();
     let mut bound = Map::new();
-    for (name, listener) in [("tcp", &tcp), ("websocket", &websocket)] {
-        if let Some(listener) = listener {
+    for (name, address, carrier) in [
+        ("tcp", config.tcp, Carrier::Tcp),
+        ("websocket", config.websocket, Carrier::WebSocket),
+    ] {
+        if let Some(address) = address {
+            let listener = open(name, address)?;
             bound.insert(name.to_owned(), listener.local_addr()?.to_string().into());
+            listeners.push((listener, carrier));
         }
     }
     // For the program that started us: the ports may have been ours to choose.
     println!("{}", Value::from(bound));
     let house = Arc::new(House {
         config,
-        places: Semaphore::new(CONNECTIONS),
+        places: Places::for_descriptors(descriptors::raise_limit()),
+        wrong_passwords: Mutex::new(Throttle::new(ThrottleRules::default())),
+        refusals: Refusals::default(),
+        stop: CancellationToken::new(),
+        end: CancellationToken::new(),
     });
-    let viewers = accept(tcp, house.clone(), Carrier::Tcp);
-    let browsers = accept(websocket, house, Carrier::WebSocket);
-    tokio::try_join!(viewers, browsers).map(|_| ())
-}
-
-async fn open(what: &str, address: Option<SocketAddr>) -> io::Result<Option<TcpListener>> {
-    let Some(address) = address else {
-        return Ok(None);
-    };
-    match TcpListener::bind(address).await {
-        Ok(listener) => Ok(Some(listener)),
-        Err(error) => Err(io::Error::new(
-            error.kind(),
-            format!("[tenant] {what}: cannot listen on {address}: {error}"),
-        )),
+    let connections = TaskTracker::new();
+    for (listener, carrier) in listeners {
+        connections.spawn(accept(listener, house.clone(), carrier, connections.clone()));
     }
+    let mut asked = async || {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    };
+    tokio::select! {
+        () = asked() => {}
+        () = house.refusals.sum_up() => {}
+    }
+    house.stop.cancel();
+    connections.close();
+    info!(open = connections.len(), "stopping");
+    // Who asks twice means it.
+    tokio::select! {
+        () = connections.wait() => {}
+        () = tokio::time::sleep(house.config.drain) => {}
+        () = asked() => {}
+    }
+    house.end.cancel();
+    let _ = timeout(Duration::from_secs(2), connections.wait()).await;
+    info!("stopped");
+    Ok(())
 }
 
-async fn accept(listener: Option<TcpListener>, house: Arc<House>, carrier: Carrier) -> io::Result<()> {
-    let Some(listener) = listener else {
-        return Ok(());
-    };
+fn open(what: &str, address: SocketAddr) -> io::Result<TcpListener> {
+    net::listen(address).map_err(|error| {
+        let problem = format!("[tenant] {what}: cannot listen on {address}: {error}");
+        io::Error::new(error.kind(), problem)
+    })
+}
+
+async fn accept(listener: TcpListener, house: Arc<House>, carrier: Carrier, connections: TaskTracker) {
     loop {
-        match listener.accept().await {
+        let accepted = tokio::select! {
+            () = house.stop.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
             Ok((tcp, peer)) => {
-                // Key presses are small, and each is worth its own packet.
-                let _ = tcp.set_nodelay(true);
-                tokio::spawn(serve(house.clone(), tcp, peer, carrier));
+                let place = house.places.arrive(peer.ip());
+                connections.spawn(serve(house.clone(), place, tcp, peer, carrier));
             }
             // No file descriptors, most likely: others have to go first.
             Err(error) => {
-                warn!(%error, "cannot accept");
+                house.refusals.log(|| warn!(%error, "cannot accept"));
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
@@ -90,28 +168,41 @@ async fn accept(listener: Option<TcpListener>, house: Arc<House>, carrier: Carri
 }
 
 /// One connection, from its first byte to its last.
-async fn serve(house: Arc<House>, tcp: TcpStream, peer: SocketAddr, carrier: Carrier) {
-    let Ok(_place) = house.places.try_acquire() else {
-        return warn!(%peer, "too many connections");
+async fn serve(house: Arc<House>, place: Place, tcp: TcpStream, peer: SocketAddr, carrier: Carrier) {
+    let visitor = Visitor {
+        house: &house,
+        address: peer.ip(),
+        place: &place,
     };
-    let span = info_span!("connection", %peer);
-    async {
-        let tenant: Stream = match carrier {
-            Carrier::Tcp => Box::new(tcp),
-            Carrier::WebSocket => match timeout(WEBSOCKET, websocket::accept(tcp, &house.config.origins)).await {
-                Ok(Ok(browser)) => Box::new(browser),
-                Ok(Err(error)) => return info!(%error, "ended"),
-                Err(_) => return info!("no WebSocket in time"),
-            },
-        };
-        match bridge::serve(&house.config, tenant).await {
-            Ok(End {
-                to_hypervisor,
-                to_tenant,
-            }) => info!(to_hypervisor, to_tenant, "ended"),
-            Err(error) => info!(%error, "ended"),
+    let served = async {
+        tokio::select! {
+            () = converse(&visitor, tcp, carrier) => {}
+            () = place.gives_way() => house.refusals.log(|| info!("gave way to another connection")),
+            () = house.end.cancelled() => info!("ended: the bridge stops"),
         }
+    };
+    served.instrument(info_span!("connection", %peer)).await;
+}
+
+async fn converse(visitor: &Visitor<'_>, tcp: TcpStream, carrier: Carrier) {
+    let Visitor { house, .. } = visitor;
+    let refused = |error: &dyn std::fmt::Display| house.refusals.log(|| info!(%error, "ended"));
+    if let Err(error) = net::prepare(&tcp) {
+        return refused(&error);
     }
-    .instrument(span)
-    .await;
+    let tenant: Stream = match carrier {
+        Carrier::Tcp => Box::new(tcp),
+        Carrier::WebSocket => match timeout(WEBSOCKET, websocket::accept(tcp, &house.config.origins)).await {
+            Ok(Ok(browser)) => Box::new(browser),
+            Ok(Err(error)) => return refused(&error),
+            Err(_) => return refused(&"no WebSocket in time"),
+        },
+    };
+    match bridge::serve(&house.config, visitor, tenant).await {
+        Ok(End {
+            to_hypervisor,
+            to_tenant,
+        }) => info!(to_hypervisor, to_tenant, "ended"),
+        Err(error) => refused(&error),
+    }
 }

@@ -16,7 +16,6 @@ mod config;
 mod listen;
 
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::Parser;
 
@@ -35,7 +34,7 @@ async fn main() -> ExitCode {
         .compact()
         .init();
     let ended = match Config::load(&cli.config) {
-        Ok(config) => listen::run(Arc::new(config)).await.map_err(|error| error.to_string()),
+        Ok(config) => listen::run(config).await.map_err(|error| error.to_string()),
         Err(error) => Err(format!("{}: {error}", cli.config.display())),
     };
     match ended {

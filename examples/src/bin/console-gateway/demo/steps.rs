@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use console_token::Secret;
+use examples::net;
 use spice_proto::channel::common::{ClientMessage, Disconnecting};
 use spice_proto::ids::{ChannelType, LinkErrorCode};
 use spice_proto::session::policy::Settings;
@@ -17,7 +18,7 @@ use super::report::{Failed, Outcome, Report, Told, must, told};
 use super::talk::{Talk, digest};
 use super::viewer::{Attempt, Refused, Viewer, begin, converse};
 use crate::api::{self, Api};
-use crate::gateway::{Carrier, Gateway, listen};
+use crate::gateway::{Carrier, Gateway};
 use crate::guest::{Console as SpiceConsole, Guest, Place, PlaceTls};
 use crate::keys::random_bytes;
 use crate::rules::Rules;
@@ -156,7 +157,7 @@ async fn start_gateway(
     };
     let sessions = Sessions::new(Tokens::new(rules), vec![guest]);
     let mut gateway = Gateway::new(sessions, rules, &Settings::default());
-    let listener = listen("127.0.0.1:0".parse()?)?;
+    let listener = net::listen("127.0.0.1:0".parse()?)?;
     let spice = listener.local_addr()?;
     let viewer = console::Viewer {
         host: HOST.to_owned(),
