@@ -80,8 +80,21 @@ impl Service {
     }
 
     pub(crate) fn start_in(folder: Folder, configuration: &str) -> Self {
+        Self::start_by(command(), folder, configuration)
+    }
+
+    /// With so many file descriptors, and no more.
+    pub(crate) fn start_with_descriptors(folder: Folder, configuration: &str, descriptors: u32) -> Self {
+        let mut shell = Command::new("sh");
+        let limited = format!("ulimit -n {descriptors} && exec \"$0\" \"$@\"");
+        shell.arg("-c").arg(limited).arg(env!("CARGO_BIN_EXE_console-gateway"));
+        Self::start_by(shell, folder, configuration)
+    }
+
+    fn start_by(mut command: Command, folder: Folder, configuration: &str) -> Self {
         let path = folder.write("gateway.toml", configuration);
-        let mut child = command()
+        let mut child = command
+            .stdin(Stdio::null())
             .args(["serve", "--log", "trace", "--config"])
             .arg(path)
             .stdout(Stdio::piped())
