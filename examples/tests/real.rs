@@ -42,6 +42,8 @@ mod recorder;
 mod sasl_relay;
 #[path = "real/site.rs"]
 mod site;
+#[path = "real/slow.rs"]
+mod slow;
 #[path = "real/spice_html5.rs"]
 mod spice_html5;
 #[path = "real/token.rs"]

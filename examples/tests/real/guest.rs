@@ -175,7 +175,17 @@ pub(crate) struct Guest {
 impl Guest {
     /// Starts QEMU, and waits until the guest has its picture.
     pub(crate) fn start(folder: &Folder, pki: Option<PathBuf>) -> Self {
-        let (address, process) = boot(folder, &boot_sector(), "failed to initialize spice server", |command| {
+        Self::with_picture(folder, pki, &boot_sector(), LOSSLESS)
+    }
+
+    /// Starts QEMU with a guest that writes over its whole screen many times a second. The pictures are not packed.
+    pub(crate) fn moving(folder: &Folder) -> Self {
+        let unpacked = format!("{LOSSLESS},image-compression=off,zlib-glz-wan-compression=never");
+        Self::with_picture(folder, None, &moving_sector(), &unpacked)
+    }
+
+    fn with_picture(folder: &Folder, pki: Option<PathBuf>, sector: &[u8], options: &str) -> Self {
+        let (address, process) = boot(folder, sector, "failed to initialize spice server", |command| {
             let address = free_port();
             let port = match &pki {
                 Some(pki) => format!("tls-port={},x509-dir={}", address.port(), pki.display()),
@@ -185,7 +195,7 @@ impl Guest {
                 .args(["-object", &format!("secret,id=ticket,data={TICKET}")])
                 .args([
                     "-spice",
-                    &format!("addr=127.0.0.1,{port},password-secret=ticket,{}", LOSSLESS),
+                    &format!("addr=127.0.0.1,{port},password-secret=ticket,{options}"),
                 ])
                 .args(["-device", "qxl-vga"]);
             address

@@ -14,6 +14,15 @@ use crate::viewer::Desktop;
 
 /// Shows a server in a window of vncviewer, until this is dropped.
 pub(crate) fn vncviewer(desktop: &Desktop, name: &str, server: SocketAddr, login: &Login) -> Process {
+    vncviewer_with("ZRLE", desktop, name, server, login)
+}
+
+/// The same without packing: as many bytes as there can be.
+pub(crate) fn vncviewer_raw(desktop: &Desktop, name: &str, server: SocketAddr, login: &Login) -> Process {
+    vncviewer_with("Raw", desktop, name, server, login)
+}
+
+fn vncviewer_with(encoding: &str, desktop: &Desktop, name: &str, server: SocketAddr, login: &Login) -> Process {
     desktop.start_program(&format!("vncviewer-{name}"), "xtigervncviewer", |command| {
         command
             .args(["-SecurityTypes", tigervnc(login.method), "-Log", "*:stderr:30"])
@@ -22,7 +31,7 @@ pub(crate) fn vncviewer(desktop: &Desktop, name: &str, server: SocketAddr, login
             // Every pixel as it is.
             .args([
                 "-AutoSelect=0",
-                "-PreferredEncoding=ZRLE",
+                &format!("-PreferredEncoding={encoding}"),
                 "-FullColor=1",
                 "-NoJPEG=1",
                 "-DotWhenNoCursor=0",

@@ -5,10 +5,10 @@
 //! password, and has to say itself that the wrong one was refused.
 
 mod bridge;
-mod clients;
+pub(crate) mod clients;
 mod middle;
-mod programs;
-mod qemu;
+pub(crate) mod programs;
+pub(crate) mod qemu;
 mod relay;
 mod servers;
 mod x;

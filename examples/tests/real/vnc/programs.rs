@@ -126,7 +126,7 @@ impl Bridge {
 }
 
 /// The first line that a program writes to its standard output.
-fn first_line(process: &mut Process, name: &str) -> String {
+pub(crate) fn first_line(process: &mut Process, name: &str) -> String {
     wait_for(name, || {
         let said = process.output();
         assert!(process.runs(), "{name} ended");
