@@ -7,7 +7,7 @@ use crate::{
     error::{ConnectionError, PemError, ProxyError, StrictError, SubjectError, UsbFilterError},
     hotkey::Hotkey,
     key,
-    key_file::{BadEscapes, KeyFile, Limits, Value},
+    key_file::{BadEscapes, KeyFile, Limits, Value, is_utf16},
     lint::{self, Severity},
     ovirt::Ovirt,
     pem,
@@ -166,15 +166,16 @@ impl VirtViewer {
     /// The subject, entry by entry.
     ///
     /// # Errors
-    /// The viewer cannot read it either.
+    /// The viewer cannot read it either, or OpenSSL knows no such entry: no certificate has the subject.
     pub fn subject(&self) -> Option<Result<HostSubject, SubjectError>> {
-        self.host_subject.as_deref().map(HostSubject::parse)
+        let text = self.host_subject.as_deref()?;
+        Some(HostSubject::parse(text).and_then(|subject| subject.check().map(|()| subject)))
     }
 
     /// The proxy, taken apart.
     ///
     /// # Errors
-    /// The viewer ignores it, or cannot connect through it.
+    /// The viewer ignores it and connects directly, or cannot connect through it.
     pub fn proxy_uri(&self) -> Option<Result<Proxy, ProxyError>> {
         self.proxy.as_deref().map(Proxy::parse)
     }
@@ -252,7 +253,10 @@ impl ConnectionFile {
     pub fn parse_with(input: &[u8], options: &Options) -> Result<Self, ConnectionError> {
         let key_file = KeyFile::parse_with(input, &options.limits)?;
         if !key_file.has_group(key::VIRT_VIEWER) {
-            return Err(ConnectionError::NoGroup);
+            return Err(match is_utf16(input) {
+                true => ConnectionError::Utf16,
+                false => ConnectionError::NoGroup,
+            });
         }
         if key_file.get(key::VIRT_VIEWER, key::TYPE).is_none() {
             return Err(ConnectionError::NoType);

@@ -54,6 +54,10 @@ pub enum ParseErrorKind {
     /// The key `Encoding` of the first group says something else than UTF-8.
     #[error("encoding is not utf-8")]
     Encoding,
+    /// The file is in UTF-16, of either byte order, with or without a byte order mark. GLib reads its NULs as ends of
+    /// lines, and refuses the first line.
+    #[error("utf-16 instead of utf-8")]
+    Utf16,
     /// The file is larger than [`Limits::size`](crate::key_file::Limits::size).
     #[error("file larger than {limit} bytes")]
     TooLarge {
@@ -78,7 +82,7 @@ impl ParseErrorKind {
     /// GLib's code for it; `None` for the limits, which GLib does not have.
     pub fn code(self) -> Option<ErrorCode> {
         match self {
-            Self::UnknownLine | Self::GroupName | Self::KeyName => Some(ErrorCode::Parse),
+            Self::UnknownLine | Self::GroupName | Self::KeyName | Self::Utf16 => Some(ErrorCode::Parse),
             Self::KeyBeforeGroup => Some(ErrorCode::GroupNotFound),
             Self::Encoding => Some(ErrorCode::UnknownEncoding),
             Self::TooLarge { .. } | Self::TooManyLines { .. } | Self::TooManyKeys { .. } => None,
@@ -145,6 +149,9 @@ pub enum ConnectionError {
     /// There is no group `[virt-viewer]`.
     #[error("no group [virt-viewer]")]
     NoGroup,
+    /// The file is in UTF-16, and its NULs make every line a blank one, so that there is no group.
+    #[error("no group [virt-viewer]: utf-16 instead of utf-8")]
+    Utf16,
     /// The group has no key `type`.
     #[error("no key type in [virt-viewer]")]
     NoType,
@@ -155,7 +162,7 @@ impl ConnectionError {
     pub fn code(self) -> Option<ErrorCode> {
         match self {
             Self::KeyFile(error) => error.kind.code(),
-            Self::NoGroup | Self::NoType => Some(ErrorCode::NotFound),
+            Self::NoGroup | Self::Utf16 | Self::NoType => Some(ErrorCode::NotFound),
         }
     }
 }
@@ -181,6 +188,9 @@ pub enum BuildError {
     /// A field of one line has a control character: with a newline it would add keys of its own.
     #[error("{0}: control character")]
     ControlCharacter(&'static str),
+    /// A text that is shown has a character that turns the direction of writing: what follows would be shown backwards.
+    #[error("{0}: bidirectional control character")]
+    BidiControl(&'static str),
     /// A field was set to nothing, which virt-viewer reads as something else than an absent one.
     #[error("{0}: empty")]
     Empty(&'static str),
@@ -207,10 +217,16 @@ pub enum BuildError {
     /// The viewer takes this key for SPICE only; over VNC it would protect nothing, silently.
     #[error("{0}: not used for vnc")]
     SpiceOnly(&'static str),
-    /// The viewer ignores a proxy that is neither `http` nor `https` and connects without it.
-    #[error("proxy: scheme is neither http nor https")]
-    ProxyScheme,
-    /// The viewer would not understand the text: no host name, subject, proxy, filter, version or hotkey.
+    /// The viewer would ignore the proxy and connect directly, or could not connect through it.
+    #[error("proxy: {0}")]
+    Proxy(#[from] ProxyError),
+    /// The viewer would not find the host, or would connect to another port.
+    #[error("host: {0}")]
+    Host(#[from] HostError),
+    /// No certificate has the subject.
+    #[error("host-subject: {0}")]
+    Subject(#[from] SubjectError),
+    /// The viewer would not understand the text: no filter, version or hotkey.
     #[error("{0}: malformed")]
     Malformed(&'static str),
     /// A socket has no ports.
@@ -248,13 +264,37 @@ pub enum PemError {
     Base64,
 }
 
-/// Why a text is no subject of a certificate.
+/// Why a text is the subject of no certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("malformed subject at {column}")]
 #[non_exhaustive]
-pub struct SubjectError {
-    /// Byte of the text at which it went wrong, from 1.
-    pub column: usize,
+pub enum SubjectError {
+    /// The grammar ends here.
+    #[error("malformed subject at {column}")]
+    Grammar {
+        /// Byte of the text, from 1.
+        column: usize,
+    },
+    /// A key is neither a name that OpenSSL knows, in its case, nor an object identifier in numbers.
+    #[error("entry {entry}: openssl knows no attribute of this name")]
+    UnknownKey {
+        /// Number of the entry, from 1.
+        entry: usize,
+    },
+    /// A value has more or fewer characters than OpenSSL takes for its key, or other ones.
+    #[error("entry {entry}: openssl takes no such value for this attribute")]
+    Value {
+        /// Number of the entry, from 1.
+        entry: usize,
+    },
+    /// An entry cannot be written: its key or value is empty, or its key has a `=` in it or a space in front.
+    #[error("entry {entry}: no text can hold it")]
+    Entry {
+        /// Number of the entry, from 1.
+        entry: usize,
+    },
+    /// There are no entries.
+    #[error("empty subject")]
+    Empty,
 }
 
 /// Why a text is no list of rules for USB devices.
@@ -266,17 +306,63 @@ pub struct UsbFilterError {
     pub column: usize,
 }
 
-/// Why a text is no proxy.
+/// Why a text is no host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HostError {
+    /// The text is no name or address, and viewers find no such host.
+    #[error("malformed")]
+    Malformed,
+    /// There is a port behind the host. Viewers for SPICE connect to that port, whatever `port` and `tls-port` say;
+    /// viewers for VNC find no such host.
+    #[error("a port in it, which viewers use instead of port and tls-port, or look up as part of the name")]
+    Port,
+    /// There are brackets around the host. Viewers for VNC look them up with it and find no such host.
+    #[error("brackets, which viewers for vnc look up as part of the name")]
+    Brackets,
+}
+
+/// Why a text is no proxy, and what a viewer does instead.
+///
+/// virt-viewer reports none of it to its user. What it [cannot read](Self::is_bypassed) it leaves out: it writes a
+/// warning to its log and connects to the host directly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProxyError {
-    /// The viewer ignores such a proxy and connects without it.
-    #[error("scheme is neither http nor https")]
+    /// The scheme is another one, or what looks like one: a name with a colon behind it.
+    #[error("scheme is neither http nor https: viewers ignore the proxy and connect directly")]
     Scheme,
-    /// The host is missing or has characters that none has, or user and password would be read as others.
-    #[error("malformed host or user")]
+    /// The host is missing, or its brackets do not close or have something behind them that is no port.
+    #[error("malformed or missing host: viewers ignore the proxy and connect directly")]
     Malformed,
-    /// The port is 0 or larger than 65535.
-    #[error("port out of range")]
+    /// The port is no number from 1 to 65535. A path, query, fragment or blank behind the port is read as part of it.
+    #[error("port is no number from 1 to 65535: viewers ignore the proxy and connect directly")]
     Port,
+    /// The host is no name or address: viewers look it up, find nothing and do not connect at all.
+    #[error("host is no name or address: viewers cannot connect")]
+    Host,
+    /// The scheme has upper-case letters: viewers connect to the proxy and then know no protocol for it.
+    #[error("scheme in upper case: viewers cannot connect")]
+    UpperCase,
+    /// The `//` behind the scheme is missing: viewers leave out two characters there, whichever they are.
+    #[error("no // behind the scheme: viewers leave out the first two characters of the host")]
+    Slashes,
+    /// An empty user or password, or a colon or `@` too many: viewers take the password for the user, the user for the
+    /// host, or a part for the whole.
+    #[error("user and password would be read as others")]
+    Credentials,
+    /// There is nothing but `@` where the host should be: viewers crash.
+    #[error("nothing around the @: viewers crash")]
+    Crash,
+    /// spice-gtk reads it as it is meant, and other programs do not: a blank or sign before the port, or brackets
+    /// around a name.
+    #[error("irregular: a blank or sign before the port, or brackets around a name")]
+    Irregular,
+}
+
+impl ProxyError {
+    /// Whether a viewer ignores such a proxy and connects to the host directly, without a word to its user.
+    pub fn is_bypassed(self) -> bool {
+        matches!(self, Self::Scheme | Self::Malformed | Self::Port)
+    }
 }

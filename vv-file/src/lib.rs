@@ -5,9 +5,11 @@ extern crate alloc;
 
 pub mod builder;
 pub mod connection;
+mod direction;
 mod document;
 pub mod download;
 pub mod error;
+mod host;
 pub mod hotkey;
 pub mod key;
 pub mod key_file;

@@ -2,27 +2,29 @@
 //!
 //! ```text
 //! proxy  = [ scheme "://" ] [ user [ ":" password ] "@" ] host [ ":" port ] *"/"
-//! scheme = "http" / "https"                                                  in any case
+//! scheme = "http" / "https"                                                  in lower case
 //! user   = 1*( any but ":" "@" )                                             password likewise
-//! host   = "[" address "]" / 1*( any but ":" "/" )
+//! host   = "[" address "]" / name                                            as in the key host
 //! port   = 1*DIGIT                                                           1 to 65535
 //! ```
 //! Nothing is percent-decoded. Without a port it is 3128 for `http` and 3129 for `https`. What stands before the first
-//! colon is a scheme wherever it can be one: `proxy:3128` has the scheme `proxy`, and is ignored.
+//! colon is a scheme wherever it can be one: `proxy:3128` has the scheme `proxy`.
+//!
+//! A viewer that cannot read the proxy connects to the host directly, and says so in its log only. Each
+//! [`ProxyError`] tells what a viewer does with such a text.
 
 use alloc::string::String;
 use core::fmt;
 
 use nom::{
-    Finish, IResult, Parser,
-    branch::alt,
-    bytes::complete::{is_not, tag, take_while},
-    character::complete::{digit1, satisfy},
-    combinator::{all_consuming, opt, recognize, verify},
-    sequence::{delimited, preceded, terminated},
+    IResult, Parser,
+    bytes::complete::{tag, take_while},
+    character::complete::satisfy,
+    combinator::recognize,
+    sequence::terminated,
 };
 
-use crate::{error::ProxyError, secret::Secret};
+use crate::{error::ProxyError, host, secret::Secret};
 
 /// How a proxy is spoken to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -72,66 +74,106 @@ impl Proxy {
     /// Reads the text of the key `proxy`.
     ///
     /// # Errors
-    /// [`ProxyError::Scheme`] for what virt-viewer ignores with a warning, and then connects without a proxy;
-    /// [`ProxyError::Malformed`] and [`ProxyError::Port`] for what it cannot connect through.
+    /// What a viewer ignores ([`ProxyError::is_bypassed`]), cannot connect through, or reads otherwise than it looks.
     pub fn parse(text: &str) -> Result<Self, ProxyError> {
-        let (rest, scheme) = scheme(text)?;
-        let authority = rest.trim_end_matches('/');
-        let (credentials, address) = match authority.split_once('@') {
-            Some((credentials, address)) => (Some(credentials), address),
-            None => (None, authority),
-        };
-        let (user, password) = match credentials.map(|text| text.split_once(':').unwrap_or((text, ""))) {
-            // spice-gtk takes the password for the user, or a part of it for all.
-            Some((user, password)) if user.is_empty() || password.contains(':') => return Err(ProxyError::Malformed),
-            Some((user, "")) => (Some(user.into()), None),
-            Some((user, password)) => (Some(user.into()), Some(Secret::new(password))),
-            None => (None, None),
-        };
-        let parsed: Result<_, nom::error::Error<&str>> = all_consuming(host_and_port).parse(address).finish();
-        let (_, (host, port)) = parsed.map_err(|_| ProxyError::Malformed)?;
-        let port = match port {
-            Some(digits) => digits.parse().ok().filter(|&port| port != 0).ok_or(ProxyError::Port)?,
-            None => scheme.default_port(),
-        };
+        let (name, scheme, rest) = scheme(text)?;
+        let (credentials, address) = split_credentials(rest.trim_end_matches('/'))?;
+        let (host, digits) = split_address(address)?;
+        let port = digits.map_or(Ok(scheme.default_port()), port_number)?;
+        // From here on a viewer does use the proxy, or tries to.
+        let (user, password) = credentials.map_or(Ok((None, None)), read_credentials)?;
+        if host.contains('@') {
+            return Err(ProxyError::Credentials);
+        }
+        if !host::is_host(host) {
+            return Err(ProxyError::Host);
+        }
+        if name.contains(|character: char| character.is_ascii_uppercase()) {
+            return Err(ProxyError::UpperCase);
+        }
+        let is_regular = digits.is_none_or(is_decimal) && (host.contains(':') || !address.starts_with('['));
+        if !is_regular {
+            return Err(ProxyError::Irregular);
+        }
         Ok(Self {
             scheme,
-            user,
-            password,
+            user: user.map(String::from),
+            password: password.map(Secret::new),
             host: host.into(),
             port,
         })
     }
 }
 
-fn scheme(text: &str) -> Result<(&str, Scheme), ProxyError> {
+/// The scheme as it is written, what it means, and what follows.
+fn scheme(text: &str) -> Result<(&str, Scheme, &str), ProxyError> {
     let letters = take_while(|character: char| character.is_ascii_alphanumeric() || "+-.".contains(character));
     let name = recognize((satisfy(|character| character.is_ascii_alphabetic()), letters));
     let parsed: IResult<_, _> = terminated(name, tag(":")).parse(text);
     let Ok((rest, name)) = parsed else {
-        return Ok((text, Scheme::Http));
+        return Ok(("", Scheme::Http, text));
     };
     let scheme = match name {
         _ if name.eq_ignore_ascii_case("http") => Scheme::Http,
         _ if name.eq_ignore_ascii_case("https") => Scheme::Https,
         _ => return Err(ProxyError::Scheme),
     };
-    let rest = rest.strip_prefix("//").ok_or(ProxyError::Malformed)?;
-    Ok((rest, scheme))
+    let rest = rest.strip_prefix("//").ok_or(ProxyError::Slashes)?;
+    Ok((name, scheme, rest))
 }
 
-fn host_and_port(input: &str) -> IResult<&str, (&str, Option<&str>)> {
-    let address = verify(
-        delimited(tag("["), take_while(|character| character != ']'), tag("]")),
-        |address: &str| address.contains(':') && address.chars().all(is_address),
-    );
-    let name = verify(is_not(":/[]@"), |name: &str| !name.contains(char::is_whitespace));
-    (alt((address, name)), opt(preceded(tag(":"), digit1))).parse(input)
+/// What stands before the first `@`, and what behind it.
+fn split_credentials(authority: &str) -> Result<(Option<&str>, &str), ProxyError> {
+    match authority.split_once('@') {
+        // spice-gtk takes the first of the parts between all `@` for the user, and has none here.
+        Some(_) if authority.chars().all(|character| character == '@') => Err(ProxyError::Crash),
+        Some((credentials, address)) => Ok((Some(credentials), address)),
+        None => Ok((None, authority)),
+    }
 }
 
-/// What stands in an IPv6 address with its zone.
-fn is_address(character: char) -> bool {
-    character.is_ascii_alphanumeric() || matches!(character, ':' | '.' | '%' | '-' | '_')
+fn read_credentials(text: &str) -> Result<(Option<&str>, Option<&str>), ProxyError> {
+    match text.split_once(':') {
+        None if text.is_empty() => Err(ProxyError::Credentials),
+        None => Ok((Some(text), None)),
+        Some((user, password)) if user.is_empty() || password.contains(':') => Err(ProxyError::Credentials),
+        Some((user, "")) => Ok((Some(user), None)),
+        Some((user, password)) => Ok((Some(user), Some(password))),
+    }
+}
+
+/// The host, without brackets, and what stands behind the colon.
+fn split_address(address: &str) -> Result<(&str, Option<&str>), ProxyError> {
+    let (host, port) = match address.strip_prefix('[') {
+        Some(bracketed) => {
+            let (host, rest) = bracketed.split_once(']').ok_or(ProxyError::Malformed)?;
+            match rest.strip_prefix(':') {
+                Some(port) => (host, Some(port)),
+                None if rest.is_empty() => (host, None),
+                None => return Err(ProxyError::Malformed),
+            }
+        }
+        None => match address.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (address, None),
+        },
+    };
+    if host.is_empty() {
+        return Err(ProxyError::Malformed);
+    }
+    Ok((host, port))
+}
+
+/// A number as C reads it, which may have blanks and a sign in front.
+fn port_number(text: &str) -> Result<u16, ProxyError> {
+    let unsigned = text.trim_start_matches([' ', '\t', '\n', '\x0b', '\x0c', '\r']);
+    let digits = unsigned.strip_prefix('+').unwrap_or(unsigned);
+    let number = is_decimal(digits).then(|| digits.parse().ok()).flatten();
+    number.filter(|&port| port != 0).ok_or(ProxyError::Port)
+}
+
+fn is_decimal(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 impl fmt::Display for Proxy {

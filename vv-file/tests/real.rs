@@ -51,7 +51,7 @@ impl Random {
     }
 }
 
-const TOKENS: [&[u8]; 48] = [
+const TOKENS: [&[u8]; 50] = [
     b"[",
     b"]",
     b"=",
@@ -85,6 +85,8 @@ const TOKENS: [&[u8]; 48] = [
     b"2147483648",
     b"Encoding=",
     b"UTF-8",
+    b"Encoding=UTF-8",
+    b"\0\n",
     b"[de]",
     "é".as_bytes(),
     b"\xff",
@@ -150,7 +152,7 @@ fn glib_reads_what_is_built() {
     let mut expected = Vec::new();
     while files.len() < 10_000 {
         let mut values: Vec<(&str, String)> = Vec::new();
-        let host = random.text(&["a", "b", "-", "1", ".example", ":"], 6);
+        let host = random.text(&["a", "b", "a-b", "b1", "c.example", "é"], 6);
         let mut builder = Builder::spice(&host).tls_port(5901);
         values.push((key::HOST, host));
         let setters: [(&str, Setter); 5] = [

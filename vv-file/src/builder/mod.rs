@@ -17,15 +17,19 @@ pub use names::{Channel, ColorDepth, Effect, Engine, HotkeyAction};
 use zeroize::Zeroizing;
 
 use crate::{
+    direction,
     document::Document,
-    error::{BuildError, PemError, ProxyError},
+    error::{BuildError, PemError},
+    host,
     hotkey::Hotkey,
     key,
     key_file::{Limits, encode_item_into, encode_string_into, encoded_bound},
     lint::{self, Severity},
     pem,
     proxy::Proxy,
+    redact::is_ticket,
     secret::Secret,
+    subject::HostSubject,
     usb_filter::UsbFilter,
     version,
 };
@@ -364,7 +368,7 @@ impl Builder {
         match setting {
             Setting::Text(text) => {
                 check_text(key, text)?;
-                check_form(key, text)
+                self.check_form(key, text)
             }
             Setting::Secret(secret) => self.check_password(key, secret.expose()),
             Setting::Certificates(Err(error)) => Err(BuildError::Certificate(*error)),
@@ -372,6 +376,22 @@ impl Builder {
             Setting::List(items) => check_list(key, items),
             Setting::Certificates(Ok(_)) | Setting::Number(_) | Setting::Switch(_) | Setting::Fixed(_) => Ok(()),
         }
+    }
+
+    /// Text that the viewer would not understand, though it can be written.
+    fn check_form(&self, key: &'static str, text: &str) -> Result<(), BuildError> {
+        let is_well_formed = match key {
+            // With its proxy; the lint looks whether there is one.
+            key::HOST if is_ticket(text) => true,
+            key::HOST if self.protocol == Protocol::Vnc => return Ok(host::check_vnc(text)?),
+            key::HOST => return Ok(host::check_spice(text)?),
+            key::HOST_SUBJECT => return Ok(HostSubject::parse(text)?.check()?),
+            key::PROXY => return Ok(Proxy::parse(text).map(drop)?),
+            key::USB_FILTER => UsbFilter::parse(text).is_ok(),
+            key::VERSION => version::is_well_formed(text),
+            _ => HotkeyAction::of_key(key).is_none_or(|action| Hotkey::parse(text).works_for(action)),
+        };
+        is_well_formed.then_some(()).ok_or(BuildError::Malformed(key))
     }
 
     fn check_password(&self, key: &'static str, password: &[u8]) -> Result<(), BuildError> {
@@ -497,26 +517,13 @@ fn check_text(key: &'static str, text: &str) -> Result<(), BuildError> {
     if text.chars().any(char::is_control) {
         return Err(BuildError::ControlCharacter(key));
     }
+    if lint::is_shown(key) && direction::has_control(text) {
+        return Err(BuildError::BidiControl(key));
+    }
     if text.is_empty() && key != key::TITLE {
         return Err(BuildError::Empty(key));
     }
     Ok(())
-}
-
-/// Text that the viewer would not understand, though it can be written.
-fn check_form(key: &'static str, text: &str) -> Result<(), BuildError> {
-    let is_well_formed = match key {
-        key::HOST => lint::is_host(text),
-        key::HOST_SUBJECT => lint::is_subject(text),
-        key::PROXY => match Proxy::parse(text) {
-            Err(ProxyError::Scheme) => return Err(BuildError::ProxyScheme),
-            other => other.is_ok(),
-        },
-        key::USB_FILTER => UsbFilter::parse(text).is_ok(),
-        key::VERSION => version::is_well_formed(text),
-        _ => HotkeyAction::of_key(key).is_none_or(|action| Hotkey::parse(text).works_for(action)),
-    };
-    is_well_formed.then_some(()).ok_or(BuildError::Malformed(key))
 }
 
 fn check_list(key: &'static str, items: &[String]) -> Result<(), BuildError> {

@@ -7,6 +7,7 @@
 mod alphanumeric;
 mod edit;
 mod parse;
+mod utf16;
 mod value;
 
 use alloc::{collections::BTreeMap, vec::Vec};
@@ -16,11 +17,12 @@ use nom::Offset;
 use zeroize::Zeroizing;
 
 use self::parse::{Fault, Statement, Text};
+pub(crate) use self::utf16::is_utf16;
 pub use self::value::{BadEscapes, Value, encode_list, encode_string};
 pub(crate) use self::value::{encode_item_into, encode_string_into, encoded_bound};
 use crate::{
     document::Document,
-    error::{ParseError, ParseErrorKind},
+    error::{ErrorCode, ParseError, ParseErrorKind},
 };
 
 /// How much is read of a file that may come from anywhere.
@@ -69,6 +71,8 @@ impl Limits {
 }
 
 const COMMON_LINES: usize = 48;
+/// Keys of a file from which on they are looked up by an index. A walk along so few is shorter than making one.
+const INDEXED: usize = 64;
 
 /// A parsed key file.
 ///
@@ -84,6 +88,8 @@ pub struct KeyFile {
     groups: Vec<Group>,
     /// The groups by index in the order of their names, so that a file of many takes no quadratic time.
     by_name: Vec<usize>,
+    /// In a file of many keys, the lines with one by index in the order of their groups, keys and places.
+    by_key: Vec<(usize, usize)>,
 }
 
 /// What the lines of a file are, without their text.
@@ -92,6 +98,8 @@ struct Structure {
     preamble: Chain,
     groups: Vec<Group>,
     by_name: Vec<usize>,
+    /// Whether there are so many keys that they are looked up by an index.
+    is_indexed: bool,
 }
 
 /// A line of the source. INVARIANT: the spans of all lines together are the whole source.
@@ -151,14 +159,34 @@ impl KeyFile {
     }
 
     fn new(source: Zeroizing<Vec<u8>>, limits: &Limits, structure: Structure) -> Self {
-        Self {
+        let mut file = Self {
             source,
             limits: *limits,
             lines: structure.lines,
             preamble: structure.preamble,
             groups: structure.groups,
             by_name: structure.by_name,
+            by_key: Vec::new(),
+        };
+        if structure.is_indexed {
+            file.by_key = file.index();
         }
+        file
+    }
+
+    fn index(&self) -> Vec<(usize, usize)> {
+        let lines = self.groups.iter().enumerate().flat_map(|(group, found)| {
+            let entries = self.chain(found.lines).filter(|(_, line)| line.entry.is_some());
+            entries.map(move |(line, _)| (group, line))
+        });
+        let mut index: Vec<_> = lines.collect();
+        index.sort_unstable_by_key(|&(group, line)| (group, self.key_of(line), line));
+        index
+    }
+
+    fn key_of(&self, line: usize) -> &[u8] {
+        let entry = self.lines.get(line).and_then(|line| line.entry.as_ref());
+        entry.map_or(&[], |entry| self.slice(&entry.key))
     }
 
     fn structure(input: &[u8], limits: &Limits) -> Result<Structure, ParseError> {
@@ -177,7 +205,7 @@ impl KeyFile {
             reader.line(left, next, text).map_err(|fault| ParseError {
                 line: reader.lines.len().saturating_add(1),
                 column: left.offset(fault.at).saturating_add(1),
-                kind: fault.kind,
+                kind: kind_for(input, fault.kind),
             })?;
             left = next;
         }
@@ -186,6 +214,7 @@ impl KeyFile {
             preamble: reader.preamble,
             groups: reader.groups,
             by_name: reader.by_name.into_values().collect(),
+            is_indexed: INDEXED < reader.keys,
         })
     }
 
@@ -288,17 +317,34 @@ impl KeyFile {
     }
 
     fn group(&self, name: &[u8]) -> Option<&Group> {
+        self.groups.get(self.group_index(name)?)
+    }
+
+    fn group_index(&self, name: &[u8]) -> Option<usize> {
         let named = |index: &usize| self.groups.get(*index).map(|group| self.slice(&group.name));
         let place = self
             .by_name
             .binary_search_by(|index| named(index).cmp(&Some(name)))
             .ok()?;
-        self.groups.get(*self.by_name.get(place)?)
+        self.by_name.get(place).copied()
     }
 
     /// The entry that counts: of a repeated key the last.
     fn find(&self, group: &[u8], key: &[u8]) -> Option<&Entry> {
-        let mut place = self.group(group)?.lines.ends.map(|(_, last)| last);
+        let group = self.group_index(group)?;
+        if self.by_key.is_empty() {
+            return self.find_along(self.groups.get(group)?.lines, key);
+        }
+        let is_up_to = |&(other, line): &(usize, usize)| (other, self.key_of(line)) <= (group, key);
+        let last = self.by_key.partition_point(is_up_to).checked_sub(1)?;
+        let (found, line) = *self.by_key.get(last)?;
+        let entry = self.lines.get(line)?.entry.as_ref()?;
+        (found == group && self.slice(&entry.key) == key).then_some(entry)
+    }
+
+    /// The last entry of a chain with a key.
+    fn find_along(&self, chain: Chain, key: &[u8]) -> Option<&Entry> {
+        let mut place = chain.ends.map(|(_, last)| last);
         while let Some(line) = place.and_then(|index| self.lines.get(index)) {
             match &line.entry {
                 Some(entry) if entry.key.len() == key.len() && self.slice(&entry.key) == key => return Some(entry),
@@ -327,6 +373,14 @@ impl KeyFile {
     /// Spans are made from slices of the source, so they are always in it.
     fn slice(&self, span: &Range<usize>) -> &[u8] {
         self.source.get(span.clone()).unwrap_or_default()
+    }
+}
+
+/// What is wrong with a whole file that has something wrong with a line of it.
+fn kind_for(input: &[u8], of_line: ParseErrorKind) -> ParseErrorKind {
+    match of_line.code() {
+        Some(ErrorCode::Parse) if is_utf16(input) => ParseErrorKind::Utf16,
+        _ => of_line,
     }
 }
 
@@ -388,7 +442,7 @@ impl<'a> Reader<'a> {
                 self.push(from, next, None, None);
                 return Ok(());
             }
-            Statement::Entry { key, value } => Some(self.entry(key, value)?),
+            Statement::Entry { key, value } => Some(self.entry(key, value, text)?),
         };
         let chain = match self.current.and_then(|current| self.groups.get_mut(current)) {
             Some(group) => &mut group.lines,
@@ -426,7 +480,7 @@ impl<'a> Reader<'a> {
         self.current = Some(index);
     }
 
-    fn entry(&mut self, key: &'a [u8], value: &'a [u8]) -> Result<Entry, Fault<'a>> {
+    fn entry(&mut self, key: &'a [u8], value: &'a [u8], line: Text<'a>) -> Result<Entry, Fault<'a>> {
         let Some(current) = self.current else {
             return Err(Fault {
                 kind: ParseErrorKind::KeyBeforeGroup,
@@ -441,7 +495,9 @@ impl<'a> Reader<'a> {
             return Err(Fault { kind, at: key });
         }
         self.keys = self.keys.saturating_add(1);
-        if current == 0 && key == b"Encoding" && !value.eq_ignore_ascii_case(b"UTF-8") {
+        // GLib compares up to the end of the line: here a NUL is part of the value.
+        let is_utf8 = || line.is_seen() && value.eq_ignore_ascii_case(b"UTF-8");
+        if current == 0 && key == b"Encoding" && !is_utf8() {
             return Err(Fault {
                 kind: ParseErrorKind::Encoding,
                 at: value,

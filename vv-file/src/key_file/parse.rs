@@ -56,6 +56,13 @@ pub(super) struct Text<'a> {
     unseen: &'a [u8],
 }
 
+impl Text<'_> {
+    /// Whether GLib sees all of it: there is no NUL.
+    pub(super) fn is_seen(self) -> bool {
+        self.unseen.is_empty()
+    }
+}
+
 /// The next line of a file, and what follows.
 ///
 /// One carriage return before the newline belongs to the line end; one at the end of the file

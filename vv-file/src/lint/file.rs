@@ -2,12 +2,12 @@
 
 use alloc::{string::String, vec::Vec};
 
-use super::{Finding, FindingKind as Kind, Severity, values};
+use super::{Finding, FindingKind as Kind, Severity, near::Known, values};
 use crate::{
     connection::VirtViewer,
     error::{ParseError, ParseErrorKind},
     key,
-    key_file::{EntryRef, KeyFile, Limits},
+    key_file::{EntryRef, KeyFile, Limits, is_utf16},
     ovirt::Ovirt,
     redact::is_ticket,
 };
@@ -62,6 +62,8 @@ pub(super) fn check(input: &[u8], limits: &Limits) -> Vec<Finding> {
         column: 1,
     };
     match KeyFile::parse_with(input, limits) {
+        // Lines that begin with a NUL are blank, and so a file in UTF-16 may load without a group.
+        Ok(file) if !file.has_group(key::VIRT_VIEWER) && is_utf16(input) => report.error(Kind::Utf16),
         Ok(file) => check_file(&file, &mut report),
         Err(error) => refused(input, error, &mut report),
     }
@@ -89,6 +91,7 @@ fn refused(input: &[u8], error: ParseError, report: &mut Report) {
             Kind::Limit
         }
         ParseErrorKind::Encoding => Kind::Encoding,
+        ParseErrorKind::Utf16 => Kind::Utf16,
         _ if input.starts_with(BYTE_ORDER_MARK) => Kind::ByteOrderMark,
         _ if matches!(input.trim_ascii_start().first(), Some(b'<' | b'{')) => Kind::SavedPage,
         _ if text.starts_with(b";") => Kind::SemicolonComment,
@@ -99,6 +102,7 @@ fn refused(input: &[u8], error: ParseError, report: &mut Report) {
 }
 
 fn check_file(file: &KeyFile, report: &mut Report) {
+    check_group_names(file, report);
     let Some(line) = file.line_of_group(key::VIRT_VIEWER.as_bytes()) else {
         return report.error(Kind::NoGroup);
     };
@@ -110,6 +114,23 @@ fn check_file(file: &KeyFile, report: &mut Report) {
     if file.has_group(key::OVIRT) {
         check_group(file, key::OVIRT, Ovirt::KEYS, report);
     }
+}
+
+/// Groups whose names are almost those of virt-viewer.
+fn check_group_names(file: &KeyFile, report: &mut Report) {
+    let names = [key::VIRT_VIEWER, key::OVIRT];
+    let known = Known::new(&names);
+    for name in file.groups() {
+        let is_known = names.iter().any(|known| known.as_bytes() == name);
+        let Some(meant) = known.meant(name).filter(|_| !is_known) else {
+            continue;
+        };
+        report.group = Some(meant);
+        report.at(file.line_of_group(name).unwrap_or(1), 1);
+        report.warning(Kind::MisspelledGroup);
+    }
+    report.group = None;
+    report.at(1, 1);
 }
 
 fn check_duplicate_groups(file: &KeyFile, report: &mut Report) {
@@ -135,6 +156,7 @@ fn check_group(file: &KeyFile, group: &'static str, keys: &[&'static str], repor
     // The keys that are known, each with its last value, so that a file of many keys takes no quadratic time.
     let mut seen: Vec<(&str, &[u8])> = Vec::new();
     let is_vnc = string(file, key::TYPE).as_deref() == Some("vnc");
+    let mut near = None;
     for entry in file.entries_of(group) {
         let crashing = [key::SMARTCARD_INSERT, key::SMARTCARD_REMOVE];
         let known = keys
@@ -145,7 +167,8 @@ fn check_group(file: &KeyFile, group: &'static str, keys: &[&'static str], repor
         report.key = known;
         report.at(entry.line, entry.column);
         let Some(name) = known else {
-            unknown(&entry, keys, report);
+            let near = near.get_or_insert_with(|| Known::new(keys));
+            unknown(&entry, keys, near, report);
             continue;
         };
         let raw = entry.value.raw();
@@ -170,7 +193,7 @@ fn check_group(file: &KeyFile, group: &'static str, keys: &[&'static str], repor
     report.key = None;
 }
 
-fn unknown(entry: &EntryRef<'_>, keys: &[&str], report: &mut Report) {
+fn unknown(entry: &EntryRef<'_>, keys: &[&str], near: &Known, report: &mut Report) {
     let name = entry.key;
     let bare = name.split(|&byte| byte == b'[').next().unwrap_or_default();
     let is_extension = name.get(..2).is_some_and(|prefix| prefix.eq_ignore_ascii_case(b"x-"));
@@ -178,7 +201,12 @@ fn unknown(entry: &EntryRef<'_>, keys: &[&str], report: &mut Report) {
         report.warning(Kind::SemicolonComment);
     } else if bare != name && keys.iter().any(|key| key.as_bytes() == bare) {
         report.note(Kind::LocalizedKey);
-    } else if !is_extension {
+    } else if is_extension {
+        // Meant for other programs.
+    } else if let Some(meant) = near.meant(name) {
+        report.key = Some(meant);
+        report.warning(Kind::MisspelledKey);
+    } else {
         report.note(Kind::UnknownKey);
     }
 }

@@ -5,13 +5,14 @@
 
 mod file;
 mod findings;
+mod near;
 mod values;
 
 use alloc::vec::Vec;
 use core::fmt;
 
 pub use self::findings::{FindingKind, Severity};
-pub(crate) use self::values::{is_host, is_subject};
+pub(crate) use self::values::is_shown;
 use crate::key_file::Limits;
 
 /// Something in a file that is not as it should be.
@@ -22,9 +23,9 @@ pub struct Finding {
     pub kind: FindingKind,
     /// How bad it is here.
     pub severity: Severity,
-    /// The group, if it is one that virt-viewer knows.
+    /// The group, if it is one that virt-viewer knows; the group that is meant where the file spells it otherwise.
     pub group: Option<&'static str>,
-    /// The key, if it is one that virt-viewer knows.
+    /// The key, if it is one that virt-viewer knows; the key that is meant where the file spells it otherwise.
     pub key: Option<&'static str>,
     /// Line of the file, from 1.
     pub line: usize,

@@ -5,7 +5,9 @@ use alloc::{string::String, vec::Vec};
 use super::{FindingKind as Kind, Severity, file::Report};
 use crate::{
     builder::{Channel, Effect, HotkeyAction, SPICE_PASSWORD, VNC_PASSWORD},
-    error::{PemError, ProxyError, ValueError},
+    direction,
+    error::{HostError, PemError, ProxyError, SubjectError, ValueError},
+    host,
     hotkey::Hotkey,
     key,
     key_file::{BadEscapes, Value},
@@ -83,6 +85,9 @@ fn list(name: &str, value: Value<'_>, report: &mut Report) {
     };
     if name == key::DISABLE_CHANNELS {
         report.warning(Kind::ChannelsStay);
+    }
+    if items.iter().any(|item| direction::has_control(item)) {
+        report.error(Kind::BidiControl);
     }
     // A channel that is not secured is worse than an effect that stays.
     let severity = if name == key::SECURE_CHANNELS {
@@ -172,18 +177,17 @@ fn text(group: &str, name: &str, value: Value<'_>, is_vnc: bool, report: &mut Re
     if name != key::CA && text.chars().any(char::is_control) {
         report.error(Kind::ControlCharacter);
     }
+    if is_shown(name) && direction::has_control(&text) {
+        report.error(Kind::BidiControl);
+    }
     let password_limit = if is_vnc { VNC_PASSWORD } else { SPICE_PASSWORD };
     match name {
         key::TYPE if !matches!(text.as_str(), "spice" | "vnc" | "ovirt") => report.error(Kind::UnknownType),
-        key::HOST if group == key::VIRT_VIEWER => host(&text, report),
+        key::HOST if group == key::VIRT_VIEWER => check_host(&text, is_vnc, report),
         key::PASSWORD if password_limit < text.len() => report.error(Kind::PasswordTooLong),
         key::CA => certificates(&text, report),
-        key::HOST_SUBJECT if !is_subject(&text) => report.error(Kind::SubjectSyntax),
-        key::PROXY => match Proxy::parse(text.trim_end()) {
-            Err(ProxyError::Scheme) => report.error(Kind::ProxyScheme),
-            Err(_) => report.error(Kind::ProxySyntax),
-            Ok(_) => {}
-        },
+        key::HOST_SUBJECT => subject(&text, report),
+        key::PROXY => proxy(&text, report),
         key::USB_FILTER if UsbFilter::parse(&text).is_err() => report.warning(Kind::UsbFilter),
         key::VERSION if !version::is_well_formed(&text) => report.warning(Kind::VersionSyntax),
         _ if HotkeyAction::of_key(name).is_some_and(|action| !Hotkey::parse(&text).works_for(action)) => {
@@ -199,28 +203,53 @@ fn has_escaped_comma(value: Value<'_>) -> bool {
     kept.is_some_and(|text| text.contains("\\,") && HostSubject::parse(&text).is_ok())
 }
 
-/// Whether a subject can be read. OpenSSL's form of one line, with slashes, can be and fits no certificate.
-pub(crate) fn is_subject(text: &str) -> bool {
-    let subject = HostSubject::parse(text);
-    subject.is_ok_and(|subject| subject.entries().iter().all(|(key, _)| !key.starts_with('/')))
+/// Whether the viewer or a tool shows the text of a key to somebody. Secrets and certificates are not shown.
+pub(crate) fn is_shown(key: &str) -> bool {
+    !matches!(key, key::PASSWORD | key::JSESSIONID | key::SSO_TOKEN | key::CA)
 }
 
-/// Whether a text can be a host name or address.
-pub(crate) fn is_host(text: &str) -> bool {
-    !text.is_empty() && !text.contains(|c: char| c.is_whitespace() || c.is_control() || matches!(c, '/' | '@'))
+fn subject(text: &str, report: &mut Report) {
+    let checked = HostSubject::parse(text).and_then(|subject| subject.check());
+    match checked {
+        Ok(()) => {}
+        Err(SubjectError::UnknownKey { .. }) => report.error(Kind::SubjectKey),
+        Err(SubjectError::Value { .. }) => report.error(Kind::SubjectValue),
+        Err(_) => report.error(Kind::SubjectSyntax),
+    }
 }
 
-fn host(text: &str, report: &mut Report) {
+fn proxy(text: &str, report: &mut Report) {
+    match Proxy::parse(text) {
+        Ok(_) => {}
+        Err(ProxyError::Scheme) => report.error(Kind::ProxyScheme),
+        Err(ProxyError::Malformed | ProxyError::Port) => report.error(Kind::ProxySyntax),
+        Err(ProxyError::Host | ProxyError::UpperCase) => report.error(Kind::ProxyUnusable),
+        Err(ProxyError::Slashes | ProxyError::Credentials) => report.error(Kind::ProxyMisread),
+        Err(ProxyError::Irregular) => report.warning(Kind::ProxyIrregular),
+        Err(ProxyError::Crash) => report.error(Kind::ProxyCrash),
+    }
+}
+
+fn check_host(text: &str, is_vnc: bool, report: &mut Report) {
     let is_uuid = || {
         let groups: Vec<usize> = text.split('-').map(str::len).collect();
         groups == [8, 4, 4, 4, 12] && text.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit())
     };
     if text.is_empty() || is_ticket(text) {
         // Reported with the keys that go with it.
-    } else if !is_host(text) {
-        report.error(Kind::HostSyntax);
-    } else if is_uuid() {
-        report.warning(Kind::HostIsUuid);
+        return;
+    }
+    let checked = if is_vnc {
+        host::check_vnc(text)
+    } else {
+        host::check_spice(text)
+    };
+    match checked {
+        Ok(()) if is_uuid() => report.warning(Kind::HostIsUuid),
+        Ok(()) => {}
+        Err(HostError::Malformed) => report.error(Kind::HostSyntax),
+        Err(HostError::Port) => report.error(Kind::HostPort),
+        Err(HostError::Brackets) => report.error(Kind::HostBrackets),
     }
 }
 

@@ -140,6 +140,25 @@ fn time_grows_with_the_size_and_no_faster() {
 }
 
 #[test]
+fn keys_are_found_by_name_in_no_quadratic_time() {
+    let limits = Limits::default().with_keys(1 << 20).with_lines(1 << 20);
+    let shortest = |count: usize| {
+        let keys: Vec<String> = (0..count).map(|number| format!("key-{number}")).collect();
+        let lines: String = keys.iter().map(|key| format!("{key}=value\n")).collect();
+        let file = KeyFile::parse_with(format!("[g]\n{lines}").as_bytes(), &limits).unwrap();
+        let time = || {
+            let start = time_used();
+            assert!(keys.iter().all(|key| file.get("g", key).is_some()));
+            time_used().saturating_sub(start)
+        };
+        (0..3).map(|_| time()).min().unwrap()
+    };
+    let (short, long) = (shortest(2_000), shortest(16_000));
+    // Eight times as many: quadratic work would take 64 times as long.
+    assert!(long < 20 * short + Duration::from_millis(20), "{short:?}, {long:?}");
+}
+
+#[test]
 fn a_common_file_takes_few_allocations() {
     let der = vec![7_u8; 1900];
     let ca = vv_file::pem::encode(&[der.clone(), der]).replace('\n', "\\n");

@@ -5,7 +5,12 @@ use expect_test::expect;
 use proptest::prelude::*;
 use vv_file::{
     BuildError, Builder, Channel, ColorDepth, ConnectionFile, ConnectionType, Document, Effect, Engine, HotkeyAction,
-    KeyFile, Severity, download, error::PemError, key, key_file::Limits, lint, subject::HostSubject,
+    KeyFile, Severity, download,
+    error::{PemError, ProxyError},
+    key,
+    key_file::Limits,
+    lint,
+    subject::HostSubject,
 };
 
 const CA: &str = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
@@ -122,7 +127,7 @@ fn refusals_say_which_field_and_why() {
         ),
         (
             spice().proxy("socks5://proxy"),
-            expect!["proxy: scheme is neither http nor https"],
+            expect!["proxy: scheme is neither http nor https: viewers ignore the proxy and connect directly"],
         ),
         (spice().tls_port(0), expect!["tls-port: port 0"]),
         (vnc().port(0), expect!["port: port 0"]),
@@ -130,8 +135,41 @@ fn refusals_say_which_field_and_why() {
         (Builder::vnc("host"), expect!["no port to connect to"]),
         (Builder::spice("").port(1), expect!["host: empty"]),
         (Builder::spice("a b").port(1), expect!["host: malformed"]),
-        (spice().proxy("http://p:0"), expect!["proxy: malformed"]),
-        (spice().host_subject("CN"), expect!["host-subject: malformed"]),
+        (
+            spice().proxy("http://p:0"),
+            expect!["proxy: port is no number from 1 to 65535: viewers ignore the proxy and connect directly"],
+        ),
+        (
+            spice().proxy("http://p/path"),
+            expect!["proxy: host is no name or address: viewers cannot connect"],
+        ),
+        (
+            spice().host_subject("CN"),
+            expect!["host-subject: malformed subject at 3"],
+        ),
+        (
+            spice().host_subject("C = IL, O = x, CN = node"),
+            expect!["host-subject: entry 1: openssl knows no attribute of this name"],
+        ),
+        (
+            spice().host_subject("O=x,C=ISR"),
+            expect!["host-subject: entry 2: openssl takes no such value for this attribute"],
+        ),
+        (spice().host_subject(" "), expect!["host-subject: empty subject"]),
+        (
+            Builder::spice("gw:5900").tls_port(1),
+            expect![
+                "host: a port in it, which viewers use instead of port and tls-port, or look up as part of the name"
+            ],
+        ),
+        (
+            Builder::vnc("[::1]").port(1),
+            expect!["host: brackets, which viewers for vnc look up as part of the name"],
+        ),
+        (
+            spice().title("a\u{202e}b"),
+            expect!["title: bidirectional control character"],
+        ),
         (spice().usb_filter("null"), expect!["usb-filter: malformed"]),
         (spice().version("1.0rc1"), expect!["version: malformed"]),
         (spice().versions([("a", "1.x")]), expect!["versions: malformed"]),
@@ -281,7 +319,7 @@ fn proxies_may_leave_out_the_scheme() {
     // A viewer ignores it, for it takes the name for a scheme.
     assert_eq!(
         spice().proxy("proxy:3128").build().unwrap_err(),
-        BuildError::ProxyScheme
+        BuildError::Proxy(ProxyError::Scheme)
     );
 }
 
@@ -304,7 +342,8 @@ fn hotkey() -> impl Strategy<Value = String> {
 
 /// A value for each of the texts, in a form that the viewer understands.
 fn texts() -> impl Strategy<Value = Vec<Option<String>>> {
-    let subject = prop::collection::vec(("[A-Z]{1,3}", line()), 1..4)
+    let keys = prop::sample::select(vec!["CN", "O", "OU", "L", "title", "2.5.4.65", "description"]);
+    let subject = prop::collection::vec((keys, line()), 1..4)
         .prop_map(|entries| HostSubject::from_entries(entries).unwrap().to_string());
     let optional = |strategy: BoxedStrategy<String>| prop::option::of(strategy);
     (
@@ -324,7 +363,7 @@ fn texts() -> impl Strategy<Value = Vec<Option<String>>> {
 
 /// Text that the builder takes, with the characters that mean something in a key file.
 fn line() -> impl Strategy<Value = String> {
-    r#"[ \\;=#\[\]"'a-zé%]{1,20}|[^\p{Cc}]{1,20}"#
+    r#"[ \\;=#\[\]"'a-zé%]{1,20}|[^\p{Cc}\u{61c}\u{200e}\u{200f}\u{202a}-\u{202e}\u{2066}-\u{2069}]{1,20}"#
 }
 
 fn channels() -> impl Strategy<Value = Vec<Channel>> {
@@ -353,7 +392,7 @@ proptest! {
     fn what_is_accepted_reads_back_equal(
         texts in texts(),
         hotkeys in prop::collection::vec(prop::option::of(hotkey()), ACTIONS.len()),
-        host in "[a-z0-9.:-]{1,12}",
+        host in "[a-z][a-z0-9.-]{0,12}|[0-9a-f]{1,4}:(:[0-9a-f]{1,4}){1,5}",
         port in prop::option::of(any::<u16>()),
         tls_port in prop::option::of(any::<u16>()),
         ca in prop::option::of(pem()),

@@ -16,13 +16,19 @@ use crate::oracle::{self, same};
 struct HotkeyRow {
     input: String,
     gtk_accel: String,
-    display_hotkey: String,
+    display_hotkey: Option<String>,
     used_native_fallback: bool,
     keyval: u32,
     mods: u32,
     accel_name: Option<String>,
     accepted_for_normal_action: bool,
+    /// It takes anything.
+    #[serde(default = "yes")]
     accepted_for_release_cursor: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 #[test]
@@ -34,7 +40,9 @@ fn binds_what_virt_viewer_binds() {
         same("keyval", &ours.key.unwrap_or_default(), &row.keyval)?;
         same("mods", &ours.modifiers.0, &row.mods)?;
         same("accel_name", &ours.name(), &row.accel_name)?;
-        same("display_hotkey", &display(&row.input), &row.display_hotkey)?;
+        if let Some(shown) = &row.display_hotkey {
+            same("display_hotkey", &display(&row.input), shown)?;
+        }
         same("binds", &ours.binds(), &row.accepted_for_normal_action)?;
         let taken = [HotkeyAction::ZoomIn, HotkeyAction::ReleaseCursor].map(|action| ours.is_taken_for(action));
         let theirs = [row.accepted_for_normal_action, row.accepted_for_release_cursor];

@@ -169,7 +169,34 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(token, 0..40).prop_map(|tokens| tokens.concat())
 }
 
+/// The last entry of a group with a key, found along all of them.
+fn found<'a>(file: &'a KeyFile, group: &[u8], key: &[u8]) -> Option<&'a [u8]> {
+    let entries = file.entries_of(group);
+    entries
+        .filter(|entry| entry.key == key)
+        .last()
+        .map(|entry| entry.value.raw())
+}
+
 proptest! {
+    /// With few keys and with so many that they are looked up by an index.
+    #[test]
+    fn a_key_is_found_in_its_group_and_the_last_one_counts(
+        lines in prop::collection::vec((0..4_u8, 0..40_u8), 0..300),
+    ) {
+        let mut text = String::new();
+        for (number, (group, key)) in lines.iter().enumerate() {
+            text += &format!("[{group}]\n# c\nk{key}={number}\n");
+        }
+        let file = KeyFile::parse(text.as_bytes()).unwrap();
+        for group in ["0", "1", "2", "3", "4", ""] {
+            for key in (0..41).map(|number| format!("k{number}")).chain(["".into(), "z".into(), "K1".into()]) {
+                let value = file.get(group, &key).map(|value| value.raw());
+                prop_assert_eq!(value, found(&file, group.as_bytes(), key.as_bytes()), "{} {}", group, key);
+            }
+        }
+    }
+
     #[test]
     fn no_bytes_panic_and_no_line_is_lost(input in bytes(), in_group: bool) {
         let mut input = input;

@@ -189,7 +189,7 @@ fn check_set<T: PartialEq + std::fmt::Debug>(
     same_object: &Answer<T>,
     after_reload: &Answer<T>,
 ) -> Result<(), String> {
-    let mut file = KeyFile::parse(b"[g]\n").map_err(|error| error.to_string())?;
+    let mut file = KeyFile::parse_with(b"[g]\n", &oracle::no_limits()).map_err(|error| error.to_string())?;
     let result = set(&mut file);
     if same_object != after_reload {
         return same("refused", &result, &Err(EditError::Value));
@@ -202,11 +202,11 @@ fn check_set<T: PartialEq + std::fmt::Debug>(
 fn file_with(raw: &[u8], theirs: &[u8]) -> Result<KeyFile, String> {
     let written = [b"[g]\nk=", raw, b"\n"].concat();
     same("to_data", &written.as_slice(), &theirs)?;
-    KeyFile::parse(&written).map_err(|error| error.to_string())
+    KeyFile::parse_with(&written, &oracle::no_limits()).map_err(|error| error.to_string())
 }
 
 fn check_load(input: &[u8], outcome: &Outcome) -> Result<(), String> {
-    let (file, outcome) = match (KeyFile::parse(input), outcome) {
+    let (file, outcome) = match (KeyFile::parse_with(input, &oracle::no_limits()), outcome) {
         (Ok(file), outcome) => (file, outcome),
         (Err(ours), Outcome::Error { error: theirs }) => {
             let code = ours.kind.code().ok_or("a limit")?;
@@ -257,7 +257,10 @@ fn check_value(value: Value<'_>, theirs: &Key) -> Result<(), String> {
         } => {
             same("string", &answer(value.string(), text), &Answer::Err(err.clone()))?;
             let kept = value.string_with(BadEscapes::Kept).map(text).ok();
-            same("string, bad escapes kept", &kept, returned_with_error)?;
+            // From 2.79 on GLib returns nothing beside this error, so that there is nothing to compare.
+            if returned_with_error.is_some() || err != "INVALID_VALUE" {
+                same("string, bad escapes kept", &kept, returned_with_error)?;
+            }
         }
     }
     same("list", &answer(value.list(), texts), &theirs.list)?;

@@ -6,8 +6,11 @@ use expect_test::expect;
 use vv_file::{
     ConnectionFile, FindingKind as Kind,
     Severity::{self, Error, Note, Warning},
+    connection::VirtViewer,
+    key,
     key_file::Limits,
     lint::{lint, lint_with, worst},
+    ovirt::Ovirt,
 };
 
 const CA: &str = r"-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
@@ -39,6 +42,7 @@ fn each_finding_is_found() {
     let cases = [
         (whole("[virt-viewer]\ntype=spice\nnonsense\n"), Kind::Syntax, Error),
         (whole("\u{feff}[virt-viewer]\ntype=spice\n"), Kind::ByteOrderMark, Error),
+        (whole("[\0v\0i\0r\0t\0-\0"), Kind::Utf16, Error),
         (whole("<!DOCTYPE html>\n<html>"), Kind::SavedPage, Error),
         (whole("{\"error\": 403}"), Kind::SavedPage, Error),
         (spice(&format!("ca={pem}")), Kind::RawPem, Error),
@@ -63,7 +67,8 @@ fn each_finding_is_found() {
         (spice(r"secure-channels=\q"), Kind::BadEscape, Error),
         (spice("title=a\0b"), Kind::NulByte, Warning),
         (spice("delete-this-file=1\npassword=p "), Kind::TrailingBlank, Warning),
-        (spice("proxy=http://proxy "), Kind::TrailingBlank, Error),
+        (spice("title=a\u{202e}b"), Kind::BidiControl, Error),
+        (spice("versions=a\u{2066}:1"), Kind::BidiControl, Error),
         (spice(r"title=a\nb"), Kind::ControlCharacter, Error),
         (spice("fullscreen=true"), Kind::SwitchReadsZero, Error),
         (spice("fullscreen=false"), Kind::SwitchReadsZero, Note),
@@ -78,7 +83,10 @@ fn each_finding_is_found() {
         (spice("host=evil"), Kind::DuplicateKey, Error),
         (spice("host=host"), Kind::DuplicateKey, Warning),
         (spice("[virt-viewer]\ntitle=t"), Kind::DuplicateGroup, Warning),
-        (spice("titel=t"), Kind::UnknownKey, Note),
+        (spice("subject=t"), Kind::UnknownKey, Note),
+        (spice("tls_port=1"), Kind::MisspelledKey, Warning),
+        (spice("titel=t"), Kind::MisspelledKey, Warning),
+        (spice("[oVirt]\nhost=h"), Kind::MisspelledGroup, Warning),
         (spice("title[de]=t"), Kind::LocalizedKey, Note),
         (whole("[virt-viewer]\ntype=spice\ntls-port=1\n"), Kind::NoHost, Error),
         (whole("[virt-viewer]\ntype=spice\nhost=h\n"), Kind::NoPort, Error),
@@ -86,6 +94,16 @@ fn each_finding_is_found() {
         (
             whole("[virt-viewer]\ntype=vnc\nhost=spice://h/\nport=1\n"),
             Kind::HostSyntax,
+            Error,
+        ),
+        (
+            whole("[virt-viewer]\ntype=spice\nhost=gw:5900\ntls-port=1\n"),
+            Kind::HostPort,
+            Error,
+        ),
+        (
+            whole("[virt-viewer]\ntype=vnc\nhost=[::1]\nport=1\n"),
+            Kind::HostBrackets,
             Error,
         ),
         (
@@ -149,11 +167,18 @@ fn each_finding_is_found() {
             Warning,
         ),
         (spice(r"host-subject=O=Example\, Inc,CN=h"), Kind::SubjectComma, Error),
-        (spice("host-subject=/O=x/CN="), Kind::SubjectSyntax, Error),
+        (spice("host-subject=/O=x/CN=h"), Kind::SubjectKey, Error),
+        (spice("host-subject=C = IL, O = x, CN = node"), Kind::SubjectKey, Error),
+        (spice("host-subject=C=ISR,CN=node"), Kind::SubjectValue, Error),
         (spice("host-subject=O=,CN=h"), Kind::SubjectSyntax, Error),
         (spice("proxy=socks5://p"), Kind::ProxyScheme, Error),
         (spice("proxy=p:3128"), Kind::ProxyScheme, Error),
         (spice("proxy=http://p:0"), Kind::ProxySyntax, Error),
+        (spice("proxy=http://p/path"), Kind::ProxyUnusable, Error),
+        (spice("proxy=HTTP://p"), Kind::ProxyUnusable, Error),
+        (spice("proxy=http:127.0.0.1:3128"), Kind::ProxyMisread, Error),
+        (spice("proxy=http://p:+80"), Kind::ProxyIrregular, Warning),
+        (spice("proxy=http://@"), Kind::ProxyCrash, Error),
         (spice("usb-filter=null"), Kind::UsbFilter, Warning),
         (spice("version=11.0rc1"), Kind::VersionSyntax, Warning),
         (spice("versions=rhel8:7:0"), Kind::VersionSyntax, Warning),
@@ -188,6 +213,154 @@ fn each_finding_is_found() {
     assert_eq!(seen, all);
     let limits = Limits::default().with_size(10);
     assert_eq!(lint_with(&spice(""), &limits)[0].kind, Kind::Limit);
+}
+
+/// Each key by another name with which it is ignored.
+#[test]
+fn misspelled_keys_are_named() {
+    let forms: [fn(&str) -> String; 4] = [
+        |key| key.replace('-', "_"),
+        |key| key.to_uppercase(),
+        |key| key.replace('-', ""),
+        |key| key.replace('-', " "),
+    ];
+    let known = |group: &str| match group {
+        key::OVIRT => Ovirt::KEYS,
+        _ => VirtViewer::KEYS,
+    };
+    for group in [key::VIRT_VIEWER, key::OVIRT] {
+        for key in known(group) {
+            for form in forms {
+                let name = form(key);
+                if name == *key {
+                    continue;
+                }
+                let file = format!("[virt-viewer]\ntype=ovirt\n[{group}]\n{name}=1\n");
+                let findings = lint(file.as_bytes());
+                let found = findings.iter().find(|finding| finding.kind == Kind::MisspelledKey);
+                let place = found.map(|finding| (finding.group, finding.key, finding.line, finding.severity));
+                assert_eq!(
+                    place,
+                    Some((Some(group), Some(*key), 4, Warning)),
+                    "{name}: {findings:?}"
+                );
+                let text = found.unwrap().to_string();
+                assert!(
+                    text.starts_with(&format!("line 4, column {}: {key}: warning: ", name.len() + 2)),
+                    "{text}"
+                );
+            }
+        }
+    }
+    // Extensions are not for the viewer, and a missing key is an error of its own.
+    assert_eq!(found(&spice("x-host=1")), []);
+    let no_type = found(&whole("[virt-viewer]\nType=spice\nhost=h\nport=1\n"));
+    assert_eq!(no_type, [(Kind::NoType, Error), (Kind::MisspelledKey, Warning)]);
+}
+
+#[test]
+fn bypassed_proxies_are_called_so() {
+    for (text, kind) in [
+        ("proxy:3128", Kind::ProxyScheme),
+        ("socks5://p", Kind::ProxyScheme),
+        ("http://p:3128?x=1", Kind::ProxySyntax),
+        ("http://p:3128/path", Kind::ProxySyntax),
+        ("http://p:3128#x", Kind::ProxySyntax),
+        ("\"http://p:3128\"", Kind::ProxySyntax),
+        ("http://p:3128 ", Kind::ProxySyntax),
+        ("http://p:", Kind::ProxySyntax),
+        ("http://p:0", Kind::ProxySyntax),
+        ("http://p:65536", Kind::ProxySyntax),
+        ("http://:3128", Kind::ProxySyntax),
+        ("http://", Kind::ProxySyntax),
+    ] {
+        let kinds = found(&spice(&format!("proxy={text}")));
+        assert!(kinds.contains(&(kind, Error)), "{text}: {kinds:?}");
+        assert_eq!(
+            kinds.len(),
+            if text.ends_with(' ') { 2 } else { 1 },
+            "{text}: {kinds:?}"
+        );
+        assert!(
+            kind.meaning()
+                .contains("ignores it, with a warning in its log, and connects directly")
+        );
+    }
+    // Of these the viewer says that it cannot connect.
+    for text in ["http://p ", "http://p/path", "http://a,b"] {
+        assert!(found(&spice(&format!("proxy={text}"))).contains(&(Kind::ProxyUnusable, Error)));
+    }
+}
+
+#[test]
+fn hosts_by_protocol() {
+    let kinds = |protocol: &str, host: &str, port: &str| {
+        let file = format!("[virt-viewer]\ntype={protocol}\nhost={host}\n{port}=9\n");
+        found(file.as_bytes())
+    };
+    for host in ["127.0.0.1", "gw.example.org.", "2001:db8::1", "bücher.example", "a_b"] {
+        assert_eq!(kinds("spice", host, "tls-port"), [], "{host}");
+        assert_eq!(kinds("vnc", host, "port"), [], "{host}");
+    }
+    assert_eq!(kinds("spice", "[::1]", "tls-port"), []);
+    assert_eq!(kinds("vnc", "[::1]", "port"), [(Kind::HostBrackets, Error)]);
+    for host in ["127.0.0.1:5999", "[::1]:5900", "gw:vnc"] {
+        for (protocol, port) in [("spice", "port"), ("spice", "tls-port"), ("vnc", "port")] {
+            assert_eq!(kinds(protocol, host, port), [(Kind::HostPort, Error)], "{host}");
+        }
+    }
+    for host in ["\"10.0.0.1\"", "host?x=1", "a,b", "*", "a..b", "'gw'", "gw:", "10.1"] {
+        assert_eq!(kinds("spice", host, "tls-port"), [(Kind::HostSyntax, Error)], "{host}");
+        assert_eq!(kinds("vnc", host, "port"), [(Kind::HostSyntax, Error)], "{host}");
+        assert!(vv_file::Builder::spice(host).tls_port(1).build().is_err(), "{host}");
+        assert!(vv_file::Builder::vnc(host).port(1).build().is_err(), "{host}");
+    }
+}
+
+/// Every character that turns the direction, in each text that is shown.
+#[test]
+fn characters_that_turn_the_direction() {
+    let controls = ['\u{61c}', '\u{200e}', '\u{200f}'].into_iter();
+    for control in controls.chain('\u{202a}'..='\u{202e}').chain('\u{2066}'..='\u{2069}') {
+        for key in ["title", "username", "newer-version-url", "tls-ciphers", "type"] {
+            let kinds = found(&spice(&format!("{key}=a{control}b")));
+            assert!(
+                kinds.contains(&(Kind::BidiControl, Error)),
+                "{control:?} {key}: {kinds:?}"
+            );
+        }
+        let built = vv_file::Builder::spice("h").tls_port(1).title(format!("a{control}"));
+        assert_eq!(built.build().unwrap_err(), vv_file::BuildError::BidiControl("title"));
+        let versions = vv_file::Builder::spice("h")
+            .tls_port(1)
+            .versions([(format!("a{control}"), "1")]);
+        assert_eq!(
+            versions.build().unwrap_err(),
+            vv_file::BuildError::BidiControl("versions")
+        );
+        // A password is not shown and may be anything.
+        assert_eq!(found(&spice(&format!("delete-this-file=1\npassword={control}"))), []);
+    }
+    // Letters that are written from right to left are text.
+    assert_eq!(found(&spice("title=שרת דואר")), []);
+    assert_eq!(found(&spice("title=a\u{200d}b\u{2065}c\u{206a}d\u{2029}")), []);
+}
+
+#[test]
+fn utf_16_is_named() {
+    let text = "[virt-viewer]\r\ntype=spice\r\nhost=h\r\nport=1\r\n";
+    let first_line_is_a_comment = "#c\n[virt-viewer]\ntype=spice\nhost=h\nport=1\n";
+    for text in [text, first_line_is_a_comment] {
+        for mark in ["", "\u{feff}"] {
+            for order in [u16::to_le_bytes, u16::to_be_bytes] {
+                let text = [mark, text].concat();
+                let input: Vec<u8> = text.encode_utf16().flat_map(order).collect();
+                assert_eq!(found(&input), [(Kind::Utf16, Error)], "{input:?}");
+                let refused = ConnectionFile::parse(&input).unwrap_err().to_string();
+                assert!(refused.ends_with("utf-16 instead of utf-8"), "{refused}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -21,4 +21,5 @@ mod oracle;
 mod parts;
 mod policy;
 mod presets;
+mod subject;
 mod vv_oracle;

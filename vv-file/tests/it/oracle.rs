@@ -1,36 +1,72 @@
 //! Reads the answers of the real programs.
 
-use std::{env, fs, path::PathBuf};
+use std::{
+    env, fs,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
+};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::{Deserialize, de::DeserializeOwned};
+use vv_file::key_file::Limits;
 
 /// Runs `check` on each row of the file that `variable` names, or of the copy in this crate.
 ///
-/// Every row that fails is reported before the test does.
+/// Every row that fails is reported, whatever is wrong with it, and then the sum.
 pub(crate) fn each<T: DeserializeOwned>(variable: &str, file: &str, check: impl Fn(&T) -> Result<(), String>) {
     let path = env::var_os(variable).map_or_else(
         || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(file),
         PathBuf::from,
     );
-    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{variable}: {error}"));
-    let mut cases = 0;
-    let mut failures = Vec::new();
-    for (line, row) in text.lines().enumerate().filter(|(_, row)| !row.trim().is_empty()) {
-        let parsed = serde_json::from_str(row).unwrap_or_else(|error| panic!("{variable}: line {}: {error}", line + 1));
-        cases += 1;
-        if let Err(failure) = check(&parsed) {
-            failures.push(format!("line {}: {failure}", line + 1));
-        }
+    let text = fs::read(&path).unwrap_or_else(|error| panic!("{variable}: {}: {error}", path.display()));
+    let (good, all, failures) = run(&text, check);
+    for failure in failures {
+        println!("{variable}: {failure}");
     }
-    println!("{variable}: {cases} cases");
-    assert_ne!(cases, 0, "{variable}: no cases");
-    let shown = failures.iter().take(20).cloned().collect::<Vec<_>>().join("\n");
-    assert!(
-        failures.is_empty(),
-        "{variable}: {} of {cases} cases fail:\n{shown}",
-        failures.len()
-    );
+    println!("{variable}: {good} of {all} rows");
+    assert_ne!(all, 0, "{variable}: no rows in {}", path.display());
+    assert_eq!(good, all, "{variable}: {good} of {all} rows");
+}
+
+/// The number of rows that are as they should be, of all rows, and what is wrong with the others.
+fn run<T: DeserializeOwned>(text: &[u8], check: impl Fn(&T) -> Result<(), String>) -> (usize, usize, Vec<String>) {
+    let rows = text.split(|&byte| byte == b'\n').enumerate();
+    let rows: Vec<_> = rows.filter(|(_, row)| !row.trim_ascii().is_empty()).collect();
+    let outcome = |row: &[u8]| {
+        let row = serde_json::from_slice(row).map_err(|error| error.to_string())?;
+        let checked = catch_unwind(AssertUnwindSafe(|| check(&row)));
+        checked.unwrap_or_else(|_| Err("panics".into()))
+    };
+    let failures: Vec<_> = rows
+        .iter()
+        .filter_map(|(line, row)| Some(format!("line {}: {}", line + 1, outcome(row).err()?)))
+        .collect();
+    (rows.len() - failures.len(), rows.len(), failures)
+}
+
+/// The programs have no limits, and a row may need more than the default ones.
+pub(crate) fn no_limits() -> Limits {
+    Limits::default()
+        .with_size(usize::MAX)
+        .with_lines(usize::MAX)
+        .with_keys(usize::MAX)
+}
+
+#[test]
+fn every_bad_row_is_reported() {
+    let text = b"1\n\n2\nx\r\n\xff\n3\n\"s\"\n4";
+    let (good, all, failures) = run(text, |row: &u32| match row {
+        1 => Ok(()),
+        3 => panic!("on purpose"),
+        row => Err(format!("{row} is not 1")),
+    });
+    assert_eq!((good, all), (1, 7));
+    let lines: Vec<_> = failures
+        .iter()
+        .map(|failure| failure.split(':').next().unwrap())
+        .collect();
+    assert_eq!(lines, ["line 3", "line 4", "line 5", "line 6", "line 7", "line 8"]);
+    assert_eq!(run(b"\n \n", |_: &u32| Ok(())), (0, 0, Vec::new()));
 }
 
 /// Bytes in base64.

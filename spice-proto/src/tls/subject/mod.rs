@@ -2,22 +2,27 @@
 //! `--spice-host-subject` and from migration messages.
 //!
 //! ```text
-//! subject = [ entry *( "," entry ) [ "," ] ]
-//! entry   = *blank key "=" value
+//! subject = *SP [ entry *( "," *SP entry ) [ "," *SP ] ]
+//! entry   = key "=" value
 //! key     = 1*( any but "=" "," "\" / "\," / "\\" )
 //! value   = 1*( any but "," "\" / "\," / "\\" )
 //! ```
+//! spice-gtk gives each entry to OpenSSL, which knows the attributes that can stand there: a text with another one fits
+//! no certificate.
+
+mod attribute;
 
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use nom::branch::alt;
 use nom::bytes::complete::{is_not, tag, take_while};
-use nom::combinator::{all_consuming, opt, value};
-use nom::multi::{fold_many1, separated_list1};
+use nom::combinator::{all_consuming, cut, eof, not, value};
+use nom::multi::{fold_many1, many0};
 use nom::sequence::{preceded, separated_pair, terminated};
 use nom::{Finish as _, IResult, Parser as _};
 
+use self::attribute::Names;
 use super::certificate::{Attribute, Certificate};
 
 /// Why a text is no subject.
@@ -30,9 +35,15 @@ pub enum SubjectError {
         /// Where.
         column: usize,
     },
-    /// A key that is neither a name that OpenSSL knows nor numbers with dots.
+    /// A key that is neither a name that OpenSSL knows, in its case, nor numbers with dots.
     #[error("entry {entry}: unknown attribute")]
     UnknownKey {
+        /// Which entry, from 1.
+        entry: usize,
+    },
+    /// A value has more or fewer characters than OpenSSL takes for its key, or other ones.
+    #[error("entry {entry}: a value that the attribute cannot have")]
+    Value {
         /// Which entry, from 1.
         entry: usize,
     },
@@ -53,14 +64,13 @@ pub enum SubjectError {
 pub struct HostSubject(Vec<(String, String)>);
 
 impl HostSubject {
-    /// Reads a subject. The empty text has no entries.
+    /// Reads a subject. A text of nothing but spaces has no entries.
     ///
     /// # Errors
     /// [`SubjectError::Grammar`].
     pub fn parse(text: &str) -> Result<Self, SubjectError> {
-        let entries = opt(terminated(separated_list1(tag(","), entry), opt(tag(","))));
         match all_consuming(entries).parse(text).finish() {
-            Ok((_, entries)) => Ok(Self(entries.unwrap_or_default())),
+            Ok((_, entries)) => Ok(Self(entries)),
             Err(error) => Err(SubjectError::Grammar {
                 column: text.len().saturating_sub(error.input.len()).saturating_add(1),
             }),
@@ -78,11 +88,15 @@ impl HostSubject {
         if self.0.is_empty() {
             return Err(SubjectError::Empty);
         }
+        let mut names = Names::default();
         let entries = self.0.iter().enumerate().map(|(at, (key, value))| {
-            let oid = identifier(key).ok_or(SubjectError::UnknownKey {
-                entry: at.saturating_add(1),
-            })?;
-            Ok((oid, canonical(value)))
+            let entry = at.saturating_add(1);
+            let found = names.find(key).and_then(|(oid, of)| Some((encoded(&oid)?, of)));
+            let (oid, attribute) = found.ok_or(SubjectError::UnknownKey { entry })?;
+            match attribute.takes(value) {
+                true => Ok((oid, canonical(value))),
+                false => Err(SubjectError::Value { entry }),
+            }
         });
         entries.collect::<Result<_, _>>().map(Resolved)
     }
@@ -123,12 +137,16 @@ fn is_blank(character: char) -> bool {
     character.is_ascii_whitespace() || character == '\u{b}'
 }
 
+fn entries(input: &str) -> IResult<&str, Vec<(String, String)>> {
+    let spaces = || take_while(|character| character == ' ');
+    let end = alt((tag(","), eof));
+    // An error inside an entry is the error of the whole, so that it has its place.
+    let entry = preceded((spaces(), not(eof)), cut(terminated(entry, end)));
+    terminated(many0(entry), spaces()).parse(input)
+}
+
 fn entry(input: &str) -> IResult<&str, (String, String)> {
-    preceded(
-        take_while(is_blank),
-        separated_pair(text(r"=,\"), tag("="), text(r",\")),
-    )
-    .parse(input)
+    separated_pair(text(r"=,\"), tag("="), text(r",\")).parse(input)
 }
 
 /// At least one character that is not in `but`, or escaped.
@@ -140,50 +158,10 @@ fn text<'a>(but: &'static str) -> impl nom::Parser<&'a str, Output = String, Err
     })
 }
 
-/// The attributes that OpenSSL knows in names: short name, long name, object identifier as DER has it.
-#[rustfmt::skip]
-const ATTRIBUTES: &[(&str, &str, &[u8])] = &[
-    ("CN", "commonName", &[0x55, 4, 3]),
-    ("SN", "surname", &[0x55, 4, 4]),
-    ("serialNumber", "serialNumber", &[0x55, 4, 5]),
-    ("C", "countryName", &[0x55, 4, 6]),
-    ("L", "localityName", &[0x55, 4, 7]),
-    ("ST", "stateOrProvinceName", &[0x55, 4, 8]),
-    ("street", "streetAddress", &[0x55, 4, 9]),
-    ("O", "organizationName", &[0x55, 4, 10]),
-    ("OU", "organizationalUnitName", &[0x55, 4, 11]),
-    ("title", "title", &[0x55, 4, 12]),
-    ("description", "description", &[0x55, 4, 13]),
-    ("businessCategory", "businessCategory", &[0x55, 4, 15]),
-    ("postalCode", "postalCode", &[0x55, 4, 17]),
-    ("name", "name", &[0x55, 4, 41]),
-    ("GN", "givenName", &[0x55, 4, 42]),
-    ("initials", "initials", &[0x55, 4, 43]),
-    ("generationQualifier", "generationQualifier", &[0x55, 4, 44]),
-    ("dnQualifier", "dnQualifier", &[0x55, 4, 46]),
-    ("pseudonym", "pseudonym", &[0x55, 4, 65]),
-    ("UID", "userId", &[0x09, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 1, 1]),
-    ("DC", "domainComponent", &[0x09, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 1, 25]),
-    ("emailAddress", "emailAddress", &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 1]),
-    ("unstructuredName", "unstructuredName", &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 2]),
-];
-
-/// The object identifier that a key names.
-fn identifier(key: &str) -> Option<Vec<u8>> {
-    let named = ATTRIBUTES.iter().find(|(short, long, _)| key == *short || key == *long);
-    if let Some((_, _, oid)) = named {
-        return Some(oid.to_vec());
-    }
-    let mut arcs = key.split('.').map(|arc| {
-        // No sign, no blank: `parse` alone would take a plus.
-        arc.bytes()
-            .all(|byte| byte.is_ascii_digit())
-            .then(|| arc.parse::<u32>().ok())?
-    });
+/// An object identifier in numbers as DER has it. No certificate has numbers of more than 128 bits.
+fn encoded(identifier: &str) -> Option<Vec<u8>> {
+    let mut arcs = identifier.split('.').map(|arc| arc.parse::<u128>().ok());
     let (first, second) = (arcs.next()??, arcs.next()??);
-    if 2 < first || (first < 2 && 39 < second) {
-        return None;
-    }
     let mut oid = Vec::new();
     put_arc(first.checked_mul(40)?.checked_add(second)?, &mut oid);
     for arc in arcs {
@@ -193,8 +171,8 @@ fn identifier(key: &str) -> Option<Vec<u8>> {
 }
 
 /// Seven bits a byte, the highest first.
-fn put_arc(arc: u32, oid: &mut Vec<u8>) {
-    for shift in [28, 21, 14, 7] {
+fn put_arc(arc: u128, oid: &mut Vec<u8>) {
+    for shift in (7..u128::BITS).step_by(7).rev() {
         if arc >> shift != 0 {
             // INVARIANT: masked to seven bits.
             oid.push(u8::try_from((arc >> shift) & 0x7f).unwrap_or(0) | 0x80);
