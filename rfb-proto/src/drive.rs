@@ -1,19 +1,33 @@
 //! The driver loops for tokio streams: [`drive`] for a machine on one connection, [`drive_bridge`] for the bridge
 //! between two.
 //!
-//! They flush `tx` after every step, also after an error, and keep the machine's deadline. They come back with every
-//! question, where TLS is to begin, and when the handshake is over; what was received beyond it is in `rx`.
+//! Each receives and sends at the same time, flushes what it has written, and keeps the machine's deadline. They come
+//! back with every question, where TLS is to begin, and when the handshake is over; what was received beyond it is in
+//! `rx`. While a question is open, [`drive_while_asking`] and [`drive_bridge_while_asking`] notice that the peer has
+//! gone.
+//!
+//! What goes out is overwritten in `tx`, and what is read as a secret in `rx`.
+//!
+//! # Dropping a driver
+//!
+//! A future of these functions can be dropped and the driver called again: no byte is lost or sent twice. Only what it
+//! was about to return is lost, a question for one; so select against it while one is open, not before.
 
 mod bridge;
+mod line;
 
+use core::future::{Future, poll_fn};
+use core::pin::pin;
+use core::task::Poll;
 use core::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout_at};
 
-pub use bridge::{BridgeDriven, drive_bridge};
+pub use bridge::{BridgeDriven, drive_bridge, drive_bridge_while_asking};
 
-use crate::handshake::{Action, HandshakeError, Machine, Tls, Wire};
+use self::line::{Line, Reading, Turn, drop_unsent};
+use crate::handshake::{Action, HandshakeError, Machine, Misuse, Tls, TlsRole, Wire};
 
 /// The time that machines are given: since the clock was made.
 #[derive(Debug, Clone, Copy)]
@@ -47,8 +61,9 @@ impl Clock {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Driven<Question, Outcome> {
     /// A question is open. Answer it with the method that it names, at the latest at
-    /// [`Clock::instant`] of the machine's deadline, and drive on. Driving on without an answer waits for the
-    /// deadline and ends the handshake.
+    /// [`Clock::instant`] of the machine's deadline, and drive on. An answer that takes time is found inside of
+    /// [`drive_while_asking`]. Driving on without an answer waits until the peer hangs up, or for the deadline, and ends
+    /// the handshake.
     Ask(Question),
     /// Begin TLS on the stream, which nothing is under way on: what the machine said is sent. Bytes in `rx` are the
     /// beginning of the client's hello; take them out and read them first. Then drive on with the stream inside, and
@@ -72,6 +87,10 @@ pub enum DriveError<Protocol> {
 
 /// Drives a machine to its next question, to TLS, or to the end of the handshake.
 ///
+/// Every byte is shown to the machine when it comes, so a peer that does not speak RFB is refused at its first wrong
+/// byte. The end of TLS without a farewell (`UnexpectedEof`) is the end of the stream. What a server said before it
+/// stopped reading is still read.
+///
 /// # Errors
 /// [`DriveError`]; what the peer is told has been sent, if that was possible.
 pub async fn drive<M, S>(
@@ -84,47 +103,120 @@ where
     M: Machine,
     S: AsyncRead + AsyncWrite + Unpin,
 {
+    let mut line = Line::new(stream);
     loop {
         let action = machine.step(clock.now(), wire);
         let until = clock.instant(machine.deadline());
-        let flushed = flush(wire, stream, until).await;
-        let action = action.map_err(DriveError::Protocol)?;
-        flushed?;
-        // A deadline that passes is not looked at here: the next step tells what it means.
-        match action {
-            Action::Receive { at_least } => match timeout_at(until, receive(wire, stream, at_least)).await {
-                Ok(Ok(true)) | Err(_) => {}
-                Ok(Ok(false)) => return machine.eof().map(Driven::Done).map_err(DriveError::Protocol),
-                Ok(Err(error)) => return Err(error.into()),
-            },
-            Action::StartTls(tls) => return Ok(Driven::StartTls(tls)),
-            Action::Ask(question) => return Ok(Driven::Ask(question)),
-            Action::Waiting => tokio::time::sleep_until(until).await,
-            Action::Done(outcome) => return Ok(Driven::Done(outcome)),
+        let action = match action {
+            Ok(action) => action,
+            Err(error) => {
+                line.farewell(&mut wire.tx, until).await;
+                return Err(DriveError::Protocol(error));
+            }
+        };
+        let (reading, at_least) = match &action {
+            Action::Receive { at_least } => (Reading::Awaited, *at_least),
+            Action::StartTls(tls) if tls.role == TlsRole::Client => (Reading::Nothing, 0),
+            _ => (Reading::Kept, 0),
+        };
+        let stops = !matches!(action, Action::Receive { .. } | Action::Waiting);
+        let limit = machine.max_input().max(wire.rx.len().saturating_add(at_least));
+        let turn = poll_fn(|cx| {
+            if line.poll_send(cx, &mut wire.tx).is_ready() && stops {
+                return Poll::Ready(line.why_broken().map_or(Turn::Sent, Turn::Failed));
+            }
+            line.poll_read(cx, &mut wire.rx, limit, reading)
+        });
+        match (timeout_at(until, turn).await.unwrap_or(Turn::Late), action) {
+            (Turn::Sent | Turn::End, Action::Done(outcome)) => return Ok(Driven::Done(outcome)),
+            (Turn::Sent, Action::StartTls(tls)) => return Ok(Driven::StartTls(tls)),
+            (Turn::Sent, Action::Ask(question)) => return Ok(Driven::Ask(question)),
+            (Turn::Late, Action::Done(_)) => return Err(too_slow()),
+            // What a deadline that passes means is told by the next step, and so is what bytes mean.
+            (Turn::Late, _) => drop_unsent(&mut wire.tx),
+            (Turn::Bytes | Turn::Sent, _) => {}
+            (Turn::End, _) => return hung_up(machine, &mut line),
+            (Turn::Failed(error), _) => return Err(error.into()),
         }
     }
 }
 
-/// Sends what is in `tx`. What a peer does not take until the deadline is dropped: the next step ends the handshake.
-async fn flush<S: AsyncWrite + Unpin>(wire: &mut Wire, stream: &mut S, until: Instant) -> tokio::io::Result<()> {
-    let bytes = wire.tx.split();
-    if bytes.is_empty() {
-        return Ok(());
-    }
-    let send = async {
-        stream.write_all(&bytes).await?;
-        stream.flush().await
-    };
-    timeout_at(until, send).await.unwrap_or(Ok(()))
+/// The handshake is over, but a peer did not take the end of it in time.
+fn too_slow<E>() -> DriveError<E> {
+    DriveError::Io(tokio::io::ErrorKind::TimedOut.into())
 }
 
-/// Reads at least so many bytes; `false`: the peer hung up first.
-async fn receive<S: AsyncRead + Unpin>(wire: &mut Wire, stream: &mut S, at_least: usize) -> tokio::io::Result<bool> {
-    let wanted = wire.rx.len().saturating_add(at_least);
-    while wire.rx.len() < wanted {
-        if stream.read_buf(&mut wire.rx).await? == 0 {
-            return Ok(false);
-        }
+/// The peer hung up. If it had stopped reading before, that is what is reported, unless it had refused.
+fn hung_up<M: Machine, S: AsyncRead + AsyncWrite + Unpin>(
+    machine: &mut M,
+    line: &mut Line<'_, S>,
+) -> Result<Driven<M::Question, M::Outcome>, DriveError<HandshakeError>> {
+    match (machine.eof(), line.why_broken()) {
+        (Ok(outcome), _) => Ok(Driven::Done(outcome)),
+        (Err(error @ HandshakeError::Rejected(_)), _) | (Err(error), None) => Err(DriveError::Protocol(error)),
+        (Err(_), Some(error)) => Err(error.into()),
     }
-    Ok(true)
+}
+
+/// Waits for `answer`, which finds the answer to the open question, and for the peer to hang up meanwhile.
+///
+/// The stream is read while `answer` runs, so that the place of a peer that has gone is free at once, not when the
+/// answer is there. What the peer sends in that time is kept in `rx`.
+///
+/// ```
+/// use rfb_proto::handshake::server::{Claim, Question};
+/// use rfb_proto::handshake::{HandshakeError, Refusal, ServerHandshake, Wire};
+/// use rfb_proto::{Clock, DriveError, Driven, drive, drive_while_asking};
+/// use tokio::net::TcpStream;
+///
+/// async fn is_known(claim: &Claim) -> bool { // a look-up that takes time
+/// #   matches!(claim, Claim::None)
+///     // ...
+/// }
+///
+/// async fn serve(
+///     machine: &mut ServerHandshake, wire: &mut Wire, stream: &mut TcpStream, clock: Clock,
+/// ) -> Result<(), Box<dyn std::error::Error>> {
+///     while let Driven::Ask(question) = drive(machine, wire, stream, clock).await? {
+///         let Question::Admit(claim) = question else { return Err("see the table of questions".into()) };
+///         match drive_while_asking(machine, wire, stream, clock, is_known(&claim)).await? {
+///             true => machine.accept(wire)?,
+///             false => machine.refuse(wire, Refusal::default())?,
+///         }
+///     }
+///     Ok(())
+/// }
+/// ```
+///
+/// # Errors
+/// [`DriveError`] as for [`drive`], if the peer hangs up or the deadline passes first; `answer` is then dropped.
+/// [`Misuse::NotAsked`] if no question is open.
+pub async fn drive_while_asking<M, S, A>(
+    machine: &mut M,
+    wire: &mut Wire,
+    stream: &mut S,
+    clock: Clock,
+    answer: A,
+) -> Result<A::Output, DriveError<HandshakeError>>
+where
+    M: Machine,
+    S: AsyncRead + AsyncWrite + Unpin,
+    A: Future,
+{
+    first(answer, async {
+        // With a question open this does not end well.
+        let driven = drive(machine, wire, stream, clock).await;
+        driven.and(Err(DriveError::Protocol(Misuse::NotAsked.into())))
+    })
+    .await
+}
+
+/// The answer, or what happens before it is there.
+async fn first<A: Future, E>(answer: A, watch: impl Future<Output = Result<A::Output, E>>) -> Result<A::Output, E> {
+    let (mut answer, mut watch) = (pin!(answer), pin!(watch));
+    poll_fn(|cx| match answer.as_mut().poll(cx) {
+        Poll::Ready(answer) => Poll::Ready(Ok(answer)),
+        Poll::Pending => watch.as_mut().poll(cx),
+    })
+    .await
 }

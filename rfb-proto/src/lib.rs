@@ -28,7 +28,9 @@ mod version;
 mod wire;
 
 #[cfg(feature = "tokio")]
-pub use drive::{BridgeDriven, Clock, DriveError, Driven, drive, drive_bridge};
+pub use drive::{
+    BridgeDriven, Clock, DriveError, Driven, drive, drive_bridge, drive_bridge_while_asking, drive_while_asking,
+};
 pub use error::{DecodeError, DecodeErrorKind, EncodeError};
 pub use init::{ClientInit, ServerInit};
 pub use limits::Limits;

@@ -31,6 +31,10 @@ mod double_tls;
 mod drive;
 #[cfg(feature = "tokio")]
 mod drive_bridge;
+#[cfg(feature = "tokio")]
+mod drive_bridge_slow;
+#[cfg(feature = "tokio")]
+mod drive_slow;
 mod encodings;
 mod errors;
 mod filters;
@@ -55,6 +59,8 @@ mod scripts;
 mod security;
 #[cfg(feature = "serde")]
 mod serde;
+#[cfg(feature = "tokio")]
+mod slow;
 mod tables;
 #[cfg(feature = "rustls")]
 mod tls;
