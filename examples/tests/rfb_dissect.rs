@@ -4,6 +4,8 @@
 mod captures;
 #[path = "rfb_dissect/failures.rs"]
 mod failures;
+#[path = "rfb_dissect/handshakes.rs"]
+mod handshakes;
 #[path = "rfb_dissect/live.rs"]
 mod live;
 #[path = "support/live.rs"]

@@ -3,6 +3,8 @@
 
 #[path = "vnc/bridge.rs"]
 mod bridge;
+#[path = "vnc/odd_servers.rs"]
+mod odd_servers;
 #[path = "vnc/program.rs"]
 mod program;
 #[path = "vnc/screenshot.rs"]

@@ -5,10 +5,12 @@ use std::path::Path;
 pub use crate::secret::{Secret, SecretError};
 
 mod account;
+mod connection;
 mod method;
 mod stream;
 
 pub use account::{Account, challenge};
+pub use connection::Connection;
 pub use method::{Method, Needs, security_types, subtypes};
 pub use stream::{TlsStream, receive, secured, whole};
 

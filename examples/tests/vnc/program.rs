@@ -106,7 +106,8 @@ fn picture() -> Vec<u8> {
     data
 }
 
-fn pixels(path: &Path) -> (u32, u32, Vec<u8>) {
+/// Width, height and pixels of a PNG, three bytes each.
+pub(crate) fn pixels(path: &Path) -> (u32, u32, Vec<u8>) {
     let file = BufReader::new(fs::File::open(path).expect("a picture"));
     let mut reader = png::Decoder::new(file).read_info().expect("a PNG");
     let mut pixels = vec![0; reader.output_buffer_size().expect("a small PNG")];

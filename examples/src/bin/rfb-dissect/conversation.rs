@@ -56,6 +56,8 @@ impl Conversation {
     /// One step of the handshake; `false` if more bytes are needed.
     fn handshake<W: Write>(&mut self, report: &mut Report<W>) -> Result<bool, Error> {
         let places = Sender::BOTH.map(|sender| self.seen.place(sender));
+        let [client, server] = &self.seen.streams;
+        let (ended, answered) = (server.ended.is_some(), !client.rx.is_empty());
         let Phase::Handshake(handshake) = &mut self.phase else {
             return Ok(false);
         };
@@ -85,25 +87,32 @@ impl Conversation {
                 self.phase = phase;
                 return Ok(true);
             }
-            Step::Refused if !self.seen.streams[0].rx.is_empty() => {
-                refused(places[0], &mut self.seen.streams[0], None, report)?;
+            Step::Doubt => return Ok(handshake.judge(&self.seen.streams[1].rx, ended)),
+            Step::Opening => return Ok(handshake.open(&self.seen.streams[1].rx, ended, answered)),
+            Step::Refused => {
+                if answered {
+                    let why = handshake.doubt.take();
+                    refused(places[0], &mut self.seen.streams[0], why, report)?;
+                }
+                // Who is refused says nothing more; a server that refuses may.
+                let parts = handshake.parts(&self.seen.streams[1].rx, ended);
+                return parts.map_err(|wrong| places[1].plus(wrong.at).failure(wrong.what).into());
             }
             _ => {}
         }
-        // Who is refused says nothing more; a server that refuses may.
         let sender = handshake.due().unwrap_or(Sender::Server);
         let (place, stream) = (places[sender as usize], &mut self.seen.streams[sender as usize]);
         if stream.rx.is_empty() {
             return Ok(false);
         }
         let was = handshake.step;
-        let seen = match handshake.take(&stream.rx) {
+        let seen = match handshake.take(&stream.rx, stream.ended.is_some()) {
             Ok(Some(seen)) => seen,
-            Ok(None) => return Ok(false),
+            Ok(None) => return Ok(handshake.step != was),
             Err(wrong) if was == Step::Answer => {
                 // It is no client of RFB, which the server finds as well.
+                handshake.doubt = Some(wrong.what);
                 handshake.refuse();
-                refused(place, stream, Some(wrong.what), report)?;
                 return Ok(true);
             }
             Err(wrong) if self.seen.from_the_start => return Err(place.plus(wrong.at).failure(wrong.what).into()),
@@ -178,10 +187,10 @@ impl<W: Write> dissect::Conversation<W, Entry> for Conversation {
     }
 
     fn close(&mut self, report: &mut Report<W>) -> Result<(), Error> {
-        // A server that blocks a client may refuse it before it has said its version.
+        // A server that blocks a client may refuse it before it has said its version, and one that does not know the
+        // version may do so without a word.
         if let Phase::Handshake(handshake) = &mut self.phase
-            && handshake.step == Step::Answer
-            && self.seen.streams[0].rx.is_empty()
+            && handshake.hangs_up([0, 1].map(|side| !self.seen.streams[side].rx.is_empty()))
         {
             handshake.refuse();
             self.advance(report)?;

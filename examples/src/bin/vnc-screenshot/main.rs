@@ -1,11 +1,12 @@
 //! Looks at a VNC server once and writes what it shows into a PNG file. See `vnc-screenshot --help`.
 //!
-//! Read it in the order of a connection: [`cli`] says how to log in, [`login`] does it, [`picture`] asks for the
-//! screen. What is Raw needs no decoder, so nothing else is asked for.
+//! Read it in the order of a connection: [`cli`] says how to log in, [`login`] does it, [`screen`] asks for what is
+//! shown, [`picture`] is what of it has come. What is Raw needs no decoder, so nothing else is asked for.
 
 mod cli;
 mod login;
 mod picture;
+mod screen;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use crate::cli::Cli;
 
@@ -33,15 +34,15 @@ async fn main() -> ExitCode {
 
 async fn run(cli: &Cli) -> Result<()> {
     let credentials = cli.credentials()?;
-    let time = Duration::from_secs(cli.timeout);
-    let png = timeout(time, async {
+    let until = Instant::now() + Duration::from_secs(cli.timeout);
+    let session = timeout_at(until, async {
         let tcp = TcpStream::connect(&cli.server).await;
         let tcp = tcp.map_err(|error| format!("cannot connect to {}: {error}", cli.server))?;
-        let session = login::login(tcp, &credentials).await?;
-        picture::take(session).await
+        login::login(tcp, &credentials).await
     });
-    let png = png
+    let session = session
         .await
         .map_err(|_| format!("no picture within {} s", cli.timeout))??;
+    let png = screen::take(session, cli.timeout, until).await?;
     std::fs::write(&cli.out, png).map_err(|error| format!("{}: {error}", cli.out.display()).into())
 }

@@ -1,112 +1,36 @@
-//! The screen, from Raw rectangles.
+//! What of the screen has come.
 
-use bytes::{Buf, BytesMut};
-use examples::vnc::{Stream, receive, whole};
+use std::fmt;
+
 use rfb_proto::encoding::{Encoding, Raw, Rectangle};
-use rfb_proto::message::{
-    ClientMessage, Extensions, FramebufferUpdateRequest, ServerMessage, SetEncodings, SetPixelFormat,
-};
+use rfb_proto::message::FramebufferUpdateRequest;
 use rfb_proto::{Limits, PixelFormat};
-use tokio::io::AsyncWriteExt;
 
 use crate::Result;
-use crate::login::Session;
 
-/// What is asked for, whatever the server has itself.
-const FORMAT: PixelFormat = PixelFormat::RGB888;
 /// Bytes of a pixel in the PNG.
 const RGB: usize = 3;
 
 /// The screen so far.
-struct Picture {
+pub(crate) struct Picture {
     size: (u16, u16),
     rgb: Vec<u8>,
     /// Which pixels have come.
     seen: Vec<bool>,
-}
-
-/// Asks for the whole screen until every pixel of it has come once. Returns a PNG.
-pub(crate) async fn take(session: Session) -> Result<Vec<u8>> {
-    let Session {
-        mut stream,
-        mut rx,
-        init,
-    } = session;
-    let limits = Limits::default();
-    let mut picture = Picture::new((init.width, init.height), &limits)?;
-    let wishes = [
-        SetPixelFormat::new(FORMAT).into(),
-        SetEncodings::new(&[Encoding::RAW]).into(),
-    ];
-    let whole_screen = FramebufferUpdateRequest {
-        incremental: 0,
-        x: 0,
-        y: 0,
-        width: init.width,
-        height: init.height,
-    };
-    send(&mut stream, &wishes).await?;
-    while !picture.is_whole() {
-        send(&mut stream, &[whole_screen.into()]).await?;
-        update(&mut stream, &mut rx, &mut picture, &limits).await?;
-    }
-    picture.png()
-}
-
-async fn send(stream: &mut Stream, messages: &[ClientMessage]) -> Result<()> {
-    let mut bytes = BytesMut::new();
-    for message in messages {
-        message.encode(&mut bytes)?;
-    }
-    stream.write_all(&bytes).await?;
-    Ok(stream.flush().await?)
-}
-
-/// Waits for an update and paints it. Sounds, colours and the clipboard go by.
-async fn update(stream: &mut Stream, rx: &mut BytesMut, picture: &mut Picture, limits: &Limits) -> Result<()> {
-    let rectangles = loop {
-        if !whole(stream, rx, |bytes| {
-            ServerMessage::missing(bytes, &Extensions::NONE, limits)
-        })
-        .await?
-        {
-            return Err("the server hung up".into());
-        }
-        let message = ServerMessage::decode_slice(rx, &Extensions::NONE, limits)?;
-        rx.advance(message.encoded_len());
-        if let ServerMessage::FramebufferUpdate(update) = message {
-            break update.rectangles;
-        }
-    };
-    for _ in 0..rectangles {
-        if !whole(stream, rx, |bytes| Rectangle::missing(bytes, limits)).await? {
-            return Err("the server hung up".into());
-        }
-        let rectangle = Rectangle::decode_slice(rx, limits)?;
-        rx.advance(rectangle.encoded_len());
-        if rectangle.encoding != Encoding::RAW {
-            return Err(format!("the server sends {}, which it was not asked for", rectangle.encoding).into());
-        }
-        let mut raw = Raw::new(&rectangle, &FORMAT, picture.size, limits)?;
-        let mut pixels = BytesMut::new();
-        loop {
-            pixels.extend_from_slice(&raw.take(rx));
-            if raw.left() == 0 {
-                break;
-            }
-            if !receive(stream, rx).await? {
-                return Err("the server hung up".into());
-            }
-        }
-        picture.paint(&rectangle, &pixels)?;
-    }
-    Ok(())
+    /// How many have not.
+    missing: usize,
 }
 
 impl Picture {
     /// Nothing yet. A server can say any size: one that is too large is refused before memory is taken for it.
-    fn new(size: (u16, u16), limits: &Limits) -> Result<Self> {
+    ///
+    /// # Errors
+    /// There is nothing to show, or too much.
+    pub(crate) fn new(size: (u16, u16), format: &PixelFormat, limits: &Limits) -> Result<Self> {
         let (width, height) = size;
+        if width == 0 || height == 0 {
+            return Err(format!("the server's screen is {width}x{height} pixels: there is nothing to show").into());
+        }
         let all = Rectangle {
             x: 0,
             y: 0,
@@ -114,33 +38,82 @@ impl Picture {
             height,
             encoding: Encoding::RAW,
         };
-        Raw::new(&all, &FORMAT, size, limits)?;
+        Raw::new(&all, format, size, limits)?;
         let pixels = usize::from(width) * usize::from(height);
         Ok(Self {
             size,
             rgb: vec![0; pixels * RGB],
             seen: vec![false; pixels],
+            missing: pixels,
         })
     }
 
-    fn is_whole(&self) -> bool {
-        self.seen.iter().all(|seen| *seen)
+    /// Width and height, in pixels.
+    pub(crate) fn size(&self) -> (u16, u16) {
+        self.size
     }
 
-    fn paint(&mut self, rectangle: &Rectangle, pixels: &[u8]) -> Result<()> {
-        let width = usize::from(rectangle.width);
-        for (number, pixel) in pixels.chunks_exact(FORMAT.bytes_per_pixel()?.into()).enumerate() {
-            let x = usize::from(rectangle.x) + number % width;
-            let y = usize::from(rectangle.y) + number / width;
-            let place = y * usize::from(self.size.0) + x;
-            let colour = FORMAT.rgb(pixel).ok_or("a pixel that is none")?;
-            self.rgb[place * RGB..][..RGB].copy_from_slice(&colour);
-            self.seen[place] = true;
+    /// How many pixels have not come.
+    pub(crate) fn missing(&self) -> usize {
+        self.missing
+    }
+
+    /// Paints pixels of a rectangle of this width, which lies in the picture: those behind the first `skipped`.
+    pub(crate) fn paint(
+        &mut self,
+        place: &Rectangle,
+        skipped: usize,
+        pixels: &[u8],
+        format: &PixelFormat,
+    ) -> Result<()> {
+        let width = usize::from(place.width);
+        for (number, pixel) in pixels.chunks_exact(format.bytes_per_pixel()?.into()).enumerate() {
+            let number = skipped + number;
+            let x = usize::from(place.x) + number % width;
+            let y = usize::from(place.y) + number / width;
+            let at = y * usize::from(self.size.0) + x;
+            let colour = format.rgb(pixel).ok_or("a pixel that is none")?;
+            self.rgb[at * RGB..][..RGB].copy_from_slice(&colour);
+            self.missing -= usize::from(!self.seen[at]);
+            self.seen[at] = true;
         }
         Ok(())
     }
 
-    fn png(&self) -> Result<Vec<u8>> {
+    /// The least area with everything in it that has not come.
+    pub(crate) fn gap(&self) -> Area {
+        let width = usize::from(self.size.0);
+        let (mut left, mut right, mut top, mut bottom) = (width, 0, usize::MAX, 0);
+        for (at, _) in self.seen.iter().enumerate().filter(|(_, seen)| !**seen) {
+            let (x, y) = (at % width, at / width);
+            (left, right) = (left.min(x), right.max(x + 1));
+            (top, bottom) = (top.min(y), bottom.max(y + 1));
+        }
+        // INVARIANT: a place in a picture, whose sides are 16 bits.
+        let short = |side: usize| side as u16;
+        let (x, y) = (short(left.min(right)), short(top.min(bottom)));
+        Area {
+            x,
+            y,
+            width: short(right) - x,
+            height: short(bottom) - y,
+        }
+    }
+
+    /// What did not come, in words.
+    pub(crate) fn shortfall(&self) -> String {
+        let (width, height) = self.size;
+        let pixels = self.seen.len();
+        match self.missing {
+            missing if missing == pixels => format!("nothing of the screen of {width}x{height} came"),
+            missing => format!(
+                "of the screen of {width}x{height}, {missing} of {pixels} pixels did not come: those of {}, or some of them",
+                self.gap()
+            ),
+        }
+    }
+
+    pub(crate) fn png(&self) -> Result<Vec<u8>> {
         let mut data = Vec::new();
         let mut encoder = png::Encoder::new(&mut data, self.size.0.into(), self.size.1.into());
         encoder.set_color(png::ColorType::Rgb);
@@ -149,5 +122,36 @@ impl Picture {
         writer.write_image_data(&self.rgb)?;
         writer.finish()?;
         Ok(data)
+    }
+}
+
+/// A part of the screen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Area {
+    x: u16,
+    y: u16,
+    width: u16,
+    height: u16,
+}
+
+impl Area {
+    /// Asks for it as it is.
+    pub(crate) fn request(&self) -> FramebufferUpdateRequest {
+        let Self { x, y, width, height } = *self;
+        FramebufferUpdateRequest {
+            incremental: 0,
+            x,
+            y,
+            width,
+            height,
+        }
+    }
+}
+
+/// As X has it: `40x10+0+20`.
+impl fmt::Display for Area {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { x, y, width, height } = self;
+        write!(f, "{width}x{height}+{x}+{y}")
     }
 }

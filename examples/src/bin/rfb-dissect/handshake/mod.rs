@@ -1,0 +1,385 @@
+//! The handshake, as somebody sees it who stands between client and server.
+
+mod opening;
+mod steps;
+mod version;
+
+use bytes::{Bytes, BytesMut};
+use examples::capture::Sender;
+use rfb_proto::security::vencrypt::Exchange;
+use rfb_proto::security::{SecurityResult, SecurityType};
+use rfb_proto::{DecodeError, EncodeError, Greeting, Limits, Policy, ProtocolVersion, ServerInit, Version};
+use serde_json::Value;
+
+use opening::{Known, Opening};
+
+/// Bytes that a client sends to a repeater.
+const REPEATER_LEN: usize = 250;
+/// Numbers that are no SecurityResult of any server; a width of a desktop, in the high half, begins at 1.
+const UNKNOWN_RESULTS: std::ops::RangeInclusive<u32> = 0x0001_0000..=0xffff_fffe;
+
+/// What is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    Greeting,
+    /// A repeater greeted: it is told which server is meant, and that one greets.
+    Repeater,
+    Answer,
+    /// The client's version line is none, but some servers read it: what the server says next tells.
+    Doubt,
+    /// The server's answer to the client's version, in whatever form.
+    Opening,
+    Types,
+    Word,
+    Choice,
+    VeNCryptVersion,
+    VeNCryptAnswer,
+    VersionAck,
+    Subtypes,
+    SubtypeChoice,
+    SubtypeAck,
+    /// TLS begins here, or what is in it was recorded without it.
+    Tls,
+    Challenge,
+    Response,
+    Credentials,
+    Ident,
+    Mechanisms,
+    Mechanism,
+    ClientData,
+    ServerData,
+    Complete,
+    Tunnels,
+    TunnelChoice,
+    TightTypes,
+    TightChoice,
+    Result,
+    Reason,
+    ClientInit,
+    ServerInit,
+    Interaction,
+    /// Messages follow.
+    Session,
+    /// Packets of SASL follow.
+    Sealed,
+    /// TLS follows.
+    Encrypted,
+    /// The server refused; nothing follows, or a reason where it need not give one.
+    Refused,
+}
+
+/// What a server may still say once it has refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Parting {
+    /// Nothing.
+    Silence,
+    /// A refusal in any form: it did not understand the client's version, or did not wait for it.
+    Refusal,
+    /// A failed result, and a reason: VeNCrypt has its own way to refuse, and TigerVNC has both.
+    Result,
+    /// A reason: below 3.8 there need be none behind a failed result (QEMU has one when SASL fails).
+    Reason,
+}
+
+/// A step that was seen.
+pub(crate) struct Seen {
+    pub(crate) name: &'static str,
+    pub(crate) len: usize,
+    pub(crate) fields: Value,
+    /// What encoding it again gives.
+    pub(crate) again: Result<BytesMut, EncodeError>,
+}
+
+/// Where a handshake is.
+pub(crate) struct Handshake {
+    pub(crate) step: Step,
+    rules: Version,
+    /// The rules that the server greeted with.
+    greeting: Version,
+    /// What the client said.
+    answer: Option<ProtocolVersion>,
+    /// What is wrong with it.
+    pub(crate) doubt: Option<String>,
+    parting: Parting,
+    limits: Limits,
+    secrets: bool,
+    /// The numbers of the last list: security types, subtypes, codes of Tight.
+    offered: Vec<u32>,
+    exchange: Exchange,
+    /// What follows the subtype that was chosen, if that is known.
+    followed: Option<Exchange>,
+    /// Below TLS.
+    tls: bool,
+    /// The choice inside of TLS, or of Tight.
+    inner: bool,
+    tight: bool,
+    /// The security type that was chosen says whether there is a result.
+    always_result: bool,
+    mechanism: Bytes,
+    complete: bool,
+    pub(crate) init: Option<ServerInit>,
+}
+
+/// Why a byte cannot be placed.
+#[derive(Debug)]
+pub(crate) struct Wrong {
+    pub(crate) at: usize,
+    pub(crate) what: String,
+}
+
+impl From<DecodeError> for Wrong {
+    fn from(error: DecodeError) -> Self {
+        let (at, what) = (error.offset, error.to_string());
+        Self { at, what }
+    }
+}
+
+fn wrong(what: impl ToString) -> Wrong {
+    let (at, what) = (0, what.to_string());
+    Wrong { at, what }
+}
+
+impl Handshake {
+    pub(crate) fn new(limits: &Limits, secrets: bool) -> Self {
+        Self {
+            step: Step::Greeting,
+            rules: Version::V3_8,
+            greeting: Version::V3_8,
+            answer: None,
+            doubt: None,
+            parting: Parting::Silence,
+            limits: limits.clone(),
+            secrets,
+            offered: Vec::new(),
+            exchange: Exchange::None,
+            followed: None,
+            tls: false,
+            inner: false,
+            tight: false,
+            always_result: false,
+            mechanism: Bytes::new(),
+            complete: false,
+            init: None,
+        }
+    }
+
+    /// Who is to speak. `None`: it is over, or either may.
+    pub(crate) fn due(&self) -> Option<Sender> {
+        Some(match self.step {
+            Step::Repeater
+            | Step::Answer
+            | Step::Choice
+            | Step::VeNCryptAnswer
+            | Step::SubtypeChoice
+            | Step::Response
+            | Step::Credentials
+            | Step::Ident
+            | Step::Mechanism
+            | Step::ClientData
+            | Step::TunnelChoice
+            | Step::TightChoice
+            | Step::ClientInit => Sender::Client,
+            Step::Tls | Step::Session | Step::Sealed | Step::Encrypted | Step::Refused => return None,
+            _ => Sender::Server,
+        })
+    }
+
+    /// What is waited for, in words.
+    pub(crate) fn waits_for(&self) -> &'static str {
+        match self.step {
+            Step::Greeting => "the server's version",
+            Step::Repeater => "what the repeater is told",
+            Step::Answer | Step::Doubt => "the client's version",
+            Step::Opening | Step::Types | Step::Word => "the security types",
+            Step::Choice => "the client's choice",
+            Step::VeNCryptVersion | Step::VeNCryptAnswer | Step::VersionAck => "the version of VeNCrypt",
+            Step::Subtypes | Step::SubtypeChoice | Step::SubtypeAck => "the subtype of VeNCrypt",
+            Step::Tls => "TLS",
+            Step::Challenge | Step::Response => "the VNC authentication",
+            Step::Credentials | Step::Ident => "the user",
+            Step::Mechanisms | Step::Mechanism | Step::ClientData | Step::ServerData | Step::Complete => "SASL",
+            Step::Tunnels | Step::TunnelChoice | Step::TightTypes | Step::TightChoice => "the lists of Tight",
+            Step::Result => "the result",
+            Step::Reason => "the reason",
+            Step::ClientInit => "the client's initialisation",
+            Step::ServerInit | Step::Interaction => "the server's initialisation",
+            Step::Session | Step::Sealed | Step::Encrypted | Step::Refused => "nothing",
+        }
+    }
+
+    /// Whether the connection may well end where it waits: servers leave out a reason, or just hang up.
+    pub(crate) fn may_end(&self) -> bool {
+        matches!(self.step, Step::Refused | Step::Reason)
+    }
+
+    /// The client speaks no version that the server knows, or none yet: what follows is the server's refusal.
+    pub(crate) fn refuse(&mut self) {
+        self.step = Step::Refused;
+        self.parting = Parting::Refusal;
+    }
+
+    /// Whether a server that hangs up here has refused the client, with or without a word. `left`: which side has said
+    /// something that is not placed.
+    pub(crate) fn hangs_up(&self, left: [bool; 2]) -> bool {
+        let [client, server] = left;
+        match self.step {
+            Step::Answer => !client,
+            Step::Doubt => true,
+            Step::Opening => self.answer.is_some_and(|answer| self.understood(answer).is_none()),
+            Step::Reason => client && !server,
+            _ => false,
+        }
+    }
+
+    /// The rules that follow from the client's version, if that can be told without asking the server.
+    fn understood(&self, answer: ProtocolVersion) -> Option<Version> {
+        answer.as_answer(self.greeting, Policy::Lenient).ok()
+    }
+
+    /// What is known when the server speaks to the client's version.
+    fn known(&self, ended: bool, answered: bool) -> Known {
+        let expects = match self.answer {
+            Some(ProtocolVersion { major: 3, minor: ..7 }) => Some(Opening::Word),
+            Some(ProtocolVersion { major: 3, minor: 7 | 8 }) => Some(Opening::List),
+            _ => None,
+        };
+        Known {
+            expects,
+            ended,
+            answered,
+        }
+    }
+
+    /// Decides, by what the server says, whether it read the client's line that is none. `false`: that cannot be told
+    /// yet.
+    pub(crate) fn judge(&mut self, server: &[u8], ended: bool) -> bool {
+        match opening::form(server, self.known(ended, false)) {
+            Some(Opening::Word | Opening::List) => self.step = Step::Answer,
+            Some(Opening::ZeroWord | Opening::EmptyList) => self.refuse(),
+            None if ended => self.refuse(),
+            None => return false,
+        }
+        true
+    }
+
+    /// What the server says although it has refused. `false`: nothing, as far as can be told yet.
+    ///
+    /// # Errors
+    /// That is no refusal.
+    pub(crate) fn parts(&mut self, server: &[u8], ended: bool) -> Result<bool, Wrong> {
+        let goes_on = || wrong("the server goes on after it has refused");
+        self.step = match (self.parting, server) {
+            (_, []) => return Ok(false),
+            (Parting::Silence, _) => return Err(goes_on()),
+            (Parting::Reason, _) => Step::Reason,
+            (Parting::Result, [0, 0, 0, 0, ..]) => return Err(goes_on()),
+            (Parting::Result, _) => Step::Result,
+            (Parting::Refusal, _) => match opening::form(server, self.known(ended, false)) {
+                None => return Ok(false),
+                Some(Opening::Word | Opening::List) => return Err(goes_on()),
+                Some(Opening::ZeroWord) => Step::Word,
+                Some(Opening::EmptyList) => Step::Types,
+            },
+        };
+        self.parting = Parting::Silence;
+        Ok(true)
+    }
+
+    /// Finds the form in which the server answers the client's version. `false`: that cannot be told yet.
+    pub(crate) fn open(&mut self, server: &[u8], ended: bool, answered: bool) -> bool {
+        let Some(form) = opening::form(server, self.known(ended, answered)) else {
+            return false;
+        };
+        let understood = self.answer.and_then(|answer| self.understood(answer));
+        let lists = understood.filter(|rules| *rules != Version::V3_3);
+        (self.step, self.rules) = match form {
+            Opening::Word | Opening::ZeroWord => (Step::Word, Version::V3_3),
+            // A server that lists although the client does not know lists goes by its own version.
+            Opening::List | Opening::EmptyList => (Step::Types, lists.unwrap_or(self.greeting.max(Version::V3_7))),
+        };
+        true
+    }
+
+    /// Whether the bytes after a VeNCrypt or TLS choice are those of TLS.
+    pub(crate) fn tls(&mut self, client: &[u8], server: &[u8]) -> bool {
+        let is_tls = match (client, server) {
+            // A handshake record. The first byte of what else comes here is 0.
+            ([0x16, ..], _) => true,
+            // An alert: the client says nothing, and the server has no use for that.
+            ([], [0x15, 3, ..=4, ..]) => true,
+            ([_, ..], _) | (_, [_, ..]) => false,
+            ([], []) => return false,
+        };
+        self.tls = true;
+        self.step = match (is_tls, self.inner) {
+            (true, _) => Step::Encrypted,
+            (false, true) => Step::Types,
+            (false, false) => self.begins(self.followed.unwrap_or(self.exchange)),
+        };
+        true
+    }
+
+    fn begins(&mut self, exchange: Exchange) -> Step {
+        self.exchange = exchange;
+        match exchange {
+            Exchange::None => self.after_exchange(),
+            Exchange::Vnc => Step::Challenge,
+            Exchange::Plain => Step::Credentials,
+            Exchange::Ident => Step::Ident,
+            Exchange::Sasl => Step::Mechanisms,
+        }
+    }
+
+    /// Where it goes on when nothing more is to be proved.
+    fn after_exchange(&self) -> Step {
+        let result = self.exchange != Exchange::None || self.rules == Version::V3_8 || self.always_result;
+        if result { Step::Result } else { Step::ClientInit }
+    }
+
+    /// The server has refused, and may say this.
+    fn refused(&mut self, parting: Parting) -> Step {
+        self.parting = parting;
+        Step::Refused
+    }
+
+    /// The rules that the greeting stands for, or a repeater.
+    fn greeted(&mut self, version: ProtocolVersion) -> Result<Step, Wrong> {
+        match version.as_greeting(Policy::Lenient).map_err(wrong)? {
+            Greeting::Version(offered) => {
+                (self.greeting, self.rules) = (offered, offered);
+                Ok(Step::Answer)
+            }
+            Greeting::Repeater => Ok(Step::Repeater),
+        }
+    }
+
+    /// Whether what stands where the result should is the size of the desktop: for a client of macOS, which is known by
+    /// its 3.889, libvncserver leaves out the result of None and does not wait for the client's initialisation.
+    fn is_left_out(&self, result: SecurityResult) -> bool {
+        let is_apple = self.answer == Some(ProtocolVersion::APPLE) && self.exchange == Exchange::None;
+        is_apple && UNKNOWN_RESULTS.contains(&result.status)
+    }
+
+    fn chosen(&mut self, security_type: SecurityType) -> Result<Step, Wrong> {
+        match security_type {
+            SecurityType::VENCRYPT => return Ok(Step::VeNCryptVersion),
+            SecurityType::TIGHT => {
+                self.tight = true;
+                return Ok(Step::Tunnels);
+            }
+            SecurityType::TLS => {
+                self.inner = true;
+                return Ok(Step::Tls);
+            }
+            _ => {}
+        }
+        let exchange = Exchange::of(security_type)
+            .ok_or_else(|| wrong(format!("security type {security_type} is not followed")))?;
+        Ok(self.begins(exchange))
+    }
+
+    /// Whether SASL wraps what follows: these mechanisms do, where nothing else encrypts.
+    fn is_sealed(&self) -> bool {
+        self.complete && !self.tls && matches!(&self.mechanism[..], b"DIGEST-MD5" | b"GSSAPI")
+    }
+}
