@@ -6,9 +6,14 @@ mod configuration;
 mod demo;
 #[path = "console_gateway/http.rs"]
 mod http;
+#[path = "support/narrow.rs"]
+mod narrow;
 #[path = "console_gateway/program.rs"]
+#[allow(dead_code, reason = "shared with the other tests")]
 mod program;
 #[path = "console_gateway/service.rs"]
 mod service;
+#[path = "console_gateway/slow.rs"]
+mod slow;
 #[path = "console_gateway/spice.rs"]
 mod spice;

@@ -28,6 +28,8 @@ mod middle;
     reason = "tests/migration.rs has the cases that need the rest"
 )]
 mod migration;
+#[path = "support/narrow.rs"]
+mod narrow;
 #[path = "real/picture.rs"]
 mod picture;
 #[path = "real/pki.rs"]

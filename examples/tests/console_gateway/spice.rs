@@ -37,6 +37,17 @@ pub(crate) fn open(
 ) -> Result<(TcpStream, BytesMut), Link> {
     let mut stream = TcpStream::connect_timeout(&server, PATIENCE).expect("the server");
     stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    let rx = link(&mut stream, password, channel_type, connection_id)?;
+    Ok((stream, rx))
+}
+
+/// Asks for a channel over any stream: what came with the end of the link.
+pub(crate) fn link(
+    stream: &mut (impl Read + Write),
+    password: &str,
+    channel_type: ChannelType,
+    connection_id: u32,
+) -> Result<BytesMut, Link> {
     let request = LinkMess {
         connection_id,
         channel_type,
@@ -52,7 +63,10 @@ pub(crate) fn open(
     let mut wire = Wire::default();
     loop {
         let action = client.step(start.elapsed(), &mut wire);
-        stream.write_all(&wire.tx.split()).expect("the server reads");
+        stream
+            .write_all(&wire.tx.split())
+            .and_then(|()| stream.flush())
+            .expect("the server reads");
         match action {
             Ok(Action::Receive { at_least }) => {
                 let mut bytes = vec![0; at_least];
@@ -62,7 +76,7 @@ pub(crate) fn open(
                 }
             }
             Ok(Action::Ask(_) | Action::Waiting) => unreachable!("SASL was not announced"),
-            Ok(Action::Done(_)) => return Ok((stream, wire.rx)),
+            Ok(Action::Done(_)) => return Ok(wire.rx),
             Err(HandshakeError::Rejected(code)) => return Err(Link::Refused(code)),
             Err(error) => panic!("{error}"),
         }
