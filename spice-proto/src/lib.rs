@@ -29,6 +29,9 @@ pub mod tls;
 mod wire;
 
 #[cfg(feature = "tokio")]
-pub use drive::{Answers, Clock, Connection, DriveError, Driven, Hub, drive, drive_relay, drive_session};
+pub use drive::{
+    Answers, BufferedStream, Clock, Connection, DriveError, Driven, Hub, drive, drive_relay, drive_session,
+    while_both_connected, while_connected,
+};
 pub use error::{CryptoError, DecodeError, DecodeErrorKind, EncodeError};
 pub use limits::Limits;

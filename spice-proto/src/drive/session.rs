@@ -11,18 +11,17 @@ use core::time::Duration;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use bytes::{Buf, BytesMut};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, Error};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Notify;
-use tokio::time::{Sleep, sleep_until, timeout};
-use tokio_util::io::poll_read_buf;
+use tokio::time::{Sleep, sleep, sleep_until, timeout};
 
 use super::Clock;
+use super::port::{Moved, Port};
 use crate::frame::Cutter;
 use crate::ids::ChannelType;
 use crate::link::relay::{RelayOutcome, Upstream};
 use crate::link::server::{Announcement, Question as TenantQuestion};
-use crate::link::{LinkMess, Misuse, Refusal, SealedTicket, Side, Wire, Wires};
+use crate::link::{LinkMess, Misuse, Refusal, SealedTicket, Side, Wires};
 use crate::session::migration::Target;
 use crate::session::relay::{Action, Config, Counts, Dial, End, NotEntered, Question};
 use crate::session::tracker::{self, Link, Peer, Reason};
@@ -30,8 +29,10 @@ use crate::session::{Relay, Sessions, Token};
 
 /// Room for one read.
 const READ: usize = 32 << 10;
-/// For the last words on a connection.
+/// For the last words on a connection that we end.
 const GOODBYE: Duration = Duration::from_secs(1);
+/// For what one side still has to get when the other has hung up.
+const LINGER: Duration = Duration::from_secs(30);
 
 /// The sessions of a proxy, shared by the tasks that drive their connections.
 #[derive(Debug)]
@@ -40,6 +41,8 @@ pub struct Hub {
     shared: Mutex<Shared>,
     /// Something has changed for [`Hub::ended`].
     changed: Notify,
+    /// [`Hub::stop`] was called.
+    stopping: Notify,
 }
 
 #[derive(Debug)]
@@ -61,6 +64,7 @@ impl Hub {
                 stopped: false,
             }),
             changed: Notify::new(),
+            stopping: Notify::new(),
         }
     }
 
@@ -137,6 +141,16 @@ impl Hub {
         for waker in shared.wakers.values() {
             waker.notify_one();
         }
+        self.stopping.notify_waiters();
+    }
+
+    /// The time for a connection's last words is over.
+    async fn parted(&self, end: End) {
+        let stopping = self.stopping.notified();
+        if matches!(end, End::Viewer | End::Hypervisor) && !self.has_stopped() {
+            let _ = timeout(LINGER, stopping).await;
+        }
+        sleep(GOODBYE).await;
     }
 
     fn has_stopped(&self) -> bool {
@@ -250,68 +264,6 @@ impl<A: Answers + 'static> Desk<A> {
     }
 }
 
-/// One of the two streams, and what is known of it.
-struct Port<S> {
-    stream: S,
-    /// What was written has to be flushed.
-    unflushed: bool,
-    /// It cannot be written to any more.
-    broken: bool,
-    /// Where what is written on its own ends, if that matters.
-    cutter: Option<Cutter>,
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> Port<S> {
-    const fn new(stream: S) -> Self {
-        Self {
-            stream,
-            unflushed: false,
-            broken: false,
-            cutter: None,
-        }
-    }
-
-    /// Writes what there is. Ready when all of it is written and flushed.
-    fn poll_write(&mut self, cx: &mut Context<'_>, tx: &mut BytesMut) -> Poll<()> {
-        while !tx.is_empty() && !self.broken {
-            let mut cutter = self.cutter.clone();
-            let end = cutter.as_mut().map_or(tx.len(), |cutter| cutter.take(tx));
-            let next = tx.get(..end).unwrap_or_default();
-            match ready!(Pin::new(&mut self.stream).poll_write(cx, next)) {
-                Ok(n) if 0 < n => {
-                    if let Some(cutter) = &mut self.cutter {
-                        let _ = cutter.take(next.get(..n).unwrap_or_default());
-                    }
-                    tx.advance(n.min(end));
-                    self.unflushed = true;
-                }
-                // What it said last is still to be read.
-                Ok(_) | Err(_) => self.broken = true,
-            }
-        }
-        // So that its memory serves the next read.
-        *tx = BytesMut::new();
-        if self.unflushed && !self.broken {
-            self.broken = ready!(Pin::new(&mut self.stream).poll_flush(cx)).is_err();
-        }
-        self.unflushed = false;
-        Poll::Ready(())
-    }
-
-    /// Reads once. `false`: the peer hung up.
-    fn poll_read(&mut self, cx: &mut Context<'_>, rx: &mut BytesMut) -> Poll<bool> {
-        rx.reserve(READ);
-        let read: Result<usize, Error> = ready!(poll_read_buf(Pin::new(&mut self.stream), cx, rx));
-        // A reset is the end as well.
-        Poll::Ready(read.is_ok_and(|n| 0 < n))
-    }
-
-    async fn close(&mut self, tx: &mut BytesMut) {
-        poll_fn(|cx| self.poll_write(cx, tx)).await;
-        let _ = self.stream.shutdown().await;
-    }
-}
-
 /// What a turn of the loop came to.
 enum Turn<H> {
     /// Bytes were moved, or time has passed.
@@ -344,23 +296,22 @@ where
         wires: Wires::default(),
         sleep,
     };
-    let mut tenant = Port::new(tenant);
+    let mut tenant = Port::new(tenant, READ);
     let mut hypervisor: Option<Port<A::Hypervisor>> = None;
     let end = driver.run(&hub, &mut tenant, &mut hypervisor).await;
-    let Driver { desk, wires, .. } = driver;
+    let Driver { desk, mut wires, .. } = driver;
     // What the session has to know does not wait for the last words.
     drop(connection);
-    let Wires {
-        tenant: Wire { tx: mut said, .. },
-        hypervisor: Wire { tx: mut sent, .. },
-    } = wires;
     let close_hypervisor = async {
         if let Some(hypervisor) = &mut hypervisor {
-            hypervisor.close(&mut sent).await;
+            hypervisor.close(&mut wires.hypervisor).await;
         }
     };
-    let goodbye = async { tokio::join!(tenant.close(&mut said), close_hypervisor) };
-    let _ = timeout(GOODBYE, goodbye).await;
+    let goodbye = async { tokio::join!(tenant.close(&mut wires.tenant), close_hypervisor) };
+    tokio::select! {
+        _ = goodbye => {}
+        () = hub.parted(end) => {}
+    }
     match desk {
         Desk::Free(answers) => (end, Some(answers)),
         Desk::Busy(_) | Desk::Lost => (end, None),
@@ -417,7 +368,7 @@ impl<A: Answers + 'static> Driver<'_, A> {
                 Turn::Answer(answer) => match *answer {
                     Answer::Dial(Some((stream, upstream))) => {
                         if self.connection.relay.dialled(&mut self.wires, upstream).is_ok() {
-                            *hypervisor = Some(Port::new(stream));
+                            *hypervisor = Some(Port::new(stream, READ));
                         }
                     }
                     // One that is not wanted any more: its time was over.
@@ -449,33 +400,21 @@ impl<A: Answers + 'static> Driver<'_, A> {
                 return Poll::Ready(Turn::Answer(Box::new(answer)));
             }
             let mut moved = false;
-            let pending = [!near.tx.is_empty(), !far.tx.is_empty()];
-            if (pending[0] || tenant.unflushed) && tenant.poll_write(cx, &mut near.tx).is_ready() {
-                moved |= pending[0];
+            match tenant.poll(cx, near, read_tenant) {
+                Poll::Pending => {}
+                Poll::Ready(Moved::Bytes) => moved = true,
+                // A reset is the end as well.
+                Poll::Ready(Moved::End | Moved::Failed(_)) => return Poll::Ready(Turn::Eof(Side::Tenant)),
             }
-            if let Some(hypervisor) = hypervisor
-                && (pending[1] || hypervisor.unflushed)
-                && hypervisor.poll_write(cx, &mut far.tx).is_ready()
-            {
-                moved |= pending[1];
-            }
-            if read_tenant && let Poll::Ready(more) = tenant.poll_read(cx, &mut near.rx) {
-                if !more {
-                    return Poll::Ready(Turn::Eof(Side::Tenant));
-                }
-                moved = true;
-            }
-            if read_hypervisor {
-                let read = match hypervisor {
-                    Some(hypervisor) => hypervisor.poll_read(cx, &mut far.rx),
-                    None => Poll::Ready(false),
-                };
-                if let Poll::Ready(more) = read {
-                    if !more {
-                        return Poll::Ready(Turn::Eof(Side::Hypervisor));
-                    }
-                    moved = true;
-                }
+            let polled = match hypervisor {
+                Some(hypervisor) => hypervisor.poll(cx, far, read_hypervisor),
+                None if read_hypervisor => Poll::Ready(Moved::End),
+                None => Poll::Pending,
+            };
+            match polled {
+                Poll::Pending => {}
+                Poll::Ready(Moved::Bytes) => moved = true,
+                Poll::Ready(Moved::End | Moved::Failed(_)) => return Poll::Ready(Turn::Eof(Side::Hypervisor)),
             }
             if moved || sleep.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Turn::Step);

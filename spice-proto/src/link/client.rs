@@ -184,6 +184,19 @@ impl ClientLink {
         self.offered
     }
 
+    /// Whether the server has been sent all that it needs to accept.
+    pub(crate) const fn may_be_accepted(&self) -> bool {
+        matches!(
+            self.state,
+            State::StepServer(_)
+                | State::Open(Open::Step { complete: true } | Open::Layer, _)
+                | State::Verdict(_)
+                | State::Result(_)
+                | State::LateReply
+                | State::Done
+        )
+    }
+
     /// Where the link is.
     #[must_use]
     pub fn stage(&self) -> Stage {

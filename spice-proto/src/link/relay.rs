@@ -41,6 +41,7 @@ use super::{
 };
 use crate::caps::{Capabilities, CapabilitySet, CapabilityWords, common};
 use crate::frame::{HeaderForm, Passer};
+use crate::ids::ChannelType;
 use crate::limits::Limits;
 
 /// How a relay treats its two peers.
@@ -243,6 +244,18 @@ impl RelayLink {
     /// Whether the connection to the hypervisor is in use.
     pub(crate) fn has_begun(&self) -> bool {
         self.admitted.is_some() || matches!(self.state, State::Hypervisor(_))
+    }
+
+    /// Whether a tenant that is gone must not end the hypervisor's part: the hypervisor has the ticket of a display
+    /// channel. QEMU ends when such a connection is closed between the ticket and the channel's first message, so the
+    /// link is finished, and closed as [`session`](crate::session) does. All other links can be given up at any time.
+    #[must_use]
+    pub fn must_finish(&self) -> bool {
+        let display = self
+            .promised
+            .as_ref()
+            .is_some_and(|promise| promise.request.channel_type == ChannelType::DISPLAY);
+        display && matches!(&self.state, State::Hypervisor(client) if client.may_be_accepted())
     }
 
     /// Accepts a tenant that was to be let in, with no hypervisor behind it.

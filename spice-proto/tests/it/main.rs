@@ -27,6 +27,8 @@ mod codec;
 mod coverage;
 mod cutter;
 mod drive;
+#[cfg(feature = "tokio")]
+mod drivers;
 mod frames;
 mod heads;
 mod hostile;

@@ -16,6 +16,11 @@ use crate::session::policy::Policy;
 
 /// How long a hypervisor has for its answer to a DISPLAY_INIT. One that takes longer is closed all the same.
 const PARTING: Duration = Duration::from_secs(2);
+/// How long one side has, when the other has hung up, to take what does not fit any more. A peer that is there and reads
+/// nothing would keep its connection for ever.
+const LINGER: Duration = Duration::from_secs(30);
+/// A side from which nothing can be moved is read up to here all the same, to see when it goes.
+const AHEAD: usize = 16 << 10;
 /// `SPICE_MSGC_DISPLAY_INIT`.
 const DISPLAY_INIT: u16 = 101;
 /// `SPICE_MSG_MIGRATE`.
@@ -46,6 +51,8 @@ pub(super) struct Data {
     adjacent: bool,
     viewer_gone: bool,
     hypervisor_gone: bool,
+    /// One side is gone, and this is how long the other may take for what is left.
+    linger: Option<Duration>,
     /// It has to end, and this side is at fault.
     over: Option<(Side, End)>,
 }
@@ -72,6 +79,7 @@ impl Data {
             adjacent: false,
             viewer_gone: false,
             hypervisor_gone: false,
+            linger: None,
             over: None,
         }
     }
@@ -103,7 +111,8 @@ impl Data {
             .run(now, policy, &mut tenant.rx, &mut hypervisor.tx, &mut dropped);
         let free = !self.adjacent;
         self.to_viewer.give_back(dropped, free, &mut tenant.tx);
-        let (read_tenant, mut consult) = self.flowed(Side::Tenant, flow);
+        let mut full = flow == Flow::Full && self.viewer_gone;
+        let (read_tenant, mut consult) = self.flowed(Side::Tenant, flow, tenant.rx.len());
         let mut read_hypervisor = false;
         if self.reads && self.held.is_nothing() {
             let mut dropped = 0;
@@ -111,10 +120,15 @@ impl Data {
                 .to_viewer
                 .run(now, policy, &mut hypervisor.rx, &mut tenant.tx, &mut dropped);
             self.to_hypervisor.give_back(dropped, true, &mut hypervisor.tx);
-            let (read, show) = self.flowed(Side::Hypervisor, flow);
+            full |= flow == Flow::Full && self.hypervisor_gone;
+            let (read, show) = self.flowed(Side::Hypervisor, flow, hypervisor.rx.len());
             (read_hypervisor, consult) = (read, consult || show);
+        } else if let Held::Bind(_) = self.held {
+            // A session whose hypervisor is gone needs no name.
+            let (read, over) = self.flowed(Side::Hypervisor, Flow::Starved, 0);
+            (read_hypervisor, consult) = (read && hypervisor.rx.len() < AHEAD, consult || over);
         }
-        if consult {
+        if self.lingers(now, full) || consult {
             return Action::Consult;
         }
         Action::Receive {
@@ -123,8 +137,30 @@ impl Data {
         }
     }
 
-    /// Whether this side is to be read from, and whether the session has to be asked.
-    fn flowed(&mut self, side: Side, flow: Flow) -> (bool, bool) {
+    /// When a side that takes nothing is given up, since the other has hung up.
+    pub(super) const fn deadline(&self) -> Option<Duration> {
+        self.linger
+    }
+
+    /// Whether what is left for one side has waited for too long. `full`: it does not fit, and the other side is gone.
+    fn lingers(&mut self, now: Duration, full: bool) -> bool {
+        if !full {
+            self.linger = None;
+            return false;
+        }
+        if now < *self.linger.get_or_insert(now.saturating_add(LINGER)) {
+            return false;
+        }
+        let gone = match self.viewer_gone {
+            true => (Side::Tenant, End::Viewer),
+            false => (Side::Hypervisor, End::Hypervisor),
+        };
+        self.over = self.over.or(Some(gone));
+        true
+    }
+
+    /// Whether this side is to be read from, and whether the session has to be asked. `held`: bytes of this side that wait.
+    fn flowed(&mut self, side: Side, flow: Flow, held: usize) -> (bool, bool) {
         let (by, gone, hung_up) = match side {
             Side::Tenant => (Sender::Client, self.viewer_gone, End::Viewer),
             Side::Hypervisor => (Sender::Server, self.hypervisor_gone, End::Hypervisor),
@@ -132,7 +168,7 @@ impl Data {
         let end = match flow {
             Flow::Starved if gone => hung_up,
             Flow::Starved => return (true, false),
-            Flow::Full => return (false, false),
+            Flow::Full => return (!gone && held < AHEAD, false),
             Flow::Show => return (false, true),
             Flow::Rule(rule) => End::Rule { by, rule },
             Flow::Malformed(error) => End::Malformed { by, error },

@@ -100,6 +100,8 @@ pub(super) struct Lane {
     passed: u64,
     /// What is to be put between messages, as soon as one has ended.
     inserts: BytesMut,
+    /// Tokens that the receiver is to get back, as soon as there is room: one that does not read makes no more of it.
+    owed: u32,
 }
 
 impl Lane {
@@ -130,6 +132,7 @@ impl Lane {
             shifted: false,
             passed: 0,
             inserts: BytesMut::new(),
+            owed: 0,
         }
     }
 
@@ -157,12 +160,13 @@ impl Lane {
         dropped: &mut u32,
     ) -> Flow {
         loop {
+            // Also in the middle of a body: a picture may be as large as its limit.
+            if HIGH_WATER <= dst.len() {
+                return Flow::Full;
+            }
             self.pass_body(src, dst);
             if self.body_left > 0 {
                 return Flow::Starved;
-            }
-            if HIGH_WATER <= dst.len() {
-                return Flow::Full;
             }
             let done = match self.front {
                 Front::New => self.run_whole(now, policy, src, dst),
@@ -368,14 +372,19 @@ impl Lane {
 
     /// Agent data of the other direction were left out: their sender gets so many tokens back.
     pub(super) fn give_back(&mut self, tokens: u32, free: bool, dst: &mut BytesMut) {
-        if 0 < tokens {
-            let number = match self.sender {
-                Sender::Server => SERVER_AGENT_TOKEN,
-                Sender::Client => CLIENT_AGENT_TOKEN,
-            };
-            self.insert(number, &tokens.to_le_bytes());
-        }
         self.put_inserts(free, dst);
+        self.owed = self.owed.saturating_add(tokens);
+        if self.owed == 0 || !free || 0 < self.body_left || HIGH_WATER <= dst.len() {
+            return;
+        }
+        let number = match self.sender {
+            Sender::Server => SERVER_AGENT_TOKEN,
+            Sender::Client => CLIENT_AGENT_TOKEN,
+        };
+        let owed = core::mem::take(&mut self.owed);
+        self.shifted = true;
+        self.passed = self.passed.saturating_add(1);
+        self.write(number, &owed.to_le_bytes(), dst);
     }
 
     fn write(&self, number: u16, body: &[u8], dst: &mut BytesMut) {

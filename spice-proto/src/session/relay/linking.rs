@@ -18,6 +18,8 @@ pub(super) struct Linking {
     pub(super) failed: Option<End>,
     /// The tenant is gone or must go.
     pub(super) lost: Option<End>,
+    /// It is gone.
+    pub(super) gone: bool,
 }
 
 /// A question on its way.
@@ -58,6 +60,21 @@ impl<T> Ask<T> {
 }
 
 impl Linking {
+    /// Whether the hypervisor's part is finished although the tenant is lost. A viewer that is gone needs that where QEMU
+    /// would end otherwise. One that is there is not hung up on in the middle: to close several links of a target at once
+    /// crashes viewers.
+    pub(super) fn holds(&self) -> bool {
+        match self.gone {
+            true => self.link.must_finish(),
+            false => self.link.has_begun(),
+        }
+    }
+
+    /// Whether the tenant is read, as far as there is room: to see when it goes, whatever the link waits for.
+    fn listens(&self, wires: &Wires) -> bool {
+        !self.gone && wires.tenant.rx.len() < self.link.max_input(Side::Tenant)
+    }
+
     /// The next action, or the link that stands on both sides.
     pub(super) fn step(
         &mut self,
@@ -65,11 +82,7 @@ impl Linking {
         wires: &mut Wires,
         entered: bool,
     ) -> Result<Action, Box<RelayOutcome>> {
-        const WAIT: Action = Action::Receive {
-            tenant: false,
-            hypervisor: false,
-        };
-        if self.failed.is_some() || self.lost.is_some() && !self.link.has_begun() {
+        if self.failed.is_some() || self.lost.is_some() && !self.holds() {
             return Ok(Action::Consult);
         }
         if let Some(dial) = self.dial.take() {
@@ -87,12 +100,16 @@ impl Linking {
                 return Ok(Action::Consult);
             }
         };
+        let listen = Action::Receive {
+            tenant: self.listens(wires),
+            hypervisor: false,
+        };
         Ok(match action {
             RelayAction::Receive { side, .. } => Action::Receive {
-                tenant: side == Side::Tenant,
+                tenant: side == Side::Tenant || self.listens(wires),
                 hypervisor: side == Side::Hypervisor,
             },
-            RelayAction::Waiting => WAIT,
+            RelayAction::Waiting => listen,
             RelayAction::Ask(relay::Question::Tenant(question)) => {
                 if let server::Question::Ticket { request, .. } | server::Question::Admit { request } = &question {
                     self.request = Some(request.clone());
@@ -110,20 +127,19 @@ impl Linking {
                 Action::Hangup
             }
             // INVARIANT: SASL is not allowed towards hypervisors, so nothing is asked.
-            RelayAction::Ask(relay::Question::Hypervisor(_)) => WAIT,
+            RelayAction::Ask(relay::Question::Hypervisor(_)) => listen,
             RelayAction::Done(outcome) => return Err(Box::new(outcome)),
         })
     }
 
     pub(super) fn eof(&mut self, wires: &mut Wires, side: Side) {
-        if side == Side::Tenant && self.link.has_begun() {
-            // The data stage finds out again.
-            return;
-        }
-        if let Err(error) = self.link.eof(wires, side) {
+        self.gone |= side == Side::Tenant;
+        if side == Side::Tenant && self.link.must_finish() {
+            self.lost = self.lost.or(Some(End::Viewer));
+        } else if let Err(error) = self.link.eof(wires, side) {
             match side {
                 Side::Hypervisor => self.failed = Some(error.into()),
-                Side::Tenant => self.lost = Some(error.into()),
+                Side::Tenant => self.lost = self.lost.or(Some(error.into())),
             }
         }
     }

@@ -122,6 +122,7 @@ impl Relay {
             dialled: None,
             failed: None,
             lost: None,
+            gone: false,
         };
         Ok(Self {
             config,
@@ -183,6 +184,7 @@ impl Relay {
         let own = match &self.stage {
             Stage::Linking(linking) => Some(linking.link.deadline()),
             Stage::Parting { until, .. } => Some(*until),
+            Stage::Data(data) => data.deadline(),
             _ => None,
         };
         own.into_iter()
@@ -340,9 +342,8 @@ impl Relay {
     /// One side is gone, or the connection must end.
     fn lose(&mut self, now: Duration, sessions: &mut Sessions, wires: &mut Wires, side: Side, end: End) {
         if let Stage::Linking(linking) = &mut self.stage
-            && linking.link.has_begun()
+            && linking.holds()
         {
-            // The hypervisor makes a channel of the connection, and is not left alone with it half way.
             linking.lost = Some(end);
             return;
         }

@@ -52,8 +52,9 @@ impl Config {
 /// What the driver does next.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Flush both `tx`, and read from these sides. Step again when something was read or written, at the deadline, when
-    /// a question was answered, and after [`Relay::wake`].
+    /// Write and flush both `tx`, and read from these sides, all at the same time. Step again when something was read,
+    /// written or flushed, at the deadline, when a question was answered, and after [`Relay::wake`]. Also while a question
+    /// is open, since a side is read to see when it goes: tell [`Relay::eof`], and do not wait for the answer.
     Receive {
         /// From the tenant.
         tenant: bool,
