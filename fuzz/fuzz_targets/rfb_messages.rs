@@ -1,3 +1,3 @@
-#![no_main]
+#![cfg_attr(fuzzing, no_main)]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::rfb_messages::check(data));
+fuzz::target!(fuzz::rfb_messages::check);

@@ -1,3 +1,3 @@
-#![no_main]
+#![cfg_attr(fuzzing, no_main)]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzz::vv_file::bytes(data));
+fuzz::target!(fuzz::vv_file::bytes);

@@ -3,11 +3,14 @@
 //! A target is one line in `fuzz_targets/`; what it checks stands here. The first bytes of an input choose
 //! what is fed and in which pieces, so that one target reaches every role. `seeds/TARGET/` holds inputs
 //! that reach every state, made from recordings; `regressions/TARGET/` holds one input for each finding.
-//! `cargo test` replays both on the stable compiler; `cargo +nightly fuzz run TARGET` searches.
+//! `cargo test -p fuzz` replays both on the stable compiler; `cargo +nightly fuzz run TARGET` searches, and
+//! `cargo run -p fuzz --bin TARGET FILE...` checks the files that it is given.
 //!
 //! The laws: no panic, no hang; any chunking of an input gives the same result; nothing is kept beyond the
 //! limits; a peer is told no more than the protocol's own code; an error is terminal.
 
+#[cfg(test)]
+mod replay;
 pub mod rfb_bridge;
 pub mod rfb_messages;
 pub mod rfb_roles;
@@ -23,6 +26,32 @@ pub mod token_signed;
 pub mod token_strings;
 pub mod token_web;
 pub mod vv_file;
+
+/// The program of a target: a search if `cargo fuzz` builds it, else a check of files.
+#[macro_export]
+macro_rules! target {
+    ($check:path) => {
+        #[cfg(fuzzing)]
+        libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+            $check(data);
+        });
+        #[cfg(not(fuzzing))]
+        fn main() -> std::io::Result<()> {
+            $crate::check_files($check)
+        }
+    };
+}
+
+/// Checks each file that the program was given.
+///
+/// # Errors
+/// A file cannot be read.
+pub fn check_files<T>(check: fn(&[u8]) -> T) -> std::io::Result<()> {
+    for path in std::env::args_os().skip(1) {
+        check(&std::fs::read(path)?);
+    }
+    Ok(())
+}
 
 /// An input, taken apart from the front. When it is used up every byte is 0.
 #[derive(Clone, Copy)]

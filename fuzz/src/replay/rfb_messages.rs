@@ -23,7 +23,7 @@ fn replay<T: Ord>(target: &str, reached: fn(&[u8]) -> BTreeSet<T>) -> (usize, BT
 
 #[test]
 fn rfb_messages() {
-    let (count, reached) = replay("rfb_messages", fuzz::rfb_messages::reached);
+    let (count, reached) = replay("rfb_messages", crate::rfb_messages::reached);
     assert!(40 <= count);
     let client = ClientMessage::TABLE.iter().map(|(number, _)| u16::from(*number));
     let server = ServerMessage::TABLE.iter().map(|(number, _)| 256 + u16::from(*number));
@@ -36,8 +36,8 @@ fn rfb_messages() {
 
 #[test]
 fn rfb_stream() {
-    let (count, reached) = replay("rfb_stream", fuzz::rfb_stream::reached);
+    let (count, reached) = replay("rfb_stream", crate::rfb_stream::reached);
     assert!(60 <= count);
     // Every encoding whose end can be found is the start of a search.
-    assert_eq!(reached, fuzz::rfb_stream::everything());
+    assert_eq!(reached, crate::rfb_stream::everything());
 }

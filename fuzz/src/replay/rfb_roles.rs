@@ -26,7 +26,7 @@ fn all(stages: &[&str]) -> BTreeSet<String> {
 
 #[test]
 fn rfb_client() {
-    let (count, reached) = replay("rfb_client", fuzz::rfb_roles::client_stages);
+    let (count, reached) = replay("rfb_client", crate::rfb_roles::client_stages);
     assert!(20 <= count);
     let expected = [
         "Answer",
@@ -47,7 +47,7 @@ fn rfb_client() {
 
 #[test]
 fn rfb_server() {
-    let (count, reached) = replay("rfb_server", fuzz::rfb_roles::server_stages);
+    let (count, reached) = replay("rfb_server", crate::rfb_roles::server_stages);
     assert!(20 <= count);
     let expected = [
         "Answer",

@@ -96,16 +96,16 @@ fn assert_reached(reached: &BTreeSet<String>, table: &[(&str, &str)]) {
 
 #[test]
 fn spice_link() {
-    let (count, reached) = replay("spice_link", fuzz::spice_link::stages);
+    let (count, reached) = replay("spice_link", crate::spice_link::stages);
     assert!(250 <= count);
     assert_reached(&reached, LINKS);
 }
 
 #[test]
 fn spice_session() {
-    let (count, reached) = replay("spice_session", fuzz::spice_session::stages);
+    let (count, reached) = replay("spice_session", crate::spice_session::stages);
     assert!(100 <= count);
-    let moves: BTreeSet<String> = fuzz::spice_session::moves().collect();
+    let moves: BTreeSet<String> = crate::spice_session::moves().collect();
     let missing: Vec<_> = moves.difference(&reached).collect();
     assert!(missing.is_empty(), "{missing:#?}");
     let rest: BTreeSet<String> = reached.difference(&moves).cloned().collect();

@@ -65,7 +65,7 @@ fn replay(folder: &str) -> (usize, BTreeSet<String>) {
     for entry in entries {
         let path = entry.unwrap().path();
         println!("{}", path.display());
-        reached.extend(fuzz::token_grants::outcomes(&std::fs::read(path).unwrap()));
+        reached.extend(crate::token_grants::outcomes(&std::fs::read(path).unwrap()));
         count += 1;
     }
     (count, reached)

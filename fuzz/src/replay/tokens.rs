@@ -44,7 +44,7 @@ fn token_signed() {
         "text: signature",
         "text: unknown key",
     ];
-    replay("token_signed", fuzz::token_signed::check, &forms);
+    replay("token_signed", crate::token_signed::check, &forms);
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn token_json() {
         "websockify: socket",
         "websockify: source",
     ];
-    replay("token_json", fuzz::token_json::check, &forms);
+    replay("token_json", crate::token_json::check, &forms);
 }
 
 #[test]
@@ -119,5 +119,5 @@ fn token_web() {
         "written: query",
         "written: sub-protocol",
     ];
-    replay("token_web", fuzz::token_web::check, &forms);
+    replay("token_web", crate::token_web::check, &forms);
 }
