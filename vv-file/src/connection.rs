@@ -4,11 +4,10 @@ use alloc::{collections::BTreeMap, string::String, vec::Vec};
 
 use crate::{
     builder::HotkeyAction,
-    error::{ConnectionError, PemError, ProxyError, StrictError, SubjectError, UsbFilterError},
+    error::{ConnectionError, PemError, ProxyError, SubjectError, UsbFilterError},
     hotkey::Hotkey,
     key,
     key_file::{BadEscapes, KeyFile, Limits, Value, is_utf16},
-    lint::{self, Severity},
     ovirt::Ovirt,
     pem,
     proxy::Proxy,
@@ -268,21 +267,6 @@ impl ConnectionFile {
                 .then(|| Ovirt::read(&key_file, options.bad_escapes)),
             key_file,
         })
-    }
-
-    /// Reads a file that has nothing wrong with it: as [`parse`](Self::parse), and refused if
-    /// [`lint`](crate::lint::lint) finds an error in it.
-    ///
-    /// # Errors
-    /// The first thing that is wrong, with its place.
-    pub fn parse_strict(input: &[u8]) -> Result<Self, StrictError> {
-        let finding = lint::lint(input)
-            .into_iter()
-            .find(|finding| finding.severity == Severity::Error);
-        match finding {
-            Some(finding) => Err(StrictError::Finding(finding)),
-            None => Ok(Self::parse(input)?),
-        }
     }
 
     /// Whether `[virt-viewer]` has the key, readable or not.

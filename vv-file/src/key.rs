@@ -82,3 +82,8 @@ pub const JSESSIONID: &str = "jsessionid";
 pub const SSO_TOKEN: &str = "sso-token";
 /// In [`OVIRT`]: whether the user portal or the administration portal is meant.
 pub const ADMIN: &str = "admin";
+
+/// Whether the text of a key is shown, by the viewer or to whoever looks into the file. Secrets and certificates are not.
+pub(crate) fn is_shown(key: &str) -> bool {
+    !matches!(key, PASSWORD | JSESSIONID | SSO_TOKEN | CA)
+}

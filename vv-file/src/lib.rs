@@ -9,6 +9,8 @@ mod direction;
 mod document;
 pub mod download;
 pub mod error;
+#[cfg(feature = "serde")]
+mod fields;
 mod host;
 pub mod hotkey;
 pub mod key;
@@ -18,11 +20,13 @@ pub mod ovirt;
 pub mod pem;
 pub mod policy;
 pub mod presets;
+mod protocol;
 pub mod proxy;
 mod redact;
 mod secret;
 #[cfg(feature = "serde")]
 mod serialize;
+mod strict;
 pub mod subject;
 mod take;
 pub mod usb_filter;

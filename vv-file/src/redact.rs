@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use crate::{
     connection::{ConnectionFile, VirtViewer},
     document::Document,
+    host::is_ticket,
     key,
     key_file::KeyFile,
     ovirt::Ovirt,
@@ -13,11 +14,6 @@ use crate::{
 use zeroize::Zeroizing;
 
 const REDACTED: &[u8] = b"REDACTED";
-
-/// Whether a text of a host key is a ticket of Proxmox VE.
-pub(crate) fn is_ticket(host: &str) -> bool {
-    host.starts_with("pvespiceproxy:")
-}
 
 /// A proxy without its password; `None` if there is one and it cannot be told from the rest.
 #[cfg(feature = "serde")]

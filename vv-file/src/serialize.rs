@@ -8,27 +8,17 @@ use serde_core::ser::{Error, Serialize, SerializeMap, Serializer};
 
 use crate::{
     connection::{ConnectionFile, ConnectionType, VirtViewer},
+    fields::{Fields, Shown},
+    host::is_ticket,
     key,
     ovirt::Ovirt,
-    redact::{is_ticket, shown_proxy},
+    redact::shown_proxy,
     secret::Secret,
 };
 
 /// Serializes what it wraps with its secrets in the clear.
 #[derive(Debug)]
 pub struct WithSecrets<'a, T>(pub &'a T);
-
-/// What has a table of fields, see `take.rs`.
-pub(crate) trait Fields {
-    fn serialize_fields<S: Serializer>(&self, serializer: S, secrets: bool) -> Result<S::Ok, S::Error>;
-}
-
-/// A field with what is to be shown of it.
-pub(crate) struct Shown<'a, T> {
-    pub(crate) key: &'static str,
-    pub(crate) value: &'a T,
-    pub(crate) secrets: bool,
-}
 
 impl Serialize for Shown<'_, Option<Secret>> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -93,13 +93,13 @@ macro_rules! group {
         }
 
         #[cfg(feature = "serde")]
-        impl $crate::serialize::Fields for $name {
+        impl $crate::fields::Fields for $name {
             fn serialize_fields<S: serde_core::Serializer>(
                 &self,
                 serializer: S,
                 secrets: bool,
             ) -> Result<S::Ok, S::Error> {
-                use $crate::serialize::Shown;
+                use $crate::fields::Shown;
                 let mut map = serializer.serialize_map(Some(Self::KEYS.len()))?;
                 $(
                     let shown = Shown { key: $key, value: &self.$field, secrets };

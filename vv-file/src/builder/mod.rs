@@ -26,24 +26,13 @@ use crate::{
     key_file::{Limits, encode_item_into, encode_string_into, encoded_bound},
     lint::{self, Severity},
     pem,
+    protocol::Protocol,
     proxy::Proxy,
-    redact::is_ticket,
     secret::Secret,
     subject::HostSubject,
     usb_filter::UsbFilter,
     version,
 };
-
-/// Bytes of a SPICE password that fit the ticket.
-pub(crate) const SPICE_PASSWORD: usize = 60;
-/// Bytes of a password that VNC authentication uses: it is a DES key.
-pub(crate) const VNC_PASSWORD: usize = 8;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Protocol {
-    Spice,
-    Vnc,
-}
 
 /// A connection file in the making.
 ///
@@ -362,7 +351,7 @@ impl Builder {
     }
 
     fn check(&self, key: &'static str, setting: &Setting) -> Result<(), BuildError> {
-        if self.protocol == Protocol::Vnc && SPICE_ONLY.contains(&key) {
+        if self.protocol.ignores(key) {
             return Err(BuildError::SpiceOnly(key));
         }
         match setting {
@@ -382,7 +371,7 @@ impl Builder {
     fn check_form(&self, key: &'static str, text: &str) -> Result<(), BuildError> {
         let is_well_formed = match key {
             // With its proxy; the lint looks whether there is one.
-            key::HOST if is_ticket(text) => true,
+            key::HOST if host::is_ticket(text) => true,
             key::HOST if self.protocol == Protocol::Vnc => return Ok(host::check_vnc(text)?),
             key::HOST => return Ok(host::check_spice(text)?),
             key::HOST_SUBJECT => return Ok(HostSubject::parse(text)?.check()?),
@@ -397,10 +386,7 @@ impl Builder {
     fn check_password(&self, key: &'static str, password: &[u8]) -> Result<(), BuildError> {
         let text = core::str::from_utf8(password).map_err(|_| BuildError::NotUtf8(key))?;
         check_text(key, text)?;
-        let limit = match self.protocol {
-            Protocol::Spice => SPICE_PASSWORD,
-            Protocol::Vnc => VNC_PASSWORD,
-        };
+        let limit = self.protocol.password_limit();
         if limit < password.len() {
             return Err(BuildError::PasswordTooLong {
                 length: password.len(),
@@ -496,28 +482,11 @@ impl Setting {
     }
 }
 
-/// What virt-viewer does not look at in a VNC file. A caller who sets one of these counts on it.
-pub(crate) const SPICE_ONLY: &[&str] = &[
-    key::TLS_PORT,
-    key::CA,
-    key::HOST_SUBJECT,
-    key::TLS_CIPHERS,
-    key::PROXY,
-    key::SECURE_CHANNELS,
-    key::ENABLE_SMARTCARD,
-    key::ENABLE_USBREDIR,
-    key::ENABLE_USB_AUTOSHARE,
-    key::USB_FILTER,
-    key::COLOR_DEPTH,
-    key::DISABLE_EFFECTS,
-    key::UNIX_PATH,
-];
-
 fn check_text(key: &'static str, text: &str) -> Result<(), BuildError> {
     if text.chars().any(char::is_control) {
         return Err(BuildError::ControlCharacter(key));
     }
-    if lint::is_shown(key) && direction::has_control(text) {
+    if key::is_shown(key) && direction::has_control(text) {
         return Err(BuildError::BidiControl(key));
     }
     if text.is_empty() && key != key::TITLE {

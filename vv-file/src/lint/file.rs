@@ -2,72 +2,29 @@
 
 use alloc::{string::String, vec::Vec};
 
-use super::{Finding, FindingKind as Kind, Severity, near::Known, values};
+use super::{Finding, FindingKind as Kind, Severity, near::Known, report::Report, values};
 use crate::{
     connection::VirtViewer,
     error::{ParseError, ParseErrorKind},
+    host::is_ticket,
     key,
     key_file::{EntryRef, KeyFile, Limits, is_utf16},
     ovirt::Ovirt,
-    redact::is_ticket,
+    protocol::Protocol,
 };
 
 /// The bytes of a UTF-8 byte order mark.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Findings, and the place that the next ones are about.
-pub(super) struct Report {
-    findings: Vec<Finding>,
-    group: Option<&'static str>,
-    key: Option<&'static str>,
-    line: usize,
-    column: usize,
-}
-
-impl Report {
-    pub(super) fn add(&mut self, kind: Kind, severity: Severity) {
-        self.findings.push(Finding {
-            kind,
-            severity,
-            group: self.group,
-            key: self.key,
-            line: self.line,
-            column: self.column,
-        });
-    }
-
-    pub(super) fn error(&mut self, kind: Kind) {
-        self.add(kind, Severity::Error);
-    }
-
-    pub(super) fn warning(&mut self, kind: Kind) {
-        self.add(kind, Severity::Warning);
-    }
-
-    pub(super) fn note(&mut self, kind: Kind) {
-        self.add(kind, Severity::Note);
-    }
-
-    fn at(&mut self, line: usize, column: usize) {
-        (self.line, self.column) = (line, column);
-    }
-}
-
 pub(super) fn check(input: &[u8], limits: &Limits) -> Vec<Finding> {
-    let mut report = Report {
-        findings: Vec::new(),
-        group: None,
-        key: None,
-        line: 1,
-        column: 1,
-    };
+    let mut report = Report::new();
     match KeyFile::parse_with(input, limits) {
         // Lines that begin with a NUL are blank, and so a file in UTF-16 may load without a group.
         Ok(file) if !file.has_group(key::VIRT_VIEWER) && is_utf16(input) => report.error(Kind::Utf16),
         Ok(file) => check_file(&file, &mut report),
         Err(error) => refused(input, error, &mut report),
     }
-    report.findings
+    report.into_findings()
 }
 
 /// A file that does not load: what it most likely is.
@@ -185,7 +142,7 @@ fn check_group(file: &KeyFile, group: &'static str, keys: &[&'static str], repor
         if file.line(entry.line).is_some_and(|line| line.contains(&0)) {
             report.warning(Kind::NulByte);
         }
-        if is_vnc && group == key::VIRT_VIEWER && crate::builder::SPICE_ONLY.contains(&name) {
+        if is_vnc && group == key::VIRT_VIEWER && Protocol::Vnc.ignores(name) {
             report.warning(Kind::NotForVnc);
         }
         values::check(group, name, entry.value, is_vnc, report);

@@ -1,5 +1,7 @@
 //! What can be found: one table with the name, the meaning and the remedy of each.
 
+use core::fmt;
+
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
@@ -21,6 +23,42 @@ impl Severity {
         }
     }
 }
+
+/// Something in a file that is not as it should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Finding {
+    /// What it is.
+    pub kind: FindingKind,
+    /// How bad it is here.
+    pub severity: Severity,
+    /// The group, if it is one that virt-viewer knows; the group that is meant where the file spells it otherwise.
+    pub group: Option<&'static str>,
+    /// The key, if it is one that virt-viewer knows; the key that is meant where the file spells it otherwise.
+    pub key: Option<&'static str>,
+    /// Line of the file, from 1.
+    pub line: usize,
+    /// Byte of the line, from 1.
+    pub column: usize,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}, column {}: ", self.line, self.column)?;
+        if let Some(key) = self.key {
+            write!(f, "{key}: ")?;
+        }
+        write!(
+            f,
+            "{}: {} ({})",
+            self.severity.name(),
+            self.kind.meaning(),
+            self.kind.remedy()
+        )
+    }
+}
+
+impl core::error::Error for Finding {}
 
 macro_rules! findings {
     ($( $variant:ident $code:literal $meaning:literal $remedy:literal )*) => {

@@ -2,9 +2,9 @@
 
 use alloc::{string::String, vec::Vec};
 
-use super::{FindingKind as Kind, Severity, file::Report};
+use super::{FindingKind as Kind, Severity, report::Report};
 use crate::{
-    builder::{Channel, Effect, HotkeyAction, SPICE_PASSWORD, VNC_PASSWORD},
+    builder::{Channel, Effect, HotkeyAction},
     direction,
     error::{HostError, PemError, ProxyError, SubjectError, ValueError},
     host,
@@ -12,8 +12,8 @@ use crate::{
     key,
     key_file::{BadEscapes, Value},
     pem,
+    protocol::Protocol,
     proxy::Proxy,
-    redact::is_ticket,
     subject::HostSubject,
     usb_filter::UsbFilter,
     version,
@@ -177,14 +177,14 @@ fn text(group: &str, name: &str, value: Value<'_>, is_vnc: bool, report: &mut Re
     if name != key::CA && text.chars().any(char::is_control) {
         report.error(Kind::ControlCharacter);
     }
-    if is_shown(name) && direction::has_control(&text) {
+    if key::is_shown(name) && direction::has_control(&text) {
         report.error(Kind::BidiControl);
     }
-    let password_limit = if is_vnc { VNC_PASSWORD } else { SPICE_PASSWORD };
+    let protocol = if is_vnc { Protocol::Vnc } else { Protocol::Spice };
     match name {
         key::TYPE if !matches!(text.as_str(), "spice" | "vnc" | "ovirt") => report.error(Kind::UnknownType),
         key::HOST if group == key::VIRT_VIEWER => check_host(&text, is_vnc, report),
-        key::PASSWORD if password_limit < text.len() => report.error(Kind::PasswordTooLong),
+        key::PASSWORD if protocol.password_limit() < text.len() => report.error(Kind::PasswordTooLong),
         key::CA => certificates(&text, report),
         key::HOST_SUBJECT => subject(&text, report),
         key::PROXY => proxy(&text, report),
@@ -201,11 +201,6 @@ fn text(group: &str, name: &str, value: Value<'_>, is_vnc: bool, report: &mut Re
 fn has_escaped_comma(value: Value<'_>) -> bool {
     let kept: Option<String> = value.string_with(BadEscapes::Kept).ok();
     kept.is_some_and(|text| text.contains("\\,") && HostSubject::parse(&text).is_ok())
-}
-
-/// Whether the viewer or a tool shows the text of a key to somebody. Secrets and certificates are not shown.
-pub(crate) fn is_shown(key: &str) -> bool {
-    !matches!(key, key::PASSWORD | key::JSESSIONID | key::SSO_TOKEN | key::CA)
 }
 
 fn subject(text: &str, report: &mut Report) {
@@ -235,7 +230,7 @@ fn check_host(text: &str, is_vnc: bool, report: &mut Report) {
         let groups: Vec<usize> = text.split('-').map(str::len).collect();
         groups == [8, 4, 4, 4, 12] && text.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit())
     };
-    if text.is_empty() || is_ticket(text) {
+    if text.is_empty() || host::is_ticket(text) {
         // Reported with the keys that go with it.
         return;
     }
