@@ -1,14 +1,14 @@
-//! A table of fields for serde, see `take.rs`.
+//! The fields of a group for serde; `group!` in `from_value.rs` implements the trait.
 
 use serde_core::Serializer;
 
-/// What has a table of fields.
+/// A type with named fields.
 pub(crate) trait Fields {
-    /// Gives the fields to a serializer, secrets only if they are asked for.
+    /// Serializes the fields, with secrets if `secrets` is set.
     fn serialize_fields<S: Serializer>(&self, serializer: S, secrets: bool) -> Result<S::Ok, S::Error>;
 }
 
-/// A field, and whether it is shown if it is a secret.
+/// A field, and whether it is shown in case it is a secret.
 pub(crate) struct Shown<'a, T> {
     pub(crate) key: &'static str,
     pub(crate) value: &'a T,

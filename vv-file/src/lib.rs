@@ -11,6 +11,7 @@ pub mod download;
 pub mod error;
 #[cfg(feature = "serde")]
 mod fields;
+mod from_value;
 mod host;
 pub mod hotkey;
 pub mod key;
@@ -28,7 +29,6 @@ mod secret;
 mod serialize;
 mod strict;
 pub mod subject;
-mod take;
 pub mod usb_filter;
 pub mod version;
 

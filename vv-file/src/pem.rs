@@ -4,9 +4,8 @@
 //! list  = *text 1*( block *text )
 //! block = "-----BEGIN CERTIFICATE-----" EOL 1*( base64 EOL ) "-----END CERTIFICATE-----" EOL
 //! ```
-//! Text between the blocks is dropped, as the RFC has it: `openssl x509 -text` and most bundles
-//! put some there, and none of it belongs in the file of a user. A block of another kind is
-//! refused, because it is most likely the private key that lay in the same file.
+//! Text between the blocks is dropped, as RFC 7468 demands: `openssl x509 -text` and most bundles have some. A block
+//! of another kind is refused, because it is most likely the private key of the same file.
 
 use alloc::{string::String, vec::Vec};
 
@@ -24,7 +23,7 @@ use crate::error::PemError;
 const LABEL: &str = "CERTIFICATE";
 const BEGIN: &str = "-----BEGIN CERTIFICATE-----\n";
 const END: &str = "-----END CERTIFICATE-----\n";
-/// Bytes a line: 48 become the 64 characters that RFC 7468 writes and that every reader takes.
+/// Bytes per line: 48 bytes become 64 characters, the line length of RFC 7468.
 const LINE: usize = 48;
 
 /// The certificates of a text and nothing else, each with lines of 64 characters that end in `\n`.
@@ -55,7 +54,7 @@ pub fn encode<T: AsRef<[u8]>>(certificates: &[T]) -> String {
 /// As for [`certificates`].
 pub fn decode(text: &str) -> Result<Vec<Vec<u8>>, PemError> {
     let mut certificates = Vec::new();
-    // The certificate whose end has not come yet.
+    // The base64 of the certificate whose end has not been seen yet.
     let mut body: Option<Vec<u8>> = None;
     for line in text.lines().map(str::trim) {
         match (boundary(line), &mut body) {

@@ -1,4 +1,4 @@
-//! What the two protocols of a viewer differ in.
+//! Differences between SPICE and VNC files.
 
 use crate::key;
 
@@ -10,7 +10,7 @@ pub(crate) enum Protocol {
 }
 
 impl Protocol {
-    /// Bytes of a password that the protocol takes: those that fit the ticket of SPICE, and the DES key of VNC.
+    /// Bytes of the longest password: the ticket of SPICE holds 60, and the DES key of VNC 8.
     pub(crate) fn password_limit(self) -> usize {
         match self {
             Self::Spice => 60,
@@ -18,13 +18,13 @@ impl Protocol {
         }
     }
 
-    /// Whether virt-viewer does not look at a key in a file for this protocol.
+    /// Whether virt-viewer ignores a key in a file for this protocol.
     pub(crate) fn ignores(self, key: &str) -> bool {
         self == Self::Vnc && SPICE_ONLY.contains(&key)
     }
 }
 
-/// What virt-viewer does not look at in a VNC file. A caller who sets one of these counts on it.
+/// Keys that virt-viewer ignores in a VNC file.
 const SPICE_ONLY: &[&str] = &[
     key::TLS_PORT,
     key::CA,

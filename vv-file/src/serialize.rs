@@ -1,6 +1,6 @@
-//! The typed model for serde: a map with the names of the keys, `null` for what is not set.
+//! The typed model for serde: a map with the names of the keys, and `null` for keys that are not set.
 //!
-//! Passwords, tickets and tokens are `null` too, unless the caller asked for them with [`WithSecrets`].
+//! Passwords, tickets and tokens are also `null`, unless the caller wraps the model in [`WithSecrets`].
 
 use alloc::{collections::BTreeMap, string::String, vec::Vec};
 
@@ -16,7 +16,7 @@ use crate::{
     secret::Secret,
 };
 
-/// Serializes what it wraps with its secrets in the clear.
+/// Serializes the wrapped model with its secrets.
 #[derive(Debug)]
 pub struct WithSecrets<'a, T>(pub &'a T);
 
@@ -60,7 +60,7 @@ macro_rules! plain {
 
 plain!(Option<i32>, Option<bool>, Option<Vec<String>>, BTreeMap<String, String>);
 
-/// A group with what is to be shown of it.
+/// A group, and whether its secrets are shown.
 struct Group<'a, T> {
     fields: &'a T,
     secrets: bool,

@@ -1,4 +1,4 @@
-//! Reading strictly: what virt-viewer takes, and nothing wrong with it.
+//! Strict reading: files that virt-viewer accepts and the lint finds no error in.
 
 use crate::{
     connection::ConnectionFile,
@@ -7,11 +7,10 @@ use crate::{
 };
 
 impl ConnectionFile {
-    /// Reads a file that has nothing wrong with it: as [`parse`](Self::parse), and refused if
-    /// [`lint`](crate::lint::lint) finds an error in it.
+    /// Reads a file as [`parse`](Self::parse) does, and refuses it if [`lint`](crate::lint::lint) finds an error.
     ///
     /// # Errors
-    /// The first thing that is wrong, with its place.
+    /// The first error that the lint finds, with its place.
     pub fn parse_strict(input: &[u8]) -> Result<Self, StrictError> {
         let finding = lint::lint(input)
             .into_iter()

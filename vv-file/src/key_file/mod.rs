@@ -25,7 +25,7 @@ use crate::{
     error::{ErrorCode, ParseError, ParseErrorKind},
 };
 
-/// How much is read of a file that may come from anywhere.
+/// Limits on files from untrusted sources.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
@@ -402,7 +402,7 @@ pub struct EntryRef<'a> {
     pub column: usize,
 }
 
-/// A key file in the making, over the input that it is made from.
+/// The state of parsing a file.
 struct Reader<'a> {
     input: &'a [u8],
     limits: &'a Limits,

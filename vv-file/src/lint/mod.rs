@@ -1,7 +1,7 @@
-//! What is wrong with a connection file, for people who write them and for people who are sent them.
+//! Findings about connection files, for their authors and their users.
 //!
-//! [`lint`] reads a file as virt-viewer does and reports what a viewer refuses, misreads, ignores or
-//! crashes on. No finding holds text out of the file, so a report can be shown and sent around.
+//! [`lint`] reads a file as virt-viewer does and reports what a viewer refuses, misreads, ignores or crashes on. A finding
+//! contains no text of the file, so that reports can be published.
 
 mod file;
 mod findings;

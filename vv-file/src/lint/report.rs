@@ -1,22 +1,22 @@
-//! What is found, as it is found.
+//! Collects findings.
 
 use alloc::vec::Vec;
 
 use super::{Finding, FindingKind as Kind, Severity};
 
-/// Findings, and the place that the next ones are about.
+/// Findings, and the place of the next ones.
 pub(super) struct Report {
     findings: Vec<Finding>,
-    /// The group, if it is known.
+    /// Group of the next findings, if it is known.
     pub(super) group: Option<&'static str>,
-    /// The key, if it is known.
+    /// Key of the next findings, if it is known.
     pub(super) key: Option<&'static str>,
     line: usize,
     column: usize,
 }
 
 impl Report {
-    /// No findings; the next one is about the beginning of the file.
+    /// A report without findings, at the beginning of the file.
     pub(super) fn new() -> Self {
         Self {
             findings: Vec::new(),

@@ -1,4 +1,4 @@
-//! Each value on its own.
+//! Checks of single values.
 
 use alloc::{string::String, vec::Vec};
 
@@ -69,7 +69,7 @@ fn switch(name: &str, value: Value<'_>, report: &mut Report) {
     }
     let off = [b"false".as_slice(), b"no", b"off", b""];
     if off.iter().any(|word| raw.eq_ignore_ascii_case(word)) {
-        // It reads as it was meant, by luck.
+        // The value reads 0, and off was meant.
         report.note(Kind::SwitchReadsZero);
     } else if name == key::DELETE_THIS_FILE {
         report.error(Kind::TicketStays);
@@ -89,7 +89,7 @@ fn list(name: &str, value: Value<'_>, report: &mut Report) {
     if items.iter().any(|item| direction::has_control(item)) {
         report.error(Kind::BidiControl);
     }
-    // A channel that is not secured is worse than an effect that stays.
+    // A channel without TLS is an error; an effect that is not switched off is a warning.
     let severity = if name == key::SECURE_CHANNELS {
         Severity::Error
     } else {
@@ -197,7 +197,7 @@ fn text(group: &str, name: &str, value: Value<'_>, is_vnc: bool, report: &mut Re
     }
 }
 
-/// A single backslash before a comma: with old GLib it arrives as the subject's own escape.
+/// Whether a single backslash stands before a comma: old GLib passes it on as the subject's own escape.
 fn has_escaped_comma(value: Value<'_>) -> bool {
     let kept: Option<String> = value.string_with(BadEscapes::Kept).ok();
     kept.is_some_and(|text| text.contains("\\,") && HostSubject::parse(&text).is_ok())
@@ -231,7 +231,7 @@ fn check_host(text: &str, is_vnc: bool, report: &mut Report) {
         groups == [8, 4, 4, 4, 12] && text.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit())
     };
     if text.is_empty() || host::is_ticket(text) {
-        // Reported with the keys that go with it.
+        // `check_combinations` reports these.
         return;
     }
     let checked = if is_vnc {
