@@ -247,7 +247,7 @@ findings! {
         "write \\n for each line end and no other backslash"
     CaInvalid "ca-invalid"
         "the certificates are not in PEM, and no connection can be verified"
-        "write whole blocks of -----BEGIN CERTIFICATE----- with \\n for each line end"
+        "write whole blocks of -----BEGIN CERTIFICATE----- with \\n for each line end, without blank lines and without blanks before -----"
     CaDoublyEscaped "ca-doubly-escaped"
         "the line ends of the certificates are escaped twice, so that all is one useless line"
         "write one backslash before n"

@@ -250,6 +250,7 @@ fn check_host(text: &str, is_vnc: bool, report: &mut Report) {
 
 fn certificates(text: &str, report: &mut Report) {
     match pem::decode(text) {
+        Ok(_) if !pem::is_read_by_openssl(text) => report.error(Kind::CaInvalid),
         Ok(blocks) => {
             if text.contains('\r') {
                 report.note(Kind::CaCarriageReturn);
