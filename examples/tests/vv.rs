@@ -136,3 +136,50 @@ fn help_shows_every_command_and_examples() {
         assert!(stdout(&help).contains(word), "{word}");
     }
 }
+
+/// What a viewer makes of each is said, and no such file is written.
+#[test]
+fn check_says_what_viewers_do_and_new_writes_none_of_it() {
+    let connects_directly = "connects directly";
+    let cases: [(&str, &str, &str); 13] = [
+        ("host-subject", "C = IL, O = x, CN = node", "[subject-key]"),
+        ("host-subject", "subject=CN=node", "[subject-key]"),
+        ("host-subject", "C=ISR,CN=node", "[subject-value]"),
+        ("proxy", "http://p:3128?x=1", connects_directly),
+        ("proxy", "http://p:0", connects_directly),
+        ("proxy", "\"http://p:3128\"", connects_directly),
+        ("proxy", "p:3128", connects_directly),
+        ("proxy", "http://p/path", "cannot connect through the proxy"),
+        ("host", "gw:5900", "[host-port]"),
+        ("host", "\"10.0.0.1\"", "[host-syntax]"),
+        ("host", "a..b", "[host-syntax]"),
+        ("title", "a\u{202e}b", "[bidi-control]"),
+        ("title", "a\u{2067}b", "[bidi-control]"),
+    ];
+    for (key, value, expected) in cases {
+        let line = format!("{key}={value}\n");
+        let file = match key {
+            "host" => GOOD.replace("host=h\n", &line),
+            _ => GOOD.to_owned() + &line,
+        };
+        let checked = vv(&["check", "-"], &file);
+        assert_eq!(code(&checked), 2, "{line}");
+        assert!(stdout(&checked).contains(expected), "{}", stdout(&checked));
+        let option = format!("--{key}");
+        let mut arguments = vec!["new", "spice", "--tls-port", "1", &option, value];
+        if key != "host" {
+            arguments.extend(["--host", "h"]);
+        }
+        let refused = vv(&arguments, "");
+        assert_eq!((code(&refused), stdout(&refused).as_str()), (3, ""), "{line}");
+    }
+    let misspelled = vv(&["check", "--short", "-"], &GOOD.replace("tls-port", "tls_port"));
+    assert_eq!(code(&misspelled), 2);
+    assert!(stdout(&misspelled).contains("-:4:10: warning: tls-port: misspelled-key\n"));
+    let utf16: Vec<u8> = GOOD.encode_utf16().flat_map(u16::to_be_bytes).collect();
+    for command in ["check", "json"] {
+        let output = tool::run(env!("CARGO_BIN_EXE_vv"), &[command, "-"], &utf16);
+        let text = stdout(&output).to_lowercase() + &String::from_utf8_lossy(&output.stderr);
+        assert!(code(&output) > 1 && text.contains("utf-16"), "{text}");
+    }
+}

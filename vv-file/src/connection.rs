@@ -1,43 +1,42 @@
-//! A connection file as virt-viewer takes it.
+//! A connection file as virt-viewer reads it.
 
 use alloc::{collections::BTreeMap, string::String, vec::Vec};
 
 use crate::{
     builder::HotkeyAction,
-    error::{ConnectionError, PemError, ProxyError, StrictError, SubjectError, UsbFilterError},
+    error::{ConnectionError, PemError, ProxyError, SubjectError, UsbFilterError},
+    from_value::{FromValue, group},
     hotkey::Hotkey,
     key,
     key_file::{BadEscapes, KeyFile, Limits, Value, is_utf16},
-    lint::{self, Severity},
     ovirt::Ovirt,
     pem,
     proxy::Proxy,
     secret::Secret,
     subject::HostSubject,
-    take::{Take, group},
     usb_filter::UsbFilter,
     version,
 };
 
-/// How to read a connection file.
+/// Options for reading a connection file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Options {
-    /// How much to read.
+    /// Limits on the size of the file.
     pub limits: Limits,
-    /// Which GLib to follow where its versions differ. Default: the current one.
+    /// Behaviour where versions of GLib differ. Default: that of the current one.
     pub bad_escapes: BadEscapes,
 }
 
 impl Options {
-    /// Sets how much to read.
+    /// Sets the limits on the size of the file.
     #[must_use]
     pub fn with_limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// Sets which GLib to follow where its versions differ.
+    /// Sets the behaviour where versions of GLib differ.
     #[must_use]
     pub fn with_bad_escapes(mut self, bad_escapes: BadEscapes) -> Self {
         self.bad_escapes = bad_escapes;
@@ -45,7 +44,7 @@ impl Options {
     }
 }
 
-/// What is connected to.
+/// Kind of connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConnectionType {
@@ -55,7 +54,7 @@ pub enum ConnectionType {
     Vnc,
     /// The REST interface of oVirt.
     Ovirt,
-    /// Something that virt-viewer does not know. It loads such a file and fails when it connects.
+    /// A type that virt-viewer does not know: it loads the file and fails when it connects.
     Other(String),
 }
 
@@ -83,20 +82,20 @@ impl From<String> for ConnectionType {
     }
 }
 
-impl Take for Option<ConnectionType> {
+impl FromValue for Option<ConnectionType> {
     fn from_value(value: Option<Value<'_>>, bad_escapes: BadEscapes) -> Self {
         Option::<String>::from_value(value, bad_escapes).map(ConnectionType::from)
     }
 }
 
 group! {
-    /// What virt-viewer takes from `[virt-viewer]`.
+    /// The values that virt-viewer reads from `[virt-viewer]`.
     ///
     /// Text and lists are `None` if the key is absent and also if its value cannot be read;
     /// [`ConnectionFile::is_set`] tells the two apart. A number that cannot be read is 0, and a
     /// switch is on for any number but 0, so that `delete-this-file=true` leaves the file there.
     pub struct VirtViewer in key::VIRT_VIEWER;
-    /// What is connected to.
+    /// Kind of connection.
     connection_type: Option<ConnectionType> = key::TYPE,
     /// Name or address of the server. Proxmox VE puts a ticket here, which its proxy takes.
     host: Option<String> = key::HOST,
@@ -126,7 +125,7 @@ group! {
     secure_channels: Option<Vec<String>> = key::SECURE_CHANNELS,
     /// Channels to leave out. virt-viewer does not honour it.
     disable_channels: Option<Vec<String>> = key::DISABLE_CHANNELS,
-    /// Bits a pixel: 16 or 32, not checked (SPICE).
+    /// Color depth in bits per pixel: 16 or 32, not checked (SPICE).
     color_depth: Option<i32> = key::COLOR_DEPTH,
     /// Desktop effects to switch off: `wallpaper`, `font-smooth`, `animation`, `all` (SPICE).
     disable_effects: Option<Vec<String>> = key::DISABLE_EFFECTS,
@@ -140,15 +139,15 @@ group! {
     usb_filter: Option<String> = key::USB_FILTER,
     /// Whether the viewer removes the file once it has read it.
     delete_this_file: Option<bool> = key::DELETE_THIS_FILE,
-    /// Least version of the viewer.
+    /// Minimum version of the viewer.
     version: Option<String> = key::VERSION,
-    /// Least version by operating system.
+    /// Minimum version by operating system.
     versions: BTreeMap<String, String> = key::VERSIONS,
-    /// Where a newer viewer can be had; shown when the version does not do.
+    /// Download page of a newer viewer; a viewer that is too old shows it.
     newer_version_url: Option<String> = key::NEWER_VERSION_URL,
-    /// Hotkey: full screen on and off. A file switches off every hotkey that it does not set.
+    /// Hotkey: toggle full screen. A file switches off every hotkey that it does not set.
     toggle_fullscreen: Option<String> = key::TOGGLE_FULLSCREEN,
-    /// Hotkey: give keyboard and pointer back.
+    /// Hotkey: release keyboard and pointer.
     release_cursor: Option<String> = key::RELEASE_CURSOR,
     /// Hotkey: zoom in.
     zoom_in: Option<String> = key::ZOOM_IN,
@@ -196,7 +195,7 @@ impl VirtViewer {
         self.ca.as_deref().map(pem::decode)
     }
 
-    /// What the viewer binds for an action; `None` if the file has no hotkey for it, which switches it off.
+    /// The hotkey of an action; `None` if the file sets none, which switches it off.
     pub fn hotkey(&self, action: HotkeyAction) -> Option<Hotkey> {
         let text = match action {
             HotkeyAction::ToggleFullscreen => &self.toggle_fullscreen,
@@ -210,21 +209,21 @@ impl VirtViewer {
         text.as_deref().map(Hotkey::parse)
     }
 
-    /// The version that a viewer must have. One that was built for an operating system looks into
+    /// The minimum version of a viewer. A viewer that was built for an operating system looks into
     /// [`versions`](Self::versions) first.
     pub fn required_version(&self, os_id: Option<&str>) -> Option<&str> {
         let by_system = os_id.and_then(|id| self.versions.get(id));
         by_system.or(self.version.as_ref()).map(String::as_str)
     }
 
-    /// Whether a viewer of a version takes the file.
+    /// Whether a viewer of a version accepts the file.
     pub fn takes_viewer(&self, own: &str, os_id: Option<&str>) -> bool {
         let required = self.required_version(os_id);
         required.is_none_or(|required| version::satisfies(own, required))
     }
 }
 
-/// A connection file as virt-viewer takes it.
+/// A connection file as virt-viewer reads it.
 ///
 /// `Debug` shows no value, and the text is overwritten when the file is dropped.
 #[derive(Debug)]
@@ -268,21 +267,6 @@ impl ConnectionFile {
                 .then(|| Ovirt::read(&key_file, options.bad_escapes)),
             key_file,
         })
-    }
-
-    /// Reads a file that has nothing wrong with it: as [`parse`](Self::parse), and refused if
-    /// [`lint`](crate::lint::lint) finds an error in it.
-    ///
-    /// # Errors
-    /// The first thing that is wrong, with its place.
-    pub fn parse_strict(input: &[u8]) -> Result<Self, StrictError> {
-        let finding = lint::lint(input)
-            .into_iter()
-            .find(|finding| finding.severity == Severity::Error);
-        match finding {
-            Some(finding) => Err(StrictError::Finding(finding)),
-            None => Ok(Self::parse(input)?),
-        }
     }
 
     /// Whether `[virt-viewer]` has the key, readable or not.

@@ -1,4 +1,4 @@
-//! Characters that turn the direction of writing, so that a text shows otherwise than it reads.
+//! Bidirectional control characters, which make a text look different from what it says.
 
 /// Whether a character controls the direction of the text around it (Unicode Standard Annex 9, `Bidi_Control`).
 fn is_control(character: char) -> bool {
@@ -13,7 +13,7 @@ fn is_control(character: char) -> bool {
     )
 }
 
-/// Whether any character of a text does.
+/// Whether a text has a bidirectional control character.
 pub(crate) fn has_control(text: &str) -> bool {
     text.chars().any(is_control)
 }

@@ -7,8 +7,8 @@ use zeroize::Zeroizing;
 
 /// The bytes of a file that is ready to be sent or stored.
 ///
-/// They hold whatever secret the file holds: `Debug` shows the length only, and the bytes are
-/// overwritten when the document is dropped.
+/// They can contain secrets: `Debug` shows the length only, and the bytes are overwritten when the document is
+/// dropped.
 pub struct Document(Zeroizing<Vec<u8>>);
 
 impl Document {
@@ -16,7 +16,7 @@ impl Document {
         Self(bytes)
     }
 
-    /// The file, byte for byte. What is copied out of it is the caller's to keep secret.
+    /// The file, byte for byte. The caller keeps copies of it secret.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }

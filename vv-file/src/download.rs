@@ -1,8 +1,7 @@
-//! What a web page has to say when it hands out a connection file.
+//! HTTP headers and file name for the download of a connection file.
 //!
-//! Browsers open a download with virt-viewer by its media type or by its suffix, depending on the
-//! browser and the system; so both have to be right. Send `Cache-Control: no-store` along, since
-//! the file holds a token.
+//! Browsers choose virt-viewer by the media type or by the suffix, depending on the browser and the system; both have
+//! to be right. The response also needs `Cache-Control: no-store`, because the file holds a token.
 
 use alloc::{borrow::ToOwned, format, string::String};
 
@@ -13,7 +12,7 @@ const SUFFIX: &str = ".vv";
 /// The longest file name, in bytes. Long enough to recognise a machine by, short enough for every
 /// file system and for the prefix or counter that a browser adds.
 const LONGEST: usize = 64;
-/// The name when nothing is left of the one wished for.
+/// The name for a wish without any character that is allowed.
 const FALLBACK: &str = "console";
 
 /// A file name for the download: ASCII letters, digits, `.`, `_` and `-`, at most 64 bytes, with
@@ -71,7 +70,7 @@ pub fn content_disposition(wish: &str) -> String {
     format!("attachment; filename=\"{}\"", file_name(wish))
 }
 
-/// Windows takes such a name for a device, whatever suffix follows.
+/// Windows reserves such a name for a device, with any suffix.
 fn is_device(stem: &str) -> bool {
     let name = stem.split('.').next().unwrap_or_default().to_ascii_lowercase();
     match name.strip_prefix("com").or(name.strip_prefix("lpt")) {

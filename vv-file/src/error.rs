@@ -1,10 +1,10 @@
-//! What can go wrong, by the one who meets it: a reader of files or a writer of them.
+//! Errors of reading and of writing connection files.
 //!
-//! No error carries text out of a file or a field: it could be a password, and it could be hostile.
+//! Errors contain no text of a file or field, which could be a password or hostile.
 
 use crate::lint::Finding;
 
-/// The code that GLib gives an error of a key file (`GKeyFileError`), for those who compare with it.
+/// GLib's code for an error of a key file (`GKeyFileError`), for comparison with GLib.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorCode {
     /// `G_KEY_FILE_ERROR_UNKNOWN_ENCODING`
@@ -188,7 +188,7 @@ pub enum BuildError {
     /// A field of one line has a control character: with a newline it would add keys of its own.
     #[error("{0}: control character")]
     ControlCharacter(&'static str),
-    /// A text that is shown has a character that turns the direction of writing: what follows would be shown backwards.
+    /// A text that is shown has a bidirectional control character, which would reverse what is shown after it.
     #[error("{0}: bidirectional control character")]
     BidiControl(&'static str),
     /// A field was set to nothing, which virt-viewer reads as something else than an absent one.

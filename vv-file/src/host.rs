@@ -15,6 +15,11 @@ use core::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::error::HostError;
 
+/// Whether a text of a host key is a ticket of Proxmox VE.
+pub(crate) fn is_ticket(host: &str) -> bool {
+    host.starts_with("pvespiceproxy:")
+}
+
 /// Checks the host of a SPICE connection.
 pub(crate) fn check_spice(text: &str) -> Result<(), HostError> {
     let (host, port) = split(text);

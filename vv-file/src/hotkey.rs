@@ -7,8 +7,8 @@
 //! name     = "esc" / "ins" / "del" / "pgup" / "pageup" / "pgdn" / "pagedown" / "end" / "enter"
 //! ```
 //! virt-viewer translates the parts into an accelerator of GTK, upper-casing what it does not know, and has
-//! GTK parse that. If GTK finds nothing in it, the text itself is tried as an accelerator. What GTK
-//! does not know then is not bound; there is a warning on a terminal that nobody looks at.
+//! GTK parse that. If GTK finds nothing in it, the text itself is tried as an accelerator. If GTK does not
+//! know that either, virt-viewer binds no key and writes a warning to its standard error.
 
 use alloc::{string::String, vec::Vec};
 
@@ -46,7 +46,7 @@ impl Modifiers {
     }
 }
 
-/// What virt-viewer makes of a hotkey.
+/// A hotkey as virt-viewer binds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Hotkey {
@@ -61,7 +61,7 @@ pub struct Hotkey {
 }
 
 impl Hotkey {
-    /// Reads a hotkey. There is no error: what GTK does not know is not bound.
+    /// Reads a hotkey. Every text is read; one that GTK does not know has no key.
     pub fn parse(text: &str) -> Self {
         let accelerator = translate(text);
         let (key, modifiers) = parse_accelerator(&accelerator);
@@ -84,14 +84,14 @@ impl Hotkey {
         self.key.is_some()
     }
 
-    /// Whether it does something for an action: it binds, or is the modifiers alone that give the pointer back.
+    /// Whether the hotkey triggers an action: it has a key, or the action is `release-cursor` and it has modifiers.
     pub fn works_for(&self, action: HotkeyAction) -> bool {
         let has_modifiers = self.modifiers != Modifiers::default();
         self.binds() || (action == HotkeyAction::ReleaseCursor && has_modifiers)
     }
 
-    /// Whether the viewer takes it for an action without a warning. `release-cursor` takes anything, and what is
-    /// unknown then does nothing.
+    /// Whether the viewer accepts the hotkey for an action without a warning. `release-cursor` accepts every text, and an
+    /// unknown one does nothing.
     pub fn is_taken_for(&self, action: HotkeyAction) -> bool {
         self.binds() || action == HotkeyAction::ReleaseCursor
     }
@@ -115,8 +115,8 @@ impl Hotkey {
 /// A hotkey that every version of virt-viewer binds, in the spelling of its manual.
 ///
 /// That is: shift, ctrl and alt, then F1 to F12, a letter, a digit, or one of `ins`, `del`, `end`,
-/// `pgup`, `pgdn`, `enter` and `esc`. Other spellings of these are brought into this one; `None` is
-/// what may work somewhere, or nowhere.
+/// `pgup`, `pgdn`, `enter` and `esc`. Other spellings of these are converted. `None` means that some versions of
+/// virt-viewer, or all, bind no such key.
 ///
 /// ```
 /// use vv_file::hotkey::normalize;
@@ -153,8 +153,8 @@ pub fn normalize(text: &str) -> Option<String> {
     Some(text)
 }
 
-/// What virt-viewer shows for a hotkey (`spice_hotkey_to_display_hotkey`): the title of a window tells thereby how to
-/// give the pointer back.
+/// The text that virt-viewer shows for a hotkey (`spice_hotkey_to_display_hotkey`), for example in the title of a window
+/// as the hotkey that releases the pointer.
 ///
 /// ```
 /// use vv_file::hotkey::display;

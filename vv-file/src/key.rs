@@ -1,11 +1,11 @@
-//! The names that virt-viewer gives its groups and keys, case-sensitive as they are.
+//! Names of the groups and keys of virt-viewer. They are case-sensitive.
 
 /// The group with the connection.
 pub const VIRT_VIEWER: &str = "virt-viewer";
 /// The group for the REST interface of oVirt.
 pub const OVIRT: &str = "ovirt";
 
-/// Kind of connection; the only key that has to be there.
+/// Kind of connection; the only mandatory key.
 pub const TYPE: &str = "type";
 /// Name or address of the server.
 pub const HOST: &str = "host";
@@ -35,7 +35,7 @@ pub const PROXY: &str = "proxy";
 pub const SECURE_CHANNELS: &str = "secure-channels";
 /// Channels to leave out; virt-viewer reads it and does not honour it.
 pub const DISABLE_CHANNELS: &str = "disable-channels";
-/// Bits a pixel.
+/// Color depth in bits per pixel.
 pub const COLOR_DEPTH: &str = "color-depth";
 /// Desktop effects to switch off in the guest.
 pub const DISABLE_EFFECTS: &str = "disable-effects";
@@ -49,15 +49,15 @@ pub const ENABLE_USB_AUTOSHARE: &str = "enable-usb-autoshare";
 pub const USB_FILTER: &str = "usb-filter";
 /// Whether the viewer removes the file once it has read it.
 pub const DELETE_THIS_FILE: &str = "delete-this-file";
-/// Least version of the viewer.
+/// Minimum version of the viewer.
 pub const VERSION: &str = "version";
-/// Least version by operating system.
+/// Minimum version by operating system.
 pub const VERSIONS: &str = "versions";
-/// Where a newer viewer can be had.
+/// Download page of a newer viewer.
 pub const NEWER_VERSION_URL: &str = "newer-version-url";
-/// Hotkey: full screen on and off.
+/// Hotkey: toggle full screen.
 pub const TOGGLE_FULLSCREEN: &str = "toggle-fullscreen";
-/// Hotkey: give keyboard and pointer back.
+/// Hotkey: release keyboard and pointer.
 pub const RELEASE_CURSOR: &str = "release-cursor";
 /// Hotkey: zoom in.
 pub const ZOOM_IN: &str = "zoom-in";
@@ -69,9 +69,9 @@ pub const ZOOM_RESET: &str = "zoom-reset";
 pub const SECURE_ATTENTION: &str = "secure-attention";
 /// Hotkey: reset the USB devices.
 pub const USB_DEVICE_RESET: &str = "usb-device-reset";
-/// Hotkey: put a software smart card in. virt-viewer 11.0 crashes when it reads it.
+/// Hotkey: insert a software smart card. virt-viewer 11.0 crashes when it reads it.
 pub const SMARTCARD_INSERT: &str = "smartcard-insert";
-/// Hotkey: take the software smart card out. virt-viewer 11.0 crashes when it reads it.
+/// Hotkey: remove the software smart card. virt-viewer 11.0 crashes when it reads it.
 pub const SMARTCARD_REMOVE: &str = "smartcard-remove";
 
 /// In [`OVIRT`]: identifier of the virtual machine.
@@ -82,3 +82,8 @@ pub const JSESSIONID: &str = "jsessionid";
 pub const SSO_TOKEN: &str = "sso-token";
 /// In [`OVIRT`]: whether the user portal or the administration portal is meant.
 pub const ADMIN: &str = "admin";
+
+/// Whether a viewer or an editor shows the text of a key. Secrets and certificates are not shown.
+pub(crate) fn is_shown(key: &str) -> bool {
+    !matches!(key, PASSWORD | JSESSIONID | SSO_TOKEN | CA)
+}

@@ -9,6 +9,9 @@ mod direction;
 mod document;
 pub mod download;
 pub mod error;
+#[cfg(feature = "serde")]
+mod fields;
+mod from_value;
 mod host;
 pub mod hotkey;
 pub mod key;
@@ -18,13 +21,14 @@ pub mod ovirt;
 pub mod pem;
 pub mod policy;
 pub mod presets;
+mod protocol;
 pub mod proxy;
 mod redact;
 mod secret;
 #[cfg(feature = "serde")]
 mod serialize;
+mod strict;
 pub mod subject;
-mod take;
 pub mod usb_filter;
 pub mod version;
 

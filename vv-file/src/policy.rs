@@ -1,14 +1,14 @@
-//! What a client lets a file decide.
+//! Policy for files from untrusted sources.
 //!
-//! A connection file comes from a web page and is opened with a click. It names the authorities that are trusted, the
-//! proxy that sees the connection, a socket of this machine, and devices of the user that are handed to the other
-//! side; and it has itself deleted. A client that opens files of strangers asks here before it follows one.
+//! A connection file comes from a web page and is opened with a click. It can replace the trusted authorities, route the
+//! connection through a proxy, name a socket of this machine, redirect devices of the user, and have itself deleted. A
+//! client checks the file against a [`Policy`] before it follows any of these.
 
 use alloc::vec::Vec;
 
 use crate::connection::ConnectionFile;
 
-/// What may be decided by a file. Default: nothing but where to connect.
+/// The settings that a file may decide. Default: only the host and the ports.
 ///
 /// ```
 /// use vv_file::ConnectionFile;
@@ -23,15 +23,15 @@ use crate::connection::ConnectionFile;
 #[derive(Debug, Clone, Copy, Default)]
 #[non_exhaustive]
 pub struct Policy<'a> {
-    /// Hosts that may be connected to, in any case, that of `[ovirt]` among them; `None` for any.
+    /// Hosts that the file may name, also in `[ovirt]`, compared without regard to case; `None` for any.
     pub hosts: Option<&'a [&'a str]>,
     /// Whether a proxy may be used.
     pub proxy: bool,
-    /// Whether authorities may replace those that are trusted, and a subject the check of the host's name.
+    /// Whether `ca` may replace the trusted authorities, and `host-subject` the check of the host name.
     pub authorities: bool,
     /// Whether a socket of this machine may be connected to.
     pub socket: bool,
-    /// Whether a connection may do without TLS. VNC always does, as far as the file tells.
+    /// Whether a connection without TLS is allowed. A VNC file always asks for one.
     pub clear_text: bool,
     /// Whether smart cards and USB devices may be redirected.
     pub devices: bool,
@@ -39,11 +39,11 @@ pub struct Policy<'a> {
     pub deletion: bool,
 }
 
-/// What a file asks for.
+/// A setting that a file asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Demand {
-    /// A host that is none of those that may be connected to.
+    /// A host that is not among the allowed ones.
     Host,
     /// A proxy.
     Proxy,
@@ -55,7 +55,7 @@ pub enum Demand {
     ClearText,
     /// Smart cards or USB devices of the user.
     Devices,
-    /// That it is removed once it was read.
+    /// Deletion of the file after it was read.
     Deletion,
 }
 
@@ -109,7 +109,7 @@ impl<'a> Policy<'a> {
         self
     }
 
-    /// What a file asks for and may not have, each once.
+    /// The settings that a file asks for and the policy does not allow, each once.
     pub fn refused(&self, file: &ConnectionFile) -> Vec<Demand> {
         let v = &file.virt_viewer;
         let ovirt = file.ovirt.as_ref();

@@ -1,7 +1,7 @@
-//! Connection files in the forms that known systems write, with what those leave out: escapes and refusals.
+//! Connection files in the forms of oVirt, Proxmox VE and Kerbside, with escapes and checks that those systems lack.
 //!
-//! oVirt and Kerbside have templates, so the order is fixed and files come out byte for byte. Proxmox VE writes
-//! its keys in the order of a hash table; here they have one.
+//! oVirt and Kerbside write templates with a fixed order of keys, which is reproduced byte for byte. Proxmox VE writes
+//! its keys in the order of a hash table; the preset has a fixed order.
 
 use alloc::format;
 use core::fmt;
@@ -57,7 +57,7 @@ pub struct Ovirt<'a> {
     pub tls_port: Option<u16>,
     /// The ticket.
     pub password: &'a str,
-    /// Seconds that the ticket is good for; they stand in a comment.
+    /// Lifetime of the ticket in seconds, for the comment.
     pub valid_for: u32,
     /// Title of the window; `%d` is the number of the display.
     pub title: &'a str,
@@ -79,7 +79,7 @@ pub struct Ovirt<'a> {
     pub secure_channels: &'a [Channel],
     /// User name (VNC).
     pub username: Option<&'a str>,
-    /// Least versions by operating system, and where newer ones can be had.
+    /// Minimum versions by operating system, and the download page of newer ones.
     pub versions: Option<(&'a [(&'a str, &'a str)], &'a str)>,
     /// For the group `[ovirt]`.
     pub engine: Option<Engine<'a>>,
@@ -132,7 +132,7 @@ impl Ovirt<'_> {
 /// A console of Proxmox VE. `Debug` shows no value.
 #[derive(Clone, Copy, Default)]
 pub struct ProxmoxVe<'a> {
-    /// The ticket of the proxy, which stands where the host does.
+    /// The ticket of the proxy, which is written as the host.
     pub proxy_ticket: &'a str,
     /// Name or address of the node, whose proxy listens on 3128.
     pub node: &'a str,

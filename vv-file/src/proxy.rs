@@ -18,7 +18,7 @@ use core::fmt;
 
 use nom::{
     IResult, Parser,
-    bytes::complete::{tag, take_while},
+    bytes::complete::{tag, take_till, take_while},
     character::complete::satisfy,
     combinator::recognize,
     sequence::terminated,
@@ -127,9 +127,19 @@ fn split_credentials(authority: &str) -> Result<(Option<&str>, &str), ProxyError
     match authority.split_once('@') {
         // spice-gtk takes the first of the parts between all `@` for the user, and has none here.
         Some(_) if authority.chars().all(|character| character == '@') => Err(ProxyError::Crash),
+        Some(("", address)) => Ok((Some(""), before_user(address))),
         Some((credentials, address)) => Ok((Some(credentials), address)),
         None => Ok((None, authority)),
     }
+}
+
+/// What spice-gtk leaves of an address that has nothing before its `@`: it takes the user and the password out of the
+/// address itself, and ends it where the user ends.
+fn before_user(address: &str) -> &str {
+    let user = take_till(|character| matches!(character, ':' | '@'));
+    let mut rest = recognize((take_while(|c| c == '@'), take_while(|c| c == ':'), user));
+    let parsed: IResult<_, _> = rest.parse(address);
+    parsed.map_or(address, |(_, rest)| rest)
 }
 
 fn read_credentials(text: &str) -> Result<(Option<&str>, Option<&str>), ProxyError> {

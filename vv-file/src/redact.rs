@@ -1,10 +1,11 @@
-//! A copy for bug reports: the same lines, without what is secret or might be.
+//! A copy for bug reports: the same lines, without secrets and values that may be secrets.
 
 use alloc::vec::Vec;
 
 use crate::{
     connection::{ConnectionFile, VirtViewer},
     document::Document,
+    host::is_ticket,
     key,
     key_file::KeyFile,
     ovirt::Ovirt,
@@ -14,12 +15,7 @@ use zeroize::Zeroizing;
 
 const REDACTED: &[u8] = b"REDACTED";
 
-/// Whether a text of a host key is a ticket of Proxmox VE.
-pub(crate) fn is_ticket(host: &str) -> bool {
-    host.starts_with("pvespiceproxy:")
-}
-
-/// A proxy without its password; `None` if there is one and it cannot be told from the rest.
+/// A proxy without its password; `None` if the text has one and cannot be parsed.
 #[cfg(feature = "serde")]
 pub(crate) fn shown_proxy(text: &str) -> Option<alloc::string::String> {
     use alloc::string::ToString;
@@ -68,7 +64,7 @@ fn redacted(file: &KeyFile) -> Document {
             data.extend_from_slice(REDACTED);
             data.push(b'\n');
         } else if let Some(end) = memchr::memchr(0, line) {
-            // Nobody reads what stands behind a NUL, so nobody knows what it is.
+            // Text behind a NUL is never read and may be anything, so it is left out.
             data.extend_from_slice(line.get(..end).unwrap_or_default());
             data.push(b'\n');
         } else {
@@ -78,7 +74,7 @@ fn redacted(file: &KeyFile) -> Document {
     Document::new(data)
 }
 
-/// Whether a value may be shown. It is looked at with every escape decoded.
+/// Whether the raw value of a key may be shown. A value with escapes counts as secret where decoding could reveal one.
 fn is_harmless(key: &str, raw: &[u8]) -> bool {
     let text = alloc::string::String::from_utf8_lossy(raw);
     match key {

@@ -1,17 +1,17 @@
-//! Bytes that are not to be printed and not to stay in memory.
+//! Secrets: bytes that are never printed and that are overwritten when dropped.
 
 use alloc::vec::Vec;
 use core::fmt;
 
 use zeroize::Zeroizing;
 
-/// A secret out of a file or on its way into one: redacted `Debug`, overwritten when dropped.
+/// A secret of a connection file, with a redacted `Debug`. Its bytes are overwritten when it is dropped.
 ///
-/// There is no `Clone` and no comparison: each copy, and each look, is one that the caller wrote.
+/// `Clone` and comparison are not implemented, so that the caller copies and compares secrets explicitly.
 pub struct Secret(Zeroizing<Vec<u8>>);
 
 impl Secret {
-    /// Takes the bytes over; they are overwritten when the secret is dropped.
+    /// Takes ownership of the bytes; they are overwritten when the secret is dropped.
     pub fn new(bytes: impl Into<Vec<u8>>) -> Self {
         Self(Zeroizing::new(bytes.into()))
     }

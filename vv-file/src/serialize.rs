@@ -1,6 +1,6 @@
-//! The typed model for serde: a map with the names of the keys, `null` for what is not set.
+//! The typed model for serde: a map with the names of the keys, and `null` for keys that are not set.
 //!
-//! Passwords, tickets and tokens are `null` too, unless the caller asked for them with [`WithSecrets`].
+//! Passwords, tickets and tokens are also `null`, unless the caller wraps the model in [`WithSecrets`].
 
 use alloc::{collections::BTreeMap, string::String, vec::Vec};
 
@@ -8,27 +8,17 @@ use serde_core::ser::{Error, Serialize, SerializeMap, Serializer};
 
 use crate::{
     connection::{ConnectionFile, ConnectionType, VirtViewer},
+    fields::{Fields, Shown},
+    host::is_ticket,
     key,
     ovirt::Ovirt,
-    redact::{is_ticket, shown_proxy},
+    redact::shown_proxy,
     secret::Secret,
 };
 
-/// Serializes what it wraps with its secrets in the clear.
+/// Serializes the wrapped model with its secrets.
 #[derive(Debug)]
 pub struct WithSecrets<'a, T>(pub &'a T);
-
-/// What has a table of fields, see `take.rs`.
-pub(crate) trait Fields {
-    fn serialize_fields<S: Serializer>(&self, serializer: S, secrets: bool) -> Result<S::Ok, S::Error>;
-}
-
-/// A field with what is to be shown of it.
-pub(crate) struct Shown<'a, T> {
-    pub(crate) key: &'static str,
-    pub(crate) value: &'a T,
-    pub(crate) secrets: bool,
-}
 
 impl Serialize for Shown<'_, Option<Secret>> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -70,7 +60,7 @@ macro_rules! plain {
 
 plain!(Option<i32>, Option<bool>, Option<Vec<String>>, BTreeMap<String, String>);
 
-/// A group with what is to be shown of it.
+/// A group, and whether its secrets are shown.
 struct Group<'a, T> {
     fields: &'a T,
     secrets: bool,

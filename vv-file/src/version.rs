@@ -5,9 +5,9 @@
 //! numbers  = *( number "." ) number
 //! number   = [ "+" / "-" ] 1*DIGIT
 //! ```
-//! Of two versions that agree as far as both go, the shorter is smaller: `11` is older than `11.0`.
-//! Text where a number should end makes the comparison end as equal, so `1.0rc1` and `1.0` are the
-//! same. Numbers here have any length; those of virt-viewer overflow.
+//! Of two versions with a common beginning the shorter is smaller: `11` is older than `11.0`. The comparison stops as
+//! equal at text behind a number, so that `1.0rc1` equals `1.0`. Numbers have any length; those of virt-viewer
+//! overflow.
 
 use core::cmp::Ordering;
 

@@ -1,6 +1,6 @@
-//! The real GLib and the real remote-viewer.
+//! The real GLib, spice-gtk, OpenSSL and remote-viewer.
 //!
-//! GLib is asked by `real/glib.py`. Servers and displays listen on the loopback only, are limited in time, and
+//! GLib is asked by `real/glib.py`, spice-gtk and OpenSSL by `real/spice.py`. Servers and displays listen on the loopback only, are limited in time, and
 //! are ended by their process id. Random files come from a seed that is printed; `VV_SEED` sets it.
 
 #![allow(
@@ -16,6 +16,8 @@
 
 #[path = "real/glib.rs"]
 mod glib;
+#[path = "real/spice.rs"]
+mod spice;
 #[path = "real/viewer.rs"]
 mod viewer;
 

@@ -1,8 +1,8 @@
-//! Writes a connection file that virt-viewer takes as it was meant.
+//! Writes connection files.
 //!
-//! Generators that paste text together let a machine's name add keys to the file, lose a title
-//! with a backslash in it, and switch off the subject check without a word. Here each field is
-//! escaped as GLib does it, and what cannot work or would be ignored is refused.
+//! In files that are made by joining strings, a line end in the name of a machine adds keys, a backslash loses the
+//! title, or it switches the subject check off silently. The [`Builder`] escapes each field as GLib does, and refuses
+//! values that cannot work or that a viewer ignores.
 
 mod names;
 
@@ -26,38 +26,27 @@ use crate::{
     key_file::{Limits, encode_item_into, encode_string_into, encoded_bound},
     lint::{self, Severity},
     pem,
+    protocol::Protocol,
     proxy::Proxy,
-    redact::is_ticket,
     secret::Secret,
     subject::HostSubject,
     usb_filter::UsbFilter,
     version,
 };
 
-/// Bytes of a SPICE password that fit the ticket.
-pub(crate) const SPICE_PASSWORD: usize = 60;
-/// Bytes of a password that VNC authentication uses: it is a DES key.
-pub(crate) const VNC_PASSWORD: usize = 8;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Protocol {
-    Spice,
-    Vnc,
-}
-
-/// A connection file in the making.
+/// The fields of a connection file that is to be written.
 ///
 /// Setting a field twice keeps the second value. Nothing is checked before
 /// [`build`](Self::build). `Debug` shows no value.
 pub struct Builder {
     protocol: Protocol,
-    /// In the order of writing; each key once.
+    /// The keys of `[virt-viewer]` with their values, in the order of the file; each key once.
     settings: Vec<(&'static str, Setting)>,
-    /// The group `[ovirt]`, likewise.
+    /// The keys of `[ovirt]`, likewise.
     engine: Vec<(&'static str, Setting)>,
-    /// A comment of one line, and the key that it comes behind.
+    /// A comment of one line, and the key that it follows.
     comment: Option<(&'static str, String)>,
-    /// Whether lists end with a separator, as GLib writes them, or without, as templates do.
+    /// Whether lists end with a separator, as GLib writes them. Templates of known systems leave it out.
     ends_lists: bool,
 }
 
@@ -70,7 +59,7 @@ enum Setting {
     Number(u16),
     Switch(bool),
     List(Vec<String>),
-    /// Text of a preset that is to be written as others write it.
+    /// Text that a preset writes unescaped, exactly as its generator does.
     Fixed(&'static str),
 }
 
@@ -101,7 +90,7 @@ impl Builder {
             .delete_this_file(true)
     }
 
-    /// A file that nobody thought about is one that goes away: it outlives its token otherwise.
+    /// The viewer deletes the file unless the caller decides otherwise: the file outlives its token.
     fn new(protocol: Protocol, name: &str, host: String) -> Self {
         Self::bare(protocol, name).text(key::HOST, host).delete_this_file(true)
     }
@@ -127,13 +116,13 @@ impl Builder {
         Self::bare(protocol, name).text(key::HOST, host)
     }
 
-    /// Lists as templates write them, without a separator at the end.
+    /// Writes lists without a separator at the end, as templates do.
     pub(crate) fn without_list_end(mut self) -> Self {
         self.ends_lists = false;
         self
     }
 
-    /// A comment behind the key that was set last.
+    /// Adds a comment after the key that was set last.
     pub(crate) fn comment(mut self, text: String) -> Self {
         self.comment = self.settings.last().map(|(key, _)| (*key, text));
         self
@@ -184,7 +173,7 @@ impl Builder {
     /// Certificates of the authorities to trust instead of the default ones, in PEM (SPICE).
     ///
     /// Line ends and lengths are normalised, and text round the blocks is dropped. A block that
-    /// is no certificate is refused: it would be a private key for everyone to download.
+    /// is no certificate is refused: a private key in it would be published with the file.
     #[must_use]
     pub fn ca(self, pem: impl AsRef<str>) -> Self {
         self.set(key::CA, Setting::Certificates(pem::certificates(pem.as_ref())))
@@ -217,13 +206,13 @@ impl Builder {
         self.set(key::SECURE_CHANNELS, Setting::List(names))
     }
 
-    /// Bits a pixel that the guest is asked for (SPICE).
+    /// Color depth that the guest is asked for, in bits per pixel (SPICE).
     #[must_use]
     pub fn color_depth(self, depth: ColorDepth) -> Self {
         self.set(key::COLOR_DEPTH, Setting::Number(depth.bits()))
     }
 
-    /// Desktop effects that the guest is asked to do without (SPICE).
+    /// Desktop effects that the guest is asked to switch off (SPICE).
     #[must_use]
     pub fn disable_effects(self, effects: impl IntoIterator<Item = Effect>) -> Self {
         let names = effects.into_iter().map(|effect| effect.name().into()).collect();
@@ -261,13 +250,13 @@ impl Builder {
         self.set(key::DELETE_THIS_FILE, Setting::Switch(delete))
     }
 
-    /// Least version of the viewer.
+    /// Minimum version of the viewer.
     #[must_use]
     pub fn version(self, version: impl Into<String>) -> Self {
         self.text(key::VERSION, version)
     }
 
-    /// Least version of the viewer by the operating system that it was built for: it comes before
+    /// Minimum version of the viewer for the operating system that it was built for; it takes precedence over
     /// [`version`](Self::version).
     #[must_use]
     pub fn versions<I: Into<String>, V: AsRef<str>>(self, versions: impl IntoIterator<Item = (I, V)>) -> Self {
@@ -280,7 +269,7 @@ impl Builder {
         self.set(key::VERSIONS, Setting::List(items.collect()))
     }
 
-    /// Where the viewer finds the engine of oVirt.
+    /// The oVirt engine that the viewer connects to for the CD menu.
     #[must_use]
     pub fn ovirt(mut self, engine: &Engine<'_>) -> Self {
         let text = |text: &str| Setting::Text(text.into());
@@ -303,13 +292,13 @@ impl Builder {
         self
     }
 
-    /// Where a newer viewer can be had; shown when the version does not do.
+    /// Download page of a newer viewer; a viewer that is too old shows it.
     #[must_use]
     pub fn newer_version_url(self, url: impl Into<String>) -> Self {
         self.text(key::NEWER_VERSION_URL, url)
     }
 
-    /// A hotkey, as `shift+f11`. Every action without one has none while the file is in use.
+    /// A hotkey, as `shift+f11`. A viewer that opens the file has no hotkey for the actions that are left out.
     #[must_use]
     pub fn hotkey(self, action: HotkeyAction, keys: impl Into<String>) -> Self {
         self.text(action.key(), keys)
@@ -318,8 +307,8 @@ impl Builder {
     /// Writes the file.
     ///
     /// # Errors
-    /// The first field that would not be read back as it was set, would not work, or would be
-    /// ignored by the viewer; and whatever [`lint`](crate::lint::lint) calls an error.
+    /// The first field that a viewer would read otherwise, ignore or fail on; then the first finding of
+    /// [`lint`](crate::lint::lint) that is an error.
     pub fn build(self) -> Result<Document, BuildError> {
         for (key, setting) in &self.settings {
             self.check(key, setting)?;
@@ -362,7 +351,7 @@ impl Builder {
     }
 
     fn check(&self, key: &'static str, setting: &Setting) -> Result<(), BuildError> {
-        if self.protocol == Protocol::Vnc && SPICE_ONLY.contains(&key) {
+        if self.protocol.ignores(key) {
             return Err(BuildError::SpiceOnly(key));
         }
         match setting {
@@ -378,11 +367,11 @@ impl Builder {
         }
     }
 
-    /// Text that the viewer would not understand, though it can be written.
+    /// Checks text that can be written, and that a viewer would not understand.
     fn check_form(&self, key: &'static str, text: &str) -> Result<(), BuildError> {
         let is_well_formed = match key {
-            // With its proxy; the lint looks whether there is one.
-            key::HOST if is_ticket(text) => true,
+            // A ticket needs a proxy; the lint checks that there is one.
+            key::HOST if host::is_ticket(text) => true,
             key::HOST if self.protocol == Protocol::Vnc => return Ok(host::check_vnc(text)?),
             key::HOST => return Ok(host::check_spice(text)?),
             key::HOST_SUBJECT => return Ok(HostSubject::parse(text)?.check()?),
@@ -397,10 +386,7 @@ impl Builder {
     fn check_password(&self, key: &'static str, password: &[u8]) -> Result<(), BuildError> {
         let text = core::str::from_utf8(password).map_err(|_| BuildError::NotUtf8(key))?;
         check_text(key, text)?;
-        let limit = match self.protocol {
-            Protocol::Spice => SPICE_PASSWORD,
-            Protocol::Vnc => VNC_PASSWORD,
-        };
+        let limit = self.protocol.password_limit();
         if limit < password.len() {
             return Err(BuildError::PasswordTooLong {
                 length: password.len(),
@@ -420,7 +406,7 @@ impl Builder {
             key.len().saturating_add(setting.bound()).saturating_add(2)
         });
         let bound = lines.fold(HEADERS.saturating_add(comment), usize::saturating_add);
-        // Large enough from the start: a buffer that grows leaves copies of the password behind.
+        // The buffer never grows: growing would leave copies of the password in freed memory.
         let mut file = Zeroizing::new(Vec::with_capacity(bound));
         file.extend_from_slice(b"[virt-viewer]\n");
         for (key, setting) in &self.settings {
@@ -455,16 +441,16 @@ impl Builder {
     }
 }
 
-/// The two names of groups with their line ends.
+/// Bytes of both group headers with their line ends.
 const HEADERS: usize = 32;
 
 impl Setting {
-    /// The most bytes that [`write`](Self::write) writes.
+    /// Upper bound of the bytes that [`write`](Self::write) writes.
     fn bound(&self) -> usize {
         match self {
             Self::Text(text) | Self::Certificates(Ok(text)) => encoded_bound(text.as_bytes()),
             Self::Secret(secret) => encoded_bound(secret.expose()),
-            // Five digits are the most that a port has.
+            // A port has at most five digits.
             Self::Number(_) => 5,
             Self::Switch(_) => 1,
             Self::List(items) => {
@@ -496,28 +482,11 @@ impl Setting {
     }
 }
 
-/// What virt-viewer does not look at in a VNC file. A caller who sets one of these counts on it.
-pub(crate) const SPICE_ONLY: &[&str] = &[
-    key::TLS_PORT,
-    key::CA,
-    key::HOST_SUBJECT,
-    key::TLS_CIPHERS,
-    key::PROXY,
-    key::SECURE_CHANNELS,
-    key::ENABLE_SMARTCARD,
-    key::ENABLE_USBREDIR,
-    key::ENABLE_USB_AUTOSHARE,
-    key::USB_FILTER,
-    key::COLOR_DEPTH,
-    key::DISABLE_EFFECTS,
-    key::UNIX_PATH,
-];
-
 fn check_text(key: &'static str, text: &str) -> Result<(), BuildError> {
     if text.chars().any(char::is_control) {
         return Err(BuildError::ControlCharacter(key));
     }
-    if lint::is_shown(key) && direction::has_control(text) {
+    if key::is_shown(key) && direction::has_control(text) {
         return Err(BuildError::BidiControl(key));
     }
     if text.is_empty() && key != key::TITLE {

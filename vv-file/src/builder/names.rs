@@ -1,39 +1,39 @@
-//! What stands in lists and hotkey keys, by names that virt-viewer knows.
+//! Enumerated values: channels, hotkey actions, effects and color depths, by the names in the file.
 
 use crate::key;
 
-/// A SPICE channel by the name that virt-viewer knows it by.
+/// A SPICE channel by its name in the file.
 ///
-/// The names of old (`smain`, `sinputs`) match nothing.
+/// The names of old clients (`smain`, `sinputs`) match nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Channel {
     /// Every channel.
     All,
-    /// The channel that comes first.
+    /// Main channel: session set-up, mouse mode, agent.
     Main,
-    /// Pictures.
+    /// Display.
     Display,
     /// Keyboard and pointer.
     Inputs,
-    /// The shape of the pointer.
+    /// Pointer shape.
     Cursor,
-    /// Sound of the guest.
+    /// Audio from the guest.
     Playback,
-    /// Sound for the guest.
+    /// Audio to the guest.
     Record,
     /// Smart cards.
     Smartcard,
-    /// USB devices.
+    /// USB redirection.
     Usbredir,
-    /// Shared folders.
+    /// Folder sharing (WebDAV).
     Webdav,
-    /// Named ports.
+    /// Named ports of the guest.
     Port,
 }
 
 impl Channel {
-    /// All of them, and the one that stands for all.
+    /// All channels, and the name that stands for all of them.
     pub const ALL: &'static [Self] = &[
         Self::All,
         Self::Main,
@@ -66,16 +66,15 @@ impl Channel {
     }
 }
 
-/// Something that a hotkey does.
+/// An action of a hotkey.
 ///
-/// `smartcard-insert` and `smartcard-remove` are missing: virt-viewer 11.0 crashes when it reads
-/// them.
+/// `smartcard-insert` and `smartcard-remove` are left out, because virt-viewer 11.0 crashes when it reads them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HotkeyAction {
-    /// Full screen on and off.
+    /// Toggle full screen.
     ToggleFullscreen,
-    /// Give keyboard and pointer back.
+    /// Release keyboard and pointer.
     ReleaseCursor,
     /// Zoom in.
     ZoomIn,
@@ -90,7 +89,7 @@ pub enum HotkeyAction {
 }
 
 impl HotkeyAction {
-    /// All of them.
+    /// All actions.
     pub const ALL: &'static [Self] = &[
         Self::ToggleFullscreen,
         Self::ReleaseCursor,
@@ -120,22 +119,22 @@ impl HotkeyAction {
     }
 }
 
-/// A desktop effect that a guest can be asked to do without.
+/// A desktop effect that the guest can be asked to switch off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Effect {
     /// Every effect.
     All,
-    /// The picture behind the icons.
+    /// Wallpaper.
     Wallpaper,
-    /// Smooth edges of letters.
+    /// Font smoothing.
     FontSmooth,
-    /// Moving windows and menus.
+    /// Animations.
     Animation,
 }
 
 impl Effect {
-    /// All of them, and the one that stands for all.
+    /// All effects, and the name that stands for all of them.
     pub const ALL: &'static [Self] = &[Self::All, Self::Wallpaper, Self::FontSmooth, Self::Animation];
 
     /// The name in the file.
@@ -149,7 +148,7 @@ impl Effect {
     }
 }
 
-/// Bits a pixel that a guest can be asked for.
+/// Color depth in bits per pixel that the guest can be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ColorDepth {
     /// 16 bits.
@@ -168,10 +167,10 @@ impl ColorDepth {
     }
 }
 
-/// Where the viewer finds the engine of oVirt, to change the CD of a machine: the group `[ovirt]`.
+/// The oVirt engine that the viewer connects to for the CD menu: the group `[ovirt]`.
 #[derive(Clone, Copy, Default)]
 pub struct Engine<'a> {
-    /// Name and perhaps port of the engine.
+    /// Name of the engine, optionally with its port.
     pub host: &'a str,
     /// Identifier of the virtual machine.
     pub vm_guid: &'a str,

@@ -1,7 +1,7 @@
 //! Changes in place: what is not changed stays as it is, byte for byte.
 //!
-//! A change makes a new text by replacing one stretch of the old one, and reads it again. So whatever a reader
-//! would make of the change is seen here first, and one that would mean something else is refused.
+//! A change replaces one span of the text and parses the result. A change that does not read back as it was made is
+//! refused.
 
 use alloc::vec::Vec;
 use core::ops::Range;

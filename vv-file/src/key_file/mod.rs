@@ -25,7 +25,7 @@ use crate::{
     error::{ErrorCode, ParseError, ParseErrorKind},
 };
 
-/// How much is read of a file that may come from anywhere.
+/// Limits on files from untrusted sources.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
@@ -174,14 +174,17 @@ impl KeyFile {
         file
     }
 
+    #[cold]
     fn index(&self) -> Vec<(usize, usize)> {
-        let lines = self.groups.iter().enumerate().flat_map(|(group, found)| {
-            let entries = self.chain(found.lines).filter(|(_, line)| line.entry.is_some());
-            entries.map(move |(line, _)| (group, line))
-        });
-        let mut index: Vec<_> = lines.collect();
-        index.sort_unstable_by_key(|&(group, line)| (group, self.key_of(line), line));
-        index
+        let mut keys: Vec<(usize, &[u8], usize)> = Vec::with_capacity(self.lines.len());
+        for (group, found) in self.groups.iter().enumerate() {
+            let entries = self.chain(found.lines);
+            let of_group =
+                entries.filter_map(|(line, found)| Some((group, self.slice(&found.entry.as_ref()?.key), line)));
+            keys.extend(of_group);
+        }
+        keys.sort_unstable();
+        keys.into_iter().map(|(group, _, line)| (group, line)).collect()
     }
 
     fn key_of(&self, line: usize) -> &[u8] {
@@ -331,20 +334,10 @@ impl KeyFile {
 
     /// The entry that counts: of a repeated key the last.
     fn find(&self, group: &[u8], key: &[u8]) -> Option<&Entry> {
-        let group = self.group_index(group)?;
-        if self.by_key.is_empty() {
-            return self.find_along(self.groups.get(group)?.lines, key);
+        if !self.by_key.is_empty() {
+            return self.find_by_index(group, key);
         }
-        let is_up_to = |&(other, line): &(usize, usize)| (other, self.key_of(line)) <= (group, key);
-        let last = self.by_key.partition_point(is_up_to).checked_sub(1)?;
-        let (found, line) = *self.by_key.get(last)?;
-        let entry = self.lines.get(line)?.entry.as_ref()?;
-        (found == group && self.slice(&entry.key) == key).then_some(entry)
-    }
-
-    /// The last entry of a chain with a key.
-    fn find_along(&self, chain: Chain, key: &[u8]) -> Option<&Entry> {
-        let mut place = chain.ends.map(|(_, last)| last);
+        let mut place = self.group(group)?.lines.ends.map(|(_, last)| last);
         while let Some(line) = place.and_then(|index| self.lines.get(index)) {
             match &line.entry {
                 Some(entry) if entry.key.len() == key.len() && self.slice(&entry.key) == key => return Some(entry),
@@ -352,6 +345,16 @@ impl KeyFile {
             }
         }
         None
+    }
+
+    #[cold]
+    fn find_by_index(&self, group: &[u8], key: &[u8]) -> Option<&Entry> {
+        let group = self.group_index(group)?;
+        let is_up_to = |&(other, line): &(usize, usize)| (other, self.key_of(line)) <= (group, key);
+        let last = self.by_key.partition_point(is_up_to).checked_sub(1)?;
+        let (found, line) = *self.by_key.get(last)?;
+        let entry = self.lines.get(line)?.entry.as_ref()?;
+        (found == group && self.slice(&entry.key) == key).then_some(entry)
     }
 
     fn entries<'a>(&'a self, group: &[u8]) -> impl Iterator<Item = (usize, &'a Entry)> + use<'a> {
@@ -377,6 +380,7 @@ impl KeyFile {
 }
 
 /// What is wrong with a whole file that has something wrong with a line of it.
+#[cold]
 fn kind_for(input: &[u8], of_line: ParseErrorKind) -> ParseErrorKind {
     match of_line.code() {
         Some(ErrorCode::Parse) if is_utf16(input) => ParseErrorKind::Utf16,
@@ -398,7 +402,7 @@ pub struct EntryRef<'a> {
     pub column: usize,
 }
 
-/// A key file in the making, over the input that it is made from.
+/// The state of parsing a file.
 struct Reader<'a> {
     input: &'a [u8],
     limits: &'a Limits,
@@ -442,7 +446,7 @@ impl<'a> Reader<'a> {
                 self.push(from, next, None, None);
                 return Ok(());
             }
-            Statement::Entry { key, value } => Some(self.entry(key, value, text)?),
+            Statement::Entry { key, value } => Some(self.entry(key, value, text.is_seen())?),
         };
         let chain = match self.current.and_then(|current| self.groups.get_mut(current)) {
             Some(group) => &mut group.lines,
@@ -480,7 +484,8 @@ impl<'a> Reader<'a> {
         self.current = Some(index);
     }
 
-    fn entry(&mut self, key: &'a [u8], value: &'a [u8], line: Text<'a>) -> Result<Entry, Fault<'a>> {
+    /// `is_seen`: GLib sees the whole line, which has no NUL.
+    fn entry(&mut self, key: &'a [u8], value: &'a [u8], is_seen: bool) -> Result<Entry, Fault<'a>> {
         let Some(current) = self.current else {
             return Err(Fault {
                 kind: ParseErrorKind::KeyBeforeGroup,
@@ -496,7 +501,7 @@ impl<'a> Reader<'a> {
         }
         self.keys = self.keys.saturating_add(1);
         // GLib compares up to the end of the line: here a NUL is part of the value.
-        let is_utf8 = || line.is_seen() && value.eq_ignore_ascii_case(b"UTF-8");
+        let is_utf8 = || is_seen && value.eq_ignore_ascii_case(b"UTF-8");
         if current == 0 && key == b"Encoding" && !is_utf8() {
             return Err(Fault {
                 kind: ParseErrorKind::Encoding,

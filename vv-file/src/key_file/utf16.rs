@@ -1,12 +1,12 @@
 //! Text in UTF-16, as some editors of Windows save it.
 
-/// How many characters tell the encoding.
+/// Number of characters that are examined.
 const LOOKED_AT: usize = 256;
 
 /// Whether a file is in UTF-16, of either byte order, with or without a byte order mark.
 ///
-/// Without a mark it is told by its ASCII: every second byte of most characters is NUL, and no first one, or the
-/// other way round.
+/// Without a mark the ASCII characters show it: the second byte of most characters is NUL and the first one of none, or
+/// the other way round.
 pub(crate) fn is_utf16(input: &[u8]) -> bool {
     if input.starts_with(b"\xff\xfe") || input.starts_with(b"\xfe\xff") {
         return true;

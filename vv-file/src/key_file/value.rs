@@ -28,11 +28,11 @@ const BACKSLASH: u8 = b'\\';
 /// Ends each item of a list.
 const SEPARATOR: u8 = b';';
 
-/// What becomes of a backslash that starts no escape.
+/// Treatment of a backslash that starts no escape.
 ///
-/// GLib changed its mind in 2.79.0 (December 2023): before, the getter reported an error *and* returned
-/// the text, which virt-viewer took; since then it returns nothing. The same file gives a title
-/// on one machine and none on the next, which is why a writer has to escape.
+/// GLib changed it in 2.79.0 (December 2023): before, the getter reported an error *and* returned the text, which
+/// virt-viewer used; since then it returns nothing. The same file has a title on one machine and none on another, so a
+/// writer has to escape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum BadEscapes {
     /// The value is an error (GLib 2.79.0 and later).

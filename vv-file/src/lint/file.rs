@@ -1,76 +1,33 @@
-//! The file as a whole: whether it loads, and whether its keys fit together.
+//! Checks of the whole file: whether it loads, and combinations of keys.
 
 use alloc::{string::String, vec::Vec};
 
-use super::{Finding, FindingKind as Kind, Severity, near::Known, values};
+use super::{Finding, FindingKind as Kind, Severity, near::Known, report::Report, values};
 use crate::{
     connection::VirtViewer,
     error::{ParseError, ParseErrorKind},
+    host::is_ticket,
     key,
     key_file::{EntryRef, KeyFile, Limits, is_utf16},
     ovirt::Ovirt,
-    redact::is_ticket,
+    protocol::Protocol,
 };
 
 /// The bytes of a UTF-8 byte order mark.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Findings, and the place that the next ones are about.
-pub(super) struct Report {
-    findings: Vec<Finding>,
-    group: Option<&'static str>,
-    key: Option<&'static str>,
-    line: usize,
-    column: usize,
-}
-
-impl Report {
-    pub(super) fn add(&mut self, kind: Kind, severity: Severity) {
-        self.findings.push(Finding {
-            kind,
-            severity,
-            group: self.group,
-            key: self.key,
-            line: self.line,
-            column: self.column,
-        });
-    }
-
-    pub(super) fn error(&mut self, kind: Kind) {
-        self.add(kind, Severity::Error);
-    }
-
-    pub(super) fn warning(&mut self, kind: Kind) {
-        self.add(kind, Severity::Warning);
-    }
-
-    pub(super) fn note(&mut self, kind: Kind) {
-        self.add(kind, Severity::Note);
-    }
-
-    fn at(&mut self, line: usize, column: usize) {
-        (self.line, self.column) = (line, column);
-    }
-}
-
 pub(super) fn check(input: &[u8], limits: &Limits) -> Vec<Finding> {
-    let mut report = Report {
-        findings: Vec::new(),
-        group: None,
-        key: None,
-        line: 1,
-        column: 1,
-    };
+    let mut report = Report::new();
     match KeyFile::parse_with(input, limits) {
         // Lines that begin with a NUL are blank, and so a file in UTF-16 may load without a group.
         Ok(file) if !file.has_group(key::VIRT_VIEWER) && is_utf16(input) => report.error(Kind::Utf16),
         Ok(file) => check_file(&file, &mut report),
         Err(error) => refused(input, error, &mut report),
     }
-    report.findings
+    report.into_findings()
 }
 
-/// A file that does not load: what it most likely is.
+/// Reports why a file does not load.
 fn refused(input: &[u8], error: ParseError, report: &mut Report) {
     report.at(error.line, error.column);
     let line = input
@@ -110,13 +67,13 @@ fn check_file(file: &KeyFile, report: &mut Report) {
     check_group(file, key::VIRT_VIEWER, VirtViewer::KEYS, report);
     report.group = Some(key::VIRT_VIEWER);
     report.at(line, 1);
-    together(file, report);
+    check_combinations(file, report);
     if file.has_group(key::OVIRT) {
         check_group(file, key::OVIRT, Ovirt::KEYS, report);
     }
 }
 
-/// Groups whose names are almost those of virt-viewer.
+/// Reports groups with misspelled names.
 fn check_group_names(file: &KeyFile, report: &mut Report) {
     let names = [key::VIRT_VIEWER, key::OVIRT];
     let known = Known::new(&names);
@@ -153,7 +110,7 @@ fn check_duplicate_groups(file: &KeyFile, report: &mut Report) {
 
 fn check_group(file: &KeyFile, group: &'static str, keys: &[&'static str], report: &mut Report) {
     report.group = Some(group);
-    // The keys that are known, each with its last value, so that a file of many keys takes no quadratic time.
+    // Known keys with their last value; at most as many as virt-viewer has, so that the time stays linear.
     let mut seen: Vec<(&str, &[u8])> = Vec::new();
     let is_vnc = string(file, key::TYPE).as_deref() == Some("vnc");
     let mut near = None;
@@ -185,7 +142,7 @@ fn check_group(file: &KeyFile, group: &'static str, keys: &[&'static str], repor
         if file.line(entry.line).is_some_and(|line| line.contains(&0)) {
             report.warning(Kind::NulByte);
         }
-        if is_vnc && group == key::VIRT_VIEWER && crate::builder::SPICE_ONLY.contains(&name) {
+        if is_vnc && group == key::VIRT_VIEWER && Protocol::Vnc.ignores(name) {
             report.warning(Kind::NotForVnc);
         }
         values::check(group, name, entry.value, is_vnc, report);
@@ -202,7 +159,7 @@ fn unknown(entry: &EntryRef<'_>, keys: &[&str], near: &Known, report: &mut Repor
     } else if bare != name && keys.iter().any(|key| key.as_bytes() == bare) {
         report.note(Kind::LocalizedKey);
     } else if is_extension {
-        // Meant for other programs.
+        // Extensions are for other programs.
     } else if let Some(meant) = near.meant(name) {
         report.key = Some(meant);
         report.warning(Kind::MisspelledKey);
@@ -215,14 +172,14 @@ fn string(file: &KeyFile, key: &str) -> Option<String> {
     file.get(key::VIRT_VIEWER, key)?.string().ok()
 }
 
-/// A port that can be connected to.
+/// Whether a key holds a valid port.
 fn port(file: &KeyFile, key: &str) -> bool {
     let number = file.get(key::VIRT_VIEWER, key).and_then(|value| value.integer().ok());
     number.is_some_and(|number| (1..=65535).contains(&number))
 }
 
-/// What only several keys together show.
-fn together(file: &KeyFile, report: &mut Report) {
+/// Checks combinations of keys.
+fn check_combinations(file: &KeyFile, report: &mut Report) {
     let has = |key| file.get(key::VIRT_VIEWER, key).is_some();
     if !has(key::TYPE) {
         return report.error(Kind::NoType);

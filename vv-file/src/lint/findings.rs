@@ -1,11 +1,13 @@
-//! What can be found: one table with the name, the meaning and the remedy of each.
+//! The kinds of findings: one table with the code, the meaning and the remedy of each.
 
-/// How bad a finding is.
+use core::fmt;
+
+/// Severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
-    /// Worth knowing; nothing goes wrong.
+    /// Information; nothing goes wrong.
     Note,
-    /// Something is ignored, or works in some viewers only.
+    /// The viewer ignores something, or some viewers do.
     Warning,
     /// The viewer does something else than the file says, or fails.
     Error,
@@ -22,9 +24,45 @@ impl Severity {
     }
 }
 
+/// A problem in a file, with its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Finding {
+    /// Kind of the problem.
+    pub kind: FindingKind,
+    /// Severity at this place.
+    pub severity: Severity,
+    /// The group, if it is one that virt-viewer knows; the group that is meant where the file spells it otherwise.
+    pub group: Option<&'static str>,
+    /// The key, if it is one that virt-viewer knows; the key that is meant where the file spells it otherwise.
+    pub key: Option<&'static str>,
+    /// Line of the file, from 1.
+    pub line: usize,
+    /// Byte of the line, from 1.
+    pub column: usize,
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}, column {}: ", self.line, self.column)?;
+        if let Some(key) = self.key {
+            write!(f, "{key}: ")?;
+        }
+        write!(
+            f,
+            "{}: {} ({})",
+            self.severity.name(),
+            self.kind.meaning(),
+            self.kind.remedy()
+        )
+    }
+}
+
+impl core::error::Error for Finding {}
+
 macro_rules! findings {
     ($( $variant:ident $code:literal $meaning:literal $remedy:literal )*) => {
-        /// What was found.
+        /// Kind of a finding.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum FindingKind {
@@ -32,20 +70,20 @@ macro_rules! findings {
         }
 
         impl FindingKind {
-            /// All of them.
+            /// All kinds.
             pub const ALL: &'static [Self] = &[$(Self::$variant),*];
 
-            /// A name that stays the same, for programs.
+            /// A stable identifier for programs.
             pub fn code(self) -> &'static str {
                 match self { $( Self::$variant => $code, )* }
             }
 
-            /// What happens, for people.
+            /// Description of what a viewer does.
             pub fn meaning(self) -> &'static str {
                 match self { $( Self::$variant => $meaning, )* }
             }
 
-            /// What to do about it, for people.
+            /// What to change.
             pub fn remedy(self) -> &'static str {
                 match self { $( Self::$variant => $remedy, )* }
             }
@@ -70,7 +108,7 @@ findings! {
         "certificates stand on lines of their own, and the whole file is refused"
         "write ca on one line, with \\n for each line end"
     SemicolonComment "semicolon-comment"
-        "a line with a semicolon in front is a comment for nobody: with = in it, it is a key"
+        "a semicolon starts no comment: a line with = in it is a key, and one without is an error"
         "begin comments with #"
     Encoding "encoding"
         "the key Encoding of the first group says something else than UTF-8, and the whole file is refused"
@@ -103,7 +141,7 @@ findings! {
         "a line end or control character in a field of one line"
         "remove it"
     BidiControl "bidi-control"
-        "the text has a character that turns the direction of writing: it shows otherwise than it reads, and turns what is shown beside it"
+        "the text has a bidirectional control character: it looks different from what it says, and can reverse what is shown after it"
         "remove the characters U+061C, U+200E, U+200F, U+202A to U+202E and U+2066 to U+2069"
     SwitchReadsZero "switch-reads-zero"
         "switches are read as numbers: true, yes and on are 0"
@@ -209,7 +247,7 @@ findings! {
         "write \\n for each line end and no other backslash"
     CaInvalid "ca-invalid"
         "the certificates are not in PEM, and no connection can be verified"
-        "write whole blocks of -----BEGIN CERTIFICATE----- with \\n for each line end"
+        "write whole blocks of -----BEGIN CERTIFICATE----- with \\n for each line end, without blank lines and without blanks before -----"
     CaDoublyEscaped "ca-doubly-escaped"
         "the line ends of the certificates are escaped twice, so that all is one useless line"
         "write one backslash before n"
@@ -217,7 +255,7 @@ findings! {
         "the certificates have line ends of Windows"
         "leave out \\r"
     CaPrivateKey "ca-private-key"
-        "there is a block that is no certificate: if it is a private key, everybody who can download the file has it"
+        "there is a block that is no certificate: a private key would be published with the file"
         "remove it, and replace the key"
     CaNotDer "ca-not-der"
         "what stands in the block is no certificate: it does not begin as one, or has another length"

@@ -1,55 +1,18 @@
-//! What is wrong with a connection file, for people who write them and for people who are sent them.
+//! Findings about connection files, for their authors and their users.
 //!
-//! [`lint`] reads a file as virt-viewer does and reports what a viewer refuses, misreads, ignores or
-//! crashes on. No finding holds text out of the file, so a report can be shown and sent around.
+//! [`lint`] reads a file as virt-viewer does and reports what a viewer refuses, misreads, ignores or crashes on. A finding
+//! contains no text of the file, so that reports can be published.
 
 mod file;
 mod findings;
 mod near;
+mod report;
 mod values;
 
 use alloc::vec::Vec;
-use core::fmt;
 
-pub use self::findings::{FindingKind, Severity};
-pub(crate) use self::values::is_shown;
+pub use self::findings::{Finding, FindingKind, Severity};
 use crate::key_file::Limits;
-
-/// Something in a file that is not as it should be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Finding {
-    /// What it is.
-    pub kind: FindingKind,
-    /// How bad it is here.
-    pub severity: Severity,
-    /// The group, if it is one that virt-viewer knows; the group that is meant where the file spells it otherwise.
-    pub group: Option<&'static str>,
-    /// The key, if it is one that virt-viewer knows; the key that is meant where the file spells it otherwise.
-    pub key: Option<&'static str>,
-    /// Line of the file, from 1.
-    pub line: usize,
-    /// Byte of the line, from 1.
-    pub column: usize,
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}, column {}: ", self.line, self.column)?;
-        if let Some(key) = self.key {
-            write!(f, "{key}: ")?;
-        }
-        write!(
-            f,
-            "{}: {} ({})",
-            self.severity.name(),
-            self.kind.meaning(),
-            self.kind.remedy()
-        )
-    }
-}
-
-impl core::error::Error for Finding {}
 
 /// Checks a file with the default [`Limits`]. The findings are in the order of the file.
 ///

@@ -1,13 +1,13 @@
-//! Names that are almost those that virt-viewer knows: spelled with `_` or in another case, or with one slip.
+//! Misspelled names: known names with `_` or in another case, or with one typing error.
 
 use alloc::vec::Vec;
 
-/// No known name is as long.
+/// Bytes of the longest name that is compared. Known names are shorter.
 const LONGEST: usize = 40;
-/// Letters of a name of which one may be wrong. In shorter ones another letter makes another word.
+/// Letters of the shortest name in which a typing error is looked for. Shorter names are too often other words.
 const LONG_ENOUGH: usize = 4;
 
-/// Names that virt-viewer knows, made ready for comparison.
+/// Known names, and the folded form in which they are compared.
 pub(super) struct Known(Vec<(&'static str, Vec<u8>)>);
 
 impl Known {
@@ -15,14 +15,15 @@ impl Known {
         Self(names.iter().map(|name| (*name, fold(name.as_bytes()))).collect())
     }
 
-    /// The name that is meant by another; one that differs in its spelling only comes before one with a slip.
+    /// The known name that a misspelled one stands for. A name that differs only in case and separators is preferred
+    /// to one with a typing error.
     pub(super) fn meant(&self, name: &[u8]) -> Option<&'static str> {
         if LONGEST < name.len() {
             return None;
         }
         let name = fold(name);
         let same = self.0.iter().find(|(_, known)| *known == name);
-        let is_near = |known: &[u8]| LONG_ENOUGH <= known.len().min(name.len()) && is_one_slip(&name, known);
+        let is_near = |known: &[u8]| LONG_ENOUGH <= known.len().min(name.len()) && is_one_error_apart(&name, known);
         let near = || self.0.iter().find(|(_, known)| is_near(known));
         same.or_else(near).map(|(known, _)| *known)
     }
@@ -34,8 +35,9 @@ fn fold(name: &[u8]) -> Vec<u8> {
     bare.map(u8::to_ascii_lowercase).collect()
 }
 
-/// Whether two names differ in one letter that is wrong, missing, too many, or has changed places with the next.
-fn is_one_slip(one: &[u8], other: &[u8]) -> bool {
+/// Whether two names are one typing error apart: a letter that is replaced, missing or added, or two letters that are
+/// swapped (Damerau-Levenshtein distance 1).
+fn is_one_error_apart(one: &[u8], other: &[u8]) -> bool {
     if 1 < one.len().abs_diff(other.len()) {
         return false;
     }

@@ -1,10 +1,10 @@
-//! Each value on its own.
+//! Checks of single values.
 
 use alloc::{string::String, vec::Vec};
 
-use super::{FindingKind as Kind, Severity, file::Report};
+use super::{FindingKind as Kind, Severity, report::Report};
 use crate::{
-    builder::{Channel, Effect, HotkeyAction, SPICE_PASSWORD, VNC_PASSWORD},
+    builder::{Channel, Effect, HotkeyAction},
     direction,
     error::{HostError, PemError, ProxyError, SubjectError, ValueError},
     host,
@@ -12,8 +12,8 @@ use crate::{
     key,
     key_file::{BadEscapes, Value},
     pem,
+    protocol::Protocol,
     proxy::Proxy,
-    redact::is_ticket,
     subject::HostSubject,
     usb_filter::UsbFilter,
     version,
@@ -69,7 +69,7 @@ fn switch(name: &str, value: Value<'_>, report: &mut Report) {
     }
     let off = [b"false".as_slice(), b"no", b"off", b""];
     if off.iter().any(|word| raw.eq_ignore_ascii_case(word)) {
-        // It reads as it was meant, by luck.
+        // The value reads 0, and off was meant.
         report.note(Kind::SwitchReadsZero);
     } else if name == key::DELETE_THIS_FILE {
         report.error(Kind::TicketStays);
@@ -89,7 +89,7 @@ fn list(name: &str, value: Value<'_>, report: &mut Report) {
     if items.iter().any(|item| direction::has_control(item)) {
         report.error(Kind::BidiControl);
     }
-    // A channel that is not secured is worse than an effect that stays.
+    // A channel without TLS is an error; an effect that is not switched off is a warning.
     let severity = if name == key::SECURE_CHANNELS {
         Severity::Error
     } else {
@@ -177,14 +177,14 @@ fn text(group: &str, name: &str, value: Value<'_>, is_vnc: bool, report: &mut Re
     if name != key::CA && text.chars().any(char::is_control) {
         report.error(Kind::ControlCharacter);
     }
-    if is_shown(name) && direction::has_control(&text) {
+    if key::is_shown(name) && direction::has_control(&text) {
         report.error(Kind::BidiControl);
     }
-    let password_limit = if is_vnc { VNC_PASSWORD } else { SPICE_PASSWORD };
+    let protocol = if is_vnc { Protocol::Vnc } else { Protocol::Spice };
     match name {
         key::TYPE if !matches!(text.as_str(), "spice" | "vnc" | "ovirt") => report.error(Kind::UnknownType),
         key::HOST if group == key::VIRT_VIEWER => check_host(&text, is_vnc, report),
-        key::PASSWORD if password_limit < text.len() => report.error(Kind::PasswordTooLong),
+        key::PASSWORD if protocol.password_limit() < text.len() => report.error(Kind::PasswordTooLong),
         key::CA => certificates(&text, report),
         key::HOST_SUBJECT => subject(&text, report),
         key::PROXY => proxy(&text, report),
@@ -197,15 +197,10 @@ fn text(group: &str, name: &str, value: Value<'_>, is_vnc: bool, report: &mut Re
     }
 }
 
-/// A single backslash before a comma: with old GLib it arrives as the subject's own escape.
+/// Whether a single backslash stands before a comma: old GLib passes it on as the subject's own escape.
 fn has_escaped_comma(value: Value<'_>) -> bool {
     let kept: Option<String> = value.string_with(BadEscapes::Kept).ok();
     kept.is_some_and(|text| text.contains("\\,") && HostSubject::parse(&text).is_ok())
-}
-
-/// Whether the viewer or a tool shows the text of a key to somebody. Secrets and certificates are not shown.
-pub(crate) fn is_shown(key: &str) -> bool {
-    !matches!(key, key::PASSWORD | key::JSESSIONID | key::SSO_TOKEN | key::CA)
 }
 
 fn subject(text: &str, report: &mut Report) {
@@ -235,8 +230,8 @@ fn check_host(text: &str, is_vnc: bool, report: &mut Report) {
         let groups: Vec<usize> = text.split('-').map(str::len).collect();
         groups == [8, 4, 4, 4, 12] && text.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit())
     };
-    if text.is_empty() || is_ticket(text) {
-        // Reported with the keys that go with it.
+    if text.is_empty() || host::is_ticket(text) {
+        // `check_combinations` reports these.
         return;
     }
     let checked = if is_vnc {
@@ -255,6 +250,7 @@ fn check_host(text: &str, is_vnc: bool, report: &mut Report) {
 
 fn certificates(text: &str, report: &mut Report) {
     match pem::decode(text) {
+        Ok(_) if !pem::is_read_by_openssl(text) => report.error(Kind::CaInvalid),
         Ok(blocks) => {
             if text.contains('\r') {
                 report.note(Kind::CaCarriageReturn);

@@ -147,6 +147,11 @@ fn each_finding_is_found() {
         (spice(r"ca=-----BEGIN\CERTIFICATE"), Kind::CaUnreadable, Error),
         (spice("ca=/etc/ca.pem"), Kind::CaInvalid, Error),
         (
+            spice(&format!("ca={}", CA.replace("MAA=", r"MAA=\n"))),
+            Kind::CaInvalid,
+            Error,
+        ),
+        (
             spice(&format!("ca={}", CA.replace("\\n", "\\\\n"))),
             Kind::CaDoublyEscaped,
             Error,

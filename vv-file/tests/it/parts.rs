@@ -139,6 +139,8 @@ fn proxies() {
                 "http://u:a:b@p",
                 "http://u:p@x@p",
                 "http://@@p",
+                "http://@p:x",
+                "@127.0.0.1:80:90",
             ],
         ),
         (ProxyError::Crash, &["@", "@@", "http://@", "https://@/", "http://@@@"]),

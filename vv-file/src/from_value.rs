@@ -1,4 +1,4 @@
-//! How virt-viewer takes a value: what its getter cannot read is the default, silently.
+//! Conversion of values to types, as virt-viewer does it: a value that its getter cannot read becomes the default.
 
 use alloc::{collections::BTreeMap, string::String, vec::Vec};
 
@@ -7,45 +7,45 @@ use crate::{
     secret::Secret,
 };
 
-/// A type of field, and how it is taken from the value of its key, if the key is there.
-pub(crate) trait Take: Sized {
+/// A type of field that is read from the value of its key; the value is `None` if the key is absent.
+pub(crate) trait FromValue: Sized {
     fn from_value(value: Option<Value<'_>>, bad_escapes: BadEscapes) -> Self;
 }
 
-impl Take for Option<String> {
+impl FromValue for Option<String> {
     fn from_value(value: Option<Value<'_>>, bad_escapes: BadEscapes) -> Self {
         value?.string_with(bad_escapes).ok()
     }
 }
 
-impl Take for Option<Secret> {
+impl FromValue for Option<Secret> {
     fn from_value(value: Option<Value<'_>>, bad_escapes: BadEscapes) -> Self {
         value?.string_with(bad_escapes).ok().map(Secret::new)
     }
 }
 
-impl Take for Option<i32> {
+impl FromValue for Option<i32> {
     fn from_value(value: Option<Value<'_>>, _: BadEscapes) -> Self {
         Some(value?.integer().unwrap_or_default())
     }
 }
 
 /// The manual calls some keys booleans; virt-viewer reads all of them as integers, so `true` is 0.
-impl Take for Option<bool> {
+impl FromValue for Option<bool> {
     fn from_value(value: Option<Value<'_>>, bad_escapes: BadEscapes) -> Self {
         Option::<i32>::from_value(value, bad_escapes).map(|number| number != 0)
     }
 }
 
-impl Take for Option<Vec<String>> {
+impl FromValue for Option<Vec<String>> {
     fn from_value(value: Option<Value<'_>>, _: BadEscapes) -> Self {
         value?.list().ok()
     }
 }
 
-/// Pairs `name:value`, split at the first colon. What has none is skipped; of a repeated name the
-/// last one counts.
-impl Take for BTreeMap<String, String> {
+/// Pairs `name:value`, split at the first colon. Items without a colon are skipped; of a repeated name the last one
+/// counts.
+impl FromValue for BTreeMap<String, String> {
     fn from_value(value: Option<Value<'_>>, _: BadEscapes) -> Self {
         let items = value.and_then(|value| value.list().ok()).unwrap_or_default();
         let pairs = items.iter().filter_map(|item| item.split_once(':'));
@@ -53,9 +53,9 @@ impl Take for BTreeMap<String, String> {
     }
 }
 
-/// One table for a group: each field with its type and its key gives the struct and its reader.
+/// Defines a group: a table of fields with types and keys gives the struct and its reader.
 ///
-/// `Debug` shows no value: passwords apart, a host may be a ticket and a proxy have a password.
+/// `Debug` shows no value, because a host can be a ticket and a proxy can contain a password.
 macro_rules! group {
     (
         $(#[$doc:meta])*
@@ -87,19 +87,19 @@ macro_rules! group {
                 }
                 let mut values = values.into_iter();
                 Self {
-                    $( $field: $crate::take::Take::from_value(values.next().flatten(), bad_escapes), )*
+                    $( $field: $crate::from_value::FromValue::from_value(values.next().flatten(), bad_escapes), )*
                 }
             }
         }
 
         #[cfg(feature = "serde")]
-        impl $crate::serialize::Fields for $name {
+        impl $crate::fields::Fields for $name {
             fn serialize_fields<S: serde_core::Serializer>(
                 &self,
                 serializer: S,
                 secrets: bool,
             ) -> Result<S::Ok, S::Error> {
-                use $crate::serialize::Shown;
+                use $crate::fields::Shown;
                 let mut map = serializer.serialize_map(Some(Self::KEYS.len()))?;
                 $(
                     let shown = Shown { key: $key, value: &self.$field, secrets };
