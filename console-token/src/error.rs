@@ -95,7 +95,7 @@ impl Refusal {
 pub enum StoreError<B = core::convert::Infallible> {
     /// The transition is not possible; the record is as it was.
     #[error("refused: {0}")]
-    Refused(#[from] Refusal),
+    Refused(Refusal),
     /// The store holds as many records as it may.
     #[error("full: {limit} records")]
     Full {
@@ -108,6 +108,12 @@ pub enum StoreError<B = core::convert::Infallible> {
     /// The engine behind the store failed; whether the transition was applied is not known.
     #[error("store: {0}")]
     Backend(B),
+}
+
+impl<B> From<Refusal> for StoreError<B> {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
 }
 
 impl<B> StoreError<B> {
@@ -135,7 +141,7 @@ impl StoreError {
 
 /// A [`Pepper`](crate::Pepper) needs at least [`Pepper::MIN_LEN`](crate::Pepper::MIN_LEN) bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("pepper too short: {len} bytes")]
+#[error("pepper too short: {len} bytes, at least {} are needed", crate::Pepper::MIN_LEN)]
 pub struct PepperTooShort {
     /// The number of bytes that were given.
     pub len: usize,

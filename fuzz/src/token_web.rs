@@ -259,7 +259,7 @@ fn origin(mut input: Input<'_>) -> Option<&'static str> {
         (Err(OriginError::Opaque), _) => Some("origin: opaque"),
         (Err(OriginError::Foreign), _) => Some("origin: foreign"),
         (Err(OriginError::Host), _) => Some("origin: no host"),
-        (Err(OriginError::Malformed), _) => Some("origin: malformed"),
+        (Err(OriginError::Malformed | OriginError::InvalidHost(_)), _) => Some("origin: malformed"),
         other => unreachable!("{other:?}"),
     }
 }

@@ -18,7 +18,7 @@ use crate::{
 pub enum NovaError {
     /// The body is not the JSON of the schema.
     #[error("invalid body: {0}")]
-    Body(#[from] JsonError),
+    Body(JsonError),
     /// The schema of the version has no such protocol or type.
     #[error("invalid input for protocol or type")]
     Unknown,
@@ -55,6 +55,12 @@ pub enum NovaError {
     /// This member has a value that it cannot have.
     #[error("invalid {0}")]
     Member(&'static str),
+}
+
+impl From<JsonError> for NovaError {
+    fn from(error: JsonError) -> Self {
+        Self::Body(error)
+    }
 }
 
 impl NovaError {

@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use crate::{
     JsonError, Target,
-    web::{Authority, Host},
+    web::{Authority, Host, HostError},
 };
 
 /// Why a text is not what such a resolver gives, or cannot be written so that it is.
@@ -21,10 +21,13 @@ use crate::{
 pub enum ResolverError {
     /// It is not its JSON.
     #[error("invalid JSON: {0}")]
-    Json(#[from] JsonError),
+    Json(JsonError),
     /// This member, or this part of a line, has a value that it cannot have.
     #[error("invalid {0}")]
     Member(&'static str),
+    /// The host is none, or is written in a way that programs read differently.
+    #[error("invalid host: {0}")]
+    Host(HostError),
     /// The form has no place for such a target.
     #[error("a target that this form has no place for")]
     Target,
@@ -33,11 +36,18 @@ pub enum ResolverError {
     Token,
 }
 
+impl From<JsonError> for ResolverError {
+    fn from(error: JsonError) -> Self {
+        Self::Json(error)
+    }
+}
+
 /// `host:port`, IPv6 in brackets.
 fn endpoint(text: &str) -> Result<(alloc::string::String, u16), ResolverError> {
     match text.parse() {
         Ok(Authority { host, port: Some(port) }) => Ok((bare(&host), port.get())),
-        _ => Err(ResolverError::Member("address")),
+        Ok(_) | Err(HostError::Port) => Err(ResolverError::Member("port")),
+        Err(error) => Err(ResolverError::Host(error)),
     }
 }
 

@@ -15,6 +15,7 @@ use core::fmt;
 
 use serde::Deserialize;
 use subtle::ConstantTimeEq as _;
+use thiserror::Error;
 use zeroize::Zeroizing;
 
 use super::{ResolverError, bare, host_and_port};
@@ -58,7 +59,7 @@ impl Entry<'_> {
 }
 
 fn host_port(host: &str, port: &str) -> Result<Target, ResolverError> {
-    let host: Host = host.parse().map_err(|_| ResolverError::Member("host"))?;
+    let host: Host = host.parse().map_err(ResolverError::Host)?;
     let is_number = (1..=5).contains(&port.len()) && port.bytes().all(|byte| byte.is_ascii_digit());
     let port = port.parse().ok().filter(|port| *port != 0 && is_number);
     Ok(Target::Host {
@@ -73,41 +74,168 @@ fn is_space(character: char) -> bool {
     character.is_whitespace() || matches!(character, '\x1c'..='\x1f')
 }
 
-/// The lines of a file: tokens and what they lead to. Lines that are none are left out, as websockify does.
-pub fn entries(file: &str) -> impl Iterator<Item = (&str, Entry<'_>)> {
-    file.split_inclusive(['\n', '\r']).filter_map(|line| {
-        if line.starts_with('#') {
+/// How a line is cut. What is written by [`line`] is the same in both.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Dialect {
+    /// As released, 0.13.0 and earlier: blanks at both ends of a line do not count.
+    #[default]
+    Released,
+    /// As in websockify's repository in July 2025, after 0.13.0: blanks in front of a token belong to it.
+    Repository,
+}
+
+/// A line of a file that has a token.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Row<'a> {
+    /// The number of the line, from 1.
+    pub line: usize,
+    /// The token.
+    pub token: &'a str,
+    /// What it leads to.
+    pub entry: Entry<'a>,
+}
+
+impl fmt::Debug for Row<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Row")
+            .field("line", &self.line)
+            .field("entry", &self.entry)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A line of a file that is malformed. It shows nothing of the line, where a token may stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("line {line}: {fault}")]
+pub struct RowError {
+    /// The number of the line, from 1.
+    pub line: usize,
+    /// What is wrong.
+    pub fault: RowFault,
+}
+
+/// What is wrong with a line of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum RowFault {
+    /// It has no colon with a blank behind it, as `token:host:port`.
+    #[error("not \"token: host:port\": no colon with a blank behind it")]
+    NoSeparator,
+    /// It has more than one colon with a blank behind it.
+    #[error("not \"token: host:port\": more than one colon with a blank behind it")]
+    Separators,
+    /// What the token leads to is no target.
+    #[error("{0}")]
+    Target(ResolverError),
+}
+
+/// The lines of a file that are not empty and no comments, as websockify cuts them. websockify logs a malformed line,
+/// leaves it out and serves the others; [`Entry::target`] can still fail for a line that was cut.
+///
+/// ```
+/// use console_token::resolver::websockify::{Dialect, RowFault, rows};
+///
+/// let file = "# consoles\nabc: 192.0.2.133:5901\ndef:192.0.2.133:5902\n";
+/// let rows: Vec<_> = rows(file, Dialect::Released).collect();
+/// assert_eq!(rows[0].unwrap().token, "abc");
+/// assert_eq!(rows[1].unwrap_err().line, 3);
+/// assert_eq!(rows[1].unwrap_err().fault, RowFault::NoSeparator);
+/// ```
+pub fn rows(file: &str, dialect: Dialect) -> impl Iterator<Item = Result<Row<'_>, RowError>> {
+    Lines { rest: file }.zip(1..).filter_map(move |(line, number)| {
+        let text = match dialect {
+            Dialect::Released => line.trim_matches(is_space),
+            Dialect::Repository => line,
+        };
+        let is_empty = text.trim_matches(['\r', '\n']).is_empty();
+        if is_empty || text.starts_with('#') {
             return None;
         }
-        let is_joint = |at: usize| {
-            let behind = at.checked_add(1).and_then(|from| line.get(from..));
-            behind.is_some_and(|behind| behind.starts_with(is_space))
-        };
-        let mut joints = line.match_indices(':').map(|(at, _)| at).filter(|at| is_joint(*at));
-        let (Some(joint), None) = (joints.next(), joints.next()) else {
-            return None;
-        };
-        let (token, rest) = line.split_at_checked(joint)?;
-        let target = rest.strip_prefix(':')?.trim_matches(is_space);
-        let entry = match target.rsplit_once(':') {
-            Some((host, port)) => Entry { host, port: Some(port) },
-            None => Entry {
-                host: target,
-                port: None,
-            },
-        };
-        Some((token, entry))
+        Some(match cut(text) {
+            Ok((token, entry)) => Ok(Row {
+                line: number,
+                token,
+                entry,
+            }),
+            Err(fault) => Err(RowError { line: number, fault }),
+        })
     })
 }
 
-/// Looks a token up in a file. Every line is compared, each in constant time.
+/// The lines of a text with their ends, which are those of Python's universal newlines: LF, CR, or both.
+struct Lines<'a> {
+    rest: &'a str,
+}
+
+impl<'a> Iterator for Lines<'a> {
+    type Item = &'a str;
+
+    fn next(&mut self) -> Option<&'a str> {
+        let end = self.rest.find(['\n', '\r']).map_or(self.rest.len(), |end| {
+            let is_both = self.rest.get(end..).is_some_and(|end| end.starts_with("\r\n"));
+            end.saturating_add(if is_both { 2 } else { 1 })
+        });
+        let (line, rest) = self.rest.split_at_checked(end)?;
+        self.rest = rest;
+        (!line.is_empty()).then_some(line)
+    }
+}
+
+/// Cuts a line at its one colon with a blank behind it, and what is behind that at its last colon.
+fn cut(line: &str) -> Result<(&str, Entry<'_>), RowFault> {
+    let is_joint = |at: usize| {
+        let behind = at.checked_add(1).and_then(|from| line.get(from..));
+        behind.is_some_and(|behind| behind.starts_with(is_space))
+    };
+    let mut joints = line.match_indices(':').map(|(at, _)| at).filter(|at| is_joint(*at));
+    let joint = joints.next().ok_or(RowFault::NoSeparator)?;
+    if joints.next().is_some() {
+        return Err(RowFault::Separators);
+    }
+    let (token, rest) = line.split_at_checked(joint).ok_or(RowFault::NoSeparator)?;
+    let target = rest.strip_prefix(':').unwrap_or(rest).trim_matches(is_space);
+    let entry = match target.rsplit_once(':') {
+        Some((host, port)) => Entry { host, port: Some(port) },
+        None => Entry {
+            host: target,
+            port: None,
+        },
+    };
+    Ok((token, entry))
+}
+
+/// What is wrong with a file: the lines that are malformed, and those whose target is none. None of them can be used.
+pub fn faults(file: &str) -> impl Iterator<Item = RowError> {
+    rows(file, Dialect::default()).filter_map(|row| {
+        let Row { line, entry, .. } = match row {
+            Ok(row) => row,
+            Err(error) => return Some(error),
+        };
+        let fault = RowFault::Target(entry.target().err()?);
+        Some(RowError { line, fault })
+    })
+}
+
+/// The tokens of a file and what they lead to. Malformed lines are left out, as websockify does ([`faults`] has them).
+pub fn entries(file: &str) -> impl Iterator<Item = (&str, Entry<'_>)> {
+    let rows = rows(file, Dialect::default()).filter_map(Result::ok);
+    rows.map(|row| (row.token, row.entry))
+}
+
+/// Finds the line of a token: the last, if there is more than one. Every line is compared, each in constant time.
+#[must_use]
+pub fn find<'a>(file: &'a str, token: &str, dialect: Dialect) -> Option<Row<'a>> {
+    let is_it = |own: &str| bool::from(own.as_bytes().ct_eq(token.as_bytes()));
+    rows(file, dialect)
+        .filter_map(Result::ok)
+        .filter(|row| is_it(row.token))
+        .last()
+}
+
+/// What a token leads to by a file, as websockify has been released: [`find`].
 #[must_use]
 pub fn lookup<'a>(file: &'a str, token: &str) -> Option<Entry<'a>> {
-    let is_it = |own: &str| bool::from(own.as_bytes().ct_eq(token.as_bytes()));
-    entries(file)
-        .filter(|(own, _)| is_it(own))
-        .map(|(_, entry)| entry)
-        .last()
+    find(file, token, Dialect::default()).map(|row| row.entry)
 }
 
 /// Writes a line of a file, with its end.

@@ -20,7 +20,7 @@ pub use redis::RedisStore;
 #[cfg(feature = "sql")]
 pub use sql::SqlStore;
 
-use alloc::{boxed::Box, sync::Arc, vec::Vec};
+use alloc::{boxed::Box, string::ToString as _, sync::Arc, vec::Vec};
 use core::{error::Error, fmt, num::NonZeroU32, pin::Pin};
 
 use crate::{
@@ -55,6 +55,9 @@ impl Which<'_> {
 }
 
 /// What the engine behind a store says when it fails. Not for the peer.
+///
+/// `Display` tells all of it: the engine's own error, and behind it each of its sources that it does not tell itself.
+/// [`source`](Error::source) is therefore `None`, so that a log that walks sources says nothing twice.
 #[derive(Debug)]
 pub struct BackendError(Box<dyn Error + Send + Sync>);
 
@@ -63,19 +66,32 @@ impl BackendError {
     pub fn new(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self(error.into())
     }
+
+    /// The engine's own error, such as `sqlx::Error` or `redis::RedisError`.
+    #[must_use]
+    pub fn get_ref(&self) -> &(dyn Error + Send + Sync + 'static) {
+        &*self.0
+    }
 }
 
 impl fmt::Display for BackendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        let mut told = self.0.to_string();
+        f.write_str(&told)?;
+        let mut source = self.0.source();
+        while let Some(error) = source {
+            let text = error.to_string();
+            if !told.contains(&text) {
+                write!(f, ": {text}")?;
+                told = text;
+            }
+            source = error.source();
+        }
+        Ok(())
     }
 }
 
-impl Error for BackendError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.0.source()
-    }
-}
+impl Error for BackendError {}
 
 /// What a store is going to answer.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError<BackendError>>> + Send + 'a>>;

@@ -26,9 +26,17 @@ use thiserror::Error;
 
 /// A host: an address, or a name in lower case.
 ///
-/// Whoever compares hosts must read them as those do who connect to them. So texts that are read in different ways
-/// are no hosts: numbers that `inet_aton` takes for an address (`127.1`, `0177.0.0.1`, `0x7f000001`), names with a dot at
-/// the end, percent-encoding, zones (`%eth0`), and letters other than ASCII (browsers send `xn--`).
+/// A gateway that compares hosts must read them as the programs do that connect to them. So a text that programs
+/// read in different ways is an error, and [`HostError`] says which of these it is:
+///
+/// - numbers that `inet_aton` takes for an address (`127.1`, `0177.0.0.1`, `0x7f000001`);
+/// - names with a dot at the end (`hv1.example.`): a resolver treats them as other names than those without (no
+///   search list), and certificates are for those without. Write the name without the dot;
+/// - zones of IPv6 addresses (`fe80::1%eth0`): they mean something on one machine only. Use an address that is not
+///   link-local;
+/// - letters other than ASCII (`bücher.example`): programs convert them by different rules (IDNA 2003, IDNA 2008,
+///   UTS 46). Write the name in its `xn--` form, as browsers send it;
+/// - percent-encoding.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Host {
     /// A literal address.
@@ -63,15 +71,15 @@ impl HostName {
                     .bytes()
                     .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
         };
-        // What ends in a number is an address to browsers and to `inet_aton` (URL Standard, "ends in a number").
-        let is_number = |label: &str| {
-            label.bytes().all(|byte| byte.is_ascii_digit())
-                || label.get(..2).is_some_and(|prefix| prefix.eq_ignore_ascii_case("0x"))
-        };
-        let fits = text.len() <= Self::MAX_LEN
-            && text.split('.').all(is_label)
-            && !text.rsplit('.').next().is_some_and(is_number);
+        let fits = text.len() <= Self::MAX_LEN && text.split('.').all(is_label) && !Self::ends_in_number(text);
         fits.then(|| Self(text.to_ascii_lowercase()))
+    }
+
+    /// What ends in a number is an address to browsers and to `inet_aton` (URL Standard, "ends in a number").
+    fn ends_in_number(text: &str) -> bool {
+        let label = text.rsplit('.').next().unwrap_or_default();
+        let is_decimal = !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_digit());
+        is_decimal || label.get(..2).is_some_and(|prefix| prefix.eq_ignore_ascii_case("0x"))
     }
 }
 
@@ -106,8 +114,10 @@ impl FromStr for Host {
         if let Ok(address) = text.parse::<Ipv6Addr>() {
             return Ok(Self::Address(address.into()));
         }
-        let (_, host) = all_consuming(Self::parse_literal).parse(text).map_err(|_| HostError)?;
-        Ok(host)
+        match all_consuming(Self::parse_literal).parse(text) {
+            Ok((_, host)) => Ok(host),
+            Err(_) => Err(HostError::of_host(text)),
+        }
     }
 }
 
@@ -144,8 +154,10 @@ impl FromStr for Authority {
 
     /// Reads `host`, `host:port`, `[IPv6]` or `[IPv6]:port`. User information in front (`user@host`) is refused.
     fn from_str(text: &str) -> Result<Self, HostError> {
-        let (_, authority) = all_consuming(Self::parse).parse(text).map_err(|_| HostError)?;
-        Ok(authority)
+        match all_consuming(Self::parse).parse(text) {
+            Ok((_, authority)) => Ok(authority),
+            Err(_) => Err(HostError::of_authority(text)),
+        }
     }
 }
 
@@ -165,7 +177,75 @@ pub(super) fn parse_port(input: &str) -> IResult<&str, NonZeroU16, Error<&str>> 
     map_opt(digits, |digits: &str| digits.parse().ok().and_then(NonZeroU16::new)).parse(input)
 }
 
-/// The text is no host, or no host with a port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("not a host")]
-pub struct HostError;
+/// Why a text is not a host, or not a host with a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error)]
+#[non_exhaustive]
+pub enum HostError {
+    /// There is no text in place of the host.
+    #[error("no host")]
+    Empty,
+    /// A name or an IPv4 address with a dot at its end, as `hv1.example.`.
+    #[error("a host with a dot at its end: it has to be written without")]
+    TrailingDot,
+    /// An IPv6 address with a zone, as `fe80::1%eth0`.
+    #[error("an IPv6 address with a zone: zones are not supported")]
+    Zone,
+    /// Characters that are not ASCII, as in `bücher.example`.
+    #[error("a name with letters other than ASCII: it has to be written in its xn-- form")]
+    NotAscii,
+    /// The last label is a number, but the text is not an IPv4 address in dotted decimal form: `127.1`, `0x7f000001`.
+    #[error("a number that is not an IPv4 address in dotted decimal form")]
+    Number,
+    /// An IPv6 address without brackets where a port can follow.
+    #[error("an IPv6 address without brackets where a port can follow")]
+    Brackets,
+    /// The port is missing, or not 1 to 65535.
+    #[error("no port of 1 to 65535")]
+    Port,
+    /// Something else that is not a host.
+    #[error("not a host")]
+    Malformed,
+}
+
+impl HostError {
+    /// What is wrong with a text that is not a host.
+    fn of_host(text: &str) -> Self {
+        if text.is_empty() {
+            Self::Empty
+        } else if !text.is_ascii() {
+            Self::NotAscii
+        } else if Self::is_zoned(text) {
+            Self::Zone
+        } else if text
+            .strip_suffix('.')
+            .is_some_and(|rest| Host::unbracketed(rest).is_some())
+        {
+            Self::TrailingDot
+        } else if HostName::ends_in_number(text) {
+            Self::Number
+        } else {
+            Self::Malformed
+        }
+    }
+
+    /// What is wrong with a text that is not a host with or without a port.
+    fn of_authority(text: &str) -> Self {
+        if text.parse::<Ipv6Addr>().is_ok() {
+            return Self::Brackets;
+        }
+        let host = match text.rsplit_once(':') {
+            // Colons in front of the last are those of an IPv6 address, and need brackets.
+            Some((host, _)) if !host.contains(':') || host.ends_with(']') => host,
+            _ => text,
+        };
+        match host.parse::<Host>() {
+            Ok(_) => Self::Port,
+            Err(error) => error,
+        }
+    }
+
+    fn is_zoned(text: &str) -> bool {
+        let address = text.strip_prefix('[').unwrap_or(text).split_once('%');
+        address.is_some_and(|(address, _)| address.parse::<Ipv6Addr>().is_ok())
+    }
+}

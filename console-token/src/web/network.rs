@@ -58,5 +58,5 @@ impl fmt::Display for Network {
 
 /// The text is no range of addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("not a network")]
+#[error("not an address, and not a prefix such as 10.0.0.0/8 with no bits behind it")]
 pub struct NetworkError;

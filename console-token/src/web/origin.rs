@@ -8,14 +8,14 @@ use alloc::vec::Vec;
 use core::{fmt, net::IpAddr, num::NonZeroU16, str::FromStr};
 
 use nom::{
-    Parser,
+    IResult, Parser,
     branch::alt,
     bytes::complete::tag_no_case,
     combinator::{all_consuming, value},
 };
 use thiserror::Error;
 
-use super::{Authority, Host, Network, host::parse_port};
+use super::{Authority, Host, HostError, Network, host::parse_port};
 
 /// The scheme of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -55,13 +55,16 @@ impl FromStr for Origin {
 
     /// Reads `https://host` or `https://host:port`, and nothing behind it (RFC 6454 section 6.2).
     fn from_str(text: &str) -> Result<Self, OriginError> {
-        let scheme = alt((
+        let mut scheme = alt((
             value(Scheme::Https, tag_no_case("https://")),
             value(Scheme::Http, tag_no_case("http://")),
         ));
-        let (_, (scheme, authority)) = all_consuming((scheme, Authority::parse))
-            .parse(text)
-            .map_err(|_| OriginError::Malformed)?;
+        let parsed: IResult<_, _> = scheme.parse(text);
+        let (authority, scheme) = parsed.map_err(|_| OriginError::Malformed)?;
+        let authority = authority.parse().map_err(|error| match error {
+            HostError::Malformed => OriginError::Malformed,
+            error => OriginError::InvalidHost(error),
+        })?;
         Ok(Self::of(scheme, authority))
     }
 }
@@ -341,6 +344,9 @@ pub enum OriginError {
     /// `Origin` is no origin of the web.
     #[error("not an origin")]
     Malformed,
+    /// `Origin` has a host or a port that is wrong in this way.
+    #[error("not an origin: {0}")]
+    InvalidHost(HostError),
     /// `Origin: null`: a page without an origin, as in a sandbox or a local file.
     #[error("a page without an origin")]
     Opaque,

@@ -21,7 +21,7 @@ use nom::{
 use thiserror::Error;
 
 use super::{
-    Authority, Host, Network,
+    Authority, Host, HostError, Network,
     place::{self, PlaceError, Presented, field_token},
 };
 
@@ -94,12 +94,11 @@ impl<'a> Connect<'a> {
     ///
     /// # Errors
     ///
-    /// [`ConnectError::Malformed`] if that is not a host with a port.
+    /// [`ConnectError::Host`] if that is not a host with a port.
     pub fn target(&self) -> Result<(Host, NonZeroU16), ConnectError> {
-        match self.authority.parse() {
-            Ok(Authority { host, port: Some(port) }) => Ok((host, port)),
-            _ => Err(ConnectError::Malformed),
-        }
+        let Authority { host, port } = self.authority.parse().map_err(ConnectError::Host)?;
+        let port = port.ok_or(ConnectError::Host(HostError::Port))?;
+        Ok((host, port))
     }
 
     /// The token that stands in place of a host.
@@ -140,9 +139,12 @@ fn head(input: &str) -> IResult<&str, Head<'_>> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// Not the head of a request of HTTP/1, or not one for a host and a port.
+    /// Not the head of a request of HTTP/1.
     #[error("not an HTTP CONNECT")]
     Malformed,
+    /// It is not for a host and a port.
+    #[error("not a CONNECT to a host and a port: {0}")]
+    Host(HostError),
     /// Another method.
     #[error("another method than CONNECT")]
     Method,
@@ -159,7 +161,7 @@ impl ConnectError {
     #[must_use]
     pub const fn status(self) -> u16 {
         match self {
-            Self::Malformed | Self::Content => 400,
+            Self::Malformed | Self::Host(_) | Self::Content => 400,
             Self::Method => 405,
             Self::TooLong => 431,
         }

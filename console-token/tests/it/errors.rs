@@ -72,9 +72,106 @@ fn texts_inside() {
         full: 3 records
         a token with this hash exists
         store: no route
-        pepper too short: 31 bytes
+        pepper too short: 31 bytes, at least 32 are needed
         unknown console protocol or type"#]]
     .assert_eq(&texts.join("\n"));
+}
+
+/// What a log that walks the sources of an error shows: each text once.
+#[test]
+fn no_error_repeats_its_source() {
+    use console_token::web::{HostError, NetworkError, origin::OriginError, place::PlaceError, target};
+    use console_token::{AccessUrlError, AdmitError, ConsoleType, PasswordError, Protocol, Secret, serial, webmks};
+    type Error = Box<dyn core::error::Error>;
+
+    let mut errors: Vec<Error> = Vec::new();
+    errors.extend(ALL.map(Error::from));
+    errors.extend(ALL.map(|refusal| Error::from(StoreError::<core::convert::Infallible>::from(refusal))));
+    errors.push(StoreError::<core::convert::Infallible>::Full { limit: 3 }.into());
+    errors.push(StoreError::<core::convert::Infallible>::Duplicate.into());
+    errors.push(Pepper::new(&[1; 31]).unwrap_err().into());
+    errors.push(UnknownConsole.into());
+    let token = Secret::uuid4(&[1; 16]);
+    errors.extend(["x", "http://h/?path=a&path=b"].map(|base| {
+        let error: AccessUrlError = console_token::AccessUrl::new(ConsoleType::NoVnc, base, &token).unwrap_err();
+        Error::from(error)
+    }));
+    errors.push(AdmitError::Displaced.into());
+    errors.push(PasswordError::Protocol(Protocol::Mks).into());
+    errors.push(PasswordError::TooLong { len: 9 }.into());
+    errors.push("x".parse::<serial::PortRange>().unwrap_err().into());
+    errors.push(PlaceError::Repeated.into());
+    errors.push(NetworkError.into());
+    for host in [HostError::TrailingDot, HostError::Malformed] {
+        errors.push(host.into());
+        errors.push(OriginError::InvalidHost(host).into());
+        errors.push(target::ConnectError::Host(host).into());
+    }
+    errors.push(target::TargetError::Special(target::Special::Loopback).into());
+    let stage = webmks::Stage::User;
+    let reply = webmks::ReplyError::TooLong { limit: 3 };
+    errors.push(reply.into());
+    errors.push(webmks::LoginError::Decode { stage, error: reply }.into());
+    let misbehaviour = webmks::Misbehaviour::BytesBeforeTls(webmks::TlsLayer::Login);
+    errors.push(misbehaviour.into());
+    errors.push(webmks::LoginError::PeerMisbehaved(misbehaviour).into());
+    errors.push(webmks::LoginError::Misuse(webmks::Misuse::Ended).into());
+    errors.push(webmks::LoginError::Closed(stage).into());
+    #[cfg(feature = "serde")]
+    {
+        use console_token::resolver::{ResolverError, websockify};
+        use console_token::{BackendError, JsonError, nova::NovaError, signed::SignedError};
+
+        let resolver = [
+            ResolverError::Json(JsonError::Syntax),
+            ResolverError::Host(HostError::Zone),
+            ResolverError::Member("port"),
+        ];
+        for error in resolver {
+            errors.push(error.into());
+            errors.push(websockify::RowFault::Target(error).into());
+        }
+        errors.extend(websockify::faults("x\nx: h.:1\n").map(Error::from));
+        errors.push(NovaError::Body(JsonError::TooDeep { limit: 3 }).into());
+        errors.push(SignedError::Claims(JsonError::Schema).into());
+        // An engine's error, which may repeat its own source or not.
+        let inner = StoreError::<core::convert::Infallible>::Duplicate;
+        let repeats = Outer("outer: a token with this hash exists", inner);
+        let hides = Outer("outer", inner);
+        for (error, text) in [
+            (repeats, "store: outer: a token with this hash exists"),
+            (hides, "store: outer: a token with this hash exists"),
+        ] {
+            let error = StoreError::Backend(BackendError::new(error));
+            assert_eq!(error.to_string(), text);
+            errors.push(error.into());
+        }
+    }
+    for error in &errors {
+        let mut outer: &dyn core::error::Error = &**error;
+        while let Some(source) = outer.source() {
+            assert!(!outer.to_string().contains(&source.to_string()), "{outer:?}");
+            outer = source;
+        }
+    }
+}
+
+#[cfg(feature = "serde")]
+#[derive(Debug)]
+struct Outer(&'static str, StoreError);
+
+#[cfg(feature = "serde")]
+impl core::fmt::Display for Outer {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+#[cfg(feature = "serde")]
+impl core::error::Error for Outer {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        Some(&self.1)
+    }
 }
 
 #[test]

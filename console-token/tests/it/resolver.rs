@@ -2,7 +2,7 @@
 
 use console_token::resolver::libvirt::{Answer, Kind};
 use console_token::resolver::{ResolverError, kubevirt, libvirt, websockify};
-use console_token::web::{Authority, Host};
+use console_token::web::{Authority, Host, HostError};
 use console_token::{JsonError, Secret, SignedToken, Target, UnixSeconds};
 use expect_test::expect;
 use proptest::prelude::*;
@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 use crate::token_oracle::answers;
 
 const MEMBER: fn(&'static str) -> ResolverError = ResolverError::Member;
+const HOST: fn(HostError) -> ResolverError = ResolverError::Host;
 
 fn secret(text: &str) -> Secret {
     Secret::presented(text.as_bytes()).unwrap()
@@ -84,13 +85,16 @@ mod of_libvirt {
                 r#"{"type": "vnc", "address": "a:1", "insecure": true, "tlsTunnel": true}"#,
                 MEMBER("tlsTunnel"),
             ),
-            (r#"{"type": "vnc", "address": "a"}"#, MEMBER("address")),
-            (r#"{"type": "vnc", "address": "a:0"}"#, MEMBER("address")),
-            (r#"{"type": "vnc", "address": "a:65536"}"#, MEMBER("address")),
-            (r#"{"type": "vnc", "address": "::1:5900"}"#, MEMBER("address")),
-            (r#"{"type": "vnc", "address": "2130706433:5900"}"#, MEMBER("address")),
-            (r#"{"type": "vnc", "address": "u@a:5900"}"#, MEMBER("address")),
-            (r#"{"type": "vnc", "address": ""}"#, MEMBER("address")),
+            (r#"{"type": "vnc", "address": "a"}"#, MEMBER("port")),
+            (r#"{"type": "vnc", "address": "a:0"}"#, MEMBER("port")),
+            (r#"{"type": "vnc", "address": "a:65536"}"#, MEMBER("port")),
+            (r#"{"type": "vnc", "address": "::1:5900"}"#, HOST(HostError::Brackets)),
+            (
+                r#"{"type": "vnc", "address": "2130706433:5900"}"#,
+                HOST(HostError::Number),
+            ),
+            (r#"{"type": "vnc", "address": "u@a:5900"}"#, HOST(HostError::Malformed)),
+            (r#"{"type": "vnc", "address": ""}"#, HOST(HostError::Empty)),
             (r#"{"type": "vnc"}"#, ResolverError::Json(JsonError::Schema)),
             (r#"{"address": "a:1"}"#, ResolverError::Json(JsonError::Schema)),
             (
@@ -217,7 +221,8 @@ mod of_libvirt {
 
 mod of_websockify {
     use websockify::{
-        Entry, RedisSource, entries, from_json, from_redis, line, lookup, source_fields, to_json, to_redis,
+        Dialect, Entry, RedisSource, RowFault, entries, faults, find, from_json, from_redis, line, lookup, rows,
+        source_fields, to_json, to_redis,
     };
 
     use super::*;
@@ -231,7 +236,7 @@ mod of_websockify {
     #[test]
     fn files() {
         let file = "# a comment: x:1\nt1: h:5900\n\nt2:\th2:1\nt1: h3:2\nt4: [::1]:3\r\nt5: ::1:4\nt6: unix_socket:/run/x\n\
-            t7 : h:7\nt8: a: b:8\nt9:h:9\n t10: h:10\nt11: h:11:\nt12: h\nt13:   \u{1f}h:13 \u{a0}\n";
+            t7 : h:7\nt8: a: b:8\nt9:h:9\n t10: h:10\nt11: h:11:\nt12: h\nt13:   \u{1f}h:13 \u{a0}\n # old: h:14\nt15:\n";
         let target = |token| lookup(file, token).map(|entry| entry.target());
         assert_eq!(target("t1"), Some(Ok(host("h3", 2))));
         assert_eq!(target("t2"), Some(Ok(host("h2", 1))));
@@ -239,28 +244,67 @@ mod of_websockify {
         assert_eq!(target("t5"), Some(Ok(host("::1", 4))));
         assert_eq!(target("t6"), Some(Ok(Target::Unix { path: "/run/x".into() })));
         assert_eq!(target("t7 "), Some(Ok(host("h", 7))));
-        assert_eq!(target(" t10"), Some(Ok(host("h", 10))));
+        assert_eq!(target("t10"), Some(Ok(host("h", 10))));
+        assert_eq!(target("t11"), Some(Err(HOST(HostError::Malformed))));
         assert_eq!(target("t12"), Some(Err(MEMBER("port"))));
         assert_eq!(target("t13"), Some(Ok(host("h", 13))));
-        for token in ["# a comment", "t3", "t7", "t8", "t9", "t10", "t11", "", "t"] {
+        for token in ["# a comment", "t3", "t7", "t8", "t9", " t10", "# old", "t15", "", "t"] {
             assert_eq!(lookup(file, token), None, "{token}");
         }
-        assert_eq!(entries(file).count(), 10);
+        assert_eq!(entries(file).count(), 11);
+        // After 0.13.0 nothing is stripped, the end of the line neither.
+        let target = |token| find(file, token, Dialect::Repository).map(|row| row.entry.target());
+        assert_eq!(target(" t10"), Some(Ok(host("h", 10))));
+        assert_eq!(target(" # old"), Some(Ok(host("h", 14))));
+        assert_eq!(target("t15"), Some(Err(MEMBER("port"))));
+        assert_eq!((target("t10"), target("t11")), (None, None));
         for (text, error) in [
-            ("h:0", "port"),
-            ("h:65536", "port"),
-            ("h:+1", "port"),
-            ("h:http", "port"),
-            (":1", "host"),
-            ("127.1:1", "host"),
-            ("u@h:1", "host"),
-            ("unix_socket:run", "port"),
-            ("h:1:1", "host"),
+            ("h:0", MEMBER("port")),
+            ("h:65536", MEMBER("port")),
+            ("h:+1", MEMBER("port")),
+            ("h:http", MEMBER("port")),
+            (":1", HOST(HostError::Empty)),
+            ("127.1:1", HOST(HostError::Number)),
+            ("h.:1", HOST(HostError::TrailingDot)),
+            ("fe80::1%eth0:1", HOST(HostError::Zone)),
+            ("bücher.example:1", HOST(HostError::NotAscii)),
+            ("u@h:1", HOST(HostError::Malformed)),
+            ("unix_socket:run", MEMBER("port")),
+            ("h:1:1", HOST(HostError::Malformed)),
         ] {
             let file = format!("t: {text}\n");
-            assert_eq!(lookup(&file, "t").unwrap().target(), Err(MEMBER(error)), "{text}");
+            assert_eq!(lookup(&file, "t").unwrap().target(), Err(error), "{text}");
         }
         assert_eq!(Entry { host: "h", port: None }.target(), Err(MEMBER("port")));
+    }
+
+    /// Which line is malformed, and why; never what is in it.
+    #[test]
+    fn lines_that_are_malformed() {
+        let file = "\u{feff}# mark\nabc123:192.0.2.133:5901\nok: h:1\r\n\r\nabc: h1: 5900\rabc h:1\n\nabc: h.:1\nabc: h\n\
+            abc: h:99999\nabc: fe80::1%eth0:1\nabc\n   \n#abc:h:1\n  # abc\nabc:\nabc: unix_socket:run\nabc: :1\n last:h:1";
+        let texts: Vec<String> = faults(file).map(|fault| fault.to_string()).collect();
+        expect![[r#"
+            line 1: not "token: host:port": no colon with a blank behind it
+            line 2: not "token: host:port": no colon with a blank behind it
+            line 5: not "token: host:port": more than one colon with a blank behind it
+            line 6: not "token: host:port": no colon with a blank behind it
+            line 8: invalid host: a host with a dot at its end: it has to be written without
+            line 9: invalid port
+            line 10: invalid port
+            line 11: invalid host: an IPv6 address with a zone: zones are not supported
+            line 12: not "token: host:port": no colon with a blank behind it
+            line 16: not "token: host:port": no colon with a blank behind it
+            line 17: invalid port
+            line 18: invalid host: no host
+            line 19: not "token: host:port": no colon with a blank behind it"#]]
+        .assert_eq(&texts.join("\n"));
+        assert_eq!(find(file, "ok", Dialect::Released).unwrap().line, 3);
+        assert_eq!(faults("").count(), 0);
+        assert_eq!(faults("a: h:1").count(), 0);
+        let row = rows("secret-token: h:1", Dialect::Released).next().unwrap().unwrap();
+        assert!(!format!("{row:?}").contains("secret"));
+        assert!(faults("x").all(|error| error.fault == RowFault::NoSeparator));
     }
 
     #[test]
@@ -322,8 +366,8 @@ mod of_websockify {
             (r#"{"host": "h", "port": 0}"#, MEMBER("port")),
             (r#"{"host": "h", "port": ""}"#, MEMBER("port")),
             (r#"{"host": "h", "port": "-1"}"#, MEMBER("port")),
-            (r#"{"host": "", "port": 1}"#, MEMBER("host")),
-            (r#"{"host": "h:1", "port": 1}"#, MEMBER("host")),
+            (r#"{"host": "", "port": 1}"#, HOST(HostError::Empty)),
+            (r#"{"host": "h:1", "port": 1}"#, HOST(HostError::Malformed)),
             (r#"{"host": "h", "port": -1}"#, ResolverError::Json(JsonError::Schema)),
             (
                 r#"{"host": "h", "port": 65536}"#,
@@ -500,12 +544,14 @@ fn texts() {
     let texts = [
         ResolverError::Json(JsonError::Syntax),
         MEMBER("host"),
+        HOST(HostError::TrailingDot),
         ResolverError::Target,
         ResolverError::Token,
     ];
     expect![[r#"
         invalid JSON: not JSON
         invalid host
+        invalid host: a host with a dot at its end: it has to be written without
         a target that this form has no place for
         a token that this form has no place for"#]]
     .assert_eq(&texts.map(|error| error.to_string()).join("\n"));

@@ -147,7 +147,7 @@ fn texts() {
         for another audience
         not yet valid
         expired
-        valid for too long"#]]
+        valid for longer than the gateway admits"#]]
     .assert_eq(&errors.map(|error| error.to_string()).join("\n"));
     let errors = [
         KeyError::Id,
@@ -156,10 +156,10 @@ fn texts() {
         KeyError::TooLong,
     ];
     expect![[r#"
-        not the id of a key
-        not a key
-        a secret of 3 bytes
-        the token would be too long"#]]
+        not the id of a key: 1 to 128 visible ASCII characters
+        not a key of this algorithm
+        a secret of 3 bytes, at least 32 are needed
+        the token would have more than 4096 bytes"#]]
     .assert_eq(&errors.map(|error| error.to_string()).join("\n"));
 }
 

@@ -1,6 +1,9 @@
 //! Hosts, ports and ranges of addresses.
 
+use console_token::web::origin::{Origin, OriginError};
+use console_token::web::target::{Connect, ConnectError};
 use console_token::web::{Authority, Host, HostError, Network, NetworkError};
+use expect_test::expect;
 use proptest::prelude::*;
 
 /// What is read in one way only, and how it is written.
@@ -91,14 +94,17 @@ fn hosts() {
     // Alone, IPv6 needs no brackets.
     assert_eq!("::1".parse::<Host>(), "[::1]".parse());
     for text in NO_HOSTS {
-        assert_eq!(text.parse::<Host>(), Err(HostError), "{text:?}");
-        assert_eq!(text.parse::<Authority>(), Err(HostError), "{text:?}");
-        assert_eq!(format!("{text}:80").parse::<Authority>(), Err(HostError), "{text:?}");
+        assert!(text.parse::<Host>().is_err(), "{text:?}");
+        assert!(text.parse::<Authority>().is_err(), "{text:?}");
+        assert!(format!("{text}:80").parse::<Authority>().is_err(), "{text:?}");
     }
     for dot in ["\u{3002}", "\u{ff0e}", "\u{ff61}"] {
-        assert_eq!(format!("127{dot}0{dot}0{dot}1").parse::<Host>(), Err(HostError));
+        assert_eq!(
+            format!("127{dot}0{dot}0{dot}1").parse::<Host>(),
+            Err(HostError::NotAscii)
+        );
     }
-    assert_eq!("\u{2460}27.0.0.1".parse::<Host>(), Err(HostError));
+    assert_eq!("\u{2460}27.0.0.1".parse::<Host>(), Err(HostError::NotAscii));
 }
 
 #[test]
@@ -108,7 +114,7 @@ fn lengths_of_names() {
     assert_eq!(longest.len(), 253);
     for name in [&label, &longest] {
         assert!(name.parse::<Host>().is_ok());
-        assert_eq!(format!("{name}a").parse::<Host>(), Err(HostError));
+        assert_eq!(format!("{name}a").parse::<Host>(), Err(HostError::Malformed));
     }
 }
 
@@ -127,15 +133,100 @@ fn ports() {
         ] {
             assert_eq!(
                 format!("{text}:{port}").parse::<Authority>(),
-                Err(HostError),
+                Err(if port.contains(':') {
+                    HostError::Malformed
+                } else {
+                    HostError::Port
+                }),
                 "{text}:{port}"
             );
         }
     }
     // Without brackets it cannot be told where the port begins.
     for text in ["::1", "2001:db8::7:80", "fe80::1", "::ffff:192.0.2.7:80"] {
-        assert_eq!(text.parse::<Authority>(), Err(HostError), "{text}");
+        let without = text.parse::<Host>().is_ok();
+        let expected = if without {
+            HostError::Brackets
+        } else {
+            HostError::Malformed
+        };
+        assert_eq!(text.parse::<Authority>(), Err(expected), "{text}");
     }
+}
+
+/// What is wrong, and what to write instead.
+#[test]
+fn errors_name_the_remedy() {
+    use HostError as E;
+    for (text, error) in [
+        ("", E::Empty),
+        ("hv1.example.", E::TrailingDot),
+        ("hv1.", E::TrailingDot),
+        ("192.0.2.7.", E::TrailingDot),
+        ("HV1.Example.", E::TrailingDot),
+        ("hv1..", E::Malformed),
+        (".", E::Malformed),
+        ("fe80::1%eth0", E::Zone),
+        ("[fe80::1%eth0]", E::Zone),
+        ("[fe80::1%25eth0]", E::Zone),
+        ("fe80::1%", E::Zone),
+        ("2001:db8::7%2", E::Zone),
+        ("hv1%eth0", E::Malformed),
+        ("bücher.example", E::NotAscii),
+        ("hv1.例え", E::NotAscii),
+        ("hv1\u{3002}example", E::NotAscii),
+        ("xn--bücher", E::NotAscii),
+        ("127.1", E::Number),
+        ("0x7f000001", E::Number),
+        ("192.0.2.256", E::Number),
+        ("a.0X1", E::Number),
+        ("user@hv1", E::Malformed),
+    ] {
+        assert_eq!(text.parse::<Host>(), Err(error), "{text}");
+        let with_port = format!("{text}:5900").parse::<Authority>();
+        // Without brackets, what is behind the last colon may belong to the address.
+        assert_eq!(with_port, Err(error), "{text}");
+        let origin = format!("https://{text}").parse::<Origin>();
+        let expected = match error {
+            E::Malformed => OriginError::Malformed,
+            error => OriginError::InvalidHost(error),
+        };
+        assert_eq!(origin, Err(expected), "{text}");
+        if text.is_ascii() && !text.is_empty() && !text.contains('@') {
+            let head = format!("CONNECT {text}:5900 HTTP/1.1\r\n\r\n");
+            let connect = Connect::parse(head.as_bytes()).unwrap().unwrap();
+            assert_eq!(connect.target(), Err(ConnectError::Host(error)), "{text}");
+        }
+    }
+    for (text, error) in [
+        ("hv1:", E::Port),
+        ("hv1:0", E::Port),
+        ("[::1]:65536", E::Port),
+        ("::1", E::Brackets),
+        ("2001:db8::7:80", E::Brackets),
+    ] {
+        assert_eq!(text.parse::<Authority>(), Err(error), "{text}");
+    }
+    let all = [
+        E::Empty,
+        E::TrailingDot,
+        E::Zone,
+        E::NotAscii,
+        E::Number,
+        E::Brackets,
+        E::Port,
+        E::Malformed,
+    ];
+    expect![[r#"
+        no host
+        a host with a dot at its end: it has to be written without
+        an IPv6 address with a zone: zones are not supported
+        a name with letters other than ASCII: it has to be written in its xn-- form
+        a number that is not an IPv4 address in dotted decimal form
+        an IPv6 address without brackets where a port can follow
+        no port of 1 to 65535
+        not a host"#]]
+    .assert_eq(&all.map(|error| error.to_string()).join("\n"));
 }
 
 #[test]

@@ -3,9 +3,9 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::num::NonZeroU16;
 
-use console_token::web::Host;
 use console_token::web::place::PlaceError;
 use console_token::web::target::{Connect, ConnectError, Special, TargetError, TargetRule};
+use console_token::web::{Host, HostError};
 use expect_test::expect;
 use proptest::prelude::*;
 
@@ -106,13 +106,15 @@ fn broken_heads() {
     );
     let statuses = [
         ConnectError::Malformed,
+        ConnectError::Host(HostError::Zone),
         ConnectError::Method,
         ConnectError::TooLong,
         ConnectError::Content,
     ];
-    assert_eq!(statuses.map(ConnectError::status), [400, 405, 431, 400]);
+    assert_eq!(statuses.map(ConnectError::status), [400, 400, 405, 431, 400]);
     expect![[r#"
         not an HTTP CONNECT
+        not a CONNECT to a host and a port: an IPv6 address with a zone: zones are not supported
         another method than CONNECT
         a head of more than 8192 bytes
         a CONNECT with content"#]]
@@ -162,7 +164,12 @@ fn targets_that_are_none() {
         "*:5901",
         "hv1.example,evil.example:5901",
     ] {
-        assert_eq!(asked(target), Err(ConnectError::Malformed), "{target}");
+        let refused = asked(target).unwrap_err();
+        assert!(
+            matches!(refused, ConnectError::Malformed | ConnectError::Host(_)),
+            "{target}: {refused}"
+        );
+        assert_eq!(refused.status(), 400);
     }
     assert_eq!(
         asked("HV1.Example:05901"),

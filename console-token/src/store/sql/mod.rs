@@ -1,12 +1,13 @@
 //! Records in SQL: SQLite in the process, or PostgreSQL for many gateways.
 
+mod open;
+
 use alloc::{boxed::Box, format, string::String, sync::Arc, vec::Vec};
-use core::{fmt, num::NonZeroU32, time::Duration};
+use core::{fmt, num::NonZeroU32};
 
 use sqlx::{
-    AnyConnection, AnyPool, Row as _,
-    any::{AnyPoolOptions, AnyQueryResult, AnyRow},
-    pool::PoolConnectionMetadata,
+    AnyPool, Row as _,
+    any::{AnyQueryResult, AnyRow},
     query,
 };
 
@@ -19,48 +20,6 @@ use crate::{
     Admitted, AttemptId, BackendError, Gate, Grant, Record, Scope, Seats, SessionId, Step, TokenHash, UnixSeconds,
     Which,
 };
-
-/// The schema, one entry a version. A version that was released is never changed: the next one is appended.
-///
-/// The columns of `console_token` from `scope` to `session_end` are what the one statement of a redeem
-/// decides by; they follow from `terms`, the grant as JSON, which is what everything else reads.
-/// Moments are seconds since 1970; those that do not fit are the last that does, which refuses.
-const SCHEMA: &[&[&str]] = &[&[
-    "CREATE TABLE console_token (
-        hash TEXT PRIMARY KEY,
-        version BIGINT NOT NULL,
-        vm TEXT,
-        owner TEXT,
-        issuer TEXT,
-        scope TEXT NOT NULL,
-        audience TEXT NOT NULL,
-        opens BIGINT NOT NULL,
-        lapses BIGINT NOT NULL,
-        uses BIGINT NOT NULL,
-        session_limit BIGINT NOT NULL,
-        session_end BIGINT NOT NULL,
-        terms TEXT NOT NULL,
-        revoked BIGINT NOT NULL,
-        spent BIGINT NOT NULL,
-        next_session BIGINT NOT NULL,
-        attempts TEXT NOT NULL,
-        sessions TEXT NOT NULL,
-        busy_until BIGINT NOT NULL
-    )",
-    "CREATE INDEX console_token_vm ON console_token (vm)",
-    "CREATE INDEX console_token_owner ON console_token (owner)",
-    "CREATE INDEX console_token_issuer ON console_token (issuer)",
-    "CREATE INDEX console_token_lapses ON console_token (lapses)",
-    "CREATE TABLE console_seats (
-        console TEXT PRIMARY KEY,
-        seats TEXT NOT NULL,
-        ends BIGINT NOT NULL
-    )",
-    "CREATE INDEX console_seats_ends ON console_seats (ends)",
-]];
-
-/// Held by the gateway that brings the schema up to date: "console" in ASCII.
-const LOCK: &str = "SELECT CAST(pg_advisory_xact_lock(27988541971526757) AS TEXT)";
 
 /// `$1` hash, `$2` scope, `$3` audience, `$4` now, `$5` attempt, `$6` room for attempts.
 macro_rules! spend {
@@ -201,28 +160,19 @@ pub struct SqlStore {
 impl SqlStore {
     /// Connects to `sqlite:///var/lib/gateway/tokens.db?mode=rwc` or `postgres://user:password@host/database`, and
     /// brings the schema up to date. The pool has at most so many `connections`. For a server that is just
-    /// starting it waits, 10 seconds. What an address of PostgreSQL leaves out `sqlx` takes from the environment, as
-    /// `psql` does (`PGPASSWORD`, `PGSSLMODE` and others).
+    /// starting, and for a file that is locked, it waits for at most 10 seconds. What an address of PostgreSQL leaves
+    /// out `sqlx` takes from the environment, as `psql` does (`PGPASSWORD`, `PGSSLMODE` and others).
+    ///
+    /// A file of SQLite that is made (`mode=rwc`) can be read and written by its owner only (mode 0600): it has hashes,
+    /// targets and names in it. SQLite gives its journals the same mode. A file that exists keeps its mode.
     ///
     /// # Errors
     ///
-    /// Those of the database: the address is none, there is no server, the password is wrong; and that the
-    /// schema is newer than this version knows.
+    /// Those of the database, as soon as they are known: the address is none, the file cannot be used, the password is
+    /// wrong; there is no server, after the 10 seconds; and that the schema is newer than this version knows.
     pub async fn connect(url: &str, connections: NonZeroU32) -> Result<Self, BackendError> {
-        sqlx::any::install_default_drivers();
-        let pool = AnyPoolOptions::new()
-            .max_connections(connections.get())
-            .acquire_timeout(Duration::from_secs(10))
-            // One that was used a moment ago needs no question whether it lives: that would double the way.
-            .test_before_acquire(false)
-            .before_acquire(|connection, meta| Box::pin(is_alive(connection, meta)))
-            .after_connect(|connection, _| Box::pin(prepare(connection)))
-            .connect(url)
-            .await
-            .map_err(BackendError::new)?;
-        let store = Self { pool };
-        store.migrate().await.map_err(BackendError::new)?;
-        Ok(store)
+        let pool = open::pool(url, connections).await?;
+        Ok(Self { pool })
     }
 
     /// Waits for open calls and closes the connections.
@@ -235,56 +185,6 @@ impl SqlStore {
         let done = statement.execute(&self.pool).await.map_err(BackendError::new)?;
         Ok(usize::try_from(done.rows_affected()).unwrap_or(usize::MAX))
     }
-
-    async fn migrate(&self) -> sqlx::Result<()> {
-        let mut connection = self.pool.acquire().await?;
-        let is_sqlite = connection.backend_name() == "SQLite";
-        let begin = if is_sqlite { "BEGIN IMMEDIATE" } else { "BEGIN" };
-        let mut transaction = sqlx::Connection::begin_with(&mut *connection, begin).await?;
-        if !is_sqlite {
-            // Two that create the same table at once fail, also with IF NOT EXISTS.
-            query(LOCK).execute(&mut *transaction).await?;
-        }
-        query("CREATE TABLE IF NOT EXISTS console_schema (version BIGINT NOT NULL)")
-            .execute(&mut *transaction)
-            .await?;
-        let version = "SELECT COALESCE(MAX(version), 0) AS version FROM console_schema";
-        let version: i64 = query(version).fetch_one(&mut *transaction).await?.try_get("version")?;
-        let done = usize::try_from(version).unwrap_or(usize::MAX);
-        if SCHEMA.len() < done {
-            let why = format!("the schema has version {version}, this knows {}", SCHEMA.len());
-            return Err(sqlx::Error::Configuration(why.into()));
-        }
-        for (statements, number) in SCHEMA.iter().zip(1_i64..).skip(done) {
-            for statement in statements.iter().copied() {
-                query(statement).execute(&mut *transaction).await?;
-            }
-            let insert = query("INSERT INTO console_schema (version) VALUES ($1)").bind(number);
-            insert.execute(&mut *transaction).await?;
-        }
-        transaction.commit().await
-    }
-}
-
-async fn is_alive(connection: &mut AnyConnection, meta: PoolConnectionMetadata) -> sqlx::Result<bool> {
-    if Duration::from_secs(1) < meta.idle_for {
-        sqlx::Connection::ping(connection).await?;
-    }
-    Ok(true)
-}
-
-/// What a connection to SQLite needs.
-async fn prepare(connection: &mut AnyConnection) -> sqlx::Result<()> {
-    if connection.backend_name() == "SQLite" {
-        for pragma in [
-            "PRAGMA journal_mode = WAL",
-            "PRAGMA synchronous = FULL",
-            "PRAGMA busy_timeout = 10000",
-        ] {
-            query(pragma).execute(&mut *connection).await?;
-        }
-    }
-    Ok(())
 }
 
 /// A moment in a column: one past the last is the last, at which every token has expired.
