@@ -17,6 +17,7 @@ mod init;
 mod limits;
 pub mod message;
 mod pixel_format;
+mod pixel_rules;
 mod secret;
 pub mod security;
 #[cfg(feature = "serde")]
@@ -35,4 +36,5 @@ pub use error::{DecodeError, DecodeErrorKind, EncodeError};
 pub use init::{ClientInit, ServerInit};
 pub use limits::Limits;
 pub use pixel_format::{PixelFormat, PixelFormatError};
+pub use pixel_rules::PixelRules;
 pub use version::{Greeting, Policy, ProtocolVersion, Version, VersionError};

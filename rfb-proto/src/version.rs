@@ -105,6 +105,33 @@ impl ProtocolVersion {
         Self::parse(bytes)
     }
 
+    /// As [`from_bytes`](Self::from_bytes). With [`Policy::Lenient`] the last byte may be a carriage return, a blank, a tab
+    /// or a NUL as well: TigerVNC, QEMU, libvncserver and gtk-vnc read the line with `scanf`, for which any byte will
+    /// do, noVNC does not look at it, and servers that end their greeting so are in use. The line has 12 bytes in any
+    /// case: a line feed behind a carriage return belongs to what comes next, to those programs too.
+    ///
+    /// ```
+    /// use rfb_proto::{Policy, ProtocolVersion};
+    ///
+    /// let line = b"RFB 003.008\r";
+    /// assert_eq!(ProtocolVersion::read(line, Policy::Lenient), Ok(ProtocolVersion::V3_8));
+    /// assert!(ProtocolVersion::read(line, Policy::Strict).is_err());
+    /// ```
+    ///
+    /// # Errors
+    /// As [`from_bytes`](Self::from_bytes).
+    #[inline]
+    pub fn read(bytes: &[u8; Self::LEN], policy: Policy) -> Result<Self, DecodeError> {
+        if *bytes == Version::V3_8.to_bytes() {
+            return Ok(Self::V3_8);
+        }
+        let mut line = *bytes;
+        if let (Policy::Lenient, [.., end @ (b'\r' | b' ' | b'\t' | 0)]) = (policy, &mut line) {
+            *end = b'\n';
+        }
+        Self::parse(&line)
+    }
+
     fn parse(bytes: &[u8; Self::LEN]) -> Result<Self, DecodeError> {
         match line(bytes) {
             Ok((_, version)) => Ok(version),
@@ -130,6 +157,14 @@ impl ProtocolVersion {
         }
         Self::from_bytes(&whole)?;
         Ok(Self::LEN.saturating_sub(prefix.len()))
+    }
+
+    /// The line at the front of `rx`, as [`read`](Self::read). `Err`: it is not whole.
+    pub(crate) fn at_front(rx: &[u8], policy: Policy) -> Result<Result<Self, usize>, DecodeError> {
+        match rx.first_chunk() {
+            Some(line) => Self::read(line, policy).map(Ok),
+            None => Self::missing(rx).map(Err),
+        }
     }
 
     /// The line.

@@ -46,17 +46,32 @@ ids! {
         ZRLE = 16, "ZRLE";
         /// As [`ZRLE`](Self::ZRLE), behind a wavelet.
         ZYWRLE = 17, "ZYWRLE";
+        /// UltraVNC's: many rectangles at once, as [`ZRLE`](Self::ZRLE) with XZ in place of zlib. Their number stands in
+        /// the place of the rectangle (`x` the high half, `y` the low one), the length of the data in its size.
+        XZ = 18, "XZ";
+        /// As [`XZ`](Self::XZ), behind a wavelet.
+        XZYW = 19, "XZYW";
         /// RealVNC's H.264, not published.
         H264_REALVNC = 20, "H.264 (RealVNC)";
         /// JPEG without a length.
         JPEG = 21, "JPEG";
         /// RealVNC's JPEG with run lengths, not published.
         JRLE = 22, "JRLE (RealVNC)";
+        /// UltraVNC's: as [`ZLIB`](Self::ZLIB), with zstd in place of zlib.
+        ZSTD = 25, "Zstd";
+        /// UltraVNC's: as [`TIGHT`](Self::TIGHT), with zstd in place of zlib.
+        TIGHT_ZSTD = 26, "TightZstd";
+        /// UltraVNC's: as [`ZLIB_HEX`](Self::ZLIB_HEX), with zstd in place of zlib.
+        ZSTD_HEX = 27, "ZstdHex";
+        /// UltraVNC's: as [`ZRLE`](Self::ZRLE), with zstd in place of zlib.
+        ZSTD_RLE = 28, "ZSTDRLE";
+        /// UltraVNC's: as [`ZYWRLE`](Self::ZYWRLE), with zstd in place of zlib.
+        ZSTD_YWRLE = 29, "ZSTDYWRLE";
         /// H.264 of the community specification.
         OPEN_H264 = 50, "Open H.264";
         /// H.264 of a draft for libvncserver.
         VA_H264 = 0x4832_3634, "VA H.264";
-        /// Tight with PNG in place of zlib.
+        /// Tight with PNG in place of zlib. QEMU sends what PNG has no form for as in [`TIGHT`](Self::TIGHT).
         TIGHT_PNG = -260, "TightPNG";
 
         /// The size of the framebuffer changed.
@@ -81,7 +96,8 @@ ids! {
         QEMU_LED_STATE = -261, "QEMU LED State";
         /// A wish: messages of a generic input interface.
         GII = -305, "gii";
-        /// The name of the desktop changed.
+        /// The name of the desktop changed. A rectangle that has a size is UltraVNC's ExtViewSize instead: the part of the
+        /// framebuffer that is one monitor. UltraVNC sends it unasked.
         DESKTOP_NAME = -307, "DesktopName";
         /// The size of the framebuffer and its screens, and what became of a wish to change them.
         EXTENDED_DESKTOP_SIZE = -308, "ExtendedDesktopSize";
@@ -115,6 +131,35 @@ ids! {
         VMWARE_STATE = 0x574d_566a, "VMware VM State";
         /// A wish, and the answer in a clipboard message: formats other than Latin-1 text.
         EXTENDED_CLIPBOARD = -0x3f5e_1a32, "Extended Clipboard";
+        /// When the picture was taken, in microseconds (neatvnc).
+        PTS = -1000, "PTS";
+        /// Messages that compare the clocks of both sides (neatvnc).
+        NTP = -1001, "NTP";
+        /// UltraVNC's: many small rectangles, deflated.
+        QUEUE_ZIP = -0x0000_fff8, "QueueZip";
+        /// UltraVNC's: many small rectangles, compressed with LZO.
+        ULTRA_ZIP = -0x0000_fff7, "UltraZip";
+        /// UltraVNC's: many small rectangles, compressed with zstd.
+        QUEUE_ZSTD = -0x0000_fff6, "QueueZstd";
+        /// A wish of UltraVNC: [`QUEUE_ZIP`](Self::QUEUE_ZIP), [`ULTRA_ZIP`](Self::ULTRA_ZIP) and
+        /// [`QUEUE_ZSTD`](Self::QUEUE_ZSTD).
+        QUEUE_ENABLE = -0x0000_fff5, "QueueEnable";
+        /// A wish of UltraVNC: what state the server is in.
+        SERVER_STATE = -0x0000_8000, "ServerState";
+        /// A wish of UltraVNC: signs of life.
+        ENABLE_KEEP_ALIVE = -0x0000_7fff, "EnableKeepAlive";
+        /// A wish of UltraVNC: a version of its file transfer.
+        FILE_TRANSFER_VERSION = -0x0000_7ffe, "FTProtocolVersion";
+        /// A wish of UltraVNC: a choice of sessions.
+        SESSION = -0x0000_7ffd, "Session";
+        /// A wish of UltraVNC: how long a user may do nothing.
+        ENABLE_IDLE_TIME = -0x0000_7ffc, "EnableIdleTime";
+        /// A wish of UltraVNC: how many monitors there are, and a choice of one.
+        MONITOR_INFO = -0x0000_7ffb, "MonitorInfo";
+        /// A wish of UltraVNC: chats in UTF-8.
+        UNICODE_TEXT_CHAT = -0x0000_7ffa, "UnicodeTextChat";
+        /// A wish of UltraVNC: files in chats.
+        CHAT_FILE_TRANSFER = -0x0000_7ff9, "ChatFileTransfer";
         /// A wish of UltraVNC: plug-ins.
         PLUGIN_STREAMING = -0x3f5e_1a31, "PluginStreaming";
         /// Which lights of the keyboard are on, as libvncserver tells it.
@@ -167,11 +212,15 @@ impl Encoding {
             | Self::QEMU_AUDIO
             | Self::EXTENDED_MOUSE_BUTTONS
             | Self::VMWARE_CURSOR_POSITION
-            | Self::KEYBOARD_LED_STATE => Extent::None,
+            | Self::KEYBOARD_LED_STATE
+            | Self::NTP => Extent::None,
             Self::RAW
             | Self::COPY_RECT
+            | Self::XZ
+            | Self::XZYW
             | Self::CURSOR
             | Self::X_CURSOR
+            | Self::PTS
             | Self::QEMU_LED_STATE
             | Self::VMWARE_CURSOR_STATE
             | Self::VMWARE_KEY_REPEAT
@@ -187,12 +236,24 @@ impl Encoding {
             | Self::ULTRA
             | Self::ZRLE
             | Self::ZYWRLE
+            | Self::ZSTD
+            | Self::ZSTD_RLE
+            | Self::ZSTD_YWRLE
+            | Self::QUEUE_ZIP
+            | Self::ULTRA_ZIP
+            | Self::QUEUE_ZSTD
             | Self::OPEN_H264
             | Self::DESKTOP_NAME
             | Self::EXTENDED_DESKTOP_SIZE
             | Self::CLIENT_REDIRECT
             | Self::VMWARE_CURSOR => Extent::Counted,
-            Self::HEXTILE | Self::TIGHT | Self::TIGHT_PNG | Self::ZLIB_HEX | Self::TRLE => Extent::Walk,
+            Self::HEXTILE
+            | Self::TIGHT
+            | Self::TIGHT_ZSTD
+            | Self::TIGHT_PNG
+            | Self::ZLIB_HEX
+            | Self::ZSTD_HEX
+            | Self::TRLE => Extent::Walk,
             Self::CURSOR_WITH_ALPHA => Extent::Nested,
             Self::JPEG => Extent::Scan,
             _ => Extent::Unknown,
@@ -202,16 +263,31 @@ impl Encoding {
     /// Whether a rectangle in this encoding shows a part of the framebuffer; the others are pseudo-encodings.
     #[must_use]
     pub const fn is_picture(self) -> bool {
-        matches!(self.0, 0..=22 | 50) || matches!(self, Self::TIGHT_PNG | Self::VA_H264)
+        matches!(self.0, 0..=22 | 25..=29 | 50) || matches!(self, Self::TIGHT_PNG | Self::VA_H264) || self.is_bulk()
+    }
+
+    /// Whether such a rectangle stands for many, so that its place and size mean something else.
+    pub(crate) const fn is_bulk(self) -> bool {
+        matches!(self.0, 18 | 19 | -65528..=-65526)
+    }
+
+    /// Whether the rectangles that it stands for are counted in the head of the update.
+    pub(crate) const fn counts_for_many(self) -> bool {
+        matches!(self, Self::XZ | Self::XZYW)
     }
 
     /// Whether a client can ask for it without the risk that the server's stream can no longer be followed: the end of
     /// such rectangles is found, or it is a [wish](Self::is_wish) whose answers are known messages. Not so for a
-    /// number that is not known, and for two that stand for different things: -225 and -311.
+    /// number that is not known, for two that stand for different things, -225 and -311, and for UltraVNC's files, some
+    /// of which have a size that nothing tells of.
     #[must_use]
     pub const fn can_be_framed(self) -> bool {
         match self {
-            Self::PLUGIN_STREAMING | Self::POINTER_POS_LISTED | Self::CLIENT_REDIRECT => false,
+            Self::PLUGIN_STREAMING
+            | Self::POINTER_POS_LISTED
+            | Self::CLIENT_REDIRECT
+            | Self::FILE_TRANSFER_VERSION
+            | Self::CHAT_FILE_TRANSFER => false,
             _ => self.is_wish() || !matches!(self.extent(), Extent::Unknown),
         }
     }
@@ -236,6 +312,15 @@ impl Encoding {
                 | Self::CONTINUOUS_UPDATES
                 | Self::TIGHT_WITHOUT_ZLIB
                 | Self::EXTENDED_CLIPBOARD
+                | Self::QUEUE_ENABLE
+                | Self::SERVER_STATE
+                | Self::ENABLE_KEEP_ALIVE
+                | Self::FILE_TRANSFER_VERSION
+                | Self::SESSION
+                | Self::ENABLE_IDLE_TIME
+                | Self::MONITOR_INFO
+                | Self::UNICODE_TEXT_CHAT
+                | Self::CHAT_FILE_TRANSFER
                 | Self::PLUGIN_STREAMING
         ) || matches!(self.0, -32..=-23 | -256..=-247 | -512..=-412 | -768..=-763)
     }

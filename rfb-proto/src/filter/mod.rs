@@ -193,7 +193,9 @@ impl Filter {
             ClientMessage::PointerEvent(_) => self.pointer,
             ClientMessage::Gii(gii) if gii.subtype() == GiiSubtype::EVENTS => self.keyboard && self.pointer,
             // The server's own user is locked out, or another window is shown.
-            ClientMessage::SetServerInput(_) | ClientMessage::SetSw(_) => self.keyboard && self.pointer,
+            ClientMessage::SetServerInput(_) | ClientMessage::SetSw(_) | ClientMessage::SetMonitor(_) => {
+                self.keyboard && self.pointer
+            }
             ClientMessage::SetDesktopSize(_) => self.resize,
             ClientMessage::Xvp(_) => self.power,
             ClientMessage::FileTransfer(_) => self.files,

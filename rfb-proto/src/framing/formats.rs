@@ -1,6 +1,5 @@
 //! The format of pixels in force, and those that are pending.
 
-use crate::encoding::walk::PixelSizes;
 use crate::error::{DecodeError, DecodeErrorKind};
 use crate::pixel_format::PixelFormat;
 
@@ -58,10 +57,10 @@ impl Formats {
     }
 
     /// Whether this size is another one in a pending format.
-    pub(super) fn in_doubt(&self, size: impl Fn(&PixelSizes) -> u32) -> bool {
-        let current = size(&PixelSizes::of(&self.current));
+    pub(super) fn in_doubt(&self, size: impl Fn(&PixelFormat) -> u32) -> bool {
+        let current = size(&self.current);
         let mut pending = self.pending.iter().flatten();
-        pending.any(|pending| size(&PixelSizes::of(&pending.format)) != current)
+        pending.any(|pending| size(&pending.format) != current)
     }
 
     /// The format that was set last is in force.

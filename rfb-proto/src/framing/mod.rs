@@ -25,6 +25,13 @@
 //! * any fence that was sent behind it is answered, or more updates came than there were requests before it.
 //!
 //! In between it is in doubt. Most rectangles frame alike in both formats; for those that do not, [`Doubt`] decides.
+//!
+//! # Which server it is
+//!
+//! Servers differ in how they read a format ([`PixelRules`](crate::PixelRules)): at a depth other than 24 QEMU's rectangles
+//! of Tight are shorter than everybody else's. Nothing in the stream says which of the two it is. A framer recognises QEMU
+//! by the name of the desktop; one that does not see the server's own `ServerInit`, or sees a name that was changed, has
+//! to be told ([`ServerFramer::with_pixel_rules`]), or loses the stream at such a depth.
 
 mod client;
 mod formats;

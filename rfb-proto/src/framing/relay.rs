@@ -5,9 +5,11 @@ use bytes::{Buf, Bytes, BytesMut};
 use super::{ClientFramer, Doubt, FramingError, Message, Part, Piece, ServerFramer};
 use crate::init::ServerInit;
 use crate::limits::Limits;
-use crate::message::{Extensions, FramebufferUpdate, SetEncodings};
+use crate::message::{Extensions, FramebufferUpdate, SetEncodings, SetPixelFormat};
+use crate::pixel_rules::PixelRules;
 use crate::version::Policy;
 
+const SET_PIXEL_FORMAT: u8 = 0;
 const SET_ENCODINGS: u8 = 2;
 
 /// What becomes of a message.
@@ -78,6 +80,9 @@ pub struct Relay {
     client: ClientFramer,
     server: ServerFramer,
     strip: bool,
+    depth_24: bool,
+    /// What the client itself has asked for, whatever of it the server was shown: it may send messages of these.
+    wanted: Extensions,
     /// The message that goes in pieces is held back, from the client and from the server.
     client_withheld: bool,
     server_withheld: bool,
@@ -92,6 +97,8 @@ impl Relay {
             client: ClientFramer::new(limits),
             server: ServerFramer::new(init, limits).with_extensions(Extensions::NONE),
             strip: true,
+            depth_24: false,
+            wanted: Extensions::NONE,
             client_withheld: false,
             server_withheld: false,
             limits: limits.clone(),
@@ -102,6 +109,24 @@ impl Relay {
     #[must_use]
     pub fn with_policy(mut self, policy: Policy) -> Self {
         self.server = self.server.with_policy(policy);
+        self
+    }
+
+    /// As [`ServerFramer::with_pixel_rules`].
+    #[must_use]
+    pub fn with_pixel_rules(mut self, rules: PixelRules) -> Self {
+        self.server = self.server.with_pixel_rules(rules);
+        self
+    }
+
+    /// Whether depth 24 is written into formats of 32 bits a pixel whose maxima are 255: no, unless this is called.
+    ///
+    /// The pixels are the same, and with depth 24 all servers agree on the size of a TPIXEL, so the server need not be
+    /// known ([`PixelRules`]). But a viewer that goes by the depth that it has set, as the specification wants it and
+    /// UltraVNC's viewers do, then misreads what servers send that go by it as well: use this for viewers that do not.
+    #[must_use]
+    pub fn with_depth_24(mut self, write: bool) -> Self {
+        self.depth_24 = write;
         self
     }
 
@@ -146,11 +171,13 @@ impl Relay {
         let mut run = Run::default();
         let mut left = &src[..];
         let result = loop {
-            let message = match self.client.next_message(&mut left, self.server.extensions()) {
+            let extensions = self.server.extensions().wanted_as(&self.wanted);
+            let message = match self.client.next_message(&mut left, &extensions) {
                 Ok(Some(message)) => message,
                 Ok(None) => break Ok(()),
                 Err(error) => break Err(error),
             };
+            self.hears(&message);
             let verdict = judge(watch.client(&message), &message, self.client_withheld);
             self.client_withheld = verdict != Verdict::Pass && !message.is_last();
             let len = message.bytes.len();
@@ -168,13 +195,22 @@ impl Relay {
         result
     }
 
+    /// Takes note of what the client asks for, which may be taken out on the way.
+    fn hears(&mut self, message: &Message<'_>) {
+        if let (SET_ENCODINGS, Some(message)) = (message.number, message.whole()) {
+            if let Ok(set) = SetEncodings::decode_slice(message, &self.limits) {
+                self.wanted.client_asked(&set.encodings);
+            }
+        }
+    }
+
     /// A whole message goes on, as it is or another one in its place: strips it, and takes note of it.
     fn sent(&mut self, message: &Message<'_>, verdict: Verdict) -> Result<Verdict, FramingError> {
         let sent = match &verdict {
             Verdict::Replace(bytes) => bytes,
             _ => message.bytes,
         };
-        let stripped = if self.strip { self.stripped(sent) } else { None };
+        let stripped = self.changed(sent);
         let noted = self.server.client_sent(stripped.as_deref().unwrap_or(sent));
         noted.map_err(|error| {
             let start = self.client.taken().saturating_sub(message.len);
@@ -184,11 +220,31 @@ impl Relay {
         Ok(stripped.map_or(verdict, Verdict::Replace))
     }
 
-    /// The message without encodings that cannot be framed. `None`: it has none.
-    fn stripped(&self, message: &[u8]) -> Option<Bytes> {
-        if message.first() != Some(&SET_ENCODINGS) {
+    /// The message as it goes on, if that is not as it came.
+    fn changed(&self, message: &[u8]) -> Option<Bytes> {
+        match message.first() {
+            Some(&SET_ENCODINGS) if self.strip => self.stripped(message),
+            Some(&SET_PIXEL_FORMAT) if self.depth_24 => self.with_its_depth(message),
+            _ => None,
+        }
+    }
+
+    /// The format with depth 24, if it is one that needs it.
+    fn with_its_depth(&self, message: &[u8]) -> Option<Bytes> {
+        let mut set = SetPixelFormat::decode_slice(message, &self.limits).ok()?;
+        let format = &mut set.format;
+        let maxima = [format.red_max, format.green_max, format.blue_max];
+        if format.bits_per_pixel != 32 || !format.is_true_colour() || format.depth == 24 || maxima != [255; 3] {
             return None;
         }
+        format.depth = 24;
+        let mut changed = BytesMut::with_capacity(set.encoded_len());
+        set.encode(&mut changed).ok()?;
+        Some(changed.freeze())
+    }
+
+    /// The message without encodings that cannot be framed. `None`: it has none.
+    fn stripped(&self, message: &[u8]) -> Option<Bytes> {
         let mut set = SetEncodings::decode_slice(message, &self.limits).ok()?;
         let before = set.encodings.len();
         set.encodings.retain(|encoding| encoding.can_be_framed());

@@ -10,6 +10,7 @@ use crate::init::ServerInit;
 use crate::limits::Limits;
 use crate::message::{Extension, Extensions, FramebufferUpdate, ServerMessage, SetEncodings};
 use crate::pixel_format::PixelFormat;
+use crate::pixel_rules::PixelRules;
 use crate::version::Policy;
 use crate::wire::Fixed;
 
@@ -58,6 +59,7 @@ pub struct ServerFramer {
     framebuffer: (u16, u16),
     policy: Policy,
     doubt: Doubt,
+    rules: PixelRules,
     formats: Formats,
     extensions: Extensions,
     limits: Limits,
@@ -82,7 +84,8 @@ impl ServerFramer {
     /// For the bytes behind this `ServerInit`, and behind the capabilities that follow it with security type Tight.
     #[must_use]
     pub fn new(init: &ServerInit, limits: &Limits) -> Self {
-        let context = Context::new(&init.format, limits);
+        let rules = PixelRules::recognised(&init.name);
+        let context = Context::new(&init.format, rules, limits);
         Self {
             state: State::Message,
             rectangles: 0,
@@ -93,6 +96,7 @@ impl ServerFramer {
             framebuffer: (init.width, init.height),
             policy: Policy::Lenient,
             doubt: Doubt::default(),
+            rules,
             formats: Formats::new(init.format),
             extensions: Extensions::ALL,
             limits: limits.clone(),
@@ -106,6 +110,15 @@ impl ServerFramer {
     pub fn with_policy(mut self, policy: Policy) -> Self {
         self.policy = policy;
         self.context.strict = policy == Policy::Strict;
+        self.formats_changed();
+        self
+    }
+
+    /// How the server reads a pixel format. Without this, QEMU is recognised by the name of the desktop, and all others
+    /// are taken to keep to the specification ([`PixelRules::recognised`]).
+    #[must_use]
+    pub fn with_pixel_rules(mut self, rules: PixelRules) -> Self {
+        self.rules = rules;
         self.formats_changed();
         self
     }
@@ -169,7 +182,13 @@ impl ServerFramer {
         &self.extensions
     }
 
-    /// The format in force.
+    /// How the server reads a pixel format.
+    #[must_use]
+    pub fn pixel_rules(&self) -> PixelRules {
+        self.rules
+    }
+
+    /// The format in force, as the server has understood it.
     #[must_use]
     pub fn format(&self) -> &PixelFormat {
         self.formats.current()
@@ -202,7 +221,8 @@ impl ServerFramer {
                     return Ok(());
                 };
                 let amid = !self.is_between_messages();
-                self.formats.client_set(PixelFormat::get(&mut format), amid)?;
+                let format = self.rules.understood(PixelFormat::get(&mut format));
+                self.formats.client_set(format, amid)?;
                 self.formats_changed();
             }
             (2, _) => {
@@ -228,7 +248,7 @@ impl ServerFramer {
     }
 
     fn formats_changed(&mut self) {
-        self.context.sizes = PixelSizes::of(self.formats.current());
+        self.context.sizes = PixelSizes::of(self.formats.current(), self.rules);
         let known = self.context.sizes.pixel != 0 && self.formats.pending().is_none();
         self.plain = known && self.policy == Policy::Lenient;
     }
@@ -331,7 +351,7 @@ impl ServerFramer {
         let payload = self.messages.take(src, taken);
         let reached = offset.saturating_add(taken as u64);
         let ends = match progress {
-            Progress::Ended(_) => self.end_rectangle(rectangle.encoding == Encoding::LAST_RECT),
+            Progress::Ended(_) => self.end_any_rectangle(&rectangle),
             Progress::Taken(_, Need { bytes, field }) => {
                 self.messages.missing = Missing { bytes, field };
                 self.state = State::Payload {
@@ -352,6 +372,16 @@ impl ServerFramer {
             payload,
             ends,
         })))
+    }
+
+    /// A rectangle has ended, perhaps one that says more about the update.
+    fn end_any_rectangle(&mut self, rectangle: &Rectangle) -> Ends {
+        if rectangle.encoding.counts_for_many() {
+            let many = u32::from(rectangle.x) << 16 | u32::from(rectangle.y);
+            // It is one itself.
+            self.rectangles = self.rectangles.saturating_add(1).saturating_sub(many);
+        }
+        self.end_rectangle(rectangle.encoding == Encoding::LAST_RECT)
     }
 
     /// A rectangle has ended.
@@ -402,7 +432,7 @@ impl ServerFramer {
         let (width, height) = self.framebuffer;
         let fits = |start: u16, len: u16, end: u16| start.checked_add(len).is_some_and(|reached| reached <= end);
         let inside = fits(rectangle.x, rectangle.width, width) && fits(rectangle.y, rectangle.height, height);
-        if self.policy == Policy::Strict && encoding.is_picture() && !inside {
+        if self.policy == Policy::Strict && encoding.is_picture() && !encoding.is_bulk() && !inside {
             let kind = DecodeErrorKind::Invalid("it lies outside of the framebuffer");
             return Err(self.fail(
                 rectangle,
@@ -414,7 +444,8 @@ impl ServerFramer {
                 },
             ));
         }
-        let size = |sizes: &PixelSizes| sizes.of_encoding(encoding);
+        let rules = self.rules;
+        let size = |format: &PixelFormat| PixelSizes::of(format, rules).of_encoding(encoding);
         if self.formats.in_doubt(size) {
             match self.doubt {
                 Doubt::Pending => self.switch_format(),

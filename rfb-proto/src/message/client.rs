@@ -4,8 +4,8 @@ use bytes::BytesMut;
 
 use super::{
     ClientCutText, ClientFence, Colour, EnableContinuousUpdates, Extension, Extensions, FileTransfer, Gii, KeepAlive,
-    NotifyPluginStreaming, QemuClientMessage, RequestSession, SetDesktopSize, SetScale, SetScaleFactor, SetServerInput,
-    SetSession, SetSw, TextChat, Xvp,
+    NotifyPluginStreaming, Ntp, QemuClientMessage, RequestSession, SetDesktopSize, SetMonitor, SetScale,
+    SetScaleFactor, SetServerInput, SetSession, SetSw, TextChat, Xvp,
 };
 use crate::encoding::Encoding;
 use crate::error::{DecodeError, EncodeError};
@@ -17,7 +17,8 @@ messages! {
     /// A message from the client, by its type.
     ///
     /// Not known are the layouts of 127 and 254 (VMware), 128 (Car Connectivity), 252 and 130 to 136 (TightVNC's
-    /// extensions), 12, 14, 16 to 19, 151 and 249: where one of them comes, the connection cannot be followed.
+    /// extensions), 12, 14, 16 to 19, 151 and 249: where one of them comes, the connection cannot be followed. 254 is
+    /// UltraVNC's where the client has asked for [`Encoding::MONITOR_INFO`].
     pub enum ClientMessage {
         /// How pixels are to be sent.
         SetPixelFormat = 0 "SetPixelFormat",
@@ -55,6 +56,8 @@ messages! {
         NotifyPluginStreaming = 80 "NotifyPluginStreaming",
         /// Updates without requests.
         EnableContinuousUpdates = 150 "EnableContinuousUpdates",
+        /// A question for the time, or an answer (neatvnc).
+        Ntp = 160 "NTP",
         /// A mark in the stream.
         ClientFence = 248 "ClientFence",
         /// Power of a virtual machine.
@@ -63,6 +66,8 @@ messages! {
         SetDesktopSize = 251 "SetDesktopSize",
         /// General input.
         Gii = 253 "gii",
+        /// UltraVNC's choice of a monitor.
+        SetMonitor = 254 "SetMonitor",
         /// QEMU's keys and sound.
         QemuClientMessage = 255 "QEMU",
     }

@@ -4,11 +4,13 @@
 //! u8 type, 3 bytes padding, s32 length, |length| bytes
 //! ```
 //!
-//! A negative length marks data of the extended clipboard, which both sides have to have agreed on; without that it is
-//! a length without a sign, and above every limit. The data are at least the 4 bytes of their flags; QEMU once counted
-//! below zero for want of that check (CVE-2022-3165).
+//! A negative length marks data of the extended clipboard, which the client has to have asked for; without that it is a
+//! length without a sign, and above every limit: it is never that of a plain text. The data are at least the 4 bytes of
+//! their flags; QEMU once counted below zero for want of that check (CVE-2022-3165).
 //!
-//! A server announces the extended clipboard by using it, so it may as soon as the client has asked.
+//! A server announces the extended clipboard by using it, so it may as soon as the client has asked. A client should wait
+//! for that, but not all do: QEMU, TigerVNC and libvncserver take its messages as soon as it asks, and the first and the
+//! last of them hang up where it does not.
 
 use bytes::{Bytes, BytesMut};
 
@@ -142,7 +144,7 @@ macro_rules! cut_text {
 
 cut_text! {
     /// The client's clipboard (RFC 6143 section 7.5.6): 8 bytes and the text.
-    pub struct ClientCutText = 6, agreed;
+    pub struct ClientCutText = 6, asks;
     /// The server's clipboard (RFC 6143 section 7.6.4): 8 bytes and the text.
     pub struct ServerCutText = 3, asked;
 }

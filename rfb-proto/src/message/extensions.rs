@@ -22,6 +22,11 @@ pub enum Extension {
     Fence,
     /// [`Encoding::GII`], answered by a [`Gii`](super::Gii) with the version.
     Gii,
+    /// [`Encoding::MONITOR_INFO`], answered by a [`MonitorInfo`](super::MonitorInfo). Only then the numbers of its two
+    /// messages are UltraVNC's.
+    MonitorInfo,
+    /// [`Encoding::NTP`], answered by a rectangle.
+    Ntp,
     /// [`Encoding::QEMU_AUDIO`], answered by a rectangle.
     QemuAudio,
     /// [`Encoding::QEMU_EXTENDED_KEY`], answered by a rectangle.
@@ -32,13 +37,15 @@ pub enum Extension {
 
 impl Extension {
     /// Every extension.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::ContinuousUpdates,
         Self::ExtendedClipboard,
         Self::ExtendedDesktopSize,
         Self::ExtendedMouseButtons,
         Self::Fence,
         Self::Gii,
+        Self::MonitorInfo,
+        Self::Ntp,
         Self::QemuAudio,
         Self::QemuExtendedKeyEvent,
         Self::Xvp,
@@ -54,6 +61,8 @@ impl Extension {
             Self::ExtendedMouseButtons => Encoding::EXTENDED_MOUSE_BUTTONS,
             Self::Fence => Encoding::FENCE,
             Self::Gii => Encoding::GII,
+            Self::MonitorInfo => Encoding::MONITOR_INFO,
+            Self::Ntp => Encoding::NTP,
             Self::QemuAudio => Encoding::QEMU_AUDIO,
             Self::QemuExtendedKeyEvent => Encoding::QEMU_EXTENDED_KEY,
             Self::Xvp => Encoding::XVP,
@@ -77,6 +86,8 @@ impl Extension {
             ClientMessage::PointerEvent(event) if event.extended => Self::ExtendedMouseButtons,
             ClientMessage::ClientFence(_) => Self::Fence,
             ClientMessage::Gii(_) => Self::Gii,
+            ClientMessage::SetMonitor(_) => Self::MonitorInfo,
+            ClientMessage::Ntp(_) => Self::Ntp,
             ClientMessage::QemuClientMessage(QemuClientMessage::ExtendedKeyEvent(_)) => Self::QemuExtendedKeyEvent,
             ClientMessage::QemuClientMessage(_) => Self::QemuAudio,
             ClientMessage::Xvp(_) => Self::Xvp,
@@ -147,6 +158,22 @@ impl Extensions {
         self.ever_asked & extension.bit() != 0
     }
 
+    /// Whether the client asks for it now.
+    #[inline]
+    pub(crate) const fn asks(self, extension: Extension) -> bool {
+        self.asked & extension.bit() != 0
+    }
+
+    /// The same, with what a client asked for that the server was not shown.
+    #[inline]
+    pub(crate) const fn wanted_as(self, client: &Self) -> Self {
+        Self {
+            asked: self.asked | client.asked,
+            ever_asked: self.ever_asked | client.ever_asked,
+            announced: self.announced,
+        }
+    }
+
     /// Whether the server has announced it.
     #[must_use]
     pub const fn announced(self, extension: Extension) -> bool {
@@ -175,6 +202,7 @@ impl Extensions {
             ServerMessage::ServerCutText(text) if text.extended => Extension::ExtendedClipboard,
             ServerMessage::ServerFence(_) => Extension::Fence,
             ServerMessage::Gii(gii) if gii.subtype() == GiiSubtype::VERSION => Extension::Gii,
+            ServerMessage::MonitorInfo(_) => Extension::MonitorInfo,
             ServerMessage::Xvp(xvp) if xvp.code == XvpCode::INIT => Extension::Xvp,
             _ => return,
         };
@@ -191,6 +219,7 @@ impl Extensions {
         let announced = match encoding {
             Encoding::EXTENDED_DESKTOP_SIZE => Extension::ExtendedDesktopSize,
             Encoding::EXTENDED_MOUSE_BUTTONS => Extension::ExtendedMouseButtons,
+            Encoding::NTP => Extension::Ntp,
             Encoding::QEMU_AUDIO => Extension::QemuAudio,
             Encoding::QEMU_EXTENDED_KEY => Extension::QemuExtendedKeyEvent,
             _ => return,
@@ -199,9 +228,14 @@ impl Extensions {
     }
 
     /// Whether the client may send this message: it is one of the base protocol, or of an extension that is agreed on.
-    /// Of UltraVNC's and PalmVNC's own nothing is negotiated.
+    /// Of most of UltraVNC's and PalmVNC's own nothing is negotiated. Of the extended clipboard it is enough that the
+    /// client asks for it: servers take it before they have announced it.
     #[must_use]
     pub fn allow(self, message: &ClientMessage) -> bool {
-        Extension::of_message(message).is_none_or(|extension| self.agreed(extension))
+        match Extension::of_message(message) {
+            None => true,
+            Some(Extension::ExtendedClipboard) => self.asks(Extension::ExtendedClipboard),
+            Some(extension) => self.agreed(extension),
+        }
     }
 }

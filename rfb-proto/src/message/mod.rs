@@ -16,6 +16,8 @@ mod extended_clipboard;
 mod extensions;
 mod flow;
 mod gii;
+mod monitor;
+mod neatvnc;
 pub mod pseudo;
 mod qemu;
 mod server;
@@ -34,6 +36,8 @@ pub use flow::{
     ClientFence, EnableContinuousUpdates, EndOfContinuousUpdates, FenceFlags, MAX_FENCE_PAYLOAD, ServerFence,
 };
 pub use gii::{Gii, GiiSubtype};
+pub use monitor::{MonitorInfo, SetMonitor};
+pub use neatvnc::Ntp;
 pub use qemu::{AudioFormat, QemuAudioFormat, QemuClientMessage, QemuExtendedKeyEvent, QemuServerMessage};
 pub use server::{Bell, Colour, FramebufferUpdate, ServerMessage, SetColourMapEntries};
 pub use stream::ClientMessages;

@@ -1,8 +1,8 @@
 //! Messages from the server (RFC 6143 section 7.6).
 
 use super::{
-    EndOfContinuousUpdates, FileTransfer, Gii, KeepAlive, PalmResizeFrameBuffer, QemuServerMessage, ResizeFrameBuffer,
-    ServerCutText, ServerFence, ServerState, TextChat, Xvp,
+    EndOfContinuousUpdates, FileTransfer, Gii, KeepAlive, MonitorInfo, Ntp, PalmResizeFrameBuffer, QemuServerMessage,
+    ResizeFrameBuffer, ServerCutText, ServerFence, ServerState, TextChat, Xvp,
 };
 use crate::wire::{codec, layout, messages};
 
@@ -10,7 +10,8 @@ messages! {
     /// A message from the server, by its type.
     ///
     /// Not known are the layouts of 5, 6, 8 to 10, 12 and 14 (UltraVNC), 127 and 254 (VMware), 128 (Car
-    /// Connectivity), 130 to 133 (TightVNC) and 249: where one of them comes, the connection cannot be followed.
+    /// Connectivity), 130 to 133 (TightVNC) and 249: where one of them comes, the connection cannot be followed. Nor can
+    /// it at 252, unless the client has asked for [`Encoding::MONITOR_INFO`](crate::encoding::Encoding::MONITOR_INFO).
     pub enum ServerMessage {
         /// The head of a picture; its rectangles follow.
         FramebufferUpdate = 0 "FramebufferUpdate",
@@ -32,12 +33,16 @@ messages! {
         PalmResizeFrameBuffer = 15 "ResizeFrameBuffer",
         /// Continuous updates can be had, or are over.
         EndOfContinuousUpdates = 150 "EndOfContinuousUpdates",
+        /// A question for the time, or an answer (neatvnc).
+        Ntp = 160 "NTP",
         /// UltraVNC's state.
         ServerState = 173 "ServerState",
         /// A mark in the stream.
         ServerFence = 248 "ServerFence",
         /// Power of a virtual machine.
         Xvp = 250 "xvp",
+        /// UltraVNC's monitors.
+        MonitorInfo = 252 "MonitorInfo",
         /// General input.
         Gii = 253 "gii",
         /// QEMU's sound.

@@ -73,13 +73,35 @@ ids! {
         /// Diffie-Hellman with AES-128, of Apple Remote Desktop.
         DIFFIE_HELLMAN = 30, "Diffie-Hellman";
         /// Apple, not documented.
+        APPLE_31 = 31, "Apple type 31";
+        /// Apple, not documented.
+        APPLE_32 = 32, "Apple type 32";
+        /// Apple, not documented.
         APPLE_RSA = 33, "Apple RSA host key";
         /// Apple, not documented.
+        APPLE_34 = 34, "Apple type 34";
+        /// Apple, not documented: a Kerberos ticket.
+        APPLE_KERBEROS = 35, "Apple Kerberos";
+        /// Apple, not documented.
         APPLE_SRP = 36, "Apple SRP";
+        /// UltraVNC's Single Click: the server's user is asked.
+        ULTRA_SC_PROMPT = 104, "UltraVNC SCPrompt";
+        /// UltraVNC's choice of a session.
+        ULTRA_SESSION_SELECT = 105, "UltraVNC SessionSelect";
         /// UltraVNC's first Windows logon.
         MS_LOGON = 112, "UltraVNC MSLogon I";
         /// UltraVNC's second Windows logon.
         MS_LOGON_II = 113, "MSLogonII";
+        /// UltraVNC's plug-in that encrypts the session.
+        ULTRA_SECURE_VNC_PLUGIN = 114, "UltraVNC SecureVNCPlugin";
+        /// The same, with a handshake of its own.
+        ULTRA_SECURE_VNC_PLUGIN_NEW = 115, "UltraVNC SecureVNCPlugin new";
+        /// Not a type of its own: UltraVNC takes more in ClientInit.
+        ULTRA_CLIENT_INIT_EXTRA = 116, "UltraVNC ClientInitExtraMsg";
+        /// The same, in a newer form.
+        ULTRA_CLIENT_INIT_EXTRA_NEW = 117, "UltraVNC ClientInitExtraMsg new";
+        /// UltraVNC's third Windows logon, with X25519 and AES-256.
+        MS_LOGON_III = 118, "MSLogonIII";
         /// As [`RA2`](Self::RA2), with AES-256.
         RA2_256 = 129, "RA2_256";
         /// As [`RA2NE`](Self::RA2NE), with AES-256.

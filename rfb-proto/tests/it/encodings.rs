@@ -229,7 +229,7 @@ fn every_encoding_ends_where_the_table_says() {
         .map(|number| arms[number].len())
         .collect();
     // Each way through an encoding was taken: those of `rectangles.rs`.
-    assert_eq!(counts, [4, 13, 6, 7, 4, 6, 2, 2], "{arms:?}");
+    assert_eq!(counts, [4, 13, 6, 7, 4, 13, 2, 2], "{arms:?}");
     assert!(20 < arms[&-314].len(), "{arms:?}");
 }
 
@@ -325,7 +325,12 @@ fn made_up_rectangles_are_those_of_the_table() {
         for round in 0..200 {
             let sizes = formats()[round % 9].1;
             let (w, h) = size(round % 3 != 0 && class != "none", &mut draw);
-            let (w, h) = (w.min(300), h.min(300));
+            // A name has no size.
+            let (w, h) = if number == -307 {
+                (0, 0)
+            } else {
+                (w.min(300), h.min(300))
+            };
             let bytes = rectangles::payload(number, w, h, sizes, false, &mut draw)
                 .unwrap()
                 .bytes;

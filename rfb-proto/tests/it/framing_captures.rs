@@ -47,6 +47,8 @@ impl Watch for Seen {
             decoded.encode(&mut out).unwrap();
             assert_eq!(out[before..], bytes, "{decoded:?}");
             self.client = out.to_vec();
+            // What it asks for counts for what stands behind it in the same read.
+            self.extensions.client_sent(&decoded);
             self.count(format!("client {}", decoded.name()));
         } else {
             self.long += 1;
@@ -254,6 +256,7 @@ fn recorded_sessions_to_the_last_byte() {
             "RRE (2)",
             "Raw (0)",
             "Tight (7)",
+            "TightPNG (-260)",
             "VMware Cursor Position (1464686182)",
             "VMware Display Mode Change (1464686185)",
             "X Cursor (-240)",

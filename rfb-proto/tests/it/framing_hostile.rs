@@ -50,7 +50,7 @@ fn lengths_at_their_limits() {
     let limits = Limits::default().with_rectangle(1000).with_name(10).with_cut_text(10);
     let word = |n: u32| n.to_be_bytes().to_vec();
     type Case = (i32, u16, u16, Vec<u8>, Vec<u8>);
-    let cases: [Case; 12] = [
+    let cases: [Case; 15] = [
         (0, 25, 10, vec![], vec![]),
         (2, 1, 1, word((1000 - 4) / 12), word((1000 - 4) / 12 + 1)),
         (4, 1, 1, word((1000 - 4) / 8), word((1000 - 4) / 8 + 1)),
@@ -59,8 +59,11 @@ fn lengths_at_their_limits() {
         (16, 1, 1, word(1000), word(1001)),
         (17, 1, 1, word(1000), word(0x8000_0000)),
         (50, 1, 1, word(996), word(997)),
-        (-307, 1, 1, word(10), word(11)),
-        (-307, 1, 1, word(10), word(u32::MAX)),
+        (-307, 0, 0, word(10), word(11)),
+        (-307, 0, 0, word(10), word(u32::MAX)),
+        (25, 1, 1, word(1000), word(1001)),
+        (28, 1, 1, word(1000), word(u32::MAX)),
+        (-65_526, 1, 1, word(1000), word(1001)),
         (0x574d_5664, 25, 10, vec![1], vec![0]),
         (
             -311,
@@ -152,13 +155,15 @@ fn control_bytes_that_mean_nothing() {
             byte 16: Tight.control at byte 12: 176 is not known
             byte 16: Tight.control at byte 12: 160 is not known
             byte 17: Tight.filter at byte 13: 3 is not known
-            byte 16: TightPNG.control at byte 12: 64 is not known
+            byte 16: TightPNG.control at byte 12: 224 is not known
+            byte 17: TightPNG.filter at byte 13: 3 is not known
         "#]],
         &[
             (7, 4, 4, &[0xb0]),
             (7, 4, 4, &[0xa0]),
             (7, 4, 4, &[0x40, 3]),
-            (-260, 4, 4, &[0x40]),
+            (-260, 4, 4, &[0xe0]),
+            (-260, 4, 4, &[0x40, 3]),
         ],
     );
     check(
@@ -517,14 +522,25 @@ fn encodings_that_cannot_be_framed_are_not_asked_for() {
         -763,
         -768,
         -0x3f5e_1a32,
+        -0xfff5,
+        -0x8000,
+        -0x7fff,
+        -0x7ffd,
+        -0x7ffc,
+        -0x7ffb,
+        -0x7ffa,
     ];
     let strange = [
+        // UltraVNC's files.
+        -0x7ffe,
+        -0x7ff9,
         3,
         10,
         20,
         22,
         1000,
         1105,
+        -65_530,
         -65536,
         -32769,
         0x4832_3634,

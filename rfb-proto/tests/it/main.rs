@@ -37,6 +37,7 @@ mod drive_bridge_slow;
 mod drive_slow;
 mod encodings;
 mod errors;
+mod field;
 mod filters;
 mod framing_captures;
 mod framing_formats;

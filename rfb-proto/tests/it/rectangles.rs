@@ -51,7 +51,7 @@ impl Payload {
 
 /// What the table calls framing by anything but looking into other software: number, and whether width and height are
 /// the size of something that is drawn.
-pub(crate) const FRAMED: [(i32, bool); 41] = [
+pub(crate) const FRAMED: [(i32, bool); 51] = [
     (0, true),
     (1, true),
     (2, true),
@@ -93,6 +93,16 @@ pub(crate) const FRAMED: [(i32, bool); 41] = [
     (-131_071, false),
     (-131_070, false),
     (-131_069, false),
+    (25, true),
+    (26, true),
+    (27, true),
+    (28, true),
+    (29, true),
+    (-65_528, false),
+    (-65_527, false),
+    (-65_526, false),
+    (-1000, false),
+    (-1001, false),
 ];
 
 /// The encodings that a cursor with transparency can be made of.
@@ -116,14 +126,15 @@ pub(crate) fn payload(
         2 => counted_words(&mut out, sizes.pixel, sizes.pixel + 8, "subrectangles", draw),
         4 => counted_words(&mut out, sizes.pixel, sizes.pixel + 4, "subrectangles", draw),
         5 => hextile(&mut out, w, h, sizes.pixel, false, draw),
-        8 => hextile(&mut out, w, h, sizes.pixel, true, draw),
-        6 | 9 | 16 | 17 => counted_words(&mut out, 0, 1, "data", draw),
-        7 => tight(&mut out, w, h, sizes, without_zlib, draw),
-        -260 => tight_png(&mut out, sizes, draw),
+        8 | 27 => hextile(&mut out, w, h, sizes.pixel, true, draw),
+        6 | 9 | 16 | 17 | 25 | 28 | 29 | -65_528..=-65_526 => counted_words(&mut out, 0, 1, "data", draw),
+        7 | 26 => tight(&mut out, w, h, sizes, without_zlib, draw),
+        -260 => tight_png(&mut out, w, h, sizes, draw),
         15 => trle(&mut out, w, h, sizes.cpixel, draw),
         21 => jpeg(&mut out, draw),
         50 => counted_words(&mut out, 4, 1, "data", draw),
-        -223 | -224 | -225 | -232 | -257 | -258 | -259 | -316 | 0x574d_5666 | -131_072 => {}
+        -223 | -224 | -225 | -232 | -257 | -258 | -259 | -316 | -1001 | 0x574d_5666 | -131_072 => {}
+        -1000 => out.fill("time", 8, draw),
         -239 => out.fill("pixels", w * h * sizes.pixel + mask, draw),
         -240 if mask == 0 => out.arm("no cursor"),
         -240 => {
@@ -131,6 +142,8 @@ pub(crate) fn payload(
             out.fill("pixels", 6 + 2 * mask, draw);
         }
         -261 => out.fill("state", 1, draw),
+        // UltraVNC's ExtViewSize.
+        -307 if w != 0 || h != 0 => {}
         -307 => text(&mut out, "text", draw),
         -308 => {
             let count = draw(4);
@@ -272,10 +285,19 @@ fn tight(out: &mut Payload, w: usize, h: usize, sizes: Sizes, without_zlib: bool
         10 | 14 => out.arm("not deflated"),
         _ => {}
     }
+    tight_data(out, kind & 4 != 0, (w, h), sizes, draw);
+}
+
+/// Basic compression.
+fn tight_basic(out: &mut Payload, w: usize, h: usize, sizes: Sizes, draw: Draw) {
+    let kind = draw(8) as u8;
+    out.put("control", &[kind << 4 | draw(16) as u8]);
+    tight_data(out, kind & 4 != 0, (w, h), sizes, draw);
+}
+
+fn tight_data(out: &mut Payload, has_filter: bool, (w, h): (usize, usize), sizes: Sizes, draw: Draw) {
     let mut size = w * sizes.tpixel * h;
-    if kind & 4 == 0 {
-        out.arm("copy");
-    } else {
+    if has_filter {
         // No gradients at 8 bits.
         let filter = draw(if sizes.pixel == 1 { 2 } else { 3 });
         out.arm(["copy filter", "palette", "gradient"][filter]);
@@ -292,6 +314,8 @@ fn tight(out: &mut Payload, w: usize, h: usize, sizes: Sizes, without_zlib: bool
             out.fill("palette", colours * sizes.tpixel, draw);
             return compact(out, draw);
         }
+    } else {
+        out.arm("copy");
     }
     if size < 12 {
         out.arm("under 12 bytes");
@@ -301,8 +325,12 @@ fn tight(out: &mut Payload, w: usize, h: usize, sizes: Sizes, without_zlib: bool
     }
 }
 
-fn tight_png(out: &mut Payload, sizes: Sizes, draw: Draw) {
-    let kind = 8 + draw(3);
+fn tight_png(out: &mut Payload, w: usize, h: usize, sizes: Sizes, draw: Draw) {
+    let kind = 8 + draw(4);
+    if kind == 11 {
+        // As QEMU sends what PNG has no form for.
+        return tight_basic(out, w, h, sizes, draw);
+    }
     out.put("control", &[(kind << 4 | draw(16)) as u8]);
     out.arm(["fill", "JPEG", "PNG"][kind - 8]);
     match kind {

@@ -42,5 +42,5 @@ fn security_types() {
         }
     }
     assert_eq!((0..=255).filter(|&n| SecurityType(n).name().is_some()).count(), named);
-    assert_eq!(named, 25);
+    assert_eq!(named, 36);
 }

@@ -176,3 +176,26 @@ fn prefixes() {
         assert_eq!(ProtocolVersion::missing(prefix), Err(error), "{prefix:?}");
     }
 }
+
+/// What ends the line: what `scanf` takes for the line feed of its format is taken where lenience is asked for.
+#[test]
+fn the_end_of_the_line() {
+    for end in 0..=u8::MAX {
+        let mut line = *b"RFB 003.889\n";
+        line[11] = end;
+        let is_white = [b'\n', b'\r', b' ', b'\t', 0].contains(&end);
+        let read = |policy| ProtocolVersion::read(&line, policy).map_err(|error| (error.field, error.offset));
+        let expected = |is_read| {
+            if is_read {
+                Ok(ProtocolVersion::APPLE)
+            } else {
+                Err(("end", 11))
+            }
+        };
+        assert_eq!(read(Lenient), expected(is_white), "{end}");
+        assert_eq!(read(Strict), expected(end == b'\n'), "{end}");
+        assert_eq!(ProtocolVersion::from_bytes(&line).is_ok(), end == b'\n', "{end}");
+    }
+    // Nothing else is more than it was.
+    assert!(ProtocolVersion::read(b"RFB 003 008\n", Lenient).is_err());
+}

@@ -13,6 +13,7 @@ use super::{Encoding, Rectangle};
 use crate::error::DecodeErrorKind;
 use crate::limits::Limits;
 use crate::pixel_format::PixelFormat;
+use crate::pixel_rules::PixelRules;
 
 use jpeg::Jpeg;
 use tight::Tight;
@@ -52,22 +53,23 @@ impl PixelSizes {
             | Encoding::CORRE
             | Encoding::HEXTILE
             | Encoding::ZLIB_HEX
+            | Encoding::ZSTD_HEX
             | Encoding::CURSOR
             | Encoding::VMWARE_CURSOR => self.pixel,
             Encoding::TRLE => self.cpixel,
-            Encoding::TIGHT | Encoding::TIGHT_PNG => self.tpixel,
+            Encoding::TIGHT | Encoding::TIGHT_ZSTD | Encoding::TIGHT_PNG => self.tpixel,
             _ => 0,
         }
     }
 
-    pub(crate) fn of(format: &PixelFormat) -> Self {
+    pub(crate) fn of(format: &PixelFormat, rules: PixelRules) -> Self {
         let pixel = format.bytes_per_pixel().map_or(0, u32::from);
         let (mut cpixel, mut tpixel) = (pixel, pixel);
         if pixel == 4 && format.is_true_colour() {
             if format.depth <= 24 && (format.channels_fit(0..24) || format.channels_fit(8..32)) {
                 cpixel = 3;
             }
-            if format.depth == 24 && [format.red_max, format.green_max, format.blue_max] == [255; 3] {
+            if rules.packs(format) {
                 tpixel = 3;
             }
         }
@@ -89,9 +91,9 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    pub(crate) fn new(format: &PixelFormat, limits: &Limits) -> Self {
+    pub(crate) fn new(format: &PixelFormat, rules: PixelRules, limits: &Limits) -> Self {
         Self {
-            sizes: PixelSizes::of(format),
+            sizes: PixelSizes::of(format, rules),
             limit: limits.rectangle,
             name: limits.name,
             without_zlib: false,
@@ -271,12 +273,7 @@ impl Walk {
             Encoding::RAW => Self::pixels(rectangle, sizes.pixel.into(), 0, context),
             Encoding::COPY_RECT => Ok(Self::fixed(4, "source")),
             Encoding::ZRLE | Encoding::ZLIB | Encoding::ZYWRLE | Encoding::ULTRA => Ok(Self::behind(DATA)),
-            Encoding::TIGHT => {
-                if context.strict && 2048 < rectangle.width {
-                    return Err(Fault::too_large("width", 4, rectangle.width.into(), 2048));
-                }
-                Ok(Self::behind(Next::Tight(Tight::Control)))
-            }
+            Encoding::TIGHT => Self::tight(rectangle, context),
             Encoding::HEXTILE => Ok(Self::behind(Hextile::start(rectangle, false))),
             _ => Self::start_other(rectangle, context),
         }
@@ -290,7 +287,16 @@ impl Walk {
         Ok(match rectangle.encoding {
             Encoding::RRE => Self::behind(words(pixel, pixel.saturating_add(8), "subrectangles")),
             Encoding::CORRE => Self::behind(words(pixel, pixel.saturating_add(4), "subrectangles")),
-            Encoding::ZLIB_HEX => Self::behind(Hextile::start(rectangle, true)),
+            Encoding::ZSTD
+            | Encoding::ZSTD_RLE
+            | Encoding::ZSTD_YWRLE
+            | Encoding::QUEUE_ZIP
+            | Encoding::ULTRA_ZIP
+            | Encoding::QUEUE_ZSTD => Self::behind(DATA),
+            Encoding::TIGHT_ZSTD => return Self::tight(rectangle, context),
+            Encoding::ZLIB_HEX | Encoding::ZSTD_HEX => Self::behind(Hextile::start(rectangle, true)),
+            Encoding::XZ | Encoding::XZYW => return Self::bulk(rectangle, context),
+            Encoding::PTS => Self::fixed(8, "time"),
             Encoding::TRLE => Self::behind(Trle::start(rectangle)),
             Encoding::TIGHT_PNG => Self::behind(Next::Tight(Tight::PngControl)),
             Encoding::JPEG => Self::behind(Next::Jpeg(Jpeg::Start)),
@@ -307,6 +313,8 @@ impl Walk {
             Encoding::SUPPORTED_MESSAGES | Encoding::SUPPORTED_ENCODINGS | Encoding::SERVER_IDENTITY => {
                 Self::fixed(width, "information")
             }
+            // UltraVNC's ExtViewSize has the same number, and says all in its head.
+            Encoding::DESKTOP_NAME if rectangle.width != 0 || rectangle.height != 0 => Self::END,
             Encoding::DESKTOP_NAME => Self::behind(Next::Count(Count::Name)),
             Encoding::EXTENDED_DESKTOP_SIZE => Self::behind(Next::Count(Count::Screens)),
             Encoding::VMWARE_CURSOR => Self::behind(Next::Count(Count::VmwareCursor)),
@@ -323,6 +331,23 @@ impl Walk {
                 return Err(Fault { field, at: 8, kind });
             }
         })
+    }
+
+    #[inline(always)]
+    fn tight(rectangle: &Rectangle, context: &Context) -> Result<Self, Fault> {
+        if context.strict && 2048 < rectangle.width {
+            return Err(Fault::too_large("width", 4, rectangle.width.into(), 2048));
+        }
+        Ok(Self::behind(Next::Tight(Tight::Control)))
+    }
+
+    /// Many rectangles at once, whose data have their length in place of the size.
+    fn bulk(rectangle: &Rectangle, context: &Context) -> Result<Self, Fault> {
+        let bytes = u64::from(rectangle.width) << 16 | u64::from(rectangle.height);
+        if u64::from(context.limit) < bytes {
+            return Err(Fault::too_large("length", 4, bytes, context.limit));
+        }
+        Ok(Self::fixed(bytes, "data"))
     }
 
     /// So many bytes for each pixel, and `more`.
@@ -397,7 +422,8 @@ impl Walk {
         let walk = match encoding {
             // No cursor at all.
             _ if empty => Self::END,
-            _ if !encoding.is_picture() => {
+            // The length of many rectangles would be in the size of the cursor.
+            _ if !encoding.is_picture() || encoding.is_bulk() => {
                 return Err(Fault::invalid(field, 0, "a cursor is not made of this"));
             }
             _ => {

@@ -381,7 +381,10 @@ impl Bridge {
         let Some(only) = self.config.only_version else {
             return Ok(());
         };
-        match rx.first_chunk().map(ProtocolVersion::from_bytes) {
+        match rx
+            .first_chunk()
+            .map(|line| ProtocolVersion::read(line, self.config.policy))
+        {
             Some(Ok(version)) if version != only.number() => {
                 let error = VersionError::Unsupported { version };
                 Err(HandshakeError::PeerIncompatible(Incompatibility::Version(error)))
@@ -393,7 +396,7 @@ impl Bridge {
 
 /// The rules of the greeting at the front of `rx`, if it is whole.
 fn rules_of(rx: &[u8], policy: Policy) -> Option<Version> {
-    let version = ProtocolVersion::from_bytes(rx.first_chunk()?).ok()?;
+    let version = ProtocolVersion::read(rx.first_chunk()?, policy).ok()?;
     match version.as_greeting(policy).ok()? {
         Greeting::Version(version) => Some(version),
         Greeting::Repeater => None,

@@ -18,10 +18,7 @@ use crate::version::{Greeting, Policy, ProtocolVersion, Version, VersionError};
 
 impl ClientHandshake {
     pub(super) fn take_version(&mut self, rx: &mut BytesMut, tx: &mut BytesMut) -> Result<(), Stop<HandshakeError>> {
-        let Some(line) = rx.first_chunk::<{ ProtocolVersion::LEN }>() else {
-            return Err(Stop::Receive(ProtocolVersion::missing(rx)?));
-        };
-        let sent = ProtocolVersion::from_bytes(line)?;
+        let sent = ProtocolVersion::at_front(rx, self.config.policy)?.map_err(Stop::Receive)?;
         eat(rx, ProtocolVersion::LEN);
         let offered = match sent.as_greeting(self.config.policy) {
             Ok(Greeting::Version(version)) => version,

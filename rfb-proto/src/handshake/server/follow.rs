@@ -116,7 +116,7 @@ impl ServerHandshake {
         };
         // Who sends the greeting back follows the rules that are in force already.
         if *line != self.rules.to_bytes() {
-            let sent = ProtocolVersion::from_bytes(line)?;
+            let sent = ProtocolVersion::read(line, self.config.policy)?;
             eat(rx, ProtocolVersion::LEN);
             self.take_other_version(sent, tx)?;
             return Ok(Next::State);

@@ -187,6 +187,13 @@ pub enum Pseudo {
     VmwareCursorPosition,
     /// The lights of the keyboard are a [`LedState`] in `x` (libvncserver).
     KeyboardLedState,
+    /// The client may compare clocks with [`Ntp`](super::Ntp) (neatvnc).
+    Ntp,
+    /// The rectangle is the monitor that is shown (UltraVNC's ExtViewSize, which has the number of
+    /// [`DesktopName`](Self::DesktopName) and, unlike it, a size).
+    ExtViewSize,
+    /// When the picture was taken, in microseconds (neatvnc).
+    Pts(u64),
     /// The shape of the pointer. The place of the rectangle is the point of it that points.
     Cursor(Cursor),
     /// The shape of the pointer, in two colours.
@@ -248,10 +255,13 @@ impl Pseudo {
             Encoding::EXTENDED_MOUSE_BUTTONS => Self::ExtendedMouseButtons,
             Encoding::VMWARE_CURSOR_POSITION => Self::VmwareCursorPosition,
             Encoding::KEYBOARD_LED_STATE => Self::KeyboardLedState,
+            Encoding::NTP => Self::Ntp,
+            Encoding::PTS => Self::Pts(u64::from_be_bytes(fixed(r, "time")?)),
             Encoding::CURSOR => Self::Cursor(Cursor::read(r, rectangle, format)?),
             Encoding::X_CURSOR => Self::XCursor(XCursor::read(r, rectangle)?),
             Encoding::CURSOR_WITH_ALPHA => Self::CursorWithAlpha(CursorWithAlpha::read(r)?),
             Encoding::QEMU_LED_STATE => Self::QemuLedState(fixed(r, "state")?),
+            Encoding::DESKTOP_NAME if rectangle.width != 0 || rectangle.height != 0 => Self::ExtViewSize,
             Encoding::DESKTOP_NAME => Self::DesktopName(DesktopName::read(r)?),
             Encoding::EXTENDED_DESKTOP_SIZE => Self::ExtendedDesktopSize(ExtendedDesktopSize::read(r)?),
             Encoding::CLIENT_REDIRECT => Self::ClientRedirect(ClientRedirect::read(r)?),
@@ -292,7 +302,10 @@ impl Pseudo {
             | Self::QemuAudio
             | Self::ExtendedMouseButtons
             | Self::VmwareCursorPosition
-            | Self::KeyboardLedState => {}
+            | Self::KeyboardLedState
+            | Self::Ntp
+            | Self::ExtViewSize => {}
+            Self::Pts(time) => dst.extend_from_slice(&time.to_be_bytes()),
             Self::Cursor(cursor) => cursor.put(dst),
             Self::XCursor(cursor) => cursor.put(dst),
             Self::CursorWithAlpha(cursor) => cursor.put(dst),
@@ -324,6 +337,9 @@ impl Pseudo {
             Self::ExtendedMouseButtons => Encoding::EXTENDED_MOUSE_BUTTONS,
             Self::VmwareCursorPosition => Encoding::VMWARE_CURSOR_POSITION,
             Self::KeyboardLedState => Encoding::KEYBOARD_LED_STATE,
+            Self::Ntp => Encoding::NTP,
+            Self::ExtViewSize => Encoding::DESKTOP_NAME,
+            Self::Pts(_) => Encoding::PTS,
             Self::Cursor(_) => Encoding::CURSOR,
             Self::XCursor(_) => Encoding::X_CURSOR,
             Self::CursorWithAlpha(_) => Encoding::CURSOR_WITH_ALPHA,
