@@ -211,7 +211,7 @@ fn show<W: Write>(
         trailing: Hex(frame.data.get(own..).unwrap_or_default()),
     };
     let capabilities = match message {
-        Message::AnnounceCapabilities(message) => Some(message.caps.bits().map(bit_name).collect()),
+        Message::AnnounceCapabilities(message) => Some(caps::names(&message.caps)),
         _ => None,
     };
     let line = AgentLine {
@@ -229,8 +229,4 @@ fn show<W: Write>(
     };
     report.count(place.sender, entry, length as u64);
     Ok(())
-}
-
-fn bit_name(bit: u32) -> String {
-    caps::name(bit).map_or_else(|| bit.to_string(), str::to_owned)
 }
