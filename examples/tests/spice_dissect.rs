@@ -10,6 +10,8 @@ mod live;
 mod live_input;
 #[path = "support/pcap.rs"]
 mod pcap;
+#[path = "spice_dissect/sessions.rs"]
+mod sessions;
 #[path = "spice_dissect/shown.rs"]
 mod shown;
 #[path = "support/tool.rs"]
@@ -47,8 +49,13 @@ fn data(name: &str) -> String {
     path.to_str().unwrap().to_owned()
 }
 
-/// Both streams of a link stage that ends well.
+/// Both streams of a link stage that ends well, of a new session.
 fn linked(channel: ChannelType, mini: bool) -> [BytesMut; 2] {
+    linked_to(channel, mini, 0)
+}
+
+/// The same, of a channel that names this session.
+fn linked_to(channel: ChannelType, mini: bool, connection_id: u32) -> [BytesMut; 2] {
     let bits = [common::PROTOCOL_AUTH_SELECTION, common::AUTH_SPICE, common::MINI_HEADER];
     let capabilities = Capabilities {
         common: CapabilityWords::of(&bits[..if mini { 3 } else { 2 }]),
@@ -56,7 +63,7 @@ fn linked(channel: ChannelType, mini: bool) -> [BytesMut; 2] {
     };
     let (mut client, mut server) = (BytesMut::new(), BytesMut::new());
     LinkMess {
-        connection_id: 0,
+        connection_id,
         channel_type: channel,
         channel_id: 0,
         capabilities: capabilities.clone(),

@@ -1,10 +1,8 @@
 //! Numbers with names. All are open: a value without a name passes through untouched.
 
-/// An open id: a newtype over its wire integer, with a constant and a name for each known value.
-macro_rules! ids {
-    ($($(#[$meta:meta])* pub struct $name:ident($raw:ty) {
-        $($(#[$doc:meta])* $constant:ident = $value:literal, $text:literal;)*
-    })*) => {$(
+/// The newtype of an open number, with a constant and a name for each known value.
+macro_rules! open_number {
+    ($(#[$meta:meta])* pub struct $name:ident($raw:ty) { $($(#[$doc:meta])* $constant:ident = $value:literal, $text:literal;)* }) => {
         $(#[$meta])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(pub $raw);
@@ -30,6 +28,31 @@ macro_rules! ids {
                 };
                 write!(f, "{}::{constant}", stringify!($name))
             }
+        }
+
+        impl $crate::wire::Fixed for $name {
+            const SIZE: usize = size_of::<$raw>();
+            #[inline(always)]
+            fn get(block: &mut &[u8]) -> Self {
+                Self(<$raw as $crate::wire::Fixed>::get(block))
+            }
+            #[inline(always)]
+            fn put(&self, block: &mut &mut [u8]) {
+                $crate::wire::Fixed::put(&self.0, block);
+            }
+        }
+    };
+}
+pub(crate) use open_number;
+
+/// An open id: one value of many.
+macro_rules! ids {
+    ($($(#[$meta:meta])* pub struct $name:ident($raw:ty) {
+        $($(#[$doc:meta])* $constant:ident = $value:literal, $text:literal;)*
+    })*) => {$(
+        $crate::ids::open_number! {
+            $(#[$meta])*
+            pub struct $name($raw) { $($(#[$doc])* $constant = $value, $text;)* }
         }
 
         /// The name and the number: people search for either.
@@ -88,18 +111,62 @@ macro_rules! ids {
                 }
             }
         }
+    )*};
+}
+pub(crate) use ids;
 
-        impl $crate::wire::Fixed for $name {
-            const SIZE: usize = size_of::<$raw>();
-            #[inline(always)]
-            fn get(block: &mut &[u8]) -> Self {
-                Self(<$raw as $crate::wire::Fixed>::get(block))
+/// A bit mask: any number of values, each of them one bit. They are listed lowest bit first.
+macro_rules! masks {
+    ($($(#[$meta:meta])* pub struct $name:ident($raw:ty) {
+        $($(#[$doc:meta])* $constant:ident = $value:literal, $text:literal;)*
+    })*) => {$(
+        $crate::ids::open_number! {
+            $(#[$meta])*
+            pub struct $name($raw) { $($(#[$doc])* $constant = $value, $text;)* }
+        }
+
+        impl $name {
+            pub(crate) const BITS: &'static [(u32, &'static str)] = &[$(($value, $text)),*];
+
+            /// Whether all bits of `other` are set.
+            #[must_use]
+            pub const fn contains(self, other: Self) -> bool {
+                self.0 & other.0 == other.0
             }
-            #[inline(always)]
-            fn put(&self, block: &mut &mut [u8]) {
-                $crate::wire::Fixed::put(&self.0, block);
+        }
+
+        /// The names of the bits that are set, lowest first, one hexadecimal number for those that have none, and the
+        /// number of the whole: `text|request (0x2000001)`.
+        impl core::fmt::Display for $name {
+            fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+                write!(f, "{} ({:#x})", $crate::mask::Mask::new(self.0.into(), Self::BITS), self.0)
+            }
+        }
+
+        /// In a human-readable format the array of the names of the bits that are set, lowest first, and one
+        /// hexadecimal number for those that have none; empty if no bit is set. In others the number.
+        #[cfg(feature = "serde")]
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                match serializer.is_human_readable() {
+                    true => $crate::mask::Mask::new(self.0.into(), Self::BITS).serialize(serializer),
+                    false => self.0.serialize(serializer),
+                }
+            }
+        }
+
+        /// From such an array, or a number.
+        #[cfg(feature = "serde")]
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                if !deserializer.is_human_readable() {
+                    return <$raw>::deserialize(deserializer).map(Self);
+                }
+                let value = deserializer.deserialize_any($crate::mask::ArrayOrNumber(Self::BITS))?;
+                let out_of_range = |_| serde::de::Error::custom("more bits than the field has");
+                <$raw>::try_from(value).map(Self).map_err(out_of_range)
             }
         }
     )*};
 }
-pub(crate) use ids;
+pub(crate) use masks;

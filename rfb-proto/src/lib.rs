@@ -15,6 +15,7 @@ pub mod handshake;
 mod ids;
 mod init;
 mod limits;
+mod mask;
 pub mod message;
 mod pixel_format;
 mod pixel_rules;

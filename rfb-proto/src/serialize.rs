@@ -3,6 +3,10 @@
 //! In a human-readable format bytes are a string of hexadecimal digits, two a byte, and what the protocol
 //! calls a text is that text; a byte of it that is no UTF-8 is written `\xNN`, and a backslash `\\`.
 //! In other formats both are bytes.
+//!
+//! A bit mask is always an array in a human-readable format: the names of the bits that are set, lowest first, and one
+//! string with the bits that have no name, as a hexadecimal number: `["left", "0x400"]`. It is empty where no bit is set.
+//! In other formats a mask is its number.
 
 use alloc::string::String;
 use core::fmt::{self, Write};

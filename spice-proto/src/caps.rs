@@ -4,8 +4,10 @@
 //! bits. A side announces what it supports, not what it has in common with the other; each works out
 //! the intersection itself.
 
+use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
-use core::fmt;
+use core::fmt::{self, Write as _};
 
 use crate::ids::ChannelType;
 use crate::wire::Fixed as _;
@@ -270,11 +272,15 @@ impl FromIterator<u32> for CapabilityWords {
     }
 }
 
-/// The words.
+/// In a human-readable format an array with one hexadecimal number, or none if no bit is set: which names the bits have
+/// depends on the channel, see [`names`]. In others the words.
 #[cfg(feature = "serde")]
 impl serde::Serialize for CapabilityWords {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.words().serialize(serializer)
+        match serializer.is_human_readable() {
+            true => serializer.collect_seq(shown(self, |_| None)),
+            false => self.words().serialize(serializer),
+        }
     }
 }
 
@@ -283,9 +289,51 @@ impl serde::Serialize for CapabilityWords {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Capabilities {
     /// Bits of [`common`].
+    #[cfg_attr(feature = "serde", serde(serialize_with = "common_names"))]
     pub common: CapabilityWords,
     /// Bits of the channel's type.
     pub channel: CapabilityWords,
+}
+
+#[cfg(feature = "serde")]
+fn common_names<S: serde::Serializer>(words: &CapabilityWords, serializer: S) -> Result<S::Ok, S::Error> {
+    // The type of the channel means nothing to the common set.
+    named(words, serializer, |bit| {
+        name(CapabilitySet::Common, ChannelType(0), bit)
+    })
+}
+
+/// What was announced for a channel of this type, which gives the bits of both sets their names.
+#[cfg(feature = "serde")]
+pub(crate) struct OfChannel<'a>(pub(crate) &'a Capabilities, pub(crate) ChannelType);
+
+#[cfg(feature = "serde")]
+impl serde::Serialize for OfChannel<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeStruct as _;
+        let Self(capabilities, channel_type) = self;
+        if !serializer.is_human_readable() {
+            return capabilities.serialize(serializer);
+        }
+        let mut sets = serializer.serialize_struct("Capabilities", 2)?;
+        let of = |set, words| names(set, *channel_type, words);
+        sets.serialize_field("common", &of(CapabilitySet::Common, &capabilities.common))?;
+        sets.serialize_field("channel", &of(CapabilitySet::Channel, &capabilities.channel))?;
+        sets.end()
+    }
+}
+
+/// An array of names in a human-readable format, the words in others.
+#[cfg(feature = "serde")]
+pub(crate) fn named<S: serde::Serializer>(
+    words: &CapabilityWords,
+    serializer: S,
+    name: impl Fn(u32) -> Option<&'static str>,
+) -> Result<S::Ok, S::Error> {
+    match serializer.is_human_readable() {
+        true => serializer.collect_seq(shown(words, name)),
+        false => serde::Serialize::serialize(words, serializer),
+    }
 }
 
 impl Capabilities {
@@ -322,6 +370,41 @@ impl Capabilities {
     pub fn has(&self, bit: u32) -> bool {
         self.channel.has(bit)
     }
+}
+
+/// What the bits of a set are called, lowest first, and behind them one hexadecimal number for those that have no name.
+///
+/// ```
+/// use spice_proto::caps::{CapabilitySet, CapabilityWords, names};
+/// use spice_proto::ids::ChannelType;
+///
+/// let words = CapabilityWords::of(&[0, 1, 5, 40]);
+/// assert_eq!(names(CapabilitySet::Channel, ChannelType::RECORD, &words), ["CELT_0_5_1", "VOLUME", "0x10000000020"]);
+/// ```
+#[must_use]
+pub fn names(set: CapabilitySet, channel_type: ChannelType, words: &CapabilityWords) -> Vec<String> {
+    shown(words, |bit| name(set, channel_type, bit))
+}
+
+/// Names of the bits, and the others as one number.
+pub(crate) fn shown(words: &CapabilityWords, name: impl Fn(u32) -> Option<&'static str>) -> Vec<String> {
+    let (mut names, mut rest) = (Vec::new(), CapabilityWords::new());
+    for bit in words.bits() {
+        match name(bit) {
+            Some(name) => names.push(name.into()),
+            None => rest = rest.with(bit),
+        }
+    }
+    let mut digits = rest.words().iter().rev().skip_while(|word| **word == 0);
+    if let Some(highest) = digits.next() {
+        let mut number = format!("{highest:#x}");
+        for word in digits {
+            // INVARIANT: writing to a `String` cannot fail.
+            let _ = write!(number, "{word:08x}");
+        }
+        names.push(number);
+    }
+    names
 }
 
 /// Which of the two sets a bit belongs to.

@@ -42,7 +42,7 @@ fn numbers_that_are_not_known_and_trailing_bytes() {
             json!({
                 "connection": 0, "direction": "c2s", "offset": at + 9, "kind": "message", "channel": "inputs",
                 "channel_id": 0, "header": "mini", "serial": 2, "number": 103, "name": "key_modifiers", "size": 3,
-                "fields": { "modifiers": 7 }, "trailing": "cd"
+                "fields": { "modifiers": ["SCROLL_LOCK", "NUM_LOCK", "CAPS_LOCK"] }, "trailing": "cd"
             })
         ]
     );

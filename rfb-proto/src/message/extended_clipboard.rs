@@ -21,11 +21,11 @@ use miniz_oxide::inflate::core::inflate_flags::{
 use miniz_oxide::inflate::core::{DecompressorOxide, decompress};
 
 use crate::error::{DecodeError, DecodeErrorKind, EncodeError};
-use crate::ids::ids;
+use crate::ids::masks;
 use crate::limits::Limits;
 use crate::wire::{Decode, Encode, Field, Fixed as _, Reader, codec, length, put_array};
 
-ids! {
+masks! {
     /// A format of the clipboard, or an action; a bit each.
     pub struct ClipboardFlags(u32) {
         /// Text in UTF-8, CRLF at the end of a line, and a NUL at the end.
@@ -56,12 +56,6 @@ impl ClipboardFlags {
     const FORMATS: u32 = 0xffff;
     /// The bits of actions, those without a meaning too.
     const ACTIONS: u32 = 0xff00_0000;
-
-    /// Whether all bits of `other` are set.
-    #[must_use]
-    pub const fn contains(self, other: Self) -> bool {
-        self.0 & other.0 == other.0
-    }
 
     /// With the bits of `other`.
     #[must_use]

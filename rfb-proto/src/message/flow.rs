@@ -5,10 +5,10 @@
 
 use bytes::Bytes;
 
-use crate::ids::ids;
+use crate::ids::masks;
 use crate::wire::{codec, layout};
 
-ids! {
+masks! {
     /// How a fence is to be kept; a bit each. Whoever answers clears the bits that it does not know.
     pub struct FenceFlags(u32) {
         /// Everything in front of it is done before the answer.
@@ -26,12 +26,6 @@ ids! {
 impl FenceFlags {
     /// Those that are defined, without [`FenceFlags::REQUEST`].
     const KNOWN: u32 = 7;
-
-    /// Whether all bits of `other` are set.
-    #[must_use]
-    pub const fn contains(self, other: Self) -> bool {
-        self.0 & other.0 == other.0
-    }
 }
 
 /// Most bytes of a payload that is answered: 64, by the specification.

@@ -2,6 +2,9 @@
 //!
 //! They change the form of other messages, so a decoder must know what both announced: [`Agreed`].
 
+use alloc::string::String;
+use alloc::vec::Vec;
+
 use super::message::AnnounceCapabilities;
 use crate::caps::CapabilityWords;
 
@@ -66,6 +69,18 @@ pub fn name(bit: u32) -> Option<&'static str> {
         "CLIPBOARD_GRAB_SERIAL",
     ];
     usize::try_from(bit).ok().and_then(|bit| NAMES.get(bit)).copied()
+}
+
+/// What the bits are called, lowest first, and behind them one hexadecimal number for those that have no name.
+#[must_use]
+pub fn names(words: &CapabilityWords) -> Vec<String> {
+    crate::caps::shown(words, name)
+}
+
+/// [`names`] in a human-readable format, the words in others.
+#[cfg(feature = "serde")]
+pub(super) fn serialize<S: serde::Serializer>(words: &CapabilityWords, serializer: S) -> Result<S::Ok, S::Error> {
+    crate::caps::named(words, serializer, name)
 }
 
 /// Bits that both sides announced, which is what a decoder of agent messages has to know.

@@ -218,6 +218,7 @@ pub struct AnnounceCapabilities {
     /// Not 0: the other side is asked to announce its own.
     pub request: u32,
     /// Bits of [`super::caps`]; those without a name are kept.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "super::caps::serialize"))]
     pub caps: CapabilityWords,
 }
 

@@ -270,7 +270,7 @@ impl Drop for Parts<'_, '_> {
 ///
 /// A message that lies in one body is a slice of it. One that is spread over several is held until it is
 /// whole: at most [`Limits::agent_message`] bytes, for which room is made as they come.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Assembler {
     stream: Stream,
     held: Vec<u8>,

@@ -94,7 +94,9 @@ ids! {
         /// Not done.
         ERROR = 2,
     }
+}
 
+masks! {
     /// What a [`crate::agent::MonitorsConfig`] holds (`VD_AGENT_CONFIG_MONITORS_FLAG_*`), a bit set.
     pub struct MonitorsFlags(u32) {
         /// The places count, not only the sizes.
@@ -102,7 +104,6 @@ ids! {
         /// Sizes in millimetres follow.
         PHYSICAL_SIZE = 2,
     }
-
     /// What the guest should not draw (`VD_AGENT_DISPLAY_CONFIG_FLAG_*`), a bit set.
     pub struct DisplayConfigFlags(u32) {
         /// The wallpaper.
@@ -114,7 +115,6 @@ ids! {
         /// `depth` counts.
         SET_COLOR_DEPTH = 8,
     }
-
     /// Buttons of the pointer as the agent has them (`VD_AGENT_*BUTTON_MASK`), a bit set. Not those of
     /// [`crate::ids::MouseButtons`].
     pub struct AgentMouseButtons(u32) {
@@ -133,7 +133,9 @@ ids! {
         /// Second thumb button.
         EXTRA = 128,
     }
+}
 
+ids! {
     /// Where a chunk on the guest's serial port comes from or goes to (`VDP_*_PORT`).
     pub struct AgentPort(u32) {
         /// The client.
@@ -142,5 +144,3 @@ ids! {
         SERVER = 2,
     }
 }
-
-contains!(MonitorsFlags, DisplayConfigFlags, AgentMouseButtons);

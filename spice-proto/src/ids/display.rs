@@ -40,7 +40,9 @@ ids! {
         /// LZ4.
         LZ4 = 109,
     }
+}
 
+masks! {
     /// What to do with a picture (`SPICE_IMAGE_FLAGS_*`), a bit set.
     pub struct ImageFlags(u8) {
         /// Keep it.
@@ -50,7 +52,9 @@ ids! {
         /// Keep it in place of one that was kept.
         CACHE_REPLACE_ME = 4,
     }
+}
 
+ids! {
     /// Form of a pixel in LZ and GLZ (`LZ_IMAGE_TYPE_*`).
     pub struct LzImageType(u32) {
         /// None.
@@ -120,7 +124,9 @@ ids! {
         /// 8 bits of alpha.
         ALPHA_8 = 10,
     }
+}
 
+masks! {
     /// How pixels lie, and which palette they have (`SPICE_BITMAP_FLAGS_*`), a bit set.
     pub struct BitmapFlags(u8) {
         /// Keep the palette.
@@ -130,13 +136,14 @@ ids! {
         /// The first row is the upper one.
         TOP_DOWN = 4,
     }
-
     /// How the alpha plane of a JPEG lies (`SPICE_JPEG_ALPHA_FLAGS_*`), a bit set.
     pub struct JpegAlphaFlags(u8) {
         /// The first row is the upper one.
         TOP_DOWN = 1,
     }
+}
 
+ids! {
     /// What fills an area (`SPICE_BRUSH_TYPE_*`).
     pub struct BrushType(u8) {
         /// Nothing.
@@ -146,13 +153,14 @@ ids! {
         /// A picture, over and over.
         PATTERN = 2,
     }
+}
 
+masks! {
     /// What a mask is (`SPICE_MASK_FLAGS_*`), a bit set.
     pub struct MaskFlags(u8) {
         /// It is inverted.
         INVERS = 1,
     }
-
     /// How source, brush and target are mixed (`SPICE_ROPD_*`), a bit set.
     pub struct RopDescriptor(u16) {
         /// Invert the source.
@@ -178,7 +186,9 @@ ids! {
         /// Invert the result.
         INVERS_RES = 1024,
     }
+}
 
+ids! {
     /// How a picture is scaled (`SPICE_IMAGE_SCALE_MODE_*`).
     pub struct ImageScaleMode(u8) {
         /// Between its pixels.
@@ -186,7 +196,9 @@ ids! {
         /// To the nearest one.
         NEAREST = 1,
     }
+}
 
+masks! {
     /// What a piece of a path is (`SPICE_PATH_*`), a bit set.
     pub struct PathFlags(u8) {
         /// A path begins.
@@ -198,7 +210,6 @@ ids! {
         /// Its points are those of Bezier curves.
         BEZIER = 16,
     }
-
     /// How a line is drawn (`SPICE_LINE_FLAGS_*`), a bit set.
     pub struct LineFlags(u8) {
         /// A gap comes first.
@@ -206,7 +217,6 @@ ids! {
         /// It has dashes.
         STYLED = 8,
     }
-
     /// How the letters of a text are given (`SPICE_STRING_FLAGS_*`), a bit set.
     pub struct StringFlags(u8) {
         /// 1 bit a pixel.
@@ -218,7 +228,6 @@ ids! {
         /// The first row is the upper one.
         RASTER_TOP_DOWN = 8,
     }
-
     /// What has alpha (`SPICE_ALPHA_FLAGS_*`), a bit set.
     pub struct AlphaFlags(u8) {
         /// The target.
@@ -226,7 +235,6 @@ ids! {
         /// The source surface.
         SRC_SURFACE_HAS_ALPHA = 2,
     }
-
     /// What a composition has (`SPICE_COMPOSITE_*`), a bit set; bits 0 to 7 are the operator, 8 to 13 the
     /// filters, 14 to 17 how source and mask repeat.
     pub struct CompositeFlags(u32) {
@@ -245,7 +253,9 @@ ids! {
         /// The target has no alpha.
         DEST_OPAQUE = 0x100_0000,
     }
+}
 
+ids! {
     /// Form of a surface's pixels (`SPICE_SURFACE_FMT_*`).
     pub struct SurfaceFormat(u32) {
         /// None.
@@ -263,7 +273,9 @@ ids! {
         /// 32 bits with alpha.
         ARGB_32 = 96,
     }
+}
 
+masks! {
     /// What a surface is (`SPICE_SURFACE_FLAGS_*`), a bit set.
     pub struct SurfaceFlags(u32) {
         /// What the guest shows.
@@ -271,13 +283,14 @@ ids! {
         /// It is streamed as a whole.
         STREAMING_MODE = 2,
     }
-
     /// How a video lies (`SPICE_STREAM_FLAGS_*`), a bit set.
     pub struct StreamFlags(u8) {
         /// The first row is the upper one.
         TOP_DOWN = 1,
     }
+}
 
+ids! {
     /// How a video is packed (`SPICE_VIDEO_CODEC_TYPE_*`).
     pub struct VideoCodecType(u8) {
         /// Motion JPEG.
@@ -291,13 +304,17 @@ ids! {
         /// H.265.
         H265 = 5,
     }
+}
 
+masks! {
     /// How a scanout lies (`SPICE_GL_SCANOUT_FLAGS_*`), a bit set.
     pub struct GlScanoutFlags(u32) {
         /// The first row is the upper one.
         Y0TOP = 1,
     }
+}
 
+ids! {
     /// How a client wants pictures packed (`SPICE_IMAGE_COMPRESSION_*`).
     pub struct ImageCompression(u8) {
         /// None.
@@ -318,18 +335,6 @@ ids! {
         LZ4 = 7,
     }
 }
-
-contains!(
-    ImageFlags,
-    BitmapFlags,
-    JpegAlphaFlags,
-    MaskFlags,
-    RopDescriptor,
-    PathFlags,
-    LineFlags,
-    StringFlags
-);
-contains!(AlphaFlags, CompositeFlags, SurfaceFlags, StreamFlags, GlScanoutFlags);
 
 impl LzImageType {
     /// Whether a pixel is a number in a palette.

@@ -2,9 +2,9 @@
 
 use core::fmt;
 
-/// An open id: a newtype over its wire integer, with constants for the known values.
-macro_rules! ids {
-    ($($(#[$meta:meta])* pub struct $name:ident($raw:ty) { $($(#[$doc:meta])* $value_name:ident = $value:literal),* $(,)? })*) => {$(
+/// The newtype of an open number, with constants for the known values.
+macro_rules! open_number {
+    ($(#[$meta:meta])* pub struct $name:ident($raw:ty) { $($(#[$doc:meta])* $value_name:ident = $value:literal),* $(,)? }) => {
         $(#[$meta])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[cfg_attr(feature = "arbitrary", derive(::arbitrary::Arbitrary))]
@@ -32,6 +32,25 @@ macro_rules! ids {
             }
         }
 
+        impl $crate::wire::Fixed for $name {
+            const SIZE: usize = size_of::<$raw>();
+            #[inline(always)]
+            fn get(block: &mut &[u8]) -> Self {
+                Self(<$raw as $crate::wire::Fixed>::get(block))
+            }
+            #[inline(always)]
+            fn put(&self, block: &mut &mut [u8]) {
+                $crate::wire::Fixed::put(&self.0, block);
+            }
+        }
+    };
+}
+
+/// An open id: one value of many.
+macro_rules! ids {
+    ($($(#[$meta:meta])* pub struct $name:ident($raw:ty) { $($values:tt)* })*) => {$(
+        open_number! { $(#[$meta])* pub struct $name($raw) { $($values)* } }
+
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 match self.name() {
@@ -51,16 +70,47 @@ macro_rules! ids {
                 }
             }
         }
+    )*};
+}
 
-        impl $crate::wire::Fixed for $name {
-            const SIZE: usize = size_of::<$raw>();
-            #[inline(always)]
-            fn get(block: &mut &[u8]) -> Self {
-                Self(<$raw as $crate::wire::Fixed>::get(block))
+/// A bit mask: any number of values, each of them one bit. They are listed lowest bit first.
+macro_rules! masks {
+    ($($(#[$meta:meta])* pub struct $name:ident($raw:ty) {
+        $($(#[$doc:meta])* $value_name:ident = $value:literal),* $(,)?
+    })*) => {$(
+        open_number! { $(#[$meta])* pub struct $name($raw) { $($(#[$doc])* $value_name = $value),* } }
+
+        impl $name {
+            pub(crate) const BITS: &'static [(u64, &'static str)] = &[$(($value, stringify!($value_name))),*];
+
+            /// Whether all bits of `other` are set.
+            #[must_use]
+            pub const fn contains(self, other: Self) -> bool {
+                self.0 & other.0 == other.0
             }
-            #[inline(always)]
-            fn put(&self, block: &mut &mut [u8]) {
-                $crate::wire::Fixed::put(&self.0, block);
+
+            const fn mask(self) -> $crate::ids::mask::Mask {
+                $crate::ids::mask::Mask::new(self.0 as u64, Self::BITS)
+            }
+        }
+
+        /// The names of the bits that are set, lowest first, and one hexadecimal number for those that have none:
+        /// `NUM_LOCK|CAPS_LOCK|0x40`. 0 if none is.
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.mask().fmt(f)
+            }
+        }
+
+        /// In a human-readable format the array of what [`Display`](fmt::Display) shows, empty if no bit is set; in
+        /// others the number.
+        #[cfg(feature = "serde")]
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                match serializer.is_human_readable() {
+                    true => self.mask().serialize(serializer),
+                    false => self.0.serialize(serializer),
+                }
             }
         }
     )*};
@@ -125,7 +175,9 @@ ids! {
         /// SASL.
         SASL = 2,
     }
+}
 
+masks! {
     /// What the client has to do before it leaves a migrating channel (`SPICE_MIGRATE_*`), a bit set.
     pub struct MigrateFlags(u32) {
         /// Send `MIGRATE_FLUSH_MARK`.
@@ -133,7 +185,9 @@ ids! {
         /// Take `MIGRATE_DATA` to the target.
         NEED_DATA_TRANSFER = 2,
     }
+}
 
+ids! {
     /// How bad a [`crate::channel::common::Notify`] is (`SPICE_NOTIFY_SEVERITY_*`).
     pub struct NotifySeverity(u32) {
         /// For information.
@@ -153,7 +207,9 @@ ids! {
         /// The user.
         HIGH = 2,
     }
+}
 
+masks! {
     /// Who draws the pointer (`SPICE_MOUSE_MODE_*`), a bit set. 32 bits in `INIT`, 16 elsewhere.
     pub struct MouseModes(u32) {
         /// The server, from relative motion.
@@ -163,7 +219,7 @@ ids! {
     }
 }
 
-ids! {
+masks! {
     /// Locks of the keyboard (`SPICE_KEYBOARD_MODIFIER_FLAGS_*`), a bit set.
     pub struct KeyboardModifiers(u16) {
         /// Scroll lock.
@@ -173,7 +229,9 @@ ids! {
         /// Caps lock.
         CAPS_LOCK = 4,
     }
+}
 
+ids! {
     /// A button of the pointer (`SPICE_MOUSE_BUTTON_*`).
     pub struct MouseButton(u8) {
         /// None.
@@ -193,7 +251,9 @@ ids! {
         /// Second thumb button.
         EXTRA = 7,
     }
+}
 
+masks! {
     /// Buttons that are down (`SPICE_MOUSE_BUTTON_MASK_*`), a bit set.
     pub struct MouseButtons(u16) {
         /// Left.
@@ -211,7 +271,9 @@ ids! {
         /// Second thumb button.
         EXTRA = 64,
     }
+}
 
+ids! {
     /// How sound is packed (`SPICE_AUDIO_DATA_MODE_*`).
     pub struct AudioDataMode(u16) {
         /// None.
@@ -289,7 +351,9 @@ ids! {
         /// 32-bit colours and mask.
         COLOR32 = 6,
     }
+}
 
+masks! {
     /// What to do with a pointer's picture (`SPICE_CURSOR_FLAGS_*`), a bit set.
     pub struct CursorFlags(u16) {
         /// There is no picture.
@@ -301,23 +365,9 @@ ids! {
     }
 }
 
-/// Bit sets can be asked for their bits.
-macro_rules! contains {
-    ($($name:ty),*) => {$(
-        impl $name {
-            /// Whether all bits of `other` are set.
-            #[must_use]
-            pub const fn contains(self, other: Self) -> bool {
-                self.0 & other.0 == other.0
-            }
-        }
-    )*};
-}
-
-contains!(MigrateFlags, MouseModes, KeyboardModifiers, MouseButtons, CursorFlags);
-
 mod agent;
 mod display;
+pub(crate) mod mask;
 
 pub use agent::{
     AgentMessageType, AgentMouseButtons, AgentPort, ClipboardSelection, ClipboardType, DisplayConfigFlags,

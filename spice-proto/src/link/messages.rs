@@ -82,7 +82,6 @@ layout! {
 
 /// What a client asks for (`SpiceLinkMess`).
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct LinkMess {
     /// 0: a new session. Else the session that this channel belongs to, as told in `INIT`.
     pub connection_id: u32,
@@ -92,6 +91,21 @@ pub struct LinkMess {
     pub channel_id: u8,
     /// What the client announces.
     pub capabilities: Capabilities,
+}
+
+/// As its fields; the capabilities have the names of the channel's type.
+#[cfg(feature = "serde")]
+impl serde::Serialize for LinkMess {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeStruct as _;
+        let capabilities = crate::caps::OfChannel(&self.capabilities, self.channel_type);
+        let mut message = serializer.serialize_struct("LinkMess", 4)?;
+        message.serialize_field("connection_id", &self.connection_id)?;
+        message.serialize_field("channel_type", &self.channel_type)?;
+        message.serialize_field("channel_id", &self.channel_id)?;
+        message.serialize_field("capabilities", &capabilities)?;
+        message.end()
+    }
 }
 
 impl LinkMess {

@@ -44,6 +44,8 @@ mod recordings;
 mod relay;
 mod relay_upstream;
 mod sasl;
+#[cfg(feature = "serde")]
+mod serde;
 #[cfg(feature = "tokio")]
 mod session_relay;
 mod ticket;

@@ -9,23 +9,29 @@ use serde::Serialize;
 use spice_proto::Limits;
 use spice_proto::agent::{Announced, Assembler, Frame, Message, MessageHeader, Receiver, caps};
 use spice_proto::channel::main;
-use spice_proto::ids::ChannelType;
+use spice_proto::ids::{AgentMessageType, ChannelType};
 
 use crate::lines::{Body, Channel};
 use crate::report::{Place, Report};
+use crate::sessions::Shared;
 use crate::stats::{Entry, Layer};
 
-/// Both directions. How some messages look depends on what both sides have announced before.
+/// Both directions. How some messages look depends on what both sides have announced before, on this connection or on
+/// that from which the session came here.
 pub(crate) struct Agent {
     halves: [Half; 2],
+    limits: Limits,
     announced: Announced,
     /// Where the order of the directions is not known, a side is held up until the other has announced.
     ordered: bool,
     /// INIT was seen, so the streams are read from their beginning. The target of a seamless migration sends none.
     begun: bool,
+    /// Where the session was before, until something is heard here.
+    before: Option<Shared>,
 }
 
 struct Half {
+    receiver: Receiver,
     assembler: Assembler,
     has_announced: bool,
     /// Bodies that wait for the other side, or for INIT.
@@ -44,6 +50,9 @@ struct AgentLine<'a> {
     /// Names of the bits of an announcement.
     #[serde(skip_serializing_if = "Option::is_none")]
     capabilities: Option<Vec<String>>,
+    /// Why it is not looked into.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'static str>,
     /// Bytes of the message with its head, of which the last ones are in this AGENT_DATA.
     length: usize,
 }
@@ -53,9 +62,14 @@ struct LostLine {
     error: String,
 }
 
+/// Why a message of the clipboard is not looked into.
+const UNKNOWN_FORM: &str = "its form is not known: the capabilities were announced before the recording";
+
 impl Agent {
-    pub(crate) fn new(limits: &Limits, ordered: bool) -> Self {
+    /// `before`: where the session was until now.
+    pub(crate) fn new(limits: &Limits, ordered: bool, before: Option<Shared>) -> Self {
         let half = |receiver| Half {
+            receiver,
             assembler: Assembler::new(receiver, limits),
             has_announced: false,
             held: None,
@@ -64,9 +78,39 @@ impl Agent {
         };
         Self {
             halves: [half(Receiver::Server), half(Receiver::Client)],
+            limits: limits.clone(),
             announced: Announced::new(),
             ordered,
             begun: false,
+            before,
+        }
+    }
+
+    /// Goes on where the session was before, the first time that something is heard here. Gives what it was there.
+    pub(crate) fn take_over(&mut self) -> Option<Shared> {
+        let before = self.before.take()?;
+        let mut was = before.borrow_mut();
+        // It may have come and gone there without a word of the agent.
+        was.take_over();
+        self.announced = was.announced.clone();
+        self.begun |= was.begun;
+        for (half, was) in self.halves.iter_mut().zip(&was.halves) {
+            half.assembler = was.assembler.clone();
+            half.has_announced = was.has_announced;
+            half.raw = was.raw.clone();
+            half.lost = was.lost;
+        }
+        drop(was);
+        Some(before)
+    }
+
+    /// INIT: both sides begin anew, and stay with what they announced until they announce something else.
+    fn begin(&mut self) {
+        self.begun = true;
+        for half in &mut self.halves {
+            half.assembler = Assembler::new(half.receiver, &self.limits);
+            half.raw.clear();
+            half.lost = false;
         }
     }
 
@@ -103,7 +147,7 @@ impl Agent {
         report: &mut Report<W>,
     ) -> Result<(), Error> {
         match message {
-            main::ServerMessage::Init(_) => self.begun = true,
+            main::ServerMessage::Init(_) => self.begin(),
             main::ServerMessage::AgentConnected | main::ServerMessage::AgentConnectedTokens(_) => self.begin_anew(),
             main::ServerMessage::AgentDisconnected(_) => {
                 self.announced.agent_gone();
@@ -151,6 +195,7 @@ impl Agent {
             begun,
             ..
         } = self;
+        let announces = halves.iter().all(|half| half.has_announced);
         let half = &mut halves[place.sender as usize];
         if half.lost {
             return Ok(());
@@ -159,7 +204,14 @@ impl Agent {
             half.raw.extend_from_slice(data);
         }
         for frame in half.assembler.frames(data) {
-            let read = frame.and_then(|frame| Ok((Message::decode(&frame, announced.agreed())?, frame)));
+            let read = frame.and_then(|frame| {
+                let known = *begun || announces || !has_agreed_form(frame.header.r#type);
+                let message = match known {
+                    true => Message::decode(&frame, announced.agreed())?,
+                    false => Message::Unknown(frame.clone()),
+                };
+                Ok((message, frame))
+            });
             let (message, frame) = match read {
                 Ok(read) => read,
                 Err(error) if *begun => return Err(place.failure(format!("agent: {error}")).into()),
@@ -202,6 +254,11 @@ fn show<W: Write>(
     }
     let known = !message.is_unknown();
     let own = message.encoded_len();
+    let of_clipboard = !known && has_agreed_form(frame.header.r#type);
+    let (name, error) = match of_clipboard {
+        true => (type_name(frame.header.r#type), Some(UNKNOWN_FORM)),
+        false => (name, None),
+    };
     let body = Body {
         number,
         name,
@@ -211,12 +268,13 @@ fn show<W: Write>(
         trailing: Hex(frame.data.get(own..).unwrap_or_default()),
     };
     let capabilities = match message {
-        Message::AnnounceCapabilities(message) => Some(message.caps.bits().map(bit_name).collect()),
+        Message::AnnounceCapabilities(message) => Some(caps::names(&message.caps)),
         _ => None,
     };
     let line = AgentLine {
         body,
         capabilities,
+        error,
         length,
     };
     report.line(place, "agent", &line)?;
@@ -231,6 +289,19 @@ fn show<W: Write>(
     Ok(())
 }
 
-fn bit_name(bit: u32) -> String {
-    caps::name(bit).map_or_else(|| bit.to_string(), str::to_owned)
+/// Whether the form of such a message depends on what both sides have announced.
+fn has_agreed_form(r#type: AgentMessageType) -> bool {
+    matches!(
+        r#type,
+        AgentMessageType::CLIPBOARD
+            | AgentMessageType::CLIPBOARD_GRAB
+            | AgentMessageType::CLIPBOARD_REQUEST
+            | AgentMessageType::CLIPBOARD_RELEASE
+    )
+}
+
+/// The name of a type in the specification.
+fn type_name(r#type: AgentMessageType) -> &'static str {
+    let known = Message::TABLE.iter().find(|(number, _)| *number == r#type.0);
+    known.map_or("unknown", |(_, name)| *name)
 }

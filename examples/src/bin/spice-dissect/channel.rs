@@ -1,12 +1,14 @@
 //! The data stage of one connection.
 
+use std::cell::RefCell;
 use std::io::Write;
+use std::rc::Rc;
 
 use bytes::BytesMut;
 use examples::capture::Sender;
 use examples::dissect::{Error, Hex, Stream};
 use serde::Serialize;
-use spice_proto::channel::{ClientMessage, ServerMessage};
+use spice_proto::channel::{ClientMessage, ServerMessage, main};
 use spice_proto::frame::{Frame, Header, HeaderForm, Splitter, SubMessages};
 use spice_proto::ids::ChannelType;
 use spice_proto::link::watch::Linked;
@@ -15,6 +17,7 @@ use spice_proto::{DecodeError, EncodeError, Limits};
 use crate::agent::Agent;
 use crate::lines::{Body, Channel, ImageLine, MessageLine, SubMessageLine};
 use crate::report::{Place, Report};
+use crate::sessions::{Ends, Sessions, Shared};
 use crate::stats::{Entry, Layer};
 
 /// A message of either direction.
@@ -102,16 +105,30 @@ pub(crate) struct Data {
     /// Messages so far.
     serials: [u64; 2],
     /// Of the main channel.
-    agent: Option<Agent>,
+    agent: Option<Shared>,
+    /// The number of the session that the client goes on with; 0: a new one.
+    session: u32,
+    ends: Ends,
+    sessions: Sessions,
+}
+
+/// What is known of a connection beside its bytes.
+pub(crate) struct Circumstances<'a> {
+    /// Messages will come in the order in which they were seen.
+    pub(crate) ordered: bool,
+    /// It is a UNIX socket's.
+    pub(crate) unix: bool,
+    pub(crate) ends: Ends,
+    /// Those of the whole recording.
+    pub(crate) sessions: &'a Sessions,
 }
 
 impl Data {
-    /// `ordered`: messages will come in the order in which they were seen. `unix`: from a UNIX socket.
-    pub(crate) fn new(linked: &Linked, limits: &Limits, ordered: bool, unix: bool) -> Self {
-        let channel = linked.request.channel_type;
+    pub(crate) fn new(linked: &Linked, limits: &Limits, about: &Circumstances<'_>) -> Self {
+        let (channel, session) = (linked.request.channel_type, linked.request.connection_id);
         let splitter = || Splitter::new(linked.header_form, limits);
         let of_server = match channel {
-            ChannelType::DISPLAY if unix => splitter().with_descriptors(),
+            ChannelType::DISPLAY if about.unix => splitter().with_descriptors(),
             _ => splitter(),
         };
         Self {
@@ -120,7 +137,13 @@ impl Data {
             form: linked.header_form,
             splitters: [splitter(), of_server],
             serials: [0; 2],
-            agent: (channel == ChannelType::MAIN).then(|| Agent::new(limits, ordered)),
+            agent: (channel == ChannelType::MAIN).then(|| {
+                let before = about.sessions.agent(session, about.ends).filter(|_| session != 0);
+                Rc::new(RefCell::new(Agent::new(limits, about.ordered, before)))
+            }),
+            session,
+            ends: about.ends,
+            sessions: about.sessions.clone(),
         }
     }
 
@@ -134,13 +157,13 @@ impl Data {
 
     /// Whether the bytes of this side wait for the other's.
     fn holds(&self, sender: Sender) -> bool {
-        self.agent.as_ref().is_some_and(|agent| agent.holds(sender))
+        self.agent.as_ref().is_some_and(|agent| agent.borrow().holds(sender))
     }
 
     /// Goes on with a side that waits for nothing any more; `false` if there is none.
     pub(crate) fn release<W: Write>(&mut self, ended: [bool; 2], report: &mut Report<W>) -> Result<bool, Error> {
-        match &mut self.agent {
-            Some(agent) => agent.release(ended, report),
+        match &self.agent {
+            Some(agent) => agent.borrow_mut().release(ended, report),
             None => Ok(false),
         }
     }
@@ -267,14 +290,52 @@ impl Data {
         let entry = message.entry(self.channel, number, Layer::Channel);
         let bytes = frame.header.frame_len(self.form) + u64::from(descriptor_byte.is_some());
         report.count(sender, entry, bytes);
-        match (&mut self.agent, &message) {
-            (Some(agent), Message::Server(ServerMessage::Main(message))) => {
-                agent.server_message(place, message, report)
-            }
-            (Some(agent), Message::Client(ClientMessage::Main(message))) => {
-                agent.client_message(place, message, report)
-            }
+        match &self.agent {
+            Some(agent) => self.to_agent(agent, place, &message, report),
+            None => Ok(()),
+        }
+    }
+
+    /// What the agent's conversation has to do with a message of the main channel.
+    fn to_agent<W: Write>(
+        &self,
+        agent: &Shared,
+        place: Place,
+        message: &Message,
+        report: &mut Report<W>,
+    ) -> Result<(), Error> {
+        let Some(init) = heard(message) else {
+            return Ok(());
+        };
+        let before = agent.borrow_mut().take_over();
+        if let Some(before) = &before {
+            self.sessions.has_left(before);
+            self.sessions.is_on(self.session, self.ends, agent);
+        }
+        if let Some(init) = init {
+            self.sessions.is_on(init.session_id, self.ends, agent);
+        }
+        match message {
+            Message::Server(ServerMessage::Main(message)) => agent.borrow_mut().server_message(place, message, report),
+            Message::Client(ClientMessage::Main(message)) => agent.borrow_mut().client_message(place, message, report),
             _ => Ok(()),
         }
+    }
+}
+
+/// Whether a message says something about the agent, or is said by it or to it; `Some(Some(..))`: it is INIT. A target
+/// that only waits for its session says nothing of the kind.
+fn heard(message: &Message) -> Option<Option<&main::Init>> {
+    match message {
+        Message::Server(ServerMessage::Main(message)) => match message {
+            main::ServerMessage::Init(init) => Some(Some(init)),
+            main::ServerMessage::AgentConnected
+            | main::ServerMessage::AgentConnectedTokens(_)
+            | main::ServerMessage::AgentDisconnected(_)
+            | main::ServerMessage::AgentData(_) => Some(None),
+            _ => None,
+        },
+        Message::Client(ClientMessage::Main(main::ClientMessage::AgentData(_))) => Some(None),
+        _ => None,
     }
 }

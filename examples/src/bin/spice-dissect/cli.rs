@@ -35,7 +35,7 @@ Lines:
                 size of the body, fields; sub_messages of a LIST or a sub-list; images, the heads of packed
                 pictures; trailing, bytes that the layout leaves over. One that is not known has its body
     agent       a message of the agent's conversation in AGENT_DATA; it may be spread over several, and offset
-                is that of the last
+                is that of the last. What was announced holds for the session, over all of its main channels
     encrypted   from here on the bytes are of TLS, or of SASL's security layer: counted, not shown
     refused     bytes of the client that the server refused
     incomplete  the connection ended before this was whole

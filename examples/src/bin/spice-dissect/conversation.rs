@@ -14,10 +14,11 @@ use spice_proto::link::watch::{self, Part, WatchedLink, WatchedOutcome};
 use spice_proto::link::{HandshakeError, LinkHeader};
 use spice_proto::{EncodeError, Limits};
 
-use crate::channel::Data;
+use crate::channel::{Circumstances, Data};
 use crate::cli::Cli;
 use crate::lines::{LinkStep, link_fields};
 use crate::report::Report;
+use crate::sessions::{Ends, Sessions};
 use crate::stats::Entry;
 
 /// One connection.
@@ -27,6 +28,8 @@ pub(crate) struct Conversation {
     limits: Limits,
     unix: bool,
     secrets: bool,
+    ends: Ends,
+    sessions: Sessions,
     /// What is wrong with the client's bytes.
     doubt: Option<HandshakeError>,
 }
@@ -45,7 +48,7 @@ enum Phase {
 }
 
 impl Conversation {
-    pub(crate) fn new(id: u64, origin: &Origin, cli: &Cli) -> Self {
+    pub(crate) fn new(id: u64, origin: &Origin, cli: &Cli, sessions: &Sessions) -> Self {
         let limits = Limits::default()
             .with_frame_body(cli.max_body)
             .with_agent_message(cli.max_body);
@@ -58,6 +61,8 @@ impl Conversation {
             limits,
             unix: cli.unix,
             secrets: cli.common.secrets,
+            ends: Ends::of(origin),
+            sessions: sessions.clone(),
             doubt: None,
         }
     }
@@ -103,7 +108,13 @@ impl Conversation {
         if let Some(outcome) = link.outcome() {
             self.phase = match outcome {
                 WatchedOutcome::Linked(linked) => {
-                    Phase::Data(Box::new(Data::new(linked, &self.limits, self.seen.ordered, self.unix)))
+                    let about = Circumstances {
+                        ordered: self.seen.ordered,
+                        unix: self.unix,
+                        ends: self.ends,
+                        sessions: &self.sessions,
+                    };
+                    Phase::Data(Box::new(Data::new(linked, &self.limits, &about)))
                 }
                 WatchedOutcome::Sealed(_) => {
                     for sender in Sender::BOTH {

@@ -116,13 +116,13 @@ pub(crate) enum LinkFields<'a> {
         connection_id: u32,
         channel: Channel,
         channel_id: u8,
-        capabilities: CapabilityNames<'a>,
+        capabilities: CapabilityNames,
     },
     LinkReply {
         version: String,
         error: LinkErrorCode,
         pub_key: Hex<'a>,
-        capabilities: CapabilityNames<'a>,
+        capabilities: CapabilityNames,
     },
     AuthMechanism {
         mechanism: String,
@@ -154,29 +154,11 @@ pub(crate) struct SaslFields {
     reason: Option<String>,
 }
 
-/// Names of the bits that are set.
+/// Names of the bits that are set, and those that have none.
 #[derive(Serialize)]
-pub(crate) struct CapabilityNames<'a> {
-    #[serde(serialize_with = "common_names")]
-    common: &'a Capabilities,
-    #[serde(serialize_with = "channel_names")]
-    channel: (&'a Capabilities, ChannelType),
-}
-
-fn common_names<S: Serializer>(capabilities: &&Capabilities, serializer: S) -> Result<S::Ok, S::Error> {
-    let bits = capabilities.common.bits();
-    // The type of the channel means nothing to the common set.
-    serializer.collect_seq(bits.map(|bit| bit_name(CapabilitySet::Common, ChannelType::MAIN, bit)))
-}
-
-fn channel_names<S: Serializer>(of: &(&Capabilities, ChannelType), serializer: S) -> Result<S::Ok, S::Error> {
-    let (capabilities, channel) = of;
-    let bits = capabilities.channel.bits();
-    serializer.collect_seq(bits.map(|bit| bit_name(CapabilitySet::Channel, *channel, bit)))
-}
-
-fn bit_name(set: CapabilitySet, channel: ChannelType, bit: u32) -> String {
-    caps::name(set, channel, bit).map_or_else(|| bit.to_string(), str::to_owned)
+pub(crate) struct CapabilityNames {
+    common: Vec<String>,
+    channel: Vec<String>,
 }
 
 /// What a step says. `channel` is the one that was asked for.
@@ -187,9 +169,9 @@ pub(crate) fn link_fields(part: &Part, channel: ChannelType, secrets: bool) -> L
         data: text(data).filter(|_| shown),
         ..SaslFields::default()
     };
-    let names = |capabilities, channel| CapabilityNames {
-        common: capabilities,
-        channel: (capabilities, channel),
+    let names = |capabilities: &Capabilities, channel| CapabilityNames {
+        common: caps::names(CapabilitySet::Common, channel, &capabilities.common),
+        channel: caps::names(CapabilitySet::Channel, channel, &capabilities.channel),
     };
     match part {
         Part::LinkMess(header, message) => LinkFields::LinkMess {

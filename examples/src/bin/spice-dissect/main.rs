@@ -6,6 +6,7 @@ mod cli;
 mod conversation;
 mod lines;
 mod report;
+mod sessions;
 mod stats;
 
 use std::process::ExitCode;
@@ -14,11 +15,13 @@ use clap::Parser;
 use cli::Cli;
 use conversation::Conversation;
 use examples::dissect;
+use sessions::Sessions;
 use stats::Entry;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    let sessions = Sessions::default();
     dissect::run::<Entry, _>("spice-dissect", &cli.common, |id, origin| {
-        Conversation::new(id, origin, &cli)
+        Conversation::new(id, origin, &cli, &sessions)
     })
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use serde::Serialize;
-use spice_proto::caps::{self, CapabilitySet, CapabilityWords};
+use spice_proto::caps::{self, CapabilitySet};
 use spice_proto::channel::main::ChannelId;
 use spice_proto::channel::{ServerMessage, display, inputs, main, port};
 use spice_proto::frame::HeaderForm;
@@ -25,7 +25,8 @@ pub(crate) struct Report {
     session_id: u32,
     name: Option<String>,
     uuid: Option<String>,
-    mouse_mode: Option<MouseModes>,
+    /// One of `mouse_modes`, by its name.
+    mouse_mode: Option<String>,
     mouse_modes: Option<MouseModes>,
     agent: bool,
     agent_tokens: u32,
@@ -158,7 +159,7 @@ impl Report {
         match message {
             main::ServerMessage::Init(init) => {
                 self.session_id = init.session_id;
-                self.mouse_mode = Some(init.current_mouse_mode);
+                self.mouse_mode = Some(init.current_mouse_mode.to_string());
                 self.mouse_modes = Some(init.supported_mouse_modes);
                 self.agent = init.agent_connected != 0;
                 self.agent_tokens = init.agent_tokens;
@@ -167,7 +168,7 @@ impl Report {
             main::ServerMessage::Name(name) => self.name = Some(text(&name.name)),
             main::ServerMessage::Uuid(uuid) => self.uuid = Some(uuid_text(uuid.uuid)),
             main::ServerMessage::MouseMode(mode) => {
-                self.mouse_mode = Some(mode.current_mode);
+                self.mouse_mode = Some(mode.current_mode.to_string());
                 self.mouse_modes = Some(mode.supported_modes);
             }
             main::ServerMessage::AgentConnected => self.agent = true,
@@ -202,10 +203,7 @@ impl Report {
 impl ChannelReport {
     pub(crate) fn new(id: &ChannelId, linked: &Linked) -> Self {
         let announced = &linked.outcome.capabilities;
-        let names = |set, words: &CapabilityWords| -> Vec<String> {
-            let name = |bit| caps::name(set, id.channel_type, bit).map_or_else(|| bit.to_string(), str::to_owned);
-            words.bits().map(name).collect()
-        };
+        let names = |set, words| caps::names(set, id.channel_type, words);
         Self {
             channel: id.channel_type,
             id: id.id,
@@ -296,7 +294,7 @@ impl fmt::Display for Report {
         writeln!(f, "name       {}", self.name.clone().unwrap_or_else(unknown))?;
         writeln!(f, "uuid       {}", self.uuid.clone().unwrap_or_else(unknown))?;
         writeln!(f, "session    {:#010x}", self.session_id)?;
-        if let (Some(mode), Some(modes)) = (self.mouse_mode, self.mouse_modes) {
+        if let (Some(mode), Some(modes)) = (&self.mouse_mode, self.mouse_modes) {
             writeln!(f, "mouse      {mode} of {modes}")?;
         }
         let agent = if self.agent { "connected" } else { "not connected" };

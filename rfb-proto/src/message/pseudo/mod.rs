@@ -16,7 +16,7 @@ use bytes::{Bytes, BytesMut};
 use super::Screen;
 use crate::encoding::{Encoding, Rectangle};
 use crate::error::{DecodeError, DecodeErrorKind, EncodeError};
-use crate::ids::ids;
+use crate::ids::{ids, masks};
 use crate::limits::Limits;
 use crate::pixel_format::PixelFormat;
 use crate::wire::{Decode, Encode, Field, Fixed, Reader, append, codec, layout, length};
@@ -45,7 +45,9 @@ ids! {
         /// It was passed on, and may come.
         FORWARDED = 4, "forwarded";
     }
+}
 
+masks! {
     /// Lights of the keyboard, a bit each.
     pub struct LedState(u8) {
         /// Scroll lock.

@@ -295,6 +295,7 @@ layout! {
         /// Pixels from its top.
         y: u32,
         /// Not in use.
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::ids::mask::unnamed"))]
         flags: u32,
     }
 }
