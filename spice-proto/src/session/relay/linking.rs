@@ -60,16 +60,6 @@ impl<T> Ask<T> {
 }
 
 impl Linking {
-    /// Whether the hypervisor's part is finished although the tenant is lost. A viewer that is gone needs that where QEMU
-    /// would end otherwise. One that is there is not hung up on in the middle: to close several links of a target at once
-    /// crashes viewers.
-    pub(super) fn holds(&self) -> bool {
-        match self.gone {
-            true => self.link.must_finish(),
-            false => self.link.has_begun(),
-        }
-    }
-
     /// Whether the tenant is read, as far as there is room: to see when it goes, whatever the link waits for.
     fn listens(&self, wires: &Wires) -> bool {
         !self.gone && wires.tenant.rx.len() < self.link.max_input(Side::Tenant)
@@ -82,7 +72,7 @@ impl Linking {
         wires: &mut Wires,
         entered: bool,
     ) -> Result<Action, Box<RelayOutcome>> {
-        if self.failed.is_some() || self.lost.is_some() && !self.holds() {
+        if self.failed.is_some() || self.lost.is_some() && !self.link.has_begun() {
             return Ok(Action::Consult);
         }
         if let Some(dial) = self.dial.take() {

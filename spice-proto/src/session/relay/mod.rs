@@ -342,8 +342,10 @@ impl Relay {
     /// One side is gone, or the connection must end.
     fn lose(&mut self, now: Duration, sessions: &mut Sessions, wires: &mut Wires, side: Side, end: End) {
         if let Stage::Linking(linking) = &mut self.stage
-            && linking.holds()
+            && linking.link.has_begun()
         {
+            // The hypervisor makes a channel of the connection, and is not left alone with it half way. A viewer that is
+            // gone has ended this part already, unless it must be finished.
             linking.lost = Some(end);
             return;
         }

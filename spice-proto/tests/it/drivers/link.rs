@@ -23,6 +23,8 @@ const MAIN: ChannelType = ChannelType::MAIN;
 
 /// A machine that says so much at once, wants to hear so much, and does not wait for the one to do the other.
 struct Bulk {
+    /// It asks before it listens.
+    asks: bool,
     say: Vec<u8>,
     hear: usize,
     heard: Vec<u8>,
@@ -33,6 +35,7 @@ impl Bulk {
         let mut bytes = vec![0; say];
         random(seed)(&mut bytes);
         Self {
+            asks: false,
             say: bytes,
             hear,
             heard: Vec::new(),
@@ -46,6 +49,9 @@ impl Machine for Bulk {
 
     fn step(&mut self, _: Duration, wire: &mut Wire) -> Result<Action<(), ()>, HandshakeError> {
         wire.tx.extend_from_slice(&self.say.split_off(0));
+        if std::mem::take(&mut self.asks) {
+            return Ok(Action::Ask(()));
+        }
         self.heard.extend_from_slice(&wire.rx);
         wire.rx.advance(wire.rx.len());
         Ok(match self.hear.saturating_sub(self.heard.len()) {
@@ -110,6 +116,30 @@ async fn a_machine_is_heard_and_spoken_to_at_once() {
     };
     let (a, b) = timeout(LONG, both).await.unwrap();
     assert_eq!((a.unwrap(), b.unwrap()), (Driven::Done(()), Driven::Done(())));
+}
+
+/// What is said before a question reaches a peer that does not read before it has written, and nothing of that is lost.
+#[tokio::test(start_paused = true)]
+async fn a_question_behind_many_words() {
+    for inner in INNERS {
+        let (mut near, mut far) = line(100, inner);
+        let (mut machine, mut wire) = (Bulk::new(1, 5000, 3000), Wire::default());
+        machine.asks = true;
+        let expected = machine.say.clone();
+        let other = async {
+            send(&mut far, &[7; 3000], Pace::FAST).await;
+            receive(&mut far, 5000, Pace::FAST).await.0
+        };
+        let driven = async {
+            let asked = drive(&mut machine, &mut wire, &mut near, Clock::start()).await;
+            assert_eq!(asked.unwrap(), Driven::Ask(()), "{inner:?}");
+            let driven = drive(&mut machine, &mut wire, &mut near, Clock::start()).await;
+            assert_eq!(driven.unwrap(), Driven::Done(()), "{inner:?}");
+        };
+        let both = timeout(Duration::from_secs(10), async { tokio::join!(other, driven) });
+        let (got, ()) = both.await.unwrap_or_else(|_| panic!("{inner:?}"));
+        assert!(got == expected && machine.heard == [7; 3000]);
+    }
 }
 
 /// A driver that is dropped in the middle and called again loses nothing, and flushes what it had written.

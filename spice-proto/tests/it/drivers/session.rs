@@ -386,6 +386,29 @@ async fn last_words_arrive() {
     }
 }
 
+/// A peer that is there and takes nothing does not keep the connection when the other has hung up.
+#[tokio::test(start_paused = true)]
+async fn nobody_is_waited_for_for_ever() {
+    for viewer_goes in [false, true] {
+        let proxy = Proxy::new();
+        let _main = proxy.main().await;
+        let (tenant, near) = (line(1 << 10, Inner::Nothing), line(1 << 10, Inner::Nothing));
+        let (viewer, hypervisor, relayed) = proxy.channel(USB, tenant, near).await;
+        let (stays, mut goes) = match viewer_goes {
+            true => (hypervisor, viewer),
+            false => (viewer, hypervisor),
+        };
+        let said = messages(101, [2000; 40]);
+        timeout(LONG, goes.stream.write_all(&said)).await.unwrap().unwrap();
+        drop(goes);
+        sleep(Duration::from_secs(20)).await;
+        assert!(!relayed.is_finished(), "there is time to take it");
+        let end = timeout(Duration::from_secs(60), relayed).await.unwrap().unwrap();
+        assert_eq!(end, if viewer_goes { End::Viewer } else { End::Hypervisor });
+        drop(stays);
+    }
+}
+
 /// A viewer that reads nothing does not fill the proxy's memory: neither with small messages nor with one large one.
 #[tokio::test(start_paused = true)]
 async fn a_viewer_that_does_not_read_holds_its_hypervisor_back() {
