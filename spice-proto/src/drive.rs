@@ -4,9 +4,13 @@
 //! The first two flush `tx` after every step, also after an error, and keep the machine's deadline. They come back with
 //! every question, and with the link; what was received beyond it is in `rx`.
 
+mod answers;
+mod hub;
 mod session;
 
-pub use session::{Answers, Connection, Hub, drive_session};
+pub use answers::{Answers, HubClaim, inquire};
+pub use hub::{Connection, Hub};
+pub use session::drive_session;
 
 use core::time::Duration;
 use std::io::ErrorKind;

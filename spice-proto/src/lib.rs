@@ -29,6 +29,8 @@ pub mod tls;
 mod wire;
 
 #[cfg(feature = "tokio")]
-pub use drive::{Answers, Clock, Connection, DriveError, Driven, Hub, drive, drive_relay, drive_session};
+pub use drive::{
+    Answers, Clock, Connection, DriveError, Driven, Hub, HubClaim, drive, drive_relay, drive_session, inquire,
+};
 pub use error::{CryptoError, DecodeError, DecodeErrorKind, EncodeError};
 pub use limits::Limits;

@@ -45,6 +45,7 @@ mod sasl;
 #[cfg(feature = "tokio")]
 mod session_relay;
 mod ticket;
+mod tickets_sent;
 #[cfg(feature = "rustls")]
 mod tls;
 mod tracker;

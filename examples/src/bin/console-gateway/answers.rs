@@ -7,15 +7,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use console_token::Refusal as TokenRefusal;
-use spice_proto::Answers;
+use spice_proto::caps::Capabilities;
 use spice_proto::ids::{ChannelType, LinkErrorCode};
 use spice_proto::link::relay::{RelayOutcome, Upstream};
 use spice_proto::link::server::Announcement;
 use spice_proto::link::{Key, LinkMess, Refusal, SealedTicket, Secret};
-use spice_proto::session::Token;
-use spice_proto::session::migration::{self, Kind};
-use spice_proto::session::relay::{Counts, Dial};
+use spice_proto::session::migration::Kind;
+use spice_proto::session::relay::{Counts, Dial, Move};
 use spice_proto::session::tracker::Reason;
+use spice_proto::session::{Entry, SessionKey};
+use spice_proto::{Answers, HubClaim, Limits, inquire};
 use tokio::time::{Instant, sleep_until};
 use tracing::Span;
 use tracing::field::display;
@@ -70,13 +71,11 @@ impl Tenant {
         Refusal::Code(told(self.shared.rules, refused))
     }
 
-    /// The hypervisor lacks a capability that was promised for it: it is not promised again.
-    pub(crate) fn learn_from(&self, error: &spice_proto::link::HandshakeError) {
-        use spice_proto::link::{HandshakeError, Incompatibility};
-        if let HandshakeError::PeerIncompatible(Incompatibility::MissingCapability { set, bit }) = *error
-            && let (Some(target), Some((kind, _))) = (&self.target, self.channel)
-        {
-            target.lacks(kind, set, bit);
+    /// Where a connection goes.
+    fn target_of(&self, session: &Session, dial: &Dial) -> Option<Arc<Target>> {
+        match &dial.target {
+            None => Some(session.first.clone()),
+            Some(target) => self.shared.sessions.target_at(target),
         }
     }
 }
@@ -94,14 +93,34 @@ impl Answers for Tenant {
         let key = self.shared.keys.take().await.ok_or(Refusal::Close)?;
         let shown = Announcement {
             public_key: key.public(),
-            capabilities: self.shared.sessions.promise(request),
+            capabilities: Capabilities::spice_server(request.channel_type),
         };
         self.key = Some(key);
         Ok(shown)
     }
 
+    /// A hypervisor is asked once for each kind of channel.
+    async fn capabilities(&mut self, of: &Dial) -> Option<Capabilities> {
+        let session = self.shared.sessions.session(of.session)?;
+        let target = self.target_of(&session, of)?;
+        let kind = of.request.channel_type;
+        if let Some(known) = target.announces(kind) {
+            return Some(known);
+        }
+        let hypervisor = target.dial().await.ok()?;
+        let known = inquire(hypervisor, &of.request, &Limits::default()).await.ok()?;
+        target.learn(kind, &known);
+        Some(known)
+    }
+
+    fn learnt(&mut self, channel: ChannelType, announced: &Capabilities) {
+        if let Some(target) = &self.target {
+            target.learn(channel, announced);
+        }
+    }
+
     /// The tenant's ticket is there.
-    async fn token(&mut self, request: &LinkMess, sealed: SealedTicket) -> Result<Token, Refusal> {
+    async fn token(&mut self, request: &LinkMess, sealed: SealedTicket) -> Result<Entry<HubClaim>, Refusal> {
         self.asked = Instant::now();
         let key = self.key.take().ok_or(Refusal::Close)?;
         // Arithmetic at the wish of somebody who has shown nothing yet: not on the threads that move the
@@ -113,11 +132,10 @@ impl Answers for Tenant {
         if let Some(token) = presented.fingerprint() {
             Span::current().record("token", display(token));
         }
-        match sessions.enter(&presented, request) {
-            Ok(session) => {
-                let token = session.token;
+        match sessions.enter(&self.shared.hub, &presented, request) {
+            Ok((session, entry)) => {
                 self.session = Some(session);
-                Ok(token)
+                Ok(entry)
             }
             Err(refused) => Err(self.refuse(refused).await),
         }
@@ -129,10 +147,7 @@ impl Answers for Tenant {
 
     async fn dial(&mut self, dial: Dial) -> Option<(Stream, Upstream)> {
         let session = self.session.as_ref()?;
-        let target = match &dial.target {
-            None => session.first.clone(),
-            Some(target) => self.shared.sessions.target_at(target)?,
-        };
+        let target = self.target_of(session, &dial)?;
         let channel = (dial.request.channel_type, dial.request.channel_id);
         session.joined(channel, &target, &self.counts);
         (self.channel, self.target) = (Some(channel), Some(target.clone()));
@@ -150,17 +165,13 @@ impl Answers for Tenant {
         Some((hypervisor, upstream))
     }
 
-    fn linked(&mut self, outcome: &RelayOutcome) {
-        let (Some(session), Some(target)) = (&self.session, &self.target) else {
-            return;
-        };
+    fn linked(&mut self, _: &RelayOutcome) {
+        let Some(session) = &self.session else { return };
         self.linked = true;
-        session.linked();
-        target.learn(outcome.request.channel_type, &outcome.hypervisor);
         tracing::info!(token = %session.hash.fingerprint(), "linked");
     }
 
-    async fn bind(&mut self, session_id: u32) -> bool {
+    async fn bind(&mut self, _: SessionKey, session_id: u32) -> bool {
         let Some(session) = &self.session else { return false };
         match self.shared.sessions.bind(session, session_id) {
             Ok(()) => {
@@ -175,7 +186,7 @@ impl Answers for Tenant {
     }
 
     /// Only to another console of the configuration: the field is the hypervisor's, and not trusted.
-    async fn target(&mut self, told: &migration::Target) -> bool {
+    async fn target(&mut self, Move { target: told, .. }: &Move) -> bool {
         let (Some(session), Some(here)) = (&self.session, &self.target) else {
             return false;
         };
