@@ -17,7 +17,7 @@ use spice_proto::session::migration::Endpoint;
 use spice_proto::session::policy::{Directions, Settings, Withheld};
 use spice_proto::session::relay::{Action, Config, Question};
 use spice_proto::session::tracker::{self, Peer};
-use spice_proto::session::{Policy, Relay, Sessions, Token};
+use spice_proto::session::{Entry, Policy, Relay, SessionKey, Sessions};
 
 use crate::frames::{MAIN_CHANNEL, MAIN_CHANNEL_AT, small_frames};
 use crate::keep;
@@ -48,7 +48,7 @@ fn config(clipboard: bool) -> Arc<Config> {
             from_guest: clipboard,
         });
     let port = NonZeroU16::new(5901);
-    let endpoint = Endpoint::new("proxy.example", None, port, Some("CN=proxy"), NonZeroU16::MIN);
+    let endpoint = Endpoint::new("proxy.example", None, port, Some("CN=proxy"));
     Arc::new(Config::new(Arc::new(Policy::new(&settings)), endpoint.unwrap()))
 }
 
@@ -86,7 +86,11 @@ impl Bench {
                     bench.relay.announce(&mut bench.wires, shown).unwrap();
                 }
                 Action::Ask(Question::Tenant(TenantQuestion::Ticket { .. })) => {
-                    bench.relay.enter(NOW, &mut bench.sessions, Token([1; 16])).unwrap();
+                    let entry = match connection_id {
+                        0 => Entry::Open(bench.sessions.claim()),
+                        _ => Entry::Join(SessionKey::new(1)),
+                    };
+                    bench.relay.enter(NOW, &mut bench.sessions, entry).unwrap();
                 }
                 Action::Ask(Question::Dial(_)) => {
                     let upstream = Upstream {
@@ -130,7 +134,7 @@ impl Bench {
     fn run(&mut self) {
         loop {
             match self.step() {
-                Action::Ask(Question::BindSession(_)) => self.relay.bound(&mut self.wires).unwrap(),
+                Action::Ask(Question::BindSession { .. }) => self.relay.bound(&mut self.wires).unwrap(),
                 Action::Ask(Question::Target(target)) => {
                     keep(target);
                     let (relay, wires) = (&mut self.relay, &mut self.wires);

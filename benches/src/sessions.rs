@@ -6,7 +6,7 @@ use std::time::Duration;
 use spice_proto::channel::main::ChannelId;
 use spice_proto::ids::{AuthMechanism, ChannelType};
 use spice_proto::session::tracker::{Closed, Config, Link, Peer, Request};
-use spice_proto::session::{Token, Tracker};
+use spice_proto::session::{SessionKey, Tracker};
 
 use crate::keep;
 
@@ -14,10 +14,8 @@ const NOW: Duration = Duration::ZERO;
 /// A viewer's channels besides main.
 const CHANNELS: [(u8, u8); 9] = [(2, 0), (2, 1), (3, 0), (4, 0), (4, 1), (5, 0), (6, 0), (9, 0), (9, 1)];
 
-fn token(n: u32) -> Token {
-    let mut name = [0; 16];
-    name[..4].copy_from_slice(&n.to_le_bytes());
-    Token(name)
+fn token(n: u32) -> SessionKey {
+    SessionKey::new(n.into())
 }
 
 fn peer(n: u32) -> Peer {

@@ -223,6 +223,17 @@ impl CapabilityWords {
         self
     }
 
+    /// The bits that both sets have, in the words of this one.
+    #[must_use]
+    pub fn and(&self, other: &Self) -> Self {
+        let others = other.words().iter().copied().chain(core::iter::repeat(0));
+        self.words()
+            .iter()
+            .zip(others)
+            .map(|(word, other)| word & other)
+            .collect()
+    }
+
     /// The numbers of the bits that are set, lowest first.
     pub fn bits(&self) -> impl Iterator<Item = u32> + '_ {
         (0u32..).step_by(32).zip(self.words()).flat_map(|(base, word)| {
@@ -356,6 +367,23 @@ impl Capabilities {
         Self {
             common: CapabilityWords::word(0xb),
             channel,
+        }
+    }
+
+    /// Those of these that a relay can promise for a channel whose server announces `server`. The bits of [`common`] stay:
+    /// authentication is the relay's own, and it rewrites headers.
+    #[must_use]
+    pub fn kept_by(&self, server: &Self) -> Self {
+        let own = [
+            common::PROTOCOL_AUTH_SELECTION,
+            common::AUTH_SPICE,
+            common::AUTH_SASL,
+            common::MINI_HEADER,
+        ];
+        let kept = own.into_iter().filter(|bit| self.has_common(*bit));
+        Self {
+            common: kept.fold(self.common.and(&server.common), CapabilityWords::with),
+            channel: self.channel.and(&server.channel),
         }
     }
 

@@ -8,14 +8,18 @@
 //! All of them write and read at the same time, on both sides, and all can be dropped at any point and called again with
 //! the same wires: what was not written is still in `tx`.
 
+mod answers;
 mod buffered;
+mod hub;
 mod link;
 mod port;
 mod session;
 
+pub use answers::{Answers, HubClaim, inquire};
 pub use buffered::BufferedStream;
+pub use hub::{Connection, Hub};
 pub use link::{drive, drive_relay, while_both_connected, while_connected};
-pub use session::{Answers, Connection, Hub, drive_session};
+pub use session::drive_session;
 
 use core::time::Duration;
 

@@ -30,8 +30,8 @@ mod wire;
 
 #[cfg(feature = "tokio")]
 pub use drive::{
-    Answers, BufferedStream, Clock, Connection, DriveError, Driven, Hub, drive, drive_relay, drive_session,
-    while_both_connected, while_connected,
+    Answers, BufferedStream, Clock, Connection, DriveError, Driven, Hub, HubClaim, drive, drive_relay, drive_session,
+    inquire, while_both_connected, while_connected,
 };
 pub use error::{CryptoError, DecodeError, DecodeErrorKind, EncodeError};
 pub use limits::Limits;

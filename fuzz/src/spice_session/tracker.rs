@@ -9,7 +9,7 @@ use bytes::BytesMut;
 use spice_proto::channel::main::ChannelId;
 use spice_proto::ids::{AuthMechanism, ChannelType};
 use spice_proto::session::tracker::{Config, Misuse, Peer, Request};
-use spice_proto::session::{Snapshot, Token, Tracker};
+use spice_proto::session::{SessionKey, Snapshot, Tracker};
 
 use crate::Input;
 
@@ -44,7 +44,7 @@ pub(super) fn sequence(input: Input<'_>) -> BTreeSet<String> {
     verdicts.chain(steps).collect()
 }
 
-const TOKEN: Token = Token([7; 16]);
+const TOKEN: SessionKey = SessionKey::new(7);
 
 /// A tracker goes on with what another process wrote, whatever that is.
 pub(super) fn restored(mut input: Input<'_>) -> BTreeSet<String> {

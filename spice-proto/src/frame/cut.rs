@@ -6,6 +6,8 @@ use super::{Header, HeaderForm};
 ///
 /// spice-gtk looks at its socket to see whether there is another message. What came in one record is taken off the socket
 /// at once: the second message of a record lies in the viewer until something else comes, and the picture stands still.
+/// The same befalls a viewer behind any other program that ends TLS for it, since records are made anew there: TLS with
+/// spice-gtk is for the proxy to end, and a balancer in front of it passes bytes.
 #[derive(Debug, Clone)]
 pub struct Cutter {
     form: HeaderForm,

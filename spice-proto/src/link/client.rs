@@ -129,6 +129,8 @@ enum State {
     Open(Open, ClientOutcome),
     Verdict(ClientOutcome),
     Result(ClientOutcome),
+    /// What was asked is known.
+    Known(ClientOutcome),
     /// A link reply has begun where something else was due.
     LateReply,
     Done,
@@ -144,6 +146,12 @@ pub struct ClientLink {
     deadline: Duration,
     /// The server's reply said OK.
     offered: bool,
+    /// The ticket was written, or SASL has begun.
+    ticket_sent: bool,
+    /// What the server announces is all that is wanted.
+    inquires: bool,
+    /// What the server announced.
+    announced: Option<Capabilities>,
     state: State,
 }
 
@@ -168,6 +176,16 @@ impl ClientLink {
         Self::with(now, config, None)
     }
 
+    /// As [`ClientLink::new`], up to the server's reply: what it announces for the channel is the outcome, nothing is proved
+    /// or sent behind it, and the connection is to be closed. No server makes a channel of such a link.
+    #[must_use]
+    pub fn inquiry(now: Duration, config: ClientConfig) -> Self {
+        Self {
+            inquires: true,
+            ..Self::with(now, config, None)
+        }
+    }
+
     fn with(now: Duration, config: ClientConfig, ticket: Option<(Secret, Seed)>) -> Self {
         let deadline = now.saturating_add(config.limits.link_timeout);
         Self {
@@ -175,6 +193,9 @@ impl ClientLink {
             ticket,
             deadline,
             offered: false,
+            ticket_sent: false,
+            inquires: false,
+            announced: None,
             state: State::Start,
         }
     }
@@ -197,6 +218,19 @@ impl ClientLink {
         )
     }
 
+    /// What the server announced, as soon as it has said that it has the channel; also when the link failed then.
+    #[must_use]
+    pub const fn announced(&self) -> Option<&Capabilities> {
+        self.announced.as_ref()
+    }
+
+    /// Whether the ticket, or the first words of SASL, was put into `tx`: from then on the server may have it, and a link
+    /// that fails without the server's answer may have been accepted all the same.
+    #[must_use]
+    pub const fn ticket_sent(&self) -> bool {
+        self.ticket_sent
+    }
+
     /// Where the link is.
     #[must_use]
     pub fn stage(&self) -> Stage {
@@ -205,7 +239,7 @@ impl ClientLink {
             State::MechList(_) | State::StepServer(_) | State::Verdict(_) => Stage::Sasl,
             State::Open(..) => Stage::Answer,
             State::Result(_) | State::LateReply => Stage::LinkResult,
-            State::Done | State::Failed(_) => Stage::Ended,
+            State::Known(_) | State::Done | State::Failed(_) => Stage::Ended,
         }
     }
 
@@ -227,6 +261,7 @@ impl ClientLink {
         wire.tx.extend_from_slice(&len.to_le_bytes());
         wire.tx.extend_from_slice(mechanism);
         sasl::put_said(&mut wire.tx, data, limits).inspect_err(|_| wire.tx.truncate(before))?;
+        self.ticket_sent = true;
         self.state = State::StepServer(outcome.clone());
         Ok(())
     }
@@ -355,6 +390,7 @@ impl ClientLink {
                     code => Err(HandshakeError::Rejected(code)),
                 }
             }
+            State::Known(outcome) => Ok((State::Done, Some(Action::Done(outcome)))),
             open @ State::Open(..) => Ok((open, Some(Action::Waiting))),
             State::Done => Err(HandshakeError::Misuse(Misuse::Ended)),
             State::Failed(error) => Err(error),
@@ -403,6 +439,7 @@ impl ClientLink {
         self.offered = true;
         let own = &self.config.request.capabilities;
         let server = &reply.capabilities;
+        self.announced = Some(server.clone());
         require(&self.config.required.common, &server.common, CapabilitySet::Common)?;
         require(&self.config.required.channel, &server.channel, CapabilitySet::Channel)?;
         let both = |bit| own.has_common(bit) && server.has_common(bit);
@@ -414,6 +451,9 @@ impl ClientLink {
             mechanism,
             sasl_layer: false,
         };
+        if self.inquires {
+            return Ok(State::Known(outcome(AuthMechanism::SPICE)));
+        }
         if both(common::PROTOCOL_AUTH_SELECTION) && both(common::AUTH_SASL) {
             wire.tx.extend_from_slice(&AuthMechanism::SASL.0.to_le_bytes());
             return Ok(State::MechList(outcome(AuthMechanism::SASL)));
@@ -433,6 +473,7 @@ impl ClientLink {
             wire.tx.extend_from_slice(&AuthMechanism::SPICE.0.to_le_bytes());
         }
         wire.tx.extend_from_slice(&sealed.0);
+        self.ticket_sent = true;
         Ok(State::Result(outcome(AuthMechanism::SPICE)))
     }
 }

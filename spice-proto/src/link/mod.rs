@@ -32,7 +32,7 @@ pub mod watch;
 
 pub use client::{ClientConfig, ClientLink};
 pub use messages::{LinkHeader, LinkMess, LinkReply};
-pub use relay::{RelayConfig, RelayLink};
+pub use relay::{RelayConfig, RelayLink, TicketOutcome};
 pub use server::{Refusal, ServerLink};
 pub use ticket::{Key, PublicKey, SealedTicket, Secret};
 pub use watch::WatchedLink;

@@ -24,12 +24,21 @@
 //!
 //! The tenant is shown capabilities before its token, and so the hypervisor, is known. What was shown is a
 //! promise. A hypervisor that lacks a promised bit ends the link before the tenant is accepted, unless the
-//! bit was waived; one that lacks `MINI_HEADER` is bridged: [`RelayOutcome::passers`] rewrites headers. The
-//! bits that concern authentication are kept by the relay itself, on each connection for its own.
+//! bit was waived, and [`RelayLink::learnt`] tells all that it announced; one that lacks `MINI_HEADER` is bridged:
+//! [`RelayOutcome::passers`] rewrites headers. The bits that concern authentication are kept by the relay itself, on each
+//! connection for its own. A session's first main channel can be promised everything: of its bits a viewer only makes use
+//! of what the hypervisor says first, so none of them is missed there. For every other channel the hypervisor is known by
+//! the `connection_id`, and can be asked before anything is promised: [`ClientLink::inquiry`].
 //!
 //! The tenant is accepted after the hypervisor has accepted. When the hypervisor fails, the tenant is told
 //! [`RelayConfig::upstream_failure`], which by default is nothing: spice-gtk would show any code as a wrong
-//! password.
+//! password. What became of the hypervisor's ticket is told by [`RelayLink::ticket`].
+
+mod config;
+mod outcome;
+
+pub use config::RelayConfig;
+pub use outcome::TicketOutcome;
 
 use core::time::Duration;
 
@@ -43,61 +52,6 @@ use crate::caps::{Capabilities, CapabilitySet, CapabilityWords, common};
 use crate::frame::{HeaderForm, Passer};
 use crate::ids::ChannelType;
 use crate::limits::Limits;
-
-/// How a relay treats its two peers.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct RelayConfig {
-    /// Limits on both connections. The time for a link counts anew for the hypervisor's part.
-    pub limits: Limits,
-    /// Bits that may be promised and missing: none.
-    pub waived: Capabilities,
-    /// What the tenant is told when the hypervisor fails: nothing, the connection is closed.
-    pub upstream_failure: Refusal,
-    /// Whether a hypervisor that wants SASL is given it, which leads to [`Question::Hypervisor`]: no.
-    pub upstream_sasl: bool,
-}
-
-impl Default for RelayConfig {
-    fn default() -> Self {
-        Self {
-            limits: Limits::default(),
-            waived: Capabilities::default(),
-            upstream_failure: Refusal::Close,
-            upstream_sasl: false,
-        }
-    }
-}
-
-impl RelayConfig {
-    /// Sets [`RelayConfig::limits`].
-    #[must_use]
-    pub fn with_limits(mut self, limits: Limits) -> Self {
-        self.limits = limits;
-        self
-    }
-
-    /// Sets [`RelayConfig::waived`].
-    #[must_use]
-    pub fn with_waived(mut self, waived: Capabilities) -> Self {
-        self.waived = waived;
-        self
-    }
-
-    /// Sets [`RelayConfig::upstream_failure`].
-    #[must_use]
-    pub fn with_upstream_failure(mut self, told: Refusal) -> Self {
-        self.upstream_failure = told;
-        self
-    }
-
-    /// Sets [`RelayConfig::upstream_sasl`].
-    #[must_use]
-    pub fn with_upstream_sasl(mut self, allowed: bool) -> Self {
-        self.upstream_sasl = allowed;
-        self
-    }
-}
 
 /// What the caller is asked.
 #[derive(Debug, PartialEq, Eq)]
@@ -216,6 +170,10 @@ pub struct RelayLink {
     redialled: bool,
     /// What the tenant is told when the hypervisor fails is for the caller to say.
     asks: bool,
+    /// What became of the hypervisor's ticket, once its part has ended.
+    ticket: TicketOutcome,
+    /// What the hypervisor announced, once its part has ended.
+    learnt: Option<Capabilities>,
     state: State,
 }
 
@@ -231,6 +189,8 @@ impl RelayLink {
             admitted: None,
             redialled: false,
             asks: false,
+            ticket: TicketOutcome::NotSent,
+            learnt: None,
             state: State::Tenant,
         }
     }
@@ -261,6 +221,7 @@ impl RelayLink {
     /// Accepts a tenant that was to be let in, with no hypervisor behind it.
     pub(crate) fn pretend(&mut self, wires: &mut Wires) -> Result<(), Misuse> {
         self.server.accept(&mut wires.tenant)?;
+        self.ticket = self.ticket();
         self.state = State::Done;
         Ok(())
     }
@@ -268,6 +229,25 @@ impl RelayLink {
     /// Refuses a tenant whose hypervisor failed.
     pub(crate) fn give_up(&mut self, wires: &mut Wires, why: Refusal) -> Result<(), Misuse> {
         self.server.refuse(&mut wires.tenant, why)
+    }
+
+    /// What became of the hypervisor's ticket so far. It is final when the link stands or has failed; as long as the
+    /// hypervisor is asked, it is what a link that is given up now comes to.
+    #[must_use]
+    pub fn ticket(&self) -> TicketOutcome {
+        match &self.state {
+            State::Hypervisor(client) if client.ticket_sent() && self.ticket == TicketOutcome::NotSent => {
+                TicketOutcome::Unknown
+            }
+            _ => self.ticket,
+        }
+    }
+
+    /// Everything that the hypervisor of a link that failed announced for the channel, if it came so far: what may be
+    /// promised for it the next time.
+    #[must_use]
+    pub const fn learnt(&self) -> Option<&Capabilities> {
+        self.learnt.as_ref()
     }
 
     /// The next event that was not fetched yet.
@@ -371,6 +351,7 @@ impl RelayLink {
             return Err(Misuse::NotAsked);
         }
         self.server.refuse(&mut wires.tenant, why)?;
+        self.ticket = self.ticket();
         // Also while the hypervisor waits for an answer.
         self.state = State::Tenant;
         Ok(())
@@ -498,6 +479,7 @@ impl RelayLink {
         hypervisor: Capabilities,
         hypervisor_form: HeaderForm,
     ) -> Result<RelayAction, RelayError> {
+        self.ticket = TicketOutcome::Accepted;
         let accepted = self.server.accept(&mut wires.tenant).map_err(HandshakeError::Misuse);
         let outcome = accepted.and_then(|()| self.server.step(now, &mut wires.tenant));
         let outcome = match outcome {
@@ -517,7 +499,7 @@ impl RelayLink {
             (
                 CapabilitySet::Channel,
                 minus(&outcome.announced.channel, &hypervisor.channel),
-                &self.config.waived.channel,
+                &waived_of(&self.config, &outcome.request),
             ),
         ];
         for (set, missing, waived) in sets {
@@ -551,6 +533,15 @@ impl RelayLink {
     }
 
     fn fail(&mut self, side: Side, error: HandshakeError) -> RelayError {
+        self.ticket = match (self.ticket(), error) {
+            (TicketOutcome::Unknown, HandshakeError::Rejected(code)) if side == Side::Hypervisor => {
+                TicketOutcome::Refused(code)
+            }
+            (ticket, _) => ticket,
+        };
+        if let State::Hypervisor(client) = &self.state {
+            self.learnt = client.announced().cloned();
+        }
         let error = RelayError { side, error };
         self.state = State::Failed(error);
         error
@@ -578,12 +569,21 @@ fn dial(now: Duration, config: &RelayConfig, promise: &Promise, upstream: Upstre
             .fold(minus(&promise.announced.common, &config.waived.common), |set, bit| {
                 set.without(*bit)
             }),
-        channel: minus(&promise.announced.channel, &config.waived.channel),
+        channel: minus(&promise.announced.channel, &waived_of(config, &promise.request)),
     };
     let client = ClientConfig::new(request)
         .with_required(required)
         .with_limits(config.limits.clone());
     ClientLink::new(now, client, upstream.ticket, upstream.oaep_seed)
+}
+
+/// The bits of the channel that may be promised and missing: all of a main channel that begins a session, with which nothing
+/// is done until the hypervisor makes use of them. At a migration target the viewer speaks first.
+fn waived_of(config: &RelayConfig, request: &LinkMess) -> CapabilityWords {
+    if (request.channel_type, request.connection_id) != (ChannelType::MAIN, 0) {
+        return config.waived.channel.clone();
+    }
+    Capabilities::spice_server(ChannelType::MAIN).channel
 }
 
 /// The bits of `set` that `other` does not have.

@@ -2,8 +2,11 @@
 //!
 //! A viewer opens one main channel and then, with the `connection_id` that `INIT` told it, a connection for every
 //! other channel, each with the same ticket. [`Tracker`] knows which connections belong together and says of
-//! each new one whether it may join, so that a one-time token is good for one session and for nothing else.
+//! each new one whether it may join, so that a use of a token is good for one session and for nothing else.
 //! [`Policy`] says what may pass on them, and [`Migration`] what becomes of them when the guest moves.
+//!
+//! A use of a token is taken when a session is opened ([`Claim`]), and is spent as soon as a ticket may have reached a
+//! hypervisor: [`Report`] tells which uses were not.
 
 pub mod migration;
 pub mod policy;
@@ -12,21 +15,29 @@ pub mod tracker;
 
 pub use migration::Migration;
 pub use policy::{Gate, Policy};
-pub use relay::{Relay, Sessions};
+pub use relay::{Claim, Entry, Relay, Report, Sessions};
 pub use tracker::{Reason, Snapshot, Tracker};
 
-/// What the caller knows a token by: an opaque name of 16 bytes, for example from a keyed hash of the token. Never
-/// the token itself.
+/// Names one session, from its first connection to its last.
 ///
-/// Sessions are kept by it, since the ids in `INIT` repeat between hypervisors and can be guessed.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Token(pub [u8; 16]);
+/// A token that is good for several uses opens several sessions, so a session is not named by its token: each use that
+/// is taken has a key of its own, and a key is never used again. [`Sessions::claim`] makes the keys of a proxy; only who
+/// works on a bare [`Tracker`] numbers its sessions itself. The ids in `INIT` are no such names: they repeat between
+/// hypervisors and can be guessed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SessionKey(u64);
 
-impl core::fmt::Debug for Token {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        // Enough to tell two apart in a log, and of no use to anyone who reads it.
-        let [first, second, ..] = self.0;
-        write!(f, "Token({first:02x}{second:02x}..)")
+impl SessionKey {
+    /// The key with this number, for a [`Tracker`] without [`Sessions`].
+    #[must_use]
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// Its number, for logs. It is no secret: no connection is let in by it.
+    #[must_use]
+    pub const fn number(self) -> u64 {
+        self.0
     }
 }
 

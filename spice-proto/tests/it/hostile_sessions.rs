@@ -9,7 +9,7 @@ use spice_proto::ids::{AuthMechanism, ChannelType};
 use spice_proto::link::Side;
 use spice_proto::session::migration::{Answer, Effect, Fault, Migration, Pass, Seat};
 use spice_proto::session::tracker::{Config, Expired, Peer, Reason, Request, TicketFault, ticket_text};
-use spice_proto::session::{Host, Phase, Token, Tracker};
+use spice_proto::session::{Host, Phase, SessionKey, Tracker};
 
 use crate::migration::{begin, endpoint, frame, init};
 
@@ -59,7 +59,7 @@ fn peer(n: u8) -> Peer {
 /// A session that does nothing wrong.
 struct Honest {
     n: u8,
-    token: Token,
+    token: SessionKey,
     id: u32,
     migration: Migration,
     main: Seat,
@@ -88,7 +88,7 @@ impl Honest {
     }
 
     fn new(tracker: &mut Tracker, now: Duration, n: u8) -> Self {
-        let token = Token([n; 16]);
+        let token = SessionKey::new(n.into());
         let mut migration = Migration::new(token, endpoint());
         let link = tracker.accept(now, peer(n)).unwrap();
         let main = migration.admit(now, tracker, link, request(0, (1, 0))).unwrap().0;
@@ -190,7 +190,7 @@ impl Hostile {
             mechanism: AuthMechanism::SASL,
             ..request(id, (2, 0))
         };
-        let fresh = Token([0xf0; 16]);
+        let fresh = SessionKey::new(0xf0);
         let (from, token, asks, reason) = match turn % 12 {
             0 => (secure, token, request(0, (1, 0)), Reason::Replayed),
             1 => (
@@ -207,7 +207,7 @@ impl Hostile {
             7 => (peer(200), token, request(id, (2, 0)), Reason::OtherAddress),
             8 => (secure, token, sasl, Reason::Sasl),
             9 => (peer(201), fresh, request(id, (2, 0)), Reason::NotBound),
-            10 => (peer(201), Token([0xee; 16]), request(0, (1, 0)), Reason::Ended),
+            10 => (peer(201), SessionKey::new(0xee), request(0, (1, 0)), Reason::Ended),
             // The tracker is full of sessions that were begun and left.
             _ => (peer(202), fresh, request(0, (1, 0)), Reason::TooManySessions),
         };
@@ -240,7 +240,7 @@ impl Hostile {
         *now += LINK_TIMEOUT;
         for (n, link) in waiting.into_iter().enumerate() {
             if n % 2 == 0 {
-                let late = tracker.admit(*now, link, Token([1; 16]), request(0, (2, 0)));
+                let late = tracker.admit(*now, link, SessionKey::new(1), request(0, (2, 0)));
                 assert_eq!(late, Err(Reason::Late));
                 self.refused(Reason::Late);
             } else {
@@ -272,7 +272,7 @@ impl Hostile {
         self.refused(fault);
     }
 
-    /// A migration to where it may not go: the viewer is told a closed port, and comes to the proxy all the same.
+    /// A migration to where it may not go: the viewer is told of the proxy, and is refused there.
     fn forbidden(&mut self, tracker: &mut Tracker, now: Duration) {
         let own = &mut self.own;
         let (number, body) = begin(true);
@@ -351,16 +351,16 @@ fn ten_thousand_hostile_links_beside_sessions_that_work_and_move() {
         counts: BTreeMap::new(),
     };
     // One that has ended, and others that were begun and left, until there is no room.
-    let mut begin_and_leave = |token: Token| {
+    let mut begin_and_leave = |token: SessionKey| {
         let main = tracker.accept(now, peer(201)).unwrap();
         tracker.admit(now, main, token, request(0, (1, 0))).map(drop)
     };
-    assert_eq!(begin_and_leave(Token([0xee; 16])), Ok(()));
+    assert_eq!(begin_and_leave(SessionKey::new(0xee)), Ok(()));
     let begun = (0x80..0xee)
-        .map(|n| Token([n; 16]))
+        .map(SessionKey::new)
         .take_while(|token| begin_and_leave(*token).is_ok())
         .count();
-    assert!(tracker.end(Token([0xee; 16])));
+    assert!(tracker.end(SessionKey::new(0xee)));
     assert_eq!(tracker.counts().sessions, SESSIONS);
     assert_eq!(begun, SESSIONS - usize::from(HONEST) - 2);
     let mut storm = |hostile: &mut Hostile, turns: std::ops::Range<usize>| {

@@ -49,6 +49,7 @@ mod serde;
 #[cfg(feature = "tokio")]
 mod session_relay;
 mod ticket;
+mod tickets_sent;
 #[cfg(feature = "rustls")]
 mod tls;
 mod tracker;

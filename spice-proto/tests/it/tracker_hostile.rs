@@ -4,19 +4,16 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 use spice_proto::channel::main::ChannelId;
-use spice_proto::ids::{AuthMechanism, ChannelType, LinkErrorCode};
-use spice_proto::link::Refusal;
+use spice_proto::ids::{AuthMechanism, ChannelType};
 use spice_proto::session::tracker::{Closed, Config, Expired, Link, Misuse, Peer, Reason, Request, ticket_text};
-use spice_proto::session::{Host, Phase, Token, Tracker};
+use spice_proto::session::{Host, Phase, SessionKey, Tracker};
 
 const NOW: Duration = Duration::ZERO;
 /// A viewer's channels besides main.
 const CHANNELS: [(u8, u8); 9] = [(2, 0), (2, 1), (3, 0), (4, 0), (4, 1), (5, 0), (6, 0), (9, 0), (9, 1)];
 
-fn token(n: u32) -> Token {
-    let mut name = [0; 16];
-    name[..4].copy_from_slice(&n.to_le_bytes());
-    Token(name)
+fn token(n: u32) -> SessionKey {
+    SessionKey::new(n.into())
 }
 
 fn peer(n: u32) -> Peer {
@@ -160,10 +157,6 @@ fn ids_are_not_guessed_and_tokens_are_not_shared() {
         tracker.admit(NOW, link, token(2), request(3, (11, 0))),
         Err(Reason::NotAnnounced)
     );
-    assert_eq!(
-        Reason::WrongConnectionId.told(ChannelType::DISPLAY),
-        Refusal::Code(LinkErrorCode::BAD_CONNECTION_ID)
-    );
 }
 
 #[test]
@@ -237,11 +230,6 @@ fn a_tracker_stays_at_its_size() {
     assert_eq!(
         tracker.admit(NOW, link, token(0), request(0, (1, 0))),
         Err(Reason::Ended)
-    );
-    let main = Reason::Ended.told(ChannelType::MAIN);
-    assert_eq!(
-        (main, Reason::Ended.told(ChannelType::INPUTS)),
-        (Refusal::Close, Refusal::Code(LinkErrorCode::PERMISSION_DENIED))
     );
     assert_eq!(tracker.counts().sessions, 3);
 }

@@ -8,15 +8,16 @@ use std::time::Duration;
 
 use console_token::Refusal as TokenRefusal;
 use examples::places::Place;
-use spice_proto::Answers;
+use spice_proto::caps::Capabilities;
 use spice_proto::ids::{ChannelType, LinkErrorCode};
 use spice_proto::link::relay::{RelayOutcome, Upstream};
 use spice_proto::link::server::Announcement;
 use spice_proto::link::{Key, LinkMess, Refusal, SealedTicket, Secret};
-use spice_proto::session::Token;
-use spice_proto::session::migration::{self, Kind};
-use spice_proto::session::relay::{Counts, Dial};
+use spice_proto::session::migration::Kind;
+use spice_proto::session::relay::{Counts, Dial, Move};
 use spice_proto::session::tracker::Reason;
+use spice_proto::session::{Entry, SessionKey};
+use spice_proto::{Answers, HubClaim, Limits, inquire};
 use tokio::time::{Instant, sleep_until};
 use tracing::Span;
 use tracing::field::display;
@@ -76,13 +77,11 @@ impl Tenant {
         Refusal::Code(told(self.shared.rules, refused))
     }
 
-    /// The hypervisor lacks a capability that was promised for it: it is not promised again.
-    pub(crate) fn learn_from(&self, error: &spice_proto::link::HandshakeError) {
-        use spice_proto::link::{HandshakeError, Incompatibility};
-        if let HandshakeError::PeerIncompatible(Incompatibility::MissingCapability { set, bit }) = *error
-            && let (Some(at), Some((kind, _))) = (&self.at, self.channel)
-        {
-            at.place.lacks(kind, set, bit);
+    /// Where a connection goes.
+    fn place_of(session: &Session, dial: &Dial) -> Option<At> {
+        match &dial.target {
+            None => Some(session.first.clone()),
+            Some(target) => session.guest.console.place_at(target),
         }
     }
 }
@@ -103,14 +102,34 @@ impl Answers for Tenant {
         let key = self.shared.keys.take().await.ok_or(Refusal::Close)?;
         let shown = Announcement {
             public_key: key.public(),
-            capabilities: self.shared.sessions.promise(request),
+            capabilities: Capabilities::spice_server(request.channel_type),
         };
         self.key = Some(key);
         Ok(shown)
     }
 
+    /// A hypervisor is asked once for each kind of channel.
+    async fn capabilities(&mut self, of: &Dial) -> Option<Capabilities> {
+        let session = self.shared.sessions.session(of.session)?;
+        let at = Self::place_of(&session, of)?;
+        let kind = of.request.channel_type;
+        if let Some(known) = at.place.announces(kind) {
+            return Some(known);
+        }
+        let hypervisor = at.dial(None).await.ok()?;
+        let known = inquire(hypervisor, &of.request, &Limits::default()).await.ok()?;
+        at.place.learn(kind, &known);
+        Some(known)
+    }
+
+    fn learnt(&mut self, channel: ChannelType, announced: &Capabilities) {
+        if let Some(at) = &self.at {
+            at.place.learn(channel, announced);
+        }
+    }
+
     /// The tenant's ticket is there.
-    async fn token(&mut self, request: &LinkMess, sealed: SealedTicket) -> Result<Token, Refusal> {
+    async fn token(&mut self, request: &LinkMess, sealed: SealedTicket) -> Result<Entry<HubClaim>, Refusal> {
         self.asked = Instant::now();
         let key = self.key.take().ok_or(Refusal::Close)?;
         // Arithmetic at the wish of somebody who has shown nothing yet: not on the threads that move the
@@ -122,11 +141,10 @@ impl Answers for Tenant {
         if let Some(token) = presented.fingerprint() {
             Span::current().record("token", display(token));
         }
-        match sessions.enter(&presented, request, self.secure) {
-            Ok(session) => {
-                let token = session.token;
+        match sessions.enter(&self.shared.hub, &presented, request, self.secure) {
+            Ok((session, entry)) => {
                 self.session = Some(session);
-                Ok(token)
+                Ok(entry)
             }
             Err(refused) => Err(self.refuse(refused).await),
         }
@@ -138,10 +156,7 @@ impl Answers for Tenant {
 
     async fn dial(&mut self, dial: Dial) -> Option<(Stream, Upstream)> {
         let session = self.session.as_ref()?;
-        let at = match &dial.target {
-            None => session.first.clone(),
-            Some(target) => session.guest.console.place_at(target)?,
-        };
+        let at = Self::place_of(session, &dial)?;
         let channel = (dial.request.channel_type, dial.request.channel_id);
         session.joined(channel, &at, &self.counts);
         (self.channel, self.at) = (Some(channel), Some(at.clone()));
@@ -160,17 +175,13 @@ impl Answers for Tenant {
         Some((hypervisor, upstream))
     }
 
-    fn linked(&mut self, outcome: &RelayOutcome) {
-        let (Some(session), Some(at)) = (&self.session, &self.at) else {
-            return;
-        };
+    fn linked(&mut self, _: &RelayOutcome) {
+        let Some(session) = &self.session else { return };
         self.linked = true;
-        session.linked();
-        at.place.learn(outcome.request.channel_type, &outcome.hypervisor);
         tracing::info!(token = %session.hash.fingerprint(), "linked");
     }
 
-    async fn bind(&mut self, session_id: u32) -> bool {
+    async fn bind(&mut self, _: SessionKey, session_id: u32) -> bool {
         let Some(session) = &self.session else { return false };
         match self.shared.sessions.bind(session, session_id) {
             Ok(()) => {
@@ -185,7 +196,7 @@ impl Answers for Tenant {
     }
 
     /// Only to another place of the same guest: the field is the hypervisor's, and not trusted.
-    async fn target(&mut self, told: &migration::Target) -> bool {
+    async fn target(&mut self, Move { target: told, .. }: &Move) -> bool {
         let (Some(session), Some(here)) = (&self.session, &self.at) else {
             return false;
         };

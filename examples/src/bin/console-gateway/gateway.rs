@@ -1,6 +1,6 @@
 //! The gateway: listeners, and a task for each connection.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,18 +12,18 @@ use examples::websocket::{self, WebSocketError};
 use examples::{descriptors, net};
 use rustls::ServerConfig;
 use spice_proto::link::Side;
-use spice_proto::session::Policy;
 use spice_proto::session::migration::Endpoint;
 use spice_proto::session::policy::Settings;
 use spice_proto::session::relay::{Config, End};
 use spice_proto::session::tracker::{self, Peer};
+use spice_proto::session::{Policy, Report};
 use spice_proto::{Connection, Hub, drive_session};
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{Instrument, field::Empty, info, info_span, warn};
+use tracing::{Instrument, debug, field::Empty, info, info_span, warn};
 
 use crate::answers::Tenant;
 use crate::console::Viewer;
@@ -46,7 +46,7 @@ pub(crate) struct Shared {
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) keys: KeyPool,
     pub(crate) rules: Rules,
-    hub: Arc<Hub>,
+    pub(crate) hub: Arc<Hub>,
     places: Places,
     pub(crate) refusals: Arc<Refusals>,
     /// Cancelled when the gateway goes down.
@@ -102,19 +102,6 @@ pub(crate) struct Gateway {
     pub(crate) shared: Arc<Shared>,
     policy: Arc<Policy>,
     connections: TaskTracker,
-    /// Ports that nothing listens on, and nobody else takes.
-    closed: Vec<TcpSocket>,
-}
-
-/// A port of this address that nobody can connect to for as long as it is kept.
-fn closed_port(address: IpAddr) -> std::io::Result<(TcpSocket, NonZeroU16)> {
-    let socket = match address {
-        IpAddr::V4(_) => TcpSocket::new_v4()?,
-        IpAddr::V6(_) => TcpSocket::new_v6()?,
-    };
-    socket.bind((address, 0).into())?;
-    let port = NonZeroU16::new(socket.local_addr()?.port());
-    Ok((socket, port.ok_or(std::io::ErrorKind::AddrNotAvailable)?))
 }
 
 impl Gateway {
@@ -147,11 +134,14 @@ impl Gateway {
         let end = shared.clone();
         connections.spawn(async move {
             loop {
-                let token = tokio::select! {
+                let report = tokio::select! {
                     () = end.stop.cancelled() => return,
-                    token = end.hub.ended() => token,
+                    report = end.hub.report() => report,
                 };
-                end.sessions.ended(token);
+                match report {
+                    Report::Link { session, outcome, .. } => debug!(session = session.number(), %outcome, "link"),
+                    Report::Ended { session, spent } => end.sessions.ended(session, spent),
+                }
             }
         });
         Self {
@@ -159,19 +149,15 @@ impl Gateway {
             shared,
             policy: Arc::new(Policy::new(settings)),
             connections,
-            closed: Vec::new(),
         }
     }
 
     /// Accepts viewers. `viewer`: where they find the gateway, then and when their session moves.
     pub(crate) fn accept(&mut self, listener: TcpListener, carrier: Carrier, viewer: &Viewer) -> Result<(), String> {
-        let address = listener.local_addr().map_err(|error| error.to_string())?;
-        let (socket, port) = closed_port(address.ip()).map_err(|error| format!("no port to keep closed: {error}"))?;
-        self.closed.push(socket);
         // One that has TLS would go to a plain port first.
         let plain = viewer.port.filter(|_| !carrier.is_tls()).and_then(NonZeroU16::new);
         let secure = viewer.tls_port.and_then(NonZeroU16::new);
-        let endpoint = Endpoint::new(&viewer.host, plain, secure, viewer.host_subject.as_deref(), port);
+        let endpoint = Endpoint::new(&viewer.host, plain, secure, viewer.host_subject.as_deref());
         let endpoint = endpoint.map_err(|error| format!("no place to come back to: {error}"))?;
         let config = Arc::new(Config::new(self.policy.clone(), endpoint));
         let (shared, connections) = (self.shared.clone(), self.connections.clone());
@@ -255,7 +241,6 @@ async fn serve(
             (_, Some(reason), _) => refusals.log(|| info!(%reason, "refused")),
             (_, _, Some(error)) => warn!(reason = %format_args!("hypervisor not reached: {error}"), "no link"),
             (End::Link(error), ..) if error.side == Side::Hypervisor => {
-                tenant.learn_from(&error.error);
                 warn!(reason = %format_args!("hypervisor: {}", error.error), "no link");
             }
             (reason, ..) if !tenant.linked => refusals.log(|| info!(%reason, "no link")),

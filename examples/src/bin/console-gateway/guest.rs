@@ -14,7 +14,7 @@ use console_token::AdmitError;
 use examples::net;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use spice_proto::caps::{Capabilities, CapabilitySet, common, display};
+use spice_proto::caps::Capabilities;
 use spice_proto::ids::ChannelType;
 use spice_proto::link::{Secret, Transport};
 use spice_proto::session::migration;
@@ -157,34 +157,14 @@ impl Place {
         own.map(|port| port..=port).chain(self.move_ports.clone())
     }
 
-    /// What to promise for a channel here: what was announced last time, if it was asked before.
-    pub(crate) fn promise(&self, channel: ChannelType) -> Option<Capabilities> {
+    /// What its hypervisor announces for a kind of channel, if it was asked before.
+    pub(crate) fn announces(&self, channel: ChannelType) -> Option<Capabilities> {
         lock(&self.known).get(&channel).cloned()
     }
 
-    /// A link stands: this is what the hypervisor announces.
+    /// This is what the hypervisor announces.
     pub(crate) fn learn(&self, channel: ChannelType, announced: &Capabilities) {
-        let mut set = announced.clone();
-        // How a tenant proves itself is between it and us.
-        set.common = set.common.with(common::PROTOCOL_AUTH_SELECTION);
-        if channel == ChannelType::DISPLAY {
-            // Those need file descriptors, which do not pass through TCP.
-            set.channel = set.channel.without(display::GL_SCANOUT).without(display::GL_SCANOUT2);
-        }
-        lock(&self.known).insert(channel, set);
-    }
-
-    /// A link failed because this was promised: it is not promised again, so that the next one stands.
-    pub(crate) fn lacks(&self, channel: ChannelType, set: CapabilitySet, bit: u32) {
-        let mut known = lock(&self.known);
-        let capabilities = known
-            .entry(channel)
-            .or_insert_with(|| Capabilities::spice_server(channel));
-        let words = match set {
-            CapabilitySet::Common => &mut capabilities.common,
-            CapabilitySet::Channel => &mut capabilities.channel,
-        };
-        *words = std::mem::take(words).without(bit);
+        lock(&self.known).insert(channel, announced.clone());
     }
 }
 

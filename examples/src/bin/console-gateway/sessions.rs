@@ -1,20 +1,19 @@
 //! Sessions: one console in use, made of one main channel and any number of others.
 //!
-//! A token decides who gets in; which channels may come, which are there and when a session is over is for
-//! [`spice_proto::session`] to know. Here the two are coupled: a use is spent when a hypervisor has accepted, and given
-//! back when none was reached.
+//! A token decides who gets in; which channels may come, which are there, when a session is over and whether a use is spent is
+//! for [`spice_proto::session`] to know. Here the two are coupled: each use that is taken stands under the key of its own
+//! session.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use console_token::{Refusal, SessionId, TokenHash};
-use spice_proto::caps::Capabilities;
 use spice_proto::ids::ChannelType;
 use spice_proto::link::LinkMess;
-use spice_proto::session::Token;
 use spice_proto::session::relay::Counts;
 use spice_proto::session::tracker::Reason;
+use spice_proto::session::{Entry, SessionKey};
+use spice_proto::{Hub, HubClaim};
 
 use crate::guest::{At, Guest};
 use crate::sync::lock;
@@ -38,15 +37,13 @@ pub(crate) enum Refused {
 
 /// One console in use.
 pub(crate) struct Session {
-    pub(crate) token: Token,
+    pub(crate) key: SessionKey,
     pub(crate) hash: TokenHash,
     id: SessionId,
     /// Whose console it is.
     pub(crate) guest: Arc<Guest>,
     /// Where it began.
     pub(crate) first: At,
-    /// The hypervisor has accepted. Before that a use is given back.
-    linked: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -58,24 +55,14 @@ struct State {
     live: HashMap<Channel, Arc<Counts>>,
 }
 
+/// A session, and how its connection comes into it.
+pub(crate) type Entered = (Arc<Session>, Entry<HubClaim>);
+
 /// All open sessions, and the tokens that open them.
 pub(crate) struct Sessions {
     pub(crate) tokens: Tokens,
     guests: Vec<Arc<Guest>>,
-    open: Mutex<HashMap<Token, Arc<Session>>>,
-}
-
-/// By token and session: the number that a hypervisor gives is unique on that hypervisor only.
-fn name(hash: &TokenHash, session: SessionId) -> Token {
-    let mut name = [0; 16];
-    let halves = hash
-        .as_bytes()
-        .iter()
-        .zip([[0; 8], session.get().to_be_bytes()].concat());
-    for (byte, (hashed, number)) in name.iter_mut().zip(halves) {
-        *byte = hashed ^ number;
-    }
-    Token(name)
+    open: Mutex<HashMap<SessionKey, Arc<Session>>>,
 }
 
 impl Sessions {
@@ -106,25 +93,32 @@ impl Sessions {
     /// The session that a connection with this token opens or belongs to. Whether it may join is not decided here.
     pub(crate) fn enter(
         &self,
+        hub: &Arc<Hub>,
         presented: &Presented,
         request: &LinkMess,
         secure: bool,
-    ) -> Result<Arc<Session>, Refused> {
+    ) -> Result<Entered, Refused> {
         if (request.channel_type, request.connection_id) == (ChannelType::MAIN, 0) {
-            return self.open(presented, secure);
+            return self.open(hub, presented, secure);
         }
         // With id 0 this is refused: no session has that number.
-        let Accepted { hash, session, .. } = self.tokens.join(presented, request.connection_id)?;
-        let open = lock(&self.open).get(&name(&hash, session)).cloned();
-        open.ok_or(Refused::Reason(Reason::Ended))
+        let accepted = self.tokens.join(presented, request.connection_id)?;
+        self.opened_with(&accepted).ok_or(Refused::Reason(Reason::Ended))
+    }
+
+    /// The session that a use of a token was taken for.
+    fn opened_with(&self, accepted: &Accepted) -> Option<Entered> {
+        let open = lock(&self.open);
+        let mut sessions = open.values();
+        let session = sessions.find(|session| (session.hash, session.id) == (accepted.hash, accepted.session))?;
+        Some((session.clone(), Entry::Join(session.key)))
     }
 
     /// A new session; or one that was sent to another host and comes again.
-    fn open(&self, presented: &Presented, secure: bool) -> Result<Arc<Session>, Refused> {
-        if let Ok(Accepted { hash, session, .. }) = self.tokens.reopen(presented)
-            && let Some(session) = lock(&self.open).get(&name(&hash, session))
-        {
-            return Ok(session.clone());
+    fn open(&self, hub: &Arc<Hub>, presented: &Presented, secure: bool) -> Result<Entered, Refused> {
+        let reopened = self.tokens.reopen(presented).ok();
+        if let Some(entered) = reopened.and_then(|accepted| self.opened_with(&accepted)) {
+            return Ok(entered);
         }
         let Accepted { hash, session, target } = self.tokens.claim(presented)?;
         let guest = if target.is_empty() {
@@ -140,22 +134,26 @@ impl Sessions {
             let _ = self.tokens.release(&hash, session);
             return Err(Refused::NeedsTls);
         }
-        let token = name(&hash, session);
+        let claim = hub.claim();
         let opened = Arc::new(Session {
-            token,
+            key: claim.key(),
             hash,
             id: session,
             guest: guest.clone(),
             first: first.clone(),
-            linked: AtomicBool::new(false),
             state: Mutex::new(State {
                 at: first,
                 connection_id: None,
                 live: HashMap::new(),
             }),
         });
-        lock(&self.open).insert(token, opened.clone());
-        Ok(opened)
+        lock(&self.open).insert(claim.key(), opened.clone());
+        Ok((opened, Entry::Open(claim)))
+    }
+
+    /// One that is open.
+    pub(crate) fn session(&self, key: SessionKey) -> Option<Arc<Session>> {
+        lock(&self.open).get(&key).cloned()
     }
 
     /// The hypervisor has named the session. To be called before the viewer learns the name: its next
@@ -171,12 +169,12 @@ impl Sessions {
         self.tokens.migrate(&session.hash, session.id).is_ok()
     }
 
-    /// A session is over, and has no connections any more.
-    pub(crate) fn ended(&self, token: Token) {
-        let Some(session) = lock(&self.open).remove(&token) else {
+    /// A session is over, and has no connections any more. Its use can be had again unless it is spent.
+    pub(crate) fn ended(&self, key: SessionKey, spent: bool) {
+        let Some(session) = lock(&self.open).remove(&key) else {
             return;
         };
-        let given_up = if session.linked.load(Ordering::Relaxed) {
+        let given_up = if spent {
             self.tokens.close(&session.hash, session.id)
         } else {
             self.tokens.release(&session.hash, session.id)
@@ -186,18 +184,6 @@ impl Sessions {
             Ok(()) => tracing::debug!(%token, "session closed"),
             Err(refusal) => tracing::error!(%refusal, %token, "session not closed"),
         }
-    }
-
-    /// What to promise for a channel before its token is known. The hypervisor of a running session may be
-    /// known by its number; that number and the set are no secrets.
-    pub(crate) fn promise(&self, request: &LinkMess) -> Capabilities {
-        let kind = request.channel_type;
-        let found = (request.connection_id != 0)
-            .then(|| self.by_connection_id(request.connection_id))
-            .flatten();
-        found
-            .and_then(|session| lock(&session.state).at.place.promise(kind))
-            .unwrap_or_else(|| Capabilities::spice_server(kind))
     }
 
     /// Messages by channel of the session with this number: to the viewer, and to the hypervisor.
@@ -229,11 +215,6 @@ impl Session {
         if channel.0 == ChannelType::MAIN {
             state.at = at.clone();
         }
-    }
-
-    /// The hypervisor has accepted a connection: a use that it took is now spent.
-    pub(crate) fn linked(&self) {
-        self.linked.store(true, Ordering::Relaxed);
     }
 
     /// A connection is gone; the channel may have another by now.
@@ -301,9 +282,13 @@ mod tests {
         }
     }
 
-    fn main(sessions: &Sessions, token: &Presented) -> Arc<Session> {
-        let entered = sessions.enter(token, &request(MAIN, 0), true);
-        entered.unwrap_or_else(|refused| panic!("{refused}"))
+    fn hub() -> Arc<Hub> {
+        Arc::new(Hub::new(Default::default(), [0; 16]))
+    }
+
+    fn main(hub: &Arc<Hub>, sessions: &Sessions, token: &Presented) -> Arc<Session> {
+        let entered = sessions.enter(hub, token, &request(MAIN, 0), true);
+        entered.unwrap_or_else(|refused| panic!("{refused}")).0
     }
 
     fn refused(refusal: Refusal) -> Option<Refused> {
@@ -311,39 +296,38 @@ mod tests {
     }
 
     #[test]
-    fn a_use_is_given_back_until_the_hypervisor_has_accepted() {
-        let sessions = sessions();
+    fn a_use_is_given_back_unless_it_is_spent() {
+        let (hub, sessions) = (hub(), sessions());
         let token = token(&sessions);
-        let again = |token| sessions.enter(token, &request(MAIN, 0), true).err();
+        let again = |token| sessions.enter(&hub, token, &request(MAIN, 0), true).err();
         for _ in 0..3 {
-            let session = main(&sessions, &token);
+            let session = main(&hub, &sessions, &token);
             assert_eq!(again(&token), refused(Refusal::Spent));
-            sessions.ended(session.token);
+            sessions.ended(session.key, false);
             assert_eq!(sessions.len(), 0);
         }
-        let session = main(&sessions, &token);
-        session.linked();
-        sessions.ended(session.token);
+        let session = main(&hub, &sessions, &token);
+        sessions.ended(session.key, true);
         assert_eq!(again(&token), refused(Refusal::Spent));
         assert_eq!(sessions.len(), 0);
     }
 
     #[test]
     fn a_session_belongs_to_its_token() {
-        let sessions = sessions();
+        let (hub, sessions) = (hub(), sessions());
         let (one, other) = (token(&sessions), token(&sessions));
         let join = |token, id| {
             sessions
-                .enter(token, &request(INPUTS, id), true)
-                .map(|session| session.token)
+                .enter(&hub, token, &request(INPUTS, id), true)
+                .map(|(session, _)| session.key)
         };
         assert_eq!(join(&one, 7).err(), refused(Refusal::NotBound));
-        let session = main(&sessions, &one);
+        let session = main(&hub, &sessions, &one);
         assert_eq!(join(&one, 7).err(), refused(Refusal::NotBound));
         assert_eq!(sessions.bind(&session, 0), Err(Refusal::ZeroConnectionId));
         assert_eq!(sessions.bind(&session, 7), Ok(()));
         assert_eq!(sessions.bind(&session, 8), Err(Refusal::AlreadyBound));
-        assert_eq!(join(&one, 7), Ok(session.token));
+        assert_eq!(join(&one, 7), Ok(session.key));
         assert_eq!(join(&one, 0).err(), refused(Refusal::ZeroConnectionId));
         assert_eq!(join(&one, 8).err(), refused(Refusal::NoSuchSession));
         assert_eq!(join(&other, 7).err(), refused(Refusal::NotBound));
@@ -351,66 +335,44 @@ mod tests {
         assert_eq!(join(&unknown, 7).err(), refused(Refusal::Unknown));
         let nothing = sessions.tokens.presented(Ok(link::Secret::new(b"")));
         assert_eq!(join(&nothing, 7).err(), refused(Refusal::Malformed));
-        session.linked();
-        sessions.ended(session.token);
+        sessions.ended(session.key, true);
         assert_eq!(join(&one, 7).err(), refused(Refusal::SessionClosed));
     }
 
     #[test]
     fn a_session_that_switches_hosts_comes_again_once() {
-        let sessions = sessions();
+        let (hub, sessions) = (hub(), sessions());
         let token = token(&sessions);
-        let session = main(&sessions, &token);
+        let session = main(&hub, &sessions, &token);
         let again = || {
             sessions
-                .enter(&token, &request(MAIN, 0), true)
-                .map(|session| session.token)
+                .enter(&hub, &token, &request(MAIN, 0), true)
+                .map(|(session, _)| session.key)
         };
         assert!(!sessions.switches(&session), "it has no number yet");
         assert_eq!(sessions.bind(&session, 7), Ok(()));
         assert_eq!(again().err(), refused(Refusal::Spent));
         assert!(sessions.switches(&session));
-        assert_eq!(again(), Ok(session.token));
+        assert_eq!(again(), Ok(session.key));
         assert_eq!(again().err(), refused(Refusal::Spent));
         assert_eq!(sessions.bind(&session, 9), Ok(()));
         let join = sessions
-            .enter(&token, &request(INPUTS, 9), true)
-            .map(|session| session.token);
-        assert_eq!(join, Ok(session.token));
+            .enter(&hub, &token, &request(INPUTS, 9), true)
+            .map(|(session, _)| session.key);
+        assert_eq!(join, Ok(session.key));
     }
 
     #[test]
     fn a_console_that_requires_tls_takes_no_use_without() {
-        let sessions = sessions_that(true);
+        let (hub, sessions) = (hub(), sessions_that(true));
         let token = token(&sessions);
         let plain = || {
             sessions
-                .enter(&token, &request(MAIN, 0), false)
-                .map(|session| session.token)
+                .enter(&hub, &token, &request(MAIN, 0), false)
+                .map(|(session, _)| session.key)
         };
         assert_eq!(plain().err(), Some(Refused::NeedsTls));
         assert_eq!(plain().err(), Some(Refused::NeedsTls));
-        assert!(sessions.enter(&token, &request(MAIN, 0), true).is_ok());
-    }
-
-    #[test]
-    fn a_promise_that_was_broken_is_not_made_again() {
-        use spice_proto::caps::{CapabilitySet, common, display};
-        let sessions = sessions();
-        let session = main(&sessions, &token(&sessions));
-        assert_eq!(sessions.bind(&session, 7), Ok(()));
-        let shown = |id| sessions.promise(&request((ChannelType::DISPLAY, 0), id));
-        let usual = Capabilities::spice_server(ChannelType::DISPLAY);
-        assert_eq!(shown(7), usual);
-        let target = &session.first.place;
-        target.lacks(ChannelType::DISPLAY, CapabilitySet::Channel, display::PREF_COMPRESSION);
-        assert!(!shown(7).has(display::PREF_COMPRESSION));
-        target.learn(ChannelType::DISPLAY, &Capabilities::default());
-        assert!(!shown(7).has(display::MONITORS_CONFIG));
-        assert!(shown(7).has_common(common::PROTOCOL_AUTH_SELECTION));
-        // For others, and when it is over, nothing has changed.
-        assert_eq!((shown(0), shown(8)), (usual.clone(), usual.clone()));
-        sessions.ended(session.token);
-        assert_eq!(shown(7), usual);
+        assert!(sessions.enter(&hub, &token, &request(MAIN, 0), true).is_ok());
     }
 }

@@ -24,7 +24,7 @@ use spice_proto::link::watch::Sender;
 use spice_proto::session::migration::{Answer, Effect, Endpoint, Kind, Lost, Migration, Seat};
 use spice_proto::session::policy::{Settings, Withheld};
 use spice_proto::session::tracker::{Config, Expired, Misuse, Peer, Request};
-use spice_proto::session::{Gate, Host, Phase, Policy, Reason, Snapshot, Token, Tracker};
+use spice_proto::session::{Gate, Host, Phase, Policy, Reason, SessionKey, Snapshot, Tracker};
 
 use self::table::{Held, PROXY, Said};
 use super::name;
@@ -32,7 +32,7 @@ use crate::Input;
 
 /// A session of two hosts needs about forty.
 const OPERATIONS: usize = 400;
-const TOKEN: Token = Token([7; 16]);
+const TOKEN: SessionKey = SessionKey::new(7);
 /// Of main and of other channels; the last is announced in no list that is made here.
 const CHANNELS: [(u8, u8); 8] = [(1, 0), (2, 0), (3, 0), (4, 0), (9, 0), (11, 0), (2, 1), (1, 1)];
 const LINKS: usize = 12;
@@ -80,7 +80,7 @@ struct World<'a> {
     /// How the session moves, or has moved last.
     kind: Option<Kind>,
     version: u32,
-    /// What was told is a closed port.
+    /// The target was refused: who comes is, too.
     dead: bool,
     poisoned: bool,
     ending: bool,
@@ -96,7 +96,6 @@ pub(super) fn sequence(mut input: Input<'_>) -> BTreeSet<String> {
     let endpoint = Said {
         port: if settings & 1 == 0 { 0 } else { 5910 },
         tls_port: 5911,
-        closed: 9,
         subject: (settings & 2 == 0).then_some("CN=proxy"),
     };
     let policy = match settings >> 2 & 3 {
@@ -113,7 +112,6 @@ pub(super) fn sequence(mut input: Input<'_>) -> BTreeSet<String> {
         port(endpoint.port),
         port(endpoint.tls_port),
         endpoint.subject,
-        port(endpoint.closed).expect("9 is not 0"),
     );
     let config = Config::default()
         .with_links(LINKS)
@@ -406,7 +404,7 @@ impl World<'_> {
             Ok(Some(body)) => {
                 assert_eq!(
                     body,
-                    self.endpoint.body(&held, accepts),
+                    self.endpoint.body(&held),
                     "the viewer is told of the proxy only"
                 );
                 self.kind = Some(match held.number {

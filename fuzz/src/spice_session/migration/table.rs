@@ -66,20 +66,15 @@ pub(super) struct Held {
 pub(super) struct Said {
     pub(super) port: u16,
     pub(super) tls_port: u16,
-    pub(super) closed: u16,
     pub(super) subject: Option<&'static str>,
 }
 
 pub(super) const PROXY: &str = "proxy.example";
 
 impl Said {
-    /// The only body that the viewer may be told, in the layout of the three messages.
-    pub(super) fn body(&self, held: &Held, open: bool) -> Vec<u8> {
-        let (port, tls_port) = if open {
-            (self.port, self.tls_port)
-        } else {
-            (self.closed, 0)
-        };
+    /// The only body that the viewer may be told, in the layout of the three messages, whether or not it may go there.
+    pub(super) fn body(&self, held: &Held) -> Vec<u8> {
+        let (port, tls_port) = (self.port, self.tls_port);
         let seamless = held.number == 116;
         let with_nul = |text: &str| [text.as_bytes(), b"\0"].concat();
         let (host, subject) = (with_nul(PROXY), self.subject.map(with_nul).unwrap_or_default());

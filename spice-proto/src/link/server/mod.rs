@@ -62,6 +62,13 @@ pub enum Refusal {
     Close,
 }
 
+impl Refusal {
+    /// What a client is told whose ticket opens nothing, whatever the reason is: unknown, spent, expired, revoked, not
+    /// decryptable, for another session, or with no room left. Who tells them apart tells a stranger which tokens there
+    /// are. After a wrong password spice-server says the same.
+    pub const DENIED: Self = Self::Code(LinkErrorCode::PERMISSION_DENIED);
+}
+
 /// What the caller is asked.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Question {

@@ -16,7 +16,7 @@ use crate::ids::ChannelType;
 use crate::link::Side;
 use crate::link::watch::Sender;
 use crate::session::tracker::{Admission, Closed, Link, Misuse, Reason, Request};
-use crate::session::{Host, Phase, Token, Tracker};
+use crate::session::{Host, Phase, SessionKey, Tracker};
 
 /// From a told target to the last of the viewer's connections there. The source waits 10 s, the viewer for ever.
 const OPENING: Duration = Duration::from_secs(8);
@@ -60,7 +60,7 @@ struct Seated {
 /// One session's moves from hypervisor to hypervisor.
 #[derive(Debug)]
 pub struct Migration {
-    token: Token,
+    key: SessionKey,
     endpoint: Endpoint,
     seats: Vec<Option<Seated>>,
     held: Option<Target>,
@@ -86,9 +86,9 @@ pub struct Migration {
 impl Migration {
     /// For a session that begins. `endpoint`: where its viewer finds the proxy.
     #[must_use]
-    pub fn new(token: Token, endpoint: Endpoint) -> Self {
+    pub fn new(key: SessionKey, endpoint: Endpoint) -> Self {
         Self {
-            token,
+            key,
             endpoint,
             seats: Vec::new(),
             held: None,
@@ -103,6 +103,12 @@ impl Migration {
             states: Vec::new(),
             effects: VecDeque::new(),
         }
+    }
+
+    /// Where the viewer finds the proxy from now on: what it is told of the next target. It is that of the listener that the
+    /// main channel came to.
+    pub fn set_endpoint(&mut self, endpoint: Endpoint) {
+        self.endpoint = endpoint;
     }
 
     /// Whether the body of such a message is looked at; of all others the header is enough. Bodies with
@@ -150,7 +156,7 @@ impl Migration {
     /// not read it either: it would learn of a second target before it has answered for the first.
     #[must_use]
     pub fn reads(&self, tracker: &Tracker, seat: Seat) -> bool {
-        let answer_due = matches!(tracker.phase(self.token), Some(Phase::Told | Phase::Opening)) || self.held.is_some();
+        let answer_due = matches!(tracker.phase(self.key), Some(Phase::Told | Phase::Opening)) || self.held.is_some();
         let source = self
             .seated(seat)
             .is_some_and(|seated| is_main(seated) && !self.at_target(tracker, seated));
@@ -177,16 +183,16 @@ impl Migration {
     }
 
     fn at_target(&self, tracker: &Tracker, seated: &Seated) -> bool {
-        tracker.host(self.token).is_some_and(|host| host < seated.host)
+        tracker.host(self.key).is_some_and(|host| host < seated.host)
     }
 
     fn phase(&self, tracker: &Tracker) -> Phase {
-        tracker.phase(self.token).unwrap_or(Phase::Idle)
+        tracker.phase(self.key).unwrap_or(Phase::Idle)
     }
 
     /// The target that the viewer was told of, unless it must not be dialled.
     fn pending(&self, tracker: &Tracker) -> Option<Host> {
-        let current = tracker.host(self.token)?;
+        let current = tracker.host(self.key)?;
         self.targets.iter().map(|(host, _)| *host).find(|host| current < *host)
     }
 
@@ -217,13 +223,13 @@ impl Migration {
         link: Link,
         request: Request,
     ) -> Result<(Seat, Admission), Reason> {
-        let dead = self.dead && tracker.phase(self.token) == Some(Phase::Told);
+        let dead = self.dead && tracker.phase(self.key) == Some(Phase::Told);
         if dead && request.channel.channel_type == ChannelType::MAIN && request.connection_id != 0 {
             let _ = tracker.close(now, link);
             return Err(Reason::NoMigration);
         }
-        let before = tracker.host(self.token);
-        let admission = tracker.admit(now, link, self.token, request)?;
+        let before = tracker.host(self.key);
+        let admission = tracker.admit(now, link, self.key, request)?;
         if admission.replaces {
             let seats = self.seats.iter().enumerate().filter(|(_, seated)| seated.is_some());
             self.effects.extend(seats.map(|(at, _)| Effect::Close(Seat(at))));
@@ -349,42 +355,44 @@ impl Migration {
         }
     }
 
-    /// The viewer may go there. Gives what it is told: the body that goes on in the place of the one that was held.
+    /// That is a place of the session's guest. Gives what the viewer is told: the body that goes on in the place of the one
+    /// that was held.
     ///
     /// # Errors
     /// [`Misuse::OutOfOrder`]: no question is open. [`Misuse::NoSession`].
     pub fn accept(&mut self, now: Duration, tracker: &mut Tracker) -> Result<Bytes, Misuse> {
         let target = self.held.take().ok_or(Misuse::OutOfOrder(self.phase(tracker)))?;
-        let body = self.endpoint.body(&target, true);
+        let body = self.endpoint.body(&target);
         let host = match target.kind {
-            Kind::SwitchHost => tracker.switch_told(self.token)?,
-            _ => tracker.target_told(self.token)?,
+            Kind::SwitchHost => tracker.switch_told(self.key)?,
+            _ => tracker.target_told(self.key)?,
         };
         self.begin(now, tracker, target.kind);
         self.targets.push((host, target));
         Ok(body)
     }
 
-    /// The viewer must not go there. Gives what it is told: of a port where nothing listens, so that it
-    /// stays where it is. `None` where the guest is gone already: the session ends.
+    /// The viewer must not go there. Gives what it is told: the same as if it might. Its main channel comes to the proxy
+    /// then, where [`Migration::admit`] refuses it, and so it stays where it is. `None` where the guest is gone already: the
+    /// session ends.
     ///
     /// # Errors
     /// As [`Migration::accept`].
     pub fn refuse(&mut self, now: Duration, tracker: &mut Tracker) -> Result<Option<Bytes>, Misuse> {
         let target = self.held.take().ok_or(Misuse::OutOfOrder(self.phase(tracker)))?;
         if target.kind == Kind::SwitchHost {
-            tracker.end(self.token);
+            tracker.end(self.key);
             self.end();
             return Ok(None);
         }
-        tracker.target_told(self.token)?;
+        tracker.target_told(self.key)?;
         self.begin(now, tracker, target.kind);
         self.dead = true;
-        Ok(Some(self.endpoint.body(&target, false)))
+        Ok(Some(self.endpoint.body(&target)))
     }
 
     fn begin(&mut self, now: Duration, tracker: &Tracker, kind: Kind) {
-        let current = tracker.host(self.token);
+        let current = tracker.host(self.key);
         self.forget_move();
         self.targets.retain(|(host, _)| Some(*host) == current);
         self.states.clear();
@@ -420,7 +428,7 @@ impl Migration {
                 }
             }
             (Phase::Connected, _) if self.ending => {
-                tracker.end(self.token);
+                tracker.end(self.key);
                 self.end();
             }
             _ => {}
@@ -429,7 +437,7 @@ impl Migration {
 
     /// Judges a message of the client's.
     pub fn client_message(&mut self, now: Duration, tracker: &mut Tracker, seat: Seat, frame: &FrameRef<'_>) -> Pass {
-        if tracker.phase(self.token).is_none() {
+        if tracker.phase(self.key).is_none() {
             return Pass::Refuse(Fault::Ended);
         }
         let Some(seated) = self.seated_mut(seat) else {
@@ -472,7 +480,7 @@ impl Migration {
             Phase::Opening if number == 111 && self.kind != Kind::Seamless => Pass::Refuse(Fault::Unasked),
             Phase::Told | Phase::Opening if failed => {
                 let host = self.pending(tracker);
-                let _ = tracker.target_answered(self.token, false);
+                let _ = tracker.target_answered(self.key, false);
                 self.leaving = host.map(|host| (now.saturating_add(LEAVING), host));
                 self.settle(tracker);
                 if number == CONNECT_ERROR {
@@ -482,7 +490,7 @@ impl Migration {
                 Pass::Instead(CONNECT_ERROR)
             }
             Phase::Told | Phase::Opening => {
-                let _ = tracker.target_answered(self.token, true);
+                let _ = tracker.target_answered(self.key, true);
                 // A target that cannot do it seamlessly has made the viewer say so.
                 if number == 102 {
                     self.kind = Kind::SemiSeamless;
@@ -498,7 +506,7 @@ impl Migration {
         let expected = self.ending
             && self.kind == Kind::SemiSeamless
             && self.seated(seat).is_some_and(|seated| self.at_target(tracker, seated));
-        if expected && tracker.moved(self.token).is_ok() {
+        if expected && tracker.moved(self.key).is_ok() {
             self.settle(tracker);
             return Pass::Forward;
         }
@@ -507,7 +515,7 @@ impl Migration {
 
     /// There is no target any more, or it is the current host.
     fn settle(&mut self, tracker: &Tracker) {
-        let current = tracker.host(self.token);
+        let current = tracker.host(self.key);
         self.forget_move();
         self.targets.retain(|(host, _)| Some(*host) == current);
     }
@@ -541,7 +549,7 @@ impl Migration {
             return Pass::Refuse(Fault::Forged);
         };
         if main && at_target {
-            if tracker.moved(self.token).is_err() {
+            if tracker.moved(self.key).is_err() {
                 return Pass::Refuse(Fault::OutOfOrder);
             }
             self.settle(tracker);

@@ -13,8 +13,8 @@
 //! |---|---|---|---|
 //! | Idle | S main: 101, 116 | [`Pass::Ask`]; [`Migration::accept`] gives the body; S main is not read on; 8 s | Told |
 //! | Idle | S main: 111 | the same, without stopping | Switch |
-//! | Idle | the target is refused | a closed port is told; the viewer answers 103 | Told |
-//! | Told | main with the session's id | dial; it worked: the result OK; not: refuse this one | Opening, Told |
+//! | Idle | the target is refused | the proxy is told all the same; nothing is dialled | Told |
+//! | Told | main with the session's id | dial; it worked: the result OK; not, or the target was refused: refuse this one | Opening, Told |
 //! | Opening | other connections | dial; not: [`Answer::Pretend`] | Opening |
 //! | Opening | T main: c2s 110, s2c 117, 118 | pass | Opening |
 //! | Told, Opening | S main: c2s 103 | pass, forget the target, close what is left of T a second later | Idle |

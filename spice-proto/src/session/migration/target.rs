@@ -63,6 +63,17 @@ impl Target {
         }
     }
 
+    /// Whether this is the place with that host and these ports, one of which is the one that is connected to: the host is
+    /// the same but for case, a port of the place's was told, and none that differs from it.
+    #[must_use]
+    pub fn is_at(&self, host: &str, port: Option<NonZeroU16>, tls_port: Option<NonZeroU16>) -> bool {
+        let pairs = [self.port.zip(port), self.tls_port.zip(tls_port)];
+        let mut known = pairs.into_iter().flatten().peekable();
+        known.peek().is_some()
+            && known.all(|(told, here)| told == here)
+            && self.host.eq_ignore_ascii_case(host.as_bytes())
+    }
+
     /// Reads one of the three messages that name a target.
     pub(super) fn read(kind: Kind, body: &[u8]) -> Result<Self, DecodeError> {
         let (destination, version) = match kind {
@@ -84,16 +95,31 @@ impl Target {
     }
 }
 
-/// Where viewers find the proxy: what they are told in the place of a target.
+/// Where viewers find the proxy, as they see it: what they are told in the place of a target, in `MIGRATE_BEGIN`,
+/// `MIGRATE_BEGIN_SEAMLESS` and `MIGRATE_SWITCH_HOST`.
+///
+/// Behind a NAT, a port mapping or a load balancer these are the **public** host and ports, not those that a listener is bound
+/// to: what also stands in the connection file. Each listener has its own, since a viewer comes back by the way that it came:
+/// one with TLS is told no plain port, to which it would go first, and a viewer without TLS may be told both.
 ///
 /// Either the certificate is for `host`, or the subject is that of the certificate; a viewer that was given a
 /// host subject in its connection file goes by the host again when none is told here.
+///
+/// ```
+/// use spice_proto::session::migration::Endpoint;
+/// # let port = std::num::NonZeroU16::new;
+///
+/// // Bound to 10.0.0.7:5900 and 10.0.0.7:5901, and mapped.
+/// let (host, plain_port, tls_port) = ("console.example.org", port(15900), port(15901));
+/// let plain = Endpoint::new(host, plain_port, None, None)?;
+/// let secure = Endpoint::new(host, None, tls_port, Some("CN=console.example.org"))?;
+/// # Ok::<(), spice_proto::session::migration::EndpointError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {
     host: Vec<u8>,
     port: u16,
     tls_port: u16,
-    closed: u16,
     subject: Vec<u8>,
 }
 
@@ -116,8 +142,9 @@ pub enum EndpointError {
 }
 
 impl Endpoint {
-    /// The proxy at `host`. A viewer that is told a plain port goes there first, even if it came with TLS: leave it out
-    /// unless tenants come without. `closed` is a port where nothing listens, told when a target must not be gone to.
+    /// The proxy at this public host, name or address, and these public ports. A viewer that is told a plain port goes there
+    /// first, even if it came with TLS: leave it out unless tenants come without. Both ports must lead to the proxy also when
+    /// a target is refused, since the viewer is refused there.
     ///
     /// # Errors
     /// What a viewer would misread.
@@ -126,7 +153,6 @@ impl Endpoint {
         plain: Option<NonZeroU16>,
         tls: Option<NonZeroU16>,
         subject: Option<&str>,
-        closed: NonZeroU16,
     ) -> Result<Self, EndpointError> {
         const LONGEST: usize = 1024;
         if host.is_empty() || host.contains('\0') {
@@ -139,8 +165,8 @@ impl Endpoint {
         if LONGEST < host.len().max(subject.len()) {
             return Err(EndpointError::TooLong);
         }
-        let ports = [plain, tls, Some(closed)].map(|port| port.map_or(0, NonZeroU16::get));
-        let [port, tls_port, closed] = ports;
+        let ports = [plain, tls].map(|port| port.map_or(0, NonZeroU16::get));
+        let [port, tls_port] = ports;
         if ports.contains(&NOT_GIVEN) || (port == 0 && tls_port == 0) {
             return Err(EndpointError::Port);
         }
@@ -148,13 +174,12 @@ impl Endpoint {
             host: host.into(),
             port,
             tls_port,
-            closed,
             subject: subject.into(),
         })
     }
 
     /// The body that the viewer gets in the place of the one that named `target`. One message stays one message.
-    pub(super) fn body(&self, target: &Target, open: bool) -> Bytes {
+    pub(super) fn body(&self, target: &Target) -> Bytes {
         let with_nul = |text: &[u8]| {
             let mut bytes = BytesMut::with_capacity(text.len().saturating_add(1));
             bytes.put_slice(text);
@@ -166,14 +191,9 @@ impl Endpoint {
             [] => Bytes::new(),
             subject => with_nul(subject),
         };
-        let (port, sport) = if open {
-            (self.port, self.tls_port)
-        } else {
-            (self.closed, 0)
-        };
         let destination = Destination {
-            port,
-            sport,
+            port: self.port,
+            sport: self.tls_port,
             host: with_nul(&self.host),
             cert_subject,
         };

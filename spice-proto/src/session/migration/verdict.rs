@@ -17,8 +17,8 @@ pub enum Pass {
     Forward,
     /// This id has to be recorded wherever other processes look for it; then it goes on as it came.
     Bind(u32),
-    /// May the viewer go there? Hold the message until [`Migration::accept`] or [`Migration::refuse`] has said what
-    /// goes on in its place.
+    /// Accept this only if it is a place of the guest that the session is of. Hold the message until
+    /// [`Migration::accept`] or [`Migration::refuse`] has said what goes on in its place.
     Ask(Target),
     /// A message with this number and without a body goes on in its place.
     Instead(u16),

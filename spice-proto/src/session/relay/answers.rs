@@ -4,14 +4,13 @@ use core::time::Duration;
 
 use super::data::Data;
 use super::linking::{Ask, Linking};
-use super::{Dial, End, NotEntered, Place, Relay, Sessions, Stage};
+use super::{Dial, End, Entry, NotEntered, Place, Relay, Sessions, Stage};
 use crate::link::relay::Upstream;
 use crate::link::server::{Announcement, SaslAnnouncement};
-use crate::link::{Misuse, Refusal, Wires};
-use crate::session::Token;
+use crate::link::{LinkMess, Misuse, Refusal, Wires};
 use crate::session::tracker::{Reason, Request};
 #[cfg(doc)]
-use {super::Question, crate::link::RelayLink, crate::link::Side};
+use {super::Config, super::Question, super::Report, crate::link::RelayLink, crate::link::Side};
 
 impl Relay {
     fn linking(&mut self) -> Result<&mut Linking, Misuse> {
@@ -98,35 +97,50 @@ impl Relay {
         Ok(())
     }
 
-    /// The tenant showed a good token: it joins the session with this name, or opens it. [`Question::Dial`] follows.
+    /// The tenant showed a good token: it opens a session, or joins its own. [`Question::Dial`] follows, and in the end
+    /// [`Report::Link`] says what became of the hypervisor's ticket.
     ///
     /// # Errors
-    /// [`NotEntered::Reason`]: it may not; say [`Reason::told`] with [`Relay::refuse`].
-    pub fn enter(&mut self, now: Duration, sessions: &mut Sessions, token: Token) -> Result<(), NotEntered> {
-        let (link, config) = (self.link, self.config.clone());
-        let linking = self.linking()?;
-        let request = linking.request.take().ok_or(Misuse::NotAsked)?;
+    /// [`NotEntered::Reason`]: it may not; say [`Refusal::DENIED`] with [`Relay::refuse`], as for a token that is not good. [`NotEntered::Misuse`]: it was not
+    /// asked, or its time was over. A claim is given back with both: [`Report::Ended`] follows.
+    pub fn enter(&mut self, now: Duration, sessions: &mut Sessions, entry: Entry) -> Result<(), NotEntered> {
+        let request = match self.requested() {
+            Ok(request) => request,
+            Err(why) => {
+                sessions.hand_back(entry);
+                return Err(why);
+            }
+        };
         let asked = Request::of(&request);
-        self.channel = Some(request.channel_type);
-        if config.policy.withholds(asked.channel) {
-            return Err(Reason::NotAnnounced.into());
-        }
-        let (seat, admission) = sessions.admit(now, link, token, asked, &config.endpoint)?;
-        let target = sessions.with(token, |migration, _| migration.target(admission.host).cloned());
+        let key = entry.key();
+        let (seat, admission) = sessions.admit(now, self.link, entry, asked, &self.config.endpoint)?;
+        let target = sessions.with(key, |migration, _| migration.target(admission.host).cloned());
+        self.place = Some(Place {
+            key,
+            channel: asked.channel,
+            seat,
+            host: admission.host,
+            reported: false,
+        });
         self.linking()?.dial = Ask::New(Dial {
-            token,
+            session: key,
             request,
             host: admission.host,
             target: target.flatten(),
             transport: None,
         });
-        self.place = Some(Place {
-            token,
-            seat,
-            host: admission.host,
-        });
         self.refresh(sessions);
         Ok(())
+    }
+
+    /// What the tenant asks for, whose ticket is with the caller.
+    fn requested(&mut self) -> Result<LinkMess, NotEntered> {
+        let request = self.linking()?.request.take().ok_or(Misuse::NotAsked)?;
+        self.channel = Some(request.channel_type);
+        if self.config.policy.withholds(Request::of(&request).channel) {
+            return Err(Reason::NotAnnounced.into());
+        }
+        Ok(request)
     }
 
     /// Answers [`Question::Dial`]: the connection to the hypervisor stands. From here on [`Side::Hypervisor`] is there.
@@ -166,7 +180,8 @@ impl Relay {
         self.data()?.not_bound()
     }
 
-    /// Answers [`Question::Target`]: the session may move there. The viewer is told of the proxy.
+    /// Answers [`Question::Target`]: that is a place of the session's guest, and it may move there. The viewer is told of the
+    /// proxy: [`Config::endpoint`] of this connection.
     ///
     /// # Errors
     /// [`Misuse::NotAsked`].
@@ -174,8 +189,8 @@ impl Relay {
         self.target(now, sessions, wires, true)
     }
 
-    /// Answers [`Question::Target`]: the session must not move there. The viewer stays where it is; if the guest is gone
-    /// already, the session ends.
+    /// Answers [`Question::Target`]: the session must not move there. The viewer is told of the proxy as well, is refused when
+    /// it comes, and stays where it is; if the guest is gone already, the session ends.
     ///
     /// # Errors
     /// [`Misuse::NotAsked`].
@@ -191,9 +206,12 @@ impl Relay {
         accept: bool,
     ) -> Result<(), Misuse> {
         let place = self.place.ok_or(Misuse::NotAsked)?;
+        let endpoint = self.config.endpoint.clone();
         let data = self.data()?;
         data.answer_target()?;
-        let told = sessions.with(place.token, |migration, tracker| {
+        let told = sessions.with(place.key, |migration, tracker| {
+            // The viewer comes back by the way that it came: sessions have connections on several listeners.
+            migration.set_endpoint(endpoint);
             let told = if accept {
                 migration.accept(now, tracker).map(Some)
             } else {

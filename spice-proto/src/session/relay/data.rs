@@ -4,15 +4,15 @@ use bytes::Bytes;
 use core::time::Duration;
 
 use super::lane::{Flow, Lane};
-use super::{Action, Ask, Config, End, Question};
+use super::{Action, Ask, Config, End, Move, Question};
 use crate::frame::{Header, HeaderForm};
 use crate::ids::ChannelType;
 use crate::link::relay::RelayOutcome;
 use crate::link::watch::Sender;
 use crate::link::{Misuse, Side, Wires};
-use crate::session::Tracker;
 use crate::session::migration::{DISPLAY_INIT_BODY, Fault, Migration, Pass, Seat, Target};
 use crate::session::policy::Policy;
+use crate::session::{Host, SessionKey, Tracker};
 
 /// How long a hypervisor has for its answer to a DISPLAY_INIT. One that takes longer is closed all the same.
 const PARTING: Duration = Duration::from_secs(2);
@@ -38,6 +38,8 @@ enum Held {
 
 #[derive(Debug)]
 pub(super) struct Data {
+    /// The session, and where it is connected.
+    place: (SessionKey, Host),
     channel: ChannelType,
     /// On a migration target.
     target: bool,
@@ -64,11 +66,12 @@ impl Held {
 }
 
 impl Data {
-    pub(super) fn new(outcome: &RelayOutcome, config: &Config, target: bool) -> Self {
+    pub(super) fn new(place: (SessionKey, Host), outcome: &RelayOutcome, config: &Config, target: bool) -> Self {
         let channel = outcome.request.channel_type;
         let (tenant, hypervisor) = (outcome.tenant_form, outcome.hypervisor_form);
         let (policy, limits) = (&config.policy, &config.link.limits);
         Self {
+            place,
             channel,
             target,
             hypervisor_form: hypervisor,
@@ -81,6 +84,14 @@ impl Data {
             hypervisor_gone: false,
             linger: None,
             over: None,
+        }
+    }
+
+    /// The id of the session, if the hypervisor has just given it.
+    pub(super) const fn names(&self) -> Option<u32> {
+        match self.held {
+            Held::Bind(Ask::New(id)) => Some(id),
+            _ => None,
         }
     }
 
@@ -98,8 +109,14 @@ impl Data {
     pub(super) fn step(&mut self, now: Duration, policy: &Policy, wires: &mut Wires) -> Action {
         let question = match &mut self.held {
             Held::Nothing => None,
-            Held::Bind(ask) => ask.take().map(Question::BindSession),
-            Held::Target(ask) => ask.take().map(Question::Target),
+            Held::Bind(ask) => ask.take().map(|id| {
+                let (session, _) = self.place;
+                Question::BindSession { session, id }
+            }),
+            Held::Target(ask) => ask.take().map(|target| {
+                let (session, host) = self.place;
+                Question::Target(Move { session, host, target })
+            }),
         };
         if let Some(question) = question {
             return Action::Ask(question);

@@ -9,7 +9,7 @@
 //! | [`Question::Tenant`]: which key, which capabilities? whose ticket is this? | [`Relay::announce`], [`Relay::reject`]; [`Relay::enter`], [`Relay::refuse`] |
 //! | [`Question::Dial`]: connect to the hypervisor | [`Relay::dialled`], [`Relay::unreachable`] |
 //! | [`Question::BindSession`]: record the session's id | [`Relay::bound`], [`Relay::not_bound`] |
-//! | [`Question::Target`]: may the session move there? | [`Relay::accept_target`], [`Relay::refuse_target`] |
+//! | [`Question::Target`]: is that a place of the session's guest? | [`Relay::accept_target`], [`Relay::refuse_target`] |
 //!
 //! `INIT` is held until the id is recorded, and a message about a migration until its target is accepted; the other direction,
 //! and other connections, go on meanwhile. Everything else is done here: connections are placed and refused, channels that are
@@ -34,12 +34,14 @@
 
 mod answers;
 mod data;
+mod entry;
 mod lane;
 mod linking;
 mod question;
 mod sessions;
 
-pub use question::{Action, Config, Counts, Dial, End, NotEntered, Question};
+pub use entry::{Claim, Entry, Report};
+pub use question::{Action, Config, Counts, Dial, End, Move, NotEntered, Question};
 pub use sessions::Sessions;
 
 use alloc::boxed::Box;
@@ -50,17 +52,22 @@ use self::data::Data;
 use self::linking::{Ask, Linking};
 use super::migration::{Answer, Lost, Seat};
 use super::tracker::{Link, Peer, Reason};
-use super::{Host, Token};
+use super::{Host, SessionKey};
+use crate::caps::Capabilities;
+use crate::channel::main::ChannelId;
 use crate::ids::{ChannelType, LinkErrorCode};
 use crate::link::relay::RelayOutcome;
-use crate::link::{Refusal, RelayLink, Side, Wires};
+use crate::link::{Refusal, RelayLink, Side, TicketOutcome, Wires};
 
 /// The place of a connection in its session.
 #[derive(Debug, Clone, Copy)]
 struct Place {
-    token: Token,
+    key: SessionKey,
+    channel: ChannelId,
     seat: Seat,
     host: Host,
+    /// What became of its ticket was reported.
+    reported: bool,
 }
 
 #[derive(Debug)]
@@ -104,6 +111,8 @@ pub struct Relay {
     counts: Arc<Counts>,
     channel: Option<ChannelType>,
     outcome: Option<RelayOutcome>,
+    /// What the hypervisor announced, until the driver knows.
+    learnt: Option<Capabilities>,
 }
 
 impl Relay {
@@ -134,6 +143,7 @@ impl Relay {
             counts: Arc::default(),
             channel: None,
             outcome: None,
+            learnt: None,
         })
     }
 
@@ -145,8 +155,8 @@ impl Relay {
 
     /// Its session, once it has one.
     #[must_use]
-    pub fn token(&self) -> Option<Token> {
-        self.place.map(|place| place.token)
+    pub fn session(&self) -> Option<SessionKey> {
+        self.place.map(|place| place.key)
     }
 
     /// What the tenant asked for, once it has shown a ticket.
@@ -165,6 +175,12 @@ impl Relay {
     #[must_use]
     pub const fn outcome(&self) -> Option<&RelayOutcome> {
         self.outcome.as_ref()
+    }
+
+    /// What the hypervisor that was dialled announces for this channel, once, as soon as it is known: also if the link has
+    /// failed. To be remembered for the next one's promise.
+    pub fn take_learnt(&mut self) -> Option<Capabilities> {
+        self.learnt.take()
     }
 
     /// What has passed so far.
@@ -274,8 +290,9 @@ impl Relay {
             _ => {}
         }
         if let Some(place) = self.place {
-            let orders = sessions.orders(now, place.token, self.link);
+            let orders = sessions.orders(now, place.key, self.link);
             if orders.pretend {
+                self.report(sessions);
                 self.pretend(wires);
             }
             if let (true, Stage::Data(data)) = (orders.cancel, &mut self.stage) {
@@ -289,9 +306,12 @@ impl Relay {
             self.lose(now, sessions, wires, Side::Tenant, end);
         }
         if let (Stage::Data(data), Some(place)) = (&mut self.stage, self.place) {
-            let over = sessions.with(place.token, |migration, tracker| {
+            let over = sessions.with(place.key, |migration, tracker| {
                 data.consult(now, migration, tracker, place.seat, wires)
             });
+            if let Some(id) = data.names() {
+                sessions.name(place.key, Some(id));
+            }
             if let Some(Some((side, end))) = over {
                 self.lose(now, sessions, wires, side, end);
             }
@@ -300,7 +320,21 @@ impl Relay {
     }
 
     fn refresh(&mut self, sessions: &Sessions) {
-        self.session_deadline = self.place.and_then(|place| sessions.deadline_of(place.token));
+        self.session_deadline = self.place.and_then(|place| sessions.deadline_of(place.key));
+    }
+
+    /// Reports what became of the hypervisor's ticket, unless that was done.
+    fn report(&mut self, sessions: &mut Sessions) {
+        let Some(place) = self.place.as_mut().filter(|place| !place.reported) else {
+            return;
+        };
+        place.reported = true;
+        let outcome = match &self.stage {
+            Stage::Linking(linking) => linking.link.ticket(),
+            // INVARIANT: each way out of the link stage has reported, but for a link that stands.
+            _ => TicketOutcome::Accepted,
+        };
+        sessions.report(place.key, place.channel, place.host, outcome);
     }
 
     /// The viewer is told that it is connected. What there is of the hypervisor's part is given up.
@@ -313,16 +347,21 @@ impl Relay {
 
     /// The hypervisor has accepted, or has not: what the viewer is told.
     fn answered(&mut self, now: Duration, sessions: &mut Sessions, wires: &mut Wires, accepted: Result<(), End>) {
+        self.report(sessions);
+        if let Stage::Linking(linking) = &self.stage {
+            self.learnt = linking.link.learnt().cloned();
+        }
         let Some(place) = self.place else { return };
-        let answer = sessions.with(place.token, |migration, tracker| {
+        let answer = sessions.with(place.key, |migration, tracker| {
             migration.dialled(now, tracker, place.seat, accepted.is_ok())
         });
         match answer.unwrap_or(Answer::Close) {
             Answer::Accept => {
-                let target = sessions.with(place.token, |migration, _| migration.is_target(place.seat));
+                let target = sessions.with(place.key, |migration, _| migration.is_target(place.seat));
                 if let Stage::Linked { outcome, .. } = &self.stage {
-                    let data = Data::new(outcome, &self.config, target == Some(true));
+                    let data = Data::new((place.key, place.host), outcome, &self.config, target == Some(true));
                     self.outcome = Some(RelayOutcome::clone(outcome));
+                    self.learnt = Some(outcome.hypervisor.clone());
                     self.stage = Stage::Data(Box::new(data));
                 }
             }
@@ -332,7 +371,7 @@ impl Relay {
                 if let (Stage::Linking(linking), Answer::Refuse) = (&mut self.stage, answer) {
                     let _ = linking.link.give_up(wires, Refusal::Code(LinkErrorCode::ERROR));
                 }
-                sessions.left(place.token, self.link);
+                sessions.left(place.key, self.link);
                 self.place = None;
                 self.stage = Stage::Done(accepted.err().unwrap_or(End::Session));
             }
@@ -354,7 +393,8 @@ impl Relay {
             self.stage = Stage::Done(end);
             return;
         };
-        let lost = sessions.with(place.token, |migration, tracker| {
+        self.report(sessions);
+        let lost = sessions.with(place.key, |migration, tracker| {
             migration.lost(now, tracker, place.seat, side)
         });
         let lost = lost.unwrap_or(Lost::Close);
@@ -362,7 +402,7 @@ impl Relay {
             self.stage = PRETENDED;
             return;
         }
-        sessions.left(place.token, self.link);
+        sessions.left(place.key, self.link);
         self.place = None;
         if let Stage::Data(data) = &self.stage {
             self.counts.note(data);
@@ -389,12 +429,13 @@ impl Relay {
 
     /// The connection is over, whatever it was about: to be called in the end, also by a driver that stops early.
     pub fn close(&mut self, now: Duration, sessions: &mut Sessions) {
+        self.report(sessions);
         match self.place.take() {
             Some(place) => {
-                sessions.with(place.token, |migration, tracker| {
+                sessions.with(place.key, |migration, tracker| {
                     migration.lost(now, tracker, place.seat, Side::Tenant)
                 });
-                sessions.left(place.token, self.link);
+                sessions.left(place.key, self.link);
             }
             None => {
                 let _ = sessions.tracker_mut().close(now, self.link);

@@ -11,7 +11,7 @@ use crate::link::{LinkMess, Misuse, Transport, server};
 use crate::session::migration::{Endpoint, Fault, Target};
 use crate::session::policy::{Policy, Rule};
 use crate::session::tracker::Reason;
-use crate::session::{Host, Token};
+use crate::session::{Host, SessionKey};
 #[cfg(doc)]
 use {super::Relay, crate::link::RelayLink};
 
@@ -26,7 +26,7 @@ pub struct Config {
     pub link: RelayConfig,
     /// What may pass.
     pub policy: Arc<Policy>,
-    /// Where these viewers find the proxy when their session moves.
+    /// Where the viewers of this listener find the proxy when their session moves: its public host and ports.
     pub endpoint: Endpoint,
 }
 
@@ -81,16 +81,22 @@ pub enum Question {
     Dial(Dial),
     /// The hypervisor has named the session. Record the id wherever other processes look for it: [`Relay::bound`]; or
     /// [`Relay::not_bound`].
-    BindSession(u32),
-    /// The session is told to move there: [`Relay::accept_target`] or [`Relay::refuse_target`].
-    Target(Target),
+    BindSession {
+        /// The session.
+        session: SessionKey,
+        /// Its id, as the viewer will say it with each further connection.
+        id: u32,
+    },
+    /// Accept a move only to a place of the guest that this session is of: [`Relay::accept_target`]; any other is refused:
+    /// [`Relay::refuse_target`]. See [`Move`].
+    Target(Move),
 }
 
 /// A connection to a hypervisor that is needed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dial {
     /// The session that it is for.
-    pub token: Token,
+    pub session: SessionKey,
     /// What the tenant asks for.
     pub request: LinkMess,
     /// The session's first hypervisor is 0.
@@ -101,6 +107,63 @@ pub struct Dial {
     /// The hypervisor has this channel on its port with TLS only, or on the one without: it said so when it was connected
     /// to, and that connection is no more. Asked for once; going back from TLS is for the operator to allow.
     pub transport: Option<Transport>,
+}
+
+/// A move that a hypervisor asks for: accept it only to a place of the guest that this session is of.
+///
+/// What is named is the hypervisor's word, and nothing else. One that was taken over, or is wrong, names the host and port of
+/// another guest, and the viewer would be let in there: with its own token, and with the ticket that the proxy has for that
+/// place. It is not enough that the place is one that the proxy knows. So look up the guest by `session`, and the place among
+/// those of this guest; and refuse what is not found, as well as a session that is not known.
+///
+/// ```
+/// use std::collections::HashMap;
+/// use std::num::NonZeroU16;
+/// use spice_proto::session::SessionKey;
+/// use spice_proto::session::relay::Move;
+/// # use spice_proto::session::Host;
+/// # use spice_proto::session::migration::{Kind, Target};
+///
+/// struct Place {
+///     host: &'static str,
+///     port: Option<NonZeroU16>,
+///     tls_port: Option<NonZeroU16>,
+/// }
+///
+/// /// Where a guest is and may go. No two guests have a place in common.
+/// struct Guest {
+///     places: Vec<Place>,
+/// }
+///
+/// /// The place to go to. It is also what is dialled and whose ticket is sent for this session's next
+/// /// [`Host`](spice_proto::session::Host).
+/// fn accepted<'a>(guests: &'a HashMap<SessionKey, Guest>, asked: &Move) -> Option<&'a Place> {
+///     let guest = guests.get(&asked.session)?;
+///     guest.places.iter().find(|place| asked.target.is_at(place.host, place.port, place.tls_port))
+/// }
+/// # let port = NonZeroU16::new;
+/// # let place = |host, number| Place { host, port: port(number), tls_port: None };
+/// # let [one, other, third] = [1, 2, 3].map(SessionKey::new);
+/// # let guests = HashMap::from([
+/// #     (one, Guest { places: vec![place("node1.example", 5900), place("node2.example", 5900)] }),
+/// #     (other, Guest { places: vec![place("node2.example", 5901)] }),
+/// # ]);
+/// # let to = |session, host, number| {
+/// #     let target = Target::new(Kind::Seamless, host, port(number), None);
+/// #     accepted(&guests, &Move { session, host: Host(0), target }).is_some()
+/// # };
+/// # assert!(to(one, "node2.example", 5900) && to(one, "NODE2.example", 5900) && to(other, "node2.example", 5901));
+/// # assert!(!to(one, "node2.example", 5901) && !to(other, "node2.example", 5900) && !to(third, "node2.example", 5900));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Move {
+    /// The session, and so the guest, that shall move.
+    pub session: SessionKey,
+    /// The hypervisor that asks for it, on which the session is.
+    pub host: Host,
+    /// Where to, and how: the host, its ports, the subject of its certificate. If it is accepted, each [`Dial`] to it has it,
+    /// too.
+    pub target: Target,
 }
 
 /// Why a connection has ended.

@@ -6,9 +6,16 @@ use core::time::Duration;
 
 use hashbrown::HashMap;
 
+use super::Dial;
+use super::entry::{Claim, Entry, Report};
+use crate::channel::main::ChannelId;
+use crate::link::{LinkMess, TicketOutcome};
 use crate::session::migration::{Effect, Endpoint, Migration, Seat};
 use crate::session::tracker::{Admission, Config, Expired, HashKey, Link, Reason, Request};
-use crate::session::{Token, Tracker};
+use crate::session::{Host, SessionKey, Tracker};
+
+/// Hypervisors that are asked what they announce, for one connection.
+const INQUIRIES: usize = 4;
 
 /// What other connections, or the time, have done to one.
 #[derive(Debug, Clone, Copy, Default)]
@@ -35,18 +42,29 @@ struct Group {
     members: Vec<Member>,
     /// When its connections have to look at it.
     deadline: Option<Duration>,
+    /// A hypervisor has accepted a ticket, or may have.
+    spent: bool,
+    /// By which its viewer knows it.
+    id: Option<u32>,
 }
 
 /// All sessions of a proxy, as their [`Relay`](super::Relay)s share them: a [`Tracker`], and a [`Migration`] for each session.
 ///
 /// What happens on one connection can concern others. [`Sessions::poll_wake`] names those that have to be stepped
-/// again; ask it whenever something was done with a relay and these sessions.
+/// again; ask it whenever something was done with a relay and these sessions. [`Sessions::poll_report`] says what became of
+/// links and sessions, and so of the uses that were taken for them.
 #[derive(Debug)]
 pub struct Sessions {
     tracker: Tracker,
-    groups: HashMap<Token, Group, HashKey>,
+    groups: HashMap<SessionKey, Group, HashKey>,
+    /// The sessions with an id: hypervisors repeat them.
+    ids: HashMap<u32, Vec<SessionKey>, HashKey>,
     wakes: VecDeque<Link>,
-    ended: VecDeque<Token>,
+    reports: VecDeque<Report>,
+    /// Reports that were made so far.
+    reported: u64,
+    /// Claims that were made so far.
+    claims: u64,
 }
 
 impl Sessions {
@@ -56,8 +74,11 @@ impl Sessions {
         Self {
             tracker: Tracker::new(config, hash_key),
             groups: HashMap::with_hasher(HashKey(hash_key)),
+            ids: HashMap::with_hasher(HashKey(hash_key)),
             wakes: VecDeque::new(),
-            ended: VecDeque::new(),
+            reports: VecDeque::new(),
+            reported: 0,
+            claims: 0,
         }
     }
 
@@ -72,15 +93,47 @@ impl Sessions {
         self.wakes.pop_front()
     }
 
-    /// A session that is over and has no connections left: its token can be given back or closed. Then
-    /// [`Sessions::forget`] it.
-    pub fn poll_ended(&mut self) -> Option<Token> {
-        self.ended.pop_front()
+    /// What became of a link or of a session. To be asked whenever something was done with a relay and these sessions.
+    pub fn poll_report(&mut self) -> Option<Report> {
+        self.reports.pop_front()
+    }
+
+    /// The claim of an entry that was not made.
+    pub(super) fn hand_back(&mut self, entry: Entry) {
+        if let Entry::Open(claim) = entry {
+            self.give_back(claim);
+        }
+    }
+
+    fn push(&mut self, report: Report) {
+        self.reported = self.reported.saturating_add(1);
+        self.reports.push_back(report);
     }
 
     #[cfg(feature = "tokio")]
-    pub(crate) fn has_ended(&self) -> bool {
-        !self.ended.is_empty()
+    pub(crate) fn has_reports(&self) -> bool {
+        !self.reports.is_empty()
+    }
+
+    /// Reports that were made so far.
+    #[cfg(feature = "tokio")]
+    pub(crate) const fn reported(&self) -> u64 {
+        self.reported
+    }
+
+    /// The right to open a session, with a key that no other session has or had. To be made before a use is taken for it,
+    /// so that the use can be kept under the key from its first moment.
+    pub fn claim(&mut self) -> Claim {
+        self.claims = self.claims.saturating_add(1);
+        Claim::new(SessionKey::new(self.claims))
+    }
+
+    /// A claim is not used: [`Report::Ended`] follows, with nothing spent.
+    pub fn give_back(&mut self, claim: Claim) {
+        self.push(Report::Ended {
+            session: claim.key(),
+            spent: false,
+        });
     }
 
     /// Call [`Sessions::expire`] then, whether or not there are connections that could do it.
@@ -92,89 +145,150 @@ impl Sessions {
     /// Ends what is overdue: connections that showed no token, sessions whose viewer did not come back while they moved.
     pub fn expire(&mut self, now: Duration) {
         while let Some(expired) = self.tracker.expire(now) {
-            if let Expired::Session(token) = expired {
-                self.close_all(token);
+            if let Expired::Session(key) = expired {
+                self.close_all(key);
             }
         }
     }
 
     /// Ends a session: its connections are closed, and none joins any more. Whether it was running.
-    pub fn end(&mut self, token: Token) -> bool {
-        let running = self.tracker.end(token);
-        self.close_all(token);
+    pub fn end(&mut self, key: SessionKey) -> bool {
+        let running = self.tracker.end(key);
+        self.close_all(key);
         running
     }
 
     /// Ends all sessions.
     pub fn end_all(&mut self) {
-        let tokens: Vec<Token> = self.groups.keys().copied().collect();
-        for token in tokens {
-            self.end(token);
+        let keys: Vec<SessionKey> = self.groups.keys().copied().collect();
+        for key in keys {
+            self.end(key);
         }
-    }
-
-    /// Forgets a session that has ended. To be called when its token is good for nothing any more: here it would be
-    /// fresh again. Nothing is done while it has connections. Whether it was forgotten.
-    pub fn forget(&mut self, token: Token) -> bool {
-        if self.groups.contains_key(&token) {
-            return false;
-        }
-        self.tracker.forget(token)
     }
 
     pub(super) fn tracker_mut(&mut self) -> &mut Tracker {
         &mut self.tracker
     }
 
+    /// Places a connection in its session. A claim that lets nobody in is over with it.
     pub(super) fn admit(
         &mut self,
         now: Duration,
         link: Link,
-        token: Token,
+        entry: Entry,
         request: Request,
         endpoint: &Endpoint,
     ) -> Result<(Seat, Admission), Reason> {
-        let group = self.groups.entry(token).or_insert_with(|| Group {
-            migration: Migration::new(token, endpoint.clone()),
+        let key = match entry {
+            Entry::Open(claim) => claim.key(),
+            Entry::Join(key) if self.tracker.host(key).is_some() => key,
+            Entry::Join(_) => {
+                let _ = self.tracker.close(now, link);
+                return Err(Reason::Ended);
+            }
+        };
+        let group = self.groups.entry(key).or_insert_with(|| Group {
+            migration: Migration::new(key, endpoint.clone()),
             members: Vec::new(),
             deadline: None,
+            spent: false,
+            id: None,
         });
         let admitted = group.migration.admit(now, &mut self.tracker, link, request);
         // Those that are replaced, before the new one has its place.
-        self.settle(token);
-        if let (Ok((seat, _)), Some(group)) = (&admitted, self.groups.get_mut(&token)) {
+        self.settle(key);
+        if let (Ok((seat, _)), Some(group)) = (&admitted, self.groups.get_mut(&key)) {
             group.members.push(Member {
                 link,
                 seat: *seat,
                 orders: Orders::default(),
             });
         }
-        self.sweep(token);
+        self.sweep(key);
         admitted
     }
 
+    /// The hypervisor has given the session this id, or it has none any more.
+    pub(super) fn name(&mut self, key: SessionKey, id: Option<u32>) {
+        let Some(group) = self.groups.get_mut(&key) else { return };
+        let before = core::mem::replace(&mut group.id, id);
+        if let Some(hashbrown::hash_map::Entry::Occupied(mut named)) = before.map(|id| self.ids.entry(id)) {
+            named.get_mut().retain(|other| *other != key);
+            if named.get().is_empty() {
+                named.remove();
+            }
+        }
+        if let Some(id) = id {
+            self.ids.entry(id).or_default().push(key);
+        }
+    }
+
+    /// Which hypervisors have the channel that a tenant asks for, before its token says which session it belongs to: as a
+    /// rule one, that of the session with this `connection_id`. None for the first main channel of a session. What they
+    /// announce for it can be asked with [`ClientLink::inquiry`](crate::link::ClientLink::inquiry), so that no more is
+    /// promised ([`Capabilities::kept_by`](crate::caps::Capabilities::kept_by)): a promise that the hypervisor does not keep
+    /// costs the viewer the channel.
+    #[must_use]
+    pub fn inquiries(&self, request: &LinkMess) -> Vec<Dial> {
+        let keys = self.ids.get(&request.connection_id).map(Vec::as_slice);
+        let dial = |key: &SessionKey| {
+            let host = self.tracker.host_for(*key, Request::of(request))?;
+            let target = self.groups.get(key)?.migration.target(host).cloned();
+            // One that was refused, or is forgotten, is not dialled.
+            (target.is_some() || host == Host(0)).then(|| Dial {
+                session: *key,
+                request: request.clone(),
+                host,
+                target,
+                transport: None,
+            })
+        };
+        keys.unwrap_or_default()
+            .iter()
+            .filter_map(dial)
+            .take(INQUIRIES)
+            .collect()
+    }
+
+    /// What became of a link's ticket.
+    pub(super) fn report(&mut self, session: SessionKey, channel: ChannelId, host: Host, outcome: TicketOutcome) {
+        if let Some(group) = self.groups.get_mut(&session) {
+            group.spent |= outcome.spends();
+        }
+        self.push(Report::Link {
+            session,
+            channel,
+            host,
+            outcome,
+        });
+    }
+
     /// Does something with one session's migration, and sees to what follows from it for others.
-    pub(super) fn with<T>(&mut self, token: Token, act: impl FnOnce(&mut Migration, &mut Tracker) -> T) -> Option<T> {
-        let group = self.groups.get_mut(&token)?;
+    pub(super) fn with<T>(
+        &mut self,
+        key: SessionKey,
+        act: impl FnOnce(&mut Migration, &mut Tracker) -> T,
+    ) -> Option<T> {
+        let group = self.groups.get_mut(&key)?;
         let done = act(&mut group.migration, &mut self.tracker);
-        self.settle(token);
+        self.settle(key);
         Some(done)
     }
 
     /// A connection is gone from its session.
-    pub(super) fn left(&mut self, token: Token, link: Link) {
-        if let Some(group) = self.groups.get_mut(&token) {
+    pub(super) fn left(&mut self, key: SessionKey, link: Link) {
+        if let Some(group) = self.groups.get_mut(&key) {
             group.members.retain(|member| member.link != link);
         }
-        self.sweep(token);
+        self.sweep(key);
     }
 
     /// What was ordered for a connection, by others or by the time.
-    pub(super) fn orders(&mut self, now: Duration, token: Token, link: Link) -> Orders {
-        if self.deadline_of(token).is_some_and(|deadline| deadline <= now) {
-            self.with(token, |migration, tracker| migration.expire(now, tracker));
+    pub(super) fn orders(&mut self, now: Duration, key: SessionKey, link: Link) -> Orders {
+        if self.deadline_of(key).is_some_and(|deadline| deadline <= now) {
+            self.with(key, |migration, tracker| migration.expire(now, tracker));
         }
-        let members = self.groups.get_mut(&token).map(|group| group.members.iter_mut());
+        let members = self.groups.get_mut(&key).map(|group| group.members.iter_mut());
         let member = members.into_iter().flatten().find(|member| member.link == link);
         member
             .map(|member| core::mem::take(&mut member.orders))
@@ -182,13 +296,13 @@ impl Sessions {
     }
 
     /// When the connections of a session have to look at it.
-    pub(super) fn deadline_of(&self, token: Token) -> Option<Duration> {
-        self.groups.get(&token)?.deadline
+    pub(super) fn deadline_of(&self, key: SessionKey) -> Option<Duration> {
+        self.groups.get(&key)?.deadline
     }
 
     /// Hands effects to the connections that they are for.
-    fn settle(&mut self, token: Token) {
-        let Some(group) = self.groups.get_mut(&token) else {
+    fn settle(&mut self, key: SessionKey) {
+        let Some(group) = self.groups.get_mut(&key) else {
             return;
         };
         while let Some(effect) = group.migration.poll_effect() {
@@ -212,26 +326,31 @@ impl Sessions {
         }
     }
 
-    fn close_all(&mut self, token: Token) {
-        let Some(group) = self.groups.get_mut(&token) else {
+    fn close_all(&mut self, key: SessionKey) {
+        let Some(group) = self.groups.get_mut(&key) else {
             return;
         };
         for member in &mut group.members {
             member.orders.close = true;
             self.wakes.push_back(member.link);
         }
-        self.sweep(token);
+        self.sweep(key);
     }
 
     /// A session without connections has nothing to move.
-    fn sweep(&mut self, token: Token) {
-        let idle = |group: &Group| group.members.is_empty();
-        if self.groups.get(&token).is_some_and(idle) {
-            // While it waits for its main channel it is not over.
-            if self.tracker.phase(token).is_none() {
-                self.groups.remove(&token);
-                self.ended.push_back(token);
-            }
+    fn sweep(&mut self, key: SessionKey) {
+        let idle = self.groups.get(&key).is_some_and(|group| group.members.is_empty());
+        // While it waits for its main channel it is not over.
+        if !idle || self.tracker.phase(key).is_some() {
+            return;
+        }
+        self.name(key, None);
+        if let Some(group) = self.groups.remove(&key) {
+            self.tracker.forget(key);
+            self.push(Report::Ended {
+                session: key,
+                spent: group.spent,
+            });
         }
     }
 }

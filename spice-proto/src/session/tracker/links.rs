@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use super::{Link, Peer};
 use crate::channel::main::ChannelId;
-use crate::session::{Host, Token};
+use crate::session::{Host, SessionKey};
 
 /// No slot: the end of a list.
 const NONE: u32 = u32::MAX;
@@ -20,7 +20,7 @@ pub(super) struct HalfOpen {
 /// A connection that belongs to a session.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Admitted {
-    pub(super) token: Token,
+    pub(super) key: SessionKey,
     pub(super) channel: ChannelId,
     pub(super) host: Host,
 }

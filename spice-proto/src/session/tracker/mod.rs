@@ -6,7 +6,7 @@
 //!               expire        refused: a Reason
 //! ```
 //!
-//! A token is *fresh* until a main channel is admitted with it, *claimed* until that channel's `INIT` was seen,
+//! A session's key is *fresh* until a main channel is admitted with it, *claimed* until that channel's `INIT` was seen,
 //! *bound* from then on, and *ended* when the main channel is gone. The caller tells the tracker
 //! of every connection: [`Tracker::accept`], [`Tracker::admit`] when its ticket was opened, [`Tracker::linked`]
 //! when the result was written, [`Tracker::close`]; and of what the main channel says:
@@ -18,8 +18,8 @@
 //!
 //! | | Refused | [`Reason`] |
 //! |---|---|---|
-//! | a | main with id 0, with a token that is claimed or bound | `Replayed` |
-//! | b | another channel, with a token that is fresh or claimed | `NotBound` |
+//! | a | main with id 0, with a key that is claimed or bound | `Replayed` |
+//! | b | another channel, with a key that is fresh or claimed | `NotBound` |
 //! | c | another channel with id 0 | `NoConnectionId` |
 //! | d | an id that is not the session's | `WrongConnectionId` |
 //! | e | a channel that was not announced | `NotAnnounced` |
@@ -42,7 +42,7 @@
 //! Every operation takes the same time however many sessions there are: a session holds no more channels and
 //! connections than its limits say, and what is looked up across sessions is hashed with a key that the caller
 //! drew. A session of ten channels takes about 1,200 bytes. The tracker holds no more than [`Config`] allows; a
-//! token's session is kept after its end, so that the token stays dead, until [`Tracker::forget`].
+//! session is kept after its end, so that its key opens no other, until [`Tracker::forget`].
 
 mod config;
 mod links;
@@ -63,7 +63,7 @@ use hashbrown::HashMap;
 
 use self::links::{Admitted, HalfOpen, Links};
 use self::session::{Main, Session};
-use super::{Host, Phase, Token};
+use super::{Host, Phase, SessionKey};
 use crate::channel::main::ChannelId;
 use crate::ids::{AuthMechanism, ChannelType};
 use crate::link::LinkMess;
@@ -140,7 +140,7 @@ pub enum Expired {
     /// A half-open connection, which the tracker has forgotten: close it.
     Link(Link),
     /// A session that lost its main channel while it moved: close every connection in [`Tracker::links`].
-    Session(Token),
+    Session(SessionKey),
 }
 
 /// How much a tracker holds.
@@ -161,7 +161,7 @@ pub enum Misuse {
     /// No connection of this tracker, or not one of a session.
     #[error("no such connection")]
     NoLink,
-    /// No session with this token, or it has ended.
+    /// No session with this key, or it has ended.
     #[error("no such session")]
     NoSession,
     /// Only the main channel on the session's current host says this.
@@ -183,11 +183,11 @@ pub enum Misuse {
 pub struct Tracker {
     config: Config,
     links: Links,
-    sessions: HashMap<Token, Session, HashKey>,
+    sessions: HashMap<SessionKey, Session, HashKey>,
     /// Half-open connections by address.
     addresses: HashMap<IpAddr, usize, HashKey>,
     /// Sessions that lost their main channel, in the order of their deadlines; each stands here at most once.
-    lost: VecDeque<(Duration, Token)>,
+    lost: VecDeque<(Duration, SessionKey)>,
 }
 
 /// The key of the hash tables, so that a peer cannot choose what collides.
@@ -232,26 +232,26 @@ impl Tracker {
         Ok(self.links.open(HalfOpen { peer, deadline }))
     }
 
-    /// A half-open connection showed a token. What is refused is forgotten, too: tell the viewer what
-    /// [`Reason::told`] says, and close it. A channel is taken when it is admitted, not when the hypervisor has
+    /// A half-open connection showed a token, which opens this session or belongs to it. What is refused is forgotten,
+    /// too: tell the viewer [`Refusal::DENIED`](crate::link::Refusal::DENIED), and close it. A channel is taken when it is admitted, not when the hypervisor has
     /// answered: viewers open all at once.
     ///
     /// # Errors
     /// Why it may not join.
-    pub fn admit(&mut self, now: Duration, link: Link, token: Token, request: Request) -> Result<Admission, Reason> {
+    pub fn admit(&mut self, now: Duration, link: Link, key: SessionKey, request: Request) -> Result<Admission, Reason> {
         let open = self.links.half_open(link).ok_or(Reason::Late)?;
         self.count_out(open.peer.address);
-        match self.place(now, open, token, request) {
+        match self.place(now, open, key, request) {
             Ok(admission) => {
                 self.links.admit(
                     link,
                     Admitted {
-                        token,
+                        key,
                         channel: request.channel,
                         host: admission.host,
                     },
                 );
-                if let Some(session) = self.sessions.get_mut(&token) {
+                if let Some(session) = self.sessions.get_mut(&key) {
                     session.joined(link, request.channel, admission.host);
                 }
                 Ok(admission)
@@ -263,7 +263,7 @@ impl Tracker {
         }
     }
 
-    fn place(&mut self, now: Duration, open: HalfOpen, token: Token, request: Request) -> Result<Admission, Reason> {
+    fn place(&mut self, now: Duration, open: HalfOpen, key: SessionKey, request: Request) -> Result<Admission, Reason> {
         if open.deadline <= now {
             return Err(Reason::Late);
         }
@@ -271,13 +271,13 @@ impl Tracker {
             return Err(Reason::Sasl);
         }
         let main = request.channel.channel_type == ChannelType::MAIN;
-        let Some(session) = self.sessions.get_mut(&token) else {
+        let Some(session) = self.sessions.get_mut(&key) else {
             return match (main, request.connection_id) {
                 (false, _) => Err(Reason::NotBound),
                 (true, _) if request.channel.id != 0 => Err(Reason::NotAnnounced),
                 (true, 0) if self.config.sessions <= self.sessions.len() => Err(Reason::TooManySessions),
                 (true, 0) => {
-                    self.sessions.insert(token, Session::new(open.peer));
+                    self.sessions.insert(key, Session::new(open.peer));
                     Ok(Admission {
                         host: Host(0),
                         replaces: false,
@@ -316,7 +316,7 @@ impl Tracker {
     /// [`Misuse::NoLink`].
     pub fn linked(&mut self, link: Link) -> Result<(), Misuse> {
         let admitted = self.links.admitted(link).ok_or(Misuse::NoLink)?;
-        if let Some(session) = self.sessions.get_mut(&admitted.token) {
+        if let Some(session) = self.sessions.get_mut(&admitted.key) {
             session.linked(link);
         }
         Ok(())
@@ -325,7 +325,7 @@ impl Tracker {
     /// The main channel of a current host, and its session.
     fn session_of_main(&mut self, main: Link) -> Result<&mut Session, Misuse> {
         let admitted = self.links.admitted(main).ok_or(Misuse::NoLink)?;
-        let session = self.sessions.get_mut(&admitted.token).ok_or(Misuse::NoSession)?;
+        let session = self.sessions.get_mut(&admitted.key).ok_or(Misuse::NoSession)?;
         match session.main {
             _ if session.ended() => Err(Misuse::NoSession),
             Main::Here(link) if link == main => Ok(session),
@@ -370,7 +370,7 @@ impl Tracker {
         }
         let admitted = self.links.admitted(link).ok_or(Misuse::NoLink)?;
         self.links.free(link);
-        let Some(session) = self.sessions.get_mut(&admitted.token) else {
+        let Some(session) = self.sessions.get_mut(&admitted.key) else {
             return Ok(Closed::Link);
         };
         session.unmark(admitted.channel, admitted.host);
@@ -380,15 +380,15 @@ impl Tracker {
             // A session that still stands in the queue is looked at when its old time comes.
             if !session.queued {
                 session.queued = true;
-                self.lost.push_back((until, admitted.token));
+                self.lost.push_back((until, admitted.key));
             }
             session.lost_until = Some(until);
         }
         Ok(closed)
     }
 
-    fn running(&mut self, token: Token) -> Result<&mut Session, Misuse> {
-        let session = self.sessions.get_mut(&token).filter(|session| !session.ended());
+    fn running(&mut self, key: SessionKey) -> Result<&mut Session, Misuse> {
+        let session = self.sessions.get_mut(&key).filter(|session| !session.ended());
         session.ok_or(Misuse::NoSession)
     }
 
@@ -397,8 +397,8 @@ impl Tracker {
     ///
     /// # Errors
     /// [`Misuse::NoSession`]; [`Misuse::OutOfOrder`] while another target is being told, or before `INIT`.
-    pub fn target_told(&mut self, token: Token) -> Result<Host, Misuse> {
-        let session = self.running(token)?;
+    pub fn target_told(&mut self, key: SessionKey) -> Result<Host, Misuse> {
+        let session = self.running(key)?;
         match session.phase {
             Phase::Idle | Phase::Connected if session.bound() => Ok(session.next_target(Phase::Told)),
             phase => Err(Misuse::OutOfOrder(phase)),
@@ -410,8 +410,8 @@ impl Tracker {
     ///
     /// # Errors
     /// [`Misuse::NoSession`]; [`Misuse::OutOfOrder`] if it was not asked.
-    pub fn target_answered(&mut self, token: Token, connected: bool) -> Result<(), Misuse> {
-        let session = self.running(token)?;
+    pub fn target_answered(&mut self, key: SessionKey, connected: bool) -> Result<(), Misuse> {
+        let session = self.running(key)?;
         match (session.phase, connected) {
             (Phase::Opening, true) => session.phase = Phase::Connected,
             (Phase::Told | Phase::Opening, false) => session.drop_target(),
@@ -426,8 +426,8 @@ impl Tracker {
     /// # Errors
     /// [`Misuse::NoSession`]; [`Misuse::OutOfOrder`] without a target, and after [`Tracker::switch_told`], which
     /// such a message does not undo.
-    pub fn target_dropped(&mut self, token: Token) -> Result<(), Misuse> {
-        let session = self.running(token)?;
+    pub fn target_dropped(&mut self, key: SessionKey) -> Result<(), Misuse> {
+        let session = self.running(key)?;
         match session.phase {
             Phase::Told | Phase::Opening | Phase::Connected => session.drop_target(),
             phase => return Err(Misuse::OutOfOrder(phase)),
@@ -441,8 +441,8 @@ impl Tracker {
     /// # Errors
     /// [`Misuse::NoSession`]; [`Misuse::OutOfOrder`] when the viewer did not say that it is connected, or the
     /// target's main channel is gone.
-    pub fn moved(&mut self, token: Token) -> Result<(), Misuse> {
-        let session = self.running(token)?;
+    pub fn moved(&mut self, key: SessionKey) -> Result<(), Misuse> {
+        let session = self.running(key)?;
         if session.phase == Phase::Connected && session.promote() {
             return Ok(());
         }
@@ -454,8 +454,8 @@ impl Tracker {
     ///
     /// # Errors
     /// [`Misuse::NoSession`]; [`Misuse::OutOfOrder`] before `INIT`.
-    pub fn switch_told(&mut self, token: Token) -> Result<Host, Misuse> {
-        let session = self.running(token)?;
+    pub fn switch_told(&mut self, key: SessionKey) -> Result<Host, Misuse> {
+        let session = self.running(key)?;
         if session.bound() {
             Ok(session.next_target(Phase::Switch))
         } else {
@@ -463,10 +463,10 @@ impl Tracker {
         }
     }
 
-    /// Forgets a session. To be called when its token is good for nothing any more: here it would be fresh
-    /// again. Its connections are forgotten as well. Whether there was one.
-    pub fn forget(&mut self, token: Token) -> bool {
-        let Some(session) = self.sessions.remove(&token) else {
+    /// Forgets a session. To be called when its key is not used any more: here it would be fresh again. Its connections
+    /// are forgotten as well. Whether there was one.
+    pub fn forget(&mut self, key: SessionKey) -> bool {
+        let Some(session) = self.sessions.remove(&key) else {
             return false;
         };
         for link in session.links {
@@ -476,8 +476,8 @@ impl Tracker {
     }
 
     /// Ends a session, as the end of its main channel would. Whether one was running.
-    pub fn end(&mut self, token: Token) -> bool {
-        self.running(token).map(Session::end).is_ok()
+    pub fn end(&mut self, key: SessionKey) -> bool {
+        self.running(key).map(Session::end).is_ok()
     }
 
     /// Call [`Tracker::expire`] then.
@@ -495,19 +495,19 @@ impl Tracker {
             self.links.free(link);
             return Some(Expired::Link(link));
         }
-        while let Some(&(_, token)) = self.lost.front().filter(|(until, _)| *until <= now) {
+        while let Some(&(_, key)) = self.lost.front().filter(|(until, _)| *until <= now) {
             self.lost.pop_front();
-            let Ok(session) = self.running(token) else { continue };
+            let Ok(session) = self.running(key) else { continue };
             session.queued = false;
             match session.lost_until {
                 Some(until) if until <= now => {
                     session.end();
-                    return Some(Expired::Session(token));
+                    return Some(Expired::Session(key));
                 }
                 // It was lost again meanwhile; behind later ones, it may wait for these, too.
                 Some(until) => {
                     session.queued = true;
-                    self.lost.push_back((until, token));
+                    self.lost.push_back((until, key));
                 }
                 None => {}
             }
@@ -525,25 +525,35 @@ impl Tracker {
     }
 
     /// The connections of a session, those to other hosts than the current one included.
-    pub fn links(&self, token: Token) -> impl Iterator<Item = (Link, ChannelId, Host)> + '_ {
-        let links = self.sessions.get(&token).map(|session| session.links.as_slice());
+    pub fn links(&self, key: SessionKey) -> impl Iterator<Item = (Link, ChannelId, Host)> + '_ {
+        let links = self.sessions.get(&key).map(|session| session.links.as_slice());
         links.unwrap_or_default().iter().filter_map(|&link| {
             let Admitted { channel, host, .. } = self.links.admitted(link)?;
             Some((link, channel, host))
         })
     }
 
+    /// The host that a further connection of a session would be for, if it were admitted now.
+    pub(in crate::session) fn host_for(&self, key: SessionKey, request: Request) -> Option<Host> {
+        let session = self.sessions.get(&key).filter(|session| !session.ended())?;
+        let placed = match request.channel.channel_type {
+            ChannelType::MAIN => session.place_main(request),
+            _ => session.place(request, &self.links),
+        };
+        placed.ok().map(|admission| admission.host)
+    }
+
     /// How far the migration of a session has got.
     #[must_use]
-    pub fn phase(&self, token: Token) -> Option<Phase> {
-        let session = self.sessions.get(&token).filter(|session| !session.ended())?;
+    pub fn phase(&self, key: SessionKey) -> Option<Phase> {
+        let session = self.sessions.get(&key).filter(|session| !session.ended())?;
         Some(session.phase)
     }
 
     /// The host that a session is on.
     #[must_use]
-    pub fn host(&self, token: Token) -> Option<Host> {
-        self.sessions.get(&token).map(|session| session.host)
+    pub fn host(&self, key: SessionKey) -> Option<Host> {
+        self.sessions.get(&key).map(|session| session.host)
     }
 
     /// How much there is.
@@ -558,8 +568,8 @@ impl Tracker {
 
     /// What another process needs to know to go on with a session.
     #[must_use]
-    pub fn snapshot(&self, token: Token) -> Option<Snapshot> {
-        let session = self.sessions.get(&token)?;
+    pub fn snapshot(&self, key: SessionKey) -> Option<Snapshot> {
+        let session = self.sessions.get(&key)?;
         Some(session.snapshot(&self.links))
     }
 
@@ -569,15 +579,12 @@ impl Tracker {
     ///
     /// # Errors
     /// [`Misuse::TooManySessions`].
-    pub fn restore(&mut self, token: Token, snapshot: &Snapshot) -> Result<(), Misuse> {
+    pub fn restore(&mut self, key: SessionKey, snapshot: &Snapshot) -> Result<(), Misuse> {
         let full = self.config.sessions <= self.sessions.len();
-        let session = match self.sessions.get_mut(&token) {
+        let session = match self.sessions.get_mut(&key) {
             Some(session) => session,
             None if full => return Err(Misuse::TooManySessions),
-            None => self
-                .sessions
-                .entry(token)
-                .or_insert_with(|| Session::new(snapshot.peer)),
+            None => self.sessions.entry(key).or_insert_with(|| Session::new(snapshot.peer)),
         };
         session.restore(snapshot, self.config.channels);
         Ok(())

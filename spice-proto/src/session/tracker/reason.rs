@@ -1,10 +1,13 @@
-//! Why a connection is refused, and what its viewer is told.
+//! Why a connection is refused.
 
 use super::MAX_TICKET;
-use crate::ids::{ChannelType, LinkErrorCode};
+#[cfg(doc)]
 use crate::link::Refusal;
 
 /// Why a connection may not join. The table in [`super`] has them in this order.
+///
+/// It is for logs. The viewer is told [`Refusal::DENIED`] whatever it is, as for a token that opens nothing: what differs tells
+/// who guesses tokens and ids how far he has got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum Reason {
@@ -59,23 +62,6 @@ pub enum Reason {
     /// The session has as many connections as it may.
     #[error("too many connections in this session")]
     TooManyLinks,
-}
-
-impl Reason {
-    /// What the viewer is told in the place of a result.
-    ///
-    /// A wrong id gets spice-server's own code, everything else that the viewer did is "permission denied". A
-    /// main channel that does not belong anywhere, and one that has no time left, is closed without a word: to
-    /// every result but OK viewers show a question for the password, which no answer would satisfy.
-    #[must_use]
-    pub const fn told(self, channel_type: ChannelType) -> Refusal {
-        match self {
-            Self::Late | Self::HalfOpen | Self::HalfOpenFromAddress => Refusal::Close,
-            Self::Replayed | Self::NoMigration | Self::Ended if channel_type.0 == ChannelType::MAIN.0 => Refusal::Close,
-            Self::NoConnectionId | Self::WrongConnectionId => Refusal::Code(LinkErrorCode::BAD_CONNECTION_ID),
-            _ => Refusal::Code(LinkErrorCode::PERMISSION_DENIED),
-        }
-    }
 }
 
 /// What is wrong with a ticket (l).

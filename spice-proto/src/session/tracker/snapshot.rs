@@ -21,7 +21,7 @@ const CURRENT: u8 = 1;
 /// Connected at the target.
 const TARGET: u8 = 2;
 
-/// What has become of a token.
+/// How far a session has got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Stage {
     /// A main channel was admitted; its `INIT` was not seen yet.
@@ -56,7 +56,7 @@ pub struct Pair {
 /// is not for viewers.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Snapshot {
-    /// What has become of the token.
+    /// How far the session has got.
     pub stage: Stage,
     /// How far the migration has got.
     pub phase: Phase,
@@ -112,7 +112,7 @@ impl Decode for Snapshot {
             0 => Stage::Claimed,
             1 => Stage::Bound,
             2 => Stage::Ended,
-            _ => return invalid("stage", 1, "no stage of a token"),
+            _ => return invalid("stage", 1, "no stage of a session"),
         };
         let phase = match head.phase {
             0 => Phase::Idle,

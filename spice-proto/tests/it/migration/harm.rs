@@ -203,8 +203,7 @@ fn a_pair_is_placed_once_and_never_by_what_is_live_elsewhere() {
 
 #[test]
 fn ports_and_subjects_that_mean_none() {
-    let closed = port(9).unwrap();
-    let made = |host, plain, tls, subject| Endpoint::new(host, port(plain), port(tls), subject, closed).map(drop);
+    let made = |host, plain, tls, subject| Endpoint::new(host, port(plain), port(tls), subject).map(drop);
     assert_eq!(made("", 1, 0, None), Err(EndpointError::Host));
     assert_eq!(made("a\0b", 1, 0, None), Err(EndpointError::Host));
     assert_eq!(made("a", 0, 0, None), Err(EndpointError::Port));
@@ -214,7 +213,7 @@ fn ports_and_subjects_that_mean_none() {
     assert_eq!(made(&"a".repeat(1025), 1, 0, None), Err(EndpointError::TooLong));
     // No subject has size 0 and no pointer; what the hypervisor said of its own is gone.
     let mut fresh = World::new();
-    fresh.migration = Migration::new(TOKEN, Endpoint::new("p", port(1), None, None, closed).unwrap());
+    fresh.migration = Migration::new(TOKEN, Endpoint::new("p", port(1), None, None).unwrap());
     let main = fresh.open(0, (1, 0)).unwrap().0;
     fresh.dial(main, true);
     fresh.server(main, 103, &init(ID));

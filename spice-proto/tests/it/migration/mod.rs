@@ -15,9 +15,9 @@ use spice_proto::ids::{AuthMechanism, ChannelType};
 use spice_proto::link::Side;
 use spice_proto::session::migration::{Answer, Effect, Endpoint, Lost, Migration, Pass, Seat, Target};
 use spice_proto::session::tracker::{Admission, Config, Peer, Reason, Request};
-use spice_proto::session::{Host, Phase, Token, Tracker};
+use spice_proto::session::{Host, Phase, SessionKey, Tracker};
 
-const TOKEN: Token = Token([7; 16]);
+const TOKEN: SessionKey = SessionKey::new(7);
 const ID: u32 = 0x1234;
 /// Besides main: display, inputs, cursor, usbredir.
 const CHANNELS: [(u8, u8); 4] = [(2, 0), (3, 0), (4, 0), (9, 0)];
@@ -27,7 +27,7 @@ fn port(number: u16) -> Option<NonZeroU16> {
 }
 
 pub(crate) fn endpoint() -> Endpoint {
-    Endpoint::new("proxy.example", None, port(5910), Some("CN=proxy"), port(9).unwrap()).unwrap()
+    Endpoint::new("proxy.example", None, port(5910), Some("CN=proxy")).unwrap()
 }
 
 /// One session and everything around it.

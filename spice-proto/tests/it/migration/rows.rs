@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use spice_proto::link::Side;
 use spice_proto::session::migration::{Answer, Effect, Fault, Kind, Lost, Pass};
-use spice_proto::session::tracker::{Expired, Misuse};
+use spice_proto::session::tracker::{Expired, Misuse, Reason};
 use spice_proto::session::{Host, Phase};
 
 use super::{CHANNELS, ID, TOKEN, World, asked, begin, holds, init, port, switch_host};
@@ -122,15 +122,18 @@ fn a_target_that_cannot_do_it_seamlessly_is_moved_to_otherwise() {
 }
 
 #[test]
-fn a_refused_target_is_a_closed_port() {
+fn a_refused_target_is_refused_at_the_proxy() {
     let (mut world, seats) = World::running();
     let (number, body) = begin(false);
     asked(world.server(seats[0], number, &body));
     let told = world.migration.refuse(world.now, &mut world.tracker).unwrap().unwrap();
-    assert_eq!(told[..4], [9, 0, 0, 0]);
+    // The ports of the proxy, as for a target that is gone to.
+    assert_eq!(told[..4], [0, 0, 0x16, 0x17]);
     assert_eq!(world.phase(), Some(Phase::Told));
-    // Whoever comes all the same is not let in, and nothing could be dialled.
-    assert!(world.open(ID, (1, 0)).is_err());
+    // Whoever comes is not let in, and nothing could be dialled.
+    for _ in 0..3 {
+        assert_eq!(world.open(ID, (1, 0)).unwrap_err(), Reason::NoMigration);
+    }
     assert_eq!(world.migration.target(Host(1)), None);
     assert_eq!(world.wait(), []);
     assert_eq!(world.client(seats[0], 103, &[]), Pass::Forward);

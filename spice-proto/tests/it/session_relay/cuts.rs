@@ -14,9 +14,9 @@ use spice_proto::link::{LinkReply, Secret, Side, Wires};
 use spice_proto::session::policy::{Directions, Settings};
 use spice_proto::session::relay::{Action, End, Question};
 use spice_proto::session::tracker::{Config, Peer};
-use spice_proto::session::{Relay, Sessions};
+use spice_proto::session::{Entry, Relay, Sessions};
 
-use super::{ID, MAIN, SESSION, Site, init, moves::begin};
+use super::{ID, MAIN, Site, init, moves::begin};
 use crate::pair::{NOW, TICKET, TOKEN, key, request};
 
 /// A main channel in the data stage, and what came out of it.
@@ -71,7 +71,10 @@ impl Bare {
                     };
                     relay.announce(wires, shown).unwrap();
                 }
-                Action::Ask(Question::Tenant(_)) => relay.enter(NOW, sessions, SESSION).unwrap(),
+                Action::Ask(Question::Tenant(_)) => {
+                    let claim = sessions.claim();
+                    relay.enter(NOW, sessions, Entry::Open(claim)).unwrap();
+                }
                 Action::Ask(Question::Dial(_)) => {
                     let mut capabilities = Capabilities::spice_server(MAIN);
                     if form == HeaderForm::Full {
@@ -90,7 +93,7 @@ impl Bare {
                     };
                     relay.dialled(wires, upstream).unwrap();
                 }
-                Action::Ask(Question::BindSession(_)) => relay.bound(wires).unwrap(),
+                Action::Ask(Question::BindSession { .. }) => relay.bound(wires).unwrap(),
                 Action::Ask(Question::Target(_)) => relay.accept_target(NOW, sessions, wires).unwrap(),
                 Action::Hangup => {}
                 action => {

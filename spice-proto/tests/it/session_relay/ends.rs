@@ -144,7 +144,7 @@ async fn a_session_ends_with_its_main_channel() {
         assert_eq!((inputs.hear().await, at_source.hear().await), (None, None));
         let end = relayed.await.unwrap();
         assert_eq!(end, if side == 0 { End::Viewer } else { End::Hypervisor });
-        assert_eq!(site.hub.ended().await, SESSION);
+        assert_eq!(site.ended().await, (SESSION, true));
         site.hub
             .with(|_, sessions| assert_eq!(sessions.tracker().counts().sessions, 0));
     }
@@ -153,17 +153,17 @@ async fn a_session_ends_with_its_main_channel() {
 #[tokio::test(start_paused = true)]
 async fn a_hypervisor_that_fails_is_no_wrong_password() {
     for behaviour in [Behaviour::Gone, Behaviour::Refuses] {
-        let site = Site::new();
+        let mut site = Site::new();
         site.plan(|plan| plan.hosts[0].0 = behaviour);
         let failed = site.link(MAIN, 0).await.unwrap_err();
         assert!(matches!(failed, HandshakeError::Closed(_)), "{failed}");
-        assert_eq!(site.hub.ended().await, SESSION);
+        assert_eq!(site.ended().await, (SESSION, false), "a use that was not spent");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn half_open_links_end() {
-    let site = Site::new();
+    let mut site = Site::new();
     let (relayed, mut stream) = site.connect();
     stream.write_all(b"REDQ").await.unwrap();
     let end = relayed.await.unwrap();
@@ -186,5 +186,5 @@ async fn a_driver_that_stops_early() {
     let (mut inputs, _, _) = site.open(INPUTS, ID, 0).await;
     relayed.abort();
     assert_eq!(inputs.hear().await, None);
-    assert_eq!(site.hub.ended().await, SESSION);
+    assert_eq!(site.ended().await, (SESSION, true));
 }

@@ -1,68 +1,49 @@
 //! Sessions through the relay: viewers and hypervisors in memory, the shipped driver between them, time that does not pass
 //! by itself.
 
+mod alike;
+mod author;
 mod cuts;
 mod ends;
 mod moves;
 mod policy;
+mod promises;
 mod steps;
+mod uses;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::{BufMut as _, BytesMut};
-use spice_proto::caps::{Capabilities, CapabilityWords};
+use spice_proto::caps::Capabilities;
+use spice_proto::channel::main::ChannelId;
 use spice_proto::frame::{Header, HeaderForm};
 use spice_proto::ids::ChannelType;
-use spice_proto::link::relay::Upstream;
+use spice_proto::link::client::ClientOutcome;
 use spice_proto::link::server::{Announcement, Question};
-use spice_proto::link::{HandshakeError, LinkMess, Refusal, SealedTicket, Secret, ServerLink, Transport, Wire};
-use spice_proto::session::migration::{Endpoint, Target};
+use spice_proto::link::{HandshakeError, LinkMess, Wire, Wires};
+use spice_proto::session::migration::Endpoint;
 use spice_proto::session::policy::Settings;
-use spice_proto::session::relay::{Config, Dial, End};
+use spice_proto::session::relay::{Action, Config, End, Question as RelayQuestion};
 use spice_proto::session::tracker::{self, Peer};
-use spice_proto::session::{Host, Policy, Token};
-use spice_proto::{Answers, Clock, DriveError, Driven, Hub, Limits, drive, drive_session};
+use spice_proto::session::{Host, Policy, Relay, Report, SessionKey};
+use spice_proto::{Clock, DriveError, Driven, Hub, drive, drive_session};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-use crate::pair::{TICKET, TOKEN, client, key, open, request};
+use self::author::{After, Author, Behaviour, Older, Plan};
+use crate::pair::{TOKEN, client, key, request};
 
 const MAIN: ChannelType = ChannelType::MAIN;
 const DISPLAY: ChannelType = ChannelType::DISPLAY;
 const INPUTS: ChannelType = ChannelType::INPUTS;
-const SESSION: Token = Token([7; 16]);
+/// The first session of a hub.
+const SESSION: SessionKey = SessionKey::new(1);
 const ID: u32 = 0x1234;
 /// Longer than anything takes that moves.
 const LONG: Duration = Duration::from_secs(30);
-
-/// How a hypervisor answers.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Behaviour {
-    Accepts,
-    /// Without mini headers.
-    Full,
-    Refuses,
-    /// It cannot be reached.
-    Gone,
-    /// It never answers the link message.
-    Silent,
-    /// It takes the channel with TLS only.
-    Secured,
-}
-
-/// What the author of this proxy decides, and what it was asked.
-#[derive(Debug)]
-struct Plan {
-    bind: Duration,
-    target: Duration,
-    accept: bool,
-    /// How the others than main behave on a host.
-    hosts: Vec<(Behaviour, Behaviour)>,
-    asked: Vec<String>,
-}
 
 /// One end of a connection in the data stage.
 #[derive(Debug)]
@@ -80,142 +61,21 @@ struct Arrived {
 }
 
 struct Site {
+    /// From where the next connection comes.
+    peer: Peer,
     hub: Arc<Hub>,
     config: Arc<Config>,
     plan: Arc<Mutex<Plan>>,
+    reports: Option<mpsc::UnboundedReceiver<Report>>,
     hypervisors: mpsc::UnboundedReceiver<Arrived>,
     dialled: mpsc::UnboundedSender<Arrived>,
 }
 
-struct Author {
-    plan: Arc<Mutex<Plan>>,
-    dialled: mpsc::UnboundedSender<Arrived>,
-}
-
-impl Author {
-    fn note(&self, what: impl Into<String>) {
-        self.plan.lock().unwrap().asked.push(what.into());
-    }
-}
-
-impl Answers for Author {
-    type Hypervisor = DuplexStream;
-
-    async fn announce(&mut self, request: &LinkMess) -> Result<Announcement, Refusal> {
-        Ok(Announcement {
-            public_key: key().public(),
-            capabilities: Capabilities::spice_server(request.channel_type),
-        })
-    }
-
-    async fn token(&mut self, _: &LinkMess, sealed: SealedTicket) -> Result<Token, Refusal> {
-        match open(&sealed) {
-            Some(token) if token == TOKEN => Ok(SESSION),
-            _ => Err(Refusal::Code(spice_proto::ids::LinkErrorCode::PERMISSION_DENIED)),
-        }
-    }
-
-    async fn dial(&mut self, dial: Dial) -> Option<(DuplexStream, Upstream)> {
-        assert_eq!(dial.token, SESSION);
-        assert_eq!(dial.target.is_some(), dial.host != Host(0));
-        let (main, others) = self.plan.lock().unwrap().hosts[dial.host.0 as usize];
-        let behaviour = if dial.request.channel_type == MAIN {
-            main
-        } else {
-            others
-        };
-        let behaviour = match (behaviour, dial.transport) {
-            (Behaviour::Gone, _) => return None,
-            (Behaviour::Secured, Some(wanted)) => {
-                self.note(format!("dial {wanted}"));
-                assert_eq!(wanted, Transport::Tls);
-                if !self.plan.lock().unwrap().accept {
-                    return None;
-                }
-                Behaviour::Accepts
-            }
-            (behaviour, None) => behaviour,
-            (behaviour, wanted) => panic!("{behaviour:?}: {wanted:?}"),
-        };
-        let (near, far) = duplex(1 << 20);
-        let dialled = self.dialled.clone();
-        let host = dial.host;
-        tokio::spawn(async move {
-            if behaviour == Behaviour::Silent {
-                return sleep(LONG * 10).await;
-            }
-            if let Some((line, request)) = serve(far, behaviour).await {
-                let _ = dialled.send(Arrived { host, request, line });
-            }
-        });
-        let upstream = Upstream {
-            ticket: Secret::new(TICKET),
-            oaep_seed: [4; 20],
-        };
-        Some((near, upstream))
-    }
-
-    async fn bind(&mut self, session_id: u32) -> bool {
-        self.note(format!("bind {session_id:#x}"));
-        let delay = self.plan.lock().unwrap().bind;
-        sleep(delay).await;
-        self.note("bound");
-        session_id != 0xbad
-    }
-
-    async fn target(&mut self, target: &Target) -> bool {
-        self.note(format!("target {:?}", target.kind));
-        let (delay, accept) = {
-            let plan = self.plan.lock().unwrap();
-            (plan.target, plan.accept)
-        };
-        sleep(delay).await;
-        self.note("accepted");
-        accept
-    }
-}
-
-/// The hypervisor's half of a link.
-async fn serve(mut stream: DuplexStream, behaviour: Behaviour) -> Option<(Line, LinkMess)> {
-    let clock = Clock::start();
-    let (mut machine, mut wire) = (ServerLink::new(clock.now(), Limits::default()), Wire::default());
-    loop {
-        match drive(&mut machine, &mut wire, &mut stream, clock).await.ok()? {
-            Driven::Ask(Question::Link(_)) if behaviour == Behaviour::Secured => {
-                let why = Refusal::Code(spice_proto::ids::LinkErrorCode::NEED_SECURED);
-                machine.reject(&mut wire, why).unwrap();
-            }
-            Driven::Ask(Question::Link(request)) => {
-                let mut shown = Capabilities::spice_server(request.channel_type);
-                if behaviour == Behaviour::Full {
-                    shown.common = CapabilityWords::word(3);
-                }
-                let shown = Announcement {
-                    public_key: key().public(),
-                    capabilities: shown,
-                };
-                machine.announce(&mut wire, shown).unwrap();
-            }
-            Driven::Ask(Question::Ticket { sealed, .. }) => {
-                assert_eq!(open(&sealed).as_deref(), Some(TICKET));
-                if behaviour == Behaviour::Refuses {
-                    let why = Refusal::Code(spice_proto::ids::LinkErrorCode::PERMISSION_DENIED);
-                    machine.refuse(&mut wire, why).unwrap();
-                } else {
-                    machine.accept(&mut wire).unwrap();
-                }
-            }
-            Driven::Ask(question) => panic!("{question:?}"),
-            Driven::Done(outcome) => {
-                let line = Line {
-                    stream,
-                    rx: wire.rx,
-                    form: outcome.header_form,
-                };
-                return Some((line, outcome.request));
-            }
-        }
-    }
+/// A listener whose viewers find the proxy there.
+fn config(settings: &Settings, host: &str, plain: Option<u16>, tls: u16) -> Arc<Config> {
+    let port = std::num::NonZeroU16::new;
+    let endpoint = Endpoint::new(host, plain.and_then(port), port(tls), Some("CN=proxy"));
+    Arc::new(Config::new(Arc::new(Policy::new(settings)), endpoint.unwrap()))
 }
 
 impl Site {
@@ -224,19 +84,16 @@ impl Site {
     }
 
     fn with(settings: &Settings) -> Self {
-        let port = |number| std::num::NonZeroU16::new(number);
-        let endpoint = Endpoint::new("proxy.example", None, port(5910), Some("CN=proxy"), port(9).unwrap());
         let (dialled, hypervisors) = mpsc::unbounded_channel();
         Self {
+            peer: Peer {
+                address: [127, 0, 0, 1].into(),
+                secure: true,
+            },
             hub: Arc::new(Hub::new(tracker::Config::default(), [1; 16])),
-            config: Arc::new(Config::new(Arc::new(Policy::new(settings)), endpoint.unwrap())),
-            plan: Arc::new(Mutex::new(Plan {
-                bind: Duration::ZERO,
-                target: Duration::ZERO,
-                accept: true,
-                hosts: vec![(Behaviour::Accepts, Behaviour::Accepts); 4],
-                asked: Vec::new(),
-            })),
+            config: config(settings, "proxy.example", None, 5910),
+            plan: Arc::default(),
+            reports: None,
             hypervisors,
             dialled,
         }
@@ -250,14 +107,50 @@ impl Site {
         std::mem::take(&mut self.plan.lock().unwrap().asked)
     }
 
+    /// Keeps the uses, as [`Hub::report`] tells.
+    fn keep(&mut self) {
+        let (hub, plan, (told, reports)) = (self.hub.clone(), self.plan.clone(), mpsc::unbounded_channel());
+        self.reports = Some(reports);
+        tokio::spawn(async move {
+            loop {
+                let report = hub.report().await;
+                if let Report::Ended { session, spent } = report {
+                    let delay = plan.lock().unwrap().store;
+                    sleep(delay).await;
+                    let mut plan = plan.lock().unwrap();
+                    plan.open.retain(|open| open.key != session);
+                    plan.uses += u32::from(!spent);
+                }
+                if told.send(report).is_err() {
+                    return;
+                }
+            }
+        });
+    }
+
+    /// What is told next of links and sessions.
+    async fn report(&mut self) -> Report {
+        let report = timeout(LONG * 20, self.reports.as_mut().unwrap().recv());
+        report.await.expect("nothing is told").unwrap()
+    }
+
+    /// The session that is told next to have ended, and whether its use is spent.
+    async fn ended(&mut self) -> (SessionKey, bool) {
+        loop {
+            if let Report::Ended { session, spent } = self.report().await {
+                return (session, spent);
+            }
+        }
+    }
+
     /// A viewer's connection: the task that relays it, and its end of the line.
-    fn connect(&self) -> (JoinHandle<End>, DuplexStream) {
-        let peer = Peer {
-            address: [127, 0, 0, 1].into(),
-            secure: true,
-        };
-        let connection = self.hub.accept(peer, self.config.clone()).unwrap();
+    fn connect(&mut self) -> (JoinHandle<End>, DuplexStream) {
+        if self.reports.is_none() {
+            self.keep();
+        }
+        let connection = self.hub.accept(self.peer, self.config.clone()).unwrap();
         let author = Author {
+            hub: self.hub.clone(),
             plan: self.plan.clone(),
             dialled: self.dialled.clone(),
         };
@@ -267,7 +160,17 @@ impl Site {
     }
 
     /// A viewer's link, up to its result.
-    async fn link(&self, channel: ChannelType, id: u32) -> Result<(Line, JoinHandle<End>), HandshakeError> {
+    async fn link(&mut self, channel: ChannelType, id: u32) -> Result<(Line, JoinHandle<End>), HandshakeError> {
+        let (line, relayed, _) = self.link_of(channel, id).await?;
+        Ok((line, relayed))
+    }
+
+    /// The same, with what the viewer was shown.
+    async fn link_of(
+        &mut self,
+        channel: ChannelType,
+        id: u32,
+    ) -> Result<(Line, JoinHandle<End>, ClientOutcome), HandshakeError> {
         let (relayed, mut stream) = self.connect();
         let mut asked = request(channel, 0xb, 0xffff);
         asked.connection_id = id;
@@ -275,7 +178,7 @@ impl Site {
         match drive(&mut machine, &mut wire, &mut stream, Clock::start()).await {
             Ok(Driven::Done(outcome)) => {
                 let (rx, form) = (wire.rx, outcome.header_form);
-                Ok((Line { stream, rx, form }, relayed))
+                Ok((Line { stream, rx, form }, relayed, outcome))
             }
             Ok(other) => panic!("{other:?}"),
             Err(DriveError::Protocol(error)) => Err(error),
@@ -301,6 +204,43 @@ impl Site {
         assert_eq!(viewer.hear().await, Some((104, LIST.to_vec())));
         self.asked();
         (viewer, source, relayed)
+    }
+}
+
+const fn channel(channel_type: ChannelType) -> ChannelId {
+    ChannelId { channel_type, id: 0 }
+}
+
+/// A viewer's link, up to its result.
+async fn say_hello(mut stream: DuplexStream, id: u32) -> Option<DuplexStream> {
+    let mut asked = request(MAIN, 0xb, 0xffff);
+    asked.connection_id = id;
+    let (mut machine, mut wire) = (client(asked, TOKEN), Wire::default());
+    let linked = drive(&mut machine, &mut wire, &mut stream, Clock::start()).await;
+    matches!(linked, Ok(Driven::Done(_))).then_some(stream)
+}
+
+/// What a viewer says up to its ticket, and a relay that was told all of it.
+fn hello(channel: ChannelType, id: u32, relay: &mut Relay) -> Wires {
+    let mut wires = Wires::default();
+    let mut asked = request(channel, 0xb, 0xf);
+    asked.connection_id = id;
+    asked.encode(&mut wires.tenant.rx).unwrap();
+    wires.tenant.rx.put_u32_le(1);
+    let sealed = key().public().seal(TOKEN, [7; 20]).unwrap();
+    wires.tenant.rx.extend_from_slice(&sealed.0);
+    loop {
+        match relay.step(Duration::ZERO, &mut wires) {
+            Action::Ask(RelayQuestion::Tenant(Question::Link(_))) => {
+                let shown = Announcement {
+                    public_key: key().public(),
+                    capabilities: Capabilities::spice_server(channel),
+                };
+                relay.announce(&mut wires, shown).unwrap();
+            }
+            Action::Ask(RelayQuestion::Tenant(Question::Ticket { .. })) => return wires,
+            other => panic!("{other:?}"),
+        }
     }
 }
 

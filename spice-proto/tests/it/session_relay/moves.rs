@@ -1,11 +1,15 @@
 //! Targets that fail, are refused, or are not waited for.
 
+use std::num::NonZeroU16;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use spice_proto::channel::main::{Destination, MigrateBegin, MigrateBeginSeamless};
 use spice_proto::ids::LinkErrorCode;
 use spice_proto::link::HandshakeError;
+use spice_proto::session::Host;
+use spice_proto::session::migration::Kind;
+use spice_proto::session::policy::Settings;
 use spice_proto::session::relay::End;
 use tokio::time::{Instant, sleep};
 
@@ -135,22 +139,104 @@ async fn a_target_that_is_not_allowed_is_not_gone_to() {
     let (mut viewer, mut source, _) = site.session().await;
     let (number, body) = begin(false);
     source.say(number, &body).await;
-    let (_, body) = viewer.hear().await.unwrap();
-    assert_eq!(
-        (told(&body).port, told(&body).sport),
-        (9, 0),
-        "a port where nothing listens"
-    );
-    assert!(site.link(MAIN, ID).await.is_err());
+    assert!(is_rewritten(&viewer.hear().await.unwrap().1), "of the proxy, as ever");
+    // The viewer's link is refused there, as often as it comes, and it says so.
+    for _ in 0..2 {
+        let refused = site.link(MAIN, ID).await.map(drop);
+        assert_eq!(refused, Err(HandshakeError::Rejected(LinkErrorCode::PERMISSION_DENIED)));
+    }
+    assert!(site.hypervisors.try_recv().is_err(), "nothing is dialled");
     viewer.passes(&mut source, 103, &[]).await;
+    source.passes(&mut viewer, 106, &[1, 0, 0, 0]).await;
+    // A later move, to a target that is good.
+    site.plan(|plan| plan.accept = true);
+    source.say(number, &begin(false).1).await;
+    assert!(is_rewritten(&viewer.hear().await.unwrap().1));
+    let (mut there, mut target, _) = site.open(MAIN, ID, 2).await;
+    viewer.passes(&mut source, 102, &[]).await;
+    source.passes(&mut viewer, 112, &[]).await;
+    there.passes(&mut target, 109, &[]).await;
+    drop((viewer, source));
+    target.say(103, &init(ID)).await;
+    assert_eq!(there.hear().await, Some((103, init(ID))));
+    // What was asked: of this session, from where it was.
+    let moves = core::mem::take(&mut site.plan.lock().unwrap().moves);
+    for asked in &moves {
+        assert_eq!(
+            (asked.session, asked.host, asked.target.kind),
+            (SESSION, Host(0), Kind::SemiSeamless)
+        );
+        assert_eq!(
+            (&asked.target.host[..], asked.target.port),
+            (&b"10.1.2.3"[..], NonZeroU16::new(5900))
+        );
+        assert_eq!(
+            (asked.target.tls_port, asked.target.subject.as_deref()),
+            (None, Some(&b"CN=hypervisor"[..]))
+        );
+    }
+    assert_eq!(moves.len(), 2);
+    let (mut viewer, mut source) = (there, target);
+    site.plan(|plan| plan.accept = false);
     // Where the guest is gone already, the session ends.
-    let (mut display, mut at_source, _) = site.open(DISPLAY, ID, 0).await;
+    let (mut display, mut at_source, _) = site.open(DISPLAY, ID, 2).await;
     display.passes(&mut at_source, 101, &[0; 14]).await;
     at_source.passes(&mut display, 3, &[0; 8]).await;
     source.say(111, &begin(false).1).await;
     assert_eq!(viewer.hear().await, None);
     assert_eq!(display.hear().await, None);
-    assert_eq!(site.hub.ended().await, SESSION);
+    assert_eq!(site.ended().await, (SESSION, true));
+}
+
+/// Each listener has public ports of its own, which are not those that it is bound to: a viewer is told those of the one
+/// that its main channel came to, also when it has moved to another one.
+#[tokio::test(start_paused = true)]
+async fn a_viewer_is_told_the_public_address_of_its_listener() {
+    let listeners = [("public.example", Some(15900), 15901), ("198.51.100.7", None, 443)];
+    for (first, second) in [(0, 1), (1, 0)] {
+        let config = |n: usize| {
+            let (host, plain, tls) = listeners[n];
+            super::config(&Settings::default(), host, plain, tls)
+        };
+        let is_told = |body: &[u8], n: usize| {
+            let (host, plain, tls) = listeners[n];
+            let to = told(body);
+            assert_eq!((to.port, to.sport), (plain.unwrap_or(0), tls));
+            assert_eq!(to.host[..], [host.as_bytes(), b"\0"].concat());
+            assert_eq!(&to.cert_subject[..], b"CN=proxy\0");
+        };
+        let mut site = Site::new();
+        site.config = config(first);
+        let (mut viewer, mut source, _) = site.session().await;
+        // Another channel's listener does not count.
+        site.config = config(second);
+        let (mut inputs, mut at_source, _) = site.open(INPUTS, ID, 0).await;
+        inputs.passes(&mut at_source, 103, &[1, 0]).await;
+        for (host, accept) in [(1, false), (2, true)] {
+            site.plan(|plan| plan.accept = accept);
+            source.say(101, &begin(false).1).await;
+            is_told(&viewer.hear().await.unwrap().1, first);
+            if !accept {
+                viewer.passes(&mut source, 103, &[]).await;
+                continue;
+            }
+            let (mut there, mut target, _) = site.open(MAIN, ID, host).await;
+            viewer.passes(&mut source, 102, &[]).await;
+            source.passes(&mut viewer, 112, &[]).await;
+            there.passes(&mut target, 109, &[]).await;
+            target.say(103, &init(ID)).await;
+            assert_eq!(there.hear().await, Some((103, init(ID))));
+            (viewer, source) = (there, target);
+        }
+        for seamless in [true, false] {
+            let (number, body) = begin(seamless);
+            source.say(if seamless { number } else { 111 }, &body).await;
+            is_told(&viewer.hear().await.unwrap().1, second);
+            if seamless {
+                viewer.passes(&mut source, 103, &[]).await;
+            }
+        }
+    }
 }
 
 /// MIGRATE_SWITCH_HOST: the viewer comes again as a new session, with another id.
@@ -183,7 +269,7 @@ async fn a_session_that_does_not_come_again_ends() {
     assert_eq!(viewer.hear().await.unwrap().0, 111);
     let began = Instant::now();
     drop((viewer, source));
-    assert_eq!(site.hub.ended().await, SESSION);
+    assert_eq!(site.ended().await, (SESSION, true));
     assert_eq!(began.elapsed(), Duration::from_secs(10));
 }
 

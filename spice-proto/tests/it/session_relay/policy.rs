@@ -27,6 +27,35 @@ async fn channels_that_are_withheld_are_struck_and_refused() {
     site.open(INPUTS, ID, 0).await;
 }
 
+/// A list has announced the channel, and it is refused all the same where it is withheld: the list came through a listener
+/// with another policy.
+#[tokio::test(start_paused = true)]
+async fn a_channel_that_is_withheld_is_refused_although_it_was_announced() {
+    for withheld in [
+        Withheld::Kind(USBREDIR),
+        Withheld::Channel(spice_proto::channel::main::ChannelId {
+            channel_type: USBREDIR,
+            id: 0,
+        }),
+    ] {
+        let mut site = Site::new();
+        let (mut viewer, mut source, _) = site.open(MAIN, 0, 0).await;
+        source.say(103, &init(ID)).await;
+        source.say(104, &[2, 0, 0, 0, 9, 0, 3, 0]).await;
+        assert_eq!(viewer.hear().await.unwrap().0, 103);
+        assert_eq!(viewer.hear().await, Some((104, vec![2, 0, 0, 0, 9, 0, 3, 0])));
+        let open = site.config.clone();
+        let strict = Settings::default().with_withheld(vec![withheld]);
+        site.config = super::config(&strict, "proxy.example", None, 5910);
+        assert!(site.link(USBREDIR, ID).await.is_err());
+        assert!(site.hypervisors.try_recv().is_err(), "nothing is dialled");
+        site.open(INPUTS, ID, 0).await;
+        // Where it is not withheld it is linked.
+        site.config = open;
+        site.open(USBREDIR, ID, 0).await;
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn one_who_may_only_look_changes_nothing() {
     let mut site = Site::with(&Settings::default().with_view_only(true));

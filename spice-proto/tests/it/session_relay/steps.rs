@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use spice_proto::ids::LinkErrorCode;
 use spice_proto::link::HandshakeError;
+use spice_proto::session::SessionKey;
 use spice_proto::session::relay::End;
 use tokio::time::{Instant, sleep};
 
@@ -75,14 +76,14 @@ async fn a_target_is_told_when_it_is_accepted() {
 #[tokio::test(start_paused = true)]
 async fn an_id_that_cannot_be_recorded_is_not_shown() {
     let mut site = Site::new();
-    for id in [0, 0xbad] {
+    for (key, id) in (1..).zip([0, 0xbad]) {
         let (mut viewer, mut source, relayed) = site.open(MAIN, 0, 0).await;
         source.say(103, &init(id)).await;
         assert_eq!(viewer.hear().await, None);
         assert_eq!(source.hear().await, None);
         let end = relayed.await.unwrap();
         assert!(matches!(end, End::NotBound | End::Fault { .. }), "{end}");
-        assert_eq!(site.hub.ended().await, SESSION);
+        assert_eq!(site.ended().await, (SessionKey::new(key), true));
     }
 }
 
@@ -97,7 +98,7 @@ async fn an_answer_that_comes_too_late_is_none() {
     drop(viewer.stream);
     assert_eq!(relayed.await.unwrap(), End::Viewer);
     assert_eq!(source.hear().await, None);
-    assert_eq!(site.hub.ended().await, SESSION);
+    assert_eq!(site.ended().await, (SESSION, true));
 
     site.plan(|plan| plan.hosts[0].0 = Behaviour::Silent);
     let began = Instant::now();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use spice_proto::channel::main::ChannelId;
 use spice_proto::ids::{AuthMechanism, ChannelType};
 use spice_proto::session::tracker::{Config, Peer, Reason, Request, TicketFault};
-use spice_proto::session::{Host, Phase, Token};
+use spice_proto::session::{Host, Phase, SessionKey};
 
 /// What the table judges: a half-open connection that shows a ticket, and its token's session.
 pub(super) struct Attempt<'a> {
@@ -177,8 +177,8 @@ pub(super) fn address(n: u32) -> IpAddr {
     Ipv4Addr::from(0x0a00_0000 + n).into()
 }
 
-pub(super) fn token(n: usize) -> Token {
-    Token([n as u8; 16])
+pub(super) fn token(n: usize) -> SessionKey {
+    SessionKey::new(n as u64)
 }
 
 pub(super) const CHANNEL_MAIN: ChannelId = ChannelId {

@@ -16,7 +16,7 @@ use crate::session::{Phase, Tracker};
 impl Migration {
     /// Judges a message of the server's.
     pub fn server_message(&mut self, now: Duration, tracker: &mut Tracker, seat: Seat, frame: &FrameRef<'_>) -> Pass {
-        let Some(phase) = tracker.phase(self.token) else {
+        let Some(phase) = tracker.phase(self.key) else {
             return Pass::Refuse(Fault::Ended);
         };
         let Some(seated) = self.seated(seat).filter(|seated| seated.stage == Stage::Linked) else {
@@ -85,7 +85,7 @@ impl Migration {
             Phase::Idle | Phase::Switch => Pass::Forward,
             Phase::Connected if !self.ending => {
                 let target = self.pending(tracker);
-                let _ = tracker.target_dropped(self.token);
+                let _ = tracker.target_dropped(self.key);
                 self.settle(tracker);
                 if let Some(host) = target {
                     self.close_all_at(host);
@@ -101,7 +101,7 @@ impl Migration {
         let Ok(Migrate { flags }) = Migrate::decode_slice(body) else {
             return Pass::Refuse(Fault::Malformed);
         };
-        let current = tracker.host(self.token);
+        let current = tracker.host(self.key);
         let host = self.seated(seat).map(|seated| seated.host);
         let connected = self.phase(tracker) == Phase::Connected && host == current && self.held.is_none();
         let moved = host.is_some() && host == self.from;
