@@ -114,7 +114,7 @@ fn both_read_generated_texts_alike() {
     ];
     let authority = authority();
     let (mut state, mut good) = (0x2545_f491_4f6c_dd1d_u64, 0);
-    for _ in 0..20_000 {
+    for _ in 0..3_000 {
         let mut text = String::new();
         let mut next = |bound: u64| {
             state ^= state << 13;
@@ -129,7 +129,7 @@ fn both_read_generated_texts_alike() {
         assert_eq!(file, proto, "{text:?}");
         good += u32::from(file.is_ok());
     }
-    assert!(500 < good, "{good} texts are subjects: too few to mean anything");
+    assert!(50 < good, "{good} texts are subjects: too few to mean anything");
 }
 
 /// What OpenSSL knows stands in both crates, since neither depends on the other.

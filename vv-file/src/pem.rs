@@ -156,6 +156,7 @@ mod tests {
     #[test]
     fn texts_that_openssl_reads() {
         let body = "MII0".repeat(40);
+        let (start, rest) = body.split_at(12);
         let block = |body: &str| format!("{BEGIN}{body}\n{END}");
         for text in [
             ONE.to_owned(),
@@ -164,8 +165,8 @@ mod tests {
             ONE.trim_end().to_owned(),
             format!("Subject: x\n\n {ONE}\n\n# next\n{ONE}end").replace("\n -----", "\n-----"),
             block(&body),
-            block(&format!("{}\n{}", &body[..12], &body[12..])),
-            block(&format!("{}\n  {}", &body[..12], &body[12..])),
+            block(&format!("{start}\n{rest}")),
+            block(&format!("{start}\n  {rest}")),
             ONE.replace("MAA", "\nMAA"),
         ] {
             assert!(is_read_by_openssl(&text), "{text:?}");
