@@ -4,7 +4,7 @@ use alloc::{boxed::Box, string::String, vec::Vec};
 use core::{fmt, fmt::Write as _, iter};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use hmac::{Hmac, Mac};
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use zeroize::{ZeroizeOnDrop, Zeroizing};
@@ -144,8 +144,9 @@ impl fmt::Debug for Secret {
 /// It is kept apart from the store. Whoever reads the store alone can neither use what is in it
 /// nor test guesses against it, also when an issuer's tokens have less entropy than they should.
 pub struct Pepper {
-    /// The key as HMAC wants it: one block of the hash, padded with zeros (RFC 2104 section 2).
-    block: Box<Zeroizing<[u8; 64]>>,
+    /// The hash that has taken in the key, once for all tokens: half of what a hash costs. It is as secret as the
+    /// key, and is overwritten when it is dropped.
+    keyed: Box<Hmac<Sha256>>,
 }
 
 impl Pepper {
@@ -160,23 +161,19 @@ impl Pepper {
     ///
     /// [`PepperTooShort`] under [`MIN_LEN`](Self::MIN_LEN) bytes.
     pub fn new(key: &[u8]) -> Result<Self, PepperTooShort> {
+        let too_short = PepperTooShort { len: key.len() };
         if key.len() < Self::MIN_LEN {
-            return Err(PepperTooShort { len: key.len() });
+            return Err(too_short);
         }
-        // Boxed before it is filled: moving the pepper then leaves no copy of the key behind.
-        let mut block = Box::new(Zeroizing::new([0; 64]));
-        if key.len() <= block.len() {
-            block.iter_mut().zip(key).for_each(|(to, from)| *to = *from);
-        } else {
-            let digest = Zeroizing::new(<[u8; 32]>::from(Sha256::digest(key)));
-            block.iter_mut().zip(digest.iter()).for_each(|(to, from)| *to = *from);
-        }
-        Ok(Self { block })
+        // HMAC takes keys of any length.
+        let keyed = Hmac::new_from_slice(key).map_err(|_| too_short)?;
+        Ok(Self { keyed: Box::new(keyed) })
     }
 
     /// The hash under which the token is stored and found: HMAC-SHA-256 of its text.
     ///
-    /// The hash function's own working state on the stack is not wiped.
+    /// The hash function's working state is overwritten. What the compiler leaves of it on the stack or in registers
+    /// is not.
     #[must_use]
     pub fn hash(&self, token: &Secret) -> TokenHash {
         self.hash_parts(&[token.expose().as_bytes()])
@@ -184,8 +181,7 @@ impl Pepper {
 
     /// The hash of bytes one behind the other. What begins with NUL is no token's.
     pub(crate) fn hash_parts(&self, parts: &[&[u8]]) -> TokenHash {
-        let block: &[u8; 64] = &self.block;
-        let mut mac = Hmac::<Sha256>::new(block.into());
+        let mut mac = Hmac::clone(&self.keyed);
         parts.iter().for_each(|part| mac.update(part));
         TokenHash(mac.finalize().into_bytes().into())
     }

@@ -66,8 +66,12 @@ pub(crate) struct Session {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Attempt {
     pub(crate) id: AttemptId,
+    /// [`RELEASED`] once the use was given back.
     pub(crate) session: SessionId,
 }
+
+/// In place of the use of an attempt that gave it back. No use has this number: counting ends before it.
+const RELEASED: SessionId = SessionId(u64::MAX);
 
 /// A grant and what has become of it.
 ///
@@ -82,11 +86,27 @@ pub(crate) struct Attempt {
 /// gets the first answer and spends nothing, also when the token has expired in between. A session
 /// that has been closed meanwhile, or given back, is not opened again by it.
 ///
+/// # What costs a use
+///
+/// A use is spent when a ticket, password or connection of the gateway may have been accepted by a hypervisor. A use
+/// that is taken first and given back afterwards cannot be taken twice in between, so a gateway takes it
+/// (`redeem` or `claim`), connects to the hypervisor, and then tells the store what came of that:
+///
+/// | What came of it | `Scope::Connection` | `Scope::SpiceSession` |
+/// |---|---|---|
+/// | The hypervisor is not reached, its TLS fails, no ticket was sent | [`release`](Self::release) | `release` |
+/// | The hypervisor refuses the ticket | `release` | `release` |
+/// | The ticket was sent, and no answer came: timeout, the connection ended, the tenant has gone | nothing | [`close`](Self::close) |
+/// | The hypervisor accepts | nothing | [`bind`](Self::bind), and `close` in the end |
+///
+/// In the third row the use stays spent, since the hypervisor may have accepted the ticket all the same, and may answer
+/// late. A gateway that stops in between leaves the use spent too. Each use has its own number: to release or close
+/// one does nothing to the others of the same token.
+///
 /// # Connection scope
 ///
-/// [`redeem`](Self::redeem) spends a use for each connection. To keep the use when the target is
-/// not ready: [`check`](Self::check), connect to the target, `redeem`, and only then accept the
-/// tenant. Only the `redeem` decides.
+/// [`redeem`](Self::redeem) spends a use for each connection; [`release`](Self::release) gives it back. To look whether
+/// a token would be accepted: [`check`](Self::check), which decides nothing.
 ///
 /// # SPICE session scope
 ///
@@ -112,9 +132,9 @@ pub(crate) struct Attempt {
 /// - [`join`](Self::join) spends nothing and does not look at the token's expiry.
 /// - [`migrate`](Self::migrate) lets the main channel come a second time, once, while the virtual
 ///   machine moves: [`reopen`](Self::reopen). [`retarget`](Self::retarget) says where it moved to.
-/// - [`release`](Self::release) gives the use back when the target was not ready, so that the tenant
+/// - [`release`](Self::release) gives the use back when no hypervisor can have accepted a ticket, so that the tenant
 ///   can try again; not after `bind`.
-/// - [`close`](Self::close) ends the session. If that was the last use, the token is dead.
+/// - [`close`](Self::close) ends the session, and its use stays spent. If that was the last use, the token is dead.
 /// - [`attend`](Self::attend) tells the gateway of an open session whether it has to end it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
@@ -205,10 +225,14 @@ impl Record {
     ///
     /// # Errors
     ///
-    /// [`Refusal::WrongScope`], and those of [`check`](Self::check).
+    /// [`Refusal::WrongScope`], those of [`check`](Self::check), and [`Refusal::SessionClosed`] for an attempt that
+    /// has given its use back.
     pub fn redeem(&mut self, gate: &Gate<'_>, attempt: AttemptId) -> Result<SessionId, Refusal> {
         self.require(Scope::Connection)?;
-        self.spend_once(gate, attempt)
+        match self.spend_once(gate, attempt)? {
+            RELEASED => Err(Refusal::SessionClosed),
+            session => Ok(session),
+        }
     }
 
     /// An exchange of a token of [`Scope::Exchange`]: spends a use.
@@ -279,24 +303,44 @@ impl Record {
         }
     }
 
-    /// The target was not ready: gives the claim back, and its use with it.
+    /// No hypervisor can have accepted a ticket: gives the use of a `redeem` or a `claim` back. See "What costs a
+    /// use" above: not when a ticket was sent and not answered.
     ///
-    /// A claim past the session's end may have been dropped by another claim; its use is then lost.
+    /// A use is given back once. The attempt that got it is over: asked again, it is refused and spends nothing.
+    /// Of [`Scope::Connection`] a use can be given back while its attempt is remembered
+    /// ([`MAX_ATTEMPTS`]). A claim past the session's end may have been dropped by another claim; its use is then lost.
     ///
     /// # Errors
     ///
-    /// [`Refusal::WrongScope`], [`Refusal::NoSuchSession`], [`Refusal::SessionClosed`], or
+    /// [`Refusal::WrongScope`] for exchanges, [`Refusal::NoSuchSession`], [`Refusal::SessionClosed`] for a use that was
+    /// given back before, was closed or is not remembered any more, or
     /// [`Refusal::AlreadyBound`]: what has reached the hypervisor is spent.
     pub fn release(&mut self, session: SessionId) -> Result<(), Refusal> {
-        self.require(Scope::SpiceSession)?;
+        match self.grant.scope {
+            Scope::SpiceSession => self.release_claim(session)?,
+            Scope::Connection => self.release_redeem(session)?,
+            Scope::Exchange => return Err(Refusal::WrongScope),
+        }
+        // Stays 0 when uses are unlimited; otherwise this use counted in it.
+        self.spent = self.spent.saturating_sub(1);
+        Ok(())
+    }
+
+    fn release_claim(&mut self, session: SessionId) -> Result<(), Refusal> {
         let open = self.open_session(session)?;
         // A session that was reopened waits for a number once more, but was in use before.
         if open.connection_id.is_some() || open.reopened {
             return Err(Refusal::AlreadyBound);
         }
         self.sessions.retain(|open| open.id != session);
-        // Stays 0 when uses are unlimited; otherwise the claim of this session counted in it.
-        self.spent = self.spent.saturating_sub(1);
+        Ok(())
+    }
+
+    fn release_redeem(&mut self, session: SessionId) -> Result<(), Refusal> {
+        let missing = self.missing(session);
+        let attempt = self.attempts.iter_mut().find(|attempt| attempt.session == session);
+        let attempt = attempt.filter(|_| session != RELEASED).ok_or(missing)?;
+        attempt.session = RELEASED;
         Ok(())
     }
 

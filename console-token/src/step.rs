@@ -19,7 +19,7 @@ pub enum Step {
         /// `session_id` of `SPICE_MSG_MAIN_INIT`.
         connection_id: u32,
     },
-    /// [`Record::release`]: the target was not ready, the use is given back.
+    /// [`Record::release`]: no hypervisor can have accepted a ticket, the use is given back.
     Release(SessionId),
     /// [`Record::join`]: a later channel of a SPICE session.
     Join {

@@ -7,7 +7,7 @@ use std::fs;
 use std::process::Output;
 
 use serde_json::Value;
-use tool::{Folder, code, stdout};
+use tool::{Folder, code, stderr, stdout};
 
 fn token(arguments: &[&str], input: &str) -> Output {
     tool::run(env!("CARGO_BIN_EXE_token"), arguments, input.as_bytes())
@@ -179,6 +179,157 @@ fn token_files() {
         assert_eq!(code(&resolve(store, &["--redeem"], "abc")), 3);
         assert_eq!(stdout(&token(&["verify", "--store", store], "abc")), "accepted\n");
         assert_eq!(code(&token(&["verify", "--store", store], "abd")), 1);
+    }
+}
+
+/// A file and a line for everything that is wrong, and nothing of what stands there.
+#[test]
+fn token_files_that_are_malformed() {
+    let folder = Folder::new();
+    let resolve = |store: &str, input: &str| token(&["resolve", "--store", store], input);
+    let file = folder.file(
+        "tokens.cfg",
+        b"# consoles\nabc123:192.0.2.133:5901\n def456: h1:5900\nghi789: h2.:5900\n",
+    );
+    let store = format!("websockify:{file}");
+    let unknown = resolve(&store, "abc123");
+    assert_eq!(
+        (code(&unknown), stdout(&unknown).as_str()),
+        (1, "refused: unknown token\n")
+    );
+    let told = stderr(&unknown);
+    assert!(
+        told.contains(&format!(
+            "{file}: line 2: not \"token: host:port\": no colon with a blank behind it"
+        )),
+        "{told}"
+    );
+    assert!(
+        told.contains(&format!("{file}: line 4: invalid host: a host with a dot")),
+        "{told}"
+    );
+    assert_eq!(told.lines().count(), 2, "{told}");
+    assert!(!told.contains("abc123") && !told.contains("ghi789"));
+    // Blanks in front of a token do not count in the releases of websockify.
+    assert_eq!(stdout(&resolve(&store, "def456")), "h1:5900\n");
+    let target = resolve(&store, "ghi789");
+    assert_eq!(code(&target), 3);
+    let told = stderr(&target);
+    assert!(
+        told.ends_with(&format!(
+            "token: {file}: line 4: invalid host: a host with a dot at its end: it has to be written without\n"
+        )),
+        "{told}"
+    );
+    let verified = token(&["verify", "--store", &store], "abc123");
+    assert!(stderr(&verified).contains(&format!("{file}: line 2: ")));
+
+    // A folder, whose files come one after the other; and one with more faults than anybody reads.
+    let other = folder.file("tokens.d-b", &b"x\n".repeat(99));
+    let store = format!("websockify:{}", folder.path());
+    let found = resolve(&store, "def456");
+    assert_eq!(stdout(&found), "h1:5900\n");
+    let told = stderr(&found);
+    assert!(told.contains(&format!("{file}: line 2: ")) && told.contains(&format!("{other}: line 10: ")));
+    assert!(
+        told.contains(&format!("{other}: 89 more lines are malformed")) && !told.contains("line 11:"),
+        "{told}"
+    );
+
+    let binary = folder.file("latin1.cfg", b"abc: h:1\nd\xe9f: h:1\n");
+    let told = stderr(&resolve(&format!("websockify:{binary}"), "abc"));
+    assert_eq!(told, format!("token: {binary}: line 2: not UTF-8\n"));
+    let json = folder.file("tokens.json", b"{\"abc\": {\"type\": \"vnc\",\n \"address\" \"h:1\"}}");
+    let told = stderr(&resolve(&format!("libvirt:{json}"), "abc"));
+    assert_eq!(
+        told,
+        format!("token: {json}: line 2, column 12: invalid JSON: not JSON\n")
+    );
+    let json = folder.file("dot.json", b"{\"abc\": {\"type\": \"vnc\", \"address\": \"h.:1\"}}");
+    let told = stderr(&resolve(&format!("libvirt:{json}"), "abc"));
+    assert!(
+        told.starts_with(&format!("token: {json}: invalid host: a host with a dot")),
+        "{told}"
+    );
+}
+
+/// What is wrong, where, and what to do; at once, and each thing once.
+#[test]
+fn errors_are_complete() {
+    let folder = Folder::new();
+    let pepper = folder.file("pepper", &[7; 32]);
+    let short = folder.file("short", &[7; 31]);
+    let text = folder.file("text.db", &b"This is no database, however long it may be.\n".repeat(99));
+    let locked = format!("{}/no/such/folder/tokens.db", folder.path());
+    let mint = |store: &str, pepper: &str, more: &[&str]| {
+        let place = ["mint", "--store", store, "--pepper-file", pepper, "--port", "5900"];
+        let started = std::time::Instant::now();
+        let output = token(&[&place[..], more].concat(), "");
+        assert_eq!(code(&output), 3, "{output:?}");
+        assert!(started.elapsed().as_secs() < 5, "at once: {output:?}");
+        stderr(&output)
+    };
+    let host = ["--host", "hv1"];
+    let store = format!("sqlite:{}/tokens.db", folder.path());
+    assert_eq!(
+        mint(&store, &short, &host),
+        format!("token: {short}: pepper too short: 31 bytes, at least 32 are needed\n")
+    );
+    let told = mint(&format!("sqlite:{text}"), &pepper, &host);
+    assert_eq!(
+        told,
+        format!("token: {text}: error returned from database: (code: 26) file is not a database\n")
+    );
+    let told = mint(&format!("sqlite:{locked}"), &pepper, &host);
+    assert!(
+        told.starts_with(&format!("token: {locked}: No such file or directory")),
+        "{told}"
+    );
+    let told = mint(&format!("sqlite:{}", folder.path()), &pepper, &host);
+    assert!(told.contains("unable to open database file"), "{told}");
+    for (host, why) in [
+        ("hv1.", "--host: a host with a dot at its end"),
+        ("fe80::1%eth0", "--host: an IPv6 address with a zone"),
+        ("bücher.example", "--host: a name with letters other than ASCII"),
+        ("", "--host: no host"),
+    ] {
+        let told = mint(&store, &pepper, &["--host", host]);
+        assert!(told.starts_with(&format!("token: {why}")), "{told}");
+    }
+    let told = mint(&store, &pepper, &["--host", "h", "--console", "telnet"]);
+    assert_eq!(told, "token: --console: unknown console protocol or type\n");
+    let told = mint("nothing:x", &pepper, &host);
+    assert!(told.contains("websockify:"), "{told}");
+    let closed = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let told = mint(&format!("redis://:hunter2@{closed}"), &pepper, &host);
+    assert!(
+        told.starts_with("token: Redis: ") && !told.contains("hunter2"),
+        "{told}"
+    );
+    assert!(told.contains("refused"), "{told}");
+}
+
+/// Hashes, targets and names are for whoever runs the tool.
+#[cfg(unix)]
+#[test]
+fn a_new_store_is_private() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let folder = Folder::new();
+    let pepper = folder.file("pepper", &[7; 32]);
+    for name in ["tokens.db", "a%3f?b#c.db"] {
+        let store = format!("sqlite:{}/{name}", folder.path());
+        let mint = ["mint", "--store", &store, "--pepper-file", &pepper];
+        let minted = token(&[&mint[..], &["--host", "h", "--port", "1"]].concat(), "");
+        assert_eq!(code(&minted), 0, "{minted:?}");
+        let mode = fs::metadata(format!("{}/{name}", folder.path()))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o600, "{name}");
     }
 }
 

@@ -1,42 +1,36 @@
 //! Keys.
-//!
-//! The signatures are those of `jsonwebtoken`. Its own `encode` and `decode` are not used: they read the clock, and take
-//! their cryptography from a provider that is a setting of the whole process and panics when a program has set none.
-//! Here the provider is named in the code, so that there is nothing to install, and no panic to be reached.
 
-use alloc::{boxed::Box, vec::Vec};
+use alloc::{boxed::Box, string::String};
 use core::fmt;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use jsonwebtoken::{
-    Algorithm, DecodingKey, EncodingKey,
-    crypto::{CryptoProvider, rust_crypto},
-    jwk::EllipticCurve,
-};
+use ed25519_dalek::Signer as _;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use super::{Claims, KeyError, SignedToken};
 use crate::json::{self, Quoted};
-
-/// Everything cryptographic, whatever the process has installed.
-static PROVIDER: &CryptoProvider = &rust_crypto::DEFAULT_PROVIDER;
-
-/// What stands in front of the seed in the PKCS #8 form of an Ed25519 key (RFC 8410 section 7).
-const PKCS8: [u8; 16] = [
-    0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,
-];
 
 fn id(text: &str) -> Result<Box<str>, KeyError> {
     let is_id = (1..=VerifyingKey::MAX_ID).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
     if is_id { Ok(text.into()) } else { Err(KeyError::Id) }
 }
 
-/// The half of a key that verifies, with its id and its one algorithm. `Debug` shows the id only.
+/// The half of a key that verifies, with its id and its one algorithm. `Debug` shows the id only; a secret is
+/// overwritten when it is dropped.
 #[derive(Clone)]
 pub struct VerifyingKey {
     id: Box<str>,
-    algorithm: Algorithm,
-    key: DecodingKey,
+    key: Key,
+}
+
+/// A key with its algorithm.
+#[derive(Clone)]
+enum Key {
+    Ed25519(Box<ed25519_dalek::VerifyingKey>),
+    /// The hash that has taken in the secret. It is overwritten when it is dropped.
+    Hs256(Box<Hmac<Sha256>>),
 }
 
 impl VerifyingKey {
@@ -50,17 +44,16 @@ impl VerifyingKey {
     ///
     /// # Errors
     ///
-    /// [`KeyError::Id`], or [`KeyError::Key`] for bytes that are no point of the curve.
+    /// [`KeyError::Id`], or [`KeyError::Key`] for bytes that are no point of the curve, or one of the few points of
+    /// small order, for which there are signatures that fit many messages.
     pub fn ed25519(id: &str, public: &[u8; 32]) -> Result<Self, KeyError> {
-        let key = Self {
-            id: self::id(id)?,
-            algorithm: Algorithm::EdDSA,
-            key: DecodingKey::from_ed_der(public),
-        };
-        match (PROVIDER.verifier_factory)(&key.algorithm, &key.key) {
-            Ok(_) => Ok(key),
-            Err(_) => Err(KeyError::Key),
+        let id = self::id(id)?;
+        let key = ed25519_dalek::VerifyingKey::from_bytes(public).map_err(|_| KeyError::Key)?;
+        if key.is_weak() {
+            return Err(KeyError::Key);
         }
+        let key = Key::Ed25519(Box::new(key));
+        Ok(Self { id, key })
     }
 
     /// A secret that issuer and gateways share, for HS256: what websockify has been set up with in many places. Whoever
@@ -70,14 +63,15 @@ impl VerifyingKey {
     ///
     /// [`KeyError::Id`], [`KeyError::TooShort`].
     pub fn hs256(id: &str, secret: &[u8]) -> Result<Self, KeyError> {
+        let too_short = KeyError::TooShort { len: secret.len() };
         if secret.len() < Self::MIN_SECRET {
-            return Err(KeyError::TooShort { len: secret.len() });
+            return Err(too_short);
         }
-        Ok(Self {
-            id: self::id(id)?,
-            algorithm: Algorithm::HS256,
-            key: DecodingKey::from_secret(secret),
-        })
+        let id = self::id(id)?;
+        // HMAC takes keys of any length.
+        let hmac = Hmac::new_from_slice(secret).map_err(|_| too_short)?;
+        let key = Key::Hs256(Box::new(hmac));
+        Ok(Self { id, key })
     }
 
     /// The id by which tokens name it.
@@ -88,17 +82,24 @@ impl VerifyingKey {
 
     /// `alg`, as it has to stand in the header (RFC 7518 section 3.1, RFC 8037 section 3.1).
     pub(super) const fn algorithm(&self) -> &'static str {
-        match self.algorithm {
-            Algorithm::EdDSA => "EdDSA",
-            // INVARIANT: there is no third.
-            _ => "HS256",
+        match self.key {
+            Key::Ed25519(_) => "EdDSA",
+            Key::Hs256(_) => "HS256",
         }
     }
 
     /// Whether the signature is that of the message.
     pub(super) fn verifies(&self, message: &str, signature: &[u8]) -> bool {
-        let verifier = (PROVIDER.verifier_factory)(&self.algorithm, &self.key);
-        verifier.is_ok_and(|verifier| verifier.verify(message.as_bytes(), &signature.to_vec()).is_ok())
+        match &self.key {
+            Key::Ed25519(key) => ed25519_dalek::Signature::from_slice(signature)
+                .is_ok_and(|signature| key.verify_strict(message.as_bytes(), &signature).is_ok()),
+            Key::Hs256(hmac) => {
+                let mut hmac = Hmac::clone(hmac);
+                hmac.update(message.as_bytes());
+                // In constant time.
+                hmac.verify_slice(signature).is_ok()
+            }
+        }
     }
 }
 
@@ -110,7 +111,7 @@ impl fmt::Debug for VerifyingKey {
 
 /// A key of Ed25519 that signs. `Debug` shows the id only; its memory is overwritten when it is dropped.
 pub struct SigningKey {
-    key: EncodingKey,
+    key: Box<ed25519_dalek::SigningKey>,
     verifying: VerifyingKey,
     public: [u8; 32],
 }
@@ -121,19 +122,12 @@ impl SigningKey {
     ///
     /// # Errors
     ///
-    /// [`KeyError::Id`]. ([`KeyError::Key`] would be an error of the library behind: every seed is a key.)
+    /// [`KeyError::Id`]. (Every seed is a key.)
     pub fn ed25519(id: &str, seed: &[u8; 32]) -> Result<Self, KeyError> {
-        let mut document = Zeroizing::new(Vec::with_capacity(48));
-        document.extend_from_slice(&PKCS8);
-        document.extend_from_slice(seed);
-        let public = (PROVIDER.key_utils.ed_pub_components_from_private_key)(&document, &EllipticCurve::Ed25519)
-            .map_err(|_| KeyError::Key)?;
-        let public = public.try_into().map_err(|_| KeyError::Key)?;
-        Ok(Self {
-            key: EncodingKey::from_ed_der(&document),
-            verifying: VerifyingKey::ed25519(id, &public)?,
-            public,
-        })
+        let key = Box::new(ed25519_dalek::SigningKey::from_bytes(seed));
+        let public = key.verifying_key().to_bytes();
+        let verifying = VerifyingKey::ed25519(id, &public)?;
+        Ok(Self { key, verifying, public })
     }
 
     /// The half for the gateways.
@@ -152,20 +146,21 @@ impl SigningKey {
     ///
     /// # Errors
     ///
-    /// [`KeyError::TooLong`]. ([`KeyError::Key`] would be an error of the library behind.)
+    /// [`KeyError::TooLong`].
     pub fn sign(&self, claims: &Claims) -> Result<SignedToken, KeyError> {
         let header = json::write(format_args!(
             r#"{{"typ":"JWT","alg":"{}","kid":{}}}"#,
             self.verifying.algorithm(),
             Quoted(&self.verifying.id)
         ));
-        let mut token = Zeroizing::new(URL_SAFE_NO_PAD.encode(header.as_bytes()));
+        // What is longer fails, and does not get its signature: no copy of a signed token is left by growing.
+        let mut token = Zeroizing::new(String::with_capacity(SignedToken::MAX_LEN));
+        URL_SAFE_NO_PAD.encode_string(header.as_bytes(), &mut token);
         token.push('.');
         URL_SAFE_NO_PAD.encode_string(claims.to_json().as_bytes(), &mut token);
-        let signer = (PROVIDER.signer_factory)(&self.verifying.algorithm, &self.key).map_err(|_| KeyError::Key)?;
-        let signature = signer.try_sign(token.as_bytes()).map_err(|_| KeyError::Key)?;
+        let signature = self.key.try_sign(token.as_bytes()).map_err(|_| KeyError::Key)?;
         token.push('.');
-        URL_SAFE_NO_PAD.encode_string(signature, &mut token);
+        URL_SAFE_NO_PAD.encode_string(signature.to_bytes(), &mut token);
         SignedToken::presented(token.as_bytes()).map_err(|_| KeyError::TooLong)
     }
 }

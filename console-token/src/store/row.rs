@@ -1,7 +1,7 @@
 //! A record as the engines keep it: the grant as JSON, and text that a statement or a script can extend.
 //!
 //! ```text
-//! attempts   | 32 hexadecimal digits | = | number of the use | , |   and so on, oldest first
+//! attempts   | 32 hexadecimal digits | = | number of the use, or 2^64 - 1 if it was given back | , |   and so on, oldest first
 //! sessions   | number | : | claimed | : | connection id or 0 | : | migrating until, or nothing | : | reopened 0 or 1 | , |
 //! seats      | 32 hexadecimal digits | : | idle at, or nothing | : | hung at, or nothing | , |
 //! ```

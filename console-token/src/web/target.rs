@@ -5,6 +5,7 @@
 
 use alloc::{collections::BTreeSet, vec::Vec};
 use core::{
+    fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     num::NonZeroU16,
     str,
@@ -30,7 +31,7 @@ use super::{
 /// ```text
 /// CONNECT authority HTTP/1.1 CR LF  *( name ":" value CR LF )  CR LF
 /// ```
-#[derive(Debug)]
+/// `Debug` shows neither the authority, which can be a token, nor any header.
 pub struct Connect<'a> {
     /// What is asked for, as it was written: a host with a port, or a token in its place
     /// ([`place::connect_host`]). Not for logs.
@@ -117,6 +118,14 @@ impl<'a> Connect<'a> {
     /// [`PlaceError`].
     pub fn token(&self) -> Result<Option<Presented>, PlaceError> {
         place::basic(self.proxy_authorization.iter().copied())
+    }
+}
+
+impl fmt::Debug for Connect<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connect")
+            .field("len", &self.len)
+            .finish_non_exhaustive()
     }
 }
 

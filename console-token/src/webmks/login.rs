@@ -22,7 +22,7 @@
 //! [`Login`] does no I/O. A driver moves bytes between the connection and the [`Wire`], calls `step` with the time,
 //! and does what the [`Action`] says:
 //!
-//! 1. flush `tx` first, after every `step`;
+//! 1. flush `tx` first, after every `step`, and call [`Wire::sent`], which overwrites what was sent;
 //! 2. [`Action::Receive`]: read at least so many bytes more, until `deadline()` at the latest;
 //! 3. [`Action::StartTls`]: do a TLS handshake as the client, on the TCP connection itself. The first layer is left
 //!    where the second begins: drop it without closing it, which would send an alert. Then give the peer's
@@ -49,7 +49,8 @@
 //!     let mut wire = Wire::default();
 //!     loop {
 //!         let action = login.step(started.elapsed(), &mut wire).map_err(Error::other)?;
-//!         connection.write_all(&wire.tx.split())?;
+//!         connection.write_all(&wire.tx)?;
+//!         wire.sent(wire.tx.len());
 //!         match action {
 //!             Action::Receive { .. } => {
 //!                 let mut buffer = [0; 1024];
@@ -73,7 +74,6 @@ use alloc::string::String;
 use core::{fmt, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use bytes::{Buf as _, BytesMut};
 use nom::{
     IResult, Parser as _,
     bytes::complete::{tag, take_while_m_n},
@@ -83,16 +83,7 @@ use nom::{
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use super::{MksTicket, Thumbprint};
-
-/// The connection's buffers. The driver fills `rx` and empties `tx`, which has the ticket in it for a while.
-#[derive(Debug, Default)]
-pub struct Wire {
-    /// Bytes that were received and not yet used.
-    pub rx: BytesMut,
-    /// Bytes to send.
-    pub tx: BytesMut,
-}
+use super::{MksTicket, Thumbprint, Wire};
 
 /// What the driver does next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -414,11 +405,11 @@ impl Login {
         }
         self.state = match tls.layer {
             TlsLayer::Login => {
-                put_line(wire, &["USER ", self.ticket.ticket.expose()]);
+                wire.put(&["USER ", self.ticket.ticket.expose(), CR_LF]);
                 State::Reply(Stage::User, tls.thumbprint)
             }
             TlsLayer::Console => {
-                wire.tx.extend_from_slice(self.random.0.as_bytes());
+                wire.put(&[&self.random.0]);
                 State::Over(Outcome {
                     thumbprint: tls.thumbprint,
                 })
@@ -468,9 +459,9 @@ impl Login {
             let at_least = if window.ends_with(b"\r") { 1 } else { 2 };
             return Ok(Taken::Missing(at_least.min(limit.saturating_sub(window.len()))));
         };
-        let line = wire.rx.split_to(end);
-        wire.rx.advance(1);
-        let line = line.strip_suffix(b"\r").ok_or_else(|| malformed(ReplyError::LineEnd))?;
+        let line = wire.take(end.saturating_add(1));
+        let line = line.strip_suffix(CR_LF.as_bytes());
+        let line = line.ok_or_else(|| malformed(ReplyError::LineEnd))?;
         let (_, (code, text)) = reply(line).map_err(|_| malformed(ReplyError::Code))?;
         if stage.expected() != Some(code) {
             return Err(LoginError::Rejected { stage, code });
@@ -482,17 +473,17 @@ impl Login {
         Ok(Taken::Reply(match stage {
             Stage::Greeting => start_tls(TlsLayer::Login)?,
             Stage::User => {
-                put_line(wire, &["PASS ", self.ticket.ticket.expose()]);
+                wire.put(&["PASS ", self.ticket.ticket.expose(), CR_LF]);
                 State::Reply(Stage::Password, thumbprint)
             }
             Stage::Password => {
-                put_line(wire, &["THUMBPRINT ", &self.random.0]);
+                wire.put(&["THUMBPRINT ", &self.random.0, CR_LF]);
                 State::Reply(Stage::Thumbprint, thumbprint)
             }
             Stage::Thumbprint => {
                 let text = core::str::from_utf8(text.unwrap_or_default()).unwrap_or_default();
                 let thumbprint = text.trim().parse().map_err(|_| malformed(ReplyError::Thumbprint))?;
-                put_line(wire, &["CONNECT ", &self.ticket.cfg_file, " mks"]);
+                wire.put(&["CONNECT ", &self.ticket.cfg_file, " mks", CR_LF]);
                 State::Reply(Stage::Connect, thumbprint)
             }
             Stage::Connect => start_tls(TlsLayer::Console)?,
@@ -510,13 +501,8 @@ enum Taken {
     Missing(usize),
 }
 
-/// Writes a command. Its parts have no control characters: [`MksTicket`] sees to that.
-fn put_line(wire: &mut Wire, parts: &[&str]) {
-    for part in parts {
-        wire.tx.extend_from_slice(part.as_bytes());
-    }
-    wire.tx.extend_from_slice(b"\r\n");
-}
+/// The end of a command. The parts of one have no control characters: [`MksTicket`] sees to that.
+const CR_LF: &str = "\r\n";
 
 /// The code of a reply, and the text behind it.
 fn reply(line: &[u8]) -> IResult<&[u8], (u16, Option<&[u8]>)> {

@@ -6,8 +6,10 @@
 
 mod login;
 mod ticket;
+mod wire;
 
 pub use login::{
-    Action, Login, LoginConfig, LoginError, Misbehaviour, Misuse, Outcome, ReplyError, Stage, Tls, TlsLayer, Wire,
+    Action, Login, LoginConfig, LoginError, Misbehaviour, Misuse, Outcome, ReplyError, Stage, Tls, TlsLayer,
 };
 pub use ticket::{ConnectInfo, MksTicket, Thumbprint, TicketError};
+pub use wire::Wire;

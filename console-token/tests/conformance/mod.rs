@@ -11,6 +11,7 @@ use crate::naive;
 
 mod at_once;
 mod many;
+mod uses;
 
 /// Gives hashes, attempts and names that no other call gives, from a number that grows.
 struct Fresh(u64);
@@ -76,6 +77,7 @@ pub(crate) async fn suite(store: &dyn Store, seed: u64, sequences: u64) {
     spice_sessions(store, &mut fresh).await;
     values_travel(store, &mut fresh).await;
     exchanges(store, &mut fresh).await;
+    uses::what_costs_a_use(store, &mut fresh).await;
     many::owners(store, &mut fresh).await;
     many::seats(store, &mut fresh).await;
     many::sweeps(store, &mut fresh).await;
@@ -94,6 +96,16 @@ pub(crate) async fn suite(store: &dyn Store, seed: u64, sequences: u64) {
         for _ in 0..60 {
             let [kind, a, b, c, d, ..] = fresh.next().to_le_bytes();
             data.extend([9 + kind % 23, 0, a, b, c, d]);
+        }
+        naive::run(store, usize::MAX, fresh.next().to_le_bytes(), &data, |_, _| ()).await;
+    }
+    for _ in 0..sequences {
+        // Connections that take uses and give them back.
+        let [uses, ..] = fresh.next().to_le_bytes();
+        let mut data = vec![0, 0, 0, 12, 0, uses % 5, 0, 0, 1, 1, 1, 0];
+        for _ in 0..60 {
+            let [kind, a, b, c, ..] = fresh.next().to_le_bytes();
+            data.extend([[9, 20][usize::from(kind % 2)], 0, a % 14, b, c]);
         }
         naive::run(store, usize::MAX, fresh.next().to_le_bytes(), &data, |_, _| ()).await;
     }

@@ -25,6 +25,7 @@ mod nova;
 mod oracle;
 mod password;
 mod record;
+mod release;
 #[cfg(feature = "serde")]
 mod resolver;
 mod seats;

@@ -8,8 +8,6 @@ use expect_test::expect;
 use proptest::prelude::*;
 use zeroize::Zeroizing;
 
-use crate::token_oracle::answers;
-
 const MEMBER: fn(&'static str) -> ResolverError = ResolverError::Member;
 const HOST: fn(HostError) -> ResolverError = ResolverError::Host;
 
@@ -226,12 +224,6 @@ mod of_websockify {
     };
 
     use super::*;
-
-    #[test]
-    fn as_websockify_reads() {
-        assert!(5 <= answers("websockify_token_file"));
-        assert!(3 <= answers("websockify_redis_source"));
-    }
 
     #[test]
     fn files() {

@@ -122,6 +122,14 @@ impl Token {
         (0..sessions).filter(|id| !self.ended(*id))
     }
 
+    /// Of a connection.
+    fn not_released(&self, id: u64) -> Result<u64, Refusal> {
+        match self.history.contains(&Done::Release { id }) {
+            true => Err(Refusal::SessionClosed),
+            false => Ok(id),
+        }
+    }
+
     fn live(&self, now: u64) -> usize {
         self.open().filter(|id| !self.overdue(*id, now)).count()
     }
@@ -254,19 +262,38 @@ impl Token {
     }
 
     pub(super) fn step(&mut self, gate: &Gate<'_>, step: Step) -> Result<SessionId, Refusal> {
-        let scope = match step {
-            Step::Redeem(_) => Scope::Connection,
-            _ => Scope::SpiceSession,
-        };
-        self.scope(scope)?;
+        match step {
+            Step::Redeem(_) => self.scope(Scope::Connection)?,
+            Step::Release(_) if self.made_out.scope == Scope::Connection => {}
+            _ => self.scope(Scope::SpiceSession)?,
+        }
         let now = gate.now.0;
         let id = match step {
-            Step::Redeem(attempt) => self.spend(gate, attempt, Done::Spend { attempt })?,
+            Step::Redeem(attempt) => {
+                let id = self.spend(gate, attempt, Done::Spend { attempt })?;
+                self.not_released(id)?
+            }
             Step::Claim(attempt) => {
                 let id = self.spend(gate, attempt, Done::Claim { attempt, now })?;
                 self.session(SessionId::new(id))?
             }
             Step::Bind { session, connection_id } => self.bind(session, connection_id)?,
+            Step::Release(session) if self.made_out.scope == Scope::Connection => {
+                let id = session.get();
+                if self.next_id() <= id {
+                    return Err(Refusal::NoSuchSession);
+                }
+                let Done::Spend { attempt } = self.history[self.uses().nth(usize::try_from(id).unwrap()).unwrap()]
+                else {
+                    panic!("a use of another scope");
+                };
+                if self.answered(attempt) != Some(id) {
+                    return Err(Refusal::SessionClosed);
+                }
+                self.not_released(id)?;
+                self.history.push(Done::Release { id });
+                id
+            }
             Step::Release(session) => {
                 let id = self.session(session)?;
                 if self

@@ -2,45 +2,12 @@
 
 use console_token::signed::{Claims, KeyError, Keys, SignedError, SigningKey, VerifyingKey};
 use console_token::{Refusal, SignedToken};
-use jsonwebtoken::crypto::{CryptoProvider, KeyUtils};
 
 use super::{
-    AUDIENCE, HS, ISSUER, NOW, PUBLIC, SECRET, SEED, WEBSOCKIFY_BY_OPENSSL, by_secret, claims, encoded, kerbside, key,
-    presented, rule, verify_at,
+    AUDIENCE, HS, ISSUER, NOW, PUBLIC, SECRET, SEED, by_secret, claims, encoded, kerbside, key, presented, rule,
+    verify_at,
 };
 use crate::at;
-
-/// The back end is fixed by the code: what a program installs for the whole process, or fails to install, is not
-/// reached by any call. This installs one that panics whatever it is asked, for all tests of this binary.
-#[test]
-fn no_call_reaches_the_provider_of_the_process() {
-    static PANICS: CryptoProvider = CryptoProvider {
-        signer_factory: |_, _| panic!("a signer of the process was asked for"),
-        verifier_factory: |_, _| panic!("a verifier of the process was asked for"),
-        key_utils: KeyUtils::new_unimplemented(),
-    };
-    PANICS.install_default().unwrap();
-    // It is reached by what the library itself offers, or this would prove nothing.
-    let reached = std::panic::catch_unwind(|| {
-        let key = jsonwebtoken::EncodingKey::from_secret(SECRET);
-        jsonwebtoken::crypto::sign(b"x", &key, jsonwebtoken::Algorithm::HS256)
-    });
-    assert!(reached.is_err());
-
-    let key = SigningKey::ed25519("k1", &SEED).unwrap();
-    let token = key.sign(&claims()).unwrap();
-    let keys = Keys::default()
-        .with(VerifyingKey::ed25519("k1", key.public()).unwrap())
-        .with(VerifyingKey::hs256("h1", SECRET).unwrap())
-        .with_unnamed("h1");
-    assert!(keys.verify(&token, &rule(), at(NOW)).is_ok());
-    assert!(
-        keys.verify_websockify(&presented(WEBSOCKIFY_BY_OPENSSL), &rule(), at(NOW))
-            .is_ok()
-    );
-    let broken = by_secret(b"another", HS, &kerbside(r#""iat":1,"exp":2"#));
-    assert_eq!(keys.verify(&broken, &rule(), at(NOW)), Err(SignedError::BadSignature));
-}
 
 #[test]
 fn keys_and_their_ids() {
@@ -66,6 +33,22 @@ fn keys_and_their_ids() {
     let mut no_point = [0; 32];
     no_point[0] = 2;
     assert_eq!(VerifyingKey::ed25519("k", &no_point).unwrap_err(), KeyError::Key);
+    // The neutral element, and the other points of small order: for them anybody can sign.
+    for y in [
+        "0100000000000000000000000000000000000000000000000000000000000000",
+        "0000000000000000000000000000000000000000000000000000000000000000",
+        "0000000000000000000000000000000000000000000000000000000000000080",
+        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+    ] {
+        let bytes: Vec<u8> = (0..64)
+            .step_by(2)
+            .map(|at| u8::from_str_radix(&y[at..at + 2], 16).unwrap())
+            .collect();
+        let weak = VerifyingKey::ed25519("k", &bytes.try_into().unwrap());
+        assert_eq!(weak.unwrap_err(), KeyError::Key, "{y}");
+    }
     assert_eq!(
         VerifyingKey::hs256("k", &SECRET[..31]).unwrap_err(),
         KeyError::TooShort { len: 31 }

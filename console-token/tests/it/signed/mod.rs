@@ -8,7 +8,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use console_token::signed::{Claims, KeyError, Keys, Rule, SignedError, SigningKey, VerifyingKey};
 use console_token::{JsonError, Refusal, SignedToken, Target, UnixSeconds};
 use expect_test::expect;
-use hmac::{Hmac, Mac};
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use proptest::prelude::*;
 use sha2::Sha256;
 

@@ -133,6 +133,20 @@ fn heads_are_bounded() {
     assert_eq!(Connect::parse(&[b'a'; 8192]).unwrap_err(), ConnectError::TooLong);
 }
 
+#[test]
+fn debug_shows_no_token() {
+    let head =
+        b"CONNECT 5a5a5a5a-5a5a-4a5a-9a5a-5a5a5a5a5a5a:61000 HTTP/1.1\r\nProxy-Authorization: Basic OmI=\r\n\r\n";
+    let connect = Connect::parse(head).unwrap().unwrap();
+    assert_eq!(format!("{connect:?}"), format!("Connect {{ len: {}, .. }}", head.len()));
+    for text in [format!("{:?}", connect.host_token()), format!("{:?}", connect.token())] {
+        assert!(
+            text.contains("redacted") && !text.contains("5a5a5a5a") && !text.contains("OmI"),
+            "{text}"
+        );
+    }
+}
+
 /// What others have taken for another target.
 #[test]
 fn targets_that_are_none() {

@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// list of processes. Only `mint` shows one.
 ///
 /// STORE is sqlite:FILE, postgres://..., or redis://... of console-token, and for `verify` and `resolve` also
-/// websockify:FILE (a token file), libvirt:FILE (that of libvirt-console-proxy).
+/// websockify:FILE (a token file, or a folder of them), libvirt:FILE (that of libvirt-console-proxy).
 #[derive(Debug, Parser)]
 #[command(name = "token", version, after_help = EXAMPLES)]
 pub(crate) struct Cli {
@@ -67,7 +67,7 @@ pub(crate) struct Place {
 pub(crate) struct Mint {
     #[command(flatten)]
     pub(crate) place: Place,
-    /// Type of the console: novnc, spice-direct, serial, ...
+    /// Type of the console: novnc, xvpvnc, spice-html5, spice-direct, rdp-html5, serial, webmks
     #[arg(long, default_value = "novnc")]
     pub(crate) console: String,
     /// Host of the console

@@ -1,6 +1,7 @@
 //! A tool for console tokens, made of `console-token` and nothing else. See `token --help`.
 
 mod cli;
+mod files;
 mod store;
 
 use std::error::Error;
@@ -15,7 +16,7 @@ use console_token::nova::{Microversion, ShowAnswer};
 use console_token::resolver::libvirt::{Answer, Kind};
 use console_token::resolver::websockify;
 use console_token::signed::{Claims, Keys, Rule, SigningKey, VerifyingKey};
-use console_token::web::{Redacted, place};
+use console_token::web::{Host, Redacted, place};
 use console_token::{
     AccessUrl, AttemptId, ConsoleType, Gate, Grant, Protocol, Refusal, Scope, Secret, SignedToken, Step, StoreError,
     Target, UnixSeconds, Uses,
@@ -38,7 +39,7 @@ async fn main() -> ExitCode {
     match run(Cli::parse().command).await {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            eprintln!("token: {error}");
+            eprintln!("token: {}", told(&*error));
             ExitCode::from(FAILED)
         }
     }
@@ -59,11 +60,12 @@ async fn run(command: Command) -> Result<u8> {
 }
 
 async fn mint(mint: &Mint) -> Result<u8> {
-    let console: ConsoleType = mint.console.parse()?;
+    let console = mint.console.parse::<ConsoleType>();
+    let console = console.map_err(|error| format!("--console: {error}"))?;
     let target = match (&mint.unix_path, &mint.host) {
         (Some(path), _) => Target::Unix { path: path.clone() },
         (None, Some(host)) if mint.port.or(mint.tls_port).is_some() => Target::Host {
-            host: host.clone(),
+            host: checked(host)?,
             port: mint.port,
             tls_port: mint.tls_port,
         },
@@ -91,13 +93,19 @@ async fn mint(mint: &Mint) -> Result<u8> {
     let url = mint
         .url
         .as_ref()
-        .map(|base| AccessUrl::new(console, base, &token))
+        .map(|base| AccessUrl::new(console, base, &token).map_err(|error| format!("--url: {error}")))
         .transpose()?;
     let opened = Opened::open(&mint.place.store, mint.place.pepper_file.as_deref()).await?;
     let Hashed { store, hash } = opened.hashed(&token)?;
     store.insert(&hash, &grant).await?;
     eprintln!("token {}", hash.fingerprint());
     print(url.as_ref().map_or(token.expose(), AccessUrl::expose))
+}
+
+/// A host that every program reads in the same way.
+fn checked(host: &str) -> Result<String> {
+    host.parse::<Host>().map_err(|error| format!("--host: {error}"))?;
+    Ok(host.trim_matches(['[', ']']).to_owned())
 }
 
 fn sign(sign: &Sign) -> Result<u8> {
@@ -294,6 +302,20 @@ fn presented(line: &str) -> std::result::Result<Secret, Refusal> {
 fn refused(error: &dyn Error) -> Result<u8> {
     println!("refused: {error}");
     Ok(REFUSED)
+}
+
+/// All that an error tells: its text, and those of its sources that are not in it.
+fn told(error: &dyn Error) -> String {
+    let mut told = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let text = error.to_string();
+        if !told.contains(&text) {
+            told = format!("{told}: {text}");
+        }
+        source = error.source();
+    }
+    told
 }
 
 /// The first line of standard input.

@@ -1,23 +1,22 @@
 //! The stores that the tool reaches, and what is asked of them.
 
-use std::fs;
 use std::num::NonZeroU32;
 use std::path::Path;
 
-use console_token::resolver::{libvirt, websockify};
 use console_token::{Pepper, RedisStore, Secret, SqlStore, Store, Target, TokenHash};
 use zeroize::Zeroizing;
 
 use crate::Result;
+use crate::files::{Libvirt, Websockify, read};
 
 /// A store that was opened.
 pub(crate) enum Opened {
     /// One of console-token, which knows tokens by their hashes.
     Hashes { store: Box<dyn Store>, pepper: Pepper },
-    /// A token file of websockify.
-    Websockify(Zeroizing<String>),
+    /// Token files of websockify.
+    Websockify(Websockify),
     /// A token file of libvirt-console-proxy.
-    Libvirt(Zeroizing<Vec<u8>>),
+    Libvirt(Libvirt),
 }
 
 /// A store of console-token and the hash of the token.
@@ -29,22 +28,26 @@ pub(crate) struct Hashed {
 impl Opened {
     /// Opens a store by its name.
     pub(crate) async fn open(name: &str, pepper_file: Option<&Path>) -> Result<Self> {
-        if let Some(file) = name.strip_prefix("websockify:") {
-            return Ok(Self::Websockify(Zeroizing::new(String::from_utf8(
-                read(file.as_ref())?.to_vec(),
-            )?)));
+        if let Some(path) = name.strip_prefix("websockify:") {
+            return Ok(Self::Websockify(Websockify::open(path.as_ref())?));
         }
         if let Some(file) = name.strip_prefix("libvirt:") {
-            return Ok(Self::Libvirt(read(file.as_ref())?));
+            return Ok(Self::Libvirt(Libvirt::open(file.as_ref())?));
         }
-        let pepper = Pepper::new(&read(pepper_file.ok_or("this store needs --pepper-file")?)?)?;
+        let pepper_file = pepper_file.ok_or("this store needs --pepper-file")?;
+        let pepper = Pepper::new(&read(pepper_file)?).map_err(|error| format!("{}: {error}", pepper_file.display()))?;
         let store: Box<dyn Store> = match name.split_once(':') {
-            Some(("sqlite", file)) => {
-                Box::new(SqlStore::connect(&format!("sqlite://{file}?mode=rwc"), NonZeroU32::MIN).await?)
+            Some(("sqlite", file)) => Box::new(sqlite(file).await?),
+            // These names can have a password in them.
+            Some(("postgres" | "postgresql", _)) => {
+                let store = SqlStore::connect(name, NonZeroU32::MIN).await;
+                Box::new(store.map_err(|error| format!("PostgreSQL: {error}"))?)
             }
-            Some(("postgres" | "postgresql", _)) => Box::new(SqlStore::connect(name, NonZeroU32::MIN).await?),
-            Some(("redis" | "rediss", _)) => Box::new(RedisStore::connect(name, RedisStore::PREFIX).await?),
-            _ => return Err("no such kind of store".into()),
+            Some(("redis" | "rediss", _)) => {
+                let store = RedisStore::connect(name, RedisStore::PREFIX).await;
+                Box::new(store.map_err(|error| format!("Redis: {error}"))?)
+            }
+            _ => return Err("--store: not sqlite:, postgres:, redis:, websockify: or libvirt:".into()),
         };
         Ok(Self::Hashes { store, pepper })
     }
@@ -61,26 +64,30 @@ impl Opened {
     }
 }
 
-/// What a token file has for this token.
-pub(crate) fn in_file(opened: &Opened, token: &Secret) -> Result<Option<Target>> {
-    Ok(match opened {
-        Opened::Hashes { .. } => None,
-        Opened::Websockify(file) => match websockify::lookup(file, token.expose()) {
-            Some(entry) => Some(entry.target()?),
-            None => None,
-        },
-        Opened::Libvirt(file) => libvirt::lookup(file, token)?.map(|answer| answer.target),
+/// A file of SQLite, which is made if it is not there.
+async fn sqlite(file: &str) -> Result<SqlStore> {
+    // In a URL these have a meaning.
+    let path = file.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    let store = SqlStore::connect(&format!("sqlite://{path}?mode=rwc"), NonZeroU32::MIN).await;
+    store.map_err(|error| {
+        let error = error.to_string();
+        // The error names the file if that could not be made.
+        let named = if error.contains(file) {
+            error
+        } else {
+            format!("{file}: {error}")
+        };
+        named.into()
     })
 }
 
-/// A whole file, of at most a mebibyte.
-pub(crate) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
-    const MAX: u64 = 1 << 20;
-    let failed = |error: std::io::Error| format!("{}: {error}", path.display());
-    if MAX < fs::metadata(path).map_err(failed)?.len() {
-        return Err(format!("{}: more than {MAX} bytes", path.display()).into());
+/// What a token file has for this token.
+pub(crate) fn in_file(opened: &Opened, token: &Secret) -> Result<Option<Target>> {
+    match opened {
+        Opened::Hashes { .. } => Ok(None),
+        Opened::Websockify(files) => files.lookup(token),
+        Opened::Libvirt(file) => file.lookup(token),
     }
-    Ok(Zeroizing::new(fs::read(path).map_err(failed)?))
 }
 
 /// The seed of a key.
@@ -89,6 +96,6 @@ pub(crate) fn seed(path: &Path) -> Result<Zeroizing<[u8; 32]>> {
     let seed = bytes
         .as_slice()
         .try_into()
-        .map_err(|_| format!("{}: not 32 bytes", path.display()))?;
+        .map_err(|_| format!("{}: {} bytes, not 32", path.display(), bytes.len()))?;
     Ok(Zeroizing::new(seed))
 }
