@@ -27,6 +27,10 @@
 //!
 //! The peer hung up: call `eof`. An error is terminal. The loop is shipped as `drive` (feature `tokio`).
 //!
+//! A peer that does not speak RFB fails at its first byte that could not be of a version line, with a
+//! [`HandshakeError::Decode`] that depends on that byte only. What came is left in `rx`, for
+//! [`Opening`](crate::Opening) to put into words.
+//!
 //! # For machines that couple both
 //!
 //! A proxy is a [`ServerHandshake`] towards the viewer and a [`ClientHandshake`] towards the server behind it. Where
@@ -323,6 +327,14 @@ pub enum HandshakeError {
     /// The caller's mistake. The machine is as it was.
     #[error(transparent)]
     Misuse(#[from] Misuse),
+}
+
+impl HandshakeError {
+    /// Whether a version line was due, and the peer sent something else. It is left in `rx`.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn is_not_rfb(&self) -> bool {
+        matches!(self, Self::Decode(error) if error.message == ProtocolVersion::NAME)
+    }
 }
 
 /// What a peer must not do.

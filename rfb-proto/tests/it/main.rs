@@ -67,3 +67,5 @@ mod tables;
 mod tls;
 mod vectors;
 mod version;
+#[cfg(feature = "tokio")]
+mod words;
