@@ -152,7 +152,11 @@ where
             // What a deadline that passes means is told by the next step, and so is what bytes mean.
             (Turn::Late, _) => drop_unsent(&mut wire.tx),
             (Turn::Bytes | Turn::Sent, _) => {}
-            (Turn::End, _) => return hung_up(machine, &mut line),
+            (Turn::End, _) => {
+                // A part of a secret may be in it.
+                wire.wipe_rx();
+                return hung_up(machine, &mut line);
+            }
             (Turn::Failed(error), _) => return Err(error.into()),
         }
     }

@@ -46,7 +46,7 @@ use rustls::{
 };
 use rustls::{DigitallySignedStruct, SignatureScheme};
 
-use crate::handshake::Wire;
+use crate::handshake::{Wire, wipe};
 use crate::opening::Opening;
 
 /// What is wrong with certificates, a key, a name or a TLS session. Never shows what was in a key.
@@ -322,6 +322,8 @@ impl TlsWire {
         while !self.session.is_handshaking() && !plain.tx.is_empty() {
             // INVARIANT: this takes what there is room for and does not fail; there is room after the write.
             let taken = self.session.writer().write(&plain.tx).unwrap_or(0);
+            // It may have been a password.
+            wipe(plain.tx.get_mut(..taken).unwrap_or_default());
             plain.tx.advance(taken);
             self.write_tls();
             if taken == 0 {

@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, Error, ErrorKind, Resu
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{NAMED, NAMING};
+use crate::handshake::wipe;
 use crate::opening::Opening;
 
 /// Room for reading. A message with a password in it fits, so that no buffer that had to grow leaves a copy of it behind.
@@ -220,7 +221,7 @@ pub(super) fn drop_unsent(tx: &mut BytesMut) {
 /// Takes bytes that have gone out off the buffer. They may have been a secret, so they are overwritten.
 fn sent(tx: &mut BytesMut, count: usize) {
     let count = count.min(tx.len());
-    tx.get_mut(..count).unwrap_or_default().fill(0);
+    wipe(tx.get_mut(..count).unwrap_or_default());
     tx.advance(count);
 }
 

@@ -57,6 +57,7 @@ mod proxy_scripts;
 mod recorded;
 mod rectangles;
 mod scripts;
+mod secrets;
 mod security;
 #[cfg(feature = "serde")]
 mod serde;
