@@ -171,9 +171,12 @@ pub fn check(data: &[u8]) {
 /// What seeds are to reach: the encodings that can be framed, and the messages of a server.
 #[must_use]
 pub fn everything() -> BTreeSet<i64> {
+    // Those that stand for many are not made up there.
+    let bulk = [Encoding::XZ, Encoding::XZYW].map(|encoding| i64::from(encoding.0));
     let encodings = rectangles::FRAMED.iter().map(|(number, _)| i64::from(*number));
     let messages = ServerMessage::TABLE.iter().filter(|(number, _)| *number != 0);
     encodings
+        .chain(bulk)
         .chain(messages.map(|(number, _)| as_message(*number)))
         .collect()
 }

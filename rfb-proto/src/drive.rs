@@ -28,6 +28,7 @@ pub use bridge::{BridgeDriven, drive_bridge, drive_bridge_while_asking};
 
 use self::line::{Line, Reading, Turn, drop_unsent};
 use crate::handshake::{Action, HandshakeError, Machine, Misuse, Tls, TlsRole, Wire};
+use crate::opening::Opening;
 
 /// The time that machines are given: since the clock was made.
 #[derive(Debug, Clone, Copy)]
@@ -83,12 +84,24 @@ pub enum DriveError<Protocol> {
     /// The handshake failed.
     #[error("{0}")]
     Protocol(Protocol),
+    /// The peer does not speak RFB.
+    #[error("{error}; it sent {came}")]
+    NotRfb {
+        /// Where the handshake failed.
+        error: Protocol,
+        /// What the peer sent instead.
+        came: Opening,
+    },
 }
+
+/// So much of what is not RFB tells what it is, and is waited for so long.
+const NAMED: usize = 4;
+const NAMING: Duration = Duration::from_millis(100);
 
 /// Drives a machine to its next question, to TLS, or to the end of the handshake.
 ///
 /// Every byte is shown to the machine when it comes, so a peer that does not speak RFB is refused at its first wrong
-/// byte. The end of TLS without a farewell (`UnexpectedEof`) is the end of the stream. What a server said before it
+/// byte, and the error says what it speaks, if that is known ([`DriveError::NotRfb`]). The end of TLS without a farewell (`UnexpectedEof`) is the end of the stream. What a server said before it
 /// stopped reading is still read.
 ///
 /// # Errors
@@ -111,7 +124,11 @@ where
             Ok(action) => action,
             Err(error) => {
                 line.farewell(&mut wire.tx, until).await;
-                return Err(DriveError::Protocol(error));
+                if !error.is_not_rfb() {
+                    return Err(DriveError::Protocol(error));
+                }
+                let came = line.opening(&mut wire.rx).await;
+                return Err(DriveError::NotRfb { error, came });
             }
         };
         let (reading, at_least) = match &action {
@@ -135,7 +152,11 @@ where
             // What a deadline that passes means is told by the next step, and so is what bytes mean.
             (Turn::Late, _) => drop_unsent(&mut wire.tx),
             (Turn::Bytes | Turn::Sent, _) => {}
-            (Turn::End, _) => return hung_up(machine, &mut line),
+            (Turn::End, _) => {
+                // A part of a secret may be in it.
+                wire.wipe_rx();
+                return hung_up(machine, &mut line);
+            }
             (Turn::Failed(error), _) => return Err(error.into()),
         }
     }

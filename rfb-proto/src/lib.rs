@@ -17,6 +17,7 @@ mod init;
 mod limits;
 mod mask;
 pub mod message;
+mod opening;
 mod pixel_format;
 mod pixel_rules;
 mod secret;
@@ -36,6 +37,7 @@ pub use drive::{
 pub use error::{DecodeError, DecodeErrorKind, EncodeError};
 pub use init::{ClientInit, ServerInit};
 pub use limits::Limits;
+pub use opening::Opening;
 pub use pixel_format::{PixelFormat, PixelFormatError};
 pub use pixel_rules::PixelRules;
 pub use version::{Greeting, Policy, ProtocolVersion, Version, VersionError};

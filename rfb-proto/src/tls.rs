@@ -27,6 +27,7 @@
 
 extern crate std;
 
+use alloc::string::ToString as _;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
@@ -40,10 +41,13 @@ use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_sig
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
-use rustls::{ClientConfig, ClientConnection, Connection, RootCertStore, ServerConfig, ServerConnection};
+use rustls::{
+    CertificateError, ClientConfig, ClientConnection, Connection, RootCertStore, ServerConfig, ServerConnection,
+};
 use rustls::{DigitallySignedStruct, SignatureScheme};
 
-use crate::handshake::Wire;
+use crate::handshake::{Wire, wipe};
+use crate::opening::Opening;
 
 /// What is wrong with certificates, a key, a name or a TLS session. Never shows what was in a key.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -61,10 +65,43 @@ pub enum TlsError {
     /// The name to look for is neither a DNS name nor an address.
     #[error("no DNS name and no address")]
     BadName,
+    /// A certificate, the peer's or one's own, is of X.509 version 1, as `openssl x509 -req` makes them where it is given
+    /// no extensions. It can hold no name that is looked at and does not say what it is for; rustls does not read it.
+    #[error("a certificate of X.509 version 1: sign it again with extensions, a subjectAltName for one")]
+    OldCertificate,
+    /// The peer does not speak TLS, but this. Its bytes are not shown: they may be credentials.
+    #[error("the peer does not speak TLS: it sent {0}")]
+    NotTls(&'static str),
     /// The session failed, or the parts do not fit together. The peer has been sent an alert, if there is
     /// one for this.
     #[error("{0}")]
-    Rustls(#[from] rustls::Error),
+    Rustls(rustls::Error),
+}
+
+impl From<rustls::Error> for TlsError {
+    fn from(error: rustls::Error) -> Self {
+        Self::of_session(error, &[])
+    }
+}
+
+impl TlsError {
+    /// What a session failed with whose peer began like this.
+    fn of_session(error: rustls::Error, began: &[u8]) -> Self {
+        let is_tls = matches!(began, [0x14..=0x17] | [0x14..=0x17, 3, ..]);
+        match &error {
+            // Of this kind there is no name but that of rustls' own verifier.
+            rustls::Error::InvalidCertificate(CertificateError::Other(other))
+                if other.0.to_string() == "UnsupportedCertVersion" =>
+            {
+                Self::OldCertificate
+            }
+            rustls::Error::InvalidMessage(_) if !is_tls => match Opening::of(began).looks_like() {
+                Some(name) => Self::NotTls(name),
+                None => Self::Rustls(error),
+            },
+            _ => Self::Rustls(error),
+        }
+    }
 }
 
 /// Whom a server has to be, beside having a certificate of a pinned authority.
@@ -192,6 +229,8 @@ impl ServerTls {
 #[derive(Debug)]
 pub struct TlsWire {
     session: Connection,
+    /// What the peer's bytes began with.
+    began: Vec<u8>,
     closed: bool,
     failed: Option<TlsError>,
     /// The connection's bytes: what is read from it goes into `rx`, what is in `tx` is to be sent.
@@ -205,6 +244,7 @@ impl TlsWire {
     pub fn new(session: impl Into<Connection>, wire: &mut Wire) -> Self {
         Self {
             session: session.into(),
+            began: Vec::new(),
             closed: false,
             failed: None,
             socket: core::mem::take(wire),
@@ -253,12 +293,15 @@ impl TlsWire {
     }
 
     fn receive(&mut self, plain: &mut Wire) -> Result<(), TlsError> {
+        let unseen = Opening::SHOWN.saturating_sub(self.began.len());
+        self.began.extend(self.socket.rx.iter().take(unseen));
         while !self.socket.rx.is_empty() {
             // INVARIANT: reading from a slice does not fail, and the buffer for plaintext, whose being full
             // would be the other error, is emptied below.
             let taken = self.session.read_tls(&mut &self.socket.rx[..]).unwrap_or(0);
             self.socket.rx.advance(taken);
-            let state = self.session.process_new_packets()?;
+            let state = self.session.process_new_packets();
+            let state = state.map_err(|error| TlsError::of_session(error, &self.began))?;
             self.closed = state.peer_has_closed();
             let here = state.plaintext_bytes_to_read();
             let start = plain.rx.len();
@@ -279,6 +322,8 @@ impl TlsWire {
         while !self.session.is_handshaking() && !plain.tx.is_empty() {
             // INVARIANT: this takes what there is room for and does not fail; there is room after the write.
             let taken = self.session.writer().write(&plain.tx).unwrap_or(0);
+            // It may have been a password.
+            wipe(plain.tx.get_mut(..taken).unwrap_or_default());
             plain.tx.advance(taken);
             self.write_tls();
             if taken == 0 {

@@ -74,6 +74,8 @@ fn number(input: &[u8]) -> IResult<&[u8], u16> {
 }
 
 impl ProtocolVersion {
+    /// Its name in errors.
+    pub(crate) const NAME: &'static str = "ProtocolVersion";
     /// Bytes of the line.
     pub const LEN: usize = 12;
     /// 3.3.
@@ -265,7 +267,7 @@ fn misread(rest: &[u8]) -> DecodeError {
         .find(|&(_, offset, _)| offset <= at)
         .unwrap_or(signature);
     DecodeError {
-        message: "ProtocolVersion",
+        message: ProtocolVersion::NAME,
         field,
         offset,
         kind: DecodeErrorKind::Invalid(expected),
@@ -276,7 +278,7 @@ fn misread(rest: &[u8]) -> DecodeError {
 fn digits(number: u16, field: &'static str) -> Result<[u8; 3], EncodeError> {
     if 999 < number {
         return Err(EncodeError {
-            message: "ProtocolVersion",
+            message: ProtocolVersion::NAME,
             field,
             value: number.into(),
             limit: 999,
@@ -370,12 +372,20 @@ pub enum Policy {
     Strict,
 }
 
+/// What is known of a number that is no version.
+fn note(version: ProtocolVersion) -> &'static str {
+    match version {
+        ProtocolVersion::REPEATER => ": an UltraVNC repeater, which wants to be told where to connect",
+        _ => "",
+    }
+}
+
 /// A version that is no ground to go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum VersionError {
     /// There are no rules for this number, or the policy does not take it.
-    #[error("version {version} is not supported")]
+    #[error("version {version} is not supported{}", note(*version))]
     Unsupported {
         /// What the peer sent.
         version: ProtocolVersion,

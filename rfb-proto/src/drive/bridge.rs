@@ -62,7 +62,10 @@ where
         let until = clock.instant(bridge.deadline());
         let action = match action {
             Ok(action) => action,
-            Err(error) => return Err(lines.farewell(wires, until, DriveError::Protocol(error)).await),
+            Err(error) => {
+                let error = lines.farewell(wires, until, error).await;
+                return Err(lines.named(wires, error).await);
+            }
         };
         loop {
             let (side, why) = match lines.turn(bridge, wires, &action, until).await {
@@ -179,6 +182,16 @@ where
         let waits_for_tenant = matches!(action, BridgeAction::Receive { side: Side::Tenant, .. });
         let has_ended = self.hypervisor.as_ref().is_some_and(Line::has_ended);
         has_ended && !self.told && !waits_for_tenant
+    }
+
+    /// The error of a step, with what a side sent that is not RFB.
+    async fn named(&mut self, wires: &mut Wires, error: BridgeError) -> DriveError<BridgeError> {
+        let came = match (error.error.is_not_rfb(), error.side, &mut self.hypervisor) {
+            (true, Side::Tenant, _) => self.tenant.opening(&mut wires.tenant.rx).await,
+            (true, Side::Hypervisor, Some(line)) => line.opening(&mut wires.hypervisor.rx).await,
+            _ => return DriveError::Protocol(error),
+        };
+        DriveError::NotRfb { error, came }
     }
 
     /// Tells both sides what there is to tell, then gives the error.

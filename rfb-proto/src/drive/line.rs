@@ -11,7 +11,11 @@ use core::time::Duration;
 
 use bytes::{Buf as _, BufMut as _, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, Error, ErrorKind, Result};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::{NAMED, NAMING};
+use crate::handshake::wipe;
+use crate::opening::Opening;
 
 /// Room for reading. A message with a password in it fits, so that no buffer that had to grow leaves a copy of it behind.
 const READ: usize = 4096;
@@ -113,6 +117,22 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Line<'a, S> {
         }
     }
 
+    /// What the peer sent that is not RFB. Bytes that are on their way are waited for, but not for long.
+    pub(super) async fn opening(&mut self, rx: &mut BytesMut) -> Opening {
+        let more = poll_fn(|cx| {
+            while rx.len() < NAMED && !self.ended {
+                match ready!(self.poll_receive(cx, rx, NAMED)) {
+                    Ok(1..) => {}
+                    _ => break,
+                }
+            }
+            Poll::Ready(())
+        });
+        // What is there has to do.
+        let _ = timeout(NAMING, more).await;
+        Opening::of(rx)
+    }
+
     /// Sends what is in `tx`, until the deadline at the latest. What the peer says meanwhile is dropped, so that a peer
     /// that writes before it reads is told as well.
     pub(super) async fn farewell(&mut self, tx: &mut BytesMut, until: Instant) {
@@ -201,7 +221,7 @@ pub(super) fn drop_unsent(tx: &mut BytesMut) {
 /// Takes bytes that have gone out off the buffer. They may have been a secret, so they are overwritten.
 fn sent(tx: &mut BytesMut, count: usize) {
     let count = count.min(tx.len());
-    tx.get_mut(..count).unwrap_or_default().fill(0);
+    wipe(tx.get_mut(..count).unwrap_or_default());
     tx.advance(count);
 }
 

@@ -27,6 +27,10 @@
 //!
 //! The peer hung up: call `eof`. An error is terminal. The loop is shipped as `drive` (feature `tokio`).
 //!
+//! A peer that does not speak RFB fails at its first byte that could not be of a version line, with a
+//! [`HandshakeError::Decode`] that depends on that byte only. What came is left in `rx`, for
+//! [`Opening`](crate::Opening) to put into words.
+//!
 //! # For machines that couple both
 //!
 //! A proxy is a [`ServerHandshake`] towards the viewer and a [`ClientHandshake`] towards the server behind it. Where
@@ -64,14 +68,39 @@ use crate::security::{Reason, SecurityType, SecurityTypeWord};
 use crate::version::{ProtocolVersion, Version, VersionError};
 
 pub use crate::security::vencrypt::{Exchange, TlsKind};
+pub(crate) use state::wipe;
 
 /// One connection's buffers. The driver fills `rx` and empties `tx`.
-#[derive(Debug, Default)]
+///
+/// Both may hold passwords: `Debug` shows how many bytes there are and nothing of them. A machine overwrites secrets in
+/// `rx` when it has read them, or when it fails while one is due; who sends `tx` does so there, as the drivers of the
+/// feature `tokio` do.
+#[derive(Default)]
 pub struct Wire {
     /// Bytes that were received and not yet used.
     pub rx: BytesMut,
     /// Bytes to send.
     pub tx: BytesMut,
+}
+
+impl Wire {
+    /// Overwrites and drops what was received, where a secret may be in it.
+    pub(crate) fn wipe_rx(&mut self) {
+        wipe(&mut self.rx);
+        self.rx.clear();
+    }
+}
+
+impl fmt::Debug for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = |buffer: &BytesMut| buffer.len();
+        write!(
+            f,
+            "Wire {{ rx: {} bytes, tx: {} bytes }}",
+            bytes(&self.rx),
+            bytes(&self.tx)
+        )
+    }
 }
 
 /// The buffers of a machine between two connections.
@@ -323,6 +352,14 @@ pub enum HandshakeError {
     /// The caller's mistake. The machine is as it was.
     #[error(transparent)]
     Misuse(#[from] Misuse),
+}
+
+impl HandshakeError {
+    /// Whether a version line was due, and the peer sent something else. It is left in `rx`.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn is_not_rfb(&self) -> bool {
+        matches!(self, Self::Decode(error) if error.message == ProtocolVersion::NAME)
+    }
 }
 
 /// What a peer must not do.

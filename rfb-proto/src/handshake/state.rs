@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 
 use bytes::{Buf as _, BytesMut};
+use zeroize::Zeroize as _;
 
 use crate::error::DecodeError;
 use crate::limits::Limits;
@@ -92,9 +93,14 @@ pub(crate) fn take<T: Encode, E: From<DecodeError>>(rx: &mut BytesMut, limits: &
 /// The same for a message with a secret in it: its bytes are overwritten.
 pub(crate) fn take_secret<T: Encode, E: From<DecodeError>>(rx: &mut BytesMut, limits: &Limits) -> Result<T, Stop<E>> {
     let (message, len) = read(rx, limits)?;
-    rx.get_mut(..len).unwrap_or_default().fill(0);
+    wipe(rx.get_mut(..len).unwrap_or_default());
     eat(rx, len);
     Ok(message)
+}
+
+/// Overwrites bytes, also where the compiler sees that nothing reads them again.
+pub(crate) fn wipe(bytes: &mut [u8]) {
+    bytes.zeroize();
 }
 
 fn read<T: Encode, E: From<DecodeError>>(rx: &[u8], limits: &Limits) -> Result<(T, usize), Stop<E>> {

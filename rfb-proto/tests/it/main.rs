@@ -57,6 +57,7 @@ mod proxy_scripts;
 mod recorded;
 mod rectangles;
 mod scripts;
+mod secrets;
 mod security;
 #[cfg(feature = "serde")]
 mod serde;
@@ -67,3 +68,5 @@ mod tables;
 mod tls;
 mod vectors;
 mod version;
+#[cfg(feature = "tokio")]
+mod words;

@@ -1,7 +1,13 @@
 //! TLS over buffers.
 
+use std::sync::Arc;
+
 use expect_test::expect;
 use rfb_proto::handshake::Wire;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+
 use rfb_proto::tls::{ClientTls, Identity, PeerName, ServerTls, TlsError, TlsWire};
 
 use crate::certificates::{Authority, HOST};
@@ -179,7 +185,7 @@ fn plaintext_in_front_of_tls() {
     wire.rx.extend_from_slice(b"RFB 003.008\n");
     let mut tls = server.accept(&mut wire).unwrap();
     let error = tls.process(&mut wire).unwrap_err();
-    expect!["received corrupt message of type InvalidContentType"].assert_eq(&error.to_string());
+    expect!["the peer does not speak TLS: it sent RFB"].assert_eq(&error.to_string());
     assert!(wire.rx.is_empty());
 }
 
@@ -203,4 +209,88 @@ fn pem_texts() {
     };
     expect!["keys may not be consistent: KeyMismatch"].assert_eq(&client(pem, Some(mixed)));
     assert_eq!(format!("{good:?}"), "Identity(..)");
+}
+
+/// A certificate without extensions, as `openssl x509 -req` makes one: what is wrong with it, and what helps.
+#[test]
+fn certificates_of_version_1() {
+    let ca = include_bytes!("../data/tls/ca.pem");
+    let old = || Identity {
+        chain: include_bytes!("../data/tls/v1.pem"),
+        key: include_bytes!("../data/tls/v1-key.pem"),
+    };
+    // Ours would not have it: a server that does not look at its own.
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let key = PrivateKeyDer::from_pem_slice(old().key).unwrap();
+    let chain = vec![CertificateDer::from_pem_slice(old().chain).unwrap()];
+    let key = CertifiedKey::new(chain, provider.key_provider.load_private_key(key).unwrap());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(key)));
+    let config = Arc::new(config);
+    let client = ClientTls::new(ca, None).unwrap();
+    for name in [PeerName::Named("host.example"), PeerName::Any] {
+        let session = rustls::ServerConnection::new(config.clone()).unwrap();
+        let (mut plain_client, mut plain_server) = (Wire::default(), Wire::default());
+        let mut pair = Pair {
+            client: (client.connect(name, &mut plain_client).unwrap(), plain_client),
+            server: (TlsWire::new(session, &mut plain_server), plain_server),
+        };
+        pair.client.1.tx.extend_from_slice(b"password");
+        let [at_client, at_server] = pair.run(usize::MAX);
+        assert_eq!(at_client, Some(TlsError::OldCertificate));
+        expect!["a certificate of X.509 version 1: sign it again with extensions, a subjectAltName for one"]
+            .assert_eq(&text(&at_client));
+        assert!(at_server.is_some() && pair.server.1.rx.is_empty());
+    }
+    // One's own.
+    assert_eq!(ClientTls::new(ca, Some(old())).unwrap_err(), TlsError::OldCertificate);
+    assert_eq!(ServerTls::new(old(), None).unwrap_err(), TlsError::OldCertificate);
+}
+
+/// What speaks something else where TLS is due is named, without its bytes; and TLS that is broken is not.
+#[test]
+fn not_tls() {
+    let authority = Authority::new();
+    let server = ServerTls::new(authority.server().identity(), None).unwrap();
+    let client = ClientTls::new(authority.pem.as_bytes(), None).unwrap();
+    for (says, name) in [
+        (&b"RFB 003.008\n"[..], Some("RFB")),
+        (b"REDQ\x02\0\0\0\x02\0\0\0\x12\0\0\0", Some("SPICE")),
+        (b"GET / HTTP/1.1\r\n", Some("an HTTP request")),
+        // User and password in the clear.
+        (b"\0\0\0\x04\0\0\0\x08userpassword", None),
+        (b"secretpw", None),
+        (b"\x16\x03\x01\0\x04\x01\0\0\0", None),
+        (b"\x17\x03\x03\xff\xff", None),
+    ] {
+        for is_server in [true, false] {
+            for chunk in [1, says.len()] {
+                let mut plain = Wire::default();
+                let mut tls = match is_server {
+                    true => server.accept(&mut plain),
+                    false => client.connect(PeerName::Named(HOST), &mut plain),
+                }
+                .unwrap();
+                let mut error = None;
+                for piece in says.chunks(chunk) {
+                    tls.socket.rx.extend_from_slice(piece);
+                    error = error.or(tls.process(&mut plain).err());
+                }
+                let error = error.unwrap();
+                match name {
+                    // The first byte is too few to tell.
+                    Some(_) if chunk == 1 => assert!(!plain.tx.starts_with(says), "{error}"),
+                    Some(name) => assert_eq!(
+                        error.to_string(),
+                        format!("the peer does not speak TLS: it sent {name}")
+                    ),
+                    None => assert!(matches!(error, TlsError::Rustls(_)), "{error}"),
+                }
+                assert!(!error.to_string().contains("secret") && plain.rx.is_empty());
+            }
+        }
+    }
 }

@@ -292,10 +292,14 @@ impl Bridge {
         match (side, error) {
             (Side::Tenant, Some(error)) => Err(self.fail(error)),
             (Side::Hypervisor, Some(_)) => Ok(()),
-            (Side::Tenant, None) => match self.server.eof() {
-                Err(error) => Err(self.tenant_failed(wires, error)),
-                Ok(_) => Err(ended(side)),
-            },
+            (Side::Tenant, None) => {
+                // A part of a secret may be in it.
+                wires.tenant.wipe_rx();
+                match self.server.eof() {
+                    Err(error) => Err(self.tenant_failed(wires, error)),
+                    Ok(_) => Err(ended(side)),
+                }
+            }
             // It was not connected to.
             (Side::Hypervisor, None) if self.client.is_none() && !matches!(self.state, State::Dial(_)) => Ok(()),
             (Side::Hypervisor, None) => {

@@ -229,6 +229,9 @@ impl ServerHandshake {
     #[cold]
     fn fail(&mut self, wire: &mut Wire, failure: Failure) -> HandshakeError {
         let Failure { error, tell } = failure;
+        if matches!(self.stage(), Stage::Vnc | Stage::Credentials | Stage::Sasl) {
+            wire.wipe_rx();
+        }
         let refusal = |text| Refusal::Failed(Reason::from_static(text));
         let told = match tell {
             Tell::Nothing => None,

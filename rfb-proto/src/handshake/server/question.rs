@@ -1,5 +1,7 @@
 //! What the caller is asked, and what comes out.
 
+use core::fmt;
+
 use bytes::Bytes;
 
 #[cfg(doc)]
@@ -44,8 +46,8 @@ pub enum Question {
     Init(ClientInit),
 }
 
-/// What a client shows to be let in.
-#[derive(Debug, PartialEq, Eq)]
+/// What a client shows to be let in. `Debug` shows no password, and no response: eight characters are soon found from it.
+#[derive(PartialEq, Eq)]
 pub enum Claim {
     /// Nothing, or what TLS showed.
     None,
@@ -65,6 +67,18 @@ pub enum Claim {
     },
     /// A SASL exchange that the caller called complete.
     Sasl,
+}
+
+impl fmt::Debug for Claim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("None"),
+            Self::Vnc { .. } => f.write_str("Vnc { .. }"),
+            Self::Plain(credentials) => f.debug_tuple("Plain").field(credentials).finish(),
+            Self::Ident { user } => f.debug_struct("Ident").field("user", user).finish(),
+            Self::Sasl => f.write_str("Sasl"),
+        }
+    }
 }
 
 /// A handshake that is over.
