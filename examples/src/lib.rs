@@ -23,6 +23,8 @@ pub mod spice;
 
 pub mod stream;
 
+pub mod tls;
+
 pub mod vnc;
 
 pub mod websocket;

@@ -172,15 +172,27 @@ impl ClientTls {
     /// # Errors
     /// [`TlsError::BadName`], or what rustls says.
     pub fn connect(&self, name: PeerName<'_>, wire: &mut Wire) -> Result<TlsWire, TlsError> {
-        let (config, name) = match name {
+        let (config, name) = self.config(name)?;
+        Ok(TlsWire::new(ClientConnection::new(config, name)?, wire))
+    }
+
+    /// What rustls is to be given for a session with this server, for drivers that have TLS streams of their own
+    /// (tokio-rustls). What lies in `rx` at `StartTls` is the beginning of such a stream.
+    ///
+    /// # Errors
+    /// [`TlsError::BadName`].
+    pub fn config(&self, name: PeerName<'_>) -> Result<(Arc<ClientConfig>, ServerName<'static>), TlsError> {
+        match name {
             PeerName::Named(name) => {
                 let name = ServerName::try_from(name).map_err(|_| TlsError::BadName)?;
-                (&self.named, name.to_owned())
+                Ok((self.named.clone(), name.to_owned()))
             }
             // An address is not sent as a server name, and this one is not looked at.
-            PeerName::Any => (&self.any, ServerName::from(IpAddr::V4(Ipv4Addr::UNSPECIFIED))),
-        };
-        Ok(TlsWire::new(ClientConnection::new(config.clone(), name)?, wire))
+            PeerName::Any => {
+                let name = ServerName::from(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+                Ok((self.any.clone(), name))
+            }
+        }
     }
 }
 
@@ -222,6 +234,12 @@ impl ServerTls {
     /// What rustls says.
     pub fn accept(&self, wire: &mut Wire) -> Result<TlsWire, TlsError> {
         Ok(TlsWire::new(ServerConnection::new(self.config.clone())?, wire))
+    }
+
+    /// What rustls is to be given for a session, as [`ClientTls::config`].
+    #[must_use]
+    pub fn config(&self) -> Arc<ServerConfig> {
+        self.config.clone()
     }
 }
 

@@ -12,7 +12,7 @@ mod stream;
 pub use account::{Account, challenge};
 pub use connection::Connection;
 pub use method::{Method, Needs, security_types, subtypes};
-pub use stream::{TlsStream, receive, secured, whole};
+pub use stream::{secure_client, secure_server};
 
 pub use crate::stream::{Io, Stream};
 

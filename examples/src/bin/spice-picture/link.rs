@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
+use examples::net;
 use examples::picture::Picture;
 use examples::secret::Secret;
 use spice_proto::caps::Capabilities;
@@ -37,8 +38,8 @@ impl House {
     }
 
     /// Brings a connection through the link stage.
-    pub(crate) async fn link(&self, mut tcp: TcpStream) -> Result<Channel> {
-        tcp.set_nodelay(true)?;
+    pub(crate) async fn link(&self, mut tcp: TcpStream) -> Result<Channel<TcpStream>> {
+        net::prepare(&tcp)?;
         let (clock, mut wire, mut key) = (Clock::start(), Wire::default(), None);
         let mut server = ServerLink::new(clock.now(), Limits::default());
         loop {

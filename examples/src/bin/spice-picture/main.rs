@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Parser;
 use examples::picture::Picture;
@@ -62,8 +63,14 @@ async fn run(cli: &Cli) -> Result<()> {
     // For the program that started us: the port may have been ours to choose.
     println!("{}", listener.local_addr()?);
     loop {
-        let (tcp, peer) = listener.accept().await?;
-        tokio::spawn(serve(house.clone(), tcp, peer));
+        match listener.accept().await {
+            Ok((tcp, peer)) => drop(tokio::spawn(serve(house.clone(), tcp, peer))),
+            // No file descriptors, most likely: others have to go first.
+            Err(error) => {
+                eprintln!("cannot accept: {error}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
     }
 }
 

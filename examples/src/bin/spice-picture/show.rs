@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 use examples::picture::Picture;
-use futures_util::{SinkExt as _, StreamExt as _};
+use examples::spice::Talk;
 use spice_proto::Limits;
 use spice_proto::caps::main::NAME_AND_UUID;
 use spice_proto::channel::display::draw::{DisplayBase, DrawCopy, QMask};
@@ -17,27 +17,24 @@ use spice_proto::ids::{
 };
 use spice_proto::link::LinkMess;
 use spice_proto::link::server::ServerOutcome;
-use tokio::net::TcpStream;
-use tokio_util::codec::{Framed, FramedParts};
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::Result;
 use crate::link::{House, OFFERED};
 
 /// A channel whose link stands.
-pub(crate) struct Channel {
+pub(crate) struct Channel<S> {
     request: LinkMess,
-    framed: Framed<TcpStream, MessageCodec<ClientMessage, ServerMessage>>,
+    talk: Talk<S, MessageCodec<ClientMessage, ServerMessage>>,
 }
 
-impl Channel {
+impl<S: AsyncRead + AsyncWrite + Unpin> Channel<S> {
     /// `rx`: what came together with the end of the link stage.
-    pub(crate) fn new(tcp: TcpStream, rx: BytesMut, outcome: ServerOutcome) -> Self {
+    pub(crate) fn new(stream: S, rx: BytesMut, outcome: ServerOutcome) -> Self {
         let codec = MessageCodec::server(outcome.request.channel_type, outcome.header_form, &Limits::default());
-        let mut parts = FramedParts::new::<ServerMessage>(tcp, codec);
-        parts.read_buf = rx;
         Self {
             request: outcome.request,
-            framed: Framed::from_parts(parts),
+            talk: Talk::new::<ServerMessage>(stream, codec, rx),
         }
     }
 
@@ -120,12 +117,12 @@ impl Channel {
     }
 
     async fn say(&mut self, message: ServerMessage) -> Result<()> {
-        Ok(self.framed.send(message).await?)
+        Ok(self.talk.send(message).await?)
     }
 
     /// Waits for a message. `false`: the viewer hung up. The others, keys and acknowledgements, go by.
     async fn listen(&mut self, wanted: impl Fn(&ClientMessage) -> bool) -> Result<bool> {
-        while let Some(message) = self.framed.next().await {
+        while let Some(message) = self.talk.next().await {
             if wanted(&message?) {
                 return Ok(true);
             }

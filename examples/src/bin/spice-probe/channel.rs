@@ -1,18 +1,16 @@
 //! What a client owes on every channel: acknowledgements and answers to pings. All that comes is counted.
 
-use std::io::ErrorKind;
 use std::time::Instant;
 
-use futures_util::{SinkExt as _, StreamExt as _};
+use examples::spice::{Stream, Talk};
 use spice_proto::Limits;
 use spice_proto::channel::common::{AckSync, Pong};
 use spice_proto::channel::main::ChannelId;
 use spice_proto::channel::{
     ClientMessage, ServerMessage, common, cursor, display, inputs, main, playback, port, record, smartcard, vmc,
 };
-use spice_proto::codec::{CodecError, MessageCodec};
+use spice_proto::codec::MessageCodec;
 use spice_proto::frame::{AckCounter, Acknowledge};
-use tokio_util::codec::{Framed, FramedParts};
 
 use crate::Result;
 use crate::connect::{LinkError, Linked, Server};
@@ -20,7 +18,7 @@ use crate::report::ChannelReport;
 
 /// One channel of a session.
 pub(crate) struct Channel {
-    framed: Framed<examples::spice::Stream, MessageCodec<ServerMessage, ClientMessage>>,
+    talk: Talk<Stream, MessageCodec<ServerMessage, ClientMessage>>,
     acks: AckCounter,
     pub(crate) report: ChannelReport,
 }
@@ -34,25 +32,21 @@ impl Channel {
             stream, rx, outcome, ..
         } = linked;
         let codec = MessageCodec::client(id.channel_type, outcome.header_form, &Limits::default());
-        let mut parts = FramedParts::new::<ClientMessage>(stream, codec);
-        parts.read_buf = rx;
         Ok(Self {
-            framed: Framed::from_parts(parts),
+            talk: Talk::new::<ClientMessage>(stream, codec, rx),
             acks: AckCounter::default(),
             report,
         })
     }
 
     pub(crate) async fn send(&mut self, message: ClientMessage) -> Result<()> {
-        Ok(self.framed.send(message).await?)
+        Ok(self.talk.send(message).await?)
     }
 
     /// The next message, after what is owed for it was sent. `None`: the server hung up.
     pub(crate) async fn next(&mut self) -> Result<Option<ServerMessage>> {
-        let message = match self.framed.next().await {
+        let message = match self.talk.next().await {
             None => return Ok(None),
-            // A TLS server that is cut off leaves without a word.
-            Some(Err(CodecError::Io(error))) if error.kind() == ErrorKind::UnexpectedEof => return Ok(None),
             Some(message) => message?,
         };
         self.report.count(&message);

@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use examples::net;
-use examples::vnc::{Stream, challenge, secured};
+use examples::vnc::{Stream, challenge, secure_client, secure_server};
 use rfb_proto::handshake::bridge::{Bridge, BridgeError, BridgeOutcome, Question};
 use rfb_proto::handshake::{Misuse, Refusal, Side, Tls, Wires};
-use rfb_proto::tls::{PeerName, TlsError};
 use rfb_proto::{BridgeDriven, Clock, DriveError, drive_bridge};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
@@ -146,23 +145,20 @@ impl<D: Door> Session<'_, D> {
     async fn secure(&mut self, side: Side, tls: &Tls) -> io::Result<()> {
         let wire = self.wires.side(side);
         let missing = || io::Error::other("no certificates for it");
-        let invalid = |error: TlsError| io::Error::other(error);
-        let name = tls.server_name.as_deref().unwrap_or_default();
-        let session = match side {
-            Side::Tenant => self.config.server_tls.as_ref().ok_or_else(missing)?.accept(wire),
+        // The old connection goes with a handshake that fails.
+        let secured = match side {
+            Side::Tenant => {
+                let server = self.config.server_tls.as_ref().ok_or_else(missing)?;
+                let plain = std::mem::replace(&mut self.tenant, Box::new(tokio::io::empty()));
+                secure_client(plain, wire, server).await?
+            }
             Side::Hypervisor => {
-                let tls = self.config.hypervisor.tls.as_ref().ok_or_else(missing)?;
-                tls.connect(PeerName::Named(name), wire)
+                let client = self.config.hypervisor.tls.as_ref().ok_or_else(missing)?;
+                let plain = self.hypervisor.take();
+                let plain = plain.ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected))?;
+                secure_server(plain, wire, client, tls.server_name.as_deref().unwrap_or_default()).await?
             }
         };
-        let session = session.map_err(invalid)?;
-        // The old connection goes with a handshake that fails.
-        let plain = match side {
-            Side::Tenant => Some(std::mem::replace(&mut self.tenant, Box::new(tokio::io::empty()))),
-            Side::Hypervisor => self.hypervisor.take(),
-        };
-        let plain = plain.ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected))?;
-        let secured: Stream = Box::new(secured(plain, session).await?);
         match side {
             Side::Tenant => self.tenant = secured,
             Side::Hypervisor => self.hypervisor = Some(secured),

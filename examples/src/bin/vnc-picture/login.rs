@@ -1,7 +1,7 @@
 //! The handshake, and who is let in.
 
-use bytes::{Bytes, BytesMut};
-use examples::vnc::{Stream, challenge, secured, security_types, subtypes};
+use bytes::Bytes;
+use examples::vnc::{Connection, Stream, challenge, secure_client, security_types, subtypes};
 use rfb_proto::handshake::server::Question;
 use rfb_proto::handshake::{Machine, Refusal, Security, ServerConfig, ServerHandshake, Wire};
 use rfb_proto::{Clock, Driven, PixelFormat, ServerInit, drive};
@@ -16,9 +16,7 @@ pub(crate) const FORMAT: PixelFormat = PixelFormat::RGB888;
 
 /// A viewer that was let in.
 pub(crate) struct Session {
-    pub(crate) stream: Stream,
-    /// What the viewer has sent beyond the handshake.
-    pub(crate) rx: BytesMut,
+    pub(crate) connection: Connection<Stream>,
     pub(crate) security: Security,
 }
 
@@ -53,14 +51,12 @@ pub(crate) async fn login(house: &House, tcp: TcpStream) -> Result<Session> {
             Driven::Ask(_) => return Err("a question that no method here has".into()),
             Driven::StartTls(_) => {
                 let tls = house.tls.as_ref().ok_or("no certificate for TLS")?;
-                let tls = tls.accept(&mut wire)?;
                 let until = clock.instant(handshake.deadline());
-                stream = Box::new(timeout_at(until, secured(stream, tls)).await??);
+                stream = timeout_at(until, secure_client(stream, &mut wire, tls)).await??;
             }
             Driven::Done(outcome) => {
                 return Ok(Session {
-                    stream,
-                    rx: wire.rx,
+                    connection: Connection::new(stream, wire),
                     security: outcome.security,
                 });
             }

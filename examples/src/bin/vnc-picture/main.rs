@@ -12,8 +12,10 @@ use std::error::Error;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Parser;
+use examples::net;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::cli::{Cli, House};
@@ -41,17 +43,26 @@ async fn run(cli: &Cli) -> Result<()> {
     // For the program that started us: the port may have been ours to choose.
     println!("{}", listener.local_addr()?);
     loop {
-        let (tcp, peer) = listener.accept().await?;
-        tokio::spawn(serve(house.clone(), tcp, peer));
+        match listener.accept().await {
+            Ok((tcp, peer)) => drop(tokio::spawn(serve(house.clone(), tcp, peer))),
+            // No file descriptors, most likely: others have to go first.
+            Err(error) => {
+                eprintln!("cannot accept: {error}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
     }
 }
 
 /// One viewer, from its first byte to its last.
 async fn serve(house: Arc<House>, tcp: TcpStream, peer: SocketAddr) {
+    if let Err(error) = net::prepare(&tcp) {
+        return eprintln!("{peer}: {error}");
+    }
     match login::login(&house, tcp).await {
         Ok(session) => {
             eprintln!("{peer}: let in with {}", session.security);
-            match show::show(&house.picture, session).await {
+            match show::show(&house.picture, session.connection).await {
                 Ok(()) => eprintln!("{peer}: gone"),
                 Err(error) => eprintln!("{peer}: {error}"),
             }

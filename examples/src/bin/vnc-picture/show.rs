@@ -1,54 +1,96 @@
 //! The session: the picture where it is asked for, and nothing else, since it never changes.
 
-use bytes::{Buf, BytesMut};
-use examples::vnc::whole;
+use std::io::ErrorKind;
+use std::time::Duration;
+
+use bytes::Buf;
+use examples::vnc::Connection;
 use rfb_proto::encoding::{Encoding, Rectangle};
 use rfb_proto::message::{ClientMessage, Extensions, FramebufferUpdate, FramebufferUpdateRequest};
-use rfb_proto::{Limits, Policy};
-use tokio::io::AsyncWriteExt;
+use rfb_proto::{Limits, PixelFormat, Policy};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::timeout;
 
 use crate::Result;
-use crate::login::{FORMAT, Session};
+use crate::login::FORMAT;
 use crate::picture::Picture;
 
+/// So many bytes wait to be sent before no more requests are looked at. A viewer that reads slowly is sent the picture
+/// slowly, and one that asks faster than it reads takes no more memory than this and one picture.
+const BACKLOG: usize = 64 << 10;
+/// For what a viewer asked for before it hung up.
+const LAST: Duration = Duration::from_secs(5);
+
 /// Answers a viewer until it hangs up.
-pub(crate) async fn show(picture: &Picture, session: Session) -> Result<()> {
-    let Session { mut stream, mut rx, .. } = session;
-    let limits = Limits::default();
-    let mut format = FORMAT;
-    // Nothing is announced, so nothing is agreed on.
-    let extensions = Extensions::NONE;
-    let missing = |bytes: &[u8]| ClientMessage::missing(bytes, &extensions, &limits);
-    while whole(&mut stream, &mut rx, missing).await? {
-        let message = ClientMessage::decode_slice(&rx, &extensions, &limits)?;
-        rx.advance(message.encoded_len());
+pub(crate) async fn show<S>(picture: &Picture, mut connection: Connection<S>) -> Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut viewer = Viewer::new(picture);
+    loop {
+        while connection.wire.tx.len() < BACKLOG && viewer.take(&mut connection)? {}
+        if BACKLOG <= connection.wire.tx.len() {
+            connection.send().await?;
+        } else if !connection.receive().await? {
+            let _ = timeout(LAST, connection.send()).await;
+            return match connection.wire.rx.is_empty() {
+                true => Ok(()),
+                false => Err(std::io::Error::from(ErrorKind::UnexpectedEof).into()),
+            };
+        }
+    }
+}
+
+/// What a viewer wants.
+struct Viewer<'a> {
+    picture: &'a Picture,
+    format: PixelFormat,
+    limits: Limits,
+}
+
+impl<'a> Viewer<'a> {
+    fn new(picture: &'a Picture) -> Self {
+        Self {
+            picture,
+            format: FORMAT,
+            limits: Limits::default(),
+        }
+    }
+
+    /// Takes a message and answers it; `false` if there is no whole one.
+    fn take<S>(&mut self, connection: &mut Connection<S>) -> Result<bool> {
+        // Nothing is announced, so nothing is agreed on.
+        let extensions = Extensions::NONE;
+        let wire = &mut connection.wire;
+        if ClientMessage::missing(&wire.rx, &extensions, &self.limits)? != 0 {
+            return Ok(false);
+        }
+        let message = ClientMessage::decode_slice(&wire.rx, &extensions, &self.limits)?;
+        wire.rx.advance(message.encoded_len());
         match message {
             ClientMessage::SetPixelFormat(set) => {
                 set.format.validate(Policy::Lenient)?;
                 if !set.format.is_true_colour() {
                     return Err("the viewer wants a colour map".into());
                 }
-                format = set.format;
+                self.format = set.format;
             }
             // What has not changed is not sent.
             ClientMessage::FramebufferUpdateRequest(request) if request.incremental == 0 => {
-                let area = inside(&request, picture.size);
-                let mut update = BytesMut::new();
-                FramebufferUpdate {
+                let area = inside(&request, self.picture.size);
+                let head = FramebufferUpdate {
                     padding: 0,
                     rectangles: 1,
-                }
-                .encode(&mut update)?;
-                area.encode(&mut update)?;
-                picture.put(&area, &format, &mut update)?;
-                stream.write_all(&update).await?;
-                stream.flush().await?;
+                };
+                head.encode(&mut wire.tx)?;
+                area.encode(&mut wire.tx)?;
+                self.picture.put(&area, &self.format, &mut wire.tx)?;
             }
             // Raw may always be used, and nobody looks at keys, the mouse and the clipboard.
             _ => {}
         }
+        Ok(true)
     }
-    Ok(())
 }
 
 /// The part of the area that there is.

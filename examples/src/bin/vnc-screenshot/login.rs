@@ -1,11 +1,10 @@
 //! The handshake.
 
 use bytes::BytesMut;
-use examples::vnc::{Stream, secured, security_types, subtypes};
+use examples::vnc::{Stream, secure_server, security_types, subtypes};
 use rfb_proto::handshake::client::Question;
 use rfb_proto::handshake::{ClientConfig, ClientHandshake, Wire};
 use rfb_proto::security::vnc::Password;
-use rfb_proto::tls::PeerName;
 use rfb_proto::{Clock, Driven, ServerInit, drive};
 use tokio::net::TcpStream;
 
@@ -45,8 +44,7 @@ pub(crate) async fn login(tcp: TcpStream, credentials: &Credentials) -> Result<S
             Driven::Ask(_) => return Err("the server wants what cannot be answered here".into()),
             Driven::StartTls(_) => {
                 let (tls, name) = credentials.tls.as_ref().ok_or("no authorities for TLS")?;
-                let tls = tls.connect(PeerName::Named(name), &mut wire)?;
-                stream = Box::new(secured(stream, tls).await?);
+                stream = secure_server(stream, &mut wire, tls, name).await?;
             }
             Driven::Done(outcome) => {
                 let init = outcome.init.ok_or("the server shows nothing")?;
