@@ -11,7 +11,7 @@ use spice_proto::Answers;
 use spice_proto::ids::{ChannelType, LinkErrorCode};
 use spice_proto::link::relay::{RelayOutcome, Upstream};
 use spice_proto::link::server::Announcement;
-use spice_proto::link::{Key, LinkMess, Refusal, SealedTicket, Secret};
+use spice_proto::link::{KeyHandle, LinkMess, Refusal, SealedTicket, Secret};
 use spice_proto::session::Token;
 use spice_proto::session::migration::{self, Kind};
 use spice_proto::session::relay::{Counts, Dial};
@@ -21,7 +21,7 @@ use tracing::Span;
 use tracing::field::display;
 
 use crate::gateway::Shared;
-use crate::keys::{random, random_bytes};
+use crate::keys::random_bytes;
 use crate::rules::Rules;
 use crate::sessions::{Channel, Refused, Session};
 use crate::target::{DialError, Target};
@@ -36,8 +36,8 @@ const REFUSED_AFTER: Duration = Duration::from_millis(50);
 pub(crate) struct Tenant {
     shared: Arc<Shared>,
     counts: Arc<Counts>,
-    /// The private half of the key that the tenant was shown.
-    key: Option<Key>,
+    /// The key that the tenant was shown.
+    key: Option<KeyHandle>,
     asked: Instant,
     session: Option<Arc<Session>>,
     channel: Option<Channel>,
@@ -91,7 +91,7 @@ impl Answers for Tenant {
         span.record("channel", display(request.channel_type));
         span.record("number", request.channel_id);
         span.record("connection_id", request.connection_id);
-        let key = self.shared.keys.take().await.ok_or(Refusal::Close)?;
+        let key = self.shared.keys.take().await;
         let shown = Announcement {
             public_key: key.public(),
             capabilities: self.shared.sessions.promise(request),
@@ -104,10 +104,7 @@ impl Answers for Tenant {
     async fn token(&mut self, request: &LinkMess, sealed: SealedTicket) -> Result<Token, Refusal> {
         self.asked = Instant::now();
         let key = self.key.take().ok_or(Refusal::Close)?;
-        // Arithmetic at the wish of somebody who has shown nothing yet: not on the threads that move the
-        // data of others.
-        let opened = tokio::task::spawn_blocking(move || key.open(&sealed, &mut random));
-        let opened = opened.await.map_err(|_| Refusal::Close)?;
+        let opened = self.shared.keys.open(key, sealed).await.ok_or(Refusal::Close)?;
         let sessions = &self.shared.sessions;
         let presented = sessions.tokens.presented(opened);
         if let Some(token) = presented.fingerprint() {

@@ -14,7 +14,7 @@ use spice_proto::session::migration::Endpoint;
 use spice_proto::session::policy::Settings;
 use spice_proto::session::relay::{Config, End};
 use spice_proto::session::tracker::{self, Peer};
-use spice_proto::{Connection, Hub, drive_session};
+use spice_proto::{BufferedStream, Connection, Hub, drive_session};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
@@ -24,7 +24,7 @@ use tracing::{Instrument, field::Empty, info, info_span, warn};
 
 use crate::answers::Tenant;
 use crate::console::Viewer;
-use crate::keys::{KeyPool, random_bytes};
+use crate::keys::{Keys, random_bytes};
 use crate::rules::Rules;
 use crate::sessions::Sessions;
 use crate::tls::Stream;
@@ -45,7 +45,7 @@ const HALF_OPEN_PER_SOURCE: usize = 32;
 /// What all connections share.
 pub(crate) struct Shared {
     pub(crate) sessions: Arc<Sessions>,
-    pub(crate) keys: KeyPool,
+    pub(crate) keys: Keys,
     pub(crate) rules: Rules,
     hub: Arc<Hub>,
     /// Cancelled when the gateway goes down.
@@ -77,7 +77,8 @@ impl Carrier {
         let opened = async {
             Ok::<Stream, CarrierError>(match self {
                 Self::Plain => Box::new(tcp),
-                Self::Tls(tls) => Box::new(tls.accept(tcp).await?),
+                // Each message is a record, and all that go at once are one system call.
+                Self::Tls(tls) => Box::new(tls.accept(BufferedStream::new(tcp)).await?),
                 Self::WebSocket(origins) => Box::new(websocket::accept(tcp, &origins).await?),
             })
         };
@@ -131,7 +132,8 @@ fn closed_port(address: IpAddr) -> std::io::Result<(TcpSocket, NonZeroU16)> {
 
 impl Gateway {
     /// Starts to make keys. Nothing is accepted yet.
-    pub(crate) fn new(sessions: Sessions, rules: Rules, settings: &Settings) -> Self {
+    pub(crate) fn new(sessions: Sessions, rules: Rules, settings: &Settings) -> Result<Self, String> {
+        let keys = Keys::start(KEYS).map_err(|error| format!("no RSA key: {error}"))?;
         let sessions = Arc::new(sessions);
         let config = tracker::Config::default()
             .with_half_open(HALF_OPEN)
@@ -139,7 +141,7 @@ impl Gateway {
             .with_link_timeout(TOKEN);
         let shared = Arc::new(Shared {
             sessions: sessions.clone(),
-            keys: KeyPool::start(KEYS),
+            keys,
             rules,
             hub: Arc::new(Hub::new(config, random_bytes())),
             stop: CancellationToken::new(),
@@ -156,13 +158,13 @@ impl Gateway {
                 end.sessions.ended(token);
             }
         });
-        Self {
+        Ok(Self {
             sessions,
             shared,
             policy: Arc::new(Policy::new(settings)),
             connections,
             closed: Vec::new(),
-        }
+        })
     }
 
     /// Accepts viewers. `viewer`: where they find the gateway, then and when their session moves.

@@ -62,7 +62,7 @@ async fn serve(config: Config) -> Result<(), String> {
     };
     let viewer = config.viewer.at(bound.plain, bound.tls);
     let sessions = Sessions::new(Tokens::new(Rules::default()), config.targets);
-    let mut gateway = Gateway::new(sessions, Rules::default(), &config.policy);
+    let mut gateway = Gateway::new(sessions, Rules::default(), &config.policy)?;
     if let Some((listener, _)) = plain {
         gateway.accept(listener, Carrier::Plain, &viewer)?;
     }

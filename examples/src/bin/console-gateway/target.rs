@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
+use spice_proto::BufferedStream;
 use spice_proto::caps::{Capabilities, CapabilitySet, common, display};
 use spice_proto::ids::ChannelType;
 use spice_proto::link::{Secret, Transport};
@@ -75,6 +76,7 @@ impl Target {
                 Place::Plain { .. } => Box::new(tcp),
                 Place::Tls { name, config, .. } => {
                     let connector = TlsConnector::from(config.clone());
+                    let tcp = BufferedStream::new(tcp);
                     Box::new(connector.connect(name.clone(), tcp).await.map_err(DialError::Tls)?)
                 }
             };

@@ -145,7 +145,7 @@ async fn start_gateway(
         known: Default::default(),
     };
     let sessions = Sessions::new(Tokens::new(rules), vec![target]);
-    let mut gateway = Gateway::new(sessions, rules, &Settings::default());
+    let mut gateway = Gateway::new(sessions, rules, &Settings::default())?;
     let listener = listen("127.0.0.1:0".parse()?)?;
     let spice = listener.local_addr()?;
     let viewer = console::Viewer {
