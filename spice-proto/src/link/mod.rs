@@ -23,6 +23,7 @@
 //! (feature `tokio`).
 
 pub mod client;
+pub mod key_pool;
 pub mod messages;
 pub mod relay;
 pub mod sasl;
@@ -31,6 +32,7 @@ pub mod ticket;
 pub mod watch;
 
 pub use client::{ClientConfig, ClientLink};
+pub use key_pool::{KeyHandle, KeyPool, KeyPoolConfig};
 pub use messages::{LinkHeader, LinkMess, LinkReply};
 pub use relay::{RelayConfig, RelayLink, TicketOutcome};
 pub use server::{Refusal, ServerLink};

@@ -7,34 +7,8 @@
 //! with the sealed ticket, which is opened wherever the private half is: with [`Key::open`], which is blinded, or
 //! by another implementation or a device, whose public key comes in by [`PublicKey::from_der`].
 //!
-//! # A pool of keys
-//!
-//! A link needs its key before anybody has proved anything, and [`Key::generate`] costs milliseconds: who makes keys
-//! on demand can be kept busy by strangers. So keys are made in advance, in a place that has time, and each is
-//! good for one link. A pool is a thread and a way to wait for it, both of which belong to the caller; what is left
-//! of it is a bounded channel. It holds so many keys and no more, none is made that there is no room for, and a key
-//! that was taken does not come back.
-//!
-//! ```
-//! use std::sync::mpsc::sync_channel;
-//! use spice_proto::link::Key;
-//!
-//! # let mut state = 1_u64;
-//! # let mut random = move |out: &mut [u8]| for byte in out {
-//! #     state ^= state << 13; state ^= state >> 7; state ^= state << 17; *byte = (state >> 32) as u8;
-//! # };
-//! let (room, pool) = sync_channel::<Key>(2);
-//! let maker = std::thread::spawn(move || {
-//!     // `random` fills from the operating system.
-//!     while Key::generate(&mut random).is_ok_and(|key| room.send(key).is_ok()) {}
-//! });
-//! let key = pool.recv()?; // for the reply to one link; or `recv_timeout`, up to the link's deadline
-//! # let sealed = key.public().seal(b"token", [7; 20]).unwrap();
-//! # assert_eq!(key.open(&sealed, &mut |out| out.fill(7)).unwrap().expose(), b"token");
-//! drop(pool);
-//! maker.join().unwrap();
-//! # Ok::<(), std::sync::mpsc::RecvError>(())
-//! ```
+//! A key is needed for each link before anybody has proved anything, and [`Key::generate`] costs milliseconds: who makes keys
+//! on demand can be kept busy by strangers. [`KeyPool`](super::KeyPool) has them ready.
 //!
 //! # Which RSA
 //!
@@ -46,8 +20,8 @@
 //! | rsa 0.10.0-rc.20 | 10.0 ms | 0.59 ms |
 //! | OpenSSL 3.0.22 | 15.2 ms | 0.43 ms |
 //!
-//! It is rsa 0.9 here. Keys come from a pool, so that nobody waits for those 36 ms; a processor makes 28 of
-//! them a second, enough for nearly three new sessions of ten channels. The next rsa is the better one as soon as it
+//! It is rsa 0.9 here. Keys come from a pool, so that nobody waits for those 36 ms, and one serves many links when more
+//! come than keys are made. The next rsa is the better one as soon as it
 //! is released: a library cannot ask its users for a candidate, whose sha1, digest and rand_core are of another
 //! generation than everybody else's. OpenSSL is a C library, which a crate without `std` and without unsafe code cannot
 //! link; a program that has it anyway can make its keys there, see above.
@@ -194,7 +168,7 @@ fn take_seed(seed: &mut [u8; OAEP_SEED_LEN], out: &mut [u8]) {
     }
 }
 
-/// Why a ticket gives no password. Both are answered alike; the difference is for the log.
+/// Why a ticket gives no password. All are answered alike; the difference is for the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TicketError {
@@ -204,6 +178,9 @@ pub enum TicketError {
     /// The password is above [`MAX_PASSWORD_LEN`].
     #[error("password in the ticket is too long")]
     TooLong,
+    /// The same ticket was shown before, on another link with the same key ([`KeyPool`](super::KeyPool)).
+    #[error("ticket was shown before")]
+    Replayed,
 }
 
 /// A private key for tickets.

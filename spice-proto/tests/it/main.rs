@@ -36,6 +36,7 @@ mod hostile_agent;
 mod hostile_sasl;
 mod hostile_sessions;
 mod interpreter;
+mod key_pool;
 mod link;
 mod migration;
 mod pair;

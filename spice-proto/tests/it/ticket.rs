@@ -5,7 +5,7 @@ use spice_proto::caps::Capabilities;
 use spice_proto::ids::ChannelType;
 use spice_proto::link::server::{Announcement, Question};
 use spice_proto::link::ticket::{MAX_PASSWORD_LEN, TicketError};
-use spice_proto::link::{Action, Key, Machine as _, PublicKey, SealedTicket, ServerLink, Wire};
+use spice_proto::link::{Action, HandshakeError, Key, Machine as _, PublicKey, SealedTicket, ServerLink, Wire};
 use spice_proto::{CryptoError, Limits};
 
 use crate::pair::{NOW, TICKET, client, key, random, request};
@@ -167,6 +167,77 @@ fn secrets_compare_by_their_bytes() {
     assert_eq!(secret(b"one"), secret(b"one"));
     for other in [&b"onf"[..], b"on", b"ones", b""] {
         assert_ne!(secret(b"one"), secret(other));
+    }
+}
+
+/// A server's key is what it says that it is. A modulus that no RSA key has would make the arithmetic panic, or the ticket
+/// readable for others: the client ends with a typed error before it has said anything of its ticket.
+#[test]
+fn hostile_keys_are_refused() {
+    // 29 bytes in front of the modulus, 5 behind it.
+    let good = *key().public().as_der();
+    let changed = |change: &dyn Fn(&mut [u8; 162])| {
+        let mut der = good;
+        change(&mut der);
+        der
+    };
+    let hostile = [
+        ("even", changed(&|der| der[156] &= 0xfe)),
+        (
+            "a power of two",
+            changed(&|der| {
+                der[30..157].fill(0);
+                der[29] = 0x80;
+            }),
+        ),
+        ("zero", changed(&|der| der[29..157].fill(0))),
+        (
+            "one",
+            changed(&|der| {
+                der[29..157].fill(0);
+                der[156] = 1;
+            }),
+        ),
+        ("1023 bits", changed(&|der| der[29] &= 0x7f)),
+        ("1016 bits", changed(&|der| der[29] = 0)),
+        ("exponent 0", changed(&|der| der[159..].fill(0))),
+        (
+            "exponent 1",
+            changed(&|der| {
+                der[159..].fill(0);
+                der[161] = 1;
+            }),
+        ),
+        ("negative exponent", changed(&|der| der[159] = 0x80)),
+        ("another algorithm", changed(&|der| der[10] ^= 1)),
+        ("a sequence too long", changed(&|der| der[2] += 1)),
+        ("nothing", [0; 162]),
+    ];
+    assert!(PublicKey::from_der(good).seal(b"secret", [1; 20]).is_ok());
+    for (what, der) in hostile {
+        let public_key = PublicKey::from_der(der);
+        assert_eq!(public_key.seal(b"secret", [1; 20]), Err(CryptoError), "{what}");
+        let (mut client, mut theirs) = (client(request(ChannelType::MAIN, 9, 0), TICKET), Wire::default());
+        let (mut server, mut ours) = (ServerLink::new(NOW, Limits::default()), Wire::default());
+        client.step(NOW, &mut theirs).unwrap();
+        ours.rx.extend_from_slice(&theirs.tx.split());
+        assert!(matches!(
+            server.step(NOW, &mut ours),
+            Ok(Action::Ask(Question::Link(_)))
+        ));
+        let capabilities = Capabilities::spice_server(ChannelType::MAIN);
+        let announcement = Announcement {
+            public_key,
+            capabilities,
+        };
+        server.announce(&mut ours, announcement).unwrap();
+        theirs.rx.extend_from_slice(&ours.tx.split());
+        assert_eq!(
+            client.step(NOW, &mut theirs),
+            Err(HandshakeError::Crypto(CryptoError)),
+            "{what}"
+        );
+        assert!(theirs.tx.is_empty(), "{what}");
     }
 }
 

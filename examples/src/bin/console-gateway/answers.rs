@@ -12,7 +12,7 @@ use spice_proto::caps::Capabilities;
 use spice_proto::ids::{ChannelType, LinkErrorCode};
 use spice_proto::link::relay::{RelayOutcome, Upstream};
 use spice_proto::link::server::Announcement;
-use spice_proto::link::{Key, LinkMess, Refusal, SealedTicket, Secret};
+use spice_proto::link::{KeyHandle, LinkMess, Refusal, SealedTicket, Secret};
 use spice_proto::session::migration::Kind;
 use spice_proto::session::relay::{Counts, Dial, Move};
 use spice_proto::session::tracker::Reason;
@@ -24,7 +24,7 @@ use tracing::field::display;
 
 use crate::gateway::Shared;
 use crate::guest::{At, DialError};
-use crate::keys::{random, random_bytes};
+use crate::keys::random_bytes;
 use crate::rules::Rules;
 use crate::sessions::{Channel, Refused, Session};
 use crate::tls::Stream;
@@ -41,8 +41,8 @@ pub(crate) struct Tenant {
     counts: Arc<Counts>,
     /// It came over TLS.
     secure: bool,
-    /// The private half of the key that the tenant was shown.
-    key: Option<Key>,
+    /// The key that the tenant was shown.
+    key: Option<KeyHandle>,
     asked: Instant,
     session: Option<Arc<Session>>,
     channel: Option<Channel>,
@@ -99,7 +99,7 @@ impl Answers for Tenant {
         if !self.secure && self.shared.sessions.all_require_tls() {
             return Err(Refusal::Code(LinkErrorCode::NEED_SECURED));
         }
-        let key = self.shared.keys.take().await.ok_or(Refusal::Close)?;
+        let key = self.shared.keys.take().await;
         let shown = Announcement {
             public_key: key.public(),
             capabilities: Capabilities::spice_server(request.channel_type),
@@ -132,10 +132,7 @@ impl Answers for Tenant {
     async fn token(&mut self, request: &LinkMess, sealed: SealedTicket) -> Result<Entry<HubClaim>, Refusal> {
         self.asked = Instant::now();
         let key = self.key.take().ok_or(Refusal::Close)?;
-        // Arithmetic at the wish of somebody who has shown nothing yet: not on the threads that move the
-        // data of others.
-        let opened = tokio::task::spawn_blocking(move || key.open(&sealed, &mut random));
-        let opened = opened.await.map_err(|_| Refusal::Close)?;
+        let opened = self.shared.keys.open(key, sealed).await.ok_or(Refusal::Close)?;
         let sessions = &self.shared.sessions;
         let presented = sessions.tokens.presented(opened);
         if let Some(token) = presented.fingerprint() {

@@ -17,7 +17,7 @@ use spice_proto::session::policy::Settings;
 use spice_proto::session::relay::{Config, End};
 use spice_proto::session::tracker::{self, Peer};
 use spice_proto::session::{Policy, Report};
-use spice_proto::{Connection, Hub, drive_session};
+use spice_proto::{BufferedStream, Connection, Hub, drive_session};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
@@ -27,7 +27,7 @@ use tracing::{Instrument, debug, field::Empty, info, info_span, warn};
 
 use crate::answers::Tenant;
 use crate::console::Viewer;
-use crate::keys::{KeyPool, random_bytes};
+use crate::keys::{Keys, random_bytes};
 use crate::rules::Rules;
 use crate::sessions::Sessions;
 use crate::tls::Stream;
@@ -44,7 +44,7 @@ const KEYS: usize = 24;
 /// What all connections share.
 pub(crate) struct Shared {
     pub(crate) sessions: Arc<Sessions>,
-    pub(crate) keys: KeyPool,
+    pub(crate) keys: Keys,
     pub(crate) rules: Rules,
     pub(crate) hub: Arc<Hub>,
     places: Places,
@@ -74,10 +74,12 @@ impl Carrier {
         let opened = async {
             Ok::<Stream, CarrierError>(match self {
                 Self::Plain => Box::new(tcp),
-                Self::Tls(tls) => Box::new(TlsAcceptor::from(tls).accept(tcp).await?),
+                // Each message is a record, and all that go at once are one system call.
+                Self::Tls(tls) => Box::new(TlsAcceptor::from(tls).accept(BufferedStream::new(tcp)).await?),
                 Self::WebSocket(origins, None) => Box::new(websocket::accept(tcp, &origins).await?),
                 Self::WebSocket(origins, Some(tls)) => {
-                    Box::new(websocket::accept(TlsAcceptor::from(tls).accept(tcp).await?, &origins).await?)
+                    let tls = TlsAcceptor::from(tls).accept(BufferedStream::new(tcp)).await?;
+                    Box::new(websocket::accept(tls, &origins).await?)
                 }
             })
         };
@@ -106,7 +108,8 @@ pub(crate) struct Gateway {
 
 impl Gateway {
     /// Starts to make keys. Nothing is accepted yet.
-    pub(crate) fn new(sessions: Sessions, rules: Rules, settings: &Settings) -> Self {
+    pub(crate) fn new(sessions: Sessions, rules: Rules, settings: &Settings) -> Result<Self, String> {
+        let keys = Keys::start(KEYS).map_err(|error| format!("no RSA key: {error}"))?;
         let sessions = Arc::new(sessions);
         let config = tracker::Config::default()
             // Who gives way is decided by the places, from the first byte on.
@@ -115,7 +118,7 @@ impl Gateway {
             .with_link_timeout(TOKEN);
         let shared = Arc::new(Shared {
             sessions: sessions.clone(),
-            keys: KeyPool::start(KEYS),
+            keys,
             rules,
             hub: Arc::new(Hub::new(config, random_bytes())),
             refusals: Arc::default(),
@@ -144,12 +147,12 @@ impl Gateway {
                 }
             }
         });
-        Self {
+        Ok(Self {
             sessions,
             shared,
             policy: Arc::new(Policy::new(settings)),
             connections,
-        }
+        })
     }
 
     /// Accepts viewers. `viewer`: where they find the gateway, then and when their session moves.

@@ -1,13 +1,18 @@
-//! RSA keys for tickets, made in advance.
+//! RSA keys for tickets: `spice_proto::link::KeyPool` with a task that makes the keys.
 //!
-//! SPICE wants a key in the link reply, before anybody has shown a token. Making one takes milliseconds to
-//! tens of milliseconds of a processor, so a stranger could keep us busy by connecting. Here one
-//! background task makes keys and stops when the pool is full; a link waits for a key at most until its
-//! deadline, and the data of running sessions never waits. `spice_proto::link::ticket` shows the same pool with a
-//! thread.
+//! SPICE wants a key in the link reply, before anybody has shown a token. Making one takes tens of milliseconds, so it is
+//! done in the background; a link takes a key that is ready, under pressure one that others have too, and does not wait.
 
-use spice_proto::link::Key;
-use tokio::sync::{Mutex, mpsc};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use spice_proto::CryptoError;
+use spice_proto::link::ticket::TicketError;
+use spice_proto::link::{Key, KeyHandle, KeyPool, KeyPoolConfig, SealedTicket, Secret};
+use tokio::sync::{Notify, Semaphore};
+use tokio::task::{JoinHandle, spawn_blocking};
+
+use crate::sync::lock;
 
 /// Fills `out` from the operating system.
 ///
@@ -24,33 +29,106 @@ pub(crate) fn random_bytes<const N: usize>() -> [u8; N] {
     bytes
 }
 
-/// Keys that are ready. Each is handed out once and never comes back.
+/// Keys that are ready, and the task that makes more.
 #[derive(Debug)]
-pub(crate) struct KeyPool {
-    ready: Mutex<mpsc::Receiver<Key>>,
+pub(crate) struct Keys {
+    shared: Arc<Shared>,
+    maker: JoinHandle<()>,
 }
 
-impl KeyPool {
-    /// Starts to make keys, and keeps `size` of them ready. It ends when the pool is dropped.
-    pub(crate) fn start(size: usize) -> Self {
-        let (keys, ready) = mpsc::channel(size);
-        tokio::spawn(async move {
-            // Room first: no key is made that nobody has room for.
-            while let Ok(room) = keys.reserve().await {
-                match tokio::task::spawn_blocking(|| Key::generate(&mut random)).await {
-                    Ok(Ok(key)) => room.send(key),
+#[derive(Debug)]
+struct Shared {
+    pool: Mutex<KeyPool>,
+    start: Instant,
+    /// A key was taken: the stock may have to be filled.
+    taken: Notify,
+    /// A key was made.
+    made: Notify,
+    /// For those who open tickets, so that they leave the maker its share of the processors.
+    openers: Arc<Semaphore>,
+}
+
+impl Shared {
+    fn now(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    /// Keeps the stock filled.
+    async fn make(&self) {
+        loop {
+            let pause = lock(&self.pool).wants_key(self.now());
+            match pause {
+                None => self.taken.notified().await,
+                Some(Duration::ZERO) => match spawn_blocking(|| Key::generate(&mut random)).await {
+                    Ok(Ok(key)) => {
+                        lock(&self.pool).put(self.now(), key);
+                        self.made.notify_waiters();
+                    }
                     Ok(Err(error)) => tracing::warn!(%error, "no RSA key"),
                     Err(_) => return, // the runtime is going down
+                },
+                // It may be needed sooner.
+                Some(pause) => {
+                    let _ = tokio::time::timeout(pause, self.taken.notified()).await;
                 }
             }
+        }
+    }
+}
+
+impl Keys {
+    /// Makes the first key, and starts to make more: so many are kept ready. It ends when this is dropped.
+    pub(crate) fn start(stock: usize) -> Result<Self, CryptoError> {
+        let mut pool = KeyPool::new(KeyPoolConfig::default().with_stock(stock));
+        pool.put(Duration::ZERO, Key::generate(&mut random)?);
+        let openers = std::thread::available_parallelism().map_or(1, usize::from);
+        let shared = Arc::new(Shared {
+            pool: Mutex::new(pool),
+            start: Instant::now(),
+            taken: Notify::new(),
+            made: Notify::new(),
+            openers: Arc::new(Semaphore::new(openers)),
         });
-        Self {
-            ready: Mutex::new(ready),
+        let making = shared.clone();
+        Ok(Self {
+            shared,
+            maker: tokio::spawn(async move { making.make().await }),
+        })
+    }
+
+    /// A key for a link.
+    pub(crate) async fn take(&self) -> KeyHandle {
+        loop {
+            let made = self.shared.made.notified();
+            let taken = lock(&self.shared.pool).take(self.shared.now());
+            self.shared.taken.notify_one();
+            match taken {
+                Some(key) => return key,
+                // All that there are have served as much as they may: another one is under way.
+                None => made.await,
+            }
         }
     }
 
-    /// The next key, first come first served. `None`: none is made any more.
-    pub(crate) async fn take(&self) -> Option<Key> {
-        self.ready.lock().await.recv().await
+    /// Opens a link's ticket. Arithmetic at the wish of somebody who has shown nothing yet: not on the threads that move
+    /// the data of others. `None`: the runtime is going down.
+    pub(crate) async fn open(&self, key: KeyHandle, sealed: SealedTicket) -> Option<Result<Secret, TicketError>> {
+        let opener = self.shared.openers.clone().acquire_owned().await.ok()?;
+        let opening = match lock(&self.shared.pool).opening(key, sealed) {
+            Ok(opening) => opening,
+            Err(error) => return Some(Err(error)),
+        };
+        // It is held until the work is done, also when nobody waits for it any more.
+        let work = spawn_blocking(move || {
+            let _opener = opener;
+            opening.open(&mut random)
+        });
+        work.await.ok()
+    }
+}
+
+impl Drop for Keys {
+    fn drop(&mut self) {
+        self.maker.abort();
     }
 }

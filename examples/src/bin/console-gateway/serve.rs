@@ -97,7 +97,7 @@ async fn serve(config: Config) -> Result<(), String> {
     let at = |wanted: &str| bound.iter().find(|(name, ..)| *name == wanted).map(|(_, at, ..)| *at);
     let viewer = public.viewer(at("spice"), at("spice_tls"));
     let sessions = Sessions::new(Tokens::new(Rules::default()), config.guests);
-    let mut gateway = Gateway::new(sessions, Rules::default(), &config.policy);
+    let mut gateway = Gateway::new(sessions, Rules::default(), &config.policy)?;
     let mut line = serde_json::Map::new();
     line.insert("api".to_owned(), api_address.to_string().into());
     for (name, address, listener, carrier) in bound {

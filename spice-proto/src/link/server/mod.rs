@@ -110,7 +110,7 @@ pub enum Question {
 /// What a client is shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Announcement {
-    /// The key that it seals its ticket with. Use a key for one link only.
+    /// The key that it seals its ticket with: one of its own, or one from a [`KeyPool`](crate::link::KeyPool).
     pub public_key: PublicKey,
     /// Capabilities. `AUTH_SPICE` is set and `AUTH_SASL` cleared before they are sent, since a ticket is
     /// what is asked for.

@@ -15,12 +15,12 @@ use spice_proto::ids::{ChannelType, ClipboardType, LinkErrorCode};
 use spice_proto::link::relay::Upstream;
 use spice_proto::link::server::Announcement;
 use spice_proto::link::{LinkMess, Refusal, SealedTicket, Secret, Wire};
-use spice_proto::session::migration::{Endpoint, Target};
+use spice_proto::session::migration::Endpoint;
 use spice_proto::session::policy::Settings;
-use spice_proto::session::relay::{Config, Dial, End};
+use spice_proto::session::relay::{Config, Dial, End, Move};
 use spice_proto::session::tracker::{self, Peer};
-use spice_proto::session::{Policy, Token};
-use spice_proto::{Answers, Clock, Driven, Hub, drive, drive_session};
+use spice_proto::session::{Entry, Policy, SessionKey};
+use spice_proto::{Answers, Clock, Driven, Hub, HubClaim, drive, drive_session};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, split};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
@@ -32,7 +32,6 @@ use crate::pair::{TICKET, TOKEN, client, key, open, random, request};
 pub(super) const MAIN: ChannelType = ChannelType::MAIN;
 pub(super) const DISPLAY: ChannelType = ChannelType::DISPLAY;
 pub(super) const USB: ChannelType = ChannelType::USBREDIR;
-pub(super) const SESSION: Token = Token([7; 16]);
 pub(super) const ID: u32 = 0x1234;
 /// CHANNELS_LIST with a display, inputs and USB.
 const LIST: [u8; 10] = [3, 0, 0, 0, 2, 0, 3, 0, 9, 0];
@@ -42,7 +41,6 @@ const LIST: [u8; 10] = [3, 0, 0, 0, 2, 0, 3, 0, 9, 0];
 pub(super) enum Open {
     None,
     Announce,
-    Token,
     Refused,
     Dial,
     Bind,
@@ -54,11 +52,14 @@ pub(super) enum Open {
 pub(super) struct Notes {
     /// Connections to hypervisors, in the order in which they are needed.
     pub(super) hypervisors: VecDeque<Stream>,
+    /// The session that was opened last.
+    session: Option<SessionKey>,
     /// Questions that are being answered.
     pub(super) answering: usize,
 }
 
 pub(super) struct Author {
+    hub: Arc<Hub>,
     notes: Arc<Mutex<Notes>>,
     open: Open,
 }
@@ -93,10 +94,19 @@ impl Answers for Author {
         })
     }
 
-    async fn token(&mut self, _: &LinkMess, sealed: SealedTicket) -> Result<Token, Refusal> {
-        self.look(Open::Token).await;
-        match open(&sealed) {
-            Some(token) if token == TOKEN => Ok(SESSION),
+    async fn capabilities(&mut self, _: &Dial) -> Option<Capabilities> {
+        None
+    }
+
+    async fn token(&mut self, request: &LinkMess, sealed: SealedTicket) -> Result<Entry<HubClaim>, Refusal> {
+        let mut notes = self.notes.lock().unwrap();
+        match (open(&sealed), notes.session) {
+            (Some(token), _) if token == TOKEN && (request.channel_type, request.connection_id) == (MAIN, 0) => {
+                let claim = self.hub.claim();
+                notes.session = Some(claim.key());
+                Ok(Entry::Open(claim))
+            }
+            (Some(token), session) if token == TOKEN => Ok(Entry::Join(session.unwrap_or(SessionKey::new(0)))),
             _ => Err(Refusal::Code(LinkErrorCode::PERMISSION_DENIED)),
         }
     }
@@ -116,12 +126,12 @@ impl Answers for Author {
         Some((stream, upstream))
     }
 
-    async fn bind(&mut self, _: u32) -> bool {
+    async fn bind(&mut self, _: SessionKey, _: u32) -> bool {
         self.look(Open::Bind).await;
         true
     }
 
-    async fn target(&mut self, _: &Target) -> bool {
+    async fn target(&mut self, _: &Move) -> bool {
         self.look(Open::Target).await;
         true
     }
@@ -149,7 +159,7 @@ impl Proxy {
 
     pub(super) fn with(tracker: tracker::Config, settings: &Settings) -> Self {
         let port = |number| NonZeroU16::new(number);
-        let endpoint = Endpoint::new("proxy.example", None, port(5910), None, port(9).unwrap()).unwrap();
+        let endpoint = Endpoint::new("proxy.example", None, port(5910), None).unwrap();
         let mut link = spice_proto::link::RelayConfig::default();
         link.limits = link.limits.with_link_timeout(LONG);
         let policy = Arc::new(Policy::new(settings));
@@ -166,6 +176,7 @@ impl Proxy {
         let address = [127, 0, 0, 1].into();
         let connection = self.hub.accept(Peer { address, secure }, self.config.clone()).unwrap();
         let author = Author {
+            hub: self.hub.clone(),
             notes: self.notes.clone(),
             open: self.open,
         };

@@ -16,7 +16,8 @@ use spice_proto::channel::main::{ChannelId, ChannelsList, ClientMessage, Init, M
 use spice_proto::frame::AckWindow;
 use spice_proto::ids::{ChannelType, LinkErrorCode, MouseModes};
 use spice_proto::link::server::{Announcement, Question, ServerOutcome};
-use spice_proto::link::{Key, LinkMess, Refusal, SealedTicket, ServerLink, Wire};
+use spice_proto::link::ticket::TicketError;
+use spice_proto::link::{LinkMess, Refusal, Secret, ServerLink, Wire};
 use spice_proto::{Clock, Driven, Limits, drive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
@@ -24,7 +25,7 @@ use tokio_rustls::TlsAcceptor;
 use super::DISPLAY_INIT;
 use super::report::Outcome;
 use super::talk::{End, Raw, Talk, Traffic, digest};
-use crate::keys::{KeyPool, random, random_bytes};
+use crate::keys::{Keys, random, random_bytes};
 use crate::sessions::Channel;
 use crate::sync::lock;
 use crate::tls::Stream;
@@ -68,7 +69,7 @@ pub(super) struct Seen {
 
 struct Shared {
     ticket: String,
-    keys: KeyPool,
+    keys: Keys,
     tls: TlsAcceptor,
     state: Mutex<State>,
 }
@@ -85,7 +86,7 @@ impl Hypervisor {
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
             ticket: ticket.to_owned(),
-            keys: KeyPool::start(8),
+            keys: Keys::start(8)?,
             tls: tls.into(),
             state: Mutex::default(),
         });
@@ -130,7 +131,7 @@ impl Shared {
         let outcome = loop {
             match drive(&mut server, &mut wire, &mut stream, clock).await? {
                 Driven::Ask(Question::Link(request)) => {
-                    let fresh = self.keys.take().await.ok_or("no key")?;
+                    let fresh = self.keys.take().await;
                     let shown = Announcement {
                         public_key: fresh.public(),
                         capabilities: Capabilities::spice_server(request.channel_type),
@@ -139,7 +140,9 @@ impl Shared {
                     key = Some(fresh);
                 }
                 Driven::Ask(Question::Ticket { request, sealed }) => {
-                    match self.admit(&request, key.take().ok_or("no key")?, &sealed) {
+                    let key = key.take().ok_or("no key")?;
+                    let opened = self.keys.open(key, sealed).await.ok_or("stopping")?;
+                    match self.admit(&request, opened) {
                         Ok(number) => {
                             link = number;
                             server.accept(&mut wire)?;
@@ -159,10 +162,8 @@ impl Shared {
     }
 
     /// Checks ticket and session; the place in `links`, or what the client is told.
-    fn admit(&self, request: &LinkMess, key: Key, sealed: &SealedTicket) -> Result<usize, LinkErrorCode> {
-        let ticket = key
-            .open(sealed, &mut random)
-            .map_err(|_| LinkErrorCode::PERMISSION_DENIED)?;
+    fn admit(&self, request: &LinkMess, opened: Result<Secret, TicketError>) -> Result<usize, LinkErrorCode> {
+        let ticket = opened.map_err(|_| LinkErrorCode::PERMISSION_DENIED)?;
         let mut state = lock(&self.state);
         let main = request.channel_type == ChannelType::MAIN;
         let id = request.connection_id;

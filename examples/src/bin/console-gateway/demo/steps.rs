@@ -156,7 +156,7 @@ async fn start_gateway(
         },
     };
     let sessions = Sessions::new(Tokens::new(rules), vec![guest]);
-    let mut gateway = Gateway::new(sessions, rules, &Settings::default());
+    let mut gateway = Gateway::new(sessions, rules, &Settings::default())?;
     let listener = net::listen("127.0.0.1:0".parse()?)?;
     let spice = listener.local_addr()?;
     let viewer = console::Viewer {
