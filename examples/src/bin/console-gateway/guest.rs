@@ -14,6 +14,7 @@ use console_token::AdmitError;
 use examples::net;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
+use spice_proto::BufferedStream;
 use spice_proto::caps::Capabilities;
 use spice_proto::ids::ChannelType;
 use spice_proto::link::{Secret, Transport};
@@ -204,6 +205,7 @@ impl At {
             let stream: Stream = match tls {
                 None => Box::new(tcp),
                 Some(PlaceTls { name, config, .. }) => {
+                    let tcp = BufferedStream::new(tcp);
                     let connector = TlsConnector::from(config.clone());
                     Box::new(connector.connect(name.clone(), tcp).await.map_err(DialError::Tls)?)
                 }

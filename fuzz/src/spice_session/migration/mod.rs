@@ -107,12 +107,7 @@ pub(super) fn sequence(mut input: Input<'_>) -> BTreeSet<String> {
                 .with_withheld(vec![Withheld::Kind(ChannelType::CURSOR)]),
         ),
     };
-    let told = Endpoint::new(
-        PROXY,
-        port(endpoint.port),
-        port(endpoint.tls_port),
-        endpoint.subject,
-    );
+    let told = Endpoint::new(PROXY, port(endpoint.port), port(endpoint.tls_port), endpoint.subject);
     let config = Config::default()
         .with_links(LINKS)
         .with_channels(6)
@@ -402,11 +397,7 @@ impl World<'_> {
         let word = if accepts { "accepted" } else { "refused" };
         match told {
             Ok(Some(body)) => {
-                assert_eq!(
-                    body,
-                    self.endpoint.body(&held),
-                    "the viewer is told of the proxy only"
-                );
+                assert_eq!(body, self.endpoint.body(&held), "the viewer is told of the proxy only");
                 self.kind = Some(match held.number {
                     101 => Kind::SemiSeamless,
                     116 => Kind::Seamless,

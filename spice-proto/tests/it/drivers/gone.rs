@@ -78,13 +78,7 @@ async fn ends_at_once(relayed: JoinHandle<End>, proxy: &Proxy, what: impl std::f
 #[tokio::test(start_paused = true)]
 async fn a_viewer_that_goes_is_not_answered() {
     for way in WAYS {
-        for open in [
-            Open::Announce,
-            Open::Refused,
-            Open::Dial,
-            Open::Bind,
-            Open::Target,
-        ] {
+        for open in [Open::Announce, Open::Refused, Open::Dial, Open::Bind, Open::Target] {
             let mut proxy = Proxy::new();
             proxy.open = open;
             let (tenant, mut viewer) = line_of(way);
