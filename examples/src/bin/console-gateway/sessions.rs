@@ -230,6 +230,7 @@ impl Session {
 mod tests {
     use std::num::NonZeroU32;
 
+    use spice_proto::caps::Capabilities;
     use spice_proto::link;
 
     use super::*;
