@@ -126,6 +126,10 @@ mod target {
         unreachable_at_the_move_semi_seamless_spicy => stays_and_ends_with_the_move(SemiSeamless, Spicy, Plain, Plain, fault: Some(Fault::Unreachable));
         wrong_ticket_seamless_spicy => stays_and_ends_with_the_move(Seamless, Spicy, Plain, Plain, known: Known::WithAnotherTicket);
         not_allowed_seamless_spicy => stays_and_ends_with_the_move(Seamless, Spicy, Plain, Plain, known: Known::NotAtAll);
+        not_allowed_then_elsewhere_semi_seamless_spicy => is_refused_and_moves_elsewhere(SemiSeamless, Spicy, Plain, Plain, known: Known::NotAtAll);
+        not_allowed_then_elsewhere_seamless_spicy_tls => is_refused_and_moves_elsewhere(Seamless, Spicy, Tls, Plain, known: Known::NotAtAll);
+        not_allowed_then_elsewhere_seamless_remote_viewer => is_refused_and_moves_elsewhere(Seamless, RemoteViewer, Plain, Plain, known: Known::NotAtAll);
+        not_allowed_then_elsewhere_semi_seamless_remote_viewer_subject => is_refused_and_moves_elsewhere(SemiSeamless, RemoteViewer, TlsBySubject, Plain, known: Known::NotAtAll);
         unreachable_at_the_move_seamless_remote_viewer => stays_and_ends_with_the_move(Seamless, RemoteViewer, Plain, Plain, fault: Some(Fault::Unreachable));
         wrong_ticket_semi_seamless_remote_viewer => stays_and_ends_with_the_move(SemiSeamless, RemoteViewer, Plain, Plain, known: Known::WithAnotherTicket);
         not_allowed_semi_seamless_remote_viewer => stays_and_ends_with_the_move(SemiSeamless, RemoteViewer, Plain, Plain, known: Known::NotAtAll);

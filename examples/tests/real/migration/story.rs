@@ -199,6 +199,22 @@ pub(crate) fn stays_and_ends_with_the_move(row: &Row) {
     });
 }
 
+/// The first target is none that the guest may go to: the viewer is refused there, stays where it is, and follows to the
+/// second one.
+pub(crate) fn is_refused_and_moves_elsewhere(row: &Row) {
+    row.play(|scene| {
+        fails(row, scene);
+        scene.start_host(OTHER);
+        scene.announce(OTHER);
+        scene.answers_with(2, scene.connected());
+        scene.move_guest(OTHER);
+        scene.arrives();
+        scene.source_ends(SOURCE);
+        scene.types("xyz");
+        assert_eq!(scene.only_the_gateway_is_told(), [row.kind.message(); 2]);
+    });
+}
+
 /// An announcement that comes to nothing. A target is refused at its main link; a viewer that has it learns of what
 /// fails later when all its links stand.
 fn fails(row: &Row, scene: &mut Scene<'_>) {
