@@ -25,6 +25,12 @@ use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 use crate::{ConsoleType, Secret};
 
+/// The most bytes that one byte becomes when it is percent-encoded, as `%2F`.
+const ENCODED: usize = 3;
+
+/// The same, if that is percent-encoded again, as `%252F`.
+const TWICE_ENCODED: usize = 5;
+
 /// Everything but the unreserved characters of RFC 3986 section 2.3.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
@@ -59,8 +65,10 @@ impl AccessUrl {
     /// [`AccessUrlError`] for a base that is no such URL, or that leaves open which token counts.
     pub fn new(console: ConsoleType, base: &str, token: &Secret) -> Result<Self, AccessUrlError> {
         let (_, base) = base_url(base).map_err(|_| AccessUrlError::Malformed)?;
-        // Twice percent-encoded, each byte is at most five.
-        let mut url = with_capacity(base.whole_len().saturating_add(token.expose().len().saturating_mul(5)));
+        let mut url = with_capacity(
+            base.whole_len()
+                .saturating_add(token.expose().len().saturating_mul(TWICE_ENCODED)),
+        );
         url.push_str(base.before_query);
         url.push('?');
         match console {
@@ -96,8 +104,7 @@ impl AccessUrl {
     /// [`AccessUrlError::Malformed`] where Python's `urllib.parse` refuses the base of a `novnc` console: brackets
     /// that hold no IPv6 address. (Hosts that are not ASCII are not looked at, which Python does.)
     pub fn nova(console: ConsoleType, base: &str, token: &str) -> Result<Self, AccessUrlError> {
-        // Encoded, each byte is at most three.
-        let most = base.len().saturating_add(token.len()).saturating_mul(3);
+        let most = base.len().saturating_add(token.len()).saturating_mul(ENCODED);
         let mut url = with_capacity(most);
         if console == ConsoleType::NoVnc {
             python::access_url(base, token, &mut url)?;

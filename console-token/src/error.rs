@@ -139,14 +139,6 @@ impl StoreError {
     }
 }
 
-/// A [`Pepper`](crate::Pepper) needs at least [`Pepper::MIN_LEN`](crate::Pepper::MIN_LEN) bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("pepper too short: {len} bytes, at least {} are needed", crate::Pepper::MIN_LEN)]
-pub struct PepperTooShort {
-    /// The number of bytes that were given.
-    pub len: usize,
-}
-
 /// The text names no protocol or console type that this crate knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("unknown console protocol or type")]

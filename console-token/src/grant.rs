@@ -3,7 +3,13 @@
 use alloc::boxed::Box;
 use core::num::{NonZeroU8, NonZeroU32};
 
-use crate::{ConsoleType, MAX_OPEN_SESSIONS, Protocol, Refusal, Target};
+use crate::{ConsoleType, Protocol, Refusal, Target};
+
+/// How many SPICE sessions of one token can be open at the same time: 32.
+///
+/// Without a limit an unlimited token lets its holder make a record, and the number of links on
+/// the hypervisor, as large as wanted (OSSN-0008). A person has one session, a class room 30.
+pub const MAX_OPEN_SESSIONS: NonZeroU8 = NonZeroU8::new(32).unwrap();
 
 /// A moment of the wall clock: whole seconds since 1970-01-01 00:00 UTC.
 ///
@@ -137,7 +143,7 @@ pub struct Grant {
     /// Which service made it, to revoke by.
     pub issuer: Option<Box<str>>,
     /// How many SPICE sessions can be open at the same time; more than
-    /// [`MAX_OPEN_SESSIONS`](crate::MAX_OPEN_SESSIONS), the default, count as that.
+    /// [`MAX_OPEN_SESSIONS`], the default, count as that.
     pub max_sessions: NonZeroU8,
     /// For how many seconds after its claim a SPICE session takes further channels.
     ///

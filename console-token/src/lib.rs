@@ -35,14 +35,14 @@ pub use access_url::{AccessUrl, AccessUrlError};
 pub use audit::{Event, Outcome, Owner, What, Whose};
 pub use connection_limiter::{AdmitError, Arrival, ConnectionLimiter, ConnectionLimits, Displaced, SlotId};
 pub use console::{AccessPath, ConsoleType, Protocol, Target};
-pub use error::{PepperTooShort, Refusal, StoreError, UnknownConsole};
-pub use grant::{AttemptId, Gate, Grant, Scope, UnixSeconds, Uses};
+pub use error::{Refusal, StoreError, UnknownConsole};
+pub use grant::{AttemptId, Gate, Grant, MAX_OPEN_SESSIONS, Scope, UnixSeconds, Uses};
 #[cfg(feature = "serde")]
 pub use json::JsonError;
 pub use password::{ConsolePassword, PasswordError};
 pub use seats::{SeatRules, SeatStep, Seats, WhenFull};
-pub use secret::{Fingerprint, NovaHash, Pepper, Peppers, Secret, TokenHash};
-pub use session::{MAX_ATTEMPTS, MAX_OPEN_SESSIONS, Record, SessionId};
+pub use secret::{Fingerprint, NovaHash, Pepper, PepperTooShort, Peppers, Secret, TokenHash};
+pub use session::{MAX_ATTEMPTS, Record, SessionId};
 pub use signed::SignedToken;
 pub use source::Source;
 pub use step::{Admitted, Step};

@@ -1,15 +1,23 @@
 //! The secret value of a token, and the keyed hash that is kept instead of it.
 
 use alloc::{boxed::Box, string::String, vec::Vec};
-use core::{fmt, fmt::Write as _, iter};
+use core::{fmt, iter};
 
+use base16ct::HexDisplay;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
+use thiserror::Error;
 use zeroize::{ZeroizeOnDrop, Zeroizing};
 
-use crate::{PepperTooShort, Refusal, hex};
+use crate::{Refusal, hex};
+
+/// The lengths of the groups of hexadecimal digits of a UUID, which dashes stand between (RFC 9562 section 4).
+pub(crate) const UUID_GROUPS: [usize; 5] = [8, 4, 4, 4, 12];
+
+/// The length of a UUID, in bytes.
+const UUID_LEN: usize = 36;
 
 /// The secret value of a token: visible ASCII text that only its holder knows.
 ///
@@ -50,18 +58,26 @@ impl Secret {
     /// 122 of its bits are kept, 6 are overwritten with version and variant.
     #[must_use]
     pub fn uuid4(random: &[u8; 16]) -> Self {
+        /// The high half of the 7th byte.
+        const VERSION_4: u8 = 0x40;
+        /// The two high bits of the 9th byte.
+        const VARIANT: u8 = 0x80;
+
+        let mut bytes = Zeroizing::new(*random);
+        let [.., version, _, variant, _, _, _, _, _, _, _] = &mut *bytes;
+        *version = VERSION_4 | *version & 0x0f;
+        *variant = VARIANT | *variant & 0x3f;
+        let mut digits = Zeroizing::new([0; 32]);
+        let mut rest = base16ct::lower::encode_str(&*bytes, &mut *digits).unwrap_or_default();
         // One buffer of the exact size, for the same reason as above.
-        let mut text = Zeroizing::new(String::with_capacity(36));
-        for (index, byte) in random.iter().enumerate() {
-            let byte = match index {
-                6 => 0x40 | byte & 0x0f,
-                8 => 0x80 | byte & 0x3f,
-                _ => *byte,
-            };
-            if matches!(index, 4 | 6 | 8 | 10) {
+        let mut text = Zeroizing::new(String::with_capacity(UUID_LEN));
+        for group in UUID_GROUPS {
+            if !text.is_empty() {
                 text.push('-');
             }
-            text.extend(hex::digits(&[byte]));
+            let (digits, behind) = rest.split_at_checked(group).unwrap_or((rest, ""));
+            text.push_str(digits);
+            rest = behind;
         }
         Self(Zeroizing::new(core::mem::take(&mut *text).into_boxed_str()))
     }
@@ -195,6 +211,14 @@ impl fmt::Debug for Pepper {
     }
 }
 
+/// A [`Pepper`] needs at least [`Pepper::MIN_LEN`] bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("pepper too short: {len} bytes, at least {} are needed", Pepper::MIN_LEN)]
+pub struct PepperTooShort {
+    /// The number of bytes that were given.
+    pub len: usize,
+}
+
 /// The peppers of a deployment: the one in use, and those that tokens still out were hashed with.
 ///
 /// To rotate: [`rotate`](Self::rotate) on every gateway, with the old one kept; when the last token
@@ -320,7 +344,7 @@ impl Fingerprint {
 
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        hex::digits(&self.0).try_for_each(|digit| f.write_char(digit))
+        write!(f, "{:x}", HexDisplay(&self.0))
     }
 }
 
@@ -341,13 +365,13 @@ impl NovaHash {
     #[must_use]
     pub fn from_hex(text: &str) -> Option<Self> {
         let upper = text.bytes().any(|byte| byte.is_ascii_uppercase());
-        hex::decode(text.chars()).filter(|_| !upper).map(Self)
+        hex::decode(text).filter(|_| !upper).map(Self)
     }
 
     /// The text of the column `token_hash`: 64 hexadecimal digits, lower case.
     #[must_use]
     pub fn to_hex(&self) -> String {
-        hex::digits(&self.0).collect()
+        base16ct::lower::encode_string(&self.0)
     }
 
     /// The bytes of the hash.

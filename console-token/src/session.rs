@@ -1,20 +1,11 @@
 //! What has become of a grant: its uses, and the SPICE sessions that were opened with it.
 
 use alloc::{sync::Arc, vec::Vec};
-use core::{
-    fmt,
-    num::{NonZeroU8, NonZeroU32},
-};
+use core::{fmt, num::NonZeroU32};
 
 use smallvec::SmallVec;
 
-use crate::{AttemptId, Gate, Grant, Refusal, Scope, Target, UnixSeconds, Uses};
-
-/// How many SPICE sessions of one token can be open at the same time: 32.
-///
-/// Without a limit an unlimited token lets its holder make a record, and the number of links on
-/// the hypervisor, as large as wanted (OSSN-0008). A person has one session, a class room 30.
-pub const MAX_OPEN_SESSIONS: NonZeroU8 = NonZeroU8::new(32).unwrap();
+use crate::{AttemptId, Gate, Grant, MAX_OPEN_SESSIONS, Refusal, Scope, Target, UnixSeconds, Uses};
 
 /// How many of the last attempts a token remembers, to give them their answer again: 32.
 ///

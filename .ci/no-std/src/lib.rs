@@ -1,6 +1,7 @@
 //! If one of these brings std along, then so does std's panic handler, and two are refused (E0152).
 #![no_std]
 
+use base16ct as _;
 use base64 as _;
 use bytes as _;
 use console_token as _;

@@ -3,8 +3,22 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use core::cmp::Reverse;
 
-use super::{Displaced, SlotId};
 use crate::Source;
+
+/// The name of one connection in a [`ConnectionLimiter`](crate::ConnectionLimiter). Names are not used twice; the order is that of arrival.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SlotId(pub(super) u64);
+
+/// A half-open connection that gave way to another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Displaced<T> {
+    /// The connection.
+    pub slot: SlotId,
+    /// Where it came from.
+    pub source: Source,
+    /// What the caller gave to end it by.
+    pub handle: T,
+}
 
 /// INVARIANT: each slot of `slots` is in the set of its source in `by_source` and nowhere else; no set there is empty;
 /// `by_weight` has one entry for each set.

@@ -9,6 +9,7 @@ use core::{net::IpAddr, num::NonZeroU32};
 use thiserror::Error;
 
 use self::half_open::HalfOpen;
+pub use self::half_open::{Displaced, SlotId};
 pub use self::limits::ConnectionLimits;
 use crate::Source;
 
@@ -141,10 +142,6 @@ pub struct ConnectionLimiter<T> {
     open_from: BTreeMap<Source, u32>,
 }
 
-/// The name of one connection in a [`ConnectionLimiter`]. Names are not used twice; the order is that of arrival.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SlotId(u64);
-
 /// What follows from the arrival of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "a connection that was displaced must be closed"]
@@ -153,17 +150,6 @@ pub struct Arrival<T> {
     pub slot: SlotId,
     /// The connection that gives way, if all places were taken: the caller closes it. It has no place any more.
     pub displaced: Option<Displaced<T>>,
-}
-
-/// A half-open connection that gave way to another.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Displaced<T> {
-    /// The connection.
-    pub slot: SlotId,
-    /// Where it came from.
-    pub source: Source,
-    /// What the caller gave to end it by.
-    pub handle: T,
 }
 
 /// Why a connection cannot be let in.

@@ -10,6 +10,7 @@ use super::{MAX_LEN, Microversion, NovaError};
 use crate::{
     AccessPath, ConsoleType, Grant, Secret, Target,
     json::{self, OrNothing, OrNull, Quoted},
+    secret::UUID_GROUPS,
 };
 
 /// Everything but the unreserved characters of RFC 3986 section 2.3.
@@ -182,11 +183,8 @@ impl ShowAnswer {
     }
 }
 
-/// 32 hexadecimal digits, with dashes behind the 8th, 12th, 16th and 20th.
+/// Groups of hexadecimal digits with dashes between.
 fn is_uuid(text: &str) -> bool {
-    text.len() == 36
-        && text.bytes().enumerate().all(|(at, byte)| match at {
-            8 | 13 | 18 | 23 => byte == b'-',
-            _ => byte.is_ascii_hexdigit(),
-        })
+    let is_hex = |group: &str| group.bytes().all(|byte| byte.is_ascii_hexdigit());
+    text.split('-').map(str::len).eq(UUID_GROUPS) && text.split('-').all(is_hex)
 }

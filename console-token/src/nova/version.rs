@@ -63,7 +63,9 @@ impl Microversion {
 
 /// Nova's `^([1-9]\d*)\.([1-9]\d*|0)$`, of version 2.
 fn number(input: &str) -> IResult<&str, Microversion> {
-    let digits = take_while_m_n(1, 5, |character: char| character.is_ascii_digit());
+    /// As many as the largest number of the type has.
+    const MAX_DIGITS: usize = 5;
+    let digits = take_while_m_n(1, MAX_DIGITS, |character: char| character.is_ascii_digit());
     let minor = map_opt(digits, |digits: &str| {
         let is_number = digits != "0" && !digits.starts_with('0');
         digits.parse().ok().filter(|_| is_number)

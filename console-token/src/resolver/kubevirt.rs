@@ -16,6 +16,7 @@ use super::ResolverError;
 use crate::{
     SignedToken, UnixSeconds,
     json::{self, Quoted},
+    web::HostName,
 };
 
 /// The longest answer that is read, in bytes.
@@ -31,11 +32,14 @@ pub fn path(namespace: &str, name: &str, seconds: u32) -> Option<String> {
     let is_alphanumeric = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let is_label = |label: &str| {
         let ends = [label.bytes().next(), label.bytes().next_back()];
-        label.len() <= 63
+        label.len() <= HostName::MAX_LABEL
             && ends.into_iter().all(|end| end.is_some_and(is_alphanumeric))
             && label.bytes().all(|byte| is_alphanumeric(byte) || byte == b'-')
     };
-    let is_path = is_label(namespace) && name.len() <= 253 && name.split('.').all(is_label) && MIN_SECONDS <= seconds;
+    let is_path = is_label(namespace)
+        && name.len() <= HostName::MAX_LEN
+        && name.split('.').all(is_label)
+        && MIN_SECONDS <= seconds;
     is_path.then(|| {
         alloc::format!(
             "apis/token.kubevirt.io/v1/namespaces/{namespace}/virtualmachines/{name}/vnc?duration={seconds}s"

@@ -28,6 +28,15 @@ use crate::{
 /// The longest JSON or value that is read, in bytes.
 pub const MAX_LEN: usize = 4096;
 
+/// As many digits as the largest port has.
+const PORT_DIGITS: usize = 5;
+
+/// The port of a Redis whose source names none.
+const REDIS_PORT: u16 = 6379;
+
+/// The most fields of a Redis source.
+const SOURCE_FIELDS: usize = 5;
+
 /// The host of an entry that is a UNIX socket.
 const UNIX: &str = "unix_socket";
 
@@ -60,7 +69,7 @@ impl Entry<'_> {
 
 fn host_port(host: &str, port: &str) -> Result<Target, ResolverError> {
     let host: Host = host.parse().map_err(ResolverError::Host)?;
-    let is_number = (1..=5).contains(&port.len()) && port.bytes().all(|byte| byte.is_ascii_digit());
+    let is_number = (1..=PORT_DIGITS).contains(&port.len()) && port.bytes().all(|byte| byte.is_ascii_digit());
     let port = port.parse().ok().filter(|port| *port != 0 && is_number);
     Ok(Target::Host {
         host: bare(&host),
@@ -415,10 +424,10 @@ impl RedisSource {
     pub fn from_source(source: &str) -> Result<Self, ResolverError> {
         let fields = source_fields(source);
         let field = |at: usize| fields.get(at).copied().filter(|text| !text.is_empty());
-        if 5 < fields.len() {
+        if SOURCE_FIELDS < fields.len() {
             return Err(ResolverError::Member("source"));
         }
-        let port = field(1).map_or(Ok(6379), str::parse);
+        let port = field(1).map_or(Ok(REDIS_PORT), str::parse);
         let db = field(2).map_or(Ok(0), str::parse);
         Ok(Self {
             host: field(0).ok_or(ResolverError::Member("host"))?.into(),

@@ -53,24 +53,3 @@ impl SignedError {
         Refusal::PUBLIC_TEXT
     }
 }
-
-/// Why something cannot be a key, or cannot sign.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum KeyError {
-    /// The id is empty, has more than [`VerifyingKey::MAX_ID`](super::VerifyingKey::MAX_ID) bytes, or is not visible ASCII.
-    #[error("not the id of a key: 1 to {} visible ASCII characters", super::VerifyingKey::MAX_ID)]
-    Id,
-    /// The bytes are no key of this algorithm.
-    #[error("not a key of this algorithm")]
-    Key,
-    /// A secret of fewer than [`VerifyingKey::MIN_SECRET`](super::VerifyingKey::MIN_SECRET) bytes.
-    #[error("a secret of {len} bytes, at least {} are needed", super::VerifyingKey::MIN_SECRET)]
-    TooShort {
-        /// The bytes that were given.
-        len: usize,
-    },
-    /// The token would have more than [`SignedToken::MAX_LEN`](crate::SignedToken::MAX_LEN) bytes.
-    #[error("the token would have more than {} bytes", crate::SignedToken::MAX_LEN)]
-    TooLong,
-}

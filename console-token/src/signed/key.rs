@@ -7,9 +7,10 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use ed25519_dalek::Signer as _;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
+use thiserror::Error;
 use zeroize::Zeroizing;
 
-use super::{Claims, KeyError, SignedToken};
+use super::{Claims, SignedToken};
 use crate::json::{self, Quoted};
 
 fn id(text: &str) -> Result<Box<str>, KeyError> {
@@ -169,4 +170,25 @@ impl fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SigningKey({:?})", self.verifying.id)
     }
+}
+
+/// Why something cannot be a key, or cannot sign.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum KeyError {
+    /// The id is empty, has more than [`VerifyingKey::MAX_ID`] bytes, or is not visible ASCII.
+    #[error("not the id of a key: 1 to {} visible ASCII characters", VerifyingKey::MAX_ID)]
+    Id,
+    /// The bytes are no key of this algorithm.
+    #[error("not a key of this algorithm")]
+    Key,
+    /// A secret of fewer than [`VerifyingKey::MIN_SECRET`] bytes.
+    #[error("a secret of {len} bytes, at least {} are needed", VerifyingKey::MIN_SECRET)]
+    TooShort {
+        /// The bytes that were given.
+        len: usize,
+    },
+    /// The token would have more than [`SignedToken::MAX_LEN`] bytes.
+    #[error("the token would have more than {} bytes", SignedToken::MAX_LEN)]
+    TooLong,
 }

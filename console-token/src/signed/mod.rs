@@ -59,9 +59,9 @@ mod verify;
 #[cfg(feature = "jwt")]
 pub use claims::{Claims, WebsockifyClaims};
 #[cfg(feature = "jwt")]
-pub use error::{KeyError, SignedError};
+pub use error::SignedError;
 #[cfg(feature = "jwt")]
-pub use key::{SigningKey, VerifyingKey};
+pub use key::{KeyError, SigningKey, VerifyingKey};
 pub use text::SignedToken;
 #[cfg(feature = "jwt")]
 pub use verify::{Keys, Rule, Verified, VerifiedWebsockify};

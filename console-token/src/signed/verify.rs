@@ -163,6 +163,9 @@ impl Keys {
     }
 }
 
+/// In seconds.
+const DAY: u64 = 86_400;
+
 /// What a gateway demands of a token.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -185,7 +188,7 @@ impl Rule {
             audience: audience.into(),
             issuer: None,
             skew: 0,
-            max_life: 86_400,
+            max_life: DAY,
         }
     }
 

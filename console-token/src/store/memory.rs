@@ -35,7 +35,7 @@ use crate::{
 /// The look-up goes by the first bytes of the hash, which nobody without the pepper can choose; the
 /// whole hash is then compared in constant time.
 pub struct MemoryStore {
-    shards: Box<[Mutex<Shard>; 256]>,
+    shards: Box<[Mutex<Shard>; SHARDS]>,
     /// INVARIANT: at least the number of records in all shards, at most `limit`.
     len: AtomicUsize,
     limit: usize,
@@ -44,6 +44,12 @@ pub struct MemoryStore {
     /// INVARIANT: at most `limit`; no entry without holders.
     consoles: Mutex<BTreeMap<Box<str>, Seats>>,
 }
+
+/// As many as a byte has values.
+const SHARDS: usize = 256;
+
+/// A table of which less than this part is used is made smaller.
+const SPARSE: usize = 4;
 
 type Shard = HashMap<Key, Record, BuildHasherDefault<FirstBytes>>;
 
@@ -208,7 +214,7 @@ impl MemoryStore {
             shard.retain(|_, record| !record.is_over(now));
             let gone = before.saturating_sub(shard.len());
             // The memory of a rush is given back when it is over.
-            if shard.len() < shard.capacity() / 4 {
+            if shard.len() < shard.capacity() / SPARSE {
                 shard.shrink_to_fit();
             }
             drop(shard);

@@ -125,6 +125,18 @@ end
 return #over
 ";
 
+/// How many members of a set are asked for at once.
+const PAGE: usize = 1000;
+
+/// How often a connection is tried again.
+const RETRIES: usize = 3;
+
+/// For one try to connect.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// For one answer.
+const RESPONSE: Duration = Duration::from_secs(10);
+
 /// A store in [Redis](https://redis.io) 4 or later, for many gateways.
 ///
 /// A redeem is one script that holds all conditions; so is a claim, unless another session of the
@@ -194,9 +206,9 @@ impl RedisStore {
     /// Those of the client: the address is none, there is no server, the password is wrong.
     pub async fn connect(url: &str, prefix: &str) -> Result<Self, BackendError> {
         let config = ConnectionManagerConfig::new()
-            .set_number_of_retries(3)
-            .set_connection_timeout(Some(Duration::from_secs(5)))
-            .set_response_timeout(Some(Duration::from_secs(10)));
+            .set_number_of_retries(RETRIES)
+            .set_connection_timeout(Some(CONNECT))
+            .set_response_timeout(Some(RESPONSE));
         let client = Client::open(url).map_err(BackendError::new)?;
         let connection = ConnectionManager::new_with_config(client, config).await;
         Ok(Self {
@@ -250,7 +262,7 @@ impl RedisStore {
             Which::User(name) => self.index("user", name),
             Which::Issuer(name) => self.index("issuer", name),
         };
-        self.ask(cmd("SSCAN").arg(index).arg(cursor).arg("COUNT").arg(1000))
+        self.ask(cmd("SSCAN").arg(index).arg(cursor).arg("COUNT").arg(PAGE))
             .await
     }
 

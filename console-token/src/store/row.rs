@@ -81,11 +81,11 @@ pub(super) fn audience(audience: Option<&str>) -> String {
 }
 
 pub(super) fn hex(bytes: &[u8]) -> String {
-    hex::digits(bytes).collect()
+    base16ct::lower::encode_string(bytes)
 }
 
 pub(super) fn hash(text: &str) -> Result<TokenHash, BackendError> {
-    hex::decode(text.chars()).map(TokenHash::from_bytes).ok_or_else(damaged)
+    hex::decode(text).map(TokenHash::from_bytes).ok_or_else(damaged)
 }
 
 fn damaged() -> BackendError {
@@ -150,7 +150,7 @@ impl Row {
         let attempt = |text: &str| {
             let (id, session) = text.split_once('=')?;
             Some(Attempt {
-                id: AttemptId(hex::decode(id.chars())?),
+                id: AttemptId(hex::decode(id)?),
                 session: SessionId::new(session.parse().ok()?),
             })
         };
@@ -191,7 +191,7 @@ pub(super) fn seats(text: &str) -> Result<Seats, BackendError> {
     let seat = |text: &str| {
         let mut fields = text.split(':');
         let seat = Seat {
-            holder: AttemptId(hex::decode(fields.next()?.chars())?),
+            holder: AttemptId(hex::decode(fields.next()?)?),
             idle_at: perhaps(fields.next()?)?.map(UnixSeconds),
             hung_at: perhaps(fields.next()?)?.map(UnixSeconds),
         };

@@ -173,7 +173,9 @@ impl fmt::Display for Authority {
 
 /// One to five digits: 1 to 65535.
 pub(super) fn parse_port(input: &str) -> IResult<&str, NonZeroU16, Error<&str>> {
-    let digits = take_while_m_n(1, 5, |character: char| character.is_ascii_digit());
+    /// As many as 65535 has.
+    const MAX_DIGITS: usize = 5;
+    let digits = take_while_m_n(1, MAX_DIGITS, |character: char| character.is_ascii_digit());
     map_opt(digits, |digits: &str| digits.parse().ok().and_then(NonZeroU16::new)).parse(input)
 }
 

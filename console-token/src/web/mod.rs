@@ -11,6 +11,6 @@ pub mod place;
 mod redact;
 pub mod target;
 
-pub use host::{Authority, Host, HostError};
+pub use host::{Authority, Host, HostError, HostName};
 pub use network::{Network, NetworkError};
 pub use redact::Redacted;

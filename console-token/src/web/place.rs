@@ -42,6 +42,9 @@ pub const NAME: &str = "token";
 /// What a sub-protocol that is a token begins with; behind it is the token in base64url, without padding.
 pub const SUB_PROTOCOL: &str = "base64url.bearer.authorization.k8s.io.";
 
+/// The most bytes that one byte becomes when it is percent-encoded, as `%2F`.
+const ENCODED: usize = 3;
+
 /// Everything but the unreserved characters of RFC 3986 section 2.3.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
@@ -116,7 +119,7 @@ impl Place {
         let text = match self {
             Self::Query => {
                 // One buffer that does not grow, so that no stale copy stays in the heap.
-                let most = token.len().saturating_mul(3).saturating_add("token=".len());
+                let most = token.len().saturating_mul(ENCODED).saturating_add("token=".len());
                 let mut text = String::with_capacity(most);
                 text.push_str("token=");
                 text.extend(utf8_percent_encode(token, RESERVED));

@@ -37,8 +37,8 @@ impl FromStr for Thumbprint {
         if has_colons && text.split(':').any(|pair| pair.len() != 2) {
             return Err(TicketError::Thumbprint);
         }
-        let digits = text.chars().filter(|character| *character != ':');
-        hex::decode(digits).map(Self).ok_or(TicketError::Thumbprint)
+        let digits: String = text.chars().filter(|character| *character != ':').collect();
+        hex::decode(&digits).map(Self).ok_or(TicketError::Thumbprint)
     }
 }
 
