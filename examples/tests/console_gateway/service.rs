@@ -2,9 +2,14 @@
 
 use std::io::Read;
 use std::net::{TcpListener, TcpStream};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
-use spice_proto::ids::LinkErrorCode;
+use bytes::BytesMut;
+use spice_proto::caps::{Capabilities, CapabilityWords, common};
+use spice_proto::ids::{ChannelType, LinkErrorCode};
+use spice_proto::link::LinkMess;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use vv_file::ConnectionFile;
 
 use crate::http::{create, request, token};
@@ -14,6 +19,22 @@ use crate::spice::{Link, connect};
 /// A port on which nobody listens.
 fn nobody() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// What a client says first.
+fn link_message() -> BytesMut {
+    let request = LinkMess {
+        connection_id: 0,
+        channel_type: ChannelType::MAIN,
+        channel_id: 0,
+        capabilities: Capabilities {
+            common: CapabilityWords::of(&[common::PROTOCOL_AUTH_SELECTION, common::MINI_HEADER]),
+            channel: CapabilityWords::new(),
+        },
+    };
+    let mut bytes = BytesMut::new();
+    request.encode(&mut bytes).unwrap();
+    bytes
 }
 
 #[test]
@@ -153,6 +174,52 @@ fn whoever_comes_last_is_served_however_many_wait() {
     let denied = Link::Refused(LinkErrorCode::PERMISSION_DENIED);
     assert_eq!(connect(service.plain(), "nobody issued this"), denied);
     drop(silent);
+}
+
+/// A link message is short, and the key that answers it takes long to make. Strangers who send a hundred a second, and leave
+/// before or behind the reply, keep nobody waiting for a key.
+#[test]
+fn strangers_use_up_no_keys() {
+    let service = Service::start(&configuration(nobody()));
+    let gateway = service.plain();
+    let stop = AtomicBool::new(false);
+    let sent = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for stranger in 0..4_u8 {
+            let (stop, sent) = (&stop, &sent);
+            scope.spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+                runtime.unwrap().block_on(async {
+                    while !stop.load(Ordering::Relaxed) {
+                        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+                        socket.bind(([127, 0, 1, stranger + 1], 0).into()).unwrap();
+                        if let Ok(mut stream) = socket.connect(gateway).await {
+                            let _ = stream.write_all(&link_message()).await;
+                            if stranger % 2 == 0 {
+                                let _ = stream.read(&mut [0; 512]).await;
+                            }
+                            sent.fetch_add(1, Ordering::Relaxed);
+                        }
+                        tokio::time::sleep(Duration::from_millis(40)).await;
+                    }
+                });
+            });
+        }
+        // What was in stock is gone after this.
+        std::thread::sleep(Duration::from_secs(2));
+        let mut longest = Duration::ZERO;
+        for _ in 0..20 {
+            let began = Instant::now();
+            let link = connect(gateway, "nobody issued this");
+            longest = longest.max(began.elapsed());
+            assert_eq!(link, Link::Refused(LinkErrorCode::PERMISSION_DENIED));
+        }
+        stop.store(true, Ordering::Relaxed);
+        let sent = sent.load(Ordering::Relaxed);
+        println!("{sent} link messages of strangers; the longest link took {longest:?}");
+        assert!(longest < Duration::from_secs(2), "{longest:?} beside {sent} strangers");
+        assert!(40 < sent, "{sent} strangers are no pressure");
+    });
 }
 
 #[test]
