@@ -141,7 +141,7 @@ fn signed(mut input: Input<'_>, now: u64, algorithm: Algorithm) -> Option<&'stat
     }
     let header: Value = serde_json::from_slice(header).unwrap();
     let claims: Value = serde_json::from_slice(claims).unwrap();
-    let (name, id) = if algorithm == Algorithm::HS256 {
+    let (name, id) = if algorithm == Algorithm::Hs256 {
         ("HS256", "hs")
     } else {
         ("EdDSA", "ed")
