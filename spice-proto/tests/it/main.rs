@@ -35,13 +35,16 @@ mod hostile_sasl;
 mod hostile_sessions;
 mod interpreter;
 mod link;
+mod link_captures;
 mod migration;
+mod own_copy;
 mod pair;
 mod policy;
 mod recordings;
 mod relay;
 mod relay_upstream;
 mod sasl;
+mod sasl_captures;
 #[cfg(feature = "tokio")]
 mod session_relay;
 mod ticket;
