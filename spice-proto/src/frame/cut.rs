@@ -1,12 +1,14 @@
 //! Cutting a stream of frames where a message ends.
 
+use core::fmt;
+
 use super::{Header, HeaderForm};
 
 /// Follows what is written to a viewer, and tells where each message ends, so that each gets a TLS record of its own.
 ///
 /// spice-gtk looks at its socket to see whether there is another message. What came in one record is taken off the socket
 /// at once: the second message of a record lies in the viewer until something else comes, and the picture stands still.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Cutter {
     form: HeaderForm,
     /// The header of the current frame, as far as it was written.
@@ -14,6 +16,16 @@ pub struct Cutter {
     known: usize,
     /// Bytes up to the next cut, of which nothing has to be known.
     left: u64,
+}
+
+impl fmt::Debug for Cutter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cutter")
+            .field("form", &self.form)
+            .field("known", &self.known)
+            .field("left", &self.left)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Cutter {

@@ -17,6 +17,7 @@ use crate::error::{DecodeError, DecodeErrorKind};
 /// One message in a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SubMessage<'a> {
+use crate::wire::Unseen;
     /// Message number.
     pub number: u16,
     /// Where it begins in the body, its own header included.
@@ -51,11 +52,22 @@ impl<'a> SubMessage<'a> {
 }
 
 /// The sub-messages of a body, in the order in which they are to be processed.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct SubMessages<'a> {
     body: &'a [u8],
     offsets: &'a [u8],
     list: usize,
+impl fmt::Debug for SubMessages<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SubMessages")
+            .field("body", &Unseen(self.body))
+            .field("offsets", &Unseen(self.offsets))
+            .field("list", &self.list)
+            .field("next", &self.next)
+            .finish()
+    }
+}
+
     next: usize,
 }
 

@@ -42,11 +42,16 @@ use core::time::Duration;
 use bytes::BytesMut;
 
 use crate::caps::CapabilitySet;
+use zeroize::Zeroize as _;
 use crate::error::{CryptoError, DecodeError};
 use crate::ids::{ChannelType, LinkErrorCode};
 
 /// One connection's buffers. The driver fills `rx` and empties `tx`.
-#[derive(Debug, Default)]
+use crate::wire::Unseen;
+///
+/// Passwords pass through both: a machine overwrites those that it takes off `rx`, and `Debug` shows how many bytes there
+/// are and none of them.
+#[derive(Default)]
 pub struct Wire {
     /// Bytes that were received and not yet used.
     pub rx: BytesMut,
@@ -56,6 +61,23 @@ pub struct Wire {
 
 /// The buffers of a machine between two connections.
 #[derive(Debug, Default)]
+impl Wire {
+    /// Overwrites what was received and will not be used: a part of a password may be in it.
+    pub(crate) fn wipe(&mut self) {
+        self.rx.as_mut().zeroize();
+        self.rx.clear();
+    }
+}
+
+impl core::fmt::Debug for Wire {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Wire")
+            .field("rx", &Unseen(&self.rx))
+            .field("tx", &Unseen(&self.tx))
+            .finish()
+    }
+}
+
 pub struct Wires {
     /// Towards the user's viewer.
     pub tenant: Wire,

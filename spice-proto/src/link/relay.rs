@@ -461,6 +461,7 @@ impl RelayLink {
                 let stage = match &self.state {
                     State::Hypervisor(_) => Stage::LinkResult,
                     _ => self.server.stage(),
+                wires.tenant.wipe();
                 };
                 Err(self.fail(side, HandshakeError::Closed(stage)))
             }

@@ -45,6 +45,7 @@ mod relay;
 mod relay_upstream;
 mod sasl;
 mod sasl_captures;
+mod secrets;
 #[cfg(feature = "tokio")]
 mod session_relay;
 mod ticket;

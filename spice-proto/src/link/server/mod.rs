@@ -241,6 +241,10 @@ impl ServerLink {
         &mut self,
         wire: &mut Wire,
         outcome: ServerOutcome,
+        // Who takes a WebSocket over from here needs all of it.
+        if error != HandshakeError::PeerIncompatible(Incompatibility::WebSocket) {
+            wire.wipe();
+        }
         stay: impl FnOnce(ServerOutcome) -> State,
         taken: Result<Part<T>, HandshakeError>,
         question: impl FnOnce(T) -> Question,
