@@ -2,11 +2,14 @@
 //! `--spice-host-subject` and from migration messages.
 //!
 //! ```text
-//! subject = [ entry *( "," entry ) [ "," ] ]
-//! entry   = *blank key "=" value
-//! key     = 1*( any but "=" "," "\" / "\," / "\\" )
-//! value   = 1*( any but "," "\" / "\," / "\\" )
+//! subject = [ entry *( "," entry ) [ "," ] ] *" "
+//! entry   = *" " key "=" value
+//! key     = 1*( any but "=" "," "\" / "\," / "\\" )      a name that OpenSSL knows, or numbers with dots
+//! value   = 1*( any but "," "\" / "\," / "\\" )          one that OpenSSL takes for that attribute
 //! ```
+//!
+//! The same grammar, names and values are those of spice-gtk with OpenSSL 3.0: `tests/data/host-subjects.jsonl`. A name that
+//! OpenSSL has for something else than an attribute leads to no certificate there and is unknown here.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -15,10 +18,12 @@ use nom::branch::alt;
 use nom::bytes::complete::{is_not, tag, take_while};
 use nom::combinator::{all_consuming, opt, value};
 use nom::multi::{fold_many1, separated_list1};
-use nom::sequence::{preceded, separated_pair, terminated};
+use nom::sequence::{separated_pair, terminated};
 use nom::{Finish as _, IResult, Parser as _};
+use x509_cert::attr::AttributeTypeAndValue;
 
-use super::certificate::{Attribute, Certificate};
+use super::attributes;
+use super::certificate::{Certificate, text as text_of};
 
 /// Why a text is no subject.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -36,6 +41,12 @@ pub enum SubjectError {
         /// Which entry, from 1.
         entry: usize,
     },
+    /// A value that OpenSSL does not take for its attribute: `C` has two letters, `CN` up to 64.
+    #[error("entry {entry}: no value for this attribute")]
+    Value {
+        /// Which entry, from 1.
+        entry: usize,
+    },
     /// There are no entries. Such a subject would be that of no certificate, or of any that has none.
     #[error("an empty subject")]
     Empty,
@@ -50,38 +61,55 @@ pub enum SubjectError {
 /// # Ok::<(), spice_proto::tls::SubjectError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HostSubject(Vec<(String, String)>);
+pub struct HostSubject {
+    entries: Vec<(String, String)>,
+    /// The first entry, from 1, with a tab or a line end in front of its key: OpenSSL knows no such key.
+    indented: Option<usize>,
+}
 
 impl HostSubject {
-    /// Reads a subject. The empty text has no entries.
+    /// Reads a subject. The empty text has no entries. Whether OpenSSL knows the keys is not looked at here, but by
+    /// [`Verifier::new`](super::Verifier::new).
     ///
     /// # Errors
     /// [`SubjectError::Grammar`].
     pub fn parse(text: &str) -> Result<Self, SubjectError> {
-        let entries = opt(terminated(separated_list1(tag(","), entry), opt(tag(","))));
-        match all_consuming(entries).parse(text).finish() {
-            Ok((_, entries)) => Ok(Self(entries.unwrap_or_default())),
-            Err(error) => Err(SubjectError::Grammar {
-                column: text.len().saturating_sub(error.input.len()).saturating_add(1),
-            }),
-        }
+        let list = opt(terminated(separated_list1(tag(","), entry), opt(tag(","))));
+        let list = terminated(list, take_while(|character| character == ' '));
+        let entries = match all_consuming(list).parse(text).finish() {
+            Ok((_, entries)) => entries.unwrap_or_default(),
+            Err(error) => {
+                return Err(SubjectError::Grammar {
+                    column: text.len().saturating_sub(error.input.len()).saturating_add(1),
+                });
+            }
+        };
+        let indented = entries
+            .iter()
+            .position(|(blanks, _)| blanks.contains(|blank| blank != ' '));
+        Ok(Self {
+            entries: entries.into_iter().map(|(_, entry)| entry).collect(),
+            indented: indented.map(|at| at.saturating_add(1)),
+        })
     }
 
     /// Keys and values, without escapes.
     #[must_use]
     pub fn entries(&self) -> &[(String, String)] {
-        &self.0
+        &self.entries
     }
 
     /// With the object identifiers of the keys, for comparing.
     pub(super) fn resolve(&self) -> Result<Resolved, SubjectError> {
-        if self.0.is_empty() {
+        if self.entries.is_empty() {
             return Err(SubjectError::Empty);
         }
-        let entries = self.0.iter().enumerate().map(|(at, (key, value))| {
-            let oid = identifier(key).ok_or(SubjectError::UnknownKey {
-                entry: at.saturating_add(1),
-            })?;
+        let entries = self.entries.iter().zip(1..).map(|((key, value), entry)| {
+            let known = attributes::identifier(key).filter(|_| self.indented != Some(entry));
+            let oid = known.ok_or(SubjectError::UnknownKey { entry })?;
+            if !attributes::takes(&oid, value) {
+                return Err(SubjectError::Value { entry });
+            }
             Ok((oid, canonical(value)))
         });
         entries.collect::<Result<_, _>>().map(Resolved)
@@ -96,13 +124,15 @@ impl Resolved {
     /// Whether a certificate has this subject: the same number of entries, in this order, each alone in its set, and
     /// the values alike but for case and blanks, as OpenSSL compares names.
     pub(super) fn is_of(&self, certificate: &Certificate<'_>) -> bool {
-        let same = |((oid, value), set): (&(Vec<u8>, String), &Vec<Attribute<'_>>)| match set.as_slice() {
+        let same = |((oid, value), set): (&(Vec<u8>, String), &[AttributeTypeAndValue])| match set {
             [attribute] => {
-                attribute.oid == oid.as_slice() && attribute.text().is_some_and(|text| canonical(&text) == *value)
+                attribute.oid.as_bytes() == oid.as_slice()
+                    && text_of(attribute).is_some_and(|text| canonical(&text) == *value)
             }
             _ => false,
         };
-        self.0.len() == certificate.subject.len() && self.0.iter().zip(&certificate.subject).all(same)
+        let subject = certificate.subject();
+        self.0.len() == subject.len() && self.0.iter().zip(subject).all(same)
     }
 }
 
@@ -123,12 +153,10 @@ fn is_blank(character: char) -> bool {
     character.is_ascii_whitespace() || character == '\u{b}'
 }
 
-fn entry(input: &str) -> IResult<&str, (String, String)> {
-    preceded(
-        take_while(is_blank),
-        separated_pair(text(r"=,\"), tag("="), text(r",\")),
-    )
-    .parse(input)
+/// The blanks in front of a key, the key, and its value.
+fn entry(input: &str) -> IResult<&str, (&str, (String, String))> {
+    let pair = separated_pair(text("=,\\\0"), tag("="), text(",\\\0"));
+    (take_while(is_blank), pair).parse(input)
 }
 
 /// At least one character that is not in `but`, or escaped.
@@ -138,67 +166,4 @@ fn text<'a>(but: &'static str) -> impl nom::Parser<&'a str, Output = String, Err
         text.push_str(piece);
         text
     })
-}
-
-/// The attributes that OpenSSL knows in names: short name, long name, object identifier as DER has it.
-#[rustfmt::skip]
-const ATTRIBUTES: &[(&str, &str, &[u8])] = &[
-    ("CN", "commonName", &[0x55, 4, 3]),
-    ("SN", "surname", &[0x55, 4, 4]),
-    ("serialNumber", "serialNumber", &[0x55, 4, 5]),
-    ("C", "countryName", &[0x55, 4, 6]),
-    ("L", "localityName", &[0x55, 4, 7]),
-    ("ST", "stateOrProvinceName", &[0x55, 4, 8]),
-    ("street", "streetAddress", &[0x55, 4, 9]),
-    ("O", "organizationName", &[0x55, 4, 10]),
-    ("OU", "organizationalUnitName", &[0x55, 4, 11]),
-    ("title", "title", &[0x55, 4, 12]),
-    ("description", "description", &[0x55, 4, 13]),
-    ("businessCategory", "businessCategory", &[0x55, 4, 15]),
-    ("postalCode", "postalCode", &[0x55, 4, 17]),
-    ("name", "name", &[0x55, 4, 41]),
-    ("GN", "givenName", &[0x55, 4, 42]),
-    ("initials", "initials", &[0x55, 4, 43]),
-    ("generationQualifier", "generationQualifier", &[0x55, 4, 44]),
-    ("dnQualifier", "dnQualifier", &[0x55, 4, 46]),
-    ("pseudonym", "pseudonym", &[0x55, 4, 65]),
-    ("UID", "userId", &[0x09, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 1, 1]),
-    ("DC", "domainComponent", &[0x09, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 1, 25]),
-    ("emailAddress", "emailAddress", &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 1]),
-    ("unstructuredName", "unstructuredName", &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 2]),
-];
-
-/// The object identifier that a key names.
-fn identifier(key: &str) -> Option<Vec<u8>> {
-    let named = ATTRIBUTES.iter().find(|(short, long, _)| key == *short || key == *long);
-    if let Some((_, _, oid)) = named {
-        return Some(oid.to_vec());
-    }
-    let mut arcs = key.split('.').map(|arc| {
-        // No sign, no blank: `parse` alone would take a plus.
-        arc.bytes()
-            .all(|byte| byte.is_ascii_digit())
-            .then(|| arc.parse::<u32>().ok())?
-    });
-    let (first, second) = (arcs.next()??, arcs.next()??);
-    if 2 < first || (first < 2 && 39 < second) {
-        return None;
-    }
-    let mut oid = Vec::new();
-    put_arc(first.checked_mul(40)?.checked_add(second)?, &mut oid);
-    for arc in arcs {
-        put_arc(arc?, &mut oid);
-    }
-    Some(oid)
-}
-
-/// Seven bits a byte, the highest first.
-fn put_arc(arc: u32, oid: &mut Vec<u8>) {
-    for shift in [28, 21, 14, 7] {
-        if arc >> shift != 0 {
-            // INVARIANT: masked to seven bits.
-            oid.push(u8::try_from((arc >> shift) & 0x7f).unwrap_or(0) | 0x80);
-        }
-    }
-    oid.push(u8::try_from(arc & 0x7f).unwrap_or(0));
 }

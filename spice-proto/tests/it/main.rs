@@ -51,6 +51,8 @@ mod session_relay;
 mod ticket;
 #[cfg(feature = "rustls")]
 mod tls;
+#[cfg(feature = "rustls")]
+mod tls_direct;
 mod tracker;
 mod tracker_hostile;
 mod values;
