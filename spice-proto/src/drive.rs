@@ -62,10 +62,17 @@ pub enum Driven<Question, Outcome> {
 pub enum DriveError<Protocol> {
     /// A connection failed.
     #[error("connection failed: {0}")]
-    Io(#[from] tokio::io::Error),
+    Io(tokio::io::Error),
     /// The link failed.
     #[error("{0}")]
     Protocol(Protocol),
+}
+
+/// The text says it all: a source would say it again.
+impl<Protocol> From<tokio::io::Error> for DriveError<Protocol> {
+    fn from(error: tokio::io::Error) -> Self {
+        Self::Io(error)
+    }
 }
 
 /// Drives a machine to its next question, or to the end of the link stage.
@@ -176,16 +183,13 @@ async fn flush<S: AsyncWrite + Unpin>(wire: &mut Wire, stream: &mut S, until: In
     timeout_at(until, send).await.unwrap_or(Ok(()))
 }
 
-/// Reads at least so many bytes; `false`: the peer hung up first. Over TLS QEMU does so without a farewell, after a
+/// Reads once, since fewer bytes may be enough to end the link; `false`: the peer hung up. Over TLS QEMU does so without a farewell, after a
 /// wrong password for one; in the link stage an end is an error in any case, so nobody can cut anything off unseen.
 async fn receive<S: AsyncRead + Unpin>(wire: &mut Wire, stream: &mut S, at_least: usize) -> tokio::io::Result<bool> {
-    let wanted = wire.rx.len().saturating_add(at_least);
-    while wire.rx.len() < wanted {
-        match stream.read_buf(&mut wire.rx).await {
-            Ok(0) => return Ok(false),
-            Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(false),
-            read => read?,
-        };
+    wire.rx.reserve(at_least);
+    match stream.read_buf(&mut wire.rx).await {
+        Ok(0) => Ok(false),
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(false),
+        read => read.map(|_| true),
     }
-    Ok(true)
 }

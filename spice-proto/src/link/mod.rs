@@ -23,6 +23,7 @@
 //! (feature `tokio`).
 
 pub mod client;
+mod first_bytes;
 pub mod messages;
 pub mod relay;
 pub mod sasl;
@@ -31,6 +32,7 @@ pub mod ticket;
 pub mod watch;
 
 pub use client::{ClientConfig, ClientLink};
+pub use first_bytes::{FirstBytes, Protocol};
 pub use messages::{LinkHeader, LinkMess, LinkReply};
 pub use relay::{RelayConfig, RelayLink};
 pub use server::{Refusal, ServerLink};
@@ -40,14 +42,14 @@ pub use watch::WatchedLink;
 use core::time::Duration;
 
 use bytes::BytesMut;
+use zeroize::Zeroize as _;
 
 use crate::caps::CapabilitySet;
-use zeroize::Zeroize as _;
 use crate::error::{CryptoError, DecodeError};
 use crate::ids::{ChannelType, LinkErrorCode};
+use crate::wire::Unseen;
 
 /// One connection's buffers. The driver fills `rx` and empties `tx`.
-use crate::wire::Unseen;
 ///
 /// Passwords pass through both: a machine overwrites those that it takes off `rx`, and `Debug` shows how many bytes there
 /// are and none of them.
@@ -59,8 +61,6 @@ pub struct Wire {
     pub tx: BytesMut,
 }
 
-/// The buffers of a machine between two connections.
-#[derive(Debug, Default)]
 impl Wire {
     /// Overwrites what was received and will not be used: a part of a password may be in it.
     pub(crate) fn wipe(&mut self) {
@@ -78,6 +78,8 @@ impl core::fmt::Debug for Wire {
     }
 }
 
+/// The buffers of a machine between two connections.
+#[derive(Debug, Default)]
 pub struct Wires {
     /// Towards the user's viewer.
     pub tenant: Wire,
@@ -209,7 +211,7 @@ pub enum HandshakeError {
     #[error("rejected by the peer: {0}")]
     Rejected(LinkErrorCode),
     /// The caller refused; this is what the peer was told, if anything.
-    #[error("refused")]
+    #[error("refused ({0})")]
     Refused(Refusal),
     /// Time ran out.
     #[error("timed out waiting for {0}")]
@@ -295,7 +297,7 @@ pub enum Incompatibility {
     #[error("speaks HTTP, not SPICE: a WebSocket client?")]
     WebSocket,
     /// It lacks a capability that was required of it, or promised for it.
-    #[error("lacks capability {bit} of the {} set", match set { CapabilitySet::Common => "common", CapabilitySet::Channel => "channel's" })]
+    #[error("lacks capability {}", crate::caps::Named(*set, *bit))]
     MissingCapability {
         /// The set.
         set: CapabilitySet,
@@ -385,9 +387,9 @@ impl Events {
 
 /// Takes a message off the front of `rx`: the header, then what follows it.
 pub(crate) mod receive {
-    use super::{HandshakeError, Incompatibility, LinkHeader};
+    use super::{FirstBytes, HandshakeError, Incompatibility, LinkHeader};
     use crate::error::{DecodeError, DecodeErrorKind};
-    use crate::link::messages::MAGIC;
+    use crate::link::messages::{MAGIC, VERSION};
 
     fn error(field: &'static str, offset: usize, kind: DecodeErrorKind) -> HandshakeError {
         HandshakeError::Decode(DecodeError {
@@ -410,14 +412,37 @@ pub(crate) mod receive {
         needed.checked_sub(rx.len()).filter(|missing| 0 < *missing)
     }
 
-    /// Whether the bytes so far can begin a header. The magic is judged as soon as it is there, so that a
-    /// client of another protocol is answered and not waited for.
+    /// The letters that a WebSocket begins with.
+    const GET: &[u8; 4] = b"GET ";
+
+    /// Whether the bytes so far can begin a header: the first one that cannot ends the link, so that a client of another
+    /// protocol is answered and not waited for.
     pub(crate) fn check_magic(rx: &[u8]) -> Result<(), HandshakeError> {
-        match rx.first_chunk::<4>() {
-            Some(b"GET ") => Err(HandshakeError::PeerIncompatible(Incompatibility::WebSocket)),
-            Some(magic) if *magic != MAGIC => Err(error("magic", 0, DecodeErrorKind::Invalid("expected \"REDQ\""))),
-            _ => Ok(()),
+        let first = rx.get(..MAGIC.len()).unwrap_or(rx);
+        if first == GET {
+            return Err(HandshakeError::PeerIncompatible(Incompatibility::WebSocket));
         }
+        if MAGIC.starts_with(first) || GET.starts_with(first) {
+            return Ok(());
+        }
+        let kind = DecodeErrorKind::OtherProtocol(FirstBytes::of(rx));
+        Err(error("magic", 0, kind))
+    }
+
+    /// Whether the version is spoken here, as soon as it is there.
+    pub(crate) fn check_version(rx: &[u8]) -> Result<(), HandshakeError> {
+        let word = |at: usize| rx.get(at..).and_then(|bytes| bytes.first_chunk());
+        let (Some(major), Some(minor)) = (word(4), word(8)) else {
+            return Ok(());
+        };
+        let [major, minor] = [major, minor].map(|word| u32::from_le_bytes(*word));
+        if major == VERSION.0 {
+            return Ok(());
+        }
+        Err(HandshakeError::PeerIncompatible(Incompatibility::Version {
+            major,
+            minor,
+        }))
     }
 
     /// Checks the size of what follows.

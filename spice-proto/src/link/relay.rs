@@ -179,7 +179,6 @@ pub struct RelayError {
     /// The connection on which it went wrong.
     pub side: Side,
     /// What went wrong.
-    #[source]
     pub error: HandshakeError,
 }
 
@@ -461,8 +460,8 @@ impl RelayLink {
                 let stage = match &self.state {
                     State::Hypervisor(_) => Stage::LinkResult,
                     _ => self.server.stage(),
-                wires.tenant.wipe();
                 };
+                wires.tenant.wipe();
                 Err(self.fail(side, HandshakeError::Closed(stage)))
             }
         }
