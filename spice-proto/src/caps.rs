@@ -444,6 +444,35 @@ pub enum CapabilitySet {
     Channel,
 }
 
+/// A bit with its name; with all that it can have, since the type of the channel is not known here.
+pub(crate) struct Named(pub(crate) CapabilitySet, pub(crate) u32);
+
+impl fmt::Display for Named {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const KINDS: &[(ChannelType, &str)] = &[
+            (ChannelType::MAIN, "main "),
+            (ChannelType::DISPLAY, "display "),
+            (ChannelType::INPUTS, "inputs "),
+            (ChannelType::PLAYBACK, "playback "),
+            (ChannelType::RECORD, "record "),
+            (ChannelType::USBREDIR, "usbredir "),
+        ];
+        let Self(set, bit) = *self;
+        let (text, kinds) = match set {
+            CapabilitySet::Common => ("common", &[(ChannelType::MAIN, "")][..]),
+            CapabilitySet::Channel => ("channel's", KINDS),
+        };
+        write!(f, "{bit} of the {text} set")?;
+        let names = kinds
+            .iter()
+            .filter_map(|(kind, word)| Some((word, name(set, *kind, bit)?)));
+        for (at, (kind, name)) in names.clone().enumerate() {
+            write!(f, "{}{kind}{name}", if at == 0 { " (" } else { ", " })?;
+        }
+        if names.count() == 0 { Ok(()) } else { f.write_str(")") }
+    }
+}
+
 /// The name of a bit in the specification, if it has one.
 #[must_use]
 pub fn name(set: CapabilitySet, channel_type: ChannelType, bit: u32) -> Option<&'static str> {

@@ -70,8 +70,15 @@ pub enum Driven<Question, Outcome> {
 pub enum DriveError<Protocol> {
     /// A connection failed.
     #[error("connection failed: {0}")]
-    Io(#[from] tokio::io::Error),
+    Io(tokio::io::Error),
     /// The link failed.
     #[error("{0}")]
     Protocol(Protocol),
+}
+
+/// The text says it all: a source would say it again.
+impl<Protocol> From<tokio::io::Error> for DriveError<Protocol> {
+    fn from(error: tokio::io::Error) -> Self {
+        Self::Io(error)
+    }
 }

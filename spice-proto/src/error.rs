@@ -1,5 +1,7 @@
 //! Errors of the codec. Those of the machines are in [`crate::link`].
 
+use crate::link::FirstBytes;
+
 /// Bytes that do not decode: which field of which message, and where.
 ///
 /// `offset` counts from the first byte of the message (for a link message from the byte behind the
@@ -57,6 +59,9 @@ pub enum DecodeErrorKind {
         /// Bytes in the message.
         len: usize,
     },
+    /// The first bytes of a peer are not those of SPICE.
+    #[error("expected \"REDQ\", found {0}")]
+    OtherProtocol(FirstBytes),
     /// Anything else; the text says what was expected.
     #[error("{0}")]
     Invalid(&'static str),

@@ -6,9 +6,20 @@
 //! field table for the one to name in the error.
 
 use alloc::vec::Vec;
+use core::fmt;
+
 use bytes::{Bytes, BytesMut};
 
 use crate::error::{DecodeError, DecodeErrorKind, EncodeError};
+
+/// Bytes in a buffer, of which nothing but their number is shown: a password may be among them.
+pub(crate) struct Unseen<'a>(pub(crate) &'a [u8]);
+
+impl fmt::Debug for Unseen<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.0.len())
+    }
+}
 
 /// A value with one size on the wire.
 pub(crate) trait Fixed: Sized {
@@ -98,13 +109,22 @@ impl<const N: usize> Fixed for [u8; N] {
 }
 
 /// The bytes of one message, and where the reader is in them.
-#[derive(Debug)]
 pub(crate) struct Reader<'a> {
     body: &'a [u8],
     /// What the payloads are slices of. Without it they are copied.
     source: Option<&'a Bytes>,
     at: usize,
     message: &'static str,
+}
+
+impl fmt::Debug for Reader<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader")
+            .field("message", &self.message)
+            .field("body", &Unseen(self.body))
+            .field("at", &self.at)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<'a> Reader<'a> {

@@ -64,10 +64,10 @@ impl Frame {
     }
 }
 
-/// Maps numbers to messages, as [`messages!`] does for a channel. `by agreed` marks those whose form depends on
-/// capabilities.
+/// Maps the types of [`AgentMessageType`] to messages, as [`messages!`] does for a channel. `by agreed` marks those whose
+/// form depends on capabilities.
 macro_rules! agent_messages {
-    ($($(#[$doc:meta])* $number:literal $spec:literal => $variant:ident $(($ty:ident $(by $agreed:ident)?))?,)*) => {
+    ($($(#[$doc:meta])* $spec:ident => $variant:ident $(($ty:ident $(by $agreed:ident)?))?,)*) => {
         /// An agent message, in either direction.
         #[derive(Debug, Clone, PartialEq, Eq)]
         #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(untagged))]
@@ -80,7 +80,7 @@ macro_rules! agent_messages {
 
         impl Message {
             /// Every number of this table, with the name in the specification.
-            pub const TABLE: &'static [(u32, &'static str)] = &[$(($number, $spec)),*];
+            pub const TABLE: &'static [(u32, &'static str)] = &[$((AgentMessageType::$spec.0, messages!(@spec $spec))),*];
 
             /// Decodes the data of a frame, by its type. `agreed`: what client and agent announced before.
             ///
@@ -90,9 +90,9 @@ macro_rules! agent_messages {
             /// # Errors
             /// The first field that does not fit, with its offset in the data.
             pub fn decode(frame: &Frame, agreed: Agreed) -> Result<Self, DecodeError> {
-                match frame.header.r#type.0 {
+                match frame.header.r#type {
                     _ if frame.header.protocol != PROTOCOL => Ok(Self::Unknown(frame.clone())),
-                    $($number => agent_messages!(@decode $variant $($ty $($agreed)?)?, frame, agreed),)*
+                    $(AgentMessageType::$spec => agent_messages!(@decode $variant $($ty $($agreed)?)?, frame, agreed),)*
                     _ => Ok(Self::Unknown(frame.clone())),
                 }
             }
@@ -107,7 +107,7 @@ macro_rules! agent_messages {
             #[must_use]
             pub fn message_type(&self) -> AgentMessageType {
                 match self {
-                    $(messages!(@pattern $variant $($ty)?) => AgentMessageType($number),)*
+                    $(messages!(@pattern $variant $($ty)?) => AgentMessageType::$spec,)*
                     Self::Unknown(frame) => frame.header.r#type,
                 }
             }
@@ -116,7 +116,7 @@ macro_rules! agent_messages {
             #[must_use]
             pub fn name(&self) -> &'static str {
                 match self {
-                    $(messages!(@pattern $variant $($ty)?) => $spec,)*
+                    $(messages!(@pattern $variant $($ty)?) => messages!(@spec $spec),)*
                     Self::Unknown(_) => "unknown",
                 }
             }
@@ -154,37 +154,37 @@ macro_rules! agent_messages {
 
 agent_messages! {
     /// `VD_AGENT_MOUSE_STATE`: from the server to the agent only.
-    1 "mouse_state" => MouseState(MouseState),
+    MOUSE_STATE => MouseState(MouseState),
     /// `VD_AGENT_MONITORS_CONFIG`: from the client.
-    2 "monitors_config" => MonitorsConfig(MonitorsConfig),
+    MONITORS_CONFIG => MonitorsConfig(MonitorsConfig),
     /// `VD_AGENT_REPLY`: from the agent.
-    3 "reply" => Reply(Reply),
+    REPLY => Reply(Reply),
     /// `VD_AGENT_CLIPBOARD`: from both.
-    4 "clipboard" => Clipboard(Clipboard by agreed),
+    CLIPBOARD => Clipboard(Clipboard by agreed),
     /// `VD_AGENT_DISPLAY_CONFIG`: from the client.
-    5 "display_config" => DisplayConfig(DisplayConfig),
+    DISPLAY_CONFIG => DisplayConfig(DisplayConfig),
     /// `VD_AGENT_ANNOUNCE_CAPABILITIES`: from both.
-    6 "announce_capabilities" => AnnounceCapabilities(AnnounceCapabilities),
+    ANNOUNCE_CAPABILITIES => AnnounceCapabilities(AnnounceCapabilities),
     /// `VD_AGENT_CLIPBOARD_GRAB`: from both.
-    7 "clipboard_grab" => ClipboardGrab(ClipboardGrab by agreed),
+    CLIPBOARD_GRAB => ClipboardGrab(ClipboardGrab by agreed),
     /// `VD_AGENT_CLIPBOARD_REQUEST`: from both.
-    8 "clipboard_request" => ClipboardRequest(ClipboardRequest by agreed),
+    CLIPBOARD_REQUEST => ClipboardRequest(ClipboardRequest by agreed),
     /// `VD_AGENT_CLIPBOARD_RELEASE`: from both.
-    9 "clipboard_release" => ClipboardRelease(ClipboardRelease by agreed),
+    CLIPBOARD_RELEASE => ClipboardRelease(ClipboardRelease by agreed),
     /// `VD_AGENT_FILE_XFER_START`: from the client.
-    10 "file_xfer_start" => FileXferStart(FileXferStart),
+    FILE_XFER_START => FileXferStart(FileXferStart),
     /// `VD_AGENT_FILE_XFER_STATUS`: from both.
-    11 "file_xfer_status" => FileXferStatus(FileXferStatus),
+    FILE_XFER_STATUS => FileXferStatus(FileXferStatus),
     /// `VD_AGENT_FILE_XFER_DATA`: from the client.
-    12 "file_xfer_data" => FileXferData(FileXferData),
+    FILE_XFER_DATA => FileXferData(FileXferData),
     /// `VD_AGENT_CLIENT_DISCONNECTED`: from the server to the agent only.
-    13 "client_disconnected" => ClientDisconnected,
+    CLIENT_DISCONNECTED => ClientDisconnected,
     /// `VD_AGENT_MAX_CLIPBOARD`: from the client.
-    14 "max_clipboard" => MaxClipboard(MaxClipboard),
+    MAX_CLIPBOARD => MaxClipboard(MaxClipboard),
     /// `VD_AGENT_AUDIO_VOLUME_SYNC`: from both.
-    15 "audio_volume_sync" => AudioVolumeSync(AudioVolumeSync),
+    AUDIO_VOLUME_SYNC => AudioVolumeSync(AudioVolumeSync),
     /// `VD_AGENT_GRAPHICS_DEVICE_INFO`: from the server to the agent only.
-    16 "graphics_device_info" => GraphicsDeviceInfo(GraphicsDeviceInfo),
+    GRAPHICS_DEVICE_INFO => GraphicsDeviceInfo(GraphicsDeviceInfo),
 }
 
 impl Message {

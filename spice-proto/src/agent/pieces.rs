@@ -1,18 +1,27 @@
 //! Cutting a message into bodies of `AGENT_DATA`.
 
+use core::fmt;
+
 use bytes::{Bytes, BytesMut};
 
 use super::{Frame, MAX_DATA, Message};
 use crate::error::EncodeError;
+use crate::wire::Unseen;
 
 /// One message as the bodies of the `AGENT_DATA` that carry it: of 2048 bytes, and the last of what is left.
 /// The head counts as data. Every receiver accepts that.
 ///
 /// Each body costs a token ([`super::Tokens`]): take the next one when there is one to spend. No other
 /// message may come in between.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Pieces {
     left: Bytes,
+}
+
+impl fmt::Debug for Pieces {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pieces").field("left", &Unseen(&self.left)).finish()
+    }
 }
 
 impl Pieces {

@@ -1,12 +1,14 @@
 //! Reading a stream of agent messages from the bodies of `AGENT_DATA`.
 
 use alloc::vec::Vec;
+use core::fmt;
+
 use bytes::Bytes;
 
 use super::{Frame, MAX_DATA, MessageHeader, PROTOCOL};
 use crate::error::{DecodeError, DecodeErrorKind};
 use crate::limits::Limits;
-use crate::wire::{Decode, Reader};
+use crate::wire::{Decode, Reader, Unseen};
 
 /// Who reads a stream. Each accepts another form of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -50,7 +52,7 @@ impl Part<'_> {
 }
 
 /// Finds the messages in a stream without holding them: no more than 19 bytes of a head are kept.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Stream {
     receiver: Receiver,
     limit: u32,
@@ -60,6 +62,18 @@ pub struct Stream {
     /// The message that is not over, and how much of its data came.
     current: Option<(MessageHeader, u32)>,
     failed: Option<DecodeError>,
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream")
+            .field("receiver", &self.receiver)
+            .field("limit", &self.limit)
+            .field("head_len", &self.head_len)
+            .field("current", &self.current)
+            .field("failed", &self.failed)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Stream {
@@ -174,12 +188,22 @@ fn fill(head: &mut [u8; MessageHeader::LEN], len: usize, src: &[u8]) -> usize {
 }
 
 /// The parts of messages in one body: see [`Stream::parts`].
-#[derive(Debug)]
 pub struct Parts<'s, 'a> {
     stream: &'s mut Stream,
     body: &'a [u8],
     at: usize,
     refused: Option<DecodeError>,
+}
+
+impl fmt::Debug for Parts<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parts")
+            .field("stream", &self.stream)
+            .field("body", &Unseen(self.body))
+            .field("at", &self.at)
+            .field("refused", &self.refused)
+            .finish()
+    }
 }
 
 impl<'a> Parts<'_, 'a> {
@@ -270,10 +294,19 @@ impl Drop for Parts<'_, '_> {
 ///
 /// A message that lies in one body is a slice of it. One that is spread over several is held until it is
 /// whole: at most [`Limits::agent_message`] bytes, for which room is made as they come.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Assembler {
     stream: Stream,
     held: Vec<u8>,
+}
+
+impl fmt::Debug for Assembler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Assembler")
+            .field("stream", &self.stream)
+            .field("held", &Unseen(&self.held))
+            .finish()
+    }
 }
 
 impl Assembler {
@@ -313,11 +346,19 @@ impl Assembler {
 }
 
 /// The messages that one body completes: see [`Assembler::frames`].
-#[derive(Debug)]
 pub struct Frames<'s, 'a> {
     parts: Parts<'s, 'a>,
     held: &'s mut Vec<u8>,
     body: &'a Bytes,
+}
+
+impl fmt::Debug for Frames<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Frames")
+            .field("parts", &self.parts)
+            .field("held", &Unseen(self.held))
+            .finish_non_exhaustive()
+    }
 }
 
 impl Iterator for Frames<'_, '_> {

@@ -12,23 +12,23 @@ messages! {
     /// Common messages from server to client.
     pub enum ServerMessage {
         /// `SPICE_MSG_MIGRATE`.
-        1 "migrate" => Migrate(Migrate),
+        1 MIGRATE => Migrate(Migrate),
         /// `SPICE_MSG_MIGRATE_DATA`.
-        2 "migrate_data" => MigrateData(MigrateData),
+        2 MIGRATE_DATA => MigrateData(MigrateData, shared),
         /// `SPICE_MSG_SET_ACK`.
-        3 "set_ack" => SetAck(SetAck),
+        3 SET_ACK => SetAck(SetAck),
         /// `SPICE_MSG_PING`.
-        4 "ping" => Ping(Ping),
+        4 PING => Ping(Ping),
         /// `SPICE_MSG_WAIT_FOR_CHANNELS`.
-        5 "wait_for_channels" => WaitForChannels(WaitForChannels),
+        5 WAIT_FOR_CHANNELS => WaitForChannels(WaitForChannels),
         /// `SPICE_MSG_DISCONNECTING`.
-        6 "disconnecting" => Disconnecting(Disconnecting),
+        6 DISCONNECTING => Disconnecting(Disconnecting),
         /// `SPICE_MSG_NOTIFY`.
-        7 "notify" => Notify(Notify),
+        7 NOTIFY => Notify(Notify),
         /// `SPICE_MSG_LIST`.
-        8 "list" => List(List),
+        8 LIST => List(List),
         /// `SPICE_MSG_BASE_LAST`: the upper bound of the common numbers; never sent.
-        100 "base_last" => BaseLast,
+        100 BASE_LAST => BaseLast,
     }
 }
 
@@ -36,17 +36,17 @@ messages! {
     /// Common messages from client to server.
     pub enum ClientMessage {
         /// `SPICE_MSGC_ACK_SYNC`.
-        1 "ack_sync" => AckSync(AckSync),
+        1 ACK_SYNC => AckSync(AckSync),
         /// `SPICE_MSGC_ACK`: another window of messages was received.
-        2 "ack" => Ack,
+        2 ACK => Ack,
         /// `SPICE_MSGC_PONG`.
-        3 "pong" => Pong(Pong),
+        3 PONG => Pong(Pong),
         /// `SPICE_MSGC_MIGRATE_FLUSH_MARK`: nothing more comes from this client to the source.
-        4 "migrate_flush_mark" => MigrateFlushMark,
+        4 MIGRATE_FLUSH_MARK => MigrateFlushMark,
         /// `SPICE_MSGC_MIGRATE_DATA`.
-        5 "migrate_data" => MigrateData(MigrateData),
+        5 MIGRATE_DATA => MigrateData(MigrateData, shared),
         /// `SPICE_MSGC_DISCONNECTING`.
-        6 "disconnecting" => Disconnecting(Disconnecting),
+        6 DISCONNECTING => Disconnecting(Disconnecting, shared),
     }
 }
 

@@ -11,21 +11,21 @@ messages! {
     /// Messages of the cursor channel from server to client. The client sends common messages only.
     pub enum ServerMessage: common common::ServerMessage {
         /// `SPICE_MSG_CURSOR_INIT`: the first message; comes again after a change of mode.
-        101 "init" => Init(Init),
+        101 INIT => Init(Init),
         /// `SPICE_MSG_CURSOR_RESET`: no pointer, no pictures kept.
-        102 "reset" => Reset,
+        102 RESET => Reset,
         /// `SPICE_MSG_CURSOR_SET`.
-        103 "set" => Set(Set),
+        103 SET => Set(Set),
         /// `SPICE_MSG_CURSOR_MOVE`.
-        104 "move" => Move(Move),
+        104 MOVE => Move(Move),
         /// `SPICE_MSG_CURSOR_HIDE`.
-        105 "hide" => Hide,
+        105 HIDE => Hide,
         /// `SPICE_MSG_CURSOR_TRAIL`.
-        106 "trail" => Trail(Trail),
+        106 TRAIL => Trail(Trail),
         /// `SPICE_MSG_CURSOR_INVAL_ONE`.
-        107 "inval_one" => InvalOne(InvalOne),
+        107 INVAL_ONE => InvalOne(InvalOne),
         /// `SPICE_MSG_CURSOR_INVAL_ALL`: forget all pictures that were kept.
-        108 "inval_all" => InvalAll,
+        108 INVAL_ALL => InvalAll,
     }
 }
 

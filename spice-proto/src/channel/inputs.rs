@@ -1,18 +1,18 @@
 //! The inputs channel: keyboard and pointer.
 
 use crate::channel::{common, messages};
-use crate::ids::{KeyboardModifiers, MouseButton, MouseButtons};
+use crate::ids::{KeyboardModifiers, MouseButton, MouseButtons, ScanCode};
 use crate::wire::layout;
 
 messages! {
     /// Messages of the inputs channel from server to client.
     pub enum ServerMessage: common common::ServerMessage {
         /// `SPICE_MSG_INPUTS_INIT`: the first message.
-        101 "init" => Init(Init),
+        101 INIT => Init(Init),
         /// `SPICE_MSG_INPUTS_KEY_MODIFIERS`.
-        102 "key_modifiers" => KeyModifiers(KeyModifiers),
+        102 KEY_MODIFIERS => KeyModifiers(KeyModifiers, shared),
         /// `SPICE_MSG_INPUTS_MOUSE_MOTION_ACK`: four motions or positions were taken.
-        111 "mouse_motion_ack" => MouseMotionAck,
+        111 MOUSE_MOTION_ACK => MouseMotionAck,
     }
 }
 
@@ -20,21 +20,21 @@ messages! {
     /// Messages of the inputs channel from client to server.
     pub enum ClientMessage: common common::ClientMessage {
         /// `SPICE_MSGC_INPUTS_KEY_DOWN`.
-        101 "key_down" => KeyDown(Key),
+        101 KEY_DOWN => KeyDown(Key, shared),
         /// `SPICE_MSGC_INPUTS_KEY_UP`.
-        102 "key_up" => KeyUp(Key),
+        102 KEY_UP => KeyUp(Key, shared),
         /// `SPICE_MSGC_INPUTS_KEY_MODIFIERS`.
-        103 "key_modifiers" => KeyModifiers(KeyModifiers),
+        103 KEY_MODIFIERS => KeyModifiers(KeyModifiers, shared),
         /// `SPICE_MSGC_INPUTS_KEY_SCANCODE`.
-        104 "key_scancode" => KeyScancode(KeyScancode),
+        104 KEY_SCANCODE => KeyScancode(KeyScancode),
         /// `SPICE_MSGC_INPUTS_MOUSE_MOTION`.
-        111 "mouse_motion" => MouseMotion(MouseMotion),
+        111 MOUSE_MOTION => MouseMotion(MouseMotion),
         /// `SPICE_MSGC_INPUTS_MOUSE_POSITION`.
-        112 "mouse_position" => MousePosition(MousePosition),
+        112 MOUSE_POSITION => MousePosition(MousePosition),
         /// `SPICE_MSGC_INPUTS_MOUSE_PRESS`.
-        113 "mouse_press" => MousePress(MouseClick),
+        113 MOUSE_PRESS => MousePress(MouseClick, shared),
         /// `SPICE_MSGC_INPUTS_MOUSE_RELEASE`.
-        114 "mouse_release" => MouseRelease(MouseClick),
+        114 MOUSE_RELEASE => MouseRelease(MouseClick, shared),
     }
 }
 
@@ -62,28 +62,23 @@ layout! {
     }
 }
 
-/// What a key sends in front of its code if it came after the PC's first keyboard: the arrows, right Ctrl.
-const EXTENDED: u8 = 0xe0;
-/// The bit in the last byte of a code that says that the key went up.
-const RELEASED: u8 = 0x80;
-
 impl Key {
     /// The key of this scan code (set 1, as of a PC/AT's keyboard) goes down, for [`ClientMessage::KeyDown`].
     /// `extended`: the code has 0xe0 in front of it.
     #[must_use]
     pub const fn down(code: u8, extended: bool) -> Self {
-        Self::bytes(code & !RELEASED, extended)
+        Self::bytes(code & !ScanCode::RELEASED.0, extended)
     }
 
     /// As [`Key::down`]; the key goes up, for [`ClientMessage::KeyUp`].
     #[must_use]
     pub const fn up(code: u8, extended: bool) -> Self {
-        Self::bytes(code | RELEASED, extended)
+        Self::bytes(code | ScanCode::RELEASED.0, extended)
     }
 
     const fn bytes(code: u8, extended: bool) -> Self {
         let bytes = if extended {
-            [EXTENDED, code, 0, 0]
+            [ScanCode::EXTENDED.0, code, 0, 0]
         } else {
             [code, 0, 0, 0]
         };

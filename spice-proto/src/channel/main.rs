@@ -11,41 +11,41 @@ messages! {
     /// Messages of the main channel from server to client.
     pub enum ServerMessage: common common::ServerMessage {
         /// `SPICE_MSG_MAIN_MIGRATE_BEGIN`.
-        101 "migrate_begin" => MigrateBegin(MigrateBegin),
+        101 MIGRATE_BEGIN => MigrateBegin(MigrateBegin),
         /// `SPICE_MSG_MAIN_MIGRATE_CANCEL`: forget the target.
-        102 "migrate_cancel" => MigrateCancel,
+        102 MIGRATE_CANCEL => MigrateCancel,
         /// `SPICE_MSG_MAIN_INIT`.
-        103 "init" => Init(Init),
+        103 INIT => Init(Init),
         /// `SPICE_MSG_MAIN_CHANNELS_LIST`.
-        104 "channels_list" => ChannelsList(ChannelsList),
+        104 CHANNELS_LIST => ChannelsList(ChannelsList),
         /// `SPICE_MSG_MAIN_MOUSE_MODE`.
-        105 "mouse_mode" => MouseMode(MouseMode),
+        105 MOUSE_MODE => MouseMode(MouseMode),
         /// `SPICE_MSG_MAIN_MULTI_MEDIA_TIME`.
-        106 "multi_media_time" => MultiMediaTime(MultiMediaTime),
+        106 MULTI_MEDIA_TIME => MultiMediaTime(MultiMediaTime),
         /// `SPICE_MSG_MAIN_AGENT_CONNECTED`: the guest's agent is there.
-        107 "agent_connected" => AgentConnected,
+        107 AGENT_CONNECTED => AgentConnected,
         /// `SPICE_MSG_MAIN_AGENT_DISCONNECTED`.
-        108 "agent_disconnected" => AgentDisconnected(AgentDisconnected),
+        108 AGENT_DISCONNECTED => AgentDisconnected(AgentDisconnected),
         /// `SPICE_MSG_MAIN_AGENT_DATA`.
-        109 "agent_data" => AgentData(AgentData),
+        109 AGENT_DATA => AgentData(AgentData, shared),
         /// `SPICE_MSG_MAIN_AGENT_TOKEN`.
-        110 "agent_token" => AgentToken(AgentToken),
+        110 AGENT_TOKEN => AgentToken(AgentToken, shared),
         /// `SPICE_MSG_MAIN_MIGRATE_SWITCH_HOST`.
-        111 "migrate_switch_host" => MigrateSwitchHost(MigrateSwitchHost),
+        111 MIGRATE_SWITCH_HOST => MigrateSwitchHost(MigrateSwitchHost),
         /// `SPICE_MSG_MAIN_MIGRATE_END`: the guest has moved (semi-seamless).
-        112 "migrate_end" => MigrateEnd,
+        112 MIGRATE_END => MigrateEnd,
         /// `SPICE_MSG_MAIN_NAME`.
-        113 "name" => Name(Name),
+        113 NAME => Name(Name),
         /// `SPICE_MSG_MAIN_UUID`.
-        114 "uuid" => Uuid(Uuid),
+        114 UUID => Uuid(Uuid),
         /// `SPICE_MSG_MAIN_AGENT_CONNECTED_TOKENS`.
-        115 "agent_connected_tokens" => AgentConnectedTokens(AgentToken),
+        115 AGENT_CONNECTED_TOKENS => AgentConnectedTokens(AgentToken, shared),
         /// `SPICE_MSG_MAIN_MIGRATE_BEGIN_SEAMLESS`.
-        116 "migrate_begin_seamless" => MigrateBeginSeamless(MigrateBeginSeamless),
+        116 MIGRATE_BEGIN_SEAMLESS => MigrateBeginSeamless(MigrateBeginSeamless),
         /// `SPICE_MSG_MAIN_MIGRATE_DST_SEAMLESS_ACK`: the target can do it seamlessly.
-        117 "migrate_dst_seamless_ack" => MigrateDstSeamlessAck,
+        117 MIGRATE_DST_SEAMLESS_ACK => MigrateDstSeamlessAck,
         /// `SPICE_MSG_MAIN_MIGRATE_DST_SEAMLESS_NACK`: the target cannot.
-        118 "migrate_dst_seamless_nack" => MigrateDstSeamlessNack,
+        118 MIGRATE_DST_SEAMLESS_NACK => MigrateDstSeamlessNack,
     }
 }
 
@@ -53,29 +53,29 @@ messages! {
     /// Messages of the main channel from client to server.
     pub enum ClientMessage: common common::ClientMessage {
         /// `SPICE_MSGC_MAIN_CLIENT_INFO`.
-        101 "client_info" => ClientInfo(ClientInfo),
+        101 CLIENT_INFO => ClientInfo(ClientInfo),
         /// `SPICE_MSGC_MAIN_MIGRATE_CONNECTED`: the client is connected to the target (semi-seamless).
-        102 "migrate_connected" => MigrateConnected,
+        102 MIGRATE_CONNECTED => MigrateConnected,
         /// `SPICE_MSGC_MAIN_MIGRATE_CONNECT_ERROR`: the client could not connect to the target.
-        103 "migrate_connect_error" => MigrateConnectError,
+        103 MIGRATE_CONNECT_ERROR => MigrateConnectError,
         /// `SPICE_MSGC_MAIN_ATTACH_CHANNELS`: asks for `CHANNELS_LIST`.
-        104 "attach_channels" => AttachChannels,
+        104 ATTACH_CHANNELS => AttachChannels,
         /// `SPICE_MSGC_MAIN_MOUSE_MODE_REQUEST`.
-        105 "mouse_mode_request" => MouseModeRequest(MouseModeRequest),
+        105 MOUSE_MODE_REQUEST => MouseModeRequest(MouseModeRequest),
         /// `SPICE_MSGC_MAIN_AGENT_START`.
-        106 "agent_start" => AgentStart(AgentToken),
+        106 AGENT_START => AgentStart(AgentToken, shared),
         /// `SPICE_MSGC_MAIN_AGENT_DATA`.
-        107 "agent_data" => AgentData(AgentData),
+        107 AGENT_DATA => AgentData(AgentData, shared),
         /// `SPICE_MSGC_MAIN_AGENT_TOKEN`.
-        108 "agent_token" => AgentToken(AgentToken),
+        108 AGENT_TOKEN => AgentToken(AgentToken, shared),
         /// `SPICE_MSGC_MAIN_MIGRATE_END`: to the target: the client has moved (semi-seamless).
-        109 "migrate_end" => MigrateEnd,
+        109 MIGRATE_END => MigrateEnd,
         /// `SPICE_MSGC_MAIN_MIGRATE_DST_DO_SEAMLESS`.
-        110 "migrate_dst_do_seamless" => MigrateDstDoSeamless(MigrateDstDoSeamless),
+        110 MIGRATE_DST_DO_SEAMLESS => MigrateDstDoSeamless(MigrateDstDoSeamless),
         /// `SPICE_MSGC_MAIN_MIGRATE_CONNECTED_SEAMLESS`: the client is connected to the target (seamless).
-        111 "migrate_connected_seamless" => MigrateConnectedSeamless,
+        111 MIGRATE_CONNECTED_SEAMLESS => MigrateConnectedSeamless,
         /// `SPICE_MSGC_MAIN_QUALITY_INDICATOR`: not in use.
-        112 "quality_indicator" => QualityIndicator(QualityIndicator),
+        112 QUALITY_INDICATOR => QualityIndicator(QualityIndicator),
     }
 }
 

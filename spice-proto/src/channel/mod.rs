@@ -24,9 +24,13 @@ pub use any::{ClientMessage, ServerMessage};
 ///
 /// `common $ty` names the set that this one builds on: the messages that all channels share, or one that
 /// builds on them. The numbers of this table win.
+///
+/// A number stands here and nowhere else: `ServerMessage::INIT`, and `Init::NUMBER` for a body that is that of one
+/// message only (those of several are marked `shared`). The name in the specification is that of the constant in small
+/// letters.
 macro_rules! messages {
     ($(#[$meta:meta])* pub enum $name:ident $(: common $common:ty)? {
-        $($(#[$doc:meta])* $number:literal $spec:literal => $variant:ident $(($ty:ident))?,)*
+        $($(#[$doc:meta])* $number:literal $spec:ident => $variant:ident $(($ty:ident $(, $shared:ident)?))?,)*
     }) => {
         $(#[$meta])*
         #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,9 +46,16 @@ macro_rules! messages {
             Unknown($crate::frame::Frame),
         }
 
+        /// The numbers of the messages.
+        impl $name {
+            $($(#[$doc])* pub const $spec: u16 = $number;)*
+        }
+
+        $($(messages!(@number $name $spec $ty $($shared)?);)?)*
+
         impl $name {
             /// Every number of this table, with the name in the specification.
-            pub const TABLE: &'static [(u16, &'static str)] = &[$(($number, $spec)),*];
+            pub const TABLE: &'static [(u16, &'static str)] = &[$(($number, messages!(@spec $spec))),*];
 
             /// Decodes the body of a frame, by its number.
             ///
@@ -78,7 +89,7 @@ macro_rules! messages {
             #[must_use]
             pub fn name(&self) -> &'static str {
                 match self {
-                    $(messages!(@pattern $variant $($ty)?) => $spec,)*
+                    $(messages!(@pattern $variant $($ty)?) => messages!(@spec $spec),)*
                     $(Self::Common(message) => <$common>::name(message),)?
                     Self::Unknown(_) => "unknown",
                 }
@@ -149,6 +160,22 @@ macro_rules! messages {
             }
         }
     };
+    (@number $name:ident $spec:ident $ty:ident) => {
+        impl $ty {
+            #[doc = concat!("The number of the message, that of [`", stringify!($name), "::", stringify!($spec), "`].")]
+            pub const NUMBER: u16 = $name::$spec;
+        }
+    };
+    (@number $name:ident $spec:ident $ty:ident shared) => {};
+    (@spec $spec:ident) => {{
+        const BYTES: [u8; stringify!($spec).len()] = $crate::channel::lower_case(stringify!($spec));
+        // INVARIANT: an identifier in ASCII is one in small letters, too.
+        const NAME: &str = match core::str::from_utf8(&BYTES) {
+            Ok(name) => name,
+            Err(_) => stringify!($spec),
+        };
+        NAME
+    }};
     (@arbitrary $variant:ident $ty:ident, $u:ident) => {
         <$ty as ::arbitrary::Arbitrary>::arbitrary($u).map(Self::$variant)
     };
@@ -186,3 +213,14 @@ macro_rules! messages {
     (@len $message:ident) => { 0 };
 }
 pub(crate) use messages;
+
+/// A name in small letters, for the compiler.
+pub(crate) const fn lower_case<const N: usize>(name: &str) -> [u8; N] {
+    let mut lower = [0; N];
+    let (mut to, mut from) = (&mut lower as &mut [u8], name.as_bytes());
+    while let (Some((place, others)), [byte, rest @ ..]) = (to.split_first_mut(), from) {
+        *place = byte.to_ascii_lowercase();
+        (to, from) = (others, rest);
+    }
+    lower
+}

@@ -8,19 +8,19 @@ messages! {
     /// Messages of the playback channel from server to client. The client sends common messages only.
     pub enum ServerMessage: common common::ServerMessage {
         /// `SPICE_MSG_PLAYBACK_DATA`.
-        101 "data" => Data(Data),
+        101 DATA => Data(Data),
         /// `SPICE_MSG_PLAYBACK_MODE`.
-        102 "mode" => Mode(Mode),
+        102 MODE => Mode(Mode),
         /// `SPICE_MSG_PLAYBACK_START`.
-        103 "start" => Start(Start),
+        103 START => Start(Start),
         /// `SPICE_MSG_PLAYBACK_STOP`.
-        104 "stop" => Stop,
+        104 STOP => Stop,
         /// `SPICE_MSG_PLAYBACK_VOLUME`.
-        105 "volume" => Volume(Volume),
+        105 VOLUME => Volume(Volume, shared),
         /// `SPICE_MSG_PLAYBACK_MUTE`.
-        106 "mute" => Mute(Mute),
+        106 MUTE => Mute(Mute, shared),
         /// `SPICE_MSG_PLAYBACK_LATENCY`.
-        107 "latency" => Latency(Latency),
+        107 LATENCY => Latency(Latency),
     }
 }
 

@@ -11,9 +11,9 @@ messages! {
     /// Messages of a port from server to client.
     pub enum ServerMessage: common vmc::ServerMessage {
         /// `SPICE_MSG_PORT_INIT`: the first message.
-        201 "init" => Init(Init),
+        201 INIT => Init(Init),
         /// `SPICE_MSG_PORT_EVENT`.
-        202 "event" => Event(Event),
+        202 EVENT => Event(Event, shared),
     }
 }
 
@@ -21,7 +21,7 @@ messages! {
     /// Messages of a port from client to server.
     pub enum ClientMessage: common vmc::ClientMessage {
         /// `SPICE_MSGC_PORT_EVENT`.
-        201 "event" => Event(Event),
+        201 EVENT => Event(Event, shared),
     }
 }
 

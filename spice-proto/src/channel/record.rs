@@ -10,13 +10,13 @@ messages! {
     /// Messages of the record channel from server to client.
     pub enum ServerMessage: common common::ServerMessage {
         /// `SPICE_MSG_RECORD_START`.
-        101 "start" => Start(Start),
+        101 START => Start(Start),
         /// `SPICE_MSG_RECORD_STOP`.
-        102 "stop" => Stop,
+        102 STOP => Stop,
         /// `SPICE_MSG_RECORD_VOLUME`.
-        103 "volume" => Volume(Volume),
+        103 VOLUME => Volume(Volume, shared),
         /// `SPICE_MSG_RECORD_MUTE`.
-        104 "mute" => Mute(Mute),
+        104 MUTE => Mute(Mute, shared),
     }
 }
 
@@ -24,11 +24,11 @@ messages! {
     /// Messages of the record channel from client to server.
     pub enum ClientMessage: common common::ClientMessage {
         /// `SPICE_MSGC_RECORD_DATA`.
-        101 "data" => Data(Data),
+        101 DATA => Data(Data, shared),
         /// `SPICE_MSGC_RECORD_MODE`.
-        102 "mode" => Mode(Mode),
+        102 MODE => Mode(Mode, shared),
         /// `SPICE_MSGC_RECORD_START_MARK`.
-        103 "start_mark" => StartMark(StartMark),
+        103 START_MARK => StartMark(StartMark),
     }
 }
 

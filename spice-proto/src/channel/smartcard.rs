@@ -8,7 +8,7 @@ messages! {
     /// Messages of the smartcard channel from server to client.
     pub enum ServerMessage: common common::ServerMessage {
         /// `SPICE_MSG_SMARTCARD_DATA`.
-        101 "data" => Data(Data),
+        101 DATA => Data(Data),
     }
 }
 
@@ -16,7 +16,7 @@ messages! {
     /// Messages of the smartcard channel from client to server.
     pub enum ClientMessage: common common::ClientMessage {
         /// `SPICE_MSGC_SMARTCARD_DATA`.
-        101 "data" => Data(Data),
+        101 DATA => Data(Data, shared),
     }
 }
 

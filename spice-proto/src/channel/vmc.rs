@@ -12,9 +12,9 @@ messages! {
     /// Messages of a pipe from server to client.
     pub enum ServerMessage: common common::ServerMessage {
         /// `SPICE_MSG_SPICEVMC_DATA`.
-        101 "data" => Data(Data),
+        101 DATA => Data(Data),
         /// `SPICE_MSG_SPICEVMC_COMPRESSED_DATA`.
-        102 "compressed_data" => CompressedData(CompressedData),
+        102 COMPRESSED_DATA => CompressedData(CompressedData),
     }
 }
 
@@ -22,9 +22,9 @@ messages! {
     /// Messages of a pipe from client to server.
     pub enum ClientMessage: common common::ClientMessage {
         /// `SPICE_MSGC_SPICEVMC_DATA`.
-        101 "data" => Data(Data),
+        101 DATA => Data(Data, shared),
         /// `SPICE_MSGC_SPICEVMC_COMPRESSED_DATA`.
-        102 "compressed_data" => CompressedData(CompressedData),
+        102 COMPRESSED_DATA => CompressedData(CompressedData, shared),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Cutting a stream of frames where a message ends.
 
+use core::fmt;
+
 use super::{Header, HeaderForm};
 
 /// Follows what is written to a viewer, and tells where each message ends, so that each gets a TLS record of its own.
@@ -8,7 +10,7 @@ use super::{Header, HeaderForm};
 /// at once: the second message of a record lies in the viewer until something else comes, and the picture stands still.
 /// The same befalls a viewer behind any other program that ends TLS for it, since records are made anew there: TLS with
 /// spice-gtk is for the proxy to end, and a balancer in front of it passes bytes.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Cutter {
     form: HeaderForm,
     /// The header of the current frame, as far as it was written.
@@ -16,6 +18,16 @@ pub struct Cutter {
     known: usize,
     /// Bytes up to the next cut, of which nothing has to be known.
     left: u64,
+}
+
+impl fmt::Debug for Cutter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cutter")
+            .field("form", &self.form)
+            .field("known", &self.known)
+            .field("left", &self.left)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Cutter {

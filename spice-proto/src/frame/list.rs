@@ -12,7 +12,12 @@
 //! next one or run past the body. Where the layout has a count it tells the real size; other sizes are cut
 //! at the end of the body.
 
+use core::fmt;
+
+use crate::channel::common::{List, WaitForChannels};
+use crate::channel::display::InvalList;
 use crate::error::{DecodeError, DecodeErrorKind};
+use crate::wire::Unseen;
 
 /// One message in a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,21 +32,14 @@ pub struct SubMessage<'a> {
     pub data: &'a [u8],
 }
 
-/// Common `WAIT_FOR_CHANNELS`.
-const WAIT_FOR_CHANNELS: u16 = 5;
-/// Display `INVAL_LIST`.
-const INVAL_LIST: u16 = 105;
-/// Common `LIST`.
-pub(crate) const LIST: u16 = 8;
-
 impl<'a> SubMessage<'a> {
     /// The data without what belongs to the next sub-message, for the two messages that spice-server
     /// sends in lists and whose sizes it overstates.
     #[must_use]
     pub fn exact_data(&self) -> &'a [u8] {
         let exact = match (self.number, self.data) {
-            (WAIT_FOR_CHANNELS, [count, ..]) => usize::from(*count).saturating_mul(10).saturating_add(1),
-            (INVAL_LIST, [low, high, ..]) => usize::from(u16::from_le_bytes([*low, *high]))
+            (WaitForChannels::NUMBER, [count, ..]) => usize::from(*count).saturating_mul(10).saturating_add(1),
+            (InvalList::NUMBER, [low, high, ..]) => usize::from(u16::from_le_bytes([*low, *high]))
                 .saturating_mul(9)
                 .saturating_add(2),
             _ => self.data.len(),
@@ -51,12 +49,23 @@ impl<'a> SubMessage<'a> {
 }
 
 /// The sub-messages of a body, in the order in which they are to be processed.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct SubMessages<'a> {
     body: &'a [u8],
     offsets: &'a [u8],
     list: usize,
     next: usize,
+}
+
+impl fmt::Debug for SubMessages<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SubMessages")
+            .field("body", &Unseen(self.body))
+            .field("offsets", &Unseen(self.offsets))
+            .field("list", &self.list)
+            .field("next", &self.next)
+            .finish()
+    }
 }
 
 impl<'a> SubMessages<'a> {
@@ -85,7 +94,7 @@ impl<'a> SubMessages<'a> {
     /// The sub-messages of a frame that a server sent: all of a LIST, or those that its full header leads to.
     /// `None`: it has none.
     pub fn of(frame: &'a super::Frame) -> Option<Result<Self, DecodeError>> {
-        let listed = frame.header.number == LIST || frame.header.sub_list != 0;
+        let listed = frame.header.number == List::NUMBER || frame.header.sub_list != 0;
         listed.then(|| Self::new(&frame.body, frame.header.sub_list))
     }
 

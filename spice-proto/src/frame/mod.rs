@@ -23,12 +23,14 @@ pub use list::{SubMessage, SubMessages};
 pub use pass::Passer;
 pub(crate) use pass::{HELD, move_front, rewrite};
 
+use core::fmt;
+
 use bytes::{Buf, Bytes, BytesMut};
 
 use crate::channel::display::{GlScanout2Unix, GlScanoutUnix};
 use crate::error::{DecodeError, DecodeErrorKind, EncodeError};
 use crate::limits::Limits;
-use crate::wire::{Fixed, put_block};
+use crate::wire::{Fixed, Unseen, put_block};
 
 /// Which of the two headers a connection uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -311,12 +313,22 @@ fn descriptor_follows(frame: &FrameRef<'_>) -> bool {
 }
 
 /// The whole frames that were taken off a buffer: see [`Splitter::split`].
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct OwnedFrames {
     form: HeaderForm,
     /// Whole frames and nothing else.
     run: Bytes,
     at: usize,
+}
+
+impl fmt::Debug for OwnedFrames {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OwnedFrames")
+            .field("form", &self.form)
+            .field("run", &Unseen(&self.run))
+            .field("at", &self.at)
+            .finish()
+    }
 }
 
 impl Iterator for OwnedFrames {
@@ -338,7 +350,7 @@ impl Iterator for OwnedFrames {
 }
 
 /// The whole frames that lie in a buffer: see [`Splitter::frames`].
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Frames<'a> {
     form: HeaderForm,
     limit: u32,
@@ -346,6 +358,17 @@ pub struct Frames<'a> {
     at: usize,
     /// A byte that carries descriptors follows `src`.
     descriptor: bool,
+}
+
+impl fmt::Debug for Frames<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Frames")
+            .field("form", &self.form)
+            .field("limit", &self.limit)
+            .field("src", &Unseen(self.src))
+            .field("at", &self.at)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<'a> Frames<'a> {

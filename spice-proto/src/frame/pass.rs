@@ -2,8 +2,9 @@
 
 use bytes::{Buf, BytesMut};
 
-use super::list::{LIST, SubMessages};
+use super::list::SubMessages;
 use super::{FrameRef, Header, HeaderForm, Splitter};
+use crate::channel::common::List;
 use crate::channel::display::{GlScanout2Unix, GlScanoutUnix};
 use crate::error::{DecodeError, DecodeErrorKind};
 use crate::limits::Limits;
@@ -177,7 +178,7 @@ fn flatten(header: Header, body: &[u8], dst: &mut BytesMut) -> Result<(), Decode
         count = count.saturating_add(1);
         size = size.saturating_add(6).saturating_add(sub.exact_data().len());
     }
-    let own = (header.number != LIST).then(|| body.get(..own_end).unwrap_or_default());
+    let own = (header.number != List::NUMBER).then(|| body.get(..own_end).unwrap_or_default());
     if let Some(own) = own {
         count = count.saturating_add(1);
         size = size.saturating_add(6).saturating_add(own.len());
@@ -204,7 +205,7 @@ fn flatten(header: Header, body: &[u8], dst: &mut BytesMut) -> Result<(), Decode
     }
     Header {
         serial: 0,
-        number: LIST,
+        number: List::NUMBER,
         size: total,
         sub_list: 0,
     }

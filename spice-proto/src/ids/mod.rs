@@ -232,6 +232,14 @@ masks! {
 }
 
 ids! {
+    /// What is more than a key in a PC's scan code, of set 1.
+    pub struct ScanCode(u8) {
+        /// In front of the codes of keys that came after the PC's first keyboard: the arrows, right Ctrl.
+        EXTENDED = 0xe0,
+        /// The bit in the last byte of a code that says that the key went up.
+        RELEASED = 0x80,
+    }
+
     /// A button of the pointer (`SPICE_MOUSE_BUTTON_*`).
     pub struct MouseButton(u8) {
         /// None.

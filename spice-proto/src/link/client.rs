@@ -30,7 +30,7 @@ use crate::error::DecodeError;
 use crate::frame::HeaderForm;
 use crate::ids::{AuthMechanism, LinkErrorCode};
 use crate::limits::Limits;
-use crate::link::messages::{MAGIC, VERSION};
+use crate::link::messages::MAGIC;
 
 /// What a client asks for.
 #[derive(Debug, Clone)]
@@ -400,25 +400,12 @@ impl ClientLink {
     /// Takes a link reply that says OK, or says what is missing to one.
     fn take_reply(&self, wire: &mut Wire) -> Result<Part<(LinkHeader, LinkReply)>, HandshakeError> {
         let rx = &mut wire.rx;
-        if let Some(more) = receive::missing(4, rx) {
-            return Ok(Part::Missing(more));
-        }
         receive::check_magic(rx)?;
-        if let Some(more) = receive::missing(LinkHeader::LEN, rx) {
+        receive::check_version(rx)?;
+        if let Some(more) = receive::missing(4, rx).or_else(|| receive::missing(LinkHeader::LEN, rx)) {
             return Ok(Part::Missing(more));
         }
         let header = LinkHeader::decode_slice(rx)?;
-        let LinkHeader {
-            major_version: major,
-            minor_version: minor,
-            ..
-        } = header;
-        if major != VERSION.0 {
-            return Err(HandshakeError::PeerIncompatible(Incompatibility::Version {
-                major,
-                minor,
-            }));
-        }
         let size = receive::check_size(&header, LinkReply::MIN_LEN, self.config.limits.link_reply)?;
         let end = size.saturating_add(LinkHeader::LEN);
         if let Some(more) = receive::missing(end, rx) {

@@ -23,6 +23,7 @@
 //! (feature `tokio`).
 
 pub mod client;
+mod first_bytes;
 pub mod key_pool;
 pub mod messages;
 pub mod relay;
@@ -33,6 +34,7 @@ pub mod watch;
 
 pub use client::{ClientConfig, ClientLink};
 pub use key_pool::{KeyHandle, KeyPool, KeyPoolConfig};
+pub use first_bytes::{FirstBytes, Protocol};
 pub use messages::{LinkHeader, LinkMess, LinkReply};
 pub use relay::{RelayConfig, RelayLink, TicketOutcome};
 pub use server::{Refusal, ServerLink};
@@ -42,18 +44,40 @@ pub use watch::WatchedLink;
 use core::time::Duration;
 
 use bytes::BytesMut;
+use zeroize::Zeroize as _;
 
 use crate::caps::CapabilitySet;
 use crate::error::{CryptoError, DecodeError};
 use crate::ids::{ChannelType, LinkErrorCode};
+use crate::wire::Unseen;
 
 /// One connection's buffers. The driver fills `rx` and empties `tx`.
-#[derive(Debug, Default)]
+///
+/// Passwords pass through both: a machine overwrites those that it takes off `rx`, and `Debug` shows how many bytes there
+/// are and none of them.
+#[derive(Default)]
 pub struct Wire {
     /// Bytes that were received and not yet used.
     pub rx: BytesMut,
     /// Bytes to send.
     pub tx: BytesMut,
+}
+
+impl Wire {
+    /// Overwrites what was received and will not be used: a part of a password may be in it.
+    pub(crate) fn wipe(&mut self) {
+        self.rx.as_mut().zeroize();
+        self.rx.clear();
+    }
+}
+
+impl core::fmt::Debug for Wire {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Wire")
+            .field("rx", &Unseen(&self.rx))
+            .field("tx", &Unseen(&self.tx))
+            .finish()
+    }
 }
 
 /// The buffers of a machine between two connections.
@@ -189,7 +213,7 @@ pub enum HandshakeError {
     #[error("rejected by the peer: {0}")]
     Rejected(LinkErrorCode),
     /// The caller refused; this is what the peer was told, if anything.
-    #[error("refused")]
+    #[error("refused ({0})")]
     Refused(Refusal),
     /// Time ran out.
     #[error("timed out waiting for {0}")]
@@ -275,7 +299,7 @@ pub enum Incompatibility {
     #[error("speaks HTTP, not SPICE: a WebSocket client?")]
     WebSocket,
     /// It lacks a capability that was required of it, or promised for it.
-    #[error("lacks capability {bit} of the {} set", match set { CapabilitySet::Common => "common", CapabilitySet::Channel => "channel's" })]
+    #[error("lacks capability {}", crate::caps::Named(*set, *bit))]
     MissingCapability {
         /// The set.
         set: CapabilitySet,
@@ -365,9 +389,9 @@ impl Events {
 
 /// Takes a message off the front of `rx`: the header, then what follows it.
 pub(crate) mod receive {
-    use super::{HandshakeError, Incompatibility, LinkHeader};
+    use super::{FirstBytes, HandshakeError, Incompatibility, LinkHeader};
     use crate::error::{DecodeError, DecodeErrorKind};
-    use crate::link::messages::MAGIC;
+    use crate::link::messages::{MAGIC, VERSION};
 
     fn error(field: &'static str, offset: usize, kind: DecodeErrorKind) -> HandshakeError {
         HandshakeError::Decode(DecodeError {
@@ -390,14 +414,37 @@ pub(crate) mod receive {
         needed.checked_sub(rx.len()).filter(|missing| 0 < *missing)
     }
 
-    /// Whether the bytes so far can begin a header. The magic is judged as soon as it is there, so that a
-    /// client of another protocol is answered and not waited for.
+    /// The letters that a WebSocket begins with.
+    const GET: &[u8; 4] = b"GET ";
+
+    /// Whether the bytes so far can begin a header: the first one that cannot ends the link, so that a client of another
+    /// protocol is answered and not waited for.
     pub(crate) fn check_magic(rx: &[u8]) -> Result<(), HandshakeError> {
-        match rx.first_chunk::<4>() {
-            Some(b"GET ") => Err(HandshakeError::PeerIncompatible(Incompatibility::WebSocket)),
-            Some(magic) if *magic != MAGIC => Err(error("magic", 0, DecodeErrorKind::Invalid("expected \"REDQ\""))),
-            _ => Ok(()),
+        let first = rx.get(..MAGIC.len()).unwrap_or(rx);
+        if first == GET {
+            return Err(HandshakeError::PeerIncompatible(Incompatibility::WebSocket));
         }
+        if MAGIC.starts_with(first) || GET.starts_with(first) {
+            return Ok(());
+        }
+        let kind = DecodeErrorKind::OtherProtocol(FirstBytes::of(rx));
+        Err(error("magic", 0, kind))
+    }
+
+    /// Whether the version is spoken here, as soon as it is there.
+    pub(crate) fn check_version(rx: &[u8]) -> Result<(), HandshakeError> {
+        let word = |at: usize| rx.get(at..).and_then(|bytes| bytes.first_chunk());
+        let (Some(major), Some(minor)) = (word(4), word(8)) else {
+            return Ok(());
+        };
+        let [major, minor] = [major, minor].map(|word| u32::from_le_bytes(*word));
+        if major == VERSION.0 {
+            return Ok(());
+        }
+        Err(HandshakeError::PeerIncompatible(Incompatibility::Version {
+            major,
+            minor,
+        }))
     }
 
     /// Checks the size of what follows.

@@ -134,7 +134,6 @@ pub struct RelayError {
     /// The connection on which it went wrong.
     pub side: Side,
     /// What went wrong.
-    #[source]
     pub error: HandshakeError,
 }
 
@@ -456,6 +455,7 @@ impl RelayLink {
                     State::Hypervisor(_) => Stage::LinkResult,
                     _ => self.server.stage(),
                 };
+                wires.tenant.wipe();
                 Err(self.fail(side, HandshakeError::Closed(stage)))
             }
         }

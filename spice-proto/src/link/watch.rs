@@ -15,10 +15,10 @@
 
 use bytes::BytesMut;
 
-use super::messages::{LinkHeader, LinkMess, LinkReply, MAGIC, SEALED_TICKET_LEN, VERSION};
+use super::messages::{LinkHeader, LinkMess, LinkReply, MAGIC, SEALED_TICKET_LEN};
 use super::receive;
 use super::sasl::{MechList, StartClient, StepClient, StepServer, Verdict};
-use super::{HandshakeError, Incompatibility, Misbehaviour, Misuse, SealedTicket, Stage};
+use super::{HandshakeError, Misbehaviour, Misuse, SealedTicket, Stage};
 use crate::caps::{Capabilities, common};
 use crate::error::EncodeError;
 use crate::frame::HeaderForm;
@@ -401,16 +401,11 @@ type WithHeader<'a> = (LinkHeader, &'a [u8], usize);
 /// Takes a link header and the bytes that follow it.
 fn header(src: &[u8], minimum: usize, limit: u32) -> Result<Option<WithHeader<'_>>, HandshakeError> {
     receive::check_magic(src)?;
+    receive::check_version(src)?;
     if receive::missing(LinkHeader::LEN, src).is_some() {
         return Ok(None);
     }
     let header = LinkHeader::decode_slice(src)?;
-    if header.major_version != VERSION.0 {
-        return Err(HandshakeError::PeerIncompatible(Incompatibility::Version {
-            major: header.major_version,
-            minor: header.minor_version,
-        }));
-    }
     let end = receive::check_size(&header, minimum, limit)?.saturating_add(LinkHeader::LEN);
     Ok(src.get(LinkHeader::LEN..end).map(|body| (header, body, end)))
 }

@@ -1,110 +1,121 @@
-//! What a name check needs of a certificate (RFC 5280): its subject and its subject alternative names.
+//! What a check needs of a certificate (RFC 5280): its subject, its subject alternative names, its key.
 //!
-//! Read only after the chain was judged, or the key was the pinned one.
+//! Read only after the chain was judged, or the key was the pinned one; or else judged in [`direct`](super::direct).
 
 use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
-use nom::bytes::complete::{tag, take};
-use nom::combinator::{all_consuming, opt, verify};
-use nom::multi::many0;
-use nom::number::complete::u8;
-use nom::sequence::preceded;
-use nom::{Finish as _, IResult, Parser as _};
+use x509_cert::attr::AttributeTypeAndValue;
+use x509_cert::certificate::{CertificateInner, Raw, TbsCertificateInner, Version};
+use x509_cert::der::asn1::{Any, BitStringRef, ObjectIdentifier};
+use x509_cert::der::{Decode as _, Encode as _, Reader as _, SliceReader, Tag, TagNumber, Tagged as _};
+use x509_cert::ext::Extension;
 
-const SEQUENCE: u8 = 0x30;
-const SET: u8 = 0x31;
-const OID: u8 = 0x06;
-const OCTETS: u8 = 0x04;
-const BOOLEAN: u8 = 0x01;
 /// subjectAltName.
-const ALTERNATIVE_NAMES: &[u8] = &[0x55, 0x1d, 0x11];
+const ALTERNATIVE_NAMES: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.17");
 /// commonName.
-const COMMON_NAME: &[u8] = &[0x55, 4, 3];
+const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
+/// Which of the alternative names (`GeneralName`) are looked at.
+const DNS_NAME: TagNumber = TagNumber::N2;
+const IP_ADDRESS: TagNumber = TagNumber::N7;
 
-/// One attribute of a name.
-#[derive(Debug)]
-pub(super) struct Attribute<'a> {
-    pub(super) oid: &'a [u8],
-    kind: u8,
-    value: &'a [u8],
-}
-
-impl Attribute<'_> {
-    /// Its value, if it is one of the string types that OpenSSL compares as text.
-    pub(super) fn text(&self) -> Option<Cow<'_, str>> {
-        let wide = |size: usize| -> Option<String> {
-            let characters = self.value.chunks(size).map(|bytes| {
-                let whole = bytes.len() == size;
-                let number = bytes.iter().fold(0_u32, |number, byte| number << 8 | u32::from(*byte));
-                char::from_u32(number).filter(|_| whole)
-            });
-            characters.collect()
-        };
-        match self.kind {
-            // UTF8String, PrintableString, IA5String, VisibleString.
-            0x0c | 0x13 | 0x16 | 0x1a => core::str::from_utf8(self.value).ok().map(Cow::Borrowed),
-            // T61String, which everyone writes as Latin-1.
-            0x14 => Some(self.value.iter().map(|byte| char::from(*byte)).collect()),
-            // BMPString, UniversalString.
-            0x1e => wide(2).map(Cow::Owned),
-            0x1c => wide(4).map(Cow::Owned),
-            _ => None,
+/// The value of an attribute, if it is one of the string types that OpenSSL compares as text.
+pub(super) fn text(attribute: &AttributeTypeAndValue) -> Option<Cow<'_, str>> {
+    let bytes = attribute.value.value();
+    match attribute.value.tag() {
+        Tag::Utf8String | Tag::PrintableString | Tag::Ia5String | Tag::VisibleString => {
+            core::str::from_utf8(bytes).ok().map(Cow::Borrowed)
         }
+        // T61String, which everyone writes as Latin-1.
+        Tag::TeletexString => Some(bytes.iter().map(|byte| char::from(*byte)).collect()),
+        Tag::BmpString => {
+            let characters = bytes.chunks(2).map(|unit| {
+                let unit = <[u8; 2]>::try_from(unit).ok()?;
+                char::from_u32(u16::from_be_bytes(unit).into())
+            });
+            characters.collect::<Option<String>>().map(Cow::Owned)
+        }
+        _ => None,
     }
 }
 
-/// The names in a certificate.
+/// A certificate.
 #[derive(Debug)]
 pub(super) struct Certificate<'a> {
-    /// Sets of attributes, mostly of one each.
-    pub(super) subject: Vec<Vec<Attribute<'a>>>,
+    pub(super) der: &'a [u8],
+    inner: CertificateInner<Raw>,
     /// Alternative names: DNS names and addresses.
-    dns: Vec<&'a [u8]>,
-    addresses: Vec<&'a [u8]>,
+    dns: Vec<Any>,
+    addresses: Vec<Any>,
 }
 
 impl<'a> Certificate<'a> {
     pub(super) fn read(der: &'a [u8]) -> Option<Self> {
-        let (_, body) = all_consuming(element(SEQUENCE)).parse(der).finish().ok()?;
-        let (_, tbs) = element(SEQUENCE).parse(body).finish().ok()?;
-        // version, serialNumber, signature, issuer, validity; subject; key, unique ids; extensions.
-        let mut before = (
-            opt(element(0xa0)),
-            element(0x02),
-            element(SEQUENCE),
-            element(SEQUENCE),
-            element(SEQUENCE),
-        );
-        let (rest, _) = before.parse(tbs).finish().ok()?;
-        let (rest, subject) = element(SEQUENCE).parse(rest).finish().ok()?;
-        let mut behind = (element(SEQUENCE), opt(element(0x81)), opt(element(0x82)));
-        let (rest, _) = behind.parse(rest).finish().ok()?;
-        let (_, extensions) = all_consuming(opt(element(0xa3))).parse(rest).finish().ok()?;
-        let (_, subject) = all_consuming(many0(relative_name)).parse(subject).finish().ok()?;
-        let mut certificate = Self {
-            subject,
-            dns: Vec::new(),
-            addresses: Vec::new(),
-        };
-        if let Some(extensions) = extensions {
-            let (_, list) = all_consuming(element(SEQUENCE)).parse(extensions).finish().ok()?;
-            let (_, list) = all_consuming(many0(extension)).parse(list).finish().ok()?;
-            for (_, value) in list.into_iter().filter(|(oid, _)| *oid == ALTERNATIVE_NAMES) {
-                let (_, names) = all_consuming(element(SEQUENCE)).parse(value).finish().ok()?;
-                let (_, names) = all_consuming(many0(any)).parse(names).finish().ok()?;
-                for (kind, name) in names {
-                    match kind {
-                        0x82 => certificate.dns.push(name),
-                        0x87 => certificate.addresses.push(name),
-                        _ => {}
-                    }
+        let inner = CertificateInner::<Raw>::from_der(der).ok()?;
+        let (mut dns, mut addresses) = (Vec::new(), Vec::new());
+        let extensions = inner.tbs_certificate.extensions.iter().flatten();
+        for extension in extensions.filter(|extension| extension.extn_id == ALTERNATIVE_NAMES) {
+            for name in Vec::<Any>::from_der(extension.extn_value.as_bytes()).ok()? {
+                match name.tag() {
+                    Tag::ContextSpecific {
+                        constructed: false,
+                        number: DNS_NAME,
+                    } => dns.push(name),
+                    Tag::ContextSpecific {
+                        constructed: false,
+                        number: IP_ADDRESS,
+                    } => addresses.push(name),
+                    _ => {}
                 }
             }
         }
-        Some(certificate)
+        Some(Self {
+            der,
+            inner,
+            dns,
+            addresses,
+        })
+    }
+
+    /// What is signed, as it was read.
+    pub(super) fn contents(&self) -> &TbsCertificateInner<Raw> {
+        &self.inner.tbs_certificate
+    }
+
+    /// Whether it is of version 3, the only one that webpki judges.
+    pub(super) fn is_modern(&self) -> bool {
+        self.contents().version == Version::V3
+    }
+
+    /// An extension.
+    pub(super) fn extension(&self, oid: ObjectIdentifier) -> Option<&Extension> {
+        let mut extensions = self.contents().extensions.iter().flatten();
+        extensions.find(|extension| extension.extn_id == oid)
+    }
+
+    /// Its public key, as DER (`SubjectPublicKeyInfo`).
+    pub(super) fn public_key(&self) -> Option<Vec<u8>> {
+        self.contents().subject_public_key_info.to_der().ok()
+    }
+
+    /// The subject: sets of attributes, mostly of one each.
+    pub(super) fn subject(&self) -> impl ExactSizeIterator<Item = &[AttributeTypeAndValue]> {
+        self.contents().subject.0.iter().map(|set| set.0.as_slice())
+    }
+
+    /// What is signed, as bytes; what it is signed with, as the contents of the `AlgorithmIdentifier`; the signature.
+    pub(super) fn signed(&self) -> Option<(&'a [u8], &'a [u8], &'a [u8])> {
+        let mut reader = SliceReader::new(self.der).ok()?;
+        let parts = reader.sequence(|reader| {
+            let contents = reader.tlv_bytes()?;
+            let algorithm = reader.tlv_bytes()?;
+            let signature = BitStringRef::decode(reader)?;
+            Ok((contents, algorithm, signature.raw_bytes()))
+        });
+        let (contents, algorithm, signature) = parts.ok()?;
+        Some((contents, value(algorithm)?, signature))
     }
 
     /// Whether the certificate is for this host: by its alternative names, if it has any that are DNS names or
@@ -113,25 +124,34 @@ impl<'a> Certificate<'a> {
         let address = host.parse::<IpAddr>().ok();
         if self.dns.is_empty() && self.addresses.is_empty() {
             let common = self
-                .subject
-                .iter()
+                .subject()
                 .flatten()
                 .filter(|attribute| attribute.oid == COMMON_NAME);
-            return common.filter_map(Attribute::text).any(|name| match address {
+            return common.filter_map(text).any(|name| match address {
                 // An address is no pattern.
                 Some(address) => name.parse() == Ok(address),
                 None => name_fits(&name, host),
             });
         }
+        let has = |octets: &[u8]| self.addresses.iter().any(|address| address.value() == octets);
         match address {
-            Some(IpAddr::V4(address)) => self.addresses.contains(&address.octets().as_slice()),
-            Some(IpAddr::V6(address)) => self.addresses.contains(&address.octets().as_slice()),
+            Some(IpAddr::V4(address)) => has(&address.octets()),
+            Some(IpAddr::V6(address)) => has(&address.octets()),
             None => {
-                let names = self.dns.iter().filter_map(|name| core::str::from_utf8(name).ok());
+                let names = self
+                    .dns
+                    .iter()
+                    .filter_map(|name| core::str::from_utf8(name.value()).ok());
                 names.into_iter().any(|name| name_fits(name, host))
             }
         }
     }
+}
+
+/// The contents of one element.
+pub(super) fn value(element: &[u8]) -> Option<&[u8]> {
+    let element = x509_cert::der::asn1::AnyRef::from_der(element).ok()?;
+    Some(element.value())
 }
 
 /// Whether a host name fits a pattern: label by label, small and capital letters alike; `*` stands for any
@@ -175,57 +195,6 @@ fn label_fits(pattern: &[u8], name: &[u8]) -> bool {
     }
     let left = pattern.get(at..).unwrap_or_default();
     !name.is_empty() && left.iter().all(|byte| *byte == b'*')
-}
-
-/// Any element: its tag and its content. Lengths of up to four bytes, as DER has them.
-fn any(input: &[u8]) -> IResult<&[u8], (u8, &[u8])> {
-    // Tags above 30 take several bytes; no certificate has them here.
-    let (input, kind) = verify(u8, |kind| kind & 0x1f != 0x1f).parse(input)?;
-    let (input, first) = u8(input)?;
-    let (input, length) = match first {
-        0..=0x7f => (input, u32::from(first)),
-        0x81..=0x84 => {
-            let (input, bytes) = take(first & 0x7f).parse(input)?;
-            (
-                input,
-                bytes.iter().fold(0, |length, byte| length << 8 | u32::from(*byte)),
-            )
-        }
-        _ => {
-            return Err(nom::Err::Error(nom::error::make_error(
-                input,
-                nom::error::ErrorKind::LengthValue,
-            )));
-        }
-    };
-    let (input, content) = take(length).parse(input)?;
-    Ok((input, (kind, content)))
-}
-
-/// An element with this tag: its content.
-fn element<'a>(kind: u8) -> impl nom::Parser<&'a [u8], Output = &'a [u8], Error = nom::error::Error<&'a [u8]>> {
-    verify(any, move |(found, _): &(u8, &[u8])| *found == kind).map(|(_, content)| content)
-}
-
-/// A set of attributes.
-fn relative_name(input: &[u8]) -> IResult<&[u8], Vec<Attribute<'_>>> {
-    let (input, set) = element(SET).parse(input)?;
-    let (_, attributes) = all_consuming(many0(attribute)).parse(set)?;
-    Ok((input, attributes))
-}
-
-fn attribute(input: &[u8]) -> IResult<&[u8], Attribute<'_>> {
-    let (input, body) = element(SEQUENCE).parse(input)?;
-    let (_, (oid, (kind, value))) = all_consuming((element(OID), any)).parse(body)?;
-    Ok((input, Attribute { oid, kind, value }))
-}
-
-/// An extension: its identifier and its value.
-fn extension(input: &[u8]) -> IResult<&[u8], (&[u8], &[u8])> {
-    let (input, body) = element(SEQUENCE).parse(input)?;
-    let critical = opt(preceded(tag(&[BOOLEAN][..]), (u8, u8)));
-    let (_, (oid, _, value)) = all_consuming((element(OID), critical, element(OCTETS))).parse(body)?;
-    Ok((input, (oid, value)))
 }
 
 #[cfg(test)]
@@ -287,7 +256,7 @@ mod tests {
                 changed[at] ^= 1 << bit;
                 if let Some(read) = Certificate::read(&changed) {
                     let _ = read.is_for("host.example");
-                    let _: usize = read.subject.iter().flatten().filter_map(super::Attribute::text).count();
+                    let _: usize = read.subject().flatten().filter_map(super::text).count();
                 }
             }
         }

@@ -4,7 +4,9 @@
 //! certificate, as the connection file or the migration message said it: a [`HostSubject`], or the name of the host.
 //!
 //! 1. A pinned public key that is the server's own accepts it, whoever signed the certificate.
-//! 2. Else the chain must lead to one of the authorities.
+//! 2. Else the chain must lead to one of the authorities. Beside what webpki accepts, a certificate will do that is one of the
+//!    authorities, or that one of them has signed itself, although it is of X.509 version 1 (`openssl x509 -req` without
+//!    extensions makes such) or an authority's (`CA:TRUE`). Others of these kinds are refused in words.
 //! 3. Else, with a subject: the certificate must have it; the name of the host is then not looked at.
 //! 4. Else the certificate must be for the host: its alternative names if it has DNS names or addresses there, else
 //!    its common names, as QEMU's own certificates often have nothing else. `*` stands for a part of one label.
@@ -24,10 +26,14 @@
 
 extern crate std;
 
+mod attributes;
 mod certificate;
+mod direct;
 mod subject;
+mod words;
 
 pub use subject::{HostSubject, SubjectError};
+pub use words::in_words;
 
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -35,13 +41,15 @@ use alloc::vec::Vec;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, WebPkiServerVerifier};
-use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{
+    CryptoProvider, verify_tls12_signature, verify_tls13_signature, verify_tls13_signature_with_raw_key,
+};
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, ServerName, UnixTime};
-use rustls::server::ParsedCertificate;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 use self::certificate::Certificate;
+use self::direct::Direct;
 use self::subject::Resolved;
 
 /// What is wrong with what a verifier is made of.
@@ -61,7 +69,7 @@ pub enum TlsError {
     #[error("no DNS name and no address")]
     BadName,
     /// What rustls says.
-    #[error("{0}")]
+    #[error(transparent)]
     Rustls(#[from] rustls::Error),
 }
 
@@ -84,7 +92,7 @@ enum Check {
 #[derive(Debug)]
 pub struct Verifier {
     chain: Arc<WebPkiServerVerifier>,
-    algorithms: WebPkiSupportedAlgorithms,
+    direct: Direct,
     check: Check,
     public_key: Option<Vec<u8>>,
 }
@@ -99,14 +107,18 @@ impl Verifier {
     pub fn new(authorities: &[u8], expected: Expected) -> Result<Self, TlsError> {
         let provider = provider();
         let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(authorities) {
-            let certificate = certificate.map_err(|_| TlsError::BadCertificate)?;
-            roots.add(certificate).map_err(|_| TlsError::BadCertificate)?;
+        let certificates = CertificateDer::pem_slice_iter(authorities).collect::<Result<Vec<_>, _>>();
+        let lists = CertificateRevocationListDer::pem_slice_iter(authorities).collect::<Result<Vec<_>, _>>();
+        let direct = Direct {
+            authorities: certificates.map_err(|_| TlsError::BadCertificate)?,
+            lists: lists.map_err(|_| TlsError::BadCertificate)?,
+            algorithms: provider.signature_verification_algorithms,
+        };
+        for certificate in &direct.authorities {
+            roots.add(certificate.clone()).map_err(|_| TlsError::BadCertificate)?;
         }
-        let lists = CertificateRevocationListDer::pem_slice_iter(authorities);
-        let lists: Vec<_> = lists.collect::<Result<_, _>>().map_err(|_| TlsError::BadCertificate)?;
-        let chain = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
-            .with_crls(lists)
+        let chain = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
+            .with_crls(direct.lists.clone())
             // Where no list says anything, none revokes.
             .allow_unknown_revocation_status()
             .build();
@@ -119,7 +131,7 @@ impl Verifier {
         };
         Ok(Self {
             chain: chain.map_err(|_| TlsError::NoCertificate)?,
-            algorithms: provider.signature_verification_algorithms,
+            direct,
             check,
             public_key: None,
         })
@@ -149,10 +161,8 @@ impl Verifier {
     }
 
     /// Whether the certificate has the pinned key.
-    fn has_key(&self, certificate: &CertificateDer<'_>) -> bool {
-        let Some(pinned) = &self.public_key else { return false };
-        let parsed = ParsedCertificate::try_from(certificate);
-        parsed.is_ok_and(|parsed| parsed.subject_public_key_info().as_ref() == pinned.as_slice())
+    fn has_key(&self, certificate: &Certificate<'_>) -> bool {
+        self.public_key.is_some() && self.public_key == certificate.public_key()
     }
 }
 
@@ -178,7 +188,11 @@ impl ServerCertVerifier for Verifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        if self.has_key(end_entity) {
+        let certificate = Certificate::read(end_entity);
+        if certificate
+            .as_ref()
+            .is_some_and(|certificate| self.has_key(certificate))
+        {
             return Ok(ServerCertVerified::assertion());
         }
         let chain = self
@@ -190,9 +204,14 @@ impl ServerCertVerifier for Verifier {
             | Err(rustls::Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             )) => {}
-            Err(error) => return Err(error),
+            Err(error) => match &certificate {
+                Some(certificate) if self.direct.may_judge(certificate, &error) => {
+                    self.direct.judge(certificate, now)?
+                }
+                _ => return Err(error),
+            },
         }
-        let certificate = Certificate::read(end_entity).ok_or(CertificateError::BadEncoding)?;
+        let certificate = certificate.ok_or(CertificateError::BadEncoding)?;
         let fits = match &self.check {
             Check::Subject(subject) => subject.is_of(&certificate),
             Check::Host(host) => certificate.is_for(host),
@@ -209,7 +228,10 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, dss, &self.algorithms)
+        match Certificate::read(cert) {
+            Some(old) if !old.is_modern() => self.direct.check_handshake(&old, message, dss),
+            _ => verify_tls12_signature(message, cert, dss, &self.direct.algorithms),
+        }
     }
 
     fn verify_tls13_signature(
@@ -218,10 +240,17 @@ impl ServerCertVerifier for Verifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, dss, &self.algorithms)
+        match Certificate::read(cert) {
+            Some(old) if !old.is_modern() => {
+                let key = old.public_key().ok_or(CertificateError::BadEncoding)?;
+                let key = SubjectPublicKeyInfoDer::from(key);
+                verify_tls13_signature_with_raw_key(message, &key, dss, &self.direct.algorithms)
+            }
+            _ => verify_tls13_signature(message, cert, dss, &self.direct.algorithms),
+        }
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
+        self.direct.algorithms.supported_schemes()
     }
 }

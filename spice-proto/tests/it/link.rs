@@ -414,7 +414,7 @@ fn errors_tell_where() {
     let error = ServerLink::new(NOW, Limits::default())
         .step(NOW, &mut wire)
         .unwrap_err();
-    expect![[r#"LinkHeader.magic at byte 0: expected "REDQ""#]].assert_eq(&error.to_string());
+    expect![[r#"LinkHeader.magic at byte 0: expected "REDQ", found "RFB ": RFB (VNC)"#]].assert_eq(&error.to_string());
 }
 
 #[test]

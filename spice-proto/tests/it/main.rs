@@ -29,6 +29,7 @@ mod cutter;
 mod drive;
 #[cfg(feature = "tokio")]
 mod drivers;
+mod errors;
 mod frames;
 mod heads;
 mod hostile;
@@ -38,7 +39,10 @@ mod hostile_sessions;
 mod interpreter;
 mod key_pool;
 mod link;
+mod link_captures;
 mod migration;
+mod other_protocols;
+mod own_copy;
 mod pair;
 mod policy;
 mod recordings;
@@ -47,12 +51,16 @@ mod relay_upstream;
 mod sasl;
 #[cfg(feature = "serde")]
 mod serde;
+mod sasl_captures;
+mod secrets;
 #[cfg(feature = "tokio")]
 mod session_relay;
 mod ticket;
 mod tickets_sent;
 #[cfg(feature = "rustls")]
 mod tls;
+#[cfg(feature = "rustls")]
+mod tls_direct;
 mod tracker;
 mod tracker_hostile;
 mod values;

@@ -109,7 +109,8 @@ fn a_hypervisor_with_fewer_bits_is_refused_before_the_tenant_is_accepted() {
         "no result: the connection is closed"
     );
     assert_eq!(chain.hypervisor.ended, None, "no ticket was sent");
-    expect!["hypervisor: peer incompatible: lacks capability 12 of the channel's set"].assert_eq(&error.to_string());
+    expect!["hypervisor: peer incompatible: lacks capability 12 of the channel's set (display PREF_VIDEO_CODEC_TYPE)"]
+        .assert_eq(&error.to_string());
 
     let waived = Capabilities {
         channel: CapabilityWords::of(&[bit]),

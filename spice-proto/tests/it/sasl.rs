@@ -1,4 +1,4 @@
-//! SASL in the three roles: against recordings, against each other, and against peers that misbehave.
+//! SASL in the three roles: against each other, and against peers that misbehave.
 
 use bytes::{Bytes, BytesMut};
 use proptest::prelude::*;
@@ -6,16 +6,13 @@ use spice_proto::Limits;
 use spice_proto::caps::{Capabilities, common};
 use spice_proto::ids::{AuthMechanism, ChannelType, LinkErrorCode};
 use spice_proto::link::client::{self, ClientOutcome};
-use spice_proto::link::sasl::{MechList, SealedPacket, StartClient, StepServer};
+use spice_proto::link::sasl::{MechList, SealedPacket};
 use spice_proto::link::server::{Question, SaslAnnouncement, ServerOutcome};
-use spice_proto::link::watch::{Part, Sender, WatchedLink, WatchedOutcome};
 use spice_proto::link::{
-    Action, ClientConfig, ClientLink, HandshakeError, LinkMess, LinkReply, Machine, Misuse, Refusal, Secret,
-    ServerLink, Stage, Wire,
+    Action, ClientConfig, ClientLink, HandshakeError, LinkMess, Machine, Refusal, Secret, ServerLink, Stage, Wire,
 };
 
-use crate::pair::{NOW, TICKET, random, request};
-use crate::recordings;
+use crate::pair::{NOW, random, request};
 
 const DENIED: LinkErrorCode = LinkErrorCode::PERMISSION_DENIED;
 /// `PROTOCOL_AUTH_SELECTION`, `AUTH_SASL`, `MINI_HEADER`: what spice-gtk announces.
@@ -273,218 +270,6 @@ proptest! {
         let script = Script { name: "X", client, server, layer };
         let (client, server) = run_pair(&script, None, chunk);
         prop_assert!(client.is_ok() && server.is_ok());
-    }
-}
-
-/// The parts of a recorded exchange.
-struct Recorded {
-    request: LinkMess,
-    reply: LinkReply,
-    list: MechList,
-    start: StartClient,
-    servers: Vec<StepServer>,
-    clients: Vec<Bytes>,
-    outcome: Option<WatchedOutcome>,
-    taken: [usize; 2],
-}
-
-/// Reads a connection from outside.
-fn recorded(c2s: &[u8], s2c: &[u8]) -> Option<Recorded> {
-    let mut link = WatchedLink::new(Limits::default());
-    let (mut taken, mut parts) = ([0, 0], Vec::new());
-    while link.outcome().is_none() {
-        let side = usize::from(link.due().0 == Sender::Server);
-        let sender = [Sender::Client, Sender::Server][side];
-        let Some((part, len)) = link.step(sender, &[c2s, s2c][side][taken[side]..]).unwrap() else {
-            if link.outcome().is_some() {
-                break;
-            }
-            break;
-        };
-        taken[side] += len;
-        parts.push(part);
-    }
-    let mut parts = parts.into_iter();
-    let (Some(Part::LinkMess(_, request)), Some(Part::LinkReply(_, reply))) = (parts.next(), parts.next()) else {
-        return None;
-    };
-    let Some(Part::AuthMechanism(AuthMechanism::SASL)) = parts.next() else {
-        return None;
-    };
-    let (Some(Part::SaslMechList(list)), Some(Part::SaslStartClient(start))) = (parts.next(), parts.next()) else {
-        return None;
-    };
-    let (mut servers, mut clients) = (Vec::new(), Vec::new());
-    for part in parts {
-        match part {
-            Part::SaslStepServer(step) => servers.push(step),
-            Part::SaslStepClient(step) => clients.push(step.data),
-            _ => {}
-        }
-    }
-    Some(Recorded {
-        request,
-        reply,
-        list,
-        start,
-        servers,
-        clients,
-        outcome: link.outcome().cloned(),
-        taken,
-    })
-}
-
-/// Data without the NUL that stands behind it on the wire.
-fn said(data: &Bytes) -> Option<&[u8]> {
-    data.split_last().map(|(_, said)| said)
-}
-
-/// Both roles say byte for byte what the real programs said, up to the layer, which is left.
-#[test]
-fn recorded_exchanges_are_repeated() {
-    let (mut layered, mut hung_up) = (0, 0);
-    for connection in recordings::all() {
-        let Some(known) = connection
-            .linked()
-            .filter(|linked| linked.sasl)
-            .and_then(|_| recorded(&connection.c2s, &connection.s2c))
-        else {
-            continue;
-        };
-        let name = &connection.name;
-        for chunk in [1, 7, usize::MAX] {
-            let (client_sealed, client_sent) = play_client(&known, &connection.s2c, chunk);
-            let (server_sealed, server_sent) = play_server(&known, &connection.c2s, chunk);
-            assert_eq!(client_sent, connection.c2s[..known.taken[0]], "{name}");
-            assert_eq!(server_sent, connection.s2c[..known.taken[1]], "{name}");
-            match &known.outcome {
-                Some(WatchedOutcome::Sealed(_)) => {
-                    assert_eq!(
-                        client_sealed.as_deref(),
-                        Some(&connection.s2c[known.taken[1]..]),
-                        "{name}"
-                    );
-                    assert_eq!(
-                        server_sealed.as_deref(),
-                        Some(&connection.c2s[known.taken[0]..]),
-                        "{name}"
-                    );
-                    layered += 1;
-                }
-                _ => {
-                    assert_eq!((client_sealed, server_sealed), (None, None), "{name}");
-                    hung_up += 1;
-                }
-            }
-        }
-    }
-    println!("SPICE_CAPTURES: {layered} SASL exchanges up to their layer, {hung_up} that failed");
-    assert!(0 < layered && 0 < hung_up);
-}
-
-/// Gives what lies behind the clear part, if it came so far, and what was sent.
-fn play_client(known: &Recorded, s2c: &[u8], chunk: usize) -> (Option<Vec<u8>>, BytesMut) {
-    let config = ClientConfig::new(known.request.clone());
-    let mut machine = ClientLink::new(NOW, config, Secret::new(TICKET), [1; 20]);
-    let (mut wire, mut input) = (Wire::default(), s2c);
-    let (mut clients, mut servers) = (known.clients.iter(), known.servers.iter());
-    loop {
-        match machine.step(NOW, &mut wire) {
-            Ok(Action::Receive { .. }) => {
-                let (piece, rest) = input.split_at(chunk.min(input.len()));
-                if piece.is_empty() {
-                    // QEMU hangs up on a wrong password.
-                    assert_eq!(machine.eof(), Err(HandshakeError::Closed(Stage::Sasl)));
-                    return (None, wire.tx);
-                }
-                wire.rx.extend_from_slice(piece);
-                input = rest;
-            }
-            Ok(Action::Ask(client::Question::SaslStart { mechanisms })) => {
-                assert_eq!(mechanisms, known.list);
-                let (name, data) = (&known.start.mechname, said(&known.start.data));
-                assert_eq!(machine.sasl_start(&mut wire, b"DIGEST", data), Err(Misuse::NotOffered));
-                machine.sasl_start(&mut wire, name, data).unwrap();
-            }
-            Ok(Action::Ask(client::Question::SaslStep { data, complete })) => {
-                let step = servers.next().unwrap();
-                assert_eq!(data.as_ref().map(Secret::expose), said(&step.data));
-                assert_eq!(complete, step.complete != 0);
-                match complete {
-                    true => machine.sasl_end(true).unwrap(),
-                    false => machine.sasl_step(&mut wire, said(clients.next().unwrap())).unwrap(),
-                }
-            }
-            Ok(Action::Ask(client::Question::SaslLayer)) => {
-                let sealed = [&wire.rx[..], input].concat();
-                // Nobody here has the keys. With what is inside of the layer the link stands.
-                wire.rx = BytesMut::from(&[0; 4][..]);
-                machine.layered().unwrap();
-                let Ok(Action::Done(outcome)) = machine.step(NOW, &mut wire) else {
-                    panic!("the link does not stand");
-                };
-                assert!(outcome.sasl_layer);
-                assert_eq!(outcome.capabilities, known.reply.capabilities);
-                return (Some(sealed), wire.tx);
-            }
-            other => panic!("{other:?}"),
-        }
-    }
-}
-
-fn play_server(known: &Recorded, c2s: &[u8], chunk: usize) -> (Option<Vec<u8>>, BytesMut) {
-    let mut machine = ServerLink::new(NOW, Limits::default());
-    let (mut wire, mut input) = (Wire::default(), c2s);
-    let mut servers = known.servers.iter();
-    let mut clients = known.clients.iter();
-    loop {
-        let data = match machine.step(NOW, &mut wire) {
-            Ok(Action::Receive { .. }) => {
-                let (piece, rest) = input.split_at(chunk.min(input.len()));
-                if piece.is_empty() {
-                    machine.eof().unwrap_err();
-                    return (None, wire.tx);
-                }
-                wire.rx.extend_from_slice(piece);
-                input = rest;
-                continue;
-            }
-            Ok(Action::Ask(Question::Link(request))) => {
-                assert_eq!(request, known.request);
-                let shown = SaslAnnouncement {
-                    mechanisms: known.list.clone(),
-                    capabilities: known.reply.capabilities.clone(),
-                };
-                machine.announce_sasl(&mut wire, shown).unwrap();
-                continue;
-            }
-            Ok(Action::Ask(Question::SaslLayer)) => {
-                let sealed = [&wire.rx[..], input].concat();
-                let sent = wire.tx.split();
-                machine.layered().unwrap();
-                let Ok(Action::Ask(Question::Admit { .. })) = machine.step(NOW, &mut wire) else {
-                    panic!("nothing is asked");
-                };
-                machine.accept(&mut wire).unwrap();
-                assert_eq!(&wire.tx[..], [0; 4], "the result, to be sealed");
-                return (Some(sealed), sent);
-            }
-            Ok(Action::Ask(Question::SaslStart { mechanism, data })) => {
-                assert_eq!(mechanism, known.start.mechname);
-                (data, said(&known.start.data))
-            }
-            Ok(Action::Ask(Question::SaslStep { data })) => (data, said(clients.next().unwrap())),
-            other => panic!("{other:?}"),
-        };
-        assert_eq!(data.0.as_ref().map(Secret::expose), data.1);
-        match servers.next() {
-            Some(step) if step.complete == 0 => machine.sasl_reply(&mut wire, said(&step.data)).unwrap(),
-            Some(step) => machine.sasl_complete(&mut wire, said(&step.data), true).unwrap(),
-            None => {
-                machine.refuse(&mut wire, Refusal::Close).unwrap();
-                return (None, wire.tx);
-            }
-        }
     }
 }
 

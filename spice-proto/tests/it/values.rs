@@ -172,3 +172,49 @@ fn payloads_are_not_copied() {
     });
     assert_eq!(allocated.count_total, 0);
 }
+
+/// A number has its name where the tables have it, and a body knows that of its message.
+#[test]
+fn numbers_have_names() {
+    use spice_proto::channel::{cursor, display, inputs, playback, port, record, smartcard, vmc};
+    assert_eq!(main::ServerMessage::INIT, 103);
+    assert_eq!(main::Init::NUMBER, main::ServerMessage::INIT);
+    assert_eq!(common::List::NUMBER, common::ServerMessage::LIST);
+    assert_eq!(
+        (common::ServerMessage::MIGRATE_DATA, common::ClientMessage::MIGRATE_DATA),
+        (2, 5)
+    );
+    assert_eq!(display::Init::NUMBER, display::ClientMessage::INIT);
+    assert_eq!(display::GlScanout2Unix::NUMBER, 323);
+    assert_eq!(
+        (playback::ServerMessage::VOLUME, record::ServerMessage::VOLUME),
+        (105, 103)
+    );
+    let tables = [
+        common::ServerMessage::TABLE,
+        common::ClientMessage::TABLE,
+        main::ServerMessage::TABLE,
+        main::ClientMessage::TABLE,
+        display::ServerMessage::TABLE,
+        display::ClientMessage::TABLE,
+        inputs::ServerMessage::TABLE,
+        inputs::ClientMessage::TABLE,
+        cursor::ServerMessage::TABLE,
+        playback::ServerMessage::TABLE,
+        record::ServerMessage::TABLE,
+        record::ClientMessage::TABLE,
+        smartcard::ServerMessage::TABLE,
+        vmc::ServerMessage::TABLE,
+        port::ServerMessage::TABLE,
+    ];
+    for (number, name) in tables.into_iter().flatten() {
+        assert!(0 < *number && !name.is_empty(), "{number}");
+        assert!(
+            name.bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_'),
+            "{name}"
+        );
+    }
+    assert!(main::ServerMessage::TABLE.contains(&(main::ServerMessage::AGENT_TOKEN, "agent_token")));
+    assert_eq!(spice_proto::ids::ScanCode::EXTENDED.0, 0xe0);
+}

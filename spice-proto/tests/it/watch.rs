@@ -4,11 +4,14 @@ use bytes::{Bytes, BytesMut};
 use spice_proto::ids::{AuthMechanism, LinkErrorCode};
 use spice_proto::link::sasl::{MechList, SealedPacket, StartClient, StepClient, StepServer, Verdict};
 use spice_proto::link::watch::{Part, Sender, WatchedLink, WatchedOutcome};
-use spice_proto::link::{HandshakeError, Incompatibility, LinkReply, Misbehaviour, SealedTicket, Stage};
+use spice_proto::link::{
+    HandshakeError, Incompatibility, LinkHeader, LinkMess, LinkReply, Misbehaviour, SealedTicket, Stage,
+};
 use spice_proto::{Limits, caps};
 
+use crate::captures::is_spice;
 use crate::pair::request;
-use crate::recordings;
+use crate::recordings::{self, Connection, Rows};
 
 /// What was seen of a link stage.
 #[derive(Debug, PartialEq)]
@@ -42,7 +45,11 @@ fn watch(client: &[u8], server: &[u8], chunk: usize) -> Seen {
                 Ok(Some((part, len))) => {
                     let mut again = BytesMut::new();
                     part.encode(&mut again).unwrap();
-                    assert_eq!(rest[..again.len()], again, "{}", part.name());
+                    assert!(
+                        rest[..again.len()] == again || is_otherwise(&part, rest),
+                        "{}",
+                        part.name()
+                    );
                     taken[side] += len;
                     parts.push(part);
                     progress = true;
@@ -71,36 +78,44 @@ fn watch(client: &[u8], server: &[u8], chunk: usize) -> Seen {
     }
 }
 
+/// Whether a link message has its capability words elsewhere than right behind its fixed part.
+fn is_otherwise(part: &Part, bytes: &[u8]) -> bool {
+    let head = match part {
+        Part::LinkMess(..) => LinkMess::MIN_LEN,
+        Part::LinkReply(..) => LinkReply::MIN_LEN,
+        _ => return false,
+    };
+    let end = LinkHeader::LEN + head;
+    bytes[end - 4..end] != (head as u32).to_le_bytes()
+}
+
 #[test]
 fn recorded_links_are_read() {
-    let (mut linked, mut refused, mut sealed, mut open) = (0, 0, 0, 0);
+    let mut rows = Rows::new();
     for connection in recordings::all() {
-        let seen = watch(&connection.c2s, &connection.s2c, usize::MAX);
-        for chunk in [1, 7, 180] {
-            assert_eq!(
-                watch(&connection.c2s, &connection.s2c, chunk),
-                seen,
-                "{}",
-                connection.name
-            );
-        }
-        assert_eq!(seen.error, None, "{}", connection.name);
-        let known = connection.linked();
-        match &seen.outcome {
-            Some(WatchedOutcome::Linked(link)) => {
-                let known = known.unwrap();
-                assert_eq!((&link.request, link.header_form), (&known.request, known.form));
-                assert_eq!(link.capabilities, known.reply.capabilities);
-                assert_eq!(seen.taken, [known.c2s_at, known.s2c_at], "{}", connection.name);
-                linked += 1;
-            }
-            Some(WatchedOutcome::Refused(_)) => refused += 1,
-            Some(WatchedOutcome::Sealed(_)) => sealed += 1,
-            None => open += 1,
+        rows.row(&connection.name, || read(&connection));
+    }
+    rows.end();
+}
+
+/// Watches a recorded connection, in any chunking: gives how it ended.
+pub(crate) fn read(connection: &Connection) -> Option<WatchedOutcome> {
+    let seen = watch(&connection.c2s, &connection.s2c, usize::MAX);
+    for chunk in [1, 7, 180] {
+        assert_eq!(watch(&connection.c2s, &connection.s2c, chunk), seen);
+    }
+    // A server that answers in another protocol, or to one: what was said is not SPICE.
+    assert!(seen.error.is_none() || !is_spice(&connection.s2c), "{:?}", seen.error);
+    if let Some(WatchedOutcome::Linked(link)) = &seen.outcome {
+        let known = connection.linked().unwrap();
+        assert_eq!((&link.request, link.header_form), (&known.request, known.form));
+        assert_eq!(link.capabilities, known.reply.capabilities);
+        // A recording that does not say that TLS was ended in it has no place for the data behind SASL.
+        if known.c2s_at != 0 {
+            assert_eq!(seen.taken, [known.c2s_at, known.s2c_at]);
         }
     }
-    println!("SPICE_CAPTURES: {linked} links, {refused} refused, {sealed} sealed by SASL, {open} given up");
-    assert!(0 < linked && 0 < refused && 0 < sealed && 0 < open);
+    seen.outcome
 }
 
 /// Both streams of a link with SASL, up to the word behind the verdict.

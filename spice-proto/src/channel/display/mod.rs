@@ -27,75 +27,75 @@ messages! {
     /// Messages of the display channel from server to client.
     pub enum ServerMessage: common common::ServerMessage {
         /// `SPICE_MSG_DISPLAY_MODE`: not in use any more.
-        101 "mode" => Mode(Mode),
+        101 MODE => Mode(Mode),
         /// `SPICE_MSG_DISPLAY_MARK`: what was drawn so far may be shown.
-        102 "mark" => Mark,
+        102 MARK => Mark,
         /// `SPICE_MSG_DISPLAY_RESET`.
-        103 "reset" => Reset,
+        103 RESET => Reset,
         /// `SPICE_MSG_DISPLAY_COPY_BITS`.
-        104 "copy_bits" => CopyBits(CopyBits),
+        104 COPY_BITS => CopyBits(CopyBits),
         /// `SPICE_MSG_DISPLAY_INVAL_LIST`.
-        105 "inval_list" => InvalList(InvalList),
+        105 INVAL_LIST => InvalList(InvalList),
         /// `SPICE_MSG_DISPLAY_INVAL_ALL_PIXMAPS`.
-        106 "inval_all_pixmaps" => InvalAllPixmaps(InvalAllPixmaps),
+        106 INVAL_ALL_PIXMAPS => InvalAllPixmaps(InvalAllPixmaps),
         /// `SPICE_MSG_DISPLAY_INVAL_PALETTE`.
-        107 "inval_palette" => InvalPalette(InvalPalette),
+        107 INVAL_PALETTE => InvalPalette(InvalPalette),
         /// `SPICE_MSG_DISPLAY_INVAL_ALL_PALETTES`.
-        108 "inval_all_palettes" => InvalAllPalettes,
+        108 INVAL_ALL_PALETTES => InvalAllPalettes,
         /// `SPICE_MSG_DISPLAY_STREAM_CREATE`.
-        122 "stream_create" => StreamCreate(StreamCreate),
+        122 STREAM_CREATE => StreamCreate(StreamCreate),
         /// `SPICE_MSG_DISPLAY_STREAM_DATA`.
-        123 "stream_data" => StreamData(StreamData),
+        123 STREAM_DATA => StreamData(StreamData),
         /// `SPICE_MSG_DISPLAY_STREAM_CLIP`.
-        124 "stream_clip" => StreamClip(StreamClip),
+        124 STREAM_CLIP => StreamClip(StreamClip),
         /// `SPICE_MSG_DISPLAY_STREAM_DESTROY`.
-        125 "stream_destroy" => StreamDestroy(StreamDestroy),
+        125 STREAM_DESTROY => StreamDestroy(StreamDestroy),
         /// `SPICE_MSG_DISPLAY_STREAM_DESTROY_ALL`.
-        126 "stream_destroy_all" => StreamDestroyAll,
+        126 STREAM_DESTROY_ALL => StreamDestroyAll,
         /// `SPICE_MSG_DISPLAY_DRAW_FILL`.
-        302 "draw_fill" => DrawFill(DrawFill),
+        302 DRAW_FILL => DrawFill(DrawFill),
         /// `SPICE_MSG_DISPLAY_DRAW_OPAQUE`.
-        303 "draw_opaque" => DrawOpaque(DrawOpaque),
+        303 DRAW_OPAQUE => DrawOpaque(DrawOpaque),
         /// `SPICE_MSG_DISPLAY_DRAW_COPY`.
-        304 "draw_copy" => DrawCopy(DrawCopy),
+        304 DRAW_COPY => DrawCopy(DrawCopy, shared),
         /// `SPICE_MSG_DISPLAY_DRAW_BLEND`.
-        305 "draw_blend" => DrawBlend(DrawCopy),
+        305 DRAW_BLEND => DrawBlend(DrawCopy, shared),
         /// `SPICE_MSG_DISPLAY_DRAW_BLACKNESS`.
-        306 "draw_blackness" => DrawBlackness(DrawMask),
+        306 DRAW_BLACKNESS => DrawBlackness(DrawMask, shared),
         /// `SPICE_MSG_DISPLAY_DRAW_WHITENESS`.
-        307 "draw_whiteness" => DrawWhiteness(DrawMask),
+        307 DRAW_WHITENESS => DrawWhiteness(DrawMask, shared),
         /// `SPICE_MSG_DISPLAY_DRAW_INVERS`.
-        308 "draw_invers" => DrawInvers(DrawMask),
+        308 DRAW_INVERS => DrawInvers(DrawMask, shared),
         /// `SPICE_MSG_DISPLAY_DRAW_ROP3`.
-        309 "draw_rop3" => DrawRop3(DrawRop3),
+        309 DRAW_ROP3 => DrawRop3(DrawRop3),
         /// `SPICE_MSG_DISPLAY_DRAW_STROKE`.
-        310 "draw_stroke" => DrawStroke(DrawStroke),
+        310 DRAW_STROKE => DrawStroke(DrawStroke),
         /// `SPICE_MSG_DISPLAY_DRAW_TEXT`.
-        311 "draw_text" => DrawText(DrawText),
+        311 DRAW_TEXT => DrawText(DrawText),
         /// `SPICE_MSG_DISPLAY_DRAW_TRANSPARENT`.
-        312 "draw_transparent" => DrawTransparent(DrawTransparent),
+        312 DRAW_TRANSPARENT => DrawTransparent(DrawTransparent),
         /// `SPICE_MSG_DISPLAY_DRAW_ALPHA_BLEND`.
-        313 "draw_alpha_blend" => DrawAlphaBlend(DrawAlphaBlend),
+        313 DRAW_ALPHA_BLEND => DrawAlphaBlend(DrawAlphaBlend),
         /// `SPICE_MSG_DISPLAY_SURFACE_CREATE`.
-        314 "surface_create" => SurfaceCreate(SurfaceCreate),
+        314 SURFACE_CREATE => SurfaceCreate(SurfaceCreate),
         /// `SPICE_MSG_DISPLAY_SURFACE_DESTROY`.
-        315 "surface_destroy" => SurfaceDestroy(SurfaceDestroy),
+        315 SURFACE_DESTROY => SurfaceDestroy(SurfaceDestroy),
         /// `SPICE_MSG_DISPLAY_STREAM_DATA_SIZED`.
-        316 "stream_data_sized" => StreamDataSized(StreamDataSized),
+        316 STREAM_DATA_SIZED => StreamDataSized(StreamDataSized),
         /// `SPICE_MSG_DISPLAY_MONITORS_CONFIG`.
-        317 "monitors_config" => MonitorsConfig(MonitorsConfig),
+        317 MONITORS_CONFIG => MonitorsConfig(MonitorsConfig),
         /// `SPICE_MSG_DISPLAY_DRAW_COMPOSITE`.
-        318 "draw_composite" => DrawComposite(DrawComposite),
+        318 DRAW_COMPOSITE => DrawComposite(DrawComposite),
         /// `SPICE_MSG_DISPLAY_STREAM_ACTIVATE_REPORT`.
-        319 "stream_activate_report" => StreamActivateReport(StreamActivateReport),
+        319 STREAM_ACTIVATE_REPORT => StreamActivateReport(StreamActivateReport),
         /// `SPICE_MSG_DISPLAY_GL_SCANOUT_UNIX`.
-        320 "gl_scanout_unix" => GlScanoutUnix(GlScanoutUnix),
+        320 GL_SCANOUT_UNIX => GlScanoutUnix(GlScanoutUnix),
         /// `SPICE_MSG_DISPLAY_GL_DRAW`.
-        321 "gl_draw" => GlDraw(GlDraw),
+        321 GL_DRAW => GlDraw(GlDraw),
         /// `SPICE_MSG_DISPLAY_QUALITY_INDICATOR`: not in use.
-        322 "quality_indicator" => QualityIndicator(QualityIndicator),
+        322 QUALITY_INDICATOR => QualityIndicator(QualityIndicator),
         /// `SPICE_MSG_DISPLAY_GL_SCANOUT2_UNIX`.
-        323 "gl_scanout2_unix" => GlScanout2Unix(GlScanout2Unix),
+        323 GL_SCANOUT2_UNIX => GlScanout2Unix(GlScanout2Unix),
     }
 }
 
@@ -103,15 +103,15 @@ messages! {
     /// Messages of the display channel from client to server.
     pub enum ClientMessage: common common::ClientMessage {
         /// `SPICE_MSGC_DISPLAY_INIT`: the first message, but on the target of a seamless migration.
-        101 "init" => Init(Init),
+        101 INIT => Init(Init),
         /// `SPICE_MSGC_DISPLAY_STREAM_REPORT`.
-        102 "stream_report" => StreamReport(StreamReport),
+        102 STREAM_REPORT => StreamReport(StreamReport),
         /// `SPICE_MSGC_DISPLAY_PREFERRED_COMPRESSION`.
-        103 "preferred_compression" => PreferredCompression(PreferredCompression),
+        103 PREFERRED_COMPRESSION => PreferredCompression(PreferredCompression),
         /// `SPICE_MSGC_DISPLAY_GL_DRAW_DONE`.
-        104 "gl_draw_done" => GlDrawDone,
+        104 GL_DRAW_DONE => GlDrawDone,
         /// `SPICE_MSGC_DISPLAY_PREFERRED_VIDEO_CODEC_TYPE`.
-        105 "preferred_video_codec_type" => PreferredVideoCodecType(PreferredVideoCodecType),
+        105 PREFERRED_VIDEO_CODEC_TYPE => PreferredVideoCodecType(PreferredVideoCodecType),
     }
 }
 
@@ -372,9 +372,6 @@ layout! {
 }
 
 impl GlScanoutUnix {
-    /// `SPICE_MSG_DISPLAY_GL_SCANOUT_UNIX`.
-    pub(crate) const NUMBER: u16 = 320;
-
     /// Whether the byte with the file descriptor follows the body: when there is a buffer. spice-gtk reads it by
     /// the same rule.
     #[must_use]
@@ -445,9 +442,6 @@ parts! { message
 }
 
 impl GlScanout2Unix {
-    /// `SPICE_MSG_DISPLAY_GL_SCANOUT2_UNIX`.
-    pub(crate) const NUMBER: u16 = 323;
-
     /// Whether the byte with the file descriptors follows the body: when there is a buffer.
     #[must_use]
     pub const fn descriptor_follows(&self) -> bool {

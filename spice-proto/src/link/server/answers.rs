@@ -207,6 +207,7 @@ impl ServerLink {
             Refusal::Code(code) => put_refusal(code, &mut wire.tx),
             Refusal::Close => {}
         }
+        wire.wipe();
         self.refused(why);
         Ok(())
     }

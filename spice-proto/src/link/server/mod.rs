@@ -18,7 +18,7 @@
 //!
 //! | Condition | Answer |
 //! |---|---|
-//! | wrong magic | `LinkReply` `INVALID_MAGIC` |
+//! | wrong magic, from its first wrong byte on | `LinkReply` `INVALID_MAGIC` |
 //! | `GET `, the beginning of a WebSocket | nothing, see [`Incompatibility::WebSocket`] |
 //! | major version 0 | nothing |
 //! | other major version than 2 | `LinkReply` `VERSION_MISMATCH` |
@@ -46,7 +46,7 @@ use crate::error::DecodeError;
 use crate::frame::HeaderForm;
 use crate::ids::{AuthMechanism, LinkErrorCode};
 use crate::limits::Limits;
-use crate::link::messages::{SEALED_TICKET_LEN, VERSION};
+use crate::link::messages::SEALED_TICKET_LEN;
 
 /// What a refused client is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -67,6 +67,15 @@ impl Refusal {
     /// decryptable, for another session, or with no room left. Who tells them apart tells a stranger which tokens there
     /// are. After a wrong password spice-server says the same.
     pub const DENIED: Self = Self::Code(LinkErrorCode::PERMISSION_DENIED);
+}
+
+impl core::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "told {code}"),
+            Self::Close => f.write_str("told nothing"),
+        }
+    }
 }
 
 /// What the caller is asked.
@@ -239,6 +248,10 @@ impl ServerLink {
             put_refusal(code, &mut wire.tx);
             self.events.push(Event::Refused(Refusal::Code(code)));
         }
+        // Who takes a WebSocket over from here needs all of it.
+        if error != HandshakeError::PeerIncompatible(Incompatibility::WebSocket) {
+            wire.wipe();
+        }
         self.state = State::Failed(error);
         error
     }
@@ -268,28 +281,24 @@ impl ServerLink {
     /// Takes the link message, or says what the client is told about it.
     fn take_mess(&mut self, wire: &mut Wire) -> Result<Part<LinkMess>, (HandshakeError, Option<LinkErrorCode>)> {
         let rx = &mut wire.rx;
-        if let Some(more) = receive::missing(4, rx) {
-            return Ok(Part::Missing(more));
-        }
         receive::check_magic(rx).map_err(|error| {
             // Who takes the connection over from here finds nothing said on it.
             let code = matches!(error, HandshakeError::Decode(_)).then_some(LinkErrorCode::INVALID_MAGIC);
             (error, code)
         })?;
-        if let Some(more) = receive::missing(LinkHeader::LEN, rx) {
+        receive::check_version(rx).map_err(|error| {
+            let silent = matches!(
+                error,
+                HandshakeError::PeerIncompatible(Incompatibility::Version { major: 0, .. })
+            );
+            (error, (!silent).then_some(LinkErrorCode::VERSION_MISMATCH))
+        })?;
+        // The magic first: what does not begin with it is no header.
+        if let Some(more) = receive::missing(4, rx).or_else(|| receive::missing(LinkHeader::LEN, rx)) {
             return Ok(Part::Missing(more));
         }
         let invalid = |error: DecodeError| (error.into(), Some(LinkErrorCode::INVALID_DATA));
         let header = LinkHeader::decode_slice(rx).map_err(invalid)?;
-        let LinkHeader {
-            major_version: major,
-            minor_version: minor,
-            ..
-        } = header;
-        if major != VERSION.0 {
-            let error = HandshakeError::PeerIncompatible(Incompatibility::Version { major, minor });
-            return Err((error, (major != 0).then_some(LinkErrorCode::VERSION_MISMATCH)));
-        }
         let size = receive::check_size(&header, LinkMess::MIN_LEN, self.limits.link_message)
             .map_err(|error| (error, Some(LinkErrorCode::INVALID_DATA)))?;
         let end = size.saturating_add(LinkHeader::LEN);

@@ -180,7 +180,7 @@ pub enum End {
     #[error("its session has ended or moved")]
     Session,
     /// The link stage failed, or was refused.
-    #[error("{0}")]
+    #[error(transparent)]
     Link(#[from] RelayError),
     /// The hypervisor could not be reached.
     #[error("the hypervisor was not reached")]

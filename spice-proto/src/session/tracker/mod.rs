@@ -191,8 +191,14 @@ pub struct Tracker {
 }
 
 /// The key of the hash tables, so that a peer cannot choose what collides.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(in crate::session) struct HashKey(pub(in crate::session) [u8; 16]);
+
+impl core::fmt::Debug for HashKey {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("HashKey(..)")
+    }
+}
 
 impl BuildHasher for HashKey {
     type Hasher = siphasher::sip::SipHasher13;

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use bytes::{Bytes, BytesMut};
 use proptest::prelude::*;
+use spice_proto::DecodeErrorKind;
 use spice_proto::channel::display::ServerMessage;
 use spice_proto::channel::display::head::{
     GlzHead, ImageHead, JpegAlphaHead, JpegHead, Lz4Head, LzHead, QuicHead, ZlibGlzHead, ZlibHead,
@@ -16,21 +17,16 @@ use spice_proto::frame::Splitter;
 use spice_proto::ids::{
     BitmapFlags, BitmapFormat, ChannelType, ImageFlags, ImageType, JpegAlphaFlags, LzImageType, QuicImageType,
 };
-use spice_proto::{DecodeErrorKind, Limits};
 
-use crate::recordings;
+use crate::recordings::{self, Connection, Rows};
 
-/// Every picture that was recorded.
-pub(crate) fn recorded() -> Vec<Image> {
+/// Every picture that was recorded on a connection.
+pub(crate) fn recorded(connection: &Connection) -> Vec<Image> {
     let mut images = Vec::new();
-    for connection in recordings::all() {
-        let Some(linked) = connection.linked().filter(|linked| {
-            !linked.sasl && linked.result == Some(0) && linked.request.channel_type == ChannelType::DISPLAY
-        }) else {
-            continue;
-        };
-        let mut splitter = Splitter::new(linked.form, &Limits::default().with_frame_body(64 << 20));
-        let mut rx = BytesMut::from(&connection.s2c[linked.s2c_at..]);
+    let data = connection.data();
+    if let Some(data) = data.filter(|data| data.linked.request.channel_type == ChannelType::DISPLAY) {
+        let mut splitter = Splitter::new(data.linked.form, &recordings::limits());
+        let mut rx = BytesMut::from(data.s2c);
         while let Some(frame) = splitter.decode(&mut rx).unwrap() {
             images.extend(ServerMessage::decode(&frame).unwrap().images().cloned());
         }
@@ -40,32 +36,41 @@ pub(crate) fn recorded() -> Vec<Image> {
 
 #[test]
 fn recorded_heads_go_with_their_images() {
+    let mut rows = Rows::new();
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-    let mut heads = 0;
-    for image in recorded() {
-        let kind = image.descriptor.r#type;
-        *counts.entry(kind.to_string()).or_default() += 1;
-        let head = image.head().unwrap_or_else(|error| panic!("{kind}: {error}"));
-        match head {
-            Some(head) => {
-                heads += 1;
-                assert_eq!(head.check(&image), Ok(()), "{kind}: {head:?}");
-                if let Some(size) = head.size() {
-                    assert_eq!(size, (image.descriptor.width, image.descriptor.height));
-                }
-                if let ImageHead::Glz(glz) = head {
-                    assert!(glz.oldest() <= glz.id && glz.top_down <= 1);
-                }
-            }
-            None => assert!(
-                [ImageType::BITMAP, ImageType::FROM_CACHE, ImageType::SURFACE].contains(&kind),
-                "{kind} has no head"
-            ),
+    for connection in recordings::all() {
+        let images = rows
+            .part(&connection.name, || recorded(&connection))
+            .unwrap_or_default();
+        if images.is_empty() {
+            continue;
         }
+        for image in &images {
+            *counts.entry(image.descriptor.r#type.to_string()).or_default() += 1;
+        }
+        rows.row(&connection.name, || images.iter().for_each(goes_with_its_image));
     }
     let listed: Vec<String> = counts.iter().map(|(kind, count)| format!("{kind} {count}")).collect();
-    println!("SPICE_CAPTURES: {heads} heads of images: {}", listed.join(", "));
-    assert!(0 < heads);
+    println!("images: {}", listed.join(", "));
+    rows.end();
+}
+
+/// A head that was recorded says what its image does.
+fn goes_with_its_image(image: &Image) {
+    let kind = image.descriptor.r#type;
+    let head = image.head().unwrap_or_else(|error| panic!("{kind}: {error}"));
+    let Some(head) = head else {
+        let without = [ImageType::BITMAP, ImageType::FROM_CACHE, ImageType::SURFACE];
+        let without = without.contains(&kind) || kind == ImageType::FROM_CACHE_LOSSLESS;
+        return assert!(without || kind.name().is_none(), "{kind} has no head");
+    };
+    assert_eq!(head.check(image), Ok(()), "{kind}: {head:?}");
+    if let Some(size) = head.size() {
+        assert_eq!(size, (image.descriptor.width, image.descriptor.height));
+    }
+    if let ImageHead::Glz(glz) = head {
+        assert!(glz.oldest() <= glz.id && glz.top_down <= 1);
+    }
 }
 
 fn image(kind: ImageType, width: u32, height: u32, payload: Payload) -> Image {
