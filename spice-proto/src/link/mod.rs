@@ -33,8 +33,8 @@ pub mod ticket;
 pub mod watch;
 
 pub use client::{ClientConfig, ClientLink};
-pub use key_pool::{KeyHandle, KeyPool, KeyPoolConfig};
 pub use first_bytes::{FirstBytes, Protocol};
+pub use key_pool::{KeyHandle, KeyPool, KeyPoolConfig};
 pub use messages::{LinkHeader, LinkMess, LinkReply};
 pub use relay::{RelayConfig, RelayLink, TicketOutcome};
 pub use server::{Refusal, ServerLink};

@@ -49,10 +49,10 @@ mod recordings;
 mod relay;
 mod relay_upstream;
 mod sasl;
-#[cfg(feature = "serde")]
-mod serde;
 mod sasl_captures;
 mod secrets;
+#[cfg(feature = "serde")]
+mod serde;
 #[cfg(feature = "tokio")]
 mod session_relay;
 mod ticket;
