@@ -28,7 +28,7 @@ const MAX_LIFE: u64 = 1000;
 const EPOCH: u64 = 1_800_000_000;
 
 /// The algorithms that are signed with here, by a library that the tokens do not use.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 enum Algorithm {
     EdDsa,
     Hs256,
