@@ -95,7 +95,7 @@ fn other_protocols_are_told_and_port_chooses() {
     assert_eq!(code(&output), 1);
     assert_eq!(
         stderr(&output),
-        "spice-dissect: connection 0, c2s, offset 0: LinkHeader.magic at byte 0: expected \"REDQ\"\n"
+        "spice-dissect: connection 0, c2s, offset 0: LinkHeader.magic at byte 0: expected \"REDQ\", found \"SSH-\": SSH\n"
     );
     let output = run(&["--port=22", &file]);
     assert_eq!((code(&output), lines(&output).len()), (0, 0));
@@ -106,7 +106,10 @@ fn what_nobody_answers_is_not_held_for_ever() {
     let folder = Folder::new();
     // An upload of another protocol, and a server that speaks first.
     for (from_client, told) in [
-        (true, "c2s, offset 0: LinkHeader.magic at byte 0: expected \"REDQ\""),
+        (
+            true,
+            "c2s, offset 0: LinkHeader.magic at byte 0: expected \"REDQ\", found \"xxxx\"",
+        ),
         (
             false,
             "s2c, offset 0: bytes that are not due: the connection waits for the link message",
