@@ -26,7 +26,6 @@
 
 extern crate std;
 
-mod attributes;
 mod certificate;
 mod direct;
 mod subject;

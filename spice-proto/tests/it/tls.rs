@@ -26,8 +26,11 @@ const UPSTREAM: &[Text] = &[
     (r"a\w=x", None),
     ("a", None),
     ("a,b=c", None),
-    // Blanks are skipped before a key only, and a value may have an equals sign.
-    (" O= Test  Bed ,\tCN=a=b", Some(&[("O", " Test  Bed "), ("CN", "a=b")])),
+    // Spaces are skipped before a key only, and no other blanks, and a value may have an equals sign.
+    (" O= Test  Bed ,  CN=a=b", Some(&[("O", " Test  Bed "), ("CN", "a=b")])),
+    ("O=a,\tCN=b", Some(&[("O", "a"), ("\tCN", "b")])),
+    ("O=a,  ", Some(&[("O", "a")])),
+    ("  ", Some(&[])),
     (r"a\\=\\", Some(&[(r"a\", r"\")])),
     (r"a=b\", None),
     ("a=b,,", None),
@@ -44,7 +47,7 @@ fn subjects_are_read_as_upstream() {
         assert_eq!(entries.as_deref(), *expected, "{text:?}");
     }
     println!("{} host subjects", UPSTREAM.len());
-    assert_eq!(HostSubject::parse("CN=a,b"), Err(SubjectError::Grammar { column: 6 }));
+    assert_eq!(HostSubject::parse("CN=a,b"), Err(SubjectError::Grammar { column: 7 }));
 }
 
 struct Authority {
@@ -338,18 +341,54 @@ fn what_no_verifier_is_made_of() {
     assert_eq!(made(&ca.pem, by_host("not a name")), Err(TlsError::BadName));
     assert_eq!(made(&ca.pem, by_host("")), Err(TlsError::BadName));
     assert_eq!(subject(""), Err(SubjectError::Empty.into()));
-    for key in ["A", "cn", "2", "2.5.4.", "2.+5", "3.1", "1.40", "2.5.4.99999999999"] {
+    for key in [
+        "A",
+        "cn",
+        "CN ",
+        "\tCN",
+        "2",
+        "2.",
+        "2.+5",
+        "3.1",
+        "1.40",
+        "02.5",
+        "OID.2.5.4.3",
+    ] {
         let unknown = SubjectError::UnknownKey { entry: 2 };
         assert_eq!(subject(&format!("CN=a,{key}=b")), Err(unknown.into()), "{key}");
     }
     for key in [
         "2.5.4.3",
+        "2 5 4 3",
+        "2.5.4.",
+        "2.5.4.99999999999",
         "2.999.1",
-        "1.3.6.1.4.1.311.60.2.1.3",
+        "1.3.6.1.4.1.311.60.2.1.2",
         "0.9.2342.19200300.100.1.25",
         "DC",
         "emailAddress",
     ] {
         assert_eq!(subject(&format!("CN=a,{key}=b")), Ok(()), "{key}");
+    }
+    for entry in [
+        "C=ISR",
+        "C=i!",
+        "2.5.4.6=ISR",
+        "DC=é",
+        "serialNumber=a_b",
+        "n3=27a",
+        "mail=é",
+    ] {
+        let value = SubjectError::Value { entry: 2 };
+        assert_eq!(subject(&format!("CN=a,{entry}")), Err(value.into()), "{entry}");
+    }
+    for (key, most) in [("CN", 64), ("2.5.4.10", 64), ("L", 128)] {
+        assert_eq!(subject(&format!("{key}={}", "é".repeat(most))), Ok(()), "{key}");
+        let value = SubjectError::Value { entry: 1 };
+        assert_eq!(
+            subject(&format!("{key}={}", "é".repeat(most + 1))),
+            Err(value.into()),
+            "{key}"
+        );
     }
 }

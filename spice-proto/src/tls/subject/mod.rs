@@ -2,27 +2,28 @@
 //! `--spice-host-subject` and from migration messages.
 //!
 //! ```text
-//! subject = [ entry *( "," entry ) [ "," ] ] *" "
-//! entry   = *" " key "=" value
-//! key     = 1*( any but "=" "," "\" / "\," / "\\" )      a name that OpenSSL knows, or numbers with dots
-//! value   = 1*( any but "," "\" / "\," / "\\" )          one that OpenSSL takes for that attribute
+//! subject = *SP [ entry *( "," *SP entry ) [ "," *SP ] ]
+//! entry   = key "=" value
+//! key     = 1*( any but "=" "," "\" / "\," / "\\" )
+//! value   = 1*( any but "," "\" / "\," / "\\" )
 //! ```
-//!
-//! The same grammar, names and values are those of spice-gtk with OpenSSL 3.0: `tests/data/host-subjects.jsonl`. A name that
-//! OpenSSL has for something else than an attribute leads to no certificate there and is unknown here.
+//! spice-gtk gives each entry to OpenSSL, which knows the attributes that can stand there: a text with another one fits
+//! no certificate.
+
+mod attribute;
 
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use nom::branch::alt;
 use nom::bytes::complete::{is_not, tag, take_while};
-use nom::combinator::{all_consuming, opt, value};
-use nom::multi::{fold_many1, separated_list1};
-use nom::sequence::{separated_pair, terminated};
+use nom::combinator::{all_consuming, cut, eof, not, value};
+use nom::multi::{fold_many1, many0};
+use nom::sequence::{preceded, separated_pair, terminated};
 use nom::{Finish as _, IResult, Parser as _};
 use x509_cert::attr::AttributeTypeAndValue;
 
-use super::attributes;
+use self::attribute::Names;
 use super::certificate::{Certificate, text as text_of};
 
 /// Why a text is no subject.
@@ -35,14 +36,14 @@ pub enum SubjectError {
         /// Where.
         column: usize,
     },
-    /// A key that is neither a name that OpenSSL knows nor numbers with dots.
+    /// A key that is neither a name that OpenSSL knows, in its case, nor numbers with dots.
     #[error("entry {entry}: unknown attribute")]
     UnknownKey {
         /// Which entry, from 1.
         entry: usize,
     },
-    /// A value that OpenSSL does not take for its attribute: `C` has two letters, `CN` up to 64.
-    #[error("entry {entry}: no value for this attribute")]
+    /// A value has more or fewer characters than OpenSSL takes for its key, or other ones.
+    #[error("entry {entry}: a value that the attribute cannot have")]
     Value {
         /// Which entry, from 1.
         entry: usize,
@@ -61,56 +62,42 @@ pub enum SubjectError {
 /// # Ok::<(), spice_proto::tls::SubjectError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HostSubject {
-    entries: Vec<(String, String)>,
-    /// The first entry, from 1, with a tab or a line end in front of its key: OpenSSL knows no such key.
-    indented: Option<usize>,
-}
+pub struct HostSubject(Vec<(String, String)>);
 
 impl HostSubject {
-    /// Reads a subject. The empty text has no entries. Whether OpenSSL knows the keys is not looked at here, but by
-    /// [`Verifier::new`](super::Verifier::new).
+    /// Reads a subject. A text of nothing but spaces has no entries.
     ///
     /// # Errors
     /// [`SubjectError::Grammar`].
     pub fn parse(text: &str) -> Result<Self, SubjectError> {
-        let list = opt(terminated(separated_list1(tag(","), entry), opt(tag(","))));
-        let list = terminated(list, take_while(|character| character == ' '));
-        let entries = match all_consuming(list).parse(text).finish() {
-            Ok((_, entries)) => entries.unwrap_or_default(),
-            Err(error) => {
-                return Err(SubjectError::Grammar {
-                    column: text.len().saturating_sub(error.input.len()).saturating_add(1),
-                });
-            }
-        };
-        let indented = entries
-            .iter()
-            .position(|(blanks, _)| blanks.contains(|blank| blank != ' '));
-        Ok(Self {
-            entries: entries.into_iter().map(|(_, entry)| entry).collect(),
-            indented: indented.map(|at| at.saturating_add(1)),
-        })
+        match all_consuming(entries).parse(text).finish() {
+            Ok((_, entries)) => Ok(Self(entries)),
+            Err(error) => Err(SubjectError::Grammar {
+                column: text.len().saturating_sub(error.input.len()).saturating_add(1),
+            }),
+        }
     }
 
     /// Keys and values, without escapes.
     #[must_use]
     pub fn entries(&self) -> &[(String, String)] {
-        &self.entries
+        &self.0
     }
 
     /// With the object identifiers of the keys, for comparing.
     pub(super) fn resolve(&self) -> Result<Resolved, SubjectError> {
-        if self.entries.is_empty() {
+        if self.0.is_empty() {
             return Err(SubjectError::Empty);
         }
-        let entries = self.entries.iter().zip(1..).map(|((key, value), entry)| {
-            let known = attributes::identifier(key).filter(|_| self.indented != Some(entry));
-            let oid = known.ok_or(SubjectError::UnknownKey { entry })?;
-            if !attributes::takes(&oid, value) {
-                return Err(SubjectError::Value { entry });
+        let mut names = Names::default();
+        let entries = self.0.iter().enumerate().map(|(at, (key, value))| {
+            let entry = at.saturating_add(1);
+            let found = names.find(key).and_then(|(oid, of)| Some((encoded(&oid)?, of)));
+            let (oid, attribute) = found.ok_or(SubjectError::UnknownKey { entry })?;
+            match attribute.takes(value) {
+                true => Ok((oid, canonical(value))),
+                false => Err(SubjectError::Value { entry }),
             }
-            Ok((oid, canonical(value)))
         });
         entries.collect::<Result<_, _>>().map(Resolved)
     }
@@ -153,10 +140,16 @@ fn is_blank(character: char) -> bool {
     character.is_ascii_whitespace() || character == '\u{b}'
 }
 
-/// The blanks in front of a key, the key, and its value.
-fn entry(input: &str) -> IResult<&str, (&str, (String, String))> {
-    let pair = separated_pair(text("=,\\\0"), tag("="), text(",\\\0"));
-    (take_while(is_blank), pair).parse(input)
+fn entries(input: &str) -> IResult<&str, Vec<(String, String)>> {
+    let spaces = || take_while(|character| character == ' ');
+    let end = alt((tag(","), eof));
+    // An error inside an entry is the error of the whole, so that it has its place.
+    let entry = preceded((spaces(), not(eof)), cut(terminated(entry, end)));
+    terminated(many0(entry), spaces()).parse(input)
+}
+
+fn entry(input: &str) -> IResult<&str, (String, String)> {
+    separated_pair(text(r"=,\"), tag("="), text(r",\")).parse(input)
 }
 
 /// At least one character that is not in `but`, or escaped.
@@ -166,4 +159,27 @@ fn text<'a>(but: &'static str) -> impl nom::Parser<&'a str, Output = String, Err
         text.push_str(piece);
         text
     })
+}
+
+/// An object identifier in numbers as DER has it. No certificate has numbers of more than 128 bits.
+fn encoded(identifier: &str) -> Option<Vec<u8>> {
+    let mut arcs = identifier.split('.').map(|arc| arc.parse::<u128>().ok());
+    let (first, second) = (arcs.next()??, arcs.next()??);
+    let mut oid = Vec::new();
+    put_arc(first.checked_mul(40)?.checked_add(second)?, &mut oid);
+    for arc in arcs {
+        put_arc(arc?, &mut oid);
+    }
+    Some(oid)
+}
+
+/// Seven bits a byte, the highest first.
+fn put_arc(arc: u128, oid: &mut Vec<u8>) {
+    for shift in (7..u128::BITS).step_by(7).rev() {
+        if arc >> shift != 0 {
+            // INVARIANT: masked to seven bits.
+            oid.push(u8::try_from((arc >> shift) & 0x7f).unwrap_or(0) | 0x80);
+        }
+    }
+    oid.push(u8::try_from(arc & 0x7f).unwrap_or(0));
 }
