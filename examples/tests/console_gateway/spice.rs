@@ -20,6 +20,13 @@ pub(crate) enum Link {
     Closed,
 }
 
+/// Another one each time: a sealed ticket that comes again is a replay.
+fn seed() -> [u8; 20] {
+    let mut seed = [0; 20];
+    getrandom::fill(&mut seed).expect("random bytes");
+    seed
+}
+
 /// Asks for a main channel of a new session.
 pub(crate) fn connect(gateway: SocketAddr, token: &str) -> Link {
     match open(gateway, token, ChannelType::MAIN, 0) {
@@ -59,7 +66,7 @@ pub(crate) fn link(
     };
     let start = Instant::now();
     let config = ClientConfig::new(request);
-    let mut client = ClientLink::new(start.elapsed(), config, Secret::new(password.as_bytes()), [7; 20]);
+    let mut client = ClientLink::new(start.elapsed(), config, Secret::new(password.as_bytes()), seed());
     let mut wire = Wire::default();
     loop {
         let action = client.step(start.elapsed(), &mut wire);

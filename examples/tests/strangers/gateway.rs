@@ -167,7 +167,7 @@ fn silent_connections_lock_nobody_out() {
 #[ignore = "needs half a minute of attack"]
 fn link_messages_cost_no_keys_of_others() {
     attacked(|service| {
-        let ticket = [&[1_u8, 0, 0, 0][..], &[0x5a; 128]].concat();
+        let ticket = vec![0x5a; 128];
         vec![
             Attack::start((1, 20), service.plain(), (100, 1000), saying(LINK)),
             Attack::start((2, 200), service.plain(), (40, 0), asking(LINK, REPLY, Vec::new())),

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::future::pending;
 use std::num::NonZeroU16;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -144,6 +145,8 @@ pub(super) struct Proxy {
     pub(super) notes: Arc<Mutex<Notes>>,
     /// It never answers this.
     pub(super) open: Open,
+    /// Its reports are read.
+    heard: AtomicBool,
 }
 
 /// One end of a channel: its stream, and what came with the link.
@@ -168,11 +171,21 @@ impl Proxy {
             config: Arc::new(Config::new(policy, endpoint).with_link(link)),
             notes: Arc::default(),
             open: Open::None,
+            heard: AtomicBool::new(false),
         }
     }
 
     /// A tenant's connection.
     pub(super) fn drive(&self, tenant: Stream, secure: bool) -> JoinHandle<End> {
+        // A tenant whose link failed is told so when somebody has heard of it.
+        if !self.heard.swap(true, Ordering::Relaxed) {
+            let hub = self.hub.clone();
+            tokio::spawn(async move {
+                loop {
+                    hub.report().await;
+                }
+            });
+        }
         let address = [127, 0, 0, 1].into();
         let connection = self.hub.accept(Peer { address, secure }, self.config.clone()).unwrap();
         let author = Author {
