@@ -141,7 +141,7 @@ fn display_and_gone(server: SocketAddr, password: &str, id: u32) {
     stream.read_exact(&mut reply).unwrap();
     let reply = LinkReply::decode(&reply, &Limits::default()).unwrap();
     let sealed = PublicKey::from_der(reply.pub_key)
-        .seal(password.as_bytes(), [1; 20])
+        .seal(password.as_bytes(), spice::seed())
         .unwrap();
     stream.write_all(&sealed.0).unwrap();
 }

@@ -21,7 +21,7 @@ pub(crate) enum Link {
 }
 
 /// Another one each time: a sealed ticket that comes again is a replay.
-fn seed() -> [u8; 20] {
+pub(crate) fn seed() -> [u8; 20] {
     let mut seed = [0; 20];
     getrandom::fill(&mut seed).expect("random bytes");
     seed

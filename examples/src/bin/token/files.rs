@@ -64,11 +64,11 @@ impl Websockify {
 
     /// What the files have for this token: the last line counts.
     pub(crate) fn lookup(&self, token: &Secret) -> Result<Option<Target>> {
-        let found = self.0.iter().filter_map(|File { path, text }| {
+        let mut found = self.0.iter().filter_map(|File { path, text }| {
             let row = websockify::find(text, token.expose(), websockify::Dialect::Released)?;
             Some((path, row))
         });
-        let Some((path, row)) = found.last() else {
+        let Some((path, row)) = found.next_back() else {
             return Ok(None);
         };
         let target = row.entry.target();
