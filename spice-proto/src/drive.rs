@@ -64,7 +64,8 @@ pub enum Driven<Question, Outcome> {
     Done(Outcome),
 }
 
-/// Why a driver ended. `Protocol` is [`HandshakeError`](crate::link::HandshakeError), or [`RelayError`](crate::link::relay::RelayError) for the relay.
+/// Why a driver ended. `Protocol` is [`HandshakeError`](crate::link::HandshakeError), or
+/// [`RelayError`](crate::link::relay::RelayError) for the relay.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DriveError<Protocol> {

@@ -83,7 +83,7 @@ fn is_space(character: char) -> bool {
     character.is_whitespace() || matches!(character, '\x1c'..='\x1f')
 }
 
-/// How a line is cut. What is written by [`line`] is the same in both.
+/// How a line is cut. What is written by [`line()`] is the same in both.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Dialect {
     /// As released, 0.13.0 and earlier: blanks at both ends of a line do not count.
