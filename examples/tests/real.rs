@@ -125,7 +125,9 @@ fn plain_legs_show_the_guest_once_and_leak_no_secret() {
     let log = site.end_gateway();
     let (near, far) = (viewers.connections(), site.hypervisor.connections());
     assert!(opened + 2 <= far.len(), "the second session is not in the recording");
-    assert!(far.len() + 5 <= near.len(), "five attempts are not in the recording");
+    // Beside the links the gateway asks once for each kind of channel what QEMU announces, without a ticket.
+    let links = far.iter().filter(|connection| 160 < connection.to_server.len()).count();
+    assert!(links + 5 <= near.len(), "five attempts are not in the recording");
     for connection in near.iter().chain(&far) {
         assert!(
             connection.to_server.starts_with(b"REDQ"),
