@@ -5,6 +5,9 @@ use core::time::Duration;
 
 use super::lane::{Flow, Lane};
 use super::{Action, Ask, Config, End, Move, Question};
+use crate::channel::common::Migrate;
+use crate::channel::display;
+use crate::channel::main::ServerMessage;
 use crate::frame::{Header, HeaderForm};
 use crate::ids::ChannelType;
 use crate::link::relay::RelayOutcome;
@@ -21,12 +24,6 @@ const PARTING: Duration = Duration::from_secs(2);
 const LINGER: Duration = Duration::from_secs(30);
 /// A side from which nothing can be moved is read up to here all the same, to see when it goes.
 const AHEAD: usize = 16 << 10;
-/// `SPICE_MSGC_DISPLAY_INIT`.
-const DISPLAY_INIT: u16 = 101;
-/// `SPICE_MSG_MIGRATE`.
-const MIGRATE: u16 = 1;
-/// `SPICE_MSG_MAIN_MIGRATE_CANCEL`.
-const MIGRATE_CANCEL: u16 = 102;
 
 /// What a message waits for.
 #[derive(Debug)]
@@ -234,7 +231,7 @@ impl Data {
         {
             match migration.server_message(now, tracker, seat, &frame) {
                 Pass::Forward => {
-                    let migrates = frame.header.number == MIGRATE;
+                    let migrates = frame.header.number == Migrate::NUMBER;
                     if let Err(error) = self.to_viewer.emit(src, dst) {
                         let by = Sender::Server;
                         return Some((Side::Hypervisor, End::Malformed { by, error }));
@@ -262,7 +259,7 @@ impl Data {
 
     /// `MIGRATE_CANCEL` in the proxy's own name.
     pub(super) fn cancel(&mut self, wires: &mut Wires) {
-        self.to_viewer.insert(MIGRATE_CANCEL, &[]);
+        self.to_viewer.insert(ServerMessage::MIGRATE_CANCEL, &[]);
         self.to_viewer.put_inserts(!self.adjacent, &mut wires.tenant.tx);
     }
 
@@ -319,7 +316,7 @@ impl Data {
             hypervisor.rx.clear();
             let header = Header {
                 serial: 1,
-                number: DISPLAY_INIT,
+                number: display::Init::NUMBER,
                 size: DISPLAY_INIT_BODY,
                 sub_list: 0,
             };

@@ -3,6 +3,8 @@
 use bytes::{Buf as _, Bytes, BytesMut};
 use core::time::Duration;
 
+use crate::channel::common::Notify;
+use crate::channel::main;
 use crate::error::DecodeError;
 use crate::frame::{FrameRef, HELD, Header, HeaderForm, Splitter, move_front, rewrite};
 use crate::ids::ChannelType;
@@ -13,12 +15,6 @@ use crate::session::policy::{Gate, PLACES, Policy, Replacement, Rule, Verdict, f
 
 /// Bytes that wait to be written; nothing is moved while there are more.
 pub(super) const HIGH_WATER: usize = 64 << 10;
-/// NOTIFY of the common messages.
-const NOTIFY: u16 = 7;
-/// AGENT_TOKEN of the main channel's server.
-const SERVER_AGENT_TOKEN: u16 = 110;
-/// AGENT_TOKEN of the main channel's client.
-const CLIENT_AGENT_TOKEN: u16 = 108;
 
 /// Why nothing more can be moved for now.
 #[derive(Debug, PartialEq, Eq)]
@@ -351,7 +347,7 @@ impl Lane {
         // INVARIANT: it has no text, so it fits.
         let _ = filler().encode(&mut body);
         self.said();
-        self.write(NOTIFY, &body, dst);
+        self.write(Notify::NUMBER, &body, dst);
     }
 
     /// A message in the proxy's own name, as soon as it can be put between two others.
@@ -378,8 +374,8 @@ impl Lane {
             return;
         }
         let number = match self.sender {
-            Sender::Server => SERVER_AGENT_TOKEN,
-            Sender::Client => CLIENT_AGENT_TOKEN,
+            Sender::Server => main::ServerMessage::AGENT_TOKEN,
+            Sender::Client => main::ClientMessage::AGENT_TOKEN,
         };
         let owed = core::mem::take(&mut self.owed);
         self.shifted = true;
