@@ -14,7 +14,7 @@ use spice_proto::frame::{AckCounter, Acknowledge};
 use spice_proto::ids::{AuthMechanism, ChannelType, LinkErrorCode, MouseModes};
 use spice_proto::link::messages::{PUBLIC_KEY_LEN, SEALED_TICKET_LEN};
 use spice_proto::link::{ClientConfig as LinkConfig, ClientLink, HandshakeError, LinkHeader, LinkMess, Secret, Wire};
-use spice_proto::{Clock, DriveError, Driven, drive};
+use spice_proto::{BufferedStream, Clock, DriveError, Driven, drive};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -129,7 +129,9 @@ impl Viewer {
         let tcp = TcpStream::connect((self.host.as_str(), self.port)).await?;
         tcp.set_nodelay(true)?;
         let name = ServerName::try_from(self.host.clone())?;
-        let stream = TlsConnector::from(self.tls.clone()).connect(name, tcp).await?;
+        let stream = TlsConnector::from(self.tls.clone())
+            .connect(name, BufferedStream::new(tcp))
+            .await?;
         Ok(Tap {
             inner: Box::new(stream),
             heard: Vec::new(),
