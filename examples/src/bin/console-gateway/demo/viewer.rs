@@ -114,12 +114,14 @@ impl Viewer {
         let mut bytes = BytesMut::new();
         request((ChannelType::MAIN, 0), 0).encode(&mut bytes)?;
         stream.write_all(&bytes).await?;
+        stream.flush().await?;
         let mut header = [0; LinkHeader::LEN];
         stream.read_exact(&mut header).await?;
         let mut reply = vec![0; LinkHeader::decode_slice(&header)?.size as usize];
         stream.read_exact(&mut reply).await?;
         stream.write_all(&AuthMechanism::SPICE.0.to_le_bytes()).await?;
         stream.write_all(&random_bytes::<SEALED_TICKET_LEN>()).await?;
+        stream.flush().await?;
         let code = LinkErrorCode(stream.read_u32_le().await?);
         must(code != LinkErrorCode::OK, "a ticket of random bytes was accepted")?;
         Ok(Attempt::Refused(stream.refused(Some(code)).await))
