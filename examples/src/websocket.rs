@@ -9,10 +9,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut as _, Bytes, BytesMut};
 use futures_util::{Sink, Stream};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
-use tokio::time::{Sleep, sleep};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::time::{Sleep, sleep, timeout};
 use tokio_tungstenite::tungstenite::error::{CapacityError, Error, ProtocolError};
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
 use tokio_tungstenite::tungstenite::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -31,6 +31,12 @@ const PROTOCOL: &str = "binary";
 const MESSAGE: usize = 64 << 10;
 /// First bytes that tell a request of HTTP from other protocols.
 const FIRST: usize = 4;
+/// Bytes of a request's head. Browsers send about one KiB, more with large cookies.
+const HEAD: usize = 16 << 10;
+/// Headers in it: as many as the library takes.
+const HEADERS: usize = 124;
+/// For the whole head, in however many pieces it comes.
+const HEAD_TIME: Duration = Duration::from_secs(5);
 /// For a browser's answer to our farewell.
 const FAREWELL: Duration = Duration::from_secs(5);
 
@@ -54,13 +60,18 @@ pub type WebSocket<S> = SinkWriter<StreamReader<Messages<ReadAhead<S>>, Bytes>>;
 /// Does the server's part of the handshake. Browsers let every page connect to everywhere, and say which one it is:
 /// those from `origins` may.
 ///
+/// The head of the request is read first, and handed to the library in one piece: the library takes a head that comes in
+/// many small pieces for an attack.
+///
 /// # Errors
-/// The page is from elsewhere, or the handshake fails; the browser was told so. There is no time limit here.
+/// The page is from elsewhere, or the handshake fails; the browser was told so. The head of the request did not come within
+/// 5 seconds, or is longer than 16 KiB. For what comes behind the head there is no time limit here.
 pub async fn accept<S>(mut stream: S, origins: &[String]) -> Result<WebSocket<S>, WebSocketError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let first = first_bytes(&mut stream).await?;
+    let head = timeout(HEAD_TIME, head(&mut stream)).await;
+    let head = head.unwrap_or_else(|_| Err(late()))?;
     let config = WebSocketConfig::default()
         .max_message_size(Some(MESSAGE))
         .max_frame_size(Some(MESSAGE))
@@ -83,7 +94,7 @@ where
         }
         Ok(response)
     };
-    let stream = read_ahead(first, stream);
+    let stream = read_ahead(head, stream);
     let accepted = accept_hdr_async_with_config(stream, judge, Some(config)).await;
     match (accepted, stranger) {
         (Ok(socket), _) => Ok(bytes(socket)),
@@ -99,27 +110,59 @@ fn bytes<S: AsyncRead + AsyncWrite + Unpin>(
     SinkWriter::new(StreamReader::new(Messages { socket, farewell: None }))
 }
 
-/// Reads until it can be told whether HTTP is spoken.
-async fn first_bytes<S: AsyncRead + Unpin>(stream: &mut S) -> Result<Bytes, WebSocketError> {
-    let mut first = BytesMut::with_capacity(4 << 10);
-    while first.len() < FIRST && first.first().is_none_or(u8::is_ascii_uppercase) {
-        if stream.read_buf(&mut first).await.map_err(WebSocketError::Handshake)? == 0 {
-            break;
+/// Reads the head of a request, and whatever comes with its last bytes. A head that cannot be one, or that ends too soon,
+/// is given as far as it was read: the library says what is wrong with it.
+async fn head<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> Result<Bytes, WebSocketError> {
+    let mut head = BytesMut::with_capacity(4 << 10);
+    loop {
+        let before = head.len();
+        if HEAD <= before {
+            return Err(too_long(stream).await);
         }
-    }
-    match protocol(&first) {
-        Some("HTTP") => Ok(first.freeze()),
-        Some(spoken) => Err(WebSocketError::Foreign(spoken.to_owned())),
+        let mut room = (&mut head).limit(HEAD - before);
+        let is_end = stream.read_buf(&mut room).await.map_err(WebSocketError::Handshake)? == 0;
         // A method that is not known is a method.
-        None if first.first().is_none_or(u8::is_ascii_uppercase) => Ok(first.freeze()),
-        None => {
-            let shown = &first[..first.len().min(16)];
-            Err(WebSocketError::Foreign(format!(
-                "another protocol: \"{}\"",
-                shown.escape_ascii()
-            )))
+        let may_be_method = head.first().is_none_or(u8::is_ascii_uppercase);
+        match protocol(&head) {
+            Some("HTTP") => {}
+            Some(spoken) => return Err(WebSocketError::Foreign(spoken.to_owned())),
+            None if !may_be_method => return Err(foreign(&head)),
+            None => {}
+        }
+        let is_line = FIRST <= head.len() && head[before..].contains(&b'\n');
+        if is_end || is_line && is_whole(&head) {
+            return Ok(head.freeze());
         }
     }
+}
+
+/// Whether no more bytes are needed to tell what the request is, or that it is none.
+fn is_whole(head: &[u8]) -> bool {
+    let mut headers = [httparse::EMPTY_HEADER; HEADERS];
+    !matches!(
+        httparse::Request::new(&mut headers).parse(head),
+        Ok(httparse::Status::Partial)
+    )
+}
+
+fn foreign(first: &[u8]) -> WebSocketError {
+    let shown = &first[..first.len().min(16)];
+    WebSocketError::Foreign(format!("another protocol: \"{}\"", shown.escape_ascii()))
+}
+
+fn late() -> WebSocketError {
+    let kind = ErrorKind::TimedOut;
+    WebSocketError::Handshake(io::Error::new(kind, "no whole request within 5 seconds"))
+}
+
+async fn too_long<S: AsyncWrite + Unpin>(stream: &mut S) -> WebSocketError {
+    let refusal = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\n\r\n";
+    // A browser that has gone meanwhile is told nothing.
+    if stream.write_all(refusal).await.is_ok() {
+        let _ = stream.flush().await;
+    }
+    let kind = ErrorKind::InvalidData;
+    WebSocketError::Handshake(io::Error::new(kind, "the head of the request is longer than 16 KiB"))
 }
 
 /// The page that connects. Browsers name one; where there are more, none is meant.
@@ -258,7 +301,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sink<&[u8]> for Messages<S> {
 mod tests {
     use super::*;
     use futures_util::{SinkExt as _, StreamExt as _};
-    use tokio::io::{AsyncWriteExt as _, DuplexStream, duplex};
+    use tokio::io::{DuplexStream, duplex};
     use tokio_tungstenite::client_async;
     use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
     use tokio_tungstenite::tungstenite::protocol::frame::Frame;
@@ -331,12 +374,18 @@ mod tests {
     /// What somebody is told, in our log and by HTTP, who begins so.
     async fn knock(request: &str) -> (String, String) {
         let (near, mut far) = duplex(10_000);
-        far.write_all(request.as_bytes()).await.unwrap();
+        let request = request.to_owned();
+        let sent = tokio::spawn(async move {
+            // The end of what is too long is not read.
+            let _ = far.write_all(request.as_bytes()).await;
+            far
+        });
         let refused = match accept(near, &origins()).await {
             Ok(_) => "accepted".to_owned(),
             Err(error) => error.to_string(),
         };
         let mut answer = Vec::new();
+        let mut far = sent.await.unwrap();
         far.read_to_end(&mut answer).await.unwrap();
         (refused, String::from_utf8_lossy(&answer).into_owned())
     }
@@ -430,6 +479,80 @@ mod tests {
         drop(far);
         let refused = accept(near, &origins()).await.map(|_| ()).unwrap_err();
         assert!(refused.to_string().starts_with("no WebSocket: "), "{refused}");
+    }
+
+    /// A request that comes in the smallest pieces is a request, and so are the messages behind it. Time does not pass by
+    /// itself.
+    #[tokio::test(start_paused = true)]
+    async fn requests_in_small_pieces_are_taken() {
+        let frame = [0x82, 0x85, 0, 0, 0, 0, b'b', b'y', b't', b'e', b's'];
+        let cookie = format!("Cookie: {}", "x".repeat(8000));
+        for headers in [&[][..], &[cookie.as_str()]] {
+            let origin = format!("Origin: {OURS}");
+            let all: Vec<_> = [origin.as_str()].iter().chain(headers).copied().collect();
+            let request = get(PATH, &all);
+            for (capacity, piece) in [
+                (1, 1),
+                (2, 1),
+                (1 << 16, 1),
+                (1 << 16, 7),
+                (1 << 10, 1 << 10),
+                (1 << 16, 1 << 16),
+            ] {
+                let (near, far) = duplex(capacity);
+                let request = &request;
+                let browse = async move {
+                    let mut far = far;
+                    for piece in request.as_bytes().chunks(piece) {
+                        far.write_all(piece).await.unwrap();
+                        tokio::task::yield_now().await;
+                    }
+                    let mut answer = Vec::new();
+                    while !answer.ends_with(b"\r\n\r\n") {
+                        answer.push(far.read_u8().await.unwrap());
+                    }
+                    assert!(answer.starts_with(b"HTTP/1.1 101 "));
+                    for piece in frame.chunks(piece) {
+                        far.write_all(piece).await.unwrap();
+                        tokio::task::yield_now().await;
+                    }
+                    answer.clear();
+                    far.read_to_end(&mut answer).await.unwrap();
+                    assert_eq!(answer, b"\x82\x06answer");
+                };
+                let origins = origins();
+                let take = async {
+                    let mut stream = accept(near, &origins).await.unwrap();
+                    let mut bytes = [0; 5];
+                    stream.read_exact(&mut bytes).await.unwrap();
+                    assert_eq!(&bytes, b"bytes");
+                    stream.write_all(b"answer").await.unwrap();
+                    stream.flush().await.unwrap();
+                };
+                let all = async { tokio::join!(browse, take) };
+                timeout(Duration::from_secs(3600), all).await.expect("it stands still");
+            }
+        }
+    }
+
+    /// A head that does not end is given up: at its size, or when its time is over.
+    #[tokio::test(start_paused = true)]
+    async fn heads_without_an_end_are_given_up() {
+        let (why, answer) = knock(&format!("GET {PATH} HTTP/1.1\r\nCookie: {}", "x".repeat(HEAD))).await;
+        assert_eq!(why, "no WebSocket: the head of the request is longer than 16 KiB");
+        assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+        let (near, mut far) = duplex(1 << 16);
+        let slow = tokio::spawn(async move {
+            // A byte a second, for ever.
+            while far.write_all(b"G").await.is_ok() {
+                sleep(Duration::from_secs(1)).await;
+            }
+        });
+        let begun = tokio::time::Instant::now();
+        let why = accept(near, &origins()).await.map(drop).unwrap_err().to_string();
+        assert_eq!(why, "no WebSocket: no whole request within 5 seconds");
+        assert_eq!(begun.elapsed(), HEAD_TIME);
+        slow.await.unwrap();
     }
 
     /// What is not bytes ends the WebSocket with a code and a reason for the page, and an error that says what came.

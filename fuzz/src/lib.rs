@@ -1,8 +1,8 @@
 //! Fuzzing: one oracle a target, and the laws that it holds inputs against.
 //!
-//! A target is one line in `fuzz_targets/`; what it checks stands here. The first bytes of an input choose
-//! what is fed and in which pieces, so that one target reaches every role. `seeds/TARGET/` holds inputs
-//! that reach every state, made from recordings; `regressions/TARGET/` holds one input for each finding.
+//! A target is one line in `fuzz_targets/`; what it checks stands here. An input is one or more [`cases`]. The first
+//! bytes of a case choose what is fed and in which pieces, so that one target reaches every role. `seeds/TARGET/` holds
+//! inputs that reach every state, see [`seeds`] and `ORIGIN.md`; `regressions/TARGET/` holds one input for each finding.
 //! `cargo test -p fuzz` replays both on the stable compiler; `cargo +nightly fuzz run TARGET` searches, and
 //! `cargo run -p fuzz --bin TARGET FILE...` checks the files that it is given.
 //!
@@ -15,6 +15,7 @@ pub mod rfb_bridge;
 pub mod rfb_messages;
 pub mod rfb_roles;
 pub mod rfb_stream;
+pub mod seeds;
 pub mod spice_agent;
 pub mod spice_frames;
 pub mod spice_link;
@@ -33,7 +34,9 @@ macro_rules! target {
     ($check:path) => {
         #[cfg(fuzzing)]
         libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-            $check(data);
+            for case in $crate::cases(data) {
+                $check(case);
+            }
         });
         #[cfg(not(fuzzing))]
         fn main() -> std::io::Result<()> {
@@ -48,9 +51,35 @@ macro_rules! target {
 /// A file cannot be read.
 pub fn check_files<T>(check: fn(&[u8]) -> T) -> std::io::Result<()> {
     for path in std::env::args_os().skip(1) {
-        check(&std::fs::read(path)?);
+        for case in cases(&std::fs::read(path)?) {
+            check(case);
+        }
     }
     Ok(())
+}
+
+/// What stands between two cases of an input.
+pub const NEXT_CASE: [u8; 4] = [0xfe, 0xed, 0xca, 0x5e];
+
+/// The cases of an input. Each is checked on its own, so that what belongs together can be one seed.
+pub fn cases(input: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut left = Some(input);
+    std::iter::from_fn(move || {
+        let bytes = left?;
+        let end = bytes.windows(NEXT_CASE.len()).position(|window| window == NEXT_CASE);
+        left = end.map(|end| &bytes[end + NEXT_CASE.len()..]);
+        Some(&bytes[..end.unwrap_or(bytes.len())])
+    })
+}
+
+#[test]
+fn inputs_are_one_or_more_cases() {
+    let cases = |input: &[u8]| cases(input).map(<[u8]>::to_vec).collect::<Vec<_>>();
+    assert_eq!(cases(b""), [b""]);
+    assert_eq!(cases(b"one"), [b"one"]);
+    let input = [&b"one"[..], &NEXT_CASE, b"two", &NEXT_CASE, &NEXT_CASE[..3]].concat();
+    assert_eq!(cases(&input), [&b"one"[..], b"two", &NEXT_CASE[..3]]);
+    assert_eq!(cases(&NEXT_CASE), [b"", b""]);
 }
 
 /// An input, taken apart from the front. When it is used up every byte is 0.

@@ -78,3 +78,60 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Poll::Ready(Ok(()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    use spice_proto::BufferedStream;
+    use tokio::io::duplex;
+    use tokio::time::{sleep, timeout};
+
+    use crate::stream::Stream;
+
+    /// Sends these bytes and receives as many, and rests between the reads.
+    async fn exchange(stream: Stream, bytes: &[u8], rest: Duration) -> Vec<u8> {
+        let mut wire = Wire::default();
+        wire.tx.extend_from_slice(bytes);
+        let mut connection = Connection::new(stream, wire);
+        while connection.wire.rx.len() < bytes.len() {
+            assert!(connection.receive().await.unwrap(), "the other end hung up");
+            sleep(rest).await;
+        }
+        connection.send().await.unwrap();
+        connection.wire.rx.to_vec()
+    }
+
+    /// Both ends send all that they have at once, over streams that hold less. Time does not pass by itself.
+    #[tokio::test(start_paused = true)]
+    async fn bytes_pass_in_both_directions_over_narrow_streams() {
+        let slow = Duration::from_millis(10);
+        for capacity in [1, 1 << 10, 64 << 10] {
+            let bytes: Vec<u8> = (0..251_u8).cycle().take(3_000.max(3 * capacity)).collect();
+            for buffered in [false, true] {
+                for rests in [
+                    [Duration::ZERO; 2],
+                    [slow, Duration::ZERO],
+                    [Duration::ZERO, slow],
+                    [slow; 2],
+                ] {
+                    let (near, far) = duplex(capacity);
+                    let [near, far] = [near, far].map(|end| -> Stream {
+                        if buffered {
+                            Box::new(BufferedStream::new(end))
+                        } else {
+                            Box::new(end)
+                        }
+                    });
+                    let both =
+                        async { tokio::join!(exchange(near, &bytes, rests[0]), exchange(far, &bytes, rests[1])) };
+                    let both = timeout(Duration::from_secs(3600), both).await;
+                    let (one, other) =
+                        both.unwrap_or_else(|_| panic!("{capacity} {buffered} {rests:?}: it stands still"));
+                    assert!(one == bytes && other == bytes, "{capacity} {buffered} {rests:?}");
+                }
+            }
+        }
+    }
+}

@@ -8,21 +8,27 @@ mod tokens;
 
 use std::path::Path;
 
-/// Runs all inputs of a target, and gives their number.
-fn replay(target: &str, check: fn(&[u8])) -> usize {
+/// Runs each case of a target's inputs in `seeds` or `regressions`, and gives their number.
+fn each_case(folder: &str, target: &str, mut run: impl FnMut(&[u8])) -> usize {
     let mut count = 0;
-    for folder in ["seeds", "regressions"] {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).join(target);
-        // A target without findings has no folder of regressions.
-        let Ok(entries) = folder.read_dir() else { continue };
-        for entry in entries {
-            let path = entry.unwrap().path();
-            println!("{}", path.display());
-            check(&std::fs::read(path).unwrap());
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).join(target);
+    // A target without findings has no folder of regressions.
+    let Ok(entries) = folder.read_dir() else { return count };
+    for entry in entries {
+        let path = entry.unwrap().path();
+        println!("{}", path.display());
+        for case in crate::cases(&std::fs::read(path).unwrap()) {
+            run(case);
             count += 1;
         }
     }
     count
+}
+
+/// Runs all cases of a target, and gives their number.
+fn replay(target: &str, check: fn(&[u8])) -> usize {
+    let folders = ["seeds", "regressions"].map(|folder| each_case(folder, target, check));
+    folders.iter().sum()
 }
 
 #[test]
@@ -49,12 +55,8 @@ fn spice_messages() {
 #[test]
 fn seeds_reach_every_spice_message() {
     use spice_proto::channel::{common, cursor, display, inputs, main, playback, port, record, smartcard, vmc};
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds/spice_messages");
-    let heads: Vec<Vec<u8>> = folder
-        .read_dir()
-        .unwrap()
-        .map(|entry| std::fs::read(entry.unwrap().path()).unwrap())
-        .collect();
+    let mut heads: Vec<Vec<u8>> = Vec::new();
+    each_case("seeds", "spice_messages", |case| heads.push(case.to_vec()));
     let tables = [
         (0, 0, common::ServerMessage::TABLE),
         (0, 1, common::ClientMessage::TABLE),

@@ -1,22 +1,13 @@
 //! Every seed and every regression of RFB behind the handshake, and what the seeds reach.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use rfb_proto::message::{ClientMessage, ServerMessage};
 
 fn replay<T: Ord>(target: &str, reached: fn(&[u8]) -> BTreeSet<T>) -> (usize, BTreeSet<T>) {
     let (mut count, mut all) = (0, BTreeSet::new());
     for folder in ["seeds", "regressions"] {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).join(target);
-        // A target without findings has no folder of regressions.
-        let Ok(entries) = folder.read_dir() else { continue };
-        for entry in entries {
-            let path = entry.unwrap().path();
-            println!("{}", path.display());
-            all.extend(reached(&std::fs::read(path).unwrap()));
-            count += 1;
-        }
+        count += super::each_case(folder, target, |case| all.extend(reached(case)));
     }
     (count, all)
 }

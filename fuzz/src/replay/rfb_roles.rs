@@ -1,22 +1,13 @@
 //! Every seed and every regression of the RFB roles, and what the seeds reach.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 fn replay(target: &str, stages: fn(&[u8]) -> BTreeSet<String>) -> (usize, BTreeSet<String>) {
     let (mut count, mut reached) = (0, BTreeSet::new());
     for folder in ["seeds", "regressions"] {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).join(target);
-        // A target without findings has no folder of regressions.
-        let Ok(entries) = folder.read_dir() else { continue };
-        for entry in entries {
-            let path = entry.unwrap().path();
-            println!("{}", path.display());
-            reached.extend(stages(&std::fs::read(path).unwrap()));
-            count += 1;
-        }
+        count += super::each_case(folder, target, |case| reached.extend(stages(case)));
     }
-    println!("{target}: {count} inputs reach {reached:?}");
+    println!("{target}: {count} cases reach {reached:?}");
     (count, reached)
 }
 

@@ -1,7 +1,6 @@
 //! Every seed and every regression of the grants, and what the seeds reach.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 /// What each operation can give: the refusals are those that its documentation names. A redeem cannot
 /// meet too many sessions, which only SPICE has.
@@ -56,18 +55,10 @@ const OUTCOMES: [(&str, &str); 16] = [
 ];
 
 fn replay(folder: &str) -> (usize, BTreeSet<String>) {
-    let (mut count, mut reached) = (0, BTreeSet::new());
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).join("token_grants");
-    // Without findings there is no folder of regressions.
-    let Ok(entries) = folder.read_dir() else {
-        return (count, reached);
-    };
-    for entry in entries {
-        let path = entry.unwrap().path();
-        println!("{}", path.display());
-        reached.extend(crate::token_grants::outcomes(&std::fs::read(path).unwrap()));
-        count += 1;
-    }
+    let mut reached = BTreeSet::new();
+    let count = super::each_case(folder, "token_grants", |case| {
+        reached.extend(crate::token_grants::outcomes(case))
+    });
     (count, reached)
 }
 

@@ -1,22 +1,14 @@
 //! Every seed and every regression of the tokens' texts, and that the seeds reach every form of them.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 /// Runs all inputs of a target. Those of its seeds must reach all of these, and no more.
 fn replay(target: &str, check: fn(&[u8]) -> Option<&'static str>, forms: &[&'static str]) {
     let mut reached = BTreeSet::new();
-    for folder in ["seeds", "regressions"] {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).join(target);
-        // A target without findings has no folder of regressions.
-        let Ok(entries) = path.read_dir() else { continue };
-        for entry in entries {
-            let path = entry.unwrap().path();
-            println!("{}", path.display());
-            let form = check(&std::fs::read(path).unwrap());
-            reached.extend(form.filter(|_| folder == "seeds"));
-        }
-    }
+    super::each_case("regressions", target, |case| {
+        check(case);
+    });
+    super::each_case("seeds", target, |case| reached.extend(check(case)));
     assert_eq!(reached, forms.iter().copied().collect());
 }
 

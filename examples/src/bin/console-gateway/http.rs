@@ -11,6 +11,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
+use spice_proto::BufferedStream;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
@@ -77,7 +78,7 @@ async fn converse(
     let served = async {
         let stream: Stream = match tls {
             None => Box::new(tcp),
-            Some(tls) => Box::new(timeout(HEAD, tls.accept(tcp)).await??),
+            Some(tls) => Box::new(timeout(HEAD, tls.accept(BufferedStream::new(tcp))).await??),
         };
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())

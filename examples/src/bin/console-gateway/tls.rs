@@ -2,19 +2,11 @@
 
 use std::sync::Arc;
 
+pub(crate) use examples::stream::Stream;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use spice_proto::tls::{Expected, HostSubject, SubjectError, Verifier};
-use tokio::io::{AsyncRead, AsyncWrite};
-
-/// A connection, with TLS or without. The indirect call is nothing next to the system call behind it.
-pub(crate) type Stream = Box<dyn Io>;
-
-/// What a [`Stream`] can do.
-pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
 /// What is wrong with a certificate, a key or an authority. Never shows what was in the file.
 #[derive(Debug, thiserror::Error)]

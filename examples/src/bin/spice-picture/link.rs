@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
-use examples::net;
 use examples::picture::Picture;
 use examples::secret::Secret;
 use spice_proto::caps::Capabilities;
@@ -12,7 +11,7 @@ use spice_proto::link::server::{Announcement, Question};
 use spice_proto::link::{Key, LinkMess, Refusal, SealedTicket, ServerLink, Wire};
 use spice_proto::{Clock, Driven, Limits, drive};
 use subtle::ConstantTimeEq as _;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::Result;
 use crate::show::{Channel, drawing};
@@ -38,12 +37,14 @@ impl House {
     }
 
     /// Brings a connection through the link stage.
-    pub(crate) async fn link(&self, mut tcp: TcpStream) -> Result<Channel<TcpStream>> {
-        net::prepare(&tcp)?;
+    pub(crate) async fn link<S>(&self, mut stream: S) -> Result<Channel<S>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
         let (clock, mut wire, mut key) = (Clock::start(), Wire::default(), None);
         let mut server = ServerLink::new(clock.now(), Limits::default());
         loop {
-            match drive(&mut server, &mut wire, &mut tcp, clock).await? {
+            match drive(&mut server, &mut wire, &mut stream, clock).await? {
                 Driven::Ask(Question::Link(request)) if !offered(&request) => {
                     server.reject(&mut wire, Refusal::Code(LinkErrorCode::CHANNEL_NOT_AVAILABLE))?;
                 }
@@ -65,7 +66,7 @@ impl House {
                     }
                 }
                 Driven::Ask(_) => return Err("SASL was not announced".into()),
-                Driven::Done(outcome) => return Ok(Channel::new(tcp, wire.rx, outcome)),
+                Driven::Done(outcome) => return Ok(Channel::new(stream, wire.rx, outcome)),
             }
         }
     }

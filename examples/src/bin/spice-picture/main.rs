@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
+use examples::net;
 use examples::picture::Picture;
 use examples::secret::password;
 use tokio::net::{TcpListener, TcpStream};
@@ -76,6 +77,9 @@ async fn run(cli: &Cli) -> Result<()> {
 
 /// One channel of a viewer, from its first byte to its last.
 async fn serve(house: Arc<House>, tcp: TcpStream, peer: SocketAddr) {
+    if let Err(error) = net::prepare(&tcp) {
+        return eprintln!("{peer}: {error}");
+    }
     let channel = match house.link(tcp).await {
         Ok(channel) => channel,
         Err(error) => return eprintln!("{peer}: {error}"),

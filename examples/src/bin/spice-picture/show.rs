@@ -192,3 +192,87 @@ pub(crate) fn drawing(picture: &Picture) -> Result<Vec<ServerMessage>> {
     let messages = [create, copy, display::ServerMessage::Mark];
     Ok(messages.map(ServerMessage::Display).into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    use examples::spice::Stream;
+    use spice_proto::caps::{Capabilities, CapabilityWords, common};
+    use spice_proto::link::ticket::OAEP_SEED_LEN;
+    use spice_proto::link::{ClientConfig, ClientLink, Secret, Wire};
+    use spice_proto::{BufferedStream, Clock, Driven, drive};
+    use tokio::io::duplex;
+    use tokio::time::{sleep, timeout};
+
+    /// A viewer of the display channel: says many small things, and takes the drawing, with a rest before each message.
+    async fn view(mut stream: Stream, session: u32, rest: Duration) -> Vec<ServerMessage> {
+        let bits = [common::PROTOCOL_AUTH_SELECTION, common::AUTH_SPICE, common::MINI_HEADER];
+        let request = LinkMess {
+            connection_id: session,
+            channel_type: ChannelType::DISPLAY,
+            channel_id: 0,
+            capabilities: Capabilities {
+                common: CapabilityWords::of(&bits),
+                channel: CapabilityWords::default(),
+            },
+        };
+        let (clock, mut wire) = (Clock::start(), Wire::default());
+        let config = ClientConfig::new(request);
+        let mut link = ClientLink::new(clock.now(), config, Secret::new(b""), [7; OAEP_SEED_LEN]);
+        let Driven::Done(outcome) = drive(&mut link, &mut wire, &mut stream, clock).await.unwrap() else {
+            panic!("the server asks something");
+        };
+        let codec = MessageCodec::client(ChannelType::DISPLAY, outcome.header_form, &Limits::default());
+        let mut talk = Talk::new::<ClientMessage>(stream, codec, wire.rx);
+        let init = display::Init {
+            pixmap_cache_id: 1,
+            pixmap_cache_size: 0,
+            glz_dictionary_id: 1,
+            glz_dictionary_window_size: 0,
+        };
+        let init = ClientMessage::Display(display::ClientMessage::Init(init));
+        // The first begins the drawing; the others come while it is on its way.
+        for _ in 0..50 {
+            talk.send(init.clone()).await.unwrap();
+        }
+        let mut seen = Vec::new();
+        while seen.len() < 3 {
+            sleep(rest).await;
+            seen.push(talk.next().await.expect("the server hung up").unwrap());
+        }
+        talk.close::<ClientMessage>().await.unwrap();
+        seen
+    }
+
+    /// The whole drawing comes, over streams that hold less. Time does not pass by itself.
+    #[tokio::test(start_paused = true)]
+    async fn the_picture_comes_over_narrow_streams() {
+        let picture = Picture {
+            width: 50,
+            height: 40,
+            rgb: (0..250_u8).cycle().take(50 * 40 * 3).collect(),
+        };
+        let house = House::new(&picture, None, "title".to_owned()).unwrap();
+        for capacity in [1, 1 << 10, 64 << 10] {
+            for (buffered, rest) in [(false, 0), (false, 1), (true, 0), (true, 1)] {
+                let (near, far) = duplex(capacity);
+                let [near, far] = [near, far].map(|end| -> Stream {
+                    if buffered {
+                        Box::new(BufferedStream::new(end))
+                    } else {
+                        Box::new(end)
+                    }
+                });
+                let session = house.begin();
+                let serve = async { house.link(near).await.unwrap().show(&house).await };
+                let both = async { tokio::join!(serve, view(far, session, Duration::from_secs(rest))) };
+                let (served, seen) = timeout(Duration::from_secs(3600), both).await.expect("it stands still");
+                served.unwrap();
+                assert_eq!(seen, house.drawing, "{capacity} {buffered} {rest}");
+                house.end(session);
+            }
+        }
+    }
+}

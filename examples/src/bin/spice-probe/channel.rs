@@ -26,17 +26,21 @@ pub(crate) struct Channel {
 impl Channel {
     /// Opens it. `session` 0 asks for a new session.
     pub(crate) async fn open(server: &Server, id: &ChannelId, session: u32) -> std::result::Result<Self, LinkError> {
-        let linked = server.link(id, session).await?;
+        Ok(Self::new(id, server.link(id, session).await?))
+    }
+
+    /// A channel whose link stands.
+    pub(crate) fn new(id: &ChannelId, linked: Linked) -> Self {
         let report = ChannelReport::new(id, &linked);
         let Linked {
             stream, rx, outcome, ..
         } = linked;
         let codec = MessageCodec::client(id.channel_type, outcome.header_form, &Limits::default());
-        Ok(Self {
+        Self {
             talk: Talk::new::<ClientMessage>(stream, codec, rx),
             acks: AckCounter::default(),
             report,
-        })
+        }
     }
 
     pub(crate) async fn send(&mut self, message: ClientMessage) -> Result<()> {

@@ -168,10 +168,22 @@ impl Server {
             error,
         })?;
         let connected = start.elapsed();
-        let mut stream: Stream = match secured {
+        let stream: Stream = match secured {
             Some(Tls { config, name, .. }) => in_time(tls(tcp, config, name.clone())).await.map_err(Reason::Tls)?,
             None => Box::new(tcp),
         };
+        let linked = self.enter(channel, session, stream, secured.is_some()).await?;
+        Ok(Linked { connected, ..linked })
+    }
+
+    /// The link stage. `tls`: the stream has it.
+    pub(crate) async fn enter(
+        &self,
+        channel: &ChannelId,
+        session: u32,
+        mut stream: Stream,
+        tls: bool,
+    ) -> Result<Linked, Reason> {
         let (clock, mut wire) = (Clock::start(), Wire::default());
         let config = link::ClientConfig::new(self.request(channel, session));
         let ticket = |password: &Secret| link::Secret::new(password);
@@ -184,7 +196,7 @@ impl Server {
                 password,
                 mechanism,
             } => {
-                let login = Login::new(user.clone(), password.clone(), mechanism.clone(), secured.is_some())?;
+                let login = Login::new(user.clone(), password.clone(), mechanism.clone(), tls)?;
                 let machine = match mechanism {
                     Some(_) => ClientLink::sasl(clock.now(), config),
                     None => ClientLink::new(clock.now(), config, ticket(password), seed),
@@ -208,9 +220,9 @@ impl Server {
             stream,
             rx: wire.rx,
             outcome,
-            tls: secured.is_some(),
+            tls,
             mechanism: login.and_then(|login| login.mechanism().map(str::to_owned)),
-            connected,
+            connected: Duration::ZERO,
         })
     }
 

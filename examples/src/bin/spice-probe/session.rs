@@ -149,3 +149,123 @@ async fn press(channel: &mut Channel, strokes: Strokes) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use bytes::Bytes;
+    use examples::secret::Secret;
+    use examples::spice::{Stream, Talk};
+    use spice_proto::caps::Capabilities;
+    use spice_proto::channel::common::{self, Ping, Pong, SetAck};
+    use spice_proto::codec::MessageCodec;
+    use spice_proto::link::server::{Announcement, Question};
+    use spice_proto::link::{Key, ServerLink, Wire};
+    use spice_proto::{BufferedStream, Clock, Driven, Limits, drive};
+    use tokio::io::duplex;
+    use tokio::time::timeout;
+
+    use crate::connect::{Ports, Proof};
+
+    const PINGS: u32 = 40;
+    const WINDOW: u32 = 4;
+    const PORT: ChannelId = ChannelId {
+        channel_type: ChannelType::USBREDIR,
+        id: 0,
+    };
+
+    /// A server that asks for acknowledgements, sends many pings at once, and hangs up when all were answered.
+    async fn serve(mut stream: Stream, key: &Key) {
+        let (clock, mut wire) = (Clock::start(), Wire::default());
+        let mut link = ServerLink::new(clock.now(), Limits::default());
+        let outcome = loop {
+            match drive(&mut link, &mut wire, &mut stream, clock).await.unwrap() {
+                Driven::Ask(Question::Link(request)) => {
+                    let shown = Announcement {
+                        public_key: key.public(),
+                        capabilities: Capabilities::spice_server(request.channel_type),
+                    };
+                    link.announce(&mut wire, shown).unwrap();
+                }
+                Driven::Ask(Question::Ticket { .. }) => link.accept(&mut wire).unwrap(),
+                Driven::Ask(_) => panic!("SASL was not announced"),
+                Driven::Done(outcome) => break outcome,
+            }
+        };
+        let codec = MessageCodec::server(PORT.channel_type, outcome.header_form, &Limits::default());
+        let mut talk = Talk::new::<ServerMessage>(stream, codec, wire.rx);
+        let set = SetAck {
+            generation: 7,
+            window: WINDOW,
+        };
+        talk.send(ServerMessage::Other(common::ServerMessage::SetAck(set)))
+            .await
+            .unwrap();
+        for id in 0..PINGS {
+            let ping = Ping {
+                id,
+                timestamp: id.into(),
+                data: Bytes::from(vec![7; 2000]),
+            };
+            talk.send(ServerMessage::Other(common::ServerMessage::Ping(ping)))
+                .await
+                .unwrap();
+        }
+        let (mut pongs, mut acks, mut syncs) = (0, 0, 0);
+        while (pongs, acks, syncs) != (PINGS, PINGS / WINDOW, 1) {
+            match talk.next().await.expect("the probe hung up").unwrap() {
+                ClientMessage::Usbredir(message) => {
+                    let spice_proto::channel::vmc::ClientMessage::Common(message) = message else {
+                        panic!("{message:?}");
+                    };
+                    match message {
+                        common::ClientMessage::Pong(Pong { id, .. }) => {
+                            assert_eq!(id, pongs, "answers are in order");
+                            pongs += 1;
+                        }
+                        common::ClientMessage::Ack => acks += 1,
+                        common::ClientMessage::AckSync(sync) => syncs += u32::from(sync.generation == 7),
+                        other => panic!("{other:?}"),
+                    }
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    /// All that a server sends is taken and answered, over streams that hold less. Time does not pass by itself.
+    #[tokio::test(start_paused = true)]
+    async fn channels_are_watched_over_narrow_streams() {
+        let key = Key::generate(&mut |bytes| getrandom::fill(bytes).unwrap()).unwrap();
+        let server = Server {
+            host: "server".to_owned(),
+            ports: Ports::Plain(5900),
+            proof: Proof::Ticket(Secret::new(b"ticket".to_vec())),
+        };
+        for capacity in [1, 1 << 10, 64 << 10] {
+            for buffered in [false, true] {
+                let (near, far) = duplex(capacity);
+                let [near, far] = [near, far].map(|end| -> Stream {
+                    if buffered {
+                        Box::new(BufferedStream::new(end))
+                    } else {
+                        Box::new(end)
+                    }
+                });
+                let probe = async {
+                    let linked = server.enter(&PORT, 1, near, false).await.unwrap();
+                    let mut channel = Channel::new(&PORT, linked);
+                    let until = tokio::time::Instant::now() + Duration::from_secs(600);
+                    let mut seen = 0;
+                    watch(&mut channel, until, |_| seen += 1).await.unwrap();
+                    assert!(channel.report.hung_up);
+                    assert_eq!(seen, PINGS + 1);
+                };
+                let both = async { tokio::join!(probe, serve(far, &key)) };
+                let ended = timeout(Duration::from_secs(3600), both).await;
+                assert!(ended.is_ok(), "{capacity} {buffered}: it stands still");
+            }
+        }
+    }
+}

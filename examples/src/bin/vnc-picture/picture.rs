@@ -15,7 +15,7 @@ const RGB: usize = 3;
 pub(crate) struct Picture {
     /// Width and height, in pixels.
     pub(crate) size: (u16, u16),
-    rgb: Vec<u8>,
+    pub(crate) rgb: Vec<u8>,
 }
 
 impl Picture {

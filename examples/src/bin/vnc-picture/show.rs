@@ -104,3 +104,79 @@ fn inside(request: &FramebufferUpdateRequest, (width, height): (u16, u16)) -> Re
         encoding: Encoding::RAW,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use bytes::BytesMut;
+    use examples::vnc::Stream;
+    use rfb_proto::handshake::Wire;
+    use spice_proto::BufferedStream;
+    use tokio::io::duplex;
+    use tokio::time::sleep;
+
+    const REQUESTS: usize = 9;
+
+    /// Asks for the whole picture again and again, all at once, and takes so many bytes.
+    async fn view(stream: Stream, bytes: usize, rest: Duration) -> Vec<u8> {
+        let mut wire = Wire::default();
+        for _ in 0..REQUESTS {
+            let request = FramebufferUpdateRequest {
+                incremental: 0,
+                x: 0,
+                y: 0,
+                width: u16::MAX,
+                height: u16::MAX,
+            };
+            ClientMessage::from(request).encode(&mut wire.tx).unwrap();
+        }
+        let mut connection = Connection::new(stream, wire);
+        while connection.wire.rx.len() < bytes {
+            sleep(rest).await;
+            assert!(connection.receive().await.unwrap(), "the server hung up");
+        }
+        connection.wire.rx.to_vec()
+    }
+
+    /// Every picture that was asked for comes, over streams that hold less. Time does not pass by itself.
+    #[tokio::test(start_paused = true)]
+    async fn the_pictures_come_over_narrow_streams() {
+        let picture = Picture {
+            size: (40, 50),
+            rgb: (0..250_u8).cycle().take(40 * 50 * 3).collect(),
+        };
+        let mut one = BytesMut::from(&b"\0\0\0\x01"[..]);
+        let area = Rectangle {
+            x: 0,
+            y: 0,
+            width: 40,
+            height: 50,
+            encoding: Encoding::RAW,
+        };
+        area.encode(&mut one).unwrap();
+        picture.put(&area, &FORMAT, &mut one).unwrap();
+        let all = one.repeat(REQUESTS);
+        assert!(BACKLOG < all.len());
+        for capacity in [1, 1 << 10, 64 << 10] {
+            for (buffered, rest) in [(false, 0), (true, 10)] {
+                let (near, far) = duplex(capacity);
+                let [near, far] = [near, far].map(|end| -> Stream {
+                    if buffered {
+                        Box::new(BufferedStream::new(end))
+                    } else {
+                        Box::new(end)
+                    }
+                });
+                let serve = show(&picture, Connection::new(near, Wire::default()));
+                let view = view(far, all.len(), Duration::from_millis(rest));
+                let both = async { tokio::join!(serve, view) };
+                let (served, seen) = timeout(Duration::from_secs(36_000), both)
+                    .await
+                    .expect("it stands still");
+                served.unwrap();
+                assert!(seen == all, "{capacity} {buffered} {rest}");
+            }
+        }
+    }
+}

@@ -194,3 +194,100 @@ impl Screen {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use bytes::Bytes;
+    use rfb_proto::ServerInit;
+    use rfb_proto::message::{Extensions, FramebufferUpdate};
+    use spice_proto::BufferedStream;
+    use tokio::io::duplex;
+    use tokio::time::sleep;
+
+    const SIZE: (u16, u16) = (60, 40);
+
+    /// A server that answers the first request with its whole screen, row by row, with a rest before each, and goes on
+    /// to read.
+    async fn serve(stream: Stream, pixels: &[u8], rest: Duration) {
+        let mut connection = Connection::new(stream, Wire::default());
+        loop {
+            let rx = &mut connection.wire.rx;
+            let (extensions, limits) = (Extensions::NONE, Limits::default());
+            if ClientMessage::missing(rx, &extensions, &limits).unwrap() != 0 {
+                assert!(connection.receive().await.unwrap());
+                continue;
+            }
+            let message = ClientMessage::decode_slice(rx, &extensions, &limits).unwrap();
+            rx.advance(message.encoded_len());
+            if matches!(message, ClientMessage::FramebufferUpdateRequest(_)) {
+                break;
+            }
+        }
+        let head = FramebufferUpdate {
+            padding: 0,
+            rectangles: SIZE.1,
+        };
+        head.encode(&mut connection.wire.tx).unwrap();
+        for (y, row) in (0..).zip(pixels.chunks(usize::from(SIZE.0) * 4)) {
+            sleep(rest).await;
+            let area = Rectangle {
+                x: 0,
+                y,
+                width: SIZE.0,
+                height: 1,
+                encoding: Encoding::RAW,
+            };
+            area.encode(&mut connection.wire.tx).unwrap();
+            connection.wire.tx.extend_from_slice(row);
+            connection.send().await.unwrap();
+        }
+        while connection.receive().await.unwrap() {}
+    }
+
+    /// The whole screen comes, over streams that hold less. Time does not pass by itself.
+    #[tokio::test(start_paused = true)]
+    async fn the_screen_comes_over_narrow_streams() {
+        let pixels: Vec<u8> = (0..250_u8).cycle().take(60 * 40 * 4).collect();
+        let mut pictures = Vec::new();
+        for capacity in [1, 1 << 10, 64 << 10] {
+            for (buffered, rest) in [(false, 0), (false, 300), (true, 0), (true, 300)] {
+                let (near, far) = duplex(capacity);
+                let [near, far] = [near, far].map(|end| -> Stream {
+                    if buffered {
+                        Box::new(BufferedStream::new(end))
+                    } else {
+                        Box::new(end)
+                    }
+                });
+                let session = Session {
+                    stream: near,
+                    rx: BytesMut::new(),
+                    init: ServerInit {
+                        width: SIZE.0,
+                        height: SIZE.1,
+                        format: FORMAT,
+                        name: Bytes::new(),
+                    },
+                };
+                let until = Instant::now() + Duration::from_secs(3600);
+                let both = async {
+                    tokio::join!(
+                        take(session, 3600, until),
+                        serve(far, &pixels, Duration::from_millis(rest))
+                    )
+                };
+                pictures.push(both.await.0.unwrap());
+            }
+        }
+        assert!(pictures.iter().all(|picture| *picture == pictures[0]));
+        let mut reader = png::Decoder::new(std::io::Cursor::new(&pictures[0]))
+            .read_info()
+            .unwrap();
+        let mut rgb = vec![0; reader.output_buffer_size().unwrap()];
+        reader.next_frame(&mut rgb).unwrap();
+        let blue_first = pixels.chunks(4).flat_map(|pixel| [pixel[2], pixel[1], pixel[0]]);
+        assert!(blue_first.eq(rgb));
+    }
+}

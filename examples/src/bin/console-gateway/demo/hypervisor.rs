@@ -18,7 +18,7 @@ use spice_proto::ids::{ChannelType, LinkErrorCode, MouseModes};
 use spice_proto::link::server::{Announcement, Question, ServerOutcome};
 use spice_proto::link::ticket::TicketError;
 use spice_proto::link::{LinkMess, Refusal, Secret, ServerLink, Wire};
-use spice_proto::{Clock, Driven, Limits, drive};
+use spice_proto::{BufferedStream, Clock, Driven, Limits, drive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
@@ -125,7 +125,7 @@ impl Hypervisor {
 impl Shared {
     async fn serve(&self, tcp: TcpStream) -> Outcome<()> {
         tcp.set_nodelay(true)?;
-        let mut stream: Stream = Box::new(self.tls.accept(tcp).await?);
+        let mut stream: Stream = Box::new(self.tls.accept(BufferedStream::new(tcp)).await?);
         let (clock, mut wire, mut key, mut link) = (Clock::start(), Wire::default(), None, 0);
         let mut server = ServerLink::new(clock.now(), Limits::default());
         let outcome = loop {

@@ -3,10 +3,11 @@
 use std::sync::{Arc, Mutex};
 
 use bytes::BytesMut;
+use examples::spice;
 use sha2::{Digest, Sha256};
-use spice_proto::frame::{Body, Frame, HeaderForm, Splitter, Writer};
+use spice_proto::codec::{CodecError, FrameCodec};
+use spice_proto::frame::{Body, Frame, Header, HeaderForm};
 use spice_proto::{EncodeError, Limits};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::report::Outcome;
 use crate::sync::lock;
@@ -71,11 +72,7 @@ pub(super) enum End {
 
 /// One end of a channel.
 pub(super) struct Talk {
-    stream: Stream,
-    rx: BytesMut,
-    splitter: Splitter,
-    writer: Writer,
-    form: HeaderForm,
+    frames: spice::Talk<Stream, FrameCodec>,
     end: End,
     traffic: Arc<Mutex<Traffic>>,
 }
@@ -102,11 +99,7 @@ impl Talk {
     /// `rx`: what came together with the end of the link stage.
     pub(super) fn new(stream: Stream, rx: BytesMut, form: HeaderForm, end: End) -> Self {
         Self {
-            stream,
-            rx,
-            splitter: Splitter::new(form, &Limits::default()),
-            writer: Writer::new(form),
-            form,
+            frames: spice::Talk::new::<Frame>(stream, FrameCodec::new(form, &Limits::default()), rx),
             end,
             traffic: Arc::default(),
         }
@@ -123,35 +116,37 @@ impl Talk {
 
     /// Sends one message.
     pub(super) async fn send(&mut self, message: &impl Body) -> Outcome<()> {
-        let mut frame = BytesMut::new();
-        self.writer.write(message, &mut frame)?;
+        let mut body = BytesMut::new();
+        message.encode(&mut body)?;
         // Counted first: by the time the other end has it, our count stands.
-        let body = frame.get(self.form.len()..).unwrap_or_default();
         match self.end {
-            End::Viewer => lock(&self.traffic).to_hypervisor.note(message.number(), body),
-            End::Hypervisor => lock(&self.traffic).to_viewer.note(message.number(), body),
+            End::Viewer => lock(&self.traffic).to_hypervisor.note(message.number(), &body),
+            End::Hypervisor => lock(&self.traffic).to_viewer.note(message.number(), &body),
         }
-        self.stream.write_all(&frame).await?;
-        self.stream.flush().await?;
-        Ok(())
+        let header = Header {
+            serial: 0,
+            number: message.number(),
+            size: u32::try_from(body.len())?,
+            sub_list: 0,
+        };
+        let body = body.freeze();
+        Ok(self.frames.send(Frame { header, body }).await?)
     }
 
     /// The next message. `None`: the other end hung up.
     pub(super) async fn receive(&mut self) -> Outcome<Option<Frame>> {
-        loop {
-            if let Some(frame) = self.splitter.decode(&mut self.rx)? {
-                let mut traffic = lock(&self.traffic);
-                match self.end {
-                    End::Viewer => traffic.to_viewer.note(frame.header.number, &frame.body),
-                    End::Hypervisor => traffic.to_hypervisor.note(frame.header.number, &frame.body),
-                }
-                return Ok(Some(frame));
-            }
+        let frame = match self.frames.next().await {
             // A TLS peer that is cut off leaves without a word: the end as well.
-            if self.stream.read_buf(&mut self.rx).await.unwrap_or(0) == 0 {
-                return Ok(None);
-            }
+            None | Some(Err(CodecError::Io(_))) => return Ok(None),
+            Some(frame) => frame?,
+        };
+        let mut traffic = lock(&self.traffic);
+        match self.end {
+            End::Viewer => traffic.to_viewer.note(frame.header.number, &frame.body),
+            End::Hypervisor => traffic.to_hypervisor.note(frame.header.number, &frame.body),
         }
+        drop(traffic);
+        Ok(Some(frame))
     }
 
     /// The next message, which has to have this number.
@@ -164,7 +159,7 @@ impl Talk {
     }
 
     /// Hangs up.
-    pub(super) async fn close(mut self) {
-        let _ = self.stream.shutdown().await;
+    pub(super) async fn close(self) {
+        let _ = self.frames.close::<Frame>().await;
     }
 }

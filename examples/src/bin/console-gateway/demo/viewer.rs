@@ -14,7 +14,7 @@ use spice_proto::frame::{AckCounter, Acknowledge};
 use spice_proto::ids::{AuthMechanism, ChannelType, LinkErrorCode, MouseModes};
 use spice_proto::link::messages::{PUBLIC_KEY_LEN, SEALED_TICKET_LEN};
 use spice_proto::link::{ClientConfig as LinkConfig, ClientLink, HandshakeError, LinkHeader, LinkMess, Secret, Wire};
-use spice_proto::{Clock, DriveError, Driven, drive};
+use spice_proto::{BufferedStream, Clock, DriveError, Driven, drive};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -114,12 +114,14 @@ impl Viewer {
         let mut bytes = BytesMut::new();
         request((ChannelType::MAIN, 0), 0).encode(&mut bytes)?;
         stream.write_all(&bytes).await?;
+        stream.flush().await?;
         let mut header = [0; LinkHeader::LEN];
         stream.read_exact(&mut header).await?;
         let mut reply = vec![0; LinkHeader::decode_slice(&header)?.size as usize];
         stream.read_exact(&mut reply).await?;
         stream.write_all(&AuthMechanism::SPICE.0.to_le_bytes()).await?;
         stream.write_all(&random_bytes::<SEALED_TICKET_LEN>()).await?;
+        stream.flush().await?;
         let code = LinkErrorCode(stream.read_u32_le().await?);
         must(code != LinkErrorCode::OK, "a ticket of random bytes was accepted")?;
         Ok(Attempt::Refused(stream.refused(Some(code)).await))
@@ -129,7 +131,9 @@ impl Viewer {
         let tcp = TcpStream::connect((self.host.as_str(), self.port)).await?;
         tcp.set_nodelay(true)?;
         let name = ServerName::try_from(self.host.clone())?;
-        let stream = TlsConnector::from(self.tls.clone()).connect(name, tcp).await?;
+        let stream = TlsConnector::from(self.tls.clone())
+            .connect(name, BufferedStream::new(tcp))
+            .await?;
         Ok(Tap {
             inner: Box::new(stream),
             heard: Vec::new(),
