@@ -22,7 +22,7 @@ ids! {
 layout! {
     /// Power of a virtual machine, in both directions; 4 bytes.
     #[derive(Copy)]
-    pub struct Xvp = 250 {
+    pub struct Xvp = NUMBER {
         /// Zero, or what the peer left there.
         padding: u8,
         /// 1.

@@ -72,7 +72,7 @@ macro_rules! codec {
 /// One flat layout, in the order of the wire.
 ///
 /// ```text
-/// pub struct Name = 3 {                         a message whose first byte is its type, here 3
+/// pub struct Name = NUMBER {                    a message: its first byte is its type, the constant of [`messages!`]
 ///     id: u32,                                  an integer, a byte array, an open id, another flat structure
 ///     ;                                         then at most one of
 ///     length: u32, text: [u8; ..=reason]          so many bytes (`Bytes`), at most `Limits::reason`
@@ -106,13 +106,13 @@ macro_rules! layout {
         }
     };
     // The same as a message of its own.
-    ($(#[$meta:meta])* pub struct $name:ident = $number:literal {
+    ($(#[$meta:meta])* pub struct $name:ident = $number:ident {
         $($(#[$doc:meta])* $field:ident: $ty:ty),* $(,)?
     }) => {
         layout!(@struct [$(#[$meta])* $name] $($(#[$doc])* $field: $ty,)*);
         layout!(@codec $name [$number] [$($field: $ty),*] [] r, self, dst, { Ok(Self { $($field),* }) }, { r.at() }, 0, {}, layout!(@front $name [$number] [$($field),*]););
     };
-    ($(#[$meta:meta])* pub struct $name:ident $(= $number:literal)? {
+    ($(#[$meta:meta])* pub struct $name:ident $(= $number:ident)? {
         $($(#[$doc:meta])* $field:ident: $ty:ty),* $(,)? ;
         $count:ident: $count_ty:ty, $(#[$tail_doc:meta])* $tail:ident: [u8 $(; ..=$limit:ident)?] $(,)?
     }) => {
@@ -123,7 +123,7 @@ macro_rules! layout {
             self.$tail.len(),
             { dst.extend_from_slice(&self.$tail) });
     };
-    ($(#[$meta:meta])* pub struct $name:ident $(= $number:literal)? {
+    ($(#[$meta:meta])* pub struct $name:ident $(= $number:ident)? {
         $($(#[$doc:meta])* $field:ident: $ty:ty),* $(,)? ;
         $count:ident: $count_ty:ty $(; $(#[$between_doc:meta])* $between:ident: $between_ty:ty)?,
         $(#[$tail_doc:meta])* $tail:ident: [$element:ty $(; ..=$limit:ident)?] $(,)?
@@ -146,7 +146,7 @@ macro_rules! layout {
         codec!($name);
     };
     // `r`, `self` and `dst` are handed in, so that the blocks of the caller can name them.
-    (@codec $name:ident [$($number:literal)?] [$($field:ident: $ty:ty),*]
+    (@codec $name:ident [$($number:ident)?] [$($field:ident: $ty:ty),*]
         [$($count:ident: $count_ty:ty $(, $between:ident: $between_ty:ty)? = $tail:ident $(; $limit:ident)?)?]
         $r:ident, $self:ident, $dst:ident, $build:block, $extent:block, $tail_len:expr, $put_tail:block $(, $($front:tt)*)?) => {
         impl $name {
@@ -164,7 +164,7 @@ macro_rules! layout {
             #[inline]
             fn read($r: &mut $crate::wire::Reader<'_>) -> Result<Self, $crate::DecodeError> {
                 let mut _block = $r.block(Self::BLOCK, Self::FIELDS)?;
-                $($r.is_type(&mut _block, $number)?;)?
+                $($r.is_type(&mut _block, Self::$number)?;)?
                 $(let $field = <$ty as $crate::wire::Fixed>::get(&mut _block);)*
                 $(layout!(@count $r, _block, $count: $count_ty $(; $limit)?);
                 $(let $between = <$between_ty as $crate::wire::Fixed>::get(&mut _block);)?)?
@@ -175,7 +175,7 @@ macro_rules! layout {
                     return Ok($r.at().saturating_add(Self::BLOCK));
                 }
                 let mut _block = $r.block(Self::BLOCK, Self::FIELDS)?;
-                $($r.is_type(&mut _block, $number)?;)?
+                $($r.is_type(&mut _block, Self::$number)?;)?
                 $(<$ty as $crate::wire::Fixed>::get(&mut _block);)*
                 $(layout!(@count $r, _block, $count: $count_ty $(; $limit)?);)?
                 Ok($extent)
@@ -192,7 +192,7 @@ macro_rules! layout {
                 $(let $field = &$self.$field;)*
                 $(let $count = $crate::wire::length($self.$tail.len(), stringify!($name), stringify!($count), <$count_ty>::MAX)?;)?
                 $crate::wire::put_block::<{ $name::BLOCK }>($dst, |_block| {
-                    $(<u8 as $crate::wire::Fixed>::put(&$number, _block);)?
+                    $(<u8 as $crate::wire::Fixed>::put(&Self::$number, _block);)?
                     $($crate::wire::Fixed::put($field, _block);)*
                     $($crate::wire::Fixed::put(&$count, _block); $($crate::wire::Fixed::put(&$self.$between, _block);)?)?
                 });
@@ -202,7 +202,7 @@ macro_rules! layout {
         }
     };
     // Without a payload a message is read where it lies, without a reader.
-    (@front $name:ident [$($number:literal)?] [$($field:ident),*]) => {
+    (@front $name:ident [$($number:ident)?] [$($field:ident),*]) => {
         const SHORT: $crate::wire::ShortForm = $crate::wire::ShortForm::of(Self::BLOCK);
         #[inline(always)]
         fn front(
@@ -212,7 +212,7 @@ macro_rules! layout {
             _fault: &mut Option<$crate::DecodeError>,
         ) -> Option<Self> {
             let (mut _block, rest) = src.split_at_checked(Self::BLOCK)?;
-            $(if <u8 as $crate::wire::Fixed>::get(&mut _block) != $number {
+            $(if <u8 as $crate::wire::Fixed>::get(&mut _block) != Self::$number {
                 *_fault = Some($crate::wire::another_type(stringify!($name)));
                 return None;
             })?
@@ -229,27 +229,38 @@ macro_rules! layout {
             $crate::wire::take_front(src, extensions, limits)
         }
     };
-    (@entry $field:ident, $ty:ty $(= $number:literal)?) => {
+    (@entry $field:ident, $ty:ty $(= $number:ident)?) => {
         $crate::wire::Field::new::<$ty>(layout!(@name $field $(= $number)?))
     };
-    (@name $field:ident = $number:literal) => { "type" };
+    (@name $field:ident = $number:ident) => { "type" };
     (@name $field:ident) => { stringify!($field) };
-    (@size $ty:ty $(= $number:literal)?) => { <$ty as $crate::wire::Fixed>::SIZE };
+    (@size $ty:ty $(= $number:ident)?) => { <$ty as $crate::wire::Fixed>::SIZE };
     (@count $r:ident, $block:ident, $count:ident: $count_ty:ty $(; $limit:ident)?) => {
         let $count = <$count_ty as $crate::wire::Fixed>::get(&mut $block);
         $($r.limited(stringify!($count), <$count_ty as $crate::wire::Fixed>::SIZE, $count.into(), $r.limits().$limit)?;)?
     };
 }
 
-/// The messages of one direction, by the number in their first byte, with the names of the specification. Each is a
-/// layout with that number.
+/// The messages of one direction, by the number in their first byte, with the names of the specification.
+///
+/// A number stands here and nowhere else: `ClientMessage::KEY_EVENT`, and `KeyEvent::NUMBER` for the message itself. One
+/// of both directions has it from the client's table; in the server's it is marked `shared`, and has to be the same.
 macro_rules! messages {
-    ($(#[$meta:meta])* pub enum $name:ident { $($(#[$doc:meta])* $message:ident = $number:literal $spec:literal,)* }) => {
+    ($(#[$meta:meta])* pub enum $name:ident {
+        $($(#[$doc:meta])* $number:literal $constant:ident $spec:literal => $message:ident $(, $shared:ident)?;)*
+    }) => {
         $(#[$meta])*
         #[derive(Debug, Clone, PartialEq, Eq, Hash)]
         #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(untagged))]
         #[non_exhaustive]
         pub enum $name { $($(#[$doc])* $message($message),)* }
+
+        /// The numbers of the messages.
+        impl $name {
+            $($(#[$doc])* pub const $constant: u8 = $number;)*
+        }
+
+        $(messages!(@number $name $constant $message $($shared)?);)*
         codec!($name, extensions);
 
         impl $name {
@@ -365,6 +376,15 @@ macro_rules! messages {
                 match self { $(Self::$message(message) => $crate::wire::Encode::write(message, dst),)* }
             }
         }
+    };
+    (@number $name:ident $constant:ident $message:ident) => {
+        impl $message {
+            #[doc = concat!("The number of the message, that of [`", stringify!($name), "::", stringify!($constant), "`].")]
+            pub const NUMBER: u8 = $name::$constant;
+        }
+    };
+    (@number $name:ident $constant:ident $message:ident shared) => {
+        const _: () = assert!($message::NUMBER == $name::$constant);
     };
 }
 

@@ -7,7 +7,7 @@ mod cursor;
 mod vmware;
 
 pub use cursor::{Cursor, CursorWithAlpha, XCursor};
-pub use vmware::{VmwareCursor, VmwareCursorShape};
+pub use vmware::{VmwareCursor, VmwareCursorKind, VmwareCursorShape};
 
 use alloc::vec::Vec;
 
