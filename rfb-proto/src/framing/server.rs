@@ -6,6 +6,7 @@ use super::{Doubt, Ends, FramingError, Missing, Part, Piece};
 use crate::encoding::walk::{self, Context, Fault, Need, PixelSizes, Progress, Walk};
 use crate::encoding::{Encoding, Rectangle};
 use crate::error::{DecodeError, DecodeErrorKind};
+use crate::fields::Fixed;
 use crate::init::ServerInit;
 use crate::limits::Limits;
 use crate::message::{
@@ -14,7 +15,6 @@ use crate::message::{
 use crate::pixel_format::PixelFormat;
 use crate::pixel_rules::PixelRules;
 use crate::version::Policy;
-use crate::wire::Fixed;
 
 /// Bytes of a rectangle's head.
 const HEAD: usize = <Rectangle as Fixed>::SIZE;

@@ -9,11 +9,11 @@ use super::{
 };
 use crate::encoding::Encoding;
 use crate::error::{DecodeError, EncodeError};
-use crate::limits::Limits;
-use crate::pixel_format::PixelFormat;
-use crate::wire::{
+use crate::fields::{
     Decode, Encode, Field, Fixed, Reader, ShortForm, codec, front, layout, messages, put_block, take_front,
 };
+use crate::limits::Limits;
+use crate::pixel_format::PixelFormat;
 
 messages! {
     /// A message from the client, by its type.

@@ -16,8 +16,8 @@ use bytes::{Bytes, BytesMut};
 
 use super::{ExtendedClipboard, Extension};
 use crate::error::{DecodeError, DecodeErrorKind, EncodeError};
+use crate::fields::{Decode, Encode, Field, Fixed, Reader, codec, put_block};
 use crate::limits::Limits;
-use crate::wire::{Decode, Encode, Field, Fixed, Reader, codec, put_block};
 
 /// Flags of the extended clipboard.
 const MIN_EXTENDED: u32 = 4;

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use crate::wire::{codec, layout};
+use crate::fields::{codec, layout};
 
 layout! {
     /// One screen of a desktop, 16 bytes.

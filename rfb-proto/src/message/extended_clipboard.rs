@@ -21,9 +21,9 @@ use miniz_oxide::inflate::core::inflate_flags::{
 use miniz_oxide::inflate::core::{DecompressorOxide, decompress};
 
 use crate::error::{DecodeError, DecodeErrorKind, EncodeError};
+use crate::fields::{Decode, Encode, Field, Fixed as _, Reader, codec, length, put_array};
 use crate::ids::masks;
 use crate::limits::Limits;
-use crate::wire::{Decode, Encode, Field, Fixed as _, Reader, codec, length, put_array};
 
 masks! {
     /// A format of the clipboard, or an action; a bit each.

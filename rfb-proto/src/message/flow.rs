@@ -5,8 +5,8 @@
 
 use bytes::Bytes;
 
+use crate::fields::{codec, layout};
 use crate::ids::masks;
-use crate::wire::{codec, layout};
 
 masks! {
     /// How a fence is to be kept; a bit each. Whoever answers clears the bits that it does not know.

@@ -7,8 +7,8 @@
 use bytes::{Bytes, BytesMut};
 
 use crate::error::{DecodeError, EncodeError};
+use crate::fields::{Decode, Encode, Field, Fixed, Reader, codec, length, put_block};
 use crate::ids::ids;
-use crate::wire::{Decode, Encode, Field, Fixed, Reader, codec, length, put_block};
 
 ids! {
     /// What a [`Gii`] is about.

@@ -18,6 +18,7 @@ mod flow;
 mod gii;
 mod monitor;
 mod neatvnc;
+mod negotiation;
 pub mod pseudo;
 mod qemu;
 mod server;

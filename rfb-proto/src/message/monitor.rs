@@ -7,7 +7,7 @@ use bytes::BytesMut;
 
 use super::Extension;
 use crate::error::{DecodeError, EncodeError};
-use crate::wire::{Decode, Encode, Field, Fixed, Reader, codec, put_block};
+use crate::fields::{Decode, Encode, Field, Fixed, Reader, codec, put_block};
 
 const LEN: usize = 4;
 const FIELDS: &[Field] = &[

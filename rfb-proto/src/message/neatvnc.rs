@@ -1,6 +1,6 @@
 //! Messages of neatvnc, the server of wayvnc.
 
-use crate::wire::{codec, layout};
+use crate::fields::{codec, layout};
 
 layout! {
     /// The clocks of both sides compared, in both directions; 20 bytes. All times are in microseconds, of a clock that

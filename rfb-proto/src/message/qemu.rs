@@ -11,8 +11,8 @@
 use bytes::{Bytes, BytesMut};
 
 use crate::error::{DecodeError, DecodeErrorKind, EncodeError};
+use crate::fields::{Decode, Encode, Field, Fixed, Reader, codec, layout, length, put_block};
 use crate::ids::ids;
-use crate::wire::{Decode, Encode, Field, Fixed, Reader, codec, layout, length, put_block};
 
 const HEAD: usize = 2;
 /// With the operation.

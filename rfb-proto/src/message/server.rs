@@ -4,7 +4,7 @@ use super::{
     EndOfContinuousUpdates, FileTransfer, Gii, KeepAlive, MonitorInfo, Ntp, PalmResizeFrameBuffer, QemuServerMessage,
     ResizeFrameBuffer, ServerCutText, ServerFence, ServerState, TextChat, Xvp,
 };
-use crate::wire::{codec, layout, messages};
+use crate::fields::{codec, layout, messages};
 
 messages! {
     /// A message from the server, by its type.

@@ -6,7 +6,7 @@
 use bytes::{Bytes, BytesMut};
 
 use crate::error::{DecodeError, EncodeError};
-use crate::wire::{Decode, Encode, Field, Fixed, Reader, codec, layout, put_block};
+use crate::fields::{Decode, Encode, Field, Fixed, Reader, codec, layout, put_block};
 
 layout! {
     /// Files, in both directions: 12 bytes and data.

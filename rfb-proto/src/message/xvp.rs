@@ -1,7 +1,7 @@
 //! Power of a virtual machine (community specification, `xvp`).
 
+use crate::fields::{codec, layout};
 use crate::ids::ids;
-use crate::wire::{codec, layout};
 
 ids! {
     /// What an [`Xvp`] says.

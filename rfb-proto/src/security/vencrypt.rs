@@ -19,8 +19,8 @@
 //! Source: the community's RFB specification, and for 263 and 264 the deployed programs, see [`Subtype`].
 
 use super::SecurityType;
+use crate::fields::{codec, layout};
 use crate::ids::ids;
-use crate::wire::{codec, layout};
 
 ids! {
     /// The server's answer to a version.

@@ -2,12 +2,12 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::{area, bytes_per_pixel, fixed};
+use super::parts::{area, bytes_per_pixel, fixed};
 use crate::encoding::Rectangle;
 use crate::error::{DecodeError, DecodeErrorKind};
+use crate::fields::Reader;
 use crate::ids::ids;
 use crate::pixel_format::PixelFormat;
-use crate::wire::Reader;
 
 /// The shape of the pointer (VMware).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
