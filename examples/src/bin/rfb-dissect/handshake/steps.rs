@@ -4,7 +4,9 @@ use bytes::BytesMut;
 use rfb_proto::security::plain::{Credentials, Ident};
 use rfb_proto::security::sasl::{Mechanism, Mechanisms, SaslData};
 use rfb_proto::security::tight::{Capabilities, Capability, CapabilityChoice, InteractionCapabilities};
-use rfb_proto::security::vencrypt::{SUBTYPE_ACCEPTED, SubtypeChoice, Subtypes, VERSION_ACCEPTED, VeNCryptVersion};
+use rfb_proto::security::vencrypt::{
+    SubtypeAcknowledgement, SubtypeChoice, Subtypes, VeNCryptVersion, VersionAcknowledgement,
+};
 use rfb_proto::security::{Reason, SecurityChoice, SecurityResult, SecurityType, SecurityTypeWord, SecurityTypes};
 use rfb_proto::{ClientInit, ProtocolVersion, ServerInit, Version};
 use serde_json::json;
@@ -127,7 +129,7 @@ impl Handshake {
             }
             Step::VersionAck => {
                 let [ack, ..] = bytes else { return Ok(None) };
-                self.step = if *ack == VERSION_ACCEPTED {
+                self.step = if *ack == VersionAcknowledgement::ACCEPTED.0 {
                     Step::Subtypes
                 } else {
                     self.refused(Parting::Result)
@@ -147,7 +149,7 @@ impl Handshake {
                     [ack, ..] => *ack,
                 };
                 self.step = match self.followed {
-                    _ if ack != SUBTYPE_ACCEPTED => self.refused(Parting::Result),
+                    _ if ack != SubtypeAcknowledgement::ACCEPTED.0 => self.refused(Parting::Result),
                     Some(_) => Step::Tls,
                     None => return Err(wrong("the subtype that was chosen is not followed")),
                 };
