@@ -5,7 +5,7 @@ use benches::messages::{RECORDED, decode, encode};
 use bytes::BytesMut;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use spice_proto::Limits;
-use spice_proto::frame::{HeaderForm, Passer, Splitter};
+use spice_proto::frame::{FrameDecision, FrameForwarder, HeaderForm, Splitter};
 
 fn frames(c: &mut Criterion) {
     let limits = Limits::default();
@@ -21,13 +21,13 @@ fn frames(c: &mut Criterion) {
             ("passed on", HeaderForm::Mini),
             ("bridged to full headers", HeaderForm::Full),
         ] {
-            let mut passer = Passer::new(HeaderForm::Mini, to, &limits);
+            let mut forwarder = FrameForwarder::new(HeaderForm::Mini, to, &limits);
             let (mut rx, mut tx) = (BytesMut::new(), BytesMut::new());
             group.bench_function(name, |b| {
                 b.iter(|| {
                     tx.clear();
                     rx.extend_from_slice(&bytes);
-                    passer.pass(&mut rx, &mut tx, |_| ()).unwrap();
+                    forwarder.forward(&mut rx, &mut tx, |_| FrameDecision::Forward).unwrap();
                 });
             });
         }

@@ -3,7 +3,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use spice_proto::Limits;
 use spice_proto::channel::main::Init;
-use spice_proto::frame::{Header, HeaderForm, Passer, Splitter};
+use spice_proto::frame::{FrameDecision, FrameForwarder, Header, HeaderForm, Splitter};
 
 use crate::keep;
 
@@ -96,14 +96,17 @@ pub(crate) fn bridged() -> Box<dyn FnMut()> {
 
 fn pass(to: HeaderForm) -> Box<dyn FnMut()> {
     let bytes = small_frames();
-    let mut passer = Passer::new(HeaderForm::Mini, to, &Limits::default());
+    let mut forwarder = FrameForwarder::new(HeaderForm::Mini, to, &Limits::default());
     let (mut rx, mut tx) = (BytesMut::with_capacity(bytes.len()), BytesMut::new());
     Box::new(move || {
         tx.clear();
         rx.reserve(bytes.len());
         rx.extend_from_slice(&bytes);
-        passer
-            .pass(&mut rx, &mut tx, |frame| keep(frame.header.number))
+        forwarder
+            .forward(&mut rx, &mut tx, |frame| {
+                keep(frame.header.number);
+                FrameDecision::Forward
+            })
             .unwrap();
         assert!(rx.is_empty() && bytes.len() <= tx.len());
     })

@@ -122,7 +122,7 @@ impl AccessUrl {
         base_url(&url).is_ok().then(|| Self(url))
     }
 
-    /// The URL itself, for the holder of the token and for nobody else.
+    /// The URL itself, for the holder of the token only.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0

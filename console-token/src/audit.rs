@@ -8,7 +8,7 @@ use crate::{
     UnixSeconds, Which,
 };
 
-/// An entry for the audit log: who asked what of the store, when, and what came of it.
+/// An entry for the audit log: the request to the store, its author, its time and its result.
 ///
 /// It names a token by its [`Fingerprint`], and never holds the token, its hash or its target (a
 /// target can carry a ticket). What a peer may be told is [`Refusal::public`], not this.

@@ -152,7 +152,7 @@ impl fmt::Display for ConsoleType {
 /// Where the console listens. This crate keeps it and hands it back, without a look inside.
 ///
 /// A token never carries its target: the target stands in the record that the issuer wrote, so
-/// whoever holds a token cannot choose what the gateway connects to.
+/// the holder of a token cannot choose what the gateway connects to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(
     feature = "serde",

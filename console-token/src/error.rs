@@ -4,8 +4,8 @@ use thiserror::Error;
 
 /// Why a token was not accepted, or why a step of its session is not possible.
 ///
-/// This is for the caller's own logs and decisions. Whoever presented the token gets
-/// [`public`](Self::public) and nothing else: the variant, its `Display` and its `Debug` tell an
+/// This is for the caller's own logs and decisions. The client that presented the
+/// token gets [`public`](Self::public) and nothing else: the variant, its `Display` and its `Debug` tell an
 /// attacker whether a guess was a real token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error)]
 #[non_exhaustive]

@@ -59,7 +59,7 @@ pub enum Scope {
     /// Each logical SPICE session is one use. Its main channel claims it; its other channels,
     /// which are TCP connections of their own and present the same token, join it.
     SpiceSession,
-    /// Each exchange for another token is one use; the token itself admits nobody.
+    /// Each exchange for another token is one use; the token itself opens no console.
     ///
     /// For tokens that travel in URLs, and so end in histories and logs of proxies: the first to
     /// present it gets a token for the connection, and what was logged is worth nothing.
@@ -138,7 +138,7 @@ pub struct Grant {
     pub audience: Option<Box<str>>,
     /// The virtual machine, to revoke and retarget by.
     pub vm: Option<Box<str>>,
-    /// Who asked for the token, to revoke by.
+    /// The user that asked for the token, to revoke by.
     pub user: Option<Box<str>>,
     /// Which service made it, to revoke by.
     pub issuer: Option<Box<str>>,
@@ -224,7 +224,7 @@ impl Grant {
         self
     }
 
-    /// Says who asked for the token.
+    /// Sets the user that asked for the token.
     #[must_use]
     pub fn with_user(mut self, user: &str) -> Self {
         self.user = Some(user.into());

@@ -15,7 +15,7 @@ use crate::{ConsoleType, Protocol};
 /// - At most [`MAX_LEN`](Self::MAX_LEN) bytes. The specification says characters; VNC counts bytes,
 ///   and what is longer is cut by viewers without a word.
 /// - For VNC and SPICE only: the hypervisors have none for the others.
-/// - Not empty: with an empty password QEMU lets in everybody who knows that it is.
+/// - Not empty: with an empty password QEMU accepts an empty one.
 /// - No control characters: it is set through libvirt's XML, which cannot hold them, and in VNC a NUL ends it.
 ///
 /// It is no token: it has at most 64 bits and is checked by the hypervisor. `Debug` shows nothing of

@@ -1,16 +1,16 @@
-//! Who sits at a console: an exclusive serial port, or so many sessions of a virtual machine.
+//! Leases of a console: of an exclusive serial port, or of a number of sessions of a virtual machine.
 
 use alloc::vec::Vec;
 use core::num::NonZeroU16;
 
 use crate::{AttemptId, Refusal, UnixSeconds};
 
-/// What happens when somebody comes and all seats are taken.
+/// What happens when a user comes and all seats are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum WhenFull {
     /// The second user is refused (Nova's specification of serial consoles, KubeVirt with `preserveSession`).
     Refuse,
-    /// The user who has sat longest is kicked (KubeVirt).
+    /// The user with the oldest seat is kicked (KubeVirt).
     Kick,
 }
 
@@ -23,7 +23,7 @@ pub struct SeatRules {
     pub when_full: WhenFull,
     /// After how many seconds without data a seat is lost. `None`: never.
     pub idle: Option<u64>,
-    /// After how many seconds without any word of its gateway a seat is lost. `None`: never; a
+    /// After how many seconds without a [`SeatStep::Keep`] of its gateway a seat is lost. `None`: never; a
     /// gateway that stopped then keeps its seats until they are [cleared](SeatStep::Clear).
     pub hung: Option<u64>,
 }
@@ -42,18 +42,18 @@ impl SeatRules {
 /// A change to the seats of a console. The holder is named by the attempt that let it in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SeatStep {
-    /// Takes a seat. For who has one already that is the same as to keep it, with data.
+    /// Takes a seat. A holder that has one already keeps it, as by [`Keep`](Self::Keep) with data.
     Take(AttemptId),
     /// The gateway is there, and with `active` data has passed: the times of the rules start anew.
     Keep {
-        /// Who sits there.
+        /// The holder of the seat.
         holder: AttemptId,
         /// Whether data has passed since the last time.
         active: bool,
     },
-    /// Leaves, or is made to: by an operator, say. Changes nothing for who has no seat.
+    /// Gives a seat up, or takes it away (an operator, say). Without a seat this changes nothing.
     Leave(AttemptId),
-    /// All are made to leave: the virtual machine is gone, or the sessions hang.
+    /// Takes all seats away: the virtual machine is gone, or the sessions hang.
     Clear,
 }
 
@@ -73,7 +73,7 @@ pub(crate) struct Seat {
     pub(crate) holder: AttemptId,
     /// When the seat is lost unless data passes.
     pub(crate) idle_at: Option<UnixSeconds>,
-    /// When the seat is lost unless its gateway says a word.
+    /// When the seat is lost unless its gateway keeps it.
     pub(crate) hung_at: Option<UnixSeconds>,
 }
 
@@ -91,12 +91,12 @@ impl Seat {
 }
 
 impl Seats {
-    /// Who sits there, in the order in which they came; with who has lost the seat and was not yet replaced.
+    /// The holders in the order in which they came, with those that have lost their seat and were not yet replaced.
     pub fn holders(&self) -> impl Iterator<Item = AttemptId> {
         self.taken.iter().map(|seat| seat.holder)
     }
 
-    /// Whether nobody sits there any more.
+    /// Whether no seat is held any more.
     #[must_use]
     pub fn is_over(&self, now: UnixSeconds) -> bool {
         self.taken.iter().all(|seat| seat.is_lost(now))

@@ -131,7 +131,7 @@ impl Secret {
         NovaHash(Sha256::digest(self.0.as_bytes()).into())
     }
 
-    /// The text itself, to be handed to the holder of the token and to nobody else.
+    /// The text itself, to be handed to the holder of the token only.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
@@ -157,7 +157,7 @@ impl fmt::Debug for Secret {
 
 /// The key of the keyed hash: a secret of the deployment that all its gateways share.
 ///
-/// It is kept apart from the store. Whoever reads the store alone can neither use what is in it
+/// It is kept apart from the store. A reader of the store alone can neither use what is in it
 /// nor test guesses against it, also when an issuer's tokens have less entropy than they should.
 pub struct Pepper {
     /// The hash that has taken in the key, once for all tokens: half of what a hash costs. It is as secret as the
@@ -275,7 +275,7 @@ impl Peppers {
 
     /// The hashes under which a presented token may be kept, the one in use first.
     ///
-    /// Who looks up until the first hit answers known tokens sooner than unknown ones. That tells
+    /// A look-up that ends at the first hit answers known tokens sooner than unknown ones. That tells
     /// nothing that the answer itself does not.
     pub fn hashes(&self, token: &Secret) -> impl Iterator<Item = TokenHash> {
         iter::once(&self.current)
@@ -356,7 +356,7 @@ impl fmt::Debug for Fingerprint {
 
 /// SHA-256 of a token without a key, as Nova's tables keep it.
 ///
-/// `==` is in constant time. `Debug` shows nothing: whoever reads it could test guesses against it.
+/// `==` is in constant time. `Debug` shows nothing: guesses could be tested against what it showed.
 #[derive(Clone, Copy)]
 pub struct NovaHash([u8; 32]);
 

@@ -51,7 +51,7 @@ impl PortRange {
 
     /// Reads what a configuration has, as Nova does: [`DEFAULT`](Self::DEFAULT) in place of an empty range.
     ///
-    /// Nova logs a warning then; so can the caller, who sees that the ranges differ.
+    /// Nova logs a warning then; so can the caller, since the ranges differ.
     ///
     /// # Errors
     ///

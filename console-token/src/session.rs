@@ -27,7 +27,7 @@ impl SessionId {
         Self(number)
     }
 
-    /// The number. It is no secret and admits nobody.
+    /// The number. It is no secret and gives no access.
     #[must_use]
     pub const fn get(self) -> u64 {
         self.0
@@ -145,7 +145,7 @@ pub struct Record {
 }
 
 impl Record {
-    /// A token that nobody has used.
+    /// A token that has not been used.
     #[must_use]
     pub fn new(grant: Grant) -> Self {
         Self::from_shared(Arc::new(grant))

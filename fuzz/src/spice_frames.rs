@@ -5,7 +5,7 @@
 //! ```
 
 use bytes::BytesMut;
-use spice_proto::frame::{HeaderForm, Passer, Splitter, SubMessages};
+use spice_proto::frame::{FrameDecision, FrameForwarder, HeaderForm, Splitter, SubMessages};
 use spice_proto::{DecodeError, Limits};
 
 use crate::Input;
@@ -29,12 +29,12 @@ pub fn check(data: &[u8]) {
     // Small enough to be reached.
     let limits = Limits::default().with_frame_body(1 << 10).with_passed_body(1 << 12);
 
-    let passer = || {
-        let passer = Passer::new(from, to, &limits);
-        if unix { passer.with_descriptors() } else { passer }
+    let forwarder = || {
+        let forwarder = FrameForwarder::new(from, to, &limits);
+        if unix { forwarder.with_descriptors() } else { forwarder }
     };
-    let whole = pass(passer(), stream, stream.len().max(1));
-    let mut in_parts = pass(passer(), stream, chunk);
+    let whole = pass(forwarder(), stream, stream.len().max(1));
+    let mut in_parts = pass(forwarder(), stream, chunk);
     if whole.error.is_some() {
         // What stood in front of an error has gone out in any chunking, or is still held.
         in_parts.out.truncate(whole.out.len());
@@ -87,7 +87,7 @@ pub fn check(data: &[u8]) {
     );
 }
 
-fn pass(mut passer: Passer, stream: &[u8], chunk: usize) -> Passed {
+fn pass(mut forwarder: FrameForwarder, stream: &[u8], chunk: usize) -> Passed {
     let (mut rx, mut out) = (BytesMut::new(), Vec::new());
     let mut seen = Vec::new();
     let mut error = None;
@@ -96,8 +96,9 @@ fn pass(mut passer: Passer, stream: &[u8], chunk: usize) -> Passed {
         // It stops behind each byte that carries descriptors.
         loop {
             let (mut tx, before) = (BytesMut::new(), seen.len());
-            let passed = passer.pass(&mut rx, &mut tx, |frame| {
-                seen.push((frame.header.number, frame.header.size))
+            let passed = forwarder.forward(&mut rx, &mut tx, |frame| {
+                seen.push((frame.header.number, frame.header.size));
+                FrameDecision::Forward
             });
             out.extend_from_slice(&tx);
             if let Err(found) = passed {
@@ -110,6 +111,6 @@ fn pass(mut passer: Passer, stream: &[u8], chunk: usize) -> Passed {
         }
         assert!(rx.len() <= (1 << 12) + 18 + chunk, "no more is held than a frame");
     }
-    assert!(seen.len() as u64 >= passer.passed());
+    assert!(seen.len() as u64 >= forwarder.forwarded());
     Passed { out, seen, error }
 }

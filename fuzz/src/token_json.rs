@@ -10,6 +10,7 @@
 
 use console_token::nova::{CreateAnswer, CreateRequest, Fault, Microversion, NovaError, ShowAnswer};
 use console_token::resolver::libvirt::Answer;
+use console_token::resolver::websockify::{Dialect, Entry};
 use console_token::resolver::{ResolverError, kubevirt, libvirt, websockify};
 use console_token::{JsonError, Secret, Target};
 use serde_json::Value;
@@ -187,31 +188,15 @@ fn file_of_libvirt(mut input: Input<'_>) -> Option<&'static str> {
 fn file_of_websockify(mut input: Input<'_>) -> Option<&'static str> {
     let token = String::from_utf8_lossy(input.short_blob()).into_owned();
     let text = String::from_utf8_lossy(input.rest()).into_owned();
-    let is_space = |character: char| character.is_whitespace() || ('\x1c'..='\x1f').contains(&character);
-    let mut expected = None;
-    for line in text
-        .replace('\r', "\n")
-        .split_inclusive('\n')
-        .filter(|line| !line.starts_with('#'))
-    {
-        let characters: Vec<char> = line.chars().collect();
-        let cuts: Vec<usize> = (0..characters.len().saturating_sub(1))
-            .filter(|at| characters[*at] == ':' && is_space(characters[at + 1]))
-            .collect();
-        if let [cut] = cuts[..] {
-            let own: String = characters[..cut].iter().collect();
-            let target: String = characters[cut + 2..].iter().collect();
-            if own == token {
-                expected = Some(target.trim_matches(is_space).to_owned());
-            }
-        }
+    for dialect in [Dialect::Released, Dialect::Repository] {
+        let found = websockify::find(&text, &token, dialect).map(|row| joined(row.entry));
+        assert_eq!(found, by_the_plugin(&text, &token, dialect), "{dialect:?}");
     }
     let found = websockify::lookup(&text, &token);
-    let joined = found.map(|entry| match entry.port {
-        Some(port) => format!("{}:{port}", entry.host),
-        None => entry.host.to_owned(),
-    });
-    assert_eq!(joined, expected);
+    assert_eq!(
+        found,
+        websockify::find(&text, &token, Dialect::default()).map(|row| row.entry)
+    );
     let target = found?.target();
     let Ok(target) = target else {
         return Some("websockify: no target");
@@ -230,6 +215,40 @@ fn file_of_websockify(mut input: Input<'_>) -> Option<&'static str> {
     } else {
         "websockify: host"
     })
+}
+
+/// What `TokenFile` finds, as `host:port`.
+fn by_the_plugin(text: &str, token: &str, dialect: Dialect) -> Option<String> {
+    let is_space = |character: char| character.is_whitespace() || ('\x1c'..='\x1f').contains(&character);
+    let mut found = None;
+    for line in text.replace('\r', "\n").split_inclusive('\n') {
+        let line = match dialect {
+            Dialect::Released => line.trim_matches(is_space),
+            Dialect::Repository => line,
+        };
+        if line.starts_with('#') {
+            continue;
+        }
+        let characters: Vec<char> = line.chars().collect();
+        let cuts: Vec<usize> = (0..characters.len().saturating_sub(1))
+            .filter(|at| characters[*at] == ':' && is_space(characters[at + 1]))
+            .collect();
+        if let [cut] = cuts[..] {
+            let own: String = characters[..cut].iter().collect();
+            let target: String = characters[cut + 2..].iter().collect();
+            if own == token {
+                found = Some(target.trim_matches(is_space).to_owned());
+            }
+        }
+    }
+    found
+}
+
+fn joined(entry: Entry<'_>) -> String {
+    match entry.port {
+        Some(port) => format!("{}:{port}", entry.host),
+        None => entry.host.to_owned(),
+    }
 }
 
 fn of_websockify(bytes: &[u8]) -> Option<&'static str> {

@@ -300,6 +300,26 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// The form in which a message has one length, as nearly all messages of a client have.
+#[derive(Clone, Copy)]
+pub(crate) struct ShortForm {
+    /// Its bytes; 0: there is none, and [`Decode::extent`] has to be asked.
+    pub(crate) len: u8,
+    /// Bits of the second byte that another form has.
+    pub(crate) marks: u8,
+}
+
+impl ShortForm {
+    pub(crate) const NONE: Self = Self::of(0);
+
+    /// Always so many bytes.
+    pub(crate) const fn of(len: usize) -> Self {
+        let [low, ..] = len.to_le_bytes();
+        let len = if len <= u8::MAX as usize { low } else { 0 };
+        Self { len, marks: 0 }
+    }
+}
+
 /// A message with a wire form.
 pub(crate) trait Decode: Sized {
     /// Its name in errors.
@@ -308,11 +328,10 @@ pub(crate) trait Decode: Sized {
     fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError>;
     /// How long it is. As long as it is not whole: how long it is at least.
     fn extent(r: &mut Reader<'_>) -> Result<usize, DecodeError>;
-    /// How long it is, if its first two bytes tell; else 0, and [`Decode::extent`] has to be asked.
-    #[inline(always)]
-    fn short_len(_: &[u8]) -> usize {
-        0
-    }
+    /// Its short form, if it has one.
+    const SHORT: ShortForm = ShortForm::NONE;
+    /// Of the messages of one direction: the short form of each number.
+    const SHORT_FORMS: &'static [ShortForm; 256] = &[ShortForm::NONE; 256];
     /// Takes it off the front of `src`. None: it is not whole, or `fault` says what is wrong with it. Payloads are
     /// copied.
     ///

@@ -1,8 +1,8 @@
 //! What other proxies resolve their tokens with: the forms of libvirt-console-proxy, websockify and KubeVirt's
 //! vm-console-proxy, read and written.
 //!
-//! They have no expiry, no uses and no owners: whoever takes them over gives those to the [`Grant`](crate::Grant) that
-//! their target goes into.
+//! They have no expiry, no uses and no owners: a program that takes them over adds those to the
+//! [`Grant`](crate::Grant) that their target goes into.
 
 pub mod kubevirt;
 pub mod libvirt;

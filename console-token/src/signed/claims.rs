@@ -14,7 +14,7 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct Claims {
-    /// `iss`: who made it.
+    /// `iss`: the issuer.
     #[serde(rename = "iss")]
     pub issuer: String,
     /// `aud`: the one gateway, or group of gateways, that it is for; compared byte by byte.
@@ -83,7 +83,7 @@ impl Claims {
 
 /// The claims of websockify's tokens (JWTTokenApi): the target itself. No audience, no issuer, no id.
 ///
-/// Who can sign such a token decides what the gateway connects to; hold the target against a
+/// The signer of such a token decides what the gateway connects to; check the target against a
 /// [`TargetRule`](crate::web::target::TargetRule).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -14,7 +14,7 @@ pub enum SignedError {
     /// The header has extensions that have to be understood (`crit`), or says that the token is encrypted.
     #[error("a header with extensions")]
     Extension,
-    /// No key has this id, or the token names none. Whoever fetches keys may do so once, and try again.
+    /// No key has this id, or the token names none. A caller that fetches keys may do so once and try again.
     #[error("unknown key")]
     UnknownKey,
     /// The header names another algorithm than the key's.

@@ -57,8 +57,8 @@ impl VerifyingKey {
         Ok(Self { id, key })
     }
 
-    /// A secret that issuer and gateways share, for HS256: what websockify has been set up with in many places. Whoever
-    /// verifies with it can sign too.
+    /// A secret that issuer and gateways share, for HS256: what websockify has been set up with in many places. A
+    /// verifier that has it can sign too.
     ///
     /// # Errors
     ///

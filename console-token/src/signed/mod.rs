@@ -32,7 +32,7 @@
 //! let verified = keys.verify(&presented, &rule, now).unwrap();
 //! let target = Target::Host { host: "192.0.2.7".into(), port: Some(5900), tls_port: None }; // of verified.claims().subject
 //!
-//! // Once, on all gateways: whoever comes first makes the record, and all ask it.
+//! // Once, on all gateways: the first one makes the record, and all of them ask it.
 //! let (store, pepper) = (MemoryStore::new(1000), Pepper::new(&[1; 32]).unwrap());
 //! let hash = verified.marker(&pepper);
 //! match store.insert(&hash, &verified.grant(target, ConsoleType::NoVnc)) {

@@ -37,7 +37,7 @@ impl SignedToken {
         }
     }
 
-    /// The text itself, to be handed to the holder of the token and to nobody else.
+    /// The text itself, to be handed to the holder of the token only.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0

@@ -266,7 +266,7 @@ impl Verified {
     /// [`StoreError::Duplicate`](crate::StoreError::Duplicate), and the step that follows decides.
     ///
     /// It is kept until three skews behind the end of the token, so that no clock within the skew sweeps it while
-    /// another still accepts the token. Whoever changes its uses, scope or limits can do so.
+    /// another still accepts the token. The caller may change its uses, scope and limits.
     #[must_use]
     pub fn grant(&self, target: Target, console: ConsoleType) -> Grant {
         let Claims {

@@ -51,7 +51,7 @@ pub(super) trait Engine: Send + Sync {
     /// Revokes in batches; how many were not revoked before.
     fn revoke(&self, which: Which<'_>) -> impl Future<Output = Done<usize>> + Send;
 
-    /// Deletes tokens that are over and consoles where nobody sits any more, at most so many of each.
+    /// Deletes tokens that are over and consoles without a seat that is held, at most so many of each.
     fn sweep(&self, now: UnixSeconds, limit: NonZeroU32) -> impl Future<Output = Done<usize>> + Send;
 
     /// The seats of a console; none if it is not known.

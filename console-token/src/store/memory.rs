@@ -32,7 +32,7 @@ use crate::{
 /// Nothing leaves it by itself, because it has no clock: call [`sweep`](Self::sweep) from time to
 /// time, and when it is full.
 ///
-/// The look-up goes by the first bytes of the hash, which nobody without the pepper can choose; the
+/// The look-up goes by the first bytes of the hash, which cannot be chosen without the pepper; the
 /// whole hash is then compared in constant time.
 pub struct MemoryStore {
     shards: Box<[Mutex<Shard>; SHARDS]>,
@@ -359,7 +359,7 @@ impl Store for MemoryStore {
 }
 
 impl fmt::Debug for MemoryStore {
-    /// Counts only: a store is too large for a log, and its targets are nobody else's business.
+    /// Counts only: a store is too large for a log, and its targets are not for everyone who reads one.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemoryStore")
             .field("len", &self.len())

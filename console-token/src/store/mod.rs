@@ -115,7 +115,7 @@ pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError<Backen
 /// ```
 /// use console_token::{AttemptId, Gate, Grant, Pepper, Secret, Step, Store};
 ///
-/// /// A VNC gateway: what the token that was presented leads to, or what the tenant is told.
+/// /// A VNC gateway: what the token that was presented leads to, or the answer to the tenant.
 /// async fn admit(
 ///     store: &dyn Store, pepper: &Pepper, presented: &[u8], gate: Gate<'_>, attempt: AttemptId,
 /// ) -> Result<std::sync::Arc<Grant>, &'static str> {
@@ -164,7 +164,7 @@ pub trait Store: Send + Sync {
     /// [`Record::retarget`](crate::Record::retarget) for those of this type of console: how many there were.
     fn retarget<'a>(&'a self, which: Which<'a>, console: ConsoleType, target: &'a Target) -> Answer<'a, usize>;
 
-    /// Forgets tokens that are [over](crate::Record::is_over), and consoles where nobody sits any more:
+    /// Forgets tokens that are [over](crate::Record::is_over), and consoles without a seat that is held:
     /// about as many as `batch` says, so that it never holds up the others for long. Fewer than that
     /// means that there are no more. By a clock past 2^52 seconds it may leave some of them.
     fn sweep(&self, now: UnixSeconds, batch: NonZeroU32) -> Answer<'_, usize>;

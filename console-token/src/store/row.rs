@@ -202,7 +202,7 @@ pub(super) fn seats(text: &str) -> Result<Seats, BackendError> {
     })
 }
 
-/// When nobody sits there any more; `u64::MAX` if only leaving ends it.
+/// When the last seat is lost; `u64::MAX` if only leaving ends it.
 pub(super) fn seats_end(seats: &Seats) -> u64 {
     let ends = seats
         .taken

@@ -33,7 +33,7 @@ impl Rate {
 
     /// When all attempts will be back if one more is made; `None` if it cannot be made.
     fn spend(self, full_at: UnixSeconds, now: UnixSeconds) -> Option<UnixSeconds> {
-        // Never further ahead than an empty count is: a clock that was set back locks nobody out.
+        // Never further ahead than an empty count is: a clock that was set back must not lock a client out.
         let full_at = full_at.max(now).min(now.saturating_add(self.whole()));
         let next = full_at.saturating_add(u64::from(self.refill.get()));
         // At the end of time `next` saturates.

@@ -152,9 +152,9 @@ impl<'a> Request<'a> {
     }
 }
 
-/// Who may open a WebSocket.
+/// The rule that says which pages may open a WebSocket.
 ///
-/// By default: pages that were loaded from where the WebSocket goes (same scheme, host and port), and what is no browser.
+/// By default: pages that were loaded from the WebSocket's own scheme, host and port, and programs that are no browser.
 ///
 /// ```
 /// use console_token::web::origin::{Caller, OriginRule, Request};
@@ -188,7 +188,7 @@ impl Default for OriginRule {
     }
 }
 
-/// Who opens a WebSocket.
+/// The opener of a WebSocket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Caller {
     /// A page of this origin.
@@ -238,7 +238,7 @@ impl OriginRule {
         self.proxies.iter().any(|network| network.contains(peer))
     }
 
-    /// Who opens this WebSocket, if they may.
+    /// The opener of this WebSocket, if the rule allows it.
     ///
     /// # Errors
     ///

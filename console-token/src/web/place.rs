@@ -1,17 +1,17 @@
 //! Where a token travels, and how it is found and written there.
 //!
-//! | place | text | who |
+//! | place | text | used by |
 //! |---|---|---|
 //! | query | `?token=` | Nova, libvirt-console-proxy, websockify, Kerbside |
 //! | cookie | `Cookie: token=` | noVNC behind Nova's proxy; KubeVirt's design |
-//! | header | `Authorization: Bearer` (RFC 6750) | what is no browser |
+//! | header | `Authorization: Bearer` (RFC 6750) | programs other than browsers |
 //! | proxy's header | `Proxy-Authorization: Basic`, the password (RFC 7617) | native clients of an HTTP CONNECT proxy |
 //! | sub-protocol | `Sec-WebSocket-Protocol: base64url.bearer.authorization.k8s.io.` | browsers at Kubernetes and KubeVirt |
 //! | CONNECT host | `CONNECT <token>:<port>` | Proxmox VE |
 //! | SPICE password | at most 60 bytes | Kerbside |
 //! | VNC password | at most 8 bytes: never | |
 //!
-//! A place that holds two tokens holds none: which of them counts would depend on who reads it. Only
+//! A place with two tokens counts as a place without one, since readers differ in which of the two they take. Only
 //! [`nova`] takes the last, because Nova does.
 
 use alloc::{borrow::Cow, format, string::String, vec::Vec};
@@ -83,8 +83,8 @@ impl Place {
         Self::VncPassword,
     ];
 
-    /// Whether a token gets there and back unharmed: characters that the place has no room for are not escaped by
-    /// those who read it, host names lose their case, and passwords are cut.
+    /// Whether a token can be written there and read back unchanged: readers do not unescape characters that the place
+    /// does not allow, host names lose their case, and passwords are cut.
     #[must_use]
     pub fn carries(self, token: &str) -> bool {
         let is_text =
@@ -337,7 +337,7 @@ pub fn basic<'a>(headers: impl IntoIterator<Item = &'a str>) -> Result<Option<Pr
     let Some(encoded) = credentials("Basic", header)? else {
         return Ok(None);
     };
-    // Room for the user too, which nobody has asked to be long.
+    // Room for the user name too, which has no length of its own to be checked.
     if Presented::MAX_LEN.saturating_mul(2) < encoded.len() {
         return Err(PlaceError::TooLong);
     }

@@ -68,7 +68,7 @@ impl<'a> Connect<'a> {
         }
         let (_, (authority, fields)) = all_consuming(head).parse(text).map_err(|_| ConnectError::Malformed)?;
         let is = |field: &&(&str, &str), name: &str| field.0.eq_ignore_ascii_case(name);
-        // A CONNECT has no content. Who sends some may mean it for somebody else.
+        // A CONNECT has no content. Some would be read by the next program on the way as a request of its own.
         if fields
             .iter()
             .any(|field| is(&field, "content-length") || is(&field, "transfer-encoding"))
@@ -289,7 +289,7 @@ impl TargetRule {
         self
     }
 
-    /// Makes a console known, under the host that clients are told. False if it was.
+    /// Adds a console under the host that clients use. False if it was there already.
     pub fn insert(&mut self, host: Host, port: NonZeroU16) -> bool {
         self.consoles.insert((host, port))
     }
@@ -318,7 +318,7 @@ impl TargetRule {
         })
     }
 
-    /// Whether a gateway may connect to this address, whoever asked for it.
+    /// Whether a gateway may connect to this address, whichever client asked for it.
     ///
     /// # Errors
     ///
@@ -348,13 +348,13 @@ impl Console<'_> {
         self.host
     }
 
-    /// Where to connect to: the addresses that its host was resolved to, with its port. To be used as they are: who
-    /// resolves the name once more may get others.
+    /// Where to connect to: the addresses that its host was resolved to, with its port. Use them as they are: a second
+    /// resolution of the name may give others.
     ///
     /// # Errors
     ///
     /// [`TargetError::Unresolved`] without any, or with another one than a host that is an address;
-    /// [`TargetError::Special`] if one of them is: who can answer for that name is not to be trusted with the others.
+    /// [`TargetError::Special`] if one of them is: the name server that gave it is not to be trusted with the others either.
     pub fn addresses(&self, resolved: &[IpAddr]) -> Result<Vec<SocketAddr>, TargetError> {
         let is_other = |address: &IpAddr| matches!(self.host, Host::Address(own) if own != address);
         if resolved.is_empty() || resolved.iter().any(is_other) {

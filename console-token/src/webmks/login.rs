@@ -13,7 +13,7 @@
 //!   | CONNECT cfgFile mks ------------> |
 //!   | <----------------------- 200 ...  |
 //!   | ============ TLS ================ |   a new one, on the bare connection; the certificate has that thumbprint
-//!   | random -------------------------> |   so that the console knows who has logged in
+//!   | random -------------------------> |   so that the console knows the log-in
 //!   | bytes <-------------------> bytes |
 //! ```
 //! Lines end in CR LF; a reply is three digits and, behind a space, text. Nova's proxy takes what one `recv(1024)` gives

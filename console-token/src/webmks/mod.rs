@@ -1,6 +1,6 @@
 //! WebMKS: the console of VMware's hypervisors.
 //!
-//! Whoever knows a ticket of vCenter has the console. Two forms of it have been in use: [`ConnectInfo`], which Nova's
+//! A ticket of vCenter is all that a client needs for the console. Two forms of it have been in use: [`ConnectInfo`], which Nova's
 //! specification names, and [`MksTicket`], which Nova's driver puts into the token's `internal_access_path`.
 //! With the second a proxy logs in at the hypervisor's authentication daemon, authd: that is [`Login`].
 

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::{Clipboard, Filter, InputRate};
-use crate::framing::{Message, Verdict, Watch};
+use crate::framing::{HELD, Message, Verdict, Watch};
 use crate::limits::Limits;
 use crate::message::{ClientMessage, Extensions, ServerMessage};
 
@@ -16,6 +16,9 @@ const TEXT_CHAT: u8 = 11;
 const CUT_TEXT_HEADER: u64 = 8;
 
 /// A [`Filter`], and perhaps an [`InputRate`], over what goes through a [`Relay`](crate::framing::Relay).
+///
+/// Messages of more than [`HELD`] bytes may go in pieces, so they are judged by their length alone: a packed clipboard
+/// of that length passes only where [`Clipboard::Pass`] holds in both directions.
 ///
 /// ```
 /// use bytes::BytesMut;
@@ -92,7 +95,7 @@ impl Guard {
     }
 
     fn judge_client(&mut self, message: &Message<'_>) -> Verdict {
-        let Some(bytes) = message.whole() else {
+        let Some(bytes) = short(message) else {
             return self.long(message, CLIENT_CUT_TEXT, self.filter.clipboard_to_server);
         };
         // The relay knows what was agreed on, and cut the message so. A short event is not to be taken for a long one.
@@ -112,7 +115,7 @@ impl Guard {
     }
 
     fn judge_server(&self, message: &Message<'_>) -> Verdict {
-        let Some(bytes) = message.whole() else {
+        let Some(bytes) = short(message) else {
             return self.long(message, SERVER_CUT_TEXT, self.filter.clipboard_to_client);
         };
         match ServerMessage::decode_slice(bytes, &Extensions::ALL, &self.limits) {
@@ -121,7 +124,7 @@ impl Guard {
         }
     }
 
-    /// A message that goes in pieces: of a clipboard only the length is known.
+    /// A message that may go in pieces: of a clipboard only the length is known.
     fn long(&self, message: &Message<'_>, cut_text: u8, clipboard: Clipboard) -> Verdict {
         let both = [self.filter.clipboard_to_server, self.filter.clipboard_to_client];
         let passes = match message.number {
@@ -134,6 +137,12 @@ impl Guard {
         };
         Verdict::of(passes)
     }
+}
+
+/// The bytes of a message that never goes in pieces. Whether a longer one is here as a whole depends on how it was read,
+/// and the verdict must not.
+fn short<'a>(message: &Message<'a>) -> Option<&'a [u8]> {
+    message.whole().filter(|bytes| bytes.len() <= HELD)
 }
 
 impl Watch for Guard {

@@ -3,7 +3,7 @@
 use super::{FramingError, HELD, Message, Missing};
 use crate::limits::Limits;
 use crate::message::Extensions;
-use crate::wire::{Decode, Reader};
+use crate::wire::{Decode, Reader, ShortForm};
 
 /// Where a stream of messages is.
 #[derive(Debug, Clone)]
@@ -59,12 +59,11 @@ impl Messages {
         if let Some(body) = self.body {
             return Ok(self.piece(src, body));
         }
-        // Nearly all messages of a client have one length.
-        let len = T::short_len(src);
-        match *src {
-            [number, ..] if 0 < len && len <= src.len() => {
-                let (number, bytes) = (*number, self.take(src, len));
-                let (len, offset) = (len as u64, 0);
+        match short::<T>(src) {
+            Some((number, bytes, rest)) => {
+                *src = rest;
+                let (len, offset) = (bytes.len() as u64, 0);
+                self.taken = self.taken.saturating_add(len);
                 Ok(Some(Message {
                     number,
                     len,
@@ -72,7 +71,7 @@ impl Messages {
                     bytes,
                 }))
             }
-            _ => self.next_by_extent::<T>(src, extensions, limits),
+            None => self.next_by_extent::<T>(src, extensions, limits),
         }
     }
 
@@ -134,5 +133,18 @@ impl Messages {
             offset,
             bytes,
         })
+    }
+}
+
+/// The number and the bytes of a message of the short form, and what follows it.
+#[inline(always)]
+fn short<T: Decode>(src: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let number = *src.first()?;
+    let ShortForm { len, marks } = *T::SHORT_FORMS.get(usize::from(number))?;
+    let (bytes, rest) = src.split_at_checked(len.into())?;
+    match bytes {
+        // No message of a client is shorter than two bytes.
+        [_, second, ..] if second & marks == 0 => Some((number, bytes, rest)),
+        _ => None,
     }
 }

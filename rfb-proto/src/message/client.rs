@@ -11,7 +11,9 @@ use crate::encoding::Encoding;
 use crate::error::{DecodeError, EncodeError};
 use crate::limits::Limits;
 use crate::pixel_format::PixelFormat;
-use crate::wire::{Decode, Encode, Field, Fixed, Reader, codec, front, layout, messages, put_block, take_front};
+use crate::wire::{
+    Decode, Encode, Field, Fixed, Reader, ShortForm, codec, front, layout, messages, put_block, take_front,
+};
 
 messages! {
     /// A message from the client, by its type.
@@ -200,7 +202,7 @@ codec!(PointerEvent, extensions);
 const EXTENDED_MARK: u8 = 0x80;
 
 impl PointerEvent {
-    const SHORT: usize = 6;
+    const SHORT_LEN: usize = 6;
     const LONG: usize = 7;
     const FIELDS: &'static [Field] = &[
         Field::new::<u8>("type"),
@@ -235,7 +237,7 @@ impl Decode for PointerEvent {
 
     #[inline]
     fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let mut block = r.block(Self::SHORT, Self::FIELDS)?;
+        let mut block = r.block(Self::SHORT_LEN, Self::FIELDS)?;
         r.is_type(&mut block, 5)?;
         let buttons = u8::get(&mut block);
         let (x, y) = (u16::get(&mut block), u16::get(&mut block));
@@ -255,16 +257,13 @@ impl Decode for PointerEvent {
 
     fn extent(r: &mut Reader<'_>) -> Result<usize, DecodeError> {
         let long = matches!(r.left(), [_, buttons, ..] if Self::is_extended(r, *buttons));
-        Ok(if long { Self::LONG } else { Self::SHORT })
+        Ok(if long { Self::LONG } else { Self::SHORT_LEN })
     }
 
-    #[inline(always)]
-    fn short_len(src: &[u8]) -> usize {
-        match src {
-            [_, buttons, ..] if buttons & EXTENDED_MARK == 0 => Self::SHORT,
-            _ => 0,
-        }
-    }
+    const SHORT: ShortForm = ShortForm {
+        marks: EXTENDED_MARK,
+        ..ShortForm::of(Self::SHORT_LEN)
+    };
 
     #[inline(always)]
     fn front(
@@ -296,7 +295,7 @@ impl Decode for PointerEvent {
 
 impl Encode for PointerEvent {
     fn wire_len(&self) -> usize {
-        if self.extended { Self::LONG } else { Self::SHORT }
+        if self.extended { Self::LONG } else { Self::SHORT_LEN }
     }
 
     fn write(&self, dst: &mut BytesMut) -> Result<(), EncodeError> {
@@ -311,7 +310,7 @@ impl Encode for PointerEvent {
         }
         let [high, low] = self.buttons.to_be_bytes();
         let mark = if self.extended { EXTENDED_MARK } else { 0 };
-        put_block::<{ Self::SHORT }>(dst, |block| {
+        put_block::<{ Self::SHORT_LEN }>(dst, |block| {
             5_u8.put(block);
             (low | mark).put(block);
             self.x.put(block);

@@ -203,10 +203,7 @@ macro_rules! layout {
     };
     // Without a payload a message is read where it lies, without a reader.
     (@front $name:ident [$($number:literal)?] [$($field:ident),*]) => {
-        #[inline(always)]
-        fn short_len(_: &[u8]) -> usize {
-            Self::BLOCK
-        }
+        const SHORT: $crate::wire::ShortForm = $crate::wire::ShortForm::of(Self::BLOCK);
         #[inline(always)]
         fn front(
             src: &mut &[u8],
@@ -316,13 +313,11 @@ macro_rules! messages {
                 }
             }
 
-            #[inline(always)]
-            fn short_len(src: &[u8]) -> usize {
-                match src.first() {
-                    $(Some($number) => <$message as $crate::wire::Decode>::short_len(src),)*
-                    _ => 0,
-                }
-            }
+            const SHORT_FORMS: &'static [$crate::wire::ShortForm; 256] = &{
+                let mut forms = [$crate::wire::ShortForm::NONE; 256];
+                $(forms[$number] = <$message as $crate::wire::Decode>::SHORT;)*
+                forms
+            };
 
             #[inline(always)]
             fn front(

@@ -1,6 +1,4 @@
 //! Sessions between programs of other projects, framed to the last byte.
-//!
-//! `RFB_CAPTURES` names a folder of recordings to use instead of the one in `tests/data`.
 
 use std::collections::BTreeMap;
 
@@ -9,18 +7,21 @@ use rfb_proto::framing::{Message, Part, Piece, Relay, ServerFramer, Verdict, Wat
 use rfb_proto::message::{ClientMessage, FramebufferUpdate, ServerMessage};
 use rfb_proto::{Limits, Policy};
 
-use crate::captures::{self, Connection};
 use crate::encodings::Found;
+use crate::recordings::{self, Connection, Rows, SOURCE};
+use crate::walk::End;
 
 /// Every bit of a byte, and all of them.
 const CHANGES: [u8; 9] = [1, 2, 4, 8, 16, 32, 64, 128, 255];
 
 /// What goes by, decoded and encoded again.
 #[derive(Default)]
-struct Seen {
+pub(crate) struct Seen {
     server: Found,
     client: Vec<u8>,
-    counts: BTreeMap<String, usize>,
+    pub(crate) counts: BTreeMap<String, usize>,
+    /// Whether the client's bytes end where a message does, and the server's.
+    pub(crate) ended: (bool, bool),
     /// Messages that go in pieces.
     long: usize,
     /// To decode with.
@@ -92,23 +93,29 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Those that got so far, and the number of those whose messages lie in a layer of SASL, which nobody can frame.
-    pub(crate) fn all() -> (Vec<Self>, usize) {
-        let (mut sessions, mut wrapped) = (Vec::new(), 0);
-        for connection in captures::all() {
+    /// Those of the source that got so far. Messages in a layer of SASL cannot be framed.
+    pub(crate) fn all() -> Vec<Self> {
+        Self::of(recordings::all())
+    }
+
+    /// Those of the copy in `tests/data`.
+    pub(crate) fn own() -> Vec<Self> {
+        Self::of(recordings::own())
+    }
+
+    fn of(connections: Vec<Connection>) -> Vec<Self> {
+        let sessions = connections.into_iter().filter_map(|connection| {
             let walk = connection.walk();
-            wrapped += usize::from(walk.sasl.is_some());
-            if let Some(init) = walk.init {
-                let (c2s_at, s2c_at) = (walk.c2s_at, walk.s2c_at);
-                sessions.push(Self {
-                    connection,
-                    init,
-                    c2s_at,
-                    s2c_at,
-                });
-            }
-        }
-        (sessions, wrapped)
+            let (c2s_at, s2c_at) = (walk.c2s_at, walk.s2c_at);
+            let init = walk.init.filter(|_| walk.end == End::Whole)?;
+            Some(Self {
+                connection,
+                init,
+                c2s_at,
+                s2c_at,
+            })
+        });
+        sessions.collect()
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -144,7 +151,7 @@ impl Session {
     }
 
     /// Plays it through a relay, `chunk` bytes at a time.
-    fn play(&self, chunk: usize, policy: Policy) -> Seen {
+    pub(crate) fn play(&self, chunk: usize, policy: Policy) -> Seen {
         let mut relay = Relay::new(&self.init, &Limits::default())
             .with_policy(policy)
             .with_stripping(false);
@@ -166,36 +173,21 @@ impl Session {
                     to_client.extend_from_slice(&tx);
                     passed
                 };
-                passed.unwrap_or_else(|error| panic!("{}: {error}", self.name()));
+                passed.unwrap_or_else(|error| panic!("{error}"));
             }
         }
-        let (client_whole, server_whole) = self.connection.whole;
-        if client_whole {
-            assert!(
-                from_client.is_empty(),
-                "{}: {:?}",
-                self.name(),
-                relay.client().missing()
-            );
-            assert!(relay.client().is_between_messages());
-        }
-        if server_whole {
-            assert!(
-                from_server.is_empty(),
-                "{}: {:?}",
-                self.name(),
-                relay.server().missing()
-            );
-            assert!(relay.server().is_between_messages(), "{}", self.name());
-        }
+        let (client, server) = (relay.client(), relay.server());
+        // What is left is the front of a message.
+        assert!(from_client.is_empty() || 0 < client.missing().bytes);
+        assert!(from_server.is_empty() || 0 < server.missing().bytes);
+        seen.ended = (
+            from_client.is_empty() && client.is_between_messages(),
+            from_server.is_empty() && server.is_between_messages(),
+        );
         // Nothing is lost, nothing is changed, every byte has its place.
         to_client.extend_from_slice(&from_server);
         to_server.extend_from_slice(&from_client);
-        assert!(
-            to_client == self.server() && to_server == self.client(),
-            "{}",
-            self.name()
-        );
+        assert!(to_client == self.server() && to_server == self.client());
         assert!(self.server().starts_with(&seen.server.bytes));
         assert_eq!(seen.server.bytes.len() + from_server.len(), self.server().len());
         assert_eq!(seen.client.len() + from_client.len(), self.client().len());
@@ -205,100 +197,58 @@ impl Session {
 
 #[test]
 fn recorded_sessions_to_the_last_byte() {
-    let (sessions, wrapped) = Session::all();
-    let mut counts = BTreeMap::new();
-    let mut bytes = 0;
-    for session in &sessions {
-        let whole = session.play(usize::MAX, Policy::Lenient);
-        if std::env::var_os("RFB_CAPTURES").is_some() {
-            println!("{} {:?}", session.name(), whole.counts);
-        }
-        // No server here sends what only a lenient reader takes.
-        for (chunk, policy) in [
-            (1, Policy::Lenient),
-            (97, Policy::Strict),
-            (4096, Policy::Lenient),
-            (usize::MAX, Policy::Strict),
-        ] {
-            let cut = session.play(chunk, policy);
-            assert_eq!(
-                (cut.server, cut.counts),
-                (whole.server.clone(), whole.counts.clone()),
-                "{}",
-                session.name()
-            );
-        }
-        bytes += session.client().len() + session.server().len();
-        for (what, count) in whole.counts {
-            *counts.entry(what).or_insert(0) += count;
-        }
+    let mut rows = Rows::new(SOURCE);
+    for session in Session::all() {
+        rows.row(session.name(), || {
+            let whole = session.play(usize::MAX, Policy::Lenient);
+            for chunk in [1, 97, 4096] {
+                let cut = session.play(chunk, Policy::Lenient);
+                assert!(
+                    (&cut.server, &cut.counts) == (&whole.server, &whole.counts),
+                    "by {chunk}"
+                );
+            }
+        });
     }
-    println!(
-        "RFB_CAPTURES: {} sessions framed, {bytes} bytes, {wrapped} in a SASL layer: {counts:?}",
-        sessions.len()
-    );
-    assert!(!sessions.is_empty());
-    if std::env::var_os("RFB_CAPTURES").is_none() {
-        let recorded = [
-            "CoRRE (4)",
-            "CopyRect (1)",
-            "Cursor (-239)",
-            "Cursor With Alpha (-314)",
-            "DesktopSize (-223)",
-            "ExtendedDesktopSize (-308)",
-            "Hextile (5)",
-            "LastRect (-224)",
-            "PointerPos (-232)",
-            "QEMU Audio (-259)",
-            "QEMU Extended Key Event (-258)",
-            "QEMU LED State (-261)",
-            "QEMU Pointer Motion Change (-257)",
-            "RRE (2)",
-            "Raw (0)",
-            "Tight (7)",
-            "TightPNG (-260)",
-            "VMware Cursor Position (1464686182)",
-            "VMware Display Mode Change (1464686185)",
-            "X Cursor (-240)",
-            "ZRLE (16)",
-            "zlib (6)",
-        ];
-        let encodings: Vec<_> = counts.keys().filter(|what| what.ends_with(')')).collect();
-        assert_eq!(encodings, recorded, "every encoding that was recorded");
-    }
+    rows.end();
 }
 
-/// Every bit of the recordings changed, and every byte as a whole: an error that tells where, or other parts; never a
-/// panic or a stall, and every byte that was taken comes out.
+/// Every bit of a session changed, and every byte as a whole: an error that tells where, or other parts; never a panic
+/// or a stall, and every byte that was taken comes out. Gives how many errors and parts there were.
+pub(crate) fn changed(session: &Session) -> [usize; 2] {
+    let (mut errors, mut parts) = (0, 0);
+    let server = session.server();
+    let server = &server[..server.len().min(400)];
+    let framer = ServerFramer::new(&session.init, &Limits::default());
+    for (at, change) in (0..server.len()).flat_map(|at| CHANGES.map(|change| (at, change))) {
+        let mut changed = server.to_vec();
+        changed[at] ^= change;
+        let mut framer = framer.clone();
+        let mut left = &changed[..];
+        loop {
+            let before = left.len();
+            match framer.next_part(&mut left) {
+                Ok(Some(_)) => assert!(left.len() < before, "progress"),
+                Ok(None) => break,
+                Err(error) => {
+                    assert!(error.offset <= changed.len() as u64, "{error}");
+                    assert_eq!(framer.next_part(&mut left), Err(error));
+                    errors += 1;
+                    break;
+                }
+            }
+            parts += 1;
+        }
+        assert_eq!(framer.taken() as usize + left.len(), changed.len());
+    }
+    [errors, parts]
+}
+
 #[test]
 fn every_changed_byte() {
-    let (mut errors, mut parts) = (0, 0);
-    for session in Session::all().0 {
-        let server = session.server();
-        let server = &server[..server.len().min(400)];
-        let framer = ServerFramer::new(&session.init, &Limits::default());
-        for (at, change) in (0..server.len()).flat_map(|at| CHANGES.map(|change| (at, change))) {
-            let mut changed = server.to_vec();
-            changed[at] ^= change;
-            let mut framer = framer.clone();
-            let mut left = &changed[..];
-            loop {
-                let before = left.len();
-                match framer.next_part(&mut left) {
-                    Ok(Some(_)) => assert!(left.len() < before, "progress"),
-                    Ok(None) => break,
-                    Err(error) => {
-                        assert!(error.offset <= changed.len() as u64, "{error}");
-                        assert_eq!(framer.next_part(&mut left), Err(error));
-                        errors += 1;
-                        break;
-                    }
-                }
-                parts += 1;
-            }
-            assert_eq!(framer.taken() as usize + left.len(), changed.len());
-        }
+    let mut rows = Rows::new(SOURCE);
+    for session in Session::all() {
+        rows.row(session.name(), || changed(&session));
     }
-    println!("RFB_CAPTURES: {errors} changed bytes are errors, {parts} parts");
-    assert!(100 < errors && 100 < parts);
+    rows.end();
 }

@@ -1,16 +1,19 @@
 //! The handshake scripts of two connections: the bridge between a tenant (`t`, `T`) and a hypervisor (`h`, `H`).
 
-use rfb_proto::handshake::bridge::{BridgeAction, BridgeError, BridgeOutcome, Coupling, Question, Upstream};
+use rfb_proto::handshake::bridge::{BridgeAction, BridgeError, Coupling, Question, Upstream};
 use rfb_proto::handshake::server::Claim;
-use rfb_proto::handshake::{Bridge, BridgeConfig, HandshakeError, Refusal, Rejection, Side, Told, Wires};
+use rfb_proto::handshake::{
+    Bridge, BridgeConfig, Event, HandshakeError, Refusal, Rejected, Rejection, Security, Side, TlsKind, Told, Wires,
+};
 use rfb_proto::security::plain::Credentials;
 use rfb_proto::security::vnc::Password;
 use rfb_proto::security::{Reason, Secret, SecurityType};
+use rfb_proto::{Limits, Policy, ServerInit};
 use toml::{Table, Value};
 
 use crate::data::{array, hex, text};
 use crate::play::NOW;
-use crate::scripts::{Pattern, error_word, limits, matches, patterns, subtypes, texts, to_hex, types};
+use crate::scripts::{Pattern, error_word, is_bytewise, limits, matches, patterns, subtypes, texts, to_hex, types};
 
 const SIDES: [Side; 2] = [Side::Tenant, Side::Hypervisor];
 
@@ -22,29 +25,56 @@ struct Player<'a> {
     now: Now,
     /// What each side was sent.
     sent: [Vec<u8>; 2],
+    /// What of it is the other side's, behind the handshake.
+    copied: [Vec<u8>; 2],
+    events: Vec<(Side, Event)>,
+    /// What was in `rx` where TLS began.
+    surplus: Option<Vec<u8>>,
+}
+
+/// A step of the script, on the connection that it is of.
+#[derive(Debug)]
+enum Step {
+    /// The peer sends; `None`: it closes.
+    Peer(Option<Vec<u8>>),
+    /// The bridge sends, or need not.
+    Own(Vec<Pattern>, bool),
+    /// The bridge has ended.
+    OwnCloses,
+    Tls,
 }
 
 enum Now {
     Needs,
     Tls(Side),
-    Done(Box<BridgeOutcome>),
+    Done,
     Failed(BridgeError),
 }
 
-/// Runs a script, if it is one of these.
-pub(crate) fn run(script: &Table) -> bool {
-    if text(script, "role") != "proxy" {
-        return false;
-    }
-    for chunk in [usize::MAX, 1, 5] {
+/// Runs a script; with its lenience taken away as well, if it has any.
+pub(crate) fn run(script: &Table) {
+    let chunks = match is_bytewise(script) {
+        true => &[1][..],
+        false => &[usize::MAX, 1, 5],
+    };
+    for &chunk in chunks {
         play(script, chunk);
+        if let Some(strict) = script.get("strict_ok") {
+            let mut player = Player::new(script, Policy::Strict);
+            let _ = player.play(chunk);
+            let word = player.word();
+            assert!(
+                texts(Some(strict)).any(|ok| ok == word),
+                "{word} in strict mode: {:?}",
+                player.error()
+            );
+        }
     }
-    true
 }
 
 fn play(script: &Table, chunk: usize) {
     let id = text(script, "id");
-    let mut player = Player::new(script);
+    let mut player = Player::new(script, Policy::Lenient);
     let also_ok: Vec<_> = texts(script.get("also_ok")).collect();
     let played = player.play(chunk);
     let word = player.word();
@@ -107,13 +137,16 @@ fn bridge_config(script: &Table) -> BridgeConfig {
 }
 
 impl<'a> Player<'a> {
-    fn new(script: &'a Table) -> Self {
+    fn new(script: &'a Table, policy: Policy) -> Self {
         let mut player = Self {
-            bridge: Bridge::new(NOW, bridge_config(script)),
+            bridge: Bridge::new(NOW, bridge_config(script).with_policy(policy)),
             script,
             wires: Wires::default(),
             now: Now::Needs,
             sent: [Vec::new(), Vec::new()],
+            copied: [Vec::new(), Vec::new()],
+            events: Vec::new(),
+            surplus: None,
         };
         player.step();
         player
@@ -146,6 +179,7 @@ impl<'a> Player<'a> {
     fn step(&mut self) {
         while matches!(self.now, Now::Needs) {
             let action = self.bridge.step(NOW, &mut self.wires);
+            self.events.extend(core::iter::from_fn(|| self.bridge.poll_event()));
             let answered = match action {
                 Ok(BridgeAction::Receive { .. }) => {
                     self.now = Now::Needs;
@@ -166,8 +200,8 @@ impl<'a> Player<'a> {
                     false => self.bridge.refuse(&mut self.wires, Refusal::default()),
                 },
                 Ok(BridgeAction::Ask(Question::Connect)) => self.bridge.connect(self.upstream()),
-                Ok(BridgeAction::Done(outcome)) => {
-                    self.now = Now::Done(Box::new(outcome));
+                Ok(BridgeAction::Done(_)) => {
+                    self.now = Now::Done;
                     break;
                 }
                 Err(error) => {
@@ -178,7 +212,9 @@ impl<'a> Player<'a> {
             answered.unwrap();
         }
         let Wires { tenant, hypervisor } = &mut self.wires;
-        if let Now::Done(_) = self.now {
+        if let Now::Done = self.now {
+            self.copied[1].extend_from_slice(&tenant.rx);
+            self.copied[0].extend_from_slice(&hypervisor.rx);
             hypervisor.tx.unsplit(tenant.rx.split());
             tenant.tx.unsplit(hypervisor.rx.split());
         }
@@ -187,19 +223,11 @@ impl<'a> Player<'a> {
         }
     }
 
-    fn play(&mut self, chunk: usize) -> Result<(), String> {
-        let steps = self.script["steps"].as_array().unwrap();
+    /// The steps of each connection.
+    fn steps(&self) -> Vec<(usize, Step)> {
         let optional: Vec<_> = crate::scripts::integers(self.script.get("optional_steps")).collect();
-        let open_end = self.script.get("open_end").is_some_and(|open| open.as_bool().unwrap());
-        let mut own: [Vec<(Vec<Pattern>, bool)>; 2] = Default::default();
-        let check = |own: &Vec<(Vec<Pattern>, bool)>, sent: &[u8], open_end| {
-            let steps: Vec<_> = own
-                .iter()
-                .map(|(patterns, optional)| (&patterns[..], *optional))
-                .collect();
-            matches(&steps, sent, open_end)
-        };
-        for (index, step) in steps.iter().enumerate() {
+        let steps = self.script["steps"].as_array().unwrap().iter().enumerate();
+        let step = |(index, step): (usize, &Value)| {
             let (by, what) = (step[0].as_str().unwrap(), step[1].as_str().unwrap());
             let side = match by {
                 "t" | "T" => 0,
@@ -207,46 +235,109 @@ impl<'a> Player<'a> {
                 other => panic!("sender {other:?}"),
             };
             let is_own = by.chars().all(char::is_uppercase);
-            if (!is_own || what == "TLS") && !check(&own[side], &self.sent[side], false) {
-                return Err(format!("in front of step {index}: {:02x?} sent", self.sent[side]));
-            }
-            match (is_own, what) {
-                (_, "TLS") => match self.now {
-                    Now::Tls(begun) if begun == SIDES[side] => {
-                        self.now = Now::Needs;
-                        self.step();
-                    }
-                    _ => return Err(format!("step {index}: no TLS")),
-                },
-                (true, "EOF") if !matches!(self.now, Now::Failed(_)) => {
-                    return Err(format!("step {index}: not ended"));
-                }
-                (true, "EOF") => {}
-                (true, what) => {
-                    let is_optional = optional.contains(&i64::try_from(index).unwrap());
-                    own[side].push((patterns(what), is_optional));
-                }
-                (false, "EOF") => {
-                    if let Err(error) = self.bridge.eof(&mut self.wires, SIDES[side]) {
-                        self.now = Now::Failed(error);
-                    }
-                    self.step();
-                }
-                (false, what) => {
-                    let bytes = hex(what);
-                    for piece in bytes.chunks(chunk.min(bytes.len()).max(1)) {
-                        self.wires.side(SIDES[side]).rx.extend_from_slice(piece);
-                        self.step();
-                    }
-                }
+            let step = match (is_own, what) {
+                (_, "TLS") => Step::Tls,
+                (true, "EOF") => Step::OwnCloses,
+                (true, what) => Step::Own(patterns(what), optional.contains(&i64::try_from(index).unwrap())),
+                (false, "EOF") => Step::Peer(None),
+                (false, what) => Step::Peer(Some(hex(what))),
+            };
+            (side, step)
+        };
+        steps.map(step).collect()
+    }
+
+    /// Per connection the order is strict; between the two only cause and effect counts. So of the steps that are next
+    /// on their connection the first one that can be done is done.
+    fn play(&mut self, chunk: usize) -> Result<(), String> {
+        let steps = self.steps();
+        let open_end = self.script.get("open_end").is_some_and(|open| open.as_bool().unwrap());
+        let mut own: [Vec<&Step>; 2] = Default::default();
+        let mut left: Vec<_> = steps.iter().collect();
+        while !left.is_empty() {
+            let first = |side| left.iter().position(|(of, _)| *of == side);
+            let mut next: Vec<_> = [0, 1].into_iter().filter_map(first).collect();
+            next.sort_unstable();
+            let ready = next.into_iter().find(|&at| {
+                let (side, step) = left[at];
+                self.is_ready(step, *side, &own[*side])
+            });
+            let Some(at) = ready else {
+                return Err(format!("in front of {:02x?}: {:02x?} sent", left[0], self.sent));
+            };
+            let (side, step) = left.remove(at);
+            match step {
+                Step::Own(..) => own[*side].push(step),
+                step => self.do_step(step, *side, chunk),
             }
         }
         for (own, sent) in own.iter().zip(&self.sent) {
-            if !check(own, sent, open_end) {
+            if !self.is_said(own, sent, open_end) {
                 return Err(format!("{sent:02x?} sent"));
             }
         }
-        Ok(())
+        self.repeats_nothing(&steps)
+    }
+
+    /// A generic reason has none of the hypervisor's own words.
+    fn repeats_nothing(&self, steps: &[(usize, Step)]) -> Result<(), String> {
+        let is_generic =
+            |step: &Step| matches!(step, Step::Own(patterns, _) if patterns.contains(&Pattern::GenericReason));
+        if !steps.iter().any(|(_, step)| is_generic(step)) {
+            return Ok(());
+        }
+        let said = steps.iter().filter_map(|(side, step)| match (side, step) {
+            (1, Step::Peer(Some(bytes))) => Some(bytes),
+            _ => None,
+        });
+        let words = said.flat_map(|bytes| bytes.split(|byte| !matches!(byte, b' '..=b'~')));
+        let mut words = words.filter(|word| 6 <= word.len() && !word.starts_with(b"RFB "));
+        match words.find(|word| self.sent[0].windows(word.len()).any(|sent| sent == *word)) {
+            Some(word) => Err(format!("{} was repeated", word.escape_ascii())),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether this is what was sent.
+    fn is_said(&self, own: &[&Step], sent: &[u8], open_end: bool) -> bool {
+        let steps = own.iter().filter_map(|step| match step {
+            Step::Own(patterns, optional) => Some((&patterns[..], *optional)),
+            _ => None,
+        });
+        matches(&steps.collect::<Vec<_>>(), sent, open_end)
+    }
+
+    fn is_ready(&self, step: &Step, side: usize, own: &[&Step]) -> bool {
+        let is_said = self.is_said(own, &self.sent[side], false);
+        match step {
+            Step::Own(..) => true,
+            Step::Peer(_) => is_said,
+            Step::Tls => is_said && matches!(self.now, Now::Tls(begun) if begun == SIDES[side]),
+            Step::OwnCloses => matches!(self.now, Now::Failed(_)),
+        }
+    }
+
+    fn do_step(&mut self, step: &Step, side: usize, chunk: usize) {
+        match step {
+            Step::Own(..) | Step::OwnCloses => {}
+            Step::Tls => {
+                self.surplus = Some(self.wires.side(SIDES[side]).rx.split().to_vec());
+                self.now = Now::Needs;
+                self.step();
+            }
+            Step::Peer(None) => {
+                if let Err(error) = self.bridge.eof(&mut self.wires, SIDES[side]) {
+                    self.now = Now::Failed(error);
+                }
+                self.step();
+            }
+            Step::Peer(Some(bytes)) => {
+                for piece in bytes.chunks(chunk.min(bytes.len()).max(1)) {
+                    self.wires.side(SIDES[side]).rx.extend_from_slice(piece);
+                    self.step();
+                }
+            }
+        }
     }
 
     fn error(&self) -> Option<&BridgeError> {
@@ -259,41 +350,112 @@ impl<'a> Player<'a> {
     fn word(&self) -> &'static str {
         match &self.now {
             Now::Needs | Now::Tls(_) => "pending",
-            Now::Done(_) => "connected",
+            Now::Done => "connected",
             // For a bridge a version that it does not pass on is a refusal of its own.
             Now::Failed(BridgeError { error, .. }) => error_word(error, true),
         }
+    }
+
+    /// What the hypervisor offered and what was chosen from it.
+    fn of_hypervisor<T>(&self, find: impl Fn(&Event) -> Option<T>) -> Option<T> {
+        let events = self.events.iter().rev().filter(|(side, _)| *side == Side::Hypervisor);
+        events.into_iter().find_map(|(_, event)| find(event))
+    }
+
+    fn security(&self) -> Option<Security> {
+        self.of_hypervisor(|event| match event {
+            Event::Chosen(security) => Some(*security),
+            _ => None,
+        })
+    }
+
+    /// The version that a side follows.
+    fn rules(&self, of: Side) -> Option<Value> {
+        let events = self.events.iter().filter(|(side, _)| *side == of);
+        events.into_iter().find_map(|(_, event)| match event {
+            Event::Version { rules, .. } => Some(Value::String(rules.to_string())),
+            _ => None,
+        })
+    }
+
+    fn tls(&self) -> Option<Value> {
+        let security = self.security()?;
+        let kind = match security.subtype {
+            Some(subtype) => subtype.tls()?,
+            None => security.tls?,
+        };
+        Some(Value::String(
+            match kind {
+                TlsKind::X509 => "x509",
+                TlsKind::Anonymous => "anonymous",
+            }
+            .into(),
+        ))
+    }
+
+    /// The ServerInit that was copied to the tenant.
+    fn init(&self) -> Option<ServerInit> {
+        ServerInit::decode_slice(&self.copied[0], &Limits::default()).ok()
     }
 
     fn observe(&self, id: &str) {
         let Some(observe) = self.script.get("observe").and_then(Value::as_table) else {
             return;
         };
-        let outcome = match &self.now {
-            Now::Done(outcome) => Some(outcome),
-            _ => None,
-        };
-        let rejection = match self.error().map(|error| &error.error) {
-            Some(HandshakeError::Rejected(Rejection { reason, .. })) => Some(reason),
-            _ => None,
-        };
         for (key, expected) in observe {
-            let found = match key.as_str() {
-                "tenant_version" => outcome.map(|outcome| Value::String(outcome.tenant.rules.to_string())),
-                "hypervisor_version" => outcome.map(|outcome| Value::String(outcome.hypervisor.rules.to_string())),
-                "type" => outcome.map(|outcome| number(outcome.hypervisor.security.security_type)),
-                "subtype" => outcome
-                    .and_then(|outcome| outcome.hypervisor.security.subtype)
-                    .map(|subtype| Value::Integer(subtype.0.into())),
-                "reason_hex" => rejection.and_then(|reason| match reason {
-                    Told::Reason(Reason { text }) => Some(Value::String(to_hex(text))),
-                    _ => None,
-                }),
-                "reason_absent" => rejection.map(|reason| Value::Boolean(*reason == Told::Nothing)),
-                "reason_too_long" => rejection.map(|reason| Value::Boolean(matches!(reason, Told::TooLong(_)))),
-                other => panic!("{id}: observe {other:?}"),
-            };
+            let found = self.observed(id, key);
             assert_eq!(found.as_ref(), Some(expected), "{id}: {key}: {:?}", self.error());
+        }
+    }
+
+    /// What stands for the connection is the hypervisor's: the tenant's lists are the bridge's own.
+    fn observed(&self, id: &str, key: &str) -> Option<Value> {
+        let (of, reason) = match self.error().map(|error| &error.error) {
+            Some(HandshakeError::Rejected(Rejection { of, reason })) => (Some(*of), Some(reason)),
+            _ => (None, None),
+        };
+        let integer = |number: u32| Value::Integer(number.into());
+        let list = |numbers: Vec<u32>| Value::Array(numbers.into_iter().map(integer).collect());
+        match key {
+            "tenant_version" => self.rules(Side::Tenant),
+            "hypervisor_version" | "negotiated" => self.rules(Side::Hypervisor),
+            "type" => self.security().map(|security| number(security.security_type)),
+            "subtype" => self.security()?.subtype.map(|subtype| integer(subtype.0)),
+            "offered" => self.of_hypervisor(|event| match event {
+                Event::Types(types) => Some(list(types.iter().map(|t| t.0.into()).collect())),
+                _ => None,
+            }),
+            "offered_subtypes" => self.of_hypervisor(|event| match event {
+                Event::Subtypes(subtypes) => Some(list(subtypes.iter().map(|t| t.0).collect())),
+                _ => None,
+            }),
+            "tls" => self.tls(),
+            "width" => self.init().map(|init| integer(init.width.into())),
+            "height" => self.init().map(|init| integer(init.height.into())),
+            "name" => self.init().map(|init| Value::String(init.name_text())),
+            "shared" => self.copied[1].first().map(|shared| Value::Boolean(*shared != 0)),
+            "too_many" => of.map(|of| Value::Boolean(of == Rejected::TooManyAttempts)),
+            "reason_hex" => match reason? {
+                Told::Reason(Reason { text }) => Some(Value::String(to_hex(text))),
+                _ => None,
+            },
+            "reason_absent" => reason.map(|reason| Value::Boolean(*reason == Told::Nothing)),
+            "reason_too_long" => reason.map(|reason| Value::Boolean(matches!(reason, Told::TooLong(_)))),
+            // Everything behind the handshake is copied.
+            "leftover_hex" => Some(Value::String(to_hex(&self.wires.hypervisor.rx))),
+            "tls_surplus_hex" => {
+                let begun = |side: Side| match side {
+                    Side::Tenant => &self.wires.tenant.rx,
+                    Side::Hypervisor => &self.wires.hypervisor.rx,
+                };
+                let surplus = match (&self.surplus, &self.now) {
+                    (Some(surplus), _) => surplus,
+                    (None, Now::Tls(side) | Now::Failed(BridgeError { side, .. })) => &begun(*side).to_vec(),
+                    _ => return None,
+                };
+                Some(Value::String(to_hex(surplus)))
+            }
+            other => panic!("{id}: observe {other:?}"),
         }
     }
 }

@@ -10,18 +10,18 @@
 //!
 //! Ways to look at a stream, from the cheapest: [`Splitter::frames`] walks over the whole frames
 //! that lie in a buffer without taking anything; [`Splitter::split`] takes them off as [`Frame`]s, and
-//! [`Splitter::decode`] one at a time, in the form that `tokio_util::codec` has; [`Passer`] moves a stream from one connection to another and shows each frame as it goes by.
+//! [`Splitter::decode`] one at a time, in the form that `tokio_util::codec` has; [`FrameForwarder`] moves a stream from one
+//! connection to another and asks about each frame as it goes by.
 
 mod cut;
 mod flow;
+mod forward;
 mod list;
-mod pass;
 
 pub use cut::Cutter;
 pub use flow::{AckCounter, AckWindow, Acknowledge};
+pub use forward::{Forwarded, FrameDecision, FrameForwarder};
 pub use list::{SubMessage, SubMessages};
-pub use pass::Passer;
-pub(crate) use pass::{HELD, move_front, rewrite};
 
 use core::fmt;
 
@@ -157,7 +157,7 @@ impl Header {
 pub struct FrameRef<'a> {
     /// Its header.
     pub header: Header,
-    /// Its body; empty when [`Passer`] passes the body on in parts.
+    /// Its body; empty when [`FrameForwarder`] forwards the body on in parts.
     pub body: &'a [u8],
 }
 
@@ -376,17 +376,11 @@ impl<'a> Frames<'a> {
     #[cold]
     fn until_descriptor(self) -> Self {
         let mut frames = self.clone();
-        let before = |frames: &Self, frame: &FrameRef<'_>| {
-            frames
-                .at
-                .saturating_sub(frame.body.len())
-                .saturating_sub(frames.form.len())
-        };
         while let Some(frame) = frames.next() {
             if descriptor_follows(&frame) {
                 let descriptor = frames.src.len() != frames.at;
                 // Without that byte the frame is not whole.
-                let end = if descriptor { frames.at } else { before(&frames, &frame) };
+                let end = if descriptor { frames.at } else { frames.before(&frame) };
                 let src = self.src.get(..end).unwrap_or_default();
                 return Self {
                     src,
@@ -396,6 +390,11 @@ impl<'a> Frames<'a> {
             }
         }
         self
+    }
+
+    /// Where the frame begins that was given out last.
+    const fn before(&self, frame: &FrameRef<'_>) -> usize {
+        self.at.saturating_sub(frame.body.len()).saturating_sub(self.form.len())
     }
 
     /// Whether the last frame was given out and a byte that carries descriptors follows it.
@@ -493,7 +492,7 @@ impl Writer {
     /// Appends a frame, with a serial of this connection.
     ///
     /// # Errors
-    /// A list of sub-messages, for which mini headers have no place: [`Passer`] knows what to do with it.
+    /// A list of sub-messages, for which mini headers have no place: [`FrameForwarder`] knows what to do with it.
     /// `dst` is then as it was, and no serial is used.
     pub fn write_frame(&mut self, frame: &Frame, dst: &mut BytesMut) -> Result<(), EncodeError> {
         let sub_list = frame.header.sub_list;

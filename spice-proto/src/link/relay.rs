@@ -25,7 +25,7 @@
 //! The tenant is shown capabilities before its token, and so the hypervisor, is known. What was shown is a
 //! promise. A hypervisor that lacks a promised bit ends the link before the tenant is accepted, unless the
 //! bit was waived, and [`RelayLink::learnt`] tells all that it announced; one that lacks `MINI_HEADER` is bridged:
-//! [`RelayOutcome::passers`] rewrites headers. The bits that concern authentication are kept by the relay itself, on each
+//! [`RelayOutcome::forwarders`] rewrites headers. The bits that concern authentication are kept by the relay itself, on each
 //! connection for its own. A session's first main channel can be promised everything: of its bits a viewer only makes use
 //! of what the hypervisor says first, so none of them is missed there. For every other channel the hypervisor is known by
 //! the `connection_id`, and can be asked before anything is promised: [`ClientLink::inquiry`].
@@ -49,7 +49,7 @@ use super::{
     Side, Stage, Transport, Wire, Wires, client,
 };
 use crate::caps::{Capabilities, CapabilitySet, CapabilityWords, common};
-use crate::frame::{HeaderForm, Passer};
+use crate::frame::{FrameForwarder, HeaderForm};
 use crate::ids::ChannelType;
 use crate::limits::Limits;
 
@@ -118,11 +118,11 @@ pub struct RelayOutcome {
 impl RelayOutcome {
     /// What moves the frames from here on: towards the tenant, and towards the hypervisor.
     #[must_use]
-    pub fn passers(&self, limits: &Limits) -> (Passer, Passer) {
+    pub fn forwarders(&self, limits: &Limits) -> (FrameForwarder, FrameForwarder) {
         let (tenant, hypervisor) = (self.tenant_form, self.hypervisor_form);
         (
-            Passer::new(hypervisor, tenant, limits),
-            Passer::new(tenant, hypervisor, limits),
+            FrameForwarder::new(hypervisor, tenant, limits),
+            FrameForwarder::new(tenant, hypervisor, limits),
         )
     }
 }

@@ -6,7 +6,8 @@ use proptest::prelude::*;
 use spice_proto::Limits;
 use spice_proto::channel::{common, main};
 use spice_proto::frame::{
-    AckCounter, AckWindow, Acknowledge, Frame, FrameRef, Header, HeaderForm, Passer, Splitter, SubMessages, Writer,
+    AckCounter, AckWindow, Acknowledge, Frame, FrameDecision, FrameForwarder, FrameRef, Header, HeaderForm, Splitter,
+    SubMessages, Writer,
 };
 
 const FORMS: [HeaderForm; 2] = [HeaderForm::Mini, HeaderForm::Full];
@@ -90,14 +91,17 @@ proptest! {
         for (from, to) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
             let (from, to) = (FORMS[from], FORMS[to]);
             let bytes = stream(from, &messages);
-            let mut passer = Passer::new(from, to, &limits());
+            let mut forwarder = FrameForwarder::new(from, to, &limits());
             let (mut rx, mut tx, mut at, mut turn) = (BytesMut::new(), BytesMut::new(), 0, 0);
             let mut seen = Vec::new();
             let mut most = 0;
             while at < bytes.len() {
                 let end = (at + cuts[turn % cuts.len()]).min(bytes.len());
                 rx.extend_from_slice(&bytes[at..end]);
-                passer.pass(&mut rx, &mut tx, |frame| seen.push((frame.header.number, frame.header.size))).unwrap();
+                forwarder.forward(&mut rx, &mut tx, |frame| {
+ seen.push((frame.header.number, frame.header.size));
+ FrameDecision::Forward
+ }).unwrap();
                 most = most.max(rx.len());
                 (at, turn) = (end, turn + 1);
             }
@@ -106,7 +110,7 @@ proptest! {
             prop_assert_eq!(&tx, &stream(to, &messages));
             let sizes: Vec<_> = messages.iter().map(|(number, body)| (*number, body.len() as u32)).collect();
             prop_assert_eq!(seen, sizes);
-            prop_assert_eq!(passer.passed(), messages.len() as u64);
+            prop_assert_eq!(forwarder.forwarded(), messages.len() as u64);
         }
     }
 
@@ -119,8 +123,8 @@ proptest! {
             prop_assert!(list.map_or(0, Iterator::count) <= frame.body.len() / 4 + 1);
         }
         let mut out = BytesMut::new();
-        let passed = Passer::new(form, FORMS[usize::from(other)], &limits())
-            .pass(&mut BytesMut::from(&bytes[..]), &mut out, |_| ());
+        let passed = FrameForwarder::new(form, FORMS[usize::from(other)], &limits())
+            .forward(&mut BytesMut::from(&bytes[..]), &mut out, |_| FrameDecision::Forward);
         prop_assert!(out.len() <= 4 * bytes.len() + 18, "{:?}", passed);
     }
 }
@@ -140,7 +144,8 @@ fn sizes_at_the_limit_and_beyond() {
             let splitter = Splitter::new(form, &limits());
             assert_eq!(splitter.frames(&rx).next_header().is_ok(), announced);
             assert_eq!(Splitter::new(form, &limits()).decode(&mut rx.clone()).is_ok(), held);
-            let passed = Passer::new(form, form, &limits()).pass(&mut rx, &mut BytesMut::new(), |_| ());
+            let passed = FrameForwarder::new(form, form, &limits())
+                .forward(&mut rx, &mut BytesMut::new(), |_| FrameDecision::Forward);
             assert_eq!(passed.is_ok(), announced);
         }
     }
@@ -251,10 +256,13 @@ fn a_list_stays_one_message_when_headers_are_bridged() {
     rx.put_slice(&body);
     rx.put_slice(&stream(HeaderForm::Full, &[(102, vec![3])]));
     let mut tx = BytesMut::new();
-    let mut passer = Passer::new(HeaderForm::Full, HeaderForm::Mini, &limits());
+    let mut forwarder = FrameForwarder::new(HeaderForm::Full, HeaderForm::Mini, &limits());
     let mut seen = Vec::new();
-    passer
-        .pass(&mut rx, &mut tx, |frame: FrameRef<'_>| seen.push(frame.header.number))
+    forwarder
+        .forward(&mut rx, &mut tx, |frame: FrameRef<'_>| {
+            seen.push(frame.header.number);
+            FrameDecision::Forward
+        })
         .unwrap();
     assert_eq!(seen, [101, 304, 102]);
     let mut splitter = Splitter::new(HeaderForm::Mini, &limits());
@@ -287,7 +295,9 @@ fn a_list_stays_one_message_when_headers_are_bridged() {
     ] {
         let mut rx = stream(from, &[(8, list.body.to_vec())]);
         let mut tx = BytesMut::new();
-        Passer::new(from, to, &limits()).pass(&mut rx, &mut tx, |_| ()).unwrap();
+        FrameForwarder::new(from, to, &limits())
+            .forward(&mut rx, &mut tx, |_| FrameDecision::Forward)
+            .unwrap();
         assert_eq!(tx, stream(to, &[(8, list.body.to_vec())]));
     }
 }
@@ -311,8 +321,8 @@ fn a_list_cannot_be_made_to_grow() {
     .write(HeaderForm::Full, &mut rx);
     rx.put_slice(&body);
     let mut tx = BytesMut::new();
-    let error = Passer::new(HeaderForm::Full, HeaderForm::Mini, &limits())
-        .pass(&mut rx, &mut tx, |_| ())
+    let error = FrameForwarder::new(HeaderForm::Full, HeaderForm::Mini, &limits())
+        .forward(&mut rx, &mut tx, |_| FrameDecision::Forward)
         .unwrap_err();
     assert_eq!((error.message, error.field), ("SubMessageList", "offsets"));
     assert!(tx.is_empty());
@@ -335,12 +345,12 @@ fn a_large_body_with_a_list_is_held_whole() {
     let mut whole = BytesMut::new();
     header.write(HeaderForm::Full, &mut whole);
     whole.put_slice(&body);
-    let mut passer = Passer::new(HeaderForm::Full, HeaderForm::Mini, &limits());
+    let mut forwarder = FrameForwarder::new(HeaderForm::Full, HeaderForm::Mini, &limits());
     let (mut rx, mut tx) = (BytesMut::new(), BytesMut::new());
     for chunk in whole.chunks(30_000) {
         assert!(tx.is_empty());
         rx.extend_from_slice(chunk);
-        passer.pass(&mut rx, &mut tx, |_| ()).unwrap();
+        forwarder.forward(&mut rx, &mut tx, |_| FrameDecision::Forward).unwrap();
     }
     let frame = Splitter::new(HeaderForm::Mini, &limits())
         .decode(&mut tx)
@@ -354,8 +364,8 @@ fn a_large_body_with_a_list_is_held_whole() {
         ..header
     }
     .write(HeaderForm::Full, &mut rx);
-    let mut passer = Passer::new(HeaderForm::Full, HeaderForm::Mini, &limits());
-    assert!(passer.pass(&mut rx, &mut tx, |_| ()).is_err());
+    let mut forwarder = FrameForwarder::new(HeaderForm::Full, HeaderForm::Mini, &limits());
+    assert!(forwarder.forward(&mut rx, &mut tx, |_| FrameDecision::Forward).is_err());
 }
 
 /// Frames in front of one that is refused are given out first; they and the refused one are left in order.
@@ -433,13 +443,18 @@ fn bytes_that_carry_descriptors() {
             for at_once in [false, true] {
                 assert_eq!(split(&mut splitter, &bytes, &[chunk], at_once), messages);
             }
-            let mut passer = Passer::new(from, to, &limits()).with_descriptors();
+            let mut forwarder = FrameForwarder::new(from, to, &limits()).with_descriptors();
             let (mut rx, mut out, mut seen, mut sent) = (BytesMut::new(), BytesMut::new(), 0, 0);
             for piece in bytes.chunks(chunk) {
                 rx.extend_from_slice(piece);
                 loop {
                     let (before, mut tx) = (seen, BytesMut::new());
-                    passer.pass(&mut rx, &mut tx, |_| seen += 1).unwrap();
+                    forwarder
+                        .forward(&mut rx, &mut tx, |_| {
+                            seen += 1;
+                            FrameDecision::Forward
+                        })
+                        .unwrap();
                     out.extend_from_slice(&tx);
                     if seen == before {
                         break;

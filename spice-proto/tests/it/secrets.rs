@@ -8,7 +8,7 @@ use spice_proto::agent::{
     Assembler, Conversation, Filter, Frame as AgentFrame, MessageHeader, Pieces, Receiver, Stream,
 };
 use spice_proto::channel::main::{AgentData, AgentToken, ClientMessage, ServerMessage};
-use spice_proto::frame::{Cutter, Frame, Header, HeaderForm, Passer, Splitter, SubMessages};
+use spice_proto::frame::{Cutter, Frame, FrameDecision, FrameForwarder, Header, HeaderForm, Splitter, SubMessages};
 use spice_proto::ids::{AgentMessageType, AuthMechanism, ChannelType};
 use spice_proto::link::relay::{self, RelayAction, Upstream};
 use spice_proto::link::sasl::MechList;
@@ -395,14 +395,16 @@ fn frames_in_a_buffer_show_no_secret() {
             bytes.extend_from_slice(secret);
             let mut splitter = Splitter::new(form, &Limits::default());
             shown.take(&splitter.frames(&bytes));
-            let mut passer = Passer::new(form, HeaderForm::Mini, &Limits::default());
+            let mut forwarder = FrameForwarder::new(form, HeaderForm::Mini, &Limits::default());
             let mut dst = BytesMut::new();
-            passer.pass(&mut bytes.clone(), &mut dst, |_| ()).unwrap();
+            forwarder
+                .forward(&mut bytes.clone(), &mut dst, |_| FrameDecision::Forward)
+                .unwrap();
             let mut cutter = Cutter::new(form, 0);
             // Bytes of one message in place of the header of the next.
             let _ = cutter.take(&bytes);
             let _ = cutter.take(secret.get(..3).unwrap());
-            shown.take(&(&splitter, &passer, &cutter));
+            shown.take(&(&splitter, &forwarder, &cutter));
             shown.take(&splitter.split(&mut bytes).unwrap());
         }
         let body = [&[1, 0, 6, 0, 0, 0, 5, 0, 14, 0, 0, 0], secret].concat();

@@ -80,7 +80,7 @@ const BATCH: i64 = 1000;
 
 const LOAD_SEATS: &str = "SELECT seats FROM console_seats WHERE console = $1";
 
-/// For a console where nobody sat; `$4` is empty.
+/// For a console without seats so far; `$4` is empty.
 const FIRST_SEATS: &str = "INSERT INTO console_seats (console, seats, ends) VALUES ($1, $2, $3)
     ON CONFLICT (console) DO UPDATE SET seats = excluded.seats, ends = excluded.ends
     WHERE console_seats.seats = $4";
@@ -369,8 +369,8 @@ impl Engine for SqlStore {
     }
 
     async fn swap_seats(&self, console: &str, before: &Seats, seats: &Seats) -> Result<bool, BackendError> {
-        let nobody = before.holders().next().is_none();
-        let swap = query(if nobody { FIRST_SEATS } else { SWAP_SEATS })
+        let is_new = before.holders().next().is_none();
+        let swap = query(if is_new { FIRST_SEATS } else { SWAP_SEATS })
             .bind(String::from(console))
             .bind(row::seats_text(seats))
             .bind(moment(row::seats_end(seats)))

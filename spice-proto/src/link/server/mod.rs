@@ -278,6 +278,20 @@ impl ServerLink {
         }
     }
 
+    /// Takes the sealed ticket.
+    fn take_ticket(&mut self, wire: &mut Wire, outcome: ServerOutcome) -> Action<Question, ServerOutcome> {
+        let Some(bytes) = wire.rx.first_chunk_mut::<SEALED_TICKET_LEN>() else {
+            let at_least = SEALED_TICKET_LEN.saturating_sub(wire.rx.len());
+            self.state = State::Ticket(outcome);
+            return Action::Receive { at_least };
+        };
+        let sealed = SealedTicket(core::mem::replace(bytes, [0; SEALED_TICKET_LEN]));
+        wire.rx.advance(SEALED_TICKET_LEN);
+        let request = outcome.request.clone();
+        self.state = State::AskAdmission(outcome);
+        Action::Ask(Question::Ticket { request, sealed })
+    }
+
     /// Takes the link message, or says what the client is told about it.
     fn take_mess(&mut self, wire: &mut Wire) -> Result<Part<LinkMess>, (HandshakeError, Option<LinkErrorCode>)> {
         let rx = &mut wire.rx;
@@ -363,28 +377,15 @@ impl Machine for ServerLink {
                     return Err(self.fail(wire, error, Some(LinkErrorCode::INVALID_DATA)));
                 }
                 wire.rx.advance(4);
-                self.state = match &self.mechanisms {
-                    Some(mechanisms) => {
-                        // INVARIANT: the list was held against its limit, so its length fits.
-                        let _ = mechanisms.encode(&mut wire.tx);
-                        State::SaslStart(outcome)
-                    }
-                    None => State::Ticket(outcome),
+                let Some(mechanisms) = &self.mechanisms else {
+                    return Ok(self.take_ticket(wire, outcome));
                 };
+                // INVARIANT: the list was held against its limit, so its length fits.
+                let _ = mechanisms.encode(&mut wire.tx);
+                self.state = State::SaslStart(outcome);
                 self.step(now, wire)
             }
-            State::Ticket(outcome) => {
-                let Some(bytes) = wire.rx.first_chunk_mut::<SEALED_TICKET_LEN>() else {
-                    let at_least = SEALED_TICKET_LEN.saturating_sub(wire.rx.len());
-                    self.state = State::Ticket(outcome);
-                    return Ok(Action::Receive { at_least });
-                };
-                let sealed = SealedTicket(core::mem::replace(bytes, [0; SEALED_TICKET_LEN]));
-                wire.rx.advance(SEALED_TICKET_LEN);
-                let request = outcome.request.clone();
-                self.state = State::AskAdmission(outcome);
-                Ok(Action::Ask(Question::Ticket { request, sealed }))
-            }
+            State::Ticket(outcome) => Ok(self.take_ticket(wire, outcome)),
             State::SaslStart(outcome) => {
                 let taken = sasl::take_start(&mut wire.rx, &self.limits);
                 let offers = |name: &[u8]| self.mechanisms.as_ref().is_some_and(|list| list.offers(name));

@@ -10,7 +10,11 @@ use sha2::{Digest as _, Sha256};
 
 use super::verdict::{Answer, Effect, Fault, Lost, Pass, Seat};
 use super::{Endpoint, Kind, Target};
-use crate::channel::main::{ChannelId, MigrateDstDoSeamless};
+use crate::channel::main::{
+    ChannelId, ChannelsList, ClientMessage, Init, MigrateBegin, MigrateBeginSeamless, MigrateDstDoSeamless,
+    MigrateSwitchHost, ServerMessage,
+};
+use crate::channel::{common, display};
 use crate::frame::{FrameRef, Header};
 use crate::ids::ChannelType;
 use crate::link::Side;
@@ -25,12 +29,8 @@ const ENDING: Duration = Duration::from_secs(10);
 /// How long a viewer may take to close what it has no use for.
 const LEAVING: Duration = Duration::from_secs(1);
 
-/// `MIGRATE_CONNECT_ERROR` of the client.
-const CONNECT_ERROR: u16 = 103;
 /// Bytes in the body of `DISPLAY_INIT`.
 pub(in crate::session) const DISPLAY_INIT_BODY: u32 = 14;
-/// `LIST` of the server.
-const LIST: u16 = 8;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
@@ -117,8 +117,20 @@ impl Migration {
     pub fn watches(channel: ChannelType, sender: Sender, number: u16) -> bool {
         let main = channel == ChannelType::MAIN;
         match sender {
-            Sender::Server => matches!(number, 1 | 2 | LIST) || main && matches!(number, 101 | 103 | 104 | 111 | 116),
-            Sender::Client => number == 5 || main && number == 110,
+            Sender::Server => {
+                let body = matches!(
+                    number,
+                    MigrateBegin::NUMBER
+                        | Init::NUMBER
+                        | ChannelsList::NUMBER
+                        | MigrateSwitchHost::NUMBER
+                        | MigrateBeginSeamless::NUMBER
+                );
+                moves(number) || main && body
+            }
+            Sender::Client => {
+                number == common::ClientMessage::MIGRATE_DATA || main && number == MigrateDstDoSeamless::NUMBER
+            }
         }
     }
 
@@ -144,9 +156,29 @@ impl Migration {
     pub const fn looks_at(channel: ChannelType, sender: Sender, header: &Header) -> bool {
         let main = channel.0 == ChannelType::MAIN.0;
         match (sender, header.number) {
-            (Sender::Server, 1 | 2 | LIST) | (Sender::Client, 4 | 5) => true,
-            (Sender::Server, 101..=104 | 111 | 112 | 116..=118) | (Sender::Client, 102 | 103 | 109..=111) => main,
-            (Sender::Client, 101) => channel.0 == ChannelType::DISPLAY.0,
+            (Sender::Server, number) if moves(number) => true,
+            (Sender::Client, common::ClientMessage::MIGRATE_FLUSH_MARK | common::ClientMessage::MIGRATE_DATA) => true,
+            (
+                Sender::Server,
+                ServerMessage::MIGRATE_BEGIN
+                | ServerMessage::MIGRATE_CANCEL
+                | ServerMessage::INIT
+                | ServerMessage::CHANNELS_LIST
+                | ServerMessage::MIGRATE_SWITCH_HOST
+                | ServerMessage::MIGRATE_END
+                | ServerMessage::MIGRATE_BEGIN_SEAMLESS
+                | ServerMessage::MIGRATE_DST_SEAMLESS_ACK
+                | ServerMessage::MIGRATE_DST_SEAMLESS_NACK,
+            )
+            | (
+                Sender::Client,
+                ClientMessage::MIGRATE_CONNECTED
+                | ClientMessage::MIGRATE_CONNECT_ERROR
+                | ClientMessage::MIGRATE_END
+                | ClientMessage::MIGRATE_DST_DO_SEAMLESS
+                | ClientMessage::MIGRATE_CONNECTED_SEAMLESS,
+            ) => main,
+            (Sender::Client, display::Init::NUMBER) => channel.0 == ChannelType::DISPLAY.0,
             (Sender::Server, _) => header.sub_list != 0,
             _ => false,
         }
@@ -450,18 +482,23 @@ impl Migration {
         let said = seated.said;
         seated.said = said.saturating_add(1);
         match (seated.channel.channel_type, frame.header.number) {
-            (_, 4) if core::mem::take(&mut seated.flush_due) => Pass::Forward,
-            (_, 4) => Pass::Refuse(Fault::Unasked),
-            (_, 5) => self.client_state(tracker, seat, said, frame.body),
-            (ChannelType::DISPLAY, 101) if frame.header.size == DISPLAY_INIT_BODY => {
+            (_, common::ClientMessage::MIGRATE_FLUSH_MARK) if core::mem::take(&mut seated.flush_due) => Pass::Forward,
+            (_, common::ClientMessage::MIGRATE_FLUSH_MARK) => Pass::Refuse(Fault::Unasked),
+            (_, common::ClientMessage::MIGRATE_DATA) => self.client_state(tracker, seat, said, frame.body),
+            (ChannelType::DISPLAY, display::Init::NUMBER) if frame.header.size == DISPLAY_INIT_BODY => {
                 seated.initialised = true;
                 Pass::Forward
             }
             // The server would close the connection itself, which ends the QEMU process.
             (ChannelType::DISPLAY, _) if !seated.target && !seated.initialised => Pass::Refuse(Fault::OutOfOrder),
-            (ChannelType::MAIN, number @ (102 | CONNECT_ERROR | 111)) => self.answered(now, tracker, seat, number),
-            (ChannelType::MAIN, 109) => self.arrived(tracker, seat),
-            (ChannelType::MAIN, 110) => self.do_seamless(tracker, seat, said, frame.body),
+            (
+                ChannelType::MAIN,
+                number @ (ClientMessage::MIGRATE_CONNECTED
+                | ClientMessage::MIGRATE_CONNECT_ERROR
+                | ClientMessage::MIGRATE_CONNECTED_SEAMLESS),
+            ) => self.answered(now, tracker, seat, number),
+            (ChannelType::MAIN, ClientMessage::MIGRATE_END) => self.arrived(tracker, seat),
+            (ChannelType::MAIN, MigrateDstDoSeamless::NUMBER) => self.do_seamless(tracker, seat, said, frame.body),
             _ => Pass::Forward,
         }
     }
@@ -472,27 +509,29 @@ impl Migration {
         if self.seated(seat).is_some_and(|seated| self.at_target(tracker, seated)) {
             return Pass::Refuse(Fault::Unasked);
         }
-        let failed = number == CONNECT_ERROR || self.poisoned;
+        let failed = number == ClientMessage::MIGRATE_CONNECT_ERROR || self.poisoned;
         match phase {
             Phase::Switch => Pass::Forward,
             Phase::Idle | Phase::Connected => Pass::Drop,
-            Phase::Told if number != CONNECT_ERROR => Pass::Refuse(Fault::Unasked),
-            Phase::Opening if number == 111 && self.kind != Kind::Seamless => Pass::Refuse(Fault::Unasked),
+            Phase::Told if number != ClientMessage::MIGRATE_CONNECT_ERROR => Pass::Refuse(Fault::Unasked),
+            Phase::Opening if number == ClientMessage::MIGRATE_CONNECTED_SEAMLESS && self.kind != Kind::Seamless => {
+                Pass::Refuse(Fault::Unasked)
+            }
             Phase::Told | Phase::Opening if failed => {
                 let host = self.pending(tracker);
                 let _ = tracker.target_answered(self.key, false);
                 self.leaving = host.map(|host| (now.saturating_add(LEAVING), host));
                 self.settle(tracker);
-                if number == CONNECT_ERROR {
+                if number == ClientMessage::MIGRATE_CONNECT_ERROR {
                     return Pass::Forward;
                 }
                 self.effects.push_back(Effect::Cancel(seat));
-                Pass::Instead(CONNECT_ERROR)
+                Pass::Instead(ClientMessage::MIGRATE_CONNECT_ERROR)
             }
             Phase::Told | Phase::Opening => {
                 let _ = tracker.target_answered(self.key, true);
                 // A target that cannot do it seamlessly has made the viewer say so.
-                if number == 102 {
+                if number == ClientMessage::MIGRATE_CONNECTED {
                     self.kind = Kind::SemiSeamless;
                 }
                 self.deadline = None;
@@ -557,6 +596,12 @@ impl Migration {
         self.states.swap_remove(at);
         Pass::Forward
     }
+}
+
+/// The messages of any server that are about moves, or may hold such ones.
+const fn moves(number: u16) -> bool {
+    use common::ServerMessage as M;
+    matches!(number, M::MIGRATE | M::MIGRATE_DATA | M::LIST)
 }
 
 fn is_main(seated: &Seated) -> bool {

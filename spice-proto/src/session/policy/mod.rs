@@ -18,6 +18,7 @@
 //! ```
 //! use std::time::Duration;
 //! use spice_proto::Limits;
+//! use spice_proto::channel::inputs::ClientMessage;
 //! use spice_proto::frame::Header;
 //! use spice_proto::ids::ChannelType;
 //! use spice_proto::link::watch::Sender;
@@ -25,7 +26,7 @@
 //!
 //! let policy = Policy::new(&Settings::default().with_view_only(true));
 //! let mut gate = Gate::new(ChannelType::INPUTS, Sender::Client, &Limits::default());
-//! let key_down = Header { serial: 0, number: 101, size: 4, sub_list: 0 };
+//! let key_down = Header { serial: 0, number: ClientMessage::KEY_DOWN, size: 4, sub_list: 0 };
 //! let verdict = gate.header(&policy, Duration::ZERO, &key_down);
 //! assert_eq!(verdict, Verdict::Replace(Replacement::Nothing));
 //! assert_eq!(gate.tally().count(Rule::ViewOnly), 1);
@@ -47,19 +48,15 @@ use self::rate::Bucket;
 use self::settings::{KINDS, kind, side};
 pub(in crate::session) use self::table::{PLACES, place};
 use crate::agent::{Filter, MessageHeader, Passage, Receiver};
-use crate::channel::common::Notify;
-use crate::channel::main::{ChannelId, ChannelsList};
+use crate::channel::common::{List, Notify};
+use crate::channel::inputs;
+use crate::channel::main::{
+    AgentDisconnected, ChannelId, ChannelsList, ClientMessage, MouseModeRequest, ServerMessage,
+};
 use crate::frame::{FrameRef, Header, SubMessages};
 use crate::ids::{AgentMessageType, ChannelType, NotifySeverity, NotifyVisibility};
 use crate::limits::Limits;
 use crate::link::watch::Sender;
-
-/// LIST of the common messages.
-const LIST: u16 = 8;
-/// `CHANNELS_LIST` of the main channel.
-const CHANNELS_LIST: u16 = 104;
-/// `AGENT_DISCONNECTED` of the main channel.
-const AGENT_DISCONNECTED: u16 = 108;
 
 /// What becomes of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -386,21 +383,26 @@ fn class(settings: &Settings, channel: ChannelType, sender: Sender, number: u16)
     } = *settings;
     let agent = clipboard != Directions::BOTH || files != Directions::BOTH || view_only;
     match (channel, sender, number) {
-        (_, Sender::Server, LIST) => Class::Inspect,
-        (ChannelType::MAIN, Sender::Server, CHANNELS_LIST) if view_only || !settings.withheld.is_empty() => {
+        (_, Sender::Server, List::NUMBER) => Class::Inspect,
+        (ChannelType::MAIN, Sender::Server, ChannelsList::NUMBER) if view_only || !settings.withheld.is_empty() => {
             Class::Inspect
         }
-        (ChannelType::MAIN, Sender::Server, 109) | (ChannelType::MAIN, Sender::Client, 107) if agent => Class::Inspect,
-        // MOUSE_MODE_REQUEST, and every key and motion.
-        (ChannelType::MAIN, Sender::Client, 105) if view_only => Class::Input,
-        (ChannelType::INPUTS, Sender::Client, 101..) if view_only => Class::Input,
+        (ChannelType::MAIN, Sender::Server, ServerMessage::AGENT_DATA)
+        | (ChannelType::MAIN, Sender::Client, ClientMessage::AGENT_DATA)
+            if agent =>
+        {
+            Class::Inspect
+        }
+        (ChannelType::MAIN, Sender::Client, MouseModeRequest::NUMBER) if view_only => Class::Input,
+        // Every key and motion.
+        (ChannelType::INPUTS, Sender::Client, inputs::ClientMessage::KEY_DOWN..) if view_only => Class::Input,
         _ => Class::Pass,
     }
 }
 
 /// Whether the agent's stream begins anew behind this message.
 fn resets_agent(channel: ChannelType, sender: Sender, number: u16) -> bool {
-    number == AGENT_DISCONNECTED && channel == ChannelType::MAIN && sender == Sender::Server
+    number == AgentDisconnected::NUMBER && channel == ChannelType::MAIN && sender == Sender::Server
 }
 
 /// One direction of a connection.
@@ -473,10 +475,10 @@ impl Gate {
     /// otherwise `dst` is as it was.
     pub fn body(&mut self, policy: &Policy, frame: &FrameRef<'_>, dst: &mut BytesMut) -> Verdict {
         let before = dst.len();
-        let listed = frame.header.number == LIST || frame.header.sub_list != 0;
+        let listed = frame.header.number == List::NUMBER || frame.header.sub_list != 0;
         let judged = match (self.channel, self.sender, frame.header.number) {
             _ if listed => policy.judge_inside(self.channel, self.sender, frame),
-            (ChannelType::MAIN, Sender::Server, CHANNELS_LIST) => self.channels(policy, frame, dst),
+            (ChannelType::MAIN, Sender::Server, ChannelsList::NUMBER) => self.channels(policy, frame, dst),
             (ChannelType::MAIN, ..) => self.agent(policy, frame, dst),
             _ => (Verdict::Forward, None),
         };

@@ -48,8 +48,8 @@ pub enum Withheld {
     Channel(ChannelId),
 }
 
-/// Channel types that have a row: 0, for those that are not known, to 11.
-pub(super) const KINDS: usize = 12;
+/// Channel types that have a row: 0, for those that are not known, to the last one that is.
+pub(super) const KINDS: usize = (ChannelType::WEBDAV.0 as usize).saturating_add(1);
 
 /// The row of a channel type.
 #[inline]
@@ -89,7 +89,10 @@ impl AllowList {
     }
 
     fn fill(mut self, which: impl Fn(ChannelType) -> bool) -> Self {
-        for channel in (0_u8..12).map(ChannelType).filter(|channel| which(*channel)) {
+        for channel in (0..=ChannelType::WEBDAV.0)
+            .map(ChannelType)
+            .filter(|channel| which(*channel))
+        {
             for sender in [Sender::Client, Sender::Server] {
                 for (number, _) in table::largest_bodies(channel, sender) {
                     self = self.with(channel, sender, number);

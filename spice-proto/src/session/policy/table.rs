@@ -1,6 +1,7 @@
 //! The largest body of every message, by channel and sender: what the layouts allow, and for what they leave open,
 //! what the real programs send or take.
 
+use crate::channel::{common, cursor, display, inputs, main, playback, port, record, smartcard, vmc};
 use crate::ids::ChannelType;
 use crate::link::watch::Sender;
 
@@ -39,59 +40,197 @@ const fn counted16(head: u32, size: u32) -> u32 {
 
 type Rows = &'static [(u16, u32)];
 
-#[rustfmt::skip]
-const BASE_SERVER: Rows = &[
-    (1, 4), (2, STATE), (3, 8), (4, PADDING), (5, counted8(10)), (6, 12), (7, TEXT), (8, LIST), (100, 0),
-];
-#[rustfmt::skip]
-const BASE_CLIENT: Rows = &[(1, 4), (2, 0), (3, 12), (4, 0), (5, STATE), (6, 12)];
-#[rustfmt::skip]
-const MAIN_SERVER: Rows = &[
-    (101, TEXT), (102, 0), (103, 32), (104, counted16(4, 2)), (105, 4), (106, 4), (107, 0), (108, 4), (109, FROM_AGENT),
-    (110, 4), (111, TEXT), (112, 0), (113, TEXT), (114, 16), (115, 4), (116, TEXT), (117, 0), (118, 0),
-];
-#[rustfmt::skip]
-const MAIN_CLIENT: Rows = &[
-    (101, 8), (102, 0), (103, 0), (104, 0), (105, 2), (106, 4), (107, AGENT), (108, 4), (109, 0), (110, 4), (111, 0),
-    (112, TEXT),
-];
-#[rustfmt::skip]
-const DISPLAY_SERVER: Rows = &[
-    (101, 12), (102, 0), (103, 0), (104, SHAPE), (105, counted16(2, 9)), (106, counted8(10)), (107, 8), (108, 0),
-    (122, SHAPE), (123, PICTURE), (124, SHAPE), (125, 4), (126, 0), (302, PICTURE), (303, PICTURE), (304, PICTURE),
-    (305, PICTURE), (306, PICTURE), (307, PICTURE), (308, PICTURE), (309, PICTURE), (310, PICTURE), (311, PICTURE),
-    (312, PICTURE), (313, PICTURE), (314, 20), (315, 4), (316, PICTURE), (317, counted16(4, 28)), (318, PICTURE),
-    (319, 16), (320, 20), (321, 16), (322, TEXT), (323, 25 + counted8(8)),
-];
-#[rustfmt::skip]
-const DISPLAY_CLIENT: Rows = &[(101, 14), (102, 32), (103, 1), (104, 0), (105, counted8(1))];
-#[rustfmt::skip]
-const INPUTS_SERVER: Rows = &[(101, 2), (102, 2), (111, 0)];
+const BASE_SERVER: Rows = {
+    use common::ServerMessage as M;
+    &[
+        (M::MIGRATE, 4),
+        (M::MIGRATE_DATA, STATE),
+        (M::SET_ACK, 8),
+        (M::PING, PADDING),
+        (M::WAIT_FOR_CHANNELS, counted8(10)),
+        (M::DISCONNECTING, 12),
+        (M::NOTIFY, TEXT),
+        (M::LIST, LIST),
+        (M::BASE_LAST, 0),
+    ]
+};
+const BASE_CLIENT: Rows = {
+    use common::ClientMessage as M;
+    &[
+        (M::ACK_SYNC, 4),
+        (M::ACK, 0),
+        (M::PONG, 12),
+        (M::MIGRATE_FLUSH_MARK, 0),
+        (M::MIGRATE_DATA, STATE),
+        (M::DISCONNECTING, 12),
+    ]
+};
+const MAIN_SERVER: Rows = {
+    use main::ServerMessage as M;
+    &[
+        (M::MIGRATE_BEGIN, TEXT),
+        (M::MIGRATE_CANCEL, 0),
+        (M::INIT, 32),
+        (M::CHANNELS_LIST, counted16(4, 2)),
+        (M::MOUSE_MODE, 4),
+        (M::MULTI_MEDIA_TIME, 4),
+        (M::AGENT_CONNECTED, 0),
+        (M::AGENT_DISCONNECTED, 4),
+        (M::AGENT_DATA, FROM_AGENT),
+        (M::AGENT_TOKEN, 4),
+        (M::MIGRATE_SWITCH_HOST, TEXT),
+        (M::MIGRATE_END, 0),
+        (M::NAME, TEXT),
+        (M::UUID, 16),
+        (M::AGENT_CONNECTED_TOKENS, 4),
+        (M::MIGRATE_BEGIN_SEAMLESS, TEXT),
+        (M::MIGRATE_DST_SEAMLESS_ACK, 0),
+        (M::MIGRATE_DST_SEAMLESS_NACK, 0),
+    ]
+};
+const MAIN_CLIENT: Rows = {
+    use main::ClientMessage as M;
+    &[
+        (M::CLIENT_INFO, 8),
+        (M::MIGRATE_CONNECTED, 0),
+        (M::MIGRATE_CONNECT_ERROR, 0),
+        (M::ATTACH_CHANNELS, 0),
+        (M::MOUSE_MODE_REQUEST, 2),
+        (M::AGENT_START, 4),
+        (M::AGENT_DATA, AGENT),
+        (M::AGENT_TOKEN, 4),
+        (M::MIGRATE_END, 0),
+        (M::MIGRATE_DST_DO_SEAMLESS, 4),
+        (M::MIGRATE_CONNECTED_SEAMLESS, 0),
+        (M::QUALITY_INDICATOR, TEXT),
+    ]
+};
+const DISPLAY_SERVER: Rows = {
+    use display::ServerMessage as M;
+    &[
+        (M::MODE, 12),
+        (M::MARK, 0),
+        (M::RESET, 0),
+        (M::COPY_BITS, SHAPE),
+        (M::INVAL_LIST, counted16(2, 9)),
+        (M::INVAL_ALL_PIXMAPS, counted8(10)),
+        (M::INVAL_PALETTE, 8),
+        (M::INVAL_ALL_PALETTES, 0),
+        (M::STREAM_CREATE, SHAPE),
+        (M::STREAM_DATA, PICTURE),
+        (M::STREAM_CLIP, SHAPE),
+        (M::STREAM_DESTROY, 4),
+        (M::STREAM_DESTROY_ALL, 0),
+        (M::DRAW_FILL, PICTURE),
+        (M::DRAW_OPAQUE, PICTURE),
+        (M::DRAW_COPY, PICTURE),
+        (M::DRAW_BLEND, PICTURE),
+        (M::DRAW_BLACKNESS, PICTURE),
+        (M::DRAW_WHITENESS, PICTURE),
+        (M::DRAW_INVERS, PICTURE),
+        (M::DRAW_ROP3, PICTURE),
+        (M::DRAW_STROKE, PICTURE),
+        (M::DRAW_TEXT, PICTURE),
+        (M::DRAW_TRANSPARENT, PICTURE),
+        (M::DRAW_ALPHA_BLEND, PICTURE),
+        (M::SURFACE_CREATE, 20),
+        (M::SURFACE_DESTROY, 4),
+        (M::STREAM_DATA_SIZED, PICTURE),
+        (M::MONITORS_CONFIG, counted16(4, 28)),
+        (M::DRAW_COMPOSITE, PICTURE),
+        (M::STREAM_ACTIVATE_REPORT, 16),
+        (M::GL_SCANOUT_UNIX, 20),
+        (M::GL_DRAW, 16),
+        (M::QUALITY_INDICATOR, TEXT),
+        (M::GL_SCANOUT2_UNIX, 25 + counted8(8)),
+    ]
+};
+const DISPLAY_CLIENT: Rows = {
+    use display::ClientMessage as M;
+    &[
+        (M::INIT, 14),
+        (M::STREAM_REPORT, 32),
+        (M::PREFERRED_COMPRESSION, 1),
+        (M::GL_DRAW_DONE, 0),
+        (M::PREFERRED_VIDEO_CODEC_TYPE, counted8(1)),
+    ]
+};
+const INPUTS_SERVER: Rows = {
+    use inputs::ServerMessage as M;
+    &[(M::INIT, 2), (M::KEY_MODIFIERS, 2), (M::MOUSE_MOTION_ACK, 0)]
+};
 /// 2048: what spice-server takes on this channel.
-#[rustfmt::skip]
-const INPUTS_CLIENT: Rows = &[
-    (101, 4), (102, 4), (103, 2), (104, 2048), (111, 10), (112, 11), (113, 3), (114, 3),
-];
-#[rustfmt::skip]
-const CURSOR_SERVER: Rows = &[
-    (101, SHAPE), (102, 0), (103, SHAPE), (104, 4), (105, 0), (106, 4), (107, 8), (108, 0),
-];
-#[rustfmt::skip]
-const PLAYBACK_SERVER: Rows = &[
-    (101, SOUND), (102, SOUND), (103, 14), (104, 0), (105, counted8(2)), (106, 1), (107, 4),
-];
-#[rustfmt::skip]
-const RECORD_SERVER: Rows = &[(101, 10), (102, 0), (103, counted8(2)), (104, 1)];
-#[rustfmt::skip]
-const RECORD_CLIENT: Rows = &[(101, SOUND), (102, SOUND), (103, 4)];
-#[rustfmt::skip]
-const SMARTCARD: Rows = &[(101, CARD)];
-#[rustfmt::skip]
-const VMC: Rows = &[(101, DATA), (102, DATA)];
-#[rustfmt::skip]
-const PORT_SERVER: Rows = &[(101, DATA), (102, DATA), (201, TEXT), (202, 1)];
-#[rustfmt::skip]
-const PORT_CLIENT: Rows = &[(101, DATA), (102, DATA), (201, 1)];
+const INPUTS_CLIENT: Rows = {
+    use inputs::ClientMessage as M;
+    &[
+        (M::KEY_DOWN, 4),
+        (M::KEY_UP, 4),
+        (M::KEY_MODIFIERS, 2),
+        (M::KEY_SCANCODE, 2048),
+        (M::MOUSE_MOTION, 10),
+        (M::MOUSE_POSITION, 11),
+        (M::MOUSE_PRESS, 3),
+        (M::MOUSE_RELEASE, 3),
+    ]
+};
+const CURSOR_SERVER: Rows = {
+    use cursor::ServerMessage as M;
+    &[
+        (M::INIT, SHAPE),
+        (M::RESET, 0),
+        (M::SET, SHAPE),
+        (M::MOVE, 4),
+        (M::HIDE, 0),
+        (M::TRAIL, 4),
+        (M::INVAL_ONE, 8),
+        (M::INVAL_ALL, 0),
+    ]
+};
+const PLAYBACK_SERVER: Rows = {
+    use playback::ServerMessage as M;
+    &[
+        (M::DATA, SOUND),
+        (M::MODE, SOUND),
+        (M::START, 14),
+        (M::STOP, 0),
+        (M::VOLUME, counted8(2)),
+        (M::MUTE, 1),
+        (M::LATENCY, 4),
+    ]
+};
+const RECORD_SERVER: Rows = {
+    use record::ServerMessage as M;
+    &[(M::START, 10), (M::STOP, 0), (M::VOLUME, counted8(2)), (M::MUTE, 1)]
+};
+const RECORD_CLIENT: Rows = {
+    use record::ClientMessage as M;
+    &[(M::DATA, SOUND), (M::MODE, SOUND), (M::START_MARK, 4)]
+};
+const SMARTCARD: Rows = {
+    use smartcard::ServerMessage as M;
+    &[(M::DATA, CARD)]
+};
+const VMC: Rows = {
+    use vmc::ServerMessage as M;
+    &[(M::DATA, DATA), (M::COMPRESSED_DATA, DATA)]
+};
+const PORT_SERVER: Rows = {
+    use port::ServerMessage as M;
+    &[
+        (vmc::ServerMessage::DATA, DATA),
+        (vmc::ServerMessage::COMPRESSED_DATA, DATA),
+        (M::INIT, TEXT),
+        (M::EVENT, 1),
+    ]
+};
+const PORT_CLIENT: Rows = {
+    use port::ClientMessage as M;
+    &[
+        (vmc::ClientMessage::DATA, DATA),
+        (vmc::ClientMessage::COMPRESSED_DATA, DATA),
+        (M::EVENT, 1),
+    ]
+};
 
 /// Every message that a sender has on a channel of this type, with the largest body that its layout, or else
 /// good sense, allows.
@@ -132,19 +271,70 @@ pub fn largest_bodies(channel: ChannelType, sender: Sender) -> impl Iterator<Ite
     base.iter().chain(own).copied()
 }
 
+/// Numbers that follow each other, of messages of any channel.
+#[derive(Clone, Copy)]
+struct Run {
+    /// The place of the first one in a row.
+    base: usize,
+    first: u16,
+    last: u16,
+}
+
+impl Run {
+    const fn new(base: usize, first: u16, last: u16) -> Self {
+        Self { base, first, last }
+    }
+
+    /// The place of the run that comes next.
+    const fn end(self) -> usize {
+        self.base
+            .saturating_add((self.last as usize).saturating_sub(self.first as usize))
+            .saturating_add(1)
+    }
+
+    #[inline]
+    const fn place(self, number: u16) -> Option<usize> {
+        if number < self.first || self.last < number {
+            return None;
+        }
+        Some(
+            (number as usize)
+                .saturating_sub(self.first as usize)
+                .saturating_add(self.base),
+        )
+    }
+}
+
+/// What all channels have.
+const COMMON: Run = Run::new(0, common::ServerMessage::MIGRATE, common::ServerMessage::LIST);
+/// What each channel has of its own; the display channel has most of these.
+const OWN: Run = Run::new(
+    COMMON.end(),
+    common::ServerMessage::BASE_LAST,
+    display::ServerMessage::STREAM_DESTROY_ALL,
+);
+/// What ports have beside the messages of a pipe.
+const PORT: Run = Run::new(OWN.end(), port::ServerMessage::INIT, port::ServerMessage::EVENT);
+/// Pictures.
+const DRAW: Run = Run::new(
+    PORT.end(),
+    display::ServerMessage::DRAW_FILL,
+    display::ServerMessage::GL_SCANOUT2_UNIX,
+);
+
 /// Numbers that any message has, as places in a row.
-pub(in crate::session) const PLACES: usize = 59;
+pub(in crate::session) const PLACES: usize = DRAW.end();
 
 /// The place of a number in a row.
 #[inline]
 pub(in crate::session) const fn place(number: u16) -> Option<usize> {
-    let (first, base) = match number {
-        1..=8 => (1, 0),
-        100..=126 => (100, 8),
-        201..=202 => (201, 35),
-        302..=323 => (302, 37),
-        _ => return None,
-    };
-    // INVARIANT: both are below 2^16, and `number` is at least `first`.
-    Some((number as usize).saturating_sub(first).saturating_add(base))
+    if number <= COMMON.last {
+        COMMON.place(number)
+    } else if number <= OWN.last {
+        OWN.place(number)
+    } else if number <= PORT.last {
+        PORT.place(number)
+    } else {
+        DRAW.place(number)
+    }
 }

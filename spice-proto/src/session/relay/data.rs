@@ -3,8 +3,11 @@
 use bytes::Bytes;
 use core::time::Duration;
 
-use super::lane::{Flow, Lane};
+use super::forwarding::{Flow, PolicyForwarder};
 use super::{Action, Ask, Config, End, Move, Question};
+use crate::channel::common::Migrate;
+use crate::channel::display;
+use crate::channel::main::ServerMessage;
 use crate::frame::{Header, HeaderForm};
 use crate::ids::ChannelType;
 use crate::link::relay::RelayOutcome;
@@ -21,12 +24,6 @@ const PARTING: Duration = Duration::from_secs(2);
 const LINGER: Duration = Duration::from_secs(30);
 /// A side from which nothing can be moved is read up to here all the same, to see when it goes.
 const AHEAD: usize = 16 << 10;
-/// `SPICE_MSGC_DISPLAY_INIT`.
-const DISPLAY_INIT: u16 = 101;
-/// `SPICE_MSG_MIGRATE`.
-const MIGRATE: u16 = 1;
-/// `SPICE_MSG_MAIN_MIGRATE_CANCEL`.
-const MIGRATE_CANCEL: u16 = 102;
 
 /// What a message waits for.
 #[derive(Debug)]
@@ -44,8 +41,8 @@ pub(super) struct Data {
     /// On a migration target.
     target: bool,
     hypervisor_form: HeaderForm,
-    to_hypervisor: Lane,
-    to_viewer: Lane,
+    to_hypervisor: PolicyForwarder,
+    to_viewer: PolicyForwarder,
     held: Held,
     /// The hypervisor is read from.
     reads: bool,
@@ -75,8 +72,8 @@ impl Data {
             channel,
             target,
             hypervisor_form: hypervisor,
-            to_hypervisor: Lane::new(channel, Sender::Client, [tenant, hypervisor], policy, limits),
-            to_viewer: Lane::new(channel, Sender::Server, [hypervisor, tenant], policy, limits),
+            to_hypervisor: PolicyForwarder::new(channel, Sender::Client, [tenant, hypervisor], policy, limits),
+            to_viewer: PolicyForwarder::new(channel, Sender::Server, [hypervisor, tenant], policy, limits),
             held: Held::Nothing,
             reads: true,
             adjacent: false,
@@ -96,7 +93,7 @@ impl Data {
     }
 
     pub(super) const fn passed(&self) -> (u64, u64) {
-        (self.to_viewer.passed(), self.to_hypervisor.passed())
+        (self.to_viewer.forwarded(), self.to_hypervisor.forwarded())
     }
 
     pub(super) fn eof(&mut self, side: Side) {
@@ -125,7 +122,7 @@ impl Data {
         let mut dropped = 0;
         let flow = self
             .to_hypervisor
-            .run(now, policy, &mut tenant.rx, &mut hypervisor.tx, &mut dropped);
+            .forward(now, policy, &mut tenant.rx, &mut hypervisor.tx, &mut dropped);
         let free = !self.adjacent;
         self.to_viewer.give_back(dropped, free, &mut tenant.tx);
         let mut full = flow == Flow::Full && self.viewer_gone;
@@ -135,7 +132,7 @@ impl Data {
             let mut dropped = 0;
             let flow = self
                 .to_viewer
-                .run(now, policy, &mut hypervisor.rx, &mut tenant.tx, &mut dropped);
+                .forward(now, policy, &mut hypervisor.rx, &mut tenant.tx, &mut dropped);
             self.to_hypervisor.give_back(dropped, true, &mut hypervisor.tx);
             full |= flow == Flow::Full && self.hypervisor_gone;
             let (read, show) = self.flowed(Side::Hypervisor, flow, hypervisor.rx.len());
@@ -208,13 +205,13 @@ impl Data {
         if let Some(frame) = self.to_hypervisor.shown(src) {
             match migration.client_message(now, tracker, seat, &frame) {
                 Pass::Forward => {
-                    if let Err(error) = self.to_hypervisor.emit(src, dst) {
+                    if let Err(error) = self.to_hypervisor.forward_shown(src, dst) {
                         let by = Sender::Client;
                         return Some((Side::Tenant, End::Malformed { by, error }));
                     }
                 }
-                Pass::Instead(number) => self.to_hypervisor.emit_other(number, &[], src, dst),
-                Pass::Drop => self.to_hypervisor.drop_front(src),
+                Pass::Instead(number) => self.to_hypervisor.replace_shown(number, &[], src, dst),
+                Pass::Drop => self.to_hypervisor.drop_shown(src),
                 Pass::Refuse(fault) => {
                     return Some((
                         Side::Tenant,
@@ -234,12 +231,14 @@ impl Data {
         {
             match migration.server_message(now, tracker, seat, &frame) {
                 Pass::Forward => {
-                    let migrates = frame.header.number == MIGRATE;
-                    if let Err(error) = self.to_viewer.emit(src, dst) {
+                    let migrates = frame.header.number == Migrate::NUMBER;
+                    if let Err(error) = self.to_viewer.forward_shown(src, dst) {
                         let by = Sender::Server;
                         return Some((Side::Hypervisor, End::Malformed { by, error }));
                     }
-                    self.to_viewer.show_next |= u32::from(migrates);
+                    if migrates {
+                        self.to_viewer.show_next();
+                    }
                 }
                 Pass::Bind(id) => self.held = Held::Bind(Ask::New(id)),
                 Pass::Ask(target) => self.held = Held::Target(Ask::New(target)),
@@ -262,14 +261,16 @@ impl Data {
 
     /// `MIGRATE_CANCEL` in the proxy's own name.
     pub(super) fn cancel(&mut self, wires: &mut Wires) {
-        self.to_viewer.insert(MIGRATE_CANCEL, &[]);
+        self.to_viewer.insert(ServerMessage::MIGRATE_CANCEL);
         self.to_viewer.put_inserts(!self.adjacent, &mut wires.tenant.tx);
     }
 
     pub(super) fn bound(&mut self, wires: &mut Wires) -> Result<(), Misuse> {
         self.answer_bind()?;
         // INVARIANT: INIT has no sub-messages that would have to be listed.
-        let _ = self.to_viewer.emit(&mut wires.hypervisor.rx, &mut wires.tenant.tx);
+        let _ = self
+            .to_viewer
+            .forward_shown(&mut wires.hypervisor.rx, &mut wires.tenant.tx);
         Ok(())
     }
 
@@ -302,8 +303,8 @@ impl Data {
         let src = &mut wires.hypervisor.rx;
         let number = self.to_viewer.shown(src).map(|frame| frame.header.number);
         match number.zip(body) {
-            Some((number, body)) => self.to_viewer.emit_other(number, body, src, &mut wires.tenant.tx),
-            None => self.to_viewer.drop_front(src),
+            Some((number, body)) => self.to_viewer.replace_shown(number, body, src, &mut wires.tenant.tx),
+            None => self.to_viewer.drop_shown(src),
         }
         self.reads = reads;
     }
@@ -319,14 +320,14 @@ impl Data {
             hypervisor.rx.clear();
             let header = Header {
                 serial: 1,
-                number: DISPLAY_INIT,
+                number: display::Init::NUMBER,
                 size: DISPLAY_INIT_BODY,
                 sub_list: 0,
             };
             header.write(self.hypervisor_form, &mut hypervisor.tx);
             // Ids 0 and caches of no size.
             hypervisor.tx.extend_from_slice(&[0; DISPLAY_INIT_BODY as usize]);
-        } else if 0 < self.to_viewer.passed() || !hypervisor.rx.is_empty() {
+        } else if 0 < self.to_viewer.forwarded() || !hypervisor.rx.is_empty() {
             return None;
         }
         Some(now.saturating_add(PARTING))

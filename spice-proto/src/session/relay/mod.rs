@@ -35,7 +35,7 @@
 mod answers;
 mod data;
 mod entry;
-mod lane;
+mod forwarding;
 mod linking;
 mod question;
 mod sessions;

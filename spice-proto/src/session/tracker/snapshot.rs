@@ -10,16 +10,53 @@ use crate::error::{DecodeError, DecodeErrorKind, EncodeError};
 use crate::session::{Host, Phase};
 use crate::wire::{Decode, Encode, Reader, codec, layout, length, put_array};
 
-/// The byte form that this version writes, and the only one that it reads.
-const VERSION: u8 = 1;
-/// The main channel has TLS.
-const SECURE: u8 = 1;
-/// A main channel was admitted to the target.
-const TARGET_USED: u8 = 2;
-/// Connected at the current host.
-const CURRENT: u8 = 1;
-/// Connected at the target.
-const TARGET: u8 = 2;
+/// The byte forms that there have been; the last one is written, and is the only one that is read.
+#[derive(Clone, Copy)]
+enum Version {
+    /// The first.
+    First = 1,
+}
+
+/// Bits of `flags`.
+#[derive(Clone, Copy)]
+enum Flag {
+    /// The main channel has TLS.
+    Secure = 1 << 0,
+    /// A main channel was admitted to the target.
+    TargetUsed = 1 << 1,
+}
+
+/// Bits of `connected`.
+#[derive(Clone, Copy)]
+enum Connected {
+    /// Connected at the current host.
+    Current = 1 << 0,
+    /// Connected at the target.
+    Target = 1 << 1,
+}
+
+/// The stages by their number.
+const STAGES: [Stage; 3] = [Stage::Claimed, Stage::Bound, Stage::Ended];
+/// The phases by their number.
+const PHASES: [Phase; 5] = [
+    Phase::Idle,
+    Phase::Told,
+    Phase::Opening,
+    Phase::Connected,
+    Phase::Switch,
+];
+
+/// The number of one of them.
+fn number<T: PartialEq>(all: &[T], one: T) -> u8 {
+    let at = all.iter().position(|other| *other == one);
+    // INVARIANT: each is in its table.
+    at.and_then(|at| u8::try_from(at).ok()).unwrap_or(u8::MAX)
+}
+
+/// The bit, if it is set.
+const fn bit(set: bool, bit: u8) -> u8 {
+    if set { bit } else { 0 }
+}
 
 /// How far a session has got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -105,22 +142,14 @@ impl Decode for Snapshot {
     fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let head = SnapshotHead::read(r)?;
         let invalid = |field, offset, what| Err(r.error(field, offset, DecodeErrorKind::Invalid(what)));
-        if head.version != VERSION {
+        if head.version != Version::First as u8 {
             return invalid("version", 0, "a snapshot of another version");
         }
-        let stage = match head.stage {
-            0 => Stage::Claimed,
-            1 => Stage::Bound,
-            2 => Stage::Ended,
-            _ => return invalid("stage", 1, "no stage of a session"),
+        let Some(&stage) = STAGES.get(usize::from(head.stage)) else {
+            return invalid("stage", 1, "no stage of a session");
         };
-        let phase = match head.phase {
-            0 => Phase::Idle,
-            1 => Phase::Told,
-            2 => Phase::Opening,
-            3 => Phase::Connected,
-            4 => Phase::Switch,
-            _ => return invalid("phase", 2, "no phase of a migration"),
+        let Some(&phase) = PHASES.get(usize::from(head.phase)) else {
+            return invalid("phase", 2, "no phase of a migration");
         };
         if (stage == Stage::Bound) != (head.session_id != 0) && stage != Stage::Ended {
             return invalid(
@@ -138,9 +167,9 @@ impl Decode for Snapshot {
             phase,
             peer: Peer {
                 address: Ipv6Addr::from(head.address).to_canonical(),
-                secure: head.flags & SECURE != 0,
+                secure: head.flags & Flag::Secure as u8 != 0,
             },
-            target_used: head.flags & TARGET_USED != 0,
+            target_used: head.flags & Flag::TargetUsed as u8 != 0,
             session_id: head.session_id,
             host: Host(head.host),
             last_host: Host(head.last_host),
@@ -148,8 +177,8 @@ impl Decode for Snapshot {
                 .iter()
                 .map(|pair| Pair {
                     channel: pair.channel,
-                    current: pair.connected & CURRENT != 0,
-                    target: pair.connected & TARGET != 0,
+                    current: pair.connected & Connected::Current as u8 != 0,
+                    target: pair.connected & Connected::Target as u8 != 0,
                 })
                 .collect(),
         })
@@ -170,22 +199,11 @@ impl Encode for Snapshot {
             IpAddr::V4(address) => address.to_ipv6_mapped(),
             IpAddr::V6(address) => address,
         };
-        let flag = |set, bit| if set { bit } else { 0 };
         SnapshotHead {
-            version: VERSION,
-            stage: match self.stage {
-                Stage::Claimed => 0,
-                Stage::Bound => 1,
-                Stage::Ended => 2,
-            },
-            phase: match self.phase {
-                Phase::Idle => 0,
-                Phase::Told => 1,
-                Phase::Opening => 2,
-                Phase::Connected => 3,
-                Phase::Switch => 4,
-            },
-            flags: flag(self.peer.secure, SECURE) | flag(self.target_used, TARGET_USED),
+            version: Version::First as u8,
+            stage: number(&STAGES, self.stage),
+            phase: number(&PHASES, self.phase),
+            flags: bit(self.peer.secure, Flag::Secure as u8) | bit(self.target_used, Flag::TargetUsed as u8),
             address: address.octets(),
             session_id: self.session_id,
             host: self.host.0,
@@ -195,7 +213,7 @@ impl Encode for Snapshot {
         .write(dst)?;
         let pairs = self.pairs.iter().map(|pair| WirePair {
             channel: pair.channel,
-            connected: flag(pair.current, CURRENT) | flag(pair.target, TARGET),
+            connected: bit(pair.current, Connected::Current as u8) | bit(pair.target, Connected::Target as u8),
         });
         put_array(dst, &pairs.collect::<Vec<_>>());
         Ok(())

@@ -4,9 +4,9 @@ use core::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
-use super::{ENDING, LIST, Migration, Stage, is_main};
-use crate::channel::common::Migrate;
-use crate::channel::main::{ChannelsList, Init};
+use super::{ENDING, Migration, Stage, is_main, moves};
+use crate::channel::common::{self, List, Migrate};
+use crate::channel::main::{ChannelsList, Init, ServerMessage as M};
 use crate::frame::{FrameRef, SubMessages};
 use crate::ids::MigrateFlags;
 use crate::session::migration::verdict::{Fault, Pass, Seat};
@@ -23,48 +23,60 @@ impl Migration {
             return Pass::Refuse(Fault::OutOfOrder);
         };
         let (number, main) = (frame.header.number, is_main(seated));
-        if seated.data_due && number != 2 {
+        if seated.data_due && number != common::ServerMessage::MIGRATE_DATA {
             return Pass::Refuse(Fault::NotAdjacent);
         }
-        if (number == LIST || frame.header.sub_list != 0) && hides(main, frame) {
+        if (number == List::NUMBER || frame.header.sub_list != 0) && hides(main, frame) {
             return Pass::Refuse(Fault::Hidden);
         }
         let at_target = self.at_target(tracker, seated);
         let link = seated.link;
         match (number, at_target) {
-            (1, _) => return self.migrate(now, tracker, seat, frame.body),
-            (2, _) => return self.server_state(seat, frame.body),
+            (Migrate::NUMBER, _) => return self.migrate(now, tracker, seat, frame.body),
+            (common::ServerMessage::MIGRATE_DATA, _) => return self.server_state(seat, frame.body),
             _ if !main => return Pass::Forward,
-            (101 | 102 | 103 | 111 | 112 | 116, true) => return Pass::Refuse(Fault::OutOfOrder),
-            (117 | 118, true) if phase == Phase::Opening && self.kind == Kind::Seamless => return Pass::Forward,
-            (117 | 118, _) => return Pass::Refuse(Fault::OutOfOrder),
+            (
+                M::MIGRATE_BEGIN
+                | M::MIGRATE_CANCEL
+                | M::INIT
+                | M::MIGRATE_SWITCH_HOST
+                | M::MIGRATE_END
+                | M::MIGRATE_BEGIN_SEAMLESS,
+                true,
+            ) => return Pass::Refuse(Fault::OutOfOrder),
+            (M::MIGRATE_DST_SEAMLESS_ACK | M::MIGRATE_DST_SEAMLESS_NACK, true)
+                if phase == Phase::Opening && self.kind == Kind::Seamless =>
+            {
+                return Pass::Forward;
+            }
+            (M::MIGRATE_DST_SEAMLESS_ACK | M::MIGRATE_DST_SEAMLESS_NACK, _) => return Pass::Refuse(Fault::OutOfOrder),
             _ => {}
         }
         // Once the guest has moved its old host has nothing more to say of moves; nor while a target is judged.
         let moves = matches!(phase, Phase::Idle | Phase::Connected) && !self.ending && self.held.is_none();
         match number {
-            101 if moves => self.hold(Kind::SemiSeamless, frame.body),
-            116 if moves => self.hold(Kind::Seamless, frame.body),
-            111 if moves => self.hold(Kind::SwitchHost, frame.body),
-            101 | 111 | 116 => Pass::Refuse(Fault::OutOfOrder),
-            102 => self.cancelled(tracker),
-            103 => match Init::decode_slice(frame.body).map(|init| init.session_id) {
+            M::MIGRATE_BEGIN if moves => self.hold(Kind::SemiSeamless, frame.body),
+            M::MIGRATE_BEGIN_SEAMLESS if moves => self.hold(Kind::Seamless, frame.body),
+            M::MIGRATE_SWITCH_HOST if moves => self.hold(Kind::SwitchHost, frame.body),
+            M::MIGRATE_BEGIN | M::MIGRATE_SWITCH_HOST | M::MIGRATE_BEGIN_SEAMLESS => Pass::Refuse(Fault::OutOfOrder),
+            M::MIGRATE_CANCEL => self.cancelled(tracker),
+            M::INIT => match Init::decode_slice(frame.body).map(|init| init.session_id) {
                 Ok(id) if tracker.bind(link, id).is_ok() => Pass::Bind(id),
                 Ok(_) => Pass::Refuse(Fault::OutOfOrder),
                 Err(_) => Pass::Refuse(Fault::Malformed),
             },
-            104 => match ChannelsList::decode_slice(frame.body) {
+            M::CHANNELS_LIST => match ChannelsList::decode_slice(frame.body) {
                 // Channels for which there is no room are refused when they come.
                 Ok(list) if tracker.announce(link, &list.channels).is_ok() => Pass::Forward,
                 Ok(_) => Pass::Refuse(Fault::OutOfOrder),
                 Err(_) => Pass::Refuse(Fault::Malformed),
             },
-            112 if phase == Phase::Connected && moves && self.kind == Kind::SemiSeamless => {
+            M::MIGRATE_END if phase == Phase::Connected && moves && self.kind == Kind::SemiSeamless => {
                 self.ending = true;
                 self.deadline = Some(now.saturating_add(ENDING));
                 Pass::Forward
             }
-            112 => Pass::Refuse(Fault::OutOfOrder),
+            M::MIGRATE_END => Pass::Refuse(Fault::OutOfOrder),
             _ => Pass::Forward,
         }
     }
@@ -138,5 +150,5 @@ fn hides(main: bool, frame: &FrameRef<'_>) -> bool {
     let Ok(mut list) = SubMessages::new(frame.body, frame.header.sub_list) else {
         return true;
     };
-    main || list.any(|message| message.map_or(true, |message| matches!(message.number, 1 | 2 | LIST)))
+    main || list.any(|message| message.map_or(true, |message| moves(message.number)))
 }
