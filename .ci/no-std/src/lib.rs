@@ -8,6 +8,7 @@ use console_token as _;
 use des as _;
 use hashbrown as _;
 use hmac as _;
+use httparse as _;
 use ipnet as _;
 use memchr as _;
 use miniz_oxide as _;

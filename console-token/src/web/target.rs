@@ -3,7 +3,7 @@
 //! A gateway stands in the network of the hypervisors. One that connects where it is asked to can be used against
 //! everything there, itself and the metadata service of its cloud included.
 
-use alloc::{collections::BTreeSet, vec::Vec};
+use alloc::{collections::BTreeSet, vec, vec::Vec};
 use core::{
     fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -11,14 +11,6 @@ use core::{
     str,
 };
 
-use nom::{
-    IResult, Parser,
-    bytes::complete::{tag, take_while, take_while1},
-    character::complete::{char, one_of},
-    combinator::all_consuming,
-    multi::many0,
-    sequence::{delimited, preceded, separated_pair, terminated},
-};
 use thiserror::Error;
 
 use super::{
@@ -66,7 +58,7 @@ impl<'a> Connect<'a> {
         if method != "CONNECT" {
             return Err(ConnectError::Method);
         }
-        let (_, (authority, fields)) = all_consuming(head).parse(text).map_err(|_| ConnectError::Malformed)?;
+        let (authority, fields) = head(text).ok_or(ConnectError::Malformed)?;
         let is = |field: &&(&str, &str), name: &str| field.0.eq_ignore_ascii_case(name);
         // A CONNECT has no content. Some would be read by the next program on the way as a request of its own.
         if fields
@@ -129,19 +121,33 @@ impl fmt::Debug for Connect<'_> {
     }
 }
 
-/// The authority, and the fields by name and value.
-type Head<'a> = (&'a str, Vec<(&'a str, &'a str)>);
-
-fn head(input: &str) -> IResult<&str, Head<'_>> {
-    let crlf = || tag("\r\n");
-    let blank = || take_while(|character| matches!(character, ' ' | '\t'));
-    let authority = take_while1(|character: char| character.is_ascii_graphic() && !"/?#@\\".contains(character));
-    let version = preceded(tag("HTTP/1."), one_of("01"));
-    let line = delimited(tag("CONNECT "), authority, (char(' '), version, crlf()));
-    // No line goes on in the next, and nothing is between a name and its colon (RFC 9112 section 5).
-    let value = take_while(|character: char| character == '\t' || !character.is_control());
-    let field = separated_pair(field_token, (char(':'), blank()), value);
-    terminated((line, many0(terminated(field, crlf()))), crlf()).parse(input)
+/// The authority, and the fields by name and value. `None`: it is no head.
+fn head(text: &str) -> Option<(&str, Vec<(&str, &str)>)> {
+    // httparse takes empty lines in front of a request, and lines that end without CR.
+    let is_strict = text.starts_with("CONNECT ") && text.split('\n').rev().skip(1).all(|line| line.ends_with('\r'));
+    // Each field has a line, so this many are enough: no more than a quarter of `MAX_LEN`.
+    let mut fields = vec![httparse::EMPTY_HEADER; text.matches("\r\n").count()];
+    let mut request = httparse::Request::new(&mut fields);
+    let parsed = request.parse(text.as_bytes()).ok()?;
+    if !is_strict || parsed != httparse::Status::Complete(text.len()) {
+        return None;
+    }
+    let authority = request.path?;
+    if !authority
+        .bytes()
+        .all(|byte| byte.is_ascii_graphic() && !b"/?#@\\".contains(&byte))
+    {
+        return None;
+    }
+    let fields = request.headers.iter().map(|field| {
+        let value = str::from_utf8(field.value).ok()?;
+        // No control characters, those above ASCII included.
+        let is_text = value
+            .chars()
+            .all(|character| character == '\t' || !character.is_control());
+        is_text.then_some((field.name, value))
+    });
+    Some((authority, fields.collect::<Option<_>>()?))
 }
 
 /// Why a request is no `CONNECT` that can be served.

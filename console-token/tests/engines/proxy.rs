@@ -36,7 +36,7 @@ pub(crate) async fn start(engine: String) -> (String, Arc<Counts>) {
 
 /// A statement that spends holds the attempt, in hexadecimal digits.
 fn is_marked(bytes: &[u8]) -> bool {
-    let mark: String = MARK.iter().map(|byte| format!("{byte:02x}")).collect();
+    let mark: String = base16ct::lower::encode_string(&MARK);
     bytes.windows(mark.len()).any(|window| window == mark.as_bytes())
 }
 

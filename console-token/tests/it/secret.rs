@@ -44,7 +44,7 @@ fn hmac_vectors() {
         (131, "8c2a06c6d8d49d1e5dbaa5f403467c48ff5dc9adad1939543f6b62055f08a979"),
     ] {
         let hash = Pepper::new(&vec![0xaa; len]).unwrap().hash(&token);
-        let hex: String = hash.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex: String = base16ct::lower::encode_string(hash.as_bytes());
         assert_eq!(hex, expected, "key of {len} bytes");
         assert_eq!(hash.fingerprint().to_string(), expected[..16]);
         assert_eq!(hash.fingerprint().as_bytes(), &hash.as_bytes()[..8]);
@@ -245,7 +245,7 @@ fn debug_shows_no_secret() {
     );
     shown += &format!("{} {refused}", hash.fingerprint());
 
-    let whole_hash: String = hash.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    let whole_hash: String = base16ct::lower::encode_string(hash.as_bytes());
     for hidden in [
         token.expose(),
         &token.expose()[..8],

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::{self, Write};
 
+use base16ct::HexDisplay;
 use serde::{Serialize, Serializer};
 use serde_json::ser::{CharEscape, CompactFormatter, Formatter};
 
@@ -109,7 +110,7 @@ pub fn is_empty(hex: &Hex<'_>) -> bool {
 
 impl fmt::Display for Hex<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        write!(f, "{:x}", HexDisplay(self.0))
     }
 }
 

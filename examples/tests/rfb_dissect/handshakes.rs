@@ -87,13 +87,7 @@ fn what_servers_make_of_a_version() {
         };
         let said = lines.iter().find(|line| line["direction"] == "c2s").unwrap();
         let version = match (&said["fields"], said["bytes"].as_str()) {
-            (Value::Null, Some(hex)) => {
-                let digits: Vec<u8> = (0..hex.len())
-                    .step_by(2)
-                    .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap())
-                    .collect();
-                digits.escape_ascii().to_string()
-            }
+            (Value::Null, Some(hex)) => base16ct::lower::decode_vec(hex).unwrap().escape_ascii().to_string(),
             (fields, _) => fields["line"]
                 .as_str()
                 .map_or_else(|| format!("{}.{}", fields["major"], fields["minor"]), str::to_owned),

@@ -282,24 +282,32 @@ fn what_was_announced_elsewhere_is_not_guessed() {
     }
 }
 
-/// A real conversation with the clipboard and files in it, cut in two in many places, says the same as in one piece.
+/// Every recorded conversation of an agent that is long enough, cut in two in many places, says the same as in one piece.
 #[test]
-fn a_recorded_conversation_in_two_pieces() {
+fn recorded_conversations_in_two_pieces() {
+    let mut rows = tool::Rows::new("SPICE_CAPTURES");
     let scenarios = tool::scenarios("SPICE_CAPTURES", "spice-proto", "spice-");
-    let agents = scenarios
-        .iter()
-        .find(|path| path.ends_with("spice-agent-filexfer-clipboard"));
-    let Some(scenario) = agents else {
-        return println!("SPICE_CAPTURES: no conversation of an agent to cut");
-    };
-    let read = |name: &str| std::fs::read(scenario.join(name)).unwrap();
-    let streams = [read("00.c2s.bin"), read("00.s2c.bin")];
-    let whole = run(&[
-        "--shorten=0",
-        &path(scenario, "00.c2s.bin"),
-        &path(scenario, "00.s2c.bin"),
-    ]);
-    let whole = lines(&whole);
+    let cuts = rows.each(&scenarios, |scenario| {
+        let entries = scenario.read_dir().unwrap().map(|entry| entry.unwrap().path());
+        let clients = entries.filter(|path| path.to_str().unwrap().ends_with(".c2s.bin"));
+        let mut clients: Vec<_> = clients.collect();
+        clients.sort();
+        assert!(!clients.is_empty(), "no pairs");
+        let numbers = clients.iter().map(|path| path.file_name().unwrap().to_str().unwrap());
+        numbers
+            .map(|name| cut_in_two(scenario, name.split('.').next().unwrap()))
+            .sum::<u32>()
+    });
+    println!("conversations of agents cut in {} places", cuts.iter().sum::<u32>());
+    rows.end();
+    assert!(cuts.iter().any(|cuts| 0 < *cuts) || !tool::is_own("SPICE_CAPTURES"));
+}
+
+/// Cuts a connection, if it has the conversation of an agent; gives the number of cuts.
+fn cut_in_two(scenario: &Path, number: &str) -> u32 {
+    let names = ["c2s", "s2c"].map(|direction| path(scenario, &format!("{number}.{direction}.bin")));
+    let streams = names.each_ref().map(|name| std::fs::read(name).unwrap());
+    let whole = lines(&run(&["--shorten=0", &names[0], &names[1]]));
     let messages = |direction: &str| -> Vec<(usize, bool)> {
         let of = whole
             .iter()
@@ -321,21 +329,24 @@ fn a_recorded_conversation_in_two_pieces() {
             })
             .to_vec()
     };
-    let session = whole.iter().find(|line| line["name"] == "init").unwrap()["fields"]["session_id"]
-        .as_u64()
-        .unwrap();
     let (client, server) = (messages("c2s"), messages("s2c"));
-    let is_mini = whole.iter().any(|line| line["header"] == "mini");
     // As the streams of the agent are independent of each other, but for what they announce first, each is cut in a
     // place of its own.
     let place = |messages: &[(usize, bool)], share: usize| {
         let agents: Vec<_> = messages.iter().filter(|(_, is_agent)| *is_agent).collect();
-        agents[1 + (agents.len() - 2) * share / 16].0
+        (4 <= agents.len()).then(|| agents[1 + (agents.len() - 2) * share / 16].0)
     };
+    let session = whole.iter().find(|line| line["name"] == "init");
+    let Some(session) = session.and_then(|init| init["fields"]["session_id"].as_u64()) else {
+        return 0;
+    };
+    let is_mini = whole.iter().any(|line| line["header"] == "mini");
     let mut cuts = 0;
     for share in 1..16 {
-        let at = [place(&client, share), place(&server, 16 - share)];
-        let parts = [0, 1].map(|side| streams[side].split_at(at[side]));
+        let (Some(client), Some(server)) = (place(&client, share), place(&server, 16 - share)) else {
+            return 0;
+        };
+        let parts = [streams[0].split_at(client), streams[1].split_at(server)];
         let links = linked_to(ChannelType::MAIN, is_mini, session as u32);
         let folder = Folder::new();
         for (side, name) in [(0, "c2s"), (1, "s2c")] {
@@ -343,11 +354,11 @@ fn a_recorded_conversation_in_two_pieces() {
             folder.file(&format!("01.{name}.bin"), &[&links[side], parts[side].1].concat());
         }
         let cut = run(&["--shorten=0", "--reencode", folder.path()]);
-        assert_eq!(code(&cut), 0, "{share}: {}", stderr(&cut));
-        assert!(told(&lines(&cut)) == told(&whole), "{share}");
+        assert_eq!(code(&cut), 0, "{number}, {share}: {}", stderr(&cut));
+        assert!(told(&lines(&cut)) == told(&whole), "{number}, {share}");
         cuts += 1;
     }
-    println!("SPICE_CAPTURES: an agent's conversation cut in {cuts} places");
+    cuts
 }
 
 fn path(scenario: &Path, name: &str) -> String {

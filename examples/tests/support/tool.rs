@@ -94,6 +94,81 @@ pub(crate) fn scenarios(variable: &str, library: &str, prefix: &str) -> Vec<Path
     found
 }
 
+/// Whether the recordings are those of the library's tests, of which more is known.
+pub(crate) fn is_own(variable: &str) -> bool {
+    std::env::var_os(variable).is_none()
+}
+
+/// What was tried of a source of recordings, row by row: every row that fails is told, not the first one only.
+pub(crate) struct Rows {
+    source: &'static str,
+    rows: usize,
+    failures: Vec<String>,
+}
+
+impl Rows {
+    /// `source`: the variable that names it.
+    pub(crate) fn new(source: &'static str) -> Self {
+        Self {
+            source,
+            rows: 0,
+            failures: Vec::new(),
+        }
+    }
+
+    /// A row. It has failed if it panics; gives what it came to.
+    pub(crate) fn row<T: Send>(&mut self, name: &str, row: impl FnOnce() -> T + Send) -> Option<T> {
+        self.rows += 1;
+        // In a thread of its own, so that one that has failed leaves nothing behind.
+        let ended = std::thread::scope(|scope| scope.spawn(row).join());
+        let failed = |panic: &Box<dyn std::any::Any + Send>| {
+            let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+            let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+            self.failures
+                .push(format!("{name}: {}", text.as_deref().unwrap_or("panicked")));
+        };
+        ended.inspect_err(failed).ok()
+    }
+
+    /// A row for each of these folders, by its name.
+    pub(crate) fn each<T: Send>(&mut self, folders: &[PathBuf], row: impl Fn(&Path) -> T + Sync) -> Vec<T> {
+        let row = &row;
+        let name = |folder: &Path| folder.file_name().unwrap().to_string_lossy().into_owned();
+        let ended = folders.iter().map(|folder| self.row(&name(folder), || row(folder)));
+        ended.collect::<Vec<_>>().into_iter().flatten().collect()
+    }
+
+    /// The sum, as the last line that a test prints.
+    ///
+    /// # Panics
+    /// Rows have failed, or there were none.
+    pub(crate) fn end(self) {
+        let Self { source, rows, failures } = self;
+        println!("{source}: {} of {rows} rows", rows - failures.len());
+        assert!(failures.is_empty(), "\n{}", failures.join("\n"));
+        assert_ne!(rows, 0, "{source}: nothing to try");
+    }
+}
+
+/// A row that fails does not hide the others, and a source without rows is a failure.
+#[test]
+fn every_row_that_fails_is_told() {
+    let mut rows = Rows::new("ROWS");
+    let folders = ["a", "b", "c"].map(PathBuf::from);
+    let ended = rows.each(&folders, |folder| {
+        assert_eq!(folder, Path::new("b"), "this one");
+        7
+    });
+    assert_eq!((ended, rows.rows, rows.failures.len()), (vec![7], 3, 2));
+    let told = std::thread::spawn(|| rows.end()).join().unwrap_err();
+    let told = told.downcast_ref::<String>().unwrap();
+    assert!(
+        told.contains("\na: ") && told.contains("\nc: ") && told.contains("this one"),
+        "{told}"
+    );
+    assert!(std::thread::spawn(|| Rows::new("ROWS").end()).join().is_err());
+}
+
 /// A folder that goes away with the test.
 pub(crate) struct Folder(PathBuf);
 

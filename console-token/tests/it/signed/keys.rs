@@ -42,10 +42,7 @@ fn keys_and_their_ids() {
         "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
         "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
     ] {
-        let bytes: Vec<u8> = (0..64)
-            .step_by(2)
-            .map(|at| u8::from_str_radix(&y[at..at + 2], 16).unwrap())
-            .collect();
+        let bytes = base16ct::lower::decode_vec(y).unwrap();
         let weak = VerifyingKey::ed25519("k", &bytes.try_into().unwrap());
         assert_eq!(weak.unwrap_err(), KeyError::Key, "{y}");
     }

@@ -47,6 +47,15 @@ fn heads() {
     );
     assert!(connect.token().unwrap().is_none());
 
+    // Blanks around a value do not belong to it (RFC 9110 section 5.5).
+    let blanks = b"CONNECT a:1 HTTP/1.1\r\nProxy-Authorization: \t Basic OmI=\t \r\n\r\n";
+    let connect = Connect::parse(blanks).unwrap().unwrap();
+    assert_eq!(connect.token().unwrap().unwrap().expose(), b"b");
+
+    // As many fields as fit.
+    let many = format!("CONNECT a:1 HTTP/1.1\r\n{}\r\n", "a:\r\n".repeat(2000));
+    assert!(Connect::parse(many.as_bytes()).unwrap().is_some());
+
     let twice = b"CONNECT a:1 HTTP/1.1\r\nProxy-Authorization: Basic OmI=\r\nProxy-Authorization: Basic OmI=\r\n\r\n";
     let connect = Connect::parse(twice).unwrap().unwrap();
     assert_eq!(connect.token().unwrap_err(), PlaceError::Repeated);
@@ -88,6 +97,17 @@ fn broken_heads() {
             ConnectError::Malformed,
         ),
         ("CONNECT é:1 HTTP/1.1\r\n\r\n", ConnectError::Malformed),
+        // What lenient readers take.
+        ("\r\nCONNECT a:1 HTTP/1.1\r\n\r\n", ConnectError::Malformed),
+        ("\nCONNECT a:1 HTTP/1.1\r\n\r\n", ConnectError::Malformed),
+        ("CONNECT a:1 HTTP/1.1\r\nX: a\n\nY: b\r\n\r\n", ConnectError::Malformed),
+        ("CONNECT a:1 HTTP/1.1\n\r\n\r\n", ConnectError::Malformed),
+        (
+            "CONNECT a:1 HTTP/1.1\r\nX: a\r\r\nY: b\r\n\r\n",
+            ConnectError::Malformed,
+        ),
+        ("CONNECT a:1 HTTP/1.1\r\nX: a\u{85}b\r\n\r\n", ConnectError::Malformed),
+        ("CONNECT a:1 HTTP/1.1\r\nX: a\u{7f}b\r\n\r\n", ConnectError::Malformed),
         // Content, perhaps for whoever shares the connection.
         (
             "CONNECT a:1 HTTP/1.1\r\nContent-Length: 0\r\n\r\n",

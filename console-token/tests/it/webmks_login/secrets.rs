@@ -17,7 +17,7 @@ fn shows(text: &str, secret: &str) -> bool {
         .map(|byte| byte.to_string())
         .collect::<Vec<_>>()
         .join(", ");
-    let digits: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let digits: String = base16ct::lower::encode_string(secret.as_bytes());
     text.contains(secret) || text.contains(&numbers) || text.to_lowercase().contains(&digits)
 }
 

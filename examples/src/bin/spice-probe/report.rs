@@ -388,12 +388,8 @@ fn text(bytes: &[u8]) -> String {
 }
 
 fn uuid_text(uuid: [u8; 16]) -> String {
-    let mut text = String::new();
-    for (n, byte) in uuid.iter().enumerate() {
-        if matches!(n, 4 | 6 | 8 | 10) {
-            text.push('-');
-        }
-        text.push_str(&format!("{byte:02x}"));
-    }
-    text
+    let groups = [0..4, 4..6, 6..8, 8..10, 10..16];
+    groups
+        .map(|group| base16ct::lower::encode_string(&uuid[group]))
+        .join("-")
 }

@@ -51,7 +51,7 @@ async fn run(command: Command) -> Result<u8> {
         Command::Sign(sign) => self::sign(&sign),
         Command::PublicKey { key_file } => {
             let key = SigningKey::ed25519("key", &*seed(&key_file)?)?;
-            print(&hex(key.public()))
+            print(&base16ct::lower::encode_string(key.public()))
         }
         Command::Inspect(inspect) => self::inspect(&inspect).await,
         Command::Verify(verify) => self::verify(&verify).await,
@@ -166,7 +166,7 @@ fn unverified(token: &SignedToken) -> Value {
 async fn verify(verify: &Verify) -> Result<u8> {
     let line = line()?;
     if let (Some(public), Some(id), Some(audience)) = (&verify.public_key, &verify.key_id, &verify.audience) {
-        let keys = Keys::default().with(VerifyingKey::ed25519(id, &unhex(public)?)?);
+        let keys = Keys::default().with(VerifyingKey::ed25519(id, &public_key(public)?)?);
         let rule = Rule::new(audience).with_skew(verify.skew);
         let verified = match SignedToken::presented(line.as_bytes()) {
             Ok(token) => keys.verify(&token, &rule, now()),
@@ -343,14 +343,9 @@ fn random<const N: usize>() -> Result<Zeroizing<[u8; N]>> {
     Ok(bytes)
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn unhex(text: &str) -> Result<[u8; 32]> {
-    let byte = |at: usize| u8::from_str_radix(text.get(at..at + 2)?, 16).ok();
-    let bytes: Option<Vec<u8>> = (0..text.len()).step_by(2).map(byte).collect();
-    let bytes = bytes.filter(|_| text.bytes().all(|byte| byte.is_ascii_hexdigit()));
+/// The key from its hexadecimal digits.
+fn public_key(digits: &str) -> Result<[u8; 32]> {
+    let bytes = base16ct::mixed::decode_vec(digits).ok();
     bytes
         .and_then(|bytes| bytes.try_into().ok())
         .ok_or_else(|| "--public-key: not 64 hexadecimal digits".into())

@@ -19,8 +19,7 @@ pub(super) fn digest(bytes: &[u8]) -> String {
 }
 
 fn short(hash: Sha256) -> String {
-    let hash = hash.finalize();
-    hash.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+    base16ct::lower::encode_string(&hash.finalize()[..4])
 }
 
 /// What went one way.

@@ -49,7 +49,7 @@ impl Handshake {
             };
         }
         let fixed = |len: usize| bytes.len() < len;
-        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let hex = base16ct::lower::encode_string;
         let text = |bytes: &[u8]| bytes.escape_ascii().to_string();
         let seen = match at {
             Step::Greeting | Step::Answer => {
