@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, DefaultHasher};
 
 use console_token::{
-    AttemptId, ConsoleType, Gate, Grant, MemoryStore, Pepper, Secret, Step, Target, TokenHash, UnixSeconds,
+    AttemptId, ConsoleType, Grant, MemoryStore, Pepper, Secret, Target, TokenHash, Transition, UnixSeconds,
+    VerifyContext,
 };
 
 use crate::keep;
@@ -75,8 +76,8 @@ pub fn redeem() -> Box<dyn FnMut()> {
     Box::new(move || {
         let (token, attempt) = tokens.next().unwrap();
         let hash = pepper.hash(&token);
-        let step = Step::Redeem(AttemptId(attempt.to_le_bytes()));
-        keep(store.apply(&hash, &Gate::at(NOW), step).unwrap());
+        let step = Transition::Redeem(AttemptId(attempt.to_le_bytes()));
+        keep(store.apply(&hash, &VerifyContext::at(NOW), step).unwrap());
     })
 }
 
@@ -102,9 +103,9 @@ pub fn guess(right: usize) -> Box<dyn FnMut()> {
     Box::new(move || {
         let guess = guesses.pop().unwrap();
         let refused = Secret::presented(&guess).map(|secret| {
-            let step = Step::Redeem(AttemptId([0; 16]));
+            let step = Transition::Redeem(AttemptId([0; 16]));
             store
-                .apply(&pepper.hash(&secret), &Gate::at(NOW), step)
+                .apply(&pepper.hash(&secret), &VerifyContext::at(NOW), step)
                 .map(drop)
                 .unwrap_err()
         });

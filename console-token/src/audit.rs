@@ -4,8 +4,8 @@ use alloc::{boxed::Box, sync::Arc, vec::Vec};
 use core::fmt;
 
 use crate::{
-    Admitted, AttemptId, Fingerprint, Gate, Grant, Refusal, SeatStep, SessionId, Step, StoreError, TokenHash,
-    UnixSeconds, Which,
+    Admitted, AttemptId, Fingerprint, Grant, LeaseTransition, Refusal, SessionId, StoreError, TokenHash, TokenSelector,
+    Transition, UnixSeconds, VerifyContext,
 };
 
 /// An entry for the audit log: the request to the store, its author, its time and its result.
@@ -16,13 +16,13 @@ use crate::{
 /// The functions take the result as the store gave it:
 ///
 /// ```
-/// use console_token::{AttemptId, Event, Gate, MemoryStore, Step, TokenHash, UnixSeconds};
+/// use console_token::{AttemptId, Event, VerifyContext, MemoryStore, Transition, TokenHash, UnixSeconds};
 ///
 /// let store = MemoryStore::new(1);
-/// let (hash, gate) = (TokenHash::from_bytes([7; 32]), Gate::at(UnixSeconds(5)));
-/// let step = Step::Redeem(AttemptId([1; 16]));
-/// let result = store.apply(&hash, &gate, step);
-/// let event = Event::step(&hash, &gate, step, &result);
+/// let (hash, context) = (TokenHash::from_bytes([7; 32]), VerifyContext::at(UnixSeconds(5)));
+/// let transition = Transition::Redeem(AttemptId([1; 16]));
+/// let result = store.apply(&hash, &context, transition);
+/// let event = Event::transition(&hash, &context, transition, &result);
 /// assert_eq!(event.to_string(), "5 token 0707070707070707 redeem: unknown token");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub struct Event {
     /// Whose token, where that is known: after a refusal it is not.
     pub owner: Option<Owner>,
     /// What was asked.
-    pub what: What,
+    pub kind: EventKind,
     /// What came of it.
     pub outcome: Outcome,
 }
@@ -54,29 +54,29 @@ pub struct Owner {
 /// What was asked of a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum What {
+pub enum EventKind {
     /// A new token was to be kept.
     Insert,
     /// What the token leads to was looked up.
     Check,
     /// A transition.
-    Step(Step),
+    Transition(Transition),
     /// The token was to be exchanged for this one.
     Exchange(Fingerprint),
     /// Tokens were to be revoked.
-    Revoke(Whose),
+    Revoke(EventSubject),
     /// Tokens were to lead elsewhere.
-    Retarget(Whose),
+    Retarget(EventSubject),
     /// Tokens that are over were to be forgotten.
     Sweep,
-    /// A change to the seats of this console.
-    Seats(Box<str>, SeatStep),
+    /// A change to the leases of this console.
+    Leases(Box<str>, LeaseTransition),
 }
 
-/// Which tokens it was about; [`Which`] without the hash.
+/// Which tokens it was about; [`TokenSelector`] without the hash.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Whose {
+pub enum EventSubject {
     /// The one that the event names.
     Token,
     /// Those of a virtual machine.
@@ -97,8 +97,8 @@ pub enum Outcome {
     Session(SessionId),
     /// It was done to so many tokens.
     Tokens(usize),
-    /// It was done, and these lost their seat.
-    Unseated(Vec<AttemptId>),
+    /// It was done, and these lost their lease.
+    LeasesLost(Vec<AttemptId>),
     /// It was refused; nothing has changed.
     Refused(Refusal),
     /// The store is full.
@@ -112,7 +112,7 @@ pub enum Outcome {
 impl Event {
     fn new<T, B>(
         at: UnixSeconds,
-        what: What,
+        kind: EventKind,
         result: &Result<T, StoreError<B>>,
         outcome: impl FnOnce(&T) -> Outcome,
     ) -> Self {
@@ -127,7 +127,7 @@ impl Event {
             at,
             token: None,
             owner: None,
-            what,
+            kind,
             outcome,
         }
     }
@@ -145,62 +145,67 @@ impl Event {
     /// [`insert`](crate::Store::insert).
     #[must_use]
     pub fn insert<B>(now: UnixSeconds, hash: &TokenHash, grant: &Grant, result: &Result<(), StoreError<B>>) -> Self {
-        Self::new(now, What::Insert, result, |()| Outcome::Done).about(hash, Some(grant))
+        Self::new(now, EventKind::Insert, result, |()| Outcome::Done).about(hash, Some(grant))
     }
 
     /// [`check`](crate::Store::check).
     #[must_use]
-    pub fn check<B>(hash: &TokenHash, gate: &Gate<'_>, result: &Result<Arc<Grant>, StoreError<B>>) -> Self {
+    pub fn check<B>(hash: &TokenHash, context: &VerifyContext<'_>, result: &Result<Arc<Grant>, StoreError<B>>) -> Self {
         let grant = result.as_ref().ok().map(|grant| &**grant);
-        Self::new(gate.now, What::Check, result, |_| Outcome::Done).about(hash, grant)
+        Self::new(context.now, EventKind::Check, result, |_| Outcome::Done).about(hash, grant)
     }
 
     /// [`apply`](crate::Store::apply).
     #[must_use]
-    pub fn step<B>(hash: &TokenHash, gate: &Gate<'_>, step: Step, result: &Result<Admitted, StoreError<B>>) -> Self {
+    pub fn transition<B>(
+        hash: &TokenHash,
+        context: &VerifyContext<'_>,
+        transition: Transition,
+        result: &Result<Admitted, StoreError<B>>,
+    ) -> Self {
         let grant = result.as_ref().ok().map(|admitted| &*admitted.grant);
         let outcome = |admitted: &Admitted| Outcome::Session(admitted.session);
-        Self::new(gate.now, What::Step(step), result, outcome).about(hash, grant)
+        Self::new(context.now, EventKind::Transition(transition), result, outcome).about(hash, grant)
     }
 
     /// [`exchange`](crate::Store::exchange).
     #[must_use]
     pub fn exchange<B>(
         hash: &TokenHash,
-        gate: &Gate<'_>,
+        context: &VerifyContext<'_>,
         new: &TokenHash,
         result: &Result<Arc<Grant>, StoreError<B>>,
     ) -> Self {
         let grant = result.as_ref().ok().map(|grant| &**grant);
-        let what = What::Exchange(new.fingerprint());
-        Self::new(gate.now, what, result, |_| Outcome::Done).about(hash, grant)
+        let kind = EventKind::Exchange(new.fingerprint());
+        Self::new(context.now, kind, result, |_| Outcome::Done).about(hash, grant)
     }
 
     /// [`revoke`](crate::Store::revoke).
     #[must_use]
-    pub fn revoke<B>(now: UnixSeconds, which: &Which<'_>, result: &Result<usize, StoreError<B>>) -> Self {
-        Self::many(now, which, What::Revoke, result)
+    pub fn revoke<B>(now: UnixSeconds, selector: &TokenSelector<'_>, result: &Result<usize, StoreError<B>>) -> Self {
+        Self::many(now, selector, EventKind::Revoke, result)
     }
 
     /// [`retarget`](crate::Store::retarget).
     #[must_use]
-    pub fn retarget<B>(now: UnixSeconds, which: &Which<'_>, result: &Result<usize, StoreError<B>>) -> Self {
-        Self::many(now, which, What::Retarget, result)
+    pub fn retarget<B>(now: UnixSeconds, selector: &TokenSelector<'_>, result: &Result<usize, StoreError<B>>) -> Self {
+        Self::many(now, selector, EventKind::Retarget, result)
     }
 
     fn many<B>(
         now: UnixSeconds,
-        which: &Which<'_>,
-        what: fn(Whose) -> What,
+        selector: &TokenSelector<'_>,
+        kind: fn(EventSubject) -> EventKind,
         result: &Result<usize, StoreError<B>>,
     ) -> Self {
-        let (whose, hash) = match *which {
-            Which::Token(hash) => (Whose::Token, Some(hash)),
-            Which::Vm(name) => (Whose::Vm(name.into()), None),
-            Which::User(name) => (Whose::User(name.into()), None),
-            Which::Issuer(name) => (Whose::Issuer(name.into()), None),
+        let (subject, hash) = match *selector {
+            TokenSelector::Token(hash) => (EventSubject::Token, Some(hash)),
+            TokenSelector::Vm(name) => (EventSubject::Vm(name.into()), None),
+            TokenSelector::User(name) => (EventSubject::User(name.into()), None),
+            TokenSelector::Issuer(name) => (EventSubject::Issuer(name.into()), None),
         };
-        let mut event = Self::new(now, what(whose), result, |tokens| Outcome::Tokens(*tokens));
+        let mut event = Self::new(now, kind(subject), result, |tokens| Outcome::Tokens(*tokens));
         event.token = hash.map(TokenHash::fingerprint);
         event
     }
@@ -208,19 +213,19 @@ impl Event {
     /// [`sweep`](crate::Store::sweep).
     #[must_use]
     pub fn sweep<B>(now: UnixSeconds, result: &Result<usize, StoreError<B>>) -> Self {
-        Self::new(now, What::Sweep, result, |tokens| Outcome::Tokens(*tokens))
+        Self::new(now, EventKind::Sweep, result, |tokens| Outcome::Tokens(*tokens))
     }
 
-    /// [`seats`](crate::Store::seats).
+    /// [`leases`](crate::Store::leases).
     #[must_use]
-    pub fn seats<B>(
+    pub fn leases<B>(
         now: UnixSeconds,
         console: &str,
-        step: SeatStep,
+        transition: LeaseTransition,
         result: &Result<Vec<AttemptId>, StoreError<B>>,
     ) -> Self {
-        let what = What::Seats(console.into(), step);
-        Self::new(now, what, result, |gone| Outcome::Unseated(gone.clone()))
+        let kind = EventKind::Leases(console.into(), transition);
+        Self::new(now, kind, result, |gone| Outcome::LeasesLost(gone.clone()))
     }
 }
 
@@ -238,29 +243,29 @@ impl fmt::Display for Event {
                 }
             }
         }
-        write!(f, " {}: {}", self.what, self.outcome)
+        write!(f, " {}: {}", self.kind, self.outcome)
     }
 }
 
-impl fmt::Display for What {
+impl fmt::Display for EventKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Insert => f.write_str("insert"),
             Self::Check => f.write_str("check"),
-            Self::Step(step) => step.fmt(f),
+            Self::Transition(transition) => transition.fmt(f),
             Self::Exchange(new) => write!(f, "exchange for {new}"),
             Self::Revoke(whose) => write!(f, "revoke{whose}"),
             Self::Retarget(whose) => write!(f, "retarget{whose}"),
             Self::Sweep => f.write_str("sweep"),
-            Self::Seats(console, SeatStep::Take(_)) => write!(f, "take a seat at {console:?}"),
-            Self::Seats(console, SeatStep::Keep { .. }) => write!(f, "keep a seat at {console:?}"),
-            Self::Seats(console, SeatStep::Leave(_)) => write!(f, "leave a seat at {console:?}"),
-            Self::Seats(console, SeatStep::Clear) => write!(f, "clear the seats at {console:?}"),
+            Self::Leases(console, LeaseTransition::Take(_)) => write!(f, "take a lease of {console:?}"),
+            Self::Leases(console, LeaseTransition::Keep { .. }) => write!(f, "keep a lease of {console:?}"),
+            Self::Leases(console, LeaseTransition::Leave(_)) => write!(f, "end a lease of {console:?}"),
+            Self::Leases(console, LeaseTransition::Clear) => write!(f, "clear the leases of {console:?}"),
         }
     }
 }
 
-impl fmt::Display for Whose {
+impl fmt::Display for EventSubject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Token => Ok(()),
@@ -277,7 +282,7 @@ impl fmt::Display for Outcome {
             Self::Done => f.write_str("done"),
             Self::Session(session) => write!(f, "done, use {session}"),
             Self::Tokens(tokens) => write!(f, "done, {tokens} tokens"),
-            Self::Unseated(gone) => write!(f, "done, {} unseated", gone.len()),
+            Self::LeasesLost(gone) => write!(f, "done, {} ended", gone.len()),
             Self::Refused(refusal) => refusal.fmt(f),
             Self::Full => f.write_str("the store is full"),
             Self::Duplicate => f.write_str("the store has it already"),

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-/// Why a token was not accepted, or why a step of its session is not possible.
+/// Why a token was not accepted, or why a transition of its session is not possible.
 ///
 /// This is for the caller's own logs and decisions. The client that presented the
 /// token gets [`public`](Self::public) and nothing else: the variant, its `Display` and its `Debug` tell an
@@ -62,12 +62,12 @@ pub enum Refusal {
     /// A main channel came for a session that no migration is pending for, or too late.
     #[error("no migration is pending")]
     NotMigrating,
-    /// All seats at the console are taken.
+    /// All leases at the console are taken.
     #[error("the console is in use")]
     Busy,
-    /// The holder has no seat at the console: it was kicked, disconnected, or silent for too long.
-    #[error("the seat at the console is lost")]
-    SeatLost,
+    /// The holder has no lease at the console: it was kicked, disconnected, or silent for too long.
+    #[error("the lease of the console is lost")]
+    LeaseLost,
     /// The source has made more attempts than it may.
     #[error("too many attempts")]
     TooManyAttempts,

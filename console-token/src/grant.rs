@@ -76,14 +76,14 @@ pub struct AttemptId(pub [u8; 16]);
 
 /// The gateway that asks, and its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Gate<'a> {
+pub struct VerifyContext<'a> {
     /// What the gateway's clock says.
     pub now: UnixSeconds,
     /// The name under which grants are made out to this gateway.
     pub audience: Option<&'a str>,
 }
 
-impl<'a> Gate<'a> {
+impl<'a> VerifyContext<'a> {
     /// A gateway without a name: grants that are made out to one are refused.
     #[must_use]
     pub const fn at(now: UnixSeconds) -> Self {

@@ -5,7 +5,7 @@ use core::{fmt, num::NonZeroU32};
 
 use smallvec::SmallVec;
 
-use crate::{AttemptId, Gate, Grant, MAX_OPEN_SESSIONS, Refusal, Scope, Target, UnixSeconds, Uses};
+use crate::{AttemptId, Grant, MAX_OPEN_SESSIONS, Refusal, Scope, Target, UnixSeconds, Uses, VerifyContext};
 
 /// How many of the last attempts a token remembers, to give them their answer again: 32.
 ///
@@ -207,9 +207,9 @@ impl Record {
     ///
     /// [`Refusal::WrongAudience`], [`Refusal::Revoked`], [`Refusal::NotYetValid`],
     /// [`Refusal::Expired`], [`Refusal::Spent`] or [`Refusal::TooManySessions`].
-    pub fn check(&self, gate: &Gate<'_>) -> Result<(), Refusal> {
-        self.welcome(gate)?;
-        self.ready(gate.now)
+    pub fn check(&self, context: &VerifyContext<'_>) -> Result<(), Refusal> {
+        self.welcome(context)?;
+        self.ready(context.now)
     }
 
     /// A connection of [`Scope::Connection`]: spends a use.
@@ -218,9 +218,9 @@ impl Record {
     ///
     /// [`Refusal::WrongScope`], those of [`check`](Self::check), and [`Refusal::SessionClosed`] for an attempt that
     /// has given its use back.
-    pub fn redeem(&mut self, gate: &Gate<'_>, attempt: AttemptId) -> Result<SessionId, Refusal> {
+    pub fn redeem(&mut self, context: &VerifyContext<'_>, attempt: AttemptId) -> Result<SessionId, Refusal> {
         self.require(Scope::Connection)?;
-        match self.spend_once(gate, attempt)? {
+        match self.spend_once(context, attempt)? {
             RELEASED => Err(Refusal::SessionClosed),
             session => Ok(session),
         }
@@ -231,9 +231,9 @@ impl Record {
     /// # Errors
     ///
     /// [`Refusal::WrongScope`], and those of [`check`](Self::check).
-    pub fn exchange(&mut self, gate: &Gate<'_>, attempt: AttemptId) -> Result<SessionId, Refusal> {
+    pub fn exchange(&mut self, context: &VerifyContext<'_>, attempt: AttemptId) -> Result<SessionId, Refusal> {
         self.require(Scope::Exchange)?;
-        self.spend_once(gate, attempt)
+        self.spend_once(context, attempt)
     }
 
     /// The main channel of a new session of [`Scope::SpiceSession`], connection id 0: spends a use.
@@ -242,20 +242,20 @@ impl Record {
     ///
     /// [`Refusal::WrongScope`], those of [`check`](Self::check), and [`Refusal::SessionClosed`] for
     /// an attempt whose session is no longer open.
-    pub fn claim(&mut self, gate: &Gate<'_>, attempt: AttemptId) -> Result<SessionId, Refusal> {
+    pub fn claim(&mut self, context: &VerifyContext<'_>, attempt: AttemptId) -> Result<SessionId, Refusal> {
         self.require(Scope::SpiceSession)?;
         let before = self.next_session;
-        let id = self.spend_once(gate, attempt)?;
+        let id = self.spend_once(context, attempt)?;
         if id.0 < before {
             // The first answer again, if it still holds.
             return self.open_session(id).map(|session| session.id);
         }
         // Sessions past their end were not counted by `spend_once`; dropping them keeps the list short.
         let grant = &self.grant;
-        self.sessions.retain(|session| !session.is_over(grant, gate.now));
+        self.sessions.retain(|session| !session.is_over(grant, context.now));
         self.sessions.push(Session {
             id,
-            claimed: gate.now,
+            claimed: context.now,
             connection_id: None,
             migrating: None,
             reopened: false,
@@ -343,16 +343,16 @@ impl Record {
     /// [`Refusal::ZeroConnectionId`], [`Refusal::SessionExpired`], or,
     /// when no open session has this number: [`Refusal::NotBound`] if none has a number yet,
     /// [`Refusal::SessionClosed`] if none is open any more, else [`Refusal::NoSuchSession`].
-    pub fn join(&self, gate: &Gate<'_>, connection_id: u32) -> Result<SessionId, Refusal> {
+    pub fn join(&self, context: &VerifyContext<'_>, connection_id: u32) -> Result<SessionId, Refusal> {
         self.require(Scope::SpiceSession)?;
-        self.welcome(gate)?;
+        self.welcome(context)?;
         let connection_id = NonZeroU32::new(connection_id).ok_or(Refusal::ZeroConnectionId)?;
         let found = self
             .sessions
             .iter()
             .find(|open| open.connection_id == Some(connection_id));
         match found {
-            Some(session) if session.is_over(&self.grant, gate.now) => Err(Refusal::SessionExpired),
+            Some(session) if session.is_over(&self.grant, context.now) => Err(Refusal::SessionExpired),
             Some(session) => Ok(session.id),
             None if self.sessions.iter().any(|open| open.connection_id.is_some()) => Err(Refusal::NoSuchSession),
             None if self.sessions.is_empty() && self.next_session != 0 => Err(Refusal::SessionClosed),
@@ -404,22 +404,27 @@ impl Record {
     /// [`Refusal::WrongScope`], [`Refusal::WrongAudience`], [`Refusal::Revoked`],
     /// [`Refusal::SessionClosed`] for an attempt whose session is no longer open;
     /// [`Refusal::NotMigrating`], also when 0 could mean two sessions; [`Refusal::SessionExpired`].
-    pub fn reopen(&mut self, gate: &Gate<'_>, attempt: AttemptId, connection_id: u32) -> Result<SessionId, Refusal> {
+    pub fn reopen(
+        &mut self,
+        context: &VerifyContext<'_>,
+        attempt: AttemptId,
+        connection_id: u32,
+    ) -> Result<SessionId, Refusal> {
         self.require(Scope::SpiceSession)?;
-        self.welcome(gate)?;
+        self.welcome(context)?;
         if let Some(id) = self.answered(attempt) {
             return self.open_session(id).map(|session| session.id);
         }
         let wanted = NonZeroU32::new(connection_id);
         let pending = |session: &&mut Session| {
-            session.migrating.is_some_and(|until| gate.now < until)
+            session.migrating.is_some_and(|until| context.now < until)
                 && (wanted.is_none() || session.connection_id == wanted)
         };
         let mut found = self.sessions.iter_mut().filter(pending);
         let (Some(session), None) = (found.next(), found.next()) else {
             return Err(Refusal::NotMigrating);
         };
-        if session.is_over(&self.grant, gate.now) {
+        if session.is_over(&self.grant, context.now) {
             return Err(Refusal::SessionExpired);
         }
         session.migrating = None;
@@ -483,9 +488,9 @@ impl Record {
         if self.revoked { Err(Refusal::Revoked) } else { Ok(()) }
     }
 
-    fn welcome(&self, gate: &Gate<'_>) -> Result<(), Refusal> {
+    fn welcome(&self, context: &VerifyContext<'_>) -> Result<(), Refusal> {
         match &self.grant.audience {
-            Some(audience) if gate.audience != Some(audience) => Err(Refusal::WrongAudience),
+            Some(audience) if context.audience != Some(audience) => Err(Refusal::WrongAudience),
             _ => self.not_revoked(),
         }
     }
@@ -504,12 +509,12 @@ impl Record {
     }
 
     /// The use that this attempt has got, or a new one.
-    fn spend_once(&mut self, gate: &Gate<'_>, attempt: AttemptId) -> Result<SessionId, Refusal> {
-        self.welcome(gate)?;
+    fn spend_once(&mut self, context: &VerifyContext<'_>, attempt: AttemptId) -> Result<SessionId, Refusal> {
+        self.welcome(context)?;
         if let Some(id) = self.answered(attempt) {
             return Ok(id);
         }
-        self.ready(gate.now)?;
+        self.ready(context.now)?;
         let id = SessionId(self.next_session);
         // A record that is used a million times a second gets here after 500,000 years.
         self.next_session = self.next_session.checked_add(1).ok_or(Refusal::TooManySessions)?;

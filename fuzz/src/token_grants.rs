@@ -7,7 +7,7 @@ use core::pin::pin;
 use core::task::{Context, Poll, Waker};
 use std::collections::BTreeSet;
 
-use console_token::{MemoryStore, Step};
+use console_token::{MemoryStore, Transition};
 use naive::{Gave, Op};
 
 #[path = "../../console-token/tests/naive/mod.rs"]
@@ -52,17 +52,17 @@ fn name(op: &Op) -> &'static str {
     match op {
         Op::Insert { .. } => "insert",
         Op::Check { .. } => "check",
-        Op::Step { step, .. } => match step {
-            Step::Redeem(_) => "redeem",
-            Step::Claim(_) => "claim",
-            Step::Bind { .. } => "bind",
-            Step::Release(_) => "release",
-            Step::Join { .. } => "join",
-            Step::Migrate { .. } => "migrate",
-            Step::Settle(_) => "settle",
-            Step::Reopen { .. } => "reopen",
-            Step::Close(_) => "close",
-            Step::Attend(_) => "attend",
+        Op::Transition { transition, .. } => match transition {
+            Transition::Redeem(_) => "redeem",
+            Transition::Claim(_) => "claim",
+            Transition::Bind { .. } => "bind",
+            Transition::Release(_) => "release",
+            Transition::Join { .. } => "join",
+            Transition::Migrate { .. } => "migrate",
+            Transition::Settle(_) => "settle",
+            Transition::Reopen { .. } => "reopen",
+            Transition::Close(_) => "close",
+            Transition::Attend(_) => "attend",
         },
         Op::Exchange { .. } => "exchange",
         Op::Revoke { .. } => "revoke",

@@ -51,20 +51,20 @@ impl Algorithm {
     }
 }
 
-struct Gate {
+struct VerifyContext {
     key: SigningKey,
     keys: Keys,
     rule: Rule,
     pepper: Pepper,
 }
 
-static GATE: LazyLock<Gate> = LazyLock::new(|| {
+static GATE: LazyLock<VerifyContext> = LazyLock::new(|| {
     let key = SigningKey::ed25519("ed", &SEED).unwrap();
     let keys = Keys::default()
         .with(key.verifying())
         .with(VerifyingKey::hs256("hs", &SECRET).unwrap())
         .with_unnamed("hs");
-    Gate {
+    VerifyContext {
         key,
         keys,
         rule: Rule::new(AUDIENCE)

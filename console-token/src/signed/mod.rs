@@ -17,7 +17,7 @@
 //! ```
 //! # #[cfg(feature = "jwt")] {
 //! use console_token::signed::{Claims, Keys, Rule, SigningKey};
-//! use console_token::{AttemptId, ConsoleType, Gate, MemoryStore, Pepper, Refusal, SignedToken, Step, StoreError, Target, UnixSeconds};
+//! use console_token::{AttemptId, ConsoleType, VerifyContext, MemoryStore, Pepper, Refusal, SignedToken, Transition, StoreError, Target, UnixSeconds};
 //!
 //! // The issuer. Seed and id of the token come from a cryptographically secure source.
 //! let now = UnixSeconds(1_800_000_000);
@@ -39,9 +39,9 @@
 //!     Ok(()) | Err(StoreError::Duplicate) => {}
 //!     Err(error) => panic!("{error}"),
 //! }
-//! let gate = Gate::at(now).with_audience("https://gw.example/console.vv");
-//! assert!(store.apply(&hash, &gate, Step::Redeem(AttemptId([1; 16]))).is_ok());
-//! let again = store.apply(&hash, &gate, Step::Redeem(AttemptId([2; 16])));
+//! let context = VerifyContext::at(now).with_audience("https://gw.example/console.vv");
+//! assert!(store.apply(&hash, &context, Transition::Redeem(AttemptId([1; 16]))).is_ok());
+//! let again = store.apply(&hash, &context, Transition::Redeem(AttemptId([2; 16])));
 //! assert_eq!(again, Err(Refusal::Spent.into()));
 //! # }
 //! ```

@@ -263,7 +263,7 @@ impl Verified {
 
     /// The grant to be kept under the [marker](Self::marker), for the target that belongs to the subject: once, for this
     /// audience, with the subject as its [`vm`](Grant::vm). A record that exists is right already: its insertion is
-    /// [`StoreError::Duplicate`](crate::StoreError::Duplicate), and the step that follows decides.
+    /// [`StoreError::Duplicate`](crate::StoreError::Duplicate), and the transition that follows decides.
     ///
     /// It is kept until three skews behind the end of the token, so that no clock within the skew sweeps it while
     /// another still accepts the token. The caller may change its uses, scope and limits.

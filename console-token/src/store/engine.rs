@@ -6,8 +6,8 @@ use core::num::NonZeroU32;
 
 use super::exchange::exchanged;
 use crate::{
-    Admitted, AttemptId, BackendError, ConsoleType, Gate, Grant, Record, Refusal, Scope, SeatRules, SeatStep, Seats,
-    Step, StoreError, Target, TokenHash, UnixSeconds, Which,
+    Admitted, AttemptId, BackendError, ConsoleType, Grant, LeaseRules, LeaseTransition, Leases, Record, Refusal, Scope,
+    StoreError, Target, TokenHash, TokenSelector, Transition, UnixSeconds, VerifyContext,
 };
 
 /// How often a write is tried that others come before: each time one of them has got ahead.
@@ -20,12 +20,12 @@ pub(super) type Version = i64;
 
 /// An engine that keeps records.
 pub(super) trait Engine: Send + Sync {
-    /// Spends a use for a [`Step::Redeem`] or [`Step::Claim`] in one statement, which holds all
+    /// Spends a use for a [`Transition::Redeem`] or [`Transition::Claim`] in one statement, which holds all
     /// conditions. `None`: it did not apply, and the record decides what that means.
     fn spend(
         &self,
         hash: &TokenHash,
-        gate: &Gate<'_>,
+        context: &VerifyContext<'_>,
         scope: Scope,
         attempt: AttemptId,
     ) -> impl Future<Output = Done<Option<Admitted>>> + Send;
@@ -46,19 +46,19 @@ pub(super) trait Engine: Send + Sync {
     ) -> impl Future<Output = Done<bool>> + Send;
 
     /// The tokens of a name.
-    fn named(&self, which: Which<'_>) -> impl Future<Output = Done<Vec<TokenHash>>> + Send;
+    fn named(&self, selector: TokenSelector<'_>) -> impl Future<Output = Done<Vec<TokenHash>>> + Send;
 
     /// Revokes in batches; how many were not revoked before.
-    fn revoke(&self, which: Which<'_>) -> impl Future<Output = Done<usize>> + Send;
+    fn revoke(&self, selector: TokenSelector<'_>) -> impl Future<Output = Done<usize>> + Send;
 
-    /// Deletes tokens that are over and consoles without a seat that is held, at most so many of each.
+    /// Deletes tokens that are over and consoles without a lease that is held, at most so many of each.
     fn sweep(&self, now: UnixSeconds, limit: NonZeroU32) -> impl Future<Output = Done<usize>> + Send;
 
-    /// The seats of a console; none if it is not known.
-    fn load_seats(&self, console: &str) -> impl Future<Output = Done<Seats>> + Send;
+    /// The leases of a console; none if it is not known.
+    fn load_leases(&self, console: &str) -> impl Future<Output = Done<Leases>> + Send;
 
-    /// Writes the seats if they are still as before.
-    fn swap_seats(&self, console: &str, before: &Seats, seats: &Seats) -> impl Future<Output = Done<bool>> + Send;
+    /// Writes the leases if they are still as before.
+    fn swap_leases(&self, console: &str, before: &Leases, leases: &Leases) -> impl Future<Output = Done<bool>> + Send;
 }
 
 type Answered<T> = Result<T, StoreError<BackendError>>;
@@ -88,20 +88,25 @@ async fn known(engine: &impl Engine, hash: &TokenHash) -> Answered<(Record, Vers
     loaded.ok_or(StoreError::Refused(Refusal::Unknown))
 }
 
-pub(super) async fn check(engine: &impl Engine, hash: &TokenHash, gate: &Gate<'_>) -> Answered<Arc<Grant>> {
+pub(super) async fn check(engine: &impl Engine, hash: &TokenHash, context: &VerifyContext<'_>) -> Answered<Arc<Grant>> {
     let (record, _) = known(engine, hash).await?;
-    record.check(gate)?;
+    record.check(context)?;
     Ok(Arc::clone(record.grant()))
 }
 
-pub(super) async fn apply(engine: &impl Engine, hash: &TokenHash, gate: &Gate<'_>, step: Step) -> Answered<Admitted> {
-    let spends = match step {
-        Step::Redeem(attempt) => Some((Scope::Connection, attempt)),
-        Step::Claim(attempt) => Some((Scope::SpiceSession, attempt)),
+pub(super) async fn apply(
+    engine: &impl Engine,
+    hash: &TokenHash,
+    context: &VerifyContext<'_>,
+    transition: Transition,
+) -> Answered<Admitted> {
+    let spends = match transition {
+        Transition::Redeem(attempt) => Some((Scope::Connection, attempt)),
+        Transition::Claim(attempt) => Some((Scope::SpiceSession, attempt)),
         _ => None,
     };
     if let Some((scope, attempt)) = spends {
-        let spent = engine.spend(hash, gate, scope, attempt).await.map_err(failed)?;
+        let spent = engine.spend(hash, context, scope, attempt).await.map_err(failed)?;
         if let Some(admitted) = spent {
             return Ok(admitted);
         }
@@ -109,7 +114,7 @@ pub(super) async fn apply(engine: &impl Engine, hash: &TokenHash, gate: &Gate<'_
     for _ in 0..TRIES {
         let (before, version) = known(engine, hash).await?;
         let mut record = before.clone();
-        let session = record.apply(gate, step)?;
+        let session = record.apply(context, transition)?;
         if record == before || engine.swap(hash, version, &record).await.map_err(failed)? {
             return Ok(record.admitted(session));
         }
@@ -120,7 +125,7 @@ pub(super) async fn apply(engine: &impl Engine, hash: &TokenHash, gate: &Gate<'_
 pub(super) async fn exchange(
     engine: &impl Engine,
     hash: &TokenHash,
-    gate: &Gate<'_>,
+    context: &VerifyContext<'_>,
     new: &TokenHash,
     ttl: u64,
 ) -> Answered<Arc<Grant>> {
@@ -128,7 +133,7 @@ pub(super) async fn exchange(
         let (mut record, version) = known(engine, hash).await?;
         let known = engine.load(new).await.map_err(failed)?;
         let known = known.map(|(record, _)| Arc::clone(record.grant()));
-        let (grant, is_new) = exchanged(&mut record, known, gate, new, ttl)?;
+        let (grant, is_new) = exchanged(&mut record, known, context, new, ttl)?;
         if !is_new {
             return Ok(grant);
         }
@@ -145,12 +150,12 @@ pub(super) async fn exchange(
 
 pub(super) async fn retarget(
     engine: &impl Engine,
-    which: Which<'_>,
+    selector: TokenSelector<'_>,
     console: ConsoleType,
     target: &Target,
 ) -> Answered<usize> {
     let mut retargeted = 0_usize;
-    for hash in engine.named(which).await.map_err(failed)? {
+    for hash in engine.named(selector).await.map_err(failed)? {
         let one = retarget_one(engine, &hash, console, target).await?;
         retargeted = retargeted.saturating_add(usize::from(one));
     }
@@ -174,18 +179,18 @@ async fn retarget_one(engine: &impl Engine, hash: &TokenHash, console: ConsoleTy
     Err(overtaken())
 }
 
-pub(super) async fn seats(
+pub(super) async fn leases(
     engine: &impl Engine,
     console: &str,
     now: UnixSeconds,
-    rules: &SeatRules,
-    step: SeatStep,
+    rules: &LeaseRules,
+    transition: LeaseTransition,
 ) -> Answered<Vec<AttemptId>> {
     for _ in 0..TRIES {
-        let before = engine.load_seats(console).await.map_err(failed)?;
-        let mut seats = before.clone();
-        let gone = seats.apply(now, rules, step)?;
-        if seats == before || engine.swap_seats(console, &before, &seats).await.map_err(failed)? {
+        let before = engine.load_leases(console).await.map_err(failed)?;
+        let mut leases = before.clone();
+        let gone = leases.apply(now, rules, transition)?;
+        if leases == before || engine.swap_leases(console, &before, &leases).await.map_err(failed)? {
             return Ok(gone);
         }
     }
@@ -204,49 +209,54 @@ macro_rules! store_of_engine {
                 Box::pin(engine::record(self, hash))
             }
 
-            fn check<'a>(&'a self, hash: &'a TokenHash, gate: Gate<'a>) -> Answer<'a, Arc<Grant>> {
-                Box::pin(async move { engine::check(self, hash, &gate).await })
+            fn check<'a>(&'a self, hash: &'a TokenHash, context: VerifyContext<'a>) -> Answer<'a, Arc<Grant>> {
+                Box::pin(async move { engine::check(self, hash, &context).await })
             }
 
-            fn apply<'a>(&'a self, hash: &'a TokenHash, gate: Gate<'a>, step: Step) -> Answer<'a, Admitted> {
-                Box::pin(async move { engine::apply(self, hash, &gate, step).await })
+            fn apply<'a>(
+                &'a self,
+                hash: &'a TokenHash,
+                context: VerifyContext<'a>,
+                transition: Transition,
+            ) -> Answer<'a, Admitted> {
+                Box::pin(async move { engine::apply(self, hash, &context, transition).await })
             }
 
             fn exchange<'a>(
                 &'a self,
                 hash: &'a TokenHash,
-                gate: Gate<'a>,
+                context: VerifyContext<'a>,
                 new: &'a TokenHash,
                 ttl: u64,
             ) -> Answer<'a, Arc<Grant>> {
-                Box::pin(async move { engine::exchange(self, hash, &gate, new, ttl).await })
+                Box::pin(async move { engine::exchange(self, hash, &context, new, ttl).await })
             }
 
-            fn revoke<'a>(&'a self, which: Which<'a>) -> Answer<'a, usize> {
-                Box::pin(async move { Engine::revoke(self, which).await.map_err(engine::failed) })
+            fn revoke<'a>(&'a self, selector: TokenSelector<'a>) -> Answer<'a, usize> {
+                Box::pin(async move { Engine::revoke(self, selector).await.map_err(engine::failed) })
             }
 
             fn retarget<'a>(
                 &'a self,
-                which: Which<'a>,
+                selector: TokenSelector<'a>,
                 console: $crate::ConsoleType,
                 target: &'a $crate::Target,
             ) -> Answer<'a, usize> {
-                Box::pin(engine::retarget(self, which, console, target))
+                Box::pin(engine::retarget(self, selector, console, target))
             }
 
             fn sweep(&self, now: UnixSeconds, batch: NonZeroU32) -> Answer<'_, usize> {
                 Box::pin(async move { Engine::sweep(self, now, batch).await.map_err(engine::failed) })
             }
 
-            fn seats<'a>(
+            fn leases<'a>(
                 &'a self,
                 console: &'a str,
                 now: UnixSeconds,
-                rules: &'a $crate::SeatRules,
-                step: $crate::SeatStep,
+                rules: &'a $crate::LeaseRules,
+                transition: $crate::LeaseTransition,
             ) -> Answer<'a, Vec<$crate::AttemptId>> {
-                Box::pin(engine::seats(self, console, now, rules, step))
+                Box::pin(engine::leases(self, console, now, rules, transition))
             }
         }
     };

@@ -2,14 +2,14 @@
 
 use alloc::sync::Arc;
 
-use crate::{AttemptId, Gate, Grant, Record, Refusal, StoreError, TokenHash};
+use crate::{AttemptId, Grant, Record, Refusal, StoreError, TokenHash, VerifyContext};
 
 /// Applies an exchange to the record of the token that is given up. `known` is the grant of the new
 /// token, if the store has it already. Gives that grant, and whether it has to be kept now.
 pub(crate) fn exchanged<B>(
     record: &mut Record,
     known: Option<Arc<Grant>>,
-    gate: &Gate<'_>,
+    context: &VerifyContext<'_>,
     new: &TokenHash,
     ttl: u64,
 ) -> Result<(Arc<Grant>, bool), StoreError<B>> {
@@ -23,15 +23,15 @@ pub(crate) fn exchanged<B>(
     let answered = record.answered(attempt).is_some();
     match known {
         Some(grant) if answered => {
-            record.exchange(gate, attempt)?;
+            record.exchange(context, attempt)?;
             Ok((grant, false))
         }
         Some(_) => Err(StoreError::Duplicate),
         // The new token has come and gone.
         None if answered => Err(Refusal::Spent.into()),
         None => {
-            record.exchange(gate, attempt)?;
-            Ok((Arc::new(record.grant().exchanged(gate.now, ttl)), true))
+            record.exchange(context, attempt)?;
+            Ok((Arc::new(record.grant().exchanged(context.now, ttl)), true))
         }
     }
 }

@@ -16,14 +16,14 @@ use std::{
 
 use super::{Answer, exchange::exchanged};
 use crate::{
-    Admitted, AttemptId, ConsoleType, Gate, Grant, Record, Refusal, SeatRules, SeatStep, Seats, Step, Store,
-    StoreError, Target, TokenHash, UnixSeconds, Which,
+    Admitted, AttemptId, ConsoleType, Grant, LeaseRules, LeaseTransition, Leases, Record, Refusal, Store, StoreError,
+    Target, TokenHash, TokenSelector, Transition, UnixSeconds, VerifyContext,
 };
 
 /// A bounded store for the threads of one process, gone with it.
 ///
 /// Records lie in 256 shards by a byte of their hash, each behind a lock of its own. No call holds
-/// more than one of them, save an exchange, which holds two. A step costs the look-up, and allocates
+/// more than one of them, save an exchange, which holds two. A transition costs the look-up, and allocates
 /// nothing (a claim its session, an unlimited token the list of its last attempts).
 ///
 /// A grant with the names of a virtual machine, a user and an issuer takes 400 to 560 bytes with its place in the map,
@@ -42,7 +42,7 @@ pub struct MemoryStore {
     /// The shard at which the next sweep begins.
     swept: AtomicU8,
     /// INVARIANT: at most `limit`; no entry without holders.
-    consoles: Mutex<BTreeMap<Box<str>, Seats>>,
+    consoles: Mutex<BTreeMap<Box<str>, Leases>>,
 }
 
 /// As many as a byte has values.
@@ -77,7 +77,7 @@ impl Hasher for FirstBytes {
 }
 
 impl MemoryStore {
-    /// A store for at most `limit` records, and seats at as many consoles. Memory is taken as they come.
+    /// A store for at most `limit` records, and leases at as many consoles. Memory is taken as they come.
     #[must_use]
     pub fn new(limit: usize) -> Self {
         Self {
@@ -128,10 +128,10 @@ impl MemoryStore {
     /// # Errors
     ///
     /// [`StoreError::Refused`].
-    pub fn check(&self, hash: &TokenHash, gate: &Gate<'_>) -> Result<Arc<Grant>, StoreError> {
+    pub fn check(&self, hash: &TokenHash, context: &VerifyContext<'_>) -> Result<Arc<Grant>, StoreError> {
         let shard = self.shard(hash);
         let record = shard.get(&Key(*hash)).ok_or(Refusal::Unknown)?;
-        record.check(gate)?;
+        record.check(context)?;
         Ok(Arc::clone(record.grant()))
     }
 
@@ -140,10 +140,15 @@ impl MemoryStore {
     /// # Errors
     ///
     /// [`StoreError::Refused`].
-    pub fn apply(&self, hash: &TokenHash, gate: &Gate<'_>, step: Step) -> Result<Admitted, StoreError> {
+    pub fn apply(
+        &self,
+        hash: &TokenHash,
+        context: &VerifyContext<'_>,
+        transition: Transition,
+    ) -> Result<Admitted, StoreError> {
         let mut shard = self.shard(hash);
         let record = shard.get_mut(&Key(*hash)).ok_or(Refusal::Unknown)?;
-        let session = record.apply(gate, step)?;
+        let session = record.apply(context, transition)?;
         Ok(record.admitted(session))
     }
 
@@ -155,7 +160,7 @@ impl MemoryStore {
     pub fn exchange(
         &self,
         hash: &TokenHash,
-        gate: &Gate<'_>,
+        context: &VerifyContext<'_>,
         new: &TokenHash,
         ttl: u64,
     ) -> Result<Arc<Grant>, StoreError> {
@@ -177,7 +182,7 @@ impl MemoryStore {
         };
         let record = record.ok_or(Refusal::Unknown)?;
         let mut after = record.clone();
-        let (grant, is_new) = exchanged(&mut after, known, gate, new, ttl)?;
+        let (grant, is_new) = exchanged(&mut after, known, context, new, ttl)?;
         if is_new {
             self.make_room()?;
         }
@@ -189,13 +194,13 @@ impl MemoryStore {
     }
 
     /// [`Store::revoke`]. Looks at all records, one shard after the other, unless it is for one token.
-    pub fn revoke(&self, which: &Which<'_>) -> usize {
-        self.each(which, |record| record.revoke())
+    pub fn revoke(&self, selector: &TokenSelector<'_>) -> usize {
+        self.each(selector, |record| record.revoke())
     }
 
     /// [`Store::retarget`]. Looks at all records, one shard after the other, unless it is for one token.
-    pub fn retarget(&self, which: &Which<'_>, console: ConsoleType, target: &Target) -> usize {
-        self.each(which, |record| {
+    pub fn retarget(&self, selector: &TokenSelector<'_>, console: ConsoleType, target: &Target) -> usize {
+        self.each(selector, |record| {
             let fits = record.grant().console == console;
             if fits {
                 record.retarget(target.clone());
@@ -226,49 +231,49 @@ impl MemoryStore {
         }
         let mut consoles = lock(&self.consoles);
         let before = consoles.len();
-        consoles.retain(|_, seats| !seats.is_over(now));
+        consoles.retain(|_, leases| !leases.is_over(now));
         swept.saturating_add(before.saturating_sub(consoles.len()))
     }
 
-    /// [`Store::seats`].
+    /// [`Store::leases`].
     ///
     /// # Errors
     ///
     /// [`StoreError::Refused`] or [`StoreError::Full`].
-    pub fn seats(
+    pub fn leases(
         &self,
         console: &str,
         now: UnixSeconds,
-        rules: &SeatRules,
-        step: SeatStep,
+        rules: &LeaseRules,
+        transition: LeaseTransition,
     ) -> Result<Vec<AttemptId>, StoreError> {
         let mut consoles = lock(&self.consoles);
-        if let Some(seats) = consoles.get_mut(console) {
-            let gone = seats.apply(now, rules, step)?;
-            if seats.holders().next().is_none() {
+        if let Some(leases) = consoles.get_mut(console) {
+            let gone = leases.apply(now, rules, transition)?;
+            if leases.holders().next().is_none() {
                 consoles.remove(console);
             }
             return Ok(gone);
         }
-        let mut seats = Seats::default();
-        let gone = seats.apply(now, rules, step)?;
-        if seats.holders().next().is_some() {
+        let mut leases = Leases::default();
+        let gone = leases.apply(now, rules, transition)?;
+        if leases.holders().next().is_some() {
             if self.limit <= consoles.len() {
                 return Err(StoreError::Full { limit: self.limit });
             }
-            consoles.insert(console.into(), seats);
+            consoles.insert(console.into(), leases);
         }
         Ok(gone)
     }
 
-    fn each(&self, which: &Which<'_>, mut change: impl FnMut(&mut Record) -> bool) -> usize {
-        if let Which::Token(hash) = which {
+    fn each(&self, selector: &TokenSelector<'_>, mut change: impl FnMut(&mut Record) -> bool) -> usize {
+        if let TokenSelector::Token(hash) = selector {
             return usize::from(self.shard(hash).get_mut(&Key(**hash)).is_some_and(change));
         }
         let mut changed = 0_usize;
         for shard in self.shards.iter() {
             let mut shard = lock(shard);
-            let records = shard.values_mut().filter(|record| which.names(record.grant()));
+            let records = shard.values_mut().filter(|record| selector.names(record.grant()));
             changed = changed.saturating_add(records.map(&mut change).filter(|changed| *changed).count());
         }
         changed
@@ -317,44 +322,54 @@ impl Store for MemoryStore {
         now_or_never(Ok(self.record(hash)))
     }
 
-    fn check<'a>(&'a self, hash: &'a TokenHash, gate: Gate<'a>) -> Answer<'a, Arc<Grant>> {
-        now_or_never(self.check(hash, &gate))
+    fn check<'a>(&'a self, hash: &'a TokenHash, context: VerifyContext<'a>) -> Answer<'a, Arc<Grant>> {
+        now_or_never(self.check(hash, &context))
     }
 
-    fn apply<'a>(&'a self, hash: &'a TokenHash, gate: Gate<'a>, step: Step) -> Answer<'a, Admitted> {
-        now_or_never(self.apply(hash, &gate, step))
+    fn apply<'a>(
+        &'a self,
+        hash: &'a TokenHash,
+        context: VerifyContext<'a>,
+        transition: Transition,
+    ) -> Answer<'a, Admitted> {
+        now_or_never(self.apply(hash, &context, transition))
     }
 
     fn exchange<'a>(
         &'a self,
         hash: &'a TokenHash,
-        gate: Gate<'a>,
+        context: VerifyContext<'a>,
         new: &'a TokenHash,
         ttl: u64,
     ) -> Answer<'a, Arc<Grant>> {
-        now_or_never(self.exchange(hash, &gate, new, ttl))
+        now_or_never(self.exchange(hash, &context, new, ttl))
     }
 
-    fn revoke<'a>(&'a self, which: Which<'a>) -> Answer<'a, usize> {
-        now_or_never(Ok(self.revoke(&which)))
+    fn revoke<'a>(&'a self, selector: TokenSelector<'a>) -> Answer<'a, usize> {
+        now_or_never(Ok(self.revoke(&selector)))
     }
 
-    fn retarget<'a>(&'a self, which: Which<'a>, console: ConsoleType, target: &'a Target) -> Answer<'a, usize> {
-        now_or_never(Ok(self.retarget(&which, console, target)))
+    fn retarget<'a>(
+        &'a self,
+        selector: TokenSelector<'a>,
+        console: ConsoleType,
+        target: &'a Target,
+    ) -> Answer<'a, usize> {
+        now_or_never(Ok(self.retarget(&selector, console, target)))
     }
 
     fn sweep(&self, now: UnixSeconds, batch: NonZeroU32) -> Answer<'_, usize> {
         now_or_never(Ok(self.sweep(now, batch)))
     }
 
-    fn seats<'a>(
+    fn leases<'a>(
         &'a self,
         console: &'a str,
         now: UnixSeconds,
-        rules: &'a SeatRules,
-        step: SeatStep,
+        rules: &'a LeaseRules,
+        transition: LeaseTransition,
     ) -> Answer<'a, Vec<AttemptId>> {
-        now_or_never(self.seats(console, now, rules, step))
+        now_or_never(self.leases(console, now, rules, transition))
     }
 }
 

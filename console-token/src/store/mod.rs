@@ -24,13 +24,13 @@ use alloc::{boxed::Box, string::ToString as _, sync::Arc, vec::Vec};
 use core::{error::Error, fmt, num::NonZeroU32, pin::Pin};
 
 use crate::{
-    Admitted, AttemptId, ConsoleType, Gate, Grant, Record, SeatRules, SeatStep, Step, StoreError, Target, TokenHash,
-    UnixSeconds,
+    Admitted, AttemptId, ConsoleType, Grant, LeaseRules, LeaseTransition, Record, StoreError, Target, TokenHash,
+    Transition, UnixSeconds, VerifyContext,
 };
 
 /// Tokens to be revoked or retargeted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Which<'a> {
+pub enum TokenSelector<'a> {
     /// One.
     Token(&'a TokenHash),
     /// Those whose [`Grant::vm`] this is.
@@ -41,15 +41,15 @@ pub enum Which<'a> {
     Issuer(&'a str),
 }
 
-impl Which<'_> {
+impl TokenSelector<'_> {
     /// Whether the grant is one of them, if it is not asked by token.
     #[cfg(feature = "std")]
     fn names(&self, grant: &Grant) -> bool {
         match *self {
-            Which::Token(_) => false,
-            Which::Vm(name) => grant.vm.as_deref() == Some(name),
-            Which::User(name) => grant.user.as_deref() == Some(name),
-            Which::Issuer(name) => grant.issuer.as_deref() == Some(name),
+            TokenSelector::Token(_) => false,
+            TokenSelector::Vm(name) => grant.vm.as_deref() == Some(name),
+            TokenSelector::User(name) => grant.user.as_deref() == Some(name),
+            TokenSelector::Issuer(name) => grant.issuer.as_deref() == Some(name),
         }
     }
 }
@@ -100,28 +100,28 @@ pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError<Backen
 ///
 /// A store applies the transitions of [`Record`](crate::Record), with their rules and their
 /// refusals, and adds [`Refusal::Unknown`](crate::Refusal::Unknown). It decides nothing; it owes only this:
-/// - **Atomicity**: of two steps on one token, one sees what the other has done. Two claims of a
+/// - **Atomicity**: of two transitions on one token, one sees what the other has done. Two claims of a
 ///   one-time token, at the same moment in two places, must not both succeed.
-/// - A refused step changes nothing.
+/// - A refused transition changes nothing.
 /// - What was answered is kept: a token that was spent stays so when the engine is killed and comes
 ///   back (as far as the engine is set up to keep what it confirmed).
 /// - The token itself never gets here, only its hash.
 ///
-/// After [`StoreError::Backend`] it is not known whether a step was applied. Asked again with the same
-/// [`AttemptId`], the store gives the first answer; all other steps can be asked again as they are.
+/// After [`StoreError::Backend`] it is not known whether a transition was applied. Asked again with the same
+/// [`AttemptId`], the store gives the first answer; all other transitions can be asked again as they are.
 ///
 /// The trait works behind a pointer, so that a gateway can choose its store when it starts.
 ///
 /// ```
-/// use console_token::{AttemptId, Gate, Grant, Pepper, Secret, Step, Store};
+/// use console_token::{AttemptId, VerifyContext, Grant, Pepper, Secret, Transition, Store};
 ///
 /// /// A VNC gateway: what the token that was presented leads to, or the answer to the tenant.
 /// async fn admit(
-///     store: &dyn Store, pepper: &Pepper, presented: &[u8], gate: Gate<'_>, attempt: AttemptId,
+///     store: &dyn Store, pepper: &Pepper, presented: &[u8], context: VerifyContext<'_>, attempt: AttemptId,
 /// ) -> Result<std::sync::Arc<Grant>, &'static str> {
 ///     let token = Secret::presented(presented).map_err(|refusal| refusal.public())?;
 ///     let hash = pepper.hash(&token);
-///     let admitted = store.apply(&hash, gate, Step::Redeem(attempt)).await;
+///     let admitted = store.apply(&hash, context, Transition::Redeem(attempt)).await;
 ///     admitted.map(|admitted| admitted.grant).map_err(|error| error.public())
 /// }
 /// ```
@@ -138,10 +138,15 @@ pub trait Store: Send + Sync {
 
     /// [`Record::check`](crate::Record::check): what the token leads to, without spending a use; or
     /// [`StoreError::Refused`].
-    fn check<'a>(&'a self, hash: &'a TokenHash, gate: Gate<'a>) -> Answer<'a, Arc<Grant>>;
+    fn check<'a>(&'a self, hash: &'a TokenHash, context: VerifyContext<'a>) -> Answer<'a, Arc<Grant>>;
 
     /// [`Record::apply`](crate::Record::apply): a transition; or [`StoreError::Refused`].
-    fn apply<'a>(&'a self, hash: &'a TokenHash, gate: Gate<'a>, step: Step) -> Answer<'a, Admitted>;
+    fn apply<'a>(
+        &'a self,
+        hash: &'a TokenHash,
+        context: VerifyContext<'a>,
+        transition: Transition,
+    ) -> Answer<'a, Admitted>;
 
     /// [`Record::exchange`](crate::Record::exchange): spends a use of the token and keeps a new one in
     /// its place ([`Grant::exchanged`]), both or neither; or [`StoreError::Refused`],
@@ -152,29 +157,34 @@ pub trait Store: Send + Sync {
     fn exchange<'a>(
         &'a self,
         hash: &'a TokenHash,
-        gate: Gate<'a>,
+        context: VerifyContext<'a>,
         new: &'a TokenHash,
         ttl: u64,
     ) -> Answer<'a, Arc<Grant>>;
 
     /// [`Record::revoke`](crate::Record::revoke): how many were not revoked before. Each is revoked on
     /// its own: one that is made at the same moment may be missed.
-    fn revoke<'a>(&'a self, which: Which<'a>) -> Answer<'a, usize>;
+    fn revoke<'a>(&'a self, selector: TokenSelector<'a>) -> Answer<'a, usize>;
 
     /// [`Record::retarget`](crate::Record::retarget) for those of this type of console: how many there were.
-    fn retarget<'a>(&'a self, which: Which<'a>, console: ConsoleType, target: &'a Target) -> Answer<'a, usize>;
+    fn retarget<'a>(
+        &'a self,
+        selector: TokenSelector<'a>,
+        console: ConsoleType,
+        target: &'a Target,
+    ) -> Answer<'a, usize>;
 
-    /// Forgets tokens that are [over](crate::Record::is_over), and consoles without a seat that is held:
+    /// Forgets tokens that are [over](crate::Record::is_over), and consoles without a lease that is held:
     /// about as many as `batch` says, so that it never holds up the others for long. Fewer than that
     /// means that there are no more. By a clock past 2^52 seconds it may leave some of them.
     fn sweep(&self, now: UnixSeconds, batch: NonZeroU32) -> Answer<'_, usize>;
 
-    /// [`Seats::apply`](crate::Seats::apply) to the seats of the console of this name; or [`StoreError::Refused`].
-    fn seats<'a>(
+    /// [`Leases::apply`](crate::Leases::apply) to the leases of the console of this name; or [`StoreError::Refused`].
+    fn leases<'a>(
         &'a self,
         console: &'a str,
         now: UnixSeconds,
-        rules: &'a SeatRules,
-        step: SeatStep,
+        rules: &'a LeaseRules,
+        transition: LeaseTransition,
     ) -> Answer<'a, Vec<AttemptId>>;
 }

@@ -15,8 +15,8 @@ use super::{
     row::{self, ROOM_FOR_ATTEMPT, Row, Terms},
 };
 use crate::{
-    Admitted, AttemptId, BackendError, Gate, Grant, Record, Scope, Seats, SessionId, Step, TokenHash, UnixSeconds,
-    Which,
+    Admitted, AttemptId, BackendError, Grant, Leases, Record, Scope, SessionId, TokenHash, TokenSelector, Transition,
+    UnixSeconds, VerifyContext,
 };
 
 /// All conditions of a redeem or claim. Moments are of 20 digits and compared as text, since numbers of
@@ -107,7 +107,7 @@ end
 return #over
 ";
 
-/// `KEYS` seat ends, console; `ARGV` console, seats before, seats, end.
+/// `KEYS` lease ends, console; `ARGV` console, leases before, leases, end.
 const SWAP_SEATS: &str = r"
 if (redis.call('GET', KEYS[2]) or '') ~= ARGV[2] then return 0 end
 redis.call('SET', KEYS[2], ARGV[3])
@@ -115,7 +115,7 @@ redis.call('ZADD', KEYS[1], ARGV[4], ARGV[1])
 return 1
 ";
 
-/// `KEYS` seat ends; `ARGV` prefix of all keys, now, limit.
+/// `KEYS` lease ends; `ARGV` prefix of all keys, now, limit.
 const SWEEP_SEATS: &str = r"
 local over = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[2], 'LIMIT', 0, ARGV[3])
 for _, console in ipairs(over) do
@@ -140,15 +140,15 @@ const RESPONSE: Duration = Duration::from_secs(10);
 /// A store in [Redis](https://redis.io) 4 or later, for many gateways.
 ///
 /// A redeem is one script that holds all conditions; so is a claim, unless another session of the
-/// token is open. All other steps read the record, and write it if it has not changed: two ways to the
+/// token is open. All other transitions read the record, and write it if it has not changed: two ways to the
 /// server, more if others get ahead. Scripts are sent by their digest, and once in full.
 ///
 /// ```no_run
-/// use console_token::{AttemptId, Gate, RedisStore, Step, Store, TokenHash, UnixSeconds};
+/// use console_token::{AttemptId, VerifyContext, RedisStore, Transition, Store, TokenHash, UnixSeconds};
 ///
 /// # async fn gateway(hash: TokenHash, random: [u8; 16], now: u64) -> Result<(), Box<dyn std::error::Error>> {
 /// let store = RedisStore::connect("redis://:password@redis.example:6379/0", RedisStore::PREFIX).await?;
-/// let admitted = store.apply(&hash, Gate::at(UnixSeconds(now)), Step::Redeem(AttemptId(random))).await?;
+/// let admitted = store.apply(&hash, VerifyContext::at(UnixSeconds(now)), Transition::Redeem(AttemptId(random))).await?;
 /// println!("the console is at {:?}", admitted.grant.target);
 /// # Ok(())
 /// # }
@@ -190,7 +190,7 @@ struct Scripts {
     exchange: Script,
     revoke: Script,
     sweep: Script,
-    swap_seats: Script,
+    swap_leases: Script,
     sweep_seats: Script,
 }
 
@@ -221,7 +221,7 @@ impl RedisStore {
                 exchange: Script::new(EXCHANGE),
                 revoke: Script::new(REVOKE),
                 sweep: Script::new(SWEEP),
-                swap_seats: Script::new(SWAP_SEATS),
+                swap_leases: Script::new(SWAP_SEATS),
                 sweep_seats: Script::new(SWEEP_SEATS),
             },
         })
@@ -240,7 +240,7 @@ impl RedisStore {
         self.key("ends", "")
     }
 
-    fn seat_ends(&self) -> String {
+    fn lease_ends(&self) -> String {
         self.key("seat-ends", "")
     }
 
@@ -255,12 +255,12 @@ impl RedisStore {
     }
 
     /// Some of the tokens of a name, and where to go on; from 0 to 0.
-    async fn members(&self, which: &Which<'_>, cursor: u64) -> Result<(u64, Vec<String>), BackendError> {
-        let index = match *which {
-            Which::Token(hash) => return Ok((0, Vec::from([row::hex(hash.as_bytes())]))),
-            Which::Vm(name) => self.index("vm", name),
-            Which::User(name) => self.index("user", name),
-            Which::Issuer(name) => self.index("issuer", name),
+    async fn members(&self, selector: &TokenSelector<'_>, cursor: u64) -> Result<(u64, Vec<String>), BackendError> {
+        let index = match *selector {
+            TokenSelector::Token(hash) => return Ok((0, Vec::from([row::hex(hash.as_bytes())]))),
+            TokenSelector::Vm(name) => self.index("vm", name),
+            TokenSelector::User(name) => self.index("user", name),
+            TokenSelector::Issuer(name) => self.index("issuer", name),
         };
         self.ask(cmd("SSCAN").arg(index).arg(cursor).arg("COUNT").arg(PAGE))
             .await
@@ -355,20 +355,20 @@ impl Engine for RedisStore {
     async fn spend(
         &self,
         hash: &TokenHash,
-        gate: &Gate<'_>,
+        context: &VerifyContext<'_>,
         scope: Scope,
         attempt: AttemptId,
     ) -> Result<Option<Admitted>, BackendError> {
         let session = match scope {
-            Scope::SpiceSession => format!(":{}:0::0,", gate.now.0),
+            Scope::SpiceSession => format!(":{}:0::0,", context.now.0),
             _ => String::new(),
         };
         let mut script = self.scripts.spend.prepare_invoke();
         script.key(self.token(hash)).key(self.ends());
         script
             .arg(row::scope(scope))
-            .arg(row::audience(gate.audience))
-            .arg(moment(gate.now.0));
+            .arg(row::audience(context.audience))
+            .arg(moment(context.now.0));
         script
             .arg(row::hex(&attempt.0))
             .arg(ROOM_FOR_ATTEMPT)
@@ -456,12 +456,12 @@ impl Engine for RedisStore {
         self.run(&script).await
     }
 
-    async fn named(&self, which: Which<'_>) -> Result<Vec<TokenHash>, BackendError> {
+    async fn named(&self, selector: TokenSelector<'_>) -> Result<Vec<TokenHash>, BackendError> {
         // While the set changes its size the server may give a member twice.
         let mut named = BTreeSet::new();
         let mut cursor = 0;
         loop {
-            let (next, members) = self.members(&which, cursor).await?;
+            let (next, members) = self.members(&selector, cursor).await?;
             named.extend(members);
             if next == 0 {
                 return named.iter().map(|hash| row::hash(hash)).collect();
@@ -470,10 +470,10 @@ impl Engine for RedisStore {
         }
     }
 
-    async fn revoke(&self, which: Which<'_>) -> Result<usize, BackendError> {
+    async fn revoke(&self, selector: TokenSelector<'_>) -> Result<usize, BackendError> {
         let (mut revoked, mut cursor) = (0_usize, 0);
         loop {
-            let (next, members) = self.members(&which, cursor).await?;
+            let (next, members) = self.members(&selector, cursor).await?;
             if !members.is_empty() {
                 let mut script = self.scripts.revoke.prepare_invoke();
                 for hash in &members {
@@ -493,7 +493,7 @@ impl Engine for RedisStore {
         let mut swept = 0_usize;
         for (script, ends) in [
             (&self.scripts.sweep, self.ends()),
-            (&self.scripts.sweep_seats, self.seat_ends()),
+            (&self.scripts.sweep_seats, self.lease_ends()),
         ] {
             let mut script = script.prepare_invoke();
             script.key(ends).arg(&self.prefix).arg(now).arg(limit.get());
@@ -502,21 +502,21 @@ impl Engine for RedisStore {
         Ok(swept)
     }
 
-    async fn load_seats(&self, console: &str) -> Result<Seats, BackendError> {
+    async fn load_leases(&self, console: &str) -> Result<Leases, BackendError> {
         let text: Option<String> = self.ask(cmd("GET").arg(self.key("console:", console))).await?;
-        row::seats(&text.unwrap_or_default())
+        row::leases(&text.unwrap_or_default())
     }
 
-    async fn swap_seats(&self, console: &str, before: &Seats, seats: &Seats) -> Result<bool, BackendError> {
-        let mut script = self.scripts.swap_seats.prepare_invoke();
+    async fn swap_leases(&self, console: &str, before: &Leases, leases: &Leases) -> Result<bool, BackendError> {
+        let mut script = self.scripts.swap_leases.prepare_invoke();
         script
-            .key(self.seat_ends())
+            .key(self.lease_ends())
             .key(self.key("console:", console))
             .arg(console);
         script
-            .arg(row::seats_text(before))
-            .arg(row::seats_text(seats))
-            .arg(score(row::seats_end(seats)));
+            .arg(row::leases_text(before))
+            .arg(row::leases_text(leases))
+            .arg(score(row::leases_end(leases)));
         self.run(&script).await
     }
 }

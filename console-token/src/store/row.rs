@@ -3,7 +3,7 @@
 //! ```text
 //! attempts   | 32 hexadecimal digits | = | number of the use, or 2^64 - 1 if it was given back | , |   and so on, oldest first
 //! sessions   | number | : | claimed | : | connection id or 0 | : | migrating until, or nothing | : | reopened 0 or 1 | , |
-//! seats      | 32 hexadecimal digits | : | idle at, or nothing | : | hung at, or nothing | , |
+//! leases      | 32 hexadecimal digits | : | idle at, or nothing | : | hung at, or nothing | , |
 //! ```
 //!
 //! Numbers are decimal.
@@ -12,9 +12,9 @@ use alloc::{format, string::String, sync::Arc, vec::Vec};
 use core::{fmt::Write as _, num::NonZeroU32, str::FromStr};
 
 use crate::{
-    AttemptId, BackendError, Grant, MAX_ATTEMPTS, MAX_OPEN_SESSIONS, Record, Scope, Seats, SessionId, TokenHash,
+    AttemptId, BackendError, Grant, Leases, MAX_ATTEMPTS, MAX_OPEN_SESSIONS, Record, Scope, SessionId, TokenHash,
     UnixSeconds, Uses, hex,
-    seats::Seat,
+    leases::Lease,
     session::{Attempt, Session},
 };
 
@@ -179,34 +179,34 @@ fn session(text: &str) -> Option<Session> {
     fields.next().is_none().then_some(session)
 }
 
-pub(super) fn seats_text(seats: &Seats) -> String {
-    seats.taken.iter().fold(String::new(), |mut text, seat| {
-        let (idle, hung) = (text_of(seat.idle_at), text_of(seat.hung_at));
-        let _ = write!(text, "{}:{idle}:{hung},", hex(&seat.holder.0));
+pub(super) fn leases_text(leases: &Leases) -> String {
+    leases.taken.iter().fold(String::new(), |mut text, lease| {
+        let (idle, hung) = (text_of(lease.idle_at), text_of(lease.hung_at));
+        let _ = write!(text, "{}:{idle}:{hung},", hex(&lease.holder.0));
         text
     })
 }
 
-pub(super) fn seats(text: &str) -> Result<Seats, BackendError> {
-    let seat = |text: &str| {
+pub(super) fn leases(text: &str) -> Result<Leases, BackendError> {
+    let lease = |text: &str| {
         let mut fields = text.split(':');
-        let seat = Seat {
+        let lease = Lease {
             holder: AttemptId(hex::decode(fields.next()?)?),
             idle_at: perhaps(fields.next()?)?.map(UnixSeconds),
             hung_at: perhaps(fields.next()?)?.map(UnixSeconds),
         };
-        fields.next().is_none().then_some(seat)
+        fields.next().is_none().then_some(lease)
     };
-    Ok(Seats {
-        taken: entries(text, u16::MAX.into(), seat)?,
+    Ok(Leases {
+        taken: entries(text, u16::MAX.into(), lease)?,
     })
 }
 
-/// When the last seat is lost; `u64::MAX` if only leaving ends it.
-pub(super) fn seats_end(seats: &Seats) -> u64 {
-    let ends = seats
+/// When the last lease is lost; `u64::MAX` if only leaving ends it.
+pub(super) fn leases_end(leases: &Leases) -> u64 {
+    let ends = leases
         .taken
         .iter()
-        .map(|seat| seat.lost_at().map_or(u64::MAX, |at| at.0));
+        .map(|lease| lease.lost_at().map_or(u64::MAX, |at| at.0));
     ends.max().unwrap_or(0)
 }

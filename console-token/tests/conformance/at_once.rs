@@ -6,12 +6,12 @@ use core::num::NonZeroU32;
 use std::collections::BTreeSet;
 
 use console_token::{
-    Answer, ConsoleType, MAX_OPEN_SESSIONS, Refusal, Scope, SeatRules, SeatStep, Step, Store, StoreError, UnixSeconds,
-    Uses, Which,
+    Answer, ConsoleType, LeaseRules, LeaseTransition, MAX_OPEN_SESSIONS, Refusal, Scope, Store, StoreError,
+    TokenSelector, Transition, UnixSeconds, Uses,
 };
 use futures_util::future::join_all;
 
-use super::{Fresh, gate, grant, refused};
+use super::{Fresh, context, grant, refused};
 
 const CALLS: usize = 16;
 
@@ -29,19 +29,21 @@ async fn one_of<T: core::fmt::Debug>(calls: Vec<Answer<'_, T>>, why: Refusal) ->
 
 pub(super) async fn at_once(store: &dyn Store, fresh: &mut Fresh) {
     // One attempt that is asked many times is one attempt.
-    let (hash, redeem) = (fresh.hash(), Step::Redeem(fresh.attempt()));
+    let (hash, redeem) = (fresh.hash(), Transition::Redeem(fresh.attempt()));
     let twice = Uses::Limited(NonZeroU32::new(2).unwrap());
     store
         .insert(&hash, &grant(ConsoleType::NoVnc).with_uses(twice))
         .await
         .unwrap();
-    let answers = join_all((0..CALLS).map(|_| store.apply(&hash, gate(1000), redeem))).await;
+    let answers = join_all((0..CALLS).map(|_| store.apply(&hash, context(1000), redeem))).await;
     assert!(answers.into_iter().all(|answer| answer.unwrap().session.get() == 0));
     assert_eq!(store.record(&hash).await.unwrap().unwrap().uses_left(), Some(1));
 
     // Another use is left: of many attempts one gets it.
-    let steps: Vec<_> = (0..CALLS).map(|_| Step::Redeem(fresh.attempt())).collect();
-    let calls = steps.iter().map(|step| store.apply(&hash, gate(1000), *step));
+    let transitions: Vec<_> = (0..CALLS).map(|_| Transition::Redeem(fresh.attempt())).collect();
+    let calls = transitions
+        .iter()
+        .map(|transition| store.apply(&hash, context(1000), *transition));
     one_of(calls.collect(), Refusal::Spent).await;
 
     // As many sessions as can be open at once get a number each.
@@ -49,8 +51,13 @@ pub(super) async fn at_once(store: &dyn Store, fresh: &mut Fresh) {
     let unlimited = grant(ConsoleType::SpiceDirect).with_uses(Uses::Unlimited);
     store.insert(&hash, &unlimited).await.unwrap();
     let most = usize::from(MAX_OPEN_SESSIONS.get());
-    let steps: Vec<_> = (0..most).map(|_| Step::Claim(fresh.attempt())).collect();
-    let answers = join_all(steps.iter().map(|step| store.apply(&hash, gate(1000), *step))).await;
+    let transitions: Vec<_> = (0..most).map(|_| Transition::Claim(fresh.attempt())).collect();
+    let answers = join_all(
+        transitions
+            .iter()
+            .map(|transition| store.apply(&hash, context(1000), *transition)),
+    )
+    .await;
     let numbers: BTreeSet<u64> = answers
         .into_iter()
         .map(|answer| answer.unwrap().session.get())
@@ -62,7 +69,7 @@ pub(super) async fn at_once(store: &dyn Store, fresh: &mut Fresh) {
     let exchange = grant(ConsoleType::NoVnc).with_scope(Scope::Exchange);
     store.insert(&url, &exchange).await.unwrap();
     let new: Vec<_> = (0..CALLS).map(|_| fresh.hash()).collect();
-    let calls = new.iter().map(|new| store.exchange(&url, gate(1000), new, 20));
+    let calls = new.iter().map(|new| store.exchange(&url, context(1000), new, 20));
     let (winner, _) = one_of(calls.collect(), Refusal::Spent).await;
     for (number, new) in new.iter().enumerate() {
         assert_eq!(store.record(new).await.unwrap().is_some(), number == winner);
@@ -73,7 +80,7 @@ pub(super) async fn at_once(store: &dyn Store, fresh: &mut Fresh) {
     for url in [&one, &other] {
         store.insert(url, &exchange).await.unwrap();
     }
-    let calls = [&one, &other].map(|url| store.exchange(url, gate(1000), &new, 20));
+    let calls = [&one, &other].map(|url| store.exchange(url, context(1000), &new, 20));
     let answers = join_all(calls).await;
     let duplicates = answers
         .iter()
@@ -92,11 +99,11 @@ pub(super) async fn at_once(store: &dyn Store, fresh: &mut Fresh) {
 
     // One sits down; one revocation is the first.
     let console = fresh.name();
-    let takes: Vec<_> = (0..CALLS).map(|_| SeatStep::Take(fresh.attempt())).collect();
+    let takes: Vec<_> = (0..CALLS).map(|_| LeaseTransition::Take(fresh.attempt())).collect();
     let calls = takes
         .iter()
-        .map(|take| store.seats(&console, UnixSeconds(0), &SeatRules::EXCLUSIVE, *take));
+        .map(|take| store.leases(&console, UnixSeconds(0), &LeaseRules::EXCLUSIVE, *take));
     one_of(calls.collect(), Refusal::Busy).await;
-    let revoked = join_all((0..CALLS).map(|_| store.revoke(Which::Token(&hash)))).await;
+    let revoked = join_all((0..CALLS).map(|_| store.revoke(TokenSelector::Token(&hash)))).await;
     assert_eq!(revoked.into_iter().map(Result::unwrap).sum::<usize>(), 1);
 }

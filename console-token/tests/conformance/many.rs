@@ -3,10 +3,11 @@
 use core::num::{NonZeroU16, NonZeroU32};
 
 use console_token::{
-    AttemptId, ConsoleType, Grant, Refusal, SeatRules, SeatStep, Step, Store, Target, UnixSeconds, WhenFull, Which,
+    AttemptId, ConsoleType, Grant, LeaseRules, LeaseTransition, Refusal, Store, Target, TokenSelector, Transition,
+    UnixSeconds, WhenFull,
 };
 
-use super::{Fresh, gate, grant, refused};
+use super::{Fresh, context, grant, refused};
 
 const ALL: NonZeroU32 = NonZeroU32::MAX;
 
@@ -34,124 +35,148 @@ pub(super) async fn owners(store: &dyn Store, fresh: &mut Fresh) {
     let moved = Target::Unix {
         path: "/run/moved".into(),
     };
-    let retarget = store.retarget(Which::Vm(&vm), ConsoleType::SpiceDirect, &moved).await;
+    let retarget = store
+        .retarget(TokenSelector::Vm(&vm), ConsoleType::SpiceDirect, &moved)
+        .await;
     assert_eq!(retarget.unwrap(), 3, "0, 2, 4; 6 is a serial port");
-    assert_eq!(store.check(&hashes[4], gate(1000)).await.unwrap().target, moved);
-    assert_ne!(store.check(&hashes[6], gate(1000)).await.unwrap().target, moved);
+    assert_eq!(store.check(&hashes[4], context(1000)).await.unwrap().target, moved);
+    assert_ne!(store.check(&hashes[6], context(1000)).await.unwrap().target, moved);
 
-    assert_eq!(store.revoke(Which::Token(&hashes[0])).await.unwrap(), 1);
-    assert_eq!(store.revoke(Which::Token(&hashes[0])).await.unwrap(), 0);
+    assert_eq!(store.revoke(TokenSelector::Token(&hashes[0])).await.unwrap(), 1);
+    assert_eq!(store.revoke(TokenSelector::Token(&hashes[0])).await.unwrap(), 0);
     assert_eq!(
-        store.revoke(Which::User(&user)).await.unwrap(),
+        store.revoke(TokenSelector::User(&user)).await.unwrap(),
         3,
         "0 was revoked before"
     );
     for (number, hash) in hashes.iter().enumerate() {
-        let checked = store.check(hash, gate(1000)).await;
+        let checked = store.check(hash, context(1000)).await;
         assert_eq!(checked.is_err(), number < 4);
         if number < 4 {
             refused(
-                store.apply(hash, gate(1000), Step::Claim(fresh.attempt())).await,
+                store
+                    .apply(hash, context(1000), Transition::Claim(fresh.attempt()))
+                    .await,
                 Refusal::Revoked,
             );
         }
     }
-    assert_eq!(store.revoke(Which::Vm(&vm)).await.unwrap(), 2);
-    assert_eq!(store.revoke(Which::Issuer(&issuer)).await.unwrap(), 2);
-    assert_eq!(store.revoke(Which::Issuer(&issuer)).await.unwrap(), 0);
+    assert_eq!(store.revoke(TokenSelector::Vm(&vm)).await.unwrap(), 2);
+    assert_eq!(store.revoke(TokenSelector::Issuer(&issuer)).await.unwrap(), 2);
+    assert_eq!(store.revoke(TokenSelector::Issuer(&issuer)).await.unwrap(), 0);
 }
 
-pub(super) async fn seats(store: &dyn Store, fresh: &mut Fresh) {
+pub(super) async fn leases(store: &dyn Store, fresh: &mut Fresh) {
     let (serial, vm) = (fresh.name(), fresh.name());
     let holders: [AttemptId; 3] = core::array::from_fn(|_| fresh.attempt());
     let [one, two, three] = holders;
-    let exclusive = SeatRules::EXCLUSIVE;
+    let exclusive = LeaseRules::EXCLUSIVE;
     let at = UnixSeconds;
     assert_eq!(
-        store.seats(&serial, at(0), &exclusive, SeatStep::Clear).await.unwrap(),
+        store
+            .leases(&serial, at(0), &exclusive, LeaseTransition::Clear)
+            .await
+            .unwrap(),
         []
     );
     assert_eq!(
         store
-            .seats(&serial, at(0), &exclusive, SeatStep::Take(one))
+            .leases(&serial, at(0), &exclusive, LeaseTransition::Take(one))
             .await
             .unwrap(),
         []
     );
     refused(
-        store.seats(&serial, at(0), &exclusive, SeatStep::Take(two)).await,
+        store
+            .leases(&serial, at(0), &exclusive, LeaseTransition::Take(two))
+            .await,
         Refusal::Busy,
     );
     assert_eq!(
         store
-            .seats(&serial, at(0), &exclusive, SeatStep::Take(one))
+            .leases(&serial, at(0), &exclusive, LeaseTransition::Take(one))
             .await
             .unwrap(),
         []
     );
-    let keep = SeatStep::Keep {
+    let keep = LeaseTransition::Keep {
         holder: one,
         active: false,
     };
-    store.seats(&serial, at(59), &exclusive, keep).await.unwrap();
+    store.leases(&serial, at(59), &exclusive, keep).await.unwrap();
     refused(
-        store.seats(&serial, at(118), &exclusive, SeatStep::Take(two)).await,
+        store
+            .leases(&serial, at(118), &exclusive, LeaseTransition::Take(two))
+            .await,
         Refusal::Busy,
     );
-    let taken = store.seats(&serial, at(119), &exclusive, SeatStep::Take(two)).await;
+    let taken = store
+        .leases(&serial, at(119), &exclusive, LeaseTransition::Take(two))
+        .await;
     assert_eq!(taken.unwrap(), [one], "hung");
-    refused(store.seats(&serial, at(119), &exclusive, keep).await, Refusal::SeatLost);
-    let kick = SeatRules {
+    refused(
+        store.leases(&serial, at(119), &exclusive, keep).await,
+        Refusal::LeaseLost,
+    );
+    let kick = LeaseRules {
         when_full: WhenFull::Kick,
         ..exclusive
     };
     assert_eq!(
         store
-            .seats(&serial, at(119), &kick, SeatStep::Take(three))
+            .leases(&serial, at(119), &kick, LeaseTransition::Take(three))
             .await
             .unwrap(),
         [two]
     );
     assert_eq!(
         store
-            .seats(&serial, at(119), &kick, SeatStep::Leave(three))
+            .leases(&serial, at(119), &kick, LeaseTransition::Leave(three))
             .await
             .unwrap(),
         [three]
     );
     assert_eq!(
         store
-            .seats(&serial, at(119), &exclusive, SeatStep::Take(one))
+            .leases(&serial, at(119), &exclusive, LeaseTransition::Take(one))
             .await
             .unwrap(),
         []
     );
 
-    // Sessions of a virtual machine; a gateway that is gone for good keeps its seats until they are cleared.
-    let rules = SeatRules {
-        seats: NonZeroU16::new(2).unwrap(),
+    // Sessions of a virtual machine; a gateway that is gone for good keeps its leases until they are cleared.
+    let rules = LeaseRules {
+        leases: NonZeroU16::new(2).unwrap(),
         when_full: WhenFull::Refuse,
         idle: None,
         hung: None,
     };
     for holder in [one, two] {
-        store.seats(&vm, at(0), &rules, SeatStep::Take(holder)).await.unwrap();
+        store
+            .leases(&vm, at(0), &rules, LeaseTransition::Take(holder))
+            .await
+            .unwrap();
     }
     refused(
-        store.seats(&vm, at(u64::MAX), &rules, SeatStep::Take(three)).await,
+        store
+            .leases(&vm, at(u64::MAX), &rules, LeaseTransition::Take(three))
+            .await,
         Refusal::Busy,
     );
     store.sweep(at(100_000), ALL).await.unwrap();
     refused(
-        store.seats(&vm, at(0), &rules, SeatStep::Take(three)).await,
+        store.leases(&vm, at(0), &rules, LeaseTransition::Take(three)).await,
         Refusal::Busy,
     );
     assert_eq!(
-        store.seats(&vm, at(0), &rules, SeatStep::Clear).await.unwrap(),
+        store.leases(&vm, at(0), &rules, LeaseTransition::Clear).await.unwrap(),
         [one, two]
     );
     assert_eq!(
-        store.seats(&vm, at(0), &rules, SeatStep::Take(three)).await.unwrap(),
+        store
+            .leases(&vm, at(0), &rules, LeaseTransition::Take(three))
+            .await
+            .unwrap(),
         []
     );
 }
@@ -174,7 +199,7 @@ pub(super) async fn sweeps(store: &dyn Store, fresh: &mut Fresh) {
         .await
         .unwrap();
     let session = store
-        .apply(&open, gate(1500), Step::Claim(fresh.attempt()))
+        .apply(&open, context(1500), Transition::Claim(fresh.attempt()))
         .await
         .unwrap()
         .session;
@@ -183,12 +208,12 @@ pub(super) async fn sweeps(store: &dyn Store, fresh: &mut Fresh) {
     store.insert(&ended, &with_end).await.unwrap();
     for hash in [&limited, &ended] {
         store
-            .apply(hash, gate(1500), Step::Claim(fresh.attempt()))
+            .apply(hash, context(1500), Transition::Claim(fresh.attempt()))
             .await
             .unwrap();
     }
     store
-        .apply(&hashes[0], gate(1500), Step::Redeem(fresh.attempt()))
+        .apply(&hashes[0], context(1500), Transition::Redeem(fresh.attempt()))
         .await
         .unwrap();
 
@@ -204,11 +229,11 @@ pub(super) async fn sweeps(store: &dyn Store, fresh: &mut Fresh) {
     }
     assert_eq!(swept, 20);
     assert_eq!(
-        store.revoke(Which::Vm("swept")).await.unwrap(),
+        store.revoke(TokenSelector::Vm("swept")).await.unwrap(),
         0,
         "nor is any found by its name"
     );
-    refused(store.check(&hashes[0], gate(1500)).await, Refusal::Unknown);
+    refused(store.check(&hashes[0], context(1500)).await, Refusal::Unknown);
     assert_eq!(
         store.sweep(UnixSeconds(1799), ALL).await.unwrap(),
         0,
@@ -218,7 +243,10 @@ pub(super) async fn sweeps(store: &dyn Store, fresh: &mut Fresh) {
     assert!(store.record(&ended).await.unwrap().is_none());
     assert_eq!(store.sweep(UnixSeconds(2000), ALL).await.unwrap(), 1);
     assert!(store.record(&limited).await.unwrap().is_none());
-    store.apply(&open, gate(9999), Step::Close(session)).await.unwrap();
+    store
+        .apply(&open, context(9999), Transition::Close(session))
+        .await
+        .unwrap();
     assert_eq!(store.sweep(UnixSeconds(2000), ALL).await.unwrap(), 1);
 }
 
@@ -230,8 +258,8 @@ pub(super) async fn many_of_a_name(store: &dyn Store, fresh: &mut Fresh) {
     for _ in 0..MANY {
         store.insert(&fresh.hash(), &grant).await.unwrap();
     }
-    assert_eq!(store.revoke(Which::Issuer(&issuer)).await.unwrap(), MANY);
-    assert_eq!(store.revoke(Which::Issuer(&issuer)).await.unwrap(), 0);
+    assert_eq!(store.revoke(TokenSelector::Issuer(&issuer)).await.unwrap(), MANY);
+    assert_eq!(store.revoke(TokenSelector::Issuer(&issuer)).await.unwrap(), 0);
     let batch = NonZeroU32::new(500).unwrap();
     let mut swept = Vec::new();
     while swept.last() != Some(&0) {
@@ -257,21 +285,23 @@ pub(super) async fn jumping_clocks(store: &dyn Store, fresh: &mut Fresh) {
                 .insert(&hash, &Grant::new(unix, ConsoleType::Serial, UnixSeconds(start), 600))
                 .await
                 .unwrap();
-            let redeem = Step::Redeem(fresh.attempt());
+            let redeem = Transition::Redeem(fresh.attempt());
             let why = if now < start {
                 Refusal::NotYetValid
             } else {
                 Refusal::Expired
             };
-            refused(store.apply(&hash, gate(now), redeem).await, why);
-            store.apply(&hash, gate(start), redeem).await.unwrap();
+            refused(store.apply(&hash, context(now), redeem).await, why);
+            store.apply(&hash, context(start), redeem).await.unwrap();
             refused(
-                store.apply(&hash, gate(start), Step::Redeem(fresh.attempt())).await,
+                store
+                    .apply(&hash, context(start), Transition::Redeem(fresh.attempt()))
+                    .await,
                 Refusal::Spent,
             );
         }
     }
     while store.sweep(UnixSeconds(start + 600), ALL).await.unwrap() != 0 {}
     let name = fresh.name();
-    assert_eq!(store.revoke(Which::Vm(&name)).await.unwrap(), 0);
+    assert_eq!(store.revoke(TokenSelector::Vm(&name)).await.unwrap(), 0);
 }

@@ -3,8 +3,8 @@
 use core::num::NonZeroU32;
 
 use console_token::{
-    AttemptId, ConsoleType, Gate, Grant, Refusal, SessionId, Step, Store, StoreError, Target, TokenHash, UnixSeconds,
-    Uses, Which,
+    AttemptId, ConsoleType, Grant, Refusal, SessionId, Store, StoreError, Target, TokenHash, TokenSelector, Transition,
+    UnixSeconds, Uses, VerifyContext,
 };
 
 use crate::naive;
@@ -46,8 +46,8 @@ impl Fresh {
     }
 }
 
-fn gate(now: u64) -> Gate<'static> {
-    Gate::at(UnixSeconds(now))
+fn context(now: u64) -> VerifyContext<'static> {
+    VerifyContext::at(UnixSeconds(now))
 }
 
 /// Valid from 1000 to 1600, once.
@@ -79,7 +79,7 @@ pub(crate) async fn suite(store: &dyn Store, seed: u64, sequences: u64) {
     exchanges(store, &mut fresh).await;
     uses::what_costs_a_use(store, &mut fresh).await;
     many::owners(store, &mut fresh).await;
-    many::seats(store, &mut fresh).await;
+    many::leases(store, &mut fresh).await;
     many::sweeps(store, &mut fresh).await;
     many::many_of_a_name(store, &mut fresh).await;
     many::jumping_clocks(store, &mut fresh).await;
@@ -90,7 +90,7 @@ pub(crate) async fn suite(store: &dyn Store, seed: u64, sequences: u64) {
         naive::run(store, usize::MAX, fresh.next().to_le_bytes(), &data, |_, _| ()).await;
     }
     for _ in 0..sequences {
-        // Many steps on one token of a few uses: deeper into a session than chance gets.
+        // Many transitions on one token of a few uses: deeper into a session than chance gets.
         let [uses, sessions, ..] = fresh.next().to_le_bytes();
         let mut data = vec![0, 0, 0, 12, 0, uses % 5, 2, sessions % 4, 1, 1, 1, 0];
         for _ in 0..60 {
@@ -114,26 +114,26 @@ pub(crate) async fn suite(store: &dyn Store, seed: u64, sequences: u64) {
 async fn unknown(store: &dyn Store, fresh: &mut Fresh) {
     let hash = fresh.hash();
     let session = SessionId::new(0);
-    refused(store.check(&hash, gate(1000)).await, Refusal::Unknown);
-    for step in [
-        Step::Redeem(fresh.attempt()),
-        Step::Claim(fresh.attempt()),
-        Step::Join { connection_id: 1 },
-        Step::Bind {
+    refused(store.check(&hash, context(1000)).await, Refusal::Unknown);
+    for transition in [
+        Transition::Redeem(fresh.attempt()),
+        Transition::Claim(fresh.attempt()),
+        Transition::Join { connection_id: 1 },
+        Transition::Bind {
             session,
             connection_id: 1,
         },
-        Step::Close(session),
+        Transition::Close(session),
     ] {
-        refused(store.apply(&hash, gate(1000), step).await, Refusal::Unknown);
+        refused(store.apply(&hash, context(1000), transition).await, Refusal::Unknown);
     }
     refused(
-        store.exchange(&hash, gate(1000), &fresh.hash(), 20).await,
+        store.exchange(&hash, context(1000), &fresh.hash(), 20).await,
         Refusal::Unknown,
     );
     assert!(store.record(&hash).await.unwrap().is_none());
-    assert_eq!(store.revoke(Which::Token(&hash)).await.unwrap(), 0);
-    assert_eq!(store.revoke(Which::Vm(&fresh.name())).await.unwrap(), 0);
+    assert_eq!(store.revoke(TokenSelector::Token(&hash)).await.unwrap(), 0);
+    assert_eq!(store.revoke(TokenSelector::Vm(&fresh.name())).await.unwrap(), 0);
 }
 
 async fn connections(store: &dyn Store, fresh: &mut Fresh) {
@@ -141,31 +141,39 @@ async fn connections(store: &dyn Store, fresh: &mut Fresh) {
     let grant = grant(ConsoleType::NoVnc).with_uses(Uses::Limited(NonZeroU32::new(3).unwrap()));
     store.insert(&hash, &grant).await.unwrap();
     assert!(matches!(store.insert(&hash, &grant).await, Err(StoreError::Duplicate)));
-    assert_eq!(*store.check(&hash, gate(1000)).await.unwrap(), grant);
+    assert_eq!(*store.check(&hash, context(1000)).await.unwrap(), grant);
     for number in 0..3 {
         refused(
-            store.apply(&hash, gate(999), Step::Redeem(fresh.attempt())).await,
+            store
+                .apply(&hash, context(999), Transition::Redeem(fresh.attempt()))
+                .await,
             Refusal::NotYetValid,
         );
         refused(
-            store.apply(&hash, gate(1600), Step::Redeem(fresh.attempt())).await,
+            store
+                .apply(&hash, context(1600), Transition::Redeem(fresh.attempt()))
+                .await,
             Refusal::Expired,
         );
         let done = store
-            .apply(&hash, gate(1599), Step::Redeem(fresh.attempt()))
+            .apply(&hash, context(1599), Transition::Redeem(fresh.attempt()))
             .await
             .unwrap();
         assert_eq!((done.session, &*done.grant), (SessionId::new(number), &grant));
     }
     refused(
-        store.apply(&hash, gate(1000), Step::Redeem(fresh.attempt())).await,
+        store
+            .apply(&hash, context(1000), Transition::Redeem(fresh.attempt()))
+            .await,
         Refusal::Spent,
     );
     refused(
-        store.apply(&hash, gate(1000), Step::Claim(fresh.attempt())).await,
+        store
+            .apply(&hash, context(1000), Transition::Claim(fresh.attempt()))
+            .await,
         Refusal::WrongScope,
     );
-    refused(store.check(&hash, gate(1000)).await, Refusal::Spent);
+    refused(store.check(&hash, context(1000)).await, Refusal::Spent);
 }
 
 async fn attempts(store: &dyn Store, fresh: &mut Fresh) {
@@ -177,13 +185,19 @@ async fn attempts(store: &dyn Store, fresh: &mut Fresh) {
     for number in 0..100_u64 {
         let attempt = fresh.attempt();
         for _ in 0..2 {
-            let done = store.apply(&hash, gate(1000), Step::Redeem(attempt)).await.unwrap();
+            let done = store
+                .apply(&hash, context(1000), Transition::Redeem(attempt))
+                .await
+                .unwrap();
             assert_eq!(done.session.get(), number);
         }
         last.push(attempt);
     }
     for (number, attempt) in last.iter().enumerate().skip(70) {
-        let done = store.apply(&hash, gate(9999), Step::Redeem(*attempt)).await.unwrap();
+        let done = store
+            .apply(&hash, context(9999), Transition::Redeem(*attempt))
+            .await
+            .unwrap();
         assert_eq!(
             usize::try_from(done.session.get()).unwrap(),
             number,
@@ -198,7 +212,7 @@ async fn attempts(store: &dyn Store, fresh: &mut Fresh) {
         .enumerate()
     {
         let done = store
-            .apply(&hash, gate(1000), Step::Redeem(AttemptId(attempt)))
+            .apply(&hash, context(1000), Transition::Redeem(AttemptId(attempt)))
             .await
             .unwrap();
         assert_eq!(usize::try_from(done.session.get()).unwrap(), number);
@@ -210,69 +224,80 @@ async fn spice_sessions(store: &dyn Store, fresh: &mut Fresh) {
     store.insert(&hash, &grant(ConsoleType::SpiceDirect)).await.unwrap();
     let first = fresh.attempt();
     let session = store
-        .apply(&hash, gate(1599), Step::Claim(first))
+        .apply(&hash, context(1599), Transition::Claim(first))
         .await
         .unwrap()
         .session;
     let again = store
-        .apply(&hash, gate(1700), Step::Claim(first))
+        .apply(&hash, context(1700), Transition::Claim(first))
         .await
         .unwrap()
         .session;
     assert_eq!(again, session);
     refused(
-        store.apply(&hash, gate(1000), Step::Claim(fresh.attempt())).await,
+        store
+            .apply(&hash, context(1000), Transition::Claim(fresh.attempt()))
+            .await,
         Refusal::Spent,
     );
-    let bind = Step::Bind {
+    let bind = Transition::Bind {
         session,
         connection_id: u32::MAX,
     };
     for _ in 0..2 {
-        store.apply(&hash, gate(1700), bind).await.unwrap();
+        store.apply(&hash, context(1700), bind).await.unwrap();
     }
-    let join = Step::Join {
+    let join = Transition::Join {
         connection_id: u32::MAX,
     };
-    assert_eq!(store.apply(&hash, gate(99_999), join).await.unwrap().session, session);
+    assert_eq!(
+        store.apply(&hash, context(99_999), join).await.unwrap().session,
+        session
+    );
 
     let until = UnixSeconds(2000);
     store
-        .apply(&hash, gate(1800), Step::Migrate { session, until })
+        .apply(&hash, context(1800), Transition::Migrate { session, until })
         .await
         .unwrap();
     let moved = Target::Unix {
         path: "/run/moved".into(),
     };
     let retargeted = store
-        .retarget(Which::Token(&hash), ConsoleType::SpiceDirect, &moved)
+        .retarget(TokenSelector::Token(&hash), ConsoleType::SpiceDirect, &moved)
         .await;
     assert_eq!(retargeted.unwrap(), 1);
-    let reopen = Step::Reopen {
+    let reopen = Transition::Reopen {
         attempt: fresh.attempt(),
         connection_id: 0,
     };
     for _ in 0..2 {
-        let reopened = store.apply(&hash, gate(1999), reopen).await.unwrap();
+        let reopened = store.apply(&hash, context(1999), reopen).await.unwrap();
         assert_eq!((reopened.session, &reopened.grant.target), (session, &moved));
     }
-    refused(store.apply(&hash, gate(1999), join).await, Refusal::NotBound);
-    store.apply(&hash, gate(1999), bind).await.unwrap();
-    store.apply(&hash, gate(1999), Step::Attend(session)).await.unwrap();
-    store.apply(&hash, gate(1999), Step::Close(session)).await.unwrap();
-    refused(store.apply(&hash, gate(1999), join).await, Refusal::SessionClosed);
+    refused(store.apply(&hash, context(1999), join).await, Refusal::NotBound);
+    store.apply(&hash, context(1999), bind).await.unwrap();
+    store
+        .apply(&hash, context(1999), Transition::Attend(session))
+        .await
+        .unwrap();
+    store
+        .apply(&hash, context(1999), Transition::Close(session))
+        .await
+        .unwrap();
+    refused(store.apply(&hash, context(1999), join).await, Refusal::SessionClosed);
 
     // A released claim can be claimed again, and sessions of an unlimited token stand side by side.
     let hash = fresh.hash();
     store.insert(&hash, &grant(ConsoleType::SpiceDirect)).await.unwrap();
     for number in 0..3 {
         let claimed = store
-            .apply(&hash, gate(1000), Step::Claim(fresh.attempt()))
+            .apply(&hash, context(1000), Transition::Claim(fresh.attempt()))
             .await
             .unwrap();
         assert_eq!(claimed.session.get(), number);
         store
-            .apply(&hash, gate(1000), Step::Release(claimed.session))
+            .apply(&hash, context(1000), Transition::Release(claimed.session))
             .await
             .unwrap();
     }
@@ -283,12 +308,14 @@ async fn spice_sessions(store: &dyn Store, fresh: &mut Fresh) {
         .unwrap();
     for _ in 0..console_token::MAX_OPEN_SESSIONS.get() {
         store
-            .apply(&hash, gate(1000), Step::Claim(fresh.attempt()))
+            .apply(&hash, context(1000), Transition::Claim(fresh.attempt()))
             .await
             .unwrap();
     }
     refused(
-        store.apply(&hash, gate(1000), Step::Claim(fresh.attempt())).await,
+        store
+            .apply(&hash, context(1000), Transition::Claim(fresh.attempt()))
+            .await,
         Refusal::TooManySessions,
     );
 }
@@ -318,11 +345,11 @@ async fn values_travel(store: &dyn Store, fresh: &mut Fresh) {
                 .with_session_end(UnixSeconds(u64::MAX));
             let hash = fresh.hash();
             store.insert(&hash, &grant).await.unwrap();
-            let here = gate(u64::MAX - 1).with_audience(text);
+            let here = context(u64::MAX - 1).with_audience(text);
             assert_eq!(*store.check(&hash, here).await.unwrap(), grant);
-            let redeem = Step::Redeem(fresh.attempt());
+            let redeem = Transition::Redeem(fresh.attempt());
             refused(
-                store.apply(&hash, gate(u64::MAX - 1), redeem).await,
+                store.apply(&hash, context(u64::MAX - 1), redeem).await,
                 Refusal::WrongAudience,
             );
             let elsewhere = here.with_audience("x");
@@ -332,7 +359,7 @@ async fn values_travel(store: &dyn Store, fresh: &mut Fresh) {
                 (i64::MAX as u64, Refusal::NotYetValid),
                 (u64::MAX, Refusal::Expired),
             ] {
-                refused(store.apply(&hash, gate(now).with_audience(text), redeem).await, why);
+                refused(store.apply(&hash, context(now).with_audience(text), redeem).await, why);
             }
             assert_eq!(*store.apply(&hash, here, redeem).await.unwrap().grant, grant);
         }
@@ -345,26 +372,28 @@ async fn values_travel(store: &dyn Store, fresh: &mut Fresh) {
         let grant = Grant::new(unix, ConsoleType::SpiceHtml5, UnixSeconds(start), 2).with_session_limit(1);
         let hash = fresh.hash();
         store.insert(&hash, &grant).await.unwrap();
-        let claim = |attempt| Step::Claim(attempt);
+        let claim = |attempt| Transition::Claim(attempt);
         refused(
-            store.apply(&hash, gate(start - 1), claim(fresh.attempt())).await,
+            store.apply(&hash, context(start - 1), claim(fresh.attempt())).await,
             Refusal::NotYetValid,
         );
         refused(
-            store.apply(&hash, gate(start + 2), claim(fresh.attempt())).await,
+            store.apply(&hash, context(start + 2), claim(fresh.attempt())).await,
             Refusal::Expired,
         );
         let session = store
-            .apply(&hash, gate(start + 1), claim(fresh.attempt()))
+            .apply(&hash, context(start + 1), claim(fresh.attempt()))
             .await
             .unwrap()
             .session;
         store
-            .apply(&hash, gate(start + 1), Step::Attend(session))
+            .apply(&hash, context(start + 1), Transition::Attend(session))
             .await
             .unwrap();
         refused(
-            store.apply(&hash, gate(start + 2), Step::Attend(session)).await,
+            store
+                .apply(&hash, context(start + 2), Transition::Attend(session))
+                .await,
             Refusal::SessionExpired,
         );
     }
@@ -378,31 +407,35 @@ async fn exchanges(store: &dyn Store, fresh: &mut Fresh) {
         .with_vm(&vm);
     store.insert(&url, &grant).await.unwrap();
     refused(
-        store.apply(&url, gate(1000), Step::Redeem(fresh.attempt())).await,
+        store
+            .apply(&url, context(1000), Transition::Redeem(fresh.attempt()))
+            .await,
         Refusal::WrongScope,
     );
     for _ in 0..2 {
-        let new = store.exchange(&url, gate(1500), &first, 20).await.unwrap();
+        let new = store.exchange(&url, context(1500), &first, 20).await.unwrap();
         assert_eq!((new.expires, new.vm.as_deref()), (UnixSeconds(1520), Some(&*vm)));
     }
-    refused(store.exchange(&url, gate(1500), &second, 20).await, Refusal::Spent);
+    refused(store.exchange(&url, context(1500), &second, 20).await, Refusal::Spent);
     assert!(store.record(&second).await.unwrap().is_none());
     refused(
-        store.apply(&first, gate(1520), Step::Redeem(fresh.attempt())).await,
+        store
+            .apply(&first, context(1520), Transition::Redeem(fresh.attempt()))
+            .await,
         Refusal::Expired,
     );
     store
-        .apply(&first, gate(1519), Step::Redeem(fresh.attempt()))
+        .apply(&first, context(1519), Transition::Redeem(fresh.attempt()))
         .await
         .unwrap();
     assert!(matches!(
-        store.exchange(&url, gate(1500), &url, 20).await,
+        store.exchange(&url, context(1500), &url, 20).await,
         Err(StoreError::Duplicate)
     ));
     assert_eq!(
-        store.revoke(Which::Vm(&vm)).await.unwrap(),
+        store.revoke(TokenSelector::Vm(&vm)).await.unwrap(),
         2,
         "the new token is the virtual machine's too"
     );
-    refused(store.exchange(&url, gate(1500), &first, 20).await, Refusal::Revoked);
+    refused(store.exchange(&url, context(1500), &first, 20).await, Refusal::Revoked);
 }

@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use console_token::{
-    AttemptId, ConsoleType, Gate, Grant, RedisStore, Refusal, SqlStore, Step, Store, StoreError, Target, TokenHash,
-    UnixSeconds, Uses,
+    AttemptId, ConsoleType, Grant, RedisStore, Refusal, SqlStore, Store, StoreError, Target, TokenHash, Transition,
+    UnixSeconds, Uses, VerifyContext,
 };
 
 use crate::engines::{Engine, Kind, url};
@@ -334,16 +334,16 @@ async fn attempt(store: Arc<dyn Store>, token: usize, task: usize, spice: bool, 
     id[..4].copy_from_slice(&MARK);
     id[4..8].copy_from_slice(&u32::try_from(token).unwrap().to_be_bytes());
     id[8..12].copy_from_slice(&u32::try_from(task).unwrap().to_be_bytes());
-    let step = if spice {
-        Step::Claim(AttemptId(id))
+    let transition = if spice {
+        Transition::Claim(AttemptId(id))
     } else {
-        Step::Redeem(AttemptId(id))
+        Transition::Redeem(AttemptId(id))
     };
-    let (hash, gate) = (hash(token), Gate::at(UnixSeconds(1000)));
+    let (hash, context) = (hash(token), VerifyContext::at(UnixSeconds(1000)));
     let (begin, start) = (Instant::now(), now());
     let mut again = 0;
     loop {
-        let done = store.apply(&hash, gate, step).await;
+        let done = store.apply(&hash, context, transition).await;
         let won = match done {
             Ok(_) => true,
             Err(StoreError::Refused(Refusal::Spent)) => false,

@@ -1,12 +1,12 @@
 //! Audit: what the log says of each transition, and what it never says.
 
 use console_token::{
-    Admitted, AttemptId, BackendError, Event, Gate, Grant, Refusal, SeatStep, SessionId, Step, StoreError, TokenHash,
-    UnixSeconds, Which,
+    Admitted, AttemptId, BackendError, Event, Grant, LeaseTransition, Refusal, SessionId, StoreError, TokenHash,
+    TokenSelector, Transition, UnixSeconds, VerifyContext,
 };
 use expect_test::expect;
 
-use crate::{at, gate, spice};
+use crate::{at, context, spice};
 
 const HASH: TokenHash = TokenHash::from_bytes(*b"fingerpr, and the rest is hidden");
 
@@ -17,7 +17,7 @@ fn grant() -> Grant {
 fn events() -> Vec<Event> {
     let session = SessionId::new(3);
     let attempt = AttemptId(*b"attempt attempt!");
-    let (now, gate): (UnixSeconds, Gate<'_>) = (at(1000), gate(1000));
+    let (now, context): (UnixSeconds, VerifyContext<'_>) = (at(1000), context(1000));
     let admitted = || {
         Ok::<_, StoreError<BackendError>>(Admitted {
             session,
@@ -30,52 +30,57 @@ fn events() -> Vec<Event> {
         Event::insert::<BackendError>(now, &HASH, &grant(), &Ok(())),
         Event::insert::<BackendError>(now, &HASH, &grant(), &Err(StoreError::Duplicate)),
         Event::insert::<BackendError>(now, &HASH, &grant(), &Err(StoreError::Full { limit: 3 })),
-        Event::check::<BackendError>(&HASH, &gate, &Ok(grant().into())),
-        Event::check(&HASH, &gate, &Err(failed())),
-        Event::exchange::<BackendError>(&HASH, &gate, &TokenHash::from_bytes([7; 32]), &Ok(grant().into())),
-        Event::revoke::<BackendError>(now, &Which::Token(&HASH), &Ok(1)),
-        Event::revoke::<BackendError>(now, &Which::User("ann\u{1b}"), &Ok(2)),
-        Event::retarget::<BackendError>(now, &Which::Vm("vm1"), &Ok(2)),
-        Event::revoke::<BackendError>(now, &Which::Issuer("nova"), &Ok(0)),
+        Event::check::<BackendError>(&HASH, &context, &Ok(grant().into())),
+        Event::check(&HASH, &context, &Err(failed())),
+        Event::exchange::<BackendError>(&HASH, &context, &TokenHash::from_bytes([7; 32]), &Ok(grant().into())),
+        Event::revoke::<BackendError>(now, &TokenSelector::Token(&HASH), &Ok(1)),
+        Event::revoke::<BackendError>(now, &TokenSelector::User("ann\u{1b}"), &Ok(2)),
+        Event::retarget::<BackendError>(now, &TokenSelector::Vm("vm1"), &Ok(2)),
+        Event::revoke::<BackendError>(now, &TokenSelector::Issuer("nova"), &Ok(0)),
         Event::sweep::<BackendError>(now, &Ok(7)),
     ];
-    for step in [
-        Step::Redeem(attempt),
-        Step::Claim(attempt),
-        Step::Bind {
+    for transition in [
+        Transition::Redeem(attempt),
+        Transition::Claim(attempt),
+        Transition::Bind {
             session,
             connection_id: 5,
         },
-        Step::Release(session),
-        Step::Join { connection_id: 5 },
-        Step::Migrate {
+        Transition::Release(session),
+        Transition::Join { connection_id: 5 },
+        Transition::Migrate {
             session,
             until: at(1060),
         },
-        Step::Settle(session),
-        Step::Reopen {
+        Transition::Settle(session),
+        Transition::Reopen {
             attempt,
             connection_id: 5,
         },
-        Step::Close(session),
-        Step::Attend(session),
+        Transition::Close(session),
+        Transition::Attend(session),
     ] {
-        events.push(Event::step(&HASH, &gate, step, &admitted()));
-        events.push(Event::step(&HASH, &gate, step, &refused(Refusal::Revoked)));
+        events.push(Event::transition(&HASH, &context, transition, &admitted()));
+        events.push(Event::transition(
+            &HASH,
+            &context,
+            transition,
+            &refused(Refusal::Revoked),
+        ));
     }
-    for step in [
-        SeatStep::Take(attempt),
-        SeatStep::Keep {
+    for transition in [
+        LeaseTransition::Take(attempt),
+        LeaseTransition::Keep {
             holder: attempt,
             active: true,
         },
-        SeatStep::Leave(attempt),
-        SeatStep::Clear,
+        LeaseTransition::Leave(attempt),
+        LeaseTransition::Clear,
     ] {
-        events.push(Event::seats::<BackendError>(
+        events.push(Event::leases::<BackendError>(
             now,
             "vm1/serial0",
-            step,
+            transition,
             &Ok(vec![attempt]),
         ));
     }
@@ -117,10 +122,10 @@ fn a_line_for_each() {
         1000 token 66696e6765727072 close 3: revoked
         1000 token 66696e6765727072 vm "vm 1\n2" user "ann" issuer "nova" attend 3: done, use 3
         1000 token 66696e6765727072 attend 3: revoked
-        1000 take a seat at "vm1/serial0": done, 1 unseated
-        1000 keep a seat at "vm1/serial0": done, 1 unseated
-        1000 leave a seat at "vm1/serial0": done, 1 unseated
-        1000 clear the seats at "vm1/serial0": done, 1 unseated"#]]
+        1000 take a lease of "vm1/serial0": done, 1 ended
+        1000 keep a lease of "vm1/serial0": done, 1 ended
+        1000 end a lease of "vm1/serial0": done, 1 ended
+        1000 clear the leases of "vm1/serial0": done, 1 ended"#]]
     .assert_eq(&lines.join("\n"));
 }
 

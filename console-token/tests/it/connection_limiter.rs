@@ -192,7 +192,7 @@ fn limits_can_change() {
 }
 
 /// 100,000 places that a flood fills and then contends for: a search through the table at each arrival would take
-/// 5,000 million steps.
+/// 5,000 million transitions.
 #[test]
 fn a_flood_is_cheap_and_bounded() {
     const PLACES: u32 = 100_000;

@@ -22,7 +22,7 @@ const ALL: [Refusal; 20] = [
     Refusal::SessionClosed,
     Refusal::NotMigrating,
     Refusal::Busy,
-    Refusal::SeatLost,
+    Refusal::LeaseLost,
     Refusal::TooManyAttempts,
 ];
 
@@ -66,7 +66,7 @@ fn texts_inside() {
         the session is closed
         no migration is pending
         the console is in use
-        the seat at the console is lost
+        the lease of the console is lost
         too many attempts
         refused: all uses are spent
         full: 3 records

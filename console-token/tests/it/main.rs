@@ -18,6 +18,7 @@ mod conformance;
 mod connection_limiter;
 mod console;
 mod errors;
+mod leases;
 #[cfg(feature = "std")]
 mod model;
 #[cfg(feature = "serde")]
@@ -28,7 +29,6 @@ mod record;
 mod release;
 #[cfg(feature = "serde")]
 mod resolver;
-mod seats;
 mod secret;
 mod serial;
 #[cfg(all(feature = "jwt", feature = "std"))]
@@ -47,7 +47,7 @@ mod naive;
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use console_token::{AttemptId, ConsoleType, Gate, Grant, Target, UnixSeconds};
+use console_token::{AttemptId, ConsoleType, Grant, Target, UnixSeconds, VerifyContext};
 
 /// Valid from 1000 to 1600, once.
 fn grant(console: ConsoleType) -> Grant {
@@ -68,8 +68,8 @@ fn vnc() -> Grant {
 }
 
 /// A gateway without a name.
-fn gate(seconds: u64) -> Gate<'static> {
-    Gate::at(at(seconds))
+fn context(seconds: u64) -> VerifyContext<'static> {
+    VerifyContext::at(at(seconds))
 }
 
 /// One that was not there before.

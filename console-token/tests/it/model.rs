@@ -3,7 +3,7 @@
 use core::pin::pin;
 use core::task::{Context, Poll, Waker};
 
-use console_token::{AttemptId, Gate, MAX_ATTEMPTS, MemoryStore, Record, UnixSeconds, Uses};
+use console_token::{AttemptId, MAX_ATTEMPTS, MemoryStore, Record, UnixSeconds, Uses, VerifyContext};
 use proptest::{collection::vec, prelude::*};
 
 use crate::naive;
@@ -29,10 +29,10 @@ proptest! {
 
     /// Few operations on a token that was made for them: deeper into a session than chance gets.
     #[test]
-    fn sessions_do_what_the_model_does(uses in 0_u8..5, sessions in 0_u8..4, steps in vec((9_u8..32, any::<[u8; 4]>()), 0..80)) {
+    fn sessions_do_what_the_model_does(uses in 0_u8..5, sessions in 0_u8..4, transitions in vec((9_u8..32, any::<[u8; 4]>()), 0..80)) {
         // Insert token 0: from 0 for 12 s, no skew, the uses, SPICE, the sessions, no end, no audience, owner 0.
         let mut data = std::vec![0, 0, 0, 12, 0, uses, 2, sessions, 1, 1, 1, 0];
-        for (kind, arguments) in steps {
+        for (kind, arguments) in transitions {
             data.extend([kind, 0]);
             data.extend(arguments);
         }
@@ -45,16 +45,16 @@ proptest! {
 fn attempts_are_forgotten_in_their_order() {
     let grant = crate::vnc().with_uses(Uses::Unlimited);
     let mut record = Record::new(grant);
-    let gate = Gate::at(UnixSeconds(1000));
+    let context = VerifyContext::at(UnixSeconds(1000));
     let attempt = |number: usize| AttemptId([u8::try_from(number).unwrap(); 16]);
     let ids: Vec<_> = (0..MAX_ATTEMPTS)
-        .map(|number| record.redeem(&gate, attempt(number)).unwrap())
+        .map(|number| record.redeem(&context, attempt(number)).unwrap())
         .collect();
     for (number, id) in ids.iter().enumerate() {
-        assert_eq!(record.redeem(&gate, attempt(number)), Ok(*id));
+        assert_eq!(record.redeem(&context, attempt(number)), Ok(*id));
     }
-    let next = record.redeem(&gate, attempt(MAX_ATTEMPTS)).unwrap();
-    assert_eq!(record.redeem(&gate, attempt(1)), Ok(ids[1]), "remembered");
-    let again = record.redeem(&gate, attempt(0)).unwrap();
+    let next = record.redeem(&context, attempt(MAX_ATTEMPTS)).unwrap();
+    assert_eq!(record.redeem(&context, attempt(1)), Ok(ids[1]), "remembered");
+    let again = record.redeem(&context, attempt(0)).unwrap();
     assert!(next < again, "forgotten");
 }

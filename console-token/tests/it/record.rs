@@ -4,7 +4,7 @@ use core::num::NonZeroU32;
 
 use console_token::{ConsoleType, MAX_OPEN_SESSIONS, Record, Refusal, Scope, SessionId, Target, UnixSeconds, Uses};
 
-use crate::{at, attempt, gate, spice, vnc};
+use crate::{at, attempt, context, spice, vnc};
 
 const INIT: u32 = 0x6b8b_4567;
 
@@ -29,16 +29,16 @@ trait At {
 
 impl At for Record {
     fn check_at(&self, now: u64) -> Result<(), Refusal> {
-        self.check(&gate(now))
+        self.check(&context(now))
     }
     fn redeem_at(&mut self, now: u64) -> Result<SessionId, Refusal> {
-        self.redeem(&gate(now), attempt())
+        self.redeem(&context(now), attempt())
     }
     fn claim_at(&mut self, now: u64) -> Result<SessionId, Refusal> {
-        self.claim(&gate(now), attempt())
+        self.claim(&context(now), attempt())
     }
     fn join_at(&self, now: u64, connection_id: u32) -> Result<SessionId, Refusal> {
-        self.join(&gate(now), connection_id)
+        self.join(&context(now), connection_id)
     }
 }
 
@@ -343,21 +343,21 @@ fn an_attempt_gets_its_first_answer_again() {
     for grant in [vnc(), vnc().with_uses(times(2)), vnc().with_uses(Uses::Unlimited)] {
         let mut record = Record::new(grant);
         let first = attempt();
-        let id = record.redeem(&gate(1000), first).unwrap();
+        let id = record.redeem(&context(1000), first).unwrap();
         let left = record.uses_left();
         // Also when the token has expired, or is not yet valid by a clock that was set back.
         for now in [0, 1000, 1599, 1600, u64::MAX] {
-            assert_eq!(record.redeem(&gate(now), first), Ok(id));
+            assert_eq!(record.redeem(&context(now), first), Ok(id));
             assert_eq!(record.uses_left(), left);
         }
     }
     let mut record = Record::new(vnc());
     let first = attempt();
-    record.redeem(&gate(1000), first).unwrap();
+    record.redeem(&context(1000), first).unwrap();
     refused(&mut record, Refusal::Spent, |record| record.redeem_at(1000));
     record.revoke();
     refused(&mut record, Refusal::Revoked, |record| {
-        record.redeem(&gate(1000), first)
+        record.redeem(&context(1000), first)
     });
 }
 
@@ -365,12 +365,12 @@ fn an_attempt_gets_its_first_answer_again() {
 fn an_attempt_opens_no_session_twice() {
     let mut record = Record::new(spice().with_uses(times(2)));
     let first = attempt();
-    let session = record.claim(&gate(1000), first).unwrap();
-    assert_eq!(record.claim(&gate(1600), first), Ok(session));
+    let session = record.claim(&context(1000), first).unwrap();
+    assert_eq!(record.claim(&context(1600), first), Ok(session));
     assert_eq!(record.sessions().count(), 1);
     record.release(session).unwrap();
     refused(&mut record, Refusal::SessionClosed, |record| {
-        record.claim(&gate(1000), first)
+        record.claim(&context(1000), first)
     });
     assert_eq!(record.uses_left(), Some(2));
 }
@@ -385,13 +385,13 @@ fn an_audience_is_compared_byte_by_byte() {
         "https://gateway.example/a",
         "https://Gateway.example/",
     ] {
-        let gate = gate(1000).with_audience(audience);
+        let context = context(1000).with_audience(audience);
         refused(&mut record, Refusal::WrongAudience, |record| {
-            record.claim(&gate, attempt())
+            record.claim(&context, attempt())
         });
     }
     refused(&mut record, Refusal::WrongAudience, |record| record.claim_at(1000));
-    let right = gate(1000).with_audience("https://gateway.example/");
+    let right = context(1000).with_audience("https://gateway.example/");
     let session = record.claim(&right, attempt()).unwrap();
     record.bind(session, INIT).unwrap();
     assert_eq!(record.join(&right, INIT), Ok(session));
@@ -441,7 +441,7 @@ fn a_revoked_token_admits_nobody() {
         record.migrate(session, at(1060))
     });
     refused(&mut record, Refusal::Revoked, |record| {
-        record.reopen(&gate(1000), attempt(), INIT)
+        record.reopen(&context(1000), attempt(), INIT)
     });
     assert_eq!(
         record.attend(at(1000), session),
@@ -477,33 +477,33 @@ fn a_main_channel_comes_again_only_for_a_migration() {
     record.bind(session, INIT).unwrap();
     for connection_id in [0, INIT] {
         refused(&mut record, Refusal::NotMigrating, |record| {
-            record.reopen(&gate(1000), attempt(), connection_id)
+            record.reopen(&context(1000), attempt(), connection_id)
         });
     }
 
     // With its number, which it keeps; after the token's expiry; once.
     record.migrate(session, at(2000)).unwrap();
     refused(&mut record, Refusal::NotMigrating, |record| {
-        record.reopen(&gate(1700), attempt(), INIT + 1)
+        record.reopen(&context(1700), attempt(), INIT + 1)
     });
     refused(&mut record, Refusal::NotMigrating, |record| {
-        record.reopen(&gate(2000), attempt(), INIT)
+        record.reopen(&context(2000), attempt(), INIT)
     });
     let second = attempt();
-    assert_eq!(record.reopen(&gate(1999), second, INIT), Ok(session));
+    assert_eq!(record.reopen(&context(1999), second, INIT), Ok(session));
     assert_eq!(
-        record.reopen(&gate(1999), second, INIT),
+        record.reopen(&context(1999), second, INIT),
         Ok(session),
         "the answer again"
     );
     refused(&mut record, Refusal::NotMigrating, |record| {
-        record.reopen(&gate(1999), attempt(), INIT)
+        record.reopen(&context(1999), attempt(), INIT)
     });
     assert_eq!(record.join_at(1999, INIT), Ok(session));
 
     // Without a number: it gets one from the new hypervisor.
     record.migrate(session, at(3000)).unwrap();
-    assert_eq!(record.reopen(&gate(2500), attempt(), 0), Ok(session));
+    assert_eq!(record.reopen(&context(2500), attempt(), 0), Ok(session));
     refused(&mut record, Refusal::NotBound, |record| record.join_at(2500, INIT));
     refused(&mut record, Refusal::AlreadyBound, |record| record.release(session));
     record.bind(session, INIT + 9).unwrap();
@@ -514,7 +514,7 @@ fn a_main_channel_comes_again_only_for_a_migration() {
     record.settle(session).unwrap();
     record.settle(session).unwrap();
     refused(&mut record, Refusal::NotMigrating, |record| {
-        record.reopen(&gate(2500), attempt(), 0)
+        record.reopen(&context(2500), attempt(), 0)
     });
     assert_eq!(record.uses_left(), Some(0));
 }
@@ -529,10 +529,10 @@ fn without_a_number_it_must_be_clear_which_session_moves() {
         session
     });
     refused(&mut record, Refusal::NotMigrating, |record| {
-        record.reopen(&gate(1000), attempt(), 0)
+        record.reopen(&context(1000), attempt(), 0)
     });
-    assert_eq!(record.reopen(&gate(1000), attempt(), INIT), Ok(sessions[0]));
-    assert_eq!(record.reopen(&gate(1000), attempt(), 0), Ok(sessions[1]));
+    assert_eq!(record.reopen(&context(1000), attempt(), INIT), Ok(sessions[0]));
+    assert_eq!(record.reopen(&context(1000), attempt(), 0), Ok(sessions[1]));
 }
 
 #[test]
@@ -555,15 +555,17 @@ fn an_exchange_gives_a_token_for_the_connection() {
             .with_vm("vm1")
             .with_audience("a");
         let mut record = Record::new(url.clone());
-        let gate = gate(1000).with_audience("a");
+        let context = context(1000).with_audience("a");
         refused(&mut record, Refusal::WrongScope, |record| {
-            record.redeem(&gate, attempt())
+            record.redeem(&context, attempt())
         });
         refused(&mut record, Refusal::WrongScope, |record| {
-            record.claim(&gate, attempt())
+            record.claim(&context, attempt())
         });
-        record.exchange(&gate, attempt()).unwrap();
-        refused(&mut record, Refusal::Spent, |record| record.exchange(&gate, attempt()));
+        record.exchange(&context, attempt()).unwrap();
+        refused(&mut record, Refusal::Spent, |record| {
+            record.exchange(&context, attempt())
+        });
 
         let mut connection = url.exchanged(at(1000), 20);
         let expected = crate::grant(console).with_vm("vm1").with_audience("a");
@@ -573,7 +575,7 @@ fn an_exchange_gives_a_token_for_the_connection() {
     }
     let mut record = Record::new(vnc());
     refused(&mut record, Refusal::WrongScope, |record| {
-        record.exchange(&gate(1000), attempt())
+        record.exchange(&context(1000), attempt())
     });
 }
 

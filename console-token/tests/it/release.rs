@@ -4,7 +4,7 @@ use core::num::NonZeroU32;
 
 use console_token::{MAX_ATTEMPTS, Record, Refusal, Scope, SessionId, Uses};
 
-use crate::{attempt, gate, spice, vnc};
+use crate::{attempt, context, spice, vnc};
 
 fn times(uses: u32) -> Uses {
     Uses::Limited(NonZeroU32::new(uses).unwrap())
@@ -21,19 +21,19 @@ fn refused(record: &mut Record, session: SessionId, why: Refusal) {
 fn a_connection_gives_its_use_back_once() {
     let mut record = Record::new(vnc().with_uses(times(2)));
     let (first, second) = (attempt(), attempt());
-    let session = record.redeem(&gate(1000), first).unwrap();
-    let other = record.redeem(&gate(1000), second).unwrap();
+    let session = record.redeem(&context(1000), first).unwrap();
+    let other = record.redeem(&context(1000), second).unwrap();
     record.release(session).unwrap();
     assert_eq!(record.uses_left(), Some(1));
     refused(&mut record, session, Refusal::SessionClosed);
     // The attempt is over, the other one has its use, and numbers are not used again.
-    assert_eq!(record.redeem(&gate(1000), first), Err(Refusal::SessionClosed));
-    assert_eq!(record.redeem(&gate(1000), second), Ok(other));
-    let third = record.redeem(&gate(1000), attempt()).unwrap();
+    assert_eq!(record.redeem(&context(1000), first), Err(Refusal::SessionClosed));
+    assert_eq!(record.redeem(&context(1000), second), Ok(other));
+    let third = record.redeem(&context(1000), attempt()).unwrap();
     assert_eq!((third.get(), record.uses_left()), (2, Some(0)));
     record.release(other).unwrap();
     assert_eq!(record.uses_left(), Some(1));
-    assert_eq!(record.redeem(&gate(1000), second), Err(Refusal::SessionClosed));
+    assert_eq!(record.redeem(&context(1000), second), Err(Refusal::SessionClosed));
     for number in [3, 99, u64::MAX] {
         refused(&mut record, SessionId::new(number), Refusal::NoSuchSession);
     }
@@ -42,12 +42,12 @@ fn a_connection_gives_its_use_back_once() {
 #[test]
 fn what_cannot_be_given_back() {
     let mut record = Record::new(vnc().with_scope(Scope::Exchange));
-    let session = record.exchange(&gate(1000), attempt()).unwrap();
+    let session = record.exchange(&context(1000), attempt()).unwrap();
     refused(&mut record, session, Refusal::WrongScope);
     // Not remembered.
     let mut record = Record::new(vnc().with_uses(Uses::Unlimited));
     for _ in 0..=MAX_ATTEMPTS {
-        record.redeem(&gate(1000), attempt()).unwrap();
+        record.redeem(&context(1000), attempt()).unwrap();
     }
     refused(&mut record, SessionId::new(0), Refusal::SessionClosed);
     record.release(SessionId::new(1)).unwrap();
@@ -60,12 +60,12 @@ fn a_revoked_token() {
     for grant in [vnc(), spice()] {
         let mut record = Record::new(grant);
         let session = match record.grant().scope {
-            Scope::Connection => record.redeem(&gate(1000), attempt()),
-            _ => record.claim(&gate(1000), attempt()),
+            Scope::Connection => record.redeem(&context(1000), attempt()),
+            _ => record.claim(&context(1000), attempt()),
         };
         assert!(record.revoke());
         record.release(session.unwrap()).unwrap();
         assert_eq!(record.uses_left(), Some(1));
-        assert_eq!(record.check(&gate(1000)), Err(Refusal::Revoked));
+        assert_eq!(record.check(&context(1000)), Err(Refusal::Revoked));
     }
 }

@@ -6,7 +6,7 @@ use console_token::{
 use proptest::prelude::*;
 use zeroize::ZeroizeOnDrop;
 
-use crate::{attempt, gate, spice};
+use crate::{attempt, context, spice};
 
 /// Expected texts by Python: `base64.urlsafe_b64encode` without `=`.
 #[test]
@@ -221,8 +221,8 @@ fn debug_shows_no_secret() {
     let hash = pepper.hash(&token);
 
     let mut record = Record::new(spice());
-    let refused = record.redeem(&gate(1000), attempt()).unwrap_err();
-    let session = record.claim(&gate(1000), attempt()).unwrap();
+    let refused = record.redeem(&context(1000), attempt()).unwrap_err();
+    let session = record.claim(&context(1000), attempt()).unwrap();
     let grant: &Grant = record.grant();
 
     let mut shown = String::new();
@@ -235,7 +235,7 @@ fn debug_shows_no_secret() {
         Secret::presented(b"hunter2"),
         Secret::presented(b"hunter 2")
     );
-    show!(Pepper::new(b"hunter2").unwrap_err(), gate(1000));
+    show!(Pepper::new(b"hunter2").unwrap_err(), context(1000));
     show!(
         grant.target,
         grant.console,

@@ -219,7 +219,7 @@ fn texts() {
 
 /// What can be done to an allocator.
 #[derive(Debug, Clone)]
-enum Step {
+enum Transition {
     /// With the ports that somebody else has bound.
     Acquire(usize, BTreeSet<u16>),
     Reserve(usize, u16),
@@ -228,44 +228,44 @@ enum Step {
     Restart,
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn transition() -> impl Strategy<Value = Transition> {
     let port = 1_u16..12;
     prop_oneof![
-        4 => (0..2_usize, proptest::collection::btree_set(port.clone(), 0..4)).prop_map(|(at, bound)| Step::Acquire(at, bound)),
-        1 => (0..2_usize, port.clone()).prop_map(|(at, port)| Step::Reserve(at, port)),
-        2 => (0..2_usize, port.clone()).prop_map(|(at, port)| Step::Release(at, port)),
-        1 => (port, 1_u16..6).prop_map(|(start, count)| Step::SetRange(start, count)),
-        1 => Just(Step::Restart),
+        4 => (0..2_usize, proptest::collection::btree_set(port.clone(), 0..4)).prop_map(|(at, bound)| Transition::Acquire(at, bound)),
+        1 => (0..2_usize, port.clone()).prop_map(|(at, port)| Transition::Reserve(at, port)),
+        2 => (0..2_usize, port.clone()).prop_map(|(at, port)| Transition::Release(at, port)),
+        1 => (port, 1_u16..6).prop_map(|(start, count)| Transition::SetRange(start, count)),
+        1 => Just(Transition::Restart),
     ]
 }
 
 proptest! {
     /// Against Nova's own way: a set of pairs, and a loop over the range.
     #[test]
-    fn as_the_naive_model(steps in proptest::collection::vec(step(), 0..60)) {
+    fn as_the_naive_model(transitions in proptest::collection::vec(transition(), 0..60)) {
         const HOSTS: [&str; 2] = ["192.0.2.7", "::1"];
         let mut ports = PortAllocator::new(range("1:6"));
         let mut bounds = 1..6;
         let mut model: BTreeSet<(&str, u16)> = BTreeSet::new();
-        for step in steps {
-            match step {
-                Step::Acquire(at, bound) => {
+        for transition in transitions {
+            match transition {
+                Transition::Acquire(at, bound) => {
                     let host = HOSTS[at];
                     let expected = bounds.clone().find(|port| !model.contains(&(host, *port)) && !bound.contains(port));
                     model.extend(expected.map(|port| (host, port)));
                     prop_assert_eq!(ports.acquire(host, |_, port| !bound.contains(&port)).ok(), expected);
                 }
-                Step::Reserve(at, port) => {
+                Transition::Reserve(at, port) => {
                     prop_assert_eq!(ports.reserve(HOSTS[at], port), model.insert((HOSTS[at], port)));
                 }
-                Step::Release(at, port) => {
+                Transition::Release(at, port) => {
                     prop_assert_eq!(ports.release(HOSTS[at], port), model.remove(&(HOSTS[at], port)));
                 }
-                Step::SetRange(start, count) => {
+                Transition::SetRange(start, count) => {
                     bounds = start..start + count;
                     ports.set_range(PortRange::new(start.into(), (start + count).into()).unwrap());
                 }
-                Step::Restart => {
+                Transition::Restart => {
                     #[cfg(feature = "serde")]
                     {
                         let kept = serde_json::to_vec(&ports).unwrap();

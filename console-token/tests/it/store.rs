@@ -3,9 +3,12 @@
 use core::num::NonZeroU32;
 use std::sync::{Arc, Barrier};
 
-use console_token::{Gate, Grant, MemoryStore, Refusal, SeatRules, SeatStep, Step, StoreError, TokenHash, Uses, Which};
+use console_token::{
+    Grant, LeaseRules, LeaseTransition, MemoryStore, Refusal, StoreError, TokenHash, TokenSelector, Transition, Uses,
+    VerifyContext,
+};
 
-use crate::{at, attempt, gate, spice, vnc};
+use crate::{at, attempt, context, spice, vnc};
 
 const ALL: NonZeroU32 = NonZeroU32::MAX;
 
@@ -17,7 +20,7 @@ fn hash(first: u8, last: u8) -> TokenHash {
 }
 
 fn redeem(store: &MemoryStore, hash: &TokenHash, now: u64) -> Result<Arc<Grant>, StoreError> {
-    let admitted = store.apply(hash, &gate(now), Step::Redeem(attempt()));
+    let admitted = store.apply(hash, &context(now), Transition::Redeem(attempt()));
     admitted.map(|admitted| admitted.grant)
 }
 
@@ -40,9 +43,9 @@ fn full_and_duplicate() {
 
     let none = MemoryStore::new(0);
     assert_eq!(none.insert(&hash(1, 0), &vnc()), Err(StoreError::Full { limit: 0 }));
-    let take = SeatStep::Take(attempt());
-    let seats = none.seats("console", at(0), &SeatRules::EXCLUSIVE, take);
-    assert_eq!(seats, Err(StoreError::Full { limit: 0 }));
+    let take = LeaseTransition::Take(attempt());
+    let leases = none.leases("console", at(0), &LeaseRules::EXCLUSIVE, take);
+    assert_eq!(leases, Err(StoreError::Full { limit: 0 }));
 }
 
 #[test]
@@ -51,11 +54,11 @@ fn an_exchange_that_finds_no_room_spends_nothing() {
         let store = MemoryStore::new(1);
         let url = vnc().with_scope(console_token::Scope::Exchange);
         store.insert(&hash(1, 0), &url).unwrap();
-        let exchange = || store.exchange(&hash(1, 0), &gate(1000), &hash(2, last), 20);
+        let exchange = || store.exchange(&hash(1, 0), &context(1000), &hash(2, last), 20);
         assert_eq!(exchange(), Err(StoreError::Full { limit: 1 }));
         assert_eq!(store.record(&hash(1, 0)).unwrap().uses_left(), Some(1));
         assert_eq!(
-            store.exchange(&hash(1, 0), &gate(1000), &hash(1, 0), 20),
+            store.exchange(&hash(1, 0), &context(1000), &hash(1, 0), 20),
             Err(StoreError::Duplicate)
         );
     }
@@ -86,7 +89,7 @@ fn sweeps_in_batches_reach_everything() {
 }
 
 /// Starts `n` threads at once; how many of them succeed, and why the others do not.
-fn race(n: usize, uses: u32, grant: Grant, step: fn() -> Step) -> (usize, Vec<StoreError>) {
+fn race(n: usize, uses: u32, grant: Grant, transition: fn() -> Transition) -> (usize, Vec<StoreError>) {
     let store = MemoryStore::new(1);
     let grant = grant.with_uses(Uses::Limited(NonZeroU32::new(uses).unwrap()));
     store.insert(&hash(1, 0), &grant).unwrap();
@@ -94,7 +97,7 @@ fn race(n: usize, uses: u32, grant: Grant, step: fn() -> Step) -> (usize, Vec<St
     let results: Vec<_> = std::thread::scope(|scope| {
         let thread = || {
             barrier.wait();
-            store.apply(&hash(1, 0), &gate(1000), step()).map(drop)
+            store.apply(&hash(1, 0), &context(1000), transition()).map(drop)
         };
         let threads: Vec<_> = (0..n).map(|_| scope.spawn(thread)).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
@@ -107,11 +110,11 @@ fn race(n: usize, uses: u32, grant: Grant, step: fn() -> Step) -> (usize, Vec<St
 fn as_many_as_there_are_uses_succeed() {
     for uses in [1, 3] {
         for _ in 0..20 {
-            for (grant, step) in [
-                (vnc(), (|| Step::Redeem(attempt())) as fn() -> Step),
-                (spice(), || Step::Claim(attempt())),
+            for (grant, transition) in [
+                (vnc(), (|| Transition::Redeem(attempt())) as fn() -> Transition),
+                (spice(), || Transition::Claim(attempt())),
             ] {
-                let (accepted, refused) = race(8, uses, grant, step);
+                let (accepted, refused) = race(8, uses, grant, transition);
                 assert_eq!(accepted, usize::try_from(uses).unwrap());
                 assert_eq!(refused, vec![StoreError::Refused(Refusal::Spent); 8 - accepted]);
             }
@@ -136,8 +139,10 @@ fn exchanges_do_not_block_each_other() {
                 for number in 0..2000_u16 {
                     let mut bytes = *hash(first, last).as_bytes();
                     bytes[1..3].copy_from_slice(&number.to_be_bytes());
-                    let gate = Gate::at(at(1000));
-                    store.exchange(&from, &gate, &TokenHash::from_bytes(bytes), 20).unwrap();
+                    let context = VerifyContext::at(at(1000));
+                    store
+                        .exchange(&from, &context, &TokenHash::from_bytes(bytes), 20)
+                        .unwrap();
                 }
             });
         }
@@ -164,7 +169,7 @@ fn threads_that_come_and_go() {
                         assert!(matches!(redeemed, Ok(()) | Err(StoreError::Refused(Refusal::Unknown))));
                     }
                     if number % 100 == 99 {
-                        store.revoke(&Which::Vm("vm2"));
+                        store.revoke(&TokenSelector::Vm("vm2"));
                         store.sweep(at(1600 - u64::from(number % 200 == 99)), ALL);
                     }
                 }

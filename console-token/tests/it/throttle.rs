@@ -227,12 +227,12 @@ proptest! {
     #[test]
     fn the_throttle_does_what_counters_do(
         account in (1_u32..5, 1_u32..5), all in (1_u32..9, 1_u32..4),
-        steps in vec((0_u64..4, 0_u32..3, 0_u8..3, any::<bool>()), 0..80),
+        transitions in vec((0_u64..4, 0_u32..3, 0_u8..3, any::<bool>()), 0..80),
     ) {
         let mut tested = throttle(account.0, account.1, rate(all.0, all.1), 1000);
         let (mut accounts, mut sources) = (Debts::new(), Debts::new());
         let mut now = 0;
-        for (later, source, name, is_right) in steps {
+        for (later, source, name, is_right) in transitions {
             now += later;
             for debt in accounts.values_mut().chain(sources.values_mut()) {
                 *debt = debt.saturating_sub(later);

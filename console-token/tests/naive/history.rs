@@ -1,9 +1,10 @@
-//! One token of the model: its grant, and every step that was accepted.
+//! One token of the model: its grant, and every transition that was accepted.
 
 use core::num::NonZeroU32;
 
 use console_token::{
-    AttemptId, Gate, Grant, MAX_ATTEMPTS, MAX_OPEN_SESSIONS, Refusal, Scope, SessionId, Step, UnixSeconds, Uses,
+    AttemptId, Grant, MAX_ATTEMPTS, MAX_OPEN_SESSIONS, Refusal, Scope, SessionId, Transition, UnixSeconds, Uses,
+    VerifyContext,
 };
 
 /// What was accepted.
@@ -207,8 +208,8 @@ impl Token {
         }
     }
 
-    fn welcome(&self, gate: &Gate<'_>) -> Result<(), Refusal> {
-        if self.made_out.audience.is_some() && self.made_out.audience.as_deref() != gate.audience {
+    fn welcome(&self, context: &VerifyContext<'_>) -> Result<(), Refusal> {
+        if self.made_out.audience.is_some() && self.made_out.audience.as_deref() != context.audience {
             Err(Refusal::WrongAudience)
         } else {
             self.not_revoked()
@@ -219,9 +220,9 @@ impl Token {
         if self.revoked() { Err(Refusal::Revoked) } else { Ok(()) }
     }
 
-    pub(super) fn check(&self, gate: &Gate<'_>) -> Result<(), Refusal> {
-        self.welcome(gate)?;
-        let now = gate.now.0;
+    pub(super) fn check(&self, context: &VerifyContext<'_>) -> Result<(), Refusal> {
+        self.welcome(context)?;
+        let now = context.now.0;
         let most = usize::from(self.made_out.max_sessions.min(MAX_OPEN_SESSIONS).get());
         if u128::from(now) < self.window().0 {
             Err(Refusal::NotYetValid)
@@ -237,19 +238,19 @@ impl Token {
     }
 
     /// The number that the attempt has got, or the next one.
-    fn spend(&mut self, gate: &Gate<'_>, attempt: AttemptId, done: Done) -> Result<u64, Refusal> {
-        self.welcome(gate)?;
+    fn spend(&mut self, context: &VerifyContext<'_>, attempt: AttemptId, done: Done) -> Result<u64, Refusal> {
+        self.welcome(context)?;
         if let Some(id) = self.answered(attempt) {
             return Ok(id);
         }
-        self.check(gate)?;
+        self.check(context)?;
         self.history.push(done);
         Ok(self.next_id() - 1)
     }
 
-    pub(super) fn exchange(&mut self, gate: &Gate<'_>, attempt: AttemptId) -> Result<(), Refusal> {
+    pub(super) fn exchange(&mut self, context: &VerifyContext<'_>, attempt: AttemptId) -> Result<(), Refusal> {
         self.scope(Scope::Exchange)?;
-        self.spend(gate, attempt, Done::Spend { attempt }).map(drop)
+        self.spend(context, attempt, Done::Spend { attempt }).map(drop)
     }
 
     /// The session, if it is open.
@@ -261,24 +262,28 @@ impl Token {
         }
     }
 
-    pub(super) fn step(&mut self, gate: &Gate<'_>, step: Step) -> Result<SessionId, Refusal> {
-        match step {
-            Step::Redeem(_) => self.scope(Scope::Connection)?,
-            Step::Release(_) if self.made_out.scope == Scope::Connection => {}
+    pub(super) fn transition(
+        &mut self,
+        context: &VerifyContext<'_>,
+        transition: Transition,
+    ) -> Result<SessionId, Refusal> {
+        match transition {
+            Transition::Redeem(_) => self.scope(Scope::Connection)?,
+            Transition::Release(_) if self.made_out.scope == Scope::Connection => {}
             _ => self.scope(Scope::SpiceSession)?,
         }
-        let now = gate.now.0;
-        let id = match step {
-            Step::Redeem(attempt) => {
-                let id = self.spend(gate, attempt, Done::Spend { attempt })?;
+        let now = context.now.0;
+        let id = match transition {
+            Transition::Redeem(attempt) => {
+                let id = self.spend(context, attempt, Done::Spend { attempt })?;
                 self.not_released(id)?
             }
-            Step::Claim(attempt) => {
-                let id = self.spend(gate, attempt, Done::Claim { attempt, now })?;
+            Transition::Claim(attempt) => {
+                let id = self.spend(context, attempt, Done::Claim { attempt, now })?;
                 self.session(SessionId::new(id))?
             }
-            Step::Bind { session, connection_id } => self.bind(session, connection_id)?,
-            Step::Release(session) if self.made_out.scope == Scope::Connection => {
+            Transition::Bind { session, connection_id } => self.bind(session, connection_id)?,
+            Transition::Release(session) if self.made_out.scope == Scope::Connection => {
                 let id = session.get();
                 if self.next_id() <= id {
                     return Err(Refusal::NoSuchSession);
@@ -294,7 +299,7 @@ impl Token {
                 self.history.push(Done::Release { id });
                 id
             }
-            Step::Release(session) => {
+            Transition::Release(session) => {
                 let id = self.session(session)?;
                 if self
                     .history
@@ -306,26 +311,26 @@ impl Token {
                 self.history.push(Done::Release { id });
                 id
             }
-            Step::Join { connection_id } => self.join(gate, connection_id)?,
-            Step::Migrate { session, until } => {
+            Transition::Join { connection_id } => self.join(context, connection_id)?,
+            Transition::Migrate { session, until } => {
                 self.not_revoked()?;
                 let id = self.session(session)?;
                 self.connection_id(id).ok_or(Refusal::NotBound)?;
                 self.history.push(Done::Migrate { id, until: until.0 });
                 id
             }
-            Step::Settle(session) => {
+            Transition::Settle(session) => {
                 let id = self.session(session)?;
                 self.history.push(Done::Settle { id });
                 id
             }
-            Step::Reopen { attempt, connection_id } => self.reopen(gate, attempt, connection_id)?,
-            Step::Close(session) => {
+            Transition::Reopen { attempt, connection_id } => self.reopen(context, attempt, connection_id)?,
+            Transition::Close(session) => {
                 let id = self.session(session)?;
                 self.history.push(Done::Close { id });
                 id
             }
-            Step::Attend(session) => {
+            Transition::Attend(session) => {
                 self.not_revoked()?;
                 let id = self.session(session)?;
                 if self.overdue(id, now) {
@@ -355,11 +360,11 @@ impl Token {
         Ok(id)
     }
 
-    fn join(&self, gate: &Gate<'_>, connection_id: u32) -> Result<u64, Refusal> {
-        self.welcome(gate)?;
+    fn join(&self, context: &VerifyContext<'_>, connection_id: u32) -> Result<u64, Refusal> {
+        self.welcome(context)?;
         let number = NonZeroU32::new(connection_id).ok_or(Refusal::ZeroConnectionId)?;
         if let Some(id) = self.open().find(|id| self.connection_id(*id) == Some(number)) {
-            return if self.overdue(id, gate.now.0) {
+            return if self.overdue(id, context.now.0) {
                 Err(Refusal::SessionExpired)
             } else {
                 Ok(id)
@@ -374,12 +379,12 @@ impl Token {
         }
     }
 
-    fn reopen(&mut self, gate: &Gate<'_>, attempt: AttemptId, connection_id: u32) -> Result<u64, Refusal> {
-        self.welcome(gate)?;
+    fn reopen(&mut self, context: &VerifyContext<'_>, attempt: AttemptId, connection_id: u32) -> Result<u64, Refusal> {
+        self.welcome(context)?;
         if let Some(id) = self.answered(attempt) {
             return self.session(SessionId::new(id));
         }
-        let UnixSeconds(now) = gate.now;
+        let UnixSeconds(now) = context.now;
         let pending = self
             .open()
             .filter(|id| self.migrating(*id).is_some_and(|until| now < until));

@@ -1,7 +1,7 @@
 //! A model that remembers everything, and sequences of operations on a store and on the model.
 //!
 //! The crate keeps a state: counters, flags, and the open sessions. The model keeps none. It keeps the
-//! history of each token, every step that was ever accepted, and answers each question by reading
+//! history of each token, every transition that was ever accepted, and answers each question by reading
 //! the history from the start. Times are `u128`, so that nothing can overflow.
 //!
 //! A sequence is read from bytes (when they are used up every byte is 0):
@@ -18,7 +18,8 @@ mod ops;
 use std::sync::Arc;
 
 use console_token::{
-    Admitted, ConsoleType, Grant, Record, Refusal, SessionId, Store, StoreError, Target, TokenHash, UnixSeconds, Which,
+    Admitted, ConsoleType, Grant, Record, Refusal, SessionId, Store, StoreError, Target, TokenHash, TokenSelector,
+    UnixSeconds,
 };
 use history::{Done, Token};
 pub(crate) use ops::{Op, read};
@@ -125,14 +126,23 @@ impl Both<'_> {
                 let done = store.insert(&self.hash(*token), &self.grant(grant)).await;
                 gave(done, |()| Gave::Nothing)
             }
-            Op::Check { token, gate } => gave(store.check(&self.hash(*token), *gate).await, Gave::Grant),
-            Op::Step { token, gate, step } => {
-                let done = store.apply(&self.hash(*token), *gate, *step).await;
+            Op::Check { token, context } => gave(store.check(&self.hash(*token), *context).await, Gave::Grant),
+            Op::Transition {
+                token,
+                context,
+                transition,
+            } => {
+                let done = store.apply(&self.hash(*token), *context, *transition).await;
                 gave(done, |Admitted { session, grant }| Gave::Session(session, grant))
             }
-            Op::Exchange { token, gate, new, ttl } => {
+            Op::Exchange {
+                token,
+                context,
+                new,
+                ttl,
+            } => {
                 let (old, new) = (self.hash(*token), self.hash(*new));
-                gave(store.exchange(&old, *gate, &new, *ttl).await, Gave::Grant)
+                gave(store.exchange(&old, *context, &new, *ttl).await, Gave::Grant)
             }
             Op::Revoke { which } => {
                 let (hash, name) = (self.hash(which.token), self.name(which.name));
@@ -164,15 +174,24 @@ impl Both<'_> {
                     }
                 }
             }
-            Op::Check { token, gate } => self.ask(*token, |token| {
-                token.check(gate)?;
+            Op::Check { token, context } => self.ask(*token, |token| {
+                token.check(context)?;
                 Ok(Gave::Grant(token.grant().into()))
             }),
-            Op::Step { token, gate, step } => self.ask(*token, |token| {
-                let session = token.step(gate, *step)?;
+            Op::Transition {
+                token,
+                context,
+                transition,
+            } => self.ask(*token, |token| {
+                let session = token.transition(context, *transition)?;
                 Ok(Gave::Session(session, token.grant().into()))
             }),
-            Op::Exchange { token, gate, new, ttl } => self.exchange(*token, gate, *new, *ttl),
+            Op::Exchange {
+                token,
+                context,
+                new,
+                ttl,
+            } => self.exchange(*token, context, *new, *ttl),
             Op::Revoke { which } => self.each(which, |token| {
                 let first = !token.revoked();
                 token.history.push(Done::Revoke);
@@ -202,12 +221,12 @@ impl Both<'_> {
         }
     }
 
-    fn ask(&mut self, token: usize, step: impl FnOnce(&mut Token) -> Result<Gave, Refusal>) -> Gave {
+    fn ask(&mut self, token: usize, transition: impl FnOnce(&mut Token) -> Result<Gave, Refusal>) -> Gave {
         let token = self.model[token].as_mut().ok_or(Refusal::Unknown);
-        token.and_then(step).unwrap_or_else(Gave::Refused)
+        token.and_then(transition).unwrap_or_else(Gave::Refused)
     }
 
-    fn exchange(&mut self, token: usize, gate: &console_token::Gate<'_>, new: usize, ttl: u64) -> Gave {
+    fn exchange(&mut self, token: usize, context: &console_token::VerifyContext<'_>, new: usize, ttl: u64) -> Gave {
         let mut attempt = [0; 16];
         attempt.copy_from_slice(&self.hash(new).as_bytes()[..16]);
         let attempt = console_token::AttemptId(attempt);
@@ -220,24 +239,24 @@ impl Both<'_> {
             (Some(_), None) => return Gave::Duplicate,
             (None, Some(_)) => return Gave::Refused(Refusal::Spent),
             (Some(known), Some(_)) => {
-                return match old.exchange(gate, attempt) {
+                return match old.exchange(context, attempt) {
                     Ok(()) => Gave::Grant(known),
                     Err(refusal) => Gave::Refused(refusal),
                 };
             }
             (None, None) => {}
         }
-        let steps = old.history.len();
-        if let Err(refusal) = old.exchange(gate, attempt) {
+        let transitions = old.history.len();
+        if let Err(refusal) = old.exchange(context, attempt) {
             return Gave::Refused(refusal);
         }
         if full {
-            old.history.truncate(steps);
+            old.history.truncate(transitions);
             return Gave::Full;
         }
         let mut grant = old.grant();
-        grant.not_before = gate.now;
-        grant.expires = UnixSeconds(gate.now.0.saturating_add(ttl));
+        grant.not_before = context.now;
+        grant.expires = UnixSeconds(context.now.0.saturating_add(ttl));
         grant.uses = console_token::Uses::ONCE;
         grant.scope = console_token::Scope::SpiceSession;
         self.model[new] = Some(Token::new(grant.clone()));
@@ -251,10 +270,10 @@ impl Both<'_> {
         for (slot, own) in self.model.iter_mut().zip(hashes) {
             let Some(token) = slot else { continue };
             let named = match which.of(&hash, &name) {
-                Which::Token(hash) => own == *hash,
-                Which::Vm(name) => token.grant().vm.as_deref() == Some(name),
-                Which::User(name) => token.grant().user.as_deref() == Some(name),
-                Which::Issuer(name) => token.grant().issuer.as_deref() == Some(name),
+                TokenSelector::Token(hash) => own == *hash,
+                TokenSelector::Vm(name) => token.grant().vm.as_deref() == Some(name),
+                TokenSelector::User(name) => token.grant().user.as_deref() == Some(name),
+                TokenSelector::Issuer(name) => token.grant().issuer.as_deref() == Some(name),
             };
             count += usize::from(named && change(token));
         }

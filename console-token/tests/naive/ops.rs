@@ -2,7 +2,9 @@
 
 use core::num::{NonZeroU8, NonZeroU32};
 
-use console_token::{AttemptId, ConsoleType, Gate, Scope, SessionId, Step, TokenHash, UnixSeconds, Uses, Which};
+use console_token::{
+    AttemptId, ConsoleType, Scope, SessionId, TokenHash, TokenSelector, Transition, UnixSeconds, Uses, VerifyContext,
+};
 
 use super::TOKENS;
 
@@ -18,16 +20,16 @@ pub(crate) enum Op {
     },
     Check {
         token: usize,
-        gate: Gate<'static>,
+        context: VerifyContext<'static>,
     },
-    Step {
+    Transition {
         token: usize,
-        gate: Gate<'static>,
-        step: Step,
+        context: VerifyContext<'static>,
+        transition: Transition,
     },
     Exchange {
         token: usize,
-        gate: Gate<'static>,
+        context: VerifyContext<'static>,
         new: usize,
         ttl: u64,
     },
@@ -68,12 +70,12 @@ pub(crate) struct WhichOf {
 }
 
 impl WhichOf {
-    pub(crate) fn of<'a>(&self, hash: &'a TokenHash, name: &'a str) -> Which<'a> {
+    pub(crate) fn of<'a>(&self, hash: &'a TokenHash, name: &'a str) -> TokenSelector<'a> {
         match self.by {
-            0 => Which::Token(hash),
-            1 => Which::Vm(name),
-            2 => Which::User(name),
-            _ => Which::Issuer(name),
+            0 => TokenSelector::Token(hash),
+            1 => TokenSelector::Vm(name),
+            2 => TokenSelector::User(name),
+            _ => TokenSelector::Issuer(name),
         }
     }
 }
@@ -107,12 +109,12 @@ impl Bytes<'_> {
         usize::from(self.byte()) % TOKENS
     }
 
-    fn gate(&mut self) -> Gate<'static> {
-        let gate = Gate::at(UnixSeconds(self.time()));
+    fn context(&mut self) -> VerifyContext<'static> {
+        let context = VerifyContext::at(UnixSeconds(self.time()));
         match self.byte() % 8 {
-            0 => gate,
-            1 => gate.with_audience("gateway2"),
-            _ => gate.with_audience(AUDIENCE),
+            0 => context,
+            1 => context.with_audience("gateway2"),
+            _ => context.with_audience(AUDIENCE),
         }
     }
 
@@ -172,12 +174,12 @@ impl Bytes<'_> {
             },
             3 => Op::Check {
                 token: self.token(),
-                gate: self.gate(),
+                context: self.context(),
             },
             4 => Op::Sweep { now: self.time() },
             5 | 6 => Op::Exchange {
                 token: self.token(),
-                gate: self.gate(),
+                context: self.context(),
                 new: self.token(),
                 ttl: self.time(),
             },
@@ -191,37 +193,37 @@ impl Bytes<'_> {
                 },
                 to: self.byte() % 4,
             },
-            _ => Op::Step {
+            _ => Op::Transition {
                 token: self.token(),
-                gate: self.gate(),
-                step: self.step(kind),
+                context: self.context(),
+                transition: self.transition(kind),
             },
         }
     }
 
-    fn step(&mut self, kind: u8) -> Step {
+    fn transition(&mut self, kind: u8) -> Transition {
         match kind {
-            9 | 10 => Step::Redeem(self.attempt()),
-            11..=15 => Step::Claim(self.attempt()),
-            16..=19 => Step::Bind {
+            9 | 10 => Transition::Redeem(self.attempt()),
+            11..=15 => Transition::Claim(self.attempt()),
+            16..=19 => Transition::Bind {
                 session: self.session(),
                 connection_id: self.connection_id(),
             },
-            20 => Step::Release(self.session()),
-            21..=23 => Step::Join {
+            20 => Transition::Release(self.session()),
+            21..=23 => Transition::Join {
                 connection_id: self.connection_id(),
             },
-            24 | 25 => Step::Migrate {
+            24 | 25 => Transition::Migrate {
                 session: self.session(),
                 until: UnixSeconds(self.time()),
             },
-            26 => Step::Settle(self.session()),
-            27 | 28 => Step::Reopen {
+            26 => Transition::Settle(self.session()),
+            27 | 28 => Transition::Reopen {
                 attempt: self.attempt(),
                 connection_id: self.connection_id(),
             },
-            29 => Step::Close(self.session()),
-            _ => Step::Attend(self.session()),
+            29 => Transition::Close(self.session()),
+            _ => Transition::Attend(self.session()),
         }
     }
 }

@@ -17,8 +17,8 @@ use super::{
     row::{self, ROOM_FOR_ATTEMPT, Row, Terms},
 };
 use crate::{
-    Admitted, AttemptId, BackendError, Gate, Grant, Record, Scope, Seats, SessionId, Step, TokenHash, UnixSeconds,
-    Which,
+    Admitted, AttemptId, BackendError, Grant, Leases, Record, Scope, SessionId, TokenHash, TokenSelector, Transition,
+    UnixSeconds, VerifyContext,
 };
 
 /// `$1` hash, `$2` scope, `$3` audience, `$4` now, `$5` attempt, `$6` room for attempts.
@@ -80,7 +80,7 @@ const BATCH: i64 = 1000;
 
 const LOAD_SEATS: &str = "SELECT seats FROM console_seats WHERE console = $1";
 
-/// For a console without seats so far; `$4` is empty.
+/// For a console without leases so far; `$4` is empty.
 const FIRST_SEATS: &str = "INSERT INTO console_seats (console, seats, ends) VALUES ($1, $2, $3)
     ON CONFLICT (console) DO UPDATE SET seats = excluded.seats, ends = excluded.ends
     WHERE console_seats.seats = $4";
@@ -94,14 +94,14 @@ const SWEEP_SEATS: &str = "DELETE FROM console_seats WHERE console IN
 /// many gateways.
 ///
 /// A redeem is one `UPDATE` that holds all conditions; so is a claim, unless another session of the
-/// token is open. All other steps read the record, and write it if it has not changed: two ways to the
+/// token is open. All other transitions read the record, and write it if it has not changed: two ways to the
 /// engine, more if others get ahead.
 ///
 /// ```
 /// use std::num::NonZeroU32;
 ///
 /// use console_token::{
-///     AttemptId, ConsoleType, Gate, Grant, Pepper, Refusal, Secret, SqlStore, Step, Store, StoreError, Target,
+///     AttemptId, ConsoleType, VerifyContext, Grant, Pepper, Refusal, Secret, SqlStore, Transition, Store, StoreError, Target,
 ///     UnixSeconds,
 /// };
 ///
@@ -115,8 +115,8 @@ const SWEEP_SEATS: &str = "DELETE FROM console_seats WHERE console IN
 /// store.insert(&pepper.hash(&token), &Grant::new(target, ConsoleType::NoVnc, now, 600)).await?;
 ///
 /// let presented = pepper.hash(&Secret::presented(token.expose().as_bytes())?);
-/// store.apply(&presented, Gate::at(now), Step::Redeem(AttemptId([1; 16]))).await?;
-/// let second = store.apply(&presented, Gate::at(now), Step::Redeem(AttemptId([2; 16]))).await;
+/// store.apply(&presented, VerifyContext::at(now), Transition::Redeem(AttemptId([1; 16]))).await?;
+/// let second = store.apply(&presented, VerifyContext::at(now), Transition::Redeem(AttemptId([2; 16]))).await;
 /// assert!(matches!(second, Err(StoreError::Refused(Refusal::Spent))));
 /// # store.close().await;
 /// # Ok(())
@@ -249,12 +249,12 @@ impl Engine for SqlStore {
     async fn spend(
         &self,
         hash: &TokenHash,
-        gate: &Gate<'_>,
+        context: &VerifyContext<'_>,
         scope: Scope,
         attempt: AttemptId,
     ) -> Result<Option<Admitted>, BackendError> {
         let statement = if scope == Scope::SpiceSession { CLAIM } else { REDEEM };
-        let now = moment(gate.now.0);
+        let now = moment(context.now.0);
         if FAR <= now {
             return Ok(None);
         }
@@ -262,7 +262,7 @@ impl Engine for SqlStore {
         let mut spend = query(statement)
             .bind(row::hex(hash.as_bytes()))
             .bind(row::scope(scope))
-            .bind(row::audience(gate.audience))
+            .bind(row::audience(context.audience))
             .bind(now)
             .bind(row::hex(&attempt.0))
             .bind(room);
@@ -320,24 +320,24 @@ impl Engine for SqlStore {
         done.await.map_err(|error: sqlx::Error| BackendError::new(error))
     }
 
-    async fn named(&self, which: Which<'_>) -> Result<Vec<TokenHash>, BackendError> {
-        let (statement, name) = match which {
-            Which::Token(hash) => return Ok(Vec::from([*hash])),
-            Which::Vm(name) => ("SELECT hash FROM console_token WHERE vm = $1", name),
-            Which::User(name) => ("SELECT hash FROM console_token WHERE owner = $1", name),
-            Which::Issuer(name) => ("SELECT hash FROM console_token WHERE issuer = $1", name),
+    async fn named(&self, selector: TokenSelector<'_>) -> Result<Vec<TokenHash>, BackendError> {
+        let (statement, name) = match selector {
+            TokenSelector::Token(hash) => return Ok(Vec::from([*hash])),
+            TokenSelector::Vm(name) => ("SELECT hash FROM console_token WHERE vm = $1", name),
+            TokenSelector::User(name) => ("SELECT hash FROM console_token WHERE owner = $1", name),
+            TokenSelector::Issuer(name) => ("SELECT hash FROM console_token WHERE issuer = $1", name),
         };
         let rows = query(statement).bind(String::from(name)).fetch_all(&self.pool).await;
         let rows = rows.map_err(BackendError::new)?;
         rows.iter().map(|row| row::hash(&text(row, "hash")?)).collect()
     }
 
-    async fn revoke(&self, which: Which<'_>) -> Result<usize, BackendError> {
-        let (statement, name) = match which {
-            Which::Token(hash) => (revoke!("hash"), row::hex(hash.as_bytes())),
-            Which::Vm(name) => (revoke!("vm"), name.into()),
-            Which::User(name) => (revoke!("owner"), name.into()),
-            Which::Issuer(name) => (revoke!("issuer"), name.into()),
+    async fn revoke(&self, selector: TokenSelector<'_>) -> Result<usize, BackendError> {
+        let (statement, name) = match selector {
+            TokenSelector::Token(hash) => (revoke!("hash"), row::hex(hash.as_bytes())),
+            TokenSelector::Vm(name) => (revoke!("vm"), name.into()),
+            TokenSelector::User(name) => (revoke!("owner"), name.into()),
+            TokenSelector::Issuer(name) => (revoke!("issuer"), name.into()),
         };
         let mut revoked = 0_usize;
         loop {
@@ -360,21 +360,21 @@ impl Engine for SqlStore {
         Ok(swept)
     }
 
-    async fn load_seats(&self, console: &str) -> Result<Seats, BackendError> {
+    async fn load_leases(&self, console: &str) -> Result<Leases, BackendError> {
         let load = query(LOAD_SEATS).bind(String::from(console));
         match load.fetch_optional(&self.pool).await.map_err(BackendError::new)? {
-            None => Ok(Seats::default()),
-            Some(row) => row::seats(&text(&row, "seats")?),
+            None => Ok(Leases::default()),
+            Some(row) => row::leases(&text(&row, "seats")?),
         }
     }
 
-    async fn swap_seats(&self, console: &str, before: &Seats, seats: &Seats) -> Result<bool, BackendError> {
+    async fn swap_leases(&self, console: &str, before: &Leases, leases: &Leases) -> Result<bool, BackendError> {
         let is_new = before.holders().next().is_none();
         let swap = query(if is_new { FIRST_SEATS } else { SWAP_SEATS })
             .bind(String::from(console))
-            .bind(row::seats_text(seats))
-            .bind(moment(row::seats_end(seats)))
-            .bind(row::seats_text(before));
+            .bind(row::leases_text(leases))
+            .bind(moment(row::leases_end(leases)))
+            .bind(row::leases_text(before));
         Ok(self.change(swap).await? == 1)
     }
 }

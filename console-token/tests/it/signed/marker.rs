@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::thread;
 
 use console_token::signed::{Claims, Rule};
-use console_token::{ConsoleType, Gate, MemoryStore, Pepper, Secret, Step, StoreError, Target, Uses};
+use console_token::{ConsoleType, MemoryStore, Pepper, Secret, StoreError, Target, Transition, Uses, VerifyContext};
 
 use super::{AUDIENCE, HS, ISSUER, NOW, SECRET, WEBSOCKIFY_BY_OPENSSL, by_secret, claims, key, keys, presented, rule};
 use crate::{at, attempt};
@@ -69,7 +69,7 @@ fn a_token_is_taken_once() {
     let rule = rule().with_skew(SKEW);
     let token = key().sign(&claims()).unwrap();
     let keys = keys();
-    let gate = |now| Gate::at(at(now)).with_audience(AUDIENCE);
+    let context = |now| VerifyContext::at(at(now)).with_audience(AUDIENCE);
     let redeem = |store: &MemoryStore, now: u64| -> bool {
         let Ok(verified) = keys.verify(&token, &rule, at(now)) else {
             return false;
@@ -79,7 +79,7 @@ fn a_token_is_taken_once() {
             Ok(()) | Err(StoreError::Duplicate) => {}
             Err(error) => panic!("{error}"),
         }
-        store.apply(&hash, &gate(now), Step::Redeem(attempt())).is_ok()
+        store.apply(&hash, &context(now), Transition::Redeem(attempt())).is_ok()
     };
     for first in [NOW - 30, NOW, NOW + 299, NOW + 329] {
         // The right time goes on; each gateway's and the sweeper's clocks are off by the skew, either way.

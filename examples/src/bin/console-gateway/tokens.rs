@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use console_token::{
-    Admitted, AttemptId, ConsoleType, Fingerprint, Gate, Grant, MemoryStore, Pepper, Refusal, Secret, SessionId, Step,
-    StoreError, Target, TokenHash, UnixSeconds, Uses,
+    Admitted, AttemptId, ConsoleType, Fingerprint, Grant, MemoryStore, Pepper, Refusal, Secret, SessionId, StoreError,
+    Target, TokenHash, Transition, UnixSeconds, Uses, VerifyContext,
 };
 use spice_proto::link;
 use spice_proto::link::ticket::TicketError;
@@ -149,7 +149,7 @@ impl Tokens {
 
     /// The main channel of a new session: spends a use.
     pub(crate) fn claim(&self, presented: &Presented) -> Result<Accepted, Flaw> {
-        let claimed = self.step(&presented.hash, Step::Claim(AttemptId(random_bytes())));
+        let claimed = self.step(&presented.hash, Transition::Claim(AttemptId(random_bytes())));
         match (presented.flaw, claimed) {
             (None, Ok(admitted)) => Ok(accepted(presented.hash, admitted)),
             (None, Err(refusal)) => self.broken(&presented.hash, refusal).ok_or(refusal.into()),
@@ -159,7 +159,7 @@ impl Tokens {
 
     /// A further channel of an open session: spends nothing.
     pub(crate) fn join(&self, presented: &Presented, connection_id: u32) -> Result<Accepted, Flaw> {
-        let joined = self.step(&presented.hash, Step::Join { connection_id });
+        let joined = self.step(&presented.hash, Transition::Join { connection_id });
         match presented.flaw {
             None => Ok(accepted(presented.hash, joined?)),
             Some(flaw) => Err(flaw),
@@ -168,14 +168,14 @@ impl Tokens {
 
     /// The hypervisor has named the session.
     pub(crate) fn bind(&self, hash: &TokenHash, session: SessionId, connection_id: u32) -> Result<(), Refusal> {
-        let step = Step::Bind { session, connection_id };
+        let step = Transition::Bind { session, connection_id };
         self.step(hash, step).map(drop)
     }
 
     /// The hypervisor says that the viewer has to come again as a new session, elsewhere.
     pub(crate) fn migrate(&self, hash: &TokenHash, session: SessionId) -> Result<(), Refusal> {
         let until = UnixSeconds(self.clock.now().0.saturating_add(COMES_AGAIN));
-        self.step(hash, Step::Migrate { session, until }).map(drop)
+        self.step(hash, Transition::Migrate { session, until }).map(drop)
     }
 
     /// The main channel comes again after [`Tokens::migrate`]: spends nothing.
@@ -183,7 +183,7 @@ impl Tokens {
         let attempt = AttemptId(random_bytes());
         let reopened = self.step(
             &presented.hash,
-            Step::Reopen {
+            Transition::Reopen {
                 attempt,
                 connection_id: 0,
             },
@@ -196,12 +196,12 @@ impl Tokens {
 
     /// The target was not reached: the use is given back.
     pub(crate) fn release(&self, hash: &TokenHash, session: SessionId) -> Result<(), Refusal> {
-        self.step(hash, Step::Release(session)).map(drop)
+        self.step(hash, Transition::Release(session)).map(drop)
     }
 
     /// The main channel has ended.
     pub(crate) fn close(&self, hash: &TokenHash, session: SessionId) -> Result<(), Refusal> {
-        self.step(hash, Step::Close(session)).map(drop)
+        self.step(hash, Transition::Close(session)).map(drop)
     }
 
     /// Forgets tokens that are over.
@@ -209,10 +209,10 @@ impl Tokens {
         self.store.sweep(self.clock.now(), NonZeroU32::MAX)
     }
 
-    fn step(&self, hash: &TokenHash, step: Step) -> Result<Admitted, Refusal> {
+    fn step(&self, hash: &TokenHash, step: Transition) -> Result<Admitted, Refusal> {
         // A store in memory fails in no other way: `Full` and `Duplicate` come from `insert` alone.
         self.store
-            .apply(hash, &Gate::at(self.clock.now()), step)
+            .apply(hash, &VerifyContext::at(self.clock.now()), step)
             .map_err(|error| match error {
                 StoreError::Refused(refusal) => refusal,
                 _ => Refusal::Unknown,
@@ -238,7 +238,7 @@ impl Tokens {
         let grant = Grant::new(grant.target, grant.console, now, 60);
         let hash = TokenHash::from_bytes(random_bytes());
         self.store.insert(&hash, &grant).ok()?;
-        let claimed = self.step(&hash, Step::Claim(AttemptId(random_bytes())));
+        let claimed = self.step(&hash, Transition::Claim(AttemptId(random_bytes())));
         Some(accepted(hash, claimed.ok()?))
     }
 

@@ -18,8 +18,8 @@ use console_token::resolver::websockify;
 use console_token::signed::{Claims, Keys, Rule, SigningKey, VerifyingKey};
 use console_token::web::{Host, Redacted, place};
 use console_token::{
-    AccessUrl, AttemptId, ConsoleType, Gate, Grant, Protocol, Refusal, Scope, Secret, SignedToken, Step, StoreError,
-    Target, UnixSeconds, Uses,
+    AccessUrl, AttemptId, ConsoleType, Grant, Protocol, Refusal, Scope, Secret, SignedToken, StoreError, Target,
+    Transition, UnixSeconds, Uses, VerifyContext,
 };
 use serde_json::{Value, json};
 use store::{Hashed, Opened, in_file, seed};
@@ -147,7 +147,7 @@ async fn inspect(inspect: &Inspect) -> Result<u8> {
         "grant": terms,
         "now": now.0,
         "seconds_left": grant.window().1.0.saturating_sub(now.0),
-        "accepted": record.check(&Gate { now, audience: grant.audience.as_deref() }).map_or_else(|refusal| refusal.to_string(), |()| "yes".into()),
+        "accepted": record.check(&VerifyContext { now, audience: grant.audience.as_deref() }).map_or_else(|refusal| refusal.to_string(), |()| "yes".into()),
     });
     print(&format!("{shown:#}"))
 }
@@ -196,11 +196,11 @@ async fn verify(verify: &Verify) -> Result<u8> {
         };
     }
     let Hashed { store, hash } = opened.hashed(&token)?;
-    let gate = Gate {
+    let context = VerifyContext {
         now: now(),
         audience: verify.audience.as_deref(),
     };
-    match store.check(&hash, gate).await {
+    match store.check(&hash, context).await {
         Ok(grant) => print(&format!("accepted: {}, until {}", grant.console, grant.window().1.0)),
         Err(StoreError::Refused(refusal)) => refused(&refusal),
         Err(error) => Err(error.into()),
@@ -225,11 +225,11 @@ async fn resolve(resolve: &Resolve) -> Result<u8> {
         return print(&answer(&grant, resolve.form)?);
     }
     let Hashed { store, hash } = opened.hashed(&token)?;
-    let gate = Gate {
+    let context = VerifyContext {
         now: now(),
         audience: resolve.audience.as_deref(),
     };
-    let mut checked = store.check(&hash, gate).await;
+    let mut checked = store.check(&hash, context).await;
     // An answer that cannot be written should cost no use.
     let text = match &checked {
         Ok(grant) => answer(grant, resolve.form)?,
@@ -238,10 +238,10 @@ async fn resolve(resolve: &Resolve) -> Result<u8> {
     if let (true, Ok(grant)) = (resolve.redeem, &checked) {
         let attempt = AttemptId(*random::<16>()?);
         let step = match grant.scope {
-            Scope::SpiceSession => Step::Claim(attempt),
-            _ => Step::Redeem(attempt),
+            Scope::SpiceSession => Transition::Claim(attempt),
+            _ => Transition::Redeem(attempt),
         };
-        checked = store.apply(&hash, gate, step).await.map(|admitted| admitted.grant);
+        checked = store.apply(&hash, context, step).await.map(|admitted| admitted.grant);
     }
     match checked {
         Ok(_) => print(&text),

@@ -3,11 +3,11 @@
 use alloc::sync::Arc;
 use core::fmt;
 
-use crate::{AttemptId, Gate, Grant, Record, Refusal, SessionId, UnixSeconds};
+use crate::{AttemptId, Grant, Record, Refusal, SessionId, UnixSeconds, VerifyContext};
 
 /// A transition of a [`Record`]: the method of the same name, with its rules and its refusals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Step {
+pub enum Transition {
     /// [`Record::redeem`]: a connection.
     Redeem(AttemptId),
     /// [`Record::claim`]: the main channel of a new SPICE session.
@@ -48,7 +48,7 @@ pub enum Step {
     Attend(SessionId),
 }
 
-/// The use or session that a step was about, and what the token allows.
+/// The use or session that a transition was about, and what the token allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Admitted {
     /// The number of the use; with SPICE, of the session.
@@ -58,27 +58,27 @@ pub struct Admitted {
 }
 
 impl Record {
-    /// Applies a step; the number is that of the session that it was about.
+    /// Applies a transition; the number is that of the session that it was about.
     ///
     /// # Errors
     ///
-    /// Those of the method that the step names.
-    pub fn apply(&mut self, gate: &Gate<'_>, step: Step) -> Result<SessionId, Refusal> {
-        match step {
-            Step::Redeem(attempt) => self.redeem(gate, attempt),
-            Step::Claim(attempt) => self.claim(gate, attempt),
-            Step::Bind { session, connection_id } => self.bind(session, connection_id).map(|()| session),
-            Step::Release(session) => self.release(session).map(|()| session),
-            Step::Join { connection_id } => self.join(gate, connection_id),
-            Step::Migrate { session, until } => self.migrate(session, until).map(|()| session),
-            Step::Settle(session) => self.settle(session).map(|()| session),
-            Step::Reopen { attempt, connection_id } => self.reopen(gate, attempt, connection_id),
-            Step::Close(session) => self.close(session).map(|()| session),
-            Step::Attend(session) => self.attend(gate.now, session).map(|()| session),
+    /// Those of the method that the transition names.
+    pub fn apply(&mut self, context: &VerifyContext<'_>, transition: Transition) -> Result<SessionId, Refusal> {
+        match transition {
+            Transition::Redeem(attempt) => self.redeem(context, attempt),
+            Transition::Claim(attempt) => self.claim(context, attempt),
+            Transition::Bind { session, connection_id } => self.bind(session, connection_id).map(|()| session),
+            Transition::Release(session) => self.release(session).map(|()| session),
+            Transition::Join { connection_id } => self.join(context, connection_id),
+            Transition::Migrate { session, until } => self.migrate(session, until).map(|()| session),
+            Transition::Settle(session) => self.settle(session).map(|()| session),
+            Transition::Reopen { attempt, connection_id } => self.reopen(context, attempt, connection_id),
+            Transition::Close(session) => self.close(session).map(|()| session),
+            Transition::Attend(session) => self.attend(context.now, session).map(|()| session),
         }
     }
 
-    /// The answer to a step that was about this session.
+    /// The answer to a transition that was about this session.
     #[cfg(feature = "std")]
     pub(crate) fn admitted(&self, session: SessionId) -> Admitted {
         Admitted {
@@ -88,7 +88,7 @@ impl Record {
     }
 }
 
-impl fmt::Display for Step {
+impl fmt::Display for Transition {
     /// The name of the transition and the numbers that it is about; not the attempt.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
