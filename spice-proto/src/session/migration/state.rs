@@ -85,13 +85,12 @@ impl State {
         }
     }
 
-    /// Whether the caller has to answer for a target, or the viewer.
-    pub(super) const fn awaits_answer(&self) -> bool {
-        match self {
-            Self::Idle { held } | Self::Connected { held, .. } => held.is_some(),
-            Self::Told { .. } | Self::Opening { .. } => true,
-            Self::Ending { .. } | Self::Switch | Self::End => false,
-        }
+    /// Whether a target is asked about.
+    pub(super) const fn is_asked(&self) -> bool {
+        matches!(
+            self,
+            Self::Idle { held: Some(_) } | Self::Connected { held: Some(_), .. }
+        )
     }
 
     /// Whether the viewer opens its channels at a seamless move's target.
