@@ -63,7 +63,7 @@ use hashbrown::HashMap;
 
 use self::links::{Admitted, HalfOpen, Links};
 use self::session::{Main, Session};
-use super::{Host, Phase, SessionKey};
+use super::{Host, SessionKey, TargetAccess};
 use crate::channel::main::ChannelId;
 use crate::ids::{AuthMechanism, ChannelType};
 use crate::link::LinkMess;
@@ -171,8 +171,8 @@ pub enum Misuse {
     #[error("a session cannot have id 0")]
     ZeroId,
     /// A step of a migration that does not follow from the one before.
-    #[error("out of order in phase {0:?}")]
-    OutOfOrder(Phase),
+    #[error("out of order: target access is {0:?}")]
+    OutOfOrder(TargetAccess),
     /// There is no room for another session.
     #[error("too many sessions")]
     TooManySessions,
@@ -405,9 +405,11 @@ impl Tracker {
     /// [`Misuse::NoSession`]; [`Misuse::OutOfOrder`] while another target is being told, or before `INIT`.
     pub fn target_told(&mut self, key: SessionKey) -> Result<Host, Misuse> {
         let session = self.running(key)?;
-        match session.phase {
-            Phase::Idle | Phase::Connected if session.bound() => Ok(session.next_target(Phase::Told)),
-            phase => Err(Misuse::OutOfOrder(phase)),
+        match session.access {
+            TargetAccess::NoTarget | TargetAccess::Closed if session.bound() => {
+                Ok(session.next_target(TargetAccess::MainOnly))
+            }
+            access => Err(Misuse::OutOfOrder(access)),
         }
     }
 
@@ -418,10 +420,10 @@ impl Tracker {
     /// [`Misuse::NoSession`]; [`Misuse::OutOfOrder`] if it was not asked.
     pub fn target_answered(&mut self, key: SessionKey, connected: bool) -> Result<(), Misuse> {
         let session = self.running(key)?;
-        match (session.phase, connected) {
-            (Phase::Opening, true) => session.phase = Phase::Connected,
-            (Phase::Told | Phase::Opening, false) => session.drop_target(),
-            (phase, _) => return Err(Misuse::OutOfOrder(phase)),
+        match (session.access, connected) {
+            (TargetAccess::AllChannels, true) => session.access = TargetAccess::Closed,
+            (TargetAccess::MainOnly | TargetAccess::AllChannels, false) => session.drop_target(),
+            (access, _) => return Err(Misuse::OutOfOrder(access)),
         }
         Ok(())
     }
@@ -434,9 +436,9 @@ impl Tracker {
     /// such a message does not undo.
     pub fn target_dropped(&mut self, key: SessionKey) -> Result<(), Misuse> {
         let session = self.running(key)?;
-        match session.phase {
-            Phase::Told | Phase::Opening | Phase::Connected => session.drop_target(),
-            phase => return Err(Misuse::OutOfOrder(phase)),
+        match session.access {
+            TargetAccess::MainOnly | TargetAccess::AllChannels | TargetAccess::Closed => session.drop_target(),
+            access => return Err(Misuse::OutOfOrder(access)),
         }
         Ok(())
     }
@@ -449,10 +451,10 @@ impl Tracker {
     /// target's main channel is gone.
     pub fn moved(&mut self, key: SessionKey) -> Result<(), Misuse> {
         let session = self.running(key)?;
-        if session.phase == Phase::Connected && session.promote() {
+        if session.access == TargetAccess::Closed && session.promote() {
             return Ok(());
         }
-        Err(Misuse::OutOfOrder(session.phase))
+        Err(Misuse::OutOfOrder(session.access))
     }
 
     /// The viewer is told to come again as a new session at a target (`MIGRATE_SWITCH_HOST`). To be called
@@ -463,9 +465,9 @@ impl Tracker {
     pub fn switch_told(&mut self, key: SessionKey) -> Result<Host, Misuse> {
         let session = self.running(key)?;
         if session.bound() {
-            Ok(session.next_target(Phase::Switch))
+            Ok(session.next_target(TargetAccess::NewSession))
         } else {
-            Err(Misuse::OutOfOrder(session.phase))
+            Err(Misuse::OutOfOrder(session.access))
         }
     }
 
@@ -554,11 +556,11 @@ impl Tracker {
         self.sessions.get(&key).is_some_and(|session| !session.ended())
     }
 
-    /// How far the migration of a session has got.
+    /// Which links may join the target of a session. `None`: there is no session with this key, or it has ended.
     #[must_use]
-    pub fn phase(&self, key: SessionKey) -> Option<Phase> {
+    pub fn target_access(&self, key: SessionKey) -> Option<TargetAccess> {
         let session = self.sessions.get(&key).filter(|session| !session.ended())?;
-        Some(session.phase)
+        Some(session.access)
     }
 
     /// The host that a session is on.

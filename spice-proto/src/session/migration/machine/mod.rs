@@ -424,7 +424,7 @@ impl Migration {
     /// The target that is asked about.
     fn held(&mut self) -> Result<Target, Misuse> {
         let held = self.state.take_held();
-        held.ok_or(Misuse::OutOfOrder(self.state.phase()))
+        held.ok_or(Misuse::OutOfOrder(self.state.access()))
     }
 
     /// The viewer is told of a target.
