@@ -20,7 +20,7 @@ use spice_proto::Limits;
 use spice_proto::channel::main::ChannelId;
 use spice_proto::ids::{AuthMechanism, ChannelType};
 use spice_proto::link::Side;
-use spice_proto::link::watch::Sender;
+use spice_proto::link::Sender;
 use spice_proto::session::migration::{Answer, Effect, Endpoint, Kind, Lost, Migration, Seat};
 use spice_proto::session::policy::{Settings, Withheld};
 use spice_proto::session::tracker::{Config, Expired, Misuse, Peer, Request};

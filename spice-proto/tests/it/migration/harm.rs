@@ -3,8 +3,8 @@
 use spice_proto::channel::main::{MigrateBegin, MigrateSwitchHost};
 use spice_proto::frame::{FrameRef, Header};
 use spice_proto::ids::ChannelType;
+use spice_proto::link::Sender;
 use spice_proto::link::Side;
-use spice_proto::link::watch::Sender;
 use spice_proto::session::migration::{Answer, Endpoint, EndpointError, Fault, Lost, Migration, Pass};
 use spice_proto::session::{Host, TargetAccess};
 

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use spice_proto::ids::ChannelType;
+use spice_proto::link::Sender;
 use spice_proto::link::Side;
-use spice_proto::link::watch::Sender;
 use spice_proto::session::migration::{Answer, Effect, Migration, Pass, Seat};
 use spice_proto::session::{Host, TargetAccess};
 

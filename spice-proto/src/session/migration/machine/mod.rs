@@ -18,8 +18,8 @@ use crate::channel::main::{
 use crate::channel::{common, display};
 use crate::frame::Header;
 use crate::ids::ChannelType;
+use crate::link::Sender;
 use crate::link::Side;
-use crate::link::watch::Sender;
 use crate::session::tracker::{Admission, Closed, Link, Misuse, Reason, Request};
 use crate::session::{Host, SessionKey, Tracker};
 
