@@ -17,7 +17,8 @@ use spice_proto::link::client;
 use spice_proto::link::relay::{self, RelayAction, Upstream};
 use spice_proto::link::sasl::MechList;
 use spice_proto::link::server::{Announcement, Question, SaslAnnouncement};
-use spice_proto::link::watch::{Part, Sender, WatchedLink};
+use spice_proto::link::Sender;
+use spice_proto::link::watch::{Part, WatchedLink};
 use spice_proto::link::{
     Action, ClientConfig, ClientLink, HandshakeError, Incompatibility, LinkMess, Machine, PublicKey, Refusal,
     RelayConfig, RelayLink, Secret, ServerLink, Side, Wire, Wires,

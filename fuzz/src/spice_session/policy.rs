@@ -11,7 +11,7 @@ use spice_proto::Limits;
 use spice_proto::channel::main::{ChannelId, ChannelsList};
 use spice_proto::frame::Header;
 use spice_proto::ids::ChannelType;
-use spice_proto::link::watch::Sender;
+use spice_proto::link::Sender;
 use spice_proto::session::policy::{
     AllowList, Budget, Consequence, Directions, Replacement, Rule, Settings, Verdict, Withheld, largest_bodies,
 };

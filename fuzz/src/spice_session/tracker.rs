@@ -117,7 +117,7 @@ pub(super) fn restored(mut input: Input<'_>) -> BTreeSet<String> {
             .as_ref()
             .is_some_and(|before| before.stage == spice_proto::session::tracker::Stage::Ended)
         {
-            assert_eq!((done, tracker.phase(TOKEN)), (Err(()), None));
+            assert_eq!((done, tracker.target_access(TOKEN)), (Err(()), None));
             assert_eq!(tracker.target_told(TOKEN), Err(Misuse::NoSession));
             reached.insert("snapshot: refused after the end".to_owned());
         }

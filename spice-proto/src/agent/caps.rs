@@ -5,8 +5,11 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::message::AnnounceCapabilities;
+use bytes::BytesMut;
+
 use crate::caps::CapabilityWords;
+use crate::error::{DecodeError, EncodeError};
+use crate::wire::{Decode, Encode, Reader, codec, layout};
 
 /// `MOUSE_STATE` is understood.
 pub const MOUSE_STATE: u32 = 0;
@@ -157,5 +160,48 @@ impl Announced {
     #[must_use]
     pub fn agreed(&self) -> Agreed {
         Agreed::between(&self.client, &self.agent)
+    }
+}
+
+/// What a side can do. The first message of each side.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct AnnounceCapabilities {
+    /// Not 0: the other side is asked to announce its own.
+    pub request: u32,
+    /// Bits of this module; those without a name are kept.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "serialize"))]
+    pub caps: CapabilityWords,
+}
+
+codec!(AnnounceCapabilities);
+
+layout! {
+    /// What stands in front of the words.
+    struct AnnounceHead {
+        request: u32,
+    }
+}
+
+impl Decode for AnnounceCapabilities {
+    const NAME: &'static str = "AnnounceCapabilities";
+
+    fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let AnnounceHead { request } = AnnounceHead::read(r)?;
+        let caps = CapabilityWords::from_wire(r.left());
+        Ok(Self { request, caps })
+    }
+}
+
+impl Encode for AnnounceCapabilities {
+    fn wire_len(&self) -> usize {
+        AnnounceHead::BLOCK.saturating_add(self.caps.words().len().saturating_mul(4))
+    }
+
+    fn write(&self, dst: &mut BytesMut) -> Result<(), EncodeError> {
+        let request = self.request;
+        AnnounceHead { request }.write(dst)?;
+        crate::wire::put_array(dst, self.caps.words());
+        Ok(())
     }
 }

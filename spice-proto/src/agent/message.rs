@@ -2,16 +2,15 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::caps::Agreed;
+use super::caps::{Agreed, AnnounceCapabilities};
 use super::{
     AudioVolumeSync, Clipboard, ClipboardGrab, ClipboardRelease, ClipboardRequest, DisplayConfig, FileXferData,
     FileXferStart, FileXferStatus, GraphicsDeviceInfo, MaxClipboard, MonitorsConfig, MouseState, PROTOCOL, Reply,
 };
-use crate::caps::CapabilityWords;
 use crate::channel::messages;
 use crate::error::{DecodeError, EncodeError};
 use crate::ids::AgentMessageType;
-use crate::wire::{Decode, Encode, Reader, codec, layout, length};
+use crate::wire::{Decode, Encode, layout, length};
 
 layout! {
     /// What every agent message begins with (the head of `VDAgentMessage`).
@@ -208,48 +207,5 @@ impl Message {
         };
         let data = data.freeze();
         Ok(Frame { header, data })
-    }
-}
-
-/// What a side can do. The first message of each side.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-pub struct AnnounceCapabilities {
-    /// Not 0: the other side is asked to announce its own.
-    pub request: u32,
-    /// Bits of [`super::caps`]; those without a name are kept.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "super::caps::serialize"))]
-    pub caps: CapabilityWords,
-}
-
-codec!(AnnounceCapabilities);
-
-layout! {
-    /// What stands in front of the words.
-    struct AnnounceHead {
-        request: u32,
-    }
-}
-
-impl Decode for AnnounceCapabilities {
-    const NAME: &'static str = "AnnounceCapabilities";
-
-    fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let AnnounceHead { request } = AnnounceHead::read(r)?;
-        let caps = CapabilityWords::from_wire(r.left());
-        Ok(Self { request, caps })
-    }
-}
-
-impl Encode for AnnounceCapabilities {
-    fn wire_len(&self) -> usize {
-        AnnounceHead::BLOCK.saturating_add(self.caps.words().len().saturating_mul(4))
-    }
-
-    fn write(&self, dst: &mut BytesMut) -> Result<(), EncodeError> {
-        let request = self.request;
-        AnnounceHead { request }.write(dst)?;
-        crate::wire::put_array(dst, self.caps.words());
-        Ok(())
     }
 }

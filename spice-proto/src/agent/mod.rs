@@ -50,7 +50,7 @@ mod pieces;
 mod stream;
 mod tokens;
 
-pub use caps::{Agreed, Announced};
+pub use caps::{Agreed, AnnounceCapabilities, Announced};
 pub use clipboard::{Clipboard, ClipboardGrab, ClipboardRelease, ClipboardRequest, Selection};
 pub use conversation::{Conversation, ConversationError};
 pub use file_xfer::{FileXferData, FileXferDetail, FileXferStart, FileXferStatus};
@@ -59,7 +59,7 @@ pub use guest::{
     AudioVolumeSync, DeviceDisplayInfo, DisplayConfig, GraphicsDeviceInfo, MaxClipboard, MonConfig, MonitorMm,
     MonitorsConfig, MouseState, Reply,
 };
-pub use message::{AnnounceCapabilities, Frame, Message, MessageHeader};
+pub use message::{Frame, Message, MessageHeader};
 pub use pieces::Pieces;
 pub use stream::{Assembler, Frames, Part, Parts, Receiver, Stream};
 pub use tokens::{Delivery, TokenError, Tokens};

@@ -2,14 +2,15 @@
 
 extern crate std;
 
-use alloc::sync::Arc;
 use core::future::Future;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
 #[cfg(doc)]
 use super::drive_session;
+#[cfg(doc)]
 use super::hub::Hub;
+use super::hub::HubClaim;
 use super::{Clock, DriveError, Driven, drive};
 use crate::caps::Capabilities;
 use crate::ids::ChannelType;
@@ -19,7 +20,7 @@ use crate::link::server::Announcement;
 use crate::link::{ClientConfig, ClientLink, HandshakeError, LinkMess, Misuse, Refusal, SealedTicket, Wire};
 use crate::session::relay::{Dial, Move};
 use crate::session::tracker::Reason;
-use crate::session::{Claim, Entry, SessionKey};
+use crate::session::{Entry, SessionKey};
 #[cfg(doc)]
 use crate::session::{Report, migration::Kind};
 
@@ -43,53 +44,6 @@ where
         Driven::Done(outcome) => Ok(outcome.capabilities),
         // INVARIANT: an inquiry ends before SASL.
         Driven::Ask(_) => Err(DriveError::Protocol(HandshakeError::Misuse(Misuse::Ended))),
-    }
-}
-
-/// A [`Claim`] of a [`Hub`]'s: the right to open one session.
-///
-/// Dropped before it has opened one, it is given back by itself: [`Report::Ended`] follows, with nothing spent. So the use
-/// that it stands for cannot be lost, whatever breaks off the task that holds it.
-#[derive(Debug)]
-#[must_use = "dropped, it is given back"]
-pub struct HubClaim {
-    hub: Arc<Hub>,
-    claim: Option<Claim>,
-    key: SessionKey,
-}
-
-impl HubClaim {
-    pub(super) fn new(hub: Arc<Hub>, claim: Claim) -> Self {
-        let key = claim.key();
-        Self {
-            hub,
-            claim: Some(claim),
-            key,
-        }
-    }
-
-    /// The key of the session that it opens: what the caller keeps the use under.
-    #[must_use]
-    pub const fn key(&self) -> SessionKey {
-        self.key
-    }
-
-    pub(super) fn used(mut self) -> Option<Claim> {
-        self.claim.take()
-    }
-}
-
-impl PartialEq for HubClaim {
-    fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.hub, &other.hub) && self.key == other.key
-    }
-}
-
-impl Drop for HubClaim {
-    fn drop(&mut self) {
-        if let Some(claim) = self.claim.take() {
-            self.hub.with(|_, sessions| sessions.give_back(claim));
-        }
     }
 }
 

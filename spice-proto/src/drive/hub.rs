@@ -12,12 +12,11 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, sleep_until, timeout};
 
 use super::Clock;
-use super::answers::HubClaim;
 #[cfg(doc)]
 use crate::frame::Cutter;
 use crate::session::relay::{Config, Counts, End};
 use crate::session::tracker::{self, Link, Peer, Reason};
-use crate::session::{Relay, Report, Sessions};
+use crate::session::{Claim, Relay, Report, SessionKey, Sessions};
 
 /// How long a tenant whose link failed waits for its use to be given back.
 const GIVE_BACK: Duration = Duration::from_secs(1);
@@ -216,5 +215,52 @@ impl Drop for Connection {
         let Self { hub, relay, .. } = self;
         hub.with(|now, sessions| relay.close(now, sessions));
         hub.lock().wakers.remove(&relay.link());
+    }
+}
+
+/// A [`Claim`] of a [`Hub`]'s: the right to open one session.
+///
+/// Dropped before it has opened one, it is given back by itself: [`Report::Ended`] follows, with nothing spent. So the use
+/// that it stands for cannot be lost, whatever breaks off the task that holds it.
+#[derive(Debug)]
+#[must_use = "dropped, it is given back"]
+pub struct HubClaim {
+    hub: Arc<Hub>,
+    claim: Option<Claim>,
+    key: SessionKey,
+}
+
+impl HubClaim {
+    pub(super) fn new(hub: Arc<Hub>, claim: Claim) -> Self {
+        let key = claim.key();
+        Self {
+            hub,
+            claim: Some(claim),
+            key,
+        }
+    }
+
+    /// The key of the session that it opens: what the caller keeps the use under.
+    #[must_use]
+    pub const fn key(&self) -> SessionKey {
+        self.key
+    }
+
+    pub(super) fn used(mut self) -> Option<Claim> {
+        self.claim.take()
+    }
+}
+
+impl PartialEq for HubClaim {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.hub, &other.hub) && self.key == other.key
+    }
+}
+
+impl Drop for HubClaim {
+    fn drop(&mut self) {
+        if let Some(claim) = self.claim.take() {
+            self.hub.with(|_, sessions| sessions.give_back(claim));
+        }
     }
 }

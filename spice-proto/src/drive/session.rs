@@ -12,8 +12,8 @@ use core::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Sleep, sleep_until};
 
-use super::answers::{Answers, HubClaim};
-use super::hub::{Connection, Hub};
+use super::answers::Answers;
+use super::hub::{Connection, Hub, HubClaim};
 use super::port::{Moved, Port};
 use crate::frame::Cutter;
 use crate::link::relay::Upstream;

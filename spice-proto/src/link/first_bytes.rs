@@ -4,7 +4,8 @@ use core::ascii;
 use core::fmt::{self, Write as _};
 use core::hash::{Hash, Hasher};
 
-use super::messages::MAGIC;
+/// First bytes of each direction.
+pub const MAGIC: [u8; 4] = *b"REDQ";
 
 /// How many bytes are looked at: those of the magic.
 const LEN: usize = MAGIC.len();

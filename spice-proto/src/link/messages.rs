@@ -22,8 +22,7 @@ use crate::wire::{Decode, Encode, Reader, layout, length};
 pub const PUBLIC_KEY_LEN: usize = 162;
 /// Bytes of a sealed ticket.
 pub const SEALED_TICKET_LEN: usize = 128;
-/// First bytes of each direction.
-pub const MAGIC: [u8; 4] = *b"REDQ";
+pub use super::first_bytes::MAGIC;
 /// Protocol version spoken here. The minor version is ignored, as both reference programs do.
 pub const VERSION: (u32, u32) = (2, 2);
 

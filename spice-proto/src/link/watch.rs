@@ -18,21 +18,12 @@ use bytes::BytesMut;
 use super::messages::{LinkHeader, LinkMess, LinkReply, MAGIC, SEALED_TICKET_LEN};
 use super::receive;
 use super::sasl::{MechList, StartClient, StepClient, StepServer, Verdict};
-use super::{HandshakeError, Misbehaviour, Misuse, SealedTicket, Stage};
+use super::{HandshakeError, Misbehaviour, Misuse, SealedTicket, Sender, Stage};
 use crate::caps::{Capabilities, common};
 use crate::error::EncodeError;
 use crate::frame::HeaderForm;
 use crate::ids::{AuthMechanism, LinkErrorCode};
 use crate::limits::Limits;
-
-/// Who says something on a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Sender {
-    /// The viewer.
-    Client,
-    /// The hypervisor.
-    Server,
-}
 
 /// One part of a link stage.
 #[derive(Debug, Clone, PartialEq, Eq)]

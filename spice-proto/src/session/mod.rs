@@ -46,17 +46,18 @@ impl SessionKey {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Host(pub u32);
 
-/// How far a move to another hypervisor has got.
+/// Which links may join the hypervisor that a session is told to move to. A [`Tracker`] knows this much of a move; how far
+/// it has got is known by the [`Migration`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Phase {
-    /// There is none.
-    Idle,
-    /// The viewer was told of the target and has not linked its main channel there.
-    Told,
-    /// The viewer has linked its main channel at the target, and now does the others.
-    Opening,
-    /// The viewer said that it is connected to the target.
-    Connected,
-    /// The viewer was told to leave and to come again as a new session.
-    Switch,
+pub enum TargetAccess {
+    /// There is no such hypervisor.
+    NoTarget,
+    /// A main channel with the session's id, once.
+    MainOnly,
+    /// Every channel that the target does not have.
+    AllChannels,
+    /// None any more. Those that have joined are there.
+    Closed,
+    /// A main channel with id 0, as a new session that takes the place of this one.
+    NewSession,
 }

@@ -9,7 +9,7 @@ use spice_proto::agent::{
 };
 use spice_proto::channel::main::{self, AgentData, ClientMessage, ServerMessage};
 use spice_proto::ids::ChannelType;
-use spice_proto::link::watch::Sender;
+use spice_proto::link::Sender;
 
 use crate::recordings::{self, Connection, Rows};
 

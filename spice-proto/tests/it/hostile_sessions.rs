@@ -9,7 +9,7 @@ use spice_proto::ids::{AuthMechanism, ChannelType};
 use spice_proto::link::Side;
 use spice_proto::session::migration::{Answer, Effect, Fault, Migration, Pass, Seat};
 use spice_proto::session::tracker::{Config, Expired, Peer, Reason, Request, TicketFault, ticket_text};
-use spice_proto::session::{Host, Phase, SessionKey, Tracker};
+use spice_proto::session::{Host, SessionKey, TargetAccess, Tracker};
 
 use crate::migration::{begin, endpoint, frame, init};
 
@@ -285,7 +285,7 @@ impl Hostile {
         let refused = own.migration.admit(now, tracker, link, request(own.id, (1, 0)));
         assert_eq!(refused.unwrap_err(), Reason::NoMigration);
         assert_eq!(own.client(tracker, now, own.main, 103, &[]), FORWARD);
-        assert_eq!(tracker.phase(own.token), Some(Phase::Idle));
+        assert_eq!(tracker.target_access(own.token), Some(TargetAccess::NoTarget));
         self.refused("a forbidden target");
     }
 
@@ -320,7 +320,7 @@ impl Hostile {
             own.migration.lost(now, tracker, seat, Side::Tenant);
         }
         assert_eq!(own.migration.poll_effect(), Some(Effect::End));
-        assert!(tracker.phase(own.token).is_none() && Host(0) < host);
+        assert!(tracker.target_access(own.token).is_none() && Host(0) < host);
         // A new token, since theirs is dead.
         assert!(tracker.forget(own.token));
         let n = own.n;
@@ -336,7 +336,7 @@ fn all_is_well(tracker: &Tracker, honest: &[Honest]) {
     assert!(counts.sessions <= SESSIONS && counts.half_open <= HALF_OPEN);
     assert!(counts.links <= SESSIONS * LINKS);
     for session in honest {
-        assert_eq!(tracker.phase(session.token), Some(Phase::Idle));
+        assert_eq!(tracker.target_access(session.token), Some(TargetAccess::NoTarget));
         assert!(tracker.links(session.token).count() <= LINKS);
     }
 }

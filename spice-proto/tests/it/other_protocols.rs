@@ -2,9 +2,10 @@
 
 use spice_proto::Limits;
 use spice_proto::ids::{ChannelType, LinkErrorCode};
+use spice_proto::link::Sender;
 use spice_proto::link::relay::{RelayAction, Upstream};
 use spice_proto::link::server::{Announcement, Question};
-use spice_proto::link::watch::{Sender, WatchedLink};
+use spice_proto::link::watch::WatchedLink;
 use spice_proto::link::{
     Action, HandshakeError, Incompatibility, LinkReply, Machine, RelayConfig, RelayLink, Secret, ServerLink, Side,
     Stage, Wire, Wires,

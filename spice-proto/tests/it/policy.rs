@@ -10,7 +10,7 @@ use spice_proto::agent::{self, Assembler, Pieces, Receiver};
 use spice_proto::channel::main::{ChannelId, ChannelsList};
 use spice_proto::frame::{Frame, FrameRef, Header, Splitter};
 use spice_proto::ids::{AgentMessageType, ChannelType, ClipboardType};
-use spice_proto::link::watch::Sender;
+use spice_proto::link::Sender;
 use spice_proto::session::policy::{
     AllowList, Budget, Consequence, Directions, Gate, Policy, Replacement, Rule, Settings, Verdict, Withheld, filler,
     largest_bodies,

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use bytes::BytesMut;
 use spice_proto::frame::{Frame, HeaderForm, Splitter};
 use spice_proto::ids::{AuthMechanism, LinkErrorCode};
+use spice_proto::link::Sender;
 use spice_proto::link::messages::{MAGIC, SEALED_TICKET_LEN};
-use spice_proto::link::watch::Sender;
 use spice_proto::link::{LinkHeader, LinkMess, LinkReply};
 use spice_proto::{Limits, caps};
 

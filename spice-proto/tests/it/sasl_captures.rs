@@ -3,10 +3,11 @@
 use bytes::{Bytes, BytesMut};
 use spice_proto::Limits;
 use spice_proto::ids::{AuthMechanism, LinkErrorCode};
+use spice_proto::link::Sender;
 use spice_proto::link::client;
 use spice_proto::link::sasl::{MechList, StartClient, StepServer, Verdict};
 use spice_proto::link::server::{Question, SaslAnnouncement};
-use spice_proto::link::watch::{Part, Sender, WatchedLink, WatchedOutcome};
+use spice_proto::link::watch::{Part, WatchedLink, WatchedOutcome};
 use spice_proto::link::{
     Action, ClientConfig, ClientLink, HandshakeError, LinkMess, LinkReply, Machine, Misuse, Refusal, Secret,
     ServerLink, Wire,

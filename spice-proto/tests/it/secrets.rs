@@ -10,10 +10,11 @@ use spice_proto::agent::{
 use spice_proto::channel::main::{AgentData, AgentToken, ClientMessage, ServerMessage};
 use spice_proto::frame::{Cutter, Frame, FrameDecision, FrameForwarder, Header, HeaderForm, Splitter, SubMessages};
 use spice_proto::ids::{AgentMessageType, AuthMechanism, ChannelType};
+use spice_proto::link::Sender;
 use spice_proto::link::relay::{self, RelayAction, Upstream};
 use spice_proto::link::sasl::MechList;
 use spice_proto::link::server::{Announcement, Question, SaslAnnouncement};
-use spice_proto::link::watch::{Part, Sender, WatchedLink};
+use spice_proto::link::watch::{Part, WatchedLink};
 use spice_proto::link::{
     Action, ClientConfig, ClientLink, HandshakeError, Machine, Refusal, RelayConfig, RelayLink, Secret, ServerLink,
     Side, Wire, Wires, client,

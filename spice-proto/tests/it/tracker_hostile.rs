@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use spice_proto::channel::main::ChannelId;
 use spice_proto::ids::{AuthMechanism, ChannelType};
 use spice_proto::session::tracker::{Closed, Config, Expired, Link, Misuse, Peer, Reason, Request, ticket_text};
-use spice_proto::session::{Host, Phase, SessionKey, Tracker};
+use spice_proto::session::{Host, SessionKey, TargetAccess, Tracker};
 
 const NOW: Duration = Duration::ZERO;
 /// A viewer's channels besides main.
@@ -184,7 +184,10 @@ fn links_out_of_order_are_refused() {
         tracker.admit(NOW, link, token(1), request(5, (2, 0))),
         Err(Reason::NotBound)
     );
-    assert_eq!(tracker.target_told(token(1)), Err(Misuse::OutOfOrder(Phase::Idle)));
+    assert_eq!(
+        tracker.target_told(token(1)),
+        Err(Misuse::OutOfOrder(TargetAccess::NoTarget))
+    );
     tracker.bind(main, 5).unwrap();
     let link = accept(&mut tracker);
     assert_eq!(

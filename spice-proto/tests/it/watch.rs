@@ -2,8 +2,9 @@
 
 use bytes::{Bytes, BytesMut};
 use spice_proto::ids::{AuthMechanism, LinkErrorCode};
+use spice_proto::link::Sender;
 use spice_proto::link::sasl::{MechList, SealedPacket, StartClient, StepClient, StepServer, Verdict};
-use spice_proto::link::watch::{Part, Sender, WatchedLink, WatchedOutcome};
+use spice_proto::link::watch::{Part, WatchedLink, WatchedOutcome};
 use spice_proto::link::{
     HandshakeError, Incompatibility, LinkHeader, LinkMess, LinkReply, Misbehaviour, SealedTicket, Stage,
 };

@@ -374,16 +374,16 @@ fn link_failure(place: Place, error: HandshakeError) -> Failure {
     place.plus(at).failure(error)
 }
 
-fn side(sender: watch::Sender) -> Sender {
+fn side(sender: Sender) -> Sender {
     match sender {
-        watch::Sender::Client => Sender::Client,
-        watch::Sender::Server => Sender::Server,
+        Sender::Client => Sender::Client,
+        Sender::Server => Sender::Server,
     }
 }
 
-fn watched(sender: Sender) -> watch::Sender {
+fn watched(sender: Sender) -> Sender {
     match sender {
-        Sender::Client => watch::Sender::Client,
-        Sender::Server => watch::Sender::Server,
+        Sender::Client => Sender::Client,
+        Sender::Server => Sender::Server,
     }
 }

@@ -8,7 +8,8 @@ use spice_proto::channel::main::{
 use spice_proto::frame::Splitter;
 use spice_proto::ids::ChannelType;
 use spice_proto::link::LinkMess;
-use spice_proto::link::watch::{Sender, WatchedLink, WatchedOutcome};
+use spice_proto::link::Sender;
+use spice_proto::link::watch::{WatchedLink, WatchedOutcome};
 
 use crate::recorder::Connection;
 

@@ -20,11 +20,11 @@ use spice_proto::Limits;
 use spice_proto::channel::main::ChannelId;
 use spice_proto::ids::{AuthMechanism, ChannelType};
 use spice_proto::link::Side;
-use spice_proto::link::watch::Sender;
+use spice_proto::link::Sender;
 use spice_proto::session::migration::{Answer, Effect, Endpoint, Kind, Lost, Migration, Seat};
 use spice_proto::session::policy::{Settings, Withheld};
 use spice_proto::session::tracker::{Config, Expired, Misuse, Peer, Request};
-use spice_proto::session::{Gate, Host, Phase, Policy, Reason, SessionKey, Snapshot, Tracker};
+use spice_proto::session::{Gate, Host, Policy, Reason, SessionKey, Snapshot, TargetAccess, Tracker};
 
 use self::table::{Held, PROXY, Said};
 use super::name;
@@ -160,15 +160,15 @@ impl World<'_> {
     }
 
     fn state(&self) -> &'static str {
-        match self.tracker.phase(TOKEN) {
+        match self.tracker.target_access(TOKEN) {
             None if self.begun => "End",
             None => "Fresh",
-            Some(Phase::Idle) => "Idle",
-            Some(Phase::Told) => "Told",
-            Some(Phase::Opening) => "Opening",
-            Some(Phase::Connected) if self.ending => "Ending",
-            Some(Phase::Connected) => "Connected",
-            Some(Phase::Switch) => "Switch",
+            Some(TargetAccess::NoTarget) => "Idle",
+            Some(TargetAccess::MainOnly) => "Told",
+            Some(TargetAccess::AllChannels) => "Opening",
+            Some(TargetAccess::Closed) if self.ending => "Ending",
+            Some(TargetAccess::Closed) => "Connected",
+            Some(TargetAccess::NewSession) => "Switch",
         }
     }
 
@@ -186,7 +186,7 @@ impl World<'_> {
 
     /// What has happened stands in the table, or has changed nothing.
     fn row(&mut self, before: &'static str, event: &str) {
-        if !matches!(self.tracker.phase(TOKEN), Some(Phase::Connected)) {
+        if !matches!(self.tracker.target_access(TOKEN), Some(TargetAccess::Closed)) {
             self.ending = false;
         }
         let after = self.state();
@@ -499,7 +499,7 @@ impl World<'_> {
         if self.input.byte() != 0xee {
             return;
         }
-        let running = self.tracker.phase(TOKEN).is_some();
+        let running = self.tracker.target_access(TOKEN).is_some();
         assert_eq!(self.tracker.end(TOKEN), running);
         self.ending = false;
         // What it would have answered is answered no more.

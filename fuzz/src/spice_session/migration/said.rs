@@ -2,7 +2,7 @@
 
 use bytes::BytesMut;
 use spice_proto::ids::ChannelType;
-use spice_proto::link::watch::Sender;
+use spice_proto::link::Sender;
 use spice_proto::session::migration::{Fault, Kind, Pass};
 use spice_proto::session::policy::{Replacement, Verdict};
 

@@ -5,6 +5,7 @@
 pub mod draw;
 pub mod head;
 pub mod image;
+mod images;
 pub mod shape;
 
 use alloc::vec::Vec;

@@ -2,11 +2,13 @@
 
 use bytes::BytesMut;
 
-use super::{Announcement, Refusal, SaslAnnouncement, ServerLink, ServerOutcome, State, check_refusal, put_refusal};
+use super::{Announcement, SaslAnnouncement, ServerLink, ServerOutcome, State, put_refusal};
 use crate::caps::{Capabilities, CapabilitySet, common};
 use crate::frame::HeaderForm;
 use crate::ids::{AuthMechanism, LinkErrorCode};
+use crate::link::error::check_refusal;
 use crate::link::messages::PUBLIC_KEY_LEN;
+use crate::link::refusal::Refusal;
 use crate::link::sasl::{self, Verdict};
 use crate::link::{Event, HandshakeError, Incompatibility, LinkMess, LinkReply, Misuse, Wire};
 

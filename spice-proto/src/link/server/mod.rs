@@ -39,7 +39,7 @@ use super::receive::Part;
 use super::sasl::{self, MechList};
 use super::{
     Action, Event, Events, HandshakeError, Incompatibility, LinkHeader, LinkMess, LinkReply, Machine, Misbehaviour,
-    Misuse, PublicKey, SealedTicket, Secret, Stage, Wire, receive,
+    Misuse, PublicKey, Refusal, SealedTicket, Secret, Stage, Wire, receive,
 };
 use crate::caps::Capabilities;
 use crate::error::DecodeError;
@@ -47,36 +47,6 @@ use crate::frame::HeaderForm;
 use crate::ids::{AuthMechanism, LinkErrorCode};
 use crate::limits::Limits;
 use crate::link::messages::SEALED_TICKET_LEN;
-
-/// What a refused client is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Refusal {
-    /// A code: in a `LinkReply` before the ticket was asked for and in the middle of a SASL exchange, in a
-    /// `LinkResult` after them.
-    ///
-    /// spice-gtk reconnects with TLS on `NEED_SECURED`, and shows every code in a `LinkResult` as a wrong
-    /// password. The code should be the same whatever was wrong with a ticket.
-    Code(LinkErrorCode),
-    /// Nothing: the connection is closed. spice-server does so for a channel that it does not have, and when a SASL
-    /// mechanism fails.
-    Close,
-}
-
-impl Refusal {
-    /// What a client is told whose ticket opens nothing, whatever the reason is: unknown, spent, expired, revoked, not
-    /// decryptable, for another session, or with no room left. Who tells them apart tells a stranger which tokens there
-    /// are. After a wrong password spice-server says the same.
-    pub const DENIED: Self = Self::Code(LinkErrorCode::PERMISSION_DENIED);
-}
-
-impl core::fmt::Display for Refusal {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self {
-            Self::Code(code) => write!(f, "told {code}"),
-            Self::Close => f.write_str("told nothing"),
-        }
-    }
-}
 
 /// What the caller is asked.
 #[derive(Debug, PartialEq, Eq)]
@@ -454,14 +424,6 @@ impl Machine for ServerLink {
             _ => SEALED_TICKET_LEN,
         };
         message.max(sasl)
-    }
-}
-
-pub(crate) fn check_refusal(why: Refusal) -> Result<(), Misuse> {
-    if why == Refusal::Code(LinkErrorCode::OK) {
-        Err(Misuse::RefusalSaysOk)
-    } else {
-        Ok(())
     }
 }
 

@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{Kind, Target};
 use crate::channel::main::ChannelId;
-use crate::session::{Host, Phase};
+use crate::session::{Host, TargetAccess};
 
 /// The states of the table in [`super`].
 #[derive(Debug)]
@@ -54,14 +54,14 @@ pub(super) enum State {
 impl State {
     pub(super) const IDLE: Self = Self::Idle { held: None };
 
-    /// As others see it.
-    pub(super) const fn phase(&self) -> Phase {
+    /// What the tracker has to let join in this state.
+    pub(super) const fn access(&self) -> TargetAccess {
         match self {
-            Self::Idle { .. } | Self::End => Phase::Idle,
-            Self::Told { .. } => Phase::Told,
-            Self::Opening { .. } => Phase::Opening,
-            Self::Connected { .. } | Self::Ending { .. } => Phase::Connected,
-            Self::Switch => Phase::Switch,
+            Self::Idle { .. } | Self::End => TargetAccess::NoTarget,
+            Self::Told { .. } => TargetAccess::MainOnly,
+            Self::Opening { .. } => TargetAccess::AllChannels,
+            Self::Connected { .. } | Self::Ending { .. } => TargetAccess::Closed,
+            Self::Switch => TargetAccess::NewSession,
         }
     }
 
@@ -85,13 +85,12 @@ impl State {
         }
     }
 
-    /// Whether the caller has to answer for a target, or the viewer.
-    pub(super) const fn awaits_answer(&self) -> bool {
-        match self {
-            Self::Idle { held } | Self::Connected { held, .. } => held.is_some(),
-            Self::Told { .. } | Self::Opening { .. } => true,
-            Self::Ending { .. } | Self::Switch | Self::End => false,
-        }
+    /// Whether a target is asked about.
+    pub(super) const fn is_asked(&self) -> bool {
+        matches!(
+            self,
+            Self::Idle { held: Some(_) } | Self::Connected { held: Some(_), .. }
+        )
     }
 
     /// Whether the viewer opens its channels at a seamless move's target.

@@ -21,7 +21,7 @@
 //! use spice_proto::channel::inputs::ClientMessage;
 //! use spice_proto::frame::Header;
 //! use spice_proto::ids::ChannelType;
-//! use spice_proto::link::watch::Sender;
+//! use spice_proto::link::Sender;
 //! use spice_proto::session::policy::{Gate, Policy, Replacement, Rule, Settings, Verdict};
 //!
 //! let policy = Policy::new(&Settings::default().with_view_only(true));
@@ -56,7 +56,7 @@ use crate::channel::main::{
 use crate::frame::{FrameRef, Header, SubMessages};
 use crate::ids::{AgentMessageType, ChannelType, NotifySeverity, NotifyVisibility};
 use crate::limits::Limits;
-use crate::link::watch::Sender;
+use crate::link::Sender;
 
 /// What becomes of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

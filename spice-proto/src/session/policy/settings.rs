@@ -6,7 +6,7 @@ use super::Budget;
 use super::table::{self, PLACES};
 use crate::channel::main::ChannelId;
 use crate::ids::ChannelType;
-use crate::link::watch::Sender;
+use crate::link::Sender;
 
 /// Directions in which something may go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -3,7 +3,7 @@
 
 use crate::channel::{common, cursor, display, inputs, main, playback, port, record, smartcard, vmc};
 use crate::ids::ChannelType;
-use crate::link::watch::Sender;
+use crate::link::Sender;
 
 /// A picture, or a frame of video.
 const PICTURE: u32 = 256 << 20;

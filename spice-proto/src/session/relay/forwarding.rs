@@ -9,7 +9,7 @@ use crate::error::DecodeError;
 use crate::frame::{Forwarded, FrameDecision, FrameForwarder, FrameRef, Header, HeaderForm};
 use crate::ids::ChannelType;
 use crate::limits::Limits;
-use crate::link::watch::Sender;
+use crate::link::Sender;
 use crate::session::migration::Migration;
 use crate::session::policy::{Gate, PLACES, Policy, Replacement, Rule, Verdict, filler, place};
 

@@ -232,7 +232,7 @@ impl Relay {
             Stage::Linked { .. } | Stage::Pretended { gone: true, .. } => Action::Consult,
             Stage::Data(data) => {
                 let action = data.step(now, &self.config.policy, wires);
-                self.counts.note(data);
+                self.counts.note(data.passed());
                 action
             }
             Stage::Pretended { told, .. } => {
@@ -408,7 +408,7 @@ impl Relay {
         sessions.left(place.key, self.link);
         self.place = None;
         if let Stage::Data(data) = &self.stage {
-            self.counts.note(data);
+            self.counts.note(data.passed());
         }
         let parting = match &self.stage {
             Stage::Data(data) if side == Side::Tenant => data.part(now, lost == Lost::InitThenClose, wires),

@@ -3,12 +3,11 @@
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use super::data::Data;
 use crate::caps::Capabilities;
 use crate::error::DecodeError;
 use crate::limits::Limits;
+use crate::link::Sender;
 use crate::link::relay::RelayError;
-use crate::link::watch::Sender;
 use crate::link::{LinkMess, Misuse, Transport, server};
 use crate::session::migration::{Endpoint, Fault, Target};
 use crate::session::policy::{Policy, Rule};
@@ -266,8 +265,7 @@ impl Counts {
 }
 
 impl Counts {
-    pub(super) fn note(&self, data: &Data) {
-        let (to_viewer, to_hypervisor) = data.passed();
+    pub(super) fn note(&self, (to_viewer, to_hypervisor): (u64, u64)) {
         self.to_viewer.store(to_viewer, Ordering::Relaxed);
         self.to_hypervisor.store(to_hypervisor, Ordering::Relaxed);
     }

@@ -341,7 +341,7 @@ impl Sessions {
     fn sweep(&mut self, key: SessionKey) {
         let idle = self.groups.get(&key).is_some_and(|group| group.members.is_empty());
         // While it waits for its main channel it is not over.
-        if !idle || self.tracker.phase(key).is_some() {
+        if !idle || self.tracker.target_access(key).is_some() {
             return;
         }
         self.name(key, None);

@@ -49,10 +49,12 @@ mod links;
 mod reason;
 mod session;
 mod snapshot;
+mod types;
 
 pub use config::Config;
-pub use reason::{Reason, TicketFault, ticket_text};
+pub use reason::{MAX_TICKET, Reason, TicketFault, ticket_text};
 pub use snapshot::{Pair, Snapshot, Stage};
+pub use types::{Admission, Closed, Counts, Expired, Link, Misuse, Peer, Request};
 
 use alloc::collections::VecDeque;
 use core::hash::BuildHasher;
@@ -63,120 +65,9 @@ use hashbrown::HashMap;
 
 use self::links::{Admitted, HalfOpen, Links};
 use self::session::{Main, Session};
-use super::{Host, Phase, SessionKey};
+use super::{Host, SessionKey, TargetAccess};
 use crate::channel::main::ChannelId;
 use crate::ids::{AuthMechanism, ChannelType};
-use crate::link::LinkMess;
-
-/// Bytes of a ticket's text at most, as spice-server and spice-gtk have it.
-pub const MAX_TICKET: usize = crate::link::ticket::MAX_PASSWORD_LEN;
-
-/// A connection of this tracker. It names nothing any more when the connection is gone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Link {
-    index: u32,
-    generation: u32,
-}
-
-/// Where a connection comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Peer {
-    /// The viewer's address, or its gateway's.
-    pub address: IpAddr,
-    /// Whether it came over TLS.
-    pub secure: bool,
-}
-
-/// What a connection asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Request {
-    /// 0: a new session. Else the session that the channel belongs to.
-    pub connection_id: u32,
-    /// The channel.
-    pub channel: ChannelId,
-    /// How the viewer authenticates.
-    pub mechanism: AuthMechanism,
-}
-
-impl Request {
-    /// What a link message asks for, with a ticket.
-    #[must_use]
-    pub fn of(mess: &LinkMess) -> Self {
-        Self {
-            connection_id: mess.connection_id,
-            channel: ChannelId {
-                channel_type: mess.channel_type,
-                id: mess.channel_id,
-            },
-            mechanism: AuthMechanism::SPICE,
-        }
-    }
-}
-
-/// A connection that was let in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Admission {
-    /// The hypervisor that it is for.
-    pub host: Host,
-    /// The viewer comes again as a new session: close every other connection in [`Tracker::links`].
-    pub replaces: bool,
-}
-
-/// What the end of a connection means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Closed {
-    /// Nothing more.
-    Link,
-    /// The end of the session: close every connection in [`Tracker::links`].
-    Session,
-    /// The main channel is gone while the session moves. Unless that is done in [`Config::main_timeout`],
-    /// [`Tracker::expire`] ends the session.
-    Main,
-}
-
-/// What ran out of time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Expired {
-    /// A half-open connection, which the tracker has forgotten: close it.
-    Link(Link),
-    /// A session that lost its main channel while it moved: close every connection in [`Tracker::links`].
-    Session(SessionKey),
-}
-
-/// How much a tracker holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Counts {
-    /// Sessions, ended ones included.
-    pub sessions: usize,
-    /// Connections in sessions.
-    pub links: usize,
-    /// Half-open connections.
-    pub half_open: usize,
-}
-
-/// The caller's mistakes. The tracker is as it was.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
-#[non_exhaustive]
-pub enum Misuse {
-    /// No connection of this tracker, or not one of a session.
-    #[error("no such connection")]
-    NoLink,
-    /// No session with this key, or it has ended.
-    #[error("no such session")]
-    NoSession,
-    /// Only the main channel on the session's current host says this.
-    #[error("not the session's main channel")]
-    NotMain,
-    /// `INIT` with id 0, which would be no id.
-    #[error("a session cannot have id 0")]
-    ZeroId,
-    /// A step of a migration that does not follow from the one before.
-    #[error("out of order in phase {0:?}")]
-    OutOfOrder(Phase),
-    /// There is no room for another session.
-    #[error("too many sessions")]
-    TooManySessions,
-}
 
 /// All sessions of a process.
 #[derive(Debug)]
@@ -405,9 +296,11 @@ impl Tracker {
     /// [`Misuse::NoSession`]; [`Misuse::OutOfOrder`] while another target is being told, or before `INIT`.
     pub fn target_told(&mut self, key: SessionKey) -> Result<Host, Misuse> {
         let session = self.running(key)?;
-        match session.phase {
-            Phase::Idle | Phase::Connected if session.bound() => Ok(session.next_target(Phase::Told)),
-            phase => Err(Misuse::OutOfOrder(phase)),
+        match session.access {
+            TargetAccess::NoTarget | TargetAccess::Closed if session.bound() => {
+                Ok(session.next_target(TargetAccess::MainOnly))
+            }
+            access => Err(Misuse::OutOfOrder(access)),
         }
     }
 
@@ -418,10 +311,10 @@ impl Tracker {
     /// [`Misuse::NoSession`]; [`Misuse::OutOfOrder`] if it was not asked.
     pub fn target_answered(&mut self, key: SessionKey, connected: bool) -> Result<(), Misuse> {
         let session = self.running(key)?;
-        match (session.phase, connected) {
-            (Phase::Opening, true) => session.phase = Phase::Connected,
-            (Phase::Told | Phase::Opening, false) => session.drop_target(),
-            (phase, _) => return Err(Misuse::OutOfOrder(phase)),
+        match (session.access, connected) {
+            (TargetAccess::AllChannels, true) => session.access = TargetAccess::Closed,
+            (TargetAccess::MainOnly | TargetAccess::AllChannels, false) => session.drop_target(),
+            (access, _) => return Err(Misuse::OutOfOrder(access)),
         }
         Ok(())
     }
@@ -434,9 +327,9 @@ impl Tracker {
     /// such a message does not undo.
     pub fn target_dropped(&mut self, key: SessionKey) -> Result<(), Misuse> {
         let session = self.running(key)?;
-        match session.phase {
-            Phase::Told | Phase::Opening | Phase::Connected => session.drop_target(),
-            phase => return Err(Misuse::OutOfOrder(phase)),
+        match session.access {
+            TargetAccess::MainOnly | TargetAccess::AllChannels | TargetAccess::Closed => session.drop_target(),
+            access => return Err(Misuse::OutOfOrder(access)),
         }
         Ok(())
     }
@@ -449,10 +342,10 @@ impl Tracker {
     /// target's main channel is gone.
     pub fn moved(&mut self, key: SessionKey) -> Result<(), Misuse> {
         let session = self.running(key)?;
-        if session.phase == Phase::Connected && session.promote() {
+        if session.access == TargetAccess::Closed && session.promote() {
             return Ok(());
         }
-        Err(Misuse::OutOfOrder(session.phase))
+        Err(Misuse::OutOfOrder(session.access))
     }
 
     /// The viewer is told to come again as a new session at a target (`MIGRATE_SWITCH_HOST`). To be called
@@ -463,9 +356,9 @@ impl Tracker {
     pub fn switch_told(&mut self, key: SessionKey) -> Result<Host, Misuse> {
         let session = self.running(key)?;
         if session.bound() {
-            Ok(session.next_target(Phase::Switch))
+            Ok(session.next_target(TargetAccess::NewSession))
         } else {
-            Err(Misuse::OutOfOrder(session.phase))
+            Err(Misuse::OutOfOrder(session.access))
         }
     }
 
@@ -554,11 +447,11 @@ impl Tracker {
         self.sessions.get(&key).is_some_and(|session| !session.ended())
     }
 
-    /// How far the migration of a session has got.
+    /// Which links may join the target of a session. `None`: there is no session with this key, or it has ended.
     #[must_use]
-    pub fn phase(&self, key: SessionKey) -> Option<Phase> {
+    pub fn target_access(&self, key: SessionKey) -> Option<TargetAccess> {
         let session = self.sessions.get(&key).filter(|session| !session.ended())?;
-        Some(session.phase)
+        Some(session.access)
     }
 
     /// The host that a session is on.

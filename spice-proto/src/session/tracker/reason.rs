@@ -1,8 +1,10 @@
 //! Why a connection is refused.
 
-use super::MAX_TICKET;
 #[cfg(doc)]
 use crate::link::Refusal;
+
+/// Bytes of a ticket's text at most, as spice-server and spice-gtk have it.
+pub const MAX_TICKET: usize = crate::link::ticket::MAX_PASSWORD_LEN;
 
 /// Why a connection may not join. The table in [`super`] has them in this order.
 ///

@@ -8,7 +8,7 @@ use super::snapshot::{Pair, Snapshot, Stage};
 use super::{Admission, Closed, Link, Peer, Reason, Request};
 use crate::channel::main::ChannelId;
 use crate::ids::ChannelType;
-use crate::session::{Host, Phase};
+use crate::session::{Host, TargetAccess};
 
 /// The only main channel that a session has.
 const MAIN: ChannelId = ChannelId {
@@ -32,9 +32,9 @@ pub(super) struct Session {
     pub(super) peer: Peer,
     session_id: u32,
     pub(super) host: Host,
-    /// The target, as long as the phase has one.
+    /// The target, as long as the access has one.
     last_host: Host,
-    pub(super) phase: Phase,
+    pub(super) access: TargetAccess,
     /// On the current host.
     pub(super) main: Main,
     target_main: Main,
@@ -57,7 +57,7 @@ impl Session {
             session_id: 0,
             host: Host(0),
             last_host: Host(0),
-            phase: Phase::Idle,
+            access: TargetAccess::NoTarget,
             main: Main::Nowhere,
             target_main: Main::Nowhere,
             target_used: false,
@@ -78,9 +78,9 @@ impl Session {
 
     /// Where a main channel belongs.
     pub(super) fn place_main(&self, request: Request) -> Result<Admission, Reason> {
-        let waiting = matches!(self.phase, Phase::Told | Phase::Opening) && !self.target_used;
+        let waiting = matches!(self.access, TargetAccess::MainOnly | TargetAccess::AllChannels) && !self.target_used;
         match request.connection_id {
-            0 if self.phase != Phase::Switch => Err(Reason::Replayed),
+            0 if self.access != TargetAccess::NewSession => Err(Reason::Replayed),
             id if id != 0 && waiting && id != self.session_id => Err(Reason::WrongConnectionId),
             _ if request.channel != MAIN => Err(Reason::NotAnnounced),
             0 => Ok(Admission {
@@ -108,7 +108,7 @@ impl Session {
         }
         let pair = self.pairs.iter().find(|pair| pair.channel == request.channel);
         let pair = pair.ok_or(Reason::NotAnnounced)?;
-        let host = if self.phase == Phase::Opening && !self.connected(pair, self.last_host, links) {
+        let host = if self.access == TargetAccess::AllChannels && !self.connected(pair, self.last_host, links) {
             self.last_host
         } else if self.connected(pair, self.host, links) {
             return Err(Reason::Duplicate);
@@ -151,8 +151,8 @@ impl Session {
     }
 
     pub(super) fn linked(&mut self, link: Link) {
-        if self.phase == Phase::Told && self.target_main == Main::Here(link) {
-            self.phase = Phase::Opening;
+        if self.access == TargetAccess::MainOnly && self.target_main == Main::Here(link) {
+            self.access = TargetAccess::AllChannels;
         }
     }
 
@@ -192,10 +192,10 @@ impl Session {
             return Closed::Link;
         }
         self.main = Main::Nowhere;
-        match self.phase {
+        match self.access {
             // The source is gone as soon as the guest has moved, and the viewer comes a little later.
-            Phase::Connected if self.target_main != Main::Nowhere => Closed::Main,
-            Phase::Switch => Closed::Main,
+            TargetAccess::Closed if self.target_main != Main::Nowhere => Closed::Main,
+            TargetAccess::NewSession => Closed::Main,
             _ => {
                 self.end();
                 Closed::Session
@@ -206,21 +206,21 @@ impl Session {
     /// No connection joins any more.
     pub(super) fn end(&mut self) {
         self.stage = Stage::Ended;
-        self.phase = Phase::Idle;
+        self.access = TargetAccess::NoTarget;
         (self.main, self.target_main) = (Main::Nowhere, Main::Nowhere);
         self.lost_until = None;
         self.pairs = Vec::new();
     }
 
-    pub(super) fn next_target(&mut self, phase: Phase) -> Host {
+    pub(super) fn next_target(&mut self, access: TargetAccess) -> Host {
         self.forget_target();
         self.last_host = Host(self.last_host.0.saturating_add(1));
-        self.phase = phase;
+        self.access = access;
         self.last_host
     }
 
     fn forget_target(&mut self) {
-        self.phase = Phase::Idle;
+        self.access = TargetAccess::NoTarget;
         self.target_main = Main::Nowhere;
         self.target_used = false;
         for pair in &mut self.pairs {
@@ -258,7 +258,7 @@ impl Session {
         });
         Snapshot {
             stage: self.stage,
-            phase: self.phase,
+            access: self.access,
             peer: self.peer,
             target_used: self.target_used,
             session_id: self.session_id,
@@ -271,7 +271,7 @@ impl Session {
     pub(super) fn restore(&mut self, snapshot: &Snapshot, limit: usize) {
         let Snapshot {
             stage,
-            phase,
+            access,
             peer,
             target_used,
             session_id,
@@ -295,7 +295,7 @@ impl Session {
             session_id,
             host,
             last_host,
-            phase,
+            access,
             main,
             target_main,
             target_used,

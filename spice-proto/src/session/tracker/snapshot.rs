@@ -7,7 +7,7 @@ use core::net::{IpAddr, Ipv6Addr};
 use super::Peer;
 use crate::channel::main::ChannelId;
 use crate::error::{DecodeError, DecodeErrorKind, EncodeError};
-use crate::session::{Host, Phase};
+use crate::session::{Host, TargetAccess};
 use crate::wire::{Decode, Encode, Reader, codec, layout, length, put_array};
 
 /// The byte forms that there have been; the last one is written, and is the only one that is read.
@@ -38,12 +38,12 @@ enum Connected {
 /// The stages by their number.
 const STAGES: [Stage; 3] = [Stage::Claimed, Stage::Bound, Stage::Ended];
 /// The phases by their number.
-const PHASES: [Phase; 5] = [
-    Phase::Idle,
-    Phase::Told,
-    Phase::Opening,
-    Phase::Connected,
-    Phase::Switch,
+const ACCESSES: [TargetAccess; 5] = [
+    TargetAccess::NoTarget,
+    TargetAccess::MainOnly,
+    TargetAccess::AllChannels,
+    TargetAccess::Closed,
+    TargetAccess::NewSession,
 ];
 
 /// The number of one of them.
@@ -83,11 +83,11 @@ pub struct Pair {
 /// What one process must know of a session to go on with it, without the connections themselves.
 ///
 /// ```text
-/// | version u8 = 1 | stage u8 | phase u8 | flags u8 | address 16 | session_id u32 | host u32 | last_host u32 |
+/// | version u8 = 1 | stage u8 | access u8 | flags u8 | address 16 | session_id u32 | host u32 | last_host u32 |
 /// | count u16 | pairs: type u8, id u8, connected u8 ... |                                        little-endian
 /// ```
 ///
-/// `stage`: 0 claimed, 1 bound, 2 ended. `phase`: 0 to 4, in the order of [`Phase`]. `flags`: bit 0 TLS, bit 1 the
+/// `stage`: 0 claimed, 1 bound, 2 ended. `access`: 0 to 4, in the order of [`TargetAccess`]. `flags`: bit 0 TLS, bit 1 the
 /// target's main channel came. `address`: IPv6, IPv4 as `::ffff:a.b.c.d`. `connected`: bit 0 at the current host,
 /// bit 1 at the target. 64 channels take 228 bytes. It holds no secret; with it one could guess ids, so it
 /// is not for viewers.
@@ -95,8 +95,8 @@ pub struct Pair {
 pub struct Snapshot {
     /// How far the session has got.
     pub stage: Stage,
-    /// How far the migration has got.
-    pub phase: Phase,
+    /// Which links may join the target.
+    pub access: TargetAccess,
     /// Where the main channel came from.
     pub peer: Peer,
     /// Whether a main channel was admitted to the target.
@@ -118,7 +118,7 @@ layout! {
     struct SnapshotHead {
         version: u8,
         stage: u8,
-        phase: u8,
+        access: u8,
         flags: u8,
         address: [u8; 16],
         session_id: u32,
@@ -148,8 +148,8 @@ impl Decode for Snapshot {
         let Some(&stage) = STAGES.get(usize::from(head.stage)) else {
             return invalid("stage", 1, "no stage of a session");
         };
-        let Some(&phase) = PHASES.get(usize::from(head.phase)) else {
-            return invalid("phase", 2, "no phase of a migration");
+        let Some(&access) = ACCESSES.get(usize::from(head.access)) else {
+            return invalid("access", 2, "no such access to a target");
         };
         if (stage == Stage::Bound) != (head.session_id != 0) && stage != Stage::Ended {
             return invalid(
@@ -158,13 +158,13 @@ impl Decode for Snapshot {
                 "an id where there is none, or none where there is one",
             );
         }
-        if (phase != Phase::Idle) && (stage != Stage::Bound || head.last_host <= head.host) {
-            return invalid("phase", 2, "a target, and nobody who goes there");
+        if (access != TargetAccess::NoTarget) && (stage != Stage::Bound || head.last_host <= head.host) {
+            return invalid("access", 2, "a target, and nobody who goes there");
         }
         let pairs = r.array::<WirePair>(head.count.into(), "pairs")?;
         Ok(Self {
             stage,
-            phase,
+            access,
             peer: Peer {
                 address: Ipv6Addr::from(head.address).to_canonical(),
                 secure: head.flags & Flag::Secure as u8 != 0,
@@ -202,7 +202,7 @@ impl Encode for Snapshot {
         SnapshotHead {
             version: Version::First as u8,
             stage: number(&STAGES, self.stage),
-            phase: number(&PHASES, self.phase),
+            access: number(&ACCESSES, self.access),
             flags: bit(self.peer.secure, Flag::Secure as u8) | bit(self.target_used, Flag::TargetUsed as u8),
             address: address.octets(),
             session_id: self.session_id,

@@ -3,10 +3,10 @@
 use spice_proto::channel::main::{MigrateBegin, MigrateSwitchHost};
 use spice_proto::frame::{FrameRef, Header};
 use spice_proto::ids::ChannelType;
+use spice_proto::link::Sender;
 use spice_proto::link::Side;
-use spice_proto::link::watch::Sender;
 use spice_proto::session::migration::{Answer, Endpoint, EndpointError, Fault, Lost, Migration, Pass};
-use spice_proto::session::{Host, Phase};
+use spice_proto::session::{Host, TargetAccess};
 
 use super::{ID, TOKEN, World, asked, begin, destination, init, port, switch_host};
 
@@ -198,7 +198,7 @@ fn a_pair_is_placed_once_and_never_by_what_is_live_elsewhere() {
     assert!(world.open(ID, (11, 0)).is_err());
     // Id 0 is no migration, and no other id is one.
     assert!(world.open(0, (1, 0)).is_err());
-    assert_eq!(world.phase(), Some(Phase::Opening));
+    assert_eq!(world.phase(), Some(TargetAccess::AllChannels));
 }
 
 #[test]

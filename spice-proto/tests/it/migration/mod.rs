@@ -15,7 +15,7 @@ use spice_proto::ids::{AuthMechanism, ChannelType};
 use spice_proto::link::Side;
 use spice_proto::session::migration::{Answer, Effect, Endpoint, Lost, Migration, Pass, Seat, Target};
 use spice_proto::session::tracker::{Admission, Config, Peer, Reason, Request};
-use spice_proto::session::{Host, Phase, SessionKey, Tracker};
+use spice_proto::session::{Host, SessionKey, TargetAccess, Tracker};
 
 const TOKEN: SessionKey = SessionKey::new(7);
 const ID: u32 = 0x1234;
@@ -148,11 +148,11 @@ impl World {
         let (number, body) = begin(seamless);
         assert!(matches!(self.server(main, number, &body), Pass::Ask(_)));
         self.accept();
-        assert_eq!(self.phase(), Some(Phase::Told));
+        assert_eq!(self.phase(), Some(TargetAccess::MainOnly));
     }
 
-    fn phase(&self) -> Option<Phase> {
-        self.tracker.phase(TOKEN)
+    fn phase(&self) -> Option<TargetAccess> {
+        self.tracker.target_access(TOKEN)
     }
 
     fn host(&self) -> Host {

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use spice_proto::ids::ChannelType;
+use spice_proto::link::Sender;
 use spice_proto::link::Side;
-use spice_proto::link::watch::Sender;
 use spice_proto::session::migration::{Answer, Effect, Migration, Pass, Seat};
-use spice_proto::session::{Host, Phase};
+use spice_proto::session::{Host, TargetAccess};
 
 use super::{TOKEN, World, holds};
 
@@ -22,7 +22,7 @@ const SECRETS: [&[u8]; 4] = [
 
 #[derive(Default)]
 struct Run {
-    phases: Vec<Phase>,
+    phases: Vec<TargetAccess>,
     told: usize,
     messages: usize,
     targets: usize,
@@ -119,7 +119,7 @@ impl Replay {
             other => panic!("{other}"),
         }
         self.read();
-        let phase = self.world.phase().unwrap_or(Phase::Idle);
+        let phase = self.world.phase().unwrap_or(TargetAccess::NoTarget);
         if self.run.phases.last() != Some(&phase) {
             self.run.phases.push(phase);
         }
@@ -148,7 +148,7 @@ fn replay(text: &str) -> (Run, World) {
     // Up to the end of the viewer.
     for line in text.lines() {
         replay.event(line);
-        if replay.world.tracker.phase(TOKEN).is_none() {
+        if replay.world.tracker.target_access(TOKEN).is_none() {
             break;
         }
     }
@@ -157,7 +157,9 @@ fn replay(text: &str) -> (Run, World) {
 
 #[test]
 fn real_moves_go_through() {
-    use Phase::{Connected, Idle, Opening, Switch, Told};
+    use TargetAccess::{
+        AllChannels as Opening, Closed as Connected, MainOnly as Told, NewSession as Switch, NoTarget as Idle,
+    };
     let runs = [
         (
             "semi-seamless",

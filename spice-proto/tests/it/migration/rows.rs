@@ -5,7 +5,7 @@ use std::time::Duration;
 use spice_proto::link::Side;
 use spice_proto::session::migration::{Answer, Effect, Fault, Kind, Lost, Pass};
 use spice_proto::session::tracker::{Expired, Misuse, Reason};
-use spice_proto::session::{Host, Phase};
+use spice_proto::session::{Host, TargetAccess};
 
 use super::{CHANNELS, ID, TOKEN, World, asked, begin, holds, init, port, switch_host};
 
@@ -44,7 +44,7 @@ fn what_the_viewer_is_told_is_the_proxy() {
         );
         // Answered once.
         let again = world.migration.accept(world.now, &mut world.tracker);
-        assert_eq!(again, Err(Misuse::OutOfOrder(Phase::Told)));
+        assert_eq!(again, Err(Misuse::OutOfOrder(TargetAccess::MainOnly)));
     }
 }
 
@@ -57,7 +57,7 @@ fn semi_seamless_moves_follow_each_other() {
         // The source may be gone before the viewer is there.
         assert_eq!(world.lost(source, Side::Hypervisor), Lost::Wait);
         assert_eq!(world.client(target, 109, &[]), Pass::Forward);
-        assert_eq!((world.phase(), world.host()), (Some(Phase::Idle), Host(hop)));
+        assert_eq!((world.phase(), world.host()), (Some(TargetAccess::NoTarget), Host(hop)));
         assert_eq!(world.server(target, 103, &init(ID)), Pass::Bind(ID));
         for seat in &seats[1..5] {
             assert_eq!(world.lost(*seat, Side::Tenant), Lost::Close);
@@ -101,7 +101,7 @@ fn move_seamlessly(world: &mut World, seats: &[spice_proto::session::migration::
 fn seamless_moves_carry_each_state_once() {
     let (mut world, seats) = World::connected(true);
     move_seamlessly(&mut world, &seats);
-    assert_eq!((world.phase(), world.host()), (Some(Phase::Idle), Host(1)));
+    assert_eq!((world.phase(), world.host()), (Some(TargetAccess::NoTarget), Host(1)));
     // Source channels may come to their MIGRATE when main has moved.
     assert_eq!(world.server(seats[4], 1, &[0; 4]), Pass::Forward);
     assert_eq!(world.lost(seats[0], Side::Hypervisor), Lost::Close);
@@ -129,7 +129,7 @@ fn a_refused_target_is_refused_at_the_proxy() {
     let told = world.migration.refuse(world.now, &mut world.tracker).unwrap().unwrap();
     // The ports of the proxy, as for a target that is gone to.
     assert_eq!(told[..4], [0, 0, 0x16, 0x17]);
-    assert_eq!(world.phase(), Some(Phase::Told));
+    assert_eq!(world.phase(), Some(TargetAccess::MainOnly));
     // Whoever comes is not let in, and nothing could be dialled.
     for _ in 0..3 {
         assert_eq!(world.open(ID, (1, 0)).unwrap_err(), Reason::NoMigration);
@@ -137,7 +137,7 @@ fn a_refused_target_is_refused_at_the_proxy() {
     assert_eq!(world.migration.target(Host(1)), None);
     assert_eq!(world.wait(), []);
     assert_eq!(world.client(seats[0], 103, &[]), Pass::Forward);
-    assert_eq!(world.phase(), Some(Phase::Idle));
+    assert_eq!(world.phase(), Some(TargetAccess::NoTarget));
     // The next one is good.
     world.begin(seats[0], true);
     assert_eq!(world.open(ID, (1, 0)).unwrap().1.host, Host(2));
@@ -154,11 +154,11 @@ fn a_dead_target_is_refused_at_its_main_link_only() {
     let (mut world, seats) = World::told(false);
     let main = world.open(ID, (1, 0)).unwrap().0;
     assert_eq!(world.dial(main, false), Answer::Refuse);
-    assert_eq!(world.phase(), Some(Phase::Told));
+    assert_eq!(world.phase(), Some(TargetAccess::MainOnly));
     // Once.
     assert!(world.open(ID, (1, 0)).is_err());
     assert_eq!(world.client(seats[0], 103, &[]), Pass::Forward);
-    assert_eq!((world.phase(), world.host()), (Some(Phase::Idle), Host(0)));
+    assert_eq!((world.phase(), world.host()), (Some(TargetAccess::NoTarget), Host(0)));
     assert_eq!(world.wait(), []);
 }
 
@@ -190,7 +190,7 @@ fn a_later_failure_is_covered_up() {
             let number = if seamless { 111 } else { 102 };
             assert_eq!(world.client(seats[0], number, &[]), Pass::Instead(103));
             assert_eq!(world.effects(), [Effect::Cancel(seats[0])]);
-            assert_eq!((world.phase(), world.host()), (Some(Phase::Idle), Host(0)));
+            assert_eq!((world.phase(), world.host()), (Some(TargetAccess::NoTarget), Host(0)));
             // What the viewer has not closed a second later is closed.
             assert_eq!(world.lost(others[1], Side::Tenant), Lost::Close);
             let left = [main, others[0], others[2], others[3]].map(Effect::Close);
@@ -214,9 +214,12 @@ fn a_silent_target_is_given_up() {
     let main = world.open(ID, (1, 0)).unwrap().0;
     assert_eq!(world.wait(), [Effect::Close(main)]);
     assert_eq!(world.lost(main, Side::Tenant), Lost::Close);
-    assert_eq!((world.phase(), world.migration.deadline()), (Some(Phase::Told), None));
+    assert_eq!(
+        (world.phase(), world.migration.deadline()),
+        (Some(TargetAccess::MainOnly), None)
+    );
     assert_eq!(world.client(seats[0], 103, &[]), Pass::Forward);
-    assert_eq!(world.phase(), Some(Phase::Idle));
+    assert_eq!(world.phase(), Some(TargetAccess::NoTarget));
 }
 
 #[test]
@@ -227,7 +230,7 @@ fn cancelled_and_told_again() {
     assert_eq!(world.effects(), closed);
     assert_eq!(
         (world.phase(), world.migration.target(Host(1))),
-        (Some(Phase::Idle), None)
+        (Some(TargetAccess::NoTarget), None)
     );
     // Hot-plug: the source's.
     assert_eq!(world.server(seats[0], 104, &[1, 0, 0, 0, 9, 1]), Pass::Forward);
@@ -253,7 +256,7 @@ fn what_is_left_of_one_target_does_not_fail_the_next() {
     }
     world.open_others(Host(2));
     assert_eq!(world.client(seats[0], 102, &[]), Pass::Forward);
-    assert_eq!(world.phase(), Some(Phase::Connected));
+    assert_eq!(world.phase(), Some(TargetAccess::Closed));
 }
 
 /// What a main channel has asked is not answered when it is gone: nobody could be told.
@@ -264,8 +267,8 @@ fn a_question_ends_with_its_connection() {
     assert!(matches!(world.server(seats[0], number, &body), Pass::Ask(_)));
     assert_eq!(world.lost(seats[0], Side::Hypervisor), Lost::Wait);
     let late = world.migration.accept(world.now, &mut world.tracker);
-    assert_eq!(late, Err(Misuse::OutOfOrder(Phase::Connected)));
-    assert_eq!(world.phase(), Some(Phase::Connected));
+    assert_eq!(late, Err(Misuse::OutOfOrder(TargetAccess::Closed)));
+    assert_eq!(world.phase(), Some(TargetAccess::Closed));
 }
 
 #[test]
@@ -274,14 +277,14 @@ fn switch_host_is_a_new_session() {
     let (number, body) = switch_host();
     asked(world.server(seats[0], number, &body));
     assert!(holds(&world.accept(), b"proxy.example\0"));
-    assert_eq!(world.phase(), Some(Phase::Switch));
+    assert_eq!(world.phase(), Some(TargetAccess::NewSession));
     assert!(world.migration.reads(&world.tracker, seats[0]));
     // Late words about a connection in advance.
     assert_eq!(world.server(seats[0], 102, &[]), Pass::Forward);
     for number in [102, 103, 111] {
         assert_eq!(world.client(seats[0], number, &[]), Pass::Forward);
     }
-    assert_eq!(world.phase(), Some(Phase::Switch));
+    assert_eq!(world.phase(), Some(TargetAccess::NewSession));
     assert_eq!(world.lost(seats[0], Side::Hypervisor), Lost::Wait);
     let (main, admission) = world.open(0, (1, 0)).unwrap();
     assert_eq!((admission.host, admission.replaces), (Host(1), true));

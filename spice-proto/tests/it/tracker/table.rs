@@ -7,7 +7,7 @@ use std::time::Duration;
 use spice_proto::channel::main::ChannelId;
 use spice_proto::ids::{AuthMechanism, ChannelType};
 use spice_proto::session::tracker::{Config, Peer, Reason, Request, TicketFault};
-use spice_proto::session::{Host, Phase, SessionKey};
+use spice_proto::session::{Host, SessionKey, TargetAccess};
 
 /// What the table judges: a half-open connection that shows a ticket, and its token's session.
 pub(super) struct Attempt<'a> {
@@ -30,7 +30,7 @@ impl Attempt<'_> {
 
     /// A migration waits for a main channel.
     fn waited_for(&self) -> bool {
-        matches!(self.token.phase, Phase::Told | Phase::Opening) && !self.token.target_used
+        matches!(self.token.phase, TargetAccess::MainOnly | TargetAccess::AllChannels) && !self.token.target_used
     }
 
     fn connected(&self, host: Host) -> bool {
@@ -42,15 +42,15 @@ impl Attempt<'_> {
     pub(super) fn place(&self) -> (Host, bool) {
         let Session { host, target, .. } = *self.token;
         match (self.main(), self.token.phase) {
-            (true, Phase::Told | Phase::Opening | Phase::Switch) => (target, false),
+            (true, TargetAccess::MainOnly | TargetAccess::AllChannels | TargetAccess::NewSession) => (target, false),
             (true, _) => (Host(0), false),
-            (false, Phase::Opening) if !self.connected(target) => (target, false),
+            (false, TargetAccess::AllChannels) if !self.connected(target) => (target, false),
             _ => (host, self.connected(host)),
         }
     }
 
     pub(super) fn replaces(&self) -> bool {
-        self.main() && self.token.phase == Phase::Switch
+        self.main() && self.token.phase == TargetAccess::NewSession
     }
 }
 
@@ -68,7 +68,7 @@ pub(super) const TABLE: &[Line] = &[
     ('h', |a| a.token.stage == Stage::Ended,                           Reason::Ended),
     ('i', |a| a.token.known() && a.peer.address != a.token.address,    Reason::OtherAddress),
     ('j', |a| a.token.known() && a.token.secure && !a.peer.secure,     Reason::Downgrade),
-    ('a', |a| a.main() && a.id() == 0 && a.token.known() && a.token.phase != Phase::Switch, Reason::Replayed),
+    ('a', |a| a.main() && a.id() == 0 && a.token.known() && a.token.phase != TargetAccess::NewSession, Reason::Replayed),
     ('b', |a| !a.main() && a.token.stage != Stage::Bound,              Reason::NotBound),
     ('c', |a| !a.main() && a.id() == 0,                                Reason::NoConnectionId),
     ('d', |a| a.id() != 0 && a.id() != a.token.id && (!a.main() || a.waited_for()), Reason::WrongConnectionId),
@@ -117,7 +117,7 @@ pub(super) struct Session {
     pub(super) secure: bool,
     pub(super) announced: Vec<ChannelId>,
     pub(super) links: BTreeMap<usize, (ChannelId, Host)>,
-    pub(super) phase: Phase,
+    pub(super) phase: TargetAccess,
     pub(super) host: Host,
     pub(super) target: Host,
     pub(super) target_used: bool,
@@ -135,7 +135,7 @@ impl Session {
             secure: false,
             announced: Vec::new(),
             links: BTreeMap::new(),
-            phase: Phase::Idle,
+            phase: TargetAccess::NoTarget,
             host: Host(0),
             target: Host(0),
             target_used: false,
@@ -154,19 +154,19 @@ impl Session {
     }
 
     pub(super) fn end(&mut self) {
-        (self.stage, self.phase, self.lost) = (Stage::Ended, Phase::Idle, None);
+        (self.stage, self.phase, self.lost) = (Stage::Ended, TargetAccess::NoTarget, None);
         (self.main, self.target_main) = (None, None);
         self.announced.clear();
     }
 
     pub(super) fn drop_target(&mut self) {
-        (self.phase, self.target_used, self.target_main) = (Phase::Idle, false, None);
+        (self.phase, self.target_used, self.target_main) = (TargetAccess::NoTarget, false, None);
         if self.main.is_none() {
             self.end();
         }
     }
 
-    pub(super) fn next_target(&mut self, phase: Phase) -> Host {
+    pub(super) fn next_target(&mut self, phase: TargetAccess) -> Host {
         (self.phase, self.target_used, self.target_main) = (phase, false, None);
         self.target = Host(self.target.0 + 1);
         self.target

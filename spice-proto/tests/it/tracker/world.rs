@@ -7,7 +7,7 @@ use bytes::BytesMut;
 use spice_proto::channel::main::ChannelId;
 use spice_proto::ids::{AuthMechanism, ChannelType};
 use spice_proto::session::tracker::{Closed, Expired, Link, Misuse, Peer, Reason, Request, Snapshot, ticket_text};
-use spice_proto::session::{Host, Phase, Tracker};
+use spice_proto::session::{Host, TargetAccess, Tracker};
 
 use super::table::{
     Attempt, CHANNEL_MAIN, CHANNELS, FROM_ADDRESS, HALF_OPEN, Line, MAIN_TIMEOUT, SESSIONS, Session, Stage, TABLE,
@@ -140,8 +140,8 @@ impl<'a> World<'a> {
             _ => (connection_id, kinds[self.random.below(kinds.len())]),
         };
         let (connection_id, channel) = match session.phase {
-            Phase::Told | Phase::Opening if self.random.one_in(4) => (session.id, CHANNEL_MAIN),
-            Phase::Switch if self.random.one_in(4) => (0, CHANNEL_MAIN),
+            TargetAccess::MainOnly | TargetAccess::AllChannels if self.random.one_in(4) => (session.id, CHANNEL_MAIN),
+            TargetAccess::NewSession if self.random.one_in(4) => (0, CHANNEL_MAIN),
             _ => (connection_id, channel),
         };
         let mechanism = if self.random.one_in(25) {
@@ -325,8 +325,8 @@ impl<'a> World<'a> {
         session.main = session.main.filter(|_| !main);
         session.target_main = session.target_main.filter(|_| !target);
         let moving = match session.phase {
-            Phase::Connected => session.target_main.is_some(),
-            Phase::Switch => true,
+            TargetAccess::Closed => session.target_main.is_some(),
+            TargetAccess::NewSession => true,
             _ => false,
         };
         let ends = (main && !moving) || (target && session.main.is_none());
@@ -416,31 +416,31 @@ impl<'a> World<'a> {
         let bound = session.stage == Stage::Bound;
         match self.random.below(9) {
             0 | 1 => {
-                let expected = order(bound && matches!(phase, Phase::Idle | Phase::Connected));
+                let expected = order(bound && matches!(phase, TargetAccess::NoTarget | TargetAccess::Closed));
                 let answer = self.tracker.target_told(name);
                 assert_eq!(answer.map(drop), expected);
                 if expected.is_ok() {
-                    assert_eq!(answer, Ok(session.next_target(Phase::Told)));
+                    assert_eq!(answer, Ok(session.next_target(TargetAccess::MainOnly)));
                     self.step("target told");
                 }
             }
             2 | 3 if session.target_main.is_some() => {
                 self.tracker.linked(self.handles[session.target_main.unwrap()]).unwrap();
-                if phase == Phase::Told {
-                    session.phase = Phase::Opening;
+                if phase == TargetAccess::MainOnly {
+                    session.phase = TargetAccess::AllChannels;
                     self.step("target's main linked");
                 }
             }
             4 => {
-                let expected = order(phase == Phase::Opening);
+                let expected = order(phase == TargetAccess::AllChannels);
                 assert_eq!(self.tracker.target_answered(name, true), expected);
                 if expected.is_ok() {
-                    session.phase = Phase::Connected;
+                    session.phase = TargetAccess::Closed;
                     self.step("connected");
                 }
             }
             5 if self.random.one_in(8) => {
-                let expected = order(matches!(phase, Phase::Told | Phase::Opening));
+                let expected = order(matches!(phase, TargetAccess::MainOnly | TargetAccess::AllChannels));
                 assert_eq!(self.tracker.target_answered(name, false), expected);
                 if expected.is_ok() {
                     session.drop_target();
@@ -448,7 +448,10 @@ impl<'a> World<'a> {
                 }
             }
             6 if self.random.one_in(12) => {
-                let expected = order(matches!(phase, Phase::Told | Phase::Opening | Phase::Connected));
+                let expected = order(matches!(
+                    phase,
+                    TargetAccess::MainOnly | TargetAccess::AllChannels | TargetAccess::Closed
+                ));
                 assert_eq!(self.tracker.target_dropped(name), expected);
                 if expected.is_ok() {
                     session.drop_target();
@@ -456,7 +459,7 @@ impl<'a> World<'a> {
                 }
             }
             7 => {
-                let expected = order(phase == Phase::Connected && session.target_main.is_some());
+                let expected = order(phase == TargetAccess::Closed && session.target_main.is_some());
                 assert_eq!(self.tracker.moved(name), expected);
                 if expected.is_ok() {
                     (session.main, session.host, session.lost) = (session.target_main, session.target, None);
@@ -469,7 +472,7 @@ impl<'a> World<'a> {
                 let answer = self.tracker.switch_told(name);
                 assert_eq!(answer.map(drop), expected);
                 if expected.is_ok() {
-                    assert_eq!(answer, Ok(session.next_target(Phase::Switch)));
+                    assert_eq!(answer, Ok(session.next_target(TargetAccess::NewSession)));
                     self.step("switch told");
                 }
             }
@@ -533,7 +536,7 @@ impl<'a> World<'a> {
         assert_eq!(counts.half_open, self.half_open.len());
         for (n, session) in self.sessions.iter().enumerate() {
             let phase = session.running().then_some(session.phase);
-            assert_eq!(self.tracker.phase(token(n)), phase);
+            assert_eq!(self.tracker.target_access(token(n)), phase);
             if session.known() {
                 assert_eq!(self.tracker.host(token(n)), Some(session.host));
             }

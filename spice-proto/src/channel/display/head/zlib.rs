@@ -9,7 +9,7 @@ use miniz_oxide::inflate::core::inflate_flags::{
 };
 use miniz_oxide::inflate::core::{DecompressorOxide, decompress};
 
-use super::{Expected, GlzHead, HeadMismatch};
+use super::packed::{Expected, GlzHead, HeadMismatch};
 use crate::channel::display::image::ImageDescriptor;
 use crate::error::{DecodeError, DecodeErrorKind};
 use crate::wire::Reader;

@@ -15,8 +15,7 @@ use crate::session::migration::verdict::{Effect, Fault, Pass, Seat};
 impl Migration {
     /// Judges a message of the client's.
     pub fn client_message(&mut self, now: Duration, tracker: &mut Tracker, seat: Seat, frame: &FrameRef<'_>) -> Pass {
-        self.sync(tracker);
-        if matches!(self.state, State::End) {
+        if self.has_ended(tracker) {
             return Pass::Refuse(Fault::Ended);
         }
         let Some(seated) = self.seated_mut(seat) else {

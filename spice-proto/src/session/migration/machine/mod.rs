@@ -18,8 +18,8 @@ use crate::channel::main::{
 use crate::channel::{common, display};
 use crate::frame::Header;
 use crate::ids::ChannelType;
+use crate::link::Sender;
 use crate::link::Side;
-use crate::link::watch::Sender;
 use crate::session::tracker::{Admission, Closed, Link, Misuse, Reason, Request};
 use crate::session::{Host, SessionKey, Tracker};
 
@@ -64,7 +64,7 @@ pub struct Migration {
     key: SessionKey,
     endpoint: Endpoint,
     seats: Vec<Option<Seated>>,
-    state: State,
+    pub(super) state: State,
     /// Where the targets are that have a number.
     targets: Vec<(Host, Target)>,
     /// When what is left at a forgotten target is closed.
@@ -173,7 +173,10 @@ impl Migration {
     /// not read it either: it would learn of a second target before it has answered for the first.
     #[must_use]
     pub fn reads(&self, tracker: &Tracker, seat: Seat) -> bool {
-        let answer_due = self.state.awaits_answer();
+        let answer_due = match self.state {
+            State::Told { .. } | State::Opening { .. } => !self.has_ended(tracker),
+            _ => self.state.is_asked(),
+        };
         let source = self
             .seated(seat)
             .is_some_and(|seated| is_main(seated) && !self.at_target(tracker, seated));
@@ -203,11 +206,14 @@ impl Migration {
         tracker.host(self.key).is_some_and(|host| host < seated.host)
     }
 
-    /// A session that has ended elsewhere has ended here.
-    fn sync(&mut self, tracker: &Tracker) {
-        if !tracker.runs(self.key) {
-            self.state = State::End;
-        }
+    /// Whether the session has ended, here or elsewhere.
+    pub(super) fn has_ended(&self, tracker: &Tracker) -> bool {
+        matches!(self.state, State::End) || !tracker.runs(self.key)
+    }
+
+    /// Whether the viewer opens its channels at the target.
+    fn is_opening(&self, tracker: &Tracker) -> bool {
+        matches!(self.state, State::Opening { .. }) && !self.has_ended(tracker)
     }
 
     /// The target that the viewer was told of, unless it must not be dialled.
@@ -238,7 +244,7 @@ impl Migration {
         link: Link,
         request: Request,
     ) -> Result<(Seat, Admission), Reason> {
-        let refused = matches!(self.state, State::Told { refused: true, .. }) && tracker.runs(self.key);
+        let refused = matches!(self.state, State::Told { refused: true, .. }) && !self.has_ended(tracker);
         if refused && request.channel.channel_type == ChannelType::MAIN && request.connection_id != 0 {
             let _ = tracker.close(now, link);
             return Err(Reason::NoMigration);
@@ -251,8 +257,9 @@ impl Migration {
             self.transfer = None;
             self.targets.retain(|(host, _)| *host == admission.host);
         }
-        if admission.replaces || matches!(self.state, State::End) {
-            self.state = State::IDLE;
+        if admission.replaces || before.is_none() {
+            let held = self.state.take_held();
+            self.state = State::Idle { held };
         }
         let seated = Some(Seated {
             link,
@@ -277,7 +284,6 @@ impl Migration {
     /// The hypervisor of this connection has accepted it, or has not. A main channel at a target is dialled before its
     /// viewer is told anything, and is the only place where a target is refused.
     pub fn dialled(&mut self, now: Duration, tracker: &mut Tracker, seat: Seat, accepted: bool) -> Answer {
-        self.sync(tracker);
         let Some(seated) = self.seated(seat) else {
             return Answer::Close;
         };
@@ -298,7 +304,7 @@ impl Migration {
             }
             return Answer::Accept;
         }
-        if at_target && !main && matches!(self.state, State::Opening { .. }) {
+        if at_target && !main && self.is_opening(tracker) {
             self.pretend(tracker, seat);
             return Answer::Pretend;
         }
@@ -353,7 +359,6 @@ impl Migration {
 
     /// One side of a connection is gone.
     pub fn lost(&mut self, now: Duration, tracker: &mut Tracker, seat: Seat, side: Side) -> Lost {
-        self.sync(tracker);
         let Some(seated) = self.seated(seat) else {
             return Lost::Close;
         };
@@ -363,8 +368,7 @@ impl Migration {
                 return Lost::Pretend;
             }
             // What is left of a target before this one is no part of the move.
-            let opening = matches!(self.state, State::Opening { .. });
-            if stage == Stage::Linked && opening && self.pending(tracker) == Some(seated.host) {
+            if stage == Stage::Linked && self.is_opening(tracker) && self.pending(tracker) == Some(seated.host) {
                 self.pretend(tracker, seat);
                 return Lost::Pretend;
             }
@@ -388,7 +392,7 @@ impl Migration {
     /// # Errors
     /// [`Misuse::OutOfOrder`]: no question is open. [`Misuse::NoSession`].
     pub fn accept(&mut self, now: Duration, tracker: &mut Tracker) -> Result<Bytes, Misuse> {
-        let target = self.held(tracker)?;
+        let target = self.held()?;
         let body = self.endpoint.body(&target);
         let host = match target.kind {
             Kind::SwitchHost => tracker.switch_told(self.key)?,
@@ -406,7 +410,7 @@ impl Migration {
     /// # Errors
     /// As [`Migration::accept`].
     pub fn refuse(&mut self, now: Duration, tracker: &mut Tracker) -> Result<Option<Bytes>, Misuse> {
-        let target = self.held(tracker)?;
+        let target = self.held()?;
         if target.kind == Kind::SwitchHost {
             tracker.end(self.key);
             self.end();
@@ -418,10 +422,9 @@ impl Migration {
     }
 
     /// The target that is asked about.
-    fn held(&mut self, tracker: &Tracker) -> Result<Target, Misuse> {
-        self.sync(tracker);
+    fn held(&mut self) -> Result<Target, Misuse> {
         let held = self.state.take_held();
-        held.ok_or(Misuse::OutOfOrder(self.state.phase()))
+        held.ok_or(Misuse::OutOfOrder(self.state.access()))
     }
 
     /// The viewer is told of a target.
@@ -459,8 +462,7 @@ impl Migration {
         if let Some((_, host)) = self.leaving.take_if(|(until, _)| *until <= now) {
             self.close_all_at(host);
         }
-        self.sync(tracker);
-        if !self.state.time_is_over(now) {
+        if !self.state.time_is_over(now) || self.has_ended(tracker) {
             return;
         }
         match (&self.state, self.pending(tracker)) {

@@ -15,8 +15,7 @@ use crate::session::migration::{Kind, Target};
 impl Migration {
     /// Judges a message of the server's.
     pub fn server_message(&mut self, now: Duration, tracker: &mut Tracker, seat: Seat, frame: &FrameRef<'_>) -> Pass {
-        self.sync(tracker);
-        if matches!(self.state, State::End) {
+        if self.has_ended(tracker) {
             return Pass::Refuse(Fault::Ended);
         }
         let Some(seated) = self.seated(seat).filter(|seated| seated.stage == Stage::Linked) else {

@@ -42,7 +42,8 @@ pub use outcome::TicketOutcome;
 
 use core::time::Duration;
 
-use super::server::{self, check_refusal};
+use super::error::check_refusal;
+use super::server;
 use super::ticket::OAEP_SEED_LEN;
 use super::{
     Action, ClientConfig, ClientLink, Event, HandshakeError, LinkMess, Machine, Misuse, Refusal, Secret, ServerLink,

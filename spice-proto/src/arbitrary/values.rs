@@ -1,7 +1,4 @@
-//! Values made from a fuzzer's bytes (feature `arbitrary`).
-//!
-//! Flat layouts derive it. Here are the values whose parts must agree: only values that have a wire form
-//! are made, and each comes back from it.
+//! The values whose parts must agree: only values that have a wire form are made, and each comes back from it.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -9,37 +6,15 @@ use alloc::vec::Vec;
 use ::arbitrary::{Arbitrary, Result, Unstructured};
 use bytes::Bytes;
 
+use super::bytes;
 use crate::channel::cursor::{Cursor, CursorHeader};
 use crate::channel::display::draw::Composite;
 use crate::channel::display::image::{BitmapData, Image, ImageDescriptor, LzPltData, PaletteSource, Payload};
 use crate::channel::display::shape::{Brush, Clip, Glyphs, LineAttr, LineStyle, RasterGlyph, Text};
 use crate::channel::vmc::CompressedData;
-use crate::frame::{Frame, Header};
 use crate::ids::{
     BitmapFlags, BrushType, ClipType, CompositeFlags, CursorFlags, DataCompression, ImageType, LineFlags, StringFlags,
 };
-
-/// A payload.
-pub(crate) fn bytes(u: &mut Unstructured<'_>) -> Result<Bytes> {
-    Vec::arbitrary(u).map(Bytes::from)
-}
-
-/// An id that is narrower on the wire than in memory.
-pub(crate) fn narrow<'a, T: From<R>, R: Arbitrary<'a>>(u: &mut Unstructured<'a>) -> Result<T> {
-    R::arbitrary(u).map(T::from)
-}
-
-/// What a number without a layout is kept as.
-pub(crate) fn frame(number: u16, u: &mut Unstructured<'_>) -> Result<Frame> {
-    let body = bytes(u)?;
-    let header = Header {
-        serial: 0,
-        number,
-        size: u32::try_from(body.len()).unwrap_or(u32::MAX),
-        sub_list: 0,
-    };
-    Ok(Frame { header, body })
-}
 
 /// So many bytes, from what is left; fewer rows when it does not last.
 fn rows(u: &mut Unstructured<'_>, row: usize, most: usize) -> Result<(usize, Bytes)> {

@@ -15,9 +15,9 @@ mod link;
 mod port;
 mod session;
 
-pub use answers::{Answers, HubClaim, inquire};
+pub use answers::{Answers, inquire};
 pub use buffered::BufferedStream;
-pub use hub::{Connection, Hub};
+pub use hub::{Connection, Hub, HubClaim};
 pub use link::{drive, drive_relay, while_both_connected, while_connected};
 pub use session::drive_session;
 

@@ -1,28 +1,8 @@
-//! What packed pictures begin with. Pixels are not unpacked.
-//!
-//! ```text
-//! LZ    | "  ZL" u32 | version u32 | type u32 | width u32 | height u32 | stride u32 | top_down u32 |
-//! GLZ   | "  ZL" u32 | version u32 | type and top_down u8 | width u32 | height u32 | stride u32
-//!       | id u64 | win_head_dist u32 |                                        both big-endian
-//! QUIC  | "QUIC" u32 | version u32 | type u32 | width u32 | height u32 |         little-endian
-//! LZ4   | top_down u8 | format u8 | then blocks: size u32 big-endian, size bytes |
-//! JPEG  | FF D8 | segments: FF, marker u8, length u16 big-endian ... | the first frame header (SOF) |
-//! ```
-//!
-//! `ZLIB_GLZ_RGB` is GLZ inside of zlib, of which no more is unpacked than this head. `JPEG_ALPHA` is a
-//! JPEG and then LZ of type [`XXXA`](LzImageType::XXXA).
-//!
-//! A head says again what the image's [descriptor](ImageDescriptor) says, and the real decoders unpack by the
-//! head: they do not hold one against the other. Sizes in a head that nobody had checked were the way in for
-//! CVE-2020-14355. [`ImageHead::check`] compares the two.
-
-mod zlib;
-
-pub use zlib::{ZlibGlzHead, ZlibHead};
+//! The heads of each form.
 
 use bytes::Bytes;
 
-use super::image::{Image, ImageDescriptor, Payload};
+use crate::channel::display::image::ImageDescriptor;
 use crate::error::{DecodeError, DecodeErrorKind};
 use crate::ids::{BitmapFormat, ImageType, JpegAlphaFlags, LzImageType, QuicImageType};
 use crate::wire::{Decode, Reader, layout};
@@ -184,27 +164,6 @@ pub struct JpegAlphaHead {
     pub alpha: LzHead,
 }
 
-/// What the payload of a picture begins with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
-#[non_exhaustive]
-pub enum ImageHead {
-    /// [`ImageType::QUIC`].
-    Quic(QuicHead),
-    /// [`ImageType::LZ_RGB`] and [`ImageType::LZ_PLT`].
-    Lz(LzHead),
-    /// [`ImageType::GLZ_RGB`].
-    Glz(GlzHead),
-    /// [`ImageType::ZLIB_GLZ_RGB`].
-    ZlibGlz(ZlibGlzHead),
-    /// [`ImageType::JPEG`].
-    Jpeg(JpegHead),
-    /// [`ImageType::JPEG_ALPHA`].
-    JpegAlpha(JpegAlphaHead),
-    /// [`ImageType::LZ4`].
-    Lz4(Lz4Head),
-}
-
 /// A head that does not go with its image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{head}.{field} is {value}, expected {expected}")]
@@ -250,7 +209,7 @@ fn constant(
 }
 
 impl LzHead {
-    fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+    pub(super) fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let at = r.position();
         let wire = LzWire::read(r)?;
         constant(r, at, ("magic", 0), (wire.magic, LZ_MAGIC), "not LZ")?;
@@ -264,7 +223,7 @@ impl LzHead {
         })
     }
 
-    fn check(&self, image: &ImageDescriptor) -> Result<(), HeadMismatch> {
+    pub(super) fn check(&self, image: &ImageDescriptor) -> Result<(), HeadMismatch> {
         size("LzHead", (self.width, self.height), (image.width, image.height))?;
         let fits = match image.r#type {
             ImageType::LZ_PLT => self.r#type.has_palette(),
@@ -277,7 +236,7 @@ impl LzHead {
 }
 
 impl GlzHead {
-    fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+    pub(super) fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let wire = GlzWire::read(r)?;
         constant(r, 0, ("magic", 0), (wire.magic, LZ_MAGIC), "not LZ")?;
         constant(r, 0, ("version", 4), (wire.version, LZ_VERSION), "not LZ version 1.1")?;
@@ -292,7 +251,7 @@ impl GlzHead {
         })
     }
 
-    fn check(&self, image: &ImageDescriptor) -> Result<(), HeadMismatch> {
+    pub(super) fn check(&self, image: &ImageDescriptor) -> Result<(), HeadMismatch> {
         size("GlzHead", (self.width, self.height), (image.width, image.height))?;
         form("GlzHead", self.r#type.0, self.r#type.is_direct(), image)?;
         stride("GlzHead", self.r#type, self.stride, image.width)
@@ -300,7 +259,7 @@ impl GlzHead {
 }
 
 impl QuicHead {
-    fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+    pub(super) fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let wire = QuicWire::read(r)?;
         constant(r, 0, ("magic", 0), (wire.magic, QUIC_MAGIC), "not QUIC")?;
         constant(r, 0, ("version", 4), (wire.version, QUIC_VERSION), "not QUIC version 0")?;
@@ -310,7 +269,7 @@ impl QuicHead {
         Ok(Self { r#type, width, height })
     }
 
-    fn check(&self, image: &ImageDescriptor) -> Result<(), HeadMismatch> {
+    pub(super) fn check(&self, image: &ImageDescriptor) -> Result<(), HeadMismatch> {
         size("QuicHead", (self.width, self.height), (image.width, image.height))?;
         let known = self.r#type != QuicImageType::INVALID && self.r#type.name().is_some();
         form("QuicHead", self.r#type.0, known, image)
@@ -318,7 +277,7 @@ impl QuicHead {
 }
 
 impl Lz4Head {
-    fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+    pub(super) fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let Lz4Wire { top_down, format } = Lz4Wire::read(r)?;
         let mut blocks: usize = 0;
         while !r.left().is_empty() {
@@ -337,7 +296,7 @@ impl Lz4Head {
         })
     }
 
-    fn check(&self, image: &ImageDescriptor) -> Result<(), HeadMismatch> {
+    pub(super) fn check(&self, image: &ImageDescriptor) -> Result<(), HeadMismatch> {
         let known = [
             BitmapFormat::BITS_16,
             BitmapFormat::BITS_24,
@@ -350,7 +309,7 @@ impl Lz4Head {
 
 impl JpegHead {
     /// Walks over segments to the first frame header. Every step takes bytes, so that is linear.
-    fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+    pub(super) fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let invalid = |r: &Reader<'_>, at, what| r.error("marker", at, DecodeErrorKind::Invalid(what));
         if r.fixed::<[u8; 2]>("marker")? != [0xff, 0xd8] {
             return Err(invalid(r, 0, "not a JPEG"));
@@ -395,14 +354,14 @@ impl JpegHead {
         }
     }
 
-    fn check(&self, image: &ImageDescriptor) -> Result<(), HeadMismatch> {
+    pub(super) fn check(&self, image: &ImageDescriptor) -> Result<(), HeadMismatch> {
         let own = (self.width.into(), self.height.into());
         size("JpegHead", own, (image.width, image.height))
     }
 }
 
 impl JpegAlphaHead {
-    fn read(data: &Bytes, jpeg_size: u32) -> Result<Self, DecodeError> {
+    pub(super) fn read(data: &Bytes, jpeg_size: u32) -> Result<Self, DecodeError> {
         let mut whole = Reader::new(data, "JpegAlphaHead");
         let jpeg = whole.blob(jpeg_size, "jpeg")?;
         Ok(Self {
@@ -411,7 +370,7 @@ impl JpegAlphaHead {
         })
     }
 
-    fn check(&self, flags: JpegAlphaFlags, image: &ImageDescriptor) -> Result<(), HeadMismatch> {
+    pub(super) fn check(&self, flags: JpegAlphaFlags, image: &ImageDescriptor) -> Result<(), HeadMismatch> {
         self.jpeg.check(image)?;
         self.alpha.check(image)?;
         // spice-gtk asks for this too.
@@ -445,7 +404,7 @@ fn size(head: &'static str, own: (u32, u32), image: (u32, u32)) -> Result<(), He
 }
 
 /// Whether the form of the pixels is one of this type of image.
-fn form(head: &'static str, value: u32, fits: bool, image: &ImageDescriptor) -> Result<(), HeadMismatch> {
+pub(super) fn form(head: &'static str, value: u32, fits: bool, image: &ImageDescriptor) -> Result<(), HeadMismatch> {
     if fits {
         return Ok(());
     }
@@ -470,78 +429,4 @@ fn stride(head: &'static str, form: LzImageType, stride: u32, width: u32) -> Res
         value: stride.into(),
         expected: Expected::AtLeast(row),
     })
-}
-
-impl Image {
-    /// The head of the packed pixels. None for a picture that is not packed: a bitmap, a surface, one that
-    /// was kept, one of a type that is not known.
-    ///
-    /// # Errors
-    /// A head that is cut short or is none of its kind; offsets count from the first packed byte.
-    pub fn head(&self) -> Result<Option<ImageHead>, DecodeError> {
-        let lz = |data| LzHead::read(&mut Reader::new(data, "LzHead")).map(ImageHead::Lz);
-        Ok(Some(match &self.payload {
-            Payload::Packed(data) => match self.descriptor.r#type {
-                ImageType::QUIC => ImageHead::Quic(QuicHead::read(&mut Reader::new(data, "QuicHead"))?),
-                ImageType::GLZ_RGB => ImageHead::Glz(GlzHead::read(&mut Reader::new(data, "GlzHead"))?),
-                ImageType::JPEG => ImageHead::Jpeg(JpegHead::read(&mut Reader::new(data, "JpegHead"))?),
-                ImageType::LZ4 => ImageHead::Lz4(Lz4Head::read(&mut Reader::new(data, "Lz4Head"))?),
-                ImageType::LZ_RGB => lz(data)?,
-                // No other type goes with this payload.
-                _ => return Ok(None),
-            },
-            Payload::LzPlt(plt) => lz(&plt.data)?,
-            Payload::ZlibGlz { data, .. } => ImageHead::ZlibGlz(ZlibGlzHead::read(data)?),
-            Payload::JpegAlpha { jpeg_size, data, .. } => ImageHead::JpegAlpha(JpegAlphaHead::read(data, *jpeg_size)?),
-            Payload::Nothing | Payload::Bitmap(_) | Payload::Surface(_) => return Ok(None),
-        }))
-    }
-}
-
-impl ImageHead {
-    /// Compares the head with the image that it was read from: width, height, form of the pixels, and room
-    /// for a row. A picture that passes can be unpacked into `width` times `height` pixels of its form.
-    ///
-    /// # Errors
-    /// The first field that differs, or a head that was read from an image of another type.
-    pub fn check(&self, image: &Image) -> Result<(), HeadMismatch> {
-        let descriptor = &image.descriptor;
-        match (self, descriptor.r#type, &image.payload) {
-            (Self::Quic(head), ImageType::QUIC, _) => head.check(descriptor),
-            (Self::Lz(head), ImageType::LZ_RGB | ImageType::LZ_PLT, _) => head.check(descriptor),
-            (Self::Glz(head), ImageType::GLZ_RGB, _) => head.check(descriptor),
-            (Self::Jpeg(head), ImageType::JPEG, _) => head.check(descriptor),
-            (Self::Lz4(head), ImageType::LZ4, _) => head.check(descriptor),
-            (Self::ZlibGlz(head), _, Payload::ZlibGlz { glz_data_size, .. }) => head.check(*glz_data_size, descriptor),
-            (Self::JpegAlpha(head), _, Payload::JpegAlpha { flags, .. }) => head.check(*flags, descriptor),
-            _ => form("ImageHead", self.image_type().0.into(), false, descriptor),
-        }
-    }
-
-    /// The type of image that has such a head; LZ is in two.
-    const fn image_type(&self) -> ImageType {
-        match self {
-            Self::Quic(_) => ImageType::QUIC,
-            Self::Lz(_) => ImageType::LZ_RGB,
-            Self::Glz(_) => ImageType::GLZ_RGB,
-            Self::ZlibGlz(_) => ImageType::ZLIB_GLZ_RGB,
-            Self::Jpeg(_) => ImageType::JPEG,
-            Self::JpegAlpha(_) => ImageType::JPEG_ALPHA,
-            Self::Lz4(_) => ImageType::LZ4,
-        }
-    }
-
-    /// Width and height in pixels, if the head says them.
-    #[must_use]
-    pub fn size(&self) -> Option<(u32, u32)> {
-        match self {
-            Self::Quic(head) => Some((head.width, head.height)),
-            Self::Lz(head) => Some((head.width, head.height)),
-            Self::Glz(head) | Self::ZlibGlz(ZlibGlzHead { glz: head, .. }) => Some((head.width, head.height)),
-            Self::Jpeg(head) | Self::JpegAlpha(JpegAlphaHead { jpeg: head, .. }) => {
-                Some((head.width.into(), head.height.into()))
-            }
-            Self::Lz4(_) => None,
-        }
-    }
 }

@@ -1,0 +1,265 @@
+//! Finding frames in a byte stream.
+
+use core::fmt;
+
+use bytes::{Buf, Bytes, BytesMut};
+
+use super::{Frame, FrameRef, Header, HeaderForm};
+use crate::channel::display::{GlScanout2Unix, GlScanoutUnix};
+use crate::error::DecodeError;
+use crate::limits::Limits;
+use crate::wire::Unseen;
+
+/// Finds frames in a byte stream.
+#[derive(Debug, Clone)]
+pub struct Splitter {
+    form: HeaderForm,
+    pub(super) frame_body: u32,
+    passed_body: u32,
+    pub(super) descriptors: bool,
+}
+
+impl Splitter {
+    /// For a connection with this form of headers. [`Limits::frame_body`] bounds what is held,
+    /// [`Limits::passed_body`] what is announced.
+    #[must_use]
+    pub fn new(form: HeaderForm, limits: &Limits) -> Self {
+        Self {
+            form,
+            frame_body: limits.frame_body,
+            passed_body: limits.passed_body.max(limits.frame_body),
+            descriptors: false,
+        }
+    }
+
+    /// For what a server sends on a display channel over a UNIX socket: one byte, which carries file
+    /// descriptors, follows the body of `GL_SCANOUT_UNIX` and `GL_SCANOUT2_UNIX` when there is a buffer. No size
+    /// counts it. It is taken together with the frame, and [`Splitter::frames`] and
+    /// [`Splitter::split`] end behind it: send or use what came before, with the descriptors, and call again.
+    #[must_use]
+    pub fn with_descriptors(mut self) -> Self {
+        self.descriptors = true;
+        self
+    }
+
+    /// The whole frames at the front of `src`.
+    #[inline]
+    #[must_use]
+    pub fn frames<'a>(&self, src: &'a [u8]) -> Frames<'a> {
+        self.frames_to(src, self.passed_body)
+    }
+
+    #[inline]
+    fn frames_to<'a>(&self, src: &'a [u8], limit: u32) -> Frames<'a> {
+        let frames = Frames {
+            form: self.form,
+            limit,
+            src,
+            at: 0,
+            descriptor: false,
+        };
+        if self.descriptors {
+            frames.until_descriptor()
+        } else {
+            frames
+        }
+    }
+
+    /// Takes all whole frames off the front at once, which costs less a frame than [`Splitter::decode`]. Room for
+    /// what the next frame lacks is then reserved.
+    ///
+    /// # Errors
+    /// The first frame is one that [`Splitter::decode`] refuses: frames in front of it are given out first.
+    #[inline]
+    pub fn split(&mut self, src: &mut BytesMut) -> Result<OwnedFrames, DecodeError> {
+        let mut frames = Frames {
+            form: self.form,
+            limit: self.frame_body,
+            ..self.frames(src)
+        };
+        frames.by_ref().for_each(drop);
+        let (whole, next) = (frames.taken(), frames.next_header());
+        let run = src.split_to(whole).freeze();
+        if run.is_empty() {
+            next?;
+        }
+        if let Ok(Some(header)) = next {
+            let whole = self.form.len().saturating_add(header.size as usize);
+            src.reserve(whole.saturating_sub(src.len()));
+        }
+        Ok(OwnedFrames {
+            form: self.form,
+            run,
+            at: 0,
+        })
+    }
+
+    /// Takes one frame off the front. `Ok(None)`: more bytes are needed; room for them is then reserved.
+    ///
+    /// # Errors
+    /// A body above [`Limits::frame_body`], or a list of sub-messages outside of its body. The stream
+    /// cannot go on.
+    #[inline]
+    pub fn decode(&mut self, src: &mut BytesMut) -> Result<Option<Frame>, DecodeError> {
+        let Some(header) = Header::read(self.form, src) else {
+            return Ok(None);
+        };
+        header.check(self.form, self.frame_body)?;
+        let (head, size) = (self.form.len(), header.size as usize);
+        let end = head.saturating_add(size);
+        let mut missing = end.saturating_sub(src.len());
+        let mut descriptor = false;
+        if let (true, Some(body)) = (self.descriptors, src.get(head..end)) {
+            descriptor = descriptor_follows(&FrameRef { header, body });
+            missing = usize::from(descriptor && src.len() == end);
+        }
+        if missing > 0 {
+            src.reserve(missing);
+            return Ok(None);
+        }
+        // One split, and the header is then dropped from the finished `Bytes`, where that is cheap.
+        let mut body = src.split_to(end).freeze();
+        body.advance(head);
+        src.advance(usize::from(descriptor));
+        Ok(Some(Frame { header, body }))
+    }
+}
+
+/// Whether a byte with file descriptors follows this frame of a display channel. What does not decode has none.
+#[cold]
+fn descriptor_follows(frame: &FrameRef<'_>) -> bool {
+    match frame.header.number {
+        GlScanoutUnix::NUMBER => {
+            GlScanoutUnix::decode_slice(frame.body).is_ok_and(|scanout| scanout.descriptor_follows())
+        }
+        GlScanout2Unix::NUMBER => {
+            GlScanout2Unix::decode_slice(frame.body).is_ok_and(|scanout| scanout.descriptor_follows())
+        }
+        _ => false,
+    }
+}
+
+/// The whole frames that were taken off a buffer: see [`Splitter::split`].
+#[derive(Clone)]
+pub struct OwnedFrames {
+    form: HeaderForm,
+    /// Whole frames and nothing else.
+    run: Bytes,
+    at: usize,
+}
+
+impl fmt::Debug for OwnedFrames {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OwnedFrames")
+            .field("form", &self.form)
+            .field("run", &Unseen(&self.run))
+            .field("at", &self.at)
+            .finish()
+    }
+}
+
+impl Iterator for OwnedFrames {
+    type Item = Frame;
+
+    #[inline]
+    fn next(&mut self) -> Option<Frame> {
+        let header = Header::read(self.form, self.run.get(self.at..)?)?;
+        let start = self.at.checked_add(self.form.len())?;
+        let end = start.checked_add(header.size as usize)?;
+        // INVARIANT: `split` walked over these frames, so they are whole, and `slice` cannot panic.
+        if self.run.len() < end {
+            return None;
+        }
+        self.at = end;
+        let body = self.run.slice(start..end);
+        Some(Frame { header, body })
+    }
+}
+
+/// The whole frames that lie in a buffer: see [`Splitter::frames`].
+#[derive(Clone)]
+pub struct Frames<'a> {
+    form: HeaderForm,
+    limit: u32,
+    src: &'a [u8],
+    at: usize,
+    /// A byte that carries descriptors follows `src`.
+    descriptor: bool,
+}
+
+impl fmt::Debug for Frames<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Frames")
+            .field("form", &self.form)
+            .field("limit", &self.limit)
+            .field("src", &Unseen(self.src))
+            .field("at", &self.at)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a> Frames<'a> {
+    /// The same, up to the first byte that carries descriptors. Out of the way of those that have none.
+    #[cold]
+    fn until_descriptor(self) -> Self {
+        let mut frames = self.clone();
+        while let Some(frame) = frames.next() {
+            if descriptor_follows(&frame) {
+                let descriptor = frames.src.len() != frames.at;
+                // Without that byte the frame is not whole.
+                let end = if descriptor { frames.at } else { frames.before(&frame) };
+                let src = self.src.get(..end).unwrap_or_default();
+                return Self {
+                    src,
+                    descriptor,
+                    ..self
+                };
+            }
+        }
+        self
+    }
+
+    /// Where the frame begins that was given out last.
+    pub(super) const fn before(&self, frame: &FrameRef<'_>) -> usize {
+        self.at.saturating_sub(frame.body.len()).saturating_sub(self.form.len())
+    }
+
+    /// Whether the last frame was given out and a byte that carries descriptors follows it.
+    pub(super) fn descriptor(&self) -> bool {
+        self.descriptor && self.at == self.src.len()
+    }
+
+    /// Bytes of the frames that were given out.
+    #[must_use]
+    pub fn taken(&self) -> usize {
+        self.at.saturating_add(usize::from(self.descriptor()))
+    }
+
+    /// When the iterator has ended: the header of the frame that is not complete, if the header is.
+    ///
+    /// # Errors
+    /// A body above [`Limits::passed_body`], or a list of sub-messages outside of its body.
+    pub fn next_header(&self) -> Result<Option<Header>, DecodeError> {
+        let header = self.src.get(self.at..).and_then(|left| Header::read(self.form, left));
+        header
+            .map(|header| header.check(self.form, self.limit).map(|()| header))
+            .transpose()
+    }
+}
+
+impl<'a> Iterator for Frames<'a> {
+    type Item = FrameRef<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<FrameRef<'a>> {
+        let left = self.src.get(self.at..)?;
+        let header = Header::read(self.form, left)?;
+        let end = self.form.len().checked_add(header.size as usize)?;
+        let body = left.get(self.form.len()..end)?;
+        if self.form == HeaderForm::Full && header.sub_list > header.size || header.size > self.limit {
+            return None;
+        }
+        self.at = self.at.saturating_add(end);
+        Some(FrameRef { header, body })
+    }
+}

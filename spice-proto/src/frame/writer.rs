@@ -1,0 +1,87 @@
+//! Writing frames.
+
+use bytes::BytesMut;
+
+use super::{Frame, Header, HeaderForm};
+use crate::error::EncodeError;
+
+/// A message that can be written in a frame: the `Message` enums of [`crate::channel`].
+pub trait Body {
+    /// The message number.
+    fn number(&self) -> u16;
+    /// Appends the body.
+    ///
+    /// # Errors
+    /// A value that its field cannot hold; `dst` is then as it was.
+    fn encode(&self, dst: &mut BytesMut) -> Result<(), EncodeError>;
+    /// Bytes that `encode` appends.
+    fn encoded_len(&self) -> usize;
+}
+
+/// Writes frames, and numbers them.
+#[derive(Debug, Clone)]
+pub struct Writer {
+    form: HeaderForm,
+    serial: u64,
+}
+
+impl Writer {
+    /// For a new connection: the first frame has serial 1.
+    #[must_use]
+    pub const fn new(form: HeaderForm) -> Self {
+        Self { form, serial: 0 }
+    }
+
+    /// Frames written so far: the serial of the last one, which mini headers only imply.
+    #[must_use]
+    pub const fn serial(&self) -> u64 {
+        self.serial
+    }
+
+    /// Appends a message as one frame.
+    ///
+    /// # Errors
+    /// A value that its field cannot hold; `dst` is then as it was, and no serial is used.
+    pub fn write(&mut self, message: &impl Body, dst: &mut BytesMut) -> Result<(), EncodeError> {
+        let size = crate::wire::length(message.encoded_len(), "Header", "size", u32::MAX)?;
+        let before = dst.len();
+        let serial = self.serial.saturating_add(1);
+        Header {
+            serial,
+            number: message.number(),
+            size,
+            sub_list: 0,
+        }
+        .write(self.form, dst);
+        message.encode(dst).inspect_err(|_| dst.truncate(before))?;
+        self.serial = serial;
+        Ok(())
+    }
+    /// Appends a frame, with a serial of this connection.
+    ///
+    /// # Errors
+    /// A list of sub-messages, for which mini headers have no place: [`FrameForwarder`](super::FrameForwarder) knows what to do with it.
+    /// `dst` is then as it was, and no serial is used.
+    pub fn write_frame(&mut self, frame: &Frame, dst: &mut BytesMut) -> Result<(), EncodeError> {
+        let sub_list = frame.header.sub_list;
+        if self.form == HeaderForm::Mini && sub_list != 0 {
+            return Err(EncodeError {
+                message: "Header",
+                field: "sub_list",
+                value: sub_list.into(),
+                limit: 0,
+            });
+        }
+        let size = crate::wire::length(frame.body.len(), "Header", "size", u32::MAX)?;
+        self.serial = self.serial.saturating_add(1);
+        Header {
+            serial: self.serial,
+            number: frame.header.number,
+            size,
+            sub_list,
+        }
+        .write(self.form, dst);
+        dst.extend_from_slice(&frame.body);
+        Ok(())
+    }
+}

@@ -1,0 +1,127 @@
+//! What all machines of the link stage have in common.
+
+use core::time::Duration;
+
+use bytes::BytesMut;
+use zeroize::Zeroize as _;
+
+use super::HandshakeError;
+use crate::wire::Unseen;
+
+/// One connection's buffers. The driver fills `rx` and empties `tx`.
+///
+/// Passwords pass through both: a machine overwrites those that it takes off `rx`, and `Debug` shows how many bytes there
+/// are and none of them.
+#[derive(Default)]
+pub struct Wire {
+    /// Bytes that were received and not yet used.
+    pub rx: BytesMut,
+    /// Bytes to send.
+    pub tx: BytesMut,
+}
+
+impl Wire {
+    /// Overwrites what was received and will not be used: a part of a password may be in it.
+    pub(crate) fn wipe(&mut self) {
+        self.rx.as_mut().zeroize();
+        self.rx.clear();
+    }
+}
+
+impl core::fmt::Debug for Wire {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Wire")
+            .field("rx", &Unseen(&self.rx))
+            .field("tx", &Unseen(&self.tx))
+            .finish()
+    }
+}
+
+/// The buffers of a machine between two connections.
+#[derive(Debug, Default)]
+pub struct Wires {
+    /// Towards the user's viewer.
+    pub tenant: Wire,
+    /// Towards the machine that runs the guest.
+    pub hypervisor: Wire,
+}
+
+impl Wires {
+    /// The buffers of one side.
+    pub fn side(&mut self, side: Side) -> &mut Wire {
+        match side {
+            Side::Tenant => &mut self.tenant,
+            Side::Hypervisor => &mut self.hypervisor,
+        }
+    }
+}
+
+/// One of the two connections of a relay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// Towards the user's viewer.
+    Tenant,
+    /// Towards the machine that runs the guest.
+    Hypervisor,
+}
+
+impl core::fmt::Display for Side {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::Tenant => "tenant",
+            Self::Hypervisor => "hypervisor",
+        })
+    }
+}
+
+/// What the driver does next.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Action<Question, Outcome> {
+    /// Read at least so many bytes more into `rx`.
+    Receive {
+        /// Further bytes; never 0.
+        at_least: usize,
+    },
+    /// Find an answer, which may take time, and give it.
+    Ask(Question),
+    /// The question is still open.
+    Waiting,
+    /// The link stands.
+    Done(Outcome),
+}
+
+/// A machine on one connection, for drivers that take any.
+pub trait Machine {
+    /// What it asks.
+    type Question;
+    /// What it ends with.
+    type Outcome;
+
+    /// Uses what is in `rx`, writes to `tx`, says what it needs. `now` is the time since any fixed moment.
+    ///
+    /// # Errors
+    /// The link failed; what the peer is told is in `tx`. Later calls give the same error.
+    fn step(&mut self, now: Duration, wire: &mut Wire)
+    -> Result<Action<Self::Question, Self::Outcome>, HandshakeError>;
+
+    /// Step again at this time at the latest; the step then returns [`HandshakeError::TimedOut`].
+    fn deadline(&self) -> Duration;
+
+    /// The peer hung up. In the link stage that is always an error.
+    ///
+    /// # Errors
+    /// [`HandshakeError::Closed`], or what had gone wrong before.
+    fn eof(&mut self) -> Result<Self::Outcome, HandshakeError>;
+
+    /// The most that `rx` needs to hold: a driver need not read on beyond it.
+    fn max_input(&self) -> usize;
+}
+
+/// Who says something on a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Sender {
+    /// The viewer.
+    Client,
+    /// The hypervisor.
+    Server,
+}
