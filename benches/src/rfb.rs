@@ -8,9 +8,9 @@ use bytes::{Bytes, BytesMut};
 use des::Des;
 use des::cipher::{BlockEncrypt as _, KeyInit as _};
 use rfb_proto::framing::ClientFramer;
-use rfb_proto::handshake::server::{Claim, Question};
+use rfb_proto::handshake::server::{ClientCredentials, ServerQuestion};
 use rfb_proto::handshake::{
-    Action, ClientConfig, ClientHandshake, Machine, ServerConfig, ServerHandshake, Wire, client,
+    Action, Buffers, ClientConfig, ClientHandshake, Machine, ServerConfig, ServerHandshake, client,
 };
 use rfb_proto::message::{ClientMessage, ClientMessages, Extensions, FramebufferUpdateRequest, KeyEvent, PointerEvent};
 use rfb_proto::security::SecurityType;
@@ -43,7 +43,7 @@ pub fn server(init: bool, at_once: bool) -> Box<dyn FnMut()> {
     let config = Arc::new(ServerConfig::new(&types).with_init(init));
     let shown = ServerInit::decode(&Bytes::from_static(&S2C[35..]), &Limits::default()).unwrap();
     let (received, sent) = if init { UP_TO_INIT } else { UP_TO_RESULT };
-    let mut wire = Wire::default();
+    let mut wire = Buffers::default();
     wire.rx.reserve(4096);
     wire.tx.reserve(4096);
     let challenge = challenge();
@@ -64,12 +64,12 @@ pub fn server(init: bool, at_once: bool) -> Box<dyn FnMut()> {
                     input = later;
                 }
                 Ok(Action::Ask(question)) => match question {
-                    Question::Challenge => machine.challenge(&mut wire, challenge).unwrap(),
-                    Question::Admit(claim) => {
-                        assert!(matches!(claim, Claim::Vnc { .. }));
+                    ServerQuestion::Challenge => machine.challenge(&mut wire, challenge).unwrap(),
+                    ServerQuestion::Admit(claim) => {
+                        assert!(matches!(claim, ClientCredentials::Vnc { .. }));
                         machine.accept(&mut wire).unwrap();
                     }
-                    Question::Init(_) => machine.init(&mut wire, &shown).unwrap(),
+                    ServerQuestion::Init(_) => machine.init(&mut wire, &shown).unwrap(),
                     other => panic!("{other:?}"),
                 },
                 Ok(Action::Done(outcome)) => {
@@ -87,7 +87,7 @@ pub fn server(init: bool, at_once: bool) -> Box<dyn FnMut()> {
 /// A client's handshake with VNC authentication, the response not computed.
 pub fn client() -> Box<dyn FnMut()> {
     let config = ClientConfig::new(&[SecurityType::VNC]);
-    let mut wire = Wire::default();
+    let mut wire = Buffers::default();
     wire.rx.reserve(4096);
     wire.tx.reserve(4096);
     let response = response();
@@ -103,7 +103,7 @@ pub fn client() -> Box<dyn FnMut()> {
                     wire.rx.extend_from_slice(now);
                     input = later;
                 }
-                Ok(Action::Ask(client::Question::Vnc { .. })) => machine.respond(&mut wire, response).unwrap(),
+                Ok(Action::Ask(client::ClientQuestion::Vnc { .. })) => machine.respond(&mut wire, response).unwrap(),
                 Ok(Action::Done(outcome)) => {
                     keep(outcome);
                     break;

@@ -9,8 +9,8 @@
 
 use std::time::Duration;
 
-use rfb_proto::handshake::bridge::{BridgeAction, BridgeError, Coupling, Question, Upstream};
-use rfb_proto::handshake::{Bridge, BridgeConfig, Event, HandshakeError, Misuse, Refusal, Side, Wires};
+use rfb_proto::handshake::bridge::{AuthOrder, BridgeAction, BridgeError, BridgeQuestion, Upstream};
+use rfb_proto::handshake::{Bridge, BridgeConfig, Event, HandshakeError, Misuse, Refusal, Side, SideBuffers};
 use rfb_proto::security::plain::Credentials;
 use rfb_proto::security::vencrypt::Subtype;
 use rfb_proto::security::vnc::Password;
@@ -40,7 +40,7 @@ fn limits() -> Limits {
 fn config(bits: u8, types: u8) -> BridgeConfig {
     let mut config = match bits & 3 {
         0 => BridgeConfig::default(),
-        1 => BridgeConfig::default().with_coupling(Coupling::HypervisorFirst),
+        1 => BridgeConfig::default().with_auth_order(AuthOrder::HypervisorFirst),
         2 => BridgeConfig::passthrough(),
         _ => BridgeConfig::nova(),
     };
@@ -77,11 +77,11 @@ fn upstream(answers: u8) -> Upstream {
 }
 
 /// The question of this number is refused.
-fn refuses(answers: u8, question: &Question) -> bool {
+fn refuses(answers: u8, question: &BridgeQuestion) -> bool {
     let bit = match question {
-        Question::Challenge => 4,
-        Question::Admit(_) => 8,
-        Question::Connect => 16,
+        BridgeQuestion::Challenge => 4,
+        BridgeQuestion::Admit(_) => 8,
+        BridgeQuestion::Connect => 16,
     };
     answers & bit != 0
 }
@@ -89,13 +89,13 @@ fn refuses(answers: u8, question: &Question) -> bool {
 /// A bridge, and what it may say.
 struct Watched {
     bridge: Bridge,
-    wires: Wires,
+    wires: SideBuffers,
     answers: u8,
     now: Duration,
     told: [Vec<u8>; 2],
     accepted: bool,
     error: Option<BridgeError>,
-    open: Option<Question>,
+    open: Option<BridgeQuestion>,
 }
 
 impl Watched {
@@ -103,7 +103,7 @@ impl Watched {
         let config = config(input.byte(), input.byte());
         Self {
             bridge: Bridge::new(Duration::ZERO, config),
-            wires: Wires::default(),
+            wires: SideBuffers::default(),
             answers: input.byte(),
             now: Duration::ZERO,
             told: [Vec::new(), Vec::new()],
@@ -172,15 +172,15 @@ impl Watched {
         }
     }
 
-    fn answer(&mut self, question: Question) {
+    fn answer(&mut self, question: BridgeQuestion) {
         let Self { bridge, wires, .. } = self;
         let answered = if refuses(self.answers, &question) {
             bridge.refuse(wires, Refusal::default())
         } else {
             match question {
-                Question::Challenge => bridge.challenge(wires, [7; 16]),
-                Question::Admit(_) => bridge.admit(wires),
-                Question::Connect => bridge.connect(upstream(self.answers)),
+                BridgeQuestion::Challenge => bridge.challenge(wires, [7; 16]),
+                BridgeQuestion::Admit(_) => bridge.admit(wires),
+                BridgeQuestion::Connect => bridge.connect(upstream(self.answers)),
             }
         };
         answered.unwrap();
@@ -191,13 +191,13 @@ impl Watched {
     fn answer_wrongly(&mut self) {
         let Self { bridge, wires, .. } = self;
         let open = self.open.as_ref();
-        if !matches!(open, Some(Question::Challenge)) {
+        if !matches!(open, Some(BridgeQuestion::Challenge)) {
             assert_eq!(bridge.challenge(wires, [0; 16]), Err(Misuse::NotAsked));
         }
-        if !matches!(open, Some(Question::Admit(_))) {
+        if !matches!(open, Some(BridgeQuestion::Admit(_))) {
             assert_eq!(bridge.admit(wires), Err(Misuse::NotAsked));
         }
-        if !matches!(open, Some(Question::Connect)) {
+        if !matches!(open, Some(BridgeQuestion::Connect)) {
             assert_eq!(bridge.connect(Upstream::default()), Err(Misuse::NotAsked));
         }
         if open.is_none() {

@@ -11,8 +11,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rfb_proto::handshake::{
-    Action, ClientConfig, ClientHandshake, Event, HandshakeError, Machine, Misbehaviour, Misuse, Refusal, ServerConfig,
-    ServerHandshake, Stage, TlsRole, Wire, client, server,
+    Action, Buffers, ClientConfig, ClientHandshake, Event, HandshakeError, Machine, Misbehaviour, Misuse, Refusal,
+    ServerConfig, ServerHandshake, Stage, TlsRole, client, server,
 };
 use rfb_proto::security::vencrypt::Subtype;
 use rfb_proto::security::{Reason, SecurityType};
@@ -162,7 +162,7 @@ impl Role {
     }
 
     /// A step, and the answer if it asks and there is one.
-    fn step(&mut self, now: Duration, wire: &mut Wire, answers: Option<u8>) -> Now {
+    fn step(&mut self, now: Duration, wire: &mut Buffers, answers: Option<u8>) -> Now {
         match self {
             Self::Client(machine) => match machine.step(now, wire) {
                 Ok(Action::Ask(question)) => {
@@ -186,7 +186,7 @@ impl Role {
     }
 
     /// Gives an answer, whether it was asked for or not. Those that were not change nothing.
-    fn answer(&mut self, wire: &mut Wire, which: u8, bits: u8) {
+    fn answer(&mut self, wire: &mut Buffers, which: u8, bits: u8) {
         let sent = wire.tx.len();
         let stage = self.stage();
         let data = (bits & 1 != 0).then_some(PASSWORD);
@@ -232,7 +232,7 @@ fn refusal(bits: u8) -> Refusal {
     }
 }
 
-fn common<Q, O: core::fmt::Debug>(action: Result<Action<Q, O>, HandshakeError>, role: TlsRole, wire: &Wire) -> Now {
+fn common<Q, O: core::fmt::Debug>(action: Result<Action<Q, O>, HandshakeError>, role: TlsRole, wire: &Buffers) -> Now {
     match action {
         Ok(Action::Receive { at_least }) => Now::Needs(at_least),
         Ok(Action::StartTls(tls)) => {
@@ -248,19 +248,19 @@ fn common<Q, O: core::fmt::Debug>(action: Result<Action<Q, O>, HandshakeError>, 
 }
 
 /// The client's caller.
-fn answer_server(machine: &mut ClientHandshake, wire: &mut Wire, question: client::Question, bits: u8) {
+fn answer_server(machine: &mut ClientHandshake, wire: &mut Buffers, question: client::ClientQuestion, bits: u8) {
     let data = (bits & 1 != 0).then_some(PASSWORD);
     match question {
-        client::Question::Choose(offered) => {
+        client::ClientQuestion::Choose(offered) => {
             // One that cannot be followed is misuse, and then the first that can is taken.
             if !offered.iter().any(|offered| machine.choose(wire, *offered).is_ok()) {
                 machine.eof().unwrap_err();
             }
         }
-        client::Question::Vnc { challenge } => machine.respond(wire, challenge).unwrap(),
-        client::Question::Plain => machine.plain(wire, b"user", PASSWORD).unwrap(),
-        client::Question::Ident => machine.ident(wire, b"user").unwrap(),
-        client::Question::SaslStart { mechanisms } => {
+        client::ClientQuestion::Vnc { challenge } => machine.respond(wire, challenge).unwrap(),
+        client::ClientQuestion::Plain => machine.plain(wire, b"user", PASSWORD).unwrap(),
+        client::ClientQuestion::Ident => machine.ident(wire, b"user").unwrap(),
+        client::ClientQuestion::SaslStart { mechanisms } => {
             let name = mechanisms
                 .list
                 .split(|&byte| byte == b',')
@@ -270,28 +270,28 @@ fn answer_server(machine: &mut ClientHandshake, wire: &mut Wire, question: clien
                 None => drop(machine.eof()),
             }
         }
-        client::Question::SaslStep { complete: false, .. } => machine.sasl_step(wire, data).unwrap(),
-        client::Question::SaslStep { complete: true, .. } => machine.sasl_end(bits & 2 != 0).unwrap(),
-        client::Question::SaslLayer => machine.layered().unwrap(),
+        client::ClientQuestion::SaslStep { complete: false, .. } => machine.sasl_step(wire, data).unwrap(),
+        client::ClientQuestion::SaslStep { complete: true, .. } => machine.sasl_end(bits & 2 != 0).unwrap(),
+        client::ClientQuestion::SaslLayer => machine.layered().unwrap(),
     }
 }
 
 /// The server's caller.
-fn answer_client(machine: &mut ServerHandshake, wire: &mut Wire, question: server::Question, bits: u8) {
+fn answer_client(machine: &mut ServerHandshake, wire: &mut Buffers, question: server::ServerQuestion, bits: u8) {
     let data = (bits & 1 != 0).then_some(PASSWORD);
     match question {
-        server::Question::Offer { .. } if bits & 4 != 0 => machine.refuse(wire, refusal(bits)).unwrap(),
-        server::Question::Offer { .. } => machine.offer(wire, &types(bits | 2)).unwrap(),
-        server::Question::Challenge => machine.challenge(wire, [7; 16]).unwrap(),
-        server::Question::Admit(_) if bits & 8 != 0 => machine.refuse(wire, refusal(bits)).unwrap(),
-        server::Question::Admit(_) => machine.accept(wire).unwrap(),
-        server::Question::SaslStart { .. } if bits & 16 != 0 => machine.sasl_reply(wire, data).unwrap(),
-        server::Question::SaslStep { .. } if bits & 32 != 0 => machine.refuse(wire, refusal(bits)).unwrap(),
-        server::Question::SaslStart { .. } | server::Question::SaslStep { .. } => {
+        server::ServerQuestion::Offer { .. } if bits & 4 != 0 => machine.refuse(wire, refusal(bits)).unwrap(),
+        server::ServerQuestion::Offer { .. } => machine.offer(wire, &types(bits | 2)).unwrap(),
+        server::ServerQuestion::Challenge => machine.challenge(wire, [7; 16]).unwrap(),
+        server::ServerQuestion::Admit(_) if bits & 8 != 0 => machine.refuse(wire, refusal(bits)).unwrap(),
+        server::ServerQuestion::Admit(_) => machine.accept(wire).unwrap(),
+        server::ServerQuestion::SaslStart { .. } if bits & 16 != 0 => machine.sasl_reply(wire, data).unwrap(),
+        server::ServerQuestion::SaslStep { .. } if bits & 32 != 0 => machine.refuse(wire, refusal(bits)).unwrap(),
+        server::ServerQuestion::SaslStart { .. } | server::ServerQuestion::SaslStep { .. } => {
             machine.sasl_complete(wire, data, bits & 2 != 0).unwrap();
         }
-        server::Question::SaslLayer => machine.layered().unwrap(),
-        server::Question::Init(_) => machine.init(wire, &shown()).unwrap(),
+        server::ServerQuestion::SaslLayer => machine.layered().unwrap(),
+        server::ServerQuestion::Init(_) => machine.init(wire, &shown()).unwrap(),
     }
 }
 
@@ -309,7 +309,7 @@ type Stages = BTreeSet<String>;
 
 /// Feeds the parts, each up to TLS, in pieces of `chunk`; then the peer hangs up.
 fn play(mut role: Role, head: Head, mut input: Input<'_>, chunk: usize, stages: &mut Stages) -> Ended {
-    let mut wire = Wire::default();
+    let mut wire = Buffers::default();
     let mut part = input.blob();
     let mut events = Vec::new();
     // A step for each byte, and one for each answer: a round of SASL takes five bytes of a server.
@@ -362,7 +362,7 @@ fn play(mut role: Role, head: Head, mut input: Input<'_>, chunk: usize, stages: 
 }
 
 /// An end is an end.
-fn check_end(role: &mut Role, wire: &mut Wire, now: &Now) {
+fn check_end(role: &mut Role, wire: &mut Buffers, now: &Now) {
     let sent = wire.tx.len();
     match now {
         Now::Failed(error) => {
@@ -385,7 +385,7 @@ fn check_end(role: &mut Role, wire: &mut Wire, now: &Now) {
 
 /// Does anything at any time.
 fn operate(mut role: Role, mut input: Input<'_>, stages: &mut Stages) {
-    let mut wire = Wire::default();
+    let mut wire = Buffers::default();
     let (mut now, mut failed, mut tls) = (Duration::ZERO, None::<HandshakeError>, false);
     while !input.is_empty() {
         let operation = input.byte();

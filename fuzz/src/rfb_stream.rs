@@ -11,7 +11,9 @@ use std::collections::BTreeSet;
 
 use bytes::{Bytes, BytesMut};
 use rfb_proto::encoding::Encoding;
-use rfb_proto::framing::{Doubt, Ends, FramingError, HELD, Message, Part, Piece, Relay, ServerFramer, Verdict, Watch};
+use rfb_proto::framing::{
+    AmbiguousFormat, Ends, FramingError, HELD, Message, Part, Piece, Relay, ServerFramer, Verdict, Watch,
+};
 use rfb_proto::message::pseudo::Pseudo;
 use rfb_proto::message::{FramebufferUpdate, ServerMessage, SetEncodings};
 use rfb_proto::{Limits, PixelFormat, Policy, ServerInit};
@@ -352,9 +354,13 @@ impl Watch for Judge {
 
 /// Both directions through a relay, in any order.
 fn session(mut input: Input<'_>, format: PixelFormat, bits: u8) -> BTreeSet<i64> {
-    let doubt = [Doubt::Pending, Doubt::Current, Doubt::Refuse][usize::from(bits >> 5 & 3) % 3];
+    let doubt = [
+        AmbiguousFormat::Pending,
+        AmbiguousFormat::Current,
+        AmbiguousFormat::Refuse,
+    ][usize::from(bits >> 5 & 3) % 3];
     let mut relay = Relay::new(&init(format), &limits())
-        .with_doubt(doubt)
+        .with_ambiguous_format(doubt)
         .with_stripping(bits & 0x10 == 0);
     let mut rx = [BytesMut::new(), BytesMut::new()];
     let mut judge = Judge {

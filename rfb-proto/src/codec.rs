@@ -15,11 +15,11 @@
 //! let init = ServerInit { width: 640, height: 480, format: PixelFormat::RGB888, name: Default::default() };
 //! let (mut client, mut server) = (ClientCodec::new(&init, &Limits::default()), ServerCodec::new(&Limits::default()));
 //! let down = ClientMessage::KeyEvent(KeyEvent { down: 1, padding: [0; 2], keysym: 0x61 });
-//! let mut wire = bytes::BytesMut::new();
-//! client.encode(down.clone(), &mut wire)?;
-//! assert_eq!(server.decode(&mut wire)?, Some(down));
-//! server.encode(Bell {}.into(), &mut wire)?;
-//! assert_eq!(client.decode(&mut wire)?, Some(Bell {}.into()));
+//! let mut buffers = bytes::BytesMut::new();
+//! client.encode(down.clone(), &mut buffers)?;
+//! assert_eq!(server.decode(&mut buffers)?, Some(down));
+//! server.encode(Bell {}.into(), &mut buffers)?;
+//! assert_eq!(client.decode(&mut buffers)?, Some(Bell {}.into()));
 //! # Ok::<(), rfb_proto::codec::CodecError>(())
 //! ```
 

@@ -11,14 +11,13 @@ pub mod encoding;
 mod error;
 mod fields;
 pub mod filter;
+mod first_bytes;
 pub mod framing;
 pub mod handshake;
 mod ids;
 mod init;
 mod limits;
-mod mask;
 pub mod message;
-mod opening;
 mod pixel_format;
 mod pixel_rules;
 mod secret;
@@ -35,9 +34,9 @@ pub use drive::{
     BridgeDriven, Clock, DriveError, Driven, drive, drive_bridge, drive_bridge_while_asking, drive_while_asking,
 };
 pub use error::{DecodeError, DecodeErrorKind, EncodeError};
+pub use first_bytes::FirstBytes;
 pub use init::{ClientInit, ServerInit};
 pub use limits::Limits;
-pub use opening::Opening;
 pub use pixel_format::{PixelFormat, PixelFormatError};
 pub use pixel_rules::PixelRules;
 pub use version::{Greeting, Policy, ProtocolVersion, Version, VersionError};

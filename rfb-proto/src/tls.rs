@@ -1,22 +1,22 @@
 //! TLS of the X509 subtypes with rustls, over buffers (feature `rustls`).
 //!
-//! A machine that comes to TLS returns `StartTls` and goes on in plaintext. [`TlsWire`] takes over the
-//! connection's [`Wire`] at that point, with what lies in it, and moves bytes between the two:
+//! A machine that comes to TLS returns `StartTls` and goes on in plaintext. [`TlsSession`] takes over the
+//! connection's [`Buffers`] at that point, with what lies in it, and moves bytes between the two:
 //!
 //! ```text
-//! connection <-- socket: ciphertext --> TlsWire <-- plain: plaintext --> machine
+//! connection <-- socket: ciphertext --> TlsSession <-- plain: plaintext --> machine
 //! ```
 //!
-//! The machine is stepped on when the session stands, that is when [`TlsWire::is_handshaking`] says no.
+//! The machine is stepped on when the session stands, that is when [`TlsSession::is_handshaking`] says no.
 //!
 //! ```
-//! # use rfb_proto::handshake::Wire;
+//! # use rfb_proto::handshake::Buffers;
 //! # use rfb_proto::tls::{ClientTls, PeerName, TlsError};
-//! fn upgrade(authorities: &[u8], wire: &mut Wire) -> Result<(), TlsError> {
-//!     let mut tls = ClientTls::new(authorities, None)?.connect(PeerName::Named("host.example"), wire)?;
-//!     // From here on, instead of reading into `wire.rx` and sending `wire.tx`:
+//! fn upgrade(authorities: &[u8], buffers: &mut Buffers) -> Result<(), TlsError> {
+//!     let mut tls = ClientTls::new(authorities, None)?.connect(PeerName::Named("host.example"), buffers)?;
+//!     // From here on, instead of reading into `buffers.rx` and sending `buffers.tx`:
 //!     //   read into `tls.socket.rx`, call `process`, send `tls.socket.tx`, also after an error.
-//!     tls.process(wire)
+//!     tls.process(buffers)
 //! }
 //! ```
 //!
@@ -46,8 +46,8 @@ use rustls::{
 };
 use rustls::{DigitallySignedStruct, SignatureScheme};
 
-use crate::handshake::{Wire, wipe};
-use crate::opening::Opening;
+use crate::first_bytes::FirstBytes;
+use crate::handshake::{Buffers, wipe};
 
 /// What is wrong with certificates, a key, a name or a TLS session. Never shows what was in a key.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -95,7 +95,7 @@ impl TlsError {
             {
                 Self::OldCertificate
             }
-            rustls::Error::InvalidMessage(_) if !is_tls => match Opening::of(began).looks_like() {
+            rustls::Error::InvalidMessage(_) if !is_tls => match FirstBytes::of(began).looks_like() {
                 Some(name) => Self::NotTls(name),
                 None => Self::Rustls(error),
             },
@@ -166,14 +166,14 @@ impl ClientTls {
         })
     }
 
-    /// Begins a session. `wire` is the connection's, as the machine left it at `StartTls`; afterwards it
+    /// Begins a session. `buffers` are the connection's, as the machine left it at `StartTls`; afterwards it
     /// holds plaintext.
     ///
     /// # Errors
     /// [`TlsError::BadName`], or what rustls says.
-    pub fn connect(&self, name: PeerName<'_>, wire: &mut Wire) -> Result<TlsWire, TlsError> {
+    pub fn connect(&self, name: PeerName<'_>, buffers: &mut Buffers) -> Result<TlsSession, TlsError> {
         let (config, name) = self.config(name)?;
-        Ok(TlsWire::new(ClientConnection::new(config, name)?, wire))
+        Ok(TlsSession::new(ClientConnection::new(config, name)?, buffers))
     }
 
     /// What rustls is to be given for a session with this server, for drivers that have TLS streams of their own
@@ -227,13 +227,13 @@ impl ServerTls {
         })
     }
 
-    /// Begins a session. `wire` is the connection's, as the machine left it at `StartTls`; afterwards it
+    /// Begins a session. `buffers` are the connection's, as the machine left it at `StartTls`; afterwards it
     /// holds plaintext.
     ///
     /// # Errors
     /// What rustls says.
-    pub fn accept(&self, wire: &mut Wire) -> Result<TlsWire, TlsError> {
-        Ok(TlsWire::new(ServerConnection::new(self.config.clone())?, wire))
+    pub fn accept(&self, buffers: &mut Buffers) -> Result<TlsSession, TlsError> {
+        Ok(TlsSession::new(ServerConnection::new(self.config.clone())?, buffers))
     }
 
     /// What rustls is to be given for a session, as [`ClientTls::config`].
@@ -245,27 +245,27 @@ impl ServerTls {
 
 /// A TLS session between a connection and a machine.
 #[derive(Debug)]
-pub struct TlsWire {
+pub struct TlsSession {
     session: Connection,
     /// What the peer's bytes began with.
     began: Vec<u8>,
     closed: bool,
     failed: Option<TlsError>,
     /// The connection's bytes: what is read from it goes into `rx`, what is in `tx` is to be sent.
-    pub socket: Wire,
+    pub socket: Buffers,
 }
 
-impl TlsWire {
-    /// For a session with a configuration of one's own. `wire` as for [`ClientTls::connect`]: what is left in
+impl TlsSession {
+    /// For a session with a configuration of one's own. `buffers` as for [`ClientTls::connect`]: what is left in
     /// its `tx` is sent in front of TLS, and what is in its `rx` is TLS already.
     #[must_use]
-    pub fn new(session: impl Into<Connection>, wire: &mut Wire) -> Self {
+    pub fn new(session: impl Into<Connection>, buffers: &mut Buffers) -> Self {
         Self {
             session: session.into(),
             began: Vec::new(),
             closed: false,
             failed: None,
-            socket: core::mem::take(wire),
+            socket: core::mem::take(buffers),
         }
     }
 
@@ -274,7 +274,7 @@ impl TlsWire {
     ///
     /// # Errors
     /// The session failed, for good. `socket.tx` may hold an alert for the peer.
-    pub fn process(&mut self, plain: &mut Wire) -> Result<(), TlsError> {
+    pub fn process(&mut self, plain: &mut Buffers) -> Result<(), TlsError> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
@@ -310,8 +310,8 @@ impl TlsWire {
         &self.session
     }
 
-    fn receive(&mut self, plain: &mut Wire) -> Result<(), TlsError> {
-        let unseen = Opening::SHOWN.saturating_sub(self.began.len());
+    fn receive(&mut self, plain: &mut Buffers) -> Result<(), TlsError> {
+        let unseen = FirstBytes::SHOWN.saturating_sub(self.began.len());
         self.began.extend(self.socket.rx.iter().take(unseen));
         while !self.socket.rx.is_empty() {
             // INVARIANT: reading from a slice does not fail, and the buffer for plaintext, whose being full
@@ -336,7 +336,7 @@ impl TlsWire {
         Ok(())
     }
 
-    fn send(&mut self, plain: &mut Wire) {
+    fn send(&mut self, plain: &mut Buffers) {
         while !self.session.is_handshaking() && !plain.tx.is_empty() {
             // INVARIANT: this takes what there is room for and does not fail; there is room after the write.
             let taken = self.session.writer().write(&plain.tx).unwrap_or(0);

@@ -1,6 +1,6 @@
 //! Who is let in, in the server's role.
 
-use rfb_proto::handshake::server::Claim;
+use rfb_proto::handshake::server::ClientCredentials;
 use rfb_proto::security::vnc::Password;
 use subtle::ConstantTimeEq;
 
@@ -19,11 +19,13 @@ impl Account {
     /// Whether what a viewer shows is enough. That it was offered the way in which it shows it is for the
     /// handshake to see to.
     #[must_use]
-    pub fn admits(&self, claim: &Claim) -> bool {
+    pub fn admits(&self, claim: &ClientCredentials) -> bool {
         match (claim, &self.password) {
-            (Claim::None, _) => true,
-            (Claim::Vnc { challenge, response }, Some(own)) => Password::new(own).verify(challenge, response),
-            (Claim::Plain(shown), Some(own)) => {
+            (ClientCredentials::None, _) => true,
+            (ClientCredentials::Vnc { challenge, response }, Some(own)) => {
+                Password::new(own).verify(challenge, response)
+            }
+            (ClientCredentials::Plain(shown), Some(own)) => {
                 let user = shown.user.ct_eq(self.user.as_bytes());
                 let password = shown.password.expose().ct_eq(own);
                 (user & password).into()

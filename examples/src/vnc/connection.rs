@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use rfb_proto::handshake::Wire;
+use rfb_proto::handshake::Buffers;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::io::{poll_read_buf, poll_write_buf};
 
@@ -21,14 +21,14 @@ pub(super) const READ: usize = 16 << 10;
 pub struct Connection<S> {
     stream: S,
     /// `rx`: what has come and was not taken yet. `tx`: what is to be sent.
-    pub wire: Wire,
+    pub wire: Buffers,
     /// What was written is not flushed yet.
     unflushed: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// `wire` may hold bytes of both directions already.
-    pub fn new(stream: S, wire: Wire) -> Self {
+    pub fn new(stream: S, wire: Buffers) -> Self {
         Self {
             stream,
             wire,

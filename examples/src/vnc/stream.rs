@@ -2,7 +2,7 @@
 
 use std::io;
 
-use rfb_proto::handshake::Wire;
+use rfb_proto::handshake::Buffers;
 use rfb_proto::tls::{ClientTls, PeerName, ServerTls};
 
 use crate::stream::Stream;
@@ -12,7 +12,7 @@ use crate::tls;
 ///
 /// # Errors
 /// The name is none, or the handshake failed; then the peer was sent its alert, and the connection is gone.
-pub async fn secure_server(stream: Stream, wire: &mut Wire, tls: &ClientTls, name: &str) -> io::Result<Stream> {
+pub async fn secure_server(stream: Stream, wire: &mut Buffers, tls: &ClientTls, name: &str) -> io::Result<Stream> {
     let (config, name) = tls.config(PeerName::Named(name)).map_err(io::Error::other)?;
     tls::connect(stream, wire.rx.split().freeze(), config, name).await
 }
@@ -21,6 +21,6 @@ pub async fn secure_server(stream: Stream, wire: &mut Wire, tls: &ClientTls, nam
 ///
 /// # Errors
 /// The handshake failed; then the peer was sent its alert, and the connection is gone.
-pub async fn secure_client(stream: Stream, wire: &mut Wire, tls: &ServerTls) -> io::Result<Stream> {
+pub async fn secure_client(stream: Stream, wire: &mut Buffers, tls: &ServerTls) -> io::Result<Stream> {
     tls::accept(stream, wire.rx.split().freeze(), tls.config()).await
 }

@@ -7,6 +7,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use rfb_proto::security::vnc::Password;
+use socket2::{Domain, Socket, Type};
 
 use crate::attack::{ATTACK, Attack, SOON, connect_from, saying, silent};
 use crate::program::Folder;
@@ -80,6 +81,33 @@ fn echo() -> SocketAddr {
     address
 }
 
+/// A hypervisor that can be dialled, and never takes the connection: its queue is full.
+struct Hanging {
+    address: SocketAddr,
+    _listener: Socket,
+    _queue: Vec<TcpStream>,
+}
+
+impl Hanging {
+    fn new() -> Self {
+        let listener = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        listener
+            .bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())
+            .expect("a port");
+        listener.listen(0).expect("a queue");
+        let address = listener.local_addr().ok().and_then(|address| address.as_socket());
+        let address = address.expect("an address");
+        let connect = || TcpStream::connect_timeout(&address, Duration::from_millis(300)).ok();
+        let queue: Vec<_> = std::iter::from_fn(connect).take(10).collect();
+        assert!(queue.len() < 10, "the queue is never full");
+        Self {
+            address,
+            _listener: listener,
+            _queue: queue,
+        }
+    }
+}
+
 /// Logs in. `None`: the password was refused, or the connection ended.
 fn log_in(mut stream: TcpStream, password: &[u8]) -> Option<TcpStream> {
     stream.set_read_timeout(Some(Duration::from_secs(20))).ok()?;
@@ -128,6 +156,43 @@ fn nobody_is_locked_out_of_the_bridge() {
     }
     let connections: u64 = attacks.into_iter().map(Attack::stop).sum();
     println!("{connections} hostile connections");
+}
+
+#[test]
+fn a_tenant_that_goes_while_the_hypervisor_is_dialled_frees_its_place() {
+    const TENANTS: usize = 20;
+    let folder = Folder::new();
+    let hypervisor = Hanging::new();
+    let bridge = Bridge::start(&folder, hypervisor.address, "");
+    let sockets = || {
+        let open = std::fs::read_dir(format!("/proc/{}/fd", bridge.child.id())).expect("descriptors");
+        open.count()
+    };
+    let before = sockets();
+    let tenants: Vec<_> = (0..TENANTS)
+        .map(|_| {
+            let mut stream = TcpStream::connect(bridge.address).expect("a bridge");
+            stream.read_exact(&mut [0; 12]).expect("a greeting");
+            stream.write_all(b"RFB 003.008\n\x02").expect("VNC authentication");
+            stream.read_exact(&mut [0; 2]).expect("a list");
+            let mut challenge = [0; 16];
+            stream.read_exact(&mut challenge).expect("a challenge");
+            let response = Password::new(b"s3cretpw").respond(&challenge);
+            stream.write_all(&response).expect("a response");
+            stream
+        })
+        .collect();
+    let until = |holds: &dyn Fn(usize) -> bool| {
+        let began = Instant::now();
+        while !holds(sockets()) {
+            assert!(began.elapsed() < SOON, "{} descriptors, {before} before", sockets());
+            sleep(Duration::from_millis(10));
+        }
+    };
+    // One towards each tenant, one that is dialled.
+    until(&|open| before + 2 * TENANTS <= open);
+    drop(tenants);
+    until(&|open| open <= before);
 }
 
 #[test]

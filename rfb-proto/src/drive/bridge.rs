@@ -8,8 +8,8 @@ use tokio::time::{Instant, timeout_at};
 
 use super::line::{Line, Reading, Turn, drop_unsent, farewell_until};
 use super::{Clock, DriveError, first, too_slow};
-use crate::handshake::bridge::{BridgeAction, BridgeError, BridgeOutcome, Question};
-use crate::handshake::{Bridge, Misuse, Side, Tls, TlsRole, Wires};
+use crate::handshake::bridge::{BridgeAction, BridgeError, BridgeOutcome, BridgeQuestion};
+use crate::handshake::{Bridge, Misuse, Side, SideBuffers, Tls, TlsRole};
 
 /// What the bridge's driver stopped for.
 #[derive(Debug, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub enum BridgeDriven {
     /// A question is open. Answer it with the method that it names, at the latest at [`Clock::instant`] of the
     /// bridge's deadline, and drive on. An answer that takes time is found inside of [`drive_bridge_while_asking`].
     /// Driving on without an answer waits until a side hangs up, or for the deadline, and ends the handshake.
-    Ask(Question),
+    Ask(BridgeQuestion),
     /// Begin TLS on this side, as for [`Driven::StartTls`](super::Driven::StartTls). If that fails, call
     /// [`Bridge::eof`] and drive on: the other side is to be told.
     StartTls {
@@ -31,7 +31,7 @@ pub enum BridgeDriven {
 }
 
 /// Drives a bridge to its next question, to TLS on one side, or to the end of the handshake. `hypervisor` is there
-/// once [`Question::Connect`] was answered.
+/// once [`BridgeQuestion::Connect`] was answered.
 ///
 /// Both connections are read at any time, up to what [`Bridge::max_input`] says, whichever of them is waited for. A
 /// tenant that hangs up ends the handshake at once. A hypervisor that hangs up ends it when what it said before is used
@@ -43,7 +43,7 @@ pub enum BridgeDriven {
 /// fails has hung up.
 pub async fn drive_bridge<T, H>(
     bridge: &mut Bridge,
-    wires: &mut Wires,
+    sides: &mut SideBuffers,
     tenant: &mut T,
     hypervisor: Option<&mut H>,
     clock: Clock,
@@ -58,22 +58,22 @@ where
         told: false,
     };
     loop {
-        let action = bridge.step(clock.now(), wires);
+        let action = bridge.step(clock.now(), sides);
         let until = clock.instant(bridge.deadline());
         let action = match action {
             Ok(action) => action,
             Err(error) => {
-                let error = lines.farewell(wires, until, error).await;
-                return Err(lines.named(wires, error).await);
+                let error = lines.farewell(sides, until, error).await;
+                return Err(lines.named(sides, error).await);
             }
         };
         loop {
-            let (side, why) = match lines.turn(bridge, wires, &action, until).await {
+            let (side, why) = match lines.turn(bridge, sides, &action, until).await {
                 (_, Turn::Late) if matches!(action, BridgeAction::Done(_)) => return Err(too_slow()),
                 // What a deadline that passes means is told by the next step, and so is what bytes mean.
                 (_, Turn::Late) => {
-                    drop_unsent(&mut wires.tenant.tx);
-                    drop_unsent(&mut wires.hypervisor.tx);
+                    drop_unsent(&mut sides.tenant.tx);
+                    drop_unsent(&mut sides.hypervisor.tx);
                     break;
                 }
                 (_, Turn::Bytes) => break,
@@ -84,7 +84,7 @@ where
                 (side, Turn::End) => (side, None),
                 (side, Turn::Failed(error)) => (side, Some(error)),
             };
-            let error = match (bridge.eof(wires, side), side, why, &action) {
+            let error = match (bridge.eof(sides, side), side, why, &action) {
                 (_, Side::Tenant, Some(error), _) => DriveError::Io(error),
                 // Whoever copies what follows finds it out.
                 (_, _, _, BridgeAction::Done(_)) => continue,
@@ -93,7 +93,7 @@ where
                 (Ok(()), _, _, BridgeAction::Receive { .. } | BridgeAction::Waiting) => break,
                 (Ok(()), ..) => continue,
             };
-            return Err(lines.farewell(wires, until, error).await);
+            return Err(lines.farewell(sides, until, error).await);
         }
     }
 }
@@ -125,11 +125,11 @@ where
     async fn turn(
         &mut self,
         bridge: &Bridge,
-        wires: &mut Wires,
+        sides: &mut SideBuffers,
         action: &BridgeAction,
         until: Instant,
     ) -> (Side, Turn) {
-        let turn = poll_fn(|cx| self.poll_turn(cx, bridge, wires, action));
+        let turn = poll_fn(|cx| self.poll_turn(cx, bridge, sides, action));
         timeout_at(until, turn).await.unwrap_or((Side::Tenant, Turn::Late))
     }
 
@@ -137,10 +137,10 @@ where
         &mut self,
         cx: &mut Context<'_>,
         bridge: &Bridge,
-        wires: &mut Wires,
+        sides: &mut SideBuffers,
         action: &BridgeAction,
     ) -> Poll<(Side, Turn)> {
-        let Wires { tenant, hypervisor } = wires;
+        let SideBuffers { tenant, hypervisor } = sides;
         let mut sent = self.tenant.poll_send(cx, &mut tenant.tx).is_ready();
         if let Some(line) = &mut self.hypervisor {
             // If nothing can be sent to it any more, reading from it tells why.
@@ -185,21 +185,21 @@ where
     }
 
     /// The error of a step, with what a side sent that is not RFB.
-    async fn named(&mut self, wires: &mut Wires, error: BridgeError) -> DriveError<BridgeError> {
+    async fn named(&mut self, sides: &mut SideBuffers, error: BridgeError) -> DriveError<BridgeError> {
         let came = match (error.error.is_not_rfb(), error.side, &mut self.hypervisor) {
-            (true, Side::Tenant, _) => self.tenant.opening(&mut wires.tenant.rx).await,
-            (true, Side::Hypervisor, Some(line)) => line.opening(&mut wires.hypervisor.rx).await,
+            (true, Side::Tenant, _) => self.tenant.opening(&mut sides.tenant.rx).await,
+            (true, Side::Hypervisor, Some(line)) => line.opening(&mut sides.hypervisor.rx).await,
             _ => return DriveError::Protocol(error),
         };
         DriveError::NotRfb { error, came }
     }
 
     /// Tells both sides what there is to tell, then gives the error.
-    async fn farewell<E>(&mut self, wires: &mut Wires, until: Instant, error: E) -> E {
+    async fn farewell<E>(&mut self, sides: &mut SideBuffers, until: Instant, error: E) -> E {
         let told = poll_fn(|cx| {
-            let tenant = self.tenant.poll_farewell(cx, &mut wires.tenant.tx);
+            let tenant = self.tenant.poll_farewell(cx, &mut sides.tenant.tx);
             let hypervisor = match &mut self.hypervisor {
-                Some(line) => line.poll_farewell(cx, &mut wires.hypervisor.tx),
+                Some(line) => line.poll_farewell(cx, &mut sides.hypervisor.tx),
                 None => Poll::Ready(()),
             };
             match tenant.is_ready() && hypervisor.is_ready() {
@@ -234,25 +234,25 @@ fn reading(action: &BridgeAction, of: Side) -> Reading {
 /// [`drive_while_asking`](super::drive_while_asking).
 ///
 /// ```
-/// use rfb_proto::handshake::bridge::{Question, Upstream};
-/// use rfb_proto::handshake::{Bridge, Refusal, Wires};
+/// use rfb_proto::handshake::bridge::{BridgeQuestion, Upstream};
+/// use rfb_proto::handshake::{Bridge, Refusal, SideBuffers};
 /// use rfb_proto::{BridgeDriven, Clock, drive_bridge, drive_bridge_while_asking};
 /// use tokio::net::TcpStream;
 ///
 /// async fn connect(
-///     bridge: &mut Bridge, wires: &mut Wires, tenant: &mut TcpStream, hypervisor: &mut Option<TcpStream>, clock: Clock,
+///     bridge: &mut Bridge, sides: &mut SideBuffers, tenant: &mut TcpStream, hypervisor: &mut Option<TcpStream>, clock: Clock,
 /// ) -> Result<(), Box<dyn std::error::Error>> {
-///     let asked = drive_bridge(bridge, wires, tenant, hypervisor.as_mut(), clock).await?;
-///     if let BridgeDriven::Ask(Question::Connect) = asked {
+///     let asked = drive_bridge(bridge, sides, tenant, hypervisor.as_mut(), clock).await?;
+///     if let BridgeDriven::Ask(BridgeQuestion::Connect) = asked {
 ///         let dial = TcpStream::connect(("hypervisor.example", 5900));
 ///         // A tenant that hangs up while the hypervisor is dialled ends it.
-///         let dialled = drive_bridge_while_asking(bridge, wires, tenant, hypervisor.as_mut(), clock, dial).await?;
+///         let dialled = drive_bridge_while_asking(bridge, sides, tenant, hypervisor.as_mut(), clock, dial).await?;
 ///         match dialled {
 ///             Ok(connection) => {
 ///                 *hypervisor = Some(connection);
 ///                 bridge.connect(Upstream::default())?;
 ///             }
-///             Err(_) => bridge.refuse(wires, Refusal::Close)?,
+///             Err(_) => bridge.refuse(sides, Refusal::Close)?,
 ///         }
 ///     }
 ///     Ok(())
@@ -264,7 +264,7 @@ fn reading(action: &BridgeAction, of: Side) -> Reading {
 /// [`Misuse::NotAsked`] if no question is open.
 pub async fn drive_bridge_while_asking<T, H, A>(
     bridge: &mut Bridge,
-    wires: &mut Wires,
+    sides: &mut SideBuffers,
     tenant: &mut T,
     hypervisor: Option<&mut H>,
     clock: Clock,
@@ -277,7 +277,7 @@ where
 {
     first(answer, async {
         // With a question open this does not end well.
-        let driven = drive_bridge(bridge, wires, tenant, hypervisor, clock).await;
+        let driven = drive_bridge(bridge, sides, tenant, hypervisor, clock).await;
         let (side, error) = (Side::Tenant, Misuse::NotAsked.into());
         driven.and(Err(DriveError::Protocol(BridgeError { side, error })))
     })

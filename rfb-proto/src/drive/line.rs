@@ -13,8 +13,8 @@ use bytes::{Buf as _, BufMut as _, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, Error, ErrorKind, Result};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::first_bytes::FirstBytes;
 use crate::handshake::wipe;
-use crate::opening::Opening;
 
 /// Room for reading. A message with a password in it fits, so that no buffer that had to grow leaves a copy of it behind.
 const READ: usize = 4096;
@@ -121,7 +121,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Line<'a, S> {
     }
 
     /// What the peer sent that is not RFB. Bytes that are on their way are waited for, but not for long.
-    pub(super) async fn opening(&mut self, rx: &mut BytesMut) -> Opening {
+    pub(super) async fn opening(&mut self, rx: &mut BytesMut) -> FirstBytes {
         let more = poll_fn(|cx| {
             while rx.len() < NAMED && !self.ended {
                 match ready!(self.poll_receive(cx, rx, NAMED)) {
@@ -133,7 +133,7 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Line<'a, S> {
         });
         // What is there has to do.
         let _ = timeout(NAMING, more).await;
-        Opening::of(rx)
+        FirstBytes::of(rx)
     }
 
     /// Sends what is in `tx`, until the deadline at the latest. What the peer says meanwhile is dropped, so that a peer

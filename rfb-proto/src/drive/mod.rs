@@ -27,8 +27,8 @@ use tokio::time::{Instant, timeout_at};
 pub use bridge::{BridgeDriven, drive_bridge, drive_bridge_while_asking};
 
 use self::line::{Line, Reading, Turn, drop_unsent};
-use crate::handshake::{Action, HandshakeError, Machine, Misuse, Tls, TlsRole, Wire};
-use crate::opening::Opening;
+use crate::first_bytes::FirstBytes;
+use crate::handshake::{Action, Buffers, HandshakeError, Machine, Misuse, Tls, TlsRole};
 
 /// The time that machines are given: since the clock was made.
 #[derive(Debug, Clone, Copy)]
@@ -68,7 +68,7 @@ pub enum Driven<Question, Outcome> {
     Ask(Question),
     /// Begin TLS on the stream, which nothing is under way on: what the machine said is sent. Bytes in `rx` are the
     /// beginning of the client's hello; take them out and read them first. Then drive on with the stream inside, and
-    /// the same wire. The machine's deadline is for this as well.
+    /// the same buffers. The machine's deadline is for this as well.
     StartTls(Tls),
     /// The handshake is over. Bytes of messages that came already are in `rx`.
     Done(Outcome),
@@ -80,7 +80,7 @@ pub enum Driven<Question, Outcome> {
 pub enum DriveError<Protocol> {
     /// The connection failed.
     #[error("connection failed: {0}")]
-    Io(#[from] tokio::io::Error),
+    Io(tokio::io::Error),
     /// The handshake failed.
     #[error("{0}")]
     Protocol(Protocol),
@@ -90,8 +90,15 @@ pub enum DriveError<Protocol> {
         /// Where the handshake failed.
         error: Protocol,
         /// What the peer sent instead.
-        came: Opening,
+        came: FirstBytes,
     },
+}
+
+/// The text of the error holds that of the connection, so there is no source that would repeat it.
+impl<Protocol> From<tokio::io::Error> for DriveError<Protocol> {
+    fn from(error: tokio::io::Error) -> Self {
+        Self::Io(error)
+    }
 }
 
 /// Drives a machine to its next question, to TLS, or to the end of the handshake.
@@ -104,7 +111,7 @@ pub enum DriveError<Protocol> {
 /// [`DriveError`]; what the peer is told has been sent, if that was possible.
 pub async fn drive<M, S>(
     machine: &mut M,
-    wire: &mut Wire,
+    buffers: &mut Buffers,
     stream: &mut S,
     clock: Clock,
 ) -> Result<Driven<M::Question, M::Outcome>, DriveError<HandshakeError>>
@@ -114,16 +121,16 @@ where
 {
     let mut line = Line::new(stream);
     loop {
-        let action = machine.step(clock.now(), wire);
+        let action = machine.step(clock.now(), buffers);
         let until = clock.instant(machine.deadline());
         let action = match action {
             Ok(action) => action,
             Err(error) => {
-                line.farewell(&mut wire.tx, until).await;
+                line.farewell(&mut buffers.tx, until).await;
                 if !error.is_not_rfb() {
                     return Err(DriveError::Protocol(error));
                 }
-                let came = line.opening(&mut wire.rx).await;
+                let came = line.opening(&mut buffers.rx).await;
                 return Err(DriveError::NotRfb { error, came });
             }
         };
@@ -133,12 +140,12 @@ where
             _ => (Reading::Kept, 0),
         };
         let stops = !matches!(action, Action::Receive { .. } | Action::Waiting);
-        let limit = machine.max_input().max(wire.rx.len().saturating_add(at_least));
+        let limit = machine.max_input().max(buffers.rx.len().saturating_add(at_least));
         let turn = poll_fn(|cx| {
-            if line.poll_send(cx, &mut wire.tx).is_ready() && stops {
+            if line.poll_send(cx, &mut buffers.tx).is_ready() && stops {
                 return Poll::Ready(line.why_broken().map_or(Turn::Sent, Turn::Failed));
             }
-            line.poll_read(cx, &mut wire.rx, limit, reading)
+            line.poll_read(cx, &mut buffers.rx, limit, reading)
         });
         match (timeout_at(until, turn).await.unwrap_or(Turn::Late), action) {
             (Turn::Sent | Turn::End, Action::Done(outcome)) => return Ok(Driven::Done(outcome)),
@@ -146,11 +153,11 @@ where
             (Turn::Sent, Action::Ask(question)) => return Ok(Driven::Ask(question)),
             (Turn::Late, Action::Done(_)) => return Err(too_slow()),
             // What a deadline that passes means is told by the next step, and so is what bytes mean.
-            (Turn::Late, _) => drop_unsent(&mut wire.tx),
+            (Turn::Late, _) => drop_unsent(&mut buffers.tx),
             (Turn::Bytes | Turn::Sent, _) => {}
             (Turn::End, _) => {
                 // A part of a secret may be in it.
-                wire.wipe_rx();
+                buffers.wipe_rx();
                 return hung_up(machine, &mut line);
             }
             (Turn::Failed(error), _) => return Err(error.into()),
@@ -181,24 +188,24 @@ fn hung_up<M: Machine, S: AsyncRead + AsyncWrite + Unpin>(
 /// answer is there. What the peer sends in that time is kept in `rx`.
 ///
 /// ```
-/// use rfb_proto::handshake::server::{Claim, Question};
-/// use rfb_proto::handshake::{HandshakeError, Refusal, ServerHandshake, Wire};
+/// use rfb_proto::handshake::server::{ClientCredentials, ServerQuestion};
+/// use rfb_proto::handshake::{HandshakeError, Refusal, ServerHandshake, Buffers};
 /// use rfb_proto::{Clock, DriveError, Driven, drive, drive_while_asking};
 /// use tokio::net::TcpStream;
 ///
-/// async fn is_known(claim: &Claim) -> bool { // a look-up that takes time
-/// #   matches!(claim, Claim::None)
+/// async fn is_known(claim: &ClientCredentials) -> bool { // a look-up that takes time
+/// #   matches!(claim, ClientCredentials::None)
 ///     // ...
 /// }
 ///
 /// async fn serve(
-///     machine: &mut ServerHandshake, wire: &mut Wire, stream: &mut TcpStream, clock: Clock,
+///     machine: &mut ServerHandshake, buffers: &mut Buffers, stream: &mut TcpStream, clock: Clock,
 /// ) -> Result<(), Box<dyn std::error::Error>> {
-///     while let Driven::Ask(question) = drive(machine, wire, stream, clock).await? {
-///         let Question::Admit(claim) = question else { return Err("see the table of questions".into()) };
-///         match drive_while_asking(machine, wire, stream, clock, is_known(&claim)).await? {
-///             true => machine.accept(wire)?,
-///             false => machine.refuse(wire, Refusal::default())?,
+///     while let Driven::Ask(question) = drive(machine, buffers, stream, clock).await? {
+///         let ServerQuestion::Admit(claim) = question else { return Err("see the table of questions".into()) };
+///         match drive_while_asking(machine, buffers, stream, clock, is_known(&claim)).await? {
+///             true => machine.accept(buffers)?,
+///             false => machine.refuse(buffers, Refusal::default())?,
 ///         }
 ///     }
 ///     Ok(())
@@ -210,7 +217,7 @@ fn hung_up<M: Machine, S: AsyncRead + AsyncWrite + Unpin>(
 /// [`Misuse::NotAsked`] if no question is open.
 pub async fn drive_while_asking<M, S, A>(
     machine: &mut M,
-    wire: &mut Wire,
+    buffers: &mut Buffers,
     stream: &mut S,
     clock: Clock,
     answer: A,
@@ -222,7 +229,7 @@ where
 {
     first(answer, async {
         // With a question open this does not end well.
-        let driven = drive(machine, wire, stream, clock).await;
+        let driven = drive(machine, buffers, stream, clock).await;
         driven.and(Err(DriveError::Protocol(Misuse::NotAsked.into())))
     })
     .await

@@ -24,7 +24,7 @@
 //! * a fence with SyncNext was sent right before it: what follows the server's answer to that has the new one;
 //! * any fence that was sent behind it is answered, or more updates came than there were requests before it.
 //!
-//! In between it is in doubt. Most rectangles frame alike in both formats; for those that do not, [`Doubt`] decides.
+//! In between it is in doubt. Most rectangles frame alike in both formats; for those that do not, [`AmbiguousFormat`] decides.
 //!
 //! # Which server it is
 //!
@@ -126,7 +126,7 @@ pub struct Missing {
 
 /// What is done with a rectangle that would end elsewhere in a pending format than in the one in force.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Doubt {
+pub enum AmbiguousFormat {
     /// It is taken to have the format that was set last, as by the clients that set one with a request outstanding.
     #[default]
     Pending,

@@ -2,7 +2,7 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::{ClientFramer, Doubt, FramingError, Message, Part, Piece, ServerFramer};
+use super::{AmbiguousFormat, ClientFramer, FramingError, Message, Part, Piece, ServerFramer};
 use crate::init::ServerInit;
 use crate::limits::Limits;
 use crate::message::{Extensions, FramebufferUpdate, SetEncodings, SetPixelFormat};
@@ -127,10 +127,10 @@ impl Relay {
         self
     }
 
-    /// As [`ServerFramer::with_doubt`].
+    /// As [`ServerFramer::with_ambiguous_format`].
     #[must_use]
-    pub fn with_doubt(mut self, doubt: Doubt) -> Self {
-        self.server = self.server.with_doubt(doubt);
+    pub fn with_ambiguous_format(mut self, doubt: AmbiguousFormat) -> Self {
+        self.server = self.server.with_ambiguous_format(doubt);
         self
     }
 

@@ -2,7 +2,7 @@
 
 use super::formats::Formats;
 use super::messages::Messages;
-use super::{Doubt, Ends, FramingError, Missing, Part, Piece};
+use super::{AmbiguousFormat, Ends, FramingError, Missing, Part, Piece};
 use crate::encoding::walk::{self, Context, Fault, Need, PixelSizes, Progress, Walk};
 use crate::encoding::{Encoding, Rectangle};
 use crate::error::{DecodeError, DecodeErrorKind};
@@ -49,7 +49,7 @@ pub struct ServerFramer {
     messages: Messages,
     framebuffer: (u16, u16),
     policy: Policy,
-    doubt: Doubt,
+    doubt: AmbiguousFormat,
     rules: PixelRules,
     formats: Formats,
     extensions: Extensions,
@@ -86,7 +86,7 @@ impl ServerFramer {
             messages: Messages::new(),
             framebuffer: (init.width, init.height),
             policy: Policy::Lenient,
-            doubt: Doubt::default(),
+            doubt: AmbiguousFormat::default(),
             rules,
             formats: Formats::new(init.format),
             extensions: Extensions::ALL,
@@ -116,7 +116,7 @@ impl ServerFramer {
 
     /// What is done with a rectangle of which it is in doubt where it ends.
     #[must_use]
-    pub fn with_doubt(mut self, doubt: Doubt) -> Self {
+    pub fn with_ambiguous_format(mut self, doubt: AmbiguousFormat) -> Self {
         self.doubt = doubt;
         self
     }
@@ -441,9 +441,9 @@ impl ServerFramer {
         let size = |format: &PixelFormat| PixelSizes::of(format, rules).of_encoding(encoding);
         if self.formats.in_doubt(size) {
             match self.doubt {
-                Doubt::Pending => self.switch_format(),
-                Doubt::Current => {}
-                Doubt::Refuse => {
+                AmbiguousFormat::Pending => self.switch_format(),
+                AmbiguousFormat::Current => {}
+                AmbiguousFormat::Refuse => {
                     let kind = DecodeErrorKind::Invalid("the format of its pixels is in doubt");
                     return Err(self.fail(
                         rectangle,

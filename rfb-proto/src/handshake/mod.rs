@@ -15,7 +15,7 @@
 //! ```
 //!
 //! Two machines of one shape: [`ClientHandshake`] and [`ServerHandshake`]. Neither does I/O. A driver moves bytes
-//! between a connection and the [`Wire`], calls `step` with the time, and does what the [`Action`] says:
+//! between a connection and the [`Buffers`], calls `step` with the time, and does what the [`Action`] says:
 //!
 //! 1. flush `tx` first, after every `step`, also after an error: what the peer is told is in it already;
 //! 2. [`Action::Receive`]: read at least so many bytes more, until `deadline()` at the latest;
@@ -29,15 +29,15 @@
 //!
 //! A peer that does not speak RFB fails at its first byte that could not be of a version line, with a
 //! [`HandshakeError::Decode`] that depends on that byte only. What came is left in `rx`, for
-//! [`Opening`](crate::Opening) to put into words.
+//! [`FirstBytes`](crate::FirstBytes) to put into words.
 //!
 //! # For machines that couple both
 //!
 //! A proxy is a [`ServerHandshake`] towards the viewer and a [`ClientHandshake`] towards the server behind it. Where
 //! the two depend on each other, they ask:
 //!
-//! - [`ServerConfig::ask_offer`] lets the server wait with its list ([`server::Question::Offer`]), and
-//!   [`ClientConfig::ask_choice`] the client with its choice ([`client::Question::Choose`]);
+//! - [`ServerConfig::ask_offer`] lets the server wait with its list ([`server::ServerQuestion::Offer`]), and
+//!   [`ClientConfig::ask_choice`] the client with its choice ([`client::ClientQuestion::Choose`]);
 //! - the challenge of VNC authentication is given to the server and shown by the client, the response the other way
 //!   round, so that both can be passed through without knowing the password;
 //! - nobody is let in before [`ServerHandshake::accept`], also not with type None, and
@@ -76,14 +76,14 @@ pub(crate) use state::wipe;
 /// `rx` when it has read them, or when it fails while one is due; who sends `tx` does so there, as the drivers of the
 /// feature `tokio` do.
 #[derive(Default)]
-pub struct Wire {
+pub struct Buffers {
     /// Bytes that were received and not yet used.
     pub rx: BytesMut,
     /// Bytes to send.
     pub tx: BytesMut,
 }
 
-impl Wire {
+impl Buffers {
     /// Overwrites and drops what was received, where a secret may be in it.
     pub(crate) fn wipe_rx(&mut self) {
         wipe(&mut self.rx);
@@ -91,12 +91,12 @@ impl Wire {
     }
 }
 
-impl fmt::Debug for Wire {
+impl fmt::Debug for Buffers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bytes = |buffer: &BytesMut| buffer.len();
         write!(
             f,
-            "Wire {{ rx: {} bytes, tx: {} bytes }}",
+            "Buffers {{ rx: {} bytes, tx: {} bytes }}",
             bytes(&self.rx),
             bytes(&self.tx)
         )
@@ -105,16 +105,16 @@ impl fmt::Debug for Wire {
 
 /// The buffers of a machine between two connections.
 #[derive(Debug, Default)]
-pub struct Wires {
+pub struct SideBuffers {
     /// Towards the user's viewer.
-    pub tenant: Wire,
+    pub tenant: Buffers,
     /// Towards the machine that runs the guest.
-    pub hypervisor: Wire,
+    pub hypervisor: Buffers,
 }
 
-impl Wires {
+impl SideBuffers {
     /// The buffers of one side.
-    pub fn side(&mut self, side: Side) -> &mut Wire {
+    pub fn side(&mut self, side: Side) -> &mut Buffers {
         match side {
             Side::Tenant => &mut self.tenant,
             Side::Hypervisor => &mut self.hypervisor,
@@ -190,8 +190,11 @@ pub trait Machine {
     ///
     /// # Errors
     /// The handshake failed; what the peer is told is in `tx`. Later calls give the same error.
-    fn step(&mut self, now: Duration, wire: &mut Wire)
-    -> Result<Action<Self::Question, Self::Outcome>, HandshakeError>;
+    fn step(
+        &mut self,
+        now: Duration,
+        buffers: &mut Buffers,
+    ) -> Result<Action<Self::Question, Self::Outcome>, HandshakeError>;
 
     /// Step again at this time at the latest; the step then returns [`HandshakeError::TimedOut`].
     fn deadline(&self) -> Duration;
@@ -438,7 +441,7 @@ pub struct Rejection {
     /// What it refused.
     pub of: Rejected,
     /// What it said about it.
-    pub reason: Told,
+    pub reason: RejectionReason,
 }
 
 /// As `authentication failed: password check failed!`.
@@ -446,9 +449,9 @@ impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { of, reason } = self;
         match reason {
-            Told::Nothing => write!(f, "{of}"),
-            Told::Reason(reason) => write!(f, "{of}: {}", reason.to_text()),
-            Told::TooLong(length) => write!(f, "{of}, with a reason of {length} bytes"),
+            RejectionReason::Nothing => write!(f, "{of}"),
+            RejectionReason::Reason(reason) => write!(f, "{of}: {}", reason.to_text()),
+            RejectionReason::TooLong(length) => write!(f, "{of}, with a reason of {length} bytes"),
         }
     }
 }
@@ -482,7 +485,7 @@ impl fmt::Display for Rejected {
 
 /// What a server said about its refusal.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Told {
+pub enum RejectionReason {
     /// Nothing: the version has no reasons, or it closed instead.
     Nothing,
     /// This.

@@ -186,7 +186,7 @@ layout! {
 pub struct PointerEvent {
     /// A bit for each button that is down. Bits 0 to 2: left, middle, right; 3 to 6: the wheel; 7 and 8: back and
     /// forward.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::mask::buttons"))]
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::ids::mask::buttons"))]
     pub buttons: u16,
     /// Where the pointer is, in pixels from the left.
     pub x: u16,

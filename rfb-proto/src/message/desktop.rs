@@ -19,7 +19,7 @@ layout! {
         /// Height, in pixels.
         height: u16,
         /// Nothing is defined for them.
-        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::mask::unnamed"))]
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::ids::mask::unnamed"))]
         flags: u32,
     }
 }

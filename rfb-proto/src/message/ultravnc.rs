@@ -105,7 +105,7 @@ layout! {
         /// Zero, or what the client left there.
         padding: u8,
         /// Not defined.
-        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::mask::unnamed"))]
+        #[cfg_attr(feature = "serde", serde(serialize_with = "crate::ids::mask::unnamed"))]
         flags: u16,
     }
 }

@@ -3,9 +3,9 @@
 use core::time::Duration;
 
 use expect_test::expect;
-use rfb_proto::handshake::bridge::{Coupling, Upstream};
+use rfb_proto::handshake::bridge::{AuthOrder, Upstream};
 use rfb_proto::handshake::{
-    Bridge, BridgeConfig, ClientConfig, Event, Exchange, HandshakeError, Rejection, ServerConfig, Side, Told,
+    Bridge, BridgeConfig, ClientConfig, Event, Exchange, HandshakeError, Rejection, RejectionReason, ServerConfig, Side,
 };
 use rfb_proto::security::SecurityType;
 use rfb_proto::security::vencrypt::Subtype;
@@ -83,9 +83,9 @@ impl Leg {
     }
 }
 
-pub(crate) fn bridge(coupling: Coupling, tenant: &Leg, hypervisor: &Leg) -> BridgeConfig {
+pub(crate) fn bridge(auth_order: AuthOrder, tenant: &Leg, hypervisor: &Leg) -> BridgeConfig {
     BridgeConfig::default()
-        .with_coupling(coupling)
+        .with_auth_order(auth_order)
         .with_tenant_types(&[tenant.security_type])
         .with_tenant_subtypes(tenant.subtypes())
         .with_hypervisor_types(&[hypervisor.security_type])
@@ -93,13 +93,13 @@ pub(crate) fn bridge(coupling: Coupling, tenant: &Leg, hypervisor: &Leg) -> Brid
         .with_cleartext(true)
 }
 
-pub(crate) fn chain_of(coupling: Coupling, tenant: &Leg, hypervisor: &Leg) -> Chain {
+pub(crate) fn chain_of(auth_order: AuthOrder, tenant: &Leg, hypervisor: &Leg) -> Chain {
     let mut chain = Chain::new(
         tenant.viewer(),
-        bridge(coupling, tenant, hypervisor),
+        bridge(auth_order, tenant, hypervisor),
         hypervisor.hypervisor(),
     );
-    if coupling == Coupling::Passthrough {
+    if auth_order == AuthOrder::Passthrough {
         chain.upstream = Some(Upstream::default());
         chain.wanted = (USER, PASSWORD);
     }
@@ -110,7 +110,7 @@ pub(crate) fn chain_of(coupling: Coupling, tenant: &Leg, hypervisor: &Leg) -> Ch
 fn told(ended: &Ended) -> Option<String> {
     match &ended.viewer {
         Err(HandshakeError::Rejected(Rejection {
-            reason: Told::Reason(reason),
+            reason: RejectionReason::Reason(reason),
             ..
         })) => Some(reason.to_text()),
         Err(HandshakeError::Rejected(_) | HandshakeError::Closed(_)) => None,
@@ -180,7 +180,7 @@ const HYPERVISOR_SUBTYPES: [Subtype; 6] = [
 #[test]
 fn the_whole_matrix() {
     let mut cells = 0;
-    for coupling in [Coupling::TenantFirst, Coupling::HypervisorFirst] {
+    for auth_order in [AuthOrder::TenantFirst, AuthOrder::HypervisorFirst] {
         for tenant in Leg::all(&TENANT_SUBTYPES) {
             for hypervisor in Leg::all(&HYPERVISOR_SUBTYPES) {
                 let chunks: &[usize] = if tenant.version == hypervisor.version {
@@ -189,7 +189,7 @@ fn the_whole_matrix() {
                     &[10_000]
                 };
                 for chunk in chunks {
-                    cell(coupling, &tenant, &hypervisor, *chunk);
+                    cell(auth_order, &tenant, &hypervisor, *chunk);
                 }
                 cells += 1;
             }
@@ -198,12 +198,12 @@ fn the_whole_matrix() {
     assert_eq!(cells, 2 * 20 * 18);
 }
 
-fn cell(coupling: Coupling, tenant: &Leg, hypervisor: &Leg, chunk: usize) {
-    let (ended, chain) = chain_of(coupling, tenant, hypervisor).run(chunk);
+fn cell(auth_order: AuthOrder, tenant: &Leg, hypervisor: &Leg, chunk: usize) {
+    let (ended, chain) = chain_of(auth_order, tenant, hypervisor).run(chunk);
     assert_connected(tenant, hypervisor, &ended);
     nothing_is_revealed(&chain);
-    let mut questions = match coupling {
-        Coupling::TenantFirst => vec!["admit", "connect"],
+    let mut questions = match auth_order {
+        AuthOrder::TenantFirst => vec!["admit", "connect"],
         _ => vec!["connect", "admit"],
     };
     if tenant.exchange() == Exchange::Vnc {
@@ -213,7 +213,7 @@ fn cell(coupling: Coupling, tenant: &Leg, hypervisor: &Leg, chunk: usize) {
     assert_eq!(chain.asked, questions);
 
     if tenant.exchange() != Exchange::None {
-        let mut chain = chain_of(coupling, tenant, hypervisor);
+        let mut chain = chain_of(auth_order, tenant, hypervisor);
         chain.entered = (USER, WRONG);
         let (ended, chain) = chain.run(chunk);
         let error = ended.bridge.as_ref().unwrap_err();
@@ -226,13 +226,13 @@ fn cell(coupling: Coupling, tenant: &Leg, hypervisor: &Leg, chunk: usize) {
         // Nothing was spent on it, unless the order is nova's.
         assert_eq!(
             chain.told(Side::Hypervisor).is_empty(),
-            coupling == Coupling::TenantFirst
+            auth_order == AuthOrder::TenantFirst
         );
         nothing_is_revealed(&chain);
     }
 
     if hypervisor.exchange() != Exchange::None {
-        let mut chain = chain_of(coupling, tenant, hypervisor);
+        let mut chain = chain_of(auth_order, tenant, hypervisor);
         chain.upstream = Some(upstream(OWN_USER, WRONG));
         let (ended, chain) = chain.run(chunk);
         let error = ended.bridge.as_ref().unwrap_err();
@@ -241,12 +241,12 @@ fn cell(coupling: Coupling, tenant: &Leg, hypervisor: &Leg, chunk: usize) {
             panic!("{error}");
         };
         match &rejection.reason {
-            Told::Reason(reason) => assert_eq!(reason.text, REASON),
+            RejectionReason::Reason(reason) => assert_eq!(reason.text, REASON),
             other => assert!(hypervisor.version < Version::V3_8, "{other:?}"),
         }
         // Where the tenant waits for a challenge, and in 3.3 and 3.7, there is no room for a reason. In 3.3 the
         // type None is decided on by its word, which a refusal replaces.
-        let first = coupling == Coupling::HypervisorFirst && tenant.exchange() == Exchange::Vnc;
+        let first = auth_order == AuthOrder::HypervisorFirst && tenant.exchange() == Exchange::Vnc;
         let word = tenant.version == Version::V3_3 && tenant.exchange() == Exchange::None;
         let reason = word || (tenant.version == Version::V3_8 && !first);
         assert_eq!(told(&ended), reason.then(|| GENERIC.to_owned()));
@@ -267,7 +267,7 @@ fn the_whole_matrix_of_passthrough() {
                 continue;
             }
             for chunk in [1, 7, 10_000] {
-                let (ended, chain) = chain_of(Coupling::Passthrough, &tenant, &hypervisor).run(chunk);
+                let (ended, chain) = chain_of(AuthOrder::Passthrough, &tenant, &hypervisor).run(chunk);
                 assert_connected(&tenant, &hypervisor, &ended);
                 assert_eq!(chain.asked, ["connect"]);
                 assert_eq!(holds(chain.told(Side::Tenant), &HYPERVISOR_CHALLENGE), !is_none);
@@ -281,8 +281,8 @@ fn the_whole_matrix_of_passthrough() {
                 continue;
             }
             for forward in [false, true] {
-                let mut chain = chain_of(Coupling::Passthrough, &tenant, &hypervisor);
-                let config = bridge(Coupling::Passthrough, &tenant, &hypervisor).with_forward_reason(forward);
+                let mut chain = chain_of(AuthOrder::Passthrough, &tenant, &hypervisor);
+                let config = bridge(AuthOrder::Passthrough, &tenant, &hypervisor).with_forward_reason(forward);
                 chain.bridge = Bridge::new(Duration::ZERO, config);
                 chain.entered = (USER, WRONG);
                 let (ended, chain) = chain.run(7);
@@ -306,7 +306,7 @@ fn the_whole_matrix_of_passthrough() {
 
 /// What the hypervisor does not offer is not offered to the tenant, and nothing else is made of it.
 fn not_passed(tenant: &Leg, hypervisor: &Leg) {
-    let (ended, chain) = chain_of(Coupling::Passthrough, tenant, hypervisor).run(7);
+    let (ended, chain) = chain_of(AuthOrder::Passthrough, tenant, hypervisor).run(7);
     let error = ended.bridge.as_ref().unwrap_err();
     assert_eq!(error.side, Side::Hypervisor);
     let told = chain.told(Side::Hypervisor);
@@ -356,8 +356,8 @@ fn cve_2011_0011_no_password_is_not_no_authentication() {
     // Missing: VNC authentication cannot be chosen, and None is not taken for it.
     let tenant = Leg::plain(Version::V3_8, SecurityType::NONE);
     let hypervisor = Leg::plain(Version::V3_8, SecurityType::VNC);
-    for coupling in [Coupling::TenantFirst, Coupling::HypervisorFirst] {
-        let mut chain = chain_of(coupling, &tenant, &hypervisor);
+    for auth_order in [AuthOrder::TenantFirst, AuthOrder::HypervisorFirst] {
+        let mut chain = chain_of(auth_order, &tenant, &hypervisor);
         chain.upstream = Some(Upstream::default());
         chain.hypervisor = rfb_proto::handshake::ServerHandshake::new(
             Duration::ZERO,
@@ -369,7 +369,7 @@ fn cve_2011_0011_no_password_is_not_no_authentication() {
             .assert_eq(&error);
     }
     // Empty: it is a password, and here the wrong one.
-    let mut chain = chain_of(Coupling::TenantFirst, &tenant, &hypervisor);
+    let mut chain = chain_of(AuthOrder::TenantFirst, &tenant, &hypervisor);
     chain.upstream = Some(upstream(b"", b""));
     let (ended, _) = chain.run(7);
     let error = ended.bridge.unwrap_err();
@@ -379,16 +379,16 @@ fn cve_2011_0011_no_password_is_not_no_authentication() {
 /// The tenant is told where it can be told when there is no hypervisor for it.
 #[test]
 fn no_hypervisor() {
-    for (coupling, version) in [
-        (Coupling::TenantFirst, Version::V3_8),
-        (Coupling::HypervisorFirst, Version::V3_8),
-        (Coupling::HypervisorFirst, Version::V3_7),
-        (Coupling::HypervisorFirst, Version::V3_3),
-        (Coupling::Passthrough, Version::V3_3),
+    for (auth_order, version) in [
+        (AuthOrder::TenantFirst, Version::V3_8),
+        (AuthOrder::HypervisorFirst, Version::V3_8),
+        (AuthOrder::HypervisorFirst, Version::V3_7),
+        (AuthOrder::HypervisorFirst, Version::V3_3),
+        (AuthOrder::Passthrough, Version::V3_3),
     ] {
         let tenant = Leg::plain(version, SecurityType::VNC);
         let hypervisor = Leg::plain(Version::V3_8, SecurityType::VNC);
-        let mut chain = chain_of(coupling, &tenant, &hypervisor);
+        let mut chain = chain_of(auth_order, &tenant, &hypervisor);
         chain.dials = false;
         let (ended, _) = chain.run(7);
         assert_eq!(told(&ended).as_deref(), Some("No such console"));

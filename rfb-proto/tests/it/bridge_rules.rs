@@ -4,8 +4,8 @@ use core::time::Duration;
 
 use expect_test::expect;
 use rfb_proto::Version;
-use rfb_proto::handshake::bridge::{BridgeAction, BridgeError, Coupling, Question, Upstream};
-use rfb_proto::handshake::{Bridge, BridgeConfig, HandshakeError, Misuse, Refusal, Side, Wires};
+use rfb_proto::handshake::bridge::{AuthOrder, BridgeAction, BridgeError, BridgeQuestion, Upstream};
+use rfb_proto::handshake::{Bridge, BridgeConfig, HandshakeError, Misuse, Refusal, Side, SideBuffers};
 use rfb_proto::security::vencrypt::Subtype;
 use rfb_proto::security::vnc::Password;
 use rfb_proto::security::{Reason, SecurityType};
@@ -16,12 +16,16 @@ use crate::chain::{Chain, OWN_PASSWORD, OWN_USER, TENANT_CHALLENGE, upstream};
 /// A viewer that takes a type which it was not offered (CVE-2006-2369, CVE-2006-2450, CVE-2024-42458).
 #[test]
 fn cve_2006_2369_a_choice_outside_of_the_offer() {
-    for coupling in [Coupling::TenantFirst, Coupling::HypervisorFirst, Coupling::Passthrough] {
+    for auth_order in [
+        AuthOrder::TenantFirst,
+        AuthOrder::HypervisorFirst,
+        AuthOrder::Passthrough,
+    ] {
         let config = BridgeConfig::default()
-            .with_coupling(coupling)
+            .with_auth_order(auth_order)
             .with_hypervisor_types(&[SecurityType::VNC, SecurityType::NONE]);
         let mut talk = Talk::new(config);
-        if coupling != Coupling::TenantFirst {
+        if auth_order != AuthOrder::TenantFirst {
             talk.connect(Upstream::default().with_password(Password::new(OWN_PASSWORD)));
             talk.hypervisor(b"RFB 003.008\n\x02\x01\x02");
         }
@@ -29,13 +33,13 @@ fn cve_2006_2369_a_choice_outside_of_the_offer() {
         let error = talk.error();
         assert_eq!(error, "tenant: peer misbehaved: security type None (1) was not offered");
         // The hypervisor hears nothing, or that there is no choice.
-        let heard: &[u8] = if coupling == Coupling::TenantFirst {
+        let heard: &[u8] = if auth_order == AuthOrder::TenantFirst {
             b""
         } else {
             b"RFB 003.008\n\0"
         };
-        assert_eq!(talk.wires.hypervisor.tx[..], *heard);
-        assert!(talk.wires.tenant.tx.ends_with(b"That security type was not offered"));
+        assert_eq!(talk.sides.hypervisor.tx[..], *heard);
+        assert!(talk.sides.tenant.tx.ends_with(b"That security type was not offered"));
     }
 }
 
@@ -51,7 +55,7 @@ fn cve_2006_2369_a_subtype_outside_of_the_offer() {
         talk.error(),
         "tenant: peer misbehaved: VeNCrypt subtype X509None (260) was not offered"
     );
-    assert!(talk.wires.hypervisor.tx.is_empty());
+    assert!(talk.sides.hypervisor.tx.is_empty());
     // A hypervisor that drops what is wanted from its list does not get less.
     let mut talk = Talk::new(BridgeConfig::default().with_tenant_types(&[SecurityType::NONE]));
     talk.tenant(b"RFB 003.008\n\x01");
@@ -62,7 +66,7 @@ fn cve_2006_2369_a_subtype_outside_of_the_offer() {
         talk.error(),
         "hypervisor: peer incompatible: no common VeNCrypt subtype; offered: Plain (256), 1, TLSPlain (259)"
     );
-    assert!(!holds(&talk.wires.hypervisor.tx, OWN_PASSWORD));
+    assert!(!holds(&talk.sides.hypervisor.tx, OWN_PASSWORD));
 }
 
 /// A reason of 4 GiB from the hypervisor (nova once read it whole).
@@ -72,13 +76,13 @@ fn a_reason_of_4_gib_is_not_read() {
     talk.connect(Upstream::default());
     talk.hypervisor(b"RFB 003.008\n\0\xff\xff\xff\xff");
     assert_eq!(
-        talk.wires.hypervisor.rx.capacity(),
-        talk.wires.hypervisor.rx.capacity().min(4096)
+        talk.sides.hypervisor.rx.capacity(),
+        talk.sides.hypervisor.rx.capacity().min(4096)
     );
     talk.tenant(b"RFB 003.008\n");
     let error = talk.error();
     expect!["hypervisor: connection refused, with a reason of 4294967295 bytes"].assert_eq(&error);
-    let told = &talk.wires.tenant.tx[12..];
+    let told = &talk.sides.tenant.tx[12..];
     assert_eq!(told[..5], [0, 0, 0, 0, 40]);
     assert_eq!(told[5..], *b"Unable to negotiate security with server");
 }
@@ -104,12 +108,12 @@ fn cve_2016_10207_the_switch_to_tls() {
             ..
         }))
     ));
-    let error = talk.bridge.eof(&mut talk.wires, Side::Hypervisor).unwrap_err();
+    let error = talk.bridge.eof(&mut talk.sides, Side::Hypervisor).unwrap_err();
     expect!["hypervisor: closed by the peer while waiting for TLS"].assert_eq(&error.to_string());
-    assert!(talk.wires.tenant.tx.ends_with(GENERIC.as_bytes()));
+    assert!(talk.sides.tenant.tx.ends_with(GENERIC.as_bytes()));
     // Once more, and from the other side: it is over.
     for side in [Side::Hypervisor, Side::Tenant] {
-        assert_eq!(talk.bridge.eof(&mut talk.wires, side), Err(error.clone()));
+        assert_eq!(talk.bridge.eof(&mut talk.sides, side), Err(error.clone()));
     }
     let mut talk = begin(b"\0\0\0\0");
     expect!["hypervisor: peer misbehaved: bytes in front of TLS"].assert_eq(&talk.error());
@@ -118,7 +122,7 @@ fn cve_2016_10207_the_switch_to_tls() {
 /// A bridge driven by hand.
 struct Talk {
     bridge: Bridge,
-    wires: Wires,
+    sides: SideBuffers,
     action: Option<Result<BridgeAction, BridgeError>>,
 }
 
@@ -126,7 +130,7 @@ impl Talk {
     fn new(config: BridgeConfig) -> Self {
         let mut talk = Self {
             bridge: Bridge::new(Duration::ZERO, config),
-            wires: Wires::default(),
+            sides: SideBuffers::default(),
             action: None,
         };
         talk.step();
@@ -134,21 +138,21 @@ impl Talk {
     }
 
     fn step(&mut self) {
-        self.action = Some(self.bridge.step(Duration::ZERO, &mut self.wires));
+        self.action = Some(self.bridge.step(Duration::ZERO, &mut self.sides));
     }
 
     fn tenant(&mut self, bytes: &[u8]) {
-        self.wires.tenant.rx.extend_from_slice(bytes);
+        self.sides.tenant.rx.extend_from_slice(bytes);
         self.step();
     }
 
     fn hypervisor(&mut self, bytes: &[u8]) {
-        self.wires.hypervisor.rx.extend_from_slice(bytes);
+        self.sides.hypervisor.rx.extend_from_slice(bytes);
         self.step();
     }
 
     fn admit(&mut self) {
-        self.bridge.admit(&mut self.wires).unwrap();
+        self.bridge.admit(&mut self.sides).unwrap();
         self.step();
     }
 
@@ -186,7 +190,7 @@ fn nova() {
     talk.connect(Upstream::default());
     talk.hypervisor(b"RFB 003.008\n\x04\x81\x0d\x85\x01");
     talk.tenant(b"RFB 003.008\n\x01");
-    assert!(talk.wires.hypervisor.tx.ends_with(b"\n\x01"));
+    assert!(talk.sides.hypervisor.tx.ends_with(b"\n\x01"));
 }
 
 /// Versions other than 3.8 are not for nova, and it tells nobody.
@@ -196,39 +200,42 @@ fn nova_takes_no_other_version() {
     talk.connect(Upstream::default());
     talk.hypervisor(b"RFB 003.007\n");
     expect!["hypervisor: peer incompatible: version 3.7 is not supported"].assert_eq(&talk.error());
-    assert!(talk.wires.tenant.tx.is_empty() && talk.wires.hypervisor.tx.is_empty());
+    assert!(talk.sides.tenant.tx.is_empty() && talk.sides.hypervisor.tx.is_empty());
     let mut talk = Talk::new(BridgeConfig::nova());
     talk.connect(Upstream::default());
     talk.hypervisor(b"RFB 003.008\n\x01\x01");
     talk.tenant(b"RFB 003.003\n");
     expect!["tenant: peer incompatible: version 3.3 is not supported"].assert_eq(&talk.error());
-    assert_eq!(talk.wires.tenant.tx[..], *b"RFB 003.008\n");
+    assert_eq!(talk.sides.tenant.tx[..], *b"RFB 003.008\n");
 }
 
 /// The tenant's attempts are counted by the hypervisor where they are passed through.
 #[test]
 fn too_many_attempts() {
-    for coupling in [Coupling::Passthrough, Coupling::TenantFirst] {
+    for auth_order in [AuthOrder::Passthrough, AuthOrder::TenantFirst] {
         let config = BridgeConfig::default()
-            .with_coupling(coupling)
+            .with_auth_order(auth_order)
             .with_hypervisor_types(&[SecurityType::VNC]);
         let mut talk = Talk::new(config);
         let hypervisor = b"RFB 003.008\n\x01\x02sixteen bytes...\0\0\0\x02\0\0\0\x04wait";
-        talk.wires.hypervisor.rx.extend_from_slice(hypervisor);
-        talk.wires
+        talk.sides.hypervisor.rx.extend_from_slice(hypervisor);
+        talk.sides
             .tenant
             .rx
             .extend_from_slice(b"RFB 003.008\n\x02sixteen bytes...");
-        if coupling == Coupling::TenantFirst {
+        if auth_order == AuthOrder::TenantFirst {
             talk.step();
-            talk.bridge.challenge(&mut talk.wires, TENANT_CHALLENGE).unwrap();
+            talk.bridge.challenge(&mut talk.sides, TENANT_CHALLENGE).unwrap();
             talk.step();
             talk.admit();
         }
         talk.connect(upstream(OWN_USER, OWN_PASSWORD));
         expect!["hypervisor: too many authentication attempts: wait"].assert_eq(&talk.error());
-        let result = &talk.wires.tenant.tx[30..34];
-        assert_eq!(result, [0, 0, 0, if coupling == Coupling::Passthrough { 2 } else { 1 }]);
+        let result = &talk.sides.tenant.tx[30..34];
+        assert_eq!(
+            result,
+            [0, 0, 0, if auth_order == AuthOrder::Passthrough { 2 } else { 1 }]
+        );
     }
 }
 
@@ -246,13 +253,13 @@ fn refusals_of_the_hypervisor() {
         talk.hypervisor(b"RFB 003.008\n");
         talk.hypervisor(refusal);
         if refusal.len() == 4 {
-            talk.bridge.eof(&mut talk.wires, Side::Hypervisor).unwrap();
+            talk.bridge.eof(&mut talk.sides, Side::Hypervisor).unwrap();
             talk.step();
         }
         talk.tenant(b"RFB 003.007\n");
         assert_eq!(talk.error(), error);
-        assert_eq!(talk.wires.tenant.tx[12], 0);
-        assert!(talk.wires.tenant.tx.ends_with(shown.as_bytes()));
+        assert_eq!(talk.sides.tenant.tx[12], 0);
+        assert!(talk.sides.tenant.tx.ends_with(shown.as_bytes()));
     }
 }
 
@@ -262,11 +269,15 @@ fn cve_2013_5745_ends_of_the_stream_everywhere() {
     let tenant_bytes = b"RFB 003.008\n\x02sixteen bytes...";
     let hypervisor_bytes = b"RFB 003.008\n\x01\x02sixteen bytes...\0\0\0\0";
     let mut ends = 0;
-    for coupling in [Coupling::TenantFirst, Coupling::HypervisorFirst, Coupling::Passthrough] {
+    for auth_order in [
+        AuthOrder::TenantFirst,
+        AuthOrder::HypervisorFirst,
+        AuthOrder::Passthrough,
+    ] {
         for side in [Side::Tenant, Side::Hypervisor] {
             for cut in 0..hypervisor_bytes.len() {
                 let config = BridgeConfig::default()
-                    .with_coupling(coupling)
+                    .with_auth_order(auth_order)
                     .with_hypervisor_types(&[SecurityType::VNC]);
                 let mut talk = Talk::new(config);
                 let (mut tenant, mut hypervisor) = (&tenant_bytes[..], &hypervisor_bytes[..]);
@@ -283,17 +294,17 @@ fn cve_2013_5745_ends_of_the_stream_everywhere() {
                             };
                             if at_least <= input.len() {
                                 let (piece, rest) = input.split_at(at_least);
-                                talk.wires.side(side).rx.extend_from_slice(piece);
+                                talk.sides.side(side).rx.extend_from_slice(piece);
                                 *input = rest;
-                            } else if let Err(error) = talk.bridge.eof(&mut talk.wires, side) {
+                            } else if let Err(error) = talk.bridge.eof(&mut talk.sides, side) {
                                 break error;
                             }
                         }
-                        Ok(BridgeAction::Ask(Question::Challenge)) => {
-                            talk.bridge.challenge(&mut talk.wires, TENANT_CHALLENGE).unwrap();
+                        Ok(BridgeAction::Ask(BridgeQuestion::Challenge)) => {
+                            talk.bridge.challenge(&mut talk.sides, TENANT_CHALLENGE).unwrap();
                         }
-                        Ok(BridgeAction::Ask(Question::Admit(_))) => talk.bridge.admit(&mut talk.wires).unwrap(),
-                        Ok(BridgeAction::Ask(Question::Connect)) => {
+                        Ok(BridgeAction::Ask(BridgeQuestion::Admit(_))) => talk.bridge.admit(&mut talk.sides).unwrap(),
+                        Ok(BridgeAction::Ask(BridgeQuestion::Connect)) => {
                             talk.bridge.connect(upstream(OWN_USER, OWN_PASSWORD)).unwrap();
                         }
                         Err(error) => break error,
@@ -306,8 +317,8 @@ fn cve_2013_5745_ends_of_the_stream_everywhere() {
                     matches!(error.error, HandshakeError::Closed(_) | HandshakeError::Rejected(_)),
                     "{error}"
                 );
-                assert!(!talk.wires.tenant.tx.ends_with(&[0; 4]));
-                assert_eq!(talk.bridge.step(Duration::ZERO, &mut talk.wires), Err(error));
+                assert!(!talk.sides.tenant.tx.ends_with(&[0; 4]));
+                assert_eq!(talk.bridge.step(Duration::ZERO, &mut talk.sides), Err(error));
                 ends += 1;
             }
         }
@@ -322,30 +333,30 @@ fn deadlines() {
     let late = Duration::from_secs(60);
     let mut talk = Talk::new(config());
     assert_eq!(talk.bridge.deadline(), late);
-    let error = talk.bridge.step(late, &mut talk.wires).unwrap_err();
+    let error = talk.bridge.step(late, &mut talk.sides).unwrap_err();
     expect!["tenant: timed out waiting for the version line"].assert_eq(&error.to_string());
     // An answer.
     let mut talk = Talk::new(config());
     talk.tenant(b"RFB 003.008\n\x02");
-    assert_eq!(talk.action, Some(Ok(BridgeAction::Ask(Question::Challenge))));
+    assert_eq!(talk.action, Some(Ok(BridgeAction::Ask(BridgeQuestion::Challenge))));
     let early = late - Duration::from_nanos(1);
-    assert_eq!(talk.bridge.step(early, &mut talk.wires), Ok(BridgeAction::Waiting));
-    let error = talk.bridge.step(late, &mut talk.wires).unwrap_err();
+    assert_eq!(talk.bridge.step(early, &mut talk.sides), Ok(BridgeAction::Waiting));
+    let error = talk.bridge.step(late, &mut talk.sides).unwrap_err();
     expect!["tenant: timed out waiting for the caller's answer"].assert_eq(&error.to_string());
-    assert_eq!(talk.bridge.challenge(&mut talk.wires, [0; 16]), Err(Misuse::NotAsked));
+    assert_eq!(talk.bridge.challenge(&mut talk.sides, [0; 16]), Err(Misuse::NotAsked));
     // The hypervisor.
     let mut talk = Talk::new(config());
     talk.tenant(b"RFB 003.008\n\x02");
-    talk.bridge.challenge(&mut talk.wires, [0; 16]).unwrap();
+    talk.bridge.challenge(&mut talk.sides, [0; 16]).unwrap();
     talk.step();
     talk.tenant(&[0; 16]);
     talk.admit();
     talk.bridge.connect(Upstream::default()).unwrap();
-    talk.bridge.step(early, &mut talk.wires).unwrap();
+    talk.bridge.step(early, &mut talk.sides).unwrap();
     assert_eq!(talk.bridge.deadline(), early + late);
-    let error = talk.bridge.step(early + late, &mut talk.wires).unwrap_err();
+    let error = talk.bridge.step(early + late, &mut talk.sides).unwrap_err();
     expect!["hypervisor: timed out waiting for the version line"].assert_eq(&error.to_string());
-    assert!(talk.wires.tenant.tx.ends_with(GENERIC.as_bytes()));
+    assert!(talk.sides.tenant.tx.ends_with(GENERIC.as_bytes()));
 }
 
 /// An answer that was not asked for changes nothing.
@@ -353,32 +364,32 @@ fn deadlines() {
 fn wrong_answers() {
     let mut talk = Talk::new(BridgeConfig::default().with_hypervisor_types(&[SecurityType::NONE]));
     let none_open = |talk: &mut Talk| {
-        let Talk { bridge, wires, .. } = talk;
+        let Talk { bridge, sides, .. } = talk;
         let answers = [
-            bridge.challenge(wires, [0; 16]),
-            bridge.admit(wires),
+            bridge.challenge(sides, [0; 16]),
+            bridge.admit(sides),
             bridge.connect(Upstream::default()),
-            bridge.refuse(wires, Refusal::default()),
+            bridge.refuse(sides, Refusal::default()),
         ];
         answers.map(|answer| answer == Err(Misuse::NotAsked))
     };
     assert_eq!(none_open(&mut talk), [true; 4]);
     talk.tenant(b"RFB 003.008\n\x02");
-    let Talk { bridge, wires, .. } = &mut talk;
-    assert_eq!(bridge.admit(wires), Err(Misuse::NotAsked));
+    let Talk { bridge, sides, .. } = &mut talk;
+    assert_eq!(bridge.admit(sides), Err(Misuse::NotAsked));
     assert_eq!(bridge.connect(Upstream::default()), Err(Misuse::NotAsked));
-    assert_eq!(bridge.challenge(wires, [0; 16]), Ok(()));
+    assert_eq!(bridge.challenge(sides, [0; 16]), Ok(()));
     assert_eq!(none_open(&mut talk), [true; 4]);
     talk.step();
     talk.tenant(&[0; 16]);
-    assert_eq!(talk.bridge.challenge(&mut talk.wires, [0; 16]), Err(Misuse::NotAsked));
+    assert_eq!(talk.bridge.challenge(&mut talk.sides, [0; 16]), Err(Misuse::NotAsked));
     talk.bridge
-        .refuse(&mut talk.wires, Refusal::Failed(Reason::from_static("no")))
+        .refuse(&mut talk.sides, Refusal::Failed(Reason::from_static("no")))
         .unwrap();
     talk.step();
     expect!["tenant: refused: no"].assert_eq(&talk.error());
     assert_eq!(none_open(&mut talk), [true; 4]);
-    assert!(talk.wires.tenant.tx.ends_with(b"\0\0\0\x01\0\0\0\x02no"));
+    assert!(talk.sides.tenant.tx.ends_with(b"\0\0\0\x01\0\0\0\x02no"));
 }
 
 /// What is behind the handshake is neither read nor lost.
@@ -396,8 +407,8 @@ fn leftovers_of_both_sides() {
         panic!("{:?}", talk.action);
     };
     assert_eq!(outcome.tenant.init, None);
-    assert_eq!(talk.wires.tenant.rx[..], *b"\x01\x02more");
-    assert_eq!(talk.wires.hypervisor.rx[..], *b"behind");
+    assert_eq!(talk.sides.tenant.rx[..], *b"\x01\x02more");
+    assert_eq!(talk.sides.hypervisor.rx[..], *b"behind");
     talk.step();
     expect!["tenant: the handshake has ended"].assert_eq(&talk.error());
 }

@@ -2,7 +2,7 @@
 
 use rfb_proto::handshake::{
     ClientConfig, ClientHandshake, HandshakeError, Incompatibility, Misbehaviour, Refusal, Rejected, Rejection,
-    ServerConfig, ServerHandshake, Stage, Told,
+    RejectionReason, ServerConfig, ServerHandshake, Stage,
 };
 use rfb_proto::security::tight::InteractionCapabilities;
 use rfb_proto::security::vencrypt::Subtype;
@@ -23,7 +23,7 @@ fn feed(player: &mut Player, bytes: &[u8], tls_at: Option<usize>, cut: Cut) -> u
     let mut at = 0;
     for turn in 0.. {
         if let (Now::Tls(_), Some(tls_at)) = (&player.now, tls_at) {
-            assert_eq!((at, player.wire.rx.len()), (tls_at, 0), "TLS");
+            assert_eq!((at, player.buffers.rx.len()), (tls_at, 0), "TLS");
             player.tls_is_up();
         }
         let Now::Needs(_) = player.now else { break };
@@ -60,11 +60,11 @@ fn subtypes_or(subtypes: &[u32], default: Subtype) -> Vec<Subtype> {
     }
 }
 
-fn told(reason: Option<&Vec<u8>>) -> Told {
+fn told(reason: Option<&Vec<u8>>) -> RejectionReason {
     match reason {
-        None => Told::Nothing,
-        Some(text) if Limits::default().reason < text.len() as u32 => Told::TooLong(text.len() as u32),
-        Some(text) => Told::Reason(Reason {
+        None => RejectionReason::Nothing,
+        Some(text) if Limits::default().reason < text.len() as u32 => RejectionReason::TooLong(text.len() as u32),
+        Some(text) => RejectionReason::Reason(Reason {
             text: text.clone().into(),
         }),
     }
@@ -121,7 +121,7 @@ fn client_said(connection: &Connection, walk: &Walk) -> Vec<u8> {
 
 /// Holds the machine in the client's place against the recording.
 fn check_client(connection: &Connection, walk: &Walk, player: &Player, at: usize) {
-    let rest = connection.s2c.len() - at + player.wire.rx.len();
+    let rest = connection.s2c.len() - at + player.buffers.rx.len();
     let here = (player.sent.len(), rest);
     let messages = (walk.c2s_at, connection.s2c.len() - walk.s2c_at);
     let said = client_said(connection, walk);
@@ -147,7 +147,7 @@ fn check_client(connection: &Connection, walk: &Walk, player: &Player, at: usize
                 (End::RefusedVeNCrypt, _) => matches!(of, Rejected::Subtype | Rejected::VeNCryptVersion),
                 (End::RefusedAuthentication, Some(2)) => *of == Rejected::TooManyAttempts,
                 (End::RefusedAuthentication, _) => *of == Rejected::Authentication,
-                (End::ServerSilent | End::ClientSilent, _) => *reason == Told::Nothing,
+                (End::ServerSilent | End::ClientSilent, _) => *reason == RejectionReason::Nothing,
                 (End::OddLine | End::AboveOffer | End::NotOffered, _) => true,
                 _ => false,
             };
@@ -295,7 +295,7 @@ fn interaction(walk: &Walk) -> InteractionCapabilities {
 
 /// Holds the machine in the server's place against the recording.
 fn check_server(connection: &Connection, walk: &Walk, player: &Player, at: usize) {
-    let rest = connection.c2s.len() - at + player.wire.rx.len();
+    let rest = connection.c2s.len() - at + player.buffers.rx.len();
     let messages = connection.c2s.len() - walk.c2s_at;
     // The choice of who lists no way to authenticate is none, which a list of ours is not.
     if walk.choice == Some(16) && walk.inner_types.is_empty() && walk.inner.is_some() {

@@ -4,12 +4,12 @@ use core::time::Duration;
 
 use bytes::Bytes;
 use rfb_proto::Version;
-use rfb_proto::handshake::bridge::{BridgeAction, BridgeError, BridgeOutcome, Question, Upstream};
+use rfb_proto::handshake::bridge::{BridgeAction, BridgeError, BridgeOutcome, BridgeQuestion, Upstream};
 use rfb_proto::handshake::client::{self, ClientOutcome};
-use rfb_proto::handshake::server::{self, Claim, ServerOutcome};
+use rfb_proto::handshake::server::{self, ClientCredentials, ServerOutcome};
 use rfb_proto::handshake::{
-    Action, Bridge, BridgeConfig, ClientConfig, ClientHandshake, Event, Exchange, HandshakeError, Machine, Refusal,
-    ServerConfig, ServerHandshake, Side, Tls, Wire, Wires,
+    Action, Bridge, BridgeConfig, Buffers, ClientConfig, ClientHandshake, Event, Exchange, HandshakeError, Machine,
+    Refusal, ServerConfig, ServerHandshake, Side, SideBuffers, Tls,
 };
 use rfb_proto::security::plain::Credentials;
 use rfb_proto::security::vnc::Password;
@@ -33,15 +33,15 @@ pub(crate) const REFUSAL: &str = "Wrong token";
 /// TLS on one end of a connection.
 pub(crate) trait Session {
     /// Takes ciphertext from and to `socket`.
-    fn process(&mut self, plain: &mut Wire) -> Result<(), String>;
-    fn socket(&mut self) -> &mut Wire;
+    fn process(&mut self, plain: &mut Buffers) -> Result<(), String>;
+    fn socket(&mut self) -> &mut Buffers;
     /// Whether the machine has to wait.
     fn is_handshaking(&self) -> bool;
 }
 
 /// What begins TLS: the connection that it is on, the end, and the buffers. `None`: nothing is encrypted, and the
 /// machines see the same bytes.
-pub(crate) type Starter<'a> = dyn Fn(Side, &Tls, &mut Wire) -> Option<Box<dyn Session>> + 'a;
+pub(crate) type Starter<'a> = dyn Fn(Side, &Tls, &mut Buffers) -> Option<Box<dyn Session>> + 'a;
 
 /// A connection's end without its buffers.
 #[derive(Default)]
@@ -53,7 +53,7 @@ struct End {
 }
 
 impl End {
-    fn process(&mut self, plain: &mut Wire) {
+    fn process(&mut self, plain: &mut Buffers) {
         if let (Some(tls), None) = (&mut self.tls, &self.failed) {
             let before = plain.tx.clone();
             self.failed = tls.process(plain).err();
@@ -65,7 +65,7 @@ impl End {
         self.tls.as_ref().is_some_and(|tls| tls.is_handshaking())
     }
 
-    fn socket<'a>(&'a mut self, plain: &'a mut Wire) -> &'a mut Wire {
+    fn socket<'a>(&'a mut self, plain: &'a mut Buffers) -> &'a mut Buffers {
         match &mut self.tls {
             Some(tls) => tls.socket(),
             None => plain,
@@ -87,9 +87,9 @@ pub(crate) struct Chain {
     pub(crate) dials: bool,
     pub(crate) events: Vec<(Side, Event)>,
     viewer_events: Vec<Event>,
-    viewer_wire: Wire,
-    wires: Wires,
-    hypervisor_wire: Wire,
+    viewer_wire: Buffers,
+    sides: SideBuffers,
+    hypervisor_wire: Buffers,
     /// Viewer, bridge towards it, bridge towards the hypervisor, hypervisor.
     ends: [End; 4],
     pub(crate) asked: Vec<&'static str>,
@@ -116,11 +116,11 @@ pub(crate) fn upstream(user: &[u8], password: &[u8]) -> Upstream {
         })
 }
 
-fn is_good(claim: &Claim, (user, password): (&[u8], &[u8])) -> bool {
+fn is_good(claim: &ClientCredentials, (user, password): (&[u8], &[u8])) -> bool {
     match claim {
-        Claim::None => true,
-        Claim::Vnc { challenge, response } => Password::new(password).verify(challenge, response),
-        Claim::Plain(shown) => shown.user[..] == *user && shown.password == Secret::new(password),
+        ClientCredentials::None => true,
+        ClientCredentials::Vnc { challenge, response } => Password::new(password).verify(challenge, response),
+        ClientCredentials::Plain(shown) => shown.user[..] == *user && shown.password == Secret::new(password),
         other => panic!("{other:?}"),
     }
 }
@@ -137,9 +137,9 @@ impl Chain {
             dials: true,
             events: Vec::new(),
             viewer_events: Vec::new(),
-            viewer_wire: Wire::default(),
-            wires: Wires::default(),
-            hypervisor_wire: Wire::default(),
+            viewer_wire: Buffers::default(),
+            sides: SideBuffers::default(),
+            hypervisor_wire: Buffers::default(),
             ends: Default::default(),
             asked: Vec::new(),
         }
@@ -204,7 +204,7 @@ impl Chain {
                 (Some(viewer), Some(bridge)) => {
                     // An error is terminal, and the same again.
                     if let Err(error) = &bridge {
-                        assert_eq!(self.bridge.step(NOW, &mut self.wires).as_ref(), Err(error));
+                        assert_eq!(self.bridge.step(NOW, &mut self.sides).as_ref(), Err(error));
                     }
                     let ended = Ended {
                         viewer,
@@ -221,8 +221,8 @@ impl Chain {
     }
 
     fn hang_up(&mut self, side: Side) -> Option<Result<BridgeOutcome, BridgeError>> {
-        let ended = self.bridge.eof(&mut self.wires, side).err().map(Err);
-        self.ends[1].process(&mut self.wires.tenant);
+        let ended = self.bridge.eof(&mut self.sides, side).err().map(Err);
+        self.ends[1].process(&mut self.sides.tenant);
         ended
     }
 
@@ -237,18 +237,20 @@ impl Chain {
                 self.viewer_events.push(event);
             }
             self.check_order();
-            let wire = &mut self.viewer_wire;
+            let buffers = &mut self.viewer_wire;
             let answered = match action {
                 Ok(Action::Receive { .. }) => break,
                 Ok(Action::StartTls(tls)) => {
-                    self.ends[0].tls = start(Side::Tenant, &tls, wire);
+                    self.ends[0].tls = start(Side::Tenant, &tls, buffers);
                     break;
                 }
-                Ok(Action::Ask(client::Question::Vnc { challenge })) => {
+                Ok(Action::Ask(client::ClientQuestion::Vnc { challenge })) => {
                     let response = Password::new(self.entered.1).respond(&challenge);
-                    self.viewer.respond(wire, response)
+                    self.viewer.respond(buffers, response)
                 }
-                Ok(Action::Ask(client::Question::Plain)) => self.viewer.plain(wire, self.entered.0, self.entered.1),
+                Ok(Action::Ask(client::ClientQuestion::Plain)) => {
+                    self.viewer.plain(buffers, self.entered.0, self.entered.1)
+                }
                 Ok(Action::Ask(other)) => panic!("{other:?}"),
                 Ok(Action::Waiting) => panic!("no question is open"),
                 Ok(Action::Done(outcome)) => return Some(Ok(outcome)),
@@ -284,46 +286,46 @@ impl Chain {
     }
 
     fn step_bridge(&mut self, start: &Starter<'_>, dialled: &mut bool) -> Option<Result<BridgeOutcome, BridgeError>> {
-        self.ends[1].process(&mut self.wires.tenant);
-        self.ends[2].process(&mut self.wires.hypervisor);
+        self.ends[1].process(&mut self.sides.tenant);
+        self.ends[2].process(&mut self.sides.hypervisor);
         let ended = loop {
             if self.ends[1].is_handshaking() || self.ends[2].is_handshaking() {
                 break None;
             }
-            let action = self.bridge.step(NOW, &mut self.wires);
+            let action = self.bridge.step(NOW, &mut self.sides);
             self.note();
-            let wires = &mut self.wires;
+            let sides = &mut self.sides;
             let answered = match action {
                 Ok(BridgeAction::Receive { side, at_least }) => {
-                    assert!(0 < at_least && wires.side(side).rx.len() + at_least <= self.bridge.max_input(side));
+                    assert!(0 < at_least && sides.side(side).rx.len() + at_least <= self.bridge.max_input(side));
                     break None;
                 }
                 Ok(BridgeAction::StartTls { side, tls }) => {
                     let end = if side == Side::Tenant { 1 } else { 2 };
-                    self.ends[end].tls = start(side, &tls, wires.side(side));
+                    self.ends[end].tls = start(side, &tls, sides.side(side));
                     break None;
                 }
                 Ok(BridgeAction::Waiting) => panic!("no question is open"),
-                Ok(BridgeAction::Ask(Question::Challenge)) => {
+                Ok(BridgeAction::Ask(BridgeQuestion::Challenge)) => {
                     self.asked.push("challenge");
-                    self.bridge.challenge(wires, TENANT_CHALLENGE)
+                    self.bridge.challenge(sides, TENANT_CHALLENGE)
                 }
-                Ok(BridgeAction::Ask(Question::Admit(claim))) => {
+                Ok(BridgeAction::Ask(BridgeQuestion::Admit(claim))) => {
                     self.asked.push("admit");
                     match is_good(&claim, (USER, PASSWORD)) {
-                        true => self.bridge.admit(wires),
-                        false => self.bridge.refuse(wires, Refusal::Failed(Reason::from_static(REFUSAL))),
+                        true => self.bridge.admit(sides),
+                        false => self.bridge.refuse(sides, Refusal::Failed(Reason::from_static(REFUSAL))),
                     }
                 }
-                Ok(BridgeAction::Ask(Question::Connect)) => {
+                Ok(BridgeAction::Ask(BridgeQuestion::Connect)) => {
                     self.asked.push("connect");
-                    assert!(wires.hypervisor.tx.is_empty());
+                    assert!(sides.hypervisor.tx.is_empty());
                     *dialled = self.dials;
                     match self.dials {
                         true => self.bridge.connect(self.upstream.take().unwrap()),
                         false => self
                             .bridge
-                            .refuse(wires, Refusal::Failed(Reason::from_static("No such console"))),
+                            .refuse(sides, Refusal::Failed(Reason::from_static("No such console"))),
                     }
                 }
                 Ok(BridgeAction::Done(outcome)) => break Some(Ok(outcome)),
@@ -332,8 +334,8 @@ impl Chain {
             answered.unwrap();
         };
         self.note();
-        self.ends[1].process(&mut self.wires.tenant);
-        self.ends[2].process(&mut self.wires.hypervisor);
+        self.ends[1].process(&mut self.sides.tenant);
+        self.ends[2].process(&mut self.sides.hypervisor);
         ended
     }
 
@@ -351,11 +353,11 @@ impl Chain {
 
     /// Copies what comes behind the handshake.
     fn copy(&mut self) {
-        let Wires { tenant, hypervisor } = &mut self.wires;
+        let SideBuffers { tenant, hypervisor } = &mut self.sides;
         hypervisor.tx.unsplit(tenant.rx.split());
         tenant.tx.unsplit(hypervisor.rx.split());
-        self.ends[1].process(&mut self.wires.tenant);
-        self.ends[2].process(&mut self.wires.hypervisor);
+        self.ends[1].process(&mut self.sides.tenant);
+        self.ends[2].process(&mut self.sides.hypervisor);
     }
 
     fn step_hypervisor(&mut self, start: &Starter<'_>) -> Option<Result<ServerOutcome, HandshakeError>> {
@@ -364,22 +366,24 @@ impl Chain {
             if self.ends[3].is_handshaking() {
                 break None;
             }
-            let wire = &mut self.hypervisor_wire;
-            let answered = match self.hypervisor.step(NOW, wire) {
+            let buffers = &mut self.hypervisor_wire;
+            let answered = match self.hypervisor.step(NOW, buffers) {
                 Ok(Action::Receive { .. }) => break None,
                 Ok(Action::StartTls(tls)) => {
-                    self.ends[3].tls = start(Side::Hypervisor, &tls, wire);
+                    self.ends[3].tls = start(Side::Hypervisor, &tls, buffers);
                     break None;
                 }
-                Ok(Action::Ask(server::Question::Challenge)) => self.hypervisor.challenge(wire, HYPERVISOR_CHALLENGE),
-                Ok(Action::Ask(server::Question::Admit(claim))) => match is_good(&claim, self.wanted) {
-                    true => self.hypervisor.accept(wire),
+                Ok(Action::Ask(server::ServerQuestion::Challenge)) => {
+                    self.hypervisor.challenge(buffers, HYPERVISOR_CHALLENGE)
+                }
+                Ok(Action::Ask(server::ServerQuestion::Admit(claim))) => match is_good(&claim, self.wanted) {
+                    true => self.hypervisor.accept(buffers),
                     false => {
                         let text = Bytes::from_static(REASON);
-                        self.hypervisor.refuse(wire, Refusal::Failed(Reason { text }))
+                        self.hypervisor.refuse(buffers, Refusal::Failed(Reason { text }))
                     }
                 },
-                Ok(Action::Ask(server::Question::Init(_))) => self.hypervisor.init(wire, &server_init()),
+                Ok(Action::Ask(server::ServerQuestion::Init(_))) => self.hypervisor.init(buffers, &server_init()),
                 Ok(Action::Ask(other)) => panic!("{other:?}"),
                 Ok(Action::Waiting) => panic!("no question is open"),
                 Ok(Action::Done(outcome)) => break Some(Ok(outcome)),
@@ -394,8 +398,8 @@ impl Chain {
     /// Moves a piece of what each side has to send.
     fn carry(&mut self, chunk: usize, dialled: bool) -> bool {
         let [viewer, tenant, upper, hypervisor] = &mut self.ends;
-        let near = (viewer, &mut self.viewer_wire, tenant, &mut self.wires.tenant);
-        let far = (upper, &mut self.wires.hypervisor, hypervisor, &mut self.hypervisor_wire);
+        let near = (viewer, &mut self.viewer_wire, tenant, &mut self.sides.tenant);
+        let far = (upper, &mut self.sides.hypervisor, hypervisor, &mut self.hypervisor_wire);
         let mut moved = false;
         for (index, (left, left_wire, right, right_wire)) in [near, far].into_iter().enumerate() {
             if index == 0 || dialled {
@@ -407,9 +411,9 @@ impl Chain {
     }
 }
 
-fn piece(from: (&mut End, &mut Wire), to: (&mut End, &mut Wire), chunk: usize) -> bool {
-    let (end, wire) = from;
-    let tx = &mut end.socket(wire).tx;
+fn piece(from: (&mut End, &mut Buffers), to: (&mut End, &mut Buffers), chunk: usize) -> bool {
+    let (end, buffers) = from;
+    let tx = &mut end.socket(buffers).tx;
     let bytes = tx.split_to(chunk.min(tx.len()));
     if end.tls.is_none() {
         end.sent.extend_from_slice(&bytes);

@@ -2,24 +2,24 @@
 
 use expect_test::expect;
 use rfb_proto::Version;
-use rfb_proto::handshake::bridge::{BridgeAction, Coupling};
+use rfb_proto::handshake::bridge::{AuthOrder, BridgeAction};
 use rfb_proto::handshake::{
-    Bridge, BridgeConfig, Event, HandshakeError, Side, Stage, Tls, TlsKind, TlsRole, Wire, Wires,
+    Bridge, BridgeConfig, Buffers, Event, HandshakeError, Side, SideBuffers, Stage, Tls, TlsKind, TlsRole,
 };
 use rfb_proto::security::SecurityType;
 use rfb_proto::security::vencrypt::Subtype;
-use rfb_proto::tls::{ClientTls, PeerName, ServerTls, TlsWire};
+use rfb_proto::tls::{ClientTls, PeerName, ServerTls, TlsSession};
 
 use crate::bridge::{Leg, assert_connected, chain_of};
 use crate::certificates::{Authority, HOST};
 use crate::chain::{Chain, Ended, Session, USER, WRONG, upstream};
 
-impl Session for TlsWire {
-    fn process(&mut self, plain: &mut Wire) -> Result<(), String> {
+impl Session for TlsSession {
+    fn process(&mut self, plain: &mut Buffers) -> Result<(), String> {
         Self::process(self, plain).map_err(|error| error.to_string())
     }
 
-    fn socket(&mut self) -> &mut Wire {
+    fn socket(&mut self) -> &mut Buffers {
         &mut self.socket
     }
 
@@ -43,12 +43,12 @@ impl Ends {
         }
     }
 
-    fn start(&self, tls: &Tls, wire: &mut Wire) -> TlsWire {
+    fn start(&self, tls: &Tls, buffers: &mut Buffers) -> TlsSession {
         assert_eq!(tls.kind, TlsKind::X509);
         match (tls.role, &tls.server_name) {
-            (TlsRole::Client, Some(name)) => self.client.connect(PeerName::Named(name), wire).unwrap(),
-            (TlsRole::Client, None) => self.client.connect(PeerName::Any, wire).unwrap(),
-            (TlsRole::Server, _) => self.server.accept(wire).unwrap(),
+            (TlsRole::Client, Some(name)) => self.client.connect(PeerName::Named(name), buffers).unwrap(),
+            (TlsRole::Client, None) => self.client.connect(PeerName::Any, buffers).unwrap(),
+            (TlsRole::Server, _) => self.server.accept(buffers).unwrap(),
         }
     }
 }
@@ -68,12 +68,12 @@ impl Both {
     }
 
     fn run(&self, chain: Chain, chunk: usize) -> (Ended, Chain) {
-        chain.run_with(chunk, &|side, tls, wire| {
+        chain.run_with(chunk, &|side, tls, buffers| {
             let ends = match side {
                 Side::Tenant => &self.tenant,
                 Side::Hypervisor => &self.hypervisor,
             };
-            Some(Box::new(ends.start(tls, wire)))
+            Some(Box::new(ends.start(tls, buffers)))
         })
     }
 }
@@ -92,23 +92,23 @@ fn no_tls() -> Leg {
 #[test]
 fn the_matrix_inside_tls() {
     let both = Both::new();
-    for coupling in [Coupling::TenantFirst, Coupling::HypervisorFirst] {
+    for auth_order in [AuthOrder::TenantFirst, AuthOrder::HypervisorFirst] {
         for tenant in X509.map(leg).into_iter().chain([no_tls()]) {
             for hypervisor in X509.map(leg).into_iter().chain([no_tls()]) {
                 for chunk in [100, usize::MAX] {
-                    let (ended, chain) = both.run(chain_of(coupling, &tenant, &hypervisor), chunk);
+                    let (ended, chain) = both.run(chain_of(auth_order, &tenant, &hypervisor), chunk);
                     assert_connected(&tenant, &hypervisor, &ended);
                     assert!(chain.events.contains(&(Side::Hypervisor, Event::Authenticated)));
                 }
                 if tenant.subtype != Some(Subtype::X509_NONE) {
-                    let mut chain = chain_of(coupling, &tenant, &hypervisor);
+                    let mut chain = chain_of(auth_order, &tenant, &hypervisor);
                     chain.entered = (USER, WRONG);
                     let error = both.run(chain, usize::MAX).0.bridge.unwrap_err();
                     assert_eq!(error.side, Side::Tenant);
                     assert!(matches!(error.error, HandshakeError::Refused(_)), "{error}");
                 }
                 if hypervisor.subtype != Some(Subtype::X509_NONE) {
-                    let mut chain = chain_of(coupling, &tenant, &hypervisor);
+                    let mut chain = chain_of(auth_order, &tenant, &hypervisor);
                     chain.upstream = Some(upstream(b"bridge", WRONG));
                     let error = both.run(chain, usize::MAX).0.bridge.unwrap_err();
                     assert_eq!(error.side, Side::Hypervisor);
@@ -124,7 +124,7 @@ fn the_matrix_inside_tls() {
 fn byte_by_byte() {
     let both = Both::new();
     let (tenant, hypervisor) = (leg(Subtype::X509_PLAIN), leg(Subtype::X509_VNC));
-    let (ended, _) = both.run(chain_of(Coupling::TenantFirst, &tenant, &hypervisor), 1);
+    let (ended, _) = both.run(chain_of(AuthOrder::TenantFirst, &tenant, &hypervisor), 1);
     assert_connected(&tenant, &hypervisor, &ended);
 }
 
@@ -134,9 +134,9 @@ fn passthrough_inside_tls() {
     let both = Both::new();
     for tenant in [no_tls(), leg(Subtype::X509_VNC)] {
         let hypervisor = leg(Subtype::X509_VNC);
-        let (ended, _) = both.run(chain_of(Coupling::Passthrough, &tenant, &hypervisor), 50);
+        let (ended, _) = both.run(chain_of(AuthOrder::Passthrough, &tenant, &hypervisor), 50);
         assert_connected(&tenant, &hypervisor, &ended);
-        let mut chain = chain_of(Coupling::Passthrough, &tenant, &hypervisor);
+        let mut chain = chain_of(AuthOrder::Passthrough, &tenant, &hypervisor);
         chain.entered = (USER, WRONG);
         let (ended, chain) = both.run(chain, 50);
         expect!["hypervisor: authentication failed: node17: no such key"]
@@ -150,7 +150,7 @@ fn passthrough_inside_tls() {
 /// What the bridge makes of TLS that fails on one of its sides.
 fn fails(both: &Both, name: Option<&str>) -> [String; 2] {
     let (tenant, hypervisor) = (leg(Subtype::X509_VNC), leg(Subtype::X509_PLAIN));
-    let mut chain = chain_of(Coupling::TenantFirst, &tenant, &hypervisor);
+    let mut chain = chain_of(AuthOrder::TenantFirst, &tenant, &hypervisor);
     if let Some(name) = name {
         chain.upstream = Some(upstream(b"bridge", b"hypervis").with_server_name(name));
     }
@@ -185,7 +185,7 @@ fn cve_2020_26117_names() {
     let [bridge, _] = fails(&both, Some("other.example"));
     expect!["hypervisor: closed by the peer while waiting for TLS"].assert_eq(&bridge);
     let (tenant, hypervisor) = (no_tls(), leg(Subtype::X509_PLAIN));
-    let mut chain = chain_of(Coupling::TenantFirst, &tenant, &hypervisor);
+    let mut chain = chain_of(AuthOrder::TenantFirst, &tenant, &hypervisor);
     chain.upstream = chain.upstream.map(|upstream| upstream.with_server_name(HOST));
     assert_connected(&tenant, &hypervisor, &both.run(chain, usize::MAX).0);
 }
@@ -200,11 +200,11 @@ fn client_certificates() {
     let mine = authority.client();
     both.hypervisor.client = ClientTls::new(authority.pem.as_bytes(), Some(mine.identity())).unwrap();
     let (tenant, hypervisor) = (leg(Subtype::X509_VNC), leg(Subtype::X509_NONE));
-    let (ended, _) = both.run(chain_of(Coupling::TenantFirst, &tenant, &hypervisor), usize::MAX);
+    let (ended, _) = both.run(chain_of(AuthOrder::TenantFirst, &tenant, &hypervisor), usize::MAX);
     assert_connected(&tenant, &hypervisor, &ended);
     // Without one it is shut out.
     both.hypervisor.client = ClientTls::new(authority.pem.as_bytes(), None).unwrap();
-    let (ended, _) = both.run(chain_of(Coupling::TenantFirst, &tenant, &hypervisor), usize::MAX);
+    let (ended, _) = both.run(chain_of(AuthOrder::TenantFirst, &tenant, &hypervisor), usize::MAX);
     let error = ended.bridge.unwrap_err();
     assert_eq!(error.side, Side::Hypervisor);
     expect!["authentication failed: Authentication with the console failed"]
@@ -219,21 +219,21 @@ fn credentials_in_front_of_tls_are_not_read() {
         .with_tenant_types(&[SecurityType::VENCRYPT])
         .with_tenant_subtypes(&[Subtype::X509_PLAIN]);
     let mut bridge = Bridge::new(crate::play::NOW, config);
-    let mut wires = Wires::default();
-    wires
+    let mut sides = SideBuffers::default();
+    sides
         .tenant
         .rx
         .extend_from_slice(b"RFB 003.008\n\x13\0\x02\0\0\x01\x06");
-    wires.tenant.rx.extend_from_slice(b"\0\0\0\x01\0\0\0\x01up");
-    let Ok(BridgeAction::StartTls { side, tls }) = bridge.step(crate::play::NOW, &mut wires) else {
+    sides.tenant.rx.extend_from_slice(b"\0\0\0\x01\0\0\0\x01up");
+    let Ok(BridgeAction::StartTls { side, tls }) = bridge.step(crate::play::NOW, &mut sides) else {
         panic!("TLS is due");
     };
-    let mut session = ends.start(&tls, wires.side(side));
-    assert!(wires.tenant.rx.is_empty());
-    let error = session.process(&mut wires.tenant).unwrap_err();
+    let mut session = ends.start(&tls, sides.side(side));
+    assert!(sides.tenant.rx.is_empty());
+    let error = session.process(&mut sides.tenant).unwrap_err();
     expect!["received corrupt message of type InvalidContentType"].assert_eq(&error.to_string());
-    assert!(wires.tenant.rx.is_empty());
-    let error = bridge.eof(&mut wires, side).unwrap_err();
+    assert!(sides.tenant.rx.is_empty());
+    let error = bridge.eof(&mut sides, side).unwrap_err();
     assert_eq!(error.error, HandshakeError::Closed(Stage::Tls));
-    assert!(wires.hypervisor.tx.is_empty());
+    assert!(sides.hypervisor.tx.is_empty());
 }

@@ -2,10 +2,10 @@
 
 use core::time::Duration;
 
-use rfb_proto::handshake::server::{self, Claim};
+use rfb_proto::handshake::server::{self, ClientCredentials};
 use rfb_proto::handshake::{
-    ClientConfig, ClientHandshake, HandshakeError, Refusal, Rejected, Rejection, ServerConfig, ServerHandshake, Stage,
-    TlsRole, Told, Wire, client,
+    Buffers, ClientConfig, ClientHandshake, HandshakeError, Refusal, Rejected, Rejection, RejectionReason,
+    ServerConfig, ServerHandshake, Stage, TlsRole, client,
 };
 use rfb_proto::security::vencrypt::Subtype;
 use rfb_proto::security::vnc::Password;
@@ -25,25 +25,25 @@ fn protocol(error: DriveError<HandshakeError>) -> HandshakeError {
 /// A server that says hello behind the handshake.
 async fn serve(mut stream: DuplexStream, config: ServerConfig) -> Result<DuplexStream, HandshakeError> {
     let clock = Clock::start();
-    let (mut machine, mut wire) = (ServerHandshake::new(clock.now(), config), Wire::default());
+    let (mut machine, mut buffers) = (ServerHandshake::new(clock.now(), config), Buffers::default());
     loop {
-        match drive(&mut machine, &mut wire, &mut stream, clock)
+        match drive(&mut machine, &mut buffers, &mut stream, clock)
             .await
             .map_err(protocol)?
         {
-            Driven::Ask(server::Question::Challenge) => machine.challenge(&mut wire, [3; 16]).unwrap(),
-            Driven::Ask(server::Question::Admit(Claim::Vnc { challenge, response })) => {
+            Driven::Ask(server::ServerQuestion::Challenge) => machine.challenge(&mut buffers, [3; 16]).unwrap(),
+            Driven::Ask(server::ServerQuestion::Admit(ClientCredentials::Vnc { challenge, response })) => {
                 match Password::new(b"secret").verify(&challenge, &response) {
-                    true => machine.accept(&mut wire).unwrap(),
-                    false => machine.refuse(&mut wire, Refusal::default()).unwrap(),
+                    true => machine.accept(&mut buffers).unwrap(),
+                    false => machine.refuse(&mut buffers, Refusal::default()).unwrap(),
                 }
             }
-            Driven::Ask(server::Question::Init(_)) => machine.init(&mut wire, &server_init()).unwrap(),
+            Driven::Ask(server::ServerQuestion::Init(_)) => machine.init(&mut buffers, &server_init()).unwrap(),
             Driven::Ask(other) => panic!("{other:?}"),
             // A TLS library stands in for: it takes what came early, and both go on with the plaintext.
             Driven::StartTls(tls) => {
                 assert_eq!(tls.role, TlsRole::Server);
-                let early = wire.rx.split();
+                let early = buffers.rx.split();
                 let mut hello = early.to_vec();
                 hello.resize(5, 0);
                 stream.read_exact(&mut hello[early.len()..]).await.unwrap();
@@ -61,15 +61,15 @@ async fn serve(mut stream: DuplexStream, config: ServerConfig) -> Result<DuplexS
 /// A client that reads what is said behind the handshake.
 async fn connect(mut stream: DuplexStream, password: &[u8], config: ClientConfig) -> Result<Vec<u8>, HandshakeError> {
     let clock = Clock::start();
-    let (mut machine, mut wire) = (ClientHandshake::new(clock.now(), config), Wire::default());
+    let (mut machine, mut buffers) = (ClientHandshake::new(clock.now(), config), Buffers::default());
     loop {
-        match drive(&mut machine, &mut wire, &mut stream, clock)
+        match drive(&mut machine, &mut buffers, &mut stream, clock)
             .await
             .map_err(protocol)?
         {
-            Driven::Ask(client::Question::Vnc { challenge }) => {
+            Driven::Ask(client::ClientQuestion::Vnc { challenge }) => {
                 let response = Password::new(password).respond(&challenge);
-                machine.respond(&mut wire, response).unwrap();
+                machine.respond(&mut buffers, response).unwrap();
             }
             Driven::Ask(other) => panic!("{other:?}"),
             Driven::StartTls(tls) => {
@@ -81,7 +81,7 @@ async fn connect(mut stream: DuplexStream, password: &[u8], config: ClientConfig
             }
             Driven::Done(outcome) => {
                 assert_eq!(outcome.init, Some(server_init()));
-                let mut messages = wire.rx.to_vec();
+                let mut messages = buffers.rx.to_vec();
                 while messages.len() < 8 {
                     messages.push(stream.read_u8().await.unwrap());
                 }
@@ -114,7 +114,7 @@ async fn client_and_server() {
                 assert_eq!(served.unwrap_err(), HandshakeError::Refused(Refusal::default()));
                 let expected = HandshakeError::Rejected(Rejection {
                     of: Rejected::Authentication,
-                    reason: Told::Reason(Reason::from_static("Authentication failed")),
+                    reason: RejectionReason::Reason(Reason::from_static("Authentication failed")),
                 });
                 assert_eq!(connected.unwrap_err(), expected, "the refusal was flushed");
             }
@@ -140,12 +140,12 @@ async fn a_silent_peer_runs_out_of_time() {
     // And a question that is not answered.
     let clock = Clock::start();
     let config = ServerConfig::new(&[SecurityType::VNC]).with_limits(limits);
-    let (mut machine, mut wire) = (ServerHandshake::new(clock.now(), config), Wire::default());
+    let (mut machine, mut buffers) = (ServerHandshake::new(clock.now(), config), Buffers::default());
     let (mut near, mut far) = duplex(100);
     near.write_all(b"RFB 003.008\n\x02").await.unwrap();
-    let asked = drive(&mut machine, &mut wire, &mut far, clock).await.unwrap();
-    assert_eq!(asked, Driven::Ask(server::Question::Challenge));
-    let error = drive(&mut machine, &mut wire, &mut far, clock).await.unwrap_err();
+    let asked = drive(&mut machine, &mut buffers, &mut far, clock).await.unwrap();
+    assert_eq!(asked, Driven::Ask(server::ServerQuestion::Challenge));
+    let error = drive(&mut machine, &mut buffers, &mut far, clock).await.unwrap_err();
     assert_eq!(protocol(error), HandshakeError::TimedOut(Stage::Answer));
 }
 
@@ -156,8 +156,8 @@ async fn a_peer_that_hangs_up_has_closed() {
     drop(near);
     let clock = Clock::start();
     let config = ServerConfig::new(&[SecurityType::VNC]);
-    let (mut machine, mut wire) = (ServerHandshake::new(clock.now(), config), Wire::default());
-    let error = drive(&mut machine, &mut wire, &mut far, clock).await.unwrap_err();
+    let (mut machine, mut buffers) = (ServerHandshake::new(clock.now(), config), Buffers::default());
+    let error = drive(&mut machine, &mut buffers, &mut far, clock).await.unwrap_err();
     assert!(matches!(error, DriveError::Io(_)), "{error}");
 
     // A server that is gone in the middle of its reason.
@@ -167,12 +167,12 @@ async fn a_peer_that_hangs_up_has_closed() {
     far.shutdown().await.unwrap();
     let clock = Clock::start();
     let config = ClientConfig::new(&[SecurityType::VNC]);
-    let (mut machine, mut wire) = (ClientHandshake::new(clock.now(), config), Wire::default());
+    let (mut machine, mut buffers) = (ClientHandshake::new(clock.now(), config), Buffers::default());
     let mut both = tokio::io::join(&mut read, tokio::io::sink());
-    let error = drive(&mut machine, &mut wire, &mut both, clock).await.unwrap_err();
+    let error = drive(&mut machine, &mut buffers, &mut both, clock).await.unwrap_err();
     let expected = Rejection {
         of: Rejected::Connection,
-        reason: Told::Nothing,
+        reason: RejectionReason::Nothing,
     };
     assert_eq!(protocol(error), HandshakeError::Rejected(expected));
 }

@@ -3,11 +3,11 @@
 use core::time::Duration;
 
 use expect_test::expect;
-use rfb_proto::handshake::bridge::{BridgeError, BridgeOutcome, Question};
-use rfb_proto::handshake::server::{self, Claim};
+use rfb_proto::handshake::bridge::{BridgeError, BridgeOutcome, BridgeQuestion};
+use rfb_proto::handshake::server::{self, ClientCredentials};
 use rfb_proto::handshake::{
-    Bridge, BridgeConfig, ClientConfig, ClientHandshake, HandshakeError, Refusal, ServerConfig, ServerHandshake, Side,
-    TlsRole, Wire, Wires, client,
+    Bridge, BridgeConfig, Buffers, ClientConfig, ClientHandshake, HandshakeError, Refusal, ServerConfig,
+    ServerHandshake, Side, SideBuffers, TlsRole, client,
 };
 use rfb_proto::security::SecurityType;
 use rfb_proto::security::vencrypt::Subtype;
@@ -19,11 +19,11 @@ use crate::chain::{OWN_PASSWORD, OWN_USER, PASSWORD, TENANT_CHALLENGE, USER, WRO
 use crate::play::server_init;
 
 /// Where TLS would be: the client's hello, then the server's, and both go on in plaintext.
-async fn tls(stream: &mut DuplexStream, wire: &mut Wire, role: TlsRole) {
+async fn tls(stream: &mut DuplexStream, buffers: &mut Buffers, role: TlsRole) {
     if role == TlsRole::Client {
         stream.write_all(b"client hello").await.unwrap();
     }
-    let early = wire.rx.split();
+    let early = buffers.rx.split();
     let mut hello = early.to_vec();
     hello.resize(12, 0);
     stream.read_exact(&mut hello[early.len()..]).await.unwrap();
@@ -37,12 +37,12 @@ async fn tls(stream: &mut DuplexStream, wire: &mut Wire, role: TlsRole) {
 async fn view(mut stream: DuplexStream, password: &[u8]) -> Result<client::ClientOutcome, DriveError<HandshakeError>> {
     let clock = Clock::start();
     let mut machine = ClientHandshake::new(clock.now(), ClientConfig::new(&[SecurityType::VNC]));
-    let mut wire = Wire::default();
+    let mut buffers = Buffers::default();
     loop {
-        match drive(&mut machine, &mut wire, &mut stream, clock).await? {
-            Driven::Ask(client::Question::Vnc { challenge }) => {
+        match drive(&mut machine, &mut buffers, &mut stream, clock).await? {
+            Driven::Ask(client::ClientQuestion::Vnc { challenge }) => {
                 let response = Password::new(password).respond(&challenge);
-                machine.respond(&mut wire, response).unwrap();
+                machine.respond(&mut buffers, response).unwrap();
             }
             Driven::Done(outcome) => return Ok(outcome),
             other => panic!("{other:?}"),
@@ -53,17 +53,17 @@ async fn view(mut stream: DuplexStream, password: &[u8]) -> Result<client::Clien
 async fn serve(mut stream: DuplexStream) -> Result<(), DriveError<HandshakeError>> {
     let clock = Clock::start();
     let config = ServerConfig::new(&[SecurityType::VENCRYPT]).with_subtypes(&[Subtype::X509_PLAIN]);
-    let (mut machine, mut wire) = (ServerHandshake::new(clock.now(), config), Wire::default());
+    let (mut machine, mut buffers) = (ServerHandshake::new(clock.now(), config), Buffers::default());
     loop {
-        match drive(&mut machine, &mut wire, &mut stream, clock).await? {
-            Driven::StartTls(begin) => tls(&mut stream, &mut wire, begin.role).await,
-            Driven::Ask(server::Question::Admit(Claim::Plain(shown))) => {
+        match drive(&mut machine, &mut buffers, &mut stream, clock).await? {
+            Driven::StartTls(begin) => tls(&mut stream, &mut buffers, begin.role).await,
+            Driven::Ask(server::ServerQuestion::Admit(ClientCredentials::Plain(shown))) => {
                 match shown.user == OWN_USER && shown.password.expose() == OWN_PASSWORD {
-                    true => machine.accept(&mut wire).unwrap(),
-                    false => machine.refuse(&mut wire, Refusal::default()).unwrap(),
+                    true => machine.accept(&mut buffers).unwrap(),
+                    false => machine.refuse(&mut buffers, Refusal::default()).unwrap(),
                 }
             }
-            Driven::Ask(server::Question::Init(_)) => machine.init(&mut wire, &server_init()).unwrap(),
+            Driven::Ask(server::ServerQuestion::Init(_)) => machine.init(&mut buffers, &server_init()).unwrap(),
             Driven::Done(_) => return Ok(()),
             other => panic!("{other:?}"),
         }
@@ -77,32 +77,35 @@ async fn bridge(
     own: &[u8],
 ) -> Result<BridgeOutcome, DriveError<BridgeError>> {
     let clock = Clock::start();
-    let (mut bridge, mut wires) = (Bridge::new(clock.now(), BridgeConfig::default()), Wires::default());
+    let (mut bridge, mut sides) = (
+        Bridge::new(clock.now(), BridgeConfig::default()),
+        SideBuffers::default(),
+    );
     let mut connected = false;
     let outcome = loop {
         let upper = connected.then_some(&mut hypervisor);
-        match drive_bridge(&mut bridge, &mut wires, &mut tenant, upper, clock).await? {
-            BridgeDriven::Ask(Question::Challenge) => bridge.challenge(&mut wires, TENANT_CHALLENGE).unwrap(),
-            BridgeDriven::Ask(Question::Admit(Claim::Vnc { challenge, response })) => {
+        match drive_bridge(&mut bridge, &mut sides, &mut tenant, upper, clock).await? {
+            BridgeDriven::Ask(BridgeQuestion::Challenge) => bridge.challenge(&mut sides, TENANT_CHALLENGE).unwrap(),
+            BridgeDriven::Ask(BridgeQuestion::Admit(ClientCredentials::Vnc { challenge, response })) => {
                 match Password::new(PASSWORD).verify(&challenge, &response) {
-                    true => bridge.admit(&mut wires).unwrap(),
-                    false => bridge.refuse(&mut wires, Refusal::default()).unwrap(),
+                    true => bridge.admit(&mut sides).unwrap(),
+                    false => bridge.refuse(&mut sides, Refusal::default()).unwrap(),
                 }
             }
-            BridgeDriven::Ask(Question::Connect) => {
+            BridgeDriven::Ask(BridgeQuestion::Connect) => {
                 connected = true;
                 bridge.connect(upstream(OWN_USER, own)).unwrap();
             }
             BridgeDriven::StartTls { side, tls: begin } => {
                 assert_eq!(side, Side::Hypervisor);
-                tls(&mut hypervisor, wires.side(side), begin.role).await;
+                tls(&mut hypervisor, sides.side(side), begin.role).await;
             }
             BridgeDriven::Done(outcome) => break outcome,
             other => panic!("{other:?}"),
         }
     };
-    hypervisor.write_all(&wires.tenant.rx).await.unwrap();
-    tenant.write_all(&wires.hypervisor.rx).await.unwrap();
+    hypervisor.write_all(&sides.tenant.rx).await.unwrap();
+    tenant.write_all(&sides.hypervisor.rx).await.unwrap();
     let _ = tokio::io::copy_bidirectional(&mut tenant, &mut hypervisor).await;
     Ok(outcome)
 }
@@ -141,15 +144,18 @@ async fn from_end_to_end() {
 async fn a_hypervisor_that_is_gone() {
     for with_stream in [true, false] {
         let clock = Clock::start();
-        let (mut bridge, mut wires) = (Bridge::new(clock.now(), BridgeConfig::passthrough()), Wires::default());
+        let (mut bridge, mut sides) = (
+            Bridge::new(clock.now(), BridgeConfig::passthrough()),
+            SideBuffers::default(),
+        );
         let ((mut viewer, mut tenant), (mut upper, server)) = (duplex(100), duplex(100));
         drop(server);
         viewer.write_all(b"RFB 003.008\n").await.unwrap();
-        let asked = drive_bridge::<_, DuplexStream>(&mut bridge, &mut wires, &mut tenant, None, clock);
-        assert_eq!(asked.await.unwrap(), BridgeDriven::Ask(Question::Connect));
+        let asked = drive_bridge::<_, DuplexStream>(&mut bridge, &mut sides, &mut tenant, None, clock);
+        assert_eq!(asked.await.unwrap(), BridgeDriven::Ask(BridgeQuestion::Connect));
         bridge.connect(upstream(USER, PASSWORD)).unwrap();
         let upper = with_stream.then_some(&mut upper);
-        let error = drive_bridge(&mut bridge, &mut wires, &mut tenant, upper, clock)
+        let error = drive_bridge(&mut bridge, &mut sides, &mut tenant, upper, clock)
             .await
             .unwrap_err();
         expect!["hypervisor: closed by the peer while waiting for the version line"].assert_eq(&error.to_string());
@@ -167,12 +173,12 @@ async fn deadlines() {
         || BridgeConfig::default().with_limits(Limits::default().with_handshake_timeout(Duration::from_secs(7)));
     for (says, room) in [(&b""[..], 100), (b"", 1), (b"RFB 003.008\n\x02", 100)] {
         let clock = Clock::start();
-        let (mut bridge, mut wires) = (Bridge::new(clock.now(), config()), Wires::default());
+        let (mut bridge, mut sides) = (Bridge::new(clock.now(), config()), SideBuffers::default());
         let (mut viewer, mut tenant) = duplex(room);
         viewer.write_all(says).await.unwrap();
         let error = loop {
-            match drive_bridge::<_, DuplexStream>(&mut bridge, &mut wires, &mut tenant, None, clock).await {
-                Ok(BridgeDriven::Ask(Question::Challenge)) => {}
+            match drive_bridge::<_, DuplexStream>(&mut bridge, &mut sides, &mut tenant, None, clock).await {
+                Ok(BridgeDriven::Ask(BridgeQuestion::Challenge)) => {}
                 Ok(other) => panic!("{other:?}"),
                 Err(error) => break error,
             }
@@ -191,7 +197,7 @@ fn drivers_are_send() {
     let mut bridge = Bridge::new(Duration::ZERO, BridgeConfig::default());
     assert_send(drive_bridge(
         &mut bridge,
-        &mut Wires::default(),
+        &mut SideBuffers::default(),
         &mut near,
         Some(&mut far),
         clock,

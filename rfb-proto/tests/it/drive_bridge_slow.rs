@@ -6,9 +6,9 @@ use core::time::Duration;
 
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
-use rfb_proto::handshake::bridge::{Coupling, Question, Upstream};
-use rfb_proto::handshake::server::Claim;
-use rfb_proto::handshake::{Bridge, BridgeConfig, Wires};
+use rfb_proto::handshake::bridge::{AuthOrder, BridgeQuestion, Upstream};
+use rfb_proto::handshake::server::ClientCredentials;
+use rfb_proto::handshake::{Bridge, BridgeConfig, SideBuffers};
 use rfb_proto::security::SecurityType;
 use rfb_proto::security::vnc::Password;
 use rfb_proto::{BridgeDriven, Clock, Limits, drive_bridge, drive_bridge_while_asking};
@@ -23,9 +23,9 @@ const HYPERVISOR_CHALLENGE: [u8; 16] = *b"hyper- challenge";
 /// Bytes that each side says behind the handshake.
 const TAIL: usize = 3000;
 
-fn config(coupling: Coupling) -> BridgeConfig {
+fn config(auth_order: AuthOrder) -> BridgeConfig {
     BridgeConfig::default()
-        .with_coupling(coupling)
+        .with_auth_order(auth_order)
         .with_hypervisor_types(&[SecurityType::VNC])
         .with_limits(Limits::default().with_handshake_timeout(FOR_EVER))
 }
@@ -58,11 +58,11 @@ fn hypervisor(password: &[u8]) -> (Vec<u8>, Vec<u8>) {
 /// Between the two. Copies what follows, in both directions at once.
 async fn bridge(mut tenant: Slow, mut upper: Slow, config: BridgeConfig, think: Duration) {
     let clock = Clock::start();
-    let (mut bridge, mut wires) = (Bridge::new(clock.now(), config), Wires::default());
+    let (mut bridge, mut sides) = (Bridge::new(clock.now(), config), SideBuffers::default());
     let mut connected = false;
     loop {
         let hypervisor = connected.then_some(&mut upper);
-        let driven = drive_bridge(&mut bridge, &mut wires, &mut tenant, hypervisor, clock)
+        let driven = drive_bridge(&mut bridge, &mut sides, &mut tenant, hypervisor, clock)
             .await
             .unwrap();
         let question = match driven {
@@ -71,15 +71,15 @@ async fn bridge(mut tenant: Slow, mut upper: Slow, config: BridgeConfig, think: 
             other => panic!("{other:?}"),
         };
         let hypervisor = connected.then_some(&mut upper);
-        let asking = drive_bridge_while_asking(&mut bridge, &mut wires, &mut tenant, hypervisor, clock, sleep(think));
+        let asking = drive_bridge_while_asking(&mut bridge, &mut sides, &mut tenant, hypervisor, clock, sleep(think));
         asking.await.unwrap();
         match question {
-            Question::Challenge => bridge.challenge(&mut wires, TENANT_CHALLENGE).unwrap(),
-            Question::Admit(Claim::Vnc { challenge, response }) => {
+            BridgeQuestion::Challenge => bridge.challenge(&mut sides, TENANT_CHALLENGE).unwrap(),
+            BridgeQuestion::Admit(ClientCredentials::Vnc { challenge, response }) => {
                 assert!(Password::new(PASSWORD).verify(&challenge, &response));
-                bridge.admit(&mut wires).unwrap();
+                bridge.admit(&mut sides).unwrap();
             }
-            Question::Connect => {
+            BridgeQuestion::Connect => {
                 connected = true;
                 bridge.connect(upstream()).unwrap();
             }
@@ -89,8 +89,8 @@ async fn bridge(mut tenant: Slow, mut upper: Slow, config: BridgeConfig, think: 
     let (from_tenant, mut to_tenant) = tokio::io::split(tenant);
     let (from_upper, mut to_upper) = tokio::io::split(upper);
     let (mut down, mut up) = (
-        AsyncReadExt::chain(&wires.hypervisor.rx[..], from_upper),
-        AsyncReadExt::chain(&wires.tenant.rx[..], from_tenant),
+        AsyncReadExt::chain(&sides.hypervisor.rx[..], from_upper),
+        AsyncReadExt::chain(&sides.tenant.rx[..], from_tenant),
     );
     let (down, up) = (
         tokio::io::copy(&mut down, &mut to_tenant),
@@ -100,12 +100,12 @@ async fn bridge(mut tenant: Slow, mut upper: Slow, config: BridgeConfig, think: 
 }
 
 /// A viewer and a hypervisor that say all they have to say before they read anything, and a bridge between them.
-async fn session(coupling: Coupling, capacity: usize, shapes: [Shape; 4], think: Duration) {
+async fn session(auth_order: AuthOrder, capacity: usize, shapes: [Shape; 4], think: Duration) {
     let [far_tenant, near_tenant, near_upper, far_upper] = shapes;
     let (mut tenant, own_tenant) = connection(capacity, far_tenant, near_tenant);
     let (own_upper, mut upper) = connection(capacity, near_upper, far_upper);
-    let (challenge, password) = match coupling {
-        Coupling::Passthrough => (HYPERVISOR_CHALLENGE, PASSWORD),
+    let (challenge, password) = match auth_order {
+        AuthOrder::Passthrough => (HYPERVISOR_CHALLENGE, PASSWORD),
         _ => (TENANT_CHALLENGE, OWN_PASSWORD),
     };
     let ((says, hears), (answers, asked)) = (viewer(challenge), hypervisor(password));
@@ -118,25 +118,29 @@ async fn session(coupling: Coupling, capacity: usize, shapes: [Shape; 4], think:
     let all = async {
         tokio::select! {
             heard = ends => heard,
-            () = bridge(own_tenant, own_upper, config(coupling), think) => panic!("copied to its end"),
+            () = bridge(own_tenant, own_upper, config(auth_order), think) => panic!("copied to its end"),
         }
     };
-    let what = format!("{coupling:?}, {capacity} bytes, {shapes:?}");
+    let what = format!("{auth_order:?}, {capacity} bytes, {shapes:?}");
     let heard = timeout(FOR_EVER, all).await.unwrap_or_else(|_| panic!("waits: {what}"));
     assert!(heard == (hears, asked), "{what}");
 }
 
-const COUPLINGS: [Coupling; 3] = [Coupling::TenantFirst, Coupling::HypervisorFirst, Coupling::Passthrough];
+const COUPLINGS: [AuthOrder; 3] = [
+    AuthOrder::TenantFirst,
+    AuthOrder::HypervisorFirst,
+    AuthOrder::Passthrough,
+];
 
 #[tokio::test(start_paused = true)]
 async fn slow_networks() {
-    for coupling in COUPLINGS {
+    for auth_order in COUPLINGS {
         for capacity in CAPACITIES {
             for buffered in [false, true] {
                 for (tenant, upper) in [(false, false), (true, false), (false, true), (true, true)] {
                     let shape = |is_slow| Shape::new(buffered, is_slow);
                     let shapes = [shape(tenant), shape(tenant), shape(upper), shape(upper)];
-                    session(coupling, capacity, shapes, Duration::from_millis(7)).await;
+                    session(auth_order, capacity, shapes, Duration::from_millis(7)).await;
                 }
             }
         }
@@ -158,20 +162,20 @@ proptest! {
     /// Any capacity, any pauses.
     #[test]
     fn any_network(
-        coupling in prop::sample::select(&COUPLINGS[..]),
+        auth_order in prop::sample::select(&COUPLINGS[..]),
         capacity in prop_oneof![1..40_usize, 1..70_000_usize],
         shapes in [shape(), shape(), shape(), shape()],
         think in 0..50_u64,
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-        runtime.unwrap().block_on(session(coupling, capacity, shapes, Duration::from_millis(think)));
+        runtime.unwrap().block_on(session(auth_order, capacity, shapes, Duration::from_millis(think)));
     }
 }
 
 /// A tenant and a hypervisor of which one goes; everything takes a second.
 struct Going {
     bridge: Bridge,
-    wires: Wires,
+    sides: SideBuffers,
     tenant: DuplexStream,
     upper: DuplexStream,
     viewer: DuplexStream,
@@ -180,14 +184,14 @@ struct Going {
 }
 
 impl Going {
-    async fn new(coupling: Coupling, viewer_says: &[u8], hypervisor_says: &[u8]) -> Self {
+    async fn new(auth_order: AuthOrder, viewer_says: &[u8], hypervisor_says: &[u8]) -> Self {
         let ((mut viewer, tenant), (upper, mut hypervisor)) = (duplex(200), duplex(200));
         viewer.write_all(viewer_says).await.unwrap();
         hypervisor.write_all(hypervisor_says).await.unwrap();
         let clock = Clock::start();
         Self {
-            bridge: Bridge::new(clock.now(), config(coupling)),
-            wires: Wires::default(),
+            bridge: Bridge::new(clock.now(), config(auth_order)),
+            sides: SideBuffers::default(),
             tenant,
             upper,
             viewer,
@@ -197,8 +201,8 @@ impl Going {
     }
 
     /// The error, and what the viewer and the hypervisor were told. `goes`: the viewer.
-    async fn end(mut self, open: Option<Question>, viewer_goes: bool) -> (String, Vec<u8>, Vec<u8>) {
-        let (bridge, wires, clock) = (&mut self.bridge, &mut self.wires, self.clock);
+    async fn end(mut self, open: Option<BridgeQuestion>, viewer_goes: bool) -> (String, Vec<u8>, Vec<u8>) {
+        let (bridge, sides, clock) = (&mut self.bridge, &mut self.sides, self.clock);
         let mut connected = false;
         let (mut viewer, mut hypervisor) = (self.viewer, self.hypervisor);
         let leaves = async move {
@@ -222,16 +226,18 @@ impl Going {
             let (mut tenant, mut upper) = (self.tenant, self.upper);
             loop {
                 let hypervisor = connected.then_some(&mut upper);
-                match drive_bridge(bridge, wires, &mut tenant, hypervisor, clock).await {
+                match drive_bridge(bridge, sides, &mut tenant, hypervisor, clock).await {
                     Ok(BridgeDriven::Ask(question)) if open.as_ref() == Some(&question) => {
                         let hypervisor = connected.then_some(&mut upper);
                         let never = pending::<()>();
-                        let asking = drive_bridge_while_asking(bridge, wires, &mut tenant, hypervisor, clock, never);
+                        let asking = drive_bridge_while_asking(bridge, sides, &mut tenant, hypervisor, clock, never);
                         return asking.await.unwrap_err().to_string();
                     }
-                    Ok(BridgeDriven::Ask(Question::Challenge)) => bridge.challenge(wires, TENANT_CHALLENGE).unwrap(),
-                    Ok(BridgeDriven::Ask(Question::Admit(_))) => bridge.admit(wires).unwrap(),
-                    Ok(BridgeDriven::Ask(Question::Connect)) => {
+                    Ok(BridgeDriven::Ask(BridgeQuestion::Challenge)) => {
+                        bridge.challenge(sides, TENANT_CHALLENGE).unwrap()
+                    }
+                    Ok(BridgeDriven::Ask(BridgeQuestion::Admit(_))) => bridge.admit(sides).unwrap(),
+                    Ok(BridgeDriven::Ask(BridgeQuestion::Connect)) => {
                         connected = true;
                         bridge.connect(upstream()).unwrap();
                     }
@@ -259,11 +265,11 @@ async fn a_viewer_that_goes() {
     let silent = &b""[..];
     let types = &b"RFB 003.008\n\x01\x02"[..];
     let challenged = [types, &HYPERVISOR_CHALLENGE].concat();
-    type Case<'a> = (Coupling, bool, &'a [u8], Option<Question>, &'a [u8], Expect);
+    type Case<'a> = (AuthOrder, bool, &'a [u8], Option<BridgeQuestion>, &'a [u8], Expect);
     let cases: [Case<'_>; 6] = [
         // While the hypervisor is silent.
         (
-            Coupling::TenantFirst,
+            AuthOrder::TenantFirst,
             true,
             silent,
             None,
@@ -272,7 +278,7 @@ async fn a_viewer_that_goes() {
         ),
         // While it looks at the response.
         (
-            Coupling::TenantFirst,
+            AuthOrder::TenantFirst,
             true,
             &challenged,
             None,
@@ -280,7 +286,7 @@ async fn a_viewer_that_goes() {
             expect!["tenant: closed by the peer while waiting for the caller's answer"],
         ),
         (
-            Coupling::HypervisorFirst,
+            AuthOrder::HypervisorFirst,
             false,
             &challenged,
             None,
@@ -289,7 +295,7 @@ async fn a_viewer_that_goes() {
         ),
         // While the tenant's response is due: the hypervisor waits for a choice, or has its own.
         (
-            Coupling::Passthrough,
+            AuthOrder::Passthrough,
             false,
             &challenged,
             None,
@@ -298,30 +304,30 @@ async fn a_viewer_that_goes() {
         ),
         // While it is dialled.
         (
-            Coupling::TenantFirst,
+            AuthOrder::TenantFirst,
             true,
             silent,
-            Some(Question::Connect),
+            Some(BridgeQuestion::Connect),
             b"",
             expect!["tenant: closed by the peer while waiting for the caller's answer"],
         ),
         (
-            Coupling::TenantFirst,
+            AuthOrder::TenantFirst,
             false,
             silent,
-            Some(Question::Challenge),
+            Some(BridgeQuestion::Challenge),
             b"",
             expect!["tenant: closed by the peer while waiting for the caller's answer"],
         ),
     ];
-    for (coupling, with_response, says, open, told, expected) in cases {
-        let going = Going::new(coupling, &viewer_says(with_response), says).await;
+    for (auth_order, with_response, says, open, told, expected) in cases {
+        let going = Going::new(auth_order, &viewer_says(with_response), says).await;
         let (error, _, to_hypervisor) = going.end(open, true).await;
         expected.assert_eq(&error);
         assert!(to_hypervisor.starts_with(told), "{to_hypervisor:?}");
     }
     // The viewer has not chosen yet, and the hypervisor waits for its choice: it is told type 0, as by nova.
-    let going = Going::new(Coupling::Passthrough, b"RFB 003.008\n", types).await;
+    let going = Going::new(AuthOrder::Passthrough, b"RFB 003.008\n", types).await;
     let (error, _, to_hypervisor) = going.end(None, true).await;
     expect!["tenant: closed by the peer while waiting for the choice of a security type"].assert_eq(&error);
     assert_eq!(to_hypervisor, b"RFB 003.008\n\0");
@@ -334,8 +340,8 @@ async fn a_hypervisor_that_goes() {
     let accepted = [types, &HYPERVISOR_CHALLENGE, &[0; 4]].concat();
     let told = b"Authentication with the console failed";
     // It had accepted, and the caller looks at the viewer's response.
-    let going = Going::new(Coupling::HypervisorFirst, &viewer_says(true), &accepted).await;
-    let open = Question::Admit(Claim::Vnc {
+    let going = Going::new(AuthOrder::HypervisorFirst, &viewer_says(true), &accepted).await;
+    let open = BridgeQuestion::Admit(ClientCredentials::Vnc {
         challenge: TENANT_CHALLENGE,
         response: RESPONSE,
     });
@@ -349,9 +355,9 @@ async fn a_hypervisor_that_goes() {
 async fn a_hypervisor_that_goes_while_the_viewer_is_waited_for() {
     let types = &b"RFB 003.008\n\x01\x02"[..];
     let accepted = [types, &HYPERVISOR_CHALLENGE, &[0; 4]].concat();
-    for (coupling, first, says, then, told, expected) in [
+    for (auth_order, first, says, then, told, expected) in [
         (
-            Coupling::Passthrough,
+            AuthOrder::Passthrough,
             &b"RFB 003.008\n"[..],
             types,
             &b"\x02"[..],
@@ -360,7 +366,7 @@ async fn a_hypervisor_that_goes_while_the_viewer_is_waited_for() {
             expect!["hypervisor: closed by the peer while waiting for VNC authentication"],
         ),
         (
-            Coupling::HypervisorFirst,
+            AuthOrder::HypervisorFirst,
             b"RFB 003.008\n\x02",
             &accepted,
             &RESPONSE,
@@ -370,22 +376,22 @@ async fn a_hypervisor_that_goes_while_the_viewer_is_waited_for() {
     ] {
         let Going {
             mut bridge,
-            mut wires,
+            mut sides,
             mut tenant,
             mut upper,
             mut viewer,
             hypervisor,
             clock,
-        } = Going::new(coupling, first, says).await;
+        } = Going::new(auth_order, first, says).await;
         let own = async move {
             let mut connected = false;
             loop {
                 let hypervisor = connected.then_some(&mut upper);
-                match drive_bridge(&mut bridge, &mut wires, &mut tenant, hypervisor, clock).await {
-                    Ok(BridgeDriven::Ask(Question::Challenge)) => {
-                        bridge.challenge(&mut wires, TENANT_CHALLENGE).unwrap();
+                match drive_bridge(&mut bridge, &mut sides, &mut tenant, hypervisor, clock).await {
+                    Ok(BridgeDriven::Ask(BridgeQuestion::Challenge)) => {
+                        bridge.challenge(&mut sides, TENANT_CHALLENGE).unwrap();
                     }
-                    Ok(BridgeDriven::Ask(Question::Connect)) => {
+                    Ok(BridgeDriven::Ask(BridgeQuestion::Connect)) => {
                         connected = true;
                         bridge.connect(upstream()).unwrap();
                     }
@@ -418,8 +424,8 @@ async fn a_hypervisor_that_takes_nothing() {
         let (mut upper, mut hypervisor) = duplex(1);
         let clock = Clock::start();
         let limits = Limits::default().with_handshake_timeout(Duration::from_secs(9));
-        let config = config(Coupling::TenantFirst).with_limits(limits);
-        let (mut bridge, mut wires) = (Bridge::new(clock.now(), config), Wires::default());
+        let config = config(AuthOrder::TenantFirst).with_limits(limits);
+        let (mut bridge, mut sides) = (Bridge::new(clock.now(), config), SideBuffers::default());
         viewer.write_all(&viewer_says(true)).await.unwrap();
         let peers = async {
             // It greets, and that is all.
@@ -437,12 +443,12 @@ async fn a_hypervisor_that_takes_nothing() {
             let mut connected = false;
             loop {
                 let hypervisor = connected.then_some(&mut upper);
-                match drive_bridge(&mut bridge, &mut wires, &mut tenant, hypervisor, clock).await {
-                    Ok(BridgeDriven::Ask(Question::Challenge)) => {
-                        bridge.challenge(&mut wires, TENANT_CHALLENGE).unwrap();
+                match drive_bridge(&mut bridge, &mut sides, &mut tenant, hypervisor, clock).await {
+                    Ok(BridgeDriven::Ask(BridgeQuestion::Challenge)) => {
+                        bridge.challenge(&mut sides, TENANT_CHALLENGE).unwrap();
                     }
-                    Ok(BridgeDriven::Ask(Question::Admit(_))) => bridge.admit(&mut wires).unwrap(),
-                    Ok(BridgeDriven::Ask(Question::Connect)) => {
+                    Ok(BridgeDriven::Ask(BridgeQuestion::Admit(_))) => bridge.admit(&mut sides).unwrap(),
+                    Ok(BridgeDriven::Ask(BridgeQuestion::Connect)) => {
                         connected = true;
                         bridge.connect(upstream()).unwrap();
                     }
@@ -469,11 +475,11 @@ async fn not_rfb() {
         let (mut viewer, mut tenant) = duplex(200);
         viewer.write_all(says).await.unwrap();
         let clock = Clock::start();
-        let (mut bridge, mut wires) = (
-            Bridge::new(clock.now(), config(Coupling::TenantFirst)),
-            Wires::default(),
+        let (mut bridge, mut sides) = (
+            Bridge::new(clock.now(), config(AuthOrder::TenantFirst)),
+            SideBuffers::default(),
         );
-        let driven = drive_bridge::<_, DuplexStream>(&mut bridge, &mut wires, &mut tenant, None, clock).await;
+        let driven = drive_bridge::<_, DuplexStream>(&mut bridge, &mut sides, &mut tenant, None, clock).await;
         let error = driven.unwrap_err().to_string();
         assert!(error.starts_with("tenant: ProtocolVersion.signature"), "{error}");
         assert!(clock.now() < Duration::from_millis(500));
@@ -483,14 +489,14 @@ async fn not_rfb() {
     viewer.write_all(b"RFB 003.008\n").await.unwrap();
     hypervisor.write_all(b"SSH-2.0-O").await.unwrap();
     let clock = Clock::start();
-    let (mut bridge, mut wires) = (
-        Bridge::new(clock.now(), config(Coupling::Passthrough)),
-        Wires::default(),
+    let (mut bridge, mut sides) = (
+        Bridge::new(clock.now(), config(AuthOrder::Passthrough)),
+        SideBuffers::default(),
     );
-    let driven = drive_bridge::<_, DuplexStream>(&mut bridge, &mut wires, &mut tenant, None, clock).await;
-    assert_eq!(driven.unwrap(), BridgeDriven::Ask(Question::Connect));
+    let driven = drive_bridge::<_, DuplexStream>(&mut bridge, &mut sides, &mut tenant, None, clock).await;
+    assert_eq!(driven.unwrap(), BridgeDriven::Ask(BridgeQuestion::Connect));
     bridge.connect(upstream()).unwrap();
-    let driven = drive_bridge(&mut bridge, &mut wires, &mut tenant, Some(&mut upper), clock).await;
+    let driven = drive_bridge(&mut bridge, &mut sides, &mut tenant, Some(&mut upper), clock).await;
     let error = driven.unwrap_err().to_string();
     assert!(error.starts_with("hypervisor: ProtocolVersion.signature"), "{error}");
     assert!(clock.now() < Duration::from_millis(500));

@@ -9,9 +9,10 @@ use std::io::{Error, ErrorKind, Result};
 use bytes::BytesMut;
 use expect_test::expect;
 use proptest::prelude::*;
-use rfb_proto::handshake::server::{self, Claim};
+use rfb_proto::handshake::server::{self, ClientCredentials};
 use rfb_proto::handshake::{
-    ClientConfig, ClientHandshake, HandshakeError, Machine, Misuse, ServerConfig, ServerHandshake, Stage, Wire, client,
+    Buffers, ClientConfig, ClientHandshake, HandshakeError, Machine, Misuse, ServerConfig, ServerHandshake, Stage,
+    client,
 };
 use rfb_proto::security::SecurityType;
 use rfb_proto::security::vencrypt::Subtype;
@@ -47,35 +48,35 @@ fn init() -> ServerInit {
 /// A server with a password and a second one; gives what it heard behind the handshake.
 async fn serve(mut stream: Slow, offer: ServerConfig, think: Duration) -> Vec<u8> {
     let clock = Clock::start();
-    let (mut machine, mut wire) = (
+    let (mut machine, mut buffers) = (
         ServerHandshake::new(clock.now(), offer.with_limits(patient())),
-        Wire::default(),
+        Buffers::default(),
     );
     loop {
-        let driven = drive(&mut machine, &mut wire, &mut stream, clock).await.unwrap();
+        let driven = drive(&mut machine, &mut buffers, &mut stream, clock).await.unwrap();
         let question = match driven {
             Driven::Ask(question) => question,
-            Driven::Done(_) => return talk(&mut stream, &wire.rx, &counted(TAIL, 1), TAIL).await,
+            Driven::Done(_) => return talk(&mut stream, &buffers.rx, &counted(TAIL, 1), TAIL).await,
             other => panic!("{other:?}"),
         };
         let is_right = async {
             sleep(think).await;
             match &question {
-                server::Question::Admit(Claim::Plain(shown)) => {
+                server::ServerQuestion::Admit(ClientCredentials::Plain(shown)) => {
                     shown.user == USER && shown.password.expose() == PASSWORD
                 }
-                server::Question::Admit(Claim::Vnc { challenge, response }) => {
+                server::ServerQuestion::Admit(ClientCredentials::Vnc { challenge, response }) => {
                     Password::new(PASSWORD).verify(challenge, response)
                 }
                 _ => true,
             }
         };
-        let asking = drive_while_asking(&mut machine, &mut wire, &mut stream, clock, is_right);
+        let asking = drive_while_asking(&mut machine, &mut buffers, &mut stream, clock, is_right);
         assert!(asking.await.unwrap(), "every byte of it came");
         match question {
-            server::Question::Challenge => machine.challenge(&mut wire, CHALLENGE).unwrap(),
-            server::Question::Admit(_) => machine.accept(&mut wire).unwrap(),
-            server::Question::Init(_) => machine.init(&mut wire, &init()).unwrap(),
+            server::ServerQuestion::Challenge => machine.challenge(&mut buffers, CHALLENGE).unwrap(),
+            server::ServerQuestion::Admit(_) => machine.accept(&mut buffers).unwrap(),
+            server::ServerQuestion::Init(_) => machine.init(&mut buffers, &init()).unwrap(),
             other => panic!("{other:?}"),
         }
     }
@@ -88,24 +89,24 @@ async fn connect(mut stream: Slow, think: Duration) -> Vec<u8> {
         .with_subtypes(&[Subtype::PLAIN])
         .with_cleartext(true)
         .with_limits(patient());
-    let (mut machine, mut wire) = (ClientHandshake::new(clock.now(), config), Wire::default());
+    let (mut machine, mut buffers) = (ClientHandshake::new(clock.now(), config), Buffers::default());
     loop {
-        let driven = drive(&mut machine, &mut wire, &mut stream, clock).await.unwrap();
+        let driven = drive(&mut machine, &mut buffers, &mut stream, clock).await.unwrap();
         let question = match driven {
             Driven::Ask(question) => question,
             Driven::Done(outcome) => {
                 assert_eq!(outcome.init, Some(init()));
-                return talk(&mut stream, &wire.rx, &counted(TAIL, 2), TAIL).await;
+                return talk(&mut stream, &buffers.rx, &counted(TAIL, 2), TAIL).await;
             }
             other => panic!("{other:?}"),
         };
-        let asking = drive_while_asking(&mut machine, &mut wire, &mut stream, clock, sleep(think));
+        let asking = drive_while_asking(&mut machine, &mut buffers, &mut stream, clock, sleep(think));
         asking.await.unwrap();
         match question {
-            client::Question::Plain => machine.plain(&mut wire, USER, PASSWORD).unwrap(),
-            client::Question::Vnc { challenge } => {
+            client::ClientQuestion::Plain => machine.plain(&mut buffers, USER, PASSWORD).unwrap(),
+            client::ClientQuestion::Vnc { challenge } => {
                 let response = Password::new(PASSWORD).respond(&challenge);
-                machine.respond(&mut wire, response).unwrap();
+                machine.respond(&mut buffers, response).unwrap();
             }
             other => panic!("{other:?}"),
         }
@@ -202,7 +203,7 @@ async fn dropped_and_called_again() {
     for buffered in [false, true] {
         let (near, mut far) = connection(1, Shape::new(false, true), Shape::new(buffered, true));
         let clock = Clock::start();
-        let (mut machine, mut wire) = (ServerHandshake::new(clock.now(), vnc()), Wire::default());
+        let (mut machine, mut buffers) = (ServerHandshake::new(clock.now(), vnc()), Buffers::default());
         let (mut read, mut write) = tokio::io::split(near);
         let peer = async {
             let mut greeting = [0; 12];
@@ -216,7 +217,7 @@ async fn dropped_and_called_again() {
         let mut dropped = 0;
         let own = async {
             loop {
-                let driven = drive(&mut machine, &mut wire, &mut far, clock);
+                let driven = drive(&mut machine, &mut buffers, &mut far, clock);
                 match timeout(Duration::from_millis(5), driven).await {
                     Ok(driven) => return driven.unwrap(),
                     Err(_) => dropped += 1,
@@ -225,7 +226,7 @@ async fn dropped_and_called_again() {
         };
         let (said, driven) = timeout(FOR_EVER, async { tokio::join!(peer, own) }).await.unwrap();
         assert_eq!(said, (*b"RFB 003.008\n", [1, 2]));
-        assert_eq!(driven, Driven::Ask(server::Question::Challenge));
+        assert_eq!(driven, Driven::Ask(server::ServerQuestion::Challenge));
         assert!(5 < dropped);
     }
 }
@@ -290,13 +291,13 @@ async fn leave(mut near: DuplexStream, goes: Goes) {
 
 async fn gone<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, peer: impl Future<Output = ()>, asking: bool) {
     let clock = Clock::start();
-    let (mut machine, mut wire) = (ServerHandshake::new(clock.now(), vnc()), Wire::default());
-    let driven = drive(&mut machine, &mut wire, &mut stream, clock).await.unwrap();
-    assert_eq!(driven, Driven::Ask(server::Question::Challenge));
+    let (mut machine, mut buffers) = (ServerHandshake::new(clock.now(), vnc()), Buffers::default());
+    let driven = drive(&mut machine, &mut buffers, &mut stream, clock).await.unwrap();
+    assert_eq!(driven, Driven::Ask(server::ServerQuestion::Challenge));
     let waiting = async {
         match asking {
-            true => drive_while_asking(&mut machine, &mut wire, &mut stream, clock, pending::<()>()).await,
-            false => drive(&mut machine, &mut wire, &mut stream, clock).await.map(|_| ()),
+            true => drive_while_asking(&mut machine, &mut buffers, &mut stream, clock, pending::<()>()).await,
+            false => drive(&mut machine, &mut buffers, &mut stream, clock).await.map(|_| ()),
         }
     };
     let error = tokio::select! {
@@ -327,8 +328,8 @@ async fn an_answer_in_time() {
     let (mut near, mut far) = duplex(100);
     near.write_all(b"RFB 003.008\n\x02").await.unwrap();
     let clock = Clock::start();
-    let (mut machine, mut wire) = (ServerHandshake::new(clock.now(), vnc()), Wire::default());
-    drive(&mut machine, &mut wire, &mut far, clock).await.unwrap();
+    let (mut machine, mut buffers) = (ServerHandshake::new(clock.now(), vnc()), Buffers::default());
+    drive(&mut machine, &mut buffers, &mut far, clock).await.unwrap();
     let answer = async {
         sleep(Duration::from_secs(5)).await;
         CHALLENGE
@@ -337,15 +338,15 @@ async fn an_answer_in_time() {
     near.write_all(&Password::new(PASSWORD).respond(&CHALLENGE))
         .await
         .unwrap();
-    let answer = drive_while_asking(&mut machine, &mut wire, &mut far, clock, answer).await;
-    machine.challenge(&mut wire, answer.unwrap()).unwrap();
-    let driven = drive(&mut machine, &mut wire, &mut far, clock).await.unwrap();
+    let answer = drive_while_asking(&mut machine, &mut buffers, &mut far, clock, answer).await;
+    machine.challenge(&mut buffers, answer.unwrap()).unwrap();
+    let driven = drive(&mut machine, &mut buffers, &mut far, clock).await.unwrap();
     assert!(matches!(
         driven,
-        Driven::Ask(server::Question::Admit(Claim::Vnc { .. }))
+        Driven::Ask(server::ServerQuestion::Admit(ClientCredentials::Vnc { .. }))
     ));
     // The answer comes too late.
-    let late = drive_while_asking(&mut machine, &mut wire, &mut far, clock, sleep(FOR_EVER)).await;
+    let late = drive_while_asking(&mut machine, &mut buffers, &mut far, clock, sleep(FOR_EVER)).await;
     assert_eq!(protocol(late.unwrap_err()), HandshakeError::TimedOut(Stage::Answer));
     assert_eq!(clock.now(), Duration::from_secs(60));
 }
@@ -355,8 +356,8 @@ async fn no_question_is_open() {
     let (mut near, mut far) = duplex(100);
     near.write_all(b"RFB 003.008\n\x02").await.unwrap();
     let clock = Clock::start();
-    let (mut machine, mut wire) = (ServerHandshake::new(clock.now(), vnc()), Wire::default());
-    let error = drive_while_asking(&mut machine, &mut wire, &mut far, clock, pending::<()>()).await;
+    let (mut machine, mut buffers) = (ServerHandshake::new(clock.now(), vnc()), Buffers::default());
+    let error = drive_while_asking(&mut machine, &mut buffers, &mut far, clock, pending::<()>()).await;
     assert_eq!(protocol(error.unwrap_err()), HandshakeError::Misuse(Misuse::NotAsked));
 }
 
@@ -400,8 +401,10 @@ async fn a_refusal_in_front_of_a_broken_pipe() {
         let near = stays.then_some(near);
         let clock = Clock::start();
         let config = ClientConfig::new(&[SecurityType::VNC]);
-        let (mut machine, mut wire) = (ClientHandshake::new(clock.now(), config), Wire::default());
-        let error = drive(&mut machine, &mut wire, &mut Deaf(far), clock).await.unwrap_err();
+        let (mut machine, mut buffers) = (ClientHandshake::new(clock.now(), config), Buffers::default());
+        let error = drive(&mut machine, &mut buffers, &mut Deaf(far), clock)
+            .await
+            .unwrap_err();
         expected.assert_eq(&error.to_string());
         assert_eq!(clock.now(), Duration::ZERO);
         drop(near);
@@ -414,12 +417,12 @@ async fn the_last_words_are_not_taken() {
     let (mut near, mut far) = duplex(40);
     let clock = Clock::start();
     let offer = ServerConfig::new(&[SecurityType::NONE]);
-    let (mut machine, mut wire) = (ServerHandshake::new(clock.now(), offer), Wire::default());
+    let (mut machine, mut buffers) = (ServerHandshake::new(clock.now(), offer), Buffers::default());
     near.write_all(b"RFB 003.008\n\x01\x01").await.unwrap();
     let error = loop {
-        match drive(&mut machine, &mut wire, &mut far, clock).await {
-            Ok(Driven::Ask(server::Question::Init(_))) => machine.init(&mut wire, &init()).unwrap(),
-            Ok(Driven::Ask(server::Question::Admit(_))) => machine.accept(&mut wire).unwrap(),
+        match drive(&mut machine, &mut buffers, &mut far, clock).await {
+            Ok(Driven::Ask(server::ServerQuestion::Init(_))) => machine.init(&mut buffers, &init()).unwrap(),
+            Ok(Driven::Ask(server::ServerQuestion::Admit(_))) => machine.accept(&mut buffers).unwrap(),
             Ok(other) => panic!("{other:?}"),
             Err(error) => break error,
         }
@@ -436,13 +439,13 @@ async fn a_refused_peer_that_writes_before_it_reads() {
     let says = [&b"RFB 002.000\n"[..], &[b'x'; 3000]].concat();
     let told = b"RFB 003.008\n\x00\x00\x00\x00\x1cUnsupported protocol version";
     let clock = Clock::start();
-    let (mut machine, mut wire) = (ServerHandshake::new(clock.now(), vnc()), Wire::default());
-    let own = drive(&mut machine, &mut wire, &mut far, clock);
+    let (mut machine, mut buffers) = (ServerHandshake::new(clock.now(), vnc()), Buffers::default());
+    let own = drive(&mut machine, &mut buffers, &mut far, clock);
     let both = async { tokio::join!(says_all_first(&mut near, &says, told.len()), own) };
     let (heard, own) = timeout(FOR_EVER, both).await.unwrap();
     expect!["peer incompatible: version 2.0 is not supported"].assert_eq(&own.unwrap_err().to_string());
     assert_eq!(heard, told);
-    assert!(wire.rx.len() < 4096, "{}", wire.rx.len());
+    assert!(buffers.rx.len() < 4096, "{}", buffers.rx.len());
 }
 
 /// The reading half has failed in another way than by ending.
@@ -466,8 +469,8 @@ async fn a_connection_that_is_reset() {
         }
     }
     let clock = Clock::start();
-    let (mut machine, mut wire) = (ServerHandshake::new(clock.now(), vnc()), Wire::default());
-    let error = drive(&mut machine, &mut wire, &mut Reset, clock).await.unwrap_err();
+    let (mut machine, mut buffers) = (ServerHandshake::new(clock.now(), vnc()), Buffers::default());
+    let error = drive(&mut machine, &mut buffers, &mut Reset, clock).await.unwrap_err();
     expect!["connection failed: connection reset"].assert_eq(&error.to_string());
     assert_eq!(clock.now(), Duration::ZERO);
 }

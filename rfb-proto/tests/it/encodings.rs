@@ -343,7 +343,7 @@ fn made_up_rectangles_are_those_of_the_table() {
             let length = match class {
                 "none" | "fixed" => evaluate(formula, &names(0)),
                 "counted" => counted(formula, &bytes, &names),
-                // Told in words there, and written after them here.
+                // RejectionReason in words there, and written after them here.
                 _ => break,
             };
             assert_eq!(bytes.len(), length, "{number} {formula} {w}x{h} {sizes:?}");

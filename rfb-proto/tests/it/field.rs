@@ -7,7 +7,7 @@ use rfb_proto::filter::{Filter, Guard};
 use rfb_proto::framing::{ClientFramer, Ends, Part, Relay, ServerFramer};
 use rfb_proto::handshake::bridge::{Bridge, BridgeAction, Upstream};
 use rfb_proto::handshake::{
-    BridgeConfig, ClientConfig, ClientHandshake, HandshakeError, ServerConfig, ServerHandshake, Side, Wires,
+    BridgeConfig, ClientConfig, ClientHandshake, HandshakeError, ServerConfig, ServerHandshake, Side, SideBuffers,
 };
 use rfb_proto::message::pseudo::Pseudo;
 use rfb_proto::message::{
@@ -539,12 +539,12 @@ fn a_version_line_that_ends_in_a_carriage_return() {
         }
     }
     let mut bridge = Bridge::new(NOW, BridgeConfig::nova());
-    let mut wires = Wires::default();
-    bridge.step(NOW, &mut wires).unwrap();
+    let mut sides = SideBuffers::default();
+    bridge.step(NOW, &mut sides).unwrap();
     bridge.connect(Upstream::default()).unwrap();
-    wires.hypervisor.rx.extend_from_slice(b"RFB 003.008\r");
-    wires.tenant.rx.extend_from_slice(b"RFB 003.008\r");
-    let action = bridge.step(NOW, &mut wires).unwrap();
+    sides.hypervisor.rx.extend_from_slice(b"RFB 003.008\r");
+    sides.tenant.rx.extend_from_slice(b"RFB 003.008\r");
+    let action = bridge.step(NOW, &mut sides).unwrap();
     assert!(
         matches!(
             action,
@@ -555,5 +555,5 @@ fn a_version_line_that_ends_in_a_carriage_return() {
         ),
         "{action:?}"
     );
-    assert_eq!(wires.hypervisor.tx, b"RFB 003.008\n"[..]);
+    assert_eq!(sides.hypervisor.tx, b"RFB 003.008\n"[..]);
 }

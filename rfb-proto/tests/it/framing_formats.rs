@@ -3,7 +3,7 @@
 use bytes::BytesMut;
 use expect_test::expect;
 use rfb_proto::encoding::Encoding;
-use rfb_proto::framing::{Doubt, Ends, Part, ServerFramer};
+use rfb_proto::framing::{AmbiguousFormat, Ends, Part, ServerFramer};
 use rfb_proto::message::{
     ClientFence, EnableContinuousUpdates, FenceFlags, FramebufferUpdateRequest, ServerFence, SetPixelFormat,
 };
@@ -29,14 +29,14 @@ const MIDDLE: PixelFormat = PixelFormat {
     ..RGB
 };
 
-fn framer(doubt: Doubt) -> ServerFramer {
+fn framer(doubt: AmbiguousFormat) -> ServerFramer {
     let init = ServerInit {
         width: 64,
         height: 64,
         format: RGB,
         name: (&b"formats"[..]).into(),
     };
-    ServerFramer::new(&init, &Limits::default()).with_doubt(doubt)
+    ServerFramer::new(&init, &Limits::default()).with_ambiguous_format(doubt)
 }
 
 fn bytes(encode: impl FnOnce(&mut BytesMut)) -> BytesMut {
@@ -151,7 +151,7 @@ fn fails(framer: &mut ServerFramer, stream: &[u8]) -> String {
 
 #[test]
 fn a_client_that_waits_is_not_in_doubt() {
-    let mut framer = framer(Doubt::Refuse);
+    let mut framer = framer(AmbiguousFormat::Refuse);
     // At the beginning, as all do.
     framer.sets(SMALL);
     assert_eq!((framer.format(), framer.pending_format()), (&SMALL, None));
@@ -176,19 +176,23 @@ fn a_request_that_is_outstanding_leaves_doubt() {
         framer
     };
     // The answer to the request may have either format.
-    takes(&mut asked(Doubt::Pending), &raw(1));
-    takes(&mut asked(Doubt::Current), &raw(4));
-    let error = fails(&mut asked(Doubt::Refuse), &raw(4));
+    takes(&mut asked(AmbiguousFormat::Pending), &raw(1));
+    takes(&mut asked(AmbiguousFormat::Current), &raw(4));
+    let error = fails(&mut asked(AmbiguousFormat::Refuse), &raw(4));
     expect!["byte 14: Raw.encoding at byte 8: the format of its pixels is in doubt"].assert_eq(&error);
     // When it was answered, the next one has the new format.
-    for doubt in [Doubt::Pending, Doubt::Current, Doubt::Refuse] {
+    for doubt in [
+        AmbiguousFormat::Pending,
+        AmbiguousFormat::Current,
+        AmbiguousFormat::Refuse,
+    ] {
         let mut framer = asked(doubt);
         takes(&mut framer, &zrle());
         assert_eq!((framer.format(), framer.pending_format()), (&SMALL, None));
         takes(&mut framer, &raw(1));
     }
     // Of two requests the second may be answered in either.
-    let mut framer = framer(Doubt::Refuse);
+    let mut framer = framer(AmbiguousFormat::Refuse);
     framer.asks();
     framer.asks();
     framer.sets(SMALL);
@@ -204,7 +208,7 @@ fn a_request_that_is_outstanding_leaves_doubt() {
 /// A caller that knows better says so.
 #[test]
 fn a_caller_can_switch() {
-    let mut framer = framer(Doubt::Refuse);
+    let mut framer = framer(AmbiguousFormat::Refuse);
     framer.asks();
     framer.sets(SMALL);
     framer.switch_format();
@@ -215,7 +219,7 @@ fn a_caller_can_switch() {
 #[test]
 fn a_fence_tells_for_sure() {
     let continuous = || {
-        let mut framer = framer(Doubt::Refuse);
+        let mut framer = framer(AmbiguousFormat::Refuse);
         framer.continues(1);
         framer.fences(FenceFlags(FenceFlags::REQUEST.0 | FenceFlags::SYNC_NEXT.0));
         framer.sets(SMALL);
@@ -245,7 +249,7 @@ fn a_fence_tells_for_sure() {
         &fence(FenceFlags(FenceFlags::REQUEST.0 | FenceFlags::SYNC_NEXT.0)),
     );
     assert_eq!(framer.pending_format(), Some(&SMALL));
-    let mut framer = self::framer(Doubt::Refuse);
+    let mut framer = self::framer(AmbiguousFormat::Refuse);
     framer.asks();
     framer.fences(FenceFlags(FenceFlags::REQUEST.0 | FenceFlags::SYNC_NEXT.0));
     framer.asks();
@@ -256,7 +260,7 @@ fn a_fence_tells_for_sure() {
 
 #[test]
 fn several_formats_one_after_the_other() {
-    let mut framer = framer(Doubt::Refuse);
+    let mut framer = framer(AmbiguousFormat::Refuse);
     framer.continues(1);
     for format in [SMALL, MIDDLE] {
         framer.fences(FenceFlags(FenceFlags::REQUEST.0 | FenceFlags::SYNC_NEXT.0));
@@ -283,10 +287,10 @@ fn a_server_sets_the_format_itself() {
     update.extend_from_slice(&bytes(|dst| SMALL.encode(dst).unwrap()));
     update.extend_from_slice(&head(0, 3, 1));
     update.extend_from_slice(&[1, 2, 3]);
-    let mut framer = framer(Doubt::Refuse);
+    let mut framer = framer(AmbiguousFormat::Refuse);
     takes(&mut framer, &update);
     // In any pieces.
-    let mut framer = self::framer(Doubt::Refuse);
+    let mut framer = self::framer(AmbiguousFormat::Refuse);
     let mut rx = Vec::new();
     for byte in &update {
         rx.push(*byte);
@@ -296,7 +300,7 @@ fn a_server_sets_the_format_itself() {
     }
     assert!(framer.is_between_messages());
     // What the client has set may come into force behind it.
-    let mut framer = self::framer(Doubt::Current);
+    let mut framer = self::framer(AmbiguousFormat::Current);
     framer.asks();
     framer.sets(MIDDLE);
     takes(&mut framer, &update);
@@ -310,7 +314,7 @@ fn a_format_without_a_size() {
         bits_per_pixel: 24,
         ..RGB
     };
-    let mut framer = framer(Doubt::default());
+    let mut framer = framer(AmbiguousFormat::default());
     framer.sets(broken);
     takes(&mut framer, &zrle());
     let error = fails(&mut framer, &raw(3));
@@ -319,7 +323,7 @@ fn a_format_without_a_size() {
 
 #[test]
 fn a_resize_is_noted() {
-    let mut framer = framer(Doubt::default());
+    let mut framer = framer(AmbiguousFormat::default());
     let mut resize = |encoding, x: u8, y: u8, payload: &[u8]| {
         let mut update = vec![0, 0, 0, 1];
         let mut head = head(encoding, 80, 60);
@@ -341,7 +345,7 @@ fn a_resize_is_noted() {
 
 #[test]
 fn an_update_ends_where_its_head_says_or_before() {
-    let mut framer = framer(Doubt::default());
+    let mut framer = framer(AmbiguousFormat::default());
     takes(&mut framer, &[0, 0, 0, 0]);
     // All of 65,535 rectangles.
     let mut update = vec![0, 0, 0xff, 0xff];

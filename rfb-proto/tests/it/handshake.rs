@@ -3,10 +3,10 @@
 use core::time::Duration;
 use std::sync::Arc;
 
-use rfb_proto::handshake::server::{Claim, Question};
+use rfb_proto::handshake::server::{ClientCredentials, ServerQuestion};
 use rfb_proto::handshake::{
-    Action, ClientConfig, ClientHandshake, Event, HandshakeError, Incompatibility, Machine, Misbehaviour, Misuse,
-    Refusal, Rejected, Rejection, ServerConfig, ServerHandshake, Stage, TlsKind, Told, Wire, client,
+    Action, Buffers, ClientConfig, ClientHandshake, Event, HandshakeError, Incompatibility, Machine, Misbehaviour,
+    Misuse, Refusal, Rejected, Rejection, RejectionReason, ServerConfig, ServerHandshake, Stage, TlsKind, client,
 };
 use rfb_proto::security::vencrypt::{Exchange, Subtype};
 use rfb_proto::security::{Reason, SecurityType};
@@ -87,9 +87,9 @@ fn client_and_server_in_all_ways() {
                     }
                     let told = match (exchange, version) {
                         (Some(Exchange::Vnc | Exchange::Plain), Version::V3_8) => {
-                            Told::Reason(Reason::from_static("Authentication failed"))
+                            RejectionReason::Reason(Reason::from_static("Authentication failed"))
                         }
-                        _ => Told::Nothing,
+                        _ => RejectionReason::Nothing,
                     };
                     let rejection = Rejection {
                         of: Rejected::Authentication,
@@ -130,31 +130,31 @@ fn the_server_decides_in_33() {
         }
     }
     let mut machine = ServerHandshake::new(NOW, ServerConfig::new(&[SecurityType::NONE]));
-    let mut wire = Wire::default();
-    wire.rx.extend_from_slice(V33);
+    let mut buffers = Buffers::default();
+    buffers.rx.extend_from_slice(V33);
     assert_eq!(
-        machine.step(NOW, &mut wire),
-        Ok(Action::Ask(Question::Admit(Claim::None)))
+        machine.step(NOW, &mut buffers),
+        Ok(Action::Ask(ServerQuestion::Admit(ClientCredentials::None)))
     );
-    assert_eq!(wire.tx.split(), V38, "the word lets the client in");
-    machine.refuse(&mut wire, Refusal::default()).unwrap();
+    assert_eq!(buffers.tx.split(), V38, "the word lets the client in");
+    machine.refuse(&mut buffers, Refusal::default()).unwrap();
     assert_eq!(
-        wire.tx.split(),
+        buffers.tx.split(),
         [&[0, 0, 0, 0, 0, 0, 0, 21][..], b"Authentication failed"].concat()
     );
 }
 
 #[test]
 fn bytes_of_a_client_that_come_before_the_greeting_are_kept() {
-    let mut wire = Wire::default();
-    wire.rx.extend_from_slice(b"RFB ");
+    let mut buffers = Buffers::default();
+    buffers.rx.extend_from_slice(b"RFB ");
     let mut machine = ServerHandshake::new(NOW, ServerConfig::new(&[SecurityType::NONE]));
-    assert_eq!(machine.step(NOW, &mut wire), Ok(Action::Receive { at_least: 8 }));
-    assert_eq!(wire.tx.split(), V38);
-    wire.rx.extend_from_slice(b"003.008\n\x01");
+    assert_eq!(machine.step(NOW, &mut buffers), Ok(Action::Receive { at_least: 8 }));
+    assert_eq!(buffers.tx.split(), V38);
+    buffers.rx.extend_from_slice(b"003.008\n\x01");
     assert_eq!(
-        machine.step(NOW, &mut wire),
-        Ok(Action::Ask(Question::Admit(Claim::None)))
+        machine.step(NOW, &mut buffers),
+        Ok(Action::Ask(ServerQuestion::Admit(ClientCredentials::None)))
     );
 }
 
@@ -275,32 +275,57 @@ fn the_quirk_of_macos_is_for_none_alone() {
 
 #[test]
 fn results_and_reasons() {
-    let reason = |text: &'static str| Told::Reason(Reason::from_static(text));
+    let reason = |text: &'static str| RejectionReason::Reason(Reason::from_static(text));
     // version, what follows the response, whether the server then closes, what it means
     for (version, told, of, expected) in [
         (V38, "00000001 00000003 776879", Rejected::Authentication, reason("why")),
         (V38, "00000001 00000000", Rejected::Authentication, reason("")),
-        (V38, "00000001", Rejected::Authentication, Told::Nothing),
-        (V38, "00000001 000000", Rejected::Authentication, Told::Nothing),
-        (V38, "00000001 00000009 7768", Rejected::Authentication, Told::Nothing),
+        (V38, "00000001", Rejected::Authentication, RejectionReason::Nothing),
+        (
+            V38,
+            "00000001 000000",
+            Rejected::Authentication,
+            RejectionReason::Nothing,
+        ),
+        (
+            V38,
+            "00000001 00000009 7768",
+            Rejected::Authentication,
+            RejectionReason::Nothing,
+        ),
         (
             V38,
             "00000002 00000003 776879",
             Rejected::TooManyAttempts,
             reason("why"),
         ),
-        (V38, "00000002", Rejected::TooManyAttempts, Told::Nothing),
+        (V38, "00000002", Rejected::TooManyAttempts, RejectionReason::Nothing),
         (
             V38,
             "00000001 ffffffff",
             Rejected::Authentication,
-            Told::TooLong(u32::MAX),
+            RejectionReason::TooLong(u32::MAX),
         ),
-        (V38, "00000001 00001001", Rejected::Authentication, Told::TooLong(4097)),
-        (V38, "", Rejected::Authentication, Told::Nothing),
-        (b"RFB 003.007\n", "00000001", Rejected::Authentication, Told::Nothing),
-        (b"RFB 003.007\n", "00000002", Rejected::TooManyAttempts, Told::Nothing),
-        (V33, "00000001", Rejected::Authentication, Told::Nothing),
+        (
+            V38,
+            "00000001 00001001",
+            Rejected::Authentication,
+            RejectionReason::TooLong(4097),
+        ),
+        (V38, "", Rejected::Authentication, RejectionReason::Nothing),
+        (
+            b"RFB 003.007\n",
+            "00000001",
+            Rejected::Authentication,
+            RejectionReason::Nothing,
+        ),
+        (
+            b"RFB 003.007\n",
+            "00000002",
+            Rejected::TooManyAttempts,
+            RejectionReason::Nothing,
+        ),
+        (V33, "00000001", Rejected::Authentication, RejectionReason::Nothing),
     ] {
         let mut client = client(ClientConfig::new(&[SecurityType::VNC]));
         client.feed(version);
@@ -327,15 +352,18 @@ fn results_and_reasons() {
         (b"RFB 003.007\n", b"\0\0\0\x02"),
     ] {
         let mut machine = ServerHandshake::new(NOW, ServerConfig::new(&[SecurityType::VNC]));
-        let mut wire = Wire::default();
-        wire.rx.extend_from_slice(version);
-        wire.rx.extend_from_slice(&[2]);
-        assert_eq!(machine.step(NOW, &mut wire), Ok(Action::Ask(Question::Challenge)));
-        wire.tx.clear();
+        let mut buffers = Buffers::default();
+        buffers.rx.extend_from_slice(version);
+        buffers.rx.extend_from_slice(&[2]);
+        assert_eq!(
+            machine.step(NOW, &mut buffers),
+            Ok(Action::Ask(ServerQuestion::Challenge))
+        );
+        buffers.tx.clear();
         let why = Refusal::TooManyAttempts(Reason::from_static("later"));
-        machine.refuse(&mut wire, why.clone()).unwrap();
-        assert_eq!(wire.tx, told);
-        assert_eq!(machine.step(NOW, &mut wire), Err(HandshakeError::Refused(why)));
+        machine.refuse(&mut buffers, why.clone()).unwrap();
+        assert_eq!(buffers.tx, told);
+        assert_eq!(machine.step(NOW, &mut buffers), Err(HandshakeError::Refused(why)));
     }
 }
 
@@ -367,126 +395,139 @@ fn results_after_none() {
 #[test]
 fn asked_for_the_offer_and_the_choice() {
     let mut machine = ServerHandshake::new(NOW, everything().with_ask_offer(true));
-    let mut wire = Wire::default();
-    wire.rx.extend_from_slice(V38);
+    let mut buffers = Buffers::default();
+    buffers.rx.extend_from_slice(V38);
     let rules = Version::V3_8;
-    assert_eq!(machine.step(NOW, &mut wire), Ok(Action::Ask(Question::Offer { rules })));
-    wire.tx.clear();
-    machine.offer(&mut wire, &[5, 19].map(SecurityType)).unwrap();
-    assert_eq!(wire.tx, [1, 19][..]);
+    assert_eq!(
+        machine.step(NOW, &mut buffers),
+        Ok(Action::Ask(ServerQuestion::Offer { rules }))
+    );
+    buffers.tx.clear();
+    machine.offer(&mut buffers, &[5, 19].map(SecurityType)).unwrap();
+    assert_eq!(buffers.tx, [1, 19][..]);
     // What the configuration has and the answer has not.
-    wire.rx.extend_from_slice(&[1]);
-    let error = machine.step(NOW, &mut wire).unwrap_err();
+    buffers.rx.extend_from_slice(&[1]);
+    let error = machine.step(NOW, &mut buffers).unwrap_err();
     assert_eq!(
         error,
         HandshakeError::PeerMisbehaved(Misbehaviour::TypeNotOffered(SecurityType::NONE))
     );
 
     let mut machine = ServerHandshake::new(NOW, everything().with_ask_offer(true));
-    let mut wire = Wire::default();
-    wire.rx.extend_from_slice(V38);
-    machine.step(NOW, &mut wire).unwrap();
-    wire.tx.clear();
+    let mut buffers = Buffers::default();
+    buffers.rx.extend_from_slice(V38);
+    machine.step(NOW, &mut buffers).unwrap();
+    buffers.tx.clear();
     machine
-        .refuse(&mut wire, Refusal::Failed(Reason::from_static("no")))
+        .refuse(&mut buffers, Refusal::Failed(Reason::from_static("no")))
         .unwrap();
-    assert_eq!(wire.tx, b"\0\0\0\0\x02no"[..]);
+    assert_eq!(buffers.tx, b"\0\0\0\0\x02no"[..]);
 
     let mut machine = ClientHandshake::new(NOW, ClientConfig::default().with_ask_choice(true));
-    let mut wire = Wire::default();
-    wire.rx.extend_from_slice(b"RFB 003.008\n\x03\x05\x02\x01");
+    let mut buffers = Buffers::default();
+    buffers.rx.extend_from_slice(b"RFB 003.008\n\x03\x05\x02\x01");
     let offered = [5, 2, 1].map(SecurityType).to_vec();
     assert_eq!(
-        machine.step(NOW, &mut wire),
-        Ok(Action::Ask(client::Question::Choose(offered)))
+        machine.step(NOW, &mut buffers),
+        Ok(Action::Ask(client::ClientQuestion::Choose(offered)))
     );
     assert_eq!(
-        machine.choose(&mut wire, SecurityType::VENCRYPT),
+        machine.choose(&mut buffers, SecurityType::VENCRYPT),
         Err(Misuse::NotOffered)
     );
     assert_eq!(
-        machine.choose(&mut wire, SecurityType::RA2),
+        machine.choose(&mut buffers, SecurityType::RA2),
         Err(Misuse::NotOffered),
         "nothing follows it here"
     );
-    machine.choose(&mut wire, SecurityType::VNC).unwrap();
-    assert_eq!(wire.tx, b"RFB 003.008\n\x02"[..]);
+    machine.choose(&mut buffers, SecurityType::VNC).unwrap();
+    assert_eq!(buffers.tx, b"RFB 003.008\n\x02"[..]);
 }
 
 #[test]
 fn answers_out_of_order_are_misuse_and_change_nothing() {
     let mut machine = ServerHandshake::new(NOW, Arc::new(ServerConfig::new(&[SecurityType::VNC])));
-    let mut wire = Wire::default();
-    let all_unasked = |machine: &mut ServerHandshake, wire: &mut Wire, but: &str| {
+    let mut buffers = Buffers::default();
+    let all_unasked = |machine: &mut ServerHandshake, buffers: &mut Buffers, but: &str| {
         let check = |name, answer: Result<(), Misuse>| assert_eq!(answer, Err(Misuse::NotAsked), "{name}");
         let shown = server_init();
-        check("offer", machine.offer(wire, &[]));
-        check("sasl_reply", machine.sasl_reply(wire, None));
-        check("sasl_complete", machine.sasl_complete(wire, None, true));
+        check("offer", machine.offer(buffers, &[]));
+        check("sasl_reply", machine.sasl_reply(buffers, None));
+        check("sasl_complete", machine.sasl_complete(buffers, None, true));
         check("layered", machine.layered());
         if but != "challenge" {
-            check("challenge", machine.challenge(wire, [0; 16]));
+            check("challenge", machine.challenge(buffers, [0; 16]));
         }
         if but != "admit" {
-            check("accept", machine.accept(wire));
+            check("accept", machine.accept(buffers));
         }
         if but != "init" {
-            check("init", machine.init(wire, &shown));
+            check("init", machine.init(buffers, &shown));
         }
         if but.is_empty() {
-            check("refuse", machine.refuse(wire, Refusal::Close));
+            check("refuse", machine.refuse(buffers, Refusal::Close));
         }
-        assert!(wire.tx.is_empty());
+        assert!(buffers.tx.is_empty());
     };
-    all_unasked(&mut machine, &mut wire, "");
-    assert_eq!(machine.step(NOW, &mut wire), Ok(Action::Receive { at_least: 12 }));
-    wire.tx.clear();
-    wire.rx.extend_from_slice(b"RFB 003.008\n\x02");
-    assert_eq!(machine.step(NOW, &mut wire), Ok(Action::Ask(Question::Challenge)));
-    wire.tx.clear();
-    all_unasked(&mut machine, &mut wire, "challenge");
-    assert_eq!(machine.step(NOW, &mut wire), Ok(Action::Waiting));
-    machine.challenge(&mut wire, [1; 16]).unwrap();
-    wire.tx.clear();
-    all_unasked(&mut machine, &mut wire, "");
-    assert_eq!(machine.step(NOW, &mut wire), Ok(Action::Receive { at_least: 16 }));
-    wire.rx.extend_from_slice(&[2; 17]);
-    let claim = Claim::Vnc {
+    all_unasked(&mut machine, &mut buffers, "");
+    assert_eq!(machine.step(NOW, &mut buffers), Ok(Action::Receive { at_least: 12 }));
+    buffers.tx.clear();
+    buffers.rx.extend_from_slice(b"RFB 003.008\n\x02");
+    assert_eq!(
+        machine.step(NOW, &mut buffers),
+        Ok(Action::Ask(ServerQuestion::Challenge))
+    );
+    buffers.tx.clear();
+    all_unasked(&mut machine, &mut buffers, "challenge");
+    assert_eq!(machine.step(NOW, &mut buffers), Ok(Action::Waiting));
+    machine.challenge(&mut buffers, [1; 16]).unwrap();
+    buffers.tx.clear();
+    all_unasked(&mut machine, &mut buffers, "");
+    assert_eq!(machine.step(NOW, &mut buffers), Ok(Action::Receive { at_least: 16 }));
+    buffers.rx.extend_from_slice(&[2; 17]);
+    let claim = ClientCredentials::Vnc {
         challenge: [1; 16],
         response: [2; 16],
     };
-    assert_eq!(machine.step(NOW, &mut wire), Ok(Action::Ask(Question::Admit(claim))));
-    all_unasked(&mut machine, &mut wire, "admit");
-    machine.accept(&mut wire).unwrap();
-    wire.tx.clear();
-    all_unasked(&mut machine, &mut wire, "");
     assert_eq!(
-        machine.step(NOW, &mut wire),
-        Ok(Action::Ask(Question::Init(ClientInit { shared: 2 })))
+        machine.step(NOW, &mut buffers),
+        Ok(Action::Ask(ServerQuestion::Admit(claim)))
     );
-    all_unasked(&mut machine, &mut wire, "init");
-    machine.init(&mut wire, &server_init()).unwrap();
-    wire.tx.clear();
-    all_unasked(&mut machine, &mut wire, "");
-    assert!(matches!(machine.step(NOW, &mut wire), Ok(Action::Done(_))));
-    assert_eq!(machine.step(NOW, &mut wire), Err(HandshakeError::Misuse(Misuse::Ended)));
+    all_unasked(&mut machine, &mut buffers, "admit");
+    machine.accept(&mut buffers).unwrap();
+    buffers.tx.clear();
+    all_unasked(&mut machine, &mut buffers, "");
+    assert_eq!(
+        machine.step(NOW, &mut buffers),
+        Ok(Action::Ask(ServerQuestion::Init(ClientInit { shared: 2 })))
+    );
+    all_unasked(&mut machine, &mut buffers, "init");
+    machine.init(&mut buffers, &server_init()).unwrap();
+    buffers.tx.clear();
+    all_unasked(&mut machine, &mut buffers, "");
+    assert!(matches!(machine.step(NOW, &mut buffers), Ok(Action::Done(_))));
+    assert_eq!(
+        machine.step(NOW, &mut buffers),
+        Err(HandshakeError::Misuse(Misuse::Ended))
+    );
     assert_eq!(machine.eof(), Err(HandshakeError::Misuse(Misuse::Ended)));
 
     let mut machine = ClientHandshake::new(NOW, ClientConfig::new(&[SecurityType::SASL]));
-    let mut wire = Wire::default();
-    wire.rx
+    let mut buffers = Buffers::default();
+    buffers
+        .rx
         .extend_from_slice(b"RFB 003.008\n\x01\x14\0\0\0\x0cEXTERNAL,ANY");
     assert!(matches!(
-        machine.step(NOW, &mut wire),
-        Ok(Action::Ask(client::Question::SaslStart { .. }))
+        machine.step(NOW, &mut buffers),
+        Ok(Action::Ask(client::ClientQuestion::SaslStart { .. }))
     ));
-    wire.tx.clear();
+    buffers.tx.clear();
     for unasked in [
-        machine.choose(&mut wire, SecurityType::SASL),
-        machine.respond(&mut wire, [0; 16]),
-        machine.plain(&mut wire, b"", b""),
-        machine.ident(&mut wire, b""),
-        machine.sasl_step(&mut wire, None),
+        machine.choose(&mut buffers, SecurityType::SASL),
+        machine.respond(&mut buffers, [0; 16]),
+        machine.plain(&mut buffers, b"", b""),
+        machine.ident(&mut buffers, b""),
+        machine.sasl_step(&mut buffers, None),
         machine.sasl_end(false),
         machine.layered(),
     ] {
@@ -494,13 +535,13 @@ fn answers_out_of_order_are_misuse_and_change_nothing() {
     }
     // A part of a name is none, nor is the empty one.
     for name in [&b"EXTERN"[..], b"NAL", b"", b"EXTERNAL,ANY", b"external"] {
-        assert_eq!(machine.sasl_start(&mut wire, name, None), Err(Misuse::NotOffered));
+        assert_eq!(machine.sasl_start(&mut buffers, name, None), Err(Misuse::NotOffered));
     }
-    assert!(wire.tx.is_empty());
-    assert_eq!(machine.step(NOW, &mut wire), Ok(Action::Waiting));
-    machine.sasl_start(&mut wire, b"ANY", Some(b"")).unwrap();
+    assert!(buffers.tx.is_empty());
+    assert_eq!(machine.step(NOW, &mut buffers), Ok(Action::Waiting));
+    machine.sasl_start(&mut buffers, b"ANY", Some(b"")).unwrap();
     assert_eq!(
-        wire.tx,
+        buffers.tx,
         b"\0\0\0\x03ANY\0\0\0\x01\0"[..],
         "no data is not the same as data of no bytes"
     );
@@ -515,28 +556,28 @@ fn deadlines() {
 
     let config = ServerConfig::new(&[SecurityType::VNC]).with_limits(limits.clone());
     let mut machine = ServerHandshake::new(start, config);
-    let mut wire = Wire::default();
+    let mut buffers = Buffers::default();
     assert_eq!(machine.deadline(), late);
-    wire.rx.extend_from_slice(b"RFB 003.008\n\x02");
+    buffers.rx.extend_from_slice(b"RFB 003.008\n\x02");
     assert_eq!(
-        machine.step(just_before, &mut wire),
-        Ok(Action::Ask(Question::Challenge))
+        machine.step(just_before, &mut buffers),
+        Ok(Action::Ask(ServerQuestion::Challenge))
     );
-    assert_eq!(machine.step(just_before, &mut wire), Ok(Action::Waiting));
-    wire.tx.clear();
+    assert_eq!(machine.step(just_before, &mut buffers), Ok(Action::Waiting));
+    buffers.tx.clear();
     let error = HandshakeError::TimedOut(Stage::Answer);
-    assert_eq!(machine.step(late, &mut wire), Err(error.clone()));
-    assert!(wire.tx.is_empty(), "nothing is told");
-    assert_eq!(machine.step(start, &mut wire), Err(error), "an error is terminal");
-    assert_eq!(machine.challenge(&mut wire, [0; 16]), Err(Misuse::NotAsked));
+    assert_eq!(machine.step(late, &mut buffers), Err(error.clone()));
+    assert!(buffers.tx.is_empty(), "nothing is told");
+    assert_eq!(machine.step(start, &mut buffers), Err(error), "an error is terminal");
+    assert_eq!(machine.challenge(&mut buffers, [0; 16]), Err(Misuse::NotAsked));
 
     let mut machine = ClientHandshake::new(start, ClientConfig::default().with_limits(limits));
     assert_eq!(
-        machine.step(just_before, &mut wire),
+        machine.step(just_before, &mut buffers),
         Ok(Action::Receive { at_least: 12 })
     );
     assert_eq!(
-        machine.step(late, &mut wire),
+        machine.step(late, &mut buffers),
         Err(HandshakeError::TimedOut(Stage::Version))
     );
 }
@@ -545,19 +586,19 @@ fn deadlines() {
 #[test]
 fn a_servers_handshake_allocates_nothing() {
     let config = Arc::new(ServerConfig::new(&[SecurityType::NONE, SecurityType::VNC]));
-    let mut wire = Wire::default();
-    wire.rx.reserve(100);
-    wire.tx.reserve(100);
+    let mut buffers = Buffers::default();
+    buffers.rx.reserve(100);
+    buffers.tx.reserve(100);
     let shown = server_init();
     let mut is_over = false;
     let allocated = allocation_counter::measure(|| {
         let mut machine = ServerHandshake::new(NOW, Arc::clone(&config));
-        wire.rx.extend_from_slice(b"RFB 003.008\n\x02sixteen  random!\x01");
+        buffers.rx.extend_from_slice(b"RFB 003.008\n\x02sixteen  random!\x01");
         is_over = loop {
-            match machine.step(NOW, &mut wire) {
-                Ok(Action::Ask(Question::Challenge)) => machine.challenge(&mut wire, [3; 16]).unwrap(),
-                Ok(Action::Ask(Question::Admit(_))) => machine.accept(&mut wire).unwrap(),
-                Ok(Action::Ask(Question::Init(_))) => machine.init(&mut wire, &shown).unwrap(),
+            match machine.step(NOW, &mut buffers) {
+                Ok(Action::Ask(ServerQuestion::Challenge)) => machine.challenge(&mut buffers, [3; 16]).unwrap(),
+                Ok(Action::Ask(ServerQuestion::Admit(_))) => machine.accept(&mut buffers).unwrap(),
+                Ok(Action::Ask(ServerQuestion::Init(_))) => machine.init(&mut buffers, &shown).unwrap(),
                 other => break matches!(other, Ok(Action::Done(_))),
             }
         };

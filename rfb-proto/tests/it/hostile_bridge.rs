@@ -3,8 +3,8 @@
 //! Nothing may panic, no step may go on without progress, nothing is allocated beyond what the input gives reason to,
 //! no secret of one side is told to the other, and the tenant is not accepted unless the hypervisor has accepted.
 
-use rfb_proto::handshake::bridge::{BridgeAction, Coupling, Question, Upstream};
-use rfb_proto::handshake::{Bridge, BridgeConfig, Event, HandshakeError, Side, Wires};
+use rfb_proto::handshake::bridge::{AuthOrder, BridgeAction, BridgeQuestion, Upstream};
+use rfb_proto::handshake::{Bridge, BridgeConfig, Event, HandshakeError, Side, SideBuffers};
 use rfb_proto::security::SecurityType;
 use rfb_proto::security::vencrypt::Subtype;
 
@@ -33,7 +33,7 @@ fn plain() -> Vec<u8> {
     [&lengths[..], user, password].concat()
 }
 
-/// Every coupling with every exchange, and versions that differ.
+/// Every auth_order with every exchange, and versions that differ.
 fn courses() -> Vec<Course> {
     let vencrypt = |subtype: u8| [&b"\x13\0\x02\0\0\x01"[..], &[subtype]].concat();
     let tenants: [(SecurityType, Vec<u8>); 5] = [
@@ -58,13 +58,17 @@ fn courses() -> Vec<Course> {
         &[b"RFB 003.008\n\x01", &list[..], b"sixteen bytes!!!\0\0\0\0"].concat(),
     ];
     let mut courses = Vec::new();
-    for coupling in [Coupling::TenantFirst, Coupling::HypervisorFirst, Coupling::Passthrough] {
+    for auth_order in [
+        AuthOrder::TenantFirst,
+        AuthOrder::HypervisorFirst,
+        AuthOrder::Passthrough,
+    ] {
         for (index, (security_type, tenant)) in tenants.iter().enumerate() {
             for (other, hypervisor) in hypervisors.iter().enumerate() {
                 let is_none = (index == 0, other == 0);
                 let is_plain = index == 3 || other == 3;
                 let passes = is_none.0 == is_none.1 && !is_plain;
-                if coupling == Coupling::Passthrough && !passes {
+                if auth_order == AuthOrder::Passthrough && !passes {
                     continue;
                 }
                 let subtype = if other == 4 {
@@ -74,12 +78,12 @@ fn courses() -> Vec<Course> {
                 };
                 courses.push(Course {
                     config: BridgeConfig::default()
-                        .with_coupling(coupling)
+                        .with_auth_order(auth_order)
                         .with_tenant_types(&[*security_type])
                         .with_tenant_subtypes(&[Subtype::X509_PLAIN, Subtype::X509_VNC])
                         .with_hypervisor_types(&[SecurityType::VENCRYPT, SecurityType::VNC, SecurityType::NONE])
                         .with_hypervisor_subtypes(&[subtype]),
-                    upstream: coupling != Coupling::Passthrough,
+                    upstream: auth_order != AuthOrder::Passthrough,
                     tenant: tenant.clone(),
                     hypervisor: hypervisor.to_vec(),
                     tls_at: [if index < 3 { 0 } else { 19 }, if other < 3 { 0 } else { 27 }],
@@ -100,16 +104,16 @@ struct Run {
 /// comes after it (neatvnc went on with what it had freed, pull request 151).
 fn run(course: &Course, tenant: &[u8], hypervisor: &[u8], chunk: usize) -> Run {
     let mut bridge = Bridge::new(NOW, course.config.clone());
-    let mut wires = Wires::default();
+    let mut sides = SideBuffers::default();
     let mut inputs = [tenant, hypervisor];
     let mut tls_in = course.tls_at;
     let pieces = tenant.len().div_ceil(chunk) + hypervisor.len().div_ceil(chunk);
     let mut accepted = false;
     for _ in 0..STEPS + pieces {
-        let error = match bridge.step(NOW, &mut wires) {
+        let error = match bridge.step(NOW, &mut sides) {
             Ok(BridgeAction::Receive { side, at_least }) => {
-                let wire = wires.side(side);
-                assert!(0 < at_least && wire.rx.len() + at_least <= bridge.max_input(side));
+                let buffers = sides.side(side);
+                assert!(0 < at_least && buffers.rx.len() + at_least <= bridge.max_input(side));
                 let index = usize::from(side == Side::Hypervisor);
                 let before_tls = if tls_in[index] == 0 {
                     chunk
@@ -117,26 +121,26 @@ fn run(course: &Course, tenant: &[u8], hypervisor: &[u8], chunk: usize) -> Run {
                     chunk.min(tls_in[index])
                 };
                 let (piece, rest) = inputs[index].split_at(before_tls.min(inputs[index].len()));
-                wire.rx.extend_from_slice(piece);
+                buffers.rx.extend_from_slice(piece);
                 inputs[index] = rest;
                 tls_in[index] = tls_in[index].saturating_sub(piece.len());
                 if piece.is_empty() {
-                    bridge.eof(&mut wires, side).err()
+                    bridge.eof(&mut sides, side).err()
                 } else {
                     None
                 }
             }
             Ok(BridgeAction::StartTls { .. }) => None,
             Ok(BridgeAction::Waiting) => panic!("no question is open"),
-            Ok(BridgeAction::Ask(Question::Challenge)) => {
-                bridge.challenge(&mut wires, TENANT_CHALLENGE).unwrap();
+            Ok(BridgeAction::Ask(BridgeQuestion::Challenge)) => {
+                bridge.challenge(&mut sides, TENANT_CHALLENGE).unwrap();
                 None
             }
-            Ok(BridgeAction::Ask(Question::Admit(_))) => {
-                bridge.admit(&mut wires).unwrap();
+            Ok(BridgeAction::Ask(BridgeQuestion::Admit(_))) => {
+                bridge.admit(&mut sides).unwrap();
                 None
             }
-            Ok(BridgeAction::Ask(Question::Connect)) => {
+            Ok(BridgeAction::Ask(BridgeQuestion::Connect)) => {
                 let own = if course.upstream {
                     upstream(OWN_USER, OWN_PASSWORD)
                 } else {
@@ -146,7 +150,7 @@ fn run(course: &Course, tenant: &[u8], hypervisor: &[u8], chunk: usize) -> Run {
                 None
             }
             Ok(BridgeAction::Done(_)) => {
-                let told = [wires.tenant.tx.to_vec(), wires.hypervisor.tx.to_vec()];
+                let told = [sides.tenant.tx.to_vec(), sides.hypervisor.tx.to_vec()];
                 return Run { error: None, told };
             }
             Err(error) => Some(error),
@@ -156,11 +160,11 @@ fn run(course: &Course, tenant: &[u8], hypervisor: &[u8], chunk: usize) -> Run {
             accepted |= (side, event) == (Side::Hypervisor, Event::Authenticated);
         }
         if let Some(error) = error {
-            assert_eq!(bridge.step(NOW, &mut wires).as_ref(), Err(&error));
+            assert_eq!(bridge.step(NOW, &mut sides).as_ref(), Err(&error));
             for side in [Side::Tenant, Side::Hypervisor] {
-                assert_eq!(bridge.eof(&mut wires, side).as_ref(), Err(&error));
+                assert_eq!(bridge.eof(&mut sides, side).as_ref(), Err(&error));
             }
-            let told = [wires.tenant.tx.to_vec(), wires.hypervisor.tx.to_vec()];
+            let told = [sides.tenant.tx.to_vec(), sides.hypervisor.tx.to_vec()];
             let error = Some((error.side, error.error));
             return Run { error, told };
         }

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use bytes::{Bytes, BytesMut};
 use rfb_proto::encoding::{Encoding, Rectangle};
-use rfb_proto::handshake::server::{Claim, Question};
+use rfb_proto::handshake::server::{ClientCredentials, ServerQuestion};
 use rfb_proto::handshake::{
-    Action, ClientConfig, HandshakeError, Machine, Misbehaviour, Misuse, ServerConfig, ServerHandshake, TlsKind,
-    TlsRole, Wire,
+    Action, Buffers, ClientConfig, HandshakeError, Machine, Misbehaviour, Misuse, ServerConfig, ServerHandshake,
+    TlsKind, TlsRole,
 };
 use rfb_proto::message::pseudo::Pseudo;
 use rfb_proto::message::{
@@ -62,10 +62,12 @@ fn cve_2006_2369_choice_not_offered() {
 fn cve_2011_0011_an_empty_password_is_a_password() {
     let config = ServerConfig::new(&[SecurityType::VENCRYPT]).with_subtypes(&[Subtype::PLAIN]);
     let mut machine = ServerHandshake::new(NOW, config);
-    let mut wire = Wire::default();
-    wire.rx
+    let mut buffers = Buffers::default();
+    buffers
+        .rx
         .extend_from_slice(b"RFB 003.008\n\x13\x00\x02\0\0\x01\0\0\0\0\0\0\0\0\0");
-    let Ok(Action::Ask(Question::Admit(Claim::Plain(shown)))) = machine.step(NOW, &mut wire) else {
+    let Ok(Action::Ask(ServerQuestion::Admit(ClientCredentials::Plain(shown)))) = machine.step(NOW, &mut buffers)
+    else {
         panic!();
     };
     assert_eq!((&shown.user[..], shown.password.expose()), (&b""[..], &b""[..]));
@@ -103,8 +105,8 @@ fn cve_2013_5745_and_2016_10207_the_end_and_more_bytes_in_every_state() {
         player.feed(&[0; 100]);
         assert_eq!(player.now, before, "the end is the end");
         let step = match &mut player.role {
-            Role::Client(machine) => machine.step(NOW, &mut player.wire).map(drop),
-            Role::Server(machine) => machine.step(NOW, &mut player.wire).map(drop),
+            Role::Client(machine) => machine.step(NOW, &mut player.buffers).map(drop),
+            Role::Server(machine) => machine.step(NOW, &mut player.buffers).map(drop),
         };
         match before {
             Now::Failed(error) => assert_eq!(step, Err(error)),

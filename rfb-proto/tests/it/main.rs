@@ -42,6 +42,7 @@ mod filters;
 mod framing_captures;
 mod framing_formats;
 mod framing_hostile;
+mod framing_relay;
 mod guard;
 mod handshake;
 mod hostile;

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use expect_test::expect;
 use rfb_proto::Policy;
-use rfb_proto::handshake::server::Question;
+use rfb_proto::handshake::server::ServerQuestion;
 use rfb_proto::handshake::{
-    Action, ClientConfig, Event, HandshakeError, Incompatibility, Machine as _, Misbehaviour, Rejected, Rejection,
-    ServerConfig, ServerHandshake, TlsKind, Told, Wire,
+    Action, Buffers, ClientConfig, Event, HandshakeError, Incompatibility, Machine as _, Misbehaviour, Rejected,
+    Rejection, RejectionReason, ServerConfig, ServerHandshake, TlsKind,
 };
 use rfb_proto::security::SecurityType;
 use rfb_proto::security::vencrypt::Subtype;
@@ -28,14 +28,14 @@ fn vencrypt_acknowledgements_have_opposite_senses() {
     for bad in [1, 2, 0xff] {
         let rejection = Rejection {
             of: Rejected::VeNCryptVersion,
-            reason: Told::Nothing,
+            reason: RejectionReason::Nothing,
         };
         assert_eq!(to_ack(&[bad]), Now::Failed(HandshakeError::Rejected(rejection)));
     }
     for bad in [0, 2, 0xff] {
         let rejection = Rejection {
             of: Rejected::Subtype,
-            reason: Told::Nothing,
+            reason: RejectionReason::Nothing,
         };
         assert_eq!(
             to_ack(&[0, 1, 0, 0, 1, 4, bad]),
@@ -215,19 +215,19 @@ fn events_wait_for_whoever_fetches_them() {
     for (config, choices, chosen) in [(tight, vencrypt, 3), (type_18, tls, 2)] {
         let run = |at_once: bool| {
             let mut machine = ServerHandshake::new(Duration::ZERO, config.clone().with_init(false));
-            let mut wire = Wire::default();
+            let mut buffers = Buffers::default();
             let mut events = Vec::new();
             let mut input = [V38, choices].concat().into_iter();
             loop {
-                let action = machine.step(Duration::ZERO, &mut wire).unwrap();
+                let action = machine.step(Duration::ZERO, &mut buffers).unwrap();
                 if at_once {
                     events.extend(iter::from_fn(|| machine.poll_event()));
                 }
                 match action {
-                    Action::Receive { at_least } => wire.rx.extend(input.by_ref().take(at_least)),
+                    Action::Receive { at_least } => buffers.rx.extend(input.by_ref().take(at_least)),
                     Action::StartTls(_) => {}
-                    Action::Ask(Question::Challenge) => machine.challenge(&mut wire, [7; 16]).unwrap(),
-                    Action::Ask(_) => machine.accept(&mut wire).unwrap(),
+                    Action::Ask(ServerQuestion::Challenge) => machine.challenge(&mut buffers, [7; 16]).unwrap(),
+                    Action::Ask(_) => machine.accept(&mut buffers).unwrap(),
                     Action::Done(_) => break,
                     Action::Waiting => panic!("every question was answered"),
                 }

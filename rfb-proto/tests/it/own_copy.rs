@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use bytes::BytesMut;
-use rfb_proto::handshake::{HandshakeError, Incompatibility, Rejected, Rejection, Stage, Told};
+use rfb_proto::handshake::{HandshakeError, Incompatibility, Rejected, Rejection, RejectionReason, Stage};
 use rfb_proto::message::{ClientMessage, ClientMessages, Extensions, SetEncodings};
 use rfb_proto::security::SecurityType;
 use rfb_proto::{Limits, Policy};
@@ -83,7 +83,7 @@ fn refusals_in_it_are_read_by_the_client() {
             (
                 HandshakeError::Rejected(Rejection {
                     of: Rejected::Connection,
-                    reason: Told::Nothing,
+                    reason: RejectionReason::Nothing,
                 }),
                 [0, 0, 0, 0],
             ) => {}

@@ -5,9 +5,9 @@ use core::time::Duration;
 use bytes::Bytes;
 use rfb_proto::ServerInit;
 use rfb_proto::handshake::client::{self, ClientOutcome};
-use rfb_proto::handshake::server::{self, Claim, ServerOutcome};
+use rfb_proto::handshake::server::{self, ClientCredentials, ServerOutcome};
 use rfb_proto::handshake::{
-    Action, ClientHandshake, Event, HandshakeError, Machine, Misuse, Refusal, ServerHandshake, Tls, Wire,
+    Action, Buffers, ClientHandshake, Event, HandshakeError, Machine, Misuse, Refusal, ServerHandshake, Tls,
 };
 use rfb_proto::security::vnc::Password;
 
@@ -71,7 +71,7 @@ pub(crate) enum Now {
 #[derive(Debug)]
 pub(crate) struct Player {
     pub(crate) role: Role,
-    pub(crate) wire: Wire,
+    pub(crate) buffers: Buffers,
     answers: Answers,
     pub(crate) now: Now,
     /// All that was sent.
@@ -89,7 +89,7 @@ impl Player {
     pub(crate) fn new(role: Role, answers: Answers) -> Self {
         let mut player = Self {
             role,
-            wire: Wire::default(),
+            buffers: Buffers::default(),
             answers,
             now: Now::Needs(0),
             sent: Vec::new(),
@@ -103,7 +103,7 @@ impl Player {
 
     /// Gives the machine bytes. What comes when it has ended, or waits for something else, stays in `rx`.
     pub(crate) fn feed(&mut self, bytes: &[u8]) {
-        self.wire.rx.extend_from_slice(bytes);
+        self.buffers.rx.extend_from_slice(bytes);
         if let Now::Needs(_) = self.now {
             self.run();
         }
@@ -112,7 +112,7 @@ impl Player {
     /// The TLS handshake is over. Gives what was in `rx`: it belongs to that handshake.
     pub(crate) fn tls_is_up(&mut self) -> Vec<u8> {
         assert!(matches!(self.now, Now::Tls(_)), "{:?}", self.now);
-        let surplus = self.wire.rx.split().to_vec();
+        let surplus = self.buffers.rx.split().to_vec();
         self.run();
         surplus
     }
@@ -148,25 +148,25 @@ impl Player {
     /// Steps until something is needed that is not there.
     pub(crate) fn run(&mut self) {
         for _ in 0..STEPS {
-            let before = self.wire.rx.len();
+            let before = self.buffers.rx.len();
             let now = match &mut self.role {
                 Role::Client(machine) => {
-                    let action = machine.step(NOW, &mut self.wire);
+                    let action = machine.step(NOW, &mut self.buffers);
                     convert(action, Outcome::Client).unwrap_or_else(|question| self.answer_server(question))
                 }
                 Role::Server(machine) => {
-                    let action = machine.step(NOW, &mut self.wire);
+                    let action = machine.step(NOW, &mut self.buffers);
                     convert(action, Outcome::Server).unwrap_or_else(|question| self.answer_client(question))
                 }
             };
-            assert!(self.wire.rx.len() <= before);
-            self.sent.extend_from_slice(&self.wire.tx.split());
+            assert!(self.buffers.rx.len() <= before);
+            self.sent.extend_from_slice(&self.buffers.tx.split());
             self.poll();
             if let Some(now) = now {
                 if let Now::Needs(at_least) = now {
                     assert!(0 < at_least, "a driver that reads nothing makes no progress");
                     assert!(
-                        self.wire.rx.len() + at_least <= self.max_input(),
+                        self.buffers.rx.len() + at_least <= self.max_input(),
                         "more than the machine ever needs"
                     );
                 }
@@ -178,55 +178,55 @@ impl Player {
     }
 
     /// The client's caller. `None`: answered.
-    fn answer_server(&mut self, question: client::Question) -> Option<Now> {
+    fn answer_server(&mut self, question: client::ClientQuestion) -> Option<Now> {
         let Role::Client(machine) = &mut self.role else {
             unreachable!();
         };
-        let (wire, answers) = (&mut self.wire, &self.answers);
+        let (buffers, answers) = (&mut self.buffers, &self.answers);
         match question {
-            client::Question::Choose(offered) => machine.choose(wire, offered[0]).unwrap(),
-            client::Question::Vnc { challenge } => match (&answers.response, &answers.password) {
-                (Some(response), _) => machine.respond(wire, *response).unwrap(),
+            client::ClientQuestion::Choose(offered) => machine.choose(buffers, offered[0]).unwrap(),
+            client::ClientQuestion::Vnc { challenge } => match (&answers.response, &answers.password) {
+                (Some(response), _) => machine.respond(buffers, *response).unwrap(),
                 (None, Some(password)) => {
                     let response = Password::new(password).respond(&challenge);
-                    machine.respond(wire, response).unwrap();
+                    machine.respond(buffers, response).unwrap();
                 }
                 (None, None) => return Some(Now::Unanswered("a password")),
             },
-            client::Question::Plain => match &answers.password {
-                Some(password) => machine.plain(wire, &answers.user, password).unwrap(),
+            client::ClientQuestion::Plain => match &answers.password {
+                Some(password) => machine.plain(buffers, &answers.user, password).unwrap(),
                 None => return Some(Now::Unanswered("a password")),
             },
-            client::Question::Ident => machine.ident(wire, &answers.user).unwrap(),
-            client::Question::SaslStart { mechanisms } => match (&answers.sasl, &answers.password) {
+            client::ClientQuestion::Ident => machine.ident(buffers, &answers.user).unwrap(),
+            client::ClientQuestion::SaslStart { mechanisms } => match (&answers.sasl, &answers.password) {
                 (Some(sasl), _) => {
                     self.sasl_step = 1;
                     machine
-                        .sasl_start(wire, &sasl.mechanism, sasl.says[0].as_deref())
+                        .sasl_start(buffers, &sasl.mechanism, sasl.says[0].as_deref())
                         .unwrap();
                 }
                 (None, Some(password)) if mechanisms.offers(b"PLAIN") => {
                     let data = [b"\0", &answers.user[..], b"\0", password].concat();
-                    machine.sasl_start(wire, b"PLAIN", Some(&data)).unwrap();
+                    machine.sasl_start(buffers, b"PLAIN", Some(&data)).unwrap();
                 }
                 _ => return Some(Now::Unanswered("a SASL mechanism")),
             },
-            client::Question::SaslStep { complete: true, .. } => {
-                assert_eq!(machine.sasl_step(wire, None), Err(Misuse::NotAsked));
+            client::ClientQuestion::SaslStep { complete: true, .. } => {
+                assert_eq!(machine.sasl_step(buffers, None), Err(Misuse::NotAsked));
                 machine
                     .sasl_end(answers.sasl.as_ref().is_some_and(|sasl| sasl.layer))
                     .unwrap();
             }
-            client::Question::SaslStep { complete: false, .. } => {
+            client::ClientQuestion::SaslStep { complete: false, .. } => {
                 assert_eq!(machine.sasl_end(false), Err(Misuse::NotComplete));
                 let says = answers.sasl.as_ref().and_then(|sasl| sasl.says.get(self.sasl_step));
                 self.sasl_step += 1;
                 match says {
-                    Some(data) => machine.sasl_step(wire, data.as_deref()).unwrap(),
+                    Some(data) => machine.sasl_step(buffers, data.as_deref()).unwrap(),
                     None => return Some(Now::Unanswered("a SASL step")),
                 }
             }
-            client::Question::SaslLayer => {
+            client::ClientQuestion::SaslLayer => {
                 self.layered = true;
                 return Some(Now::Unanswered("a SASL layer"));
             }
@@ -235,62 +235,65 @@ impl Player {
     }
 
     /// The server's caller. `None`: answered.
-    fn answer_client(&mut self, question: server::Question) -> Option<Now> {
+    fn answer_client(&mut self, question: server::ServerQuestion) -> Option<Now> {
         let Role::Server(machine) = &mut self.role else {
             unreachable!();
         };
-        let (wire, answers) = (&mut self.wire, &self.answers);
+        let (buffers, answers) = (&mut self.buffers, &self.answers);
         match question {
-            server::Question::Offer { .. } => return Some(Now::Unanswered("an offer")),
-            server::Question::Challenge => machine.challenge(wire, answers.challenge).unwrap(),
-            server::Question::Admit(claim) => {
+            server::ServerQuestion::Offer { .. } => return Some(Now::Unanswered("an offer")),
+            server::ServerQuestion::Challenge => machine.challenge(buffers, answers.challenge).unwrap(),
+            server::ServerQuestion::Admit(claim) => {
                 let is_right = match &claim {
-                    Claim::None => true,
-                    Claim::Vnc { challenge, response } => answers
+                    ClientCredentials::None => true,
+                    ClientCredentials::Vnc { challenge, response } => answers
                         .password
                         .as_ref()
                         .is_some_and(|password| Password::new(password).verify(challenge, response)),
-                    Claim::Plain(shown) => {
+                    ClientCredentials::Plain(shown) => {
                         answers.password.as_deref() == Some(shown.password.expose()) && shown.user == answers.user
                     }
-                    Claim::Ident { user } => *user == answers.user,
+                    ClientCredentials::Ident { user } => *user == answers.user,
                     // The exchange itself has judged.
-                    Claim::Sasl => true,
+                    ClientCredentials::Sasl => true,
                 };
                 match answers.verdict.unwrap_or(is_right) {
-                    true => machine.accept(wire).unwrap(),
-                    false => machine.refuse(wire, answers.refusal.clone()).unwrap(),
+                    true => machine.accept(buffers).unwrap(),
+                    false => machine.refuse(buffers, answers.refusal.clone()).unwrap(),
                 }
             }
-            server::Question::SaslStart { .. } | server::Question::SaslStep { .. } if answers.sasl.is_some() => {
+            server::ServerQuestion::SaslStart { .. } | server::ServerQuestion::SaslStep { .. }
+                if answers.sasl.is_some() =>
+            {
                 let sasl = answers.sasl.as_ref().unwrap();
                 let says = sasl.says.get(self.sasl_step).map(Option::as_deref);
                 let is_last = self.sasl_step + 1 == sasl.says.len();
                 self.sasl_step += 1;
                 match says {
-                    None => machine.refuse(wire, Refusal::Close).unwrap(),
-                    Some(says) if is_last && !sasl.refused => machine.sasl_complete(wire, says, sasl.layer).unwrap(),
-                    Some(says) => machine.sasl_reply(wire, says).unwrap(),
+                    None => machine.refuse(buffers, Refusal::Close).unwrap(),
+                    Some(says) if is_last && !sasl.refused => machine.sasl_complete(buffers, says, sasl.layer).unwrap(),
+                    Some(says) => machine.sasl_reply(buffers, says).unwrap(),
                 }
             }
             // PLAIN, in one step.
-            server::Question::SaslStart { data: Some(data), .. } | server::Question::SaslStep { data: Some(data) } => {
+            server::ServerQuestion::SaslStart { data: Some(data), .. }
+            | server::ServerQuestion::SaslStep { data: Some(data) } => {
                 let mut parts = data.expose().split(|&byte| byte == 0).skip(1);
                 let (user, password) = (parts.next(), parts.next());
                 let is_right = user == Some(&answers.user[..]) && password == answers.password.as_deref();
                 match is_right && password.is_some() {
-                    true => machine.sasl_complete(wire, None, false).unwrap(),
-                    false => machine.refuse(wire, Refusal::Close).unwrap(),
+                    true => machine.sasl_complete(buffers, None, false).unwrap(),
+                    false => machine.refuse(buffers, Refusal::Close).unwrap(),
                 }
             }
-            server::Question::SaslStart { data: None, .. } => machine.sasl_reply(wire, None).unwrap(),
-            server::Question::SaslStep { data: None } => machine.refuse(wire, Refusal::Close).unwrap(),
-            server::Question::SaslLayer => {
+            server::ServerQuestion::SaslStart { data: None, .. } => machine.sasl_reply(buffers, None).unwrap(),
+            server::ServerQuestion::SaslStep { data: None } => machine.refuse(buffers, Refusal::Close).unwrap(),
+            server::ServerQuestion::SaslLayer => {
                 self.layered = true;
                 return Some(Now::Unanswered("a SASL layer"));
             }
-            server::Question::Init(_) => match &answers.server_init {
-                Some(init) => machine.init(wire, init).unwrap(),
+            server::ServerQuestion::Init(_) => match &answers.server_init {
+                Some(init) => machine.init(buffers, init).unwrap(),
                 None => return Some(Now::Unanswered("a ServerInit")),
             },
         }

@@ -1,9 +1,10 @@
 //! The handshake scripts of two connections: the bridge between a tenant (`t`, `T`) and a hypervisor (`h`, `H`).
 
-use rfb_proto::handshake::bridge::{BridgeAction, BridgeError, Coupling, Question, Upstream};
-use rfb_proto::handshake::server::Claim;
+use rfb_proto::handshake::bridge::{AuthOrder, BridgeAction, BridgeError, BridgeQuestion, Upstream};
+use rfb_proto::handshake::server::ClientCredentials;
 use rfb_proto::handshake::{
-    Bridge, BridgeConfig, Event, HandshakeError, Refusal, Rejected, Rejection, Security, Side, TlsKind, Told, Wires,
+    Bridge, BridgeConfig, Event, HandshakeError, Refusal, Rejected, Rejection, RejectionReason, Security, Side,
+    SideBuffers, TlsKind,
 };
 use rfb_proto::security::plain::Credentials;
 use rfb_proto::security::vnc::Password;
@@ -21,7 +22,7 @@ const SIDES: [Side; 2] = [Side::Tenant, Side::Hypervisor];
 struct Player<'a> {
     script: &'a Table,
     bridge: Bridge,
-    wires: Wires,
+    sides: SideBuffers,
     now: Now,
     /// What each side was sent.
     sent: [Vec<u8>; 2],
@@ -108,15 +109,15 @@ fn bridge_config(script: &Table) -> BridgeConfig {
         (false, true) => BridgeConfig::passthrough(),
         (false, false) => BridgeConfig::default(),
     };
-    bridge.coupling = match order {
-        Some("tenant-first") => Coupling::TenantFirst,
-        Some("hypervisor-first") => Coupling::HypervisorFirst,
+    bridge.auth_order = match order {
+        Some("tenant-first") => AuthOrder::TenantFirst,
+        Some("hypervisor-first") => AuthOrder::HypervisorFirst,
         Some(other) => panic!("order {other:?}"),
-        None => bridge.coupling,
+        None => bridge.auth_order,
     };
     if config(script, "tenant_types").is_some() {
         bridge.tenant_types = types(config(script, "tenant_types"));
-        if bridge.coupling == Coupling::Passthrough {
+        if bridge.auth_order == AuthOrder::Passthrough {
             bridge.hypervisor_types.extend(types(config(script, "tenant_types")));
         }
     }
@@ -141,7 +142,7 @@ impl<'a> Player<'a> {
         let mut player = Self {
             bridge: Bridge::new(NOW, bridge_config(script).with_policy(policy)),
             script,
-            wires: Wires::default(),
+            sides: SideBuffers::default(),
             now: Now::Needs,
             sent: [Vec::new(), Vec::new()],
             copied: [Vec::new(), Vec::new()],
@@ -164,13 +165,17 @@ impl<'a> Player<'a> {
         })
     }
 
-    fn is_good(&self, claim: &Claim) -> bool {
+    fn is_good(&self, claim: &ClientCredentials) -> bool {
         let user = bytes(self.script, "username").unwrap_or_default();
         let password = bytes(self.script, "password");
         match (claim, &password) {
-            (Claim::None, _) => true,
-            (Claim::Vnc { challenge, response }, Some(password)) => Password::new(password).verify(challenge, response),
-            (Claim::Plain(shown), Some(password)) => shown.user == user && shown.password == Secret::new(password),
+            (ClientCredentials::None, _) => true,
+            (ClientCredentials::Vnc { challenge, response }, Some(password)) => {
+                Password::new(password).verify(challenge, response)
+            }
+            (ClientCredentials::Plain(shown), Some(password)) => {
+                shown.user == user && shown.password == Secret::new(password)
+            }
             _ => false,
         }
     }
@@ -178,7 +183,7 @@ impl<'a> Player<'a> {
     /// As far as it goes. Behind the handshake both directions are copied.
     fn step(&mut self) {
         while matches!(self.now, Now::Needs) {
-            let action = self.bridge.step(NOW, &mut self.wires);
+            let action = self.bridge.step(NOW, &mut self.sides);
             self.events.extend(core::iter::from_fn(|| self.bridge.poll_event()));
             let answered = match action {
                 Ok(BridgeAction::Receive { .. }) => {
@@ -190,16 +195,16 @@ impl<'a> Player<'a> {
                     break;
                 }
                 Ok(BridgeAction::Waiting) => panic!("no question is open"),
-                Ok(BridgeAction::Ask(Question::Challenge)) => {
+                Ok(BridgeAction::Ask(BridgeQuestion::Challenge)) => {
                     let challenge =
                         config(self.script, "challenge").map_or([0; 16], |v| array(&hex(v.as_str().unwrap())));
-                    self.bridge.challenge(&mut self.wires, challenge)
+                    self.bridge.challenge(&mut self.sides, challenge)
                 }
-                Ok(BridgeAction::Ask(Question::Admit(claim))) => match self.is_good(&claim) {
-                    true => self.bridge.admit(&mut self.wires),
-                    false => self.bridge.refuse(&mut self.wires, Refusal::default()),
+                Ok(BridgeAction::Ask(BridgeQuestion::Admit(claim))) => match self.is_good(&claim) {
+                    true => self.bridge.admit(&mut self.sides),
+                    false => self.bridge.refuse(&mut self.sides, Refusal::default()),
                 },
-                Ok(BridgeAction::Ask(Question::Connect)) => self.bridge.connect(self.upstream()),
+                Ok(BridgeAction::Ask(BridgeQuestion::Connect)) => self.bridge.connect(self.upstream()),
                 Ok(BridgeAction::Done(_)) => {
                     self.now = Now::Done;
                     break;
@@ -211,15 +216,15 @@ impl<'a> Player<'a> {
             };
             answered.unwrap();
         }
-        let Wires { tenant, hypervisor } = &mut self.wires;
+        let SideBuffers { tenant, hypervisor } = &mut self.sides;
         if let Now::Done = self.now {
             self.copied[1].extend_from_slice(&tenant.rx);
             self.copied[0].extend_from_slice(&hypervisor.rx);
             hypervisor.tx.unsplit(tenant.rx.split());
             tenant.tx.unsplit(hypervisor.rx.split());
         }
-        for (sent, wire) in self.sent.iter_mut().zip([tenant, hypervisor]) {
-            sent.extend_from_slice(&wire.tx.split());
+        for (sent, buffers) in self.sent.iter_mut().zip([tenant, hypervisor]) {
+            sent.extend_from_slice(&buffers.tx.split());
         }
     }
 
@@ -321,19 +326,19 @@ impl<'a> Player<'a> {
         match step {
             Step::Own(..) | Step::OwnCloses => {}
             Step::Tls => {
-                self.surplus = Some(self.wires.side(SIDES[side]).rx.split().to_vec());
+                self.surplus = Some(self.sides.side(SIDES[side]).rx.split().to_vec());
                 self.now = Now::Needs;
                 self.step();
             }
             Step::Peer(None) => {
-                if let Err(error) = self.bridge.eof(&mut self.wires, SIDES[side]) {
+                if let Err(error) = self.bridge.eof(&mut self.sides, SIDES[side]) {
                     self.now = Now::Failed(error);
                 }
                 self.step();
             }
             Step::Peer(Some(bytes)) => {
                 for piece in bytes.chunks(chunk.min(bytes.len()).max(1)) {
-                    self.wires.side(SIDES[side]).rx.extend_from_slice(piece);
+                    self.sides.side(SIDES[side]).rx.extend_from_slice(piece);
                     self.step();
                 }
             }
@@ -436,17 +441,17 @@ impl<'a> Player<'a> {
             "shared" => self.copied[1].first().map(|shared| Value::Boolean(*shared != 0)),
             "too_many" => of.map(|of| Value::Boolean(of == Rejected::TooManyAttempts)),
             "reason_hex" => match reason? {
-                Told::Reason(Reason { text }) => Some(Value::String(to_hex(text))),
+                RejectionReason::Reason(Reason { text }) => Some(Value::String(to_hex(text))),
                 _ => None,
             },
-            "reason_absent" => reason.map(|reason| Value::Boolean(*reason == Told::Nothing)),
-            "reason_too_long" => reason.map(|reason| Value::Boolean(matches!(reason, Told::TooLong(_)))),
+            "reason_absent" => reason.map(|reason| Value::Boolean(*reason == RejectionReason::Nothing)),
+            "reason_too_long" => reason.map(|reason| Value::Boolean(matches!(reason, RejectionReason::TooLong(_)))),
             // Everything behind the handshake is copied.
-            "leftover_hex" => Some(Value::String(to_hex(&self.wires.hypervisor.rx))),
+            "leftover_hex" => Some(Value::String(to_hex(&self.sides.hypervisor.rx))),
             "tls_surplus_hex" => {
                 let begun = |side: Side| match side {
-                    Side::Tenant => &self.wires.tenant.rx,
-                    Side::Hypervisor => &self.wires.hypervisor.rx,
+                    Side::Tenant => &self.sides.tenant.rx,
+                    Side::Hypervisor => &self.sides.hypervisor.rx,
                 };
                 let surplus = match (&self.surplus, &self.now) {
                     (Some(surplus), _) => surplus,

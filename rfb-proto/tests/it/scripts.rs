@@ -2,7 +2,7 @@
 
 use rfb_proto::handshake::{
     ClientConfig, ClientHandshake, Event, HandshakeError, Incompatibility, Misbehaviour, Refusal, Rejected, Rejection,
-    Security, ServerConfig, ServerHandshake, Stage, TlsKind, Told,
+    RejectionReason, Security, ServerConfig, ServerHandshake, Stage, TlsKind,
 };
 use rfb_proto::security::SecurityType;
 use rfb_proto::security::vencrypt::Subtype;
@@ -304,7 +304,7 @@ impl<'a> Script<'a> {
             player.now,
             Now::Tls(_) | Now::Failed(HandshakeError::PeerMisbehaved(Misbehaviour::BytesBeforeTls))
         );
-        Ok(surplus.or_else(|| begun.then(|| player.wire.rx.to_vec())))
+        Ok(surplus.or_else(|| begun.then(|| player.buffers.rx.to_vec())))
     }
 
     fn observe(&self, player: &Player, surplus: Option<Vec<u8>>) {
@@ -355,12 +355,14 @@ impl<'a> Script<'a> {
                 },
                 "too_many" => rejection.map(|(of, _)| Value::Boolean(of == Rejected::TooManyAttempts)),
                 "reason_hex" => rejection.and_then(|(_, reason)| match reason {
-                    Told::Reason(reason) => Some(Value::String(to_hex(&reason.text))),
+                    RejectionReason::Reason(reason) => Some(Value::String(to_hex(&reason.text))),
                     _ => None,
                 }),
-                "reason_absent" => rejection.map(|(_, reason)| Value::Boolean(*reason == Told::Nothing)),
-                "reason_too_long" => rejection.map(|(_, reason)| Value::Boolean(matches!(reason, Told::TooLong(_)))),
-                "leftover_hex" => Some(Value::String(to_hex(&player.wire.rx))),
+                "reason_absent" => rejection.map(|(_, reason)| Value::Boolean(*reason == RejectionReason::Nothing)),
+                "reason_too_long" => {
+                    rejection.map(|(_, reason)| Value::Boolean(matches!(reason, RejectionReason::TooLong(_))))
+                }
+                "leftover_hex" => Some(Value::String(to_hex(&player.buffers.rx))),
                 "tls_surplus_hex" => surplus.as_ref().map(|bytes| Value::String(to_hex(bytes))),
                 other => panic!("{id}: observe {other:?}"),
             };

@@ -3,10 +3,10 @@
 use core::fmt::Debug;
 
 use bytes::BytesMut;
-use rfb_proto::handshake::bridge::{Bridge, BridgeAction, Coupling, Question, Upstream};
-use rfb_proto::handshake::server::Claim;
+use rfb_proto::handshake::bridge::{AuthOrder, Bridge, BridgeAction, BridgeQuestion, Upstream};
+use rfb_proto::handshake::server::ClientCredentials;
 use rfb_proto::handshake::{
-    BridgeConfig, ClientConfig, ClientHandshake, Machine, ServerConfig, ServerHandshake, Side, Wire, Wires,
+    BridgeConfig, Buffers, ClientConfig, ClientHandshake, Machine, ServerConfig, ServerHandshake, Side, SideBuffers,
 };
 use rfb_proto::security::plain::Credentials;
 use rfb_proto::security::vencrypt::Subtype;
@@ -110,7 +110,7 @@ fn machines_and_their_buffers() {
             for _ in 0..10_000 {
                 for player in [&near, &far] {
                     shows_nothing(&player.role, &traces);
-                    shows_nothing(&player.wire, &traces);
+                    shows_nothing(&player.buffers, &traces);
                     shows_nothing(&player.now, &traces);
                     stages += 1;
                 }
@@ -132,7 +132,7 @@ fn machines_and_their_buffers() {
                 "{types:?} {subtypes:?}: it was shown to the server"
             );
             assert!(
-                !holds(&far.wire.rx, &secrets),
+                !holds(&far.buffers.rx, &secrets),
                 "{types:?} {subtypes:?}: and is gone from there"
             );
             match verdict {
@@ -164,25 +164,25 @@ fn what_was_half_received_is_overwritten() {
         (SecurityType::SASL, &[], sasl),
     ] {
         let config = server(&[types], subtypes);
-        let (mut machine, mut wire) = (ServerHandshake::new(NOW, config.clone()), Wire::default());
-        wire.rx.extend_from_slice(&says);
-        machine.step(NOW, &mut wire).unwrap();
-        assert!(holds(&wire.rx, &[&TENANTS[..5]]));
-        shows_nothing(&wire, &traces(&[&TENANTS[..5]]));
-        machine.step(late, &mut wire).unwrap_err();
-        assert!(wire.rx.is_empty());
+        let (mut machine, mut buffers) = (ServerHandshake::new(NOW, config.clone()), Buffers::default());
+        buffers.rx.extend_from_slice(&says);
+        machine.step(NOW, &mut buffers).unwrap();
+        assert!(holds(&buffers.rx, &[&TENANTS[..5]]));
+        shows_nothing(&buffers, &traces(&[&TENANTS[..5]]));
+        machine.step(late, &mut buffers).unwrap_err();
+        assert!(buffers.rx.is_empty());
 
         let config = BridgeConfig::default()
             .with_tenant_types(&[SecurityType::VENCRYPT])
             .with_tenant_subtypes(&[Subtype::PLAIN]);
         if types == SecurityType::VENCRYPT {
-            let (mut bridge, mut wires) = (Bridge::new(NOW, config), Wires::default());
-            wires.tenant.rx.extend_from_slice(&says);
-            bridge.step(NOW, &mut wires).unwrap();
-            assert!(holds(&wires.tenant.rx, &[&TENANTS[..5]]));
-            shows_nothing(&wires, &traces(&[&TENANTS[..5]]));
-            bridge.eof(&mut wires, Side::Tenant).unwrap_err();
-            assert!(wires.tenant.rx.is_empty());
+            let (mut bridge, mut sides) = (Bridge::new(NOW, config), SideBuffers::default());
+            sides.tenant.rx.extend_from_slice(&says);
+            bridge.step(NOW, &mut sides).unwrap();
+            assert!(holds(&sides.tenant.rx, &[&TENANTS[..5]]));
+            shows_nothing(&sides, &traces(&[&TENANTS[..5]]));
+            bridge.eof(&mut sides, Side::Tenant).unwrap_err();
+            assert!(sides.tenant.rx.is_empty());
         }
     }
 }
@@ -208,7 +208,7 @@ fn bridges_and_their_buffers() {
         (vencrypt, &[Subtype::PLAIN]),
         (vencrypt, &[Subtype::X509_PLAIN]),
     ];
-    for coupling in [Coupling::TenantFirst, Coupling::HypervisorFirst] {
+    for auth_order in [AuthOrder::TenantFirst, AuthOrder::HypervisorFirst] {
         for (types, subtypes) in legs {
             for (upper_types, upper_subtypes) in legs {
                 let answers = |password: &[u8], challenge| Answers {
@@ -224,36 +224,36 @@ fn bridges_and_their_buffers() {
                 let role = Role::Server(Box::new(machine));
                 let mut hypervisor = Player::new(role, answers(OWN, *b"hyper- challenge"));
                 let config = BridgeConfig::default()
-                    .with_coupling(coupling)
+                    .with_auth_order(auth_order)
                     .with_tenant_types(types)
                     .with_tenant_subtypes(subtypes)
                     .with_hypervisor_types(upper_types)
                     .with_hypervisor_subtypes(upper_subtypes)
                     .with_cleartext(true);
-                let (mut bridge, mut wires) = (Bridge::new(NOW, config), Wires::default());
+                let (mut bridge, mut sides) = (Bridge::new(NOW, config), SideBuffers::default());
                 let (mut at, mut upper_at, mut connected, mut done) = (0, 0, false, false);
                 for _ in 0..10_000 {
-                    let action = bridge.step(NOW, &mut wires).unwrap();
+                    let action = bridge.step(NOW, &mut sides).unwrap();
                     shows_nothing(&action, &traces);
                     shows_nothing(&bridge, &traces);
-                    shows_nothing(&wires, &traces);
-                    assert!(!holds(&wires.tenant.rx, &secrets) && !holds(&wires.tenant.tx, &secrets));
+                    shows_nothing(&sides, &traces);
+                    assert!(!holds(&sides.tenant.rx, &secrets) && !holds(&sides.tenant.tx, &secrets));
                     match action {
-                        BridgeAction::Ask(Question::Challenge) => {
-                            bridge.challenge(&mut wires, *b"tenant challenge").unwrap();
+                        BridgeAction::Ask(BridgeQuestion::Challenge) => {
+                            bridge.challenge(&mut sides, *b"tenant challenge").unwrap();
                         }
-                        BridgeAction::Ask(Question::Admit(claim)) => {
+                        BridgeAction::Ask(BridgeQuestion::Admit(claim)) => {
                             let is_right = match &claim {
-                                Claim::Vnc { challenge, response } => {
+                                ClientCredentials::Vnc { challenge, response } => {
                                     Password::new(TENANTS).verify(challenge, response)
                                 }
-                                Claim::Plain(shown) => shown.password.expose() == TENANTS,
+                                ClientCredentials::Plain(shown) => shown.password.expose() == TENANTS,
                                 other => panic!("{other:?}"),
                             };
                             assert!(is_right);
-                            bridge.admit(&mut wires).unwrap();
+                            bridge.admit(&mut sides).unwrap();
                         }
-                        BridgeAction::Ask(Question::Connect) => {
+                        BridgeAction::Ask(BridgeQuestion::Connect) => {
                             connected = true;
                             let upstream = Upstream::default().with_password(Password::new(OWN));
                             let credentials = Credentials {
@@ -271,7 +271,7 @@ fn bridges_and_their_buffers() {
                             } else {
                                 &mut hypervisor
                             };
-                            player.feed(&wires.side(side).tx.split());
+                            player.feed(&sides.side(side).tx.split());
                             player.tls_is_up();
                         }
                         BridgeAction::Done(_) => done = true,
@@ -280,16 +280,16 @@ fn bridges_and_their_buffers() {
                     if done {
                         break;
                     }
-                    viewer.feed(&wires.tenant.tx.split());
+                    viewer.feed(&sides.tenant.tx.split());
                     if connected {
-                        hypervisor.feed(&wires.hypervisor.tx.split());
+                        hypervisor.feed(&sides.hypervisor.tx.split());
                     }
-                    let moved = carry(&viewer.sent, &mut at, &mut wires.tenant.rx);
+                    let moved = carry(&viewer.sent, &mut at, &mut sides.tenant.rx);
                     if connected && !moved {
-                        carry(&hypervisor.sent, &mut upper_at, &mut wires.hypervisor.rx);
+                        carry(&hypervisor.sent, &mut upper_at, &mut sides.hypervisor.rx);
                     }
                 }
-                assert!(done, "{coupling:?} {types:?} {upper_types:?}: {bridge:?}");
+                assert!(done, "{auth_order:?} {types:?} {upper_types:?}: {bridge:?}");
             }
         }
     }
@@ -297,9 +297,9 @@ fn bridges_and_their_buffers() {
 
 #[test]
 fn lengths_only() {
-    let mut wires = Wires::default();
-    wires.tenant.rx.extend_from_slice(TENANTS);
-    wires.hypervisor.tx.extend_from_slice(&OWN[..3]);
-    let expected = "Wires { tenant: Wire { rx: 8 bytes, tx: 0 bytes }, hypervisor: Wire { rx: 0 bytes, tx: 3 bytes } }";
-    assert_eq!(format!("{wires:?}"), expected);
+    let mut sides = SideBuffers::default();
+    sides.tenant.rx.extend_from_slice(TENANTS);
+    sides.hypervisor.tx.extend_from_slice(&OWN[..3]);
+    let expected = "SideBuffers { tenant: Buffers { rx: 8 bytes, tx: 0 bytes }, hypervisor: Buffers { rx: 0 bytes, tx: 3 bytes } }";
+    assert_eq!(format!("{sides:?}"), expected);
 }

@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use expect_test::expect;
-use rfb_proto::handshake::Wire;
+use rfb_proto::handshake::Buffers;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 
-use rfb_proto::tls::{ClientTls, Identity, PeerName, ServerTls, TlsError, TlsWire};
+use rfb_proto::tls::{ClientTls, Identity, PeerName, ServerTls, TlsError, TlsSession};
 
 use crate::certificates::{Authority, HOST};
 
 /// Moves at most `chunk` bytes from one wire to the other.
-fn carry(from: &mut Wire, to: &mut Wire, chunk: usize) -> bool {
+fn carry(from: &mut Buffers, to: &mut Buffers, chunk: usize) -> bool {
     let taken = from.tx.split_to(chunk.min(from.tx.len()));
     to.rx.extend_from_slice(&taken);
     !taken.is_empty()
@@ -21,13 +21,13 @@ fn carry(from: &mut Wire, to: &mut Wire, chunk: usize) -> bool {
 
 /// Both ends of a session, with the plaintext of each.
 struct Pair {
-    client: (TlsWire, Wire),
-    server: (TlsWire, Wire),
+    client: (TlsSession, Buffers),
+    server: (TlsSession, Buffers),
 }
 
 impl Pair {
     fn new(client: &ClientTls, name: PeerName<'_>, server: &ServerTls) -> Self {
-        let (mut plain_client, mut plain_server) = (Wire::default(), Wire::default());
+        let (mut plain_client, mut plain_server) = (Buffers::default(), Buffers::default());
         Self {
             client: (client.connect(name, &mut plain_client).unwrap(), plain_client),
             server: (server.accept(&mut plain_server).unwrap(), plain_server),
@@ -82,14 +82,14 @@ fn the_switch_is_exact() {
     let authority = Authority::new();
     let server = ServerTls::new(authority.server().identity(), None).unwrap();
     let client = ClientTls::new(authority.pem.as_bytes(), None).unwrap();
-    let mut client_wire = Wire::default();
+    let mut client_wire = Buffers::default();
     client_wire.tx.extend_from_slice(b"choice");
     let mut client_tls = client.connect(PeerName::Any, &mut client_wire).unwrap();
     client_wire.tx.extend_from_slice(b"inside");
     client_tls.process(&mut client_wire).unwrap();
     assert!(client_tls.socket.tx.starts_with(b"choice\x16\x03"));
     // The hello has come together with the choice.
-    let mut server_wire = Wire::default();
+    let mut server_wire = Buffers::default();
     server_wire.tx.extend_from_slice(b"\x01");
     server_wire.rx.extend_from_slice(&client_tls.socket.tx.split()[6..]);
     let mut server_tls = server.accept(&mut server_wire).unwrap();
@@ -135,7 +135,7 @@ fn names() {
         assert_eq!(at_client.is_none(), good, "{name:?}: {at_client:?}");
     }
     let error = client
-        .connect(PeerName::Named("no name"), &mut Wire::default())
+        .connect(PeerName::Named("no name"), &mut Buffers::default())
         .unwrap_err();
     assert_eq!(error, TlsError::BadName);
 }
@@ -181,12 +181,12 @@ fn farewell() {
 fn plaintext_in_front_of_tls() {
     let authority = Authority::new();
     let server = ServerTls::new(authority.server().identity(), None).unwrap();
-    let mut wire = Wire::default();
-    wire.rx.extend_from_slice(b"RFB 003.008\n");
-    let mut tls = server.accept(&mut wire).unwrap();
-    let error = tls.process(&mut wire).unwrap_err();
+    let mut buffers = Buffers::default();
+    buffers.rx.extend_from_slice(b"RFB 003.008\n");
+    let mut tls = server.accept(&mut buffers).unwrap();
+    let error = tls.process(&mut buffers).unwrap_err();
     expect!["the peer does not speak TLS: it sent RFB"].assert_eq(&error.to_string());
-    assert!(wire.rx.is_empty());
+    assert!(buffers.rx.is_empty());
 }
 
 #[test]
@@ -233,10 +233,10 @@ fn certificates_of_version_1() {
     let client = ClientTls::new(ca, None).unwrap();
     for name in [PeerName::Named("host.example"), PeerName::Any] {
         let session = rustls::ServerConnection::new(config.clone()).unwrap();
-        let (mut plain_client, mut plain_server) = (Wire::default(), Wire::default());
+        let (mut plain_client, mut plain_server) = (Buffers::default(), Buffers::default());
         let mut pair = Pair {
             client: (client.connect(name, &mut plain_client).unwrap(), plain_client),
-            server: (TlsWire::new(session, &mut plain_server), plain_server),
+            server: (TlsSession::new(session, &mut plain_server), plain_server),
         };
         pair.client.1.tx.extend_from_slice(b"password");
         let [at_client, at_server] = pair.run(usize::MAX);
@@ -268,7 +268,7 @@ fn not_tls() {
     ] {
         for is_server in [true, false] {
             for chunk in [1, says.len()] {
-                let mut plain = Wire::default();
+                let mut plain = Buffers::default();
                 let mut tls = match is_server {
                     true => server.accept(&mut plain),
                     false => client.connect(PeerName::Named(HOST), &mut plain),

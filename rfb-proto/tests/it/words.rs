@@ -4,12 +4,12 @@ use core::fmt::Display;
 use core::time::Duration;
 
 use expect_test::{Expect, expect};
-use rfb_proto::handshake::bridge::{Question, Upstream};
+use rfb_proto::handshake::bridge::{BridgeQuestion, Upstream};
 use rfb_proto::handshake::{
-    Bridge, BridgeConfig, ClientConfig, ClientHandshake, ServerConfig, ServerHandshake, Wire, Wires,
+    Bridge, BridgeConfig, Buffers, ClientConfig, ClientHandshake, ServerConfig, ServerHandshake, SideBuffers,
 };
 use rfb_proto::security::SecurityType;
-use rfb_proto::{BridgeDriven, Clock, Opening, drive, drive_bridge};
+use rfb_proto::{BridgeDriven, Clock, FirstBytes, drive, drive_bridge};
 use tokio::io::{AsyncWriteExt as _, DuplexStream, duplex};
 
 use crate::data::hex;
@@ -46,28 +46,28 @@ async fn errors(says: &[u8], at_once: bool, stays: bool) -> Vec<String> {
             match place {
                 0 => {
                     let config = ServerConfig::new(&[SecurityType::VNC]);
-                    let (mut machine, mut wire) = (ServerHandshake::new(clock.now(), config), Wire::default());
-                    text(&drive(&mut machine, &mut wire, &mut far, clock).await.unwrap_err())
+                    let (mut machine, mut buffers) = (ServerHandshake::new(clock.now(), config), Buffers::default());
+                    text(&drive(&mut machine, &mut buffers, &mut far, clock).await.unwrap_err())
                 }
                 1 => {
                     let config = ClientConfig::new(&[SecurityType::VNC]);
-                    let (mut machine, mut wire) = (ClientHandshake::new(clock.now(), config), Wire::default());
-                    text(&drive(&mut machine, &mut wire, &mut far, clock).await.unwrap_err())
+                    let (mut machine, mut buffers) = (ClientHandshake::new(clock.now(), config), Buffers::default());
+                    text(&drive(&mut machine, &mut buffers, &mut far, clock).await.unwrap_err())
                 }
                 2 => {
                     let mut bridge = Bridge::new(clock.now(), BridgeConfig::default());
-                    let mut wires = Wires::default();
-                    let driven = drive_bridge::<_, DuplexStream>(&mut bridge, &mut wires, &mut far, None, clock);
+                    let mut sides = SideBuffers::default();
+                    let driven = drive_bridge::<_, DuplexStream>(&mut bridge, &mut sides, &mut far, None, clock);
                     text(&driven.await.unwrap_err())
                 }
                 _ => {
                     let mut bridge = Bridge::new(clock.now(), BridgeConfig::nova());
-                    let (mut wires, (mut viewer, mut tenant)) = (Wires::default(), duplex(4096));
+                    let (mut sides, (mut viewer, mut tenant)) = (SideBuffers::default(), duplex(4096));
                     viewer.write_all(b"RFB 003.008\n").await.unwrap();
-                    let driven = drive_bridge::<_, DuplexStream>(&mut bridge, &mut wires, &mut tenant, None, clock);
-                    assert_eq!(driven.await.unwrap(), BridgeDriven::Ask(Question::Connect));
+                    let driven = drive_bridge::<_, DuplexStream>(&mut bridge, &mut sides, &mut tenant, None, clock);
+                    assert_eq!(driven.await.unwrap(), BridgeDriven::Ask(BridgeQuestion::Connect));
                     bridge.connect(Upstream::default()).unwrap();
-                    let driven = drive_bridge(&mut bridge, &mut wires, &mut tenant, Some(&mut far), clock);
+                    let driven = drive_bridge(&mut bridge, &mut sides, &mut tenant, Some(&mut far), clock);
                     text(&driven.await.unwrap_err())
                 }
             }
@@ -173,17 +173,17 @@ fn any_opening() {
     for first in 0..=u8::MAX {
         for len in [0, 1, 2, 5, 12, 13, 300] {
             let stream = vec![first; len];
-            let opening = Opening::of(&stream);
-            assert_eq!(opening.bytes(), &stream[..len.min(Opening::SHOWN)]);
+            let opening = FirstBytes::of(&stream);
+            assert_eq!(opening.bytes(), &stream[..len.min(FirstBytes::SHOWN)]);
             assert!(opening.to_string().len() < 100 && format!("{opening:?}").len() < 120);
         }
     }
-    assert_eq!(Opening::of(b"").to_string(), "nothing");
+    assert_eq!(FirstBytes::of(b"").to_string(), "nothing");
     let line = b"RFB 003.008\n";
     for len in 0..4 {
-        assert_eq!(Opening::of(&line[..len]).looks_like(), None);
+        assert_eq!(FirstBytes::of(&line[..len]).looks_like(), None);
     }
     for len in 4..=12 {
-        assert_eq!(Opening::of(&line[..len]).looks_like(), Some("RFB"));
+        assert_eq!(FirstBytes::of(&line[..len]).looks_like(), Some("RFB"));
     }
 }

@@ -7,9 +7,9 @@ use std::time::Duration;
 use bytes::BytesMut;
 use examples::net;
 use examples::vnc::{Stream, challenge, secure_client, secure_server};
-use rfb_proto::handshake::bridge::{Bridge, BridgeError, BridgeOutcome, Question};
-use rfb_proto::handshake::{Misuse, Refusal, Side, Tls, Wires};
-use rfb_proto::{BridgeDriven, Clock, DriveError, drive_bridge};
+use rfb_proto::handshake::bridge::{Bridge, BridgeError, BridgeOutcome, BridgeQuestion};
+use rfb_proto::handshake::{Misuse, Refusal, Side, SideBuffers, Tls};
+use rfb_proto::{BridgeDriven, Clock, DriveError, drive_bridge, drive_bridge_while_asking};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::{timeout, timeout_at};
@@ -63,7 +63,7 @@ pub(crate) async fn serve(config: &Config, door: &impl Door, tenant: Stream) -> 
         config,
         door,
         bridge: Bridge::new(clock.now(), config.bridge.clone()),
-        wires: Wires::default(),
+        wires: SideBuffers::default(),
         tenant,
         hypervisor: None,
     };
@@ -90,7 +90,7 @@ struct Session<'a, D> {
     config: &'a Config,
     door: &'a D,
     bridge: Bridge,
-    wires: Wires,
+    wires: SideBuffers,
     tenant: Stream,
     hypervisor: Option<Stream>,
 }
@@ -100,7 +100,7 @@ impl<D: Door> Session<'_, D> {
         loop {
             let (bridge, wires) = (&mut self.bridge, &mut self.wires);
             match drive_bridge(bridge, wires, &mut self.tenant, self.hypervisor.as_mut(), clock).await? {
-                BridgeDriven::Ask(question) => self.answer(question).await?,
+                BridgeDriven::Ask(question) => self.answer(question, clock).await?,
                 BridgeDriven::StartTls { side, tls } => {
                     let until = clock.instant(self.bridge.deadline());
                     let secured = timeout_at(until, self.secure(side, &tls)).await;
@@ -115,30 +115,41 @@ impl<D: Door> Session<'_, D> {
         }
     }
 
-    async fn answer(&mut self, question: Question) -> Result<(), Misuse> {
+    async fn answer(&mut self, question: BridgeQuestion, clock: Clock) -> Result<(), ServeError> {
         let (bridge, wires) = (&mut self.bridge, &mut self.wires);
         match question {
-            Question::Challenge => bridge.challenge(wires, challenge()),
-            Question::Admit(claim) if self.door.attempt() && self.config.account.admits(&claim) => {
+            BridgeQuestion::Challenge => bridge.challenge(wires, challenge())?,
+            BridgeQuestion::Admit(claim) if self.door.attempt() && self.config.account.admits(&claim) => {
                 self.door.succeeded();
-                bridge.admit(wires)
+                bridge.admit(wires)?;
             }
-            Question::Admit(_) => bridge.refuse(wires, Refusal::default()),
+            BridgeQuestion::Admit(_) => bridge.refuse(wires, Refusal::default())?,
             // The hypervisor will look at the password.
-            Question::Connect if self.config.passes_through() && !self.door.attempt() => {
-                bridge.refuse(wires, Refusal::default())
+            BridgeQuestion::Connect if self.config.passes_through() && !self.door.attempt() => {
+                bridge.refuse(wires, Refusal::default())?;
             }
-            Question::Connect => match dial(&self.config.hypervisor.address).await {
-                Ok(tcp) => {
-                    self.hypervisor = Some(Box::new(tcp));
-                    bridge.connect(self.config.hypervisor.upstream())
-                }
-                Err(error) => {
-                    warn!(%error, "hypervisor not reached");
-                    bridge.refuse(wires, self.config.bridge.upstream_failure.clone())
-                }
-            },
+            BridgeQuestion::Connect => self.connect(clock).await?,
         }
+        Ok(())
+    }
+
+    /// Dials the hypervisor. A tenant that hangs up meanwhile ends it, so that its place is free at once.
+    async fn connect(&mut self, clock: Clock) -> Result<(), ServeError> {
+        let (bridge, wires) = (&mut self.bridge, &mut self.wires);
+        let dial = dial(&self.config.hypervisor.address);
+        let dialled =
+            drive_bridge_while_asking(bridge, wires, &mut self.tenant, self.hypervisor.as_mut(), clock, dial).await?;
+        match dialled {
+            Ok(tcp) => {
+                self.hypervisor = Some(Box::new(tcp));
+                bridge.connect(self.config.hypervisor.upstream())?;
+            }
+            Err(error) => {
+                warn!(%error, "hypervisor not reached");
+                bridge.refuse(wires, self.config.bridge.upstream_failure.clone())?;
+            }
+        }
+        Ok(())
     }
 
     /// Puts TLS around one of the connections.

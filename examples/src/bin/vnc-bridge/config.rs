@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use examples::vnc::{Account, Method, Secret, password, security_types, subtypes};
-use rfb_proto::handshake::bridge::{BridgeConfig, Coupling, Upstream};
+use rfb_proto::handshake::bridge::{AuthOrder, BridgeConfig, Upstream};
 use rfb_proto::security::plain::Credentials;
 use rfb_proto::security::{self, vnc::Password};
 use rfb_proto::tls::{ClientTls, Identity, ServerTls};
@@ -103,12 +103,12 @@ impl Config {
         tenant.check()?;
         hypervisor.check(tenant.passthrough)?;
 
-        let coupling = match tenant.passthrough {
-            true => Coupling::Passthrough,
-            false => Coupling::TenantFirst,
+        let auth_order = match tenant.passthrough {
+            true => AuthOrder::Passthrough,
+            false => AuthOrder::TenantFirst,
         };
         let bridge = BridgeConfig::default()
-            .with_coupling(coupling)
+            .with_auth_order(auth_order)
             .with_tenant_types(&security_types(&tenant.security))
             .with_tenant_subtypes(&subtypes(&tenant.security))
             .with_hypervisor_types(&security_types(&hypervisor.security))

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use examples::vnc::{Connection, Stream, challenge, secure_client, security_types, subtypes};
-use rfb_proto::handshake::server::Question;
-use rfb_proto::handshake::{Machine, Refusal, Security, ServerConfig, ServerHandshake, Wire};
+use rfb_proto::handshake::server::ServerQuestion;
+use rfb_proto::handshake::{Buffers, Machine, Refusal, Security, ServerConfig, ServerHandshake};
 use rfb_proto::{Clock, Driven, PixelFormat, ServerInit, drive};
 use tokio::net::TcpStream;
 use tokio::time::timeout_at;
@@ -25,20 +25,20 @@ pub(crate) async fn login(house: &House, tcp: TcpStream) -> Result<Session> {
     let config = ServerConfig::new(&security_types(&house.methods)).with_subtypes(&subtypes(&house.methods));
     let clock = Clock::start();
     let mut handshake = ServerHandshake::new(clock.now(), config);
-    let (mut stream, mut wire): (Stream, _) = (Box::new(tcp), Wire::default());
+    let (mut stream, mut wire): (Stream, _) = (Box::new(tcp), Buffers::default());
     loop {
         match drive(&mut handshake, &mut wire, &mut stream, clock).await? {
-            Driven::Ask(Question::Challenge) => {
+            Driven::Ask(ServerQuestion::Challenge) => {
                 handshake.challenge(&mut wire, challenge())?;
             }
-            Driven::Ask(Question::Admit(claim)) => {
+            Driven::Ask(ServerQuestion::Admit(claim)) => {
                 if house.account.admits(&claim) {
                     handshake.accept(&mut wire)?;
                 } else {
                     handshake.refuse(&mut wire, Refusal::default())?;
                 }
             }
-            Driven::Ask(Question::Init(_)) => {
+            Driven::Ask(ServerQuestion::Init(_)) => {
                 let (width, height) = house.picture.size;
                 let shown = ServerInit {
                     width,

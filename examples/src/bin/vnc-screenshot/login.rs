@@ -2,8 +2,8 @@
 
 use bytes::BytesMut;
 use examples::vnc::{Stream, secure_server, security_types, subtypes};
-use rfb_proto::handshake::client::Question;
-use rfb_proto::handshake::{ClientConfig, ClientHandshake, Wire};
+use rfb_proto::handshake::client::ClientQuestion;
+use rfb_proto::handshake::{Buffers, ClientConfig, ClientHandshake};
 use rfb_proto::security::vnc::Password;
 use rfb_proto::{Clock, Driven, ServerInit, drive};
 use tokio::net::TcpStream;
@@ -27,17 +27,17 @@ pub(crate) async fn login(tcp: TcpStream, credentials: &Credentials) -> Result<S
         .with_cleartext(credentials.tls.is_none());
     let clock = Clock::start();
     let mut handshake = ClientHandshake::new(clock.now(), config);
-    let (mut stream, mut wire): (Stream, _) = (Box::new(tcp), Wire::default());
+    let (mut stream, mut wire): (Stream, _) = (Box::new(tcp), Buffers::default());
     loop {
         match drive(&mut handshake, &mut wire, &mut stream, clock).await? {
-            Driven::Ask(Question::Vnc { challenge }) => {
+            Driven::Ask(ClientQuestion::Vnc { challenge }) => {
                 let password = Password::new(credentials.password()?);
                 if password.truncated() {
                     eprintln!("vnc-screenshot: only the first eight bytes of the password count here");
                 }
                 handshake.respond(&mut wire, password.respond(&challenge))?;
             }
-            Driven::Ask(Question::Plain) => {
+            Driven::Ask(ClientQuestion::Plain) => {
                 let user = credentials.user.as_deref().unwrap_or_default();
                 handshake.plain(&mut wire, user.as_bytes(), credentials.password()?)?;
             }

@@ -9,7 +9,7 @@ use bytes::{Buf as _, BytesMut};
 use examples::vnc::{Connection, Stream};
 use rfb_proto::encoding::{Encoding, Raw, Rectangle};
 use rfb_proto::framing::{Ends, Part, Piece, ServerFramer};
-use rfb_proto::handshake::Wire;
+use rfb_proto::handshake::Buffers;
 use rfb_proto::message::{ClientMessage, SetEncodings, SetPixelFormat};
 use rfb_proto::{Limits, PixelFormat, Policy};
 use tokio::time::{Instant, timeout_at};
@@ -60,7 +60,7 @@ impl Screen {
         let limits = Limits::default();
         let own = init.format.validate(Policy::Lenient).is_ok() && init.format.is_true_colour();
         let format = if own { init.format } else { FORMAT };
-        let wire = Wire {
+        let wire = Buffers {
             rx,
             tx: BytesMut::new(),
         };

@@ -6,6 +6,8 @@
 
 mod bridge;
 pub(crate) mod clients;
+#[cfg(feature = "tools")]
+mod depth;
 mod middle;
 pub(crate) mod programs;
 pub(crate) mod qemu;

@@ -13,7 +13,7 @@ use crate::version::{Policy, Version};
 
 /// Who shows who it is, to whom, and when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Coupling {
+pub enum AuthOrder {
     /// First the tenant to the bridge, then the bridge to the hypervisor: nobody makes the bridge spend
     /// credentials who has none.
     #[default]
@@ -37,9 +37,9 @@ pub enum Coupling {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct BridgeConfig {
-    /// Who shows who it is, to whom, and when: [`Coupling::TenantFirst`].
-    pub coupling: Coupling,
-    /// What the tenant is offered: VNC. Of None, VNC and VeNCrypt. With [`Coupling::Passthrough`] only what
+    /// Who shows who it is, to whom, and when: [`AuthOrder::TenantFirst`].
+    pub auth_order: AuthOrder,
+    /// What the tenant is offered: VNC. Of None, VNC and VeNCrypt. With [`AuthOrder::Passthrough`] only what
     /// the hypervisor offers as well.
     pub tenant_types: Vec<SecurityType>,
     /// What the tenant is offered inside VeNCrypt: nothing. With None, VNC, Plain or Ident inside.
@@ -71,7 +71,7 @@ pub struct BridgeConfig {
 impl Default for BridgeConfig {
     fn default() -> Self {
         Self {
-            coupling: Coupling::TenantFirst,
+            auth_order: AuthOrder::TenantFirst,
             tenant_types: [SecurityType::VNC].into(),
             tenant_subtypes: Vec::new(),
             hypervisor_types: [SecurityType::VENCRYPT].into(),
@@ -99,7 +99,7 @@ impl BridgeConfig {
     #[must_use]
     pub fn nova() -> Self {
         Self {
-            coupling: Coupling::HypervisorFirst,
+            auth_order: AuthOrder::HypervisorFirst,
             tenant_types: [SecurityType::NONE].into(),
             hypervisor_types: [SecurityType::VENCRYPT, SecurityType::NONE].into(),
             hypervisor_subtypes: [Subtype::X509_NONE].into(),
@@ -115,16 +115,16 @@ impl BridgeConfig {
     #[must_use]
     pub fn passthrough() -> Self {
         Self {
-            coupling: Coupling::Passthrough,
+            auth_order: AuthOrder::Passthrough,
             hypervisor_subtypes: [Subtype::X509_VNC].into(),
             ..Self::default()
         }
     }
 
-    /// Sets [`BridgeConfig::coupling`].
+    /// Sets [`BridgeConfig::auth_order`].
     #[must_use]
-    pub fn with_coupling(mut self, coupling: Coupling) -> Self {
-        self.coupling = coupling;
+    pub fn with_auth_order(mut self, auth_order: AuthOrder) -> Self {
+        self.auth_order = auth_order;
         self
     }
 
@@ -207,9 +207,9 @@ impl BridgeConfig {
 
     /// The server's role towards the tenant.
     pub(super) fn server(&self) -> ServerConfig {
-        let passes = |exchange| match self.coupling {
-            Coupling::Passthrough => matches!(exchange, Some(Exchange::None | Exchange::Vnc)),
-            Coupling::TenantFirst | Coupling::HypervisorFirst => true,
+        let passes = |exchange| match self.auth_order {
+            AuthOrder::Passthrough => matches!(exchange, Some(Exchange::None | Exchange::Vnc)),
+            AuthOrder::TenantFirst | AuthOrder::HypervisorFirst => true,
         };
         // What a subtype of the tenant's shows is passed on as VNC authentication or not at all.
         let subtypes = self.tenant_subtypes.iter().copied();
@@ -218,7 +218,7 @@ impl BridgeConfig {
             .with_version(self.tenant_version)
             .with_policy(self.policy)
             .with_subtypes(&subtypes)
-            .with_ask_offer(self.coupling != Coupling::TenantFirst)
+            .with_ask_offer(self.auth_order != AuthOrder::TenantFirst)
             .with_init(false)
             .with_limits(self.limits.clone())
     }
@@ -228,16 +228,16 @@ impl BridgeConfig {
         let types: Vec<_> = self.known_types(upstream).collect();
         let subtypes = self.hypervisor_subtypes.iter().copied();
         let subtypes: Vec<_> = subtypes
-            .filter(|subtype| match self.coupling {
-                Coupling::Passthrough => subtype.exchange() == Some(Exchange::Vnc),
-                Coupling::TenantFirst | Coupling::HypervisorFirst => upstream.knows(subtype.exchange()),
+            .filter(|subtype| match self.auth_order {
+                AuthOrder::Passthrough => subtype.exchange() == Some(Exchange::Vnc),
+                AuthOrder::TenantFirst | AuthOrder::HypervisorFirst => upstream.knows(subtype.exchange()),
             })
             .collect();
         let config = ClientConfig::new(&types)
             .with_policy(self.policy)
             .with_subtypes(&subtypes)
             .with_cleartext(self.cleartext)
-            .with_ask_choice(self.coupling != Coupling::TenantFirst)
+            .with_ask_choice(self.auth_order != AuthOrder::TenantFirst)
             .with_init(false)
             .with_limits(self.limits.clone());
         match upstream.server_name.take() {
@@ -251,7 +251,7 @@ impl BridgeConfig {
         let types = self.hypervisor_types.iter().copied();
         types.filter(|wanted| match *wanted {
             SecurityType::VENCRYPT => true,
-            SecurityType::VNC if self.coupling == Coupling::Passthrough => true,
+            SecurityType::VNC if self.auth_order == AuthOrder::Passthrough => true,
             other => upstream.knows(Exchange::of(other)),
         })
     }
@@ -272,13 +272,13 @@ impl BridgeConfig {
         let has = |exchange| self.passed_to(Some(exchange)).any(|wanted| offered.contains(&wanted));
         let types = self.tenant_types.iter().copied();
         types
-            .filter(|wanted| match (self.coupling, *wanted) {
-                (Coupling::TenantFirst | Coupling::HypervisorFirst, _) => true,
-                (Coupling::Passthrough, SecurityType::VENCRYPT) => {
+            .filter(|wanted| match (self.auth_order, *wanted) {
+                (AuthOrder::TenantFirst | AuthOrder::HypervisorFirst, _) => true,
+                (AuthOrder::Passthrough, SecurityType::VENCRYPT) => {
                     let exchanges = self.tenant_subtypes.iter().filter_map(|subtype| subtype.exchange());
                     exchanges.into_iter().any(has)
                 }
-                (Coupling::Passthrough, other) => Exchange::of(other).is_some_and(has),
+                (AuthOrder::Passthrough, other) => Exchange::of(other).is_some_and(has),
             })
             .collect()
     }

@@ -16,8 +16,8 @@
 //!   | ClientInit and all that follows is the caller's to copy        |
 //! ```
 //!
-//! This is [`Coupling::TenantFirst`]. The others begin with `Ask(Connect)` and the hypervisor's version and list,
-//! and [`Coupling::Passthrough`] has no further questions: the hypervisor's challenge goes to the tenant, its
+//! This is [`AuthOrder::TenantFirst`]. The others begin with `Ask(Connect)` and the hypervisor's version and list,
+//! and [`AuthOrder::Passthrough`] has no further questions: the hypervisor's challenge goes to the tenant, its
 //! response to the hypervisor, and the result, which is seen, to the tenant.
 //!
 //! # What holds for all of them
@@ -39,12 +39,12 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-pub use config::{BridgeConfig, Coupling, Upstream};
+pub use config::{AuthOrder, BridgeConfig, Upstream};
 
-use super::server::Claim;
+use super::server::ClientCredentials;
 use super::{
-    ClientHandshake, Event, HandshakeError, Machine as _, Misuse, Refusal, ServerHandshake, Side, Tls, Wires, client,
-    server,
+    ClientHandshake, Event, HandshakeError, Machine as _, Misuse, Refusal, ServerHandshake, Side, SideBuffers, Tls,
+    client, server,
 };
 use crate::security::SecurityType;
 use crate::security::vnc::CHALLENGE_LEN;
@@ -52,13 +52,13 @@ use crate::version::Version;
 
 /// What the caller is asked. [`Bridge::refuse`] is an answer to each.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Question {
+pub enum BridgeQuestion {
     /// 16 bytes from a cryptographically secure source, for [`Bridge::challenge`].
     Challenge,
     /// Is the tenant let in, if the hypervisor takes it? Answered with [`Bridge::admit`].
-    Admit(Claim),
-    /// Connect to the hypervisor, then [`Bridge::connect`]. With [`Coupling::TenantFirst`] this comes after
-    /// [`Question::Admit`], else it is the first thing.
+    Admit(ClientCredentials),
+    /// Connect to the hypervisor, then [`Bridge::connect`]. With [`AuthOrder::TenantFirst`] this comes after
+    /// [`BridgeQuestion::Admit`], else it is the first thing.
     Connect,
 }
 
@@ -80,7 +80,7 @@ pub enum BridgeAction {
         tls: Tls,
     },
     /// Find an answer, which may take time, and give it.
-    Ask(Question),
+    Ask(BridgeQuestion),
     /// The question is still open.
     Waiting,
     /// Both sides are in. ClientInit is due from the tenant.
@@ -98,7 +98,7 @@ pub struct BridgeOutcome {
 
 /// Why a bridge failed, and on which side.
 ///
-/// With [`Coupling::Passthrough`] a wrong password of the tenant is a
+/// With [`AuthOrder::Passthrough`] a wrong password of the tenant is a
 /// [`Rejection`](HandshakeError::Rejected) by the hypervisor.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{side}: {error}")]
@@ -120,7 +120,7 @@ enum Open {
 
 #[derive(Debug)]
 enum State {
-    Ask(Question),
+    Ask(BridgeQuestion),
     Open(Open),
     /// The hypervisor's connection stands.
     Dial(Upstream),
@@ -144,7 +144,7 @@ pub struct Bridge {
     /// Whether the tenant was sent anything.
     greeted: bool,
     /// What the tenant waits for while the hypervisor is looked at.
-    held: Option<server::Question>,
+    held: Option<server::ServerQuestion>,
     client: Option<ClientHandshake>,
     upstream: Upstream,
     /// Nothing more comes from the hypervisor.
@@ -162,9 +162,9 @@ impl Bridge {
     #[must_use]
     pub fn new(now: Duration, config: BridgeConfig) -> Self {
         Self {
-            state: match config.coupling {
-                Coupling::TenantFirst => State::Tenant,
-                Coupling::HypervisorFirst | Coupling::Passthrough => State::Ask(Question::Connect),
+            state: match config.auth_order {
+                AuthOrder::TenantFirst => State::Tenant,
+                AuthOrder::HypervisorFirst | AuthOrder::Passthrough => State::Ask(BridgeQuestion::Connect),
             },
             server: ServerHandshake::new(now, config.server()),
             greeted: false,
@@ -189,35 +189,35 @@ impl Bridge {
         }
     }
 
-    /// Answers [`Question::Challenge`]. A challenge must be sent to nobody else, before or after.
+    /// Answers [`BridgeQuestion::Challenge`]. A challenge must be sent to nobody else, before or after.
     ///
     /// # Errors
     /// [`Misuse::NotAsked`].
-    pub fn challenge(&mut self, wires: &mut Wires, challenge: [u8; CHALLENGE_LEN]) -> Result<(), Misuse> {
+    pub fn challenge(&mut self, sides: &mut SideBuffers, challenge: [u8; CHALLENGE_LEN]) -> Result<(), Misuse> {
         self.open(Open::Challenge)?;
-        self.server.challenge(&mut wires.tenant, challenge)?;
+        self.server.challenge(&mut sides.tenant, challenge)?;
         self.state = State::Tenant;
         Ok(())
     }
 
-    /// Answers [`Question::Admit`]: what the tenant shows is good. It is told so when the hypervisor has said the
+    /// Answers [`BridgeQuestion::Admit`]: what the tenant shows is good. It is told so when the hypervisor has said the
     /// same.
     ///
     /// # Errors
     /// [`Misuse::NotAsked`].
-    pub fn admit(&mut self, wires: &mut Wires) -> Result<(), Misuse> {
+    pub fn admit(&mut self, sides: &mut SideBuffers) -> Result<(), Misuse> {
         self.open(Open::Admit)?;
         match self.accepted {
             Some(_) => {
-                self.server.accept(&mut wires.tenant)?;
+                self.server.accept(&mut sides.tenant)?;
                 self.state = State::Tenant;
             }
-            None => self.state = State::Ask(Question::Connect),
+            None => self.state = State::Ask(BridgeQuestion::Connect),
         }
         Ok(())
     }
 
-    /// Answers [`Question::Connect`]: the connection to the hypervisor stands.
+    /// Answers [`BridgeQuestion::Connect`]: the connection to the hypervisor stands.
     ///
     /// # Errors
     /// [`Misuse::NotAsked`].
@@ -231,7 +231,7 @@ impl Bridge {
     ///
     /// # Errors
     /// [`Misuse::NotAsked`].
-    pub fn refuse(&mut self, wires: &mut Wires, why: Refusal) -> Result<(), Misuse> {
+    pub fn refuse(&mut self, sides: &mut SideBuffers, why: Refusal) -> Result<(), Misuse> {
         let State::Open(_) = self.state else {
             return Err(Misuse::NotAsked);
         };
@@ -240,7 +240,7 @@ impl Bridge {
             error: HandshakeError::Refused(why.clone()),
         };
         if self.greeted {
-            self.refuse_held(wires, why);
+            self.refuse_held(sides, why);
             self.state = State::Failed(Box::new(error));
         } else {
             self.tell_later(why, error);
@@ -259,9 +259,9 @@ impl Bridge {
     ///
     /// # Errors
     /// The handshake failed; what the two sides are told is in their `tx`. Later calls give the same error.
-    pub fn step(&mut self, now: Duration, wires: &mut Wires) -> Result<BridgeAction, BridgeError> {
+    pub fn step(&mut self, now: Duration, sides: &mut SideBuffers) -> Result<BridgeAction, BridgeError> {
         loop {
-            if let Some(action) = self.advance(now, wires)? {
+            if let Some(action) = self.advance(now, sides)? {
                 return Ok(action);
             }
         }
@@ -282,7 +282,7 @@ impl Bridge {
     /// # Errors
     /// What the end of the stream means here, or what had gone wrong before. What the other side is told is in
     /// its `tx`.
-    pub fn eof(&mut self, wires: &mut Wires, side: Side) -> Result<(), BridgeError> {
+    pub fn eof(&mut self, sides: &mut SideBuffers, side: Side) -> Result<(), BridgeError> {
         let error = match &self.state {
             State::Failed(error) => return Err(BridgeError::clone(error)),
             State::Done => return Err(ended(side)),
@@ -294,9 +294,9 @@ impl Bridge {
             (Side::Hypervisor, Some(_)) => Ok(()),
             (Side::Tenant, None) => {
                 // A part of a secret may be in it.
-                wires.tenant.wipe_rx();
+                sides.tenant.wipe_rx();
                 match self.server.eof() {
-                    Err(error) => Err(self.tenant_failed(wires, error)),
+                    Err(error) => Err(self.tenant_failed(sides, error)),
                     Ok(_) => Err(ended(side)),
                 }
             }
@@ -305,8 +305,8 @@ impl Bridge {
             (Side::Hypervisor, None) => {
                 self.hypervisor_ended = true;
                 let waits = matches!(self.state, State::Hypervisor);
-                if waits || wires.hypervisor.rx.is_empty() {
-                    return self.end_of_hypervisor(wires);
+                if waits || sides.hypervisor.rx.is_empty() {
+                    return self.end_of_hypervisor(sides);
                 }
                 Ok(())
             }

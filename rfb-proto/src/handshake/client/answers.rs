@@ -4,108 +4,108 @@ use bytes::Bytes;
 
 use super::{ClientConfig, ClientHandshake, Open, State};
 use crate::handshake::state::put;
-use crate::handshake::{Misuse, Wire};
+use crate::handshake::{Buffers, Misuse};
 use crate::security::plain::{Credentials, Ident};
 use crate::security::sasl::{Mechanism, SaslData};
 use crate::security::vnc::CHALLENGE_LEN;
 use crate::security::{Secret, SecurityType};
 
 impl ClientHandshake {
-    /// Answers [`Question::Choose`](super::Question::Choose).
+    /// Answers [`ClientQuestion::Choose`](super::Question::Choose).
     ///
     /// # Errors
     /// [`Misuse::NotAsked`]; [`Misuse::NotOffered`] also for a type that cannot be followed here.
-    pub fn choose(&mut self, wire: &mut Wire, chosen: SecurityType) -> Result<(), Misuse> {
+    pub fn choose(&mut self, buffers: &mut Buffers, chosen: SecurityType) -> Result<(), Misuse> {
         let State::Open(Open::Choice(offered)) = &self.state else {
             return Err(Misuse::NotAsked);
         };
         if !offered.contains(&chosen) || !ClientConfig::can_follow(chosen) {
             return Err(Misuse::NotOffered);
         }
-        self.put_choice(chosen, &mut wire.tx);
+        self.put_choice(chosen, &mut buffers.tx);
         Ok(())
     }
 
-    /// Answers [`Question::Vnc`](super::Question::Vnc).
+    /// Answers [`ClientQuestion::Vnc`](super::Question::Vnc).
     ///
     /// # Errors
     /// [`Misuse::NotAsked`].
-    pub fn respond(&mut self, wire: &mut Wire, response: [u8; CHALLENGE_LEN]) -> Result<(), Misuse> {
+    pub fn respond(&mut self, buffers: &mut Buffers, response: [u8; CHALLENGE_LEN]) -> Result<(), Misuse> {
         self.open(&Open::Vnc)?;
-        wire.tx.extend_from_slice(&response);
+        buffers.tx.extend_from_slice(&response);
         self.state = State::Result;
         Ok(())
     }
 
-    /// Answers [`Question::Plain`](super::Question::Plain), with UTF-8.
+    /// Answers [`ClientQuestion::Plain`](super::Question::Plain), with UTF-8.
     ///
     /// # Errors
     /// [`Misuse::NotAsked`], or [`Misuse::TooLong`].
-    pub fn plain(&mut self, wire: &mut Wire, user: &[u8], password: &[u8]) -> Result<(), Misuse> {
+    pub fn plain(&mut self, buffers: &mut Buffers, user: &[u8], password: &[u8]) -> Result<(), Misuse> {
         self.open(&Open::Plain)?;
         let credentials = Credentials {
             user: Bytes::copy_from_slice(user),
             password: Secret::new(password),
         };
-        if !put(&credentials, &mut wire.tx) {
+        if !put(&credentials, &mut buffers.tx) {
             return Err(Misuse::TooLong);
         }
         self.state = State::Result;
         Ok(())
     }
 
-    /// Answers [`Question::Ident`](super::Question::Ident).
+    /// Answers [`ClientQuestion::Ident`](super::Question::Ident).
     ///
     /// # Errors
     /// [`Misuse::NotAsked`], or [`Misuse::TooLong`].
-    pub fn ident(&mut self, wire: &mut Wire, user: &[u8]) -> Result<(), Misuse> {
+    pub fn ident(&mut self, buffers: &mut Buffers, user: &[u8]) -> Result<(), Misuse> {
         self.open(&Open::Ident)?;
         let user = Bytes::copy_from_slice(user);
-        if !put(&Ident { user }, &mut wire.tx) {
+        if !put(&Ident { user }, &mut buffers.tx) {
             return Err(Misuse::TooLong);
         }
         self.state = State::Result;
         Ok(())
     }
 
-    /// Answers [`Question::SaslStart`](super::Question::SaslStart), with what the mechanism begins with, if anything.
+    /// Answers [`ClientQuestion::SaslStart`](super::Question::SaslStart), with what the mechanism begins with, if anything.
     ///
     /// # Errors
     /// [`Misuse::NotAsked`], [`Misuse::NotOffered`], or [`Misuse::TooLong`].
-    pub fn sasl_start(&mut self, wire: &mut Wire, mechanism: &[u8], data: Option<&[u8]>) -> Result<(), Misuse> {
+    pub fn sasl_start(&mut self, buffers: &mut Buffers, mechanism: &[u8], data: Option<&[u8]>) -> Result<(), Misuse> {
         let State::Open(Open::SaslStart(offered)) = &self.state else {
             return Err(Misuse::NotAsked);
         };
         if !offered.offers(mechanism) {
             return Err(Misuse::NotOffered);
         }
-        let before = wire.tx.len();
+        let before = buffers.tx.len();
         let name = Bytes::copy_from_slice(mechanism);
         let data = data.map(Secret::new);
-        if !put(&Mechanism { name }, &mut wire.tx) || !put(&SaslData { data }, &mut wire.tx) {
-            wire.tx.truncate(before);
+        if !put(&Mechanism { name }, &mut buffers.tx) || !put(&SaslData { data }, &mut buffers.tx) {
+            buffers.tx.truncate(before);
             return Err(Misuse::TooLong);
         }
         self.state = State::Sasl;
         Ok(())
     }
 
-    /// Answers [`Question::SaslStep`](super::Question::SaslStep): this is said to it.
+    /// Answers [`ClientQuestion::SaslStep`](super::Question::SaslStep): this is said to it.
     ///
     /// # Errors
     /// [`Misuse::NotAsked`], also when the server's mechanism has come to its end, or [`Misuse::TooLong`].
-    pub fn sasl_step(&mut self, wire: &mut Wire, data: Option<&[u8]>) -> Result<(), Misuse> {
+    pub fn sasl_step(&mut self, buffers: &mut Buffers, data: Option<&[u8]>) -> Result<(), Misuse> {
         self.open(&Open::SaslStep { complete: false })?;
         let data = data.map(Secret::new);
-        if !put(&SaslData { data }, &mut wire.tx) {
+        if !put(&SaslData { data }, &mut buffers.tx) {
             return Err(Misuse::TooLong);
         }
         self.state = State::Sasl;
         Ok(())
     }
 
-    /// Answers [`Question::SaslStep`](super::Question::SaslStep): the mechanism is satisfied with the server. `layer`: it agreed on a layer, see
-    /// [`Question::SaslLayer`](super::Question::SaslLayer).
+    /// Answers [`ClientQuestion::SaslStep`](super::Question::SaslStep): the mechanism is satisfied with the server. `layer`: it agreed on a layer, see
+    /// [`ClientQuestion::SaslLayer`](super::Question::SaslLayer).
     ///
     /// # Errors
     /// [`Misuse::NotAsked`], or [`Misuse::NotComplete`].
@@ -121,7 +121,7 @@ impl ClientHandshake {
         }
     }
 
-    /// Answers [`Question::SaslLayer`](super::Question::SaslLayer): `rx` holds what is inside the layer, and what is put into `tx` is to be
+    /// Answers [`ClientQuestion::SaslLayer`](super::Question::SaslLayer): `rx` holds what is inside the layer, and what is put into `tx` is to be
     /// wrapped.
     ///
     /// # Errors

@@ -32,7 +32,7 @@ pub struct ClientConfig {
     /// Whether inside VeNCrypt something without TLS may be chosen: no. Plain sends the password in clear text then.
     /// Some servers list it in front of better ones, and who listens in the middle can strike those out.
     pub cleartext: bool,
-    /// Ask for the choice from the first list, with [`Question::Choose`](super::Question::Choose): no.
+    /// Ask for the choice from the first list, with [`ClientQuestion::Choose`](super::Question::Choose): no.
     pub ask_choice: bool,
     /// For [`Tls::server_name`](crate::handshake::Tls::server_name): none.
     pub server_name: Option<String>,

@@ -5,11 +5,11 @@ use alloc::vec::Vec;
 use bytes::{BufMut as _, BytesMut};
 
 use super::{
-    ClientConfig, ClientHandshake, HandshakeError, Question, REPEATER_LEN, State, incompatible, misbehaved, rejection,
-    stop,
+    ClientConfig, ClientHandshake, ClientQuestion, HandshakeError, REPEATER_LEN, State, incompatible, misbehaved,
+    rejection, stop,
 };
 use crate::handshake::state::{Stop, eat, need, put, take, take_block, take_secret};
-use crate::handshake::{Event, Exchange, Incompatibility, Misbehaviour, Rejected, Security, TlsKind, Told};
+use crate::handshake::{Event, Exchange, Incompatibility, Misbehaviour, Rejected, RejectionReason, Security, TlsKind};
 use crate::security::sasl::SaslData;
 use crate::security::tight::{Capabilities, Capability, CapabilityChoice};
 use crate::security::vencrypt::{SubtypeChoice, Subtypes};
@@ -72,7 +72,7 @@ impl ClientHandshake {
         }
         self.events.push(Event::Types(offered.clone()));
         if self.config.ask_choice {
-            self.state = State::Ask(Question::Choose(offered));
+            self.state = State::Ask(ClientQuestion::Choose(offered));
             return Ok(());
         }
         let mut wanted = self.config.types.iter().copied();
@@ -110,8 +110,8 @@ impl ClientHandshake {
     pub(super) fn begin(&mut self, exchange: Option<Exchange>) {
         self.state = match exchange {
             Some(Exchange::Vnc) => State::Challenge,
-            Some(Exchange::Plain) => State::Ask(Question::Plain),
-            Some(Exchange::Ident) => State::Ask(Question::Ident),
+            Some(Exchange::Plain) => State::Ask(ClientQuestion::Plain),
+            Some(Exchange::Ident) => State::Ask(ClientQuestion::Ident),
             Some(Exchange::Sasl) => State::Mechanisms,
             // INVARIANT: only what has an exchange is followed, so this is type None.
             Some(Exchange::None) | None if self.security.has_result(self.rules) => State::Result,
@@ -228,7 +228,7 @@ impl ClientHandshake {
         let SaslData { data } = take_secret(rx, limits)?;
         let [complete] = take_block(rx)?;
         let complete = complete != 0;
-        self.state = State::Ask(Question::SaslStep { data, complete });
+        self.state = State::Ask(ClientQuestion::SaslStep { data, complete });
         Ok(())
     }
 
@@ -244,7 +244,7 @@ impl ClientHandshake {
             SecurityResult { status } => return misbehaved(Misbehaviour::UnknownResult(status)),
         };
         if self.rules != Version::V3_8 {
-            return Err(stop(rejection(of, Told::Nothing)));
+            return Err(stop(rejection(of, RejectionReason::Nothing)));
         }
         self.state = State::Reason(of);
         Ok(())
@@ -254,20 +254,20 @@ impl ClientHandshake {
         self.events.push(Event::Authenticated);
         self.state = match (self.config.init, self.sasl_layer) {
             (false, _) => State::Over(None),
-            (true, true) => State::Ask(Question::SaslLayer),
+            (true, true) => State::Ask(ClientQuestion::SaslLayer),
             (true, false) => State::Init,
         };
     }
 
-    pub(super) fn take_reason(&self, rx: &mut BytesMut) -> Result<Told, Stop<HandshakeError>> {
+    pub(super) fn take_reason(&self, rx: &mut BytesMut) -> Result<RejectionReason, Stop<HandshakeError>> {
         if let Some(length) = rx.first_chunk::<4>() {
             let length = u32::from_be_bytes(*length);
             if self.config.limits.reason < length {
-                return Ok(Told::TooLong(length));
+                return Ok(RejectionReason::TooLong(length));
             }
         }
         let reason: Reason = take(rx, &self.config.limits)?;
-        Ok(Told::Reason(reason))
+        Ok(RejectionReason::Reason(reason))
     }
 }
 

@@ -22,7 +22,7 @@
 //!
 //! | it hangs up while this is due | error |
 //! |---|---|
-//! | a reason | the refusal, with [`Told::Nothing`] |
+//! | a reason | the refusal, with [`RejectionReason::Nothing`] |
 //! | the SecurityResult after anything but None, or an answer of SASL | [`Rejected::Authentication`] |
 //! | anything else | [`HandshakeError::Closed`] |
 
@@ -38,8 +38,8 @@ pub use config::ClientConfig;
 
 use super::state::{Events, Stop, put, take, take_block};
 use super::{
-    Action, Event, Exchange, HandshakeError, Incompatibility, Machine, Misbehaviour, Misuse, Rejected, Rejection,
-    Security, Stage, Tls, TlsKind, TlsRole, Told, Wire,
+    Action, Buffers, Event, Exchange, HandshakeError, Incompatibility, Machine, Misbehaviour, Misuse, Rejected,
+    Rejection, RejectionReason, Security, Stage, Tls, TlsKind, TlsRole,
 };
 use crate::init::ServerInit;
 use crate::security::sasl::Mechanisms;
@@ -54,7 +54,7 @@ const REPEATER_LEN: usize = 250;
 
 /// What the caller is asked.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Question {
+pub enum ClientQuestion {
     /// Which of these? Answered with [`ClientHandshake::choose`]. Only with [`ClientConfig::ask_choice`]. In 3.3 it
     /// is one, and the answer can only be yes.
     Choose(Vec<SecurityType>),
@@ -141,14 +141,14 @@ enum State {
     Init,
     ServerInit,
     Interaction(ServerInit),
-    Ask(Question),
+    Ask(ClientQuestion),
     Open(Open),
     Over(Option<(ServerInit, Option<InteractionCapabilities>)>),
     Done,
     Failed(Box<HandshakeError>),
 }
 
-type Next = Result<Option<Action<Question, ClientOutcome>>, Stop<HandshakeError>>;
+type Next = Result<Option<Action<ClientQuestion, ClientOutcome>>, Stop<HandshakeError>>;
 
 /// A handshake as seen by the client.
 #[derive(Debug)]
@@ -178,7 +178,7 @@ fn incompatible<T>(how: Incompatibility) -> Result<T, Stop<HandshakeError>> {
     Err(stop(HandshakeError::PeerIncompatible(how)))
 }
 
-fn rejection(of: Rejected, reason: Told) -> HandshakeError {
+fn rejection(of: Rejected, reason: RejectionReason) -> HandshakeError {
     HandshakeError::Rejected(Rejection { of, reason })
 }
 
@@ -226,8 +226,8 @@ impl ClientHandshake {
         self.events.pop()
     }
 
-    fn advance(&mut self, wire: &mut Wire) -> Next {
-        let Wire { rx, tx } = wire;
+    fn advance(&mut self, buffers: &mut Buffers) -> Next {
+        let Buffers { rx, tx } = buffers;
         let limits = &self.config.limits;
         match &mut self.state {
             State::Version => self.take_version(rx, tx)?,
@@ -245,7 +245,7 @@ impl ClientHandshake {
             }
             State::VersionAcknowledgement => {
                 if take_block(rx)? != [VersionAcknowledgement::ACCEPTED.0] {
-                    return Err(stop(rejection(Rejected::VeNCryptVersion, Told::Nothing)));
+                    return Err(stop(rejection(Rejected::VeNCryptVersion, RejectionReason::Nothing)));
                 }
                 self.state = State::Subtypes;
             }
@@ -253,7 +253,7 @@ impl ClientHandshake {
             State::SubtypeAcknowledgement(kind) => {
                 let kind = *kind;
                 if take_block(rx)? != [SubtypeAcknowledgement::ACCEPTED.0] {
-                    return Err(stop(rejection(Rejected::Subtype, Told::Nothing)));
+                    return Err(stop(rejection(Rejected::Subtype, RejectionReason::Nothing)));
                 }
                 self.state = State::StartTls(kind);
             }
@@ -278,11 +278,11 @@ impl ClientHandshake {
             State::TightTypes => self.take_tight_types(rx, tx)?,
             State::Challenge => {
                 let challenge = take_block(rx)?;
-                self.state = State::Ask(Question::Vnc { challenge });
+                self.state = State::Ask(ClientQuestion::Vnc { challenge });
             }
             State::Mechanisms => {
                 let mechanisms = take(rx, limits)?;
-                self.state = State::Ask(Question::SaslStart { mechanisms });
+                self.state = State::Ask(ClientQuestion::SaslStart { mechanisms });
             }
             State::Sasl => self.take_sasl(rx)?,
             State::Result => self.take_result(rx)?,
@@ -329,18 +329,18 @@ impl ClientHandshake {
     }
 
     /// Opens the question.
-    fn asked(&mut self) -> Option<Question> {
+    fn asked(&mut self) -> Option<ClientQuestion> {
         let State::Ask(question) = core::mem::replace(&mut self.state, State::Done) else {
             return None;
         };
         let open = match &question {
-            Question::Choose(offered) => Open::Choice(offered.clone()),
-            Question::Vnc { .. } => Open::Vnc,
-            Question::Plain => Open::Plain,
-            Question::Ident => Open::Ident,
-            Question::SaslStart { mechanisms } => Open::SaslStart(mechanisms.clone()),
-            Question::SaslStep { complete, .. } => Open::SaslStep { complete: *complete },
-            Question::SaslLayer => Open::Layer,
+            ClientQuestion::Choose(offered) => Open::Choice(offered.clone()),
+            ClientQuestion::Vnc { .. } => Open::Vnc,
+            ClientQuestion::Plain => Open::Plain,
+            ClientQuestion::Ident => Open::Ident,
+            ClientQuestion::SaslStart { mechanisms } => Open::SaslStart(mechanisms.clone()),
+            ClientQuestion::SaslStep { complete, .. } => Open::SaslStep { complete: *complete },
+            ClientQuestion::SaslLayer => Open::Layer,
         };
         self.state = State::Open(open);
         Some(question)
@@ -348,19 +348,23 @@ impl ClientHandshake {
 }
 
 impl Machine for ClientHandshake {
-    type Question = Question;
+    type Question = ClientQuestion;
     type Outcome = ClientOutcome;
 
-    fn step(&mut self, now: Duration, wire: &mut Wire) -> Result<Action<Question, ClientOutcome>, HandshakeError> {
+    fn step(
+        &mut self,
+        now: Duration,
+        buffers: &mut Buffers,
+    ) -> Result<Action<ClientQuestion, ClientOutcome>, HandshakeError> {
         let over = matches!(self.state, State::Over(_) | State::Done | State::Failed(_));
         let mut next = if !over && self.deadline <= now {
             Err(stop(HandshakeError::TimedOut(self.stage())))
         } else {
-            self.advance(wire)
+            self.advance(buffers)
         };
         loop {
             match next {
-                Ok(None) => next = self.advance(wire),
+                Ok(None) => next = self.advance(buffers),
                 Ok(Some(action)) => return Ok(action),
                 Err(Stop::Receive(at_least)) => return Ok(Action::Receive { at_least }),
                 Err(Stop::Failed(error)) => {
@@ -382,9 +386,9 @@ impl Machine for ClientHandshake {
         let error = match &self.state {
             State::Failed(error) => return Err(HandshakeError::clone(error)),
             State::Done => return Err(HandshakeError::Misuse(Misuse::Ended)),
-            State::Reason(of) => rejection(*of, Told::Nothing),
-            State::Result if !is_none => rejection(Rejected::Authentication, Told::Nothing),
-            State::Sasl => rejection(Rejected::Authentication, Told::Nothing),
+            State::Reason(of) => rejection(*of, RejectionReason::Nothing),
+            State::Result if !is_none => rejection(Rejected::Authentication, RejectionReason::Nothing),
+            State::Sasl => rejection(Rejected::Authentication, RejectionReason::Nothing),
             _ => HandshakeError::Closed(self.stage()),
         };
         self.state = State::Failed(Box::new(error.clone()));

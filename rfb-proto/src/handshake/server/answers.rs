@@ -4,7 +4,7 @@ use bytes::BufMut as _;
 
 use super::{Note, Open, Refusal, ServerHandshake, State, put_refused_list, put_refused_result};
 use crate::handshake::state::{Stop, put};
-use crate::handshake::{HandshakeError, Misuse, Wire};
+use crate::handshake::{Buffers, HandshakeError, Misuse};
 use crate::init::{ClientInit, ServerInit};
 use crate::security::sasl::SaslData;
 use crate::security::vnc::CHALLENGE_LEN;
@@ -12,78 +12,78 @@ use crate::security::{Secret, SecurityResult, SecurityType};
 use crate::version::{ProtocolVersion, Version};
 
 impl ServerHandshake {
-    /// Answers [`Question::Offer`](super::Question::Offer), instead of [`ServerConfig::types`](super::ServerConfig::types). What cannot be followed with the rest of the
+    /// Answers [`ServerQuestion::Offer`](super::Question::Offer), instead of [`ServerConfig::types`](super::ServerConfig::types). What cannot be followed with the rest of the
     /// configuration is left out, as it is there.
     ///
     /// # Errors
     /// [`Misuse::NotAsked`].
-    pub fn offer(&mut self, wire: &mut Wire, types: &[SecurityType]) -> Result<(), Misuse> {
+    pub fn offer(&mut self, buffers: &mut Buffers, types: &[SecurityType]) -> Result<(), Misuse> {
         self.open(Open::Offer)?;
         self.offer = Some(types.into());
-        if let Err(Stop::Failed(failure)) = self.put_offer(&mut wire.tx) {
-            self.fail(wire, *failure);
+        if let Err(Stop::Failed(failure)) = self.put_offer(&mut buffers.tx) {
+            self.fail(buffers, *failure);
         }
         Ok(())
     }
 
-    /// Answers [`Question::Challenge`](super::Question::Challenge).
+    /// Answers [`ServerQuestion::Challenge`](super::Question::Challenge).
     ///
     /// # Errors
     /// [`Misuse::NotAsked`].
     #[inline]
-    pub fn challenge(&mut self, wire: &mut Wire, challenge: [u8; CHALLENGE_LEN]) -> Result<(), Misuse> {
+    pub fn challenge(&mut self, buffers: &mut Buffers, challenge: [u8; CHALLENGE_LEN]) -> Result<(), Misuse> {
         self.open(Open::Challenge)?;
-        wire.tx.extend_from_slice(&challenge);
+        buffers.tx.extend_from_slice(&challenge);
         self.state = State::Response(challenge);
         Ok(())
     }
 
-    /// Answers [`Question::SaslStart`](super::Question::SaslStart) and [`Question::SaslStep`](super::Question::SaslStep): the exchange goes on.
+    /// Answers [`ServerQuestion::SaslStart`](super::Question::SaslStart) and [`ServerQuestion::SaslStep`](super::Question::SaslStep): the exchange goes on.
     ///
     /// # Errors
     /// [`Misuse::NotAsked`], or [`Misuse::TooLong`].
-    pub fn sasl_reply(&mut self, wire: &mut Wire, data: Option<&[u8]>) -> Result<(), Misuse> {
-        self.put_sasl(wire, data, 0)?;
+    pub fn sasl_reply(&mut self, buffers: &mut Buffers, data: Option<&[u8]>) -> Result<(), Misuse> {
+        self.put_sasl(buffers, data, 0)?;
         self.state = State::SaslStep;
         Ok(())
     }
 
-    /// Answers [`Question::SaslStart`](super::Question::SaslStart) and [`Question::SaslStep`](super::Question::SaslStep): the mechanism has come to its end. Whether the
-    /// client is let in is asked next. `layer`: the mechanism agreed on a layer, see [`Question::SaslLayer`](super::Question::SaslLayer).
+    /// Answers [`ServerQuestion::SaslStart`](super::Question::SaslStart) and [`ServerQuestion::SaslStep`](super::Question::SaslStep): the mechanism has come to its end. Whether the
+    /// client is let in is asked next. `layer`: the mechanism agreed on a layer, see [`ServerQuestion::SaslLayer`](super::Question::SaslLayer).
     ///
     /// # Errors
     /// [`Misuse::NotAsked`], or [`Misuse::TooLong`].
-    pub fn sasl_complete(&mut self, wire: &mut Wire, data: Option<&[u8]>, layer: bool) -> Result<(), Misuse> {
-        self.put_sasl(wire, data, 1)?;
+    pub fn sasl_complete(&mut self, buffers: &mut Buffers, data: Option<&[u8]>, layer: bool) -> Result<(), Misuse> {
+        self.put_sasl(buffers, data, 1)?;
         self.sasl_layer = layer;
         self.state = State::Ask(Open::Admit);
         Ok(())
     }
 
-    fn put_sasl(&self, wire: &mut Wire, data: Option<&[u8]>, complete: u8) -> Result<(), Misuse> {
+    fn put_sasl(&self, buffers: &mut Buffers, data: Option<&[u8]>, complete: u8) -> Result<(), Misuse> {
         self.open(Open::Sasl)?;
         let data = data.map(Secret::new);
-        if !put(&SaslData { data }, &mut wire.tx) {
+        if !put(&SaslData { data }, &mut buffers.tx) {
             return Err(Misuse::TooLong);
         }
-        wire.tx.put_u8(complete);
+        buffers.tx.put_u8(complete);
         Ok(())
     }
 
-    /// Answers [`Question::Admit`](super::Question::Admit): the client is let in.
+    /// Answers [`ServerQuestion::Admit`](super::Question::Admit): the client is let in.
     ///
     /// # Errors
     /// [`Misuse::NotAsked`].
     #[inline]
-    pub fn accept(&mut self, wire: &mut Wire) -> Result<(), Misuse> {
+    pub fn accept(&mut self, buffers: &mut Buffers) -> Result<(), Misuse> {
         self.open(Open::Admit)?;
         let is_none = self.security.security_type == SecurityType::NONE;
         let is_apple = is_none && self.is_apple();
         if is_none && self.rules == Version::V3_3 {
             // The word of 3.3 lets the client in.
-            wire.tx.put_u32(SecurityType::NONE.0.into());
+            buffers.tx.put_u32(SecurityType::NONE.0.into());
         } else if !is_apple && self.security.has_result(self.rules) {
-            wire.tx.extend_from_slice(&SecurityResult::OK.status.to_be_bytes());
+            buffers.tx.extend_from_slice(&SecurityResult::OK.status.to_be_bytes());
         }
         self.notes.push(Note::Authenticated);
         if !self.config.init {
@@ -108,7 +108,7 @@ impl ServerHandshake {
         self.rules == Version::V3_3 && self.security.security_type == SecurityType::NONE
     }
 
-    /// Answers [`Question::SaslLayer`](super::Question::SaslLayer): `rx` holds what is inside the layer.
+    /// Answers [`ServerQuestion::SaslLayer`](super::Question::SaslLayer): `rx` holds what is inside the layer.
     ///
     /// # Errors
     /// [`Misuse::NotAsked`].
@@ -118,19 +118,19 @@ impl ServerHandshake {
         Ok(())
     }
 
-    /// Answers [`Question::Init`](super::Question::Init).
+    /// Answers [`ServerQuestion::Init`](super::Question::Init).
     ///
     /// # Errors
     /// [`Misuse::NotAsked`], or [`Misuse::TooLong`] for a name that its field cannot hold.
-    pub fn init(&mut self, wire: &mut Wire, shown: &ServerInit) -> Result<(), Misuse> {
+    pub fn init(&mut self, buffers: &mut Buffers, shown: &ServerInit) -> Result<(), Misuse> {
         let State::Open(Open::Init(client)) = self.state else {
             return Err(Misuse::NotAsked);
         };
-        let before = wire.tx.len();
+        let before = buffers.tx.len();
         let is_tight = self.security.security_type == SecurityType::TIGHT;
-        let fits = put(shown, &mut wire.tx) && (!is_tight || put(&self.config.tight_interaction, &mut wire.tx));
+        let fits = put(shown, &mut buffers.tx) && (!is_tight || put(&self.config.tight_interaction, &mut buffers.tx));
         if !fits {
-            wire.tx.truncate(before);
+            buffers.tx.truncate(before);
             return Err(Misuse::TooLong);
         }
         self.state = State::Over(Some(client));
@@ -144,15 +144,15 @@ impl ServerHandshake {
     ///
     /// # Errors
     /// [`Misuse::NotAsked`].
-    pub fn refuse(&mut self, wire: &mut Wire, why: Refusal) -> Result<(), Misuse> {
+    pub fn refuse(&mut self, buffers: &mut Buffers, why: Refusal) -> Result<(), Misuse> {
         let State::Open(open) = self.state else {
             return Err(Misuse::NotAsked);
         };
         match open {
-            Open::Offer => put_refused_list(self.rules, &why, &mut wire.tx),
-            Open::Admit if self.is_word() => put_refused_list(self.rules, &why, &mut wire.tx),
+            Open::Offer => put_refused_list(self.rules, &why, &mut buffers.tx),
+            Open::Admit if self.is_word() => put_refused_list(self.rules, &why, &mut buffers.tx),
             Open::Admit | Open::Challenge if self.security.has_result(self.rules) => {
-                put_refused_result(self.rules, &why, &mut wire.tx);
+                put_refused_result(self.rules, &why, &mut buffers.tx);
             }
             Open::Admit | Open::Challenge | Open::Sasl | Open::Layer | Open::Init(_) => {}
         }

@@ -37,7 +37,7 @@ pub struct ServerConfig {
     pub tls_types: Vec<SecurityType>,
     /// SASL mechanisms to offer, with commas between them: none.
     pub sasl_mechanisms: Bytes,
-    /// Ask what to offer, with [`Question::Offer`](super::Question::Offer): no.
+    /// Ask what to offer, with [`ServerQuestion::Offer`](super::Question::Offer): no.
     pub ask_offer: bool,
     /// Treat clients that answer 3.889 as macOS: no. With type None these wait for no SecurityResult and send no
     /// ClientInit (libvncserver).

@@ -2,7 +2,7 @@
 
 use bytes::{BufMut as _, BytesMut};
 
-use super::{Failure, NOT_OFFERED, Next, Note, Open, Question, ServerHandshake, State, Tell};
+use super::{Failure, NOT_OFFERED, Next, Note, Open, ServerHandshake, ServerQuestion, State, Tell};
 use crate::handshake::state::{Stop, eat, need, put, take, take_block, take_secret};
 use crate::handshake::{Exchange, Incompatibility, Misbehaviour, TlsKind};
 use crate::security::SecurityType;
@@ -195,7 +195,7 @@ impl ServerHandshake {
     }
 
     /// The mechanism and its first data. Nothing is taken before both are there.
-    pub(super) fn take_sasl_start(&mut self, rx: &mut BytesMut) -> Result<Question, Stop<Failure>> {
+    pub(super) fn take_sasl_start(&mut self, rx: &mut BytesMut) -> Result<ServerQuestion, Stop<Failure>> {
         let limits = &self.config.limits;
         need(rx, rx.len().saturating_add(Mechanism::missing(rx, limits)?))?;
         let mechanism = Mechanism::decode_slice(rx, limits)?;
@@ -210,7 +210,7 @@ impl ServerHandshake {
         let SaslData { data } = take_secret(rx, limits)?;
         self.state = State::Open(Open::Sasl);
         let mechanism = mechanism.name;
-        Ok(Question::SaslStart { mechanism, data })
+        Ok(ServerQuestion::SaslStart { mechanism, data })
     }
 
     pub(super) fn take_vencrypt_version(&mut self, rx: &mut BytesMut, tx: &mut BytesMut) -> Result<(), Stop<Failure>> {

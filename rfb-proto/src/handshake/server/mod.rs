@@ -45,14 +45,14 @@ use core::time::Duration;
 use bytes::BufMut as _;
 
 pub use config::{Refusal, ServerConfig};
-pub use question::{Claim, Question, ServerOutcome};
+pub use question::{ClientCredentials, ServerOutcome, ServerQuestion};
 
 use failure::{Failed, Failure, NOT_OFFERED, Tell, put_refused_list, put_refused_result, refused_credentials};
 
 use super::state::{Stop, first_block, take, take_secret};
 use super::{
-    Action, Event, Exchange, HandshakeError, Machine, Misbehaviour, Misuse, Security, Stage, Tls, TlsKind, TlsRole,
-    Wire,
+    Action, Buffers, Event, Exchange, HandshakeError, Machine, Misbehaviour, Misuse, Security, Stage, Tls, TlsKind,
+    TlsRole,
 };
 use crate::init::ClientInit;
 use crate::security::plain::Ident;
@@ -150,7 +150,7 @@ pub struct ServerHandshake {
     client_version: ProtocolVersion,
     /// The rules in force; those of the greeting until the client has answered it.
     rules: Version,
-    /// The answer to [`Question::Offer`].
+    /// The answer to [`ServerQuestion::Offer`].
     offer: Option<Vec<SecurityType>>,
     security: Security,
     sasl_layer: bool,
@@ -227,26 +227,26 @@ impl ServerHandshake {
 
     /// The error ends the handshake.
     #[cold]
-    fn fail(&mut self, wire: &mut Wire, failure: Failure) -> HandshakeError {
+    fn fail(&mut self, buffers: &mut Buffers, failure: Failure) -> HandshakeError {
         let Failure { error, tell } = failure;
         if matches!(self.stage(), Stage::Vnc | Stage::Credentials | Stage::Sasl) {
-            wire.wipe_rx();
+            buffers.wipe_rx();
         }
         let refusal = |text| Refusal::Failed(Reason::from_static(text));
         let told = match tell {
             Tell::Nothing => None,
             Tell::List(text) => {
                 let refusal = refusal(text);
-                put_refused_list(self.rules, &refusal, &mut wire.tx);
+                put_refused_list(self.rules, &refusal, &mut buffers.tx);
                 Some(refusal)
             }
             Tell::Result(text) => {
                 let refusal = refusal(text);
-                put_refused_result(self.rules, &refusal, &mut wire.tx);
+                put_refused_result(self.rules, &refusal, &mut buffers.tx);
                 Some(refusal)
             }
             Tell::Acknowledgement(byte) => {
-                wire.tx.put_u8(byte);
+                buffers.tx.put_u8(byte);
                 Some(Refusal::Close)
             }
         };
@@ -256,21 +256,21 @@ impl ServerHandshake {
 
     /// The error of a step at the deadline, if the handshake was not over before.
     #[cold]
-    fn late(&mut self, wire: &mut Wire) -> Option<HandshakeError> {
+    fn late(&mut self, buffers: &mut Buffers) -> Option<HandshakeError> {
         if matches!(self.state, State::Over(_) | State::Done | State::Failed) {
             return None;
         }
         let (error, tell) = (HandshakeError::TimedOut(self.stage()), Tell::Nothing);
-        Some(self.fail(wire, Failure { error, tell }))
+        Some(self.fail(buffers, Failure { error, tell }))
     }
 
     /// The error of a step, which is the caller's if the handshake had come to its end before.
     #[cold]
-    fn failed(&mut self, wire: &mut Wire, failure: Failure) -> HandshakeError {
+    fn failed(&mut self, buffers: &mut Buffers, failure: Failure) -> HandshakeError {
         if matches!(self.state, State::Done | State::Failed) {
             return failure.error;
         }
-        self.fail(wire, failure)
+        self.fail(buffers, failure)
     }
 
     fn end(&mut self, error: HandshakeError, told: Option<Refusal>) {
@@ -283,8 +283,11 @@ impl ServerHandshake {
 
     /// What the states outside of VNC authentication do.
     #[inline(never)]
-    fn advance(&mut self, wire: &mut Wire) -> Result<Option<Action<Question, ServerOutcome>>, Stop<Failure>> {
-        let Wire { rx, tx } = wire;
+    fn advance(
+        &mut self,
+        buffers: &mut Buffers,
+    ) -> Result<Option<Action<ServerQuestion, ServerOutcome>>, Stop<Failure>> {
+        let Buffers { rx, tx } = buffers;
         let limits = &self.config.limits;
         match self.state {
             State::InnerChoice => self.take_inner_choice(rx, tx)?,
@@ -312,20 +315,22 @@ impl ServerHandshake {
             }
             State::TightChoice => self.take_tight_choice(rx, tx)?,
             State::Credentials => {
-                let claim = Claim::Plain(take_secret(rx, limits).map_err(refused_credentials)?);
+                let claim = ClientCredentials::Plain(take_secret(rx, limits).map_err(refused_credentials)?);
                 self.state = State::Open(Open::Admit);
-                return Ok(Some(Action::Ask(Question::Admit(claim))));
+                return Ok(Some(Action::Ask(ServerQuestion::Admit(claim))));
             }
             State::Ident => {
                 let Ident { user } = take(rx, limits).map_err(refused_credentials)?;
                 self.state = State::Open(Open::Admit);
-                return Ok(Some(Action::Ask(Question::Admit(Claim::Ident { user }))));
+                return Ok(Some(Action::Ask(ServerQuestion::Admit(ClientCredentials::Ident {
+                    user,
+                }))));
             }
             State::SaslStart => return self.take_sasl_start(rx).map(|question| Some(Action::Ask(question))),
             State::SaslStep => {
                 let SaslData { data } = take_secret(rx, limits)?;
                 self.state = State::Open(Open::Sasl);
-                return Ok(Some(Action::Ask(Question::SaslStep { data })));
+                return Ok(Some(Action::Ask(ServerQuestion::SaslStep { data })));
             }
             State::Open(_) => return Ok(Some(Action::Waiting)),
             State::Failed => {
@@ -340,40 +345,46 @@ impl ServerHandshake {
     }
 
     #[inline]
-    fn question(&self, open: Open) -> Question {
+    fn question(&self, open: Open) -> ServerQuestion {
         match open {
-            Open::Offer => Question::Offer { rules: self.rules },
-            Open::Challenge => Question::Challenge,
-            Open::Admit if self.security.exchange() == Some(Exchange::Sasl) => Question::Admit(Claim::Sasl),
+            Open::Offer => ServerQuestion::Offer { rules: self.rules },
+            Open::Challenge => ServerQuestion::Challenge,
+            Open::Admit if self.security.exchange() == Some(Exchange::Sasl) => {
+                ServerQuestion::Admit(ClientCredentials::Sasl)
+            }
             // INVARIANT: all other claims come with bytes and are asked about at once.
-            Open::Admit => Question::Admit(Claim::None),
-            Open::Sasl => Question::SaslStep { data: None },
-            Open::Layer => Question::SaslLayer,
-            Open::Init(client) => Question::Init(client),
+            Open::Admit => ServerQuestion::Admit(ClientCredentials::None),
+            Open::Sasl => ServerQuestion::SaslStep { data: None },
+            Open::Layer => ServerQuestion::SaslLayer,
+            Open::Init(client) => ServerQuestion::Init(client),
         }
     }
 }
 
 /// So much of a block is missing.
 #[inline]
-fn missing(len: usize, rx: &[u8]) -> Action<Question, ServerOutcome> {
+fn missing(len: usize, rx: &[u8]) -> Action<ServerQuestion, ServerOutcome> {
     let at_least = len.saturating_sub(rx.len());
     Action::Receive { at_least }
 }
 
 impl Machine for ServerHandshake {
-    type Question = Question;
+    type Question = ServerQuestion;
     type Outcome = ServerOutcome;
 
     #[inline]
-    fn step(&mut self, now: Duration, wire: &mut Wire) -> Result<Action<Question, ServerOutcome>, HandshakeError> {
+    fn step(
+        &mut self,
+        now: Duration,
+        buffers: &mut Buffers,
+    ) -> Result<Action<ServerQuestion, ServerOutcome>, HandshakeError> {
         if self.deadline <= now {
-            if let Some(error) = self.late(wire) {
+            if let Some(error) = self.late(buffers) {
                 return Err(error);
             }
         }
         loop {
-            let Wire { rx, tx } = &mut *wire;
+            let Buffers { rx, tx } = &mut *buffers;
             let advanced = match self.state {
                 State::Start | State::Version => {
                     if self.state == State::Start {
@@ -396,7 +407,10 @@ impl Machine for ServerHandshake {
                         return Ok(missing(CHALLENGE_LEN, rx));
                     };
                     self.state = State::Open(Open::Admit);
-                    return Ok(Action::Ask(Question::Admit(Claim::Vnc { challenge, response })));
+                    return Ok(Action::Ask(ServerQuestion::Admit(ClientCredentials::Vnc {
+                        challenge,
+                        response,
+                    })));
                 }
                 State::ClientInit => {
                     let Some([shared]) = first_block(rx) else {
@@ -404,7 +418,7 @@ impl Machine for ServerHandshake {
                     };
                     let client = ClientInit { shared };
                     self.state = State::Open(Open::Init(client));
-                    return Ok(Action::Ask(Question::Init(client)));
+                    return Ok(Action::Ask(ServerQuestion::Init(client)));
                 }
                 State::Ask(open) => {
                     self.state = State::Open(open);
@@ -420,7 +434,7 @@ impl Machine for ServerHandshake {
                         init,
                     }));
                 }
-                _ => match self.advance(wire) {
+                _ => match self.advance(buffers) {
                     Ok(None) => Ok(Next::State),
                     Ok(Some(action)) => return Ok(action),
                     Err(stop) => Err(stop),
@@ -430,10 +444,10 @@ impl Machine for ServerHandshake {
                 Ok(Next::State) => {}
                 Ok(Next::Challenge) => {
                     self.state = State::Open(Open::Challenge);
-                    return Ok(Action::Ask(Question::Challenge));
+                    return Ok(Action::Ask(ServerQuestion::Challenge));
                 }
                 Err(Stop::Receive(at_least)) => return Ok(Action::Receive { at_least }),
-                Err(Stop::Failed(failure)) => return Err(self.failed(wire, *failure)),
+                Err(Stop::Failed(failure)) => return Err(self.failed(buffers, *failure)),
             }
         }
     }

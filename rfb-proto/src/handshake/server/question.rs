@@ -15,7 +15,7 @@ use crate::version::{ProtocolVersion, Version};
 
 /// What the caller is asked.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Question {
+pub enum ServerQuestion {
     /// What is this client [offered](ServerHandshake::offer)? Or [refuse](ServerHandshake::refuse) it. Only with
     /// [`ServerConfig::ask_offer`].
     Offer {
@@ -25,7 +25,7 @@ pub enum Question {
     /// 16 bytes from a cryptographically secure source, for [`ServerHandshake::challenge`].
     Challenge,
     /// Is the client let in? Answered with [`ServerHandshake::accept`] or [`ServerHandshake::refuse`].
-    Admit(Claim),
+    Admit(ClientCredentials),
     /// The first data of a SASL exchange. Answered with [`ServerHandshake::sasl_reply`],
     /// [`ServerHandshake::sasl_complete`] or [`ServerHandshake::refuse`].
     SaslStart {
@@ -48,7 +48,7 @@ pub enum Question {
 
 /// What a client shows to be let in. `Debug` shows no password, and no response: eight characters are soon found from it.
 #[derive(PartialEq, Eq)]
-pub enum Claim {
+pub enum ClientCredentials {
     /// Nothing, or what TLS showed.
     None,
     /// An answer to the challenge: for [`Password::verify`](crate::security::vnc::Password::verify).
@@ -69,7 +69,7 @@ pub enum Claim {
     Sasl,
 }
 
-impl fmt::Debug for Claim {
+impl fmt::Debug for ClientCredentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::None => f.write_str("None"),

@@ -1,5 +1,7 @@
 //! Numbers with names. All are open: a value without a name passes through untouched.
 
+pub(crate) mod mask;
+
 /// The newtype of an open number, with a constant and a name for each known value.
 macro_rules! open_number {
     ($(#[$meta:meta])* pub struct $name:ident($raw:ty) { $($(#[$doc:meta])* $constant:ident = $value:literal, $text:literal;)* }) => {
@@ -139,7 +141,7 @@ macro_rules! masks {
         /// number of the whole: `text|request (0x2000001)`.
         impl core::fmt::Display for $name {
             fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-                write!(f, "{} ({:#x})", $crate::mask::Mask::new(self.0.into(), Self::BITS), self.0)
+                write!(f, "{} ({:#x})", $crate::ids::mask::Mask::new(self.0.into(), Self::BITS), self.0)
             }
         }
 
@@ -149,7 +151,7 @@ macro_rules! masks {
         impl serde::Serialize for $name {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 match serializer.is_human_readable() {
-                    true => $crate::mask::Mask::new(self.0.into(), Self::BITS).serialize(serializer),
+                    true => $crate::ids::mask::Mask::new(self.0.into(), Self::BITS).serialize(serializer),
                     false => self.0.serialize(serializer),
                 }
             }
@@ -162,7 +164,7 @@ macro_rules! masks {
                 if !deserializer.is_human_readable() {
                     return <$raw>::deserialize(deserializer).map(Self);
                 }
-                let value = deserializer.deserialize_any($crate::mask::ArrayOrNumber(Self::BITS))?;
+                let value = deserializer.deserialize_any($crate::ids::mask::ArrayOrNumber(Self::BITS))?;
                 let out_of_range = |_| serde::de::Error::custom("more bits than the field has");
                 <$raw>::try_from(value).map(Self).map_err(out_of_range)
             }

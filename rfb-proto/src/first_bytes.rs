@@ -9,20 +9,20 @@ use core::fmt::{self, Write as _};
 /// feature `tokio` put this into their errors.
 ///
 /// ```
-/// use rfb_proto::Opening;
+/// use rfb_proto::FirstBytes;
 ///
-/// let came = Opening::of(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03");
+/// let came = FirstBytes::of(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03");
 /// assert_eq!(came.to_string(), "a TLS ClientHello (16 03 01 02 00 01 00 01 fc 03 03)");
-/// assert_eq!(Opening::of(b"HELLO\r\n").to_string(), r#""HELLO\r\n""#);
+/// assert_eq!(FirstBytes::of(b"HELLO\r\n").to_string(), r#""HELLO\r\n""#);
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Opening {
+pub struct FirstBytes {
     bytes: [u8; Self::SHOWN],
     len: usize,
     looks_like: Option<&'static str>,
 }
 
-impl Opening {
+impl FirstBytes {
     /// Bytes that are shown at most.
     pub const SHOWN: usize = 12;
 
@@ -45,7 +45,7 @@ impl Opening {
         }
     }
 
-    /// The bytes, at most [`Opening::SHOWN`] of them.
+    /// The bytes, at most [`FirstBytes::SHOWN`] of them.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         self.bytes.get(..self.len).unwrap_or_default()
@@ -109,7 +109,7 @@ fn looks_like(stream: &[u8]) -> Option<&'static str> {
 }
 
 /// As text, if it is one, else in hexadecimal.
-impl fmt::Display for Opening {
+impl fmt::Display for FirstBytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bytes = self.bytes();
         let is_text = bytes
@@ -133,8 +133,8 @@ impl fmt::Display for Opening {
     }
 }
 
-impl fmt::Debug for Opening {
+impl fmt::Debug for FirstBytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Opening({self})")
+        write!(f, "FirstBytes({self})")
     }
 }
