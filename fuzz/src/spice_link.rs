@@ -120,7 +120,7 @@ fn ending(error: HandshakeError, side: Option<Side>) -> String {
     format!("{}{side}", whole.trim_end_matches(')'))
 }
 
-/// A client of another protocol is left alone: nothing is said to it, and its bytes stay for who speaks that.
+/// A client of another protocol is left alone: nothing is sent to it, and its bytes stay for a server of that protocol.
 fn assert_left_alone(error: HandshakeError, wire: &Wire) {
     if error == HandshakeError::PeerIncompatible(Incompatibility::WebSocket) {
         assert!(
@@ -504,7 +504,7 @@ fn relay(answers: u8, tenant: &[u8], hypervisor: &[u8], chunk: usize, sasl: bool
                 answer(client, &mut wires.hypervisor, question, answers & 4 != 0);
                 continue;
             }
-            // On the other port nobody says a word.
+            // The other port is silent.
             Ok(RelayAction::Ask(relay::Question::Redial(_))) => {
                 hypervisor = &[];
                 let upstream = Upstream {

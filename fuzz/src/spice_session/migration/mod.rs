@@ -80,7 +80,7 @@ struct World<'a> {
     /// How the session moves, or has moved last.
     kind: Option<Kind>,
     version: u32,
-    /// The target was refused: who comes is, too.
+    /// The target was refused: its connections are, too.
     dead: bool,
     poisoned: bool,
     ending: bool,
@@ -525,7 +525,7 @@ impl World<'_> {
         }
     }
 
-    /// A driver does what it is told.
+    /// Does what the machine asks a driver to do.
     fn effects(&mut self) {
         let mut count = 0;
         while let Some(effect) = self.migration.poll_effect() {
