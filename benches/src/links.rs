@@ -75,7 +75,7 @@ pub fn relay(whole: bool) -> Box<dyn FnMut()> {
                         public_key: public,
                         capabilities: shown.clone(),
                     };
-                    relay.announce(&mut wires, shown).unwrap();
+                    relay.tenant().announce(&mut wires.tenant, shown).unwrap();
                 }
                 RelayAction::Ask(relay::Question::Tenant(Question::Ticket { sealed, .. })) if whole => {
                     let token = key().open(&sealed, &mut bytes_from(5)).unwrap();

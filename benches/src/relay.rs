@@ -83,7 +83,12 @@ impl Bench {
                         public_key: key().public(),
                         capabilities: shown.clone(),
                     };
-                    bench.relay.announce(&mut bench.wires, shown).unwrap();
+                    bench
+                        .relay
+                        .tenant()
+                        .unwrap()
+                        .announce(&mut bench.wires.tenant, shown)
+                        .unwrap();
                 }
                 Action::Ask(Question::Tenant(TenantQuestion::Ticket { .. })) => {
                     let entry = match connection_id {

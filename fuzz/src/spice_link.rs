@@ -466,22 +466,30 @@ fn relay(answers: u8, tenant: &[u8], hypervisor: &[u8], chunk: usize, sasl: bool
             }
             Ok(RelayAction::Ask(relay::Question::Tenant(Question::Link(_)))) => {
                 match answers & REJECT {
-                    0 if sasl => machine.announce_sasl(&mut wires, sasl_announcement(answers)).unwrap(),
-                    0 => machine.announce(&mut wires, announcement(answers)).unwrap(),
-                    _ => machine.reject(&mut wires, refusal(answers)).unwrap(),
+                    0 if sasl => machine
+                        .tenant()
+                        .announce_sasl(&mut wires.tenant, sasl_announcement(answers))
+                        .unwrap(),
+                    0 => machine
+                        .tenant()
+                        .announce(&mut wires.tenant, announcement(answers))
+                        .unwrap(),
+                    _ => machine.tenant().reject(&mut wires.tenant, refusal(answers)).unwrap(),
                 }
                 continue;
             }
             Ok(RelayAction::Ask(relay::Question::Tenant(Question::SaslStart { .. } | Question::SaslStep { .. }))) => {
                 match judge(answers, &mut rounds) {
-                    Judged::Reply => machine.sasl_reply(&mut wires, Some(b"")).unwrap(),
-                    Judged::Complete { layer } => machine.sasl_complete(&mut wires, None, layer).unwrap(),
-                    Judged::Reject => machine.sasl_reject(&mut wires, None, "weak").unwrap(),
+                    Judged::Reply => machine.tenant().sasl_reply(&mut wires.tenant, Some(b"")).unwrap(),
+                    Judged::Complete { layer } => {
+                        machine.tenant().sasl_complete(&mut wires.tenant, None, layer).unwrap()
+                    }
+                    Judged::Reject => machine.tenant().sasl_reject(&mut wires.tenant, None, "weak").unwrap(),
                 }
                 continue;
             }
             Ok(RelayAction::Ask(relay::Question::Tenant(Question::SaslLayer))) => {
-                machine.layered().unwrap();
+                machine.tenant().layered().unwrap();
                 continue;
             }
             Ok(RelayAction::Ask(relay::Question::Tenant(Question::Ticket { .. } | Question::Admit { .. }))) => {

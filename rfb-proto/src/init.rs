@@ -7,8 +7,8 @@
 
 use alloc::string::String;
 
+use crate::fields::{codec, layout};
 use crate::pixel_format::PixelFormat;
-use crate::wire::{codec, layout};
 
 layout! {
     /// The client's part (RFC 6143 section 7.3.1), 1 byte.

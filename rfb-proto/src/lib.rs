@@ -9,6 +9,7 @@ pub mod codec;
 mod drive;
 pub mod encoding;
 mod error;
+mod fields;
 pub mod filter;
 pub mod framing;
 pub mod handshake;
@@ -28,7 +29,6 @@ mod text;
 #[cfg(feature = "rustls")]
 pub mod tls;
 mod version;
-mod wire;
 
 #[cfg(feature = "tokio")]
 pub use drive::{

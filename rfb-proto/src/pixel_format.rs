@@ -2,8 +2,8 @@
 
 use core::ops::Range;
 
+use crate::fields::{codec, layout};
 use crate::version::Policy;
-use crate::wire::{codec, layout};
 
 layout! {
     /// `PIXEL_FORMAT` (RFC 6143 section 7.4), 16 bytes: the fields as sent, whatever they say.

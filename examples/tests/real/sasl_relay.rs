@@ -64,7 +64,7 @@ impl Relay {
                         public_key: fresh.public(),
                         capabilities: Capabilities::spice_server(request.channel_type),
                     };
-                    relay.announce(&mut wires, shown)?;
+                    relay.tenant().announce(&mut wires.tenant, shown)?;
                     key = Some(fresh);
                 }
                 Driven::Ask(Question::Tenant(server::Question::Ticket { sealed, .. })) => {

@@ -13,7 +13,6 @@ use bytes::{Buf as _, BufMut as _, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, Error, ErrorKind, Result};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::{NAMED, NAMING};
 use crate::handshake::wipe;
 use crate::opening::Opening;
 
@@ -23,6 +22,10 @@ const READ: usize = 4096;
 const LEAST_ROOM: usize = 64;
 /// Time for the last words to a peer, where the deadline has passed.
 const FAREWELL: Duration = Duration::from_secs(1);
+
+/// So much of what is not RFB tells what it is, and is waited for so long.
+const NAMED: usize = 4;
+const NAMING: Duration = Duration::from_millis(100);
 
 /// What is read from a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,8 +13,8 @@ pub(crate) mod walk;
 
 pub use raw::{Raw, RectangleError};
 
+use crate::fields::{codec, layout};
 use crate::ids::ids;
-use crate::wire::{codec, layout};
 
 ids! {
     /// An encoding, or a pseudo-encoding: a wish or a notice that is no picture. Other values pass through

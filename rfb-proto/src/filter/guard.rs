@@ -5,13 +5,8 @@ use core::time::Duration;
 use super::{Clipboard, Filter, InputRate};
 use crate::framing::{HELD, Message, Verdict, Watch};
 use crate::limits::Limits;
-use crate::message::{ClientMessage, Extensions, ServerMessage};
+use crate::message::{ClientMessage, Extensions, FileTransfer, ServerMessage, TextChat};
 
-const POINTER_EVENT: u8 = 5;
-const CLIENT_CUT_TEXT: u8 = 6;
-const SERVER_CUT_TEXT: u8 = 3;
-const FILE_TRANSFER: u8 = 7;
-const TEXT_CHAT: u8 = 11;
 /// Bytes in front of a cut text.
 const CUT_TEXT_HEADER: u64 = 8;
 
@@ -96,11 +91,11 @@ impl Guard {
 
     fn judge_client(&mut self, message: &Message<'_>) -> Verdict {
         let Some(bytes) = short(message) else {
-            return self.long(message, CLIENT_CUT_TEXT, self.filter.clipboard_to_server);
+            return self.long(message, ClientMessage::CLIENT_CUT_TEXT, self.filter.clipboard_to_server);
         };
         // The relay knows what was agreed on, and cut the message so. A short event is not to be taken for a long one.
         let extensions = match message.number {
-            POINTER_EVENT if message.len == 6 => Extensions::NONE,
+            ClientMessage::POINTER_EVENT if message.len == 6 => Extensions::NONE,
             _ => Extensions::ALL,
         };
         let Ok(message) = ClientMessage::decode_slice(bytes, &extensions, &self.limits) else {
@@ -116,7 +111,7 @@ impl Guard {
 
     fn judge_server(&self, message: &Message<'_>) -> Verdict {
         let Some(bytes) = short(message) else {
-            return self.long(message, SERVER_CUT_TEXT, self.filter.clipboard_to_client);
+            return self.long(message, ServerMessage::SERVER_CUT_TEXT, self.filter.clipboard_to_client);
         };
         match ServerMessage::decode_slice(bytes, &Extensions::ALL, &self.limits) {
             Ok(message) => self.filter.server(&message, &self.limits),
@@ -128,8 +123,8 @@ impl Guard {
     fn long(&self, message: &Message<'_>, cut_text: u8, clipboard: Clipboard) -> Verdict {
         let both = [self.filter.clipboard_to_server, self.filter.clipboard_to_client];
         let passes = match message.number {
-            FILE_TRANSFER => self.filter.files,
-            TEXT_CHAT => self.filter.chat,
+            FileTransfer::NUMBER => self.filter.files,
+            TextChat::NUMBER => self.filter.chat,
             number if number != cut_text => true,
             // Packed data can be anything.
             _ if message.bytes.get(4).is_none_or(|high| 0x80 <= *high) => both == [Clipboard::Pass; 2],

@@ -1,9 +1,9 @@
 //! Messages of either direction: whole, or in pieces.
 
 use super::{FramingError, HELD, Message, Missing};
+use crate::fields::{Decode, Reader, ShortForm};
 use crate::limits::Limits;
 use crate::message::Extensions;
-use crate::wire::{Decode, Reader, ShortForm};
 
 /// Where a stream of messages is.
 #[derive(Debug, Clone)]

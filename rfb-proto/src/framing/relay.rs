@@ -9,9 +9,6 @@ use crate::message::{Extensions, FramebufferUpdate, SetEncodings, SetPixelFormat
 use crate::pixel_rules::PixelRules;
 use crate::version::Policy;
 
-const SET_PIXEL_FORMAT: u8 = 0;
-const SET_ENCODINGS: u8 = 2;
-
 /// What becomes of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
@@ -197,7 +194,7 @@ impl Relay {
 
     /// Takes note of what the client asks for, which may be taken out on the way.
     fn hears(&mut self, message: &Message<'_>) {
-        if let (SET_ENCODINGS, Some(message)) = (message.number, message.whole()) {
+        if let (SetEncodings::NUMBER, Some(message)) = (message.number, message.whole()) {
             if let Ok(set) = SetEncodings::decode_slice(message, &self.limits) {
                 self.wanted.client_asked(&set.encodings);
             }
@@ -223,8 +220,8 @@ impl Relay {
     /// The message as it goes on, if that is not as it came.
     fn changed(&self, message: &[u8]) -> Option<Bytes> {
         match message.first() {
-            Some(&SET_ENCODINGS) if self.strip => self.stripped(message),
-            Some(&SET_PIXEL_FORMAT) if self.depth_24 => self.with_its_depth(message),
+            Some(&SetEncodings::NUMBER) if self.strip => self.stripped(message),
+            Some(&SetPixelFormat::NUMBER) if self.depth_24 => self.with_its_depth(message),
             _ => None,
         }
     }

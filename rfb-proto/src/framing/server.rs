@@ -6,27 +6,18 @@ use super::{Doubt, Ends, FramingError, Missing, Part, Piece};
 use crate::encoding::walk::{self, Context, Fault, Need, PixelSizes, Progress, Walk};
 use crate::encoding::{Encoding, Rectangle};
 use crate::error::{DecodeError, DecodeErrorKind};
+use crate::fields::Fixed;
 use crate::init::ServerInit;
 use crate::limits::Limits;
-use crate::message::{Extension, Extensions, FramebufferUpdate, ServerMessage, SetEncodings};
+use crate::message::{
+    ClientMessage, Extension, Extensions, FenceFlags, FramebufferUpdate, MAX_FENCE_PAYLOAD, ServerMessage, SetEncodings,
+};
 use crate::pixel_format::PixelFormat;
 use crate::pixel_rules::PixelRules;
 use crate::version::Policy;
-use crate::wire::Fixed;
 
 /// Bytes of a rectangle's head.
 const HEAD: usize = <Rectangle as Fixed>::SIZE;
-const UPDATE: u8 = 0;
-const CUT_TEXT: u8 = 3;
-const RESIZE_ULTRA: u8 = 4;
-const RESIZE_PALM: u8 = 15;
-const END_OF_CONTINUOUS_UPDATES: u8 = 150;
-const FENCE: u8 = 248;
-const XVP: u8 = 250;
-const GII: u8 = 253;
-/// Flags of a fence.
-const SYNC_NEXT: u32 = 4;
-const REQUEST: u32 = 1 << 31;
 
 /// Finds messages and rectangles in what a server sends behind its ServerInit.
 ///
@@ -216,7 +207,7 @@ impl ServerFramer {
         let (&number, body) = message.split_first().unwrap_or((&u8::MAX, &[]));
         let mut sync = false;
         match (number, body) {
-            (0, [_, _, _, format @ ..]) => {
+            (ClientMessage::SET_PIXEL_FORMAT, [_, _, _, format @ ..]) => {
                 let Some(mut format) = format.first_chunk::<16>().map(|format| &format[..]) else {
                     return Ok(());
                 };
@@ -225,20 +216,22 @@ impl ServerFramer {
                 self.formats.client_set(format, amid)?;
                 self.formats_changed();
             }
-            (2, _) => {
+            (ClientMessage::SET_ENCODINGS, _) => {
                 let SetEncodings { encodings, .. } = SetEncodings::decode_slice(message, &self.limits)?;
                 self.extensions.client_asked(&encodings);
                 // Rectangles of the encodings before may be on their way.
                 self.context.without_zlib |= encodings.contains(&Encoding::TIGHT_WITHOUT_ZLIB);
             }
-            (3, _) => self.formats.client_asked(),
-            (150, [enable, ..]) => self.formats.client_continues(*enable != 0),
-            // A payload above 64 bytes is not answered.
-            (FENCE, [_, _, _, a, b, c, d, ..=64, ..]) => {
-                let flags = u32::from_be_bytes([*a, *b, *c, *d]);
-                if flags & REQUEST != 0 {
+            (ClientMessage::FRAMEBUFFER_UPDATE_REQUEST, _) => self.formats.client_asked(),
+            (ClientMessage::ENABLE_CONTINUOUS_UPDATES, [enable, ..]) => self.formats.client_continues(*enable != 0),
+            // A longer payload is not answered.
+            (ClientMessage::CLIENT_FENCE, [_, _, _, a, b, c, d, length, ..])
+                if usize::from(*length) <= MAX_FENCE_PAYLOAD =>
+            {
+                let flags = FenceFlags(u32::from_be_bytes([*a, *b, *c, *d]));
+                if flags.contains(FenceFlags::REQUEST) {
                     self.formats.client_fenced();
-                    sync = flags & SYNC_NEXT != 0;
+                    sync = flags.contains(FenceFlags::SYNC_NEXT);
                 }
             }
             _ => {}
@@ -491,7 +484,7 @@ impl ServerFramer {
             }
         };
         // A piece of another message can look like one.
-        if let (UPDATE, [_, padding, high, low]) = (message.number, message.bytes) {
+        if let (ServerMessage::FRAMEBUFFER_UPDATE, [_, padding, high, low]) = (message.number, message.bytes) {
             return Ok(Some(self.update(*padding, u16::from_be_bytes([*high, *low]))));
         }
         if let Some(message) = message.whole() {
@@ -511,11 +504,11 @@ impl ServerFramer {
     /// A whole message: takes note of what it tells.
     fn told(&mut self, message: &[u8]) {
         let announces = match *message {
-            [CUT_TEXT, _, _, _, 0x80..=0xff, ..] => Some(Extension::ExtendedClipboard),
-            [END_OF_CONTINUOUS_UPDATES] => Some(Extension::ContinuousUpdates),
-            [FENCE, ..] => Some(Extension::Fence),
-            [XVP, ..] => Some(Extension::Xvp),
-            [GII, ..] => Some(Extension::Gii),
+            [ServerMessage::SERVER_CUT_TEXT, _, _, _, 0x80..=0xff, ..] => Some(Extension::ExtendedClipboard),
+            [ServerMessage::END_OF_CONTINUOUS_UPDATES] => Some(Extension::ContinuousUpdates),
+            [ServerMessage::SERVER_FENCE, ..] => Some(Extension::Fence),
+            [ServerMessage::XVP, ..] => Some(Extension::Xvp),
+            [ServerMessage::GII, ..] => Some(Extension::Gii),
             _ => None,
         };
         if announces.is_some_and(|extension| !self.extensions.announced(extension)) {
@@ -524,17 +517,29 @@ impl ServerFramer {
             }
         }
         match *message {
-            [RESIZE_ULTRA, _, w1, w0, h1, h0] => {
+            [ServerMessage::RESIZE_FRAME_BUFFER, _, w1, w0, h1, h0] => {
                 self.framebuffer = (u16::from_be_bytes([w1, w0]), u16::from_be_bytes([h1, h0]));
             }
-            [RESIZE_PALM, _, _, _, _, _, w1, w0, h1, h0, ..] => {
+            [
+                ServerMessage::PALM_RESIZE_FRAME_BUFFER,
+                _,
+                _,
+                _,
+                _,
+                _,
+                w1,
+                w0,
+                h1,
+                h0,
+                ..,
+            ] => {
                 self.framebuffer = (u16::from_be_bytes([w1, w0]), u16::from_be_bytes([h1, h0]));
             }
-            [END_OF_CONTINUOUS_UPDATES] => self.formats.server_stopped(),
-            [FENCE, _, _, _, a, b, c, d, ..] => {
-                let flags = u32::from_be_bytes([a, b, c, d]);
-                if flags & REQUEST == 0 {
-                    self.formats.server_fenced(flags & SYNC_NEXT != 0);
+            [ServerMessage::END_OF_CONTINUOUS_UPDATES] => self.formats.server_stopped(),
+            [ServerMessage::SERVER_FENCE, _, _, _, a, b, c, d, ..] => {
+                let flags = FenceFlags(u32::from_be_bytes([a, b, c, d]));
+                if !flags.contains(FenceFlags::REQUEST) {
+                    self.formats.server_fenced(flags.contains(FenceFlags::SYNC_NEXT));
                     self.formats_changed();
                 }
             }

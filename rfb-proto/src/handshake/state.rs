@@ -6,8 +6,8 @@ use bytes::{Buf as _, BytesMut};
 use zeroize::Zeroize as _;
 
 use crate::error::DecodeError;
+use crate::fields::{Encode, Reader};
 use crate::limits::Limits;
-use crate::wire::{Encode, Reader};
 
 /// Events that were not fetched yet: as many as a handshake can have. Should more come, the oldest are dropped.
 #[derive(Debug)]
@@ -130,5 +130,5 @@ pub(crate) fn first_block<const N: usize>(rx: &mut BytesMut) -> Option<[u8; N]> 
 
 /// Appends a message. `false`: a field cannot hold its value, and nothing was written.
 pub(crate) fn put<T: Encode>(message: &T, tx: &mut BytesMut) -> bool {
-    crate::wire::append(message, tx).is_ok()
+    crate::fields::append(message, tx).is_ok()
 }

@@ -9,11 +9,11 @@ use super::{
 };
 use crate::encoding::Encoding;
 use crate::error::{DecodeError, EncodeError};
-use crate::limits::Limits;
-use crate::pixel_format::PixelFormat;
-use crate::wire::{
+use crate::fields::{
     Decode, Encode, Field, Fixed, Reader, ShortForm, codec, front, layout, messages, put_block, take_front,
 };
+use crate::limits::Limits;
+use crate::pixel_format::PixelFormat;
 
 messages! {
     /// A message from the client, by its type.
@@ -23,55 +23,55 @@ messages! {
     /// UltraVNC's where the client has asked for [`Encoding::MONITOR_INFO`].
     pub enum ClientMessage {
         /// How pixels are to be sent.
-        SetPixelFormat = 0 "SetPixelFormat",
+        0 SET_PIXEL_FORMAT "SetPixelFormat" => SetPixelFormat;
         /// Colours of a colour map.
-        FixColourMapEntries = 1 "FixColourMapEntries",
+        1 FIX_COLOUR_MAP_ENTRIES "FixColourMapEntries" => FixColourMapEntries;
         /// Which encodings may be used.
-        SetEncodings = 2 "SetEncodings",
+        2 SET_ENCODINGS "SetEncodings" => SetEncodings;
         /// Ask for a picture.
-        FramebufferUpdateRequest = 3 "FramebufferUpdateRequest",
+        3 FRAMEBUFFER_UPDATE_REQUEST "FramebufferUpdateRequest" => FramebufferUpdateRequest;
         /// A key.
-        KeyEvent = 4 "KeyEvent",
+        4 KEY_EVENT "KeyEvent" => KeyEvent;
         /// The mouse.
-        PointerEvent = 5 "PointerEvent",
+        5 POINTER_EVENT "PointerEvent" => PointerEvent;
         /// The clipboard.
-        ClientCutText = 6 "ClientCutText",
+        6 CLIENT_CUT_TEXT "ClientCutText" => ClientCutText;
         /// UltraVNC's files.
-        FileTransfer = 7 "FileTransfer",
+        7 FILE_TRANSFER "FileTransfer" => FileTransfer;
         /// UltraVNC's scaling.
-        SetScale = 8 "SetScale",
+        8 SET_SCALE "SetScale" => SetScale;
         /// UltraVNC's switch for the input of the server's own user.
-        SetServerInput = 9 "SetServerInput",
+        9 SET_SERVER_INPUT "SetServerInput" => SetServerInput;
         /// UltraVNC's choice of a window.
-        SetSw = 10 "SetSW",
+        10 SET_SW "SetSW" => SetSw;
         /// UltraVNC's chat.
-        TextChat = 11 "TextChat",
+        11 TEXT_CHAT "TextChat" => TextChat;
         /// UltraVNC's sign of life.
-        KeepAlive = 13 "KeepAlive",
+        13 KEEP_ALIVE "KeepAlive" => KeepAlive;
         /// PalmVNC's scaling.
-        SetScaleFactor = 15 "SetScaleFactor",
+        15 SET_SCALE_FACTOR "SetScaleFactor" => SetScaleFactor;
         /// UltraVNC's question for a session.
-        RequestSession = 20 "RequestSession",
+        20 REQUEST_SESSION "RequestSession" => RequestSession;
         /// UltraVNC's choice of a session.
-        SetSession = 21 "SetSession",
+        21 SET_SESSION "SetSession" => SetSession;
         /// UltraVNC's stream through plugins.
-        NotifyPluginStreaming = 80 "NotifyPluginStreaming",
+        80 NOTIFY_PLUGIN_STREAMING "NotifyPluginStreaming" => NotifyPluginStreaming;
         /// Updates without requests.
-        EnableContinuousUpdates = 150 "EnableContinuousUpdates",
+        150 ENABLE_CONTINUOUS_UPDATES "EnableContinuousUpdates" => EnableContinuousUpdates;
         /// A question for the time, or an answer (neatvnc).
-        Ntp = 160 "NTP",
+        160 NTP "NTP" => Ntp;
         /// A mark in the stream.
-        ClientFence = 248 "ClientFence",
+        248 CLIENT_FENCE "ClientFence" => ClientFence;
         /// Power of a virtual machine.
-        Xvp = 250 "xvp",
+        250 XVP "xvp" => Xvp;
         /// Another size of the desktop.
-        SetDesktopSize = 251 "SetDesktopSize",
+        251 SET_DESKTOP_SIZE "SetDesktopSize" => SetDesktopSize;
         /// General input.
-        Gii = 253 "gii",
+        253 GII "gii" => Gii;
         /// UltraVNC's choice of a monitor.
-        SetMonitor = 254 "SetMonitor",
+        254 SET_MONITOR "SetMonitor" => SetMonitor;
         /// QEMU's keys and sound.
-        QemuClientMessage = 255 "QEMU",
+        255 QEMU "QEMU" => QemuClientMessage;
     }
 }
 
@@ -81,7 +81,7 @@ layout! {
     /// Updates that are on their way still have the old format. A client that sets it before it asks for
     /// its first update is not in doubt.
     #[derive(Copy)]
-    pub struct SetPixelFormat = 0 {
+    pub struct SetPixelFormat = NUMBER {
         /// Zero, or what the client left there.
         padding: [u8; 3],
         /// The format.
@@ -106,7 +106,7 @@ layout! {
     ///
     /// Any number of encodings is legal, none at all too, and duplicates and unknown ones. The server need
     /// not keep the order, and [`Encoding::RAW`] may always be used.
-    pub struct SetEncodings = 2 {
+    pub struct SetEncodings = NUMBER {
         /// Zero, or what the client left there: that of xtightvncviewer is not zero.
         padding: u8,
         ;
@@ -130,7 +130,7 @@ impl SetEncodings {
 layout! {
     /// Ask for a part of the picture (RFC 6143 section 7.5.3), 10 bytes.
     #[derive(Copy)]
-    pub struct FramebufferUpdateRequest = 3 {
+    pub struct FramebufferUpdateRequest = NUMBER {
         /// Not 0: what the client has is still good, so only what changed is wanted.
         incremental: u8,
         /// Left edge, in pixels.
@@ -147,7 +147,7 @@ layout! {
 layout! {
     /// A key was pressed or let go (RFC 6143 section 7.5.4), 8 bytes.
     #[derive(Copy)]
-    pub struct KeyEvent = 4 {
+    pub struct KeyEvent = NUMBER {
         /// 0: let go.
         down: u8,
         /// Zero, or what the client left there.
@@ -160,7 +160,7 @@ layout! {
 layout! {
     /// Colours of a colour map, from the client: 6 bytes, and 6 for each. In old specifications only; no client sends
     /// it.
-    pub struct FixColourMapEntries = 1 {
+    pub struct FixColourMapEntries = NUMBER {
         /// Zero, or what the client left there.
         padding: u8,
         /// The pixel value of the first colour; the next ones count up.
@@ -199,7 +199,7 @@ pub struct PointerEvent {
 codec!(PointerEvent, extensions);
 
 /// Bit 7 of the first byte of buttons: the long form.
-const EXTENDED_MARK: u8 = 0x80;
+const EXTENDED_MARK: u8 = !(u8::MAX >> 1);
 
 impl PointerEvent {
     const SHORT_LEN: usize = 6;
@@ -238,7 +238,7 @@ impl Decode for PointerEvent {
     #[inline]
     fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let mut block = r.block(Self::SHORT_LEN, Self::FIELDS)?;
-        r.is_type(&mut block, 5)?;
+        r.is_type(&mut block, Self::NUMBER)?;
         let buttons = u8::get(&mut block);
         let (x, y) = (u16::get(&mut block), u16::get(&mut block));
         let extended = Self::is_extended(r, buttons);
@@ -274,7 +274,7 @@ impl Decode for PointerEvent {
     ) -> Option<Self> {
         // The short form is read where it lies; nearly all are short.
         match *src {
-            &[5, buttons, x1, x2, y1, y2, ref rest @ ..] if buttons & EXTENDED_MARK == 0 => {
+            &[Self::NUMBER, buttons, x1, x2, y1, y2, ref rest @ ..] if buttons & EXTENDED_MARK == 0 => {
                 *src = rest;
                 Some(Self {
                     buttons: buttons.into(),
@@ -311,7 +311,7 @@ impl Encode for PointerEvent {
         let [high, low] = self.buttons.to_be_bytes();
         let mark = if self.extended { EXTENDED_MARK } else { 0 };
         put_block::<{ Self::SHORT_LEN }>(dst, |block| {
-            5_u8.put(block);
+            Self::NUMBER.put(block);
             (low | mark).put(block);
             self.x.put(block);
             self.y.put(block);

@@ -16,8 +16,8 @@ use bytes::{Bytes, BytesMut};
 
 use super::{ExtendedClipboard, Extension};
 use crate::error::{DecodeError, DecodeErrorKind, EncodeError};
+use crate::fields::{Decode, Encode, Field, Fixed, Reader, codec, put_block};
 use crate::limits::Limits;
-use crate::wire::{Decode, Encode, Field, Fixed, Reader, codec, put_block};
 
 /// Flags of the extended clipboard.
 const MIN_EXTENDED: u32 = 4;
@@ -60,7 +60,7 @@ impl Header {
 }
 
 macro_rules! cut_text {
-    ($($(#[$meta:meta])* pub struct $name:ident = $number:literal, $may_extend:ident;)*) => {$(
+    ($($(#[$meta:meta])* pub struct $name:ident, $may_extend:ident;)*) => {$(
         $(#[$meta])*
         #[derive(Debug, Clone, PartialEq, Eq, Hash)]
         #[cfg_attr(feature = "serde", derive(serde::Serialize))]
@@ -106,7 +106,7 @@ macro_rules! cut_text {
         impl Decode for $name {
             const NAME: &'static str = stringify!($name);
             fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
-                let Header { padding, extended, length } = Header::read(r, $number, r.extensions().$may_extend(Extension::ExtendedClipboard))?;
+                let Header { padding, extended, length } = Header::read(r, Self::NUMBER, r.extensions().$may_extend(Extension::ExtendedClipboard))?;
                 let text = r.blob(length, "text")?;
                 Ok(Self { padding, extended, text })
             }
@@ -114,7 +114,7 @@ macro_rules! cut_text {
                 if r.left().len() < HEADER {
                     return Ok(HEADER);
                 }
-                let header = Header::read(r, $number, r.extensions().$may_extend(Extension::ExtendedClipboard))?;
+                let header = Header::read(r, Self::NUMBER, r.extensions().$may_extend(Extension::ExtendedClipboard))?;
                 Ok(r.end_of::<u8>(header.length))
             }
         }
@@ -131,7 +131,7 @@ macro_rules! cut_text {
                     limit: MAX_PLAIN.into(),
                 })?;
                 put_block::<HEADER>(dst, |block| {
-                    u8::put(&$number, block);
+                    Self::NUMBER.put(block);
                     self.padding.put(block);
                     length.put(block);
                 });
@@ -144,9 +144,9 @@ macro_rules! cut_text {
 
 cut_text! {
     /// The client's clipboard (RFC 6143 section 7.5.6): 8 bytes and the text.
-    pub struct ClientCutText = 6, asks;
+    pub struct ClientCutText, asks;
     /// The server's clipboard (RFC 6143 section 7.6.4): 8 bytes and the text.
-    pub struct ServerCutText = 3, asked;
+    pub struct ServerCutText, asked;
 }
 
 fn wire_length(len: usize, extended: bool) -> Option<i32> {

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use crate::wire::{codec, layout};
+use crate::fields::{codec, layout};
 
 layout! {
     /// One screen of a desktop, 16 bytes.
@@ -29,7 +29,7 @@ layout! {
     ///
     /// The server answers with a rectangle [`ExtendedDesktopSize`](super::pseudo::ExtendedDesktopSize), also when it
     /// refuses.
-    pub struct SetDesktopSize = 251 {
+    pub struct SetDesktopSize = NUMBER {
         /// Zero, or what the client left there.
         padding: u8,
         /// Width of the framebuffer, in pixels.

@@ -13,7 +13,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use bytes::{Bytes, BytesMut};
-use miniz_oxide::deflate::compress_to_vec_zlib;
+use miniz_oxide::deflate::{CompressionLevel, compress_to_vec_zlib};
 use miniz_oxide::inflate::TINFLStatus;
 use miniz_oxide::inflate::core::inflate_flags::{
     TINFL_FLAG_PARSE_ZLIB_HEADER, TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF,
@@ -21,9 +21,9 @@ use miniz_oxide::inflate::core::inflate_flags::{
 use miniz_oxide::inflate::core::{DecompressorOxide, decompress};
 
 use crate::error::{DecodeError, DecodeErrorKind, EncodeError};
+use crate::fields::{Decode, Encode, Field, Fixed as _, Reader, codec, length, put_array};
 use crate::ids::masks;
 use crate::limits::Limits;
-use crate::wire::{Decode, Encode, Field, Fixed as _, Reader, codec, length, put_array};
 
 masks! {
     /// A format of the clipboard, or an action; a bit each.
@@ -206,7 +206,7 @@ impl Encode for ExtendedClipboard {
 }
 
 /// How hard data are packed: between speed and size, as zlib has it by default.
-const LEVEL: u8 = 6;
+const LEVEL: u8 = CompressionLevel::DefaultLevel as u8;
 
 impl Provide {
     /// Packs data, each with its format. Of two with the same format the first counts.

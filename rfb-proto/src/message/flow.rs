@@ -5,8 +5,8 @@
 
 use bytes::Bytes;
 
+use crate::fields::{codec, layout};
 use crate::ids::masks;
-use crate::wire::{codec, layout};
 
 masks! {
     /// How a fence is to be kept; a bit each. Whoever answers clears the bits that it does not know.
@@ -35,7 +35,7 @@ macro_rules! fences {
     ($($(#[$meta:meta])* pub struct $name:ident, answered by $answer:ident;)*) => {$(
         layout! {
             $(#[$meta])*
-            pub struct $name = 248 {
+            pub struct $name = NUMBER {
                 /// Zero, or what the peer left there.
                 padding: [u8; 3],
                 /// How it is to be kept.
@@ -79,7 +79,7 @@ fences! {
 layout! {
     /// Updates of a part of the picture without requests, from now on or no longer; 10 bytes.
     #[derive(Copy)]
-    pub struct EnableContinuousUpdates = 150 {
+    pub struct EnableContinuousUpdates = NUMBER {
         /// 0: no longer.
         enable: u8,
         /// Left edge, in pixels.
@@ -96,5 +96,5 @@ layout! {
 layout! {
     /// Continuous updates can be had (the first time), or have ended; 1 byte.
     #[derive(Copy, Default)]
-    pub struct EndOfContinuousUpdates = 150 {}
+    pub struct EndOfContinuousUpdates = NUMBER {}
 }

@@ -7,8 +7,8 @@
 use bytes::{Bytes, BytesMut};
 
 use crate::error::{DecodeError, EncodeError};
+use crate::fields::{Decode, Encode, Field, Fixed, Reader, codec, length, put_block};
 use crate::ids::ids;
-use crate::wire::{Decode, Encode, Field, Fixed, Reader, codec, length, put_block};
 
 ids! {
     /// What a [`Gii`] is about.
@@ -36,7 +36,8 @@ pub struct Gii {
 }
 codec!(Gii);
 
-const BIG_ENDIAN: u8 = 0x80;
+/// The highest bit.
+const BIG_ENDIAN: u8 = !(u8::MAX >> 1);
 
 impl Gii {
     const HEADER: usize = 4;
@@ -61,7 +62,7 @@ impl Gii {
     /// The second byte and the length.
     fn header(r: &mut Reader<'_>) -> Result<(u8, u16), DecodeError> {
         let mut block = r.block(Self::HEADER, Self::FIELDS)?;
-        r.is_type(&mut block, 253)?;
+        r.is_type(&mut block, Self::NUMBER)?;
         let (endian_and_subtype, length) = (u8::get(&mut block), u16::get(&mut block));
         let is_little = endian_and_subtype & BIG_ENDIAN == 0;
         Ok((endian_and_subtype, if is_little { length.swap_bytes() } else { length }))
@@ -97,7 +98,7 @@ impl Encode for Gii {
     fn write(&self, dst: &mut BytesMut) -> Result<(), EncodeError> {
         let length = length(self.body.len(), Self::NAME, "length", u16::MAX)?;
         put_block::<{ Self::HEADER }>(dst, |block| {
-            253_u8.put(block);
+            Self::NUMBER.put(block);
             self.endian_and_subtype.put(block);
             if self.is_big_endian() {
                 length

@@ -18,6 +18,7 @@ mod flow;
 mod gii;
 mod monitor;
 mod neatvnc;
+mod negotiation;
 pub mod pseudo;
 mod qemu;
 mod server;
@@ -38,7 +39,10 @@ pub use flow::{
 pub use gii::{Gii, GiiSubtype};
 pub use monitor::{MonitorInfo, SetMonitor};
 pub use neatvnc::Ntp;
-pub use qemu::{AudioFormat, QemuAudioFormat, QemuClientMessage, QemuExtendedKeyEvent, QemuServerMessage};
+pub use qemu::{
+    AudioFormat, QemuAudioFormat, QemuAudioNotice, QemuAudioRequest, QemuClientMessage, QemuExtendedKeyEvent,
+    QemuServerMessage, QemuSubtype,
+};
 pub use server::{Bell, Colour, FramebufferUpdate, ServerMessage, SetColourMapEntries};
 pub use stream::ClientMessages;
 pub use ultravnc::{

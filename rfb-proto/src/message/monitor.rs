@@ -7,7 +7,7 @@ use bytes::BytesMut;
 
 use super::Extension;
 use crate::error::{DecodeError, EncodeError};
-use crate::wire::{Decode, Encode, Field, Fixed, Reader, codec, put_block};
+use crate::fields::{Decode, Encode, Field, Fixed, Reader, codec, put_block};
 
 const LEN: usize = 4;
 const FIELDS: &[Field] = &[
@@ -17,7 +17,7 @@ const FIELDS: &[Field] = &[
 ];
 
 macro_rules! monitors {
-    ($($(#[$meta:meta])* pub struct $name:ident = $number:literal in $direction:literal { $(#[$doc:meta])* monitor })*) => {$(
+    ($($(#[$meta:meta])* pub struct $name:ident in $direction:literal { $(#[$doc:meta])* monitor })*) => {$(
         $(#[$meta])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[cfg_attr(feature = "serde", derive(serde::Serialize))]
@@ -36,7 +36,7 @@ macro_rules! monitors {
                     return Ok(());
                 }
                 r.rename($direction);
-                Err(r.unknown("type", $number))
+                Err(r.unknown("type", Self::NUMBER.into()))
             }
         }
 
@@ -46,7 +46,7 @@ macro_rules! monitors {
             fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
                 Self::known(r)?;
                 let mut block = r.block(LEN, FIELDS)?;
-                r.is_type(&mut block, $number)?;
+                r.is_type(&mut block, Self::NUMBER)?;
                 let (monitor, padding) = (u8::get(&mut block), Fixed::get(&mut block));
                 Ok(Self { monitor, padding })
             }
@@ -64,7 +64,7 @@ macro_rules! monitors {
 
             fn write(&self, dst: &mut BytesMut) -> Result<(), EncodeError> {
                 put_block::<LEN>(dst, |block| {
-                    u8::put(&$number, block);
+                    Self::NUMBER.put(block);
                     self.monitor.put(block);
                     self.padding.put(block);
                 });
@@ -76,13 +76,13 @@ macro_rules! monitors {
 
 monitors! {
     /// How many monitors the server has, 4 bytes.
-    pub struct MonitorInfo = 252 in "ServerMessage" {
+    pub struct MonitorInfo in "ServerMessage" {
         /// Their number.
         monitor
     }
 
     /// Show this monitor, 4 bytes.
-    pub struct SetMonitor = 254 in "ClientMessage" {
+    pub struct SetMonitor in "ClientMessage" {
         /// Which one, as the server counts them.
         monitor
     }

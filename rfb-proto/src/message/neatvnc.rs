@@ -1,6 +1,6 @@
 //! Messages of neatvnc, the server of wayvnc.
 
-use crate::wire::{codec, layout};
+use crate::fields::{codec, layout};
 
 layout! {
     /// The clocks of both sides compared, in both directions; 20 bytes. All times are in microseconds, of a clock that
@@ -9,7 +9,7 @@ layout! {
     /// A client asks with its own time; the server adds two of its own; the client sends that back with another one.
     /// Pictures then tell when they were taken ([`Encoding::PTS`](crate::encoding::Encoding::PTS)).
     #[derive(Copy)]
-    pub struct Ntp = 160 {
+    pub struct Ntp = NUMBER {
         /// Zero, or what the peer left there.
         padding: [u8; 3],
         /// When the client sent its question.

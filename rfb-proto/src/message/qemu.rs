@@ -11,21 +11,44 @@
 use bytes::{Bytes, BytesMut};
 
 use crate::error::{DecodeError, DecodeErrorKind, EncodeError};
+use crate::fields::{Decode, Encode, Field, Fixed, Reader, codec, layout, length, put_block};
 use crate::ids::ids;
-use crate::wire::{Decode, Encode, Field, Fixed, Reader, codec, layout, length, put_block};
 
-const NUMBER: u8 = 255;
 const HEAD: usize = 2;
 /// With the operation.
 const OPERATION: usize = 4;
 const HEAD_FIELDS: &[Field] = &[Field::new::<u8>("type"), Field::new::<u8>("subtype")];
 const OPERATION_FIELDS: &[Field] = &[Field::new::<u16>("operation")];
 
-/// Subtypes of the message.
-const KEY: u8 = 0;
-const AUDIO: u8 = 1;
-
 ids! {
+    /// What a message of QEMU's is about.
+    pub struct QemuSubtype(u8) {
+        /// A key, from the client.
+        EXTENDED_KEY_EVENT = 0, "extended key event";
+        /// Sound.
+        AUDIO = 1, "audio";
+    }
+
+    /// What a client wants of sound.
+    pub struct QemuAudioRequest(u16) {
+        /// Sound is wanted.
+        ENABLE = 0, "enable";
+        /// Sound is not wanted.
+        DISABLE = 1, "disable";
+        /// How sound is to be sent.
+        SET_FORMAT = 2, "set format";
+    }
+
+    /// What a server says of sound.
+    pub struct QemuAudioNotice(u16) {
+        /// Sound ends.
+        END = 0, "end";
+        /// Sound begins.
+        BEGIN = 1, "begin";
+        /// Samples.
+        DATA = 2, "data";
+    }
+
     /// How one sample is stored: little endian, as QEMU sends them.
     pub struct AudioFormat(u8) {
         /// 8 bits without a sign.
@@ -100,10 +123,10 @@ pub enum QemuServerMessage {
 codec!(QemuServerMessage);
 
 /// Reads the type, and gives the subtype.
-fn subtype(r: &mut Reader<'_>) -> Result<u8, DecodeError> {
+fn subtype(r: &mut Reader<'_>, number: u8) -> Result<QemuSubtype, DecodeError> {
     let mut block = r.block(HEAD, HEAD_FIELDS)?;
-    r.is_type(&mut block, NUMBER)?;
-    Ok(u8::get(&mut block))
+    r.is_type(&mut block, number)?;
+    Ok(QemuSubtype::get(&mut block))
 }
 
 /// A value of a field, `size` bytes, that was just read and means nothing.
@@ -113,16 +136,12 @@ fn unknown(r: &Reader<'_>, field: &'static str, size: usize, value: u16) -> Deco
     r.error(field, offset, DecodeErrorKind::Unknown { value: value.into() })
 }
 
-fn operation(r: &mut Reader<'_>) -> Result<u16, DecodeError> {
-    Ok(u16::get(&mut r.block(u16::SIZE, OPERATION_FIELDS)?))
+fn operation<T: Fixed>(r: &mut Reader<'_>) -> Result<T, DecodeError> {
+    Ok(T::get(&mut r.block(T::SIZE, OPERATION_FIELDS)?))
 }
 
-fn put_head(dst: &mut BytesMut, subtype: u8) {
-    dst.extend_from_slice(&[NUMBER, subtype]);
-}
-
-fn put_operation(dst: &mut BytesMut, operation: u16) {
-    put_head(dst, AUDIO);
+fn put_operation(dst: &mut BytesMut, number: u8, operation: u16) {
+    dst.extend_from_slice(&[number, QemuSubtype::AUDIO.0]);
     dst.extend_from_slice(&operation.to_be_bytes());
 }
 
@@ -130,15 +149,15 @@ impl Decode for QemuClientMessage {
     const NAME: &'static str = "QemuClientMessage";
 
     fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        match subtype(r)? {
-            KEY => QemuExtendedKeyEvent::read(r).map(Self::ExtendedKeyEvent),
-            AUDIO => match operation(r)? {
-                0 => Ok(Self::EnableAudio),
-                1 => Ok(Self::DisableAudio),
-                2 => QemuAudioFormat::read(r).map(Self::SetAudioFormat),
-                other => Err(unknown(r, "operation", u16::SIZE, other)),
+        match subtype(r, Self::NUMBER)? {
+            QemuSubtype::EXTENDED_KEY_EVENT => QemuExtendedKeyEvent::read(r).map(Self::ExtendedKeyEvent),
+            QemuSubtype::AUDIO => match operation(r)? {
+                QemuAudioRequest::ENABLE => Ok(Self::EnableAudio),
+                QemuAudioRequest::DISABLE => Ok(Self::DisableAudio),
+                QemuAudioRequest::SET_FORMAT => QemuAudioFormat::read(r).map(Self::SetAudioFormat),
+                other => Err(unknown(r, "operation", u16::SIZE, other.0)),
             },
-            other => Err(unknown(r, "subtype", u8::SIZE, other.into())),
+            other => Err(unknown(r, "subtype", u8::SIZE, other.0.into())),
         }
     }
 
@@ -146,19 +165,19 @@ impl Decode for QemuClientMessage {
         if r.left().len() < HEAD {
             return Ok(HEAD);
         }
-        match subtype(r)? {
-            KEY => <QemuExtendedKeyEvent as Decode>::extent(r),
-            AUDIO => {
+        match subtype(r, Self::NUMBER)? {
+            QemuSubtype::EXTENDED_KEY_EVENT => <QemuExtendedKeyEvent as Decode>::extent(r),
+            QemuSubtype::AUDIO => {
                 if r.left().len() < u16::SIZE {
                     return Ok(OPERATION);
                 }
                 match operation(r)? {
-                    0 | 1 => Ok(OPERATION),
-                    2 => <QemuAudioFormat as Decode>::extent(r),
-                    other => Err(unknown(r, "operation", u16::SIZE, other)),
+                    QemuAudioRequest::ENABLE | QemuAudioRequest::DISABLE => Ok(OPERATION),
+                    QemuAudioRequest::SET_FORMAT => <QemuAudioFormat as Decode>::extent(r),
+                    other => Err(unknown(r, "operation", u16::SIZE, other.0)),
                 }
             }
-            other => Err(unknown(r, "subtype", u8::SIZE, other.into())),
+            other => Err(unknown(r, "subtype", u8::SIZE, other.0.into())),
         }
     }
 }
@@ -175,19 +194,19 @@ impl Encode for QemuClientMessage {
     fn write(&self, dst: &mut BytesMut) -> Result<(), EncodeError> {
         match self {
             Self::ExtendedKeyEvent(event) => {
-                put_head(dst, KEY);
+                dst.extend_from_slice(&[Self::NUMBER, QemuSubtype::EXTENDED_KEY_EVENT.0]);
                 event.write(dst)
             }
             Self::EnableAudio => {
-                put_operation(dst, 0);
+                put_operation(dst, Self::NUMBER, QemuAudioRequest::ENABLE.0);
                 Ok(())
             }
             Self::DisableAudio => {
-                put_operation(dst, 1);
+                put_operation(dst, Self::NUMBER, QemuAudioRequest::DISABLE.0);
                 Ok(())
             }
             Self::SetAudioFormat(format) => {
-                put_operation(dst, 2);
+                put_operation(dst, Self::NUMBER, QemuAudioRequest::SET_FORMAT.0);
                 format.write(dst)
             }
         }
@@ -207,17 +226,17 @@ impl Decode for QemuServerMessage {
     const NAME: &'static str = "QemuServerMessage";
 
     fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        match subtype(r)? {
-            AUDIO => match operation(r)? {
-                0 => Ok(Self::AudioEnd),
-                1 => Ok(Self::AudioBegin),
-                2 => {
+        match subtype(r, Self::NUMBER)? {
+            QemuSubtype::AUDIO => match operation(r)? {
+                QemuAudioNotice::END => Ok(Self::AudioEnd),
+                QemuAudioNotice::BEGIN => Ok(Self::AudioBegin),
+                QemuAudioNotice::DATA => {
                     let length = samples(r)?;
                     r.blob(length, "samples").map(Self::AudioData)
                 }
-                other => Err(unknown(r, "operation", u16::SIZE, other)),
+                other => Err(unknown(r, "operation", u16::SIZE, other.0)),
             },
-            other => Err(unknown(r, "subtype", u8::SIZE, other.into())),
+            other => Err(unknown(r, "subtype", u8::SIZE, other.0.into())),
         }
     }
 
@@ -225,24 +244,24 @@ impl Decode for QemuServerMessage {
         if r.left().len() < HEAD {
             return Ok(HEAD);
         }
-        match subtype(r)? {
-            AUDIO => {
+        match subtype(r, Self::NUMBER)? {
+            QemuSubtype::AUDIO => {
                 if r.left().len() < u16::SIZE {
                     return Ok(OPERATION);
                 }
                 match operation(r)? {
-                    0 | 1 => Ok(OPERATION),
-                    2 => {
+                    QemuAudioNotice::END | QemuAudioNotice::BEGIN => Ok(OPERATION),
+                    QemuAudioNotice::DATA => {
                         if r.left().len() < u32::SIZE {
                             return Ok(const { OPERATION + u32::SIZE });
                         }
                         let length = samples(r)?;
                         Ok(r.end_of::<u8>(length))
                     }
-                    other => Err(unknown(r, "operation", u16::SIZE, other)),
+                    other => Err(unknown(r, "operation", u16::SIZE, other.0)),
                 }
             }
-            other => Err(unknown(r, "subtype", u8::SIZE, other.into())),
+            other => Err(unknown(r, "subtype", u8::SIZE, other.0.into())),
         }
     }
 }
@@ -257,11 +276,11 @@ impl Encode for QemuServerMessage {
 
     fn write(&self, dst: &mut BytesMut) -> Result<(), EncodeError> {
         match self {
-            Self::AudioEnd => put_operation(dst, 0),
-            Self::AudioBegin => put_operation(dst, 1),
+            Self::AudioEnd => put_operation(dst, Self::NUMBER, QemuAudioNotice::END.0),
+            Self::AudioBegin => put_operation(dst, Self::NUMBER, QemuAudioNotice::BEGIN.0),
             Self::AudioData(samples) => {
                 let length = length(samples.len(), Self::NAME, "length", u32::MAX)?;
-                put_operation(dst, 2);
+                put_operation(dst, Self::NUMBER, QemuAudioNotice::DATA.0);
                 put_block::<{ u32::SIZE }>(dst, |block| length.put(block));
                 dst.extend_from_slice(samples);
             }

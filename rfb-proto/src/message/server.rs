@@ -4,7 +4,7 @@ use super::{
     EndOfContinuousUpdates, FileTransfer, Gii, KeepAlive, MonitorInfo, Ntp, PalmResizeFrameBuffer, QemuServerMessage,
     ResizeFrameBuffer, ServerCutText, ServerFence, ServerState, TextChat, Xvp,
 };
-use crate::wire::{codec, layout, messages};
+use crate::fields::{codec, layout, messages};
 
 messages! {
     /// A message from the server, by its type.
@@ -14,39 +14,39 @@ messages! {
     /// it at 252, unless the client has asked for [`Encoding::MONITOR_INFO`](crate::encoding::Encoding::MONITOR_INFO).
     pub enum ServerMessage {
         /// The head of a picture; its rectangles follow.
-        FramebufferUpdate = 0 "FramebufferUpdate",
+        0 FRAMEBUFFER_UPDATE "FramebufferUpdate" => FramebufferUpdate;
         /// Colours of a colour map.
-        SetColourMapEntries = 1 "SetColourMapEntries",
+        1 SET_COLOUR_MAP_ENTRIES "SetColourMapEntries" => SetColourMapEntries;
         /// A sound.
-        Bell = 2 "Bell",
+        2 BELL "Bell" => Bell;
         /// The clipboard.
-        ServerCutText = 3 "ServerCutText",
+        3 SERVER_CUT_TEXT "ServerCutText" => ServerCutText;
         /// UltraVNC's new size.
-        ResizeFrameBuffer = 4 "ResizeFrameBuffer",
+        4 RESIZE_FRAME_BUFFER "ResizeFrameBuffer" => ResizeFrameBuffer;
         /// UltraVNC's files.
-        FileTransfer = 7 "FileTransfer",
+        7 FILE_TRANSFER "FileTransfer" => FileTransfer, shared;
         /// UltraVNC's chat.
-        TextChat = 11 "TextChat",
+        11 TEXT_CHAT "TextChat" => TextChat, shared;
         /// UltraVNC's sign of life.
-        KeepAlive = 13 "KeepAlive",
+        13 KEEP_ALIVE "KeepAlive" => KeepAlive, shared;
         /// PalmVNC's new size.
-        PalmResizeFrameBuffer = 15 "ResizeFrameBuffer",
+        15 PALM_RESIZE_FRAME_BUFFER "ResizeFrameBuffer" => PalmResizeFrameBuffer;
         /// Continuous updates can be had, or are over.
-        EndOfContinuousUpdates = 150 "EndOfContinuousUpdates",
+        150 END_OF_CONTINUOUS_UPDATES "EndOfContinuousUpdates" => EndOfContinuousUpdates;
         /// A question for the time, or an answer (neatvnc).
-        Ntp = 160 "NTP",
+        160 NTP "NTP" => Ntp, shared;
         /// UltraVNC's state.
-        ServerState = 173 "ServerState",
+        173 SERVER_STATE "ServerState" => ServerState;
         /// A mark in the stream.
-        ServerFence = 248 "ServerFence",
+        248 SERVER_FENCE "ServerFence" => ServerFence;
         /// Power of a virtual machine.
-        Xvp = 250 "xvp",
+        250 XVP "xvp" => Xvp, shared;
         /// UltraVNC's monitors.
-        MonitorInfo = 252 "MonitorInfo",
+        252 MONITOR_INFO "MonitorInfo" => MonitorInfo;
         /// General input.
-        Gii = 253 "gii",
+        253 GII "gii" => Gii, shared;
         /// QEMU's sound.
-        QemuServerMessage = 255 "QEMU",
+        255 QEMU "QEMU" => QemuServerMessage;
     }
 }
 
@@ -54,7 +54,7 @@ layout! {
     /// The head of an update (RFC 6143 section 7.6.1), 4 bytes. So many rectangles follow, each a
     /// [`Rectangle`](crate::encoding::Rectangle) with its payload.
     #[derive(Copy)]
-    pub struct FramebufferUpdate = 0 {
+    pub struct FramebufferUpdate = NUMBER {
         /// Zero, or what the server left there.
         padding: u8,
         /// How many rectangles follow, or until one with
@@ -66,7 +66,7 @@ layout! {
 
 layout! {
     /// Colours of a colour map (RFC 6143 section 7.6.2): 6 bytes, and 6 for each.
-    pub struct SetColourMapEntries = 1 {
+    pub struct SetColourMapEntries = NUMBER {
         /// Zero, or what the server left there.
         padding: u8,
         /// The pixel value of the first colour; the next ones count up.
@@ -94,5 +94,5 @@ layout! {
 layout! {
     /// Make a sound (RFC 6143 section 7.6.3), 1 byte.
     #[derive(Copy)]
-    pub struct Bell = 2 {}
+    pub struct Bell = NUMBER {}
 }

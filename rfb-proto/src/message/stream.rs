@@ -2,8 +2,8 @@
 
 use super::{ClientMessage, Extensions, FramebufferUpdateRequest, KeyEvent, PointerEvent};
 use crate::error::DecodeError;
+use crate::fields::Decode as _;
 use crate::limits::Limits;
-use crate::wire::Decode as _;
 
 /// The messages that lie whole in a buffer: the quickest way through what a client sends. Nothing is taken off the
 /// buffer between two of them; when there are no more, [`finish`](Self::finish) says how many bytes of it to drop, or

@@ -6,7 +6,7 @@
 use bytes::{Bytes, BytesMut};
 
 use crate::error::{DecodeError, EncodeError};
-use crate::wire::{Decode, Encode, Field, Fixed, Reader, codec, layout, put_block};
+use crate::fields::{Decode, Encode, Field, Fixed, Reader, codec, layout, put_block};
 
 layout! {
     /// Files, in both directions: 12 bytes and data.
@@ -14,7 +14,7 @@ layout! {
     /// Some content types of newer versions carry a 64-bit size behind the data, of which nothing here tells, so a
     /// connection that transfers files can be lost. A proxy is better off without
     /// ([`Filter`](crate::filter::Filter) withholds them by default).
-    pub struct FileTransfer = 7 {
+    pub struct FileTransfer = NUMBER {
         /// What it is about.
         content_type: u8,
         /// A detail of it.
@@ -34,7 +34,7 @@ layout! {
 layout! {
     /// A scale for the picture (UltraVNC), 4 bytes.
     #[derive(Copy)]
-    pub struct SetScale = 8 {
+    pub struct SetScale = NUMBER {
         /// By which width and height are divided.
         scale: u8,
         /// Zero, or what the client left there.
@@ -45,7 +45,7 @@ layout! {
 layout! {
     /// Whether the server's own user may use keyboard and mouse, 4 bytes.
     #[derive(Copy)]
-    pub struct SetServerInput = 9 {
+    pub struct SetServerInput = NUMBER {
         /// 1: not any longer.
         status: u8,
         /// Zero, or what the client left there.
@@ -56,7 +56,7 @@ layout! {
 layout! {
     /// Only the window at this place is to be shown, 6 bytes.
     #[derive(Copy)]
-    pub struct SetSw = 10 {
+    pub struct SetSw = NUMBER {
         /// Anything: UltraVNC's viewer does not set it.
         status: u8,
         /// Where the window is, in pixels from the left.
@@ -69,13 +69,13 @@ layout! {
 layout! {
     /// A sign of life, in both directions; 1 byte.
     #[derive(Copy, Default)]
-    pub struct KeepAlive = 13 {}
+    pub struct KeepAlive = NUMBER {}
 }
 
 layout! {
     /// A scale for the picture (PalmVNC), 4 bytes.
     #[derive(Copy)]
-    pub struct SetScaleFactor = 15 {
+    pub struct SetScaleFactor = NUMBER {
         /// By which width and height are divided.
         scale: u8,
         /// Zero, or what the client left there.
@@ -86,13 +86,13 @@ layout! {
 layout! {
     /// Which sessions are there, 1 byte.
     #[derive(Copy, Default)]
-    pub struct RequestSession = 20 {}
+    pub struct RequestSession = NUMBER {}
 }
 
 layout! {
     /// This session, 2 bytes.
     #[derive(Copy)]
-    pub struct SetSession = 21 {
+    pub struct SetSession = NUMBER {
         /// Its number.
         session: u8,
     }
@@ -101,7 +101,7 @@ layout! {
 layout! {
     /// From now on a plugin changes the stream, 4 bytes: nothing can be followed behind it.
     #[derive(Copy)]
-    pub struct NotifyPluginStreaming = 80 {
+    pub struct NotifyPluginStreaming = NUMBER {
         /// Zero, or what the client left there.
         padding: u8,
         /// Not defined.
@@ -113,7 +113,7 @@ layout! {
 layout! {
     /// The framebuffer has another size (UltraVNC), 6 bytes.
     #[derive(Copy)]
-    pub struct ResizeFrameBuffer = 4 {
+    pub struct ResizeFrameBuffer = NUMBER {
         /// Zero, or what the server left there.
         padding: u8,
         /// Width, in pixels.
@@ -126,7 +126,7 @@ layout! {
 layout! {
     /// The framebuffer has another size (PalmVNC), 12 bytes.
     #[derive(Copy)]
-    pub struct PalmResizeFrameBuffer = 15 {
+    pub struct PalmResizeFrameBuffer = NUMBER {
         /// Zero, or what the server left there.
         padding: u8,
         /// Width of the desktop, in pixels.
@@ -145,7 +145,7 @@ layout! {
 layout! {
     /// A state of the server, 12 bytes.
     #[derive(Copy)]
-    pub struct ServerState = 173 {
+    pub struct ServerState = NUMBER {
         /// Zero, or what the server left there.
         padding: [u8; 3],
         /// Which state.

@@ -1,7 +1,7 @@
 //! Power of a virtual machine (community specification, `xvp`).
 
+use crate::fields::{codec, layout};
 use crate::ids::ids;
-use crate::wire::{codec, layout};
 
 ids! {
     /// What an [`Xvp`] says.
@@ -22,7 +22,7 @@ ids! {
 layout! {
     /// Power of a virtual machine, in both directions; 4 bytes.
     #[derive(Copy)]
-    pub struct Xvp = 250 {
+    pub struct Xvp = NUMBER {
         /// Zero, or what the peer left there.
         padding: u8,
         /// 1.

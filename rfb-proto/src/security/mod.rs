@@ -26,8 +26,8 @@ use core::fmt;
 
 use bytes::Bytes;
 
+use crate::fields::{codec, layout};
 use crate::ids::ids;
-use crate::wire::{codec, layout};
 
 ids! {
     /// A security type as a list or a choice carries it, in one byte. Other values pass through

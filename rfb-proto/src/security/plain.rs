@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::Secret;
 use crate::error::{DecodeError, EncodeError};
-use crate::wire::{Decode, Encode, Field, Fixed as _, Reader, codec, layout, length, put_block};
+use crate::fields::{Decode, Encode, Field, Fixed as _, Reader, codec, layout, length, put_block};
 
 /// What a client shows in a Plain subtype.
 ///

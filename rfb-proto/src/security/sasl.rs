@@ -22,7 +22,7 @@ use bytes::BytesMut;
 
 use super::Secret;
 use crate::error::{DecodeError, EncodeError};
-use crate::wire::{Decode, Encode, Field, Fixed as _, Reader, codec, layout, length, put_block};
+use crate::fields::{Decode, Encode, Field, Fixed as _, Reader, codec, layout, length, put_block};
 
 layout! {
     /// The mechanisms that the server offers.

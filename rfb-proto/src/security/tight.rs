@@ -21,7 +21,7 @@ use bytes::BytesMut;
 
 use super::SecurityType;
 use crate::error::{DecodeError, DecodeErrorKind, EncodeError};
-use crate::wire::{Decode, Encode, Field, Fixed as _, Reader, codec, layout, length, put_array, put_block};
+use crate::fields::{Decode, Encode, Field, Fixed as _, Reader, codec, layout, length, put_array, put_block};
 
 layout! {
     /// One thing that a server can do. 16 bytes.

@@ -3,10 +3,10 @@
 //! ```text
 //! S  u8 0, u8 2                        highest version               VeNCryptVersion
 //! C  u8, u8                            the one to use; 0, 0: none    VeNCryptVersion
-//! S  u8                                0 is good                     VERSION_ACCEPTED
+//! S  u8                                0 is good                     VersionAcknowledgement
 //! S  u8 count, u32 subtypes[count]                                   Subtypes
 //! C  u32 subtype                                                     SubtypeChoice
-//! S  u8                                1 is good                     SUBTYPE_ACCEPTED
+//! S  u8                                1 is good                     SubtypeAcknowledgement
 //!    TLS handshake                     these two with TLS only
 //!    the exchange of the subtype       None, Vnc, Plain, SASL, Ident
 //! S  u32 SecurityResult                always, in every RFB version
@@ -19,17 +19,26 @@
 //! Source: the community's RFB specification, and for 263 and 264 the deployed programs, see [`Subtype`].
 
 use super::SecurityType;
+use crate::fields::{codec, layout};
 use crate::ids::ids;
-use crate::wire::{codec, layout};
 
-/// The server's answer to a version that it takes. Others: QEMU sends 1, TigerVNC 255.
-pub const VERSION_ACCEPTED: u8 = 0;
-/// What a version that is not taken is answered here.
-pub const VERSION_REFUSED: u8 = 1;
-/// The server's answer to a subtype that it takes: the opposite sense of [`VERSION_ACCEPTED`].
-pub const SUBTYPE_ACCEPTED: u8 = 1;
-/// The server's answer to a subtype that it does not take.
-pub const SUBTYPE_REFUSED: u8 = 0;
+ids! {
+    /// The server's answer to a version.
+    pub struct VersionAcknowledgement(u8) {
+        /// It takes it.
+        ACCEPTED = 0, "accepted";
+        /// It does not. QEMU says so; TigerVNC says 255.
+        REFUSED = 1, "refused";
+    }
+
+    /// The server's answer to a subtype: the opposite sense of [`VersionAcknowledgement`].
+    pub struct SubtypeAcknowledgement(u8) {
+        /// It does not take it.
+        REFUSED = 0, "refused";
+        /// It takes it.
+        ACCEPTED = 1, "accepted";
+    }
+}
 
 layout! {
     /// A version of VeNCrypt: the server's highest, then the client's choice. 2 bytes.

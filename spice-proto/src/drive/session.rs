@@ -313,8 +313,8 @@ impl<A: Answers + 'static> Driver<'_, A> {
     fn answer(&mut self, hub: &Arc<Hub>, answer: Answer<A::Hypervisor>) -> Result<(), Misuse> {
         let (relay, wires) = (&mut self.connection.relay, &mut self.wires);
         match answer {
-            Answer::Announce(Ok(shown)) => relay.announce(wires, shown),
-            Answer::Announce(Err(why)) => relay.reject(wires, why),
+            Answer::Announce(Ok(shown)) => relay.tenant()?.announce(&mut wires.tenant, shown),
+            Answer::Announce(Err(why)) => relay.tenant()?.reject(&mut wires.tenant, why),
             Answer::Token(Ok(entry)) => match enter(hub, relay, entry) {
                 Ok(()) => Ok(()),
                 Err(NotEntered::Misuse(misuse)) => Err(misuse),

@@ -14,7 +14,7 @@
 //!   | <------------ LinkResult |                                |
 //! ```
 //!
-//! SASL ends at the relay, on each side for its own. A tenant that is to use it ([`RelayLink::announce_sasl`]) does so with
+//! SASL ends at the relay, on each side for its own. A tenant that is to use it ([`ServerLink::announce_sasl`]) does so with
 //! the relay: the questions are those of [`ServerLink`], and [`server::Question::Admit`] takes the place of
 //! [`server::Question::Ticket`]. Otherwise a tenant that chooses SASL is refused, since it was not offered. A hypervisor that
 //! wants SASL is shown what the caller's mechanism says ([`Question::Hypervisor`]) if that was allowed
@@ -42,7 +42,7 @@ pub use outcome::TicketOutcome;
 
 use core::time::Duration;
 
-use super::server::{self, Announcement, SaslAnnouncement, check_refusal};
+use super::server::{self, check_refusal};
 use super::ticket::OAEP_SEED_LEN;
 use super::{
     Action, ClientConfig, ClientLink, Event, HandshakeError, LinkMess, Machine, Misuse, Refusal, Secret, ServerLink,
@@ -56,9 +56,8 @@ use crate::limits::Limits;
 /// What the caller is asked.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Question {
-    /// About the tenant. [`server::Question::Link`]: [`RelayLink::announce`], [`RelayLink::announce_sasl`] or
-    /// [`RelayLink::reject`]; [`server::Question::Ticket`] and [`server::Question::Admit`]: connect to the hypervisor and
-    /// [`RelayLink::admit`], or [`RelayLink::refuse`]; the others as with a [`ServerLink`], of the tenant's connection.
+    /// About the tenant. [`server::Question::Ticket`] and [`server::Question::Admit`]: connect to the hypervisor and
+    /// [`RelayLink::admit`], or [`RelayLink::refuse`]; the others as with a [`ServerLink`], which [`RelayLink::tenant`] gives.
     Tenant(server::Question),
     /// The hypervisor wants SASL: as with a [`ClientLink`], which [`RelayLink::hypervisor`] gives, of the hypervisor's
     /// connection. Who cannot go on says [`RelayLink::refuse`] to the tenant.
@@ -180,7 +179,7 @@ impl RelayLink {
     /// For a tenant's connection that was accepted at `now`.
     #[must_use]
     pub fn new(now: Duration, config: RelayConfig) -> Self {
-        let server = ServerLink::new(now, config.limits.clone());
+        let server = ServerLink::new(now, config.limits.clone()).relayed();
         Self {
             config,
             server,
@@ -219,7 +218,7 @@ impl RelayLink {
 
     /// Accepts a tenant that was to be let in, with no hypervisor behind it.
     pub(crate) fn pretend(&mut self, wires: &mut Wires) -> Result<(), Misuse> {
-        self.server.accept(&mut wires.tenant)?;
+        self.server.let_in(&mut wires.tenant)?;
         self.ticket = self.ticket();
         self.state = State::Done;
         Ok(())
@@ -227,7 +226,7 @@ impl RelayLink {
 
     /// Refuses a tenant whose hypervisor failed.
     pub(crate) fn give_up(&mut self, wires: &mut Wires, why: Refusal) -> Result<(), Misuse> {
-        self.server.refuse(&mut wires.tenant, why)
+        self.server.turn_away(&mut wires.tenant, why)
     }
 
     /// What became of the hypervisor's ticket so far. It is final when the link stands or has failed; as long as the
@@ -254,63 +253,13 @@ impl RelayLink {
         self.server.poll_event()
     }
 
-    /// Answers [`server::Question::Link`]: the tenant is shown these and asked for its ticket.
+    /// The tenant's part of the link, to answer [`Question::Tenant`] with its methods, on [`Wires::tenant`]. Stepping is the
+    /// relay's, and so is what lets the tenant in or refuses it: [`RelayLink::admit`] and [`RelayLink::refuse`].
     ///
-    /// [`Capabilities::spice_server`] is what to show when nothing is known of the hypervisor; once a
-    /// session's hypervisor is known, its own set can be shown to the links with that `connection_id`.
-    ///
-    /// # Errors
-    /// [`Misuse::NotAsked`].
-    pub fn announce(&mut self, wires: &mut Wires, shown: Announcement) -> Result<(), Misuse> {
-        self.server.announce(&mut wires.tenant, shown)
-    }
-
-    /// As [`ServerLink::announce_sasl`], towards the tenant.
-    ///
-    /// # Errors
-    /// [`Misuse::NotAsked`], or [`Misuse::TooLong`].
-    pub fn announce_sasl(&mut self, wires: &mut Wires, shown: SaslAnnouncement) -> Result<(), Misuse> {
-        self.server.announce_sasl(&mut wires.tenant, shown)
-    }
-
-    /// As [`ServerLink::sasl_reply`], towards the tenant.
-    ///
-    /// # Errors
-    /// [`Misuse::NotAsked`], or [`Misuse::TooLong`].
-    pub fn sasl_reply(&mut self, wires: &mut Wires, data: Option<&[u8]>) -> Result<(), Misuse> {
-        self.server.sasl_reply(&mut wires.tenant, data)
-    }
-
-    /// As [`ServerLink::sasl_complete`], towards the tenant.
-    ///
-    /// # Errors
-    /// [`Misuse::NotAsked`], or [`Misuse::TooLong`].
-    pub fn sasl_complete(&mut self, wires: &mut Wires, data: Option<&[u8]>, layer: bool) -> Result<(), Misuse> {
-        self.server.sasl_complete(&mut wires.tenant, data, layer)
-    }
-
-    /// As [`ServerLink::sasl_reject`], towards the tenant.
-    ///
-    /// # Errors
-    /// [`Misuse::NotAsked`], or [`Misuse::TooLong`].
-    pub fn sasl_reject(&mut self, wires: &mut Wires, data: Option<&[u8]>, reason: &str) -> Result<(), Misuse> {
-        self.server.sasl_reject(&mut wires.tenant, data, reason)
-    }
-
-    /// As [`ServerLink::layered`]: the tenant's buffers are inside of its layer from here on.
-    ///
-    /// # Errors
-    /// [`Misuse::NotAsked`].
-    pub fn layered(&mut self) -> Result<(), Misuse> {
-        self.server.layered()
-    }
-
-    /// Answers [`server::Question::Link`]: no.
-    ///
-    /// # Errors
-    /// [`Misuse::NotAsked`], or [`Misuse::RefusalSaysOk`].
-    pub fn reject(&mut self, wires: &mut Wires, why: Refusal) -> Result<(), Misuse> {
-        self.server.reject(&mut wires.tenant, why)
+    /// [`Capabilities::spice_server`] is what to show ([`ServerLink::announce`]) when nothing is known of the hypervisor;
+    /// once a session's hypervisor is known, its own set can be shown to the links with that `connection_id`.
+    pub const fn tenant(&mut self) -> &mut ServerLink {
+        &mut self.server
     }
 
     /// Answers [`server::Question::Ticket`], [`server::Question::Admit`] and [`Question::Redial`]: the tenant is let in, and
@@ -349,7 +298,7 @@ impl RelayLink {
         if !asked {
             return Err(Misuse::NotAsked);
         }
-        self.server.refuse(&mut wires.tenant, why)?;
+        self.server.turn_away(&mut wires.tenant, why)?;
         self.ticket = self.ticket();
         // Also while the hypervisor waits for an answer.
         self.state = State::Tenant;
@@ -480,7 +429,7 @@ impl RelayLink {
         hypervisor_form: HeaderForm,
     ) -> Result<RelayAction, RelayError> {
         self.ticket = TicketOutcome::Accepted;
-        let accepted = self.server.accept(&mut wires.tenant).map_err(HandshakeError::Misuse);
+        let accepted = self.server.let_in(&mut wires.tenant).map_err(HandshakeError::Misuse);
         let outcome = accepted.and_then(|()| self.server.step(now, &mut wires.tenant));
         let outcome = match outcome {
             Ok(Action::Done(outcome)) => outcome,
@@ -528,7 +477,7 @@ impl RelayLink {
         } else {
             Refusal::Close
         };
-        let _ = self.server.refuse(&mut wires.tenant, told);
+        let _ = self.server.turn_away(&mut wires.tenant, told);
         self.fail(Side::Hypervisor, error)
     }
 

@@ -109,7 +109,9 @@ async fn relay(
     loop {
         let driven = drive_relay(&mut relay, &mut wires, &mut tenant, hypervisor.as_mut(), clock).await;
         match driven.map_err(protocol).map_err(|error| (error.side, error.error))? {
-            Driven::Ask(relay::Question::Tenant(Question::Link(_))) => relay.announce(&mut wires, shown()).unwrap(),
+            Driven::Ask(relay::Question::Tenant(Question::Link(_))) => {
+                relay.tenant().announce(&mut wires.tenant, shown()).unwrap()
+            }
             Driven::Ask(relay::Question::Tenant(Question::Ticket { sealed, .. })) => {
                 let until = clock.instant(relay.deadline());
                 if tokio::time::timeout_at(until, tokio::time::sleep(look_up))
@@ -220,7 +222,7 @@ async fn a_tenant_that_hangs_up_while_the_hypervisor_is_asked() {
                     .map_err(protocol)
                 {
                     Ok(Driven::Ask(relay::Question::Tenant(Question::Link(_)))) => {
-                        relay.announce(&mut wires, shown()).unwrap()
+                        relay.tenant().announce(&mut wires.tenant, shown()).unwrap()
                     }
                     Ok(Driven::Ask(relay::Question::Tenant(Question::Ticket { .. }))) => {
                         relay

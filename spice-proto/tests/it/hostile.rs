@@ -198,7 +198,7 @@ fn relay(tenant: &[u8], hypervisor: &[u8]) -> Run {
                 };
             }
             Ok(RelayAction::Ask(relay::Question::Tenant(Question::Link(_)))) => {
-                machine.announce(&mut wires, announcement()).unwrap()
+                machine.tenant().announce(&mut wires.tenant, announcement()).unwrap()
             }
             Ok(RelayAction::Ask(relay::Question::Tenant(Question::Ticket { .. }))) => {
                 assert!(

@@ -239,10 +239,22 @@ fn relay_answers_out_of_order_are_misuse() {
         public_key: key().public(),
         capabilities: server_caps(ChannelType::MAIN),
     };
-    relay.announce(&mut wires, shown).unwrap();
+    relay.tenant().announce(&mut wires.tenant, shown).unwrap();
     wires.tenant.rx.extend_from_slice(&[1, 0, 0, 0]);
     wires.tenant.rx.extend_from_slice(&[9; 128]);
     relay.step(NOW, &mut wires).unwrap();
+    let tx = wires.tenant.tx.len();
+    assert_eq!(
+        relay.tenant().accept(&mut wires.tenant),
+        Err(Misuse::NotAsked),
+        "the hypervisor has not accepted"
+    );
+    assert_eq!(
+        relay.tenant().refuse(&mut wires.tenant, Refusal::Close),
+        Err(Misuse::NotAsked),
+        "the relay refuses"
+    );
+    assert_eq!(wires.tenant.tx.len(), tx);
     relay.admit(&mut wires, upstream()).unwrap();
     assert_eq!(relay.admit(&mut wires, upstream()), Err(Misuse::NotAsked));
     assert_eq!(relay.refuse(&mut wires, Refusal::Close), Err(Misuse::NotAsked));
@@ -295,7 +307,7 @@ fn deadlines() {
         public_key: key().public(),
         capabilities: server_caps(ChannelType::MAIN),
     };
-    relay.announce(&mut wires, shown).unwrap();
+    relay.tenant().announce(&mut wires.tenant, shown).unwrap();
     wires.tenant.rx.extend_from_slice(&[1, 0, 0, 0]);
     wires.tenant.rx.extend_from_slice(&[9; 128]);
     relay.step(just_before, &mut wires).unwrap();

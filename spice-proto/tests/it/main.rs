@@ -30,6 +30,8 @@ mod drive;
 #[cfg(feature = "tokio")]
 mod drivers;
 mod errors;
+#[cfg(feature = "tokio")]
+mod example_relay;
 mod frames;
 mod heads;
 mod hostile;

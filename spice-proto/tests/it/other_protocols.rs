@@ -89,7 +89,7 @@ fn hypervisor(bytes: &[u8]) -> HandshakeError {
         public_key: key().public(),
         capabilities: spice_proto::caps::Capabilities::spice_server(ChannelType::MAIN),
     };
-    relay.announce(&mut wires, shown).unwrap();
+    relay.tenant().announce(&mut wires.tenant, shown).unwrap();
     wires.tenant.rx.extend_from_slice(&[1, 0, 0, 0]);
     wires.tenant.rx.extend_from_slice(&[7; 128]);
     let ticket = relay.step(NOW, &mut wires);

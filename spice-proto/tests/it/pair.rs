@@ -177,7 +177,7 @@ impl Chain {
                             public_key: key().public(),
                             capabilities: self.shown.clone(),
                         };
-                        self.relay.announce(&mut self.wires, shown).unwrap();
+                        self.relay.tenant().announce(&mut self.wires.tenant, shown).unwrap();
                     }
                     Ok(RelayAction::Ask(relay::Question::Tenant(Question::Ticket { sealed, .. }))) => {
                         if open(&sealed).as_deref() == Some(TOKEN) {

@@ -244,15 +244,20 @@ fn the_relay_ends_sasl() {
                     Ok(RelayAction::Ask(relay::Question::Tenant(question))) => {
                         assert!(wires.hypervisor.tx.is_empty(), "the hypervisor hears nothing yet");
                         match question {
-                            Question::Link(_) => relay.announce_sasl(&mut wires, shown(&["PLAIN"])).unwrap(),
+                            Question::Link(_) => relay
+                                .tenant()
+                                .announce_sasl(&mut wires.tenant, shown(&["PLAIN"]))
+                                .unwrap(),
                             Question::SaslStart { data: Some(data), .. } => {
                                 assert_eq!(data.expose(), b"hunter2");
-                                relay.sasl_reply(&mut wires, Some(b"more")).unwrap();
+                                relay.tenant().sasl_reply(&mut wires.tenant, Some(b"more")).unwrap();
                             }
-                            Question::SaslStep { data: None } => relay.sasl_complete(&mut wires, None, layer).unwrap(),
+                            Question::SaslStep { data: None } => {
+                                relay.tenant().sasl_complete(&mut wires.tenant, None, layer).unwrap()
+                            }
                             Question::SaslLayer => {
                                 // The toy layer of this test changes nothing.
-                                relay.layered().unwrap();
+                                relay.tenant().layered().unwrap();
                             }
                             Question::Admit { request } if admit => {
                                 assert_eq!(request, asked());
@@ -311,7 +316,7 @@ fn the_relay_ends_sasl() {
         public_key: crate::pair::key().public(),
         capabilities: Capabilities::spice_server(ChannelType::MAIN),
     };
-    relay.announce(&mut wires, shown).unwrap();
+    relay.tenant().announce(&mut wires.tenant, shown).unwrap();
     wires.tenant.tx.clear();
     wires.tenant.rx.extend_from_slice(&AuthMechanism::SASL.0.to_le_bytes());
     let error = relay.step(NOW, &mut wires).unwrap_err();

@@ -114,7 +114,10 @@ impl Near {
                         public_key: key().public(),
                         capabilities: Capabilities::spice_server(request.channel_type),
                     };
-                    self.relay.announce(&mut self.wires, announcement).unwrap();
+                    self.relay
+                        .tenant()
+                        .announce(&mut self.wires.tenant, announcement)
+                        .unwrap();
                     None
                 }
                 Ok(RelayAction::Ask(Question::Tenant(server::Question::Ticket { sealed, .. }))) => {

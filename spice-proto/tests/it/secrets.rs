@@ -176,14 +176,19 @@ fn relayed(tenant_sasl: bool, upstream_sasl: bool, secret: &[u8], shown: &mut Sh
                 shown.take(&upstream);
                 match question {
                     relay::Question::Tenant(Question::Link(_)) if tenant_sasl => {
-                        relay.announce_sasl(&mut wires, mechanisms()).unwrap();
+                        relay.tenant().announce_sasl(&mut wires.tenant, mechanisms()).unwrap();
                     }
-                    relay::Question::Tenant(Question::Link(_)) => relay.announce(&mut wires, announcement()).unwrap(),
+                    relay::Question::Tenant(Question::Link(_)) => {
+                        relay.tenant().announce(&mut wires.tenant, announcement()).unwrap()
+                    }
                     relay::Question::Tenant(Question::SaslStart { .. }) => {
-                        relay.sasl_reply(&mut wires, Some(secret)).unwrap();
+                        relay.tenant().sasl_reply(&mut wires.tenant, Some(secret)).unwrap();
                     }
                     relay::Question::Tenant(Question::SaslStep { .. }) => {
-                        relay.sasl_complete(&mut wires, Some(secret), false).unwrap();
+                        relay
+                            .tenant()
+                            .sasl_complete(&mut wires.tenant, Some(secret), false)
+                            .unwrap();
                     }
                     relay::Question::Tenant(_) => relay.admit(&mut wires, upstream).unwrap(),
                     relay::Question::Hypervisor(question) => {
@@ -279,7 +284,7 @@ fn what_had_come_of_a_secret_is_overwritten() {
     let (mut relay, mut wires) = (RelayLink::new(NOW, RelayConfig::default()), Wires::default());
     asked().encode(&mut wires.tenant.rx).unwrap();
     relay.step(NOW, &mut wires).unwrap();
-    relay.announce(&mut wires, announcement()).unwrap();
+    relay.tenant().announce(&mut wires.tenant, announcement()).unwrap();
     wires.tenant.rx.extend_from_slice(&AuthMechanism::SPICE.0.to_le_bytes());
     wires.tenant.rx.extend_from_slice(secret);
     relay.step(NOW, &mut wires).unwrap();

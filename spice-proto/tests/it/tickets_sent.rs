@@ -34,7 +34,7 @@ fn admitted(channel: ChannelType, connection_id: u32) -> (RelayLink, Wires) {
                     public_key: key().public(),
                     capabilities: Capabilities::spice_server(channel),
                 };
-                relay.announce(&mut wires, shown).unwrap();
+                relay.tenant().announce(&mut wires.tenant, shown).unwrap();
             }
             RelayAction::Ask(Question::Tenant(TenantQuestion::Ticket { .. })) => break,
             other => panic!("{other:?}"),

@@ -7,18 +7,7 @@
 //!
 //! There need not be any tables in it: a client keeps those of the rectangle before.
 
-use super::{Fault, Next, Step};
-
-/// What comes next.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Jpeg {
-    /// The marker that it begins with.
-    Start,
-    /// Any marker.
-    Marker,
-    /// Entropy data.
-    Entropy,
-}
+use super::step::{Fault, Jpeg, Next, Step};
 
 impl Jpeg {
     pub(super) fn step(self, src: &[u8]) -> Result<Step, Fault> {

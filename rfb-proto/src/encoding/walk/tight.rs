@@ -14,22 +14,11 @@
 //!
 //! What "under 12 bytes" counts is what comes out of zlib, which the rectangle and the filter tell.
 
-use super::{Context, Fault, Next, PixelSizes, Step};
+use super::step::{Context, Fault, Next, PixelSizes, Step, Tight};
 use crate::encoding::Rectangle;
 
 /// Data under this size are neither deflated nor counted.
 const MIN_TO_COMPRESS: u64 = 12;
-
-/// What comes next.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Tight {
-    /// The control byte, with what belongs to it.
-    Control,
-    /// The same in TightPNG.
-    PngControl,
-    /// A compact length.
-    Length,
-}
 
 /// The length of a payload, if all of its control bytes lie in `src`.
 #[inline]

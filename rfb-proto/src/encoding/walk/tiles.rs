@@ -1,16 +1,7 @@
 //! Encodings by tiles of 16 by 16: Hextile (RFC 6143 section 7.7.4), ZlibHex and TRLE (section 7.7.5).
 
-use super::{Fault, Next, Step};
+use super::step::{Fault, Hextile, Next, Step, Tiles, Trle};
 use crate::encoding::Rectangle;
-
-/// Where the next tile lies. Those at the right and lower edge may be smaller.
-#[derive(Debug, Clone)]
-struct Tiles {
-    width: u32,
-    /// Pixels to the right of the tile's left edge, and below its upper one.
-    right: u32,
-    below: u32,
-}
 
 const SIDE: u32 = 16;
 
@@ -49,18 +40,6 @@ impl Tiles {
         self.below = self.below.saturating_sub(SIDE);
         more
     }
-}
-
-/// Hextile, and ZlibHex, which is the same with tiles that can be deflated.
-///
-/// ```text
-/// u8 mask | 1: pixels, and nothing else | 2: pixel | 4: pixel | 8: u8 n, n * (pixel if 16, u16)
-///         | ZlibHex, 32 or 64: u16 n, n bytes, and nothing else
-/// ```
-#[derive(Debug, Clone)]
-pub(super) struct Hextile {
-    tiles: Tiles,
-    deflated: bool,
 }
 
 impl Hextile {
@@ -133,26 +112,6 @@ impl Hextile {
             next: Next::Hextile(self.clone()),
         })
     }
-}
-
-/// TRLE.
-///
-/// ```text
-/// u8 kind | 0: pixels | 1: pixel | 2..=16: so many pixels, packed indexes | 127: packed indexes, the palette before
-///         | 128: runs of (pixel, length) | 129: runs of indexes, the palette before | 130..: kind - 128 pixels, runs of
-///         | indexes                                                                    pixel: 3 bytes where that suffices
-/// ```
-///
-/// Lengths count pixels, so runs tell where a tile ends.
-#[derive(Debug, Clone)]
-pub(super) struct Trle {
-    tiles: Tiles,
-    /// Colours of the last palette; 0 before there is one.
-    palette: u8,
-    /// Pixels of the tile that runs have still to cover. 0 between tiles.
-    left: u32,
-    /// Runs are of indexes.
-    indexed: bool,
 }
 
 impl Trle {

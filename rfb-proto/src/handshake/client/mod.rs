@@ -44,7 +44,7 @@ use super::{
 use crate::init::ServerInit;
 use crate::security::sasl::Mechanisms;
 use crate::security::tight::InteractionCapabilities;
-use crate::security::vencrypt::{SUBTYPE_ACCEPTED, VERSION_ACCEPTED, VeNCryptVersion};
+use crate::security::vencrypt::{SubtypeAcknowledgement, VeNCryptVersion, VersionAcknowledgement};
 use crate::security::vnc::CHALLENGE_LEN;
 use crate::security::{Secret, SecurityType};
 use crate::version::{ProtocolVersion, Version};
@@ -244,7 +244,7 @@ impl ClientHandshake {
                 self.state = State::VersionAcknowledgement;
             }
             State::VersionAcknowledgement => {
-                if take_block(rx)? != [VERSION_ACCEPTED] {
+                if take_block(rx)? != [VersionAcknowledgement::ACCEPTED.0] {
                     return Err(stop(rejection(Rejected::VeNCryptVersion, Told::Nothing)));
                 }
                 self.state = State::Subtypes;
@@ -252,7 +252,7 @@ impl ClientHandshake {
             State::Subtypes => self.take_subtypes(rx, tx)?,
             State::SubtypeAcknowledgement(kind) => {
                 let kind = *kind;
-                if take_block(rx)? != [SUBTYPE_ACCEPTED] {
+                if take_block(rx)? != [SubtypeAcknowledgement::ACCEPTED.0] {
                     return Err(stop(rejection(Rejected::Subtype, Told::Nothing)));
                 }
                 self.state = State::StartTls(kind);

@@ -9,7 +9,7 @@ use crate::security::SecurityType;
 use crate::security::sasl::{Mechanism, Mechanisms, SaslData};
 use crate::security::tight::{Capabilities, Capability, CapabilityChoice};
 use crate::security::vencrypt::{
-    SUBTYPE_ACCEPTED, SUBTYPE_REFUSED, SubtypeChoice, Subtypes, VERSION_ACCEPTED, VERSION_REFUSED, VeNCryptVersion,
+    SubtypeAcknowledgement, SubtypeChoice, Subtypes, VeNCryptVersion, VersionAcknowledgement,
 };
 use crate::version::{ProtocolVersion, Version, VersionError};
 
@@ -216,10 +216,10 @@ impl ServerHandshake {
     pub(super) fn take_vencrypt_version(&mut self, rx: &mut BytesMut, tx: &mut BytesMut) -> Result<(), Stop<Failure>> {
         let version: VeNCryptVersion = take(rx, &self.config.limits)?;
         if version != VeNCryptVersion::V0_2 {
-            let tell = Tell::Acknowledgement(VERSION_REFUSED);
+            let tell = Tell::Acknowledgement(VersionAcknowledgement::REFUSED.0);
             return Failure::incompatible(Incompatibility::VeNCryptVersion(version), tell);
         }
-        tx.put_u8(VERSION_ACCEPTED);
+        tx.put_u8(VersionAcknowledgement::ACCEPTED.0);
         let subtypes = self.config.subtypes.iter().copied();
         let followed = subtypes.filter(|&wanted| self.config.can_follow_subtype(wanted));
         let subtypes = followed.take(usize::from(u8::MAX)).collect();
@@ -231,14 +231,14 @@ impl ServerHandshake {
     pub(super) fn take_subtype(&mut self, rx: &mut BytesMut, tx: &mut BytesMut) -> Result<(), Stop<Failure>> {
         let SubtypeChoice { subtype } = take(rx, &self.config.limits)?;
         if !self.config.subtypes.contains(&subtype) || !self.config.can_follow_subtype(subtype) {
-            let tell = Tell::Acknowledgement(SUBTYPE_REFUSED);
+            let tell = Tell::Acknowledgement(SubtypeAcknowledgement::REFUSED.0);
             return Failure::misbehaved(Misbehaviour::SubtypeNotOffered(subtype), tell);
         }
         self.security.subtype = Some(subtype);
         self.notes.push(Note::Subtype);
         match subtype.tls() {
             Some(kind) => {
-                tx.put_u8(SUBTYPE_ACCEPTED);
+                tx.put_u8(SubtypeAcknowledgement::ACCEPTED.0);
                 self.state = State::StartTls(kind);
             }
             None => self.begin(subtype.exchange(), tx),

@@ -2,11 +2,11 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::{area, bytes_per_pixel, fixed, mask};
+use super::parts::{area, bytes_per_pixel, fixed, mask};
 use crate::encoding::{Encoding, Rectangle};
 use crate::error::DecodeError;
+use crate::fields::Reader;
 use crate::pixel_format::PixelFormat;
-use crate::wire::Reader;
 
 /// The shape of the pointer (RFC 6143 section 7.8.1). An empty rectangle hides it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

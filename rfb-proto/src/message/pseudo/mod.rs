@@ -4,10 +4,12 @@
 //! whole, for those who want to know. Some say all that they have to say in the head of the rectangle.
 
 mod cursor;
+mod parts;
 mod vmware;
 
 pub use cursor::{Cursor, CursorWithAlpha, XCursor};
-pub use vmware::{VmwareCursor, VmwareCursorShape};
+use parts::fixed;
+pub use vmware::{VmwareCursor, VmwareCursorKind, VmwareCursorShape};
 
 use alloc::vec::Vec;
 
@@ -16,10 +18,10 @@ use bytes::{Bytes, BytesMut};
 use super::Screen;
 use crate::encoding::{Encoding, Rectangle};
 use crate::error::{DecodeError, DecodeErrorKind, EncodeError};
+use crate::fields::{Decode, Encode, Field, Fixed, Reader, append, codec, layout, length};
 use crate::ids::{ids, masks};
 use crate::limits::Limits;
 use crate::pixel_format::PixelFormat;
-use crate::wire::{Decode, Encode, Field, Fixed, Reader, append, codec, layout, length};
 
 ids! {
     /// Why there is a rectangle [`ExtendedDesktopSize`]: its `x`.
@@ -321,7 +323,7 @@ impl Pseudo {
             Self::VmwareLedState(state) => dst.extend_from_slice(state),
             Self::VmwareDisplayMode(format) => return append(format, dst),
             Self::SupportedMessages(data) | Self::ServerIdentity(data) => dst.extend_from_slice(data),
-            Self::SupportedEncodings(encodings) => crate::wire::put_array(dst, encodings),
+            Self::SupportedEncodings(encodings) => crate::fields::put_array(dst, encodings),
         }
         Ok(())
     }
@@ -360,48 +362,4 @@ impl Pseudo {
             Self::ServerIdentity(_) => Encoding::SERVER_IDENTITY,
         }
     }
-}
-
-/// A value of one size.
-fn fixed<T: Fixed>(r: &mut Reader<'_>, field: &'static str) -> Result<T, DecodeError> {
-    let size = u32::try_from(T::SIZE).unwrap_or(u32::MAX);
-    Ok(T::get(&mut r.bytes(size, field)?))
-}
-
-/// So many bytes for each pixel of a rectangle, held against the limit.
-fn area(r: &mut Reader<'_>, rectangle: &Rectangle, bytes: u8, field: &'static str) -> Result<Bytes, DecodeError> {
-    // At most 2^16 * 2^16 * 4: this does not saturate.
-    let size = u64::from(rectangle.width)
-        .saturating_mul(rectangle.height.into())
-        .saturating_mul(bytes.into());
-    take(r, size, field)
-}
-
-/// A bit for each pixel of a rectangle; every row begins with a byte.
-fn mask(r: &mut Reader<'_>, rectangle: &Rectangle, field: &'static str) -> Result<Bytes, DecodeError> {
-    let row = u64::from(rectangle.width.div_ceil(8));
-    take(r, row.saturating_mul(rectangle.height.into()), field)
-}
-
-fn take(r: &mut Reader<'_>, size: u64, field: &'static str) -> Result<Bytes, DecodeError> {
-    let limit = r.limits().rectangle;
-    match u32::try_from(size).ok().filter(|size| *size <= limit) {
-        Some(size) => r.blob(size, field),
-        None => {
-            let (value, limit) = (size, limit.into());
-            Err(r.error(field, r.at(), DecodeErrorKind::TooLarge { value, limit }))
-        }
-    }
-}
-
-/// Bytes of a pixel in the format in force.
-fn bytes_per_pixel(r: &Reader<'_>, format: &PixelFormat, field: &'static str) -> Result<u8, DecodeError> {
-    let invalid = |_| {
-        r.error(
-            field,
-            r.at(),
-            DecodeErrorKind::Invalid("a pixel format of 8, 16 or 32 bits expected"),
-        )
-    };
-    format.bytes_per_pixel().map_err(invalid)
 }

@@ -2,11 +2,12 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::{area, bytes_per_pixel, fixed};
+use super::parts::{area, bytes_per_pixel, fixed};
 use crate::encoding::Rectangle;
 use crate::error::{DecodeError, DecodeErrorKind};
+use crate::fields::Reader;
+use crate::ids::ids;
 use crate::pixel_format::PixelFormat;
-use crate::wire::Reader;
 
 /// The shape of the pointer (VMware).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -39,25 +40,32 @@ pub enum VmwareCursorShape {
     },
 }
 
-const CLASSIC: u8 = 0;
-const ALPHA: u8 = 1;
+ids! {
+    /// How the shape of a [`VmwareCursor`] is given.
+    pub struct VmwareCursorKind(u8) {
+        /// Two masks.
+        CLASSIC = 0, "classic";
+        /// Pixels with transparency.
+        ALPHA = 1, "alpha";
+    }
+}
 
 impl VmwareCursor {
     pub(super) fn read(r: &mut Reader<'_>, rectangle: &Rectangle, format: &PixelFormat) -> Result<Self, DecodeError> {
-        let kind: u8 = fixed(r, "kind")?;
+        let kind = fixed(r, "kind")?;
         let padding = fixed(r, "padding")?;
         let shape = match kind {
-            CLASSIC => {
+            VmwareCursorKind::CLASSIC => {
                 let bytes = bytes_per_pixel(r, format, "and_mask")?;
                 VmwareCursorShape::Classic {
                     and_mask: area(r, rectangle, bytes, "and_mask")?,
                     xor_mask: area(r, rectangle, bytes, "xor_mask")?,
                 }
             }
-            ALPHA => VmwareCursorShape::Alpha {
+            VmwareCursorKind::ALPHA => VmwareCursorShape::Alpha {
                 pixels: area(r, rectangle, 4, "pixels")?,
             },
-            other => return Err(r.error("kind", 0, DecodeErrorKind::Unknown { value: other.into() })),
+            other => return Err(r.error("kind", 0, DecodeErrorKind::Unknown { value: other.0.into() })),
         };
         Ok(Self { padding, shape })
     }
@@ -65,12 +73,12 @@ impl VmwareCursor {
     pub(super) fn put(&self, dst: &mut BytesMut) {
         match &self.shape {
             VmwareCursorShape::Classic { and_mask, xor_mask } => {
-                dst.extend_from_slice(&[CLASSIC, self.padding]);
+                dst.extend_from_slice(&[VmwareCursorKind::CLASSIC.0, self.padding]);
                 dst.extend_from_slice(and_mask);
                 dst.extend_from_slice(xor_mask);
             }
             VmwareCursorShape::Alpha { pixels } => {
-                dst.extend_from_slice(&[ALPHA, self.padding]);
+                dst.extend_from_slice(&[VmwareCursorKind::ALPHA.0, self.padding]);
                 dst.extend_from_slice(pixels);
             }
         }

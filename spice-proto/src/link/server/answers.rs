@@ -174,8 +174,19 @@ impl ServerLink {
     /// Answers [`Question::Ticket`](super::Question::Ticket) and [`Question::Admit`](super::Question::Admit): the client is let in.
     ///
     /// # Errors
-    /// [`Misuse::NotAsked`].
+    /// [`Misuse::NotAsked`]; also for the tenant's part of a [`RelayLink`](crate::link::RelayLink), which is let in when the
+    /// hypervisor has accepted.
     pub fn accept(&mut self, wire: &mut Wire) -> Result<(), Misuse> {
+        self.own()?;
+        self.let_in(wire)
+    }
+
+    /// The answer is the caller's, not a relay's.
+    const fn own(&self) -> Result<(), Misuse> {
+        if self.relayed { Err(Misuse::NotAsked) } else { Ok(()) }
+    }
+
+    pub(crate) fn let_in(&mut self, wire: &mut Wire) -> Result<(), Misuse> {
         match core::mem::replace(&mut self.state, State::Done) {
             State::AskAdmission(outcome) => {
                 wire.tx.extend_from_slice(&LinkErrorCode::OK.0.to_le_bytes());
@@ -194,8 +205,14 @@ impl ServerLink {
     /// to is not there. Answers [`Question::SaslStart`](super::Question::SaslStart) and [`Question::SaslStep`](super::Question::SaslStep) too: the mechanism failed.
     ///
     /// # Errors
-    /// [`Misuse::NotAsked`], or [`Misuse::RefusalSaysOk`].
+    /// [`Misuse::NotAsked`], or [`Misuse::RefusalSaysOk`]. For the tenant's part of a relay:
+    /// [`RelayLink::refuse`](crate::link::RelayLink::refuse).
     pub fn refuse(&mut self, wire: &mut Wire, why: Refusal) -> Result<(), Misuse> {
+        self.own()?;
+        self.turn_away(wire, why)
+    }
+
+    pub(crate) fn turn_away(&mut self, wire: &mut Wire, why: Refusal) -> Result<(), Misuse> {
         let in_result = match self.state {
             State::AskAdmission(_) => true,
             State::AskSasl(_) => false,

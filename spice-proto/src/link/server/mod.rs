@@ -186,6 +186,8 @@ pub struct ServerLink {
     /// What the client may choose from, where SASL was announced.
     mechanisms: Option<MechList>,
     events: Events,
+    /// Whether the client is let in is decided by a relay.
+    relayed: bool,
 }
 
 impl ServerLink {
@@ -199,7 +201,14 @@ impl ServerLink {
             state: State::Mess,
             mechanisms: None,
             events: Events::default(),
+            relayed: false,
         }
+    }
+
+    /// The tenant's part of a relay, which lets the client in or refuses it.
+    pub(crate) const fn relayed(mut self) -> Self {
+        self.relayed = true;
+        self
     }
 
     /// Where the link is.

@@ -41,6 +41,7 @@
 //! without a word behind its result. One that failed while others are being opened would crash it.
 
 mod machine;
+mod state;
 mod target;
 mod verdict;
 

@@ -6,8 +6,7 @@ use super::data::Data;
 use super::linking::{Ask, Linking};
 use super::{Dial, End, Entry, NotEntered, Place, Relay, Sessions, Stage};
 use crate::link::relay::Upstream;
-use crate::link::server::{Announcement, SaslAnnouncement};
-use crate::link::{LinkMess, Misuse, Refusal, Wires};
+use crate::link::{LinkMess, Misuse, Refusal, ServerLink, Wires};
 use crate::session::tracker::{Reason, Request};
 #[cfg(doc)]
 use {super::Config, super::Question, super::Report, crate::link::RelayLink, crate::link::Side};
@@ -27,60 +26,15 @@ impl Relay {
         }
     }
 
-    /// As [`RelayLink::announce`].
+    /// The tenant's part of the link stage, to answer [`Question::Tenant`] with its methods, on
+    /// [`Wires::tenant`]: what it is shown ([`ServerLink::announce`], [`ServerLink::announce_sasl`]), or that it gets nothing
+    /// ([`ServerLink::reject`]), and all of SASL. Stepping is the relay's, and so is what lets the tenant in or refuses it:
+    /// [`Relay::enter`] and [`Relay::refuse`].
     ///
     /// # Errors
-    /// [`Misuse::NotAsked`].
-    pub fn announce(&mut self, wires: &mut Wires, shown: Announcement) -> Result<(), Misuse> {
-        self.linking()?.link.announce(wires, shown)
-    }
-
-    /// As [`RelayLink::announce_sasl`].
-    ///
-    /// # Errors
-    /// [`Misuse::NotAsked`], or [`Misuse::TooLong`].
-    pub fn announce_sasl(&mut self, wires: &mut Wires, shown: SaslAnnouncement) -> Result<(), Misuse> {
-        self.linking()?.link.announce_sasl(wires, shown)
-    }
-
-    /// As [`RelayLink::sasl_reply`].
-    ///
-    /// # Errors
-    /// [`Misuse::NotAsked`], or [`Misuse::TooLong`].
-    pub fn sasl_reply(&mut self, wires: &mut Wires, data: Option<&[u8]>) -> Result<(), Misuse> {
-        self.linking()?.link.sasl_reply(wires, data)
-    }
-
-    /// As [`RelayLink::sasl_complete`].
-    ///
-    /// # Errors
-    /// [`Misuse::NotAsked`], or [`Misuse::TooLong`].
-    pub fn sasl_complete(&mut self, wires: &mut Wires, data: Option<&[u8]>, layer: bool) -> Result<(), Misuse> {
-        self.linking()?.link.sasl_complete(wires, data, layer)
-    }
-
-    /// As [`RelayLink::sasl_reject`].
-    ///
-    /// # Errors
-    /// [`Misuse::NotAsked`], or [`Misuse::TooLong`].
-    pub fn sasl_reject(&mut self, wires: &mut Wires, data: Option<&[u8]>, reason: &str) -> Result<(), Misuse> {
-        self.linking()?.link.sasl_reject(wires, data, reason)
-    }
-
-    /// As [`RelayLink::layered`].
-    ///
-    /// # Errors
-    /// [`Misuse::NotAsked`].
-    pub fn layered(&mut self) -> Result<(), Misuse> {
-        self.linking()?.link.layered()
-    }
-
-    /// As [`RelayLink::reject`].
-    ///
-    /// # Errors
-    /// [`Misuse::NotAsked`], or [`Misuse::RefusalSaysOk`].
-    pub fn reject(&mut self, wires: &mut Wires, why: Refusal) -> Result<(), Misuse> {
-        self.linking()?.link.reject(wires, why)
+    /// [`Misuse::NotAsked`]: the link stage is over.
+    pub fn tenant(&mut self) -> Result<&mut ServerLink, Misuse> {
+        Ok(self.linking()?.link.tenant())
     }
 
     /// The tenant showed what opens no session, or may not join its session: as [`RelayLink::refuse`].

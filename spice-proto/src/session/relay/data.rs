@@ -66,7 +66,7 @@ impl Data {
     pub(super) fn new(place: (SessionKey, Host), outcome: &RelayOutcome, config: &Config, target: bool) -> Self {
         let channel = outcome.request.channel_type;
         let (tenant, hypervisor) = (outcome.tenant_form, outcome.hypervisor_form);
-        let (policy, limits) = (&config.policy, &config.link.limits);
+        let (policy, limits) = (&config.policy, &config.limits);
         Self {
             place,
             channel,

@@ -6,7 +6,7 @@
 //!
 //! | Question | Answer |
 //! |---|---|
-//! | [`Question::Tenant`]: which key, which capabilities? whose ticket is this? | [`Relay::announce`], [`Relay::reject`]; [`Relay::enter`], [`Relay::refuse`] |
+//! | [`Question::Tenant`]: which key, which capabilities? whose ticket is this? | [`ServerLink::announce`](crate::link::ServerLink::announce), [`ServerLink::reject`](crate::link::ServerLink::reject) of [`Relay::tenant`]; [`Relay::enter`], [`Relay::refuse`] |
 //! | [`Question::Dial`]: connect to the hypervisor | [`Relay::dialled`], [`Relay::unreachable`] |
 //! | [`Question::BindSession`]: record the session's id | [`Relay::bound`], [`Relay::not_bound`] |
 //! | [`Question::Target`]: is that a place of the session's guest? | [`Relay::accept_target`], [`Relay::refuse_target`] |
@@ -57,7 +57,7 @@ use crate::caps::Capabilities;
 use crate::channel::main::ChannelId;
 use crate::ids::{ChannelType, LinkErrorCode};
 use crate::link::relay::RelayOutcome;
-use crate::link::{Refusal, RelayLink, Side, TicketOutcome, Wires};
+use crate::link::{Refusal, RelayConfig, RelayLink, Side, TicketOutcome, Wires};
 
 /// The place of a connection in its session.
 #[derive(Debug, Clone, Copy)]
@@ -124,8 +124,11 @@ impl Relay {
     pub fn new(now: Duration, sessions: &mut Sessions, peer: Peer, config: Arc<Config>) -> Result<Self, Reason> {
         sessions.expire(now);
         let link = sessions.tracker_mut().accept(now, peer)?;
+        let link_config = RelayConfig::default()
+            .with_limits(config.limits.clone())
+            .with_waived(config.waived.clone());
         let linking = Linking {
-            link: RelayLink::new(now, config.link.clone().with_upstream_sasl(false)).asking(),
+            link: RelayLink::new(now, link_config).asking(),
             request: None,
             dial: Ask::None,
             dialled: None,

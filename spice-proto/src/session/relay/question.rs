@@ -4,8 +4,10 @@ use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::data::Data;
+use crate::caps::Capabilities;
 use crate::error::DecodeError;
-use crate::link::relay::{RelayConfig, RelayError};
+use crate::limits::Limits;
+use crate::link::relay::RelayError;
 use crate::link::watch::Sender;
 use crate::link::{LinkMess, Misuse, Transport, server};
 use crate::session::migration::{Endpoint, Fault, Target};
@@ -16,14 +18,16 @@ use crate::session::{Host, SessionKey};
 use {super::Relay, crate::link::RelayLink};
 
 /// What the relays of one kind of tenant have in common.
+///
+/// Hypervisors are given tickets only: one that wants SASL is given up, with
+/// [`Incompatibility::NoTickets`](crate::link::Incompatibility::NoTickets).
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Config {
-    /// How both peers are treated in the link stage. What a tenant is told when its hypervisor fails is decided by its
-    /// session, not by [`RelayConfig::upstream_failure`]. Hypervisors are given tickets only, whatever
-    /// [`RelayConfig::upstream_sasl`] says: one that wants SASL is given up, with
-    /// [`Incompatibility::NoTickets`](crate::link::Incompatibility::NoTickets).
-    pub link: RelayConfig,
+    /// Limits on both connections. The time for a link counts anew for the hypervisor's part.
+    pub limits: Limits,
+    /// Capabilities that may be promised to the tenant and missing at its hypervisor: none.
+    pub waived: Capabilities,
     /// What may pass.
     pub policy: Arc<Policy>,
     /// Where the viewers of this listener find the proxy when their session moves: its public host and ports.
@@ -35,16 +39,24 @@ impl Config {
     #[must_use]
     pub fn new(policy: Arc<Policy>, endpoint: Endpoint) -> Self {
         Self {
-            link: RelayConfig::default(),
+            limits: Limits::default(),
+            waived: Capabilities::default(),
             policy,
             endpoint,
         }
     }
 
-    /// Sets [`Config::link`].
+    /// Sets [`Config::limits`].
     #[must_use]
-    pub fn with_link(mut self, link: RelayConfig) -> Self {
-        self.link = link;
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Sets [`Config::waived`].
+    #[must_use]
+    pub fn with_waived(mut self, waived: Capabilities) -> Self {
+        self.waived = waived;
         self
     }
 }

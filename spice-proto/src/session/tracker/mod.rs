@@ -549,6 +549,11 @@ impl Tracker {
         placed.ok().map(|admission| admission.host)
     }
 
+    /// Whether there is a session with this key that has not ended.
+    pub(in crate::session) fn runs(&self, key: SessionKey) -> bool {
+        self.sessions.get(&key).is_some_and(|session| !session.ended())
+    }
+
     /// How far the migration of a session has got.
     #[must_use]
     pub fn phase(&self, key: SessionKey) -> Option<Phase> {

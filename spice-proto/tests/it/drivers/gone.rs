@@ -264,7 +264,7 @@ fn the_end_of_a_tenant_is_the_end_of_its_link() {
                 wires.tenant.rx.extend_from_slice(&wire.tx.split());
                 match relay.step(Duration::ZERO, &mut wires).unwrap() {
                     RelayAction::Ask(RelayQuestion::Tenant(Question::Link(_))) => {
-                        relay.announce(&mut wires, shown(kind)).unwrap();
+                        relay.tenant().announce(&mut wires.tenant, shown(kind)).unwrap();
                     }
                     RelayAction::Ask(_) => relay.admit(&mut wires, upstream()).unwrap(),
                     RelayAction::Receive { side: Side::Tenant, .. } => {
@@ -400,7 +400,7 @@ async fn a_relays_peers_that_go_are_not_answered() {
                 let driven = drive_relay(&mut relay, &mut wires, &mut tenant, hypervisor.as_deref_mut(), clock).await;
                 match driven.unwrap() {
                     Driven::Ask(RelayQuestion::Tenant(Question::Link(_))) => {
-                        relay.announce(&mut wires, shown(MAIN)).unwrap();
+                        relay.tenant().announce(&mut wires.tenant, shown(MAIN)).unwrap();
                     }
                     Driven::Ask(RelayQuestion::Tenant(Question::Ticket { .. })) if asked == Stage::Sasl => {
                         relay.admit(&mut wires, upstream()).unwrap();

@@ -211,7 +211,7 @@ async fn relayed(capacity: [usize; 2], inner: [Inner; 2], delay: Duration) {
                         public_key: key().public(),
                         capabilities: Capabilities::spice_server(request.channel_type),
                     };
-                    relay.announce(&mut wires, shown).unwrap();
+                    relay.tenant().announce(&mut wires.tenant, shown).unwrap();
                 }
                 Driven::Ask(RelayQuestion::Tenant(Question::Ticket { sealed, .. })) => {
                     sleep(delay).await;

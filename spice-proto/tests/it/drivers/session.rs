@@ -163,12 +163,11 @@ impl Proxy {
     pub(super) fn with(tracker: tracker::Config, settings: &Settings) -> Self {
         let port = |number| NonZeroU16::new(number);
         let endpoint = Endpoint::new("proxy.example", None, port(5910), None).unwrap();
-        let mut link = spice_proto::link::RelayConfig::default();
-        link.limits = link.limits.with_link_timeout(LONG);
+        let limits = spice_proto::Limits::default().with_link_timeout(LONG);
         let policy = Arc::new(Policy::new(settings));
         Self {
             hub: Arc::new(Hub::new(tracker.with_link_timeout(LONG), [1; 16])),
-            config: Arc::new(Config::new(policy, endpoint).with_link(link)),
+            config: Arc::new(Config::new(policy, endpoint).with_limits(limits)),
             notes: Arc::default(),
             open: Open::None,
             heard: AtomicBool::new(false),

@@ -69,7 +69,7 @@ impl Bare {
                         public_key: key().public(),
                         capabilities: Capabilities::spice_server(MAIN),
                     };
-                    relay.announce(wires, shown).unwrap();
+                    relay.tenant().unwrap().announce(&mut wires.tenant, shown).unwrap();
                 }
                 Action::Ask(Question::Tenant(_)) => {
                     let claim = sessions.claim();

@@ -236,7 +236,7 @@ fn hello(channel: ChannelType, id: u32, relay: &mut Relay) -> Wires {
                     public_key: key().public(),
                     capabilities: Capabilities::spice_server(channel),
                 };
-                relay.announce(&mut wires, shown).unwrap();
+                relay.tenant().unwrap().announce(&mut wires.tenant, shown).unwrap();
             }
             Action::Ask(RelayQuestion::Tenant(Question::Ticket { .. })) => return wires,
             other => panic!("{other:?}"),

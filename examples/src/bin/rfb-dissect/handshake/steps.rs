@@ -4,7 +4,9 @@ use bytes::BytesMut;
 use rfb_proto::security::plain::{Credentials, Ident};
 use rfb_proto::security::sasl::{Mechanism, Mechanisms, SaslData};
 use rfb_proto::security::tight::{Capabilities, Capability, CapabilityChoice, InteractionCapabilities};
-use rfb_proto::security::vencrypt::{SUBTYPE_ACCEPTED, SubtypeChoice, Subtypes, VERSION_ACCEPTED, VeNCryptVersion};
+use rfb_proto::security::vencrypt::{
+    SubtypeAcknowledgement, SubtypeChoice, Subtypes, VeNCryptVersion, VersionAcknowledgement,
+};
 use rfb_proto::security::{Reason, SecurityChoice, SecurityResult, SecurityType, SecurityTypeWord, SecurityTypes};
 use rfb_proto::{ClientInit, ProtocolVersion, ServerInit, Version};
 use serde_json::json;
@@ -131,7 +133,7 @@ impl Handshake {
             }
             State::VersionAck => {
                 let [ack, ..] = bytes else { return Ok(None) };
-                self.step = if *ack == VERSION_ACCEPTED {
+                self.step = if *ack == VersionAcknowledgement::ACCEPTED.0 {
                     State::Subtypes
                 } else {
                     self.refused(AfterRefusal::Result)
@@ -151,7 +153,7 @@ impl Handshake {
                     [ack, ..] => *ack,
                 };
                 self.step = match self.followed {
-                    _ if ack != SUBTYPE_ACCEPTED => self.refused(AfterRefusal::Result),
+                    _ if ack != SubtypeAcknowledgement::ACCEPTED.0 => self.refused(AfterRefusal::Result),
                     Some(_) => State::Tls,
                     None => return Err(wrong("the subtype that was chosen is not followed")),
                 };

@@ -2,23 +2,23 @@
 
 use core::time::Duration;
 
-use sha2::{Digest as _, Sha256};
-
 use super::{ENDING, Migration, Stage, is_main, moves};
 use crate::channel::common::{self, List, Migrate};
 use crate::channel::main::{ChannelsList, Init, ServerMessage as M};
 use crate::frame::{FrameRef, SubMessages};
 use crate::ids::MigrateFlags;
+use crate::session::Tracker;
+use crate::session::migration::state::{State, Transfer};
 use crate::session::migration::verdict::{Fault, Pass, Seat};
 use crate::session::migration::{Kind, Target};
-use crate::session::{Phase, Tracker};
 
 impl Migration {
     /// Judges a message of the server's.
     pub fn server_message(&mut self, now: Duration, tracker: &mut Tracker, seat: Seat, frame: &FrameRef<'_>) -> Pass {
-        let Some(phase) = tracker.phase(self.key) else {
+        self.sync(tracker);
+        if matches!(self.state, State::End) {
             return Pass::Refuse(Fault::Ended);
-        };
+        }
         let Some(seated) = self.seated(seat).filter(|seated| seated.stage == Stage::Linked) else {
             return Pass::Refuse(Fault::OutOfOrder);
         };
@@ -44,16 +44,14 @@ impl Migration {
                 | M::MIGRATE_BEGIN_SEAMLESS,
                 true,
             ) => return Pass::Refuse(Fault::OutOfOrder),
-            (M::MIGRATE_DST_SEAMLESS_ACK | M::MIGRATE_DST_SEAMLESS_NACK, true)
-                if phase == Phase::Opening && self.kind == Kind::Seamless =>
-            {
+            (M::MIGRATE_DST_SEAMLESS_ACK | M::MIGRATE_DST_SEAMLESS_NACK, true) if self.state.opens_seamlessly() => {
                 return Pass::Forward;
             }
             (M::MIGRATE_DST_SEAMLESS_ACK | M::MIGRATE_DST_SEAMLESS_NACK, _) => return Pass::Refuse(Fault::OutOfOrder),
             _ => {}
         }
         // Once the guest has moved its old host has nothing more to say of moves; nor while a target is judged.
-        let moves = matches!(phase, Phase::Idle | Phase::Connected) && !self.ending && self.held.is_none();
+        let moves = self.state.takes_target();
         match number {
             M::MIGRATE_BEGIN if moves => self.hold(Kind::SemiSeamless, frame.body),
             M::MIGRATE_BEGIN_SEAMLESS if moves => self.hold(Kind::Seamless, frame.body),
@@ -71,11 +69,17 @@ impl Migration {
                 Ok(_) => Pass::Refuse(Fault::OutOfOrder),
                 Err(_) => Pass::Refuse(Fault::Malformed),
             },
-            M::MIGRATE_END if phase == Phase::Connected && moves && self.kind == Kind::SemiSeamless => {
-                self.ending = true;
-                self.deadline = Some(now.saturating_add(ENDING));
-                Pass::Forward
-            }
+            M::MIGRATE_END if moves => match self.state {
+                State::Connected {
+                    kind: kind @ Kind::SemiSeamless,
+                    ..
+                } => {
+                    let until = Some(now.saturating_add(ENDING));
+                    self.state = State::Ending { kind, until };
+                    Pass::Forward
+                }
+                _ => Pass::Refuse(Fault::OutOfOrder),
+            },
             M::MIGRATE_END => Pass::Refuse(Fault::OutOfOrder),
             _ => Pass::Forward,
         }
@@ -84,7 +88,7 @@ impl Migration {
     fn hold(&mut self, kind: Kind, body: &[u8]) -> Pass {
         match Target::read(kind, body) {
             Ok(target) => {
-                self.held = Some(target.clone());
+                self.state.hold(target.clone());
                 Pass::Ask(target)
             }
             Err(_) => Pass::Refuse(Fault::Malformed),
@@ -93,9 +97,9 @@ impl Migration {
 
     /// `MIGRATE_CANCEL`. Behind `MIGRATE_SWITCH_HOST` it is a late word about the connection in advance.
     fn cancelled(&mut self, tracker: &mut Tracker) -> Pass {
-        match self.phase(tracker) {
-            Phase::Idle | Phase::Switch => Pass::Forward,
-            Phase::Connected if !self.ending => {
+        match self.state {
+            State::Idle { .. } | State::Switch => Pass::Forward,
+            State::Connected { .. } => {
                 let target = self.pending(tracker);
                 let _ = tracker.target_dropped(self.key);
                 self.settle(tracker);
@@ -104,7 +108,9 @@ impl Migration {
                 }
                 Pass::Forward
             }
-            Phase::Told | Phase::Opening | Phase::Connected => Pass::Refuse(Fault::OutOfOrder),
+            State::Told { .. } | State::Opening { .. } | State::Ending { .. } | State::End => {
+                Pass::Refuse(Fault::OutOfOrder)
+            }
         }
     }
 
@@ -113,16 +119,31 @@ impl Migration {
         let Ok(Migrate { flags }) = Migrate::decode_slice(body) else {
             return Pass::Refuse(Fault::Malformed);
         };
-        let current = tracker.host(self.key);
         let host = self.seated(seat).map(|seated| seated.host);
-        let connected = self.phase(tracker) == Phase::Connected && host == current && self.held.is_none();
-        let moved = host.is_some() && host == self.from;
-        if self.kind != Kind::Seamless || !(connected || moved) {
-            return Pass::Refuse(Fault::OutOfOrder);
-        }
-        if connected && !self.ending {
-            (self.ending, self.from) = (true, host);
-            self.deadline = Some(now.saturating_add(ENDING));
+        let at_source = host.is_some() && host == tracker.host(self.key);
+        let moved = host.is_some() && host == self.transfer.as_ref().map(|transfer| transfer.from);
+        match (&self.state, host) {
+            (
+                State::Connected {
+                    kind: kind @ Kind::Seamless,
+                    held: None,
+                },
+                Some(host),
+            ) if at_source => {
+                self.transfer = Some(Transfer::new(host));
+                self.state = State::Ending {
+                    kind: *kind,
+                    until: Some(now.saturating_add(ENDING)),
+                };
+            }
+            (
+                State::Ending {
+                    kind: Kind::Seamless, ..
+                },
+                _,
+            ) if at_source => {}
+            _ if moved => {}
+            _ => return Pass::Refuse(Fault::OutOfOrder),
         }
         if let Some(seated) = self.seated_mut(seat) {
             seated.flush_due = flags.contains(MigrateFlags::NEED_FLUSH);
@@ -137,10 +158,10 @@ impl Migration {
             return Pass::Refuse(Fault::OutOfOrder);
         };
         seated.data_due = false;
-        let state = (seated.channel, Sha256::digest(body).into());
-        // One a channel, however often a source says it.
-        self.states.retain(|(channel, _)| *channel != state.0);
-        self.states.push(state);
+        let channel = seated.channel;
+        if let Some(transfer) = &mut self.transfer {
+            transfer.sent(channel, body);
+        }
         Pass::Forward
     }
 }

@@ -18,9 +18,9 @@ macro_rules! codec {
                 $($extensions: &$crate::message::Extensions,)?
                 limits: &$crate::Limits,
             ) -> Result<Self, $crate::DecodeError> {
-                let mut r = $crate::wire::Reader::new(src, <Self as $crate::wire::Decode>::NAME, limits);
+                let mut r = $crate::fields::Reader::new(src, <Self as $crate::fields::Decode>::NAME, limits);
                 $(r.agreed_on(*$extensions);)?
-                <Self as $crate::wire::Decode>::read(&mut r)
+                <Self as $crate::fields::Decode>::read(&mut r)
             }
 
             /// As [`decode`](Self::decode), from borrowed bytes; payloads are copied.
@@ -32,9 +32,9 @@ macro_rules! codec {
                 $($extensions: &$crate::message::Extensions,)?
                 limits: &$crate::Limits,
             ) -> Result<Self, $crate::DecodeError> {
-                let mut r = $crate::wire::Reader::borrowed(src, <Self as $crate::wire::Decode>::NAME, limits);
+                let mut r = $crate::fields::Reader::borrowed(src, <Self as $crate::fields::Decode>::NAME, limits);
                 $(r.agreed_on(*$extensions);)?
-                <Self as $crate::wire::Decode>::read(&mut r)
+                <Self as $crate::fields::Decode>::read(&mut r)
             }
 
             /// How many more bytes the message at the front of `src` needs at least; 0 if it is whole.
@@ -46,9 +46,9 @@ macro_rules! codec {
                 $($extensions: &$crate::message::Extensions,)?
                 limits: &$crate::Limits,
             ) -> Result<usize, $crate::DecodeError> {
-                let mut r = $crate::wire::Reader::borrowed(src, <Self as $crate::wire::Decode>::NAME, limits);
+                let mut r = $crate::fields::Reader::borrowed(src, <Self as $crate::fields::Decode>::NAME, limits);
                 $(r.agreed_on(*$extensions);)?
-                <Self as $crate::wire::Decode>::extent(&mut r).map(|extent| extent.saturating_sub(src.len()))
+                <Self as $crate::fields::Decode>::extent(&mut r).map(|extent| extent.saturating_sub(src.len()))
             }
 
             /// Appends the wire form.
@@ -57,13 +57,13 @@ macro_rules! codec {
             /// A value that its field cannot hold; `dst` is then as it was.
             #[inline]
             pub fn encode(&self, dst: &mut bytes::BytesMut) -> Result<(), $crate::EncodeError> {
-                $crate::wire::append(self, dst)
+                $crate::fields::append(self, dst)
             }
 
             /// Bytes that [`encode`](Self::encode) appends.
             #[must_use]
             pub fn encoded_len(&self) -> usize {
-                $crate::wire::Encode::wire_len(self)
+                $crate::fields::Encode::wire_len(self)
             }
         }
     };
@@ -72,7 +72,7 @@ macro_rules! codec {
 /// One flat layout, in the order of the wire.
 ///
 /// ```text
-/// pub struct Name = 3 {                         a message whose first byte is its type, here 3
+/// pub struct Name = NUMBER {                    a message: its first byte is its type, the constant of [`messages!`]
 ///     id: u32,                                  an integer, a byte array, an open id, another flat structure
 ///     ;                                         then at most one of
 ///     length: u32, text: [u8; ..=reason]          so many bytes (`Bytes`), at most `Limits::reason`
@@ -91,28 +91,28 @@ macro_rules! layout {
     }) => {
         layout!(@struct [$(#[$meta])* $name] $($(#[$doc])* $field: $ty,)*);
         layout!(@codec $name [] [$($field: $ty),*] [] r, self, dst, { Ok(Self { $($field),* }) }, { r.at() }, 0, {}, layout!(@front $name [] [$($field),*]););
-        impl $crate::wire::Fixed for $name {
+        impl $crate::fields::Fixed for $name {
             const SIZE: usize = Self::BLOCK;
-            const FIELDS: &'static [$crate::wire::Field] = Self::FIELDS;
+            const FIELDS: &'static [$crate::fields::Field] = Self::FIELDS;
             #[inline(always)]
             fn get(_block: &mut &[u8]) -> Self {
-                $(let $field = <$ty as $crate::wire::Fixed>::get(_block);)*
+                $(let $field = <$ty as $crate::fields::Fixed>::get(_block);)*
                 Self { $($field),* }
             }
             #[inline(always)]
             fn put(&self, _block: &mut &mut [u8]) {
-                $($crate::wire::Fixed::put(&self.$field, _block);)*
+                $($crate::fields::Fixed::put(&self.$field, _block);)*
             }
         }
     };
     // The same as a message of its own.
-    ($(#[$meta:meta])* pub struct $name:ident = $number:literal {
+    ($(#[$meta:meta])* pub struct $name:ident = $number:ident {
         $($(#[$doc:meta])* $field:ident: $ty:ty),* $(,)?
     }) => {
         layout!(@struct [$(#[$meta])* $name] $($(#[$doc])* $field: $ty,)*);
         layout!(@codec $name [$number] [$($field: $ty),*] [] r, self, dst, { Ok(Self { $($field),* }) }, { r.at() }, 0, {}, layout!(@front $name [$number] [$($field),*]););
     };
-    ($(#[$meta:meta])* pub struct $name:ident $(= $number:literal)? {
+    ($(#[$meta:meta])* pub struct $name:ident $(= $number:ident)? {
         $($(#[$doc:meta])* $field:ident: $ty:ty),* $(,)? ;
         $count:ident: $count_ty:ty, $(#[$tail_doc:meta])* $tail:ident: [u8 $(; ..=$limit:ident)?] $(,)?
     }) => {
@@ -123,7 +123,7 @@ macro_rules! layout {
             self.$tail.len(),
             { dst.extend_from_slice(&self.$tail) });
     };
-    ($(#[$meta:meta])* pub struct $name:ident $(= $number:literal)? {
+    ($(#[$meta:meta])* pub struct $name:ident $(= $number:ident)? {
         $($(#[$doc:meta])* $field:ident: $ty:ty),* $(,)? ;
         $count:ident: $count_ty:ty $(; $(#[$between_doc:meta])* $between:ident: $between_ty:ty)?,
         $(#[$tail_doc:meta])* $tail:ident: [$element:ty $(; ..=$limit:ident)?] $(,)?
@@ -134,8 +134,8 @@ macro_rules! layout {
             r, self, dst,
             { Ok(Self { $($field,)* $($between,)? $tail: r.array($count.into(), stringify!($tail))? }) },
             { r.end_of::<$element>($count.into()) },
-            self.$tail.len().saturating_mul(<$element as $crate::wire::Fixed>::SIZE),
-            { $crate::wire::put_array(dst, &self.$tail) });
+            self.$tail.len().saturating_mul(<$element as $crate::fields::Fixed>::SIZE),
+            { $crate::fields::put_array(dst, &self.$tail) });
     };
 
     (@struct [$(#[$meta:meta])* $name:ident] $($(#[$doc:meta])* $field:ident: $ty:ty,)*) => {
@@ -146,12 +146,12 @@ macro_rules! layout {
         codec!($name);
     };
     // `r`, `self` and `dst` are handed in, so that the blocks of the caller can name them.
-    (@codec $name:ident [$($number:literal)?] [$($field:ident: $ty:ty),*]
+    (@codec $name:ident [$($number:ident)?] [$($field:ident: $ty:ty),*]
         [$($count:ident: $count_ty:ty $(, $between:ident: $between_ty:ty)? = $tail:ident $(; $limit:ident)?)?]
         $r:ident, $self:ident, $dst:ident, $build:block, $extent:block, $tail_len:expr, $put_tail:block $(, $($front:tt)*)?) => {
         impl $name {
             /// What the fixed block holds, for the error that names a field.
-            const FIELDS: &'static [$crate::wire::Field] = &[
+            const FIELDS: &'static [$crate::fields::Field] = &[
                 $(layout!(@entry r#type, u8 = $number),)?
                 $(layout!(@entry $field, $ty),)*
                 $(layout!(@entry $count, $count_ty), $(layout!(@entry $between, $between_ty),)?)?
@@ -159,30 +159,30 @@ macro_rules! layout {
             const BLOCK: usize = 0 $(+ layout!(@size u8 = $number))? $(+ layout!(@size $ty))*
                 $(+ layout!(@size $count_ty) $(+ layout!(@size $between_ty))?)?;
         }
-        impl $crate::wire::Decode for $name {
+        impl $crate::fields::Decode for $name {
             const NAME: &'static str = stringify!($name);
             #[inline]
-            fn read($r: &mut $crate::wire::Reader<'_>) -> Result<Self, $crate::DecodeError> {
+            fn read($r: &mut $crate::fields::Reader<'_>) -> Result<Self, $crate::DecodeError> {
                 let mut _block = $r.block(Self::BLOCK, Self::FIELDS)?;
-                $($r.is_type(&mut _block, $number)?;)?
-                $(let $field = <$ty as $crate::wire::Fixed>::get(&mut _block);)*
+                $($r.is_type(&mut _block, Self::$number)?;)?
+                $(let $field = <$ty as $crate::fields::Fixed>::get(&mut _block);)*
                 $(layout!(@count $r, _block, $count: $count_ty $(; $limit)?);
-                $(let $between = <$between_ty as $crate::wire::Fixed>::get(&mut _block);)?)?
+                $(let $between = <$between_ty as $crate::fields::Fixed>::get(&mut _block);)?)?
                 $build
             }
-            fn extent($r: &mut $crate::wire::Reader<'_>) -> Result<usize, $crate::DecodeError> {
+            fn extent($r: &mut $crate::fields::Reader<'_>) -> Result<usize, $crate::DecodeError> {
                 if $r.left().len() < Self::BLOCK {
                     return Ok($r.at().saturating_add(Self::BLOCK));
                 }
                 let mut _block = $r.block(Self::BLOCK, Self::FIELDS)?;
-                $($r.is_type(&mut _block, $number)?;)?
-                $(<$ty as $crate::wire::Fixed>::get(&mut _block);)*
+                $($r.is_type(&mut _block, Self::$number)?;)?
+                $(<$ty as $crate::fields::Fixed>::get(&mut _block);)*
                 $(layout!(@count $r, _block, $count: $count_ty $(; $limit)?);)?
                 Ok($extent)
             }
             $($($front)*)?
         }
-        impl $crate::wire::Encode for $name {
+        impl $crate::fields::Encode for $name {
             #[inline]
             fn wire_len(&$self) -> usize {
                 Self::BLOCK.saturating_add($tail_len)
@@ -190,11 +190,11 @@ macro_rules! layout {
             #[inline]
             fn write(&$self, $dst: &mut bytes::BytesMut) -> Result<(), $crate::EncodeError> {
                 $(let $field = &$self.$field;)*
-                $(let $count = $crate::wire::length($self.$tail.len(), stringify!($name), stringify!($count), <$count_ty>::MAX)?;)?
-                $crate::wire::put_block::<{ $name::BLOCK }>($dst, |_block| {
-                    $(<u8 as $crate::wire::Fixed>::put(&$number, _block);)?
-                    $($crate::wire::Fixed::put($field, _block);)*
-                    $($crate::wire::Fixed::put(&$count, _block); $($crate::wire::Fixed::put(&$self.$between, _block);)?)?
+                $(let $count = $crate::fields::length($self.$tail.len(), stringify!($name), stringify!($count), <$count_ty>::MAX)?;)?
+                $crate::fields::put_block::<{ $name::BLOCK }>($dst, |_block| {
+                    $(<u8 as $crate::fields::Fixed>::put(&Self::$number, _block);)?
+                    $($crate::fields::Fixed::put($field, _block);)*
+                    $($crate::fields::Fixed::put(&$count, _block); $($crate::fields::Fixed::put(&$self.$between, _block);)?)?
                 });
                 $put_tail
                 Ok(())
@@ -202,8 +202,8 @@ macro_rules! layout {
         }
     };
     // Without a payload a message is read where it lies, without a reader.
-    (@front $name:ident [$($number:literal)?] [$($field:ident),*]) => {
-        const SHORT: $crate::wire::ShortForm = $crate::wire::ShortForm::of(Self::BLOCK);
+    (@front $name:ident [$($number:ident)?] [$($field:ident),*]) => {
+        const SHORT: $crate::fields::ShortForm = $crate::fields::ShortForm::of(Self::BLOCK);
         #[inline(always)]
         fn front(
             src: &mut &[u8],
@@ -212,11 +212,11 @@ macro_rules! layout {
             _fault: &mut Option<$crate::DecodeError>,
         ) -> Option<Self> {
             let (mut _block, rest) = src.split_at_checked(Self::BLOCK)?;
-            $(if <u8 as $crate::wire::Fixed>::get(&mut _block) != $number {
-                *_fault = Some($crate::wire::another_type(stringify!($name)));
+            $(if <u8 as $crate::fields::Fixed>::get(&mut _block) != Self::$number {
+                *_fault = Some($crate::fields::another_type(stringify!($name)));
                 return None;
             })?
-            $(let $field = $crate::wire::Fixed::get(&mut _block);)*
+            $(let $field = $crate::fields::Fixed::get(&mut _block);)*
             *src = rest;
             Some(Self { $($field),* })
         }
@@ -226,30 +226,41 @@ macro_rules! layout {
             extensions: &$crate::message::Extensions,
             limits: &$crate::Limits,
         ) -> Result<Option<Self>, $crate::DecodeError> {
-            $crate::wire::take_front(src, extensions, limits)
+            $crate::fields::take_front(src, extensions, limits)
         }
     };
-    (@entry $field:ident, $ty:ty $(= $number:literal)?) => {
-        $crate::wire::Field::new::<$ty>(layout!(@name $field $(= $number)?))
+    (@entry $field:ident, $ty:ty $(= $number:ident)?) => {
+        $crate::fields::Field::new::<$ty>(layout!(@name $field $(= $number)?))
     };
-    (@name $field:ident = $number:literal) => { "type" };
+    (@name $field:ident = $number:ident) => { "type" };
     (@name $field:ident) => { stringify!($field) };
-    (@size $ty:ty $(= $number:literal)?) => { <$ty as $crate::wire::Fixed>::SIZE };
+    (@size $ty:ty $(= $number:ident)?) => { <$ty as $crate::fields::Fixed>::SIZE };
     (@count $r:ident, $block:ident, $count:ident: $count_ty:ty $(; $limit:ident)?) => {
-        let $count = <$count_ty as $crate::wire::Fixed>::get(&mut $block);
-        $($r.limited(stringify!($count), <$count_ty as $crate::wire::Fixed>::SIZE, $count.into(), $r.limits().$limit)?;)?
+        let $count = <$count_ty as $crate::fields::Fixed>::get(&mut $block);
+        $($r.limited(stringify!($count), <$count_ty as $crate::fields::Fixed>::SIZE, $count.into(), $r.limits().$limit)?;)?
     };
 }
 
-/// The messages of one direction, by the number in their first byte, with the names of the specification. Each is a
-/// layout with that number.
+/// The messages of one direction, by the number in their first byte, with the names of the specification.
+///
+/// A number stands here and nowhere else: `ClientMessage::KEY_EVENT`, and `KeyEvent::NUMBER` for the message itself. One
+/// of both directions has it from the client's table; in the server's it is marked `shared`, and has to be the same.
 macro_rules! messages {
-    ($(#[$meta:meta])* pub enum $name:ident { $($(#[$doc:meta])* $message:ident = $number:literal $spec:literal,)* }) => {
+    ($(#[$meta:meta])* pub enum $name:ident {
+        $($(#[$doc:meta])* $number:literal $constant:ident $spec:literal => $message:ident $(, $shared:ident)?;)*
+    }) => {
         $(#[$meta])*
         #[derive(Debug, Clone, PartialEq, Eq, Hash)]
         #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(untagged))]
         #[non_exhaustive]
         pub enum $name { $($(#[$doc])* $message($message),)* }
+
+        /// The numbers of the messages.
+        impl $name {
+            $($(#[$doc])* pub const $constant: u8 = $number;)*
+        }
+
+        $(messages!(@number $name $constant $message $($shared)?);)*
         codec!($name, extensions);
 
         impl $name {
@@ -267,7 +278,7 @@ macro_rules! messages {
                 extensions: &$crate::message::Extensions,
                 limits: &$crate::Limits,
             ) -> Result<Option<Self>, $crate::DecodeError> {
-                <Self as $crate::wire::Decode>::take(src, extensions, limits)
+                <Self as $crate::fields::Decode>::take(src, extensions, limits)
             }
 
             /// Every number, with its name in the specification.
@@ -290,32 +301,32 @@ macro_rules! messages {
                 Self::$message(message)
             }
         })*
-        impl $crate::wire::Decode for $name {
+        impl $crate::fields::Decode for $name {
             const NAME: &'static str = stringify!($name);
             #[inline]
-            fn read(r: &mut $crate::wire::Reader<'_>) -> Result<Self, $crate::DecodeError> {
+            fn read(r: &mut $crate::fields::Reader<'_>) -> Result<Self, $crate::DecodeError> {
                 match r.peek_type()? {
                     $($number => {
-                        r.rename(<$message as $crate::wire::Decode>::NAME);
-                        <$message as $crate::wire::Decode>::read(r).map(Self::$message)
+                        r.rename(<$message as $crate::fields::Decode>::NAME);
+                        <$message as $crate::fields::Decode>::read(r).map(Self::$message)
                     })*
                     number => Err(r.unknown("type", number.into())),
                 }
             }
-            fn extent(r: &mut $crate::wire::Reader<'_>) -> Result<usize, $crate::DecodeError> {
+            fn extent(r: &mut $crate::fields::Reader<'_>) -> Result<usize, $crate::DecodeError> {
                 match r.left().first() {
                     None => Ok(1),
                     $(Some($number) => {
-                        r.rename(<$message as $crate::wire::Decode>::NAME);
-                        <$message as $crate::wire::Decode>::extent(r)
+                        r.rename(<$message as $crate::fields::Decode>::NAME);
+                        <$message as $crate::fields::Decode>::extent(r)
                     })*
                     Some(number) => Err(r.unknown("type", (*number).into())),
                 }
             }
 
-            const SHORT_FORMS: &'static [$crate::wire::ShortForm; 256] = &{
-                let mut forms = [$crate::wire::ShortForm::NONE; 256];
-                $(forms[$number] = <$message as $crate::wire::Decode>::SHORT;)*
+            const SHORT_FORMS: &'static [$crate::fields::ShortForm; 256] = &{
+                let mut forms = [$crate::fields::ShortForm::NONE; 256];
+                $(forms[$number] = <$message as $crate::fields::Decode>::SHORT;)*
                 forms
             };
 
@@ -328,11 +339,11 @@ macro_rules! messages {
             ) -> Option<Self> {
                 match src.first()? {
                     $($number => Some(Self::$message(
-                        <$message as $crate::wire::Decode>::front(src, extensions, limits, fault)?,
+                        <$message as $crate::fields::Decode>::front(src, extensions, limits, fault)?,
                     )),)*
                     number => {
                         let number = (*number).into();
-                        *fault = Some($crate::wire::Reader::borrowed(src, Self::NAME, limits).unknown("type", number));
+                        *fault = Some($crate::fields::Reader::borrowed(src, Self::NAME, limits).unknown("type", number));
                         None
                     }
                 }
@@ -347,24 +358,33 @@ macro_rules! messages {
                 match src.first() {
                     None => Ok(None),
                     $(Some($number) => {
-                        let message = <$message as $crate::wire::Decode>::take(src, extensions, limits)?;
+                        let message = <$message as $crate::fields::Decode>::take(src, extensions, limits)?;
                         Ok(message.map(Self::$message))
                     })*
                     Some(number) => {
                         let number = (*number).into();
-                        Err($crate::wire::Reader::borrowed(src, Self::NAME, limits).unknown("type", number))
+                        Err($crate::fields::Reader::borrowed(src, Self::NAME, limits).unknown("type", number))
                     }
                 }
             }
         }
-        impl $crate::wire::Encode for $name {
+        impl $crate::fields::Encode for $name {
             fn wire_len(&self) -> usize {
-                match self { $(Self::$message(message) => $crate::wire::Encode::wire_len(message),)* }
+                match self { $(Self::$message(message) => $crate::fields::Encode::wire_len(message),)* }
             }
             fn write(&self, dst: &mut bytes::BytesMut) -> Result<(), $crate::EncodeError> {
-                match self { $(Self::$message(message) => $crate::wire::Encode::write(message, dst),)* }
+                match self { $(Self::$message(message) => $crate::fields::Encode::write(message, dst),)* }
             }
         }
+    };
+    (@number $name:ident $constant:ident $message:ident) => {
+        impl $message {
+            #[doc = concat!("The number of the message, that of [`", stringify!($name), "::", stringify!($constant), "`].")]
+            pub const NUMBER: u8 = $name::$constant;
+        }
+    };
+    (@number $name:ident $constant:ident $message:ident shared) => {
+        const _: () = assert!($message::NUMBER == $name::$constant);
     };
 }
 

@@ -94,10 +94,6 @@ pub enum DriveError<Protocol> {
     },
 }
 
-/// So much of what is not RFB tells what it is, and is waited for so long.
-const NAMED: usize = 4;
-const NAMING: Duration = Duration::from_millis(100);
-
 /// Drives a machine to its next question, to TLS, or to the end of the handshake.
 ///
 /// Every byte is shown to the machine when it comes, so a peer that does not speak RFB is refused at its first wrong

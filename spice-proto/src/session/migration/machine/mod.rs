@@ -1,26 +1,27 @@
 //! The states of one session's moves.
 
+mod client;
 mod server;
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use core::time::Duration;
-use sha2::{Digest as _, Sha256};
 
-use super::verdict::{Answer, Effect, Fault, Lost, Pass, Seat};
+use super::state::{State, Transfer};
+use super::verdict::{Answer, Effect, Lost, Seat};
 use super::{Endpoint, Kind, Target};
 use crate::channel::main::{
     ChannelId, ChannelsList, ClientMessage, Init, MigrateBegin, MigrateBeginSeamless, MigrateDstDoSeamless,
     MigrateSwitchHost, ServerMessage,
 };
 use crate::channel::{common, display};
-use crate::frame::{FrameRef, Header};
+use crate::frame::Header;
 use crate::ids::ChannelType;
 use crate::link::Side;
 use crate::link::watch::Sender;
 use crate::session::tracker::{Admission, Closed, Link, Misuse, Reason, Request};
-use crate::session::{Host, Phase, SessionKey, Tracker};
+use crate::session::{Host, SessionKey, Tracker};
 
 /// From a told target to the last of the viewer's connections there. The source waits 10 s, the viewer for ever.
 const OPENING: Duration = Duration::from_secs(8);
@@ -63,23 +64,13 @@ pub struct Migration {
     key: SessionKey,
     endpoint: Endpoint,
     seats: Vec<Option<Seated>>,
-    held: Option<Target>,
-    kind: Kind,
+    state: State,
     /// Where the targets are that have a number.
     targets: Vec<(Host, Target)>,
-    /// For what the phase waits for.
-    deadline: Option<Duration>,
     /// When what is left at a forgotten target is closed.
     leaving: Option<(Duration, Host)>,
-    /// A connection to the target was pretended.
-    poisoned: bool,
-    /// The target was refused: nothing is dialled.
-    dead: bool,
-    /// The source has said that the guest has moved.
-    ending: bool,
-    /// What a seamless move comes from: its channels still send their state.
-    from: Option<Host>,
-    states: Vec<(ChannelId, [u8; 32])>,
+    /// The states of a seamless move's channels: some go on to send theirs when the main channel has moved.
+    transfer: Option<Transfer>,
     effects: VecDeque<Effect>,
 }
 
@@ -91,16 +82,10 @@ impl Migration {
             key,
             endpoint,
             seats: Vec::new(),
-            held: None,
-            kind: Kind::SwitchHost,
+            state: State::IDLE,
             targets: Vec::new(),
-            deadline: None,
             leaving: None,
-            poisoned: false,
-            dead: false,
-            ending: false,
-            from: None,
-            states: Vec::new(),
+            transfer: None,
             effects: VecDeque::new(),
         }
     }
@@ -188,7 +173,7 @@ impl Migration {
     /// not read it either: it would learn of a second target before it has answered for the first.
     #[must_use]
     pub fn reads(&self, tracker: &Tracker, seat: Seat) -> bool {
-        let answer_due = matches!(tracker.phase(self.key), Some(Phase::Told | Phase::Opening)) || self.held.is_some();
+        let answer_due = self.state.awaits_answer();
         let source = self
             .seated(seat)
             .is_some_and(|seated| is_main(seated) && !self.at_target(tracker, seated));
@@ -218,8 +203,11 @@ impl Migration {
         tracker.host(self.key).is_some_and(|host| host < seated.host)
     }
 
-    fn phase(&self, tracker: &Tracker) -> Phase {
-        tracker.phase(self.key).unwrap_or(Phase::Idle)
+    /// A session that has ended elsewhere has ended here.
+    fn sync(&mut self, tracker: &Tracker) {
+        if !tracker.runs(self.key) {
+            self.state = State::End;
+        }
     }
 
     /// The target that the viewer was told of, unless it must not be dialled.
@@ -239,11 +227,6 @@ impl Migration {
         self.effects.extend(seats.into_iter().map(Effect::Close));
     }
 
-    /// What was said of a move is over.
-    fn forget_move(&mut self) {
-        (self.deadline, self.poisoned, self.dead, self.ending) = (None, false, false, false);
-    }
-
     /// A half-open connection showed this session's token: [`Tracker::admit`].
     ///
     /// # Errors
@@ -255,8 +238,8 @@ impl Migration {
         link: Link,
         request: Request,
     ) -> Result<(Seat, Admission), Reason> {
-        let dead = self.dead && tracker.phase(self.key) == Some(Phase::Told);
-        if dead && request.channel.channel_type == ChannelType::MAIN && request.connection_id != 0 {
+        let refused = matches!(self.state, State::Told { refused: true, .. }) && tracker.runs(self.key);
+        if refused && request.channel.channel_type == ChannelType::MAIN && request.connection_id != 0 {
             let _ = tracker.close(now, link);
             return Err(Reason::NoMigration);
         }
@@ -265,10 +248,11 @@ impl Migration {
         if admission.replaces {
             let seats = self.seats.iter().enumerate().filter(|(_, seated)| seated.is_some());
             self.effects.extend(seats.map(|(at, _)| Effect::Close(Seat(at))));
-            self.forget_move();
-            self.from = None;
-            self.states.clear();
+            self.transfer = None;
             self.targets.retain(|(host, _)| *host == admission.host);
+        }
+        if admission.replaces || matches!(self.state, State::End) {
+            self.state = State::IDLE;
         }
         let seated = Some(Seated {
             link,
@@ -293,7 +277,7 @@ impl Migration {
     /// The hypervisor of this connection has accepted it, or has not. A main channel at a target is dialled before its
     /// viewer is told anything, and is the only place where a target is refused.
     pub fn dialled(&mut self, now: Duration, tracker: &mut Tracker, seat: Seat, accepted: bool) -> Answer {
-        let phase = self.phase(tracker);
+        self.sync(tracker);
         let Some(seated) = self.seated(seat) else {
             return Answer::Close;
         };
@@ -302,11 +286,19 @@ impl Migration {
             return Answer::Pretended;
         }
         if accepted {
+            let told = main && self.pending(tracker) == Some(seated.host);
             self.set_stage(seat, Stage::Linked);
             let _ = tracker.linked(link);
+            if let (true, State::Told { kind, until, .. }) = (told, &self.state) {
+                self.state = State::Opening {
+                    kind: *kind,
+                    until: *until,
+                    pretended: false,
+                };
+            }
             return Answer::Accept;
         }
-        if at_target && !main && phase == Phase::Opening {
+        if at_target && !main && matches!(self.state, State::Opening { .. }) {
             self.pretend(tracker, seat);
             return Answer::Pretend;
         }
@@ -327,7 +319,9 @@ impl Migration {
 
     fn pretend(&mut self, tracker: &mut Tracker, seat: Seat) {
         self.set_stage(seat, Stage::Pretended);
-        self.poisoned = true;
+        if let State::Opening { pretended, .. } = &mut self.state {
+            *pretended = true;
+        }
         if let Some(seated) = self.seated(seat) {
             let _ = tracker.linked(seated.link);
         }
@@ -340,7 +334,7 @@ impl Migration {
             .as_ref()
             .is_some_and(|seated| is_main(seated) && !self.at_target(tracker, seated))
         {
-            self.held = None;
+            self.state.take_held();
         }
         let closed = seated.map_or(Closed::Link, |seated| {
             tracker.close(now, seated.link).unwrap_or(Closed::Link)
@@ -352,14 +346,14 @@ impl Migration {
     }
 
     fn end(&mut self) {
-        self.forget_move();
-        (self.held, self.leaving) = (None, None);
+        self.state = State::End;
+        self.leaving = None;
         self.effects.push_back(Effect::End);
     }
 
     /// One side of a connection is gone.
     pub fn lost(&mut self, now: Duration, tracker: &mut Tracker, seat: Seat, side: Side) -> Lost {
-        let phase = self.phase(tracker);
+        self.sync(tracker);
         let Some(seated) = self.seated(seat) else {
             return Lost::Close;
         };
@@ -369,7 +363,8 @@ impl Migration {
                 return Lost::Pretend;
             }
             // What is left of a target before this one is no part of the move.
-            if stage == Stage::Linked && self.pending(tracker) == Some(seated.host) && phase == Phase::Opening {
+            let opening = matches!(self.state, State::Opening { .. });
+            if stage == Stage::Linked && opening && self.pending(tracker) == Some(seated.host) {
                 self.pretend(tracker, seat);
                 return Lost::Pretend;
             }
@@ -393,13 +388,13 @@ impl Migration {
     /// # Errors
     /// [`Misuse::OutOfOrder`]: no question is open. [`Misuse::NoSession`].
     pub fn accept(&mut self, now: Duration, tracker: &mut Tracker) -> Result<Bytes, Misuse> {
-        let target = self.held.take().ok_or(Misuse::OutOfOrder(self.phase(tracker)))?;
+        let target = self.held(tracker)?;
         let body = self.endpoint.body(&target);
         let host = match target.kind {
             Kind::SwitchHost => tracker.switch_told(self.key)?,
             _ => tracker.target_told(self.key)?,
         };
-        self.begin(now, tracker, target.kind);
+        self.begin(now, tracker, target.kind, false);
         self.targets.push((host, target));
         Ok(body)
     }
@@ -411,33 +406,52 @@ impl Migration {
     /// # Errors
     /// As [`Migration::accept`].
     pub fn refuse(&mut self, now: Duration, tracker: &mut Tracker) -> Result<Option<Bytes>, Misuse> {
-        let target = self.held.take().ok_or(Misuse::OutOfOrder(self.phase(tracker)))?;
+        let target = self.held(tracker)?;
         if target.kind == Kind::SwitchHost {
             tracker.end(self.key);
             self.end();
             return Ok(None);
         }
         tracker.target_told(self.key)?;
-        self.begin(now, tracker, target.kind);
-        self.dead = true;
+        self.begin(now, tracker, target.kind, true);
         Ok(Some(self.endpoint.body(&target)))
     }
 
-    fn begin(&mut self, now: Duration, tracker: &Tracker, kind: Kind) {
+    /// The target that is asked about.
+    fn held(&mut self, tracker: &Tracker) -> Result<Target, Misuse> {
+        self.sync(tracker);
+        let held = self.state.take_held();
+        held.ok_or(Misuse::OutOfOrder(self.state.phase()))
+    }
+
+    /// The viewer is told of a target.
+    fn begin(&mut self, now: Duration, tracker: &Tracker, kind: Kind, refused: bool) {
         let current = tracker.host(self.key);
-        self.forget_move();
         self.targets.retain(|(host, _)| Some(*host) == current);
-        self.states.clear();
-        self.from = None;
-        self.kind = kind;
-        self.deadline = (kind != Kind::SwitchHost).then(|| now.saturating_add(OPENING));
+        self.transfer = None;
+        self.state = match kind {
+            Kind::SwitchHost => State::Switch,
+            kind => State::Told {
+                kind,
+                until: Some(now.saturating_add(OPENING)),
+                refused,
+            },
+        };
+    }
+
+    /// There is no target any more, or it is the current host.
+    fn settle(&mut self, tracker: &Tracker) {
+        let current = tracker.host(self.key);
+        self.targets.retain(|(host, _)| Some(*host) == current);
+        let held = self.state.take_held();
+        self.state = State::Idle { held };
     }
 
     /// Call [`Migration::expire`] then.
     #[must_use]
     pub fn deadline(&self) -> Option<Duration> {
         let leaving = self.leaving.map(|(until, _)| until);
-        self.deadline.into_iter().chain(leaving).min()
+        self.state.until().into_iter().chain(leaving).min()
     }
 
     /// Does what is due; see [`Migration::poll_effect`].
@@ -445,13 +459,14 @@ impl Migration {
         if let Some((_, host)) = self.leaving.take_if(|(until, _)| *until <= now) {
             self.close_all_at(host);
         }
-        if self.deadline.take_if(|until| *until <= now).is_none() {
+        self.sync(tracker);
+        if !self.state.time_is_over(now) {
             return;
         }
-        match (self.phase(tracker), self.pending(tracker)) {
+        match (&self.state, self.pending(tracker)) {
             // The only one that is there: to close it is no danger.
-            (Phase::Told, Some(host)) => self.close_all_at(host),
-            (Phase::Opening, Some(host)) => {
+            (State::Told { .. }, Some(host)) => self.close_all_at(host),
+            (State::Opening { .. }, Some(host)) => {
                 for seat in self.seats_at(host) {
                     if self.seated(seat).is_some_and(|seated| seated.stage == Stage::Dialling) {
                         self.pretend(tracker, seat);
@@ -459,142 +474,12 @@ impl Migration {
                     }
                 }
             }
-            (Phase::Connected, _) if self.ending => {
+            (State::Ending { .. }, _) => {
                 tracker.end(self.key);
                 self.end();
             }
             _ => {}
         }
-    }
-
-    /// Judges a message of the client's.
-    pub fn client_message(&mut self, now: Duration, tracker: &mut Tracker, seat: Seat, frame: &FrameRef<'_>) -> Pass {
-        if tracker.phase(self.key).is_none() {
-            return Pass::Refuse(Fault::Ended);
-        }
-        let Some(seated) = self.seated_mut(seat) else {
-            return Pass::Drop;
-        };
-        // What is said to nobody.
-        if seated.stage != Stage::Linked {
-            return Pass::Drop;
-        }
-        let said = seated.said;
-        seated.said = said.saturating_add(1);
-        match (seated.channel.channel_type, frame.header.number) {
-            (_, common::ClientMessage::MIGRATE_FLUSH_MARK) if core::mem::take(&mut seated.flush_due) => Pass::Forward,
-            (_, common::ClientMessage::MIGRATE_FLUSH_MARK) => Pass::Refuse(Fault::Unasked),
-            (_, common::ClientMessage::MIGRATE_DATA) => self.client_state(tracker, seat, said, frame.body),
-            (ChannelType::DISPLAY, display::Init::NUMBER) if frame.header.size == DISPLAY_INIT_BODY => {
-                seated.initialised = true;
-                Pass::Forward
-            }
-            // The server would close the connection itself, which ends the QEMU process.
-            (ChannelType::DISPLAY, _) if !seated.target && !seated.initialised => Pass::Refuse(Fault::OutOfOrder),
-            (
-                ChannelType::MAIN,
-                number @ (ClientMessage::MIGRATE_CONNECTED
-                | ClientMessage::MIGRATE_CONNECT_ERROR
-                | ClientMessage::MIGRATE_CONNECTED_SEAMLESS),
-            ) => self.answered(now, tracker, seat, number),
-            (ChannelType::MAIN, ClientMessage::MIGRATE_END) => self.arrived(tracker, seat),
-            (ChannelType::MAIN, MigrateDstDoSeamless::NUMBER) => self.do_seamless(tracker, seat, said, frame.body),
-            _ => Pass::Forward,
-        }
-    }
-
-    /// `MIGRATE_CONNECTED`, `MIGRATE_CONNECT_ERROR`, `MIGRATE_CONNECTED_SEAMLESS`: one for each target that was told.
-    fn answered(&mut self, now: Duration, tracker: &mut Tracker, seat: Seat, number: u16) -> Pass {
-        let phase = self.phase(tracker);
-        if self.seated(seat).is_some_and(|seated| self.at_target(tracker, seated)) {
-            return Pass::Refuse(Fault::Unasked);
-        }
-        let failed = number == ClientMessage::MIGRATE_CONNECT_ERROR || self.poisoned;
-        match phase {
-            Phase::Switch => Pass::Forward,
-            Phase::Idle | Phase::Connected => Pass::Drop,
-            Phase::Told if number != ClientMessage::MIGRATE_CONNECT_ERROR => Pass::Refuse(Fault::Unasked),
-            Phase::Opening if number == ClientMessage::MIGRATE_CONNECTED_SEAMLESS && self.kind != Kind::Seamless => {
-                Pass::Refuse(Fault::Unasked)
-            }
-            Phase::Told | Phase::Opening if failed => {
-                let host = self.pending(tracker);
-                let _ = tracker.target_answered(self.key, false);
-                self.leaving = host.map(|host| (now.saturating_add(LEAVING), host));
-                self.settle(tracker);
-                if number == ClientMessage::MIGRATE_CONNECT_ERROR {
-                    return Pass::Forward;
-                }
-                self.effects.push_back(Effect::Cancel(seat));
-                Pass::Instead(ClientMessage::MIGRATE_CONNECT_ERROR)
-            }
-            Phase::Told | Phase::Opening => {
-                let _ = tracker.target_answered(self.key, true);
-                // A target that cannot do it seamlessly has made the viewer say so.
-                if number == ClientMessage::MIGRATE_CONNECTED {
-                    self.kind = Kind::SemiSeamless;
-                }
-                self.deadline = None;
-                Pass::Forward
-            }
-        }
-    }
-
-    /// `MIGRATE_END` of the client: it goes on at the target.
-    fn arrived(&mut self, tracker: &mut Tracker, seat: Seat) -> Pass {
-        let expected = self.ending
-            && self.kind == Kind::SemiSeamless
-            && self.seated(seat).is_some_and(|seated| self.at_target(tracker, seated));
-        if expected && tracker.moved(self.key).is_ok() {
-            self.settle(tracker);
-            return Pass::Forward;
-        }
-        Pass::Refuse(Fault::Unasked)
-    }
-
-    /// There is no target any more, or it is the current host.
-    fn settle(&mut self, tracker: &Tracker) {
-        let current = tracker.host(self.key);
-        self.forget_move();
-        self.targets.retain(|(host, _)| Some(*host) == current);
-    }
-
-    /// `MIGRATE_DST_DO_SEAMLESS`: first on a seamless target's main channel, with the version that was told.
-    fn do_seamless(&mut self, tracker: &Tracker, seat: Seat, said: u32, body: &[u8]) -> Pass {
-        let expected = said == 0
-            && self.kind == Kind::Seamless
-            && self.phase(tracker) == Phase::Opening
-            && self.seated(seat).is_some_and(|seated| self.at_target(tracker, seated));
-        let version = self.targets.last().map(|(_, target)| target.version);
-        let asked = MigrateDstDoSeamless::decode_slice(body).map(|message| message.src_version);
-        if expected && asked.ok() == version {
-            return Pass::Forward;
-        }
-        Pass::Refuse(Fault::Unasked)
-    }
-
-    /// `MIGRATE_DATA` of the client: what the source sent for this channel, once, as the first message; on the main
-    /// channel as the second.
-    fn client_state(&mut self, tracker: &mut Tracker, seat: Seat, said: u32, body: &[u8]) -> Pass {
-        let Some(seated) = self.seated(seat).filter(|seated| seated.target && self.from.is_some()) else {
-            return Pass::Refuse(Fault::Unasked);
-        };
-        let (channel, main, at_target) = (seated.channel, is_main(seated), self.at_target(tracker, seated));
-        if said != u32::from(main) || self.kind != Kind::Seamless {
-            return Pass::Refuse(Fault::Unasked);
-        }
-        let state = (channel, Sha256::digest(body).into());
-        let Some(at) = self.states.iter().position(|other| *other == state) else {
-            return Pass::Refuse(Fault::Forged);
-        };
-        if main && at_target {
-            if tracker.moved(self.key).is_err() {
-                return Pass::Refuse(Fault::OutOfOrder);
-            }
-            self.settle(tracker);
-        }
-        self.states.swap_remove(at);
-        Pass::Forward
     }
 }
 
