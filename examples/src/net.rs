@@ -8,21 +8,21 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::timeout;
 
-/// After so long without a word a peer is asked whether it is still there,
-const QUIET: Duration = Duration::from_secs(30);
-/// and again after each of these,
-const ASK: Duration = Duration::from_secs(10);
-/// so often.
-const ASKED: u32 = 3;
-/// For what was sent to be acknowledged: a peer that vanishes in the middle of a picture.
-const UNACKNOWLEDGED: Duration = Duration::from_secs(60);
-/// Connections that wait to be accepted.
+/// TCP keepalive: the time without data before the first probe.
+const KEEPALIVE_TIME: Duration = Duration::from_secs(30);
+/// TCP keepalive: the time between probes.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+/// TCP keepalive: the number of probes without an answer after which the connection ends.
+const KEEPALIVE_PROBES: u32 = 3;
+/// `TCP_USER_TIMEOUT`: the time for sent data to be acknowledged, for a peer that vanishes in the middle of a picture.
+const USER_TIMEOUT: Duration = Duration::from_secs(60);
+/// The length of the queue of connections that wait to be accepted.
 const BACKLOG: u32 = 1024;
 
 /// Opens a listener.
 ///
 /// # Errors
-/// The address cannot be had.
+/// The address cannot be bound.
 pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = match address {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
@@ -43,11 +43,11 @@ pub fn prepare(tcp: &TcpStream) -> io::Result<()> {
     let socket = SockRef::from(tcp);
     socket.set_tcp_keepalive(
         &TcpKeepalive::new()
-            .with_time(QUIET)
-            .with_interval(ASK)
-            .with_retries(ASKED),
+            .with_time(KEEPALIVE_TIME)
+            .with_interval(KEEPALIVE_INTERVAL)
+            .with_retries(KEEPALIVE_PROBES),
     )?;
-    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))
+    socket.set_tcp_user_timeout(Some(USER_TIMEOUT))
 }
 
 /// Connects within this time, and [`prepare`]s the connection.

@@ -33,7 +33,8 @@ impl Places {
         Self(Arc::new(Mutex::new(ConnectionLimiter::new(limits))))
     }
 
-    /// As many as the process has descriptors for: a quarter of them for strangers, and half for those who were let in.
+    /// Places by the number of descriptors: a quarter of them for half-open connections, and half for open ones, which have
+    /// two each.
     #[must_use]
     pub fn for_descriptors(descriptors: u32) -> Self {
         let places = |most: u32| NonZeroU32::new(most.min(descriptors / 4)).unwrap_or(NonZeroU32::MIN);

@@ -22,7 +22,7 @@ pub fn read_ahead<S: AsyncRead + AsyncWrite>(bytes: Bytes, stream: S) -> ReadAhe
     join(Cursor::new(bytes).chain(read), write)
 }
 
-/// What somebody speaks who begins like this, for a message about a peer of another protocol. `None`: that is not known.
+/// The name of the protocol whose first bytes these are, for a message about the wrong protocol. `None`: it is not known.
 #[must_use]
 pub fn protocol(first: &[u8]) -> Option<&'static str> {
     Some(match first {

@@ -56,9 +56,9 @@ where
 
 /// The first bytes of a peer.
 #[derive(Clone, Default)]
-struct Heard(Arc<Mutex<Vec<u8>>>);
+struct FirstBytes(Arc<Mutex<Vec<u8>>>);
 
-impl Heard {
+impl FirstBytes {
     fn hear(&self, bytes: &[u8]) {
         let mut first = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let room = FIRST.saturating_sub(first.len()).min(bytes.len());
@@ -87,8 +87,8 @@ impl Heard {
 fn listened<S: AsyncRead + AsyncWrite + Send + Unpin>(
     stream: S,
     early: Bytes,
-) -> (impl AsyncRead + AsyncWrite + Send + Unpin, Heard) {
-    let heard = Heard::default();
+) -> (impl AsyncRead + AsyncWrite + Send + Unpin, FirstBytes) {
+    let heard = FirstBytes::default();
     let hears = heard.clone();
     let buffered = BufferedStream::new(read_ahead(early, stream));
     (

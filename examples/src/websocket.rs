@@ -23,7 +23,7 @@ use tokio_util::io::{SinkWriter, StreamReader};
 
 use crate::stream::{ReadAhead, protocol, read_ahead};
 
-/// Where both programs connect to if they are told nothing else.
+/// The path to which both programs connect by default.
 const PATH: &str = "/websockify";
 /// What both ask for, some versions of them; it means what is done anyway.
 const PROTOCOL: &str = "binary";
@@ -157,7 +157,7 @@ fn late() -> WebSocketError {
 
 async fn too_long<S: AsyncWrite + Unpin>(stream: &mut S) -> WebSocketError {
     let refusal = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\n\r\n";
-    // A browser that has gone meanwhile is told nothing.
+    // The browser may have gone meanwhile.
     if stream.write_all(refusal).await.is_ok() {
         let _ = stream.flush().await;
     }
@@ -371,7 +371,7 @@ mod tests {
         browser.await.unwrap().unwrap();
     }
 
-    /// What somebody is told, in our log and by HTTP, who begins so.
+    /// The error and the HTTP answer after this request.
     async fn knock(request: &str) -> (String, String) {
         let (near, mut far) = duplex(10_000);
         let request = request.to_owned();

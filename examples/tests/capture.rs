@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use etherparse::PacketBuilder;
-use examples::capture::{Capture, CaptureErrorKind, End, Event, Options, Origin, Sender, What};
+use examples::capture::{Capture, CaptureErrorKind, End, Event, EventKind, Options, Origin, Sender};
 use pcap::{Flag, Pcap, ethernet};
 
 /// A file that goes away with the test.
@@ -58,14 +58,14 @@ fn streams(bytes: &[u8]) -> Vec<[(Vec<u8>, End); 2]> {
     let mut closed = 0;
     for event in events {
         let at = event.connection as usize;
-        match event.what {
-            What::Opened(_) => {
+        match event.kind {
+            EventKind::Opened(_) => {
                 assert_eq!(at, streams.len(), "counted in the order of opening");
                 streams.push([(Vec::new(), End::Cut), (Vec::new(), End::Cut)]);
             }
-            What::Data(sender, bytes) => streams[at][sender as usize].0.extend(bytes),
-            What::Ended(sender, end) => streams[at][sender as usize].1 = end,
-            What::Closed => closed += 1,
+            EventKind::Data(sender, bytes) => streams[at][sender as usize].0.extend(bytes),
+            EventKind::Ended(sender, end) => streams[at][sender as usize].1 = end,
+            EventKind::Closed => closed += 1,
         }
     }
     assert_eq!(closed, streams.len(), "each is closed once");
@@ -168,10 +168,10 @@ fn a_hole_is_given_up_when_too_much_waits() {
     let (events, _) = events(&file.0, &Options::default());
     let lost = events
         .iter()
-        .position(|event| event.what == What::Ended(Sender::Client, End::Lost { bytes: 1 }));
+        .position(|event| event.kind == EventKind::Ended(Sender::Client, End::Lost { bytes: 1 }));
     let data = events
         .iter()
-        .position(|event| matches!(event.what, What::Data(Sender::Server, _)));
+        .position(|event| matches!(event.kind, EventKind::Data(Sender::Server, _)));
     assert!(lost.unwrap() < data.unwrap(), "before the end of the capture");
 }
 
@@ -185,8 +185,8 @@ fn a_connection_that_is_under_way_is_told_as_such() {
     let told: Vec<_> = events(&file.0, &Options::default())
         .0
         .into_iter()
-        .filter_map(|event| match event.what {
-            What::Opened(Origin::Tcp {
+        .filter_map(|event| match event.kind {
+            EventKind::Opened(Origin::Tcp {
                 client,
                 server,
                 complete,

@@ -1,4 +1,4 @@
-//! The grammar of host subjects stands in `vv-file` for those who write them and in `spice-proto` for those who check
+//! The grammar of host subjects stands in `vv-file`, which writes them, and in `spice-proto`, which checks
 //! certificates: both read the same, and what spice-gtk reads.
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};

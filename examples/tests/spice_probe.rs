@@ -152,7 +152,7 @@ fn a_connection_file_says_where_and_as_whom() {
     assert!(stderr(&probe(&["--vv", &vnc], None)).contains("not for SPICE"));
 }
 
-/// What cannot be used is told before anything is connected to.
+/// Arguments that cannot be used are reported before a connection is made.
 #[test]
 fn arguments_are_judged_first() {
     let folder = Folder::new();

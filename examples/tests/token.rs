@@ -75,7 +75,7 @@ fn from_mint_to_redeem() {
     // Nothing of the token is in the store.
     let file = fs::read(format!("{}/tokens.db", folder.path())).unwrap();
     assert!(!file.windows(43).any(|window| window == text.trim_end().as_bytes()));
-    // Under another pepper nobody knows it.
+    // Under another pepper it is not known.
     let other = folder.file("other", &[8; 32]);
     let unknown = token(&["verify", "--store", store, "--pepper-file", &other], &text);
     assert_eq!(
@@ -312,7 +312,7 @@ fn errors_are_complete() {
     assert!(told.contains("refused"), "{told}");
 }
 
-/// Hashes, targets and names are for whoever runs the tool.
+/// Hashes, targets and names are shown to the user of the tool.
 #[cfg(unix)]
 #[test]
 fn a_new_store_is_private() {

@@ -7,7 +7,7 @@
 //! `cargo run -p fuzz --bin TARGET FILE...` checks the files that it is given.
 //!
 //! The laws: no panic, no hang; any chunking of an input gives the same result; nothing is kept beyond the
-//! limits; a peer is told no more than the protocol's own code; an error is terminal.
+//! limits; a peer receives no more than the protocol's own code; an error is terminal.
 
 #[cfg(test)]
 mod replay;

@@ -187,7 +187,7 @@ impl Watched {
         self.look();
     }
 
-    /// Answers that nobody asked for change nothing; `refuse` is one to any question.
+    /// Answers without a question change nothing; `refuse` is one to any question.
     fn answer_wrongly(&mut self) {
         let Self { bridge, wires, .. } = self;
         let open = self.open.as_ref();

@@ -301,7 +301,7 @@ fn head(number: i32, width: u16, height: u16) -> [u8; 12] {
     [0, 1, 0, 2, w1, w0, h1, h0, e3, e2, e1, e0]
 }
 
-/// Holds back what it is told to.
+/// Withholds the messages that the input names.
 struct Judge {
     bits: u8,
     /// On the message that goes in pieces, of the client and of the server.

@@ -13,11 +13,11 @@ use bytes::BytesMut;
 use spice_proto::Limits;
 use spice_proto::caps::{Capabilities, CapabilityWords};
 use spice_proto::ids::{ChannelType, LinkErrorCode};
+use spice_proto::link::Sender;
 use spice_proto::link::client;
 use spice_proto::link::relay::{self, RelayAction, Upstream};
 use spice_proto::link::sasl::MechList;
 use spice_proto::link::server::{Announcement, Question, SaslAnnouncement};
-use spice_proto::link::Sender;
 use spice_proto::link::watch::{Part, WatchedLink};
 use spice_proto::link::{
     Action, ClientConfig, ClientLink, HandshakeError, Incompatibility, LinkMess, Machine, PublicKey, Refusal,
@@ -121,7 +121,7 @@ fn ending(error: HandshakeError, side: Option<Side>) -> String {
     format!("{}{side}", whole.trim_end_matches(')'))
 }
 
-/// A client of another protocol is left alone: nothing is said to it, and its bytes stay for who speaks that.
+/// A client of another protocol is left alone: nothing is sent to it, and its bytes stay for a server of that protocol.
 fn assert_left_alone(error: HandshakeError, wire: &Wire) {
     if error == HandshakeError::PeerIncompatible(Incompatibility::WebSocket) {
         assert!(
@@ -513,7 +513,7 @@ fn relay(answers: u8, tenant: &[u8], hypervisor: &[u8], chunk: usize, sasl: bool
                 answer(client, &mut wires.hypervisor, question, answers & 4 != 0);
                 continue;
             }
-            // On the other port nobody says a word.
+            // The other port is silent.
             Ok(RelayAction::Ask(relay::Question::Redial(_))) => {
                 hypervisor = &[];
                 let upstream = Upstream {

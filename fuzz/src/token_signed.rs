@@ -89,7 +89,7 @@ pub fn check(data: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// Nobody without a key makes a token.
+/// A token cannot be made without a key.
 fn text(bytes: &[u8], now: u64) -> Option<&'static str> {
     let token = SignedToken::presented(bytes).ok()?;
     assert_eq!(token.expose().as_bytes(), bytes);

@@ -220,7 +220,7 @@ fn counts(mut input: Input<'_>) {
     assert_eq!(port_count(flavor, image, limit), expected);
 }
 
-/// The allocator against a set of pairs, restarts included; and JSON that somebody else wrote.
+/// The allocator against a set of pairs, restarts included; and JSON of any form.
 fn ports(mut input: Input<'_>) {
     if input.byte() & 1 != 0 {
         let Ok(read) = serde_json::from_slice::<PortAllocator>(input.rest()) else {
@@ -238,7 +238,7 @@ fn ports(mut input: Input<'_>) {
         let (address, port) = (ADDRESSES[usize::from(step[1] & 1)], u16::from(step[2]));
         match step[0] % 5 {
             0 => {
-                // The bits of the last byte are ports that somebody else has bound.
+                // The bits of the last byte are ports that another program has bound.
                 let can_bind = |at: u16| step[2] & (1 << (at % 8)) == 0;
                 let expected = bounds
                     .clone()

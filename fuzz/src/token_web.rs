@@ -237,7 +237,7 @@ fn origin(mut input: Input<'_>) -> Option<&'static str> {
     let result = told(proxy);
     match (&result, plain(stranger)) {
         (Ok(Caller::Page(page)), _) => {
-            // Only who has the name of the page comes in.
+            // Only a request with the name of the page is accepted.
             assert_eq!(
                 forwarded
                     .split(',')

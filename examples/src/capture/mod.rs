@@ -17,7 +17,7 @@ use bytes::Bytes;
 pub use packets::Packets;
 pub use pairs::Pairs;
 
-/// Who says something on a connection.
+/// The sender on a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Sender {
     /// The side that opened the connection.
@@ -58,12 +58,12 @@ pub struct Event {
     /// Since 1970 in packet captures, since the start of the recording in pairs that tell times.
     pub time: Option<Duration>,
     /// What was seen.
-    pub what: What,
+    pub kind: EventKind,
 }
 
 /// What can be seen of a connection.
 #[derive(Debug, Clone, PartialEq)]
-pub enum What {
+pub enum EventKind {
     /// First event of a connection.
     Opened(Origin),
     /// The next bytes of one direction.
@@ -86,9 +86,9 @@ pub enum Origin {
     },
     /// A packet capture.
     Tcp {
-        /// Who called.
+        /// The address of the client.
         client: SocketAddr,
-        /// Who was called.
+        /// The address of the server.
         server: SocketAddr,
         /// Its first packets are in the capture.
         complete: bool,

@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::Deserialize;
 
-use super::{CaptureError, CaptureErrorKind, End, Event, Origin, Sender, What};
+use super::{CaptureError, CaptureErrorKind, End, Event, EventKind, Origin, Sender};
 
 /// Bytes that are read at a time.
 const CHUNK: usize = 64 << 10;
@@ -87,13 +87,13 @@ impl Pairs {
         let Some(pair) = &mut self.current else {
             return Ok(None);
         };
-        let (time, what) = pair.event(due)?;
+        let (time, kind) = pair.event(due)?;
         let connection = self.number;
-        if what == What::Closed {
+        if kind == EventKind::Closed {
             self.current = None;
             self.number += 1;
         }
-        Ok(Some(Event { connection, time, what }))
+        Ok(Some(Event { connection, time, kind }))
     }
 }
 
@@ -174,7 +174,7 @@ impl Pair {
         })
     }
 
-    fn event(&mut self, due: Option<Sender>) -> Result<(Option<Duration>, What), CaptureError> {
+    fn event(&mut self, due: Option<Sender>) -> Result<(Option<Duration>, EventKind), CaptureError> {
         if !self.opened {
             self.opened = true;
             let start = Duration::try_from_secs_f64(self.description.start_s).unwrap_or_default();
@@ -183,7 +183,7 @@ impl Pair {
                 name: self.name.clone(),
                 ordered: self.ordered,
             };
-            return Ok((self.time, What::Opened(origin)));
+            return Ok((self.time, EventKind::Opened(origin)));
         }
         while let Some((micros, direction, _, length)) = self.description.segments.front_mut() {
             let sender = match direction.as_str() {
@@ -200,7 +200,7 @@ impl Pair {
                 self.description.segments.pop_front();
             }
             if !bytes.is_empty() {
-                return Ok((self.time, What::Data(sender, bytes)));
+                return Ok((self.time, EventKind::Data(sender, bytes)));
             }
         }
         // By turns, but first what is waited for.
@@ -215,7 +215,7 @@ impl Pair {
             }
             let bytes = stream.read(CHUNK)?;
             if !bytes.is_empty() {
-                return Ok((self.time, What::Data(sender, bytes)));
+                return Ok((self.time, EventKind::Data(sender, bytes)));
             }
             stream.ended = true;
             let cut = self.description.cut.get(&sender.to_string());
@@ -223,9 +223,9 @@ impl Pair {
                 Some(serde_json::Value::String(_)) => End::Cut,
                 _ => End::Closed,
             };
-            return Ok((self.time, What::Ended(sender, end)));
+            return Ok((self.time, EventKind::Ended(sender, end)));
         }
-        Ok((self.time, What::Closed))
+        Ok((self.time, EventKind::Closed))
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 
-use super::{End, Event, Origin, Sender, What};
+use super::{End, Event, EventKind, Origin, Sender};
 
 /// Most bytes of all connections that wait for bytes in front of them. Then the hole is taken as lost.
 const AHEAD: usize = 32 << 20;
@@ -20,9 +20,9 @@ const CONNECTIONS: usize = 16384;
 /// What a packet says.
 #[derive(Debug, Clone)]
 pub struct Segment {
-    /// Who sent it.
+    /// The sender.
     pub from: SocketAddr,
-    /// To whom.
+    /// The receiver.
     pub to: SocketAddr,
     /// Number of its first byte, or of its SYN.
     pub sequence: u32,
@@ -87,7 +87,7 @@ impl Table {
         }
     }
 
-    /// Takes a segment; adds what can be told now.
+    /// Takes a segment; adds the events that follow from it.
     pub fn segment(&mut self, time: Option<Duration>, segment: Segment, events: &mut VecDeque<Event>) {
         self.clock += 1;
         let mut key = [segment.from, segment.to];
@@ -100,10 +100,10 @@ impl Table {
         };
         flow.last = self.clock;
         let sender = flow.sender(&segment);
-        let mut emit = |connection, what| events.push_back(Event { connection, time, what });
+        let mut emit = |connection, kind| events.push_back(Event { connection, time, kind });
         let before = flow.ahead();
         let half = &mut flow.halves[sender as usize];
-        half.take(&segment, |bytes| emit(flow.id, What::Data(sender, bytes)));
+        half.take(&segment, |bytes| emit(flow.id, EventKind::Data(sender, bytes)));
         if half.end == Some(half.delivered) {
             flow.end(sender, End::Closed, &mut emit);
         }
@@ -142,7 +142,7 @@ impl Table {
             return false;
         }
         let Segment { from, to, .. } = *segment;
-        // Without a SYN nothing tells who called; servers have the asked port, or the lower one.
+        // Without a SYN the caller is not known; servers have the asked port, or the lower one.
         let called = match self.port {
             _ if segment.syn => !segment.ack,
             Some(port) => to.port() == port,
@@ -170,7 +170,7 @@ impl Table {
         events.push_back(Event {
             connection: id,
             time,
-            what: What::Opened(origin),
+            kind: EventKind::Opened(origin),
         });
         let flow = Flow {
             id,
@@ -229,7 +229,7 @@ impl Flow {
     }
 
     /// Ends one direction. Bytes that still wait were never due: there is a hole in front of them.
-    fn end(&mut self, sender: Sender, end: End, emit: &mut impl FnMut(u64, What)) {
+    fn end(&mut self, sender: Sender, end: End, emit: &mut impl FnMut(u64, EventKind)) {
         let half = &mut self.halves[sender as usize];
         if half.ended {
             return;
@@ -240,20 +240,20 @@ impl Flow {
         half.ahead.clear();
         half.waiting = 0;
         let end = if bytes == 0 { end } else { End::Lost { bytes } };
-        emit(self.id, What::Ended(sender, end));
+        emit(self.id, EventKind::Ended(sender, end));
         if self.ended() {
-            emit(self.id, What::Closed);
+            emit(self.id, EventKind::Closed);
         }
     }
 
     /// Ends what has not ended, since nothing more is seen of it.
     fn cut(&mut self, events: &mut VecDeque<Event>) {
         for sender in Sender::BOTH {
-            self.end(sender, End::Cut, &mut |connection, what| {
+            self.end(sender, End::Cut, &mut |connection, kind| {
                 events.push_back(Event {
                     connection,
                     time: None,
-                    what,
+                    kind,
                 });
             });
         }

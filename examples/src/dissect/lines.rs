@@ -33,9 +33,9 @@ pub(super) enum Opened<'a> {
     },
     /// Of a packet capture.
     Tcp {
-        /// Who called.
+        /// The address of the client.
         client: String,
-        /// Who was called.
+        /// The address of the server.
         server: String,
         /// Only told when it is not so.
         #[serde(skip_serializing_if = "Clone::clone")]
@@ -46,7 +46,7 @@ pub(super) enum Opened<'a> {
 /// From here on the bytes are encrypted.
 #[derive(Serialize)]
 pub struct Encrypted<'a> {
-    /// Who encrypts.
+    /// What encrypts.
     pub by: &'static str,
     /// What the client's TLS asked for.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -17,7 +17,7 @@ pub use report::{Failure, Place, Report};
 pub use seen::{MIDWAY, Seen, Stream};
 pub use sums::{SASL, Sum, Sums, TLS, Tally};
 
-use crate::capture::{Capture, CaptureError, End, Event, Options, Origin, Sender, What};
+use crate::capture::{Capture, CaptureError, End, Event, EventKind, Options, Origin, Sender};
 
 /// Arguments of every dissector.
 #[derive(Debug, Args)]
@@ -108,7 +108,7 @@ where
     let mut report = Report::new(program, io::stdout().lock(), arguments);
     let dissected = dissect(program, arguments, &mut report, new);
     let failed = match dissected {
-        // Who reads the lines has seen enough.
+        // The reader of the lines has closed them.
         Err(Error::Output(error)) if error.kind() == ErrorKind::BrokenPipe => return ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{program}: {error}");
@@ -146,7 +146,7 @@ fn dissect<W: Write, S: Sums, C: Conversation<W, S>>(
     let (mut due, mut whole) = (None, true);
     while let Some(event) = capture.event(due)? {
         let id = event.connection;
-        if let What::Opened(origin) = &event.what {
+        if let EventKind::Opened(origin) = &event.kind {
             report.open(id, event.time, origin)?;
             conversations.insert(id, new(id, origin));
         }
@@ -155,7 +155,7 @@ fn dissect<W: Write, S: Sums, C: Conversation<W, S>>(
             due = None;
             continue;
         };
-        let closed = event.what == What::Closed;
+        let closed = event.kind == EventKind::Closed;
         match take(conversation, event, report) {
             Err(Error::Failure(failure)) if arguments.keep_going => {
                 eprintln!("{program}: {failure}");
@@ -182,13 +182,13 @@ fn take<W: Write, S: Sums>(
 ) -> Result<(), Error> {
     let seen = conversation.seen();
     seen.time = event.time.or(seen.time);
-    match event.what {
-        What::Opened(_) => Ok(()),
-        What::Data(sender, bytes) => {
+    match event.kind {
+        EventKind::Opened(_) => Ok(()),
+        EventKind::Data(sender, bytes) => {
             seen.streams[sender as usize].rx.extend_from_slice(&bytes);
             conversation.advance(report)
         }
-        What::Ended(sender, end) => {
+        EventKind::Ended(sender, end) => {
             let stream = &mut seen.streams[sender as usize];
             stream.ended = Some(end);
             if let End::Lost { bytes } = end
@@ -200,6 +200,6 @@ fn take<W: Write, S: Sums>(
             }
             conversation.advance(report)
         }
-        What::Closed => conversation.close(report),
+        EventKind::Closed => conversation.close(report),
     }
 }

@@ -17,7 +17,7 @@ pub struct Place {
     pub connection: u64,
     /// When it was seen.
     pub time: Option<Duration>,
-    /// Who sent it.
+    /// The sender.
     pub sender: Sender,
     /// How many bytes that one had sent before.
     pub offset: u64,

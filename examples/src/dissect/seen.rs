@@ -60,7 +60,7 @@ impl Seen {
         }
     }
 
-    /// Who has said more than can be held while nobody answers, such as an upload of another protocol.
+    /// The side that has sent more than can be held without an answer, such as an upload of another protocol.
     #[must_use]
     pub fn over(&self) -> Option<Sender> {
         let over = |sender: &Sender| BACKLOG < self.streams[*sender as usize].rx.len();

@@ -7,9 +7,9 @@ use serde::Serialize;
 
 use crate::capture::Sender;
 
-/// Who encrypts, in sums and lines: SASL's security layer.
+/// The name of what encrypts, in sums and lines: SASL's security layer.
 pub const SASL: &str = "sasl";
-/// Who encrypts: TLS.
+/// The name of what encrypts: TLS.
 pub const TLS: &str = "tls";
 
 /// What a dissector counts, one value for each row.
@@ -35,7 +35,7 @@ pub trait Sums: Ord + Sized {
 /// What was counted.
 #[derive(Debug)]
 pub struct Tally<S> {
-    /// By what it is, and who sent it.
+    /// By its kind and its sender.
     pub rows: BTreeMap<(S, Sender), Sum>,
     /// How many connections.
     pub connections: u64,

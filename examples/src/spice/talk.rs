@@ -166,7 +166,7 @@ mod tests {
         talk.close::<Frame>().await.unwrap();
     }
 
-    /// All messages pass in order and nothing waits for ever, whoever is slow. Time does not pass by itself.
+    /// All messages pass in order and nothing waits for ever, whichever side is slow. Time does not pass by itself.
     #[tokio::test(start_paused = true)]
     async fn messages_pass_in_both_directions_over_narrow_streams() {
         let slow = Duration::from_secs(1);

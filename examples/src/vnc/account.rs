@@ -1,4 +1,4 @@
-//! Who is let in, in the server's role.
+//! The accounts that a server accepts.
 
 use rfb_proto::handshake::server::ClientCredentials;
 use rfb_proto::security::vnc::Password;
@@ -35,7 +35,7 @@ impl Account {
     }
 }
 
-/// 16 bytes that nobody can foresee, for a VNC challenge.
+/// A VNC challenge: 16 random bytes of the operating system.
 ///
 /// # Panics
 /// When the operating system has no random bytes: nothing here can go on without.

@@ -25,7 +25,7 @@ pub enum Method {
     X509Plain,
 }
 
-/// What somebody must have to use a [`Method`].
+/// What the use of a [`Method`] requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Needs {
     /// A user name.

@@ -16,8 +16,8 @@ use crate::http::{create, request, token};
 use crate::program::{BEARER, PATIENCE, Service, TICKET, configuration};
 use crate::spice::{Link, connect};
 
-/// A port on which nobody listens.
-fn nobody() -> u16 {
+/// A port without a listener.
+fn closed_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
@@ -39,7 +39,7 @@ fn link_message() -> BytesMut {
 
 #[test]
 fn nothing_is_answered_without_the_bearer_token() {
-    let service = Service::start(&configuration(nobody()));
+    let service = Service::start(&configuration(closed_port()));
     let wanted = r#"{"guest":"vm1"}"#;
     let headers = [
         None,
@@ -75,7 +75,7 @@ fn nothing_is_answered_without_the_bearer_token() {
 
 #[test]
 fn a_console_is_a_connection_file() {
-    let service = Service::start(&configuration(nobody()));
+    let service = Service::start(&configuration(closed_port()));
     let body = r#"{"guest":"vm1","ttl_seconds":60,"uses":1,"title":"of \\ \"mine\""}"#;
     let answer = create(service.api(), body);
     assert_eq!(answer.status, 201, "{answer:?}");
@@ -99,7 +99,7 @@ fn a_console_is_a_connection_file() {
 
 #[test]
 fn names_of_targets_make_safe_file_names() {
-    let text = configuration(nobody()).replace("\"vm1\"", r#""../\"x\"""#);
+    let text = configuration(closed_port()).replace("\"vm1\"", r#""../\"x\"""#);
     let service = Service::start(&text);
     let answer = create(service.api(), r#"{"guest":"../\"x\""}"#);
     assert_eq!(
@@ -111,7 +111,7 @@ fn names_of_targets_make_safe_file_names() {
 
 #[test]
 fn what_cannot_be_had_is_told_apart() {
-    let service = Service::start(&configuration(nobody()));
+    let service = Service::start(&configuration(closed_port()));
     let long = format!(r#"{{"guest":"vm1","title":"{}"}}"#, "x".repeat(5000));
     for (body, status) in [
         ("", 400),
@@ -168,8 +168,8 @@ fn a_target_that_is_not_there_costs_no_use() {
 }
 
 #[test]
-fn whoever_comes_last_is_served_however_many_wait() {
-    let service = Service::start(&configuration(nobody()));
+fn the_last_connection_is_served_however_many_wait() {
+    let service = Service::start(&configuration(closed_port()));
     let silent: Vec<_> = (0..40).map(|_| TcpStream::connect(service.plain()).unwrap()).collect();
     let denied = Link::Refused(LinkErrorCode::PERMISSION_DENIED);
     assert_eq!(connect(service.plain(), "nobody issued this"), denied);
@@ -177,10 +177,10 @@ fn whoever_comes_last_is_served_however_many_wait() {
 }
 
 /// A link message is short, and the key that answers it takes long to make. Strangers who send a hundred a second, and leave
-/// before or behind the reply, keep nobody waiting for a key.
+/// before or behind the reply, delay no other connection.
 #[test]
 fn strangers_use_up_no_keys() {
-    let service = Service::start(&configuration(nobody()));
+    let service = Service::start(&configuration(closed_port()));
     let gateway = service.plain();
     let stop = AtomicBool::new(false);
     let sent = AtomicUsize::new(0);
@@ -225,7 +225,7 @@ fn strangers_use_up_no_keys() {
 #[test]
 fn it_stops_when_it_is_told_to() {
     for signal in ["TERM", "INT"] {
-        let service = Service::start(&configuration(nobody()));
+        let service = Service::start(&configuration(closed_port()));
         let idle_viewer = TcpStream::connect(service.plain()).unwrap();
         let idle_portal = TcpStream::connect(service.api()).unwrap();
         std::thread::sleep(Duration::from_millis(50));
@@ -243,7 +243,7 @@ fn it_stops_when_it_is_told_to() {
 
 #[test]
 fn the_log_tells_what_happened_and_no_secret() {
-    let service = Service::start(&configuration(nobody()));
+    let service = Service::start(&configuration(closed_port()));
     let (good, spent) = (token(service.api()), "nobody-issued-this-password");
     assert_eq!(
         request(

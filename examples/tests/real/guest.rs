@@ -296,7 +296,7 @@ pub(crate) fn console(folder: &Folder, name: &str) -> Vec<u8> {
 /// Options of QEMU's SPICE server: whatever it measures of the link, it sends no lossy picture.
 pub(crate) const LOSSLESS: &str = "jpeg-wan-compression=never,streaming-video=off";
 
-/// A port that nobody listens on now.
+/// A port without a listener.
 pub(crate) fn free_port() -> SocketAddr {
     free_port_of(Ipv4Addr::LOCALHOST)
 }

@@ -11,7 +11,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, Connection, RootCertStore, ServerConfig, ServerConnection};
 
-/// Somebody who has the key of a server.
+/// A man in the middle that has the key of a server.
 pub(crate) struct Middle {
     server: Arc<ServerConfig>,
     client: Arc<ClientConfig>,

@@ -302,7 +302,7 @@ fn probe_comes_again_with_tls_where_it_is_wanted() {
     }
     assert_eq!(report["not_opened"], Value::Null);
 
-    // What is there is shown, what is not is told, and no channel goes back from TLS.
+    // What is there is shown, what is missing is reported, and no channel goes back from TLS.
     let plain = probe(&folder, "plain", address, TICKET, &[]).expect_err("one port");
     assert!(
         plain.contains("INPUTS 0: rejected by the peer: NEED_SECURED (name its TLS port"),
@@ -316,7 +316,7 @@ fn probe_comes_again_with_tls_where_it_is_wanted() {
     );
 }
 
-/// QEMU that lets a user in, who is asked for by libsasl, which asks a file.
+/// QEMU with SASL: libsasl checks the user against a file.
 pub(crate) fn sasl_guest(folder: &Folder, pki: &Path) -> (SocketAddr, Process) {
     fs::create_dir(folder.join("sasl")).expect("a folder");
     folder.write("secret", PASSWORD);

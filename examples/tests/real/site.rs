@@ -83,7 +83,7 @@ impl Site {
     }
 }
 
-/// What the gateway is told: where it listens, and the machine behind the recorder. With TLS there
+/// The gateway's configuration: where it listens, and the machine behind the recorder. With TLS there
 /// is a second machine, the same but for the authority that its certificate ought to be from.
 fn sections(folder: &Folder, legs: Legs, port: u16) -> String {
     folder.write("ticket", TICKET);

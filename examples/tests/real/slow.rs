@@ -102,7 +102,7 @@ fn carry(viewer: &TcpStream, server: SocketAddr, passed: &Mutex<Passed>) -> io::
     Ok(())
 }
 
-/// The gateway with TLS, whose viewers come over the line: that is the address that they are told.
+/// The gateway with TLS, whose viewers come over the line: its address stands in their `.vv`.
 fn gateway(folder: &Folder, guest: &Guest, line: &SlowLine) -> Gateway {
     folder.write("ticket", TICKET);
     pki::authority(folder, "gateway");

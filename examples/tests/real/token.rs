@@ -20,7 +20,7 @@ fn token(arguments: &[&str], input: &str) -> (i32, String) {
     (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap())
 }
 
-/// A token of two uses: each is spent once, whoever runs the tool.
+/// A token of two uses: each is spent once, by any process.
 fn is_spent_once(kind: Kind) {
     let engine = Engine::start(kind);
     let store = url(kind, &engine.address());

@@ -9,7 +9,7 @@ use crate::gateway::Vv;
 use crate::picture::Picture;
 use crate::process::{Folder, Process, wait_for};
 
-/// Where a viewer connects to, and whom it trusts there.
+/// The address that a viewer connects to, and the authority that it trusts.
 pub(crate) struct Endpoint {
     address: SocketAddr,
     authority: Option<PathBuf>,
@@ -78,7 +78,7 @@ impl Screenshot {
         assert!(!self.file.exists(), "a screenshot of a session that was refused");
     }
 
-    /// The client ended, and said that the link broke off: nobody is to blame the password for it.
+    /// The client ended, and said that the link broke off: which is not the password's fault.
     pub(crate) fn assert_broken_off(&self) {
         self.assert_failed();
         // SPICE_CHANNEL_ERROR_LINK

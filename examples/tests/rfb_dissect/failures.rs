@@ -1,4 +1,4 @@
-//! The first byte that cannot be placed is told, and nothing else is taken for one.
+//! The first byte that cannot be placed is reported, and no other.
 
 use crate::pcap::{Flag, Pcap, ethernet};
 use crate::{Folder, begun, code, lines, pair, rectangle, run, stderr, update};
@@ -23,7 +23,7 @@ fn a_wrong_byte_is_told_with_its_place() {
         says(&[2, 2, 0x7f]),
         format!("s2c, offset {}: ServerMessage.type at byte 0: 127 is not known", at + 2)
     );
-    // A desktop's name of 4 GiB, an encoding that nobody knows, and a text above the limit.
+    // A desktop's name of 4 GiB, an unknown encoding, and a text above the limit.
     let name = [update(1), rectangle(0, 0, -307), vec![0xff; 4]].concat();
     let told = says(&name);
     assert!(told.starts_with(&format!("s2c, offset {}: ", at + 16)), "{told}");
@@ -71,7 +71,7 @@ fn an_end_inside_of_something_is_told() {
     assert_eq!(incomplete.unwrap()["missing"], 13);
     let told = fails(&with(&[3, 0, 0]), &[]);
     assert!(told.contains("inside of a message"), "{told}");
-    // Bytes that nobody waits for, and a connection whose beginning is not there.
+    // Bytes that are not due, and a connection whose beginning is not there.
     let told = fails(&[b"RFB 003.008\n".to_vec(), b"RFB 003.008\n\x01\x01\x09".to_vec()], &[]);
     assert!(told.starts_with("s2c, offset"), "{told}");
     let mut pcap = Pcap::new();

@@ -105,7 +105,7 @@ fn what_servers_make_of_a_version() {
     }
     assert_eq!(checked, 3 * expected.len());
 
-    // TigerVNC and VeNCrypt: a version that is not 0.2 is told so twice, a subtype that is not offered once.
+    // TigerVNC and VeNCrypt: a version that is not 0.2 is refused twice, a subtype that is not offered once.
     let ends = |end: &str| {
         connections
             .values()

@@ -145,7 +145,7 @@ fn refused_links_are_placed() {
     let of = |kind: &str| lines.iter().filter(|line| line["kind"] == kind).collect::<Vec<_>>();
     assert_eq!(of("open").len(), 19);
     assert_eq!(of("open")[0]["server"], "127.0.0.1:5900");
-    // Wrong magic, HTTP, two wrong versions, three sizes, two places of capabilities, a ticket nobody read.
+    // Wrong magic, HTTP, two wrong versions, three sizes, two places of capabilities, a ticket that was not read.
     assert_eq!(of("refused").len(), 10);
     assert_eq!(of("refused")[1]["bytes"].as_str().unwrap()[..8], *"47455420");
     assert_eq!(

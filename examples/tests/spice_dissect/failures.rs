@@ -1,4 +1,4 @@
-//! The first byte that cannot be placed is told, and nothing else is taken for one.
+//! The first byte that cannot be placed is reported, and no other.
 
 use bytes::BytesMut;
 use spice_proto::ids::ChannelType;
@@ -77,7 +77,7 @@ fn a_wrong_byte_is_told_with_its_place() {
     assert_eq!(
         fails(&streams).split(": ").next().unwrap(),
         "s2c, offset 194",
-        "the place of the capabilities is told"
+        "the place of the capabilities is reported"
     );
 }
 
@@ -102,7 +102,7 @@ fn other_protocols_are_told_and_port_chooses() {
 }
 
 #[test]
-fn what_nobody_answers_is_not_held_for_ever() {
+fn bytes_without_an_answer_are_not_held_for_ever() {
     let folder = Folder::new();
     // An upload of another protocol, and a server that speaks first.
     for (from_client, told) in [

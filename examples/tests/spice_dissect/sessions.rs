@@ -16,7 +16,7 @@ const SESSION: u32 = 0x5e55_1011;
 const INIT: u16 = 103;
 const AGENT_DISCONNECTED: u16 = 108;
 const SEAMLESS_ACK: u16 = 117;
-/// `AGENT_DATA`, by who sends it: the client, the server.
+/// `AGENT_DATA`, by its sender: the client, the server.
 const AGENT_DATA: [u16; 2] = [107, 109];
 
 /// What both sides of these connections announce.
@@ -29,7 +29,7 @@ fn announce(bits: &[u32]) -> Message {
     })
 }
 
-/// A grab with a selection, so that it is read wrongly by whoever does not know what was announced.
+/// A grab with a selection, so that it is misread without the capabilities that were announced.
 fn grab(types: usize) -> Message {
     Message::ClipboardGrab(ClipboardGrab {
         selection: caps::Agreed::of(&BITS).selection(ClipboardSelection::PRIMARY),
@@ -144,7 +144,7 @@ fn grabs(lines: &[Value], connection: u64, types: usize) -> usize {
     count
 }
 
-/// Nobody announces anything on the target of a seamless move, and what was announced holds there, in both directions
+/// Nothing is announced on the target of a seamless move, and what was announced holds there, in both directions
 /// and after any number of moves.
 #[test]
 fn capabilities_go_with_the_session() {

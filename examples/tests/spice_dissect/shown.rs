@@ -162,7 +162,7 @@ fn agent_messages_are_read_by_what_both_sides_announce() {
         assert_eq!(of[1]["fields"]["types"].as_array().unwrap().len(), 1000);
     }
 
-    // A stream that nobody takes: fatal, unless it began on another connection (there is no INIT then).
+    // A stream without a receiver: fatal, unless it began on another connection (there is no INIT then).
     let mut streams = linked(ChannelType::MAIN, true);
     let at = streams[0].len();
     mini(&mut streams[0], 107, &[2, 0, 0]);

@@ -207,7 +207,7 @@ fn wrong_passwords_are_braked_by_where_they_come_from() {
     for _ in 0..20 {
         assert!(!try_from(1, b"wr0ng-pw"));
     }
-    // Not even the right one is looked at, and whoever guesses does not learn that.
+    // Not even the right one is checked, and the answer does not show that.
     assert!(!try_from(1, b"s3cretpw"));
     assert!(try_from(2, b"s3cretpw"), "others are not kept waiting");
 }

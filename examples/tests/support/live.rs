@@ -106,7 +106,7 @@ pub(crate) fn each_line_comes_when_its_bytes_have_come(
     assert!(child.wait().unwrap().success());
 }
 
-/// Nobody reads the lines of this capture: the program stops reading too, without a complaint.
+/// The reader of the lines closes them: the program stops reading too, without an error.
 pub(crate) fn a_reader_may_leave(program: &mut Command, capture: &[u8]) {
     let mut child = program.arg("-").stdin(Stdio::piped()).spawn().unwrap();
     let mut input = child.stdin.take().unwrap();

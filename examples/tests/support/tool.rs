@@ -99,7 +99,7 @@ pub(crate) fn is_own(variable: &str) -> bool {
     std::env::var_os(variable).is_none()
 }
 
-/// What was tried of a source of recordings, row by row: every row that fails is told, not the first one only.
+/// What was tried of a source of recordings, row by row: every row that fails is reported, not the first one only.
 pub(crate) struct Rows {
     source: &'static str,
     rows: usize,
@@ -152,7 +152,7 @@ impl Rows {
 
 /// A row that fails does not hide the others, and a source without rows is a failure.
 #[test]
-fn every_row_that_fails_is_told() {
+fn every_row_that_fails_is_reported() {
     let mut rows = Rows::new("ROWS");
     let folders = ["a", "b", "c"].map(PathBuf::from);
     let ended = rows.each(&folders, |folder| {

@@ -6,19 +6,8 @@ use toml::{Table, Value};
 
 /// Bytes from lower-case hex. White space is for the eye.
 pub(crate) fn hex(text: &str) -> Vec<u8> {
-    let digits: Vec<u8> = text
-        .chars()
-        .filter(|c| !c.is_whitespace())
-        .map(|c| {
-            u8::try_from(
-                c.to_digit(16)
-                    .unwrap_or_else(|| panic!("{c:?} in {text:?} is no hex digit")),
-            )
-            .unwrap()
-        })
-        .collect();
-    assert!(digits.len() % 2 == 0, "odd number of digits in {text:?}");
-    digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
+    let digits: String = text.split_whitespace().collect();
+    base16ct::lower::decode_vec(&digits).unwrap_or_else(|error| panic!("{text:?}: {error}"))
 }
 
 /// As many bytes as an array has.

@@ -449,7 +449,7 @@ pub(crate) fn texts(value: Option<&Value>) -> impl Iterator<Item = &str> {
 }
 
 pub(crate) fn to_hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    base16ct::lower::encode_string(bytes)
 }
 
 /// How it ended, in the words of the scripts.

@@ -38,7 +38,7 @@ pub(crate) fn ask(files: &[Vec<u8>]) -> Vec<Value> {
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    base16ct::lower::encode_string(bytes)
 }
 
 fn answer<T: Serialize>(result: Result<T, ValueError>) -> Value {

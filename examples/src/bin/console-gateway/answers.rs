@@ -1,4 +1,4 @@
-//! The answers for one connection: who is it, where does it go, may it move.
+//! The answers for one connection: its token, its target, and its moves.
 //!
 //! A tenant that is refused learns nothing but that: unknown, expired, spent, malformed and undecryptable
 //! tokens, and channels that may not come, all get `PERMISSION_DENIED`, the same time after the ticket.
@@ -23,7 +23,7 @@ use tracing::Span;
 use tracing::field::display;
 
 use crate::gateway::Shared;
-use crate::guest::{At, DialError};
+use crate::guest::{DialError, PlaceAddress};
 use crate::keys::random_bytes;
 use crate::rules::Rules;
 use crate::sessions::{Channel, Refused, Session};
@@ -46,7 +46,7 @@ pub(crate) struct Tenant {
     asked: Instant,
     session: Option<Arc<Session>>,
     channel: Option<Channel>,
-    at: Option<At>,
+    at: Option<PlaceAddress>,
     pub(crate) refused: Option<Refused>,
     pub(crate) unreached: Option<DialError>,
     pub(crate) linked: bool,
@@ -78,7 +78,7 @@ impl Tenant {
     }
 
     /// Where a connection goes.
-    fn place_of(session: &Session, dial: &Dial) -> Option<At> {
+    fn place_of(session: &Session, dial: &Dial) -> Option<PlaceAddress> {
         match &dial.target {
             None => Some(session.first.clone()),
             Some(target) => session.guest.console.place_at(target),
@@ -218,7 +218,7 @@ impl Drop for Tenant {
     }
 }
 
-/// What a refused tenant is told. `leak_reason` is off but for the demo.
+/// The code that a refused tenant receives. `leak_reason` is off but for the demo.
 fn told(rules: Rules, refused: Refused) -> LinkErrorCode {
     match refused {
         Refused::Token(Flaw::Token(TokenRefusal::Expired)) if rules.leak_reason => LinkErrorCode::ERROR,

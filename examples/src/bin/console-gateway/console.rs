@@ -2,7 +2,7 @@
 
 use vv_file::{BuildError, Builder, Channel, Document};
 
-/// What all viewers are told, whatever they may open.
+/// What all viewers receive, whatever they may open.
 #[derive(Debug, Clone)]
 pub(crate) struct Viewer {
     pub(crate) host: String,

@@ -112,7 +112,7 @@ impl Gateway {
         let keys = Keys::start(KEYS).map_err(|error| format!("no RSA key: {error}"))?;
         let sessions = Arc::new(sessions);
         let config = tracker::Config::default()
-            // Who gives way is decided by the places, from the first byte on.
+            // The places decide which connection gives way, from the first byte on.
             .with_half_open(usize::MAX)
             .with_half_open_from_address(usize::MAX)
             .with_link_timeout(TOKEN);
@@ -193,7 +193,7 @@ impl Gateway {
         Ok(())
     }
 
-    /// Stops: nobody gets in, every connection is ended, and within seconds this returns.
+    /// Stops: no connection is accepted, every one is ended, and this returns within seconds.
     pub(crate) async fn stop(self) {
         self.shared.stop.cancel();
         self.shared.hub.stop();

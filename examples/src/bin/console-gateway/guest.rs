@@ -64,7 +64,7 @@ pub(crate) struct Place {
     pub(crate) known: Mutex<HashMap<ChannelType, Capabilities>>,
 }
 
-/// The port with TLS, and who has to be there.
+/// The port with TLS, and the certificate that is expected there.
 #[derive(Debug)]
 pub(crate) struct PlaceTls {
     pub(crate) port: u16,
@@ -74,7 +74,7 @@ pub(crate) struct PlaceTls {
 
 /// A place of a console, and the ports at which it is there.
 #[derive(Debug, Clone)]
-pub(crate) struct At {
+pub(crate) struct PlaceAddress {
     pub(crate) place: Arc<Place>,
     port: Option<u16>,
     tls_port: Option<u16>,
@@ -107,17 +107,17 @@ pub(crate) fn canonical(host: &str) -> String {
 
 impl Console {
     /// Where it is when a session begins.
-    pub(crate) fn first(&self) -> Option<At> {
-        self.places.first().map(At::configured)
+    pub(crate) fn first(&self) -> Option<PlaceAddress> {
+        self.places.first().map(PlaceAddress::configured)
     }
 
     /// The place of this console that a hypervisor means, if it means one.
-    pub(crate) fn place_at(&self, told: &migration::Target) -> Option<At> {
+    pub(crate) fn place_at(&self, told: &migration::Target) -> Option<PlaceAddress> {
         let host = canonical(std::str::from_utf8(&told.host).ok()?);
         let port = told.port.map(std::num::NonZeroU16::get);
         let tls_port = told.tls_port.map(std::num::NonZeroU16::get);
         let at = |place: &Arc<Place>| {
-            let at = At {
+            let at = PlaceAddress {
                 place: place.clone(),
                 port: port.filter(|port| place.is_met_at(*port, place.port)),
                 tls_port: tls_port.filter(|port| place.is_met_at(*port, place.tls.as_ref().map(|tls| tls.port))),
@@ -169,7 +169,7 @@ impl Place {
     }
 }
 
-impl At {
+impl PlaceAddress {
     /// At the ports that the configuration names.
     pub(crate) fn configured(place: &Arc<Place>) -> Self {
         Self {

@@ -66,7 +66,7 @@ pub(crate) async fn serve(
     }
 }
 
-/// One connection. It is never more than half-open: whoever has a request is not waited for either.
+/// One connection. It never counts as open, so it can always give way, also while a request is served.
 async fn converse(
     place: Place,
     tcp: TcpStream,

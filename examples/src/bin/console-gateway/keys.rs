@@ -44,7 +44,7 @@ struct Shared {
     taken: Notify,
     /// A key was made.
     made: Notify,
-    /// For those who open tickets, so that they leave the maker its share of the processors.
+    /// Bounds how many tickets are opened at once, so that the maker of keys keeps its share of the processors.
     openers: Arc<Semaphore>,
 }
 
@@ -110,7 +110,7 @@ impl Keys {
         }
     }
 
-    /// Opens a link's ticket. Arithmetic at the wish of somebody who has shown nothing yet: not on the threads that move
+    /// Opens a link's ticket. The peer has proved nothing yet, so the arithmetic runs apart: not on the threads that move
     /// the data of others. `None`: the runtime is going down.
     pub(crate) async fn open(&self, key: KeyHandle, sealed: SealedTicket) -> Option<Result<Secret, TicketError>> {
         let opener = self.shared.openers.clone().acquire_owned().await.ok()?;
@@ -118,7 +118,7 @@ impl Keys {
             Ok(opening) => opening,
             Err(error) => return Some(Err(error)),
         };
-        // It is held until the work is done, also when nobody waits for it any more.
+        // It is held until the work is done, also when its result is not wanted any more.
         let work = spawn_blocking(move || {
             let _opener = opener;
             opening.open(&mut random)

@@ -7,9 +7,9 @@ pub(crate) struct Rules {
     pub(crate) accept_expired: bool,
     /// A spent token opens another session.
     pub(crate) accept_replay: bool,
-    /// A token that nobody issued opens a session.
+    /// A token that was not issued opens a session.
     pub(crate) accept_wrong: bool,
-    /// A refused tenant is told why.
+    /// A refused tenant receives the reason.
     pub(crate) leak_reason: bool,
 }
 

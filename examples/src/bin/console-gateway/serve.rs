@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::{self, Api};
 use crate::config::Config;
 use crate::gateway::{Carrier, Gateway};
-use crate::guest::At;
+use crate::guest::PlaceAddress;
 use crate::http;
 use crate::rules::Rules;
 use crate::sessions::Sessions;
@@ -55,7 +55,7 @@ pub(crate) async fn check(file: PathBuf, dial: bool) -> ExitCode {
     let mut status = ExitCode::SUCCESS;
     for guest in config.guests.iter().filter(|_| dial) {
         for (number, place) in guest.console.places.iter().enumerate() {
-            if let Err(error) = At::configured(place).dial(None).await {
+            if let Err(error) = PlaceAddress::configured(place).dial(None).await {
                 eprintln!("{}: [[guest]] {:?} place {number}: {error}", file.display(), guest.id);
                 status = ExitCode::FAILURE;
             }
@@ -65,7 +65,7 @@ pub(crate) async fn check(file: PathBuf, dial: bool) -> ExitCode {
 }
 
 async fn serve(config: Config) -> Result<(), String> {
-    // Before the listeners: whoever sees an address may also send a signal.
+    // Before the listeners: a program that has seen an address may also send a signal.
     let stopped = signals().map_err(|error| format!("cannot wait for signals: {error}"))?;
     let Config {
         api, listen, public, ..

@@ -1,6 +1,6 @@
 //! Sessions: one console in use, made of one main channel and any number of others.
 //!
-//! A token decides who gets in; which channels may come, which are there, when a session is over and whether a use is spent is
+//! A token decides whether a session begins; which channels may come, which are there, when a session is over and whether a use is spent is
 //! for [`spice_proto::session`] to know. Here the two are coupled: each use that is taken stands under the key of its own
 //! session.
 
@@ -15,14 +15,14 @@ use spice_proto::session::tracker::Reason;
 use spice_proto::session::{Entry, SessionKey};
 use spice_proto::{Hub, HubClaim};
 
-use crate::guest::{At, Guest};
+use crate::guest::{Guest, PlaceAddress};
 use crate::sync::lock;
 use crate::tokens::{Accepted, Flaw, Presented, Tokens};
 
 /// A channel by kind and number.
 pub(crate) type Channel = (ChannelType, u8);
 
-/// Why a connection does not get in. For our own log: the tenant is told the same every time.
+/// Why a connection is refused. For our own log: the tenant receives the same answer every time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refused {
     #[error("token: {0}")]
@@ -43,13 +43,13 @@ pub(crate) struct Session {
     /// Whose console it is.
     pub(crate) guest: Arc<Guest>,
     /// Where it began.
-    pub(crate) first: At,
+    pub(crate) first: PlaceAddress,
     state: Mutex<State>,
 }
 
 struct State {
     /// Where it is, or goes.
-    at: At,
+    at: PlaceAddress,
     /// As the hypervisor's INIT says.
     connection_id: Option<u32>,
     live: HashMap<Channel, Arc<Counts>>,
@@ -122,7 +122,7 @@ impl Sessions {
         }
         let Accepted { hash, session, target } = self.tokens.claim(presented)?;
         let guest = if target.is_empty() {
-            self.guests.first() // a token that nobody issued: see `Rules::accept_wrong`
+            self.guests.first() // a token that was not issued: see `Rules::accept_wrong`
         } else {
             self.guest(&target)
         };
@@ -209,7 +209,7 @@ impl Sessions {
 
 impl Session {
     /// A channel is connected there.
-    pub(crate) fn joined(&self, channel: Channel, at: &At, counts: &Arc<Counts>) {
+    pub(crate) fn joined(&self, channel: Channel, at: &PlaceAddress, counts: &Arc<Counts>) {
         let mut state = lock(&self.state);
         state.live.insert(channel, counts.clone());
         if channel.0 == ChannelType::MAIN {

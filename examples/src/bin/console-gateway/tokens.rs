@@ -61,7 +61,7 @@ pub(crate) struct Minted {
 /// What a presented token is, before it is used.
 pub(crate) struct Presented {
     hash: TokenHash,
-    /// It was no token at all; `hash` is then one that nobody has.
+    /// It was no token at all; `hash` is then one that belongs to no token.
     flaw: Option<Flaw>,
 }
 

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::Report;
 use crate::cli::Cli;
-use crate::handshake::{Handshake, Step};
+use crate::handshake::{Handshake, State};
 use crate::session::Session;
 use crate::stats::Entry;
 
@@ -62,11 +62,11 @@ impl Conversation {
             return Ok(false);
         };
         match handshake.step {
-            Step::Tls => {
+            State::Tls => {
                 let [client, server] = &self.seen.streams;
                 return Ok(handshake.tls(&client.rx, &server.rx));
             }
-            Step::Session => {
+            State::Session => {
                 let base = [0, 1].map(|side| self.seen.streams[side].offset);
                 // INVARIANT: the step is reached with it.
                 let Some(init) = handshake.init.take() else {
@@ -75,9 +75,9 @@ impl Conversation {
                 self.phase = Phase::Session(Box::new(Session::new(&init, base, &self.limits)));
                 return Ok(true);
             }
-            Step::Sealed | Step::Encrypted => {
+            State::Sealed | State::Encrypted => {
                 let (by, phase) = match handshake.step {
-                    Step::Sealed => (SASL, Phase::Sealed([0; 2])),
+                    State::Sealed => (SASL, Phase::Sealed([0; 2])),
                     _ => (TLS, Phase::Tls),
                 };
                 for place in places {
@@ -87,14 +87,14 @@ impl Conversation {
                 self.phase = phase;
                 return Ok(true);
             }
-            Step::Doubt => return Ok(handshake.judge(&self.seen.streams[1].rx, ended)),
-            Step::Opening => return Ok(handshake.open(&self.seen.streams[1].rx, ended, answered)),
-            Step::Refused => {
+            State::VersionInDoubt => return Ok(handshake.judge(&self.seen.streams[1].rx, ended)),
+            State::Opening => return Ok(handshake.open(&self.seen.streams[1].rx, ended, answered)),
+            State::Refused => {
                 if answered {
                     let why = handshake.doubt.take();
                     refused(places[0], &mut self.seen.streams[0], why, report)?;
                 }
-                // Who is refused says nothing more; a server that refuses may.
+                // A refused client sends nothing more; a server that refuses may.
                 let parts = handshake.parts(&self.seen.streams[1].rx, ended);
                 return parts.map_err(|wrong| places[1].plus(wrong.at).failure(wrong.what).into());
             }
@@ -109,7 +109,7 @@ impl Conversation {
         let seen = match handshake.take(&stream.rx, stream.ended.is_some()) {
             Ok(Some(seen)) => seen,
             Ok(None) => return Ok(handshake.step != was),
-            Err(wrong) if was == Step::Answer => {
+            Err(wrong) if was == State::Answer => {
                 // It is no client of RFB, which the server finds as well.
                 handshake.doubt = Some(wrong.what);
                 handshake.refuse();
@@ -134,7 +134,7 @@ impl Conversation {
         Ok(true)
     }
 
-    /// Does not hold on to what nobody answers, such as an upload of another protocol.
+    /// Drops what is not answered, such as an upload of another protocol.
     fn backlog(&self) -> Result<(), Error> {
         match self.seen.over() {
             Some(sender) => Err(self.not_due(sender).into()),
@@ -197,7 +197,7 @@ impl<W: Write> dissect::Conversation<W, Entry> for Conversation {
         }
         let mut waited_for = None;
         if let Phase::Handshake(handshake) = &self.phase
-            && handshake.step != Step::Refused
+            && handshake.step != State::Refused
         {
             waited_for = Some(handshake.waits_for().to_owned());
             let due = handshake.due().unwrap_or(Sender::Client);

@@ -185,7 +185,7 @@ impl Conversation {
         Ok(false)
     }
 
-    /// Does not hold on to what nobody answers, such as an upload of another protocol.
+    /// Drops what is not answered, such as an upload of another protocol.
     fn backlog(&self) -> Result<(), Error> {
         let Phase::Link { link, .. } = &self.phase else {
             return Ok(());

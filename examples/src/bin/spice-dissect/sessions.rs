@@ -1,7 +1,7 @@
 //! What belongs to a session rather than to one of its connections: its agent.
 //!
 //! A session that moves to another host goes on over another main channel, and the agents on both sides go on in what
-//! they said before: nobody announces capabilities again, and a message may begin on one connection and end on the next.
+//! they said before: capabilities are not announced again, and a message may begin on one connection and end on the next.
 //! In a seamless move the target's main channel has no INIT either. What ties the two together is the number of the
 //! session, which the target's link message names as that of the connection.
 

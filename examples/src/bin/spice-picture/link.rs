@@ -1,4 +1,4 @@
-//! The link stage, and who is let in.
+//! The link stage, and the check of the password.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
@@ -16,8 +16,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::Result;
 use crate::show::{Channel, drawing};
 
-/// What all viewers meet.
-pub(crate) struct House {
+/// What all viewers share: the password, the picture, and the sessions.
+pub(crate) struct PictureServer {
     password: Option<Secret>,
     pub(crate) title: String,
     /// What a display channel says to show the picture.
@@ -26,7 +26,7 @@ pub(crate) struct House {
     sessions: Mutex<HashSet<u32>>,
 }
 
-impl House {
+impl PictureServer {
     pub(crate) fn new(picture: &Picture, password: Option<Secret>, title: String) -> Result<Self> {
         Ok(Self {
             password,
@@ -88,7 +88,7 @@ impl House {
         }
     }
 
-    /// A number for a new session. [`House::end`] takes it back.
+    /// A number for a new session. [`PictureServer::end`] takes it back.
     pub(crate) fn begin(&self) -> u32 {
         loop {
             let mut bytes = [0; 4];
@@ -122,7 +122,7 @@ fn offered(request: &LinkMess) -> bool {
     OFFERED.contains(&request.channel_type) && request.channel_id == 0
 }
 
-/// Bytes that nobody can foresee.
+/// Random bytes of the operating system.
 fn random(bytes: &mut [u8]) {
     getrandom::fill(bytes).expect("random bytes from the operating system");
 }

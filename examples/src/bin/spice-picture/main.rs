@@ -18,7 +18,7 @@ use examples::picture::Picture;
 use examples::secret::password;
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::link::House;
+use crate::link::PictureServer;
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -58,14 +58,14 @@ async fn main() -> ExitCode {
 async fn run(cli: &Cli) -> Result<()> {
     let picture = Picture::load(&cli.picture).map_err(|error| format!("{}: {error}", cli.picture.display()))?;
     let password = password(cli.password_file.as_deref(), "SPICE_PASSWORD")?;
-    let house = Arc::new(House::new(&picture, password, cli.title.clone())?);
+    let server = Arc::new(PictureServer::new(&picture, password, cli.title.clone())?);
     let listener = TcpListener::bind(cli.listen).await;
     let listener = listener.map_err(|error| format!("cannot listen on {}: {error}", cli.listen))?;
     // For the program that started us: the port may have been ours to choose.
     println!("{}", listener.local_addr()?);
     loop {
         match listener.accept().await {
-            Ok((tcp, peer)) => drop(tokio::spawn(serve(house.clone(), tcp, peer))),
+            Ok((tcp, peer)) => drop(tokio::spawn(serve(server.clone(), tcp, peer))),
             // No file descriptors, most likely: others have to go first.
             Err(error) => {
                 eprintln!("cannot accept: {error}");
@@ -76,17 +76,17 @@ async fn run(cli: &Cli) -> Result<()> {
 }
 
 /// One channel of a viewer, from its first byte to its last.
-async fn serve(house: Arc<House>, tcp: TcpStream, peer: SocketAddr) {
+async fn serve(server: Arc<PictureServer>, tcp: TcpStream, peer: SocketAddr) {
     if let Err(error) = net::prepare(&tcp) {
         return eprintln!("{peer}: {error}");
     }
-    let channel = match house.link(tcp).await {
+    let channel = match server.link(tcp).await {
         Ok(channel) => channel,
         Err(error) => return eprintln!("{peer}: {error}"),
     };
     let name = channel.name();
     eprintln!("{peer}: {name} let in");
-    match channel.show(&house).await {
+    match channel.show(&server).await {
         Ok(()) => eprintln!("{peer}: {name} gone"),
         Err(error) => eprintln!("{peer}: {name}: {error}"),
     }

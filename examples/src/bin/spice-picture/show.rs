@@ -20,7 +20,7 @@ use spice_proto::link::server::ServerOutcome;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::Result;
-use crate::link::{House, OFFERED};
+use crate::link::{OFFERED, PictureServer};
 
 /// A channel whose link stands.
 pub(crate) struct Channel<S> {
@@ -43,15 +43,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Channel<S> {
     }
 
     /// Speaks until the viewer hangs up.
-    pub(crate) async fn show(mut self, house: &House) -> Result<()> {
+    pub(crate) async fn show(mut self, server: &PictureServer) -> Result<()> {
         match self.request.channel_type {
             ChannelType::MAIN => {
-                let session = house.begin();
-                let shown = self.main(house, session).await;
-                house.end(session);
+                let session = server.begin();
+                let shown = self.main(server, session).await;
+                server.end(session);
                 shown
             }
-            ChannelType::DISPLAY => self.display(house).await,
+            ChannelType::DISPLAY => self.display(server).await,
             ChannelType::INPUTS => {
                 let keyboard_modifiers = KeyboardModifiers(0);
                 let init = inputs::ServerMessage::Init(inputs::Init { keyboard_modifiers });
@@ -76,7 +76,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Channel<S> {
         }
     }
 
-    async fn main(&mut self, house: &House, session_id: u32) -> Result<()> {
+    async fn main(&mut self, server: &PictureServer, session_id: u32) -> Result<()> {
         let init = main::ServerMessage::Init(Init {
             session_id,
             display_channels_hint: 1,
@@ -89,7 +89,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Channel<S> {
         });
         self.say(ServerMessage::Main(init)).await?;
         if self.request.capabilities.has(NAME_AND_UUID) {
-            let name = Bytes::from([house.title.as_bytes(), &[0]].concat());
+            let name = Bytes::from([server.title.as_bytes(), &[0]].concat());
             let name = main::ServerMessage::Name(Name { name });
             self.say(ServerMessage::Main(name)).await?;
         }
@@ -104,12 +104,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Channel<S> {
         Ok(())
     }
 
-    async fn display(&mut self, house: &House) -> Result<()> {
+    async fn display(&mut self, server: &PictureServer) -> Result<()> {
         let begins =
             |message: &ClientMessage| matches!(message, ClientMessage::Display(display::ClientMessage::Init(_)));
         // Nothing is drawn for a viewer that has not said what it keeps.
         if self.listen(begins).await? {
-            for message in &house.drawing {
+            for message in &server.drawing {
                 self.say(message.clone()).await?;
             }
         }
@@ -150,7 +150,7 @@ pub(crate) fn drawing(picture: &Picture) -> Result<Vec<ServerMessage>> {
             right,
         })
     };
-    // Blue, green, red and a byte that nobody looks at.
+    // Blue, green, red and a byte without a meaning.
     let data: Vec<u8> = rgb
         .chunks_exact(3)
         .flat_map(|pixel| [pixel[2], pixel[1], pixel[0], 0])
@@ -254,7 +254,7 @@ mod tests {
             height: 40,
             rgb: (0..250_u8).cycle().take(50 * 40 * 3).collect(),
         };
-        let house = House::new(&picture, None, "title".to_owned()).unwrap();
+        let server = PictureServer::new(&picture, None, "title".to_owned()).unwrap();
         for capacity in [1, 1 << 10, 64 << 10] {
             for (buffered, rest) in [(false, 0), (false, 1), (true, 0), (true, 1)] {
                 let (near, far) = duplex(capacity);
@@ -265,13 +265,13 @@ mod tests {
                         Box::new(end)
                     }
                 });
-                let session = house.begin();
-                let serve = async { house.link(near).await.unwrap().show(&house).await };
+                let session = server.begin();
+                let serve = async { server.link(near).await.unwrap().show(&server).await };
                 let both = async { tokio::join!(serve, view(far, session, Duration::from_secs(rest))) };
                 let (served, seen) = timeout(Duration::from_secs(3600), both).await.expect("it stands still");
                 served.unwrap();
-                assert_eq!(seen, house.drawing, "{capacity} {buffered} {rest}");
-                house.end(session);
+                assert_eq!(seen, server.drawing, "{capacity} {buffered} {rest}");
+                server.end(session);
             }
         }
     }

@@ -40,7 +40,7 @@ pub(crate) enum Ports {
     },
 }
 
-/// The port with TLS: whom to trust, and whom to meet.
+/// The port with TLS: the trusted authorities, and the expected name.
 pub(crate) struct Tls {
     pub(crate) port: u16,
     pub(crate) config: Arc<ClientConfig>,

@@ -1,6 +1,6 @@
 //! Looks at a SPICE server as a client: what it is, what it offers, what it sends. See `spice-probe --help`.
 //!
-//! Read it in the order of a session: [`cli`] says where to and as whom, [`connect`] makes links, [`channel`] is what
+//! Read it in the order of a session: [`cli`] names the server and the account, [`connect`] makes links, [`channel`] is what
 //! a client owes on every channel, [`session`] is main and the channels that it names, [`report`] is what is printed.
 //! Numbers, layouts and lengths of the protocol are all in the library.
 

@@ -298,7 +298,7 @@ fn presented(line: &str) -> std::result::Result<Secret, Refusal> {
     place::query(path).ok().flatten().ok_or(Refusal::Malformed)?.secret()
 }
 
-/// Says why, inside: who calls this tool is no peer.
+/// Prints the inner reason: the caller of this tool is no peer.
 fn refused(error: &dyn Error) -> Result<u8> {
     println!("refused: {error}");
     Ok(REFUSED)

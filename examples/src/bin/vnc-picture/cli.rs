@@ -48,8 +48,8 @@ Examples:
   vnc-picture --security none picture.png
   vnc-picture --security x509-vnc --certificate cert.pem --key key.pem --password-file p picture.png";
 
-/// What all viewers meet.
-pub(crate) struct House {
+/// What all viewers share: the methods, the account, TLS, and the picture.
+pub(crate) struct Settings {
     pub(crate) methods: Vec<Method>,
     pub(crate) account: Account,
     pub(crate) tls: Option<ServerTls>,
@@ -59,7 +59,7 @@ pub(crate) struct House {
 
 impl Cli {
     /// Reads what the arguments name; everything that the methods need must be there.
-    pub(crate) fn house(&self, picture: Picture) -> Result<House> {
+    pub(crate) fn settings(&self, picture: Picture) -> Result<Settings> {
         let needed = |what: fn(Method) -> bool| self.security.iter().copied().any(what);
         let user = match &self.user {
             Some(user) => user.clone(),
@@ -86,7 +86,7 @@ impl Cli {
             _ if needed(|method| method.needs().tls) => return Err("x509 needs --certificate and --key".into()),
             _ => None,
         };
-        Ok(House {
+        Ok(Settings {
             methods: self.security.clone(),
             account: Account { user, password },
             tls,

@@ -1,4 +1,4 @@
-//! The handshake, and who is let in.
+//! The handshake, and the check of the account.
 
 use bytes::Bytes;
 use examples::vnc::{Connection, Stream, challenge, secure_client, security_types, subtypes};
@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout_at;
 
 use crate::Result;
-use crate::cli::House;
+use crate::cli::Settings;
 
 /// What we have ourselves. Viewers set what they like.
 pub(crate) const FORMAT: PixelFormat = PixelFormat::RGB888;
@@ -21,8 +21,8 @@ pub(crate) struct Session {
 }
 
 /// Brings a connection through the handshake.
-pub(crate) async fn login(house: &House, tcp: TcpStream) -> Result<Session> {
-    let config = ServerConfig::new(&security_types(&house.methods)).with_subtypes(&subtypes(&house.methods));
+pub(crate) async fn login(settings: &Settings, tcp: TcpStream) -> Result<Session> {
+    let config = ServerConfig::new(&security_types(&settings.methods)).with_subtypes(&subtypes(&settings.methods));
     let clock = Clock::start();
     let mut handshake = ServerHandshake::new(clock.now(), config);
     let (mut stream, mut wire): (Stream, _) = (Box::new(tcp), Buffers::default());
@@ -32,25 +32,25 @@ pub(crate) async fn login(house: &House, tcp: TcpStream) -> Result<Session> {
                 handshake.challenge(&mut wire, challenge())?;
             }
             Driven::Ask(ServerQuestion::Admit(claim)) => {
-                if house.account.admits(&claim) {
+                if settings.account.admits(&claim) {
                     handshake.accept(&mut wire)?;
                 } else {
                     handshake.refuse(&mut wire, Refusal::default())?;
                 }
             }
             Driven::Ask(ServerQuestion::Init(_)) => {
-                let (width, height) = house.picture.size;
+                let (width, height) = settings.picture.size;
                 let shown = ServerInit {
                     width,
                     height,
                     format: FORMAT,
-                    name: Bytes::copy_from_slice(house.title.as_bytes()),
+                    name: Bytes::copy_from_slice(settings.title.as_bytes()),
                 };
                 handshake.init(&mut wire, &shown)?;
             }
             Driven::Ask(_) => return Err("a question that no method here has".into()),
             Driven::StartTls(_) => {
-                let tls = house.tls.as_ref().ok_or("no certificate for TLS")?;
+                let tls = settings.tls.as_ref().ok_or("no certificate for TLS")?;
                 let until = clock.instant(handshake.deadline());
                 stream = timeout_at(until, secure_client(stream, &mut wire, tls)).await??;
             }

@@ -1,6 +1,6 @@
 //! A VNC server that shows one picture, for trying viewers. See `vnc-picture --help`.
 //!
-//! Read it in the order of a connection: [`cli`] says who is let in, [`login`] lets them in, [`show`] answers
+//! Read it in the order of a connection: [`cli`] names the accounts, [`login`] checks them, [`show`] answers
 //! what they ask for.
 
 mod cli;
@@ -18,7 +18,7 @@ use clap::Parser;
 use examples::net;
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::cli::{Cli, House};
+use crate::cli::{Cli, Settings};
 use crate::picture::Picture;
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
@@ -37,14 +37,14 @@ async fn main() -> ExitCode {
 
 async fn run(cli: &Cli) -> Result<()> {
     let picture = Picture::load(&cli.picture).map_err(|error| format!("{}: {error}", cli.picture.display()))?;
-    let house = Arc::new(cli.house(picture)?);
+    let settings = Arc::new(cli.settings(picture)?);
     let listener = TcpListener::bind(cli.listen).await;
     let listener = listener.map_err(|error| format!("cannot listen on {}: {error}", cli.listen))?;
     // For the program that started us: the port may have been ours to choose.
     println!("{}", listener.local_addr()?);
     loop {
         match listener.accept().await {
-            Ok((tcp, peer)) => drop(tokio::spawn(serve(house.clone(), tcp, peer))),
+            Ok((tcp, peer)) => drop(tokio::spawn(serve(settings.clone(), tcp, peer))),
             // No file descriptors, most likely: others have to go first.
             Err(error) => {
                 eprintln!("cannot accept: {error}");
@@ -55,14 +55,14 @@ async fn run(cli: &Cli) -> Result<()> {
 }
 
 /// One viewer, from its first byte to its last.
-async fn serve(house: Arc<House>, tcp: TcpStream, peer: SocketAddr) {
+async fn serve(settings: Arc<Settings>, tcp: TcpStream, peer: SocketAddr) {
     if let Err(error) = net::prepare(&tcp) {
         return eprintln!("{peer}: {error}");
     }
-    match login::login(&house, tcp).await {
+    match login::login(&settings, tcp).await {
         Ok(session) => {
             eprintln!("{peer}: let in with {}", session.security);
-            match show::show(&house.picture, session.connection).await {
+            match show::show(&settings.picture, session.connection).await {
                 Ok(()) => eprintln!("{peer}: gone"),
                 Err(error) => eprintln!("{peer}: {error}"),
             }

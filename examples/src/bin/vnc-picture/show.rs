@@ -86,7 +86,7 @@ impl<'a> Viewer<'a> {
                 area.encode(&mut wire.tx)?;
                 self.picture.put(&area, &self.format, &mut wire.tx)?;
             }
-            // Raw may always be used, and nobody looks at keys, the mouse and the clipboard.
+            // Raw may always be used; keys, the mouse and the clipboard have no effect.
             _ => {}
         }
         Ok(true)

@@ -59,7 +59,7 @@ pub(crate) struct Credentials {
     pub(crate) methods: Vec<Method>,
     pub(crate) user: Option<String>,
     pub(crate) password: Option<Secret>,
-    /// Whom to trust, and whom to meet.
+    /// The trusted authorities, and the expected name.
     pub(crate) tls: Option<(ClientTls, String)>,
 }
 

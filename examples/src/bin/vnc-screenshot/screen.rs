@@ -201,6 +201,7 @@ mod tests {
 
     use bytes::Bytes;
     use rfb_proto::ServerInit;
+    use rfb_proto::handshake::Buffers;
     use rfb_proto::message::{Extensions, FramebufferUpdate};
     use spice_proto::BufferedStream;
     use tokio::io::duplex;
@@ -211,7 +212,7 @@ mod tests {
     /// A server that answers the first request with its whole screen, row by row, with a rest before each, and goes on
     /// to read.
     async fn serve(stream: Stream, pixels: &[u8], rest: Duration) {
-        let mut connection = Connection::new(stream, Wire::default());
+        let mut connection = Connection::new(stream, Buffers::default());
         loop {
             let rx = &mut connection.wire.rx;
             let (extensions, limits) = (Extensions::NONE, Limits::default());

@@ -20,7 +20,7 @@ use crate::recorder::{copy, read_link_message};
 pub(crate) enum Fault {
     /// Nothing that would be wrong.
     None,
-    /// Nobody listens there.
+    /// There is no listener.
     Unreachable,
     /// Links of this kind are closed when they have said what they are.
     Closed(ChannelType),

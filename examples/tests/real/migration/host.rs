@@ -35,7 +35,7 @@ pub(crate) struct Place {
     pub(crate) name: &'static str,
     /// Where its QEMU listens.
     pub(crate) address: SocketAddr,
-    /// Where viewers are told that it is.
+    /// The address that viewers receive for it.
     pub(crate) told: SocketAddr,
     pub(crate) ticket: &'static str,
     /// A folder with its certificate, if its port is a TLS port.

@@ -104,7 +104,7 @@ impl Link {
 }
 
 /// Where a message of the main channel sends its viewer, and what the same message would be that sends it to
-/// `instead`; `None` for messages that send nobody anywhere.
+/// `instead`; `None` for messages that name no target.
 pub(crate) fn destination(message: &Message, instead: &Destination) -> Option<(Destination, Vec<u8>)> {
     let destination = instead.clone();
     let (sent, other) = match message.number {

@@ -21,7 +21,7 @@ pub(crate) use host::{Absent, Leg};
 pub(crate) use row::{Kind, Known, Program, Row};
 pub(crate) use story::*;
 
-/// Makes a test of each line: its name, what happens, and between whom.
+/// Makes a test of each line: its name, what happens, and between which programs.
 macro_rules! rows {
     ($($name:ident => $story:ident($kind:ident, $program:ident, $viewer:ident, $hypervisors:ident $(, $field:ident: $value:expr)*);)*) => {$(
         #[test]

@@ -61,7 +61,7 @@ impl<'a> Scene<'a> {
         self.hosts[index].as_mut().expect("a running QEMU")
     }
 
-    /// Ends a QEMU, whoever is connected to it.
+    /// Ends a QEMU, with all connections to it.
     pub(crate) fn end_host(&mut self, index: usize) {
         self.hosts[index].take().expect("a running QEMU").end();
     }
@@ -265,7 +265,7 @@ impl<'a> Scene<'a> {
         self.host(self.here).plug()
     }
 
-    /// Whether nobody is connected to this hypervisor. QEMU itself lists links that wait for the guest even when they are
+    /// Whether this hypervisor has no connection. QEMU itself lists links that wait for the guest even when they are
     /// closed.
     pub(crate) fn is_left(&self, index: usize) -> bool {
         connected_to(self.wiring.places[index].address) == 0
@@ -275,7 +275,7 @@ impl<'a> Scene<'a> {
         self.here
     }
 
-    /// The viewer has given up: it has ended, or asks whom to connect to.
+    /// The viewer has given up: it has ended, or asks for an address.
     pub(crate) fn shows_nothing(&mut self) {
         wait_for("the end of the viewer", || {
             let ended = !self.viewer.runs();

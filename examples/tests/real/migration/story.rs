@@ -130,7 +130,7 @@ fn moves_the_second_time(scene: &mut Scene<'_>) {
     goes_on_at_the_target(scene);
 }
 
-/// The guest moves, and its viewer with it, who needs the source no more.
+/// The guest moves, and its viewer with it, which needs the source no more.
 fn goes_on_at_the_target(scene: &mut Scene<'_>) {
     scene.move_guest(TARGET);
     scene.arrives();

@@ -1,4 +1,4 @@
-//! Who is where, and who is told what of whom.
+//! The addresses of all programs, and which of them each is configured with.
 
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -134,7 +134,7 @@ fn connection_file(address: SocketAddr, ticket: &str) -> Vv {
     Vv { text }
 }
 
-/// What the gateway is told: where it listens, and the three hypervisors.
+/// The gateway's configuration: where it listens, and the three hypervisors.
 fn sections(folder: &Folder, row: &Row, places: &[Place; 3], pki: Option<&Path>) -> String {
     let mut text = String::from("[public]\n");
     let mut line = |line: String| writeln!(text, "{line}").expect("a String takes everything");

@@ -16,7 +16,7 @@ use crate::process::{Folder, wait_for};
 use crate::recorder::Recorder;
 use crate::viewer::Desktop;
 
-/// What a refused tenant is told by the bridge itself, and what for the hypervisor's sake.
+/// The reason that a refused tenant gets: from the bridge itself, and because of the hypervisor.
 const REFUSED: &str = "Authentication failed";
 const NOT_REACHED: &str = "Authentication with the console failed";
 
@@ -111,7 +111,7 @@ fn vncviewer_through_the_bridge() {
     }
 }
 
-/// A bridge that cannot enter the hypervisor says so, to the tenant who has shown the right password, and does not
+/// A bridge that cannot enter the hypervisor says so to a tenant with the right password, and does not
 /// say why. Its own log does.
 #[test]
 #[ignore = "needs QEMU, Xvnc and vncviewer"]

@@ -24,7 +24,7 @@ pub(crate) const PASSWORD: &str = "s3cretpw";
 /// The password of the bridge, which no server takes.
 pub(crate) const TENANT: &str = "t3nantpw";
 pub(crate) const WRONG: &str = "wr0ng-pw";
-/// Who logs in with Plain credentials.
+/// The user of Plain credentials.
 pub(crate) const USER: &str = "alice";
 pub(crate) const USER_PASSWORD: &str = "Pa55-w0rd-of-alice";
 
@@ -40,7 +40,7 @@ pub(crate) fn tigervnc(method: Method) -> &'static str {
     }
 }
 
-/// What a viewer is told.
+/// The arguments of a viewer.
 #[derive(Clone)]
 pub(crate) struct Login {
     pub(crate) method: Method,

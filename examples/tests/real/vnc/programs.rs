@@ -76,7 +76,7 @@ pub(crate) struct Bridge {
     pub(crate) process: Process,
 }
 
-/// Who shows what to the bridge.
+/// The credentials that each side shows to the bridge.
 #[derive(Clone, Copy)]
 pub(crate) enum Tenants<'a> {
     /// [`TENANT`], from viewers and from pages of this origin.
@@ -134,7 +134,7 @@ pub(crate) fn first_line(process: &mut Process, name: &str) -> String {
     })
 }
 
-/// Tells a program who is to log in.
+/// Gives a program its credentials.
 fn give_password(folder: &Folder, name: &str, login: &Login, command: &mut Command) {
     if let Some(password) = login.password {
         let file = folder.write(&format!("{name}.password"), format!("{password}\n"));

@@ -12,7 +12,7 @@ use crate::pki;
 use crate::process::{Folder, Process, wait_for};
 use crate::viewer::Desktop;
 
-/// What PAM is told to do, in place of the machine's own files: a user is in a file, or is not.
+/// The configuration of PAM, in place of the machine's own files: a user is in a file, or is not.
 const PAM_SERVICE: &str = "real-vnc";
 
 /// Paints the root window of an X server with a tile that has no symmetry, in two colours that have

@@ -19,8 +19,8 @@ use bytes::BytesMut;
 use spice_proto::Limits;
 use spice_proto::channel::main::ChannelId;
 use spice_proto::ids::{AuthMechanism, ChannelType};
-use spice_proto::link::Side;
 use spice_proto::link::Sender;
+use spice_proto::link::Side;
 use spice_proto::session::migration::{Answer, Effect, Endpoint, Kind, Lost, Migration, Seat};
 use spice_proto::session::policy::{Settings, Withheld};
 use spice_proto::session::tracker::{Config, Expired, Misuse, Peer, Request};
@@ -80,7 +80,7 @@ struct World<'a> {
     /// How the session moves, or has moved last.
     kind: Option<Kind>,
     version: u32,
-    /// The target was refused: who comes is, too.
+    /// The target was refused: its connections are, too.
     dead: bool,
     poisoned: bool,
     ending: bool,
@@ -525,7 +525,7 @@ impl World<'_> {
         }
     }
 
-    /// A driver does what it is told.
+    /// Does what the machine asks a driver to do.
     fn effects(&mut self) {
         let mut count = 0;
         while let Some(effect) = self.migration.poll_effect() {

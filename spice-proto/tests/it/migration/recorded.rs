@@ -134,8 +134,7 @@ impl Replay {
 }
 
 fn bytes(hex: &str) -> Vec<u8> {
-    let digits = hex.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap());
-    digits.map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect()
+    base16ct::lower::decode_vec(hex).unwrap()
 }
 
 fn replay(text: &str) -> (Run, World) {

@@ -39,9 +39,9 @@ token_file = "api.token"                # sent as X-Auth-Token or Authorization:
 certificate = "api.pem"                 # with private_key: TLS; without them only loopback addresses may be bound
 private_key = "api.key"
 
-[public]                                # what viewers are told: may differ from what is bound (NAT, load balancer)
+[public]                                # host and ports in .vv files: may differ from those bound (NAT, load balancer)
 host = "console.example.org"            # in .vv files and migration messages
-spice_port = 5900                       # of the listener `spice`; 0 or left out: viewers are told none;
+spice_port = 5900                       # of the listener `spice`; 0 or left out: none in .vv files;
 spice_tls_port = 5901                   # of `spice_tls`;          "bound": the port that the listener got
 host_subject = "CN=console.example.org" # of the certificate; may be left out
 ca = "public-ca.pem"                    # goes into .vv files; needed with spice_tls_port
@@ -92,7 +92,7 @@ pub(crate) struct Config {
     pub(crate) policy: Settings,
 }
 
-/// Where the API is, and who may use it.
+/// The address of the API, and the token that it requires.
 pub(crate) struct Api {
     pub(crate) listen: SocketAddr,
     pub(crate) token: Secret,
@@ -112,14 +112,14 @@ pub(crate) struct Listen {
     pub(crate) tls: Option<Arc<ServerConfig>>,
 }
 
-/// What viewers are told.
+/// The host and ports in `.vv` files.
 pub(crate) struct Public {
     viewer: Viewer,
     spice_port: PublicPort,
     spice_tls_port: PublicPort,
 }
 
-/// A port that viewers are told.
+/// A port in `.vv` files.
 #[derive(Debug, Clone, Copy)]
 enum PublicPort {
     None,
@@ -139,7 +139,7 @@ impl PublicPort {
 }
 
 impl Public {
-    /// What viewers are told, once the listeners are bound.
+    /// The host and ports in `.vv` files, once the listeners are bound.
     pub(crate) fn viewer(&self, spice: Option<SocketAddr>, spice_tls: Option<SocketAddr>) -> Viewer {
         Viewer {
             port: self.spice_port.number(spice),
@@ -317,7 +317,7 @@ fn public(check: &Check, mut table: Table, listen: &Listen) -> Option<Public> {
     }
 }
 
-/// A port that viewers are told needs a listener behind it.
+/// A port in `.vv` files needs a listener behind it.
 fn public_port(check: &Check, table: &mut Table, key: &str, listener: Option<SocketAddr>) -> PublicPort {
     let port = table.public_port(check, key);
     if listener.is_none() && !matches!(port, PublicPort::None) {

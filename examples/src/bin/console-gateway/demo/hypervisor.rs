@@ -161,7 +161,7 @@ impl Shared {
         spoken
     }
 
-    /// Checks ticket and session; the place in `links`, or what the client is told.
+    /// Checks ticket and session; the place in `links`, or the error code for the client.
     fn admit(&self, request: &LinkMess, opened: Result<Secret, TicketError>) -> Result<usize, LinkErrorCode> {
         let ticket = opened.map_err(|_| LinkErrorCode::PERMISSION_DENIED)?;
         let mut state = lock(&self.state);

@@ -12,7 +12,7 @@ pub(super) type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 const STEP: Duration = Duration::from_secs(10);
 
 /// What a step has to tell.
-pub(super) struct Told {
+pub(super) struct StepReport {
     /// What happened.
     pub(super) happened: String,
     /// What the other end saw of it.
@@ -20,8 +20,8 @@ pub(super) struct Told {
 }
 
 /// A step's result and what it has to tell.
-pub(super) fn told<T>(result: T, happened: impl Into<String>, seen: impl Into<String>) -> Outcome<(T, Told)> {
-    let told = Told {
+pub(super) fn told<T>(result: T, happened: impl Into<String>, seen: impl Into<String>) -> Outcome<(T, StepReport)> {
+    let told = StepReport {
         happened: happened.into(),
         seen: seen.into(),
     };
@@ -55,14 +55,14 @@ impl Report {
     pub(super) async fn step<T>(
         &mut self,
         name: &'static str,
-        step: impl Future<Output = Outcome<(T, Told)>>,
+        step: impl Future<Output = Outcome<(T, StepReport)>>,
     ) -> Result<T, Failed> {
         self.steps += 1;
         let began = Instant::now();
         let outcome = timeout(STEP, step).await.unwrap_or_else(|_| Err("it hangs".into()));
         let (n, took) = (self.steps, began.elapsed().as_millis());
         match outcome {
-            Ok((result, Told { happened, seen })) => {
+            Ok((result, StepReport { happened, seen })) => {
                 println!("{n:>2} {name:<14} ok {took:>4} ms  {happened}; {seen}");
                 Ok(result)
             }

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::certificates::{Certificates, HOST};
 use super::hypervisor::{CHANNELS, Hypervisor, SOON, Seen};
 use super::portal;
-use super::report::{Failed, Outcome, Report, Told, must, told};
+use super::report::{Failed, Outcome, Report, StepReport, must, told};
 use super::talk::{Talk, digest};
 use super::viewer::{Attempt, Refused, Viewer, begin, converse};
 use crate::api::{self, Api};
@@ -120,7 +120,7 @@ fn text() -> String {
     Secret::base64url(&random_bytes()).expose().to_owned()
 }
 
-async fn start_hypervisor(ticket: &str) -> Outcome<((Hypervisor, Certificates), Told)> {
+async fn start_hypervisor(ticket: &str) -> Outcome<((Hypervisor, Certificates), StepReport)> {
     let certificates = Certificates::make()?;
     let hypervisor = Hypervisor::start(ticket, certificates.hypervisor.clone()).await?;
     let happened = format!("listens on {} with TLS", hypervisor.address);
@@ -133,7 +133,7 @@ async fn start_gateway(
     certificates: &Certificates,
     ticket: &str,
     rules: Rules,
-) -> Outcome<(Running, Told)> {
+) -> Outcome<(Running, StepReport)> {
     let place = Place {
         host: HOST.to_owned(),
         announced: Vec::new(),
@@ -197,7 +197,7 @@ async fn ask(running: &Running, wanted: &str) -> Outcome<(Viewer, String)> {
     Ok((Viewer::open(&answer.body)?, answer.body))
 }
 
-async fn mint(running: &Running, hypervisor: &Hypervisor) -> Outcome<((Viewer, String), Told)> {
+async fn mint(running: &Running, hypervisor: &Hypervisor) -> Outcome<((Viewer, String), StepReport)> {
     let wanted = r#"{"guest":"vm1","title":"demo"}"#;
     let stranger = portal::create(running.api, None, wanted).await?;
     must(
@@ -234,7 +234,7 @@ fn check(hypervisor: &Hypervisor, channel: Channel, id: u32, ticket: &str) -> Ou
     Ok(seen)
 }
 
-async fn open(viewer: &Viewer, hypervisor: &Hypervisor, ticket: &str) -> Outcome<(Console, Told)> {
+async fn open(viewer: &Viewer, hypervisor: &Hypervisor, ticket: &str) -> Outcome<(Console, StepReport)> {
     let mut main = linked(viewer, MAIN, 0).await?;
     let (id, channels) = begin(&mut main).await?;
     let seen = check(hypervisor, MAIN, 0, ticket)?;
@@ -252,7 +252,12 @@ async fn open(viewer: &Viewer, hypervisor: &Hypervisor, ticket: &str) -> Outcome
     told(Console { id, main, others }, happened, seen)
 }
 
-async fn join(viewer: &Viewer, console: &mut Console, hypervisor: &Hypervisor, ticket: &str) -> Outcome<((), Told)> {
+async fn join(
+    viewer: &Viewer,
+    console: &mut Console,
+    hypervisor: &Hypervisor,
+    ticket: &str,
+) -> Outcome<((), StepReport)> {
     let mut tickets = Vec::new();
     for channel in [DISPLAY, INPUTS, CURSOR] {
         let talk = linked(viewer, channel, console.id).await?;
@@ -267,7 +272,7 @@ async fn join(viewer: &Viewer, console: &mut Console, hypervisor: &Hypervisor, t
     told((), "DISPLAY, INPUTS and CURSOR linked with the same token", seen)
 }
 
-async fn speak(console: &mut Console, hypervisor: &Hypervisor) -> Outcome<((), Told)> {
+async fn speak(console: &mut Console, hypervisor: &Hypervisor) -> Outcome<((), StepReport)> {
     converse(ChannelType::MAIN, &mut console.main).await?;
     for (channel, talk) in &mut console.others {
         converse(channel.0, talk).await?;
@@ -288,7 +293,7 @@ async fn speak(console: &mut Console, hypervisor: &Hypervisor) -> Outcome<((), T
 }
 
 /// Both ends have to have seen the same, and the gateway has to have counted it.
-async fn compare(console: &Console, hypervisor: &Hypervisor, running: &Running) -> Outcome<((), Told)> {
+async fn compare(console: &Console, hypervisor: &Hypervisor, running: &Running) -> Outcome<((), StepReport)> {
     let others = console.others.iter().map(|(channel, talk)| (*channel, talk));
     let mut counts = Vec::new();
     for (channel, talk) in others.chain([(MAIN, &console.main)]) {
@@ -320,7 +325,7 @@ async fn compare(console: &Console, hypervisor: &Hypervisor, running: &Running) 
 }
 
 /// A display link that is given up before its first message would end a real QEMU.
-async fn leave(viewer: &Viewer, id: u32, hypervisor: &Hypervisor) -> Outcome<((), Told)> {
+async fn leave(viewer: &Viewer, id: u32, hypervisor: &Hypervisor) -> Outcome<((), StepReport)> {
     linked(viewer, SECOND_DISPLAY, id).await?.close().await;
     let closed = soon(|| hypervisor.newest(SECOND_DISPLAY).is_ok_and(|link| !link.open)).await;
     must(closed, "the hypervisor's link stays open")?;
@@ -339,7 +344,7 @@ async fn refuse(
     attempt: impl Future<Output = Outcome<Attempt>>,
     hypervisor: &Hypervisor,
     who: &str,
-) -> Outcome<(Refused, Told)> {
+) -> Outcome<(Refused, StepReport)> {
     let before = hypervisor.connections();
     let refused = match attempt.await? {
         Attempt::Refused(refused) => refused,
@@ -354,7 +359,7 @@ async fn refuse(
     told(refused, happened, format!("hypervisor: {after} connections, as before"))
 }
 
-async fn close(console: Console, hypervisor: &Hypervisor) -> Outcome<((), Told)> {
+async fn close(console: Console, hypervisor: &Hypervisor) -> Outcome<((), StepReport)> {
     let Console { mut main, others, .. } = console;
     let goodbye = Disconnecting {
         time_stamp: 0,
@@ -373,8 +378,8 @@ async fn close(console: Console, hypervisor: &Hypervisor) -> Outcome<((), Told)>
     told((), happened, "hypervisor: all links have ended")
 }
 
-/// A session lives on when its token has expired. Also gives a token that nobody used in time.
-async fn outlive(running: &Running, hypervisor: &Hypervisor) -> Outcome<((Vec<Talk>, Viewer), Told)> {
+/// A session lives on when its token has expired. Also gives a token that was not used in time.
+async fn outlive(running: &Running, hypervisor: &Hypervisor) -> Outcome<((Vec<Talk>, Viewer), StepReport)> {
     let wanted = format!(r#"{{"guest":"vm1","ttl_seconds":{SHORT}}}"#);
     let (viewer, _) = ask(running, &wanted).await?;
     let (unused, _) = ask(running, &wanted).await?;
@@ -392,9 +397,9 @@ async fn outlive(running: &Running, hypervisor: &Hypervisor) -> Outcome<((Vec<Ta
     told((vec![main, late], unused), happened, seen)
 }
 
-/// Nobody learns from a refusal why it was one. What a viewer is shown before its ticket depends on the kind of
+/// A refusal does not show its reason. What a viewer is shown before its ticket depends on the kind of
 /// channel it asks for, and on nothing else.
-async fn alike(refused: &[(ChannelType, Refused)]) -> Outcome<((), Told)> {
+async fn alike(refused: &[(ChannelType, Refused)]) -> Outcome<((), StepReport)> {
     for (kind, one) in refused {
         for (_, other) in refused.iter().filter(|(other, _)| other == kind) {
             must(
@@ -412,7 +417,7 @@ async fn alike(refused: &[(ChannelType, Refused)]) -> Outcome<((), Told)> {
     told((), happened, "hypervisor: heard of none")
 }
 
-async fn secrets(hypervisor: &Hypervisor, ticket: &str, tokens: &[&str]) -> Outcome<((), Told)> {
+async fn secrets(hypervisor: &Hypervisor, ticket: &str, tokens: &[&str]) -> Outcome<((), StepReport)> {
     let links = hypervisor.links();
     let own = digest(ticket.as_bytes());
     for link in &links {
@@ -435,7 +440,7 @@ async fn secrets(hypervisor: &Hypervisor, ticket: &str, tokens: &[&str]) -> Outc
     told((), happened, seen)
 }
 
-async fn stop(running: Running, hypervisor: &Hypervisor) -> Outcome<((), Told)> {
+async fn stop(running: Running, hypervisor: &Hypervisor) -> Outcome<((), StepReport)> {
     running.gateway.stop().await;
     let all_closed = soon(|| hypervisor.links().iter().all(|link| !link.open)).await;
     must(all_closed, "the hypervisor's links stay open")?;

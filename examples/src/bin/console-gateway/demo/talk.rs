@@ -104,7 +104,7 @@ impl Talk {
         }
     }
 
-    /// Keeps count where somebody else can read it.
+    /// Keeps count in a place that can be read while this end is in use.
     pub(super) fn counted(self, traffic: Arc<Mutex<Traffic>>) -> Self {
         Self { traffic, ..self }
     }

@@ -108,7 +108,7 @@ impl Viewer {
         Ok(Attempt::Refused(stream.refused(code).await))
     }
 
-    /// Asks for a new session and sends a ticket that nobody can open.
+    /// Asks for a new session and sends a ticket that cannot be opened.
     pub(super) async fn scrawl(&self) -> Outcome<Attempt> {
         let mut stream = self.dial().await?;
         let mut bytes = BytesMut::new();
@@ -127,14 +127,14 @@ impl Viewer {
         Ok(Attempt::Refused(stream.refused(Some(code)).await))
     }
 
-    async fn dial(&self) -> Outcome<Tap> {
+    async fn dial(&self) -> Outcome<Recorder> {
         let tcp = TcpStream::connect((self.host.as_str(), self.port)).await?;
         tcp.set_nodelay(true)?;
         let name = ServerName::try_from(self.host.clone())?;
         let stream = TlsConnector::from(self.tls.clone())
             .connect(name, BufferedStream::new(tcp))
             .await?;
-        Ok(Tap {
+        Ok(Recorder {
             inner: Box::new(stream),
             heard: Vec::new(),
         })
@@ -155,12 +155,12 @@ fn request((channel_type, channel_id): Channel, connection_id: u32) -> LinkMess 
 }
 
 /// Writes down what comes in.
-struct Tap {
+struct Recorder {
     inner: Stream,
     heard: Vec<u8>,
 }
 
-impl Tap {
+impl Recorder {
     /// What the viewer got, up to the end of the connection.
     async fn refused(mut self, code: Option<LinkErrorCode>) -> Refused {
         let _ = self.read_to_end(&mut Vec::new()).await;
@@ -174,7 +174,7 @@ impl Tap {
     }
 }
 
-impl AsyncRead for Tap {
+impl AsyncRead for Recorder {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
         let before = buf.filled().len();
         let read = Pin::new(&mut self.inner).poll_read(cx, buf);
@@ -184,7 +184,7 @@ impl AsyncRead for Tap {
     }
 }
 
-impl AsyncWrite for Tap {
+impl AsyncWrite for Recorder {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<std::io::Result<usize>> {
         Pin::new(&mut self.inner).poll_write(cx, buf)
     }

@@ -1,4 +1,4 @@
-//! The handshake, as somebody sees it who stands between client and server.
+//! The handshake, as it is seen between client and server.
 
 mod opening;
 mod steps;
@@ -20,13 +20,13 @@ const UNKNOWN_RESULTS: std::ops::RangeInclusive<u32> = 0x0001_0000..=0xffff_fffe
 
 /// What is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Step {
+pub(crate) enum State {
     Greeting,
-    /// A repeater greeted: it is told which server is meant, and that one greets.
+    /// A repeater greeted: the client names a server, and that one greets.
     Repeater,
     Answer,
     /// The client's version line is none, but some servers read it: what the server says next tells.
-    Doubt,
+    VersionInDoubt,
     /// The server's answer to the client's version, in whatever form.
     Opening,
     Types,
@@ -70,7 +70,7 @@ pub(crate) enum Step {
 
 /// What a server may still say once it has refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Parting {
+enum AfterRefusal {
     /// Nothing.
     Silence,
     /// A refusal in any form: it did not understand the client's version, or did not wait for it.
@@ -92,7 +92,7 @@ pub(crate) struct Seen {
 
 /// Where a handshake is.
 pub(crate) struct Handshake {
-    pub(crate) step: Step,
+    pub(crate) step: State,
     rules: Version,
     /// The rules that the server greeted with.
     greeting: Version,
@@ -100,7 +100,7 @@ pub(crate) struct Handshake {
     answer: Option<ProtocolVersion>,
     /// What is wrong with it.
     pub(crate) doubt: Option<String>,
-    parting: Parting,
+    parting: AfterRefusal,
     limits: Limits,
     secrets: bool,
     /// The numbers of the last list: security types, subtypes, codes of Tight.
@@ -142,12 +142,12 @@ fn wrong(what: impl ToString) -> Wrong {
 impl Handshake {
     pub(crate) fn new(limits: &Limits, secrets: bool) -> Self {
         Self {
-            step: Step::Greeting,
+            step: State::Greeting,
             rules: Version::V3_8,
             greeting: Version::V3_8,
             answer: None,
             doubt: None,
-            parting: Parting::Silence,
+            parting: AfterRefusal::Silence,
             limits: limits.clone(),
             secrets,
             offered: Vec::new(),
@@ -163,23 +163,23 @@ impl Handshake {
         }
     }
 
-    /// Who is to speak. `None`: it is over, or either may.
+    /// The side whose turn it is. `None`: the handshake is over, or either may send.
     pub(crate) fn due(&self) -> Option<Sender> {
         Some(match self.step {
-            Step::Repeater
-            | Step::Answer
-            | Step::Choice
-            | Step::VeNCryptAnswer
-            | Step::SubtypeChoice
-            | Step::Response
-            | Step::Credentials
-            | Step::Ident
-            | Step::Mechanism
-            | Step::ClientData
-            | Step::TunnelChoice
-            | Step::TightChoice
-            | Step::ClientInit => Sender::Client,
-            Step::Tls | Step::Session | Step::Sealed | Step::Encrypted | Step::Refused => return None,
+            State::Repeater
+            | State::Answer
+            | State::Choice
+            | State::VeNCryptAnswer
+            | State::SubtypeChoice
+            | State::Response
+            | State::Credentials
+            | State::Ident
+            | State::Mechanism
+            | State::ClientData
+            | State::TunnelChoice
+            | State::TightChoice
+            | State::ClientInit => Sender::Client,
+            State::Tls | State::Session | State::Sealed | State::Encrypted | State::Refused => return None,
             _ => Sender::Server,
         })
     }
@@ -187,35 +187,35 @@ impl Handshake {
     /// What is waited for, in words.
     pub(crate) fn waits_for(&self) -> &'static str {
         match self.step {
-            Step::Greeting => "the server's version",
-            Step::Repeater => "what the repeater is told",
-            Step::Answer | Step::Doubt => "the client's version",
-            Step::Opening | Step::Types | Step::Word => "the security types",
-            Step::Choice => "the client's choice",
-            Step::VeNCryptVersion | Step::VeNCryptAnswer | Step::VersionAck => "the version of VeNCrypt",
-            Step::Subtypes | Step::SubtypeChoice | Step::SubtypeAck => "the subtype of VeNCrypt",
-            Step::Tls => "TLS",
-            Step::Challenge | Step::Response => "the VNC authentication",
-            Step::Credentials | Step::Ident => "the user",
-            Step::Mechanisms | Step::Mechanism | Step::ClientData | Step::ServerData | Step::Complete => "SASL",
-            Step::Tunnels | Step::TunnelChoice | Step::TightTypes | Step::TightChoice => "the lists of Tight",
-            Step::Result => "the result",
-            Step::Reason => "the reason",
-            Step::ClientInit => "the client's initialisation",
-            Step::ServerInit | Step::Interaction => "the server's initialisation",
-            Step::Session | Step::Sealed | Step::Encrypted | Step::Refused => "nothing",
+            State::Greeting => "the server's version",
+            State::Repeater => "what the repeater is told",
+            State::Answer | State::VersionInDoubt => "the client's version",
+            State::Opening | State::Types | State::Word => "the security types",
+            State::Choice => "the client's choice",
+            State::VeNCryptVersion | State::VeNCryptAnswer | State::VersionAck => "the version of VeNCrypt",
+            State::Subtypes | State::SubtypeChoice | State::SubtypeAck => "the subtype of VeNCrypt",
+            State::Tls => "TLS",
+            State::Challenge | State::Response => "the VNC authentication",
+            State::Credentials | State::Ident => "the user",
+            State::Mechanisms | State::Mechanism | State::ClientData | State::ServerData | State::Complete => "SASL",
+            State::Tunnels | State::TunnelChoice | State::TightTypes | State::TightChoice => "the lists of Tight",
+            State::Result => "the result",
+            State::Reason => "the reason",
+            State::ClientInit => "the client's initialisation",
+            State::ServerInit | State::Interaction => "the server's initialisation",
+            State::Session | State::Sealed | State::Encrypted | State::Refused => "nothing",
         }
     }
 
     /// Whether the connection may well end where it waits: servers leave out a reason, or just hang up.
     pub(crate) fn may_end(&self) -> bool {
-        matches!(self.step, Step::Refused | Step::Reason)
+        matches!(self.step, State::Refused | State::Reason)
     }
 
     /// The client speaks no version that the server knows, or none yet: what follows is the server's refusal.
     pub(crate) fn refuse(&mut self) {
-        self.step = Step::Refused;
-        self.parting = Parting::Refusal;
+        self.step = State::Refused;
+        self.parting = AfterRefusal::Refusal;
     }
 
     /// Whether a server that hangs up here has refused the client, with or without a word. `left`: which side has said
@@ -223,10 +223,10 @@ impl Handshake {
     pub(crate) fn hangs_up(&self, left: [bool; 2]) -> bool {
         let [client, server] = left;
         match self.step {
-            Step::Answer => !client,
-            Step::Doubt => true,
-            Step::Opening => self.answer.is_some_and(|answer| self.understood(answer).is_none()),
-            Step::Reason => client && !server,
+            State::Answer => !client,
+            State::VersionInDoubt => true,
+            State::Opening => self.answer.is_some_and(|answer| self.understood(answer).is_none()),
+            State::Reason => client && !server,
             _ => false,
         }
     }
@@ -254,7 +254,7 @@ impl Handshake {
     /// yet.
     pub(crate) fn judge(&mut self, server: &[u8], ended: bool) -> bool {
         match opening::form(server, self.known(ended, false)) {
-            Some(Opening::Word | Opening::List) => self.step = Step::Answer,
+            Some(Opening::Word | Opening::List) => self.step = State::Answer,
             Some(Opening::ZeroWord | Opening::EmptyList) => self.refuse(),
             None if ended => self.refuse(),
             None => return false,
@@ -270,18 +270,18 @@ impl Handshake {
         let goes_on = || wrong("the server goes on after it has refused");
         self.step = match (self.parting, server) {
             (_, []) => return Ok(false),
-            (Parting::Silence, _) => return Err(goes_on()),
-            (Parting::Reason, _) => Step::Reason,
-            (Parting::Result, [0, 0, 0, 0, ..]) => return Err(goes_on()),
-            (Parting::Result, _) => Step::Result,
-            (Parting::Refusal, _) => match opening::form(server, self.known(ended, false)) {
+            (AfterRefusal::Silence, _) => return Err(goes_on()),
+            (AfterRefusal::Reason, _) => State::Reason,
+            (AfterRefusal::Result, [0, 0, 0, 0, ..]) => return Err(goes_on()),
+            (AfterRefusal::Result, _) => State::Result,
+            (AfterRefusal::Refusal, _) => match opening::form(server, self.known(ended, false)) {
                 None => return Ok(false),
                 Some(Opening::Word | Opening::List) => return Err(goes_on()),
-                Some(Opening::ZeroWord) => Step::Word,
-                Some(Opening::EmptyList) => Step::Types,
+                Some(Opening::ZeroWord) => State::Word,
+                Some(Opening::EmptyList) => State::Types,
             },
         };
-        self.parting = Parting::Silence;
+        self.parting = AfterRefusal::Silence;
         Ok(true)
     }
 
@@ -293,9 +293,9 @@ impl Handshake {
         let understood = self.answer.and_then(|answer| self.understood(answer));
         let lists = understood.filter(|rules| *rules != Version::V3_3);
         (self.step, self.rules) = match form {
-            Opening::Word | Opening::ZeroWord => (Step::Word, Version::V3_3),
+            Opening::Word | Opening::ZeroWord => (State::Word, Version::V3_3),
             // A server that lists although the client does not know lists goes by its own version.
-            Opening::List | Opening::EmptyList => (Step::Types, lists.unwrap_or(self.greeting.max(Version::V3_7))),
+            Opening::List | Opening::EmptyList => (State::Types, lists.unwrap_or(self.greeting.max(Version::V3_7))),
         };
         true
     }
@@ -312,44 +312,44 @@ impl Handshake {
         };
         self.tls = true;
         self.step = match (is_tls, self.inner) {
-            (true, _) => Step::Encrypted,
-            (false, true) => Step::Types,
+            (true, _) => State::Encrypted,
+            (false, true) => State::Types,
             (false, false) => self.begins(self.followed.unwrap_or(self.exchange)),
         };
         true
     }
 
-    fn begins(&mut self, exchange: Exchange) -> Step {
+    fn begins(&mut self, exchange: Exchange) -> State {
         self.exchange = exchange;
         match exchange {
             Exchange::None => self.after_exchange(),
-            Exchange::Vnc => Step::Challenge,
-            Exchange::Plain => Step::Credentials,
-            Exchange::Ident => Step::Ident,
-            Exchange::Sasl => Step::Mechanisms,
+            Exchange::Vnc => State::Challenge,
+            Exchange::Plain => State::Credentials,
+            Exchange::Ident => State::Ident,
+            Exchange::Sasl => State::Mechanisms,
         }
     }
 
     /// Where it goes on when nothing more is to be proved.
-    fn after_exchange(&self) -> Step {
+    fn after_exchange(&self) -> State {
         let result = self.exchange != Exchange::None || self.rules == Version::V3_8 || self.always_result;
-        if result { Step::Result } else { Step::ClientInit }
+        if result { State::Result } else { State::ClientInit }
     }
 
     /// The server has refused, and may say this.
-    fn refused(&mut self, parting: Parting) -> Step {
+    fn refused(&mut self, parting: AfterRefusal) -> State {
         self.parting = parting;
-        Step::Refused
+        State::Refused
     }
 
     /// The rules that the greeting stands for, or a repeater.
-    fn greeted(&mut self, version: ProtocolVersion) -> Result<Step, Wrong> {
+    fn greeted(&mut self, version: ProtocolVersion) -> Result<State, Wrong> {
         match version.as_greeting(Policy::Lenient).map_err(wrong)? {
             Greeting::Version(offered) => {
                 (self.greeting, self.rules) = (offered, offered);
-                Ok(Step::Answer)
+                Ok(State::Answer)
             }
-            Greeting::Repeater => Ok(Step::Repeater),
+            Greeting::Repeater => Ok(State::Repeater),
         }
     }
 
@@ -360,16 +360,16 @@ impl Handshake {
         is_apple && UNKNOWN_RESULTS.contains(&result.status)
     }
 
-    fn chosen(&mut self, security_type: SecurityType) -> Result<Step, Wrong> {
+    fn chosen(&mut self, security_type: SecurityType) -> Result<State, Wrong> {
         match security_type {
-            SecurityType::VENCRYPT => return Ok(Step::VeNCryptVersion),
+            SecurityType::VENCRYPT => return Ok(State::VeNCryptVersion),
             SecurityType::TIGHT => {
                 self.tight = true;
-                return Ok(Step::Tunnels);
+                return Ok(State::Tunnels);
             }
             SecurityType::TLS => {
                 self.inner = true;
-                return Ok(Step::Tls);
+                return Ok(State::Tls);
             }
             _ => {}
         }
