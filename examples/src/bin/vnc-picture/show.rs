@@ -111,7 +111,7 @@ mod tests {
 
     use bytes::BytesMut;
     use examples::vnc::Stream;
-    use rfb_proto::handshake::Wire;
+    use rfb_proto::handshake::Buffers;
     use spice_proto::BufferedStream;
     use tokio::io::duplex;
     use tokio::time::sleep;
@@ -120,7 +120,7 @@ mod tests {
 
     /// Asks for the whole picture again and again, all at once, and takes so many bytes.
     async fn view(stream: Stream, bytes: usize, rest: Duration) -> Vec<u8> {
-        let mut wire = Wire::default();
+        let mut wire = Buffers::default();
         for _ in 0..REQUESTS {
             let request = FramebufferUpdateRequest {
                 incremental: 0,
@@ -168,7 +168,7 @@ mod tests {
                         Box::new(end)
                     }
                 });
-                let serve = show(&picture, Connection::new(near, Wire::default()));
+                let serve = show(&picture, Connection::new(near, Buffers::default()));
                 let view = view(far, all.len(), Duration::from_millis(rest));
                 let both = async { tokio::join!(serve, view) };
                 let (served, seen) = timeout(Duration::from_secs(36_000), both)
