@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::BytesMut;
 use sha2::{Digest, Sha256};
-use spice_proto::frame::{Body, Frame, HeaderForm, Splitter, Writer};
+use spice_proto::frame::{Body, Frame, FrameReader, HeaderForm, Writer};
 use spice_proto::{EncodeError, Limits};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -73,7 +73,7 @@ pub(super) enum End {
 pub(super) struct Talk {
     stream: Stream,
     rx: BytesMut,
-    splitter: Splitter,
+    splitter: FrameReader,
     writer: Writer,
     form: HeaderForm,
     end: End,
@@ -104,7 +104,7 @@ impl Talk {
         Self {
             stream,
             rx,
-            splitter: Splitter::new(form, &Limits::default()),
+            splitter: FrameReader::new(form, &Limits::default()),
             writer: Writer::new(form),
             form,
             end,
