@@ -5,7 +5,7 @@ use benches::messages::{RECORDED, decode, encode};
 use bytes::BytesMut;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use spice_proto::Limits;
-use spice_proto::frame::{FrameDecision, FrameForwarder, HeaderForm, Splitter};
+use spice_proto::frame::{FrameDecision, FrameForwarder, FrameReader, HeaderForm};
 
 fn frames(c: &mut Criterion) {
     let limits = Limits::default();
@@ -15,7 +15,7 @@ fn frames(c: &mut Criterion) {
     ] {
         let mut group = c.benchmark_group(format!("spice frames, {name}"));
         group.throughput(Throughput::Bytes(bytes.len() as u64));
-        let splitter = Splitter::new(HeaderForm::Mini, &limits);
+        let splitter = FrameReader::new(HeaderForm::Mini, &limits);
         group.bench_function("borrowed", |b| b.iter(|| splitter.frames(&bytes).count()));
         for (name, to) in [
             ("passed on", HeaderForm::Mini),

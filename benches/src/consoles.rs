@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use console_token::serial::{PortAllocator, PortRange};
-use console_token::webmks::{Action, Login, LoginConfig, MksTicket, Thumbprint, Wire};
+use console_token::webmks::{Action, Buffers, Login, LoginConfig, MksTicket, Thumbprint};
 use console_token::{AccessUrl, ConsoleType, Pepper, Peppers, Secret};
 
 use crate::keep;
@@ -67,7 +67,7 @@ pub fn log_in() -> Box<dyn FnMut()> {
         let ticket = Secret::presented(b"52b5ae81-8d36-1a2f-0c3b-3d2a4c1e0f9d").unwrap();
         let ticket = MksTicket::new(ticket, "/vmfs/volumes/a/b.vmx", Thumbprint::of(&certificates[0])).unwrap();
         let mut login = Login::new(Duration::ZERO, LoginConfig::default(), ticket, &[7; 12]);
-        let mut wire = Wire::default();
+        let mut wire = Buffers::default();
         let (mut replies, mut certificates) = (replies.iter(), certificates.iter());
         loop {
             match login.step(Duration::ZERO, &mut wire).unwrap() {

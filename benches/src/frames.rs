@@ -3,7 +3,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use spice_proto::Limits;
 use spice_proto::channel::main::Init;
-use spice_proto::frame::{FrameDecision, FrameForwarder, Header, HeaderForm, Splitter};
+use spice_proto::frame::{FrameDecision, FrameForwarder, FrameReader, Header, HeaderForm};
 
 use crate::keep;
 
@@ -36,7 +36,7 @@ pub fn small_frames() -> Vec<u8> {
 }
 
 pub(crate) fn borrowed() -> Box<dyn FnMut()> {
-    let (bytes, splitter) = (small_frames(), Splitter::new(HeaderForm::Mini, &Limits::default()));
+    let (bytes, splitter) = (small_frames(), FrameReader::new(HeaderForm::Mini, &Limits::default()));
     Box::new(move || {
         let mut frames = splitter.frames(&bytes);
         for frame in &mut frames {
@@ -47,7 +47,7 @@ pub(crate) fn borrowed() -> Box<dyn FnMut()> {
 }
 
 pub(crate) fn borrowed_with_copy() -> Box<dyn FnMut()> {
-    let (bytes, splitter) = (small_frames(), Splitter::new(HeaderForm::Mini, &Limits::default()));
+    let (bytes, splitter) = (small_frames(), FrameReader::new(HeaderForm::Mini, &Limits::default()));
     let mut rx = BytesMut::with_capacity(bytes.len());
     Box::new(move || {
         rx.clear();
@@ -61,7 +61,7 @@ pub(crate) fn borrowed_with_copy() -> Box<dyn FnMut()> {
 }
 
 pub(crate) fn owned() -> Box<dyn FnMut()> {
-    let (bytes, mut splitter) = (small_frames(), Splitter::new(HeaderForm::Mini, &Limits::default()));
+    let (bytes, mut splitter) = (small_frames(), FrameReader::new(HeaderForm::Mini, &Limits::default()));
     let mut rx = BytesMut::with_capacity(bytes.len());
     Box::new(move || {
         rx.reserve(bytes.len());
@@ -74,7 +74,7 @@ pub(crate) fn owned() -> Box<dyn FnMut()> {
 }
 
 pub(crate) fn one_by_one() -> Box<dyn FnMut()> {
-    let (bytes, mut splitter) = (small_frames(), Splitter::new(HeaderForm::Mini, &Limits::default()));
+    let (bytes, mut splitter) = (small_frames(), FrameReader::new(HeaderForm::Mini, &Limits::default()));
     let mut rx = BytesMut::with_capacity(bytes.len());
     Box::new(move || {
         rx.reserve(bytes.len());
@@ -113,7 +113,7 @@ fn pass(to: HeaderForm) -> Box<dyn FnMut()> {
 }
 
 fn init() -> Bytes {
-    let splitter = Splitter::new(HeaderForm::Mini, &Limits::default());
+    let splitter = FrameReader::new(HeaderForm::Mini, &Limits::default());
     let first = splitter.frames(&MAIN_CHANNEL[MAIN_CHANNEL_AT..]).next().unwrap();
     assert_eq!(first.header.number, 103);
     Bytes::copy_from_slice(first.body)

@@ -7,8 +7,8 @@ use bytes::BytesMut;
 use spice_proto::Limits;
 use spice_proto::caps::Capabilities;
 use spice_proto::link::relay::{self, RelayAction, Upstream};
-use spice_proto::link::server::{Announcement, Question};
-use spice_proto::link::{Key, LinkMess, LinkReply, RelayConfig, RelayLink, SealedTicket, Secret, Wires};
+use spice_proto::link::server::{Announcement, ServerQuestion};
+use spice_proto::link::{Key, LinkMess, LinkReply, RelayConfig, RelayLink, SealedTicket, Secret, SideBuffers};
 
 use crate::keep;
 
@@ -60,7 +60,7 @@ pub fn relay(whole: bool) -> Box<dyn FnMut()> {
     let tenant = tenant_bytes();
     let shown = Capabilities::spice_server(spice_proto::ids::ChannelType::MAIN);
     let public = key().public();
-    let (mut wires, limits) = (Wires::default(), Limits::default());
+    let (mut wires, limits) = (SideBuffers::default(), Limits::default());
     Box::new(move || {
         for wire in [&mut wires.tenant, &mut wires.hypervisor] {
             wire.tx.clear();
@@ -70,14 +70,14 @@ pub fn relay(whole: bool) -> Box<dyn FnMut()> {
         let mut relay = RelayLink::new(NOW, RelayConfig::default().with_limits(limits.clone()));
         loop {
             match relay.step(NOW, &mut wires).unwrap() {
-                RelayAction::Ask(relay::Question::Tenant(Question::Link(_))) => {
+                RelayAction::Ask(relay::RelayQuestion::Tenant(ServerQuestion::Link(_))) => {
                     let shown = Announcement {
                         public_key: public,
                         capabilities: shown.clone(),
                     };
                     relay.tenant().announce(&mut wires.tenant, shown).unwrap();
                 }
-                RelayAction::Ask(relay::Question::Tenant(Question::Ticket { sealed, .. })) if whole => {
+                RelayAction::Ask(relay::RelayQuestion::Tenant(ServerQuestion::Ticket { sealed, .. })) if whole => {
                     let token = key().open(&sealed, &mut bytes_from(5)).unwrap();
                     assert!(token.expose().starts_with(b"a-token"));
                     wires.hypervisor.rx.extend_from_slice(&S2C[..206]);
@@ -87,7 +87,7 @@ pub fn relay(whole: bool) -> Box<dyn FnMut()> {
                     };
                     relay.admit(&mut wires, upstream).unwrap();
                 }
-                RelayAction::Ask(relay::Question::Tenant(question @ Question::Ticket { .. })) => {
+                RelayAction::Ask(relay::RelayQuestion::Tenant(question @ ServerQuestion::Ticket { .. })) => {
                     keep(question);
                     break;
                 }

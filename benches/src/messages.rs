@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use spice_proto::Limits;
 use spice_proto::caps::common::MINI_HEADER;
 use spice_proto::channel::{common, cursor, display, inputs, main};
-use spice_proto::frame::{Frame, HeaderForm, Splitter};
+use spice_proto::frame::{Frame, FrameReader, HeaderForm};
 use spice_proto::ids::ChannelType;
 use spice_proto::link::{LinkHeader, LinkMess, LinkReply};
 
@@ -83,7 +83,7 @@ fn data_stage(c2s: &[u8], s2c: &[u8]) -> Option<[Stream; 2]> {
     }
     let stream = |bytes: &[u8], from_server| {
         let mut rx = BytesMut::from(bytes);
-        let frames = Splitter::new(form, &limits).split(&mut rx).ok()?;
+        let frames = FrameReader::new(form, &limits).split(&mut rx).ok()?;
         Some(Stream {
             channel: mess.channel_type,
             from_server,

@@ -8,14 +8,14 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use spice_proto::Limits;
 use spice_proto::caps::Capabilities;
 use spice_proto::channel::main::{Destination, MigrateBegin};
-use spice_proto::frame::{FrameRef, Header, HeaderForm, Splitter};
+use spice_proto::frame::{FrameReader, FrameRef, Header, HeaderForm};
 use spice_proto::ids::{ChannelType, LinkErrorCode};
 use spice_proto::link::relay::Upstream;
-use spice_proto::link::server::{Announcement, Question as TenantQuestion};
-use spice_proto::link::{LinkMess, LinkReply, Secret, Wire, Wires};
+use spice_proto::link::server::{Announcement, ServerQuestion};
+use spice_proto::link::{Buffers, LinkMess, LinkReply, Secret, SideBuffers};
 use spice_proto::session::migration::Endpoint;
 use spice_proto::session::policy::{Directions, Settings, Withheld};
-use spice_proto::session::relay::{Action, Config, Question};
+use spice_proto::session::relay::{Action, Config, SessionQuestion};
 use spice_proto::session::tracker::{self, Peer};
 use spice_proto::session::{Entry, Policy, Relay, SessionKey, Sessions};
 
@@ -36,7 +36,7 @@ pub const SHORT: u32 = 4000 + 4;
 struct Bench {
     sessions: Sessions,
     relay: Relay,
-    wires: Wires,
+    wires: SideBuffers,
 }
 
 /// `clipboard`: it may pass, so that agent data need not be looked into.
@@ -63,7 +63,7 @@ impl Bench {
         let mut bench = Self {
             sessions,
             relay,
-            wires: Wires::default(),
+            wires: SideBuffers::default(),
         };
         let shown = Capabilities::spice_server(channel_type);
         let request = LinkMess {
@@ -78,7 +78,7 @@ impl Bench {
         bench.wires.tenant.rx.extend_from_slice(&sealed.0);
         while bench.relay.outcome().is_none() {
             match bench.step() {
-                Action::Ask(Question::Tenant(TenantQuestion::Link(_))) => {
+                Action::Ask(SessionQuestion::Tenant(ServerQuestion::Link(_))) => {
                     let shown = Announcement {
                         public_key: key().public(),
                         capabilities: shown.clone(),
@@ -90,14 +90,14 @@ impl Bench {
                         .announce(&mut bench.wires.tenant, shown)
                         .unwrap();
                 }
-                Action::Ask(Question::Tenant(TenantQuestion::Ticket { .. })) => {
+                Action::Ask(SessionQuestion::Tenant(ServerQuestion::Ticket { .. })) => {
                     let entry = match connection_id {
                         0 => Entry::Open(bench.sessions.claim()),
                         _ => Entry::Join(SessionKey::new(1)),
                     };
                     bench.relay.enter(NOW, &mut bench.sessions, entry).unwrap();
                 }
-                Action::Ask(Question::Dial(_)) => {
+                Action::Ask(SessionQuestion::Dial(_)) => {
                     let upstream = Upstream {
                         ticket: Secret::new(b"ticket"),
                         oaep_seed: [9; 20],
@@ -124,8 +124,8 @@ impl Bench {
     fn step(&mut self) -> Action {
         loop {
             match self.relay.step(NOW, &mut self.wires) {
-                Action::Consult => {
-                    self.relay.consult(NOW, &mut self.sessions, &mut self.wires);
+                Action::Synchronize => {
+                    self.relay.synchronize(NOW, &mut self.sessions, &mut self.wires);
                     while self.sessions.poll_wake().is_some() {
                         self.relay.wake();
                     }
@@ -139,8 +139,8 @@ impl Bench {
     fn run(&mut self) {
         loop {
             match self.step() {
-                Action::Ask(Question::BindSession { .. }) => self.relay.bound(&mut self.wires).unwrap(),
-                Action::Ask(Question::Target(target)) => {
+                Action::Ask(SessionQuestion::BindSession { .. }) => self.relay.bound(&mut self.wires).unwrap(),
+                Action::Ask(SessionQuestion::Target(target)) => {
                     keep(target);
                     let (relay, wires) = (&mut self.relay, &mut self.wires);
                     relay.accept_target(NOW, &mut self.sessions, wires).unwrap();
@@ -155,7 +155,7 @@ impl Bench {
         }
     }
 
-    fn feed(&mut self, wire: fn(&mut Wires) -> &mut Wire, bytes: &[u8]) {
+    fn feed(&mut self, wire: fn(&mut SideBuffers) -> &mut Buffers, bytes: &[u8]) {
         for chunk in bytes.chunks(READ) {
             let rx = &mut wire(&mut self.wires).rx;
             rx.reserve(READ);
@@ -197,7 +197,7 @@ fn message(number: u16, body: &[u8]) -> Bytes {
 
 /// Short messages of a main channel: a channel withheld, a migration announced, rewritten and called off.
 pub(crate) fn short() -> Box<dyn FnMut()> {
-    let splitter = Splitter::new(HeaderForm::Mini, &Limits::default());
+    let splitter = FrameReader::new(HeaderForm::Mini, &Limits::default());
     let recorded: Vec<_> = splitter.frames(&MAIN_CHANNEL[MAIN_CHANNEL_AT..]).collect();
     let bytes = |frame: &FrameRef<'_>| message(frame.header.number, frame.body);
     let (named, short): (Vec<_>, Vec<_>) = recorded

@@ -24,7 +24,7 @@ use bytes::BytesMut;
 use program::{PATIENCE, Service, TICKET, configuration};
 use spice_proto::Limits;
 use spice_proto::channel::main::Init;
-use spice_proto::frame::{HeaderForm, Splitter};
+use spice_proto::frame::{FrameReader, HeaderForm};
 use spice_proto::ids::ChannelType;
 use spice_proto::link::{LinkMess, LinkReply, PublicKey};
 
@@ -91,7 +91,7 @@ impl Drop for Qemu {
 /// A session: its main channel and its number.
 fn session(server: SocketAddr, password: &str) -> (TcpStream, u32) {
     let (mut main, mut rx) = spice::open(server, password, ChannelType::MAIN, 0).expect("a main channel");
-    let mut splitter = Splitter::new(HeaderForm::Mini, &Limits::default());
+    let mut splitter = FrameReader::new(HeaderForm::Mini, &Limits::default());
     let init = loop {
         if let Some(frame) = splitter.decode(&mut rx).unwrap() {
             break frame;

@@ -10,8 +10,8 @@
 use bytes::{Bytes, BytesMut};
 use spice_proto::agent::chunk::Chunk;
 use spice_proto::agent::{
-    Agreed, Assembler, Conversation, ConversationError, Delivery, Filter, Frame, MAX_DATA, Message, Passage, Pieces,
-    Receiver, Stream, TokenError, Verdict, caps,
+    Agreed, Assembler, Conversation, ConversationError, Delivery, Filter, FilterDecision, Frame, MAX_DATA, Message,
+    Passage, Pieces, Receiver, Stream, TokenError, caps,
 };
 use spice_proto::channel::display::image::{Image, ImageDescriptor, LzPltData, PaletteSource, Payload};
 use spice_proto::channel::main::{AgentData, AgentDisconnected, AgentToken, ClientMessage, ServerMessage};
@@ -43,8 +43,8 @@ pub fn check(data: &[u8]) {
 fn filter(filter: &mut Filter, receiver: Receiver, body: &[u8]) {
     let mut passed = BytesMut::new();
     let judged = filter.pass(body, &mut passed, |header| match header.r#type.0 {
-        1..=9 => Verdict::Pass,
-        _ => Verdict::Drop,
+        1..=9 => FilterDecision::Pass,
+        _ => FilterDecision::Drop,
     });
     match judged {
         Ok(Passage::Whole | Passage::Nothing) | Err(_) => assert!(passed.is_empty()),

@@ -5,7 +5,7 @@
 //! ```
 
 use bytes::BytesMut;
-use spice_proto::frame::{FrameDecision, FrameForwarder, HeaderForm, Splitter, SubMessages};
+use spice_proto::frame::{FrameDecision, FrameForwarder, FrameReader, HeaderForm, SubMessages};
 use spice_proto::{DecodeError, Limits};
 
 use crate::Input;
@@ -48,7 +48,7 @@ pub fn check(data: &[u8]) {
         "a stream does not grow beyond its headers"
     );
 
-    let mut splitter = Splitter::new(from, &limits);
+    let mut splitter = FrameReader::new(from, &limits);
     if unix {
         splitter = splitter.with_descriptors();
     }

@@ -17,11 +17,11 @@ use spice_proto::link::Sender;
 use spice_proto::link::client;
 use spice_proto::link::relay::{self, RelayAction, Upstream};
 use spice_proto::link::sasl::MechList;
-use spice_proto::link::server::{Announcement, Question, SaslAnnouncement};
+use spice_proto::link::server::{Announcement, SaslAnnouncement, ServerQuestion};
 use spice_proto::link::watch::{Part, WatchedLink};
 use spice_proto::link::{
-    Action, ClientConfig, ClientLink, HandshakeError, Incompatibility, LinkMess, Machine, PublicKey, Refusal,
-    RelayConfig, RelayLink, Secret, ServerLink, Side, Wire, Wires,
+    Action, Buffers, ClientConfig, ClientLink, HandshakeError, Incompatibility, LinkMess, Machine, PublicKey, Refusal,
+    RelayConfig, RelayLink, Secret, ServerLink, Side, SideBuffers,
 };
 
 use crate::Input;
@@ -122,7 +122,7 @@ fn ending(error: HandshakeError, side: Option<Side>) -> String {
 }
 
 /// A client of another protocol is left alone: nothing is sent to it, and its bytes stay for a server of that protocol.
-fn assert_left_alone(error: HandshakeError, wire: &Wire) {
+fn assert_left_alone(error: HandshakeError, wire: &Buffers) {
     if error == HandshakeError::PeerIncompatible(Incompatibility::WebSocket) {
         assert!(
             wire.tx.is_empty() && wire.rx.starts_with(b"GET "),
@@ -179,33 +179,33 @@ fn watch(client: &[u8], server: &[u8], chunk: usize) -> BTreeSet<String> {
     reached
 }
 
-fn server_question(question: &Question) -> &'static str {
+fn server_question(question: &ServerQuestion) -> &'static str {
     match question {
-        Question::Link(_) => "Link",
-        Question::Ticket { .. } => "Ticket",
-        Question::SaslStart { .. } => "SaslStart",
-        Question::SaslStep { .. } => "SaslStep",
-        Question::SaslLayer => "SaslLayer",
-        Question::Admit { .. } => "Admit",
+        ServerQuestion::Link(_) => "Link",
+        ServerQuestion::Ticket { .. } => "Ticket",
+        ServerQuestion::SaslStart { .. } => "SaslStart",
+        ServerQuestion::SaslStep { .. } => "SaslStep",
+        ServerQuestion::SaslLayer => "SaslLayer",
+        ServerQuestion::Admit { .. } => "Admit",
     }
 }
 
-fn client_question(question: &client::Question) -> &'static str {
+fn client_question(question: &client::ClientQuestion) -> &'static str {
     match question {
-        client::Question::SaslStart { .. } => "SaslStart",
-        client::Question::SaslStep { .. } => "SaslStep",
-        client::Question::SaslLayer => "SaslLayer",
+        client::ClientQuestion::SaslStart { .. } => "SaslStart",
+        client::ClientQuestion::SaslStep { .. } => "SaslStep",
+        client::ClientQuestion::SaslLayer => "SaslLayer",
     }
 }
 
-fn relay_question(question: &relay::Question) -> &'static str {
-    use client::Question::{SaslLayer, SaslStart, SaslStep};
+fn relay_question(question: &relay::RelayQuestion) -> &'static str {
+    use client::ClientQuestion::{SaslLayer, SaslStart, SaslStep};
     match question {
-        relay::Question::Tenant(question) => server_question(question),
-        relay::Question::Hypervisor(SaslStart { .. }) => "SaslStart of the Hypervisor",
-        relay::Question::Hypervisor(SaslStep { .. }) => "SaslStep of the Hypervisor",
-        relay::Question::Hypervisor(SaslLayer) => "SaslLayer of the Hypervisor",
-        relay::Question::Redial(_) => "Redial",
+        relay::RelayQuestion::Tenant(question) => server_question(question),
+        relay::RelayQuestion::Hypervisor(SaslStart { .. }) => "SaslStart of the Hypervisor",
+        relay::RelayQuestion::Hypervisor(SaslStep { .. }) => "SaslStep of the Hypervisor",
+        relay::RelayQuestion::Hypervisor(SaslLayer) => "SaslLayer of the Hypervisor",
+        relay::RelayQuestion::Redial(_) => "Redial",
     }
 }
 
@@ -291,7 +291,7 @@ const REFUSE: u8 = 0x40;
 fn serve(answers: u8, mut input: &[u8], chunk: usize, sasl: bool) -> Ended {
     let mut rounds = 0;
     let mut machine = ServerLink::new(NOW, limits());
-    let mut wire = Wire::default();
+    let mut wire = Buffers::default();
     let mut asked = BTreeSet::new();
     for _ in 0..steps(input.len()) {
         let action = machine.step(NOW, &mut wire);
@@ -305,7 +305,7 @@ fn serve(answers: u8, mut input: &[u8], chunk: usize, sasl: bool) -> Ended {
                 }
                 machine.eof().err()
             }
-            Ok(Action::Ask(Question::Link(_))) => {
+            Ok(Action::Ask(ServerQuestion::Link(_))) => {
                 assert!(matches!(machine.step(NOW, &mut wire), Ok(Action::Waiting)));
                 match answers & REJECT {
                     0 if sasl => machine.announce_sasl(&mut wire, sasl_announcement(answers)).unwrap(),
@@ -314,7 +314,7 @@ fn serve(answers: u8, mut input: &[u8], chunk: usize, sasl: bool) -> Ended {
                 }
                 continue;
             }
-            Ok(Action::Ask(Question::SaslStart { .. } | Question::SaslStep { .. })) => {
+            Ok(Action::Ask(ServerQuestion::SaslStart { .. } | ServerQuestion::SaslStep { .. })) => {
                 assert!(sasl && matches!(machine.step(NOW, &mut wire), Ok(Action::Waiting)));
                 match judge(answers, &mut rounds) {
                     Judged::Reply => machine.sasl_reply(&mut wire, Some(b"")).unwrap(),
@@ -324,11 +324,11 @@ fn serve(answers: u8, mut input: &[u8], chunk: usize, sasl: bool) -> Ended {
                 continue;
             }
             // This layer changes nothing.
-            Ok(Action::Ask(Question::SaslLayer)) => {
+            Ok(Action::Ask(ServerQuestion::SaslLayer)) => {
                 machine.layered().unwrap();
                 continue;
             }
-            Ok(Action::Ask(Question::Ticket { .. } | Question::Admit { .. })) => {
+            Ok(Action::Ask(ServerQuestion::Ticket { .. } | ServerQuestion::Admit { .. })) => {
                 match answers & REFUSE {
                     0 => machine.accept(&mut wire).unwrap(),
                     _ => machine.refuse(&mut wire, refusal(answers)).unwrap(),
@@ -374,7 +374,7 @@ fn connect(answers: u8, mut input: &[u8], chunk: usize, sasl: bool) -> Ended {
         true => ClientLink::sasl(NOW, config),
         false => ClientLink::new(NOW, config, Secret::new(b"ticket"), [1; 20]),
     };
-    let mut wire = Wire::default();
+    let mut wire = Buffers::default();
     let mut asked = BTreeSet::new();
     for _ in 0..steps(input.len()) {
         let action = machine.step(NOW, &mut wire);
@@ -417,15 +417,15 @@ fn connect(answers: u8, mut input: &[u8], chunk: usize, sasl: bool) -> Ended {
 }
 
 /// What a client's mechanism says; `layer`: it agrees on one.
-fn answer(machine: &mut ClientLink, wire: &mut Wire, question: client::Question, layer: bool) {
+fn answer(machine: &mut ClientLink, wire: &mut Buffers, question: client::ClientQuestion, layer: bool) {
     match question {
-        client::Question::SaslStart { mechanisms } => {
+        client::ClientQuestion::SaslStart { mechanisms } => {
             let name = mechanisms.names().next().expect("a list has a name");
             machine.sasl_start(wire, name, Some(b"ticket")).unwrap();
         }
-        client::Question::SaslStep { complete: false, .. } => machine.sasl_step(wire, None).unwrap(),
-        client::Question::SaslStep { complete: true, .. } => machine.sasl_end(layer).unwrap(),
-        client::Question::SaslLayer => machine.layered().unwrap(),
+        client::ClientQuestion::SaslStep { complete: false, .. } => machine.sasl_step(wire, None).unwrap(),
+        client::ClientQuestion::SaslStep { complete: true, .. } => machine.sasl_end(layer).unwrap(),
+        client::ClientQuestion::SaslLayer => machine.layered().unwrap(),
     }
 }
 
@@ -444,7 +444,7 @@ fn relay(answers: u8, tenant: &[u8], hypervisor: &[u8], chunk: usize, sasl: bool
         .with_upstream_failure(refusal(answers))
         .with_upstream_sasl(sasl);
     let mut machine = RelayLink::new(NOW, config);
-    let mut wires = Wires::default();
+    let mut wires = SideBuffers::default();
     let (mut tenant, mut hypervisor) = (tenant, hypervisor);
     let mut asked = BTreeSet::new();
     for _ in 0..steps(tenant.len() + hypervisor.len()) {
@@ -465,7 +465,7 @@ fn relay(answers: u8, tenant: &[u8], hypervisor: &[u8], chunk: usize, sasl: bool
                 }
                 machine.eof(&mut wires, side).err()
             }
-            Ok(RelayAction::Ask(relay::Question::Tenant(Question::Link(_)))) => {
+            Ok(RelayAction::Ask(relay::RelayQuestion::Tenant(ServerQuestion::Link(_)))) => {
                 match answers & REJECT {
                     0 if sasl => machine
                         .tenant()
@@ -479,7 +479,9 @@ fn relay(answers: u8, tenant: &[u8], hypervisor: &[u8], chunk: usize, sasl: bool
                 }
                 continue;
             }
-            Ok(RelayAction::Ask(relay::Question::Tenant(Question::SaslStart { .. } | Question::SaslStep { .. }))) => {
+            Ok(RelayAction::Ask(relay::RelayQuestion::Tenant(
+                ServerQuestion::SaslStart { .. } | ServerQuestion::SaslStep { .. },
+            ))) => {
                 match judge(answers, &mut rounds) {
                     Judged::Reply => machine.tenant().sasl_reply(&mut wires.tenant, Some(b"")).unwrap(),
                     Judged::Complete { layer } => {
@@ -489,11 +491,13 @@ fn relay(answers: u8, tenant: &[u8], hypervisor: &[u8], chunk: usize, sasl: bool
                 }
                 continue;
             }
-            Ok(RelayAction::Ask(relay::Question::Tenant(Question::SaslLayer))) => {
+            Ok(RelayAction::Ask(relay::RelayQuestion::Tenant(ServerQuestion::SaslLayer))) => {
                 machine.tenant().layered().unwrap();
                 continue;
             }
-            Ok(RelayAction::Ask(relay::Question::Tenant(Question::Ticket { .. } | Question::Admit { .. }))) => {
+            Ok(RelayAction::Ask(relay::RelayQuestion::Tenant(
+                ServerQuestion::Ticket { .. } | ServerQuestion::Admit { .. },
+            ))) => {
                 assert!(
                     wires.hypervisor.tx.is_empty(),
                     "the hypervisor hears nothing before the token is known"
@@ -508,13 +512,13 @@ fn relay(answers: u8, tenant: &[u8], hypervisor: &[u8], chunk: usize, sasl: bool
                 }
                 continue;
             }
-            Ok(RelayAction::Ask(relay::Question::Hypervisor(question))) => {
+            Ok(RelayAction::Ask(relay::RelayQuestion::Hypervisor(question))) => {
                 let client = machine.hypervisor().expect("it asks");
                 answer(client, &mut wires.hypervisor, question, answers & 4 != 0);
                 continue;
             }
             // The other port is silent.
-            Ok(RelayAction::Ask(relay::Question::Redial(_))) => {
+            Ok(RelayAction::Ask(relay::RelayQuestion::Redial(_))) => {
                 hypervisor = &[];
                 let upstream = Upstream {
                     ticket: Secret::new(b"ticket"),

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use console_token::serial::{PortAllocator, PortCountError, PortRange, PortRangeError, port_count};
 use console_token::webmks::{
-    Action, ConnectInfo, Login, LoginConfig, LoginError, Misbehaviour, MksTicket, Thumbprint, Wire,
+    Action, Buffers, ConnectInfo, Login, LoginConfig, LoginError, Misbehaviour, MksTicket, Thumbprint,
 };
 use console_token::{
     AccessPath, AccessUrl, AccessUrlError, ConsolePassword, ConsoleType, NovaHash, Pepper, Peppers, Protocol, Secret,
@@ -271,7 +271,7 @@ fn talk(replies: &[&[u8]; 5], cut: usize) -> (Result<Thumbprint, LoginError>, Ve
     let ticket = Secret::presented(b"ticket").unwrap();
     let ticket = MksTicket::new(ticket, "a b.vmx", Thumbprint::of(b"login")).unwrap();
     let mut login = Login::new(NOW, LoginConfig::default().with_max_reply(128), ticket, &[7; 12]);
-    let mut wire = Wire::default();
+    let mut wire = Buffers::default();
     let mut said = Vec::new();
     let mut replies = replies.iter();
     let mut to_send = replies.next().unwrap().to_vec();

@@ -14,9 +14,9 @@ use std::io::{self, Read as _};
 use bytes::BytesMut;
 use spice_proto::caps::Capabilities;
 use spice_proto::frame::{FrameDecision, FrameForwarder};
-use spice_proto::link::relay::{Question, Upstream};
+use spice_proto::link::relay::{RelayQuestion, Upstream};
 use spice_proto::link::server::{self, Announcement};
-use spice_proto::link::{Key, Refusal, RelayConfig, RelayLink, Secret, Wires};
+use spice_proto::link::{Key, Refusal, RelayConfig, RelayLink, Secret, SideBuffers};
 use spice_proto::{Clock, Driven, Limits, drive_relay};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, split};
 use tokio::net::{TcpListener, TcpStream};
@@ -65,12 +65,12 @@ where
     H: AsyncRead + AsyncWrite + Unpin,
     D: Future<Output = io::Result<H>>,
 {
-    let (clock, mut wires) = (Clock::start(), Wires::default());
+    let (clock, mut wires) = (Clock::start(), SideBuffers::default());
     let mut link = RelayLink::new(clock.now(), RelayConfig::default());
     let (mut key, mut hypervisor) = (None, None);
     let outcome = loop {
         match drive_relay(&mut link, &mut wires, &mut tenant, hypervisor.as_mut(), clock).await? {
-            Driven::Ask(Question::Tenant(server::Question::Link(request))) => {
+            Driven::Ask(RelayQuestion::Tenant(server::ServerQuestion::Link(request))) => {
                 let fresh = Key::generate(&mut random)?;
                 let shown = Announcement {
                     public_key: fresh.public(),
@@ -79,7 +79,7 @@ where
                 link.tenant().announce(&mut wires.tenant, shown)?;
                 key = Some(fresh);
             }
-            Driven::Ask(Question::Tenant(server::Question::Ticket { sealed, .. })) => {
+            Driven::Ask(RelayQuestion::Tenant(server::ServerQuestion::Ticket { sealed, .. })) => {
                 let shown = key.take().ok_or("no key")?.open(&sealed, &mut random);
                 if !shown.is_ok_and(|shown| shown == Secret::new(token.as_bytes())) {
                     link.refuse(&mut wires, Refusal::DENIED)?;

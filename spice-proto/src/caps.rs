@@ -9,8 +9,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::{self, Write as _};
 
+use crate::fields::Fixed as _;
 use crate::ids::ChannelType;
-use crate::wire::Fixed as _;
 
 /// Bits of the common set (`SPICE_COMMON_CAP_*`).
 pub mod common {

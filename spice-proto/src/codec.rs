@@ -30,7 +30,7 @@ use tokio_util::codec::{Decoder, Encoder};
 use crate::Limits;
 use crate::channel::{ClientMessage, ServerMessage};
 use crate::error::{DecodeError, EncodeError};
-use crate::frame::{Body, Frame, HeaderForm, Splitter, Writer};
+use crate::frame::{Body, Frame, FrameReader, HeaderForm, Writer};
 use crate::ids::ChannelType;
 
 /// Why a stream or a sink ended.
@@ -51,7 +51,7 @@ pub enum CodecError {
 /// Frames, without a look into them.
 #[derive(Debug, Clone)]
 pub struct FrameCodec {
-    splitter: Splitter,
+    splitter: FrameReader,
     writer: Writer,
 }
 
@@ -60,7 +60,7 @@ impl FrameCodec {
     #[must_use]
     pub fn new(form: HeaderForm, limits: &Limits) -> Self {
         Self {
-            splitter: Splitter::new(form, limits),
+            splitter: FrameReader::new(form, limits),
             writer: Writer::new(form),
         }
     }

@@ -16,6 +16,7 @@ pub mod codec;
 #[cfg(feature = "tokio")]
 mod drive;
 mod error;
+mod fields;
 pub mod frame;
 pub mod ids;
 mod limits;
@@ -26,12 +27,11 @@ mod serialize;
 pub mod session;
 #[cfg(feature = "rustls")]
 pub mod tls;
-mod wire;
 
 #[cfg(feature = "tokio")]
 pub use drive::{
-    Answers, BufferedStream, Clock, Connection, DriveError, Driven, Hub, HubClaim, drive, drive_relay, drive_session,
-    inquire, while_both_connected, while_connected,
+    BufferedStream, Clock, Connection, DriveError, Driven, ManagedClaim, ProxyHandler, SessionManager, drive,
+    drive_relay, drive_session, inquire, while_both_connected, while_connected,
 };
 pub use error::{CryptoError, DecodeError, DecodeErrorKind, EncodeError};
 pub use limits::Limits;

@@ -1,6 +1,6 @@
 //! Structures with pointers and switches, as lists of their parts.
 //!
-//! A flat layout has one fixed block ([`crate::wire::layout`]). What draws on a display has pointers (`u32`
+//! A flat layout has one fixed block ([`crate::fields::layout`]). What draws on a display has pointers (`u32`
 //! offsets from the start of the body) and fields that are there or not. Such a structure is a list of
 //! parts ([`parts`]), each of which reads and writes itself.
 //!
@@ -14,7 +14,7 @@ use bytes::BytesMut;
 use smallvec::SmallVec;
 
 use crate::error::{DecodeError, EncodeError};
-use crate::wire::{Fixed, Reader, length};
+use crate::fields::{Fixed, Reader, length};
 
 /// What pointers lead to, in the order in which they were met.
 pub(crate) struct Targets<'a> {
@@ -111,7 +111,7 @@ impl<T: Part> Part for Option<Box<T>> {
 macro_rules! pointers {
     ($($target:ty),*) => {$(
         impl $crate::parts::Part for alloc::boxed::Box<$target> {
-            fn take(r: &mut $crate::wire::Reader<'_>, name: &'static str) -> Result<Self, $crate::DecodeError> {
+            fn take(r: &mut $crate::fields::Reader<'_>, name: &'static str) -> Result<Self, $crate::DecodeError> {
                 let at = r.position();
                 let null = $crate::DecodeErrorKind::Invalid("null pointer where something must be");
                 let target = <Option<Self> as $crate::parts::Part>::take(r, name)?;
@@ -163,8 +163,8 @@ macro_rules! parts {
 
         impl $crate::parts::Part for $name {
             #[inline]
-            fn take(r: &mut $crate::wire::Reader<'_>, _name: &'static str) -> Result<Self, $crate::DecodeError> {
-                $(let $field = $crate::parts::Part::take(r, const { $crate::wire::plain(stringify!($field)) })?;)*
+            fn take(r: &mut $crate::fields::Reader<'_>, _name: &'static str) -> Result<Self, $crate::DecodeError> {
+                $(let $field = $crate::parts::Part::take(r, const { $crate::fields::plain(stringify!($field)) })?;)*
                 Ok(Self { $($field),* })
             }
             fn bytes(&self) -> usize {
@@ -182,17 +182,17 @@ macro_rules! parts {
     };
     (message $(#[$meta:meta])* pub struct $name:ident { $($body:tt)* }) => {
         $crate::parts::parts! { $(#[$meta])* pub struct $name { $($body)* } }
-        $crate::wire::codec!($name);
+        $crate::fields::codec!($name);
 
-        impl $crate::wire::Decode for $name {
+        impl $crate::fields::Decode for $name {
             const NAME: &'static str = stringify!($name);
             #[inline]
-            fn read(r: &mut $crate::wire::Reader<'_>) -> Result<Self, $crate::DecodeError> {
+            fn read(r: &mut $crate::fields::Reader<'_>) -> Result<Self, $crate::DecodeError> {
                 $crate::parts::Part::take(r, stringify!($name))
             }
         }
 
-        impl $crate::wire::Encode for $name {
+        impl $crate::fields::Encode for $name {
             fn wire_len(&self) -> usize {
                 $crate::parts::Part::bytes(self)
             }

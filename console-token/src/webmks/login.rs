@@ -19,10 +19,10 @@
 //! Lines end in CR LF; a reply is three digits and, behind a space, text. Nova's proxy takes what one `recv(1024)` gives
 //! for a reply and waits for it as long as it takes; here a line is a line, with a limit, and all of it has a deadline.
 //!
-//! [`Login`] does no I/O. A driver moves bytes between the connection and the [`Wire`], calls `step` with the time,
+//! [`Login`] does no I/O. A driver moves bytes between the connection and the [`Buffers`], calls `step` with the time,
 //! and does what the [`Action`] says:
 //!
-//! 1. flush `tx` first, after every `step`, and call [`Wire::sent`], which overwrites what was sent;
+//! 1. flush `tx` first, after every `step`, and call [`Buffers::sent`], which overwrites what was sent;
 //! 2. [`Action::Receive`]: read at least so many bytes more, until `deadline()` at the latest;
 //! 3. [`Action::StartTls`]: do a TLS handshake as the client, on the TCP connection itself. The first layer is left
 //!    where the second begins: drop it without closing it, which would send an alert. Then give the peer's
@@ -36,7 +36,7 @@
 //! use std::io::{Error, Read, Write};
 //! use std::time::Instant;
 //!
-//! use console_token::webmks::{Action, Login, LoginError, Tls, Wire};
+//! use console_token::webmks::{Action, Login, LoginError, Tls, Buffers};
 //!
 //! /// A connection that TLS can be put around, once and once again.
 //! trait Connection: Read + Write {
@@ -46,7 +46,7 @@
 //!
 //! /// Logs in. The connection's own time-outs keep it from waiting past `login.deadline()`.
 //! fn log_in(connection: &mut impl Connection, mut login: Login, started: Instant) -> Result<(), Error> {
-//!     let mut wire = Wire::default();
+//!     let mut wire = Buffers::default();
 //!     loop {
 //!         let action = login.step(started.elapsed(), &mut wire).map_err(Error::other)?;
 //!         connection.write_all(&wire.tx)?;
@@ -83,7 +83,7 @@ use nom::{
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use super::{MksTicket, Thumbprint, Wire};
+use super::{Buffers, MksTicket, Thumbprint};
 
 /// What the driver does next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -359,7 +359,7 @@ impl Login {
     ///
     /// # Errors
     /// The log-in failed. Later calls give the same error; after [`Action::Done`] it is [`Misuse::Ended`].
-    pub fn step(&mut self, now: Duration, wire: &mut Wire) -> Result<Action, LoginError> {
+    pub fn step(&mut self, now: Duration, wire: &mut Buffers) -> Result<Action, LoginError> {
         let ended = matches!(self.state, State::Over(_) | State::Done | State::Failed(_));
         if !ended && self.deadline <= now {
             return Err(self.fail(LoginError::TimedOut(self.stage())));
@@ -392,7 +392,7 @@ impl Login {
     /// # Errors
     /// [`Misbehaviour::WrongCertificate`], which ends the log-in: nothing of the ticket is sent.
     /// [`Misuse::NotAsked`], [`Misuse::BytesInWire`].
-    pub fn secured(&mut self, wire: &mut Wire, certificate: &[u8]) -> Result<(), LoginError> {
+    pub fn secured(&mut self, wire: &mut Buffers, certificate: &[u8]) -> Result<(), LoginError> {
         let State::Tls(tls) = self.state else {
             return Err(Misuse::NotAsked.into());
         };
@@ -448,7 +448,7 @@ impl Login {
     }
 
     /// Takes a reply off `rx`, and answers it.
-    fn take_reply(&self, stage: Stage, thumbprint: Thumbprint, wire: &mut Wire) -> Result<Taken, LoginError> {
+    fn take_reply(&self, stage: Stage, thumbprint: Thumbprint, wire: &mut Buffers) -> Result<Taken, LoginError> {
         let malformed = |error| LoginError::Decode { stage, error };
         let limit = self.config.max_reply;
         let window = wire.rx.get(..limit.min(wire.rx.len())).unwrap_or_default();

@@ -4,12 +4,12 @@
 //! specification names, and [`MksTicket`], which Nova's driver puts into the token's `internal_access_path`.
 //! With the second a proxy logs in at the hypervisor's authentication daemon, authd: that is [`Login`].
 
+mod buffers;
 mod login;
 mod ticket;
-mod wire;
 
+pub use buffers::Buffers;
 pub use login::{
     Action, Login, LoginConfig, LoginError, Misbehaviour, Misuse, Outcome, ReplyError, Stage, Tls, TlsLayer,
 };
 pub use ticket::{ConnectInfo, MksTicket, Thumbprint, TicketError};
-pub use wire::Wire;

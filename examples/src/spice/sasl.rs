@@ -6,9 +6,9 @@ use rsasl::callback::{Context, Request, SessionCallback, SessionData};
 use rsasl::mechname::Mechname;
 use rsasl::prelude::{SASLClient, SASLConfig, SASLError, Session, SessionError};
 use rsasl::property::{AuthId, Password};
-use spice_proto::link::client::Question;
+use spice_proto::link::client::ClientQuestion;
 use spice_proto::link::sasl::MechList;
-use spice_proto::link::{ClientLink, Misuse, Wire};
+use spice_proto::link::{Buffers, ClientLink, Misuse};
 
 use crate::secret::Secret;
 
@@ -89,9 +89,14 @@ impl Login {
     ///
     /// # Errors
     /// The mechanism fails, here or at the server. The link is then to be given up.
-    pub fn answer(&mut self, link: &mut ClientLink, wire: &mut Wire, question: Question) -> Result<(), LoginError> {
+    pub fn answer(
+        &mut self,
+        link: &mut ClientLink,
+        wire: &mut Buffers,
+        question: ClientQuestion,
+    ) -> Result<(), LoginError> {
         match question {
-            Question::SaslStart { mechanisms } => {
+            ClientQuestion::SaslStart { mechanisms } => {
                 let mut session = self.choose(&mechanisms)?;
                 let mut first = Secret::default();
                 let words = session.are_we_first();
@@ -102,7 +107,7 @@ impl Login {
                 link.sasl_start(wire, name, words.then_some(&first))?;
                 self.session = Some(session);
             }
-            Question::SaslStep { data, complete } => {
+            ClientQuestion::SaslStep { data, complete } => {
                 let session = self.session.as_mut().ok_or(Misuse::NotAsked)?;
                 let mut words = Secret::default();
                 if !self.finished {
@@ -115,7 +120,7 @@ impl Login {
                     (false, _) => link.sasl_step(wire, (!words.is_empty()).then_some(&words))?,
                 }
             }
-            Question::SaslLayer => return Err(LoginError::Layer),
+            ClientQuestion::SaslLayer => return Err(LoginError::Layer),
         }
         Ok(())
     }

@@ -92,7 +92,7 @@ mod tests {
 
     /// Sends these bytes and receives as many, and rests between the reads.
     async fn exchange(stream: Stream, bytes: &[u8], rest: Duration) -> Vec<u8> {
-        let mut wire = Wire::default();
+        let mut wire = Buffers::default();
         wire.tx.extend_from_slice(bytes);
         let mut connection = Connection::new(stream, wire);
         while connection.wire.rx.len() < bytes.len() {

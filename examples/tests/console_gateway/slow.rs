@@ -14,8 +14,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 use spice_proto::Limits;
 use spice_proto::caps::Capabilities;
 use spice_proto::ids::ChannelType;
-use spice_proto::link::server::{Announcement, Question, ServerLink};
-use spice_proto::link::{Action, Key, Machine, Wire};
+use spice_proto::link::server::{Announcement, ServerLink, ServerQuestion};
+use spice_proto::link::{Action, Buffers, Key, Machine};
 
 use crate::http;
 use crate::narrow;
@@ -52,7 +52,7 @@ fn flood(size: usize) -> u16 {
 fn let_in(stream: &mut TcpStream) -> Vec<u8> {
     let began = Instant::now();
     let mut server = ServerLink::new(Duration::ZERO, Limits::default());
-    let (mut wire, mut key) = (Wire::default(), None);
+    let (mut wire, mut key) = (Buffers::default(), None);
     loop {
         let action = server.step(began.elapsed(), &mut wire).expect("a link");
         stream.write_all(&wire.tx.split()).expect("the gateway reads");
@@ -62,7 +62,7 @@ fn let_in(stream: &mut TcpStream) -> Vec<u8> {
                 stream.read_exact(&mut bytes).expect("the gateway speaks");
                 wire.rx.extend_from_slice(&bytes);
             }
-            Action::Ask(Question::Link(request)) => {
+            Action::Ask(ServerQuestion::Link(request)) => {
                 let fresh = Key::generate(&mut |bytes| getrandom::fill(bytes).expect("random bytes")).expect("a key");
                 let capabilities = Capabilities::spice_server(request.channel_type);
                 let public_key = fresh.public();
@@ -73,7 +73,7 @@ fn let_in(stream: &mut TcpStream) -> Vec<u8> {
                 };
                 server.announce(&mut wire, shown).expect("it was asked");
             }
-            Action::Ask(Question::Ticket { sealed, .. }) => {
+            Action::Ask(ServerQuestion::Ticket { sealed, .. }) => {
                 let opened = key.take().expect("a key").open(&sealed, &mut |bytes| bytes.fill(1));
                 assert_eq!(opened.expect("a ticket").expose(), TICKET.as_bytes());
                 server.accept(&mut wire).expect("it was asked");

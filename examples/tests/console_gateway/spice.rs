@@ -7,7 +7,7 @@ use std::time::Instant;
 use bytes::BytesMut;
 use spice_proto::caps::{Capabilities, CapabilityWords, common};
 use spice_proto::ids::{ChannelType, LinkErrorCode};
-use spice_proto::link::{Action, ClientConfig, ClientLink, HandshakeError, LinkMess, Machine, Secret, Wire};
+use spice_proto::link::{Action, Buffers, ClientConfig, ClientLink, HandshakeError, LinkMess, Machine, Secret};
 
 use crate::program::PATIENCE;
 
@@ -67,7 +67,7 @@ pub(crate) fn link(
     let start = Instant::now();
     let config = ClientConfig::new(request);
     let mut client = ClientLink::new(start.elapsed(), config, Secret::new(password.as_bytes()), seed());
-    let mut wire = Wire::default();
+    let mut wire = Buffers::default();
     loop {
         let action = client.step(start.elapsed(), &mut wire);
         stream

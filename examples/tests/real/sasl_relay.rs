@@ -10,9 +10,9 @@ use examples::spice::{Login, tls};
 use rustls::ClientConfig;
 use spice_proto::caps::Capabilities;
 use spice_proto::ids::LinkErrorCode;
-use spice_proto::link::relay::{Question, Upstream};
+use spice_proto::link::relay::{RelayQuestion, Upstream};
 use spice_proto::link::server::{self, Announcement};
-use spice_proto::link::{self, Key, Refusal, RelayConfig, RelayLink, Wires};
+use spice_proto::link::{self, Key, Refusal, RelayConfig, RelayLink, SideBuffers};
 use spice_proto::tls::{Expected, Verifier, server_name};
 use spice_proto::{Clock, Driven, drive_relay};
 use tokio::io::{AsyncWriteExt as _, copy_bidirectional};
@@ -53,12 +53,12 @@ impl Relay {
     async fn relay(self, tenant: std::net::TcpStream) -> Result<(), Box<dyn Error>> {
         tenant.set_nonblocking(true)?;
         let mut tenant = TcpStream::from_std(tenant)?;
-        let (clock, mut wires) = (Clock::start(), Wires::default());
+        let (clock, mut wires) = (Clock::start(), SideBuffers::default());
         let mut relay = RelayLink::new(clock.now(), RelayConfig::default().with_upstream_sasl(true));
         let (mut key, mut hypervisor, mut login) = (None, None, None);
         let outcome = loop {
             match drive_relay(&mut relay, &mut wires, &mut tenant, hypervisor.as_mut(), clock).await? {
-                Driven::Ask(Question::Tenant(server::Question::Link(request))) => {
+                Driven::Ask(RelayQuestion::Tenant(server::ServerQuestion::Link(request))) => {
                     let fresh = Key::generate(&mut random)?;
                     let shown = Announcement {
                         public_key: fresh.public(),
@@ -67,7 +67,7 @@ impl Relay {
                     relay.tenant().announce(&mut wires.tenant, shown)?;
                     key = Some(fresh);
                 }
-                Driven::Ask(Question::Tenant(server::Question::Ticket { sealed, .. })) => {
+                Driven::Ask(RelayQuestion::Tenant(server::ServerQuestion::Ticket { sealed, .. })) => {
                     let shown = key.take().ok_or("no key")?.open(&sealed, &mut random);
                     if shown.is_ok_and(|shown| shown.expose() == TOKEN.as_bytes()) {
                         let tcp = TcpStream::connect(self.hypervisor).await?;
@@ -84,7 +84,7 @@ impl Relay {
                         relay.refuse(&mut wires, Refusal::Code(LinkErrorCode::PERMISSION_DENIED))?;
                     }
                 }
-                Driven::Ask(Question::Hypervisor(question)) => {
+                Driven::Ask(RelayQuestion::Hypervisor(question)) => {
                     let link = relay.hypervisor().ok_or("no hypervisor")?;
                     let login = login.as_mut().ok_or("no user")?;
                     login.answer(link, &mut wires.hypervisor, question)?;

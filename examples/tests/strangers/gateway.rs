@@ -9,7 +9,7 @@ use std::thread::{JoinHandle, sleep, spawn};
 use std::time::{Duration, Instant};
 
 use spice_proto::Limits;
-use spice_proto::frame::{HeaderForm, Splitter};
+use spice_proto::frame::{FrameReader, HeaderForm};
 use spice_proto::ids::ChannelType;
 
 use crate::attack::{ATTACK, Attack, SOON, asking, saying, silent};
@@ -76,7 +76,7 @@ impl Open {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         let thread = spawn(move || {
-            let mut splitter = Splitter::new(HeaderForm::Mini, &Limits::default());
+            let mut splitter = FrameReader::new(HeaderForm::Mini, &Limits::default());
             let (mut asked, mut slowest) = (0, Duration::ZERO);
             while !stopped.load(Ordering::Relaxed) {
                 let began = Instant::now();

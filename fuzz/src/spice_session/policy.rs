@@ -13,9 +13,9 @@ use spice_proto::frame::Header;
 use spice_proto::ids::ChannelType;
 use spice_proto::link::Sender;
 use spice_proto::session::policy::{
-    AllowList, Budget, Consequence, Directions, Replacement, Rule, Settings, Verdict, Withheld, largest_bodies,
+    AllowList, Budget, Consequence, Directions, PolicyDecision, Replacement, Rule, Settings, Withheld, largest_bodies,
 };
-use spice_proto::session::{Gate, Policy};
+use spice_proto::session::{Policy, PolicyFilter};
 
 use super::frame;
 use crate::Input;
@@ -174,7 +174,7 @@ pub(super) fn sequence(mut input: Input<'_>) -> BTreeSet<String> {
     let limits = Limits::default().with_agent_message(4096);
     let policies = [false, true].map(|report| Policy::new(&settings.clone().with_report_only(report)));
     let [policy, report] = &policies;
-    let mut gate = Gate::new(channel, sender, &limits);
+    let mut gate = PolicyFilter::new(channel, sender, &limits);
     let mut reporter = gate.clone();
     let numbers: Vec<(u16, u32)> = largest_bodies(channel, sender).collect();
     let budget = settings.client_messages;
@@ -210,8 +210,8 @@ pub(super) fn sequence(mut input: Input<'_>) -> BTreeSet<String> {
         (messages, bytes) = (messages + 1, bytes + u64::from(header.size));
         assert_eq!((gate.tally().messages, gate.tally().bytes), (messages, bytes));
         // What waits long enough is never too much.
-        assert_eq!(verdict == Verdict::End(Rule::Rate), wait != Duration::ZERO);
-        if verdict != Verdict::End(Rule::Rate) {
+        assert_eq!(verdict == PolicyDecision::End(Rule::Rate), wait != Duration::ZERO);
+        if verdict != PolicyDecision::End(Rule::Rate) {
             assert_eq!(
                 policy.judge(channel, sender, &header),
                 verdict,
@@ -227,8 +227,8 @@ pub(super) fn sequence(mut input: Input<'_>) -> BTreeSet<String> {
         }
         by_header(&settings, channel, sender, &header, verdict);
         let (mut verdict, mut reported) = (verdict, reported);
-        if verdict == Verdict::Inspect {
-            assert_eq!(reported, Verdict::Inspect);
+        if verdict == PolicyDecision::Inspect {
+            assert_eq!(reported, PolicyDecision::Inspect);
             if claimed.is_some() {
                 // It would be read whole; here it ends with its header.
                 break;
@@ -239,13 +239,13 @@ pub(super) fn sequence(mut input: Input<'_>) -> BTreeSet<String> {
             reported = reporter.body(report, &seen, &mut other);
             assert_eq!(&other[..], b"before", "a report changes nothing");
             assert!(dst.starts_with(b"before"));
-            if verdict != Verdict::Replace(Replacement::Body) {
+            if verdict != PolicyDecision::Replace(Replacement::Body) {
                 assert_eq!(dst.len(), 6, "nothing is left behind");
             }
-            assert_ne!(verdict, Verdict::Inspect, "a body tells");
+            assert_ne!(verdict, PolicyDecision::Inspect, "a body tells");
             let forwarded: &[u8] = match verdict {
-                Verdict::Forward => &message.body,
-                Verdict::Replace(Replacement::Body) => &dst[6..],
+                PolicyDecision::Forward => &message.body,
+                PolicyDecision::Replace(Replacement::Body) => &dst[6..],
                 _ => &[],
             };
             if number == 8 || sub_list != 0 {
@@ -266,12 +266,12 @@ pub(super) fn sequence(mut input: Input<'_>) -> BTreeSet<String> {
         }
         // What is only reported is counted in the same way.
         assert_eq!(reporter.tally(), gate.tally());
-        assert_eq!(reported, Verdict::Forward);
+        assert_eq!(reported, PolicyDecision::Forward);
         reached.insert(format!("policy: {verdict:?}"));
         match verdict {
-            Verdict::Replace(Replacement::Nothing) => assert_eq!(sender, Sender::Client),
-            Verdict::Replace(Replacement::Filler) => assert_eq!(sender, Sender::Server),
-            Verdict::End(rule) => {
+            PolicyDecision::Replace(Replacement::Nothing) => assert_eq!(sender, Sender::Client),
+            PolicyDecision::Replace(Replacement::Filler) => assert_eq!(sender, Sender::Server),
+            PolicyDecision::End(rule) => {
                 assert!(0 < gate.tally().count(rule));
                 break;
             }
@@ -284,16 +284,20 @@ pub(super) fn sequence(mut input: Input<'_>) -> BTreeSet<String> {
 }
 
 /// What a header alone must not pass, by the settings.
-fn by_header(settings: &Settings, channel: ChannelType, sender: Sender, header: &Header, verdict: Verdict) {
-    let passes = matches!(verdict, Verdict::Forward | Verdict::Inspect);
+fn by_header(settings: &Settings, channel: ChannelType, sender: Sender, header: &Header, verdict: PolicyDecision) {
+    let passes = matches!(verdict, PolicyDecision::Forward | PolicyDecision::Inspect);
     let known = largest_bodies(channel, sender).find(|(number, _)| *number == header.number);
     let largest = match (known, settings.bodies.first()) {
         (_, Some((.., number, largest))) if *number == header.number && placed(header.number) => *largest,
         (Some((_, largest)), _) => largest.saturating_add(settings.trailing),
         (None, _) => settings.unknown_body,
     };
-    if verdict != Verdict::End(Rule::Rate) {
-        assert_eq!(verdict == Verdict::End(Rule::Size), largest < header.size, "{header:?}");
+    if verdict != PolicyDecision::End(Rule::Rate) {
+        assert_eq!(
+            verdict == PolicyDecision::End(Rule::Size),
+            largest < header.size,
+            "{header:?}"
+        );
     }
     if known.is_none() && (channel == ChannelType::MAIN || !settings.unknown) {
         assert!(!passes, "{header:?} is not known");
@@ -374,13 +378,16 @@ fn body(input: &mut Input<'_>, number: u16, numbers: &[(u16, u32)]) -> Message {
 }
 
 /// A list passes if each message in it would, and needs no look into its body; in both forms of lists.
-fn listed(policy: &Policy, channel: ChannelType, sender: Sender, message: &Message, verdict: Verdict) {
+fn listed(policy: &Policy, channel: ChannelType, sender: Sender, message: &Message, verdict: PolicyDecision) {
     let Some(inside) = &message.inside else { return };
     let judge = |(number, body): &(u16, Vec<u8>)| policy.judge(channel, sender, &frame(*number, 0, body).header);
-    let expected = inside.iter().map(judge).find(|verdict| *verdict != Verdict::Forward);
+    let expected = inside
+        .iter()
+        .map(judge)
+        .find(|verdict| *verdict != PolicyDecision::Forward);
     let expected = match expected {
-        None => Verdict::Forward,
-        Some(Verdict::Inspect) => Verdict::End(Rule::List),
+        None => PolicyDecision::Forward,
+        Some(PolicyDecision::Inspect) => PolicyDecision::End(Rule::List),
         Some(other) => other,
     };
     assert_eq!(verdict, expected, "{inside:?}");
@@ -391,9 +398,9 @@ fn listed(policy: &Policy, channel: ChannelType, sender: Sender, message: &Messa
 }
 
 /// Channels that are withheld are struck, the others stay in their order.
-fn struck(policy: &Policy, before: &[u8], after: &[u8], verdict: Verdict) {
+fn struck(policy: &Policy, before: &[u8], after: &[u8], verdict: PolicyDecision) {
     let Ok(list) = ChannelsList::decode_slice(before) else {
-        assert_eq!(verdict, Verdict::End(Rule::Withheld));
+        assert_eq!(verdict, PolicyDecision::End(Rule::Withheld));
         return;
     };
     let left: Vec<ChannelId> = list
@@ -404,5 +411,5 @@ fn struck(policy: &Policy, before: &[u8], after: &[u8], verdict: Verdict) {
         .collect();
     let after = ChannelsList::decode_slice(after).expect("a list takes the place of a list");
     assert_eq!(after.channels, left);
-    assert_eq!(verdict == Verdict::Forward, left == list.channels);
+    assert_eq!(verdict == PolicyDecision::Forward, left == list.channels);
 }

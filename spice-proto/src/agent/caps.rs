@@ -9,7 +9,7 @@ use bytes::BytesMut;
 
 use crate::caps::CapabilityWords;
 use crate::error::{DecodeError, EncodeError};
-use crate::wire::{Decode, Encode, Reader, codec, layout};
+use crate::fields::{Decode, Encode, Reader, codec, layout};
 
 /// `MOUSE_STATE` is understood.
 pub const MOUSE_STATE: u32 = 0;
@@ -201,7 +201,7 @@ impl Encode for AnnounceCapabilities {
     fn write(&self, dst: &mut BytesMut) -> Result<(), EncodeError> {
         let request = self.request;
         AnnounceHead { request }.write(dst)?;
-        crate::wire::put_array(dst, self.caps.words());
+        crate::fields::put_array(dst, self.caps.words());
         Ok(())
     }
 }

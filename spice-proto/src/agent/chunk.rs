@@ -12,8 +12,8 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use super::MAX_DATA;
 use crate::error::{DecodeError, DecodeErrorKind, EncodeError};
+use crate::fields::{Decode, Encode, Fixed, layout};
 use crate::ids::AgentPort;
-use crate::wire::{Decode, Encode, Fixed, layout};
 
 layout! {
     /// What every chunk begins with (`VDIChunkHeader`).

@@ -10,9 +10,9 @@ use bytes::{Bytes, BytesMut};
 
 use super::caps::{self, Agreed};
 use crate::error::{DecodeError, EncodeError};
+use crate::fields::{Fixed, Reader, layout, put_array};
 use crate::ids::{ClipboardSelection, ClipboardType};
 use crate::parts::put_fixed;
-use crate::wire::{Fixed, Reader, layout, put_array};
 
 layout! {
     /// Which clipboard a message is about. On the wire when

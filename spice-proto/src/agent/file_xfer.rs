@@ -8,8 +8,8 @@ use bytes::{Bytes, BytesMut};
 
 use super::caps::{self, Agreed};
 use crate::error::{DecodeError, EncodeError};
+use crate::fields::{Decode, Encode, Reader, codec, layout, length};
 use crate::ids::FileXferResult;
-use crate::wire::{Decode, Encode, Reader, codec, layout, length};
 
 layout! {
     /// A file will come.

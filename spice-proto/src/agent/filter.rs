@@ -4,12 +4,12 @@ use bytes::BytesMut;
 
 use super::{MessageHeader, Receiver, Stream};
 use crate::error::DecodeError;
+use crate::fields::Encode;
 use crate::limits::Limits;
-use crate::wire::Encode;
 
 /// What becomes of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Verdict {
+pub enum FilterDecision {
     /// It goes on.
     Pass,
     /// It does not.
@@ -67,7 +67,7 @@ impl Filter {
         &mut self,
         body: &[u8],
         dst: &mut BytesMut,
-        mut judge: impl FnMut(&MessageHeader) -> Verdict,
+        mut judge: impl FnMut(&MessageHeader) -> FilterDecision,
     ) -> Result<Passage, DecodeError> {
         let before = dst.len();
         let held = 0 < self.stream.held();
@@ -78,7 +78,7 @@ impl Filter {
         for part in self.stream.parts(body) {
             let part = part.inspect_err(|_| dst.truncate(before))?;
             if part.starts {
-                *passes = judge(&part.header) == Verdict::Pass;
+                *passes = judge(&part.header) == FilterDecision::Pass;
             }
             let end = part.at.saturating_add(part.data.len());
             if *passes && copied {

@@ -4,8 +4,8 @@ use alloc::vec::Vec;
 use bytes::{Bytes, BytesMut};
 
 use crate::error::{DecodeError, EncodeError};
+use crate::fields::{Decode, Encode, Fixed, Reader, codec, layout, length, put_array};
 use crate::ids::{AgentMessageType, AgentMouseButtons, DisplayConfigFlags, MonitorsFlags, ReplyError};
-use crate::wire::{Decode, Encode, Fixed, Reader, codec, layout, length, put_array};
 
 layout! {
     /// Where the pointer is, from the server to the agent: how the pointer moves in client mode.

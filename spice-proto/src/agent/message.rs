@@ -9,8 +9,8 @@ use super::{
 };
 use crate::channel::messages;
 use crate::error::{DecodeError, EncodeError};
+use crate::fields::{Decode, Encode, layout, length};
 use crate::ids::AgentMessageType;
-use crate::wire::{Decode, Encode, layout, length};
 
 layout! {
     /// What every agent message begins with (the head of `VDAgentMessage`).

@@ -54,7 +54,7 @@ pub use caps::{Agreed, AnnounceCapabilities, Announced};
 pub use clipboard::{Clipboard, ClipboardGrab, ClipboardRelease, ClipboardRequest, Selection};
 pub use conversation::{Conversation, ConversationError};
 pub use file_xfer::{FileXferData, FileXferDetail, FileXferStart, FileXferStatus};
-pub use filter::{Filter, Passage, Verdict};
+pub use filter::{Filter, FilterDecision, Passage};
 pub use guest::{
     AudioVolumeSync, DeviceDisplayInfo, DisplayConfig, GraphicsDeviceInfo, MaxClipboard, MonConfig, MonitorMm,
     MonitorsConfig, MouseState, Reply,

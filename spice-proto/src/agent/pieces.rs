@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::{Frame, MAX_DATA, Message};
 use crate::error::EncodeError;
-use crate::wire::Unseen;
+use crate::fields::Unseen;
 
 /// One message as the bodies of the `AGENT_DATA` that carry it: of 2048 bytes, and the last of what is left.
 /// The head counts as data. Every receiver accepts that.

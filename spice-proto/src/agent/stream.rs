@@ -7,8 +7,8 @@ use bytes::Bytes;
 
 use super::{Frame, MAX_DATA, MessageHeader, PROTOCOL};
 use crate::error::{DecodeError, DecodeErrorKind};
+use crate::fields::{Decode, Reader, Unseen};
 use crate::limits::Limits;
-use crate::wire::{Decode, Reader, Unseen};
 
 /// Who reads a stream. Each accepts another form of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

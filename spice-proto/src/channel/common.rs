@@ -4,8 +4,8 @@ use bytes::BytesMut;
 
 use crate::channel::messages;
 use crate::error::{DecodeError, EncodeError};
+use crate::fields::{Decode, Encode, Reader, codec, layout, length, put_block};
 use crate::ids::{ChannelType, LinkErrorCode, MigrateFlags, NotifySeverity, NotifyVisibility};
-use crate::wire::{Decode, Encode, Reader, codec, layout, length, put_block};
 use bytes::Bytes;
 
 messages! {

@@ -4,8 +4,8 @@ use bytes::{Bytes, BytesMut};
 
 use crate::channel::{common, messages};
 use crate::error::{DecodeError, EncodeError};
+use crate::fields::{Decode, Encode, Reader, codec, layout};
 use crate::ids::{CursorFlags, CursorType};
-use crate::wire::{Decode, Encode, Reader, codec, layout};
 
 messages! {
     /// Messages of the cursor channel from server to client. The client sends common messages only.

@@ -1,8 +1,8 @@
 //! The inputs channel: keyboard and pointer.
 
 use crate::channel::{common, messages};
+use crate::fields::layout;
 use crate::ids::{KeyboardModifiers, MouseButton, MouseButtons, ScanCode};
-use crate::wire::layout;
 
 messages! {
     /// Messages of the inputs channel from server to client.

@@ -4,8 +4,8 @@ use bytes::{Bytes, BytesMut};
 
 use crate::channel::{common, messages};
 use crate::error::{DecodeError, EncodeError};
+use crate::fields::{Decode, Encode, Reader, codec, layout, length};
 use crate::ids::{ChannelType, LinkErrorCode, MouseModes};
-use crate::wire::{Decode, Encode, Reader, codec, layout, length};
 
 messages! {
     /// Messages of the main channel from server to client.

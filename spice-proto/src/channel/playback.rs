@@ -1,8 +1,8 @@
 //! The playback channel: sound from the guest.
 
 use crate::channel::{common, messages};
+use crate::fields::layout;
 use crate::ids::{AudioDataMode, AudioFormat};
-use crate::wire::layout;
 
 messages! {
     /// Messages of the playback channel from server to client. The client sends common messages only.

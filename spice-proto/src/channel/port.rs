@@ -4,8 +4,8 @@ use bytes::{Bytes, BytesMut};
 
 use crate::channel::{messages, vmc};
 use crate::error::{DecodeError, EncodeError};
+use crate::fields::{Decode, Encode, Reader, codec, layout, length};
 use crate::ids::PortEvent;
-use crate::wire::{Decode, Encode, Reader, codec, layout, length};
 
 messages! {
     /// Messages of a port from server to client.

@@ -1,8 +1,8 @@
 //! The record channel: sound to the guest.
 
 use crate::channel::{common, messages};
+use crate::fields::layout;
 use crate::ids::AudioFormat;
-use crate::wire::layout;
 
 pub use crate::channel::playback::{Data, Mode, Mute, Volume};
 

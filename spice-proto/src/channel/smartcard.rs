@@ -1,8 +1,8 @@
 //! The smartcard channel: cards in readers at the client.
 
 use crate::channel::{common, messages};
+use crate::fields::layout;
 use crate::ids::VscMessageType;
-use crate::wire::layout;
 
 messages! {
     /// Messages of the smartcard channel from server to client.

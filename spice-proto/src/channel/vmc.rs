@@ -5,8 +5,8 @@ use bytes::{Bytes, BytesMut};
 
 use crate::channel::{common, messages};
 use crate::error::{DecodeError, EncodeError};
+use crate::fields::{Decode, Encode, Fixed, Reader, codec, layout};
 use crate::ids::DataCompression;
-use crate::wire::{Decode, Encode, Fixed, Reader, codec, layout};
 
 messages! {
     /// Messages of a pipe from server to client.

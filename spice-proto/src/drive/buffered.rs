@@ -12,7 +12,7 @@ use tokio_util::io::poll_read_buf;
 /// A stream with buffers of 64 KiB in both directions, to be put between TLS and a socket.
 ///
 /// [`drive_session`](super::drive_session) writes every message to a viewer with TLS on its own, since spice-gtk needs
-/// each in a TLS record of its own ([`Cutter`](crate::frame::Cutter)), and flushes once behind all of them. A TLS stream
+/// each in a TLS record of its own ([`RecordSplitter`](crate::frame::RecordSplitter)), and flushes once behind all of them. A TLS stream
 /// hands each record to what is below it at once, and reads in pieces of 4 KiB. On a socket every one of them is a system
 /// call; with this in between there is one for all that goes at once. The records stay what they are.
 ///

@@ -11,8 +11,8 @@ use tokio::time::{Instant, timeout_at};
 
 use super::port::{Moved, Port};
 use super::{Clock, DriveError, Driven};
-use crate::link::relay::{Question, RelayAction, RelayError, RelayOutcome};
-use crate::link::{Action, HandshakeError, Machine, RelayLink, Side, Wire, Wires};
+use crate::link::relay::{RelayAction, RelayError, RelayOutcome, RelayQuestion};
+use crate::link::{Action, Buffers, HandshakeError, Machine, RelayLink, Side, SideBuffers};
 
 /// Room for one read.
 const READ: usize = 4 << 10;
@@ -27,7 +27,7 @@ type Link<M> = Driven<<M as Machine>::Question, <M as Machine>::Outcome>;
 /// [`DriveError`]; what the peer is told has been sent, if that was possible.
 pub async fn drive<M, S>(
     machine: &mut M,
-    wire: &mut Wire,
+    wire: &mut Buffers,
     stream: &mut S,
     clock: Clock,
 ) -> Result<Link<M>, DriveError<HandshakeError>>
@@ -71,7 +71,7 @@ where
 /// and `find` is dropped. Without it, whoever connects and leaves occupies a place for as long as the answer takes.
 ///
 /// ```
-/// use spice_proto::link::{Refusal, ServerLink, Wire, server::Question};
+/// use spice_proto::link::{Refusal, ServerLink, Buffers, server::ServerQuestion};
 /// use spice_proto::{Clock, DriveError, Driven, Limits, drive, while_connected};
 /// # use spice_proto::link::{HandshakeError, SealedTicket, server::ServerOutcome};
 /// # async fn is_good(_: SealedTicket) -> bool { false }
@@ -79,11 +79,11 @@ where
 /// # async fn serve(mut stream: tokio::io::DuplexStream, shown: spice_proto::link::server::Announcement)
 /// #     -> Result<ServerOutcome, DriveError<HandshakeError>> {
 /// let clock = Clock::start();
-/// let (mut server, mut wire) = (ServerLink::new(clock.now(), Limits::default()), Wire::default());
+/// let (mut server, mut wire) = (ServerLink::new(clock.now(), Limits::default()), Buffers::default());
 /// loop {
 ///     match drive(&mut server, &mut wire, &mut stream, clock).await? {
-///         Driven::Ask(Question::Link(_)) => server.announce(&mut wire, shown.clone()).unwrap(),
-///         Driven::Ask(Question::Ticket { sealed, .. }) => {
+///         Driven::Ask(RelayQuestion::Link(_)) => server.announce(&mut wire, shown.clone()).unwrap(),
+///         Driven::Ask(RelayQuestion::Ticket { sealed, .. }) => {
 ///             let look_up = is_good(sealed);
 ///             match while_connected(&mut server, &mut wire, &mut stream, clock, look_up).await? {
 ///                 true => server.accept(&mut wire).unwrap(),
@@ -101,7 +101,7 @@ where
 /// The peer has gone, or the machine's deadline has passed: the link has failed.
 pub async fn while_connected<M, S, F>(
     machine: &mut M,
-    wire: &mut Wire,
+    wire: &mut Buffers,
     stream: &mut S,
     clock: Clock,
     find: F,
@@ -166,7 +166,7 @@ fn last_words_of(error: &HandshakeError, until: Instant) -> Instant {
 }
 
 /// A link does not stand before the peer has been told so.
-fn all_sent<E>(wire: &Wire) -> Result<(), DriveError<E>> {
+fn all_sent<E>(wire: &Buffers) -> Result<(), DriveError<E>> {
     if wire.tx.is_empty() { Ok(()) } else { Err(late()) }
 }
 
@@ -197,10 +197,10 @@ where
         &mut self,
         cx: &mut Context<'_>,
         relay: &mut RelayLink,
-        wires: &mut Wires,
+        wires: &mut SideBuffers,
         wanted: Option<Side>,
     ) -> Poll<Result<(), DriveError<RelayError>>> {
-        let room = |side, wire: &Wire| wanted == Some(side) || wire.rx.len() < relay.max_input(side);
+        let room = |side, wire: &Buffers| wanted == Some(side) || wire.rx.len() < relay.max_input(side);
         let near = !self.tenant_gone && room(Side::Tenant, &wires.tenant);
         let far = room(Side::Hypervisor, &wires.hypervisor);
         let mut moved = false;
@@ -227,8 +227,8 @@ where
     }
 
     /// Sends what is left, on both sides.
-    async fn finish(&mut self, relay: &RelayLink, wires: &mut Wires, until: Instant) -> Result<(), Error> {
-        let Wires { tenant, hypervisor } = wires;
+    async fn finish(&mut self, relay: &RelayLink, wires: &mut SideBuffers, until: Instant) -> Result<(), Error> {
+        let SideBuffers { tenant, hypervisor } = wires;
         let [near, far] = [Side::Tenant, Side::Hypervisor].map(|side| relay.max_input(side));
         let alone = self.hypervisor.is_none();
         let both = async {
@@ -246,7 +246,7 @@ where
     }
 }
 
-fn hung_up(relay: &mut RelayLink, wires: &mut Wires, side: Side) -> DriveError<RelayError> {
+fn hung_up(relay: &mut RelayLink, wires: &mut SideBuffers, side: Side) -> DriveError<RelayError> {
     match relay.eof(wires, side) {
         Err(error) => DriveError::Protocol(error),
         Ok(_) => Error::from(ErrorKind::UnexpectedEof).into(),
@@ -254,7 +254,7 @@ fn hung_up(relay: &mut RelayLink, wires: &mut Wires, side: Side) -> DriveError<R
 }
 
 /// Drives a relay to its next question, or to the end of the link stage. `hypervisor` is there once a ticket
-/// was admitted; after [`Question::Redial`] it is another.
+/// was admitted; after [`RelayQuestion::Redial`] it is another.
 ///
 /// A tenant that hangs up ends both parts at once. There is one exception, [`RelayLink::must_finish`]: the link is then
 /// finished without it, and the data stage finds out.
@@ -264,11 +264,11 @@ fn hung_up(relay: &mut RelayLink, wires: &mut Wires, side: Side) -> DriveError<R
 /// connection fails has hung up.
 pub async fn drive_relay<T, H>(
     relay: &mut RelayLink,
-    wires: &mut Wires,
+    wires: &mut SideBuffers,
     tenant: &mut T,
     hypervisor: Option<&mut H>,
     clock: Clock,
-) -> Result<Driven<Question, RelayOutcome>, DriveError<RelayError>>
+) -> Result<Driven<RelayQuestion, RelayOutcome>, DriveError<RelayError>>
 where
     T: AsyncRead + AsyncWrite + Unpin,
     H: AsyncRead + AsyncWrite + Unpin,
@@ -308,7 +308,7 @@ where
     async fn failed(
         &mut self,
         relay: &RelayLink,
-        wires: &mut Wires,
+        wires: &mut SideBuffers,
         error: RelayError,
         until: Instant,
     ) -> DriveError<RelayError> {
@@ -330,7 +330,7 @@ where
 /// be told.
 pub async fn while_both_connected<T, H, F>(
     relay: &mut RelayLink,
-    wires: &mut Wires,
+    wires: &mut SideBuffers,
     tenant: &mut T,
     hypervisor: Option<&mut H>,
     clock: Clock,

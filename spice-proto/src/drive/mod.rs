@@ -8,17 +8,17 @@
 //! All of them write and read at the same time, on both sides, and all can be dropped at any point and called again with
 //! the same wires: what was not written is still in `tx`.
 
-mod answers;
 mod buffered;
-mod hub;
+mod handler;
 mod link;
+mod manager;
 mod port;
 mod session;
 
-pub use answers::{Answers, inquire};
 pub use buffered::BufferedStream;
-pub use hub::{Connection, Hub, HubClaim};
+pub use handler::{ProxyHandler, inquire};
 pub use link::{drive, drive_relay, while_both_connected, while_connected};
+pub use manager::{Connection, ManagedClaim, SessionManager};
 pub use session::drive_session;
 
 use core::time::Duration;

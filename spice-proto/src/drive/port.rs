@@ -14,8 +14,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::io::poll_read_buf;
 
-use crate::frame::Cutter;
-use crate::link::Wire;
+use crate::frame::RecordSplitter;
+use crate::link::Buffers;
 
 /// What a side has come to.
 pub(super) enum Moved {
@@ -40,7 +40,7 @@ pub(super) struct Port<S> {
     /// Why, until it was asked for.
     error: Option<io::Error>,
     /// Where what is written on its own ends, if that matters.
-    pub(super) cutter: Option<Cutter>,
+    pub(super) cutter: Option<RecordSplitter>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Port<S> {
@@ -63,12 +63,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Port<S> {
     }
 
     /// Everything was written and flushed, or cannot be.
-    pub(super) fn is_sent(&self, wire: &Wire) -> bool {
+    pub(super) fn is_sent(&self, wire: &Buffers) -> bool {
         wire.tx.is_empty() && !self.unflushed
     }
 
     /// Writes, flushes, and reads if `read`. Ready when any of it has moved; otherwise the task is woken when it can.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, wire: &mut Wire, read: bool) -> Poll<Moved> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, wire: &mut Buffers, read: bool) -> Poll<Moved> {
         let sent = self.poll_send(cx, &mut wire.tx);
         if read && let Poll::Ready(received) = self.poll_receive(cx, &mut wire.rx) {
             return Poll::Ready(received);
@@ -162,7 +162,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Port<S> {
     ///
     /// # Errors
     /// The stream takes no more.
-    pub(super) async fn finish(&mut self, wire: &mut Wire, max_input: usize, until: Instant) -> io::Result<()> {
+    pub(super) async fn finish(&mut self, wire: &mut Buffers, max_input: usize, until: Instant) -> io::Result<()> {
         let mut ended = false;
         let sent = poll_fn(|cx| {
             loop {
@@ -183,7 +183,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Port<S> {
 
     /// Sends all that is left and says that nothing follows. Then reads up to the peer's end: a connection that is closed
     /// with something unread is reset, and the peer loses what it was sent last.
-    pub(super) async fn close(&mut self, wire: &mut Wire) {
+    pub(super) async fn close(&mut self, wire: &mut Buffers) {
         let mut shut = false;
         poll_fn(|cx| {
             self.poll_send(cx, &mut wire.tx);

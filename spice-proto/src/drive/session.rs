@@ -12,14 +12,14 @@ use core::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Sleep, sleep_until};
 
-use super::answers::Answers;
-use super::hub::{Connection, Hub, HubClaim};
+use super::handler::ProxyHandler;
+use super::manager::{Connection, ManagedClaim, SessionManager};
 use super::port::{Moved, Port};
-use crate::frame::Cutter;
+use crate::frame::RecordSplitter;
 use crate::link::relay::Upstream;
-use crate::link::server::{Announcement, Question as TenantQuestion};
-use crate::link::{Misuse, Refusal, Side, Wires};
-use crate::session::relay::{Action, End, NotEntered, Question};
+use crate::link::server::{Announcement, ServerQuestion};
+use crate::link::{Misuse, Refusal, Side, SideBuffers};
+use crate::session::relay::{Action, End, NotEntered, SessionQuestion};
 use crate::session::{Entry, Relay};
 
 /// Room for one read.
@@ -28,17 +28,17 @@ const READ: usize = 32 << 10;
 /// An answer on its way back.
 enum Answer<H> {
     Announce(Result<Announcement, Refusal>),
-    Token(Result<Entry<HubClaim>, Refusal>),
+    Token(Result<Entry<ManagedClaim>, Refusal>),
     Refuse(Refusal),
     Dial(Option<(H, Upstream)>),
     Bind(bool),
     Target(bool),
 }
 
-type Pending<A> = Pin<Box<dyn Future<Output = (A, Answer<<A as Answers>::Hypervisor>)> + Send>>;
+type Pending<A> = Pin<Box<dyn Future<Output = (A, Answer<<A as ProxyHandler>::Hypervisor>)> + Send>>;
 
 /// Who answers, or the answer that is waited for.
-enum Desk<A: Answers> {
+enum Desk<A: ProxyHandler> {
     Free(A),
     Busy {
         pending: Pending<A>,
@@ -48,7 +48,7 @@ enum Desk<A: Answers> {
     Lost,
 }
 
-impl<A: Answers + 'static> Desk<A> {
+impl<A: ProxyHandler + 'static> Desk<A> {
     fn ask<F>(&mut self, find: impl FnOnce(A) -> F)
     where
         F: Future<Output = (A, Answer<A::Hypervisor>)> + Send + 'static,
@@ -99,21 +99,21 @@ enum Turn<H> {
 }
 
 /// What is waited for beside the two streams.
-struct Driver<'a, A: Answers> {
+struct Driver<'a, A: ProxyHandler> {
     connection: &'a mut Connection,
     desk: Desk<A>,
-    wires: Wires,
+    wires: SideBuffers,
     sleep: Pin<&'a mut Sleep>,
 }
 
 /// Drives a connection from its first byte to its last, and closes both streams. Gives why it ended, and who answered
 /// unless a question was open.
 ///
-/// The future can be dropped at any time: the connection is gone from its session then, and [`Hub::report`] tells what
+/// The future can be dropped at any time: the connection is gone from its session then, and [`SessionManager::report`] tells what
 /// became of its link.
 pub async fn drive_session<A, T>(mut connection: Connection, tenant: T, answers: A) -> (End, Option<A>)
 where
-    A: Answers + 'static,
+    A: ProxyHandler + 'static,
     T: AsyncRead + AsyncWrite + Send + Unpin,
 {
     let hub = connection.hub.clone();
@@ -121,7 +121,7 @@ where
     let mut driver = Driver {
         connection: &mut connection,
         desk: Desk::Free(answers),
-        wires: Wires::default(),
+        wires: SideBuffers::default(),
         sleep,
     };
     let mut tenant = Port::new(tenant, READ);
@@ -142,13 +142,13 @@ where
     let goodbye = async { tokio::join!(tenant.close(&mut wires.tenant), close_hypervisor) };
     tokio::select! {
         _ = goodbye => {}
-        () = hub.parted(end) => {}
+        () = hub.drained(end) => {}
     }
     (end, desk.close().await)
 }
 
 /// Enters a connection into its session.
-fn enter(hub: &Hub, relay: &mut Relay, entry: Entry<HubClaim>) -> Result<(), NotEntered> {
+fn enter(hub: &SessionManager, relay: &mut Relay, entry: Entry<ManagedClaim>) -> Result<(), NotEntered> {
     let entry = match entry {
         Entry::Join(key) => Some(Entry::Join(key)),
         Entry::Open(claim) => claim.used().map(Entry::Open),
@@ -158,10 +158,10 @@ fn enter(hub: &Hub, relay: &mut Relay, entry: Entry<HubClaim>) -> Result<(), Not
     hub.with(|now, sessions| relay.enter(now, sessions, entry))
 }
 
-impl<A: Answers + 'static> Driver<'_, A> {
+impl<A: ProxyHandler + 'static> Driver<'_, A> {
     async fn run<T: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
-        hub: &Arc<Hub>,
+        hub: &Arc<SessionManager>,
         tenant: &mut Port<T>,
         hypervisor: &mut Option<Port<A::Hypervisor>>,
     ) -> End {
@@ -169,9 +169,9 @@ impl<A: Answers + 'static> Driver<'_, A> {
         loop {
             let action = self.connection.relay.step(hub.clock.now(), &mut self.wires);
             let (read_tenant, read_hypervisor) = match action {
-                Action::Consult => {
+                Action::Synchronize => {
                     let (relay, wires) = (&mut self.connection.relay, &mut self.wires);
-                    hub.with(|now, sessions| relay.consult(now, sessions, wires));
+                    hub.with(|now, sessions| relay.synchronize(now, sessions, wires));
                     if let (Some(channel), Desk::Free(answers)) = (relay.channel(), &mut self.desk)
                         && let Some(announced) = relay.take_learnt()
                     {
@@ -183,7 +183,7 @@ impl<A: Answers + 'static> Driver<'_, A> {
                     }
                     if let (true, None, Some(outcome)) = (self.connection.records, &tenant.cutter, relay.outcome()) {
                         // What is there are the last words of the link stage.
-                        tenant.cutter = Some(Cutter::new(outcome.tenant_form, wires.tenant.tx.len()));
+                        tenant.cutter = Some(RecordSplitter::new(outcome.tenant_form, wires.tenant.tx.len()));
                     }
                     continue;
                 }
@@ -232,7 +232,7 @@ impl<A: Answers + 'static> Driver<'_, A> {
         read_hypervisor: bool,
     ) -> Turn<A::Hypervisor> {
         let mut wake = pin!(self.connection.wake.notified());
-        let Wires {
+        let SideBuffers {
             tenant: near,
             hypervisor: far,
         } = &mut self.wires;
@@ -269,10 +269,10 @@ impl<A: Answers + 'static> Driver<'_, A> {
         .await
     }
 
-    fn ask(&mut self, hub: &Hub, question: Question) {
+    fn ask(&mut self, hub: &SessionManager, question: SessionQuestion) {
         let refuse = |answers: A| async move { (answers, Answer::Refuse(Refusal::Close)) };
         match question {
-            Question::Tenant(TenantQuestion::Link(request)) => {
+            SessionQuestion::Tenant(ServerQuestion::Link(request)) => {
                 let dials = hub.with(|_, sessions| sessions.inquiries(&request));
                 self.desk.ask(|mut answers| async move {
                     let mut shown = answers.announce(&request).await;
@@ -286,7 +286,7 @@ impl<A: Answers + 'static> Driver<'_, A> {
                     (answers, Answer::Announce(shown))
                 });
             }
-            Question::Tenant(TenantQuestion::Ticket { request, sealed }) => {
+            SessionQuestion::Tenant(ServerQuestion::Ticket { request, sealed }) => {
                 self.desk.ask(|mut answers| async move {
                     let entry = answers.token(&request, sealed).await;
                     (answers, Answer::Token(entry))
@@ -294,23 +294,23 @@ impl<A: Answers + 'static> Driver<'_, A> {
                 self.desk.keep();
             }
             // SASL is not announced, so nobody gets so far.
-            Question::Tenant(_) => self.desk.ask(refuse),
-            Question::Dial(dial) => self.desk.ask(|mut answers| async move {
+            SessionQuestion::Tenant(_) => self.desk.ask(refuse),
+            SessionQuestion::Dial(dial) => self.desk.ask(|mut answers| async move {
                 let dialled = answers.dial(dial).await;
                 (answers, Answer::Dial(dialled))
             }),
-            Question::BindSession { session, id } => self.desk.ask(move |mut answers| async move {
+            SessionQuestion::BindSession { session, id } => self.desk.ask(move |mut answers| async move {
                 let bound = answers.bind(session, id).await;
                 (answers, Answer::Bind(bound))
             }),
-            Question::Target(asked) => self.desk.ask(|mut answers| async move {
+            SessionQuestion::Target(asked) => self.desk.ask(|mut answers| async move {
                 let accepted = answers.target(&asked).await;
                 (answers, Answer::Target(accepted))
             }),
         }
     }
 
-    fn answer(&mut self, hub: &Arc<Hub>, answer: Answer<A::Hypervisor>) -> Result<(), Misuse> {
+    fn answer(&mut self, hub: &Arc<SessionManager>, answer: Answer<A::Hypervisor>) -> Result<(), Misuse> {
         let (relay, wires) = (&mut self.connection.relay, &mut self.wires);
         match answer {
             Answer::Announce(Ok(shown)) => relay.tenant()?.announce(&mut wires.tenant, shown),

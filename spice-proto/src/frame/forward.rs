@@ -3,7 +3,7 @@
 use bytes::{Buf, BytesMut};
 
 use super::list::SubMessages;
-use super::{FrameRef, Frames, Header, HeaderForm, Splitter};
+use super::{FrameReader, FrameRef, Frames, Header, HeaderForm};
 use crate::channel::common::List;
 use crate::channel::display::{GlScanout2Unix, GlScanoutUnix};
 use crate::error::{DecodeError, DecodeErrorKind, EncodeError};
@@ -82,7 +82,7 @@ struct Walk {
 pub struct FrameForwarder {
     from: HeaderForm,
     to: HeaderForm,
-    splitter: Splitter,
+    splitter: FrameReader,
     high_water: usize,
     /// Bytes of an announced body that are still to come, and are forwarded or discarded as they do.
     body_left: u64,
@@ -99,7 +99,7 @@ impl FrameForwarder {
         Self {
             from,
             to,
-            splitter: Splitter::new(from, limits),
+            splitter: FrameReader::new(from, limits),
             high_water: usize::MAX,
             body_left: 0,
             discarding: false,
@@ -108,7 +108,7 @@ impl FrameForwarder {
         }
     }
 
-    /// As [`Splitter::with_descriptors`]. [`FrameForwarder::forward`] then stops behind each byte that carries file
+    /// As [`FrameReader::with_descriptors`]. [`FrameForwarder::forward`] then stops behind each byte that carries file
     /// descriptors, so that it is the last one in `dst`: send that with the descriptors, and call again.
     #[must_use]
     pub fn with_descriptors(mut self) -> Self {
@@ -347,7 +347,7 @@ impl FrameForwarder {
     }
 
     fn write(&mut self, number: u16, body: &[u8], dst: &mut BytesMut) -> Result<(), EncodeError> {
-        let size = crate::wire::length(body.len(), "Header", "size", u32::MAX)?;
+        let size = crate::fields::length(body.len(), "Header", "size", u32::MAX)?;
         self.forwarded = self.forwarded.saturating_add(1);
         let header = Header {
             serial: self.forwarded,

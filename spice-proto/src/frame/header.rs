@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 
 use crate::error::{DecodeError, DecodeErrorKind};
-use crate::wire::{Fixed, put_block};
+use crate::fields::{Fixed, put_block};
 
 /// Which of the two headers a connection uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

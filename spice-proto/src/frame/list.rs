@@ -17,7 +17,7 @@ use core::fmt;
 use crate::channel::common::{List, WaitForChannels};
 use crate::channel::display::InvalList;
 use crate::error::{DecodeError, DecodeErrorKind};
-use crate::wire::Unseen;
+use crate::fields::Unseen;
 
 /// One message in a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

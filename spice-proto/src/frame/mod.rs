@@ -8,23 +8,23 @@
 //! Little-endian. The mini form is used in both directions when both sides announced
 //! [`MINI_HEADER`](crate::caps::common::MINI_HEADER); the form never changes on a connection.
 //!
-//! Ways to look at a stream, from the cheapest: [`Splitter::frames`] walks over the whole frames
-//! that lie in a buffer without taking anything; [`Splitter::split`] takes them off as [`Frame`]s, and
-//! [`Splitter::decode`] one at a time, in the form that `tokio_util::codec` has; [`FrameForwarder`] moves a stream from one
+//! Ways to look at a stream, from the cheapest: [`FrameReader::frames`] walks over the whole frames
+//! that lie in a buffer without taking anything; [`FrameReader::split`] takes them off as [`Frame`]s, and
+//! [`FrameReader::decode`] one at a time, in the form that `tokio_util::codec` has; [`FrameForwarder`] moves a stream from one
 //! connection to another and asks about each frame as it goes by.
 
-mod cut;
 mod flow;
 mod forward;
 mod header;
 mod list;
-mod splitter;
+mod reader;
+mod record;
 mod writer;
 
-pub use cut::Cutter;
 pub use flow::{AckCounter, AckWindow, Acknowledge};
 pub use forward::{Forwarded, FrameDecision, FrameForwarder};
 pub use header::{Frame, FrameRef, Header, HeaderForm};
 pub use list::{SubMessage, SubMessages};
-pub use splitter::{Frames, OwnedFrames, Splitter};
+pub use reader::{FrameReader, Frames, OwnedFrames};
+pub use record::RecordSplitter;
 pub use writer::{Body, Writer};

@@ -43,7 +43,7 @@ impl Writer {
     /// # Errors
     /// A value that its field cannot hold; `dst` is then as it was, and no serial is used.
     pub fn write(&mut self, message: &impl Body, dst: &mut BytesMut) -> Result<(), EncodeError> {
-        let size = crate::wire::length(message.encoded_len(), "Header", "size", u32::MAX)?;
+        let size = crate::fields::length(message.encoded_len(), "Header", "size", u32::MAX)?;
         let before = dst.len();
         let serial = self.serial.saturating_add(1);
         Header {
@@ -72,7 +72,7 @@ impl Writer {
                 limit: 0,
             });
         }
-        let size = crate::wire::length(frame.body.len(), "Header", "size", u32::MAX)?;
+        let size = crate::fields::length(frame.body.len(), "Header", "size", u32::MAX)?;
         self.serial = self.serial.saturating_add(1);
         Header {
             serial: self.serial,

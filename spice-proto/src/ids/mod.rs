@@ -32,15 +32,15 @@ macro_rules! open_number {
             }
         }
 
-        impl $crate::wire::Fixed for $name {
+        impl $crate::fields::Fixed for $name {
             const SIZE: usize = size_of::<$raw>();
             #[inline(always)]
             fn get(block: &mut &[u8]) -> Self {
-                Self(<$raw as $crate::wire::Fixed>::get(block))
+                Self(<$raw as $crate::fields::Fixed>::get(block))
             }
             #[inline(always)]
             fn put(&self, block: &mut &mut [u8]) {
-                $crate::wire::Fixed::put(&self.0, block);
+                $crate::fields::Fixed::put(&self.0, block);
             }
         }
     };

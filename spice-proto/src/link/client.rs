@@ -6,7 +6,7 @@
 //!            |         |                               ^            |     |         |
 //!         refused   refused                            '--- step ---'    end        |
 //!                                                                         v         |
-//!                                          (Ask SaslLayer, if there is one) <- Verdict
+//!                                          (Ask SaslLayer, if there is one) <- SaslResult
 //! ```
 //!
 //! SASL is used when both sides announced it (`AUTH_SASL`, `PROTOCOL_AUTH_SELECTION`), as spice-gtk does: a
@@ -22,8 +22,8 @@ use super::receive::Part;
 use super::sasl::{self, MechList};
 use super::ticket::{OAEP_SEED_LEN, Seed};
 use super::{
-    Action, HandshakeError, Incompatibility, LinkHeader, LinkMess, LinkReply, Machine, Misbehaviour, Misuse, PublicKey,
-    Secret, Stage, Wire, receive,
+    Action, Buffers, HandshakeError, Incompatibility, LinkHeader, LinkMess, LinkReply, Machine, Misbehaviour, Misuse,
+    PublicKey, Secret, Stage, receive,
 };
 use crate::caps::{Capabilities, CapabilitySet, CapabilityWords, common};
 use crate::error::DecodeError;
@@ -72,7 +72,7 @@ impl ClientConfig {
 
 /// What the caller is asked, where SASL is used.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Question {
+pub enum ClientQuestion {
     /// Which of these mechanisms? Answered with [`ClientLink::sasl_start`].
     SaslStart {
         /// Those that the server offers.
@@ -127,7 +127,7 @@ enum State {
     MechList(ClientOutcome),
     StepServer(ClientOutcome),
     Open(Open, ClientOutcome),
-    Verdict(ClientOutcome),
+    SaslResult(ClientOutcome),
     Result(ClientOutcome),
     /// What was asked is known.
     Known(ClientOutcome),
@@ -156,7 +156,7 @@ pub struct ClientLink {
 }
 
 /// What comes after a state: the next one, and what the driver does.
-type Next = (State, Option<Action<Question, ClientOutcome>>);
+type Next = (State, Option<Action<ClientQuestion, ClientOutcome>>);
 
 impl ClientLink {
     /// For a connection that stands at `now`. `oaep_seed` must be fresh and random for each link.
@@ -211,7 +211,7 @@ impl ClientLink {
             self.state,
             State::StepServer(_)
                 | State::Open(Open::Step { complete: true } | Open::Layer, _)
-                | State::Verdict(_)
+                | State::SaslResult(_)
                 | State::Result(_)
                 | State::LateReply
                 | State::Done
@@ -236,18 +236,18 @@ impl ClientLink {
     pub fn stage(&self) -> Stage {
         match self.state {
             State::Start | State::Reply => Stage::LinkReply,
-            State::MechList(_) | State::StepServer(_) | State::Verdict(_) => Stage::Sasl,
+            State::MechList(_) | State::StepServer(_) | State::SaslResult(_) => Stage::Sasl,
             State::Open(..) => Stage::Answer,
             State::Result(_) | State::LateReply => Stage::LinkResult,
             State::Known(_) | State::Done | State::Failed(_) => Stage::Ended,
         }
     }
 
-    /// Answers [`Question::SaslStart`], with what the mechanism begins with, if anything.
+    /// Answers [`ClientQuestion::SaslStart`], with what the mechanism begins with, if anything.
     ///
     /// # Errors
     /// [`Misuse::NotAsked`], [`Misuse::NotOffered`], or [`Misuse::TooLong`].
-    pub fn sasl_start(&mut self, wire: &mut Wire, mechanism: &[u8], data: Option<&[u8]>) -> Result<(), Misuse> {
+    pub fn sasl_start(&mut self, wire: &mut Buffers, mechanism: &[u8], data: Option<&[u8]>) -> Result<(), Misuse> {
         let State::Open(Open::Start(offered), outcome) = &self.state else {
             return Err(Misuse::NotAsked);
         };
@@ -266,12 +266,12 @@ impl ClientLink {
         Ok(())
     }
 
-    /// Answers [`Question::SaslStep`]: this is said to it.
+    /// Answers [`ClientQuestion::SaslStep`]: this is said to it.
     ///
     /// # Errors
     /// [`Misuse::NotAsked`], [`Misuse::NotComplete`] when the server's mechanism has come to its end, or
     /// [`Misuse::TooLong`].
-    pub fn sasl_step(&mut self, wire: &mut Wire, data: Option<&[u8]>) -> Result<(), Misuse> {
+    pub fn sasl_step(&mut self, wire: &mut Buffers, data: Option<&[u8]>) -> Result<(), Misuse> {
         match &self.state {
             State::Open(Open::Step { complete: false }, outcome) => {
                 sasl::put_said(&mut wire.tx, data, &self.config.limits)?;
@@ -283,15 +283,15 @@ impl ClientLink {
         }
     }
 
-    /// Answers [`Question::SaslStep`]: the mechanism is content with the server. `layer`: it agreed on a layer, see
-    /// [`Question::SaslLayer`].
+    /// Answers [`ClientQuestion::SaslStep`]: the mechanism is content with the server. `layer`: it agreed on a layer, see
+    /// [`ClientQuestion::SaslLayer`].
     ///
     /// # Errors
     /// [`Misuse::NotAsked`], or [`Misuse::NotComplete`].
     pub fn sasl_end(&mut self, layer: bool) -> Result<(), Misuse> {
         match &self.state {
             State::Open(Open::Step { complete: true }, outcome) => {
-                self.state = State::Verdict(ClientOutcome {
+                self.state = State::SaslResult(ClientOutcome {
                     sasl_layer: layer,
                     ..outcome.clone()
                 });
@@ -302,7 +302,7 @@ impl ClientLink {
         }
     }
 
-    /// Answers [`Question::SaslLayer`]: `rx` holds what is inside of the layer, and what is put into `tx` from here on
+    /// Answers [`ClientQuestion::SaslLayer`]: `rx` holds what is inside of the layer, and what is put into `tx` from here on
     /// is to be wrapped.
     ///
     /// # Errors
@@ -315,7 +315,7 @@ impl ClientLink {
         Ok(())
     }
 
-    fn advance(&mut self, state: State, wire: &mut Wire) -> Result<Next, HandshakeError> {
+    fn advance(&mut self, state: State, wire: &mut Buffers) -> Result<Next, HandshakeError> {
         let limits = &self.config.limits;
         let late = wire.rx.starts_with(&MAGIC);
         match state {
@@ -331,7 +331,7 @@ impl ClientLink {
                 Part::Missing(at_least) => (State::Reply, Some(Action::Receive { at_least })),
             }),
             // spice-server answers what it does not take with a whole link reply.
-            State::MechList(_) | State::StepServer(_) | State::Verdict(_) | State::Result(_) if late => {
+            State::MechList(_) | State::StepServer(_) | State::SaslResult(_) | State::Result(_) if late => {
                 Ok((State::LateReply, None))
             }
             State::LateReply => match self.take_reply(wire)? {
@@ -350,7 +350,7 @@ impl ClientLink {
                     Ok(ask(
                         Open::Start(mechanisms.clone()),
                         outcome,
-                        Question::SaslStart { mechanisms },
+                        ClientQuestion::SaslStart { mechanisms },
                     ))
                 },
             ),
@@ -363,18 +363,18 @@ impl ClientLink {
                     Ok(ask(
                         Open::Step { complete },
                         outcome,
-                        Question::SaslStep { data, complete },
+                        ClientQuestion::SaslStep { data, complete },
                     ))
                 },
             ),
-            State::Verdict(outcome) => taken(
+            State::SaslResult(outcome) => taken(
                 wire,
                 outcome,
-                State::Verdict,
+                State::SaslResult,
                 |rx| sasl::take_verdict(rx, limits),
                 |accepted, outcome| match (accepted, outcome.sasl_layer) {
                     (false, _) => Err(HandshakeError::Rejected(LinkErrorCode::PERMISSION_DENIED)),
-                    (true, true) => Ok(ask(Open::Layer, outcome, Question::SaslLayer)),
+                    (true, true) => Ok(ask(Open::Layer, outcome, ClientQuestion::SaslLayer)),
                     (true, false) => Ok((State::Result(outcome), None)),
                 },
             ),
@@ -398,7 +398,7 @@ impl ClientLink {
     }
 
     /// Takes a link reply that says OK, or says what is missing to one.
-    fn take_reply(&self, wire: &mut Wire) -> Result<Part<(LinkHeader, LinkReply)>, HandshakeError> {
+    fn take_reply(&self, wire: &mut Buffers) -> Result<Part<(LinkHeader, LinkReply)>, HandshakeError> {
         let rx = &mut wire.rx;
         receive::check_magic(rx)?;
         receive::check_version(rx)?;
@@ -422,7 +422,7 @@ impl ClientLink {
     }
 
     /// Checks what the server announces, and sends the ticket or says that SASL will be used.
-    fn answer(&mut self, header: &LinkHeader, reply: &LinkReply, wire: &mut Wire) -> Result<State, HandshakeError> {
+    fn answer(&mut self, header: &LinkHeader, reply: &LinkReply, wire: &mut Buffers) -> Result<State, HandshakeError> {
         self.offered = true;
         let own = &self.config.request.capabilities;
         let server = &reply.capabilities;
@@ -467,7 +467,7 @@ impl ClientLink {
 
 /// Takes a part of the SASL exchange and goes on with it, or stays and says what is missing.
 fn taken<T>(
-    wire: &mut Wire,
+    wire: &mut Buffers,
     outcome: ClientOutcome,
     stay: impl FnOnce(ClientOutcome) -> State,
     take: impl FnOnce(&mut BytesMut) -> Result<Part<T>, DecodeError>,
@@ -479,7 +479,7 @@ fn taken<T>(
     }
 }
 
-fn ask(open: Open, outcome: ClientOutcome, question: Question) -> Next {
+fn ask(open: Open, outcome: ClientOutcome, question: ClientQuestion) -> Next {
     (State::Open(open, outcome), Some(Action::Ask(question)))
 }
 
@@ -494,10 +494,14 @@ fn require(wanted: &CapabilityWords, has: &CapabilityWords, set: CapabilitySet) 
 }
 
 impl Machine for ClientLink {
-    type Question = Question;
+    type Question = ClientQuestion;
     type Outcome = ClientOutcome;
 
-    fn step(&mut self, now: Duration, wire: &mut Wire) -> Result<Action<Question, ClientOutcome>, HandshakeError> {
+    fn step(
+        &mut self,
+        now: Duration,
+        wire: &mut Buffers,
+    ) -> Result<Action<ClientQuestion, ClientOutcome>, HandshakeError> {
         let timed_out = HandshakeError::TimedOut(self.stage());
         loop {
             let state = core::mem::replace(&mut self.state, State::Done);
@@ -543,7 +547,7 @@ impl Machine for ClientLink {
         let limits = &self.config.limits;
         let reply = (limits.link_reply as usize).saturating_add(LinkHeader::LEN);
         let sasl = match self.state {
-            State::MechList(_) | State::StepServer(_) | State::Verdict(_) => limits.sasl_input(),
+            State::MechList(_) | State::StepServer(_) | State::SaslResult(_) => limits.sasl_input(),
             _ => 0,
         };
         reply.max(sasl)

@@ -6,21 +6,21 @@ use bytes::BytesMut;
 use zeroize::Zeroize as _;
 
 use super::HandshakeError;
-use crate::wire::Unseen;
+use crate::fields::Unseen;
 
 /// One connection's buffers. The driver fills `rx` and empties `tx`.
 ///
 /// Passwords pass through both: a machine overwrites those that it takes off `rx`, and `Debug` shows how many bytes there
 /// are and none of them.
 #[derive(Default)]
-pub struct Wire {
+pub struct Buffers {
     /// Bytes that were received and not yet used.
     pub rx: BytesMut,
     /// Bytes to send.
     pub tx: BytesMut,
 }
 
-impl Wire {
+impl Buffers {
     /// Overwrites what was received and will not be used: a part of a password may be in it.
     pub(crate) fn wipe(&mut self) {
         self.rx.as_mut().zeroize();
@@ -28,9 +28,9 @@ impl Wire {
     }
 }
 
-impl core::fmt::Debug for Wire {
+impl core::fmt::Debug for Buffers {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Wire")
+        f.debug_struct("Buffers")
             .field("rx", &Unseen(&self.rx))
             .field("tx", &Unseen(&self.tx))
             .finish()
@@ -39,16 +39,16 @@ impl core::fmt::Debug for Wire {
 
 /// The buffers of a machine between two connections.
 #[derive(Debug, Default)]
-pub struct Wires {
+pub struct SideBuffers {
     /// Towards the user's viewer.
-    pub tenant: Wire,
+    pub tenant: Buffers,
     /// Towards the machine that runs the guest.
-    pub hypervisor: Wire,
+    pub hypervisor: Buffers,
 }
 
-impl Wires {
+impl SideBuffers {
     /// The buffers of one side.
-    pub fn side(&mut self, side: Side) -> &mut Wire {
+    pub fn side(&mut self, side: Side) -> &mut Buffers {
         match side {
             Side::Tenant => &mut self.tenant,
             Side::Hypervisor => &mut self.hypervisor,
@@ -101,8 +101,11 @@ pub trait Machine {
     ///
     /// # Errors
     /// The link failed; what the peer is told is in `tx`. Later calls give the same error.
-    fn step(&mut self, now: Duration, wire: &mut Wire)
-    -> Result<Action<Self::Question, Self::Outcome>, HandshakeError>;
+    fn step(
+        &mut self,
+        now: Duration,
+        wire: &mut Buffers,
+    ) -> Result<Action<Self::Question, Self::Outcome>, HandshakeError>;
 
     /// Step again at this time at the latest; the step then returns [`HandshakeError::TimedOut`].
     fn deadline(&self) -> Duration;

@@ -14,9 +14,9 @@ use bytes::BytesMut;
 
 use crate::caps::{Capabilities, CapabilityWords};
 use crate::error::{DecodeError, DecodeErrorKind, EncodeError};
+use crate::fields::{Decode, Encode, Reader, layout, length};
 use crate::ids::{ChannelType, LinkErrorCode};
 use crate::limits::Limits;
-use crate::wire::{Decode, Encode, Reader, layout, length};
 
 /// Bytes of an RSA-1024 key as DER `SubjectPublicKeyInfo` (`SPICE_TICKET_PUBKEY_BYTES`).
 pub const PUBLIC_KEY_LEN: usize = 162;

@@ -11,7 +11,7 @@
 //!
 //! Three machines, all of one shape: [`ClientLink`], [`ServerLink`] and [`RelayLink`], which is a server
 //! towards a tenant and a client towards a hypervisor ([`WatchedLink`] only looks on). None does I/O. A driver moves bytes between a
-//! connection and the [`Wire`], calls `step` with the time, and does what the [`Action`] says:
+//! connection and the [`Buffers`], calls `step` with the time, and does what the [`Action`] says:
 //!
 //! 1. flush `tx` first, after every `step`, also after an error: what the peer is told is in it already;
 //! 2. [`Action::Receive`]: read at least so many bytes more, until `deadline()` at the latest;
@@ -44,7 +44,7 @@ pub use event::Event;
 pub(crate) use event::Events;
 pub use first_bytes::{FirstBytes, Protocol};
 pub use key_pool::{KeyHandle, KeyPool, KeyPoolConfig};
-pub use machine::{Action, Machine, Sender, Side, Wire, Wires};
+pub use machine::{Action, Buffers, Machine, Sender, Side, SideBuffers};
 pub use messages::{LinkHeader, LinkMess, LinkReply};
 pub use refusal::Refusal;
 pub use relay::{RelayConfig, RelayLink, TicketOutcome};

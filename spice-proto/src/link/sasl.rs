@@ -30,9 +30,9 @@ use zeroize::Zeroize as _;
 use super::Misuse;
 use super::ticket::Secret;
 use crate::error::{DecodeError, DecodeErrorKind, EncodeError};
+use crate::fields::{Reader, length, put_block};
 use crate::limits::Limits;
 use crate::link::receive::Part;
-use crate::wire::{Reader, length, put_block};
 
 /// Reads a part off the front of a stream.
 fn read<'a, T>(
@@ -134,9 +134,11 @@ pub(super) fn take_server(rx: &mut BytesMut, limits: &Limits) -> Result<Part<(Op
     })
 }
 
-/// Takes a [`Verdict`]: whether it accepts.
+/// Takes a [`SaslResult`]: whether it accepts.
 pub(super) fn take_verdict(rx: &mut BytesMut, limits: &Limits) -> Result<Part<bool>, DecodeError> {
-    take_off(rx, Verdict::NAME, |r| Ok(Verdict::read(r, limits)? == Verdict::Accept))
+    take_off(rx, SaslResult::NAME, |r| {
+        Ok(SaslResult::read(r, limits)? == SaslResult::Accept)
+    })
 }
 
 /// Appends what a mechanism says, with its length and its NUL.
@@ -367,14 +369,14 @@ impl StepServer {
     /// Data that their length cannot count.
     pub fn encode(&self, dst: &mut BytesMut) -> Result<(), EncodeError> {
         put_counted(dst, Self::NAME, "data_len", &self.data)?;
-        put_block::<1>(dst, |block| crate::wire::Fixed::put(&self.complete, block));
+        put_block::<1>(dst, |block| crate::fields::Fixed::put(&self.complete, block));
         Ok(())
     }
 }
 
 /// Whether the server takes what the mechanism came to. Never inside of the security layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub enum SaslResult {
     /// Accepted (`SaslAccept`); the link result follows.
     Accept,
     /// Refused (`SaslReject`), and the end. spice-server says so only when the layer is too weak; after a
@@ -385,7 +387,7 @@ pub enum Verdict {
     },
 }
 
-impl Verdict {
+impl SaslResult {
     const NAME: &'static str = "SaslVerdict";
 
     fn read(r: &mut Reader<'_>, limits: &Limits) -> Result<Self, DecodeError> {

@@ -17,7 +17,7 @@ use bytes::BytesMut;
 
 use super::messages::{LinkHeader, LinkMess, LinkReply, MAGIC, SEALED_TICKET_LEN};
 use super::receive;
-use super::sasl::{MechList, StartClient, StepClient, StepServer, Verdict};
+use super::sasl::{MechList, SaslResult, StartClient, StepClient, StepServer};
 use super::{HandshakeError, Misbehaviour, Misuse, SealedTicket, Sender, Stage};
 use crate::caps::{Capabilities, common};
 use crate::error::EncodeError;
@@ -45,7 +45,7 @@ pub enum Part {
     /// The client's side of a mechanism.
     SaslStepClient(StepClient),
     /// The server's judgement of what the mechanism came to.
-    SaslVerdict(Verdict),
+    SaslVerdict(SaslResult),
     /// The server's last word.
     LinkResult(LinkErrorCode),
 }
@@ -63,8 +63,8 @@ impl Part {
             Self::SaslStartClient(_) => "SaslStartClient",
             Self::SaslStepServer(_) => "SaslStepServer",
             Self::SaslStepClient(_) => "SaslStepClient",
-            Self::SaslVerdict(Verdict::Accept) => "SaslAccept",
-            Self::SaslVerdict(Verdict::Reject { .. }) => "SaslReject",
+            Self::SaslVerdict(SaslResult::Accept) => "SaslAccept",
+            Self::SaslVerdict(SaslResult::Reject { .. }) => "SaslReject",
             Self::LinkResult(_) => "LinkResult",
         }
     }
@@ -146,7 +146,7 @@ enum State {
     StartClient,
     StepServer,
     StepClient,
-    Verdict,
+    SaslResult,
     LinkResult,
     /// The link result in clear, or the first packet of a security layer.
     SealedOrResult,
@@ -185,7 +185,7 @@ impl WatchedLink {
             State::AuthMechanism => (Sender::Client, Stage::AuthMechanism),
             State::Ticket => (Sender::Client, Stage::Ticket),
             State::StartClient | State::StepClient => (Sender::Client, Stage::Sasl),
-            State::MechList | State::StepServer | State::Verdict => (Sender::Server, Stage::Sasl),
+            State::MechList | State::StepServer | State::SaslResult => (Sender::Server, Stage::Sasl),
             State::LinkResult | State::SealedOrResult => (Sender::Server, Stage::LinkResult),
             State::Ended(_) => (Sender::Server, Stage::Ended),
         }
@@ -324,7 +324,7 @@ impl WatchedLink {
                 };
                 let state = match part.complete {
                     0 => State::StepClient,
-                    _ => State::Verdict,
+                    _ => State::SaslResult,
                 };
                 (Part::SaslStepServer(part), len, state)
             }
@@ -334,13 +334,15 @@ impl WatchedLink {
                 };
                 (Part::SaslStepClient(part), len, State::StepServer)
             }
-            State::Verdict => {
-                let Some((part, len)) = Verdict::decode(src, limits)? else {
+            State::SaslResult => {
+                let Some((part, len)) = SaslResult::decode(src, limits)? else {
                     return Ok(None);
                 };
                 let state = match part {
-                    Verdict::Accept => State::SealedOrResult,
-                    Verdict::Reject { .. } => State::Ended(WatchedOutcome::Refused(LinkErrorCode::PERMISSION_DENIED)),
+                    SaslResult::Accept => State::SealedOrResult,
+                    SaslResult::Reject { .. } => {
+                        State::Ended(WatchedOutcome::Refused(LinkErrorCode::PERMISSION_DENIED))
+                    }
                 };
                 (Part::SaslVerdict(part), len, state)
             }

@@ -14,7 +14,7 @@ pub mod relay;
 pub mod tracker;
 
 pub use migration::Migration;
-pub use policy::{Gate, Policy};
+pub use policy::{Policy, PolicyFilter};
 pub use relay::{Claim, Entry, Relay, Report, Sessions};
 pub use tracker::{Reason, Snapshot, Tracker};
 

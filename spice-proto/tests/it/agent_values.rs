@@ -6,9 +6,9 @@ use spice_proto::Limits;
 use spice_proto::agent::chunk::Chunk;
 use spice_proto::agent::{
     Agreed, AnnounceCapabilities, Assembler, AudioVolumeSync, Clipboard, ClipboardGrab, ClipboardRelease,
-    ClipboardRequest, DeviceDisplayInfo, DisplayConfig, FileXferData, FileXferStart, FileXferStatus, Filter, Frame,
-    GraphicsDeviceInfo, MAX_DATA, MaxClipboard, Message, MessageHeader, MonConfig, MonitorMm, MonitorsConfig,
-    MouseState, Passage, Pieces, Receiver, Reply, Selection, Stream, Verdict, caps,
+    ClipboardRequest, DeviceDisplayInfo, DisplayConfig, FileXferData, FileXferStart, FileXferStatus, Filter,
+    FilterDecision, Frame, GraphicsDeviceInfo, MAX_DATA, MaxClipboard, Message, MessageHeader, MonConfig, MonitorMm,
+    MonitorsConfig, MouseState, Passage, Pieces, Receiver, Reply, Selection, Stream, caps,
 };
 use spice_proto::ids::{
     AgentMessageType, AgentMouseButtons, AgentPort, ClipboardSelection, ClipboardType, DisplayConfigFlags,
@@ -263,7 +263,7 @@ proptest! {
             for body in &bodies {
                 let mut dst = BytesMut::from(&b"in front"[..]);
                 let passage = filter
-                    .pass(body, &mut dst, |_| if verdicts.next().unwrap() { Verdict::Pass } else { Verdict::Drop })
+                    .pass(body, &mut dst, |_| if verdicts.next().unwrap() { FilterDecision::Pass } else { FilterDecision::Drop })
                     .unwrap();
                 let put = &dst[8..];
                 match passage {
@@ -298,7 +298,11 @@ fn a_filter_stops_at_an_error() {
     let error = filter
         .pass(&body, &mut dst, |_| {
             turn += 1;
-            if turn == 1 { Verdict::Drop } else { Verdict::Pass }
+            if turn == 1 {
+                FilterDecision::Drop
+            } else {
+                FilterDecision::Pass
+            }
         })
         .unwrap_err();
     assert_eq!(
@@ -306,7 +310,7 @@ fn a_filter_stops_at_an_error() {
         "MessageHeader.size at byte 64: 101 is above the limit of 100"
     );
     assert!(dst.is_empty());
-    assert_eq!(filter.pass(&good, &mut dst, |_| Verdict::Pass), Err(error));
+    assert_eq!(filter.pass(&good, &mut dst, |_| FilterDecision::Pass), Err(error));
 }
 
 /// A clipboard of 100 MiB streams by, or is left out, without being held.
@@ -315,7 +319,10 @@ fn a_large_message_is_judged_by_its_head() {
     let mut body = bytes_of(&frame(AgentMessageType::CLIPBOARD, &[0; MAX_DATA - 20]));
     let size: u32 = 100 << 20;
     body[16..20].copy_from_slice(&size.to_le_bytes());
-    for (verdict, passage) in [(Verdict::Pass, Passage::Whole), (Verdict::Drop, Passage::Nothing)] {
+    for (verdict, passage) in [
+        (FilterDecision::Pass, Passage::Whole),
+        (FilterDecision::Drop, Passage::Nothing),
+    ] {
         let mut filter = Filter::new(Receiver::Server, &Limits::default());
         let mut dst = BytesMut::new();
         let mut judged = 0;
@@ -336,6 +343,9 @@ fn a_large_message_is_judged_by_its_head() {
         assert_eq!((allocated.bytes_total, judged), (0, 1));
         // The next message is judged anew.
         let next = bytes_of(&frame(AgentMessageType::MAX_CLIPBOARD, &[0; 4]));
-        assert_eq!(filter.pass(&next, &mut dst, |_| Verdict::Pass), Ok(Passage::Whole));
+        assert_eq!(
+            filter.pass(&next, &mut dst, |_| FilterDecision::Pass),
+            Ok(Passage::Whole)
+        );
     }
 }

@@ -2,7 +2,7 @@
 
 use bytes::{BufMut, BytesMut};
 use spice_proto::channel;
-use spice_proto::frame::{AckCounter, Acknowledge, Frame, Header, Splitter, SubMessages, Writer};
+use spice_proto::frame::{AckCounter, Acknowledge, Frame, FrameReader, Header, SubMessages, Writer};
 use spice_proto::ids::ChannelType;
 use spice_proto::link::messages::MAGIC;
 use spice_proto::link::{LinkHeader, LinkMess, LinkReply};
@@ -75,7 +75,7 @@ pub(crate) fn streams(connection: &Connection) -> Option<[usize; 2]> {
     let kind = data.linked.request.channel_type;
     let mut counts = [0, 0];
     for (s2c, bytes) in [(true, data.s2c), (false, data.c2s)] {
-        let mut splitter = Splitter::new(data.linked.form, &recordings::limits());
+        let mut splitter = FrameReader::new(data.linked.form, &recordings::limits());
         let mut writer = Writer::new(data.linked.form);
         let mut rx = BytesMut::from(bytes);
         let mut out = BytesMut::new();
@@ -162,7 +162,7 @@ pub(crate) fn acknowledgements(connection: &Connection) -> Option<[usize; 2]> {
     if connection.s2c_cut || connection.c2s_cut {
         return None;
     }
-    let frames = Splitter::new(data.linked.form, &recordings::limits());
+    let frames = FrameReader::new(data.linked.form, &recordings::limits());
     let mut counter = AckCounter::new();
     let (mut due, mut on) = (0, false);
     for frame in frames.frames(data.s2c) {

@@ -5,7 +5,7 @@ use futures_util::{SinkExt, StreamExt};
 use spice_proto::Limits;
 use spice_proto::channel::{ClientMessage, ServerMessage, common, inputs, main};
 use spice_proto::codec::{CodecError, FrameCodec, MessageCodec};
-use spice_proto::frame::{Frame, HeaderForm, Splitter};
+use spice_proto::frame::{Frame, FrameReader, HeaderForm};
 use spice_proto::ids::{ChannelType, KeyboardModifiers};
 use tokio::io::AsyncWriteExt;
 use tokio_util::codec::Framed;
@@ -121,7 +121,7 @@ async fn a_frame_of_any_kind() {
     let mut framed = Framed::new(other, MessageCodec::client(ChannelType(77), HeaderForm::Mini, &limits));
     let message = framed.next().await.unwrap().unwrap();
     assert!(message.is_unknown());
-    let frame: Option<Frame> = Splitter::new(HeaderForm::Mini, &limits)
+    let frame: Option<Frame> = FrameReader::new(HeaderForm::Mini, &limits)
         .decode(&mut BytesMut::from(&bytes[..]))
         .unwrap();
     assert_eq!(

@@ -1,7 +1,7 @@
 //! Where messages end in what is written.
 
 use bytes::BytesMut;
-use spice_proto::frame::{Cutter, Header, HeaderForm};
+use spice_proto::frame::{Header, HeaderForm, RecordSplitter};
 
 /// A link result, and frames with bodies of these sizes; and where each part ends.
 fn stream(form: HeaderForm, sizes: &[u32]) -> (Vec<u8>, Vec<usize>) {
@@ -27,7 +27,7 @@ fn cuts_at_the_end_of_each_message_however_much_is_there() {
     for form in [HeaderForm::Mini, HeaderForm::Full] {
         let (bytes, ends) = stream(form, &[0, 1, 0, 300, 7]);
         for there in 1..=bytes.len() {
-            let (mut cutter, mut at, mut cuts) = (Cutter::new(form, 4), 0, Vec::new());
+            let (mut cutter, mut at, mut cuts) = (RecordSplitter::new(form, 4), 0, Vec::new());
             while at < bytes.len() {
                 let next = &bytes[at..bytes.len().min(at + there)];
                 let taken = cutter.take(next);

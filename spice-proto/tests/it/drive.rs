@@ -7,9 +7,9 @@ use std::time::Duration;
 use spice_proto::caps::Capabilities;
 use spice_proto::ids::{ChannelType, LinkErrorCode};
 use spice_proto::link::relay::{self, Upstream};
-use spice_proto::link::server::{Announcement, Question};
+use spice_proto::link::server::{Announcement, ServerQuestion};
 use spice_proto::link::{
-    HandshakeError, Refusal, RelayConfig, RelayLink, Secret, ServerLink, Side, Stage, Wire, Wires,
+    Buffers, HandshakeError, Refusal, RelayConfig, RelayLink, Secret, ServerLink, Side, SideBuffers, Stage,
 };
 use spice_proto::{Clock, DriveError, Driven, Limits, drive, drive_relay};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
@@ -35,17 +35,17 @@ fn protocol<E: std::fmt::Debug>(error: DriveError<E>) -> E {
 /// A server for one link; says hello in the data stage.
 async fn server(mut stream: DuplexStream, password: &'static [u8]) -> Result<DuplexStream, HandshakeError> {
     let clock = Clock::start();
-    let (mut machine, mut wire) = (ServerLink::new(clock.now(), Limits::default()), Wire::default());
+    let (mut machine, mut wire) = (ServerLink::new(clock.now(), Limits::default()), Buffers::default());
     loop {
         match drive(&mut machine, &mut wire, &mut stream, clock)
             .await
             .map_err(protocol)?
         {
-            Driven::Ask(Question::Link(_)) => machine.announce(&mut wire, shown()).unwrap(),
-            Driven::Ask(Question::Ticket { sealed, .. }) if open(&sealed).as_deref() == Some(password) => {
+            Driven::Ask(ServerQuestion::Link(_)) => machine.announce(&mut wire, shown()).unwrap(),
+            Driven::Ask(ServerQuestion::Ticket { sealed, .. }) if open(&sealed).as_deref() == Some(password) => {
                 machine.accept(&mut wire).unwrap();
             }
-            Driven::Ask(Question::Ticket { .. }) => {
+            Driven::Ask(ServerQuestion::Ticket { .. }) => {
                 machine
                     .refuse(&mut wire, Refusal::Code(LinkErrorCode::PERMISSION_DENIED))
                     .unwrap();
@@ -59,9 +59,9 @@ async fn server(mut stream: DuplexStream, password: &'static [u8]) -> Result<Dup
     }
 }
 
-async fn connect(stream: &mut DuplexStream, password: &[u8]) -> Result<Wire, HandshakeError> {
+async fn connect(stream: &mut DuplexStream, password: &[u8]) -> Result<Buffers, HandshakeError> {
     let clock = Clock::start();
-    let (mut machine, mut wire) = (client(request(MAIN, 0xd, 0xf), password), Wire::default());
+    let (mut machine, mut wire) = (client(request(MAIN, 0xd, 0xf), password), Buffers::default());
     match drive(&mut machine, &mut wire, stream, clock).await.map_err(protocol)? {
         Driven::Ask(question) => panic!("{question:?}"),
         Driven::Done(_) => Ok(wire),
@@ -104,15 +104,15 @@ async fn relay(
 ) -> Result<(), (Side, HandshakeError)> {
     let clock = Clock::start();
     let mut relay = RelayLink::new(clock.now(), RelayConfig::default());
-    let mut wires = Wires::default();
+    let mut wires = SideBuffers::default();
     let mut hypervisor: Option<DuplexStream> = None;
     loop {
         let driven = drive_relay(&mut relay, &mut wires, &mut tenant, hypervisor.as_mut(), clock).await;
         match driven.map_err(protocol).map_err(|error| (error.side, error.error))? {
-            Driven::Ask(relay::Question::Tenant(Question::Link(_))) => {
+            Driven::Ask(relay::RelayQuestion::Tenant(ServerQuestion::Link(_))) => {
                 relay.tenant().announce(&mut wires.tenant, shown()).unwrap()
             }
-            Driven::Ask(relay::Question::Tenant(Question::Ticket { sealed, .. })) => {
+            Driven::Ask(relay::RelayQuestion::Tenant(ServerQuestion::Ticket { sealed, .. })) => {
                 let until = clock.instant(relay.deadline());
                 if tokio::time::timeout_at(until, tokio::time::sleep(look_up))
                     .await
@@ -214,17 +214,17 @@ async fn a_tenant_that_hangs_up_while_the_hypervisor_is_asked() {
         let (mut hypervisor, mut behind) = duplex(10_000);
         let clock = Clock::start();
         let mut relay = RelayLink::new(clock.now(), RelayConfig::default());
-        let mut wires = Wires::default();
+        let mut wires = SideBuffers::default();
         let relayed = async {
             loop {
                 match drive_relay(&mut relay, &mut wires, &mut far, Some(&mut hypervisor), clock)
                     .await
                     .map_err(protocol)
                 {
-                    Ok(Driven::Ask(relay::Question::Tenant(Question::Link(_)))) => {
+                    Ok(Driven::Ask(relay::RelayQuestion::Tenant(ServerQuestion::Link(_)))) => {
                         relay.tenant().announce(&mut wires.tenant, shown()).unwrap()
                     }
-                    Ok(Driven::Ask(relay::Question::Tenant(Question::Ticket { .. }))) => {
+                    Ok(Driven::Ask(relay::RelayQuestion::Tenant(ServerQuestion::Ticket { .. }))) => {
                         relay
                             .admit(
                                 &mut wires,
@@ -242,17 +242,17 @@ async fn a_tenant_that_hangs_up_while_the_hypervisor_is_asked() {
             }
         };
         let hang_up = async {
-            let (mut machine, mut wire) = (client(request(kind, 0xd, 0xf), TOKEN), Wire::default());
+            let (mut machine, mut wire) = (client(request(kind, 0xd, 0xf), TOKEN), Buffers::default());
             let linked = drive(&mut machine, &mut wire, &mut near, clock);
             assert!(tokio::time::timeout(Duration::from_secs(1), linked).await.is_err());
             drop(near);
         };
         let late_hypervisor = async {
             let clock = Clock::start();
-            let (mut machine, mut wire) = (ServerLink::new(clock.now(), Limits::default()), Wire::default());
+            let (mut machine, mut wire) = (ServerLink::new(clock.now(), Limits::default()), Buffers::default());
             loop {
                 match drive(&mut machine, &mut wire, &mut behind, clock).await {
-                    Ok(Driven::Ask(Question::Link(_))) => {
+                    Ok(Driven::Ask(ServerQuestion::Link(_))) => {
                         if !has_ticket {
                             tokio::time::sleep(Duration::from_secs(3)).await;
                         }
@@ -308,7 +308,7 @@ fn drivers_are_send() {
     let mut relay = RelayLink::new(Duration::ZERO, RelayConfig::default());
     assert_send(drive_relay(
         &mut relay,
-        &mut Wires::default(),
+        &mut SideBuffers::default(),
         &mut near,
         Some(&mut far),
         clock,

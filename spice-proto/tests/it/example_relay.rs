@@ -11,8 +11,8 @@ use spice_proto::caps::{Capabilities, common};
 use spice_proto::channel::{common as messages, main};
 use spice_proto::frame::{Header, HeaderForm, Writer};
 use spice_proto::ids::{ChannelType, LinkErrorCode};
-use spice_proto::link::server::{Announcement, Question};
-use spice_proto::link::{HandshakeError, ServerLink, Wire};
+use spice_proto::link::server::{Announcement, ServerQuestion};
+use spice_proto::link::{Buffers, HandshakeError, ServerLink};
 use spice_proto::{Clock, DriveError, Driven, Limits, drive};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 
@@ -42,11 +42,11 @@ async fn talk(
 
 /// A hypervisor without mini headers.
 async fn hypervisor(mut stream: DuplexStream) -> (DuplexStream, Header) {
-    let (clock, mut wire) = (Clock::start(), Wire::default());
+    let (clock, mut wire) = (Clock::start(), Buffers::default());
     let mut link = ServerLink::new(clock.now(), Limits::default());
     loop {
         match drive(&mut link, &mut wire, &mut stream, clock).await.unwrap() {
-            Driven::Ask(Question::Link(_)) => {
+            Driven::Ask(ServerQuestion::Link(_)) => {
                 let mut capabilities = Capabilities::spice_server(MAIN);
                 capabilities.common = capabilities.common.without(common::MINI_HEADER);
                 let shown = Announcement {
@@ -55,7 +55,7 @@ async fn hypervisor(mut stream: DuplexStream) -> (DuplexStream, Header) {
                 };
                 link.announce(&mut wire, shown).unwrap();
             }
-            Driven::Ask(Question::Ticket { sealed, .. }) => {
+            Driven::Ask(ServerQuestion::Ticket { sealed, .. }) => {
                 assert_eq!(open(&sealed).as_deref(), Some(TICKET));
                 link.accept(&mut wire).unwrap();
             }
@@ -82,7 +82,7 @@ async fn relayed(password: &'static [u8]) -> Result<(), HandshakeError> {
     let relay = example::relay(tenant, dial, token, ticket, random);
     let viewer = async {
         let clock = Clock::start();
-        let (mut link, mut wire) = (client(request(MAIN, 0xd, 0xf), password), Wire::default());
+        let (mut link, mut wire) = (client(request(MAIN, 0xd, 0xf), password), Buffers::default());
         match drive(&mut link, &mut wire, &mut near, clock).await {
             Ok(Driven::Done(_)) => {}
             Ok(Driven::Ask(question)) => panic!("{question:?}"),

@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use spice_proto::Limits;
 use spice_proto::channel::{common, main};
 use spice_proto::frame::{
-    AckCounter, AckWindow, Acknowledge, Frame, FrameDecision, FrameForwarder, FrameRef, Header, HeaderForm, Splitter,
-    SubMessages, Writer,
+    AckCounter, AckWindow, Acknowledge, Frame, FrameDecision, FrameForwarder, FrameReader, FrameRef, Header,
+    HeaderForm, SubMessages, Writer,
 };
 
 const FORMS: [HeaderForm; 2] = [HeaderForm::Mini, HeaderForm::Full];
@@ -40,7 +40,7 @@ fn messages() -> impl Strategy<Value = Vec<(u16, Vec<u8>)>> {
 }
 
 /// Takes the frames off a stream that comes in pieces: one by one, or all that are there at once.
-fn split(splitter: &mut Splitter, bytes: &BytesMut, cuts: &[usize], at_once: bool) -> Vec<(u16, Vec<u8>)> {
+fn split(splitter: &mut FrameReader, bytes: &BytesMut, cuts: &[usize], at_once: bool) -> Vec<(u16, Vec<u8>)> {
     let (mut rx, mut got, mut at, mut turn) = (BytesMut::new(), Vec::new(), 0, 0);
     loop {
         let mut keep = |frame: Frame| got.push((frame.header.number, frame.body.to_vec()));
@@ -75,10 +75,10 @@ proptest! {
         for form in FORMS {
             let bytes = stream(form, &messages);
             for at_once in [false, true] {
-                let got = split(&mut Splitter::new(form, &limits()), &bytes, &cuts, at_once);
+                let got = split(&mut FrameReader::new(form, &limits()), &bytes, &cuts, at_once);
                 prop_assert_eq!(got, messages.clone());
             }
-            let splitter = Splitter::new(form, &limits());
+            let splitter = FrameReader::new(form, &limits());
             let mut frames = splitter.frames(&bytes);
             let borrowed: Vec<_> = frames.by_ref().map(|frame| (frame.header.number, frame.body.to_vec())).collect();
             prop_assert_eq!(borrowed, messages.clone());
@@ -118,7 +118,7 @@ proptest! {
     fn any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..300), mini: bool, other: bool) {
         let form = FORMS[usize::from(mini)];
         let mut rx = BytesMut::from(&bytes[..]);
-        while let Ok(Some(frame)) = Splitter::new(form, &limits()).decode(&mut rx) {
+        while let Ok(Some(frame)) = FrameReader::new(form, &limits()).decode(&mut rx) {
             let list = SubMessages::new(&frame.body, frame.header.sub_list);
             prop_assert!(list.map_or(0, Iterator::count) <= frame.body.len() / 4 + 1);
         }
@@ -141,9 +141,9 @@ fn sizes_at_the_limit_and_beyond() {
                 sub_list: 0,
             }
             .write(form, &mut rx);
-            let splitter = Splitter::new(form, &limits());
+            let splitter = FrameReader::new(form, &limits());
             assert_eq!(splitter.frames(&rx).next_header().is_ok(), announced);
-            assert_eq!(Splitter::new(form, &limits()).decode(&mut rx.clone()).is_ok(), held);
+            assert_eq!(FrameReader::new(form, &limits()).decode(&mut rx.clone()).is_ok(), held);
             let passed = FrameForwarder::new(form, form, &limits())
                 .forward(&mut rx, &mut BytesMut::new(), |_| FrameDecision::Forward);
             assert_eq!(passed.is_ok(), announced);
@@ -157,7 +157,9 @@ fn sizes_at_the_limit_and_beyond() {
         sub_list: 0,
     }
     .write(HeaderForm::Full, &mut rx);
-    let error = Splitter::new(HeaderForm::Full, &limits()).decode(&mut rx).unwrap_err();
+    let error = FrameReader::new(HeaderForm::Full, &limits())
+        .decode(&mut rx)
+        .unwrap_err();
     expect!["Header.size at byte 10: 4294967295 is above the limit of 200000"].assert_eq(&error.to_string());
     assert!(rx.capacity() < 1000, "nothing is reserved for a size above the limit");
     let mut rx = BytesMut::new();
@@ -168,7 +170,9 @@ fn sizes_at_the_limit_and_beyond() {
         sub_list: 4,
     }
     .write(HeaderForm::Full, &mut rx);
-    let error = Splitter::new(HeaderForm::Full, &limits()).decode(&mut rx).unwrap_err();
+    let error = FrameReader::new(HeaderForm::Full, &limits())
+        .decode(&mut rx)
+        .unwrap_err();
     expect!["Header.sub_list at byte 14: offset 4 lies outside of the 3 bytes of the message"]
         .assert_eq(&error.to_string());
 }
@@ -265,7 +269,7 @@ fn a_list_stays_one_message_when_headers_are_bridged() {
         })
         .unwrap();
     assert_eq!(seen, [101, 304, 102]);
-    let mut splitter = Splitter::new(HeaderForm::Mini, &limits());
+    let mut splitter = FrameReader::new(HeaderForm::Mini, &limits());
     let frames: Vec<Frame> = core::iter::from_fn(|| splitter.decode(&mut tx).unwrap()).collect();
     assert_eq!(
         frames.iter().map(|frame| frame.header.number).collect::<Vec<_>>(),
@@ -352,7 +356,7 @@ fn a_large_body_with_a_list_is_held_whole() {
         rx.extend_from_slice(chunk);
         forwarder.forward(&mut rx, &mut tx, |_| FrameDecision::Forward).unwrap();
     }
-    let frame = Splitter::new(HeaderForm::Mini, &limits())
+    let frame = FrameReader::new(HeaderForm::Mini, &limits())
         .decode(&mut tx)
         .unwrap()
         .unwrap();
@@ -374,7 +378,7 @@ fn good_frames_come_out_in_front_of_a_bad_one() {
     let mut rx = stream(HeaderForm::Mini, &[(1, vec![1; 5]), (2, vec![2; 6])]);
     let good = rx.clone();
     rx.put_slice(&[3, 0, 0xff, 0xff, 0xff, 0x7f, 9]);
-    let mut splitter = Splitter::new(HeaderForm::Mini, &limits());
+    let mut splitter = FrameReader::new(HeaderForm::Mini, &limits());
     let frames: Vec<_> = splitter
         .split(&mut rx)
         .unwrap()
@@ -438,7 +442,7 @@ fn bytes_that_carry_descriptors() {
             out
         };
         let bytes = with_bytes(from);
-        let mut splitter = Splitter::new(from, &limits()).with_descriptors();
+        let mut splitter = FrameReader::new(from, &limits()).with_descriptors();
         for chunk in [1, 7, 1000] {
             for at_once in [false, true] {
                 assert_eq!(split(&mut splitter, &bytes, &[chunk], at_once), messages);
@@ -470,7 +474,7 @@ fn bytes_that_carry_descriptors() {
             assert_eq!(out, with_bytes(to));
         }
         // Over TCP there is none.
-        let mut splitter = Splitter::new(from, &limits());
+        let mut splitter = FrameReader::new(from, &limits());
         assert_eq!(split(&mut splitter, &stream(from, &messages), &[1000], true), messages);
     }
 }
@@ -482,7 +486,7 @@ fn frames_are_written_again() {
     let mut bytes = BytesMut::new();
     header.write(HeaderForm::Full, &mut bytes);
     bytes.put_slice(&body);
-    let frame = Splitter::new(HeaderForm::Full, &limits())
+    let frame = FrameReader::new(HeaderForm::Full, &limits())
         .decode(&mut bytes.clone())
         .unwrap()
         .unwrap();
@@ -517,7 +521,7 @@ fn the_writer_numbers_from_one() {
         (before, 3),
         "nothing is written, and no serial used"
     );
-    let serials: Vec<u64> = Splitter::new(HeaderForm::Full, &limits())
+    let serials: Vec<u64> = FrameReader::new(HeaderForm::Full, &limits())
         .frames(&out)
         .map(|frame| frame.header.serial)
         .collect();

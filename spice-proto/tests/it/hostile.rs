@@ -8,10 +8,10 @@ use bytes::BytesMut;
 use spice_proto::caps::Capabilities;
 use spice_proto::ids::{ChannelType, LinkErrorCode};
 use spice_proto::link::relay::{self, RelayAction, Upstream};
-use spice_proto::link::server::{Announcement, Question};
+use spice_proto::link::server::{Announcement, ServerQuestion};
 use spice_proto::link::{
-    Action, ClientConfig, ClientLink, HandshakeError, LinkMess, LinkReply, Machine, Refusal, RelayConfig, RelayLink,
-    Secret, ServerLink, Side, Wire, Wires,
+    Action, Buffers, ClientConfig, ClientLink, HandshakeError, LinkMess, LinkReply, Machine, Refusal, RelayConfig,
+    RelayLink, Secret, ServerLink, Side, SideBuffers,
 };
 use spice_proto::{Limits, channel, frame};
 
@@ -122,7 +122,7 @@ fn announcement() -> Announcement {
 
 fn serve(input: &[u8]) -> Run {
     let mut machine = ServerLink::new(NOW, Limits::default());
-    let mut wire = Wire {
+    let mut wire = Buffers {
         rx: BytesMut::from(input),
         tx: BytesMut::new(),
     };
@@ -136,8 +136,8 @@ fn serve(input: &[u8]) -> Run {
                     told: wire.tx.to_vec(),
                 };
             }
-            Ok(Action::Ask(Question::Link(_))) => machine.announce(&mut wire, announcement()).unwrap(),
-            Ok(Action::Ask(Question::Ticket { .. })) => machine.accept(&mut wire).unwrap(),
+            Ok(Action::Ask(ServerQuestion::Link(_))) => machine.announce(&mut wire, announcement()).unwrap(),
+            Ok(Action::Ask(ServerQuestion::Ticket { .. })) => machine.accept(&mut wire).unwrap(),
             Ok(Action::Ask(question)) => panic!("SASL was not announced: {question:?}"),
             Ok(Action::Waiting) => panic!("nothing is open"),
             Ok(Action::Done(_)) => {
@@ -159,7 +159,7 @@ fn serve(input: &[u8]) -> Run {
 
 fn connect(asked: &LinkMess, input: &[u8]) -> Run {
     let mut machine = ClientLink::new(NOW, ClientConfig::new(asked.clone()), Secret::new(b"ticket"), [1; 20]);
-    let mut wire = Wire {
+    let mut wire = Buffers {
         rx: BytesMut::from(input),
         tx: BytesMut::new(),
     };
@@ -183,7 +183,7 @@ fn connect(asked: &LinkMess, input: &[u8]) -> Run {
 /// Gives what the tenant was told; what the hypervisor was told is checked here.
 fn relay(tenant: &[u8], hypervisor: &[u8]) -> Run {
     let mut machine = RelayLink::new(NOW, RelayConfig::default());
-    let mut wires = Wires::default();
+    let mut wires = SideBuffers::default();
     wires.tenant.rx.extend_from_slice(tenant);
     wires.hypervisor.rx.extend_from_slice(hypervisor);
     let mut side = Side::Tenant;
@@ -197,10 +197,10 @@ fn relay(tenant: &[u8], hypervisor: &[u8]) -> Run {
                     told: wires.tenant.tx.to_vec(),
                 };
             }
-            Ok(RelayAction::Ask(relay::Question::Tenant(Question::Link(_)))) => {
+            Ok(RelayAction::Ask(relay::RelayQuestion::Tenant(ServerQuestion::Link(_)))) => {
                 machine.tenant().announce(&mut wires.tenant, announcement()).unwrap()
             }
-            Ok(RelayAction::Ask(relay::Question::Tenant(Question::Ticket { .. }))) => {
+            Ok(RelayAction::Ask(relay::RelayQuestion::Tenant(ServerQuestion::Ticket { .. }))) => {
                 assert!(
                     wires.hypervisor.tx.is_empty(),
                     "the hypervisor is not called before the token is known"
@@ -213,7 +213,7 @@ fn relay(tenant: &[u8], hypervisor: &[u8]) -> Run {
                 side = Side::Hypervisor;
             }
             // There is no other port.
-            Ok(RelayAction::Ask(relay::Question::Redial(_))) => {
+            Ok(RelayAction::Ask(relay::RelayQuestion::Redial(_))) => {
                 machine.refuse(&mut wires, Refusal::Code(LinkErrorCode::ERROR)).unwrap();
                 side = Side::Tenant;
             }
@@ -392,16 +392,16 @@ fn a_refusal_says_its_code_and_nothing_else() {
 
 fn refuse(c2s: &[u8]) {
     let mut machine = ServerLink::new(NOW, Limits::default());
-    let mut wire = Wire {
+    let mut wire = Buffers {
         rx: BytesMut::from(c2s),
         tx: BytesMut::new(),
     };
-    let Ok(Action::Ask(Question::Link(_))) = machine.step(NOW, &mut wire) else {
+    let Ok(Action::Ask(ServerQuestion::Link(_))) = machine.step(NOW, &mut wire) else {
         return;
     };
     machine.announce(&mut wire, announcement()).unwrap();
     let shown = wire.tx.split();
-    let Ok(Action::Ask(Question::Ticket { .. })) = machine.step(NOW, &mut wire) else {
+    let Ok(Action::Ask(ServerQuestion::Ticket { .. })) = machine.step(NOW, &mut wire) else {
         return;
     };
     machine
@@ -419,7 +419,7 @@ fn hostile_messages() {
     for connection in recordings::all() {
         let Some(data) = connection.data() else { continue };
         let kind = data.linked.request.channel_type;
-        let split = frame::Splitter::new(data.linked.form, &Limits::default());
+        let split = frame::FrameReader::new(data.linked.form, &Limits::default());
         let mut frames = Vec::new();
         for (s2c, bytes) in [(true, data.s2c), (false, data.c2s)] {
             frames.extend(split.frames(bytes).map(|frame| (s2c, frame)).filter(|(s2c, frame)| {

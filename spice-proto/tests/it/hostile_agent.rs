@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 
 use bytes::{Bytes, BytesMut};
 use spice_proto::agent::chunk::Chunk;
-use spice_proto::agent::{Agreed, Assembler, Filter, Frame, Message, MessageHeader, Receiver, Stream, Verdict, caps};
+use spice_proto::agent::{
+    Agreed, Assembler, Filter, FilterDecision, Frame, Message, MessageHeader, Receiver, Stream, caps,
+};
 use spice_proto::{DecodeError, Limits};
 
 use crate::agent::{bytes_of, frame, modern, vectors};
@@ -171,7 +173,11 @@ fn change_stream(stream: &[u8], limits: &Limits) -> [usize; 2] {
             assert!(found.starts_with(&strict), "{what}: {receiver:?}");
         }
         // What a filter lets pass is what was there; what it drops is gone.
-        for (size, verdict) in [(bytes.len(), Verdict::Pass), (9, Verdict::Pass), (9, Verdict::Drop)] {
+        for (size, verdict) in [
+            (bytes.len(), FilterDecision::Pass),
+            (9, FilterDecision::Pass),
+            (9, FilterDecision::Drop),
+        ] {
             let mut filter = Filter::new(Receiver::Client, limits);
             let mut passed = Vec::new();
             for body in bytes.chunks(size.max(1)) {
@@ -183,7 +189,7 @@ fn change_stream(stream: &[u8], limits: &Limits) -> [usize; 2] {
                 }
             }
             assert!(bytes.starts_with(&passed), "{what}");
-            assert!(verdict == Verdict::Pass || passed.is_empty(), "{what}");
+            assert!(verdict == FilterDecision::Pass || passed.is_empty(), "{what}");
         }
     });
     [runs, failed]

@@ -9,11 +9,11 @@ use spice_proto::caps::{Capabilities, CapabilitySet, CapabilityWords, common};
 use spice_proto::ids::{AuthMechanism, ChannelType, LinkErrorCode};
 use spice_proto::link::client;
 use spice_proto::link::sasl::{MechList, StartClient, StepServer};
-use spice_proto::link::server::Question;
+use spice_proto::link::server::ServerQuestion;
 use spice_proto::link::watch::Part;
 use spice_proto::link::{
-    Action, ClientConfig, ClientLink, HandshakeError, Incompatibility, LinkReply, Machine, Misbehaviour, Misuse,
-    Refusal, ServerLink, Stage, Wire,
+    Action, Buffers, ClientConfig, ClientLink, HandshakeError, Incompatibility, LinkReply, Machine, Misbehaviour,
+    Misuse, Refusal, ServerLink, Stage,
 };
 
 use crate::hostile::changed;
@@ -23,12 +23,12 @@ use crate::sasl::{ClientEnd, OWN, ServerEnd, asked, shown};
 const DENIED: LinkErrorCode = LinkErrorCode::PERMISSION_DENIED;
 
 /// A server that has come as far as the client's choice of a mechanism.
-fn served() -> (ServerLink, Wire) {
-    let (mut server, mut wire) = (ServerLink::new(NOW, Limits::default()), Wire::default());
+fn served() -> (ServerLink, Buffers) {
+    let (mut server, mut wire) = (ServerLink::new(NOW, Limits::default()), Buffers::default());
     asked().encode(&mut wire.rx).unwrap();
     assert!(matches!(
         server.step(NOW, &mut wire),
-        Ok(Action::Ask(Question::Link(_)))
+        Ok(Action::Ask(ServerQuestion::Link(_)))
     ));
     server.announce_sasl(&mut wire, shown(&["PLAIN"])).unwrap();
     wire.rx.extend_from_slice(&AuthMechanism::SASL.0.to_le_bytes());
@@ -48,9 +48,9 @@ fn start(name: &[u8], data: &[u8]) -> BytesMut {
 }
 
 /// A server's words up to where a client is to choose, and the client there.
-fn chosen(limits: Limits) -> (ClientLink, Wire) {
+fn chosen(limits: Limits) -> (ClientLink, Buffers) {
     let config = ClientConfig::new(asked()).with_limits(limits);
-    let (mut client, mut wire) = (ClientLink::sasl(NOW, config), Wire::default());
+    let (mut client, mut wire) = (ClientLink::sasl(NOW, config), Buffers::default());
     client.step(NOW, &mut wire).unwrap();
     let mut reply = LinkReply::refusal(LinkErrorCode::OK);
     reply.capabilities.common = CapabilityWords::word(OWN);
@@ -94,7 +94,7 @@ fn what_a_bad_client_is_told() {
         assert_eq!(server.step(NOW, &mut wire), Err(expected), "an error is terminal");
     }
     // A ticket where SASL is all there is.
-    let (mut server, mut wire) = (ServerLink::new(NOW, Limits::default()), Wire::default());
+    let (mut server, mut wire) = (ServerLink::new(NOW, Limits::default()), Buffers::default());
     asked().encode(&mut wire.rx).unwrap();
     server.step(NOW, &mut wire).unwrap();
     server.announce_sasl(&mut wire, shown(&["PLAIN"])).unwrap();
@@ -104,7 +104,7 @@ fn what_a_bad_client_is_told() {
     assert_eq!(server.step(NOW, &mut wire), Err(misbehaved));
     assert_eq!(told(&mut wire.tx), Some(LinkErrorCode::INVALID_DATA));
     // A client that cannot select: the reply, and a second one. A real client without the bit sends its ticket.
-    let (mut server, mut wire) = (ServerLink::new(NOW, Limits::default()), Wire::default());
+    let (mut server, mut wire) = (ServerLink::new(NOW, Limits::default()), Buffers::default());
     request(ChannelType::MAIN, 8, 0).encode(&mut wire.rx).unwrap();
     server.step(NOW, &mut wire).unwrap();
     server.announce_sasl(&mut wire, shown(&["PLAIN"])).unwrap();
@@ -168,7 +168,7 @@ fn what_a_bad_server_is() {
     }
     // A server that only takes tickets, to a client that has none.
     let config = ClientConfig::new(request(ChannelType::MAIN, 8, 0));
-    let (mut client, mut wire) = (ClientLink::sasl(NOW, config), Wire::default());
+    let (mut client, mut wire) = (ClientLink::sasl(NOW, config), Buffers::default());
     client.step(NOW, &mut wire).unwrap();
     let sent = wire.tx.split();
     assert_eq!(sent[34..38], (OWN).to_le_bytes(), "the bits that it takes are set");
@@ -191,7 +191,7 @@ fn server_words() -> Vec<BytesMut> {
         let data = Bytes::from_static(b"words\0");
         part(Part::SaslStepServer(StepServer { data, complete }))
     };
-    let verdict = spice_proto::link::sasl::Verdict::Accept;
+    let verdict = spice_proto::link::sasl::SaslResult::Accept;
     vec![
         part(Part::SaslMechList(MechList::of(&["PLAIN"]))),
         step(0),
@@ -202,15 +202,19 @@ fn server_words() -> Vec<BytesMut> {
 }
 
 /// Answers whatever a client asks; a mechanism that is not there is not chosen.
-pub(crate) fn answer_client(machine: &mut ClientLink, wire: &mut Wire, question: client::Question) -> Option<()> {
+pub(crate) fn answer_client(
+    machine: &mut ClientLink,
+    wire: &mut Buffers,
+    question: client::ClientQuestion,
+) -> Option<()> {
     match question {
-        client::Question::SaslStart { mechanisms } => {
+        client::ClientQuestion::SaslStart { mechanisms } => {
             let name = mechanisms.names().next()?;
             machine.sasl_start(wire, name, Some(b"hunter2")).unwrap();
         }
-        client::Question::SaslStep { complete: false, .. } => machine.sasl_step(wire, None).unwrap(),
-        client::Question::SaslStep { complete: true, .. } => machine.sasl_end(false).unwrap(),
-        client::Question::SaslLayer => machine.layered().unwrap(),
+        client::ClientQuestion::SaslStep { complete: false, .. } => machine.sasl_step(wire, None).unwrap(),
+        client::ClientQuestion::SaslStep { complete: true, .. } => machine.sasl_end(false).unwrap(),
+        client::ClientQuestion::SaslLayer => machine.layered().unwrap(),
     }
     Some(())
 }
@@ -253,7 +257,7 @@ fn a_second_reply_at_every_point() {
     let mut server = Server::new(Capabilities::spice_server(ChannelType::MAIN), TICKET);
     let (mut client, mut wire) = (
         crate::pair::client(request(ChannelType::MAIN, 8, 0), TICKET),
-        Wire::default(),
+        Buffers::default(),
     );
     client.step(NOW, &mut wire).unwrap();
     wire.rx.extend_from_slice(&server.turn(&wire.tx.split()));
@@ -303,7 +307,7 @@ fn answers_out_of_order_are_misuse_and_change_nothing() {
     assert_eq!(server.announce_sasl(&mut wire, shown(&["PLAIN"])), not_asked);
     assert_eq!(server.refuse(&mut wire, Refusal::Close), not_asked);
     wire.rx.extend_from_slice(&start(b"PLAIN", b""));
-    let Ok(Action::Ask(Question::SaslStart { mechanism, data: None })) = server.step(NOW, &mut wire) else {
+    let Ok(Action::Ask(ServerQuestion::SaslStart { mechanism, data: None })) = server.step(NOW, &mut wire) else {
         panic!("no start");
     };
     assert_eq!(mechanism, "PLAIN");
@@ -319,12 +323,12 @@ fn answers_out_of_order_are_misuse_and_change_nothing() {
     server.sasl_complete(&mut wire, Some(&[]), true).unwrap();
     assert_eq!(&wire.tx[..], b"\x01\0\0\0\0\x01\0\0\0\0", "empty data have a NUL");
     assert_eq!(server.accept(&mut wire), not_asked, "the layer comes first");
-    assert_eq!(server.step(NOW, &mut wire), Ok(Action::Ask(Question::SaslLayer)));
+    assert_eq!(server.step(NOW, &mut wire), Ok(Action::Ask(ServerQuestion::SaslLayer)));
     assert_eq!(server.sasl_reply(&mut wire, None), not_asked);
     server.layered().unwrap();
     assert!(matches!(
         server.step(NOW, &mut wire),
-        Ok(Action::Ask(Question::Admit { .. }))
+        Ok(Action::Ask(ServerQuestion::Admit { .. }))
     ));
     server.accept(&mut wire).unwrap();
 
@@ -338,7 +342,7 @@ fn answers_out_of_order_are_misuse_and_change_nothing() {
 
     // A list that its length cannot say.
     let mut server = ServerLink::new(NOW, Limits::default().with_sasl_mechanisms(6));
-    let mut wire = Wire::default();
+    let mut wire = Buffers::default();
     asked().encode(&mut wire.rx).unwrap();
     server.step(NOW, &mut wire).unwrap();
     assert_eq!(server.announce_sasl(&mut wire, shown(&["PLAIN"])), Err(Misuse::TooLong));
@@ -373,7 +377,7 @@ fn answers_out_of_order_are_misuse_and_change_nothing() {
     wire.rx.extend_from_slice(&words[3]);
     assert_eq!(
         client.step(NOW, &mut wire),
-        Ok(Action::Ask(client::Question::SaslLayer))
+        Ok(Action::Ask(client::ClientQuestion::SaslLayer))
     );
     client.layered().unwrap();
     assert_eq!(client.layered(), not_asked);
@@ -420,7 +424,7 @@ fn deadlines_and_hanging_up() {
 }
 
 fn serve(input: &[u8]) -> (ServerEnd, BytesMut) {
-    let (mut server, mut wire) = (ServerLink::new(NOW, Limits::default()), Wire::default());
+    let (mut server, mut wire) = (ServerLink::new(NOW, Limits::default()), Buffers::default());
     wire.rx.extend_from_slice(input);
     let mut steps = 0;
     for _ in 0..4 + input.len() {
@@ -429,15 +433,15 @@ fn serve(input: &[u8]) -> (ServerEnd, BytesMut) {
                 assert!(0 < at_least && wire.rx.len() + at_least <= server.max_input());
                 return (server.eof(), wire.tx);
             }
-            Ok(Action::Ask(Question::Link(_))) => server.announce_sasl(&mut wire, shown(&["PLAIN"])).unwrap(),
-            Ok(Action::Ask(Question::SaslStart { .. } | Question::SaslStep { .. })) => {
+            Ok(Action::Ask(ServerQuestion::Link(_))) => server.announce_sasl(&mut wire, shown(&["PLAIN"])).unwrap(),
+            Ok(Action::Ask(ServerQuestion::SaslStart { .. } | ServerQuestion::SaslStep { .. })) => {
                 steps += 1;
                 match steps {
                     3 => server.sasl_complete(&mut wire, None, false).unwrap(),
                     _ => server.sasl_reply(&mut wire, Some(b"go on")).unwrap(),
                 }
             }
-            Ok(Action::Ask(Question::Admit { .. })) => server.accept(&mut wire).unwrap(),
+            Ok(Action::Ask(ServerQuestion::Admit { .. })) => server.accept(&mut wire).unwrap(),
             Ok(Action::Ask(question)) => panic!("{question:?}"),
             Ok(Action::Waiting) => panic!("nothing is open"),
             Ok(Action::Done(outcome)) => return (Ok(outcome), wire.tx),
@@ -487,7 +491,7 @@ fn secrets_are_not_shown() {
     };
     let text = format!("{question:?} {server:?}");
     assert!(!text.contains("hunter2") && !text.contains("104, 117, 110"), "{text}");
-    let Question::SaslStart { data: Some(data), .. } = question else {
+    let ServerQuestion::SaslStart { data: Some(data), .. } = question else {
         panic!("no words");
     };
     assert_eq!(data.expose(), b"\0alice\0hunter2");

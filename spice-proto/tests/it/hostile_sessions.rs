@@ -7,7 +7,7 @@ use std::time::Duration;
 use spice_proto::channel::main::ChannelId;
 use spice_proto::ids::{AuthMechanism, ChannelType};
 use spice_proto::link::Side;
-use spice_proto::session::migration::{Answer, Effect, Fault, Migration, Pass, Seat};
+use spice_proto::session::migration::{Answer, ConnectionHandle, Effect, Fault, Migration, Pass};
 use spice_proto::session::tracker::{Config, Expired, Peer, Reason, Request, TicketFault, ticket_text};
 use spice_proto::session::{Host, SessionKey, TargetAccess, Tracker};
 
@@ -62,14 +62,14 @@ struct Honest {
     token: SessionKey,
     id: u32,
     migration: Migration,
-    main: Seat,
-    others: Vec<Seat>,
+    main: ConnectionHandle,
+    others: Vec<ConnectionHandle>,
     moves: usize,
     messages: usize,
 }
 
 impl Honest {
-    fn open(&mut self, tracker: &mut Tracker, now: Duration, id: u32, pair: (u8, u8)) -> (Seat, Host) {
+    fn open(&mut self, tracker: &mut Tracker, now: Duration, id: u32, pair: (u8, u8)) -> (ConnectionHandle, Host) {
         let link = tracker.accept(now, peer(self.n)).unwrap();
         let admitted = self.migration.admit(now, tracker, link, request(id, pair));
         let (seat, admission) = admitted.unwrap_or_else(|reason| panic!("{}: {reason}", self.n));
@@ -77,7 +77,7 @@ impl Honest {
         (seat, admission.host)
     }
 
-    fn open_others(&mut self, tracker: &mut Tracker, now: Duration, host: Host) -> Vec<Seat> {
+    fn open_others(&mut self, tracker: &mut Tracker, now: Duration, host: Host) -> Vec<ConnectionHandle> {
         CHANNELS
             .map(|pair| {
                 let (seat, at) = self.open(tracker, now, self.id, pair);
@@ -118,12 +118,26 @@ impl Honest {
         assert_eq!(self.server(tracker, now, self.main, 104, &list), FORWARD);
     }
 
-    fn server(&mut self, tracker: &mut Tracker, now: Duration, seat: Seat, number: u16, body: &[u8]) -> Pass {
+    fn server(
+        &mut self,
+        tracker: &mut Tracker,
+        now: Duration,
+        seat: ConnectionHandle,
+        number: u16,
+        body: &[u8],
+    ) -> Pass {
         self.messages += 1;
         self.migration.server_message(now, tracker, seat, &frame(number, body))
     }
 
-    fn client(&mut self, tracker: &mut Tracker, now: Duration, seat: Seat, number: u16, body: &[u8]) -> Pass {
+    fn client(
+        &mut self,
+        tracker: &mut Tracker,
+        now: Duration,
+        seat: ConnectionHandle,
+        number: u16,
+        body: &[u8],
+    ) -> Pass {
         self.messages += 1;
         self.migration.client_message(now, tracker, seat, &frame(number, body))
     }
@@ -315,7 +329,7 @@ impl Hostile {
         }
         // Whoever forges loses the connection; without its main channel the move comes to nothing.
         own.migration.lost(now, tracker, main, Side::Tenant);
-        let left: Vec<Seat> = own.others.drain(..).chain([display, own.main]).collect();
+        let left: Vec<ConnectionHandle> = own.others.drain(..).chain([display, own.main]).collect();
         for seat in left {
             own.migration.lost(now, tracker, seat, Side::Tenant);
         }

@@ -7,10 +7,10 @@ use spice_proto::caps::{Capabilities, CapabilitySet, CapabilityWords, common, di
 use spice_proto::frame::HeaderForm;
 use spice_proto::ids::{ChannelType, LinkErrorCode};
 use spice_proto::link::relay::Upstream;
-use spice_proto::link::server::{Announcement, Question};
+use spice_proto::link::server::{Announcement, ServerQuestion};
 use spice_proto::link::{
-    Action, ClientConfig, ClientLink, HandshakeError, Incompatibility, LinkHeader, LinkMess, LinkReply, Machine,
-    Misuse, Refusal, RelayConfig, RelayLink, Secret, ServerLink, Side, Stage, Transport, Wire, Wires,
+    Action, Buffers, ClientConfig, ClientLink, HandshakeError, Incompatibility, LinkHeader, LinkMess, LinkReply,
+    Machine, Misuse, Refusal, RelayConfig, RelayLink, Secret, ServerLink, Side, SideBuffers, Stage, Transport,
 };
 use spice_proto::{DecodeErrorKind, Limits};
 
@@ -24,7 +24,7 @@ fn server_caps(channel_type: ChannelType) -> Capabilities {
 
 fn run_pair(request: LinkMess, shown: Capabilities, password: &[u8], chunk: usize) -> (ClientLinkEnd, Server) {
     let mut client = client(request, password);
-    let mut wire = Wire::default();
+    let mut wire = Buffers::default();
     let mut server = Server::new(shown, b"Pa55-w0rd");
     let mut pending = bytes::BytesMut::new();
     loop {
@@ -112,7 +112,10 @@ fn required_capabilities_are_checked_before_the_ticket_goes() {
     };
     let config = ClientConfig::new(request(ChannelType::DISPLAY, 9, 0)).with_required(required);
     let mut client = ClientLink::new(NOW, config, Secret::new(TICKET), [0; 20]);
-    let (mut wire, mut server) = (Wire::default(), Server::new(server_caps(ChannelType::DISPLAY), TICKET));
+    let (mut wire, mut server) = (
+        Buffers::default(),
+        Server::new(server_caps(ChannelType::DISPLAY), TICKET),
+    );
     assert!(matches!(
         client.step(NOW, &mut wire),
         Ok(Action::Receive { at_least: 4 })
@@ -138,7 +141,7 @@ fn required_capabilities_are_checked_before_the_ticket_goes() {
 fn a_server_with_sasl_alone_takes_no_tickets() {
     let mut reply = LinkReply::refusal(LinkErrorCode::OK);
     reply.capabilities.common = CapabilityWords::of(&[common::PROTOCOL_AUTH_SELECTION, common::AUTH_SASL]);
-    let mut wire = Wire::default();
+    let mut wire = Buffers::default();
     let mut client = client(request(ChannelType::MAIN, 9, 0), TICKET);
     reply.encode(&mut wire.rx).unwrap();
     assert_eq!(
@@ -159,7 +162,7 @@ fn a_key_that_is_none_is_refused() {
         let mut reply = LinkReply::refusal(LinkErrorCode::OK);
         reply.capabilities = server_caps(ChannelType::MAIN);
         reply.pub_key = bad;
-        let mut wire = Wire::default();
+        let mut wire = Buffers::default();
         reply.encode(&mut wire.rx).unwrap();
         let mut client = client(request(ChannelType::MAIN, 9, 0), TICKET);
         let error = client.step(NOW, &mut wire).unwrap_err();
@@ -169,7 +172,7 @@ fn a_key_that_is_none_is_refused() {
 
 #[test]
 fn answers_out_of_order_are_misuse_and_change_nothing() {
-    let mut wire = Wire::default();
+    let mut wire = Buffers::default();
     let mut server = ServerLink::new(NOW, Limits::default());
     let shown = || Announcement {
         public_key: key().public(),
@@ -182,7 +185,7 @@ fn answers_out_of_order_are_misuse_and_change_nothing() {
     request(ChannelType::MAIN, 9, 0xf).encode(&mut wire.rx).unwrap();
     assert!(matches!(
         server.step(NOW, &mut wire),
-        Ok(Action::Ask(Question::Link(_)))
+        Ok(Action::Ask(ServerQuestion::Link(_)))
     ));
     assert!(matches!(server.step(NOW, &mut wire), Ok(Action::Waiting)));
     assert_eq!(server.accept(&mut wire), Err(Misuse::NotAsked));
@@ -205,7 +208,7 @@ fn answers_out_of_order_are_misuse_and_change_nothing() {
     wire.rx.extend_from_slice(&[9; 130]);
     assert!(matches!(
         server.step(NOW, &mut wire),
-        Ok(Action::Ask(Question::Ticket { .. }))
+        Ok(Action::Ask(ServerQuestion::Ticket { .. }))
     ));
     assert_eq!(server.reject(&mut wire, code), Err(Misuse::NotAsked));
     assert_eq!(
@@ -221,7 +224,7 @@ fn answers_out_of_order_are_misuse_and_change_nothing() {
 
 #[test]
 fn relay_answers_out_of_order_are_misuse() {
-    let mut wires = Wires::default();
+    let mut wires = SideBuffers::default();
     let mut relay = RelayLink::new(NOW, RelayConfig::default());
     let upstream = || Upstream {
         ticket: Secret::new(TICKET),
@@ -268,7 +271,7 @@ fn deadlines() {
     let just_before = late - Duration::from_nanos(1);
 
     let mut server = ServerLink::new(start, limits.clone());
-    let mut wire = Wire::default();
+    let mut wire = Buffers::default();
     assert_eq!(server.deadline(), late);
     assert!(matches!(
         server.step(just_before, &mut wire),
@@ -299,7 +302,7 @@ fn deadlines() {
     );
 
     // The hypervisor's time begins when the tenant is admitted.
-    let mut wires = Wires::default();
+    let mut wires = SideBuffers::default();
     let mut relay = RelayLink::new(start, RelayConfig::default().with_limits(limits));
     request(ChannelType::MAIN, 9, 0xf).encode(&mut wires.tenant.rx).unwrap();
     relay.step(start, &mut wires).unwrap();
@@ -335,7 +338,7 @@ fn deadlines() {
 
 #[test]
 fn hanging_up_is_an_error_at_every_stage() {
-    let mut wire = Wire::default();
+    let mut wire = Buffers::default();
     let mut server = ServerLink::new(NOW, Limits::default());
     assert_eq!(server.eof(), Err(HandshakeError::Closed(Stage::LinkMess)));
     assert_eq!(
@@ -346,7 +349,7 @@ fn hanging_up_is_an_error_at_every_stage() {
     client.step(NOW, &mut wire).unwrap();
     assert_eq!(client.eof(), Err(HandshakeError::Closed(Stage::LinkReply)));
     let mut relay = RelayLink::new(NOW, RelayConfig::default());
-    let error = relay.eof(&mut Wires::default(), Side::Tenant).unwrap_err();
+    let error = relay.eof(&mut SideBuffers::default(), Side::Tenant).unwrap_err();
     assert_eq!(
         (error.side, error.error),
         (Side::Tenant, HandshakeError::Closed(Stage::LinkMess))
@@ -358,7 +361,7 @@ fn limits_and_one_beyond() {
     // The declared size, before anything is received.
     for (size, fits) in [(17, false), (18, true), (4096, true), (4097, false), (u32::MAX, false)] {
         let mut server = ServerLink::new(NOW, Limits::default());
-        let mut wire = Wire::default();
+        let mut wire = Buffers::default();
         LinkHeader::new(size).encode(&mut wire.rx).unwrap();
         let capacity = wire.rx.capacity();
         let stepped = server.step(NOW, &mut wire);
@@ -421,7 +424,7 @@ fn errors_tell_where() {
     body[14] = 18;
     expect!["LinkMess.capability words at byte 18: truncated: needs 4 bytes, 0 left"].assert_eq(&error(&body));
 
-    let mut wire = Wire::default();
+    let mut wire = Buffers::default();
     wire.rx.extend_from_slice(b"RFB 003.008\n");
     let error = ServerLink::new(NOW, Limits::default())
         .step(NOW, &mut wire)
@@ -433,7 +436,7 @@ fn errors_tell_where() {
 fn a_websocket_is_named_and_left_to_others() {
     let hello = b"GET /websockify HTTP/1.1\r\n";
     for end in 4..=hello.len() {
-        let mut wire = Wire::default();
+        let mut wire = Buffers::default();
         let mut server = ServerLink::new(NOW, Limits::default());
         wire.rx.extend_from_slice(&hello[..3]);
         assert_eq!(server.step(NOW, &mut wire), Ok(Action::Receive { at_least: 1 }));
@@ -446,7 +449,7 @@ fn a_websocket_is_named_and_left_to_others() {
             "all is left, and nothing was said"
         );
     }
-    let mut wires = Wires::default();
+    let mut wires = SideBuffers::default();
     wires.tenant.rx.extend_from_slice(hello);
     let error = RelayLink::new(NOW, RelayConfig::default())
         .step(NOW, &mut wires)
@@ -454,7 +457,7 @@ fn a_websocket_is_named_and_left_to_others() {
     expect!["tenant: peer incompatible: speaks HTTP, not SPICE: a WebSocket client?"].assert_eq(&error.to_string());
     // Four letters, and no others.
     for other in [b"GET/", b"get ", b"HEAD", b"POST"] {
-        let mut wire = Wire::default();
+        let mut wire = Buffers::default();
         wire.rx.extend_from_slice(other);
         let error = ServerLink::new(NOW, Limits::default())
             .step(NOW, &mut wire)
@@ -472,14 +475,14 @@ fn the_wrong_port_is_told_by_its_code() {
         (LinkErrorCode::NEED_UNSECURED, Some(Transport::Plain)),
         (LinkErrorCode::ERROR, None),
     ] {
-        let (mut server, mut wire) = (ServerLink::new(NOW, Limits::default()), Wire::default());
+        let (mut server, mut wire) = (ServerLink::new(NOW, Limits::default()), Buffers::default());
         let mut client = client(request(ChannelType::MAIN, 9, 0xf), TICKET);
-        let mut clients = Wire::default();
+        let mut clients = Buffers::default();
         client.step(NOW, &mut clients).unwrap();
         wire.rx = clients.tx.split();
         assert!(matches!(
             server.step(NOW, &mut wire),
-            Ok(Action::Ask(Question::Link(_)))
+            Ok(Action::Ask(ServerQuestion::Link(_)))
         ));
         server.reject(&mut wire, Refusal::Code(code)).unwrap();
         clients.rx = wire.tx.split();

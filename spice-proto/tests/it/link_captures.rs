@@ -8,10 +8,10 @@ use spice_proto::caps::common;
 use spice_proto::ids::{AuthMechanism, LinkErrorCode};
 use spice_proto::link::messages::PUBLIC_KEY_LEN;
 use spice_proto::link::sasl::MechList;
-use spice_proto::link::server::{Announcement, Question, SaslAnnouncement};
+use spice_proto::link::server::{Announcement, SaslAnnouncement, ServerQuestion};
 use spice_proto::link::{
-    Action, ClientConfig, ClientLink, HandshakeError, Incompatibility, LinkHeader, LinkMess, LinkReply, Machine,
-    PublicKey, Refusal, Secret, ServerLink, Wire,
+    Action, Buffers, ClientConfig, ClientLink, HandshakeError, Incompatibility, LinkHeader, LinkMess, LinkReply,
+    Machine, PublicKey, Refusal, Secret, ServerLink,
 };
 
 use crate::recordings::{self, Connection, LateReply, Linked, Rows, link_message};
@@ -46,7 +46,7 @@ pub(crate) fn as_server(connection: &Connection) -> Option<Result<(), HandshakeE
 }
 
 /// What the recorded server does, as an answer to the link message.
-fn answer(machine: &mut ServerLink, wire: &mut Wire, connection: &Connection, linked: Option<&Linked>) {
+fn answer(machine: &mut ServerLink, wire: &mut Buffers, connection: &Connection, linked: Option<&Linked>) {
     let Some(linked) = linked else {
         let code = link_message(&connection.s2c).and_then(|(_, body)| body.first_chunk());
         let why = code.map_or(Refusal::Close, |code| {
@@ -74,7 +74,7 @@ fn answer(machine: &mut ServerLink, wire: &mut Wire, connection: &Connection, li
 fn serve(connection: &Connection, cut: Cut) -> Result<(), HandshakeError> {
     let linked = connection.linked();
     let mut machine = ServerLink::new(Duration::ZERO, Limits::default());
-    let mut wire = Wire::default();
+    let mut wire = Buffers::default();
     let mut input = connection.c2s.as_slice();
     let mut turn = 0;
     let ended = loop {
@@ -88,13 +88,13 @@ fn serve(connection: &Connection, cut: Cut) -> Result<(), HandshakeError> {
                 wire.rx.extend_from_slice(chunk);
                 input = rest;
             }
-            Ok(Action::Ask(Question::Link(request))) => {
+            Ok(Action::Ask(ServerQuestion::Link(request))) => {
                 if let Some(linked) = &linked {
                     assert_eq!(request, linked.request);
                 }
                 answer(&mut machine, &mut wire, connection, linked.as_ref());
             }
-            Ok(Action::Ask(Question::Ticket { sealed, .. })) => {
+            Ok(Action::Ask(ServerQuestion::Ticket { sealed, .. })) => {
                 let linked = linked.as_ref().unwrap();
                 assert_eq!(sealed.0, connection.c2s[linked.c2s_at - 128..linked.c2s_at]);
                 match linked.result {
@@ -119,7 +119,7 @@ fn serve(connection: &Connection, cut: Cut) -> Result<(), HandshakeError> {
     ended
 }
 
-fn check_answer(connection: &Connection, wire: &Wire, ended: Result<(), HandshakeError>) {
+fn check_answer(connection: &Connection, wire: &Buffers, ended: Result<(), HandshakeError>) {
     let stage = connection
         .data()
         .map_or(connection.s2c.len(), |data| data.linked.s2c_at);
@@ -179,7 +179,7 @@ pub(crate) fn as_client(connection: &Connection) -> Result<(), HandshakeError> {
         Secret::new(b"ticket"),
         [7; 20],
     );
-    let mut wire = Wire::default();
+    let mut wire = Buffers::default();
     let mut input = connection.s2c.as_slice();
     let ended = loop {
         match machine.step(Duration::ZERO, &mut wire) {

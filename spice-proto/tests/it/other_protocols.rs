@@ -4,11 +4,11 @@ use spice_proto::Limits;
 use spice_proto::ids::{ChannelType, LinkErrorCode};
 use spice_proto::link::Sender;
 use spice_proto::link::relay::{RelayAction, Upstream};
-use spice_proto::link::server::{Announcement, Question};
+use spice_proto::link::server::{Announcement, ServerQuestion};
 use spice_proto::link::watch::WatchedLink;
 use spice_proto::link::{
-    Action, HandshakeError, Incompatibility, LinkReply, Machine, RelayConfig, RelayLink, Secret, ServerLink, Side,
-    Stage, Wire, Wires,
+    Action, Buffers, HandshakeError, Incompatibility, LinkReply, Machine, RelayConfig, RelayLink, Secret, ServerLink,
+    Side, SideBuffers, Stage,
 };
 
 use crate::pair::{NOW, TICKET, client, key, request};
@@ -40,8 +40,8 @@ fn needed(bytes: &[u8]) -> usize {
         + 1
 }
 
-fn first_action<M: Machine>(mut machine: M, bytes: &[u8]) -> (Result<(), HandshakeError>, Wire) {
-    let mut wire = Wire::default();
+fn first_action<M: Machine>(mut machine: M, bytes: &[u8]) -> (Result<(), HandshakeError>, Buffers) {
+    let mut wire = Buffers::default();
     let _ = machine.step(NOW, &mut wire);
     wire.tx.clear();
     wire.rx.extend_from_slice(bytes);
@@ -74,7 +74,7 @@ fn every_role_names_what_came() {
 
 /// A relay's tenant, when nothing was asked yet.
 fn tenant(bytes: &[u8]) -> HandshakeError {
-    let (mut relay, mut wires) = (RelayLink::new(NOW, RelayConfig::default()), Wires::default());
+    let (mut relay, mut wires) = (RelayLink::new(NOW, RelayConfig::default()), SideBuffers::default());
     wires.tenant.rx.extend_from_slice(bytes);
     let error = relay.step(NOW, &mut wires).unwrap_err();
     assert_eq!(error.side, Side::Tenant);
@@ -83,7 +83,7 @@ fn tenant(bytes: &[u8]) -> HandshakeError {
 
 /// A relay's hypervisor, which does not wait for the link message.
 fn hypervisor(bytes: &[u8]) -> HandshakeError {
-    let (mut relay, mut wires) = (RelayLink::new(NOW, RelayConfig::default()), Wires::default());
+    let (mut relay, mut wires) = (RelayLink::new(NOW, RelayConfig::default()), SideBuffers::default());
     request(ChannelType::MAIN, 9, 0xf).encode(&mut wires.tenant.rx).unwrap();
     relay.step(NOW, &mut wires).unwrap();
     let shown = Announcement {
@@ -97,8 +97,8 @@ fn hypervisor(bytes: &[u8]) -> HandshakeError {
     assert!(
         matches!(
             ticket,
-            Ok(RelayAction::Ask(spice_proto::link::relay::Question::Tenant(
-                Question::Ticket { .. }
+            Ok(RelayAction::Ask(spice_proto::link::relay::RelayQuestion::Tenant(
+                ServerQuestion::Ticket { .. }
             )))
         ),
         "{ticket:?}"
@@ -211,17 +211,17 @@ mod driven {
                 let clock = Clock::start();
                 let error: HandshakeError = match role {
                     0 => {
-                        let (mut machine, mut wire) = (ServerLink::new(NOW, Limits::default()), Wire::default());
+                        let (mut machine, mut wire) = (ServerLink::new(NOW, Limits::default()), Buffers::default());
                         protocol(drive(&mut machine, &mut wire, &mut near, clock).await)
                     }
                     1 => {
                         let mut machine = client(request(ChannelType::MAIN, 9, 0xf), TICKET);
-                        protocol(drive(&mut machine, &mut Wire::default(), &mut near, clock).await)
+                        protocol(drive(&mut machine, &mut Buffers::default(), &mut near, clock).await)
                     }
                     _ => {
                         let mut machine = RelayLink::new(NOW, RelayConfig::default());
                         let none = None::<&mut DuplexStream>;
-                        let mut wires = Wires::default();
+                        let mut wires = SideBuffers::default();
                         protocol(drive_relay(&mut machine, &mut wires, &mut near, none, clock).await).error
                     }
                 };
@@ -298,16 +298,16 @@ mod driven {
         let clock = Clock::start();
         let (mut near, _far) = ended(b"").await;
         let mut machine = ServerLink::new(NOW, Limits::default());
-        let end = drive(&mut machine, &mut Wire::default(), &mut near, clock).await;
+        let end = drive(&mut machine, &mut Buffers::default(), &mut near, clock).await;
         assert_eq!(protocol(end), HandshakeError::Closed(Stage::LinkMess));
         let (mut near, _far) = ended(b"REDQ\x02\0\0\0").await;
         let mut machine = client(request(ChannelType::MAIN, 9, 0xf), TICKET);
-        let end = drive(&mut machine, &mut Wire::default(), &mut near, clock).await;
+        let end = drive(&mut machine, &mut Buffers::default(), &mut near, clock).await;
         assert_eq!(protocol(end), HandshakeError::Closed(Stage::LinkReply));
         let (mut near, _far) = ended(b"").await;
         let mut machine = RelayLink::new(NOW, RelayConfig::default());
         let none = None::<&mut DuplexStream>;
-        let end = drive_relay(&mut machine, &mut Wires::default(), &mut near, none, clock).await;
+        let end = drive_relay(&mut machine, &mut SideBuffers::default(), &mut near, none, clock).await;
         assert_eq!(protocol(end).error, HandshakeError::Closed(Stage::LinkMess));
     }
 }

@@ -70,7 +70,7 @@ fn nearly_all_messages_in_it_have_a_layout() {
     for connection in &all {
         let Some(data) = connection.data() else { continue };
         for (cut, bytes) in [(connection.s2c_cut, data.s2c), (connection.c2s_cut, data.c2s)] {
-            let frames = spice_proto::frame::Splitter::new(data.linked.form, &recordings::limits());
+            let frames = spice_proto::frame::FrameReader::new(data.linked.form, &recordings::limits());
             let mut frames = frames.frames(bytes);
             frames.by_ref().for_each(drop);
             assert!(cut || frames.taken() == bytes.len(), "{}", connection.name);

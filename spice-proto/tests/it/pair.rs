@@ -8,10 +8,10 @@ use spice_proto::caps::Capabilities;
 use spice_proto::ids::ChannelType;
 use spice_proto::link::client::ClientOutcome;
 use spice_proto::link::relay::{self, RelayAction, RelayError, RelayOutcome, Upstream};
-use spice_proto::link::server::{Announcement, Question, ServerOutcome};
+use spice_proto::link::server::{Announcement, ServerOutcome, ServerQuestion};
 use spice_proto::link::{
-    Action, ClientConfig, ClientLink, HandshakeError, Key, LinkMess, Machine, Refusal, RelayConfig, RelayLink, Secret,
-    ServerLink, Wire, Wires,
+    Action, Buffers, ClientConfig, ClientLink, HandshakeError, Key, LinkMess, Machine, Refusal, RelayConfig, RelayLink,
+    Secret, ServerLink, SideBuffers,
 };
 
 pub(crate) const NOW: Duration = Duration::ZERO;
@@ -62,7 +62,7 @@ pub(crate) fn client(request: LinkMess, password: &[u8]) -> ClientLink {
 /// A server that announces `shown` and takes `password`.
 pub(crate) struct Server {
     pub(crate) machine: ServerLink,
-    pub(crate) wire: Wire,
+    pub(crate) wire: Buffers,
     pub(crate) shown: Capabilities,
     pub(crate) password: Vec<u8>,
     pub(crate) request: Option<LinkMess>,
@@ -74,7 +74,7 @@ impl Server {
         let machine = ServerLink::new(NOW, Limits::default());
         Self {
             machine,
-            wire: Wire::default(),
+            wire: Buffers::default(),
             shown,
             password: password.to_vec(),
             request: None,
@@ -88,7 +88,7 @@ impl Server {
         while self.ended.is_none() {
             match self.machine.step(NOW, &mut self.wire) {
                 Ok(Action::Receive { .. }) => break,
-                Ok(Action::Ask(Question::Link(request))) => {
+                Ok(Action::Ask(ServerQuestion::Link(request))) => {
                     self.request = Some(request);
                     let shown = Announcement {
                         public_key: key().public(),
@@ -96,7 +96,7 @@ impl Server {
                     };
                     self.machine.announce(&mut self.wire, shown).unwrap();
                 }
-                Ok(Action::Ask(Question::Ticket { sealed, .. })) => {
+                Ok(Action::Ask(ServerQuestion::Ticket { sealed, .. })) => {
                     if open(&sealed).as_ref() == Some(&self.password) {
                         self.machine.accept(&mut self.wire).unwrap();
                     } else {
@@ -116,9 +116,9 @@ impl Server {
 /// Tenant, relay, hypervisor.
 pub(crate) struct Chain {
     pub(crate) tenant: ClientLink,
-    pub(crate) tenant_wire: Wire,
+    pub(crate) tenant_wire: Buffers,
     pub(crate) relay: RelayLink,
-    pub(crate) wires: Wires,
+    pub(crate) wires: SideBuffers,
     pub(crate) hypervisor: Server,
     /// What the tenant is shown.
     pub(crate) shown: Capabilities,
@@ -141,9 +141,9 @@ impl Chain {
         let shown = Capabilities::spice_server(request.channel_type);
         Self {
             tenant: client(request, TOKEN),
-            tenant_wire: Wire::default(),
+            tenant_wire: Buffers::default(),
             relay: RelayLink::new(NOW, config),
-            wires: Wires::default(),
+            wires: SideBuffers::default(),
             hypervisor: Server::new(hypervisor, TICKET),
             shown,
             to_tenant: Vec::new(),
@@ -172,14 +172,14 @@ impl Chain {
             self.wires.tenant.rx.extend_from_slice(&up);
             while relay.is_none() {
                 match self.relay.step(NOW, &mut self.wires) {
-                    Ok(RelayAction::Ask(relay::Question::Tenant(Question::Link(_)))) => {
+                    Ok(RelayAction::Ask(relay::RelayQuestion::Tenant(ServerQuestion::Link(_)))) => {
                         let shown = Announcement {
                             public_key: key().public(),
                             capabilities: self.shown.clone(),
                         };
                         self.relay.tenant().announce(&mut self.wires.tenant, shown).unwrap();
                     }
-                    Ok(RelayAction::Ask(relay::Question::Tenant(Question::Ticket { sealed, .. }))) => {
+                    Ok(RelayAction::Ask(relay::RelayQuestion::Tenant(ServerQuestion::Ticket { sealed, .. }))) => {
                         if open(&sealed).as_deref() == Some(TOKEN) {
                             let upstream = Upstream {
                                 ticket: Secret::new(TICKET),

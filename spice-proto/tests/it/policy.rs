@@ -8,12 +8,12 @@ use bytes::{Bytes, BytesMut};
 use spice_proto::Limits;
 use spice_proto::agent::{self, Assembler, Pieces, Receiver};
 use spice_proto::channel::main::{ChannelId, ChannelsList};
-use spice_proto::frame::{Frame, FrameRef, Header, Splitter};
+use spice_proto::frame::{Frame, FrameReader, FrameRef, Header};
 use spice_proto::ids::{AgentMessageType, ChannelType, ClipboardType};
 use spice_proto::link::Sender;
 use spice_proto::session::policy::{
-    AllowList, Budget, Consequence, Directions, Gate, Policy, Replacement, Rule, Settings, Verdict, Withheld, filler,
-    largest_bodies,
+    AllowList, Budget, Consequence, Directions, Policy, PolicyDecision, PolicyFilter, Replacement, Rule, Settings,
+    Withheld, filler, largest_bodies,
 };
 
 use crate::interpreter::Interpreter;
@@ -39,13 +39,13 @@ fn frame(number: u16, body: &[u8]) -> FrameRef<'_> {
 }
 
 /// Shows a whole message to a gate. Gives the verdict, and the body that goes on if there is another.
-fn pass(gate: &mut Gate, policy: &Policy, frame: FrameRef<'_>) -> (Verdict, Vec<u8>) {
+fn pass(gate: &mut PolicyFilter, policy: &Policy, frame: FrameRef<'_>) -> (PolicyDecision, Vec<u8>) {
     let mut other = BytesMut::from(&b"before"[..]);
     let verdict = match gate.header(policy, NOW, &frame.header) {
-        Verdict::Inspect => gate.body(policy, &frame, &mut other),
+        PolicyDecision::Inspect => gate.body(policy, &frame, &mut other),
         verdict => verdict,
     };
-    assert_ne!(verdict, Verdict::Inspect);
+    assert_ne!(verdict, PolicyDecision::Inspect);
     assert_eq!(&other[..6], b"before");
     (verdict, other[6..].to_vec())
 }
@@ -131,17 +131,20 @@ pub(crate) fn passes(connection: &Connection) -> Option<[usize; 2]> {
     let (mut messages, mut struck) = (0, 0);
     let data = connection.data()?;
     let limits = Limits::default();
-    let splitter = Splitter::new(data.linked.form, &limits);
+    let splitter = FrameReader::new(data.linked.form, &limits);
     let channel = data.linked.request.channel_type;
     for (sender, bytes) in [(Sender::Server, data.s2c), (Sender::Client, data.c2s)] {
-        let mut gates = [Gate::new(channel, sender, &limits), Gate::new(channel, sender, &limits)];
+        let mut gates = [
+            PolicyFilter::new(channel, sender, &limits),
+            PolicyFilter::new(channel, sender, &limits),
+        ];
         for frame in splitter.frames(bytes) {
             let at = format!("{:?}", frame.header);
-            assert_eq!(pass(&mut gates[0], &open, frame).0, Verdict::Forward, "{at}");
+            assert_eq!(pass(&mut gates[0], &open, frame).0, PolicyDecision::Forward, "{at}");
             match pass(&mut gates[1], &looking, frame).0 {
-                Verdict::Forward => {}
+                PolicyDecision::Forward => {}
                 // Clipboards from the guest are in the recordings.
-                Verdict::Replace(Replacement::Token) => struck += 1,
+                PolicyDecision::Replace(Replacement::Token) => struck += 1,
                 other => panic!("{at}: {other:?}"),
             }
             messages += 1;
@@ -158,8 +161,8 @@ fn sizes_end_at_their_limit() {
         for sender in [Sender::Server, Sender::Client] {
             for (number, largest) in largest_bodies(kind, sender) {
                 let judge = |size| policy.judge(kind, sender, &header(number, size));
-                assert_ne!(judge(largest + 3), Verdict::End(Rule::Size));
-                assert_eq!(judge(largest + 4), Verdict::End(Rule::Size));
+                assert_ne!(judge(largest + 3), PolicyDecision::End(Rule::Size));
+                assert_eq!(judge(largest + 4), PolicyDecision::End(Rule::Size));
             }
         }
     }
@@ -167,7 +170,10 @@ fn sizes_end_at_their_limit() {
     let bodies = vec![(ChannelType::INPUTS, Sender::Client, 104, 4)];
     let policy = Policy::new(&Settings::default().with_bodies(bodies));
     let judge = |size| policy.judge(ChannelType::INPUTS, Sender::Client, &header(104, size));
-    assert_eq!((judge(4), judge(5)), (Verdict::Forward, Verdict::End(Rule::Size)));
+    assert_eq!(
+        (judge(4), judge(5)),
+        (PolicyDecision::Forward, PolicyDecision::End(Rule::Size))
+    );
 }
 
 #[test]
@@ -179,20 +185,23 @@ fn what_is_not_on_the_list_does_not_pass() {
     let settings = Settings::default().with_allowed(allowed).with_unknown(false);
     let policy = Policy::new(&settings);
     let judge = |kind, sender, number| policy.judge(kind, sender, &header(number, 0));
-    let filled = Verdict::Replace(Replacement::Filler);
-    assert_eq!(judge(ChannelType::MAIN, Sender::Server, 114), Verdict::Forward);
+    let filled = PolicyDecision::Replace(Replacement::Filler);
+    assert_eq!(judge(ChannelType::MAIN, Sender::Server, 114), PolicyDecision::Forward);
     assert_eq!(judge(ChannelType::MAIN, Sender::Server, 113), filled);
-    assert_eq!(judge(ChannelType::DISPLAY, Sender::Server, 105), Verdict::Forward);
+    assert_eq!(
+        judge(ChannelType::DISPLAY, Sender::Server, 105),
+        PolicyDecision::Forward
+    );
     assert_eq!(judge(ChannelType::DISPLAY, Sender::Server, 304), filled);
     assert_eq!(
         judge(ChannelType::DISPLAY, Sender::Client, 101),
-        Verdict::End(Rule::Allowed)
+        PolicyDecision::End(Rule::Allowed)
     );
     // What nobody has a layout for, on a channel of a kind that nobody knows.
     assert_eq!(judge(ChannelType(99), Sender::Server, 101), filled);
     assert_eq!(
         Policy::new(&Settings::default()).judge(ChannelType(99), Sender::Server, &header(101, 9)),
-        Verdict::Forward
+        PolicyDecision::Forward
     );
     // On main it could be a migration in disguise.
     let open = Policy::new(&Settings::default());
@@ -204,7 +213,7 @@ fn what_is_not_on_the_list_does_not_pass() {
         );
         assert_eq!(
             open.judge(ChannelType::MAIN, Sender::Client, &header(number, 9)),
-            Verdict::End(Rule::Allowed)
+            PolicyDecision::End(Rule::Allowed)
         );
     }
     let other = settings
@@ -213,11 +222,11 @@ fn what_is_not_on_the_list_does_not_pass() {
     let policy = Policy::new(&other);
     assert_eq!(
         policy.judge(ChannelType::DISPLAY, Sender::Server, &header(304, 0)),
-        Verdict::End(Rule::Allowed)
+        PolicyDecision::End(Rule::Allowed)
     );
     assert_eq!(
         policy.judge(ChannelType::DISPLAY, Sender::Client, &header(101, 0)),
-        Verdict::Replace(Replacement::Nothing)
+        PolicyDecision::Replace(Replacement::Nothing)
     );
     assert_eq!(filler().encoded_len(), 25);
 }
@@ -242,18 +251,21 @@ fn list(messages: &[(u16, &[u8])]) -> Vec<u8> {
 fn lists_are_looked_into() {
     let allowed = AllowList::default().without(ChannelType::DISPLAY, Sender::Server, 105);
     let policy = Policy::new(&Settings::default().with_allowed(allowed));
-    let mut gate = Gate::new(ChannelType::DISPLAY, Sender::Server, &Limits::default());
+    let mut gate = PolicyFilter::new(ChannelType::DISPLAY, Sender::Server, &Limits::default());
     let mut judge = |messages: &[(u16, &[u8])]| pass(&mut gate, &policy, frame(8, &list(messages))).0;
     let wait: (u16, &[u8]) = (5, &[0]);
-    assert_eq!(judge(&[wait]), Verdict::Forward);
-    assert_eq!(judge(&[wait, (105, &[0, 0])]), Verdict::Replace(Replacement::Filler));
+    assert_eq!(judge(&[wait]), PolicyDecision::Forward);
+    assert_eq!(
+        judge(&[wait, (105, &[0, 0])]),
+        PolicyDecision::Replace(Replacement::Filler)
+    );
     // A list in a list.
-    assert_eq!(judge(&[wait, (8, &[0, 0])]), Verdict::End(Rule::List));
+    assert_eq!(judge(&[wait, (8, &[0, 0])]), PolicyDecision::End(Rule::List));
     // A message that is larger than its layout.
-    assert_eq!(judge(&[(3, &[0; 41])]), Verdict::End(Rule::Size));
+    assert_eq!(judge(&[(3, &[0; 41])]), PolicyDecision::End(Rule::Size));
     assert_eq!(
         pass(&mut gate, &policy, frame(8, &[1, 0, 9, 0, 0, 0])).0,
-        Verdict::End(Rule::List)
+        PolicyDecision::End(Rule::List)
     );
     assert_eq!(gate.tally().count(Rule::List), 2);
     // The same behind a full header; and what no server sends.
@@ -262,7 +274,7 @@ fn lists_are_looked_into() {
     listed.header.sub_list = 0;
     assert_eq!(
         policy.judge_list(ChannelType::DISPLAY, Sender::Server, &listed),
-        Verdict::Replace(Replacement::Filler)
+        PolicyDecision::Replace(Replacement::Filler)
     );
     listed.header = Header {
         sub_list: 1,
@@ -270,7 +282,7 @@ fn lists_are_looked_into() {
     };
     assert_eq!(
         policy.judge(ChannelType::DISPLAY, Sender::Server, &listed.header),
-        Verdict::Inspect
+        PolicyDecision::Inspect
     );
     let judge = |kind, sender, number| {
         policy.judge(
@@ -284,9 +296,12 @@ fn lists_are_looked_into() {
     };
     assert_eq!(
         judge(ChannelType::DISPLAY, Sender::Client, 101),
-        Verdict::End(Rule::List)
+        PolicyDecision::End(Rule::List)
     );
-    assert_eq!(judge(ChannelType::DISPLAY, Sender::Server, 8), Verdict::End(Rule::List));
+    assert_eq!(
+        judge(ChannelType::DISPLAY, Sender::Server, 8),
+        PolicyDecision::End(Rule::List)
+    );
     // A migration message in a list of main is none that may pass unseen.
     let policy = Policy::new(&Settings::default().with_allowed(AllowList::default().without(
         ChannelType::MAIN,
@@ -294,10 +309,10 @@ fn lists_are_looked_into() {
         101,
     )));
     let body = list(&[(101, &[0; 20])]);
-    let mut gate = Gate::new(ChannelType::MAIN, Sender::Server, &Limits::default());
+    let mut gate = PolicyFilter::new(ChannelType::MAIN, Sender::Server, &Limits::default());
     assert_eq!(
         pass(&mut gate, &policy, frame(8, &body)).0,
-        Verdict::Replace(Replacement::Filler)
+        PolicyDecision::Replace(Replacement::Filler)
     );
 }
 
@@ -319,17 +334,17 @@ fn withheld_channels_are_struck_from_lists() {
     let policy = Policy::new(&Settings::default().with_withheld(withheld));
     let mut body = BytesMut::new();
     all.encode(&mut body).unwrap();
-    let mut gate = Gate::new(ChannelType::MAIN, Sender::Server, &Limits::default());
+    let mut gate = PolicyFilter::new(ChannelType::MAIN, Sender::Server, &Limits::default());
     let (verdict, other) = pass(&mut gate, &policy, frame(104, &body));
-    assert_eq!(verdict, Verdict::Replace(Replacement::Body));
+    assert_eq!(verdict, PolicyDecision::Replace(Replacement::Body));
     assert_eq!(other, [1, 0, 0, 0, 2, 0]);
     assert!(policy.withholds(id(ChannelType::USBREDIR, 7)) && !policy.withholds(id(ChannelType::DISPLAY, 0)));
     // What is left has nothing that could be struck.
-    assert_eq!(pass(&mut gate, &policy, frame(104, &other)).0, Verdict::Forward);
+    assert_eq!(pass(&mut gate, &policy, frame(104, &other)).0, PolicyDecision::Forward);
     // A list that does not decode would hide what it names.
     assert_eq!(
         pass(&mut gate, &policy, frame(104, &body[..9])).0,
-        Verdict::End(Rule::Withheld)
+        PolicyDecision::End(Rule::Withheld)
     );
     assert_eq!(gate.tally().count(Rule::Withheld), 2);
     // Who may only look has no devices.
@@ -372,7 +387,7 @@ fn announce() -> agent::Message {
 /// What of these messages comes through, and how many tokens go back.
 fn through(settings: &Settings, sender: Sender, messages: &[agent::Message]) -> (Vec<AgentMessageType>, usize) {
     let policy = Policy::new(settings);
-    let mut gate = Gate::new(ChannelType::MAIN, sender, &Limits::default());
+    let mut gate = PolicyFilter::new(ChannelType::MAIN, sender, &Limits::default());
     let (receiver, number) = match sender {
         Sender::Client => (Receiver::Server, 107),
         Sender::Server => (Receiver::Client, 109),
@@ -383,9 +398,9 @@ fn through(settings: &Settings, sender: Sender, messages: &[agent::Message]) -> 
     for body in bodies {
         let (verdict, other) = pass(&mut gate, &policy, frame(number, &body));
         let body = match verdict {
-            Verdict::Forward => body,
-            Verdict::Replace(Replacement::Body) => Bytes::from(other),
-            Verdict::Replace(Replacement::Token) => {
+            PolicyDecision::Forward => body,
+            PolicyDecision::Replace(Replacement::Body) => Bytes::from(other),
+            PolicyDecision::Replace(Replacement::Token) => {
                 tokens += 1;
                 continue;
             }
@@ -436,10 +451,10 @@ fn clipboards_and_files_go_where_they_may() {
     assert_eq!(through(&looking, Sender::Server, &all), (types.to_vec(), 0));
     // Agent data that spice-server would close the connection for end it here.
     let policy = Policy::new(&looking);
-    let mut gate = Gate::new(ChannelType::MAIN, Sender::Client, &Limits::default());
+    let mut gate = PolicyFilter::new(ChannelType::MAIN, Sender::Client, &Limits::default());
     assert_eq!(
         pass(&mut gate, &policy, frame(107, &[0; 3])).0,
-        Verdict::End(Rule::Agent)
+        PolicyDecision::End(Rule::Agent)
     );
 }
 
@@ -459,14 +474,17 @@ fn who_may_only_look_sends_no_input() {
     ] {
         assert_eq!(
             judge(ChannelType::INPUTS, number, size),
-            Verdict::Replace(Replacement::Nothing),
+            PolicyDecision::Replace(Replacement::Nothing),
             "{number}"
         );
     }
-    assert_eq!(judge(ChannelType::INPUTS, 3, 12), Verdict::Forward);
-    assert_eq!(judge(ChannelType::MAIN, 105, 2), Verdict::Replace(Replacement::Nothing));
-    assert_eq!(judge(ChannelType::MAIN, 104, 0), Verdict::Forward);
-    assert_eq!(judge(ChannelType::DISPLAY, 101, 14), Verdict::Forward);
+    assert_eq!(judge(ChannelType::INPUTS, 3, 12), PolicyDecision::Forward);
+    assert_eq!(
+        judge(ChannelType::MAIN, 105, 2),
+        PolicyDecision::Replace(Replacement::Nothing)
+    );
+    assert_eq!(judge(ChannelType::MAIN, 104, 0), PolicyDecision::Forward);
+    assert_eq!(judge(ChannelType::DISPLAY, 101, 14), PolicyDecision::Forward);
 }
 
 #[test]
@@ -478,33 +496,36 @@ fn budgets_refill_with_time() {
         })
     };
     let policy = Policy::new(&Settings::default().with_client_messages(budget(10, 5)));
-    let mut gate = Gate::new(ChannelType::INPUTS, Sender::Client, &Limits::default());
+    let mut gate = PolicyFilter::new(ChannelType::INPUTS, Sender::Client, &Limits::default());
     let key = header(101, 4);
     let at = Duration::from_millis;
     for _ in 0..5 {
         assert_eq!(gate.wait(&policy, at(50), 4), Duration::ZERO);
-        assert_eq!(gate.header(&policy, at(50), &key), Verdict::Forward);
+        assert_eq!(gate.header(&policy, at(50), &key), PolicyDecision::Forward);
     }
     assert_eq!(gate.wait(&policy, at(50), 4), at(100));
-    assert_eq!(gate.header(&policy, at(149), &key), Verdict::End(Rule::Rate));
-    assert_eq!(gate.header(&policy, at(150), &key), Verdict::Forward);
-    assert_eq!(gate.header(&policy, at(150), &key), Verdict::End(Rule::Rate));
+    assert_eq!(gate.header(&policy, at(149), &key), PolicyDecision::End(Rule::Rate));
+    assert_eq!(gate.header(&policy, at(150), &key), PolicyDecision::Forward);
+    assert_eq!(gate.header(&policy, at(150), &key), PolicyDecision::End(Rule::Rate));
     // Time that passed long ago is worth one burst and no more.
     let later = Duration::from_secs(1000);
     let passed = (0..20)
-        .filter(|_| gate.header(&policy, later, &key) == Verdict::Forward)
+        .filter(|_| gate.header(&policy, later, &key) == PolicyDecision::Forward)
         .count();
     assert_eq!(passed, 5);
     // Bytes: a body above the burst passes when all is there, and is paid for.
     let policy = Policy::new(&Settings::default().with_server_bytes(budget(1000, 500)));
-    let mut gate = Gate::new(ChannelType::DISPLAY, Sender::Server, &Limits::default());
-    assert_eq!(gate.header(&policy, NOW, &header(304, 2000)), Verdict::Forward);
+    let mut gate = PolicyFilter::new(ChannelType::DISPLAY, Sender::Server, &Limits::default());
+    assert_eq!(gate.header(&policy, NOW, &header(304, 2000)), PolicyDecision::Forward);
     assert_eq!(gate.wait(&policy, NOW, 100), at(1600));
     assert_eq!(
         gate.header(&policy, at(1599), &header(304, 100)),
-        Verdict::End(Rule::Rate)
+        PolicyDecision::End(Rule::Rate)
     );
-    assert_eq!(gate.header(&policy, at(1600), &header(304, 100)), Verdict::Forward);
+    assert_eq!(
+        gate.header(&policy, at(1600), &header(304, 100)),
+        PolicyDecision::Forward
+    );
     assert_eq!(
         (
             gate.tally().messages,
@@ -515,7 +536,7 @@ fn budgets_refill_with_time() {
     );
     // The largest sizes and times there are.
     let policy = Policy::new(&Settings::default().with_client_bytes(budget(1, u32::MAX)));
-    let mut gate = Gate::new(ChannelType::USBREDIR, Sender::Client, &Limits::default());
+    let mut gate = PolicyFilter::new(ChannelType::USBREDIR, Sender::Client, &Limits::default());
     for _ in 0..1000 {
         gate.header(&policy, Duration::MAX, &header(101, 16 << 20));
     }
@@ -544,7 +565,7 @@ fn a_report_counts_and_lets_pass() {
     let mut broken = 0;
     for kind in (0..=12).map(ChannelType) {
         for sender in [Sender::Client, Sender::Server] {
-            let mut gates = [(); 2].map(|()| Gate::new(kind, sender, &Limits::default()));
+            let mut gates = [(); 2].map(|()| PolicyFilter::new(kind, sender, &Limits::default()));
             for _ in 0..400 {
                 let number = [below(120), 300 + below(30), 201, below(65536)][below(4) as usize] as u16;
                 let body = vec![below(3) as u8; below(64) as usize];
@@ -560,7 +581,7 @@ fn a_report_counts_and_lets_pass() {
                     body: &shown.body,
                 };
                 pass(&mut gates[0], &strict, shown);
-                assert_eq!(pass(&mut gates[1], &report, shown).0, Verdict::Forward);
+                assert_eq!(pass(&mut gates[1], &report, shown).0, PolicyDecision::Forward);
             }
             assert_eq!(gates[0].tally(), gates[1].tally());
             broken += gates[0].tally().count(Rule::Allowed);

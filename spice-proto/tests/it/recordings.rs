@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use bytes::BytesMut;
-use spice_proto::frame::{Frame, HeaderForm, Splitter};
+use spice_proto::frame::{Frame, FrameReader, HeaderForm};
 use spice_proto::ids::{AuthMechanism, LinkErrorCode};
 use spice_proto::link::Sender;
 use spice_proto::link::messages::{MAGIC, SEALED_TICKET_LEN};
@@ -165,7 +165,7 @@ impl Connection {
             let stage = if self.reads.is_some() { stage } else { 0 };
             (sender, bytes, stage, BytesMut::new())
         });
-        let mut splitter = Splitter::new(data.linked.form, &limits());
+        let mut splitter = FrameReader::new(data.linked.form, &limits());
         let mut all = Vec::new();
         for (sender, len) in reads {
             let (_, left, stage, rx) = sides.iter_mut().find(|side| side.0 == *sender).unwrap();

@@ -5,10 +5,10 @@ use spice_proto::caps::{Capabilities, CapabilitySet, CapabilityWords, display};
 use spice_proto::frame::HeaderForm;
 use spice_proto::ids::{AuthMechanism, ChannelType, LinkErrorCode};
 use spice_proto::link::relay::{self, RelayAction, Upstream};
-use spice_proto::link::server::Question;
+use spice_proto::link::server::ServerQuestion;
 use spice_proto::link::{
-    Action, ClientConfig, ClientLink, Event, HandshakeError, Incompatibility, Machine, Misbehaviour, Misuse, Refusal,
-    RelayConfig, RelayLink, Secret, Side, Stage, Wire, Wires,
+    Action, Buffers, ClientConfig, ClientLink, Event, HandshakeError, Incompatibility, Machine, Misbehaviour, Misuse,
+    Refusal, RelayConfig, RelayLink, Secret, Side, SideBuffers, Stage,
 };
 
 use crate::hostile_sasl::{answer_client, told};
@@ -219,16 +219,16 @@ fn the_relay_ends_sasl() {
         (false, true, b"other"),
     ] {
         let mut relay = RelayLink::new(NOW, RelayConfig::default());
-        let mut wires = Wires::default();
+        let mut wires = SideBuffers::default();
         let mut tenant = ClientLink::sasl(NOW, ClientConfig::new(asked()));
-        let mut near = Wire::default();
+        let mut near = Buffers::default();
         let mut hypervisor = Server::new(Capabilities::spice_server(ChannelType::MAIN), TICKET);
         let (mut tenant_end, mut relay_end) = (None, None);
         for _ in 0..20 {
             while tenant_end.is_none() {
                 match tenant.step(NOW, &mut near) {
                     Ok(Action::Receive { .. }) => break,
-                    Ok(Action::Ask(spice_proto::link::client::Question::SaslStep { complete: true, .. })) => {
+                    Ok(Action::Ask(spice_proto::link::client::ClientQuestion::SaslStep { complete: true, .. })) => {
                         tenant.sasl_end(layer).unwrap()
                     }
                     Ok(Action::Ask(question)) => answer_client(&mut tenant, &mut near, question).unwrap(),
@@ -241,25 +241,25 @@ fn the_relay_ends_sasl() {
             while relay_end.is_none() {
                 match relay.step(NOW, &mut wires) {
                     Ok(RelayAction::Receive { .. }) => break,
-                    Ok(RelayAction::Ask(relay::Question::Tenant(question))) => {
+                    Ok(RelayAction::Ask(relay::RelayQuestion::Tenant(question))) => {
                         assert!(wires.hypervisor.tx.is_empty(), "the hypervisor hears nothing yet");
                         match question {
-                            Question::Link(_) => relay
+                            ServerQuestion::Link(_) => relay
                                 .tenant()
                                 .announce_sasl(&mut wires.tenant, shown(&["PLAIN"]))
                                 .unwrap(),
-                            Question::SaslStart { data: Some(data), .. } => {
+                            ServerQuestion::SaslStart { data: Some(data), .. } => {
                                 assert_eq!(data.expose(), b"hunter2");
                                 relay.tenant().sasl_reply(&mut wires.tenant, Some(b"more")).unwrap();
                             }
-                            Question::SaslStep { data: None } => {
+                            ServerQuestion::SaslStep { data: None } => {
                                 relay.tenant().sasl_complete(&mut wires.tenant, None, layer).unwrap()
                             }
-                            Question::SaslLayer => {
+                            ServerQuestion::SaslLayer => {
                                 // The toy layer of this test changes nothing.
                                 relay.tenant().layered().unwrap();
                             }
-                            Question::Admit { request } if admit => {
+                            ServerQuestion::Admit { request } if admit => {
                                 assert_eq!(request, asked());
                                 assert_eq!(
                                     relay.refuse(&mut wires, Refusal::Code(LinkErrorCode::OK)),
@@ -271,7 +271,7 @@ fn the_relay_ends_sasl() {
                                 };
                                 relay.admit(&mut wires, upstream).unwrap();
                             }
-                            Question::Admit { .. } => relay.refuse(&mut wires, Refusal::Code(DENIED)).unwrap(),
+                            ServerQuestion::Admit { .. } => relay.refuse(&mut wires, Refusal::Code(DENIED)).unwrap(),
                             other => panic!("{other:?}"),
                         }
                     }
@@ -309,7 +309,7 @@ fn the_relay_ends_sasl() {
     }
     // Not announced, SASL is refused.
     let mut relay = RelayLink::new(NOW, RelayConfig::default());
-    let mut wires = Wires::default();
+    let mut wires = SideBuffers::default();
     asked().encode(&mut wires.tenant.rx).unwrap();
     relay.step(NOW, &mut wires).unwrap();
     let shown = spice_proto::link::server::Announcement {

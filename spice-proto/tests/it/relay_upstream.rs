@@ -4,11 +4,11 @@ use bytes::BytesMut;
 use spice_proto::Limits;
 use spice_proto::caps::{Capabilities, CapabilityWords, common};
 use spice_proto::ids::{AuthMechanism, ChannelType, LinkErrorCode};
-use spice_proto::link::relay::{Question, RelayAction, RelayError, RelayOutcome, Upstream};
+use spice_proto::link::relay::{RelayAction, RelayError, RelayOutcome, RelayQuestion, Upstream};
 use spice_proto::link::server::{self, ServerOutcome};
 use spice_proto::link::{
-    Action, ClientLink, HandshakeError, Incompatibility, LinkMess, LinkReply, Machine, Misuse, Refusal, RelayConfig,
-    RelayLink, Secret, ServerLink, Side, Stage, Transport, Wire, Wires, client,
+    Action, Buffers, ClientLink, HandshakeError, Incompatibility, LinkMess, LinkReply, Machine, Misuse, Refusal,
+    RelayConfig, RelayLink, Secret, ServerLink, Side, SideBuffers, Stage, Transport, client,
 };
 
 use crate::pair::{NOW, TICKET, TOKEN, client as tenant_of, key, open, request};
@@ -20,7 +20,7 @@ const USER: &[u8] = b"\0relay\0hunter2";
 /// A hypervisor that takes SASL only: PLAIN, and one round more.
 struct Hypervisor {
     machine: ServerLink,
-    wire: Wire,
+    wire: Buffers,
     layer: bool,
     ended: Option<Result<ServerOutcome, HandshakeError>>,
 }
@@ -29,7 +29,7 @@ impl Hypervisor {
     fn new(layer: bool) -> Self {
         Self {
             machine: ServerLink::new(NOW, Limits::default()),
-            wire: Wire::default(),
+            wire: Buffers::default(),
             layer,
             ended: None,
         }
@@ -42,18 +42,18 @@ impl Hypervisor {
             match machine.step(NOW, wire) {
                 Ok(Action::Receive { .. }) => break,
                 Ok(Action::Ask(question)) => match question {
-                    server::Question::Link(_) => machine.announce_sasl(wire, shown(&["PLAIN"])).unwrap(),
-                    server::Question::SaslStart { data: Some(data), .. } if data.expose() == USER => {
+                    server::ServerQuestion::Link(_) => machine.announce_sasl(wire, shown(&["PLAIN"])).unwrap(),
+                    server::ServerQuestion::SaslStart { data: Some(data), .. } if data.expose() == USER => {
                         machine.sasl_reply(wire, Some(b"more")).unwrap()
                     }
                     // As spice-server does after a wrong password.
-                    server::Question::SaslStart { .. } => machine.refuse(wire, Refusal::Close).unwrap(),
-                    server::Question::SaslStep { .. } => {
+                    server::ServerQuestion::SaslStart { .. } => machine.refuse(wire, Refusal::Close).unwrap(),
+                    server::ServerQuestion::SaslStep { .. } => {
                         machine.sasl_complete(wire, Some(b"done"), self.layer).unwrap()
                     }
-                    server::Question::SaslLayer => machine.layered().unwrap(),
-                    server::Question::Admit { .. } => machine.accept(wire).unwrap(),
-                    server::Question::Ticket { .. } => unreachable!(),
+                    server::ServerQuestion::SaslLayer => machine.layered().unwrap(),
+                    server::ServerQuestion::Admit { .. } => machine.accept(wire).unwrap(),
+                    server::ServerQuestion::Ticket { .. } => unreachable!(),
                 },
                 Ok(Action::Waiting) => unreachable!(),
                 Ok(Action::Done(outcome)) => self.ended = Some(Ok(outcome)),
@@ -78,14 +78,14 @@ fn upstream() -> Upstream {
 /// A tenant and the relay: what happens until the relay asks about its hypervisor, needs bytes of it, or ends.
 struct Near {
     tenant: ClientLink,
-    wire: Wire,
+    wire: Buffers,
     relay: RelayLink,
-    wires: Wires,
+    wires: SideBuffers,
 }
 
 enum Turn {
     Receive,
-    Ask(Question),
+    Ask(RelayQuestion),
     Ended(Result<RelayOutcome, RelayError>),
 }
 
@@ -93,9 +93,9 @@ impl Near {
     fn new(asked: LinkMess, config: RelayConfig) -> Self {
         Self {
             tenant: tenant_of(asked, TOKEN),
-            wire: Wire::default(),
+            wire: Buffers::default(),
             relay: RelayLink::new(NOW, config),
-            wires: Wires::default(),
+            wires: SideBuffers::default(),
         }
     }
 
@@ -109,7 +109,7 @@ impl Near {
                     side: Side::Hypervisor, ..
                 }) => return Turn::Receive,
                 Ok(RelayAction::Receive { .. }) => None,
-                Ok(RelayAction::Ask(Question::Tenant(server::Question::Link(request)))) => {
+                Ok(RelayAction::Ask(RelayQuestion::Tenant(server::ServerQuestion::Link(request)))) => {
                     let announcement = server::Announcement {
                         public_key: key().public(),
                         capabilities: Capabilities::spice_server(request.channel_type),
@@ -120,7 +120,7 @@ impl Near {
                         .unwrap();
                     None
                 }
-                Ok(RelayAction::Ask(Question::Tenant(server::Question::Ticket { sealed, .. }))) => {
+                Ok(RelayAction::Ask(RelayQuestion::Tenant(server::ServerQuestion::Ticket { sealed, .. }))) => {
                     assert_eq!(open(&sealed).as_deref(), Some(TOKEN));
                     self.relay.admit(&mut self.wires, upstream()).unwrap();
                     assert_eq!(self.relay.admit(&mut self.wires, upstream()), Err(Misuse::NotAsked));
@@ -148,25 +148,25 @@ impl Near {
     }
 
     /// Answers as a mechanism would that knows this password.
-    fn answer(&mut self, question: client::Question, password: &[u8], layer: bool) {
+    fn answer(&mut self, question: client::ClientQuestion, password: &[u8], layer: bool) {
         let wire = &mut self.wires.hypervisor;
         let link = self.relay.hypervisor().unwrap();
         match question {
-            client::Question::SaslStart { mechanisms } => {
+            client::ClientQuestion::SaslStart { mechanisms } => {
                 assert!(mechanisms.offers(b"PLAIN"));
                 assert_eq!(link.sasl_start(wire, b"LOGIN", None), Err(Misuse::NotOffered));
                 link.sasl_start(wire, b"PLAIN", Some(password)).unwrap();
             }
-            client::Question::SaslStep { complete: false, data } => {
+            client::ClientQuestion::SaslStep { complete: false, data } => {
                 assert_eq!(data.unwrap().expose(), b"more");
                 link.sasl_step(wire, None).unwrap();
             }
-            client::Question::SaslStep { complete: true, data } => {
+            client::ClientQuestion::SaslStep { complete: true, data } => {
                 assert_eq!(data.unwrap().expose(), b"done");
                 link.sasl_end(layer).unwrap();
             }
             // The toy layer of this test changes nothing.
-            client::Question::SaslLayer => link.layered().unwrap(),
+            client::ClientQuestion::SaslLayer => link.layered().unwrap(),
         }
     }
 
@@ -179,7 +179,7 @@ impl Near {
                     return self.relay.eof(&mut self.wires, Side::Hypervisor);
                 }
                 Turn::Receive => {}
-                Turn::Ask(Question::Hypervisor(question)) => {
+                Turn::Ask(RelayQuestion::Hypervisor(question)) => {
                     assert!(matches!(
                         self.relay.step(NOW, &mut self.wires),
                         Ok(RelayAction::Waiting)
@@ -293,7 +293,7 @@ fn refused_while_the_hypervisor_waits() {
     };
     assert!(matches!(
         question,
-        Question::Hypervisor(client::Question::SaslStart { .. })
+        RelayQuestion::Hypervisor(client::ClientQuestion::SaslStart { .. })
     ));
     let ok = Refusal::Code(LinkErrorCode::OK);
     assert_eq!(near.relay.refuse(&mut near.wires, ok), Err(Misuse::RefusalSaysOk));
@@ -322,7 +322,7 @@ fn another_port_is_asked_for_once() {
         let first = near.wires.hypervisor.tx.split();
         near.wires.hypervisor.rx.extend(refuse(code));
         match near.turn() {
-            Turn::Ask(Question::Redial(transport)) => (near, transport, first),
+            Turn::Ask(RelayQuestion::Redial(transport)) => (near, transport, first),
             _ => panic!("no other port is asked for"),
         }
     };

@@ -7,9 +7,9 @@ use spice_proto::caps::{Capabilities, common};
 use spice_proto::ids::{AuthMechanism, ChannelType, LinkErrorCode};
 use spice_proto::link::client::{self, ClientOutcome};
 use spice_proto::link::sasl::{MechList, SealedPacket};
-use spice_proto::link::server::{Question, SaslAnnouncement, ServerOutcome};
+use spice_proto::link::server::{SaslAnnouncement, ServerOutcome, ServerQuestion};
 use spice_proto::link::{
-    Action, ClientConfig, ClientLink, HandshakeError, LinkMess, Machine, Refusal, Secret, ServerLink, Stage, Wire,
+    Action, Buffers, ClientConfig, ClientLink, HandshakeError, LinkMess, Machine, Refusal, Secret, ServerLink, Stage,
 };
 
 use crate::pair::{NOW, random, request};
@@ -80,7 +80,7 @@ fn unseal(bytes: &mut BytesMut) -> BytesMut {
 /// One end of a connection: what the machine sees, and what is on the wire.
 #[derive(Default)]
 struct End {
-    wire: Wire,
+    wire: Buffers,
     layer: bool,
     raw: BytesMut,
     /// Sent before the layer began.
@@ -135,14 +135,14 @@ fn run_pair(script: &Script, admit: Option<Refusal>, chunk: usize) -> (ClientEnd
                     assert!(0 < at_least && near.wire.rx.len() + at_least <= client.max_input());
                     break;
                 }
-                Ok(Action::Ask(client::Question::SaslStart { mechanisms })) => {
+                Ok(Action::Ask(client::ClientQuestion::SaslStart { mechanisms })) => {
                     assert!(mechanisms.offers(script.name.as_bytes()));
                     let first = said.next().unwrap().as_deref();
                     client
                         .sasl_start(&mut near.wire, script.name.as_bytes(), first)
                         .unwrap();
                 }
-                Ok(Action::Ask(client::Question::SaslStep { data, complete })) => {
+                Ok(Action::Ask(client::ClientQuestion::SaslStep { data, complete })) => {
                     assert_eq!(data.as_ref().map(Secret::expose), heard.next().unwrap().as_deref());
                     match complete {
                         true => client.sasl_end(script.layer).unwrap(),
@@ -151,7 +151,7 @@ fn run_pair(script: &Script, admit: Option<Refusal>, chunk: usize) -> (ClientEnd
                             .unwrap(),
                     }
                 }
-                Ok(Action::Ask(client::Question::SaslLayer)) => {
+                Ok(Action::Ask(client::ClientQuestion::SaslLayer)) => {
                     near.begin_layer();
                     client.layered().unwrap();
                 }
@@ -166,7 +166,7 @@ fn run_pair(script: &Script, admit: Option<Refusal>, chunk: usize) -> (ClientEnd
         far.receive(&piece);
         let mut words = script.client.iter();
         while server_end.is_none() {
-            let mut judge = |server: &mut ServerLink, wire: &mut Wire, data: Option<Secret>| {
+            let mut judge = |server: &mut ServerLink, wire: &mut Buffers, data: Option<Secret>| {
                 let (n, answer) = answers.next().unwrap();
                 let word = words.nth(n).unwrap();
                 words = script.client.iter();
@@ -182,22 +182,22 @@ fn run_pair(script: &Script, admit: Option<Refusal>, chunk: usize) -> (ClientEnd
                     assert!(0 < at_least && far.wire.rx.len() + at_least <= server.max_input());
                     break;
                 }
-                Ok(Action::Ask(Question::Link(request))) => {
+                Ok(Action::Ask(ServerQuestion::Link(request))) => {
                     assert_eq!(request, asked());
                     server
                         .announce_sasl(&mut far.wire, shown(&["PLAIN", script.name]))
                         .unwrap();
                 }
-                Ok(Action::Ask(Question::SaslStart { mechanism, data })) => {
+                Ok(Action::Ask(ServerQuestion::SaslStart { mechanism, data })) => {
                     assert_eq!(mechanism, script.name);
                     judge(&mut server, &mut far.wire, data);
                 }
-                Ok(Action::Ask(Question::SaslStep { data })) => judge(&mut server, &mut far.wire, data),
-                Ok(Action::Ask(Question::SaslLayer)) => {
+                Ok(Action::Ask(ServerQuestion::SaslStep { data })) => judge(&mut server, &mut far.wire, data),
+                Ok(Action::Ask(ServerQuestion::SaslLayer)) => {
                     far.begin_layer();
                     server.layered().unwrap();
                 }
-                Ok(Action::Ask(Question::Admit { request })) => {
+                Ok(Action::Ask(ServerQuestion::Admit { request })) => {
                     assert_eq!(request, asked());
                     match admit {
                         None => server.accept(&mut far.wire).unwrap(),

@@ -5,12 +5,12 @@ use spice_proto::Limits;
 use spice_proto::ids::{AuthMechanism, LinkErrorCode};
 use spice_proto::link::Sender;
 use spice_proto::link::client;
-use spice_proto::link::sasl::{MechList, StartClient, StepServer, Verdict};
-use spice_proto::link::server::{Question, SaslAnnouncement};
+use spice_proto::link::sasl::{MechList, SaslResult, StartClient, StepServer};
+use spice_proto::link::server::{SaslAnnouncement, ServerQuestion};
 use spice_proto::link::watch::{Part, WatchedLink, WatchedOutcome};
 use spice_proto::link::{
-    Action, ClientConfig, ClientLink, HandshakeError, LinkMess, LinkReply, Machine, Misuse, Refusal, Secret,
-    ServerLink, Wire,
+    Action, Buffers, ClientConfig, ClientLink, HandshakeError, LinkMess, LinkReply, Machine, Misuse, Refusal, Secret,
+    ServerLink,
 };
 
 use crate::pair::{NOW, TICKET};
@@ -24,7 +24,7 @@ struct Recorded {
     start: Option<StartClient>,
     servers: Vec<StepServer>,
     clients: Vec<Bytes>,
-    verdict: Option<Verdict>,
+    verdict: Option<SaslResult>,
     result: Option<LinkErrorCode>,
     outcome: Option<WatchedOutcome>,
     /// Bytes of client and server that these parts take.
@@ -155,7 +155,7 @@ fn recorded_exchanges_are_repeated() {
 /// One side of an exchange, played: what it hears, what it has sent, and what lies behind its link stage if it came so
 /// far.
 struct Played<'a> {
-    wire: Wire,
+    wire: Buffers,
     input: &'a [u8],
     chunk: usize,
     sent: BytesMut,
@@ -165,7 +165,7 @@ struct Played<'a> {
 impl<'a> Played<'a> {
     fn new(input: &'a [u8], chunk: usize) -> Self {
         Self {
-            wire: Wire::default(),
+            wire: Buffers::default(),
             input,
             chunk,
             sent: BytesMut::new(),
@@ -207,14 +207,14 @@ fn play_client(known: &Recorded, played: &mut Played<'_>) {
                     return;
                 }
             }
-            Ok(Action::Ask(client::Question::SaslStart { mechanisms })) => {
+            Ok(Action::Ask(client::ClientQuestion::SaslStart { mechanisms })) => {
                 assert_eq!(Some(mechanisms), known.list);
                 let wire = &mut played.wire;
                 assert_eq!(machine.sasl_start(wire, b"NO SUCH", None), Err(Misuse::NotOffered));
                 let Some(start) = known.offered() else { return };
                 machine.sasl_start(wire, &start.mechname, said(&start.data)).unwrap();
             }
-            Ok(Action::Ask(client::Question::SaslStep { data, complete })) => {
+            Ok(Action::Ask(client::ClientQuestion::SaslStep { data, complete })) => {
                 let step = servers.next().unwrap();
                 assert_eq!(data.as_ref().map(Secret::expose), said(&step.data));
                 assert_eq!(complete, step.complete != 0);
@@ -225,7 +225,7 @@ fn play_client(known: &Recorded, played: &mut Played<'_>) {
                     machine.sasl_step(&mut played.wire, said(words)).unwrap();
                 }
             }
-            Ok(Action::Ask(client::Question::SaslLayer)) => {
+            Ok(Action::Ask(client::ClientQuestion::SaslLayer)) => {
                 played.stands();
                 // Nobody here has the keys. With what is inside of the layer the link stands.
                 played.wire.rx = BytesMut::from(&[0; 4][..]);
@@ -267,7 +267,7 @@ fn play_server(known: &Recorded, played: &mut Played<'_>) {
                 }
                 continue;
             }
-            Ok(Action::Ask(Question::Link(request))) => {
+            Ok(Action::Ask(ServerQuestion::Link(request))) => {
                 assert_eq!(request, known.request);
                 let shown = SaslAnnouncement {
                     mechanisms: known.list.clone().unwrap_or_else(|| MechList::of(&[])),
@@ -276,16 +276,16 @@ fn play_server(known: &Recorded, played: &mut Played<'_>) {
                 machine.announce_sasl(wire, shown).unwrap();
                 continue;
             }
-            Ok(Action::Ask(Question::SaslLayer)) => {
+            Ok(Action::Ask(ServerQuestion::SaslLayer)) => {
                 played.stands();
                 machine.layered().unwrap();
-                let Ok(Action::Ask(Question::Admit { .. })) = machine.step(NOW, &mut played.wire) else {
+                let Ok(Action::Ask(ServerQuestion::Admit { .. })) = machine.step(NOW, &mut played.wire) else {
                     panic!("nothing is asked");
                 };
                 machine.accept(&mut played.wire).unwrap();
                 return assert_eq!(&played.wire.tx[..], [0; 4], "the result, to be sealed");
             }
-            Ok(Action::Ask(Question::Admit { request })) => {
+            Ok(Action::Ask(ServerQuestion::Admit { request })) => {
                 assert_eq!(request, known.request);
                 match known.result {
                     Some(LinkErrorCode::OK) => machine.accept(wire).unwrap(),
@@ -294,12 +294,12 @@ fn play_server(known: &Recorded, played: &mut Played<'_>) {
                 }
                 continue;
             }
-            Ok(Action::Ask(Question::SaslStart { mechanism, data })) => {
+            Ok(Action::Ask(ServerQuestion::SaslStart { mechanism, data })) => {
                 let start = known.start.as_ref().unwrap();
                 assert_eq!(mechanism, start.mechname);
                 (data, said(&start.data))
             }
-            Ok(Action::Ask(Question::SaslStep { data })) => (data, said(clients.next().unwrap())),
+            Ok(Action::Ask(ServerQuestion::SaslStep { data })) => (data, said(clients.next().unwrap())),
             Ok(Action::Done(outcome)) => {
                 assert_eq!((outcome.mechanism, outcome.sasl_layer), (AuthMechanism::SASL, false));
                 return played.stands();
@@ -314,7 +314,7 @@ fn play_server(known: &Recorded, played: &mut Played<'_>) {
 }
 
 /// What the recorded server says next.
-fn next_words(known: &Recorded, machine: &mut ServerLink, wire: &mut Wire, step: Option<&StepServer>) {
+fn next_words(known: &Recorded, machine: &mut ServerLink, wire: &mut Buffers, step: Option<&StepServer>) {
     let Some(step) = step else {
         let why = match &known.outcome {
             Some(WatchedOutcome::Refused(code)) => Refusal::Code(*code),
@@ -324,7 +324,7 @@ fn next_words(known: &Recorded, machine: &mut ServerLink, wire: &mut Wire, step:
     };
     match (step.complete, &known.verdict) {
         (0, _) => machine.sasl_reply(wire, said(&step.data)).unwrap(),
-        (_, Some(Verdict::Reject { reason })) => {
+        (_, Some(SaslResult::Reject { reason })) => {
             let reason = std::str::from_utf8(said(reason).unwrap_or_default()).unwrap();
             machine.sasl_reject(wire, said(&step.data), reason).unwrap();
         }

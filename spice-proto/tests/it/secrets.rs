@@ -8,16 +8,18 @@ use spice_proto::agent::{
     Assembler, Conversation, Filter, Frame as AgentFrame, MessageHeader, Pieces, Receiver, Stream,
 };
 use spice_proto::channel::main::{AgentData, AgentToken, ClientMessage, ServerMessage};
-use spice_proto::frame::{Cutter, Frame, FrameDecision, FrameForwarder, Header, HeaderForm, Splitter, SubMessages};
+use spice_proto::frame::{
+    Frame, FrameDecision, FrameForwarder, FrameReader, Header, HeaderForm, RecordSplitter, SubMessages,
+};
 use spice_proto::ids::{AgentMessageType, AuthMechanism, ChannelType};
 use spice_proto::link::Sender;
 use spice_proto::link::relay::{self, RelayAction, Upstream};
 use spice_proto::link::sasl::MechList;
-use spice_proto::link::server::{Announcement, Question, SaslAnnouncement};
+use spice_proto::link::server::{Announcement, SaslAnnouncement, ServerQuestion};
 use spice_proto::link::watch::{Part, WatchedLink};
 use spice_proto::link::{
-    Action, ClientConfig, ClientLink, HandshakeError, Machine, Refusal, RelayConfig, RelayLink, Secret, ServerLink,
-    Side, Wire, Wires, client,
+    Action, Buffers, ClientConfig, ClientLink, HandshakeError, Machine, Refusal, RelayConfig, RelayLink, Secret,
+    ServerLink, Side, SideBuffers, client,
 };
 
 use crate::pair::{self, NOW, key, random};
@@ -75,26 +77,26 @@ fn plain(secret: &[u8]) -> Vec<u8> {
 }
 
 /// Answers of a client, which uses its secret in every one.
-fn client_answers(machine: &mut ClientLink, wire: &mut Wire, question: client::Question, secret: &[u8]) {
+fn client_answers(machine: &mut ClientLink, wire: &mut Buffers, question: client::ClientQuestion, secret: &[u8]) {
     match question {
-        client::Question::SaslStart { .. } => {
+        client::ClientQuestion::SaslStart { .. } => {
             machine.sasl_start(wire, b"PLAIN", Some(&plain(secret))).unwrap();
         }
-        client::Question::SaslStep { complete: false, .. } => machine.sasl_step(wire, Some(secret)).unwrap(),
-        client::Question::SaslStep { complete: true, .. } => machine.sasl_end(false).unwrap(),
-        client::Question::SaslLayer => unreachable!(),
+        client::ClientQuestion::SaslStep { complete: false, .. } => machine.sasl_step(wire, Some(secret)).unwrap(),
+        client::ClientQuestion::SaslStep { complete: true, .. } => machine.sasl_end(false).unwrap(),
+        client::ClientQuestion::SaslLayer => unreachable!(),
     }
 }
 
 /// Answers of a server that says the secret back, as a mechanism might.
-fn server_answers(machine: &mut ServerLink, wire: &mut Wire, question: &Question, sasl: bool, secret: &[u8]) {
+fn server_answers(machine: &mut ServerLink, wire: &mut Buffers, question: &ServerQuestion, sasl: bool, secret: &[u8]) {
     match question {
-        Question::Link(_) if sasl => machine.announce_sasl(wire, mechanisms()).unwrap(),
-        Question::Link(_) => machine.announce(wire, announcement()).unwrap(),
-        Question::SaslStart { .. } => machine.sasl_reply(wire, Some(secret)).unwrap(),
-        Question::SaslStep { .. } => machine.sasl_complete(wire, Some(secret), false).unwrap(),
-        Question::Ticket { .. } | Question::Admit { .. } => machine.accept(wire).unwrap(),
-        Question::SaslLayer => unreachable!(),
+        ServerQuestion::Link(_) if sasl => machine.announce_sasl(wire, mechanisms()).unwrap(),
+        ServerQuestion::Link(_) => machine.announce(wire, announcement()).unwrap(),
+        ServerQuestion::SaslStart { .. } => machine.sasl_reply(wire, Some(secret)).unwrap(),
+        ServerQuestion::SaslStep { .. } => machine.sasl_complete(wire, Some(secret), false).unwrap(),
+        ServerQuestion::Ticket { .. } | ServerQuestion::Admit { .. } => machine.accept(wire).unwrap(),
+        ServerQuestion::SaslLayer => unreachable!(),
     }
 }
 
@@ -108,7 +110,7 @@ fn client(sasl: bool, secret: &[u8]) -> ClientLink {
 }
 
 /// Takes so many bytes from one end to the other.
-fn move_bytes(from: &mut Wire, to: &mut Wire, most: usize) {
+fn move_bytes(from: &mut Buffers, to: &mut Buffers, most: usize) {
     let len = from.tx.len().min(most);
     to.rx.extend_from_slice(&from.tx.split_to(len));
 }
@@ -116,7 +118,7 @@ fn move_bytes(from: &mut Wire, to: &mut Wire, most: usize) {
 /// A link between the two roles, five bytes at a time.
 fn link(sasl: bool, secret: &[u8], shown: &mut Shown) {
     let (mut near, mut far) = (client(sasl, secret), ServerLink::new(NOW, Limits::default()));
-    let (mut up, mut down) = (Wire::default(), Wire::default());
+    let (mut up, mut down) = (Buffers::default(), Buffers::default());
     let mut stood = [false; 2];
     for _ in 0..500 {
         match near.step(NOW, &mut up) {
@@ -161,7 +163,7 @@ fn relayed(tenant_sasl: bool, upstream_sasl: bool, secret: &[u8], shown: &mut Sh
     let config = RelayConfig::default().with_upstream_sasl(upstream_sasl);
     let mut relay = RelayLink::new(NOW, config);
     let (mut tenant, mut far) = (client(tenant_sasl, secret), ServerLink::new(NOW, Limits::default()));
-    let (mut up, mut down, mut wires) = (Wire::default(), Wire::default(), Wires::default());
+    let (mut up, mut down, mut wires) = (Buffers::default(), Buffers::default(), SideBuffers::default());
     let mut stood = false;
     for _ in 0..900 {
         if let Ok(Action::Ask(question)) = tenant.step(NOW, &mut up) {
@@ -176,27 +178,27 @@ fn relayed(tenant_sasl: bool, upstream_sasl: bool, secret: &[u8], shown: &mut Sh
                 };
                 shown.take(&upstream);
                 match question {
-                    relay::Question::Tenant(Question::Link(_)) if tenant_sasl => {
+                    relay::RelayQuestion::Tenant(ServerQuestion::Link(_)) if tenant_sasl => {
                         relay.tenant().announce_sasl(&mut wires.tenant, mechanisms()).unwrap();
                     }
-                    relay::Question::Tenant(Question::Link(_)) => {
+                    relay::RelayQuestion::Tenant(ServerQuestion::Link(_)) => {
                         relay.tenant().announce(&mut wires.tenant, announcement()).unwrap()
                     }
-                    relay::Question::Tenant(Question::SaslStart { .. }) => {
+                    relay::RelayQuestion::Tenant(ServerQuestion::SaslStart { .. }) => {
                         relay.tenant().sasl_reply(&mut wires.tenant, Some(secret)).unwrap();
                     }
-                    relay::Question::Tenant(Question::SaslStep { .. }) => {
+                    relay::RelayQuestion::Tenant(ServerQuestion::SaslStep { .. }) => {
                         relay
                             .tenant()
                             .sasl_complete(&mut wires.tenant, Some(secret), false)
                             .unwrap();
                     }
-                    relay::Question::Tenant(_) => relay.admit(&mut wires, upstream).unwrap(),
-                    relay::Question::Hypervisor(question) => {
+                    relay::RelayQuestion::Tenant(_) => relay.admit(&mut wires, upstream).unwrap(),
+                    relay::RelayQuestion::Hypervisor(question) => {
                         let client = relay.hypervisor().unwrap();
                         client_answers(client, &mut wires.hypervisor, question, secret);
                     }
-                    relay::Question::Redial(_) => unreachable!(),
+                    relay::RelayQuestion::Redial(_) => unreachable!(),
                 }
             }
             Ok(action) => {
@@ -229,7 +231,7 @@ fn relays_show_no_secret() {
 fn what_had_come_of_a_secret_is_overwritten() {
     let secret = SECRETS[0];
     let start = |sasl: bool| {
-        let (mut server, mut wire) = (ServerLink::new(NOW, Limits::default()), Wire::default());
+        let (mut server, mut wire) = (ServerLink::new(NOW, Limits::default()), Buffers::default());
         asked().encode(&mut wire.rx).unwrap();
         let Ok(Action::Ask(question)) = server.step(NOW, &mut wire) else {
             panic!("nothing is asked");
@@ -244,7 +246,7 @@ fn what_had_come_of_a_secret_is_overwritten() {
         server.step(NOW, &mut wire).unwrap();
         (server, wire)
     };
-    let holds = |wire: &Wire| {
+    let holds = |wire: &Buffers| {
         wire.rx
             .windows(4)
             .any(|bytes| secret.windows(4).any(|other| bytes == other))
@@ -282,7 +284,7 @@ fn what_had_come_of_a_secret_is_overwritten() {
     assert!(matches!(server.step(NOW, &mut wire), Err(HandshakeError::Decode(_))));
     assert!(!holds(&wire), "too long");
     // The link's time is over for a relay's tenant, too.
-    let (mut relay, mut wires) = (RelayLink::new(NOW, RelayConfig::default()), Wires::default());
+    let (mut relay, mut wires) = (RelayLink::new(NOW, RelayConfig::default()), SideBuffers::default());
     asked().encode(&mut wires.tenant.rx).unwrap();
     relay.step(NOW, &mut wires).unwrap();
     relay.tenant().announce(&mut wires.tenant, announcement()).unwrap();
@@ -300,7 +302,7 @@ fn parts_of_a_watched_link_show_no_secret() {
     holds_nothing(|secret, shown| {
         let mut streams = [BytesMut::new(), BytesMut::new()];
         let (mut near, mut far) = (client(true, secret), ServerLink::new(NOW, Limits::default()));
-        let (mut up, mut down) = (Wire::default(), Wire::default());
+        let (mut up, mut down) = (Buffers::default(), Buffers::default());
         for _ in 0..20 {
             if let Ok(Action::Ask(question)) = near.step(NOW, &mut up) {
                 client_answers(&mut near, &mut up, question, secret);
@@ -362,7 +364,9 @@ fn agent_streams_show_no_secret() {
             let mut filter = Filter::new(Receiver::Client, &limits);
             shown.take(&assembler.frames(&part));
             shown.take(&stream.parts(&part));
-            let _ = filter.pass(&part, &mut BytesMut::new(), |_| spice_proto::agent::Verdict::Pass);
+            let _ = filter.pass(&part, &mut BytesMut::new(), |_| {
+                spice_proto::agent::FilterDecision::Pass
+            });
             shown.take(&(&assembler, &stream, &filter));
             let data = AgentData { data: part };
             conversation
@@ -399,14 +403,14 @@ fn frames_in_a_buffer_show_no_secret() {
             };
             header.write(form, &mut bytes);
             bytes.extend_from_slice(secret);
-            let mut splitter = Splitter::new(form, &Limits::default());
+            let mut splitter = FrameReader::new(form, &Limits::default());
             shown.take(&splitter.frames(&bytes));
             let mut forwarder = FrameForwarder::new(form, HeaderForm::Mini, &Limits::default());
             let mut dst = BytesMut::new();
             forwarder
                 .forward(&mut bytes.clone(), &mut dst, |_| FrameDecision::Forward)
                 .unwrap();
-            let mut cutter = Cutter::new(form, 0);
+            let mut cutter = RecordSplitter::new(form, 0);
             // Bytes of one message in place of the header of the next.
             let _ = cutter.take(&bytes);
             let _ = cutter.take(secret.get(..3).unwrap());

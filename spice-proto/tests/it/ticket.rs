@@ -3,9 +3,9 @@
 use rsa::pkcs8::{DecodePublicKey as _, EncodePublicKey as _};
 use spice_proto::caps::{Capabilities, common};
 use spice_proto::ids::ChannelType;
-use spice_proto::link::server::{Announcement, Question};
+use spice_proto::link::server::{Announcement, ServerQuestion};
 use spice_proto::link::ticket::{MAX_PASSWORD_LEN, TicketError};
-use spice_proto::link::{Action, HandshakeError, Key, Machine as _, PublicKey, SealedTicket, ServerLink, Wire};
+use spice_proto::link::{Action, Buffers, HandshakeError, Key, Machine as _, PublicKey, SealedTicket, ServerLink};
 use spice_proto::{CryptoError, Limits};
 
 use crate::pair::{NOW, TICKET, client, key, random, request};
@@ -134,7 +134,7 @@ fn the_key_can_be_anywhere() {
     let public_key = PublicKey::from_der(der.as_bytes().try_into().unwrap());
     let mut server = ServerLink::new(NOW, Limits::default());
     let mut client = client(request(ChannelType::MAIN, 9, 0), TICKET);
-    let (mut ours, mut theirs) = (Wire::default(), Wire::default());
+    let (mut ours, mut theirs) = (Buffers::default(), Buffers::default());
     loop {
         match client.step(NOW, &mut theirs).unwrap() {
             Action::Receive { .. } => {}
@@ -143,7 +143,7 @@ fn the_key_can_be_anywhere() {
         }
         ours.rx.extend_from_slice(&theirs.tx.split());
         match server.step(NOW, &mut ours).unwrap() {
-            Action::Ask(Question::Link(_)) => {
+            Action::Ask(ServerQuestion::Link(_)) => {
                 let capabilities = Capabilities::spice_server(ChannelType::MAIN);
                 let announcement = Announcement {
                     public_key,
@@ -151,7 +151,7 @@ fn the_key_can_be_anywhere() {
                 };
                 server.announce(&mut ours, announcement).unwrap();
             }
-            Action::Ask(Question::Ticket { sealed, .. }) => {
+            Action::Ask(ServerQuestion::Ticket { sealed, .. }) => {
                 let opened = elsewhere.decrypt(rsa::Oaep::new::<sha1::Sha1>(), &sealed.0).unwrap();
                 assert_eq!(opened, [TICKET, b"\0"].concat());
                 server.accept(&mut ours).unwrap();
@@ -218,13 +218,13 @@ fn hostile_keys_are_refused() {
     for (what, der) in hostile {
         let public_key = PublicKey::from_der(der);
         assert_eq!(public_key.seal(b"secret", [1; 20]), Err(CryptoError), "{what}");
-        let (mut client, mut theirs) = (client(request(ChannelType::MAIN, 9, 0), TICKET), Wire::default());
-        let (mut server, mut ours) = (ServerLink::new(NOW, Limits::default()), Wire::default());
+        let (mut client, mut theirs) = (client(request(ChannelType::MAIN, 9, 0), TICKET), Buffers::default());
+        let (mut server, mut ours) = (ServerLink::new(NOW, Limits::default()), Buffers::default());
         client.step(NOW, &mut theirs).unwrap();
         ours.rx.extend_from_slice(&theirs.tx.split());
         assert!(matches!(
             server.step(NOW, &mut ours),
-            Ok(Action::Ask(Question::Link(_)))
+            Ok(Action::Ask(ServerQuestion::Link(_)))
         ));
         let capabilities = Capabilities::spice_server(ChannelType::MAIN);
         let announcement = Announcement {

@@ -6,11 +6,11 @@ use bytes::BytesMut;
 use spice_proto::Limits;
 use spice_proto::caps::{Capabilities, CapabilitySet, CapabilityWords};
 use spice_proto::ids::{ChannelType, LinkErrorCode};
-use spice_proto::link::relay::{Question, Upstream};
-use spice_proto::link::server::{Announcement, Question as TenantQuestion};
+use spice_proto::link::relay::{RelayQuestion, Upstream};
+use spice_proto::link::server::{Announcement, ServerQuestion};
 use spice_proto::link::{
-    Action, ClientConfig, ClientLink, Event, HandshakeError, Incompatibility, LinkReply, Machine, Misbehaviour,
-    RelayConfig, RelayLink, Secret, Side, Stage, TicketOutcome, Wire, Wires, relay::RelayAction,
+    Action, Buffers, ClientConfig, ClientLink, Event, HandshakeError, Incompatibility, LinkReply, Machine,
+    Misbehaviour, RelayConfig, RelayLink, Secret, Side, SideBuffers, Stage, TicketOutcome, relay::RelayAction,
 };
 
 use crate::pair::{Chain, NOW, Server, TICKET, TOKEN, key, request};
@@ -19,8 +19,8 @@ const MAIN: ChannelType = ChannelType::MAIN;
 const DENIED: LinkErrorCode = LinkErrorCode::PERMISSION_DENIED;
 
 /// A relay whose hypervisor is connected and was told nothing yet.
-fn admitted(channel: ChannelType, connection_id: u32) -> (RelayLink, Wires) {
-    let (mut relay, mut wires) = (RelayLink::new(NOW, RelayConfig::default()), Wires::default());
+fn admitted(channel: ChannelType, connection_id: u32) -> (RelayLink, SideBuffers) {
+    let (mut relay, mut wires) = (RelayLink::new(NOW, RelayConfig::default()), SideBuffers::default());
     let mut asked = request(channel, 0xb, 0xf);
     asked.connection_id = connection_id;
     asked.encode(&mut wires.tenant.rx).unwrap();
@@ -29,14 +29,14 @@ fn admitted(channel: ChannelType, connection_id: u32) -> (RelayLink, Wires) {
     wires.tenant.rx.extend_from_slice(&sealed.0);
     loop {
         match relay.step(NOW, &mut wires).unwrap() {
-            RelayAction::Ask(Question::Tenant(TenantQuestion::Link(_))) => {
+            RelayAction::Ask(RelayQuestion::Tenant(ServerQuestion::Link(_))) => {
                 let shown = Announcement {
                     public_key: key().public(),
                     capabilities: Capabilities::spice_server(channel),
                 };
                 relay.tenant().announce(&mut wires.tenant, shown).unwrap();
             }
-            RelayAction::Ask(Question::Tenant(TenantQuestion::Ticket { .. })) => break,
+            RelayAction::Ask(RelayQuestion::Tenant(ServerQuestion::Ticket { .. })) => break,
             other => panic!("{other:?}"),
         }
     }
@@ -208,7 +208,7 @@ fn an_inquiry() {
     {
         let asked = request(ChannelType::DISPLAY, common, 0xffff);
         let mut link = ClientLink::inquiry(NOW, ClientConfig::new(asked.clone()));
-        let (mut wire, mut server) = (Wire::default(), Server::new(shown.clone(), TICKET));
+        let (mut wire, mut server) = (Buffers::default(), Server::new(shown.clone(), TICKET));
         let mut sent = BytesMut::new();
         let outcome = 'ended: loop {
             let action = link.step(NOW, &mut wire).unwrap();
@@ -239,7 +239,7 @@ fn an_inquiry() {
     }
     // A server with SASL only can be asked, too.
     let mut link = ClientLink::inquiry(NOW, ClientConfig::new(request(MAIN, 0xd, 0xf)));
-    let mut wire = Wire::default();
+    let mut wire = Buffers::default();
     link.step(NOW, &mut wire).unwrap();
     let sasl = Capabilities {
         common: CapabilityWords::word(0xd),
@@ -252,7 +252,7 @@ fn an_inquiry() {
     assert_eq!(outcome.capabilities, sasl);
     // One that refuses, is silent, or goes.
     let mut link = ClientLink::inquiry(NOW, ClientConfig::new(request(MAIN, 0xd, 0xf)));
-    let mut wire = Wire::default();
+    let mut wire = Buffers::default();
     link.step(NOW, &mut wire).unwrap();
     LinkReply::refusal(LinkErrorCode::ERROR).encode(&mut wire.rx).unwrap();
     assert_eq!(
@@ -261,7 +261,7 @@ fn an_inquiry() {
     );
     let (mut link, mut wire) = (
         ClientLink::inquiry(NOW, ClientConfig::new(request(MAIN, 0xd, 0xf))),
-        Wire::default(),
+        Buffers::default(),
     );
     assert_eq!(link.deadline(), Limits::default().link_timeout);
     link.step(NOW, &mut wire).unwrap();

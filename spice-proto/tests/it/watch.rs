@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use spice_proto::ids::{AuthMechanism, LinkErrorCode};
 use spice_proto::link::Sender;
-use spice_proto::link::sasl::{MechList, SealedPacket, StartClient, StepClient, StepServer, Verdict};
+use spice_proto::link::sasl::{MechList, SaslResult, SealedPacket, StartClient, StepClient, StepServer};
 use spice_proto::link::watch::{Part, WatchedLink, WatchedOutcome};
 use spice_proto::link::{
     HandshakeError, Incompatibility, LinkHeader, LinkMess, LinkReply, Misbehaviour, SealedTicket, Stage,
@@ -120,7 +120,7 @@ pub(crate) fn read(connection: &Connection) -> Option<WatchedOutcome> {
 }
 
 /// Both streams of a link with SASL, up to the word behind the verdict.
-fn sasl(steps: usize, verdict: &Verdict) -> [BytesMut; 2] {
+fn sasl(steps: usize, verdict: &SaslResult) -> [BytesMut; 2] {
     let bits = 1 << caps::common::PROTOCOL_AUTH_SELECTION | 1 << caps::common::AUTH_SASL;
     let message = request(spice_proto::ids::ChannelType::MAIN, bits, 0);
     let mut streams = [BytesMut::new(), BytesMut::new()];
@@ -162,7 +162,7 @@ fn sasl(steps: usize, verdict: &Verdict) -> [BytesMut; 2] {
 fn sasl_ends_in_clear_or_sealed() {
     let refused = |code| WatchedOutcome::Refused(LinkErrorCode(code));
     for steps in 0..3 {
-        let [client, server] = sasl(steps, &Verdict::Accept);
+        let [client, server] = sasl(steps, &SaslResult::Accept);
         let waiting = watch(&client, &server, usize::MAX);
         assert_eq!(waiting.parts.len(), 7 + 2 * steps);
         assert_eq!(waiting.due, (Sender::Server, Stage::LinkResult));
@@ -182,7 +182,7 @@ fn sasl_ends_in_clear_or_sealed() {
         );
     }
     let reason = Bytes::from_static(b"too weak\0");
-    let [client, server] = sasl(1, &Verdict::Reject { reason });
+    let [client, server] = sasl(1, &SaslResult::Reject { reason });
     assert_eq!(watch(&client, &server, 1).outcome, Some(refused(7)));
 }
 
@@ -212,7 +212,7 @@ fn sasl_lengths_are_held_against_their_limits() {
         "SaslMechList.len at byte 0: 6 is above the limit of 5"
     );
     assert_eq!(
-        text(Verdict::decode(&[2, 0, 0, 0], &limits).unwrap_err()),
+        text(SaslResult::decode(&[2, 0, 0, 0], &limits).unwrap_err()),
         "SaslVerdict.result at byte 0: expected 0 or 1"
     );
     assert_eq!(
@@ -237,7 +237,7 @@ fn the_server_judges_what_the_client_sent() {
         seen.error,
         Some(HandshakeError::PeerIncompatible(Incompatibility::WebSocket))
     );
-    let [client, server] = sasl(1, &Verdict::Accept);
+    let [client, server] = sasl(1, &SaslResult::Accept);
     let mut accepting = BytesMut::new();
     LinkReply::refusal(LinkErrorCode::OK).encode(&mut accepting).unwrap();
     let request_len = 16 + 18 + 4 + 4;
@@ -282,7 +282,7 @@ fn without_selection_the_ticket_follows() {
 /// Every byte of a link stage changed in every bit, and every cut: nothing panics, and the chunks make no difference.
 #[test]
 fn damaged_links_are_errors_and_no_more() {
-    let [client, server] = sasl(1, &Verdict::Accept);
+    let [client, server] = sasl(1, &SaslResult::Accept);
     let whole = [client.to_vec(), [&server[..], &[0; 4]].concat()];
     let mut tried = 0;
     for side in 0..2 {

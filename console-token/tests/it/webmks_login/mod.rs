@@ -6,8 +6,8 @@ use core::time::Duration;
 
 use console_token::Secret;
 use console_token::webmks::{
-    Action, Login, LoginConfig, LoginError, Misbehaviour, Misuse, MksTicket, ReplyError, Stage, Thumbprint, TlsLayer,
-    Wire,
+    Action, Buffers, Login, LoginConfig, LoginError, Misbehaviour, Misuse, MksTicket, ReplyError, Stage, Thumbprint,
+    TlsLayer,
 };
 use expect_test::expect;
 use proptest::prelude::*;
@@ -99,7 +99,7 @@ impl Peer {
 
 /// Lets both talk, with what the peer sends cut into pieces of these sizes, over and over.
 fn talk(login: &mut Login, peer: &mut Peer, cuts: &[usize]) -> Result<Thumbprint, LoginError> {
-    let mut wire = Wire::default();
+    let mut wire = Buffers::default();
     let mut cuts = cuts.iter().copied().cycle();
     // Bytes that the machine said were missing, at least.
     let mut missing = 0;
@@ -287,7 +287,7 @@ fn the_longest_reply() {
     }
     // Room for nothing: an error, and no step that waits for no bytes.
     let mut login = login_with(LoginConfig::default().with_max_reply(0));
-    assert!(login.step(START, &mut Wire::default()).is_err());
+    assert!(login.step(START, &mut Buffers::default()).is_err());
 }
 
 /// Nothing of the ticket goes to somebody else, nor the random text to another console.
@@ -312,8 +312,8 @@ fn another_certificate() {
 }
 
 /// A wire with this in it.
-fn wire(rx: &[u8]) -> Wire {
-    let mut wire = Wire::default();
+fn wire(rx: &[u8]) -> Buffers {
+    let mut wire = Buffers::default();
     wire.rx.extend_from_slice(rx);
     wire
 }
@@ -362,7 +362,7 @@ fn bytes_of_the_console_stay() {
 #[test]
 fn misuse_changes_nothing() {
     let mut login = login();
-    let mut buffers = Wire::default();
+    let mut buffers = Buffers::default();
     assert_eq!(
         login.secured(&mut buffers, LOGIN_CERTIFICATE),
         Err(Misuse::NotAsked.into())
@@ -419,25 +419,31 @@ fn time_and_ends() {
         let stage = login.stage();
         assert_eq!(login.deadline(), END);
         let before = END - Duration::from_nanos(1);
-        assert!(login.step(before, &mut Wire::default()).is_ok());
+        assert!(login.step(before, &mut Buffers::default()).is_ok());
         assert_eq!(login.step(END, &mut wire(b"220\r\n")), Err(LoginError::TimedOut(stage)));
         assert_eq!(
             login.step(START, &mut wire(b"220\r\n")),
             Err(LoginError::TimedOut(stage))
         );
-        assert_eq!(login.secured(&mut Wire::default(), b""), Err(Misuse::NotAsked.into()));
+        assert_eq!(
+            login.secured(&mut Buffers::default(), b""),
+            Err(Misuse::NotAsked.into())
+        );
     }
     for mut login in at_each_stage() {
         let stage = login.stage();
         assert_eq!(login.eof(), Err(LoginError::Closed(stage)));
-        assert_eq!(login.step(START, &mut Wire::default()), Err(LoginError::Closed(stage)));
+        assert_eq!(
+            login.step(START, &mut Buffers::default()),
+            Err(LoginError::Closed(stage))
+        );
     }
     let ticket = Secret::presented(b"t").unwrap();
     let ticket = MksTicket::new(ticket, "c", Thumbprint::of(b"")).unwrap();
     let config = LoginConfig::default().with_timeout(Duration::MAX);
     let mut login = Login::new(Duration::MAX, config, ticket, &[0; 12]);
     assert_eq!(login.deadline(), Duration::MAX);
-    assert!(login.step(START, &mut Wire::default()).is_ok());
+    assert!(login.step(START, &mut Buffers::default()).is_ok());
 }
 
 #[test]

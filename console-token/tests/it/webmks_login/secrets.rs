@@ -34,7 +34,7 @@ fn debug_shows_no_secret() {
         format!("500 {TICKET} {RANDOM}\r\n"),
     ];
     let looked = core::cell::Cell::new(0);
-    let look = |login: &Login, wire: &Wire, said: &dyn core::fmt::Debug| {
+    let look = |login: &Login, wire: &Buffers, said: &dyn core::fmt::Debug| {
         for secret in [TICKET, RANDOM] {
             for text in [
                 format!("{login:?} {wire:?} {said:?}"),
@@ -45,7 +45,7 @@ fn debug_shows_no_secret() {
         }
         looked.set(looked.get() + 1);
     };
-    let (mut login, mut wire) = (login(), Wire::default());
+    let (mut login, mut wire) = (login(), Buffers::default());
     let mut stages = std::collections::HashSet::new();
     for reply in replies {
         for byte in reply.bytes() {
@@ -78,12 +78,12 @@ fn debug_shows_no_secret() {
     assert_eq!(stages.len(), 7, "{stages:?}");
     assert!(200 < looked.get());
     let wire = {
-        let mut wire = Wire::default();
+        let mut wire = Buffers::default();
         wire.rx.extend(TICKET.bytes());
         wire.tx.extend([1, 2]);
         wire
     };
-    assert_eq!(format!("{wire:?}"), "Wire { rx: 36, tx: 2 }");
+    assert_eq!(format!("{wire:?}"), "Buffers { rx: 36, tx: 2 }");
 }
 
 /// The bytes at an address of this process, also when nothing owns them any more.
@@ -109,7 +109,7 @@ fn buffers_are_overwritten() {
         let bytes = memory(address, SIZE);
         bytes.windows(secret.len()).any(|window| window == secret.as_bytes())
     };
-    let mut wire = Wire {
+    let mut wire = Buffers {
         rx: BytesMut::zeroed(SIZE + 1),
         tx: BytesMut::zeroed(SIZE + 1),
     };
@@ -119,7 +119,7 @@ fn buffers_are_overwritten() {
     let [rx, tx] = [wire.rx.as_ptr(), wire.tx.as_ptr()];
     let kept = [wire.rx.split_off(SIZE), wire.tx.split_off(SIZE)];
     let mut login = login();
-    let mut reply = |wire: &mut Wire, text: &str| {
+    let mut reply = |wire: &mut Buffers, text: &str| {
         wire.rx.extend_from_slice(text.as_bytes());
         let action = login.step(START, wire).unwrap();
         if matches!(action, Action::StartTls(_)) {
@@ -142,7 +142,7 @@ fn buffers_are_overwritten() {
     drop(kept);
 
     // A buffer that is too small is left for another one, and overwritten before.
-    let mut wire = Wire::default();
+    let mut wire = Buffers::default();
     wire.tx = BytesMut::zeroed(64);
     wire.tx.clear();
     let small = wire.tx.as_ptr();

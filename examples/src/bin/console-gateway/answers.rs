@@ -17,7 +17,7 @@ use spice_proto::session::migration::Kind;
 use spice_proto::session::relay::{Counts, Dial, Move};
 use spice_proto::session::tracker::Reason;
 use spice_proto::session::{Entry, SessionKey};
-use spice_proto::{Answers, HubClaim, Limits, inquire};
+use spice_proto::{Limits, ManagedClaim, ProxyHandler, inquire};
 use tokio::time::{Instant, sleep_until};
 use tracing::Span;
 use tracing::field::display;
@@ -86,7 +86,7 @@ impl Tenant {
     }
 }
 
-impl Answers for Tenant {
+impl ProxyHandler for Tenant {
     type Hypervisor = Stream;
 
     /// A tenant asks for a channel. It is shown a key and capabilities whatever it asks for: whether it may
@@ -129,7 +129,7 @@ impl Answers for Tenant {
     }
 
     /// The tenant's ticket is there.
-    async fn token(&mut self, request: &LinkMess, sealed: SealedTicket) -> Result<Entry<HubClaim>, Refusal> {
+    async fn token(&mut self, request: &LinkMess, sealed: SealedTicket) -> Result<Entry<ManagedClaim>, Refusal> {
         self.asked = Instant::now();
         let key = self.key.take().ok_or(Refusal::Close)?;
         let opened = self.shared.keys.open(key, sealed).await.ok_or(Refusal::Close)?;

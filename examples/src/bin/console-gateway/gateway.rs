@@ -17,7 +17,7 @@ use spice_proto::session::policy::Settings;
 use spice_proto::session::relay::{Config, End};
 use spice_proto::session::tracker::{self, Peer};
 use spice_proto::session::{Policy, Report};
-use spice_proto::{BufferedStream, Connection, Hub, drive_session};
+use spice_proto::{BufferedStream, Connection, SessionManager, drive_session};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
@@ -46,7 +46,7 @@ pub(crate) struct Shared {
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) keys: Keys,
     pub(crate) rules: Rules,
-    pub(crate) hub: Arc<Hub>,
+    pub(crate) hub: Arc<SessionManager>,
     places: Places,
     pub(crate) refusals: Arc<Refusals>,
     /// Cancelled when the gateway goes down.
@@ -120,7 +120,7 @@ impl Gateway {
             sessions: sessions.clone(),
             keys,
             rules,
-            hub: Arc::new(Hub::new(config, random_bytes())),
+            hub: Arc::new(SessionManager::new(config, random_bytes())),
             refusals: Arc::default(),
             places: Places::for_descriptors(descriptors::raise_limit()),
             stop: CancellationToken::new(),

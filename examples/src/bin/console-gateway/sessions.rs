@@ -13,7 +13,7 @@ use spice_proto::link::LinkMess;
 use spice_proto::session::relay::Counts;
 use spice_proto::session::tracker::Reason;
 use spice_proto::session::{Entry, SessionKey};
-use spice_proto::{Hub, HubClaim};
+use spice_proto::{ManagedClaim, SessionManager};
 
 use crate::guest::{Guest, PlaceAddress};
 use crate::sync::lock;
@@ -56,7 +56,7 @@ struct State {
 }
 
 /// A session, and how its connection comes into it.
-pub(crate) type Entered = (Arc<Session>, Entry<HubClaim>);
+pub(crate) type Entered = (Arc<Session>, Entry<ManagedClaim>);
 
 /// All open sessions, and the tokens that open them.
 pub(crate) struct Sessions {
@@ -93,7 +93,7 @@ impl Sessions {
     /// The session that a connection with this token opens or belongs to. Whether it may join is not decided here.
     pub(crate) fn enter(
         &self,
-        hub: &Arc<Hub>,
+        hub: &Arc<SessionManager>,
         presented: &Presented,
         request: &LinkMess,
         secure: bool,
@@ -115,7 +115,7 @@ impl Sessions {
     }
 
     /// A new session; or one that was sent to another host and comes again.
-    fn open(&self, hub: &Arc<Hub>, presented: &Presented, secure: bool) -> Result<Entered, Refused> {
+    fn open(&self, hub: &Arc<SessionManager>, presented: &Presented, secure: bool) -> Result<Entered, Refused> {
         let reopened = self.tokens.reopen(presented).ok();
         if let Some(entered) = reopened.and_then(|accepted| self.opened_with(&accepted)) {
             return Ok(entered);
@@ -283,11 +283,11 @@ mod tests {
         }
     }
 
-    fn hub() -> Arc<Hub> {
-        Arc::new(Hub::new(Default::default(), [0; 16]))
+    fn hub() -> Arc<SessionManager> {
+        Arc::new(SessionManager::new(Default::default(), [0; 16]))
     }
 
-    fn main(hub: &Arc<Hub>, sessions: &Sessions, token: &Presented) -> Arc<Session> {
+    fn main(hub: &Arc<SessionManager>, sessions: &Sessions, token: &Presented) -> Arc<Session> {
         let entered = sessions.enter(hub, token, &request(MAIN, 0), true);
         entered.unwrap_or_else(|refused| panic!("{refused}")).0
     }

@@ -9,7 +9,7 @@ use examples::capture::Sender;
 use examples::dissect::{Error, Hex, Stream};
 use serde::Serialize;
 use spice_proto::channel::{ClientMessage, ServerMessage, main};
-use spice_proto::frame::{Frame, Header, HeaderForm, Splitter, SubMessages};
+use spice_proto::frame::{Frame, FrameReader, Header, HeaderForm, SubMessages};
 use spice_proto::ids::ChannelType;
 use spice_proto::link::watch::Linked;
 use spice_proto::{DecodeError, EncodeError, Limits};
@@ -101,7 +101,7 @@ pub(crate) struct Data {
     channel: ChannelType,
     channel_id: u8,
     form: HeaderForm,
-    splitters: [Splitter; 2],
+    splitters: [FrameReader; 2],
     /// Messages so far.
     serials: [u64; 2],
     /// Of the main channel.
@@ -126,7 +126,7 @@ pub(crate) struct Circumstances<'a> {
 impl Data {
     pub(crate) fn new(linked: &Linked, limits: &Limits, about: &Circumstances<'_>) -> Self {
         let (channel, session) = (linked.request.channel_type, linked.request.connection_id);
-        let splitter = || Splitter::new(linked.header_form, limits);
+        let splitter = || FrameReader::new(linked.header_form, limits);
         let of_server = match channel {
             ChannelType::DISPLAY if about.unix => splitter().with_descriptors(),
             _ => splitter(),

@@ -8,7 +8,7 @@ use spice_proto::caps::{self, Capabilities, CapabilitySet};
 use spice_proto::channel::display::head::ImageHead;
 use spice_proto::channel::display::image::Image;
 use spice_proto::ids::{ChannelType, ImageType, LinkErrorCode};
-use spice_proto::link::sasl::Verdict;
+use spice_proto::link::sasl::SaslResult;
 use spice_proto::link::watch::Part;
 
 #[derive(Serialize)]
@@ -207,8 +207,8 @@ pub(crate) fn link_fields(part: &Part, channel: ChannelType, secrets: bool) -> L
             complete: Some(part.complete),
             ..said(&part.data, true)
         }),
-        Part::SaslVerdict(Verdict::Accept) => LinkFields::Sasl(SaslFields::default()),
-        Part::SaslVerdict(Verdict::Reject { reason }) => LinkFields::Sasl(SaslFields {
+        Part::SaslVerdict(SaslResult::Accept) => LinkFields::Sasl(SaslFields::default()),
+        Part::SaslVerdict(SaslResult::Reject { reason }) => LinkFields::Sasl(SaslFields {
             reason: text(reason),
             ..SaslFields::default()
         }),

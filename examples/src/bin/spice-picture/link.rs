@@ -7,8 +7,8 @@ use examples::picture::Picture;
 use examples::secret::Secret;
 use spice_proto::caps::Capabilities;
 use spice_proto::ids::{ChannelType, LinkErrorCode};
-use spice_proto::link::server::{Announcement, Question};
-use spice_proto::link::{Key, LinkMess, Refusal, SealedTicket, ServerLink, Wire};
+use spice_proto::link::server::{Announcement, ServerQuestion};
+use spice_proto::link::{Buffers, Key, LinkMess, Refusal, SealedTicket, ServerLink};
 use spice_proto::{Clock, Driven, Limits, drive};
 use subtle::ConstantTimeEq as _;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -41,14 +41,14 @@ impl PictureServer {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let (clock, mut wire, mut key) = (Clock::start(), Wire::default(), None);
+        let (clock, mut wire, mut key) = (Clock::start(), Buffers::default(), None);
         let mut server = ServerLink::new(clock.now(), Limits::default());
         loop {
             match drive(&mut server, &mut wire, &mut stream, clock).await? {
-                Driven::Ask(Question::Link(request)) if !offered(&request) => {
+                Driven::Ask(ServerQuestion::Link(request)) if !offered(&request) => {
                     server.reject(&mut wire, Refusal::Code(LinkErrorCode::CHANNEL_NOT_AVAILABLE))?;
                 }
-                Driven::Ask(Question::Link(request)) => {
+                Driven::Ask(ServerQuestion::Link(request)) => {
                     // A key takes milliseconds, which other viewers need not wait for.
                     let fresh = tokio::task::spawn_blocking(|| Key::generate(&mut random)).await??;
                     let shown = Announcement {
@@ -58,7 +58,7 @@ impl PictureServer {
                     server.announce(&mut wire, shown)?;
                     key = Some(fresh);
                 }
-                Driven::Ask(Question::Ticket { request, sealed }) => {
+                Driven::Ask(ServerQuestion::Ticket { request, sealed }) => {
                     let key = key.take().ok_or("no key")?;
                     match self.judge(&request, &key, &sealed) {
                         Ok(()) => server.accept(&mut wire)?,

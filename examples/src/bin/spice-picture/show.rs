@@ -201,7 +201,7 @@ mod tests {
     use examples::spice::Stream;
     use spice_proto::caps::{Capabilities, CapabilityWords, common};
     use spice_proto::link::ticket::OAEP_SEED_LEN;
-    use spice_proto::link::{ClientConfig, ClientLink, Secret, Wire};
+    use spice_proto::link::{Buffers, ClientConfig, ClientLink, Secret};
     use spice_proto::{BufferedStream, Clock, Driven, drive};
     use tokio::io::duplex;
     use tokio::time::{sleep, timeout};
@@ -218,7 +218,7 @@ mod tests {
                 channel: CapabilityWords::default(),
             },
         };
-        let (clock, mut wire) = (Clock::start(), Wire::default());
+        let (clock, mut wire) = (Clock::start(), Buffers::default());
         let config = ClientConfig::new(request);
         let mut link = ClientLink::new(clock.now(), config, Secret::new(b""), [7; OAEP_SEED_LEN]);
         let Driven::Done(outcome) = drive(&mut link, &mut wire, &mut stream, clock).await.unwrap() else {

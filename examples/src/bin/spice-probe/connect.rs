@@ -13,7 +13,7 @@ use spice_proto::caps::{Capabilities, CapabilityWords, common, display, main};
 use spice_proto::channel::main::ChannelId;
 use spice_proto::ids::{ChannelType, LinkErrorCode};
 use spice_proto::link::client::ClientOutcome;
-use spice_proto::link::{self, ClientLink, HandshakeError, LinkMess, Stage, Transport, Wire};
+use spice_proto::link::{self, Buffers, ClientLink, HandshakeError, LinkMess, Stage, Transport};
 use spice_proto::{Clock, DriveError, Driven, drive};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -184,7 +184,7 @@ impl Server {
         mut stream: Stream,
         tls: bool,
     ) -> Result<Linked, Reason> {
-        let (clock, mut wire) = (Clock::start(), Wire::default());
+        let (clock, mut wire) = (Clock::start(), Buffers::default());
         let config = link::ClientConfig::new(self.request(channel, session));
         let ticket = |password: &Secret| link::Secret::new(password);
         let mut seed = [0; link::ticket::OAEP_SEED_LEN];

@@ -160,8 +160,8 @@ mod tests {
     use spice_proto::caps::Capabilities;
     use spice_proto::channel::common::{self, Ping, Pong, SetAck};
     use spice_proto::codec::MessageCodec;
-    use spice_proto::link::server::{Announcement, Question};
-    use spice_proto::link::{Key, ServerLink, Wire};
+    use spice_proto::link::server::{Announcement, ServerQuestion};
+    use spice_proto::link::{Buffers, Key, ServerLink};
     use spice_proto::{BufferedStream, Clock, Driven, Limits, drive};
     use tokio::io::duplex;
     use tokio::time::timeout;
@@ -177,18 +177,18 @@ mod tests {
 
     /// A server that asks for acknowledgements, sends many pings at once, and hangs up when all were answered.
     async fn serve(mut stream: Stream, key: &Key) {
-        let (clock, mut wire) = (Clock::start(), Wire::default());
+        let (clock, mut wire) = (Clock::start(), Buffers::default());
         let mut link = ServerLink::new(clock.now(), Limits::default());
         let outcome = loop {
             match drive(&mut link, &mut wire, &mut stream, clock).await.unwrap() {
-                Driven::Ask(Question::Link(request)) => {
+                Driven::Ask(ServerQuestion::Link(request)) => {
                     let shown = Announcement {
                         public_key: key.public(),
                         capabilities: Capabilities::spice_server(request.channel_type),
                     };
                     link.announce(&mut wire, shown).unwrap();
                 }
-                Driven::Ask(Question::Ticket { .. }) => link.accept(&mut wire).unwrap(),
+                Driven::Ask(ServerQuestion::Ticket { .. }) => link.accept(&mut wire).unwrap(),
                 Driven::Ask(_) => panic!("SASL was not announced"),
                 Driven::Done(outcome) => break outcome,
             }

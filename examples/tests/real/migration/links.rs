@@ -5,7 +5,7 @@ use spice_proto::Limits;
 use spice_proto::channel::main::{
     Destination, Init, MigrateBegin, MigrateBeginSeamless, MigrateSwitchHost, ServerMessage,
 };
-use spice_proto::frame::Splitter;
+use spice_proto::frame::FrameReader;
 use spice_proto::ids::ChannelType;
 use spice_proto::link::LinkMess;
 use spice_proto::link::Sender;
@@ -65,7 +65,7 @@ impl Link {
             *side = &side[taken..];
         };
         let [to_server, to_client] = rest.map(|bytes| {
-            let splitter = Splitter::new(linked.header_form, &limits);
+            let splitter = FrameReader::new(linked.header_form, &limits);
             let message = |frame: spice_proto::frame::FrameRef<'_>| Message {
                 number: frame.header.number,
                 body: frame.body.to_vec(),

@@ -21,10 +21,10 @@ use spice_proto::channel::main::ChannelId;
 use spice_proto::ids::{AuthMechanism, ChannelType};
 use spice_proto::link::Sender;
 use spice_proto::link::Side;
-use spice_proto::session::migration::{Answer, Effect, Endpoint, Kind, Lost, Migration, Seat};
+use spice_proto::session::migration::{Answer, ConnectionHandle, Effect, Endpoint, Kind, Lost, Migration};
 use spice_proto::session::policy::{Settings, Withheld};
 use spice_proto::session::tracker::{Config, Expired, Misuse, Peer, Request};
-use spice_proto::session::{Gate, Host, Policy, Reason, SessionKey, Snapshot, TargetAccess, Tracker};
+use spice_proto::session::{Host, Policy, PolicyFilter, Reason, SessionKey, Snapshot, TargetAccess, Tracker};
 
 use self::table::{Held, PROXY, Said};
 use super::name;
@@ -41,7 +41,7 @@ const MAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// A connection.
 #[derive(Debug)]
 struct Place {
-    seat: Seat,
+    seat: ConnectionHandle,
     channel: ChannelId,
     host: Host,
     /// It was opened while its host was a target.
@@ -55,7 +55,7 @@ struct Place {
     initialised: bool,
     mark_due: bool,
     data_due: bool,
-    gates: [Gate; 2],
+    gates: [PolicyFilter; 2],
 }
 
 impl Place {
@@ -270,7 +270,7 @@ impl World<'_> {
                 }
                 let dialled = admission.host == Host(0) || self.migration.target(admission.host).is_some();
                 assert!(dialled, "nobody knows where {:?} is", admission.host);
-                let gate = |sender| Gate::new(channel.channel_type, sender, &Limits::default());
+                let gate = |sender| PolicyFilter::new(channel.channel_type, sender, &Limits::default());
                 self.places.push(Place {
                     seat,
                     channel,

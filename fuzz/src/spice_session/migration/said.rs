@@ -4,7 +4,7 @@ use bytes::BytesMut;
 use spice_proto::ids::ChannelType;
 use spice_proto::link::Sender;
 use spice_proto::session::migration::{Fault, Kind, Pass};
-use spice_proto::session::policy::{Replacement, Verdict};
+use spice_proto::session::policy::{PolicyDecision, Replacement};
 
 use super::table::Held;
 use super::{CHANNELS, TOKEN, World};
@@ -22,15 +22,15 @@ impl World<'_> {
         let gate = &mut place.gates[usize::from(sender == Sender::Server)];
         let mut dst = BytesMut::new();
         let mut verdict = gate.header(policy, self.now, &message.header);
-        if verdict == Verdict::Inspect {
+        if verdict == PolicyDecision::Inspect {
             verdict = gate.body(policy, &message, &mut dst);
         }
         if main && !(1..=118).contains(&number) {
-            assert_ne!(verdict, Verdict::Forward, "{number} on a main channel");
+            assert_ne!(verdict, PolicyDecision::Forward, "{number} on a main channel");
         }
         match verdict {
-            Verdict::Forward => Some(body.to_vec()),
-            Verdict::Replace(Replacement::Body) => Some(dst.to_vec()),
+            PolicyDecision::Forward => Some(body.to_vec()),
+            PolicyDecision::Replace(Replacement::Body) => Some(dst.to_vec()),
             _ => None,
         }
     }

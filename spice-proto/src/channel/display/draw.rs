@@ -7,9 +7,9 @@ use super::image::Image;
 use super::shape::{Brush, Clip, LineAttr, Path, Point, Rect, Text};
 use crate::channel::cursor::Point16;
 use crate::error::{DecodeError, EncodeError};
+use crate::fields::{Reader, layout};
 use crate::ids::{AlphaFlags, CompositeFlags, ImageScaleMode, MaskFlags, RopDescriptor};
 use crate::parts::{Part, Targets, parts, put_fixed};
-use crate::wire::{Reader, layout};
 
 parts! {
     /// Where every drawing goes.

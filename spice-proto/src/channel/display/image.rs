@@ -4,9 +4,9 @@ use alloc::boxed::Box;
 use bytes::{Bytes, BytesMut};
 
 use crate::error::{DecodeError, EncodeError};
+use crate::fields::{Decode, Encode, Reader, layout, length};
 use crate::ids::{BitmapFlags, BitmapFormat, ImageFlags, ImageType, JpegAlphaFlags};
 use crate::parts::{Part, Targets, pointers, put_fixed};
-use crate::wire::{Decode, Encode, Reader, layout, length};
 
 layout! {
     /// What every picture begins with (`SpiceImageDescriptor`).

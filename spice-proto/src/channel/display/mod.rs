@@ -13,11 +13,11 @@ use bytes::BytesMut;
 
 use crate::channel::{common, messages};
 use crate::error::{DecodeError, EncodeError};
+use crate::fields::{Reader, layout, length, put_array};
 use crate::ids::{
     ChannelType, GlScanoutFlags, ImageCompression, StreamFlags, SurfaceFlags, SurfaceFormat, VideoCodecType,
 };
 use crate::parts::{Part, Targets, parts, put_fixed};
-use crate::wire::{Reader, layout, length, put_array};
 use draw::{
     CopyBits, DrawAlphaBlend, DrawComposite, DrawCopy, DrawFill, DrawMask, DrawOpaque, DrawRop3, DrawStroke, DrawText,
     DrawTransparent,

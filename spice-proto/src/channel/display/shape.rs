@@ -6,9 +6,9 @@ use bytes::{Bytes, BytesMut};
 
 use super::image::Image;
 use crate::error::{DecodeError, EncodeError};
+use crate::fields::{Decode, Encode, Reader, layout, length, put_array};
 use crate::ids::{BrushType, ClipType, LineFlags, PathFlags, StringFlags};
 use crate::parts::{Part, Target, Targets, parts, pointers, put_fixed};
-use crate::wire::{Decode, Encode, Reader, layout, length, put_array};
 
 layout! {
     /// An area, in pixels; right and bottom are outside.

@@ -1,7 +1,7 @@
 //! How a relay treats its peers.
 
 #[cfg(doc)]
-use super::Question;
+use super::RelayQuestion;
 use crate::caps::Capabilities;
 use crate::limits::Limits;
 use crate::link::Refusal;
@@ -16,7 +16,7 @@ pub struct RelayConfig {
     pub waived: Capabilities,
     /// What the tenant is told when the hypervisor fails: nothing, the connection is closed.
     pub upstream_failure: Refusal,
-    /// Whether a hypervisor that wants SASL is given it, which leads to [`Question::Hypervisor`]: no.
+    /// Whether a hypervisor that wants SASL is given it, which leads to [`RelayQuestion::Hypervisor`]: no.
     pub upstream_sasl: bool,
 }
 

@@ -15,12 +15,12 @@
 //! ```
 //!
 //! SASL ends at the relay, on each side for its own. A tenant that is to use it ([`ServerLink::announce_sasl`]) does so with
-//! the relay: the questions are those of [`ServerLink`], and [`server::Question::Admit`] takes the place of
-//! [`server::Question::Ticket`]. Otherwise a tenant that chooses SASL is refused, since it was not offered. A hypervisor that
-//! wants SASL is shown what the caller's mechanism says ([`Question::Hypervisor`]) if that was allowed
+//! the relay: the questions are those of [`ServerLink`], and [`server::ServerQuestion::Admit`] takes the place of
+//! [`server::ServerQuestion::Ticket`]. Otherwise a tenant that chooses SASL is refused, since it was not offered. A hypervisor that
+//! wants SASL is shown what the caller's mechanism says ([`RelayQuestion::Hypervisor`]) if that was allowed
 //! ([`RelayConfig::upstream_sasl`]); if not, it is given up as [`Incompatibility::NoTickets`](super::Incompatibility::NoTickets).
 //!
-//! A hypervisor may have the channel on its other port only: it is asked for that one ([`Question::Redial`]), once.
+//! A hypervisor may have the channel on its other port only: it is asked for that one ([`RelayQuestion::Redial`]), once.
 //!
 //! The tenant is shown capabilities before its token, and so the hypervisor, is known. What was shown is a
 //! promise. A hypervisor that lacks a promised bit ends the link before the tenant is accepted, unless the
@@ -46,8 +46,8 @@ use super::error::check_refusal;
 use super::server;
 use super::ticket::OAEP_SEED_LEN;
 use super::{
-    Action, ClientConfig, ClientLink, Event, HandshakeError, LinkMess, Machine, Misuse, Refusal, Secret, ServerLink,
-    Side, Stage, Transport, Wire, Wires, client,
+    Action, Buffers, ClientConfig, ClientLink, Event, HandshakeError, LinkMess, Machine, Misuse, Refusal, Secret,
+    ServerLink, Side, SideBuffers, Stage, Transport, client,
 };
 use crate::caps::{Capabilities, CapabilitySet, CapabilityWords, common};
 use crate::frame::{FrameForwarder, HeaderForm};
@@ -56,13 +56,13 @@ use crate::limits::Limits;
 
 /// What the caller is asked.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Question {
-    /// About the tenant. [`server::Question::Ticket`] and [`server::Question::Admit`]: connect to the hypervisor and
+pub enum RelayQuestion {
+    /// About the tenant. [`server::ServerQuestion::Ticket`] and [`server::ServerQuestion::Admit`]: connect to the hypervisor and
     /// [`RelayLink::admit`], or [`RelayLink::refuse`]; the others as with a [`ServerLink`], which [`RelayLink::tenant`] gives.
-    Tenant(server::Question),
+    Tenant(server::ServerQuestion),
     /// The hypervisor wants SASL: as with a [`ClientLink`], which [`RelayLink::hypervisor`] gives, of the hypervisor's
     /// connection. Who cannot go on says [`RelayLink::refuse`] to the tenant.
-    Hypervisor(client::Question),
+    Hypervisor(client::ClientQuestion),
     /// The hypervisor has the channel on its other port only. Close this connection to it, connect to that port and
     /// [`RelayLink::admit`] again; or [`RelayLink::refuse`].
     Redial(Transport),
@@ -93,7 +93,7 @@ pub enum RelayAction {
         at_least: usize,
     },
     /// Find an answer, and give it with the method that the question names.
-    Ask(Question),
+    Ask(RelayQuestion),
     /// The question is still open.
     Waiting,
     /// The link stands on both sides.
@@ -218,7 +218,7 @@ impl RelayLink {
     }
 
     /// Accepts a tenant that was to be let in, with no hypervisor behind it.
-    pub(crate) fn pretend(&mut self, wires: &mut Wires) -> Result<(), Misuse> {
+    pub(crate) fn pretend(&mut self, wires: &mut SideBuffers) -> Result<(), Misuse> {
         self.server.let_in(&mut wires.tenant)?;
         self.ticket = self.ticket();
         self.state = State::Done;
@@ -226,7 +226,7 @@ impl RelayLink {
     }
 
     /// Refuses a tenant whose hypervisor failed.
-    pub(crate) fn give_up(&mut self, wires: &mut Wires, why: Refusal) -> Result<(), Misuse> {
+    pub(crate) fn give_up(&mut self, wires: &mut SideBuffers, why: Refusal) -> Result<(), Misuse> {
         self.server.turn_away(&mut wires.tenant, why)
     }
 
@@ -254,7 +254,7 @@ impl RelayLink {
         self.server.poll_event()
     }
 
-    /// The tenant's part of the link, to answer [`Question::Tenant`] with its methods, on [`Wires::tenant`]. Stepping is the
+    /// The tenant's part of the link, to answer [`RelayQuestion::Tenant`] with its methods, on [`SideBuffers::tenant`]. Stepping is the
     /// relay's, and so is what lets the tenant in or refuses it: [`RelayLink::admit`] and [`RelayLink::refuse`].
     ///
     /// [`Capabilities::spice_server`] is what to show ([`ServerLink::announce`]) when nothing is known of the hypervisor;
@@ -263,12 +263,12 @@ impl RelayLink {
         &mut self.server
     }
 
-    /// Answers [`server::Question::Ticket`], [`server::Question::Admit`] and [`Question::Redial`]: the tenant is let in, and
+    /// Answers [`server::ServerQuestion::Ticket`], [`server::ServerQuestion::Admit`] and [`RelayQuestion::Redial`]: the tenant is let in, and
     /// the connection to the hypervisor stands.
     ///
     /// # Errors
     /// [`Misuse::NotAsked`].
-    pub fn admit(&mut self, _wires: &mut Wires, upstream: Upstream) -> Result<(), Misuse> {
+    pub fn admit(&mut self, _wires: &mut SideBuffers, upstream: Upstream) -> Result<(), Misuse> {
         let asked = matches!(self.state, State::Tenant) && self.server.stage() == Stage::Answer;
         if !asked || self.promised.is_none() || self.admitted.is_some() {
             return Err(Misuse::NotAsked);
@@ -277,8 +277,8 @@ impl RelayLink {
         Ok(())
     }
 
-    /// The hypervisor's part of the link, to answer [`Question::Hypervisor`] with its methods, on
-    /// [`Wires::hypervisor`]. Stepping is the relay's.
+    /// The hypervisor's part of the link, to answer [`RelayQuestion::Hypervisor`] with its methods, on
+    /// [`SideBuffers::hypervisor`]. Stepping is the relay's.
     pub fn hypervisor(&mut self) -> Option<&mut ClientLink> {
         match &mut self.state {
             State::Hypervisor(client) => Some(client),
@@ -286,11 +286,11 @@ impl RelayLink {
         }
     }
 
-    /// Answers every question but [`server::Question::Link`]: the tenant is not let in.
+    /// Answers every question but [`server::ServerQuestion::Link`]: the tenant is not let in.
     ///
     /// # Errors
     /// [`Misuse::NotAsked`], or [`Misuse::RefusalSaysOk`].
-    pub fn refuse(&mut self, wires: &mut Wires, why: Refusal) -> Result<(), Misuse> {
+    pub fn refuse(&mut self, wires: &mut SideBuffers, why: Refusal) -> Result<(), Misuse> {
         let asked = match &self.state {
             State::Tenant => self.admitted.is_none(),
             State::Hypervisor(client) => client.stage() == Stage::Answer,
@@ -310,7 +310,7 @@ impl RelayLink {
     ///
     /// # Errors
     /// The link failed; what the tenant is told is in its `tx`. Later calls give the same error.
-    pub fn step(&mut self, now: Duration, wires: &mut Wires) -> Result<RelayAction, RelayError> {
+    pub fn step(&mut self, now: Duration, wires: &mut SideBuffers) -> Result<RelayAction, RelayError> {
         loop {
             match &mut self.state {
                 State::Failed(error) => return Err(*error),
@@ -334,8 +334,8 @@ impl RelayLink {
                         }
                         Ok(Action::Waiting) => return Ok(RelayAction::Waiting),
                         Ok(Action::Ask(question)) => {
-                            if let server::Question::Ticket { request, .. } | server::Question::Admit { request } =
-                                &question
+                            if let server::ServerQuestion::Ticket { request, .. }
+                            | server::ServerQuestion::Admit { request } = &question
                             {
                                 let announced = self.server.announced().cloned().unwrap_or_default();
                                 self.promised = Some(Promise {
@@ -343,7 +343,7 @@ impl RelayLink {
                                     announced,
                                 });
                             }
-                            return Ok(RelayAction::Ask(Question::Tenant(question)));
+                            return Ok(RelayAction::Ask(RelayQuestion::Tenant(question)));
                         }
                         // INVARIANT: the server's part is accepted below only.
                         Ok(Action::Done(_)) => return Err(self.fail(Side::Tenant, Misuse::Ended.into())),
@@ -361,13 +361,13 @@ impl RelayLink {
                         return self.accept(now, wires, outcome.capabilities, outcome.header_form);
                     }
                     Ok(Action::Waiting) => return Ok(RelayAction::Waiting),
-                    Ok(Action::Ask(question)) => return Ok(RelayAction::Ask(Question::Hypervisor(question))),
+                    Ok(Action::Ask(question)) => return Ok(RelayAction::Ask(RelayQuestion::Hypervisor(question))),
                     Err(error) => match error.wanted_transport() {
                         Some(transport) if !client.was_offered() && !self.redialled => {
                             self.redialled = true;
                             self.state = State::Tenant;
-                            wires.hypervisor = Wire::default();
-                            return Ok(RelayAction::Ask(Question::Redial(transport)));
+                            wires.hypervisor = Buffers::default();
+                            return Ok(RelayAction::Ask(RelayQuestion::Redial(transport)));
                         }
                         _ => return Err(self.upstream_failed(wires, error)),
                     },
@@ -389,7 +389,7 @@ impl RelayLink {
     ///
     /// # Errors
     /// [`HandshakeError::Closed`] on that side, or what had gone wrong before.
-    pub fn eof(&mut self, wires: &mut Wires, side: Side) -> Result<RelayOutcome, RelayError> {
+    pub fn eof(&mut self, wires: &mut SideBuffers, side: Side) -> Result<RelayOutcome, RelayError> {
         match (&mut self.state, side) {
             (State::Failed(error), _) => Err(*error),
             (State::Hypervisor(client), Side::Hypervisor) => match client.eof() {
@@ -425,7 +425,7 @@ impl RelayLink {
     fn accept(
         &mut self,
         now: Duration,
-        wires: &mut Wires,
+        wires: &mut SideBuffers,
         hypervisor: Capabilities,
         hypervisor_form: HeaderForm,
     ) -> Result<RelayAction, RelayError> {
@@ -467,7 +467,7 @@ impl RelayLink {
         }))
     }
 
-    fn upstream_failed(&mut self, wires: &mut Wires, error: HandshakeError) -> RelayError {
+    fn upstream_failed(&mut self, wires: &mut SideBuffers, error: HandshakeError) -> RelayError {
         if self.asks {
             return self.fail(Side::Hypervisor, error);
         }

@@ -9,15 +9,15 @@ use crate::ids::{AuthMechanism, LinkErrorCode};
 use crate::link::error::check_refusal;
 use crate::link::messages::PUBLIC_KEY_LEN;
 use crate::link::refusal::Refusal;
-use crate::link::sasl::{self, Verdict};
-use crate::link::{Event, HandshakeError, Incompatibility, LinkMess, LinkReply, Misuse, Wire};
+use crate::link::sasl::{self, SaslResult};
+use crate::link::{Buffers, Event, HandshakeError, Incompatibility, LinkMess, LinkReply, Misuse};
 
 impl ServerLink {
-    /// Answers [`Question::Link`](super::Question::Link): the client is shown these and asked for its ticket.
+    /// Answers [`ServerQuestion::Link`](super::ServerQuestion::Link): the client is shown these and asked for its ticket.
     ///
     /// # Errors
     /// [`Misuse::NotAsked`]; [`HandshakeError`] has nothing else here.
-    pub fn announce(&mut self, wire: &mut Wire, shown: Announcement) -> Result<(), Misuse> {
+    pub fn announce(&mut self, wire: &mut Buffers, shown: Announcement) -> Result<(), Misuse> {
         let State::AskLink(request) = &self.state else {
             return Err(Misuse::NotAsked);
         };
@@ -47,13 +47,13 @@ impl ServerLink {
         Ok(())
     }
 
-    /// Answers [`Question::Link`](super::Question::Link): the client is shown these and is to use SASL. One that
+    /// Answers [`ServerQuestion::Link`](super::ServerQuestion::Link): the client is shown these and is to use SASL. One that
     /// cannot select SASL is told so in a second reply, and the next step fails.
     ///
     /// # Errors
     /// [`Misuse::NotAsked`], or [`Misuse::TooLong`] for a list above
     /// [`Limits::sasl_mechanisms`](crate::Limits::sasl_mechanisms).
-    pub fn announce_sasl(&mut self, wire: &mut Wire, shown: SaslAnnouncement) -> Result<(), Misuse> {
+    pub fn announce_sasl(&mut self, wire: &mut Buffers, shown: SaslAnnouncement) -> Result<(), Misuse> {
         let State::AskLink(request) = &self.state else {
             return Err(Misuse::NotAsked);
         };
@@ -94,37 +94,37 @@ impl ServerLink {
         Ok(())
     }
 
-    /// Answers [`Question::SaslStart`](super::Question::SaslStart) and [`Question::SaslStep`](super::Question::SaslStep): the exchange goes on.
+    /// Answers [`ServerQuestion::SaslStart`](super::ServerQuestion::SaslStart) and [`ServerQuestion::SaslStep`](super::ServerQuestion::SaslStep): the exchange goes on.
     ///
     /// # Errors
     /// [`Misuse::NotAsked`], or [`Misuse::TooLong`].
-    pub fn sasl_reply(&mut self, wire: &mut Wire, data: Option<&[u8]>) -> Result<(), Misuse> {
+    pub fn sasl_reply(&mut self, wire: &mut Buffers, data: Option<&[u8]>) -> Result<(), Misuse> {
         let outcome = self.put_sasl(wire, data, 0)?;
         self.state = State::SaslStep(outcome);
         Ok(())
     }
 
-    /// Answers [`Question::SaslStart`](super::Question::SaslStart) and [`Question::SaslStep`](super::Question::SaslStep): the mechanism has come to its end, and whom it showed
+    /// Answers [`ServerQuestion::SaslStart`](super::ServerQuestion::SaslStart) and [`ServerQuestion::SaslStep`](super::ServerQuestion::SaslStep): the mechanism has come to its end, and whom it showed
     /// may go on. Whether that one is let in is asked next. `layer`: the mechanism agreed on a layer, see
-    /// [`Question::SaslLayer`](super::Question::SaslLayer).
+    /// [`ServerQuestion::SaslLayer`](super::ServerQuestion::SaslLayer).
     ///
     /// # Errors
     /// [`Misuse::NotAsked`], or [`Misuse::TooLong`].
-    pub fn sasl_complete(&mut self, wire: &mut Wire, data: Option<&[u8]>, layer: bool) -> Result<(), Misuse> {
+    pub fn sasl_complete(&mut self, wire: &mut Buffers, data: Option<&[u8]>, layer: bool) -> Result<(), Misuse> {
         let mut outcome = self.put_sasl(wire, data, 1)?;
         // INVARIANT: an acceptance always fits.
-        let _ = Verdict::Accept.encode(&mut wire.tx);
+        let _ = SaslResult::Accept.encode(&mut wire.tx);
         outcome.sasl_layer = layer;
         self.state = State::Complete(outcome);
         Ok(())
     }
 
-    /// Answers [`Question::SaslStart`](super::Question::SaslStart) and [`Question::SaslStep`](super::Question::SaslStep): the mechanism has come to its end, and what it came
+    /// Answers [`ServerQuestion::SaslStart`](super::ServerQuestion::SaslStart) and [`ServerQuestion::SaslStep`](super::ServerQuestion::SaslStep): the mechanism has come to its end, and what it came
     /// to is not enough. spice-server says so without TLS when the layer is too weak. The client is told the reason.
     ///
     /// # Errors
     /// [`Misuse::NotAsked`], or [`Misuse::TooLong`].
-    pub fn sasl_reject(&mut self, wire: &mut Wire, data: Option<&[u8]>, reason: &str) -> Result<(), Misuse> {
+    pub fn sasl_reject(&mut self, wire: &mut Buffers, data: Option<&[u8]>, reason: &str) -> Result<(), Misuse> {
         let before = wire.tx.len();
         self.put_sasl(wire, data, 1)?;
         wire.tx.extend_from_slice(&1_u32.to_le_bytes());
@@ -135,7 +135,7 @@ impl ServerLink {
     }
 
     /// What the server's mechanism says. The state is as it was.
-    fn put_sasl(&self, wire: &mut Wire, data: Option<&[u8]>, complete: u8) -> Result<ServerOutcome, Misuse> {
+    fn put_sasl(&self, wire: &mut Buffers, data: Option<&[u8]>, complete: u8) -> Result<ServerOutcome, Misuse> {
         let State::AskSasl(outcome) = &self.state else {
             return Err(Misuse::NotAsked);
         };
@@ -144,7 +144,7 @@ impl ServerLink {
         Ok(outcome.clone())
     }
 
-    /// Answers [`Question::SaslLayer`](super::Question::SaslLayer): `rx` holds what is inside of the layer, and what is put into `tx` from here on
+    /// Answers [`ServerQuestion::SaslLayer`](super::ServerQuestion::SaslLayer): `rx` holds what is inside of the layer, and what is put into `tx` from here on
     /// is to be wrapped.
     ///
     /// # Errors
@@ -157,11 +157,11 @@ impl ServerLink {
         Ok(())
     }
 
-    /// Answers [`Question::Link`](super::Question::Link): no.
+    /// Answers [`ServerQuestion::Link`](super::ServerQuestion::Link): no.
     ///
     /// # Errors
     /// [`Misuse::NotAsked`], or [`Misuse::RefusalSaysOk`].
-    pub fn reject(&mut self, wire: &mut Wire, why: Refusal) -> Result<(), Misuse> {
+    pub fn reject(&mut self, wire: &mut Buffers, why: Refusal) -> Result<(), Misuse> {
         let State::AskLink(_) = self.state else {
             return Err(Misuse::NotAsked);
         };
@@ -173,12 +173,12 @@ impl ServerLink {
         Ok(())
     }
 
-    /// Answers [`Question::Ticket`](super::Question::Ticket) and [`Question::Admit`](super::Question::Admit): the client is let in.
+    /// Answers [`ServerQuestion::Ticket`](super::ServerQuestion::Ticket) and [`ServerQuestion::Admit`](super::ServerQuestion::Admit): the client is let in.
     ///
     /// # Errors
     /// [`Misuse::NotAsked`]; also for the tenant's part of a [`RelayLink`](crate::link::RelayLink), which is let in when the
     /// hypervisor has accepted.
-    pub fn accept(&mut self, wire: &mut Wire) -> Result<(), Misuse> {
+    pub fn accept(&mut self, wire: &mut Buffers) -> Result<(), Misuse> {
         self.own()?;
         self.let_in(wire)
     }
@@ -188,7 +188,7 @@ impl ServerLink {
         if self.relayed { Err(Misuse::NotAsked) } else { Ok(()) }
     }
 
-    pub(crate) fn let_in(&mut self, wire: &mut Wire) -> Result<(), Misuse> {
+    pub(crate) fn let_in(&mut self, wire: &mut Buffers) -> Result<(), Misuse> {
         match core::mem::replace(&mut self.state, State::Done) {
             State::AskAdmission(outcome) => {
                 wire.tx.extend_from_slice(&LinkErrorCode::OK.0.to_le_bytes());
@@ -203,18 +203,18 @@ impl ServerLink {
         }
     }
 
-    /// Answers [`Question::Ticket`](super::Question::Ticket) and [`Question::Admit`](super::Question::Admit): the client is not let in, or whatever it would be let in
-    /// to is not there. Answers [`Question::SaslStart`](super::Question::SaslStart) and [`Question::SaslStep`](super::Question::SaslStep) too: the mechanism failed.
+    /// Answers [`ServerQuestion::Ticket`](super::ServerQuestion::Ticket) and [`ServerQuestion::Admit`](super::ServerQuestion::Admit): the client is not let in, or whatever it would be let in
+    /// to is not there. Answers [`ServerQuestion::SaslStart`](super::ServerQuestion::SaslStart) and [`ServerQuestion::SaslStep`](super::ServerQuestion::SaslStep) too: the mechanism failed.
     ///
     /// # Errors
     /// [`Misuse::NotAsked`], or [`Misuse::RefusalSaysOk`]. For the tenant's part of a relay:
     /// [`RelayLink::refuse`](crate::link::RelayLink::refuse).
-    pub fn refuse(&mut self, wire: &mut Wire, why: Refusal) -> Result<(), Misuse> {
+    pub fn refuse(&mut self, wire: &mut Buffers, why: Refusal) -> Result<(), Misuse> {
         self.own()?;
         self.turn_away(wire, why)
     }
 
-    pub(crate) fn turn_away(&mut self, wire: &mut Wire, why: Refusal) -> Result<(), Misuse> {
+    pub(crate) fn turn_away(&mut self, wire: &mut Buffers, why: Refusal) -> Result<(), Misuse> {
         let in_result = match self.state {
             State::AskAdmission(_) => true,
             State::AskSasl(_) => false,

@@ -38,8 +38,8 @@ use bytes::{Buf, Bytes, BytesMut};
 use super::receive::Part;
 use super::sasl::{self, MechList};
 use super::{
-    Action, Event, Events, HandshakeError, Incompatibility, LinkHeader, LinkMess, LinkReply, Machine, Misbehaviour,
-    Misuse, PublicKey, Refusal, SealedTicket, Secret, Stage, Wire, receive,
+    Action, Buffers, Event, Events, HandshakeError, Incompatibility, LinkHeader, LinkMess, LinkReply, Machine,
+    Misbehaviour, Misuse, PublicKey, Refusal, SealedTicket, Secret, Stage, receive,
 };
 use crate::caps::Capabilities;
 use crate::error::DecodeError;
@@ -50,7 +50,7 @@ use crate::link::messages::SEALED_TICKET_LEN;
 
 /// What the caller is asked.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Question {
+pub enum ServerQuestion {
     /// Show the client what it is to prove itself with, and capabilities, with [`ServerLink::announce`] or
     /// [`ServerLink::announce_sasl`]; or [`ServerLink::reject`] it.
     Link(LinkMess),
@@ -222,7 +222,7 @@ impl ServerLink {
     }
 
     /// The error ends the link; the client is told `code` in a link reply, if anything.
-    fn fail(&mut self, wire: &mut Wire, error: HandshakeError, code: Option<LinkErrorCode>) -> HandshakeError {
+    fn fail(&mut self, wire: &mut Buffers, error: HandshakeError, code: Option<LinkErrorCode>) -> HandshakeError {
         if let Some(code) = code {
             put_refusal(code, &mut wire.tx);
             self.events.push(Event::Refused(Refusal::Code(code)));
@@ -238,12 +238,12 @@ impl ServerLink {
     /// Hands a part of the SASL exchange to the caller, stays for the rest of it, or ends the link.
     fn sasl_taken<T>(
         &mut self,
-        wire: &mut Wire,
+        wire: &mut Buffers,
         outcome: ServerOutcome,
         stay: impl FnOnce(ServerOutcome) -> State,
         taken: Result<Part<T>, HandshakeError>,
-        question: impl FnOnce(T) -> Question,
-    ) -> Result<Action<Question, ServerOutcome>, HandshakeError> {
+        question: impl FnOnce(T) -> ServerQuestion,
+    ) -> Result<Action<ServerQuestion, ServerOutcome>, HandshakeError> {
         match taken {
             Ok(Part::Taken(part)) => {
                 self.state = State::AskSasl(outcome);
@@ -258,7 +258,7 @@ impl ServerLink {
     }
 
     /// Takes the sealed ticket.
-    fn take_ticket(&mut self, wire: &mut Wire, outcome: ServerOutcome) -> Action<Question, ServerOutcome> {
+    fn take_ticket(&mut self, wire: &mut Buffers, outcome: ServerOutcome) -> Action<ServerQuestion, ServerOutcome> {
         let Some(bytes) = wire.rx.first_chunk_mut::<SEALED_TICKET_LEN>() else {
             let at_least = SEALED_TICKET_LEN.saturating_sub(wire.rx.len());
             self.state = State::Ticket(outcome);
@@ -268,11 +268,11 @@ impl ServerLink {
         wire.rx.advance(SEALED_TICKET_LEN);
         let request = outcome.request.clone();
         self.state = State::AskAdmission(outcome);
-        Action::Ask(Question::Ticket { request, sealed })
+        Action::Ask(ServerQuestion::Ticket { request, sealed })
     }
 
     /// Takes the link message, or says what the client is told about it.
-    fn take_mess(&mut self, wire: &mut Wire) -> Result<Part<LinkMess>, (HandshakeError, Option<LinkErrorCode>)> {
+    fn take_mess(&mut self, wire: &mut Buffers) -> Result<Part<LinkMess>, (HandshakeError, Option<LinkErrorCode>)> {
         let rx = &mut wire.rx;
         receive::check_magic(rx).map_err(|error| {
             // Who takes the connection over from here finds nothing said on it.
@@ -306,10 +306,14 @@ impl ServerLink {
 }
 
 impl Machine for ServerLink {
-    type Question = Question;
+    type Question = ServerQuestion;
     type Outcome = ServerOutcome;
 
-    fn step(&mut self, now: Duration, wire: &mut Wire) -> Result<Action<Question, ServerOutcome>, HandshakeError> {
+    fn step(
+        &mut self,
+        now: Duration,
+        wire: &mut Buffers,
+    ) -> Result<Action<ServerQuestion, ServerOutcome>, HandshakeError> {
         match self.state {
             State::Failed(error) => return Err(error),
             State::Done => return Err(HandshakeError::Misuse(Misuse::Ended)),
@@ -338,7 +342,7 @@ impl Machine for ServerLink {
                             channel_id,
                         });
                         self.state = State::AskLink(request.clone());
-                        Ok(Action::Ask(Question::Link(request)))
+                        Ok(Action::Ask(ServerQuestion::Link(request)))
                     }
                     Ok(Part::Missing(at_least)) => Ok(Action::Receive { at_least }),
                     Err((error, code)) => Err(self.fail(wire, error, code)),
@@ -375,23 +379,23 @@ impl Machine for ServerLink {
                     part => Ok(part),
                 });
                 self.sasl_taken(wire, outcome, State::SaslStart, taken, |(mechanism, data)| {
-                    Question::SaslStart { mechanism, data }
+                    ServerQuestion::SaslStart { mechanism, data }
                 })
             }
             State::SaslStep(outcome) => {
                 let taken = sasl::take_client(&mut wire.rx, &self.limits).map_err(HandshakeError::Decode);
-                self.sasl_taken(wire, outcome, State::SaslStep, taken, |data| Question::SaslStep {
+                self.sasl_taken(wire, outcome, State::SaslStep, taken, |data| ServerQuestion::SaslStep {
                     data,
                 })
             }
             State::Complete(outcome) if outcome.sasl_layer => {
                 self.state = State::AskLayer(outcome);
-                Ok(Action::Ask(Question::SaslLayer))
+                Ok(Action::Ask(ServerQuestion::SaslLayer))
             }
             State::Complete(outcome) | State::Admit(outcome) => {
                 let request = outcome.request.clone();
                 self.state = State::AskAdmission(outcome);
-                Ok(Action::Ask(Question::Admit { request }))
+                Ok(Action::Ask(ServerQuestion::Admit { request }))
             }
             State::Accepted(outcome) => Ok(Action::Done(outcome)),
             asked => {

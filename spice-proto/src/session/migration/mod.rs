@@ -11,32 +11,32 @@
 //!
 //! | State | Event | Action | Next |
 //! |---|---|---|---|
-//! | Idle | S main: `MIGRATE_BEGIN`, `MIGRATE_BEGIN_SEAMLESS` | [`Pass::Ask`]; [`Migration::accept`] gives the body; S main is not read on; 8 s | Told |
+//! | Idle | S main: `MIGRATE_BEGIN`, `MIGRATE_BEGIN_SEAMLESS` | [`Pass::Ask`]; [`Migration::accept`] gives the body; S main is not read on; 8 s | Announced |
 //! | Idle | S main: `MIGRATE_SWITCH_HOST` | the same, without stopping | Switch |
-//! | Idle | the target is refused | the proxy is announced all the same; nothing is dialled | Told |
-//! | Told | main with the session's id | dial; it worked: the result OK; not, or the target was refused: refuse this one | Opening, Told |
+//! | Idle | the target is refused | the proxy is announced all the same; nothing is dialled | Announced |
+//! | Announced | main with the session's id | dial; it worked: the result OK; not, or the target was refused: refuse this one | Opening, Announced |
 //! | Opening | other connections | dial; not: [`Answer::Pretend`] | Opening |
-//! | Told, Opening | S main: c2s `MIGRATE_CONNECT_ERROR` | pass, forget the target, close what is left of T a second later | Idle |
+//! | Announced, Opening | S main: c2s `MIGRATE_CONNECT_ERROR` | pass, forget the target, close what is left of T a second later | Idle |
 //! | Opening | S main: c2s `MIGRATE_CONNECTED`, `MIGRATE_CONNECTED_SEAMLESS`, nothing pretended | pass, S main is read on | Connected |
 //! | Opening | the same, something pretended | `MIGRATE_CONNECT_ERROR` in its place, `MIGRATE_CANCEL` to the viewer | Idle |
-//! | Told | 8 s | close T main | Told |
+//! | Announced | 8 s | close T main | Announced |
 //! | Opening | 8 s | pretend for all that have no result yet | Opening |
 //! | Connected | S main: `MIGRATE_CANCEL` | pass, close T | Idle |
-//! | Connected | S main: `MIGRATE_BEGIN`, `MIGRATE_BEGIN_SEAMLESS`, `MIGRATE_SWITCH_HOST` | as in Idle | Told, Switch |
+//! | Connected | S main: `MIGRATE_BEGIN`, `MIGRATE_BEGIN_SEAMLESS`, `MIGRATE_SWITCH_HOST` | as in Idle | Announced, Switch |
 //! | Connected | S main: `MIGRATE_END`; any S: `MIGRATE` | pass; expect flush mark and data; 10 s | Ending |
 //! | Connected, Ending | S main lost | wait for T main, 10 s | |
 //! | Ending | T main: c2s `MIGRATE_END` or `MIGRATE_DATA` | T is the current host; S drains | Idle |
 //! | Ending | 10 s | the session ends | End |
 //! | Switch | S main lost | wait for a main with id 0, 10 s | Switch |
 //! | Switch | main with id 0 | close all others, dial the target | Idle |
-//! | Idle, Told, Opening | S main lost | the session ends | End |
+//! | Idle, Announced, Opening | S main lost | the session ends | End |
 //!
 //! What becomes of each message on a main channel, and the state behind it if that is another: [`Pass::Forward`] (pass),
 //! [`Pass::Ask`], [`Pass::Drop`] or [`Pass::Refuse`]. Behind a slash stands what is different in a seamless move; where
 //! there is no entry there is no such connection. `INIT` on the current main channel is [`Pass::Bind`] in every state: the
 //! id is known before it is passed on. The table is made from the type by a test.
 //!
-//! | Main channel's | Idle | Told | Opening | Connected | Ending | Switch | End |
+//! | Main channel's | Idle | Announced | Opening | Connected | Ending | Switch | End |
 //! |---|---|---|---|---|---|---|---|
 //! | S s2c `MIGRATE_BEGIN` | ask | refuse | refuse | ask | refuse | refuse | refuse |
 //! | S s2c `MIGRATE_BEGIN_SEAMLESS` | ask | refuse | refuse | ask | refuse | refuse | refuse |
@@ -89,7 +89,7 @@ mod verdict;
 pub(in crate::session) use machine::DISPLAY_INIT_BODY;
 pub use machine::Migration;
 pub use target::{Endpoint, EndpointError, Kind, Target};
-pub use verdict::{Answer, Effect, Fault, Lost, Pass, Seat};
+pub use verdict::{Answer, ConnectionHandle, Effect, Fault, Lost, Pass};
 
 #[cfg(doc)]
 use super::Tracker;

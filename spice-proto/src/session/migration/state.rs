@@ -18,7 +18,7 @@ pub(super) enum State {
         held: Option<Target>,
     },
     /// The viewer was told of a target, and has not linked its main channel there.
-    Told {
+    Announced {
         kind: Kind,
         /// When its main channel is given up.
         until: Option<Duration>,
@@ -58,7 +58,7 @@ impl State {
     pub(super) const fn access(&self) -> TargetAccess {
         match self {
             Self::Idle { .. } | Self::End => TargetAccess::NoTarget,
-            Self::Told { .. } => TargetAccess::MainOnly,
+            Self::Announced { .. } => TargetAccess::MainOnly,
             Self::Opening { .. } => TargetAccess::AllChannels,
             Self::Connected { .. } | Self::Ending { .. } => TargetAccess::Closed,
             Self::Switch => TargetAccess::NewSession,
@@ -106,7 +106,7 @@ impl State {
 
     pub(super) const fn until(&self) -> Option<Duration> {
         match self {
-            Self::Told { until, .. } | Self::Opening { until, .. } | Self::Ending { until, .. } => *until,
+            Self::Announced { until, .. } | Self::Opening { until, .. } | Self::Ending { until, .. } => *until,
             Self::Idle { .. } | Self::Connected { .. } | Self::Switch | Self::End => None,
         }
     }
@@ -114,7 +114,7 @@ impl State {
     /// Whether what is waited for is overdue; once.
     pub(super) fn time_is_over(&mut self, now: Duration) -> bool {
         match self {
-            Self::Told { until, .. } | Self::Opening { until, .. } | Self::Ending { until, .. } => {
+            Self::Announced { until, .. } | Self::Opening { until, .. } | Self::Ending { until, .. } => {
                 until.take_if(|until| *until <= now).is_some()
             }
             Self::Idle { .. } | Self::Connected { .. } | Self::Switch | Self::End => false,

@@ -10,7 +10,7 @@ use core::time::Duration;
 use bytes::Bytes;
 
 use super::state::State;
-use super::{Answer, Endpoint, Kind, Lost, Migration, Pass, Seat, Target};
+use super::{Answer, ConnectionHandle, Endpoint, Kind, Lost, Migration, Pass, Target};
 use crate::channel::common;
 use crate::channel::main::{ChannelId, ClientMessage, ServerMessage};
 use crate::frame::{FrameRef, Header};
@@ -36,8 +36,8 @@ enum At {
 struct World {
     tracker: Tracker,
     migration: Migration,
-    source: Seat,
-    target: Option<Seat>,
+    source: ConnectionHandle,
+    target: Option<ConnectionHandle>,
 }
 
 impl State {
@@ -45,7 +45,7 @@ impl State {
     const fn at(&self) -> usize {
         match self {
             Self::Idle { .. } => 0,
-            Self::Told { .. } => 1,
+            Self::Announced { .. } => 1,
             Self::Opening { .. } => 2,
             Self::Connected { .. } => 3,
             Self::Ending { .. } => 4,
@@ -55,7 +55,7 @@ impl State {
     }
 }
 
-const NAMES: [&str; 7] = ["Idle", "Told", "Opening", "Connected", "Ending", "Switch", "End"];
+const NAMES: [&str; 7] = ["Idle", "Announced", "Opening", "Connected", "Ending", "Switch", "End"];
 
 fn target(kind: Kind) -> Bytes {
     let port = NonZeroU16::new(5900);
@@ -151,7 +151,7 @@ impl World {
         }
     }
 
-    fn seat(&self, at: At) -> Option<Seat> {
+    fn seat(&self, at: At) -> Option<ConnectionHandle> {
         match at {
             At::Source => Some(self.source),
             At::Target => self.target,
@@ -172,7 +172,12 @@ impl World {
 }
 
 /// A main channel, linked on both sides.
-fn open(tracker: &mut Tracker, migration: &mut Migration, connection_id: u32, channel_type: ChannelType) -> Seat {
+fn open(
+    tracker: &mut Tracker,
+    migration: &mut Migration,
+    connection_id: u32,
+    channel_type: ChannelType,
+) -> ConnectionHandle {
     let peer = Peer {
         address: Ipv4Addr::LOCALHOST.into(),
         secure: true,

@@ -8,7 +8,7 @@ use crate::link::Side;
 
 /// A connection in a [`Migration`]. Free again after [`Migration::lost`] or a refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Seat(pub(super) usize);
+pub struct ConnectionHandle(pub(super) usize);
 
 /// What becomes of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,11 +90,11 @@ pub enum Lost {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Effect {
     /// Close this connection, as after [`Migration::lost`] for [`Side::Tenant`], which is to be called.
-    Close(Seat),
+    Close(ConnectionHandle),
     /// Write the result OK to the viewer, and nothing behind it: the time for the hypervisor's answer is over.
-    Pretend(Seat),
+    Pretend(ConnectionHandle),
     /// Send `MIGRATE_CANCEL` to the viewer on this main channel.
-    Cancel(Seat),
+    Cancel(ConnectionHandle),
     /// Close every connection, as for [`Effect::Close`].
     End,
 }

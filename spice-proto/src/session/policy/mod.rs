@@ -2,14 +2,14 @@
 //!
 //! [`Settings`] say what an operator allows; a [`Policy`] is made of them once and judges any number of
 //! connections. Its functions are pure. [`Policy::judge`] needs a header and no more; only where that does not
-//! tell does it ask for the body ([`Verdict::Inspect`]): lists of messages, `CHANNELS_LIST` when channels are
-//! withheld, agent data when something of theirs is not allowed. A [`Gate`] is what a relay keeps for each
+//! tell does it ask for the body ([`PolicyDecision::Inspect`]): lists of messages, `CHANNELS_LIST` when channels are
+//! withheld, agent data when something of theirs is not allowed. A [`PolicyFilter`] is what a relay keeps for each
 //! direction of a connection: budgets, the place in the agent's stream, and what was counted.
 //!
 //! ```text
-//! header ----> Gate::header ----> Forward
+//! header ----> PolicyFilter::header ----> Forward
 //!                   |       ----> Replace, End
-//!                   +---------->  Inspect ----> Gate::body ----> Forward, Replace, End
+//!                   +---------->  Inspect ----> PolicyFilter::body ----> Forward, Replace, End
 //! ```
 //!
 //! One message stays one message: what the server sends is counted by the viewer, so that another message takes the
@@ -22,13 +22,13 @@
 //! use spice_proto::frame::Header;
 //! use spice_proto::ids::ChannelType;
 //! use spice_proto::link::Sender;
-//! use spice_proto::session::policy::{Gate, Policy, Replacement, Rule, Settings, Verdict};
+//! use spice_proto::session::policy::{PolicyFilter, Policy, Replacement, Rule, Settings, PolicyDecision};
 //!
 //! let policy = Policy::new(&Settings::default().with_view_only(true));
-//! let mut gate = Gate::new(ChannelType::INPUTS, Sender::Client, &Limits::default());
+//! let mut gate = PolicyFilter::new(ChannelType::INPUTS, Sender::Client, &Limits::default());
 //! let key_down = Header { serial: 0, number: ClientMessage::KEY_DOWN, size: 4, sub_list: 0 };
 //! let verdict = gate.header(&policy, Duration::ZERO, &key_down);
-//! assert_eq!(verdict, Verdict::Replace(Replacement::Nothing));
+//! assert_eq!(verdict, PolicyDecision::Replace(Replacement::Nothing));
 //! assert_eq!(gate.tally().count(Rule::ViewOnly), 1);
 //! ```
 
@@ -60,10 +60,10 @@ use crate::link::Sender;
 
 /// What becomes of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Verdict {
+pub enum PolicyDecision {
     /// It goes on as it came.
     Forward,
-    /// Its header does not tell: [`Gate::body`], or the function of [`Policy`] for such messages, has to see it whole.
+    /// Its header does not tell: [`PolicyFilter::body`], or the function of [`Policy`] for such messages, has to see it whole.
     Inspect,
     /// Something else takes its place.
     Replace(Replacement),
@@ -232,55 +232,60 @@ impl Policy {
     }
 
     /// What becomes of a message that is not allowed.
-    fn forbid(&self, sender: Sender, rule: Rule) -> (Verdict, Option<Rule>) {
+    fn forbid(&self, sender: Sender, rule: Rule) -> (PolicyDecision, Option<Rule>) {
         let (consequence, instead) = match sender {
             Sender::Client => (self.settings.from_client, Replacement::Nothing),
             Sender::Server => (self.settings.from_server, Replacement::Filler),
         };
         let verdict = match consequence {
-            Consequence::Replace => Verdict::Replace(instead),
-            Consequence::End => Verdict::End(rule),
+            Consequence::Replace => PolicyDecision::Replace(instead),
+            Consequence::End => PolicyDecision::End(rule),
         };
         (verdict, Some(rule))
     }
 
     /// Judges a message by its header.
     #[must_use]
-    pub fn judge(&self, channel: ChannelType, sender: Sender, header: &Header) -> Verdict {
+    pub fn judge(&self, channel: ChannelType, sender: Sender, header: &Header) -> PolicyDecision {
         self.judge_header(channel, sender, header).0
     }
 
     #[inline]
-    fn judge_header(&self, channel: ChannelType, sender: Sender, header: &Header) -> (Verdict, Option<Rule>) {
+    fn judge_header(&self, channel: ChannelType, sender: Sender, header: &Header) -> (PolicyDecision, Option<Rule>) {
         let entry = self.entry(channel, sender, header.number);
         if entry.largest < header.size {
-            return (Verdict::End(Rule::Size), Some(Rule::Size));
+            return (PolicyDecision::End(Rule::Size), Some(Rule::Size));
         }
         // A list of lists, or one beside a message that is looked at itself: no server sends that, nor any client.
         let listed = header.sub_list != 0;
         if listed && (sender == Sender::Client || entry.class == Class::Inspect) {
-            return (Verdict::End(Rule::List), Some(Rule::List));
+            return (PolicyDecision::End(Rule::List), Some(Rule::List));
         }
         match entry.class {
-            Class::Pass if !listed => (Verdict::Forward, None),
-            Class::Pass | Class::Inspect => (Verdict::Inspect, None),
+            Class::Pass if !listed => (PolicyDecision::Forward, None),
+            Class::Pass | Class::Inspect => (PolicyDecision::Inspect, None),
             Class::Unknown if self.settings.unknown && channel != ChannelType::MAIN && !listed => {
-                (Verdict::Forward, None)
+                (PolicyDecision::Forward, None)
             }
             Class::Unknown | Class::Unlisted => self.forbid(sender, Rule::Allowed),
-            Class::Input => (Verdict::Replace(Replacement::Nothing), Some(Rule::ViewOnly)),
+            Class::Input => (PolicyDecision::Replace(Replacement::Nothing), Some(Rule::ViewOnly)),
         }
     }
 
     /// Judges the messages inside of one: those of a LIST, or those that a full header leads to. If one of them may
     /// not pass, none does, nor the message that they are in.
     #[must_use]
-    pub fn judge_list(&self, channel: ChannelType, sender: Sender, frame: &FrameRef<'_>) -> Verdict {
+    pub fn judge_list(&self, channel: ChannelType, sender: Sender, frame: &FrameRef<'_>) -> PolicyDecision {
         self.judge_inside(channel, sender, frame).0
     }
 
-    fn judge_inside(&self, channel: ChannelType, sender: Sender, frame: &FrameRef<'_>) -> (Verdict, Option<Rule>) {
-        let bad = (Verdict::End(Rule::List), Some(Rule::List));
+    fn judge_inside(
+        &self,
+        channel: ChannelType,
+        sender: Sender,
+        frame: &FrameRef<'_>,
+    ) -> (PolicyDecision, Option<Rule>) {
+        let bad = (PolicyDecision::End(Rule::List), Some(Rule::List));
         let Ok(list) = SubMessages::new(frame.body, frame.header.sub_list) else {
             return bad;
         };
@@ -295,13 +300,13 @@ impl Policy {
                 sub_list: 0,
             };
             match self.judge_header(channel, sender, &header) {
-                (Verdict::Forward, _) => {}
+                (PolicyDecision::Forward, _) => {}
                 // A list in a list, or one of those whose bodies matter: no server sends that.
-                (Verdict::Inspect, _) => return bad,
+                (PolicyDecision::Inspect, _) => return bad,
                 forbidden => return forbidden,
             }
         }
-        (Verdict::Forward, None)
+        (PolicyDecision::Forward, None)
     }
 
     /// Whether a channel is withheld: a link to it is to be refused as one that was not announced.
@@ -407,7 +412,7 @@ fn resets_agent(channel: ChannelType, sender: Sender, number: u16) -> bool {
 
 /// One direction of a connection.
 #[derive(Debug, Clone)]
-pub struct Gate {
+pub struct PolicyFilter {
     channel: ChannelType,
     sender: Sender,
     buckets: [Bucket; 2],
@@ -415,7 +420,7 @@ pub struct Gate {
     tally: Tally,
 }
 
-impl Gate {
+impl PolicyFilter {
     /// For a connection that begins.
     #[must_use]
     pub fn new(channel: ChannelType, sender: Sender, limits: &Limits) -> Self {
@@ -455,7 +460,7 @@ impl Gate {
     }
 
     /// Judges the next message by its header.
-    pub fn header(&mut self, policy: &Policy, now: Duration, header: &Header) -> Verdict {
+    pub fn header(&mut self, policy: &Policy, now: Duration, header: &Header) -> PolicyDecision {
         self.tally.messages = self.tally.messages.saturating_add(1);
         self.tally.bytes = self.tally.bytes.saturating_add(header.size.into());
         if resets_agent(self.channel, self.sender, header.number) {
@@ -464,7 +469,7 @@ impl Gate {
         let budgets = policy.budgets(self.sender);
         for ((bucket, budget), cost) in self.buckets.iter_mut().zip(budgets).zip([1, header.size]) {
             if budget.is_some_and(|budget| !bucket.spend(budget, now, cost)) {
-                return self.enter(policy, (Verdict::End(Rule::Rate), Some(Rule::Rate)));
+                return self.enter(policy, (PolicyDecision::End(Rule::Rate), Some(Rule::Rate)));
             }
         }
         let judged = policy.judge_header(self.channel, self.sender, header);
@@ -473,61 +478,65 @@ impl Gate {
 
     /// Judges a message whose header was not enough. With [`Replacement::Body`] the other body is appended to `dst`;
     /// otherwise `dst` is as it was.
-    pub fn body(&mut self, policy: &Policy, frame: &FrameRef<'_>, dst: &mut BytesMut) -> Verdict {
+    pub fn body(&mut self, policy: &Policy, frame: &FrameRef<'_>, dst: &mut BytesMut) -> PolicyDecision {
         let before = dst.len();
         let listed = frame.header.number == List::NUMBER || frame.header.sub_list != 0;
         let judged = match (self.channel, self.sender, frame.header.number) {
             _ if listed => policy.judge_inside(self.channel, self.sender, frame),
             (ChannelType::MAIN, Sender::Server, ChannelsList::NUMBER) => self.channels(policy, frame, dst),
             (ChannelType::MAIN, ..) => self.agent(policy, frame, dst),
-            _ => (Verdict::Forward, None),
+            _ => (PolicyDecision::Forward, None),
         };
         let verdict = self.enter(policy, judged);
-        if verdict != Verdict::Replace(Replacement::Body) {
+        if verdict != PolicyDecision::Replace(Replacement::Body) {
             dst.truncate(before);
         }
         verdict
     }
 
-    fn channels(&self, policy: &Policy, frame: &FrameRef<'_>, dst: &mut BytesMut) -> (Verdict, Option<Rule>) {
-        let end = (Verdict::End(Rule::Withheld), Some(Rule::Withheld));
+    fn channels(&self, policy: &Policy, frame: &FrameRef<'_>, dst: &mut BytesMut) -> (PolicyDecision, Option<Rule>) {
+        let end = (PolicyDecision::End(Rule::Withheld), Some(Rule::Withheld));
         let Ok(list) = ChannelsList::decode_slice(frame.body) else {
             return end;
         };
         match policy.strike(&list) {
-            None => (Verdict::Forward, None),
-            Some(left) if left.encode(dst).is_ok() => (Verdict::Replace(Replacement::Body), Some(Rule::Withheld)),
+            None => (PolicyDecision::Forward, None),
+            Some(left) if left.encode(dst).is_ok() => {
+                (PolicyDecision::Replace(Replacement::Body), Some(Rule::Withheld))
+            }
             Some(_) => end,
         }
     }
 
-    fn agent(&mut self, policy: &Policy, frame: &FrameRef<'_>, dst: &mut BytesMut) -> (Verdict, Option<Rule>) {
+    fn agent(&mut self, policy: &Policy, frame: &FrameRef<'_>, dst: &mut BytesMut) -> (PolicyDecision, Option<Rule>) {
         let (sender, tally) = (self.sender, &mut self.tally);
         let passage = self
             .filter
             .pass(frame.body, dst, |header| match policy.judge_agent(sender, header) {
                 Some(rule) => {
                     tally.add(rule);
-                    crate::agent::Verdict::Drop
+                    crate::agent::FilterDecision::Drop
                 }
-                None => crate::agent::Verdict::Pass,
+                None => crate::agent::FilterDecision::Pass,
             });
         // What is left out was counted when its head came.
         match passage {
-            Ok(Passage::Whole) => (Verdict::Forward, None),
-            Ok(Passage::Part) => (Verdict::Replace(Replacement::Body), None),
-            Ok(Passage::Nothing) => (Verdict::Replace(Replacement::Token), None),
-            Err(_) => (Verdict::End(Rule::Agent), Some(Rule::Agent)),
+            Ok(Passage::Whole) => (PolicyDecision::Forward, None),
+            Ok(Passage::Part) => (PolicyDecision::Replace(Replacement::Body), None),
+            Ok(Passage::Nothing) => (PolicyDecision::Replace(Replacement::Token), None),
+            Err(_) => (PolicyDecision::End(Rule::Agent), Some(Rule::Agent)),
         }
     }
 
     /// Counts what was judged, and lets everything pass where that is all that is wanted.
-    fn enter(&mut self, policy: &Policy, (verdict, rule): (Verdict, Option<Rule>)) -> Verdict {
+    fn enter(&mut self, policy: &Policy, (verdict, rule): (PolicyDecision, Option<Rule>)) -> PolicyDecision {
         if let Some(rule) = rule {
             self.tally.add(rule);
         }
         match verdict {
-            Verdict::Replace(_) | Verdict::End(_) if policy.settings.report_only => Verdict::Forward,
+            PolicyDecision::Replace(_) | PolicyDecision::End(_) if policy.settings.report_only => {
+                PolicyDecision::Forward
+            }
             verdict => verdict,
         }
     }

@@ -6,10 +6,10 @@ use super::data::Data;
 use super::linking::{Ask, Linking};
 use super::{Dial, End, Entry, NotEntered, Place, Relay, Sessions, Stage};
 use crate::link::relay::Upstream;
-use crate::link::{LinkMess, Misuse, Refusal, ServerLink, Wires};
+use crate::link::{LinkMess, Misuse, Refusal, ServerLink, SideBuffers};
 use crate::session::tracker::{Reason, Request};
 #[cfg(doc)]
-use {super::Config, super::Question, super::Report, crate::link::RelayLink, crate::link::Side};
+use {super::Config, super::Report, super::SessionQuestion, crate::link::RelayLink, crate::link::Side};
 
 impl Relay {
     fn linking(&mut self) -> Result<&mut Linking, Misuse> {
@@ -26,8 +26,8 @@ impl Relay {
         }
     }
 
-    /// The tenant's part of the link stage, to answer [`Question::Tenant`] with its methods, on
-    /// [`Wires::tenant`]: what it is shown ([`ServerLink::announce`], [`ServerLink::announce_sasl`]), or that it gets nothing
+    /// The tenant's part of the link stage, to answer [`SessionQuestion::Tenant`] with its methods, on
+    /// [`SideBuffers::tenant`]: what it is shown ([`ServerLink::announce`], [`ServerLink::announce_sasl`]), or that it gets nothing
     /// ([`ServerLink::reject`]), and all of SASL. Stepping is the relay's, and so is what lets the tenant in or refuses it:
     /// [`Relay::enter`] and [`Relay::refuse`].
     ///
@@ -41,7 +41,7 @@ impl Relay {
     ///
     /// # Errors
     /// [`Misuse::NotAsked`], or [`Misuse::RefusalSaysOk`].
-    pub fn refuse(&mut self, wires: &mut Wires, why: Refusal) -> Result<(), Misuse> {
+    pub fn refuse(&mut self, wires: &mut SideBuffers, why: Refusal) -> Result<(), Misuse> {
         let linking = self.linking()?;
         if !linking.dial.is_none() {
             return Err(Misuse::NotAsked);
@@ -51,7 +51,7 @@ impl Relay {
         Ok(())
     }
 
-    /// The tenant showed a good token: it opens a session, or joins its own. [`Question::Dial`] follows, and in the end
+    /// The tenant showed a good token: it opens a session, or joins its own. [`SessionQuestion::Dial`] follows, and in the end
     /// [`Report::Link`] says what became of the hypervisor's ticket.
     ///
     /// # Errors
@@ -97,17 +97,17 @@ impl Relay {
         Ok(request)
     }
 
-    /// Answers [`Question::Dial`]: the connection to the hypervisor stands. From here on [`Side::Hypervisor`] is there.
+    /// Answers [`SessionQuestion::Dial`]: the connection to the hypervisor stands. From here on [`Side::Hypervisor`] is there.
     ///
     /// # Errors
     /// [`Misuse::NotAsked`]: it is not wanted any more, close it.
-    pub fn dialled(&mut self, wires: &mut Wires, upstream: Upstream) -> Result<(), Misuse> {
+    pub fn dialled(&mut self, wires: &mut SideBuffers, upstream: Upstream) -> Result<(), Misuse> {
         let linking = self.linking()?;
         linking.dial.answer()?;
         linking.link.admit(wires, upstream)
     }
 
-    /// Answers [`Question::Dial`]: there is no connection to the hypervisor.
+    /// Answers [`SessionQuestion::Dial`]: there is no connection to the hypervisor.
     ///
     /// # Errors
     /// [`Misuse::NotAsked`].
@@ -118,15 +118,15 @@ impl Relay {
         Ok(())
     }
 
-    /// Answers [`Question::BindSession`]: the id is recorded, and the viewer may learn it.
+    /// Answers [`SessionQuestion::BindSession`]: the id is recorded, and the viewer may learn it.
     ///
     /// # Errors
     /// [`Misuse::NotAsked`].
-    pub fn bound(&mut self, wires: &mut Wires) -> Result<(), Misuse> {
+    pub fn bound(&mut self, wires: &mut SideBuffers) -> Result<(), Misuse> {
         self.data()?.bound(wires)
     }
 
-    /// Answers [`Question::BindSession`]: the id cannot be recorded. The session ends.
+    /// Answers [`SessionQuestion::BindSession`]: the id cannot be recorded. The session ends.
     ///
     /// # Errors
     /// [`Misuse::NotAsked`].
@@ -134,21 +134,31 @@ impl Relay {
         self.data()?.not_bound()
     }
 
-    /// Answers [`Question::Target`]: that is a place of the session's guest, and it may move there. The viewer is told of the
+    /// Answers [`SessionQuestion::Target`]: that is a place of the session's guest, and it may move there. The viewer is told of the
     /// proxy: [`Config::endpoint`] of this connection.
     ///
     /// # Errors
     /// [`Misuse::NotAsked`].
-    pub fn accept_target(&mut self, now: Duration, sessions: &mut Sessions, wires: &mut Wires) -> Result<(), Misuse> {
+    pub fn accept_target(
+        &mut self,
+        now: Duration,
+        sessions: &mut Sessions,
+        wires: &mut SideBuffers,
+    ) -> Result<(), Misuse> {
         self.target(now, sessions, wires, true)
     }
 
-    /// Answers [`Question::Target`]: the session must not move there. The viewer is told of the proxy as well, is refused when
+    /// Answers [`SessionQuestion::Target`]: the session must not move there. The viewer is told of the proxy as well, is refused when
     /// it comes, and stays where it is; if the guest is gone already, the session ends.
     ///
     /// # Errors
     /// [`Misuse::NotAsked`].
-    pub fn refuse_target(&mut self, now: Duration, sessions: &mut Sessions, wires: &mut Wires) -> Result<(), Misuse> {
+    pub fn refuse_target(
+        &mut self,
+        now: Duration,
+        sessions: &mut Sessions,
+        wires: &mut SideBuffers,
+    ) -> Result<(), Misuse> {
         self.target(now, sessions, wires, false)
     }
 
@@ -156,7 +166,7 @@ impl Relay {
         &mut self,
         now: Duration,
         sessions: &mut Sessions,
-        wires: &mut Wires,
+        wires: &mut SideBuffers,
         accept: bool,
     ) -> Result<(), Misuse> {
         let place = self.place.ok_or(Misuse::NotAsked)?;

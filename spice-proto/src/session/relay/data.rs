@@ -4,7 +4,7 @@ use bytes::Bytes;
 use core::time::Duration;
 
 use super::forwarding::{Flow, PolicyForwarder};
-use super::{Action, Ask, Config, End, Move, Question};
+use super::{Action, Ask, Config, End, Move, SessionQuestion};
 use crate::channel::common::Migrate;
 use crate::channel::display;
 use crate::channel::main::ServerMessage;
@@ -12,13 +12,13 @@ use crate::frame::{Header, HeaderForm};
 use crate::ids::ChannelType;
 use crate::link::Sender;
 use crate::link::relay::RelayOutcome;
-use crate::link::{Misuse, Side, Wires};
-use crate::session::migration::{DISPLAY_INIT_BODY, Fault, Migration, Pass, Seat, Target};
+use crate::link::{Misuse, Side, SideBuffers};
+use crate::session::migration::{ConnectionHandle, DISPLAY_INIT_BODY, Fault, Migration, Pass, Target};
 use crate::session::policy::Policy;
 use crate::session::{Host, SessionKey, Tracker};
 
 /// How long a hypervisor has for its answer to a DISPLAY_INIT. One that takes longer is closed all the same.
-const PARTING: Duration = Duration::from_secs(2);
+const DRAINING: Duration = Duration::from_secs(2);
 /// How long one side has, when the other has hung up, to take what does not fit any more. A peer that is there and reads
 /// nothing would keep its connection for ever.
 const LINGER: Duration = Duration::from_secs(30);
@@ -103,22 +103,22 @@ impl Data {
         }
     }
 
-    pub(super) fn step(&mut self, now: Duration, policy: &Policy, wires: &mut Wires) -> Action {
+    pub(super) fn step(&mut self, now: Duration, policy: &Policy, wires: &mut SideBuffers) -> Action {
         let question = match &mut self.held {
             Held::Nothing => None,
             Held::Bind(ask) => ask.take().map(|id| {
                 let (session, _) = self.place;
-                Question::BindSession { session, id }
+                SessionQuestion::BindSession { session, id }
             }),
             Held::Target(ask) => ask.take().map(|target| {
                 let (session, host) = self.place;
-                Question::Target(Move { session, host, target })
+                SessionQuestion::Target(Move { session, host, target })
             }),
         };
         if let Some(question) = question {
             return Action::Ask(question);
         }
-        let Wires { tenant, hypervisor } = wires;
+        let SideBuffers { tenant, hypervisor } = wires;
         let mut dropped = 0;
         let flow = self
             .to_hypervisor
@@ -143,7 +143,7 @@ impl Data {
             (read_hypervisor, consult) = (read && hypervisor.rx.len() < AHEAD, consult || over);
         }
         if self.lingers(now, full) || consult {
-            return Action::Consult;
+            return Action::Synchronize;
         }
         Action::Receive {
             tenant: read_tenant,
@@ -192,15 +192,15 @@ impl Data {
     }
 
     /// Shows the session what it has to see. Gives why the connection has to end, if it has, and whose fault that is.
-    pub(super) fn consult(
+    pub(super) fn synchronize(
         &mut self,
         now: Duration,
         migration: &mut Migration,
         tracker: &mut Tracker,
-        seat: Seat,
-        wires: &mut Wires,
+        seat: ConnectionHandle,
+        wires: &mut SideBuffers,
     ) -> Option<(Side, End)> {
-        let Wires { tenant, hypervisor } = wires;
+        let SideBuffers { tenant, hypervisor } = wires;
         let (src, dst) = (&mut tenant.rx, &mut hypervisor.tx);
         if let Some(frame) = self.to_hypervisor.shown(src) {
             match migration.client_message(now, tracker, seat, &frame) {
@@ -260,12 +260,12 @@ impl Data {
     }
 
     /// `MIGRATE_CANCEL` in the proxy's own name.
-    pub(super) fn cancel(&mut self, wires: &mut Wires) {
+    pub(super) fn cancel(&mut self, wires: &mut SideBuffers) {
         self.to_viewer.insert(ServerMessage::MIGRATE_CANCEL);
         self.to_viewer.put_inserts(!self.adjacent, &mut wires.tenant.tx);
     }
 
-    pub(super) fn bound(&mut self, wires: &mut Wires) -> Result<(), Misuse> {
+    pub(super) fn bound(&mut self, wires: &mut SideBuffers) -> Result<(), Misuse> {
         self.answer_bind()?;
         // INVARIANT: INIT has no sub-messages that would have to be listed.
         let _ = self
@@ -299,7 +299,7 @@ impl Data {
     }
 
     /// What the viewer is told in the place of the message that was held. `None`: nothing, since the session has ended.
-    pub(super) fn told(&mut self, body: Option<&Bytes>, reads: bool, wires: &mut Wires) {
+    pub(super) fn told(&mut self, body: Option<&Bytes>, reads: bool, wires: &mut SideBuffers) {
         let src = &mut wires.hypervisor.rx;
         let number = self.to_viewer.shown(src).map(|frame| frame.header.number);
         match number.zip(body) {
@@ -311,7 +311,7 @@ impl Data {
 
     /// Whether this connection cannot be closed yet, without which QEMU would end: until then. `init`: nothing was said on
     /// it so far.
-    pub(super) fn part(&self, now: Duration, init: bool, wires: &mut Wires) -> Option<Duration> {
+    pub(super) fn drain(&self, now: Duration, init: bool, wires: &mut SideBuffers) -> Option<Duration> {
         let hypervisor = &mut wires.hypervisor;
         if self.channel != ChannelType::DISPLAY || self.target || self.hypervisor_gone {
             return None;
@@ -330,7 +330,7 @@ impl Data {
         } else if 0 < self.to_viewer.forwarded() || !hypervisor.rx.is_empty() {
             return None;
         }
-        Some(now.saturating_add(PARTING))
+        Some(now.saturating_add(DRAINING))
     }
 }
 

@@ -11,7 +11,7 @@ use crate::ids::ChannelType;
 use crate::limits::Limits;
 use crate::link::Sender;
 use crate::session::migration::Migration;
-use crate::session::policy::{Gate, PLACES, Policy, Replacement, Rule, Verdict, filler, place};
+use crate::session::policy::{PLACES, Policy, PolicyDecision, PolicyFilter, Replacement, Rule, filler, place};
 
 /// Bytes that wait to be written; nothing is moved while there are more.
 pub(super) const HIGH_WATER: usize = 64 << 10;
@@ -36,7 +36,7 @@ pub(super) enum Flow {
 enum Front {
     New,
     /// Its header was judged.
-    Judged(Verdict),
+    Judged(PolicyDecision),
     /// It goes on with another body.
     Replaced(Bytes),
     /// It has passed the policy, with another body if there is one, and is to be shown to the session.
@@ -92,7 +92,7 @@ pub(super) struct PolicyForwarder {
 struct Judge {
     channel: ChannelType,
     sender: Sender,
-    gate: Gate,
+    gate: PolicyFilter,
     quick: Quick,
     front: Front,
     /// Messages to be shown to the session whatever they are.
@@ -113,8 +113,8 @@ impl Judge {
             Front::Replaced(_) | Front::Shown(_) => return FrameDecision::Hold,
         };
         let shown = self.shows(&frame.header);
-        let inspect = verdict == Verdict::Inspect;
-        if (inspect || shown && verdict == Verdict::Forward) && frame.body.len() < frame.header.size as usize {
+        let inspect = verdict == PolicyDecision::Inspect;
+        if (inspect || shown && verdict == PolicyDecision::Forward) && frame.body.len() < frame.header.size as usize {
             self.front = Front::Judged(verdict);
             return FrameDecision::Whole;
         }
@@ -124,16 +124,16 @@ impl Judge {
         } else {
             verdict
         };
-        if verdict == Verdict::Forward && !shown {
+        if verdict == PolicyDecision::Forward && !shown {
             if !matches!(self.front, Front::New) {
                 self.front = Front::New;
             }
             return FrameDecision::Forward;
         }
         self.front = match verdict {
-            Verdict::Forward => Front::Shown(None),
-            Verdict::Replace(Replacement::Body) if shown => Front::Shown(Some(body.freeze())),
-            Verdict::Replace(Replacement::Body) => Front::Replaced(body.freeze()),
+            PolicyDecision::Forward => Front::Shown(None),
+            PolicyDecision::Replace(Replacement::Body) if shown => Front::Shown(Some(body.freeze())),
+            PolicyDecision::Replace(Replacement::Body) => Front::Replaced(body.freeze()),
             verdict => Front::Judged(verdict),
         };
         FrameDecision::Hold
@@ -159,7 +159,7 @@ impl PolicyForwarder {
             judge: Judge {
                 channel,
                 sender,
-                gate: Gate::new(channel, sender, limits),
+                gate: PolicyFilter::new(channel, sender, limits),
                 quick: Quick::new(channel, sender, policy),
                 front: Front::New,
                 // The client's first two, see `Migration::looks_at`.
@@ -223,10 +223,12 @@ impl PolicyForwarder {
         let with = match self.judge.front {
             Front::Shown(_) => return Some(Flow::Show),
             Front::Replaced(_) => return self.forward_shown(src, dst).err().map(Flow::Malformed),
-            Front::Judged(Verdict::Replace(with)) => with,
-            Front::Judged(Verdict::End(rule)) => return Some(Flow::Rule(rule)),
+            Front::Judged(PolicyDecision::Replace(with)) => with,
+            Front::Judged(PolicyDecision::End(rule)) => return Some(Flow::Rule(rule)),
             // INVARIANT: what was inspected, or may go on, is not held.
-            Front::Judged(Verdict::Inspect | Verdict::Forward) | Front::New => return Some(Flow::Rule(Rule::List)),
+            Front::Judged(PolicyDecision::Inspect | PolicyDecision::Forward) | Front::New => {
+                return Some(Flow::Rule(Rule::List));
+            }
         };
         // MIGRATE_DATA has to follow, and nothing else.
         if sender == Sender::Server && 0 < self.judge.show_next {

@@ -3,9 +3,9 @@
 use alloc::boxed::Box;
 use core::time::Duration;
 
-use super::{Action, Dial, End, Question};
+use super::{Action, Dial, End, SessionQuestion};
 use crate::link::relay::{self, RelayAction, RelayOutcome};
-use crate::link::{LinkMess, Misuse, RelayLink, Side, Wires, server};
+use crate::link::{LinkMess, Misuse, RelayLink, Side, SideBuffers, server};
 
 #[derive(Debug)]
 pub(super) struct Linking {
@@ -61,7 +61,7 @@ impl<T> Ask<T> {
 
 impl Linking {
     /// Whether the tenant is read, as far as there is room: to see when it goes, whatever the link waits for.
-    fn listens(&self, wires: &Wires) -> bool {
+    fn listens(&self, wires: &SideBuffers) -> bool {
         !self.gone && wires.tenant.rx.len() < self.link.max_input(Side::Tenant)
     }
 
@@ -69,25 +69,25 @@ impl Linking {
     pub(super) fn step(
         &mut self,
         now: Duration,
-        wires: &mut Wires,
+        wires: &mut SideBuffers,
         entered: bool,
     ) -> Result<Action, Box<RelayOutcome>> {
         if self.failed.is_some() || self.lost.is_some() && !self.link.has_begun() {
-            return Ok(Action::Consult);
+            return Ok(Action::Synchronize);
         }
         if let Some(dial) = self.dial.take() {
             self.dialled = Some(dial.clone());
-            return Ok(Action::Ask(Question::Dial(dial)));
+            return Ok(Action::Ask(SessionQuestion::Dial(dial)));
         }
         let action = match self.link.step(now, wires) {
             Ok(action) => action,
             Err(error) if error.side == Side::Hypervisor && entered => {
                 self.failed = Some(error.into());
-                return Ok(Action::Consult);
+                return Ok(Action::Synchronize);
             }
             Err(error) => {
                 self.lost = Some(error.into());
-                return Ok(Action::Consult);
+                return Ok(Action::Synchronize);
             }
         };
         let listen = Action::Receive {
@@ -100,13 +100,15 @@ impl Linking {
                 hypervisor: side == Side::Hypervisor,
             },
             RelayAction::Waiting => listen,
-            RelayAction::Ask(relay::Question::Tenant(question)) => {
-                if let server::Question::Ticket { request, .. } | server::Question::Admit { request } = &question {
+            RelayAction::Ask(relay::RelayQuestion::Tenant(question)) => {
+                if let server::ServerQuestion::Ticket { request, .. } | server::ServerQuestion::Admit { request } =
+                    &question
+                {
                     self.request = Some(request.clone());
                 }
-                Action::Ask(Question::Tenant(question))
+                Action::Ask(SessionQuestion::Tenant(question))
             }
-            RelayAction::Ask(relay::Question::Redial(transport)) => {
+            RelayAction::Ask(relay::RelayQuestion::Redial(transport)) => {
                 let dialled = self.dialled.take().map_or(Ask::None, |dial| {
                     Ask::New(Dial {
                         transport: Some(transport),
@@ -117,12 +119,12 @@ impl Linking {
                 Action::Hangup
             }
             // INVARIANT: SASL is not allowed towards hypervisors, so nothing is asked.
-            RelayAction::Ask(relay::Question::Hypervisor(_)) => listen,
+            RelayAction::Ask(relay::RelayQuestion::Hypervisor(_)) => listen,
             RelayAction::Done(outcome) => return Err(Box::new(outcome)),
         })
     }
 
-    pub(super) fn eof(&mut self, wires: &mut Wires, side: Side) {
+    pub(super) fn eof(&mut self, wires: &mut SideBuffers, side: Side) {
         self.gone |= side == Side::Tenant;
         if side == Side::Tenant && self.link.must_finish() {
             self.lost = self.lost.or(Some(End::Viewer));

@@ -4,12 +4,12 @@
 //! [`Tracker`](crate::session::Tracker), the [`Policy`](crate::session::Policy) and the [`Migration`](crate::session::Migration), which the connections
 //! of a session share in [`Sessions`]. Its author answers questions and nothing else:
 //!
-//! | Question | Answer |
+//! | SessionQuestion | Answer |
 //! |---|---|
-//! | [`Question::Tenant`]: which key, which capabilities? whose ticket is this? | [`ServerLink::announce`](crate::link::ServerLink::announce), [`ServerLink::reject`](crate::link::ServerLink::reject) of [`Relay::tenant`]; [`Relay::enter`], [`Relay::refuse`] |
-//! | [`Question::Dial`]: connect to the hypervisor | [`Relay::dialled`], [`Relay::unreachable`] |
-//! | [`Question::BindSession`]: record the session's id | [`Relay::bound`], [`Relay::not_bound`] |
-//! | [`Question::Target`]: is that a place of the session's guest? | [`Relay::accept_target`], [`Relay::refuse_target`] |
+//! | [`SessionQuestion::Tenant`]: which key, which capabilities? whose ticket is this? | [`ServerLink::announce`](crate::link::ServerLink::announce), [`ServerLink::reject`](crate::link::ServerLink::reject) of [`Relay::tenant`]; [`Relay::enter`], [`Relay::refuse`] |
+//! | [`SessionQuestion::Dial`]: connect to the hypervisor | [`Relay::dialled`], [`Relay::unreachable`] |
+//! | [`SessionQuestion::BindSession`]: record the session's id | [`Relay::bound`], [`Relay::not_bound`] |
+//! | [`SessionQuestion::Target`]: is that a place of the session's guest? | [`Relay::accept_target`], [`Relay::refuse_target`] |
 //!
 //! `INIT` is held until the id is recorded, and a message about a migration until its target is accepted; the other direction,
 //! and other connections, go on meanwhile. Everything else is done here: connections are placed and refused, channels that are
@@ -18,7 +18,7 @@
 //! one message.
 //!
 //! ```text
-//! loop: step ----> Consult ----> consult, with the sessions locked
+//! loop: step ----> Synchronize -> synchronize, with the sessions locked
 //!            ----> Ask ---------> answer, now or later
 //!            ----> Receive -----> flush both tx; read from these sides, or wait for the deadline, a wake or an answer
 //!            ----> Hangup ------> close the hypervisor's connection
@@ -41,7 +41,7 @@ mod question;
 mod sessions;
 
 pub use entry::{Claim, Entry, Report};
-pub use question::{Action, Config, Counts, Dial, End, Move, NotEntered, Question};
+pub use question::{Action, Config, Counts, Dial, End, Move, NotEntered, SessionQuestion};
 pub use sessions::Sessions;
 
 use alloc::boxed::Box;
@@ -50,21 +50,21 @@ use core::time::Duration;
 
 use self::data::Data;
 use self::linking::{Ask, Linking};
-use super::migration::{Answer, Lost, Seat};
+use super::migration::{Answer, ConnectionHandle, Lost};
 use super::tracker::{Link, Peer, Reason};
 use super::{Host, SessionKey};
 use crate::caps::Capabilities;
 use crate::channel::main::ChannelId;
 use crate::ids::{ChannelType, LinkErrorCode};
 use crate::link::relay::RelayOutcome;
-use crate::link::{Refusal, RelayConfig, RelayLink, Side, TicketOutcome, Wires};
+use crate::link::{Refusal, RelayConfig, RelayLink, Side, SideBuffers, TicketOutcome};
 
 /// The place of a connection in its session.
 #[derive(Debug, Clone, Copy)]
 struct Place {
     key: SessionKey,
     channel: ChannelId,
-    seat: Seat,
+    seat: ConnectionHandle,
     host: Host,
     /// What became of its ticket was reported.
     reported: bool,
@@ -86,7 +86,7 @@ enum Stage {
         gone: bool,
     },
     /// A display link that is not closed before the hypervisor has handled its first message.
-    Parting {
+    Draining {
         until: Duration,
         end: End,
     },
@@ -202,7 +202,7 @@ impl Relay {
     pub fn deadline(&self) -> Duration {
         let own = match &self.stage {
             Stage::Linking(linking) => Some(linking.link.deadline()),
-            Stage::Parting { until, .. } => Some(*until),
+            Stage::Draining { until, .. } => Some(*until),
             Stage::Data(data) => data.deadline(),
             _ => None,
         };
@@ -213,12 +213,12 @@ impl Relay {
     }
 
     /// Uses what is in both `rx`, writes to both `tx`, says what it needs.
-    pub fn step(&mut self, now: Duration, wires: &mut Wires) -> Action {
+    pub fn step(&mut self, now: Duration, wires: &mut SideBuffers) -> Action {
         if let Stage::Done(end) = self.stage {
             return Action::Done(end);
         }
         if self.woken || self.session_deadline.is_some_and(|deadline| deadline <= now) {
-            return Action::Consult;
+            return Action::Synchronize;
         }
         match &mut self.stage {
             Stage::Linking(linking) => match linking.step(now, wires, self.place.is_some()) {
@@ -226,10 +226,10 @@ impl Relay {
                 Err(outcome) => {
                     let lost = linking.lost;
                     self.stage = Stage::Linked { outcome, lost };
-                    Action::Consult
+                    Action::Synchronize
                 }
             },
-            Stage::Linked { .. } | Stage::Pretended { gone: true, .. } => Action::Consult,
+            Stage::Linked { .. } | Stage::Pretended { gone: true, .. } => Action::Synchronize,
             Stage::Data(data) => {
                 let action = data.step(now, &self.config.policy, wires);
                 self.counts.note(data.passed());
@@ -247,7 +247,7 @@ impl Relay {
                     Action::Hangup
                 }
             }
-            Stage::Parting { until, end } => {
+            Stage::Draining { until, end } => {
                 if *until <= now || !wires.hypervisor.rx.is_empty() {
                     let end = *end;
                     self.stage = Stage::Done(end);
@@ -263,18 +263,18 @@ impl Relay {
     }
 
     /// One side hung up, or its connection failed. What it said before is in `rx`.
-    pub fn eof(&mut self, wires: &mut Wires, side: Side) {
+    pub fn eof(&mut self, wires: &mut SideBuffers, side: Side) {
         match &mut self.stage {
             Stage::Linking(linking) => linking.eof(wires, side),
             Stage::Data(data) => data.eof(side),
             Stage::Pretended { gone, .. } => *gone |= side == Side::Tenant,
-            Stage::Parting { end, .. } if side == Side::Hypervisor => self.stage = Stage::Done(*end),
-            Stage::Linked { .. } | Stage::Parting { .. } | Stage::Done(_) => {}
+            Stage::Draining { end, .. } if side == Side::Hypervisor => self.stage = Stage::Done(*end),
+            Stage::Linked { .. } | Stage::Draining { .. } | Stage::Done(_) => {}
         }
     }
 
-    /// Does what concerns the session: see [`Action::Consult`]. Then [`Sessions::poll_wake`].
-    pub fn consult(&mut self, now: Duration, sessions: &mut Sessions, wires: &mut Wires) {
+    /// Does what concerns the session: see [`Action::Synchronize`]. Then [`Sessions::poll_wake`].
+    pub fn synchronize(&mut self, now: Duration, sessions: &mut Sessions, wires: &mut SideBuffers) {
         self.woken = false;
         sessions.expire(now);
         let mut lost = None;
@@ -293,15 +293,15 @@ impl Relay {
             _ => {}
         }
         if let Some(place) = self.place {
-            let orders = sessions.orders(now, place.key, self.link);
-            if orders.pretend {
+            let pending = sessions.pending(now, place.key, self.link);
+            if pending.pretend {
                 self.report(sessions);
                 self.pretend(wires);
             }
-            if let (true, Stage::Data(data)) = (orders.cancel, &mut self.stage) {
+            if let (true, Stage::Data(data)) = (pending.cancel, &mut self.stage) {
                 data.cancel(wires);
             }
-            if orders.close {
+            if pending.close {
                 lost = lost.or(Some(End::Session));
             }
         }
@@ -310,7 +310,7 @@ impl Relay {
         }
         if let (Stage::Data(data), Some(place)) = (&mut self.stage, self.place) {
             let over = sessions.with(place.key, |migration, tracker| {
-                data.consult(now, migration, tracker, place.seat, wires)
+                data.synchronize(now, migration, tracker, place.seat, wires)
             });
             if let Some(id) = data.names() {
                 sessions.name(place.key, Some(id));
@@ -341,7 +341,7 @@ impl Relay {
     }
 
     /// The viewer is told that it is connected. What there is of the hypervisor's part is given up.
-    fn pretend(&mut self, wires: &mut Wires) {
+    fn pretend(&mut self, wires: &mut SideBuffers) {
         if let Stage::Linking(linking) = &mut self.stage {
             let _ = linking.link.pretend(wires);
         }
@@ -349,7 +349,7 @@ impl Relay {
     }
 
     /// The hypervisor has accepted, or has not: what the viewer is told.
-    fn answered(&mut self, now: Duration, sessions: &mut Sessions, wires: &mut Wires, accepted: Result<(), End>) {
+    fn answered(&mut self, now: Duration, sessions: &mut Sessions, wires: &mut SideBuffers, accepted: Result<(), End>) {
         self.report(sessions);
         if let Stage::Linking(linking) = &self.stage {
             self.learnt = linking.link.learnt().cloned();
@@ -382,7 +382,7 @@ impl Relay {
     }
 
     /// One side is gone, or the connection must end.
-    fn lose(&mut self, now: Duration, sessions: &mut Sessions, wires: &mut Wires, side: Side, end: End) {
+    fn lose(&mut self, now: Duration, sessions: &mut Sessions, wires: &mut SideBuffers, side: Side, end: End) {
         if let Stage::Linking(linking) = &mut self.stage
             && linking.link.has_begun()
         {
@@ -410,22 +410,22 @@ impl Relay {
         if let Stage::Data(data) = &self.stage {
             self.counts.note(data.passed());
         }
-        let parting = match &self.stage {
-            Stage::Data(data) if side == Side::Tenant => data.part(now, lost == Lost::InitThenClose, wires),
+        let draining = match &self.stage {
+            Stage::Data(data) if side == Side::Tenant => data.drain(now, lost == Lost::InitThenClose, wires),
             _ => None,
         };
-        self.stage = match parting {
-            Some(until) => Stage::Parting { until, end },
+        self.stage = match draining {
+            Some(until) => Stage::Draining { until, end },
             None => Stage::Done(end),
         };
     }
 
     /// Ends the connection as soon as that does no harm.
-    pub fn stop(&mut self, now: Duration, sessions: &mut Sessions, wires: &mut Wires) {
+    pub fn stop(&mut self, now: Duration, sessions: &mut Sessions, wires: &mut SideBuffers) {
         if let Stage::Linked { .. } = self.stage {
-            self.consult(now, sessions, wires);
+            self.synchronize(now, sessions, wires);
         }
-        if !matches!(self.stage, Stage::Parting { .. } | Stage::Done(_)) {
+        if !matches!(self.stage, Stage::Draining { .. } | Stage::Done(_)) {
             self.lose(now, sessions, wires, Side::Tenant, End::Session);
         }
     }

@@ -72,10 +72,10 @@ pub enum Action {
         /// From the hypervisor.
         hypervisor: bool,
     },
-    /// Call [`Relay::consult`] and step again, before anything is flushed.
-    Consult,
+    /// Call [`Relay::synchronize`] and step again, before anything is flushed.
+    Synchronize,
     /// Find an answer, and step on meanwhile.
-    Ask(Question),
+    Ask(SessionQuestion),
     /// The hypervisor's connection is not needed any more: close it, and step again.
     Hangup,
     /// The connection has ended: flush both `tx`, close both, and call [`Relay::close`].
@@ -84,10 +84,10 @@ pub enum Action {
 
 /// What only the caller knows.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Question {
+pub enum SessionQuestion {
     /// About the tenant's link, see [`RelayLink`]. A ticket, or an identity that SASL has shown, that is good is answered
     /// with [`Relay::enter`].
-    Tenant(server::Question),
+    Tenant(server::ServerQuestion),
     /// Connect to the hypervisor: [`Relay::dialled`] or [`Relay::unreachable`].
     Dial(Dial),
     /// The hypervisor has named the session. Record the id wherever other processes look for it: [`Relay::bound`]; or

@@ -10,7 +10,7 @@ use super::Dial;
 use super::entry::{Claim, Entry, Report};
 use crate::channel::main::ChannelId;
 use crate::link::{LinkMess, TicketOutcome};
-use crate::session::migration::{Effect, Endpoint, Migration, Seat};
+use crate::session::migration::{ConnectionHandle, Effect, Endpoint, Migration};
 use crate::session::tracker::{Admission, Config, Expired, HashKey, Link, Reason, Request};
 use crate::session::{Host, SessionKey, Tracker};
 
@@ -19,7 +19,7 @@ const INQUIRIES: usize = 4;
 
 /// What other connections, or the time, have done to one.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Orders {
+pub(super) struct PendingActions {
     /// It has to be closed.
     pub(super) close: bool,
     /// Its viewer is to be told that it is connected.
@@ -31,8 +31,8 @@ pub(super) struct Orders {
 #[derive(Debug)]
 struct Member {
     link: Link,
-    seat: Seat,
-    orders: Orders,
+    seat: ConnectionHandle,
+    pending: PendingActions,
 }
 
 /// One session's connections.
@@ -178,7 +178,7 @@ impl Sessions {
         entry: Entry,
         request: Request,
         endpoint: &Endpoint,
-    ) -> Result<(Seat, Admission), Reason> {
+    ) -> Result<(ConnectionHandle, Admission), Reason> {
         let key = match entry {
             Entry::Open(claim) => claim.key(),
             Entry::Join(key) if self.tracker.host(key).is_some() => key,
@@ -201,7 +201,7 @@ impl Sessions {
             group.members.push(Member {
                 link,
                 seat: *seat,
-                orders: Orders::default(),
+                pending: PendingActions::default(),
             });
         }
         self.sweep(key);
@@ -284,14 +284,14 @@ impl Sessions {
     }
 
     /// What was ordered for a connection, by others or by the time.
-    pub(super) fn orders(&mut self, now: Duration, key: SessionKey, link: Link) -> Orders {
+    pub(super) fn pending(&mut self, now: Duration, key: SessionKey, link: Link) -> PendingActions {
         if self.deadline_of(key).is_some_and(|deadline| deadline <= now) {
             self.with(key, |migration, tracker| migration.expire(now, tracker));
         }
         let members = self.groups.get_mut(&key).map(|group| group.members.iter_mut());
         let member = members.into_iter().flatten().find(|member| member.link == link);
         member
-            .map(|member| core::mem::take(&mut member.orders))
+            .map(|member| core::mem::take(&mut member.pending))
             .unwrap_or_default()
     }
 
@@ -306,15 +306,15 @@ impl Sessions {
             return;
         };
         while let Some(effect) = group.migration.poll_effect() {
-            let (seat, set): (Option<Seat>, fn(&mut Orders)) = match effect {
-                Effect::Close(seat) => (Some(seat), |orders| orders.close = true),
-                Effect::Pretend(seat) => (Some(seat), |orders| orders.pretend = true),
-                Effect::Cancel(seat) => (Some(seat), |orders| orders.cancel = true),
-                Effect::End => (None, |orders| orders.close = true),
+            let (seat, set): (Option<ConnectionHandle>, fn(&mut PendingActions)) = match effect {
+                Effect::Close(seat) => (Some(seat), |pending| pending.close = true),
+                Effect::Pretend(seat) => (Some(seat), |pending| pending.pretend = true),
+                Effect::Cancel(seat) => (Some(seat), |pending| pending.cancel = true),
+                Effect::End => (None, |pending| pending.close = true),
             };
             for member in &mut group.members {
                 if seat.is_none_or(|seat| seat == member.seat) {
-                    set(&mut member.orders);
+                    set(&mut member.pending);
                     self.wakes.push_back(member.link);
                 }
             }
@@ -331,7 +331,7 @@ impl Sessions {
             return;
         };
         for member in &mut group.members {
-            member.orders.close = true;
+            member.pending.close = true;
             self.wakes.push_back(member.link);
         }
         self.sweep(key);

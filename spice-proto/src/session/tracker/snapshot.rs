@@ -7,8 +7,8 @@ use core::net::{IpAddr, Ipv6Addr};
 use super::Peer;
 use crate::channel::main::ChannelId;
 use crate::error::{DecodeError, DecodeErrorKind, EncodeError};
+use crate::fields::{Decode, Encode, Reader, codec, layout, length, put_array};
 use crate::session::{Host, TargetAccess};
-use crate::wire::{Decode, Encode, Reader, codec, layout, length, put_array};
 
 /// The byte forms that there have been; the last one is written, and is the only one that is read.
 #[derive(Clone, Copy)]
@@ -187,7 +187,7 @@ impl Decode for Snapshot {
 
 impl Encode for Snapshot {
     fn wire_len(&self) -> usize {
-        use crate::wire::Fixed as _;
+        use crate::fields::Fixed as _;
         self.pairs
             .len()
             .saturating_mul(WirePair::SIZE)

@@ -7,10 +7,12 @@ use bytes::{Bytes, BytesMut};
 use spice_proto::caps::Capabilities;
 use spice_proto::channel::main::{Destination, MigrateBegin};
 use spice_proto::ids::ChannelType;
-use spice_proto::link::relay::{Question as RelayQuestion, RelayAction, Upstream};
+use spice_proto::link::relay::{RelayAction, RelayQuestion, Upstream};
 use spice_proto::link::sasl::MechList;
-use spice_proto::link::server::{Announcement, Question, SaslAnnouncement};
-use spice_proto::link::{HandshakeError, RelayConfig, RelayLink, Secret, ServerLink, Side, Stage, Wire, Wires};
+use spice_proto::link::server::{Announcement, SaslAnnouncement, ServerQuestion};
+use spice_proto::link::{
+    Buffers, HandshakeError, RelayConfig, RelayLink, Secret, ServerLink, Side, SideBuffers, Stage,
+};
 use spice_proto::session::policy::Settings;
 use spice_proto::session::relay::End;
 use spice_proto::session::tracker;
@@ -90,7 +92,7 @@ async fn a_viewer_that_goes_is_not_answered() {
             match open {
                 Open::Announce => viewer.write_all(&link_message(kind, 0)).await.unwrap(),
                 Open::Refused | Open::Dial => {
-                    let (mut machine, mut wire) = (client(request(kind, 0xb, 0xf), TOKEN), Wire::default());
+                    let (mut machine, mut wire) = (client(request(kind, 0xb, 0xf), TOKEN), Buffers::default());
                     let linked = drive(&mut machine, &mut wire, &mut viewer, Clock::start());
                     assert!(timeout(Duration::from_secs(1), linked).await.is_err());
                 }
@@ -174,13 +176,13 @@ async fn places_of_those_who_left_are_free() {
 }
 
 /// The hypervisor's half of a link, up to where it has asked this.
-async fn half(stream: &mut Stream, at: Stage) -> (ServerLink, Wire, Clock) {
+async fn half(stream: &mut Stream, at: Stage) -> (ServerLink, Buffers, Clock) {
     let clock = Clock::start();
     let limits = Limits::default().with_link_timeout(LONG);
-    let (mut machine, mut wire) = (ServerLink::new(clock.now(), limits), Wire::default());
+    let (mut machine, mut wire) = (ServerLink::new(clock.now(), limits), Buffers::default());
     loop {
         match drive(&mut machine, &mut wire, stream, clock).await.unwrap() {
-            Driven::Ask(Question::Link(request)) if at == Stage::Ticket => {
+            Driven::Ask(ServerQuestion::Link(request)) if at == Stage::Ticket => {
                 let shown = Announcement {
                     public_key: key().public(),
                     capabilities: Capabilities::spice_server(request.channel_type),
@@ -210,7 +212,7 @@ async fn a_viewer_that_goes_while_the_hypervisor_is_half_linked() {
                     let mut viewer = viewer;
                     let mut asked = request(kind, 0xb, 0xf);
                     asked.connection_id = ID;
-                    let (mut machine, mut wire) = (client(asked, TOKEN), Wire::default());
+                    let (mut machine, mut wire) = (client(asked, TOKEN), Buffers::default());
                     let linked = drive(&mut machine, &mut wire, &mut viewer, Clock::start());
                     assert!(timeout(Duration::from_secs(1), linked).await.is_err());
                     viewer
@@ -253,17 +255,17 @@ fn the_end_of_a_tenant_is_the_end_of_its_link() {
         for reply in [false, true] {
             let mut relay = RelayLink::new(Duration::ZERO, RelayConfig::default());
             let (mut wires, mut server) = (
-                Wires::default(),
+                SideBuffers::default(),
                 crate::pair::Server::new(Capabilities::spice_server(kind), TICKET),
             );
-            let (mut viewer, mut wire) = (client(request(kind, 0xb, 0xf), TOKEN), Wire::default());
+            let (mut viewer, mut wire) = (client(request(kind, 0xb, 0xf), TOKEN), Buffers::default());
             assert!(!relay.must_finish());
             loop {
                 use spice_proto::link::Machine as _;
                 let _ = viewer.step(Duration::ZERO, &mut wire).unwrap();
                 wires.tenant.rx.extend_from_slice(&wire.tx.split());
                 match relay.step(Duration::ZERO, &mut wires).unwrap() {
-                    RelayAction::Ask(RelayQuestion::Tenant(Question::Link(_))) => {
+                    RelayAction::Ask(RelayQuestion::Tenant(ServerQuestion::Link(_))) => {
                         relay.tenant().announce(&mut wires.tenant, shown(kind)).unwrap();
                     }
                     RelayAction::Ask(_) => relay.admit(&mut wires, upstream()).unwrap(),
@@ -330,11 +332,11 @@ fn protocol<E: std::fmt::Debug>(error: DriveError<E>) -> Result<E, std::io::Erro
 async fn a_client_that_goes_is_not_answered() {
     for way in WAYS {
         let clock = Clock::start();
-        let (mut machine, mut wire) = (ServerLink::new(clock.now(), Limits::default()), Wire::default());
+        let (mut machine, mut wire) = (ServerLink::new(clock.now(), Limits::default()), Buffers::default());
         let (mut near, mut far) = line_of(way);
         far.write_all(&link_message(MAIN, 0)).await.unwrap();
         let asked = drive(&mut machine, &mut wire, &mut near, clock).await.unwrap();
-        assert!(matches!(asked, Driven::Ask(Question::Link(_))));
+        assert!(matches!(asked, Driven::Ask(ServerQuestion::Link(_))));
         let dropped = std::cell::Cell::new(false);
         let (answer, gone) = tokio::join!(
             timeout(
@@ -363,7 +365,7 @@ async fn a_client_that_goes_is_not_answered() {
 #[tokio::test(start_paused = true)]
 async fn a_client_that_stays_is_answered() {
     let clock = Clock::start();
-    let (mut machine, mut wire) = (ServerLink::new(clock.now(), Limits::default()), Wire::default());
+    let (mut machine, mut wire) = (ServerLink::new(clock.now(), Limits::default()), Buffers::default());
     let (mut near, mut far) = line(1 << 16, Inner::Nothing);
     far.write_all(&link_message(MAIN, 0)).await.unwrap();
     far.write_all(&[7; 10_000]).await.unwrap();
@@ -390,7 +392,7 @@ async fn a_relays_peers_that_go_are_not_answered() {
     ] {
         let clock = Clock::start();
         let mut relay = RelayLink::new(clock.now(), RelayConfig::default().with_upstream_sasl(true));
-        let mut wires = Wires::default();
+        let mut wires = SideBuffers::default();
         let (mut tenant, mut viewer) = duplex(1 << 16);
         let (mut near, mut far) = duplex(1 << 16);
         let ask = async {
@@ -399,10 +401,10 @@ async fn a_relays_peers_that_go_are_not_answered() {
             loop {
                 let driven = drive_relay(&mut relay, &mut wires, &mut tenant, hypervisor.as_deref_mut(), clock).await;
                 match driven.unwrap() {
-                    Driven::Ask(RelayQuestion::Tenant(Question::Link(_))) => {
+                    Driven::Ask(RelayQuestion::Tenant(ServerQuestion::Link(_))) => {
                         relay.tenant().announce(&mut wires.tenant, shown(MAIN)).unwrap();
                     }
-                    Driven::Ask(RelayQuestion::Tenant(Question::Ticket { .. })) if asked == Stage::Sasl => {
+                    Driven::Ask(RelayQuestion::Tenant(ServerQuestion::Ticket { .. })) if asked == Stage::Sasl => {
                         relay.admit(&mut wires, upstream()).unwrap();
                         hypervisor = near.take();
                     }
@@ -412,16 +414,16 @@ async fn a_relays_peers_that_go_are_not_answered() {
             }
         };
         let view = async {
-            let (mut machine, mut wire) = (client(request(MAIN, 0xb, 0xf), TOKEN), Wire::default());
+            let (mut machine, mut wire) = (client(request(MAIN, 0xb, 0xf), TOKEN), Buffers::default());
             let linked = drive(&mut machine, &mut wire, &mut viewer, clock);
             assert!(timeout(Duration::from_secs(1), linked).await.is_err());
         };
         let serve = async {
-            let (mut machine, mut wire) = (ServerLink::new(clock.now(), Limits::default()), Wire::default());
+            let (mut machine, mut wire) = (ServerLink::new(clock.now(), Limits::default()), Buffers::default());
             let driven = async {
                 loop {
                     match drive(&mut machine, &mut wire, &mut far, clock).await.unwrap() {
-                        Driven::Ask(Question::Link(_)) => {
+                        Driven::Ask(ServerQuestion::Link(_)) => {
                             let shown = SaslAnnouncement {
                                 mechanisms: MechList::of(&["PLAIN"]),
                                 capabilities: Capabilities::spice_server(MAIN),

@@ -6,10 +6,10 @@ use bytes::Buf as _;
 use proptest::prelude::*;
 use spice_proto::caps::Capabilities;
 use spice_proto::ids::ChannelType;
-use spice_proto::link::relay::{Question as RelayQuestion, Upstream};
-use spice_proto::link::server::{Announcement, Question};
+use spice_proto::link::relay::{RelayQuestion, Upstream};
+use spice_proto::link::server::{Announcement, ServerQuestion};
 use spice_proto::link::{
-    Action, HandshakeError, Machine, RelayConfig, RelayLink, Secret, ServerLink, Stage, Wire, Wires,
+    Action, Buffers, HandshakeError, Machine, RelayConfig, RelayLink, Secret, ServerLink, SideBuffers, Stage,
 };
 use spice_proto::{Clock, Driven, Limits, drive, drive_relay};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -47,7 +47,7 @@ impl Machine for Bulk {
     type Question = ();
     type Outcome = ();
 
-    fn step(&mut self, _: Duration, wire: &mut Wire) -> Result<Action<(), ()>, HandshakeError> {
+    fn step(&mut self, _: Duration, wire: &mut Buffers) -> Result<Action<(), ()>, HandshakeError> {
         wire.tx.extend_from_slice(&self.say.split_off(0));
         if std::mem::take(&mut self.asks) {
             return Ok(Action::Ask(()));
@@ -76,7 +76,7 @@ impl Machine for Bulk {
 /// Bytes through [`drive`], in both directions at once; the other end at its own pace.
 async fn bulk(capacity: usize, inner: Inner, volume: usize, reads: Pace, writes: Pace) {
     let (mut near, far) = line(capacity, inner);
-    let (mut machine, mut wire) = (Bulk::new(1, volume, volume), Wire::default());
+    let (mut machine, mut wire) = (Bulk::new(1, volume, volume), Buffers::default());
     let (expected, mut back) = (machine.say.clone(), vec![0; volume]);
     random(2)(&mut back);
     let (read, write) = tokio::io::split(far);
@@ -107,7 +107,7 @@ async fn a_machine_is_heard_and_spoken_to_at_once() {
     // Two drivers at both ends.
     let (mut near, mut far) = line(1, Inner::Flushed(1));
     let (mut one, mut other) = (Bulk::new(1, 9000, 9000), Bulk::new(2, 9000, 9000));
-    let (mut here, mut there) = (Wire::default(), Wire::default());
+    let (mut here, mut there) = (Buffers::default(), Buffers::default());
     let both = async {
         tokio::join!(
             drive(&mut one, &mut here, &mut near, Clock::start()),
@@ -123,7 +123,7 @@ async fn a_machine_is_heard_and_spoken_to_at_once() {
 async fn a_question_behind_many_words() {
     for inner in INNERS {
         let (mut near, mut far) = line(100, inner);
-        let (mut machine, mut wire) = (Bulk::new(1, 5000, 3000), Wire::default());
+        let (mut machine, mut wire) = (Bulk::new(1, 5000, 3000), Buffers::default());
         machine.asks = true;
         let expected = machine.say.clone();
         let other = async {
@@ -147,7 +147,7 @@ async fn a_question_behind_many_words() {
 async fn a_driver_can_be_dropped_and_called_again() {
     for inner in INNERS {
         let (mut near, far) = line(100, inner);
-        let (mut machine, mut wire) = (Bulk::new(1, 30_000, 30_000), Wire::default());
+        let (mut machine, mut wire) = (Bulk::new(1, 30_000, 30_000), Buffers::default());
         let (expected, mut back) = (machine.say.clone(), vec![0; 30_000]);
         random(2)(&mut back);
         let (read, write) = tokio::io::split(far);
@@ -167,13 +167,17 @@ async fn a_driver_can_be_dropped_and_called_again() {
 }
 
 /// The server's half of a link, whose answers take so long.
-pub(super) async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, password: &[u8], delay: Duration) -> Wire {
+pub(super) async fn serve(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    password: &[u8],
+    delay: Duration,
+) -> Buffers {
     let clock = Clock::start();
     let limits = Limits::default().with_link_timeout(LONG);
-    let (mut machine, mut wire) = (ServerLink::new(clock.now(), limits), Wire::default());
+    let (mut machine, mut wire) = (ServerLink::new(clock.now(), limits), Buffers::default());
     loop {
         match drive(&mut machine, &mut wire, &mut stream, clock).await.unwrap() {
-            Driven::Ask(Question::Link(request)) => {
+            Driven::Ask(ServerQuestion::Link(request)) => {
                 sleep(delay).await;
                 let shown = Announcement {
                     public_key: key().public(),
@@ -181,7 +185,7 @@ pub(super) async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, passw
                 };
                 machine.announce(&mut wire, shown).unwrap();
             }
-            Driven::Ask(Question::Ticket { sealed, .. }) => {
+            Driven::Ask(ServerQuestion::Ticket { sealed, .. }) => {
                 sleep(delay).await;
                 assert_eq!(open(&sealed).as_deref(), Some(password));
                 machine.accept(&mut wire).unwrap();
@@ -198,14 +202,14 @@ async fn relayed(capacity: [usize; 2], inner: [Inner; 2], delay: Duration) {
     let (near, far) = line(capacity[1], inner[1]);
     let (clock, limits) = (Clock::start(), Limits::default().with_link_timeout(LONG));
     let mut relay = RelayLink::new(clock.now(), RelayConfig::default().with_limits(limits.clone()));
-    let (mut wires, mut near, mut hypervisor) = (Wires::default(), Some(near), None::<Stream>);
+    let (mut wires, mut near, mut hypervisor) = (SideBuffers::default(), Some(near), None::<Stream>);
     let relayed = async {
         loop {
             match drive_relay(&mut relay, &mut wires, &mut tenant, hypervisor.as_mut(), clock)
                 .await
                 .unwrap()
             {
-                Driven::Ask(RelayQuestion::Tenant(Question::Link(request))) => {
+                Driven::Ask(RelayQuestion::Tenant(ServerQuestion::Link(request))) => {
                     sleep(delay).await;
                     let shown = Announcement {
                         public_key: key().public(),
@@ -213,7 +217,7 @@ async fn relayed(capacity: [usize; 2], inner: [Inner; 2], delay: Duration) {
                     };
                     relay.tenant().announce(&mut wires.tenant, shown).unwrap();
                 }
-                Driven::Ask(RelayQuestion::Tenant(Question::Ticket { sealed, .. })) => {
+                Driven::Ask(RelayQuestion::Tenant(ServerQuestion::Ticket { sealed, .. })) => {
                     sleep(delay).await;
                     assert_eq!(open(&sealed).as_deref(), Some(TOKEN));
                     hypervisor = near.take();
@@ -229,7 +233,7 @@ async fn relayed(capacity: [usize; 2], inner: [Inner; 2], delay: Duration) {
         }
     };
     let linked = async {
-        let (mut machine, mut wire) = (client(request(MAIN, 0xb, 0xf), TOKEN), Wire::default());
+        let (mut machine, mut wire) = (client(request(MAIN, 0xb, 0xf), TOKEN), Buffers::default());
         let linked = drive(&mut machine, &mut wire, &mut viewer, Clock::start()).await;
         assert!(matches!(linked.unwrap(), Driven::Done(_)));
     };

@@ -15,13 +15,13 @@ use spice_proto::frame::{Header, HeaderForm};
 use spice_proto::ids::{ChannelType, ClipboardType, LinkErrorCode};
 use spice_proto::link::relay::Upstream;
 use spice_proto::link::server::Announcement;
-use spice_proto::link::{LinkMess, Refusal, SealedTicket, Secret, Wire};
+use spice_proto::link::{Buffers, LinkMess, Refusal, SealedTicket, Secret};
 use spice_proto::session::migration::Endpoint;
 use spice_proto::session::policy::Settings;
 use spice_proto::session::relay::{Config, Dial, End, Move};
 use spice_proto::session::tracker::{self, Peer};
 use spice_proto::session::{Entry, Policy, SessionKey};
-use spice_proto::{Answers, Clock, Driven, Hub, HubClaim, drive, drive_session};
+use spice_proto::{Clock, Driven, ManagedClaim, ProxyHandler, SessionManager, drive, drive_session};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, split};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
@@ -60,7 +60,7 @@ pub(super) struct Notes {
 }
 
 pub(super) struct Author {
-    hub: Arc<Hub>,
+    hub: Arc<SessionManager>,
     notes: Arc<Mutex<Notes>>,
     open: Open,
 }
@@ -84,7 +84,7 @@ impl Author {
     }
 }
 
-impl Answers for Author {
+impl ProxyHandler for Author {
     type Hypervisor = Stream;
 
     async fn announce(&mut self, request: &LinkMess) -> Result<Announcement, Refusal> {
@@ -99,7 +99,7 @@ impl Answers for Author {
         None
     }
 
-    async fn token(&mut self, request: &LinkMess, sealed: SealedTicket) -> Result<Entry<HubClaim>, Refusal> {
+    async fn token(&mut self, request: &LinkMess, sealed: SealedTicket) -> Result<Entry<ManagedClaim>, Refusal> {
         let mut notes = self.notes.lock().unwrap();
         match (open(&sealed), notes.session) {
             (Some(token), _) if token == TOKEN && (request.channel_type, request.connection_id) == (MAIN, 0) => {
@@ -140,7 +140,7 @@ impl Answers for Author {
 
 /// A proxy for one session.
 pub(super) struct Proxy {
-    pub(super) hub: Arc<Hub>,
+    pub(super) hub: Arc<SessionManager>,
     config: Arc<Config>,
     pub(super) notes: Arc<Mutex<Notes>>,
     /// It never answers this.
@@ -166,7 +166,7 @@ impl Proxy {
         let limits = spice_proto::Limits::default().with_link_timeout(LONG);
         let policy = Arc::new(Policy::new(settings));
         Self {
-            hub: Arc::new(Hub::new(tracker.with_link_timeout(LONG), [1; 16])),
+            hub: Arc::new(SessionManager::new(tracker.with_link_timeout(LONG), [1; 16])),
             config: Arc::new(Config::new(policy, endpoint).with_limits(limits)),
             notes: Arc::default(),
             open: Open::None,
@@ -234,7 +234,7 @@ impl Proxy {
 pub(super) async fn view(mut stream: Stream, kind: ChannelType, id: u32) -> Peerage {
     let mut asked = request(kind, 0xb, 0xf);
     asked.connection_id = id;
-    let (mut machine, mut wire) = (client(asked, TOKEN), Wire::default());
+    let (mut machine, mut wire) = (client(asked, TOKEN), Buffers::default());
     match drive(&mut machine, &mut wire, &mut stream, Clock::start())
         .await
         .unwrap()

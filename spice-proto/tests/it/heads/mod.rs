@@ -13,7 +13,7 @@ use spice_proto::channel::display::head::{
     GlzHead, ImageHead, JpegAlphaHead, JpegHead, Lz4Head, LzHead, QuicHead, ZlibGlzHead, ZlibHead,
 };
 use spice_proto::channel::display::image::{Image, ImageDescriptor, LzPltData, PaletteSource, Payload};
-use spice_proto::frame::Splitter;
+use spice_proto::frame::FrameReader;
 use spice_proto::ids::{
     BitmapFlags, BitmapFormat, ChannelType, ImageFlags, ImageType, JpegAlphaFlags, LzImageType, QuicImageType,
 };
@@ -25,7 +25,7 @@ pub(crate) fn recorded(connection: &Connection) -> Vec<Image> {
     let mut images = Vec::new();
     let data = connection.data();
     if let Some(data) = data.filter(|data| data.linked.request.channel_type == ChannelType::DISPLAY) {
-        let mut splitter = Splitter::new(data.linked.form, &recordings::limits());
+        let mut splitter = FrameReader::new(data.linked.form, &recordings::limits());
         let mut rx = BytesMut::from(data.s2c);
         while let Some(frame) = splitter.decode(&mut rx).unwrap() {
             images.extend(ServerMessage::decode(&frame).unwrap().images().cloned());

@@ -13,7 +13,7 @@ use spice_proto::channel::main::{ChannelId, Destination, MigrateBegin, MigrateBe
 use spice_proto::frame::{FrameRef, Header};
 use spice_proto::ids::{AuthMechanism, ChannelType};
 use spice_proto::link::Side;
-use spice_proto::session::migration::{Answer, Effect, Endpoint, Lost, Migration, Pass, Seat, Target};
+use spice_proto::session::migration::{Answer, ConnectionHandle, Effect, Endpoint, Lost, Migration, Pass, Target};
 use spice_proto::session::tracker::{Admission, Config, Peer, Reason, Request};
 use spice_proto::session::{Host, SessionKey, TargetAccess, Tracker};
 
@@ -47,7 +47,7 @@ impl World {
     }
 
     /// A session with all its channels, and their seats; main is the first.
-    fn running() -> (Self, Vec<Seat>) {
+    fn running() -> (Self, Vec<ConnectionHandle>) {
         let mut world = Self::new();
         let main = world.open(0, (1, 0)).unwrap().0;
         assert_eq!(world.dial(main, true), Answer::Accept);
@@ -62,14 +62,14 @@ impl World {
     }
 
     /// The same, with the viewer told of a target.
-    fn told(seamless: bool) -> (Self, Vec<Seat>) {
+    fn told(seamless: bool) -> (Self, Vec<ConnectionHandle>) {
         let (mut world, seats) = Self::running();
         world.begin(seats[0], seamless);
         (world, seats)
     }
 
     /// The same, with all connections to the target; they are the second half of the seats.
-    fn opened(seamless: bool) -> (Self, Vec<Seat>) {
+    fn opened(seamless: bool) -> (Self, Vec<ConnectionHandle>) {
         let (mut world, mut seats) = Self::told(seamless);
         let main = world.open(ID, (1, 0)).unwrap().0;
         assert_eq!(world.dial(main, true), Answer::Accept);
@@ -83,7 +83,7 @@ impl World {
     }
 
     /// The same, with the viewer's word that it is connected.
-    fn connected(seamless: bool) -> (Self, Vec<Seat>) {
+    fn connected(seamless: bool) -> (Self, Vec<ConnectionHandle>) {
         let (mut world, seats) = Self::opened(seamless);
         assert!(!world.migration.reads(&world.tracker, seats[0]));
         let number = if seamless { 111 } else { 102 };
@@ -92,7 +92,7 @@ impl World {
         (world, seats)
     }
 
-    fn open_others(&mut self, host: Host) -> Vec<Seat> {
+    fn open_others(&mut self, host: Host) -> Vec<ConnectionHandle> {
         let seats = CHANNELS.map(|channel| {
             let (seat, admission) = self.open(ID, channel).unwrap();
             assert_eq!(admission.host, host);
@@ -104,7 +104,7 @@ impl World {
         seats.into()
     }
 
-    fn open(&mut self, connection_id: u32, (kind, id): (u8, u8)) -> Result<(Seat, Admission), Reason> {
+    fn open(&mut self, connection_id: u32, (kind, id): (u8, u8)) -> Result<(ConnectionHandle, Admission), Reason> {
         let peer = Peer {
             address: Ipv4Addr::LOCALHOST.into(),
             secure: true,
@@ -121,21 +121,21 @@ impl World {
         self.migration.admit(self.now, &mut self.tracker, link, request)
     }
 
-    fn dial(&mut self, seat: Seat, accepted: bool) -> Answer {
+    fn dial(&mut self, seat: ConnectionHandle, accepted: bool) -> Answer {
         self.migration.dialled(self.now, &mut self.tracker, seat, accepted)
     }
 
-    fn server(&mut self, seat: Seat, number: u16, body: &[u8]) -> Pass {
+    fn server(&mut self, seat: ConnectionHandle, number: u16, body: &[u8]) -> Pass {
         let frame = frame(number, body);
         self.migration.server_message(self.now, &mut self.tracker, seat, &frame)
     }
 
-    fn client(&mut self, seat: Seat, number: u16, body: &[u8]) -> Pass {
+    fn client(&mut self, seat: ConnectionHandle, number: u16, body: &[u8]) -> Pass {
         let frame = frame(number, body);
         self.migration.client_message(self.now, &mut self.tracker, seat, &frame)
     }
 
-    fn lost(&mut self, seat: Seat, side: Side) -> Lost {
+    fn lost(&mut self, seat: ConnectionHandle, side: Side) -> Lost {
         self.migration.lost(self.now, &mut self.tracker, seat, side)
     }
 
@@ -144,7 +144,7 @@ impl World {
     }
 
     /// The source says that the guest will move, and the viewer is told.
-    fn begin(&mut self, main: Seat, seamless: bool) {
+    fn begin(&mut self, main: ConnectionHandle, seamless: bool) {
         let (number, body) = begin(seamless);
         assert!(matches!(self.server(main, number, &body), Pass::Ask(_)));
         self.accept();

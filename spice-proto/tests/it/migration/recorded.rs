@@ -7,7 +7,7 @@ use std::time::Duration;
 use spice_proto::ids::ChannelType;
 use spice_proto::link::Sender;
 use spice_proto::link::Side;
-use spice_proto::session::migration::{Answer, Effect, Migration, Pass, Seat};
+use spice_proto::session::migration::{Answer, ConnectionHandle, Effect, Migration, Pass};
 use spice_proto::session::{Host, TargetAccess};
 
 use super::{TOKEN, World, holds};
@@ -33,7 +33,7 @@ type Waiting = VecDeque<(u16, Vec<u8>)>;
 
 struct Replay {
     world: World,
-    seats: BTreeMap<u32, Seat>,
+    seats: BTreeMap<u32, ConnectionHandle>,
     waiting: BTreeMap<u32, Waiting>,
     run: Run,
 }

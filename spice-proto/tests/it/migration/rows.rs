@@ -80,7 +80,7 @@ fn semi_seamless_moves_follow_each_other() {
 }
 
 /// Moves all channels of a connected session seamlessly: on each MIGRATE, the mark, the state, and the state again.
-fn move_seamlessly(world: &mut World, seats: &[spice_proto::session::migration::Seat]) {
+fn move_seamlessly(world: &mut World, seats: &[spice_proto::session::migration::ConnectionHandle]) {
     // Cursor without state, and the rest before main.
     assert_eq!(world.server(seats[3], 1, &[0; 4]), Pass::Forward);
     for n in [1, 2, 4, 0] {

@@ -8,7 +8,7 @@ use spice_proto::ids::ChannelType;
 use spice_proto::link::{LinkReply, Refusal};
 use spice_proto::session::policy::{Settings, Withheld};
 use spice_proto::session::tracker::{Config, Reason, TicketFault};
-use spice_proto::{Answers as _, Hub};
+use spice_proto::{ProxyHandler as _, SessionManager};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::Instant;
 
@@ -103,7 +103,7 @@ impl Why {
             Self::Late => Config::default().with_link_timeout(2 * SECOND),
             _ => Config::default(),
         };
-        site.hub = Arc::new(Hub::new(config, [1; 16]));
+        site.hub = Arc::new(SessionManager::new(config, [1; 16]));
         let (mut viewer, mut source) = if let Self::NotBound = self {
             let (viewer, source, _) = site.open(MAIN, 0, 0).await;
             (viewer, source)

@@ -8,12 +8,12 @@ use bytes::BytesMut;
 use spice_proto::caps::{Capabilities, CapabilityWords};
 use spice_proto::ids::ChannelType;
 use spice_proto::link::relay::Upstream;
-use spice_proto::link::server::{Announcement, Question};
-use spice_proto::link::{LinkMess, LinkReply, Refusal, SealedTicket, Secret, ServerLink, Transport, Wire};
+use spice_proto::link::server::{Announcement, ServerQuestion};
+use spice_proto::link::{Buffers, LinkMess, LinkReply, Refusal, SealedTicket, Secret, ServerLink, Transport};
 use spice_proto::session::migration::Kind;
 use spice_proto::session::relay::{Dial, Move};
 use spice_proto::session::{Entry, Host, SessionKey};
-use spice_proto::{Answers, Clock, Driven, Hub, HubClaim, Limits, drive, inquire};
+use spice_proto::{Clock, Driven, Limits, ManagedClaim, ProxyHandler, SessionManager, drive, inquire};
 use tokio::io::{AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
@@ -169,7 +169,7 @@ impl Plan {
 }
 
 pub(super) struct Author {
-    pub(super) hub: Arc<Hub>,
+    pub(super) hub: Arc<SessionManager>,
     pub(super) plan: Arc<Mutex<Plan>>,
     pub(super) dialled: mpsc::UnboundedSender<Arrived>,
 }
@@ -180,7 +180,7 @@ impl Author {
     }
 }
 
-impl Answers for Author {
+impl ProxyHandler for Author {
     type Hypervisor = DuplexStream;
 
     async fn announce(&mut self, request: &LinkMess) -> Result<Announcement, Refusal> {
@@ -211,7 +211,7 @@ impl Answers for Author {
         self.plan.lock().unwrap().learnt.push((channel, announced.clone()));
     }
 
-    async fn token(&mut self, request: &LinkMess, sealed: SealedTicket) -> Result<Entry<HubClaim>, Refusal> {
+    async fn token(&mut self, request: &LinkMess, sealed: SealedTicket) -> Result<Entry<ManagedClaim>, Refusal> {
         let good = open(&sealed).is_some_and(|token| token == TOKEN);
         let look_up = self.plan.lock().unwrap().look_up;
         sleep(look_up).await;
@@ -311,14 +311,14 @@ impl After {
 /// The hypervisor's half of a link.
 pub(super) async fn serve(mut stream: DuplexStream, behaviour: Behaviour) -> Option<(Line, LinkMess)> {
     let clock = Clock::start();
-    let (mut machine, mut wire) = (ServerLink::new(clock.now(), Limits::default()), Wire::default());
+    let (mut machine, mut wire) = (ServerLink::new(clock.now(), Limits::default()), Buffers::default());
     loop {
         match drive(&mut machine, &mut wire, &mut stream, clock).await.ok()? {
-            Driven::Ask(Question::Link(_)) if behaviour == Behaviour::Secured => {
+            Driven::Ask(ServerQuestion::Link(_)) if behaviour == Behaviour::Secured => {
                 let why = Refusal::Code(spice_proto::ids::LinkErrorCode::NEED_SECURED);
                 machine.reject(&mut wire, why).unwrap();
             }
-            Driven::Ask(Question::Link(request)) => {
+            Driven::Ask(ServerQuestion::Link(request)) => {
                 let mut shown = Capabilities::spice_server(request.channel_type);
                 match behaviour {
                     Behaviour::Full => shown.common = CapabilityWords::word(3),
@@ -341,7 +341,7 @@ pub(super) async fn serve(mut stream: DuplexStream, behaviour: Behaviour) -> Opt
                 };
                 machine.announce(&mut wire, shown).unwrap();
             }
-            Driven::Ask(Question::Ticket { sealed, .. }) => {
+            Driven::Ask(ServerQuestion::Ticket { sealed, .. }) => {
                 assert_eq!(open(&sealed).as_deref(), Some(TICKET));
                 if let Behaviour::AfterTicket(after) = behaviour {
                     after.happens(stream).await;

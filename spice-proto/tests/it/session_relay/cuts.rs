@@ -9,10 +9,10 @@ use spice_proto::caps::Capabilities;
 use spice_proto::frame::{Header, HeaderForm};
 use spice_proto::ids::LinkErrorCode;
 use spice_proto::link::relay::Upstream;
-use spice_proto::link::server::{Announcement, Question as TenantQuestion};
-use spice_proto::link::{LinkReply, Secret, Side, Wires};
+use spice_proto::link::server::{Announcement, ServerQuestion};
+use spice_proto::link::{LinkReply, Secret, Side, SideBuffers};
 use spice_proto::session::policy::{Directions, Settings};
-use spice_proto::session::relay::{Action, End, Question};
+use spice_proto::session::relay::{Action, End, SessionQuestion};
 use spice_proto::session::tracker::{Config, Peer};
 use spice_proto::session::{Entry, Relay, Sessions};
 
@@ -23,7 +23,7 @@ use crate::pair::{NOW, TICKET, TOKEN, key, request};
 struct Bare {
     sessions: Sessions,
     relay: Relay,
-    wires: Wires,
+    wires: SideBuffers,
     said: [Vec<u8>; 2],
 }
 
@@ -37,7 +37,7 @@ impl Bare {
             secure: true,
         };
         let relay = Relay::new(NOW, &mut sessions, peer, Arc::clone(&config)).unwrap();
-        let mut wires = Wires::default();
+        let mut wires = SideBuffers::default();
         request(MAIN, 0xb, 0xf).encode(&mut wires.tenant.rx).unwrap();
         wires.tenant.rx.extend_from_slice(&1_u32.to_le_bytes());
         let sealed = key().public().seal(TOKEN, [7; 20]).unwrap();
@@ -63,19 +63,19 @@ impl Bare {
         } = self;
         for _ in 0..100_000 {
             match relay.step(NOW, wires) {
-                Action::Consult => relay.consult(NOW, sessions, wires),
-                Action::Ask(Question::Tenant(TenantQuestion::Link(_))) => {
+                Action::Synchronize => relay.synchronize(NOW, sessions, wires),
+                Action::Ask(SessionQuestion::Tenant(ServerQuestion::Link(_))) => {
                     let shown = Announcement {
                         public_key: key().public(),
                         capabilities: Capabilities::spice_server(MAIN),
                     };
                     relay.tenant().unwrap().announce(&mut wires.tenant, shown).unwrap();
                 }
-                Action::Ask(Question::Tenant(_)) => {
+                Action::Ask(SessionQuestion::Tenant(_)) => {
                     let claim = sessions.claim();
                     relay.enter(NOW, sessions, Entry::Open(claim)).unwrap();
                 }
-                Action::Ask(Question::Dial(_)) => {
+                Action::Ask(SessionQuestion::Dial(_)) => {
                     let mut capabilities = Capabilities::spice_server(MAIN);
                     if form == HeaderForm::Full {
                         capabilities.common = capabilities.common.without(3);
@@ -93,8 +93,8 @@ impl Bare {
                     };
                     relay.dialled(wires, upstream).unwrap();
                 }
-                Action::Ask(Question::BindSession { .. }) => relay.bound(wires).unwrap(),
-                Action::Ask(Question::Target(_)) => relay.accept_target(NOW, sessions, wires).unwrap(),
+                Action::Ask(SessionQuestion::BindSession { .. }) => relay.bound(wires).unwrap(),
+                Action::Ask(SessionQuestion::Target(_)) => relay.accept_target(NOW, sessions, wires).unwrap(),
                 Action::Hangup => {}
                 action => {
                     let drained = wires.tenant.tx.len() + wires.hypervisor.tx.len();

@@ -20,14 +20,14 @@ use spice_proto::channel::main::ChannelId;
 use spice_proto::frame::{Header, HeaderForm};
 use spice_proto::ids::ChannelType;
 use spice_proto::link::client::ClientOutcome;
-use spice_proto::link::server::{Announcement, Question};
-use spice_proto::link::{HandshakeError, LinkMess, Wire, Wires};
+use spice_proto::link::server::{Announcement, ServerQuestion};
+use spice_proto::link::{Buffers, HandshakeError, LinkMess, SideBuffers};
 use spice_proto::session::migration::Endpoint;
 use spice_proto::session::policy::Settings;
-use spice_proto::session::relay::{Action, Config, End, Question as RelayQuestion};
+use spice_proto::session::relay::{Action, Config, End, SessionQuestion};
 use spice_proto::session::tracker::{self, Peer};
 use spice_proto::session::{Host, Policy, Relay, Report, SessionKey};
-use spice_proto::{Clock, DriveError, Driven, Hub, drive, drive_session};
+use spice_proto::{Clock, DriveError, Driven, SessionManager, drive, drive_session};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -63,7 +63,7 @@ struct Arrived {
 struct Site {
     /// From where the next connection comes.
     peer: Peer,
-    hub: Arc<Hub>,
+    hub: Arc<SessionManager>,
     config: Arc<Config>,
     plan: Arc<Mutex<Plan>>,
     reports: Option<mpsc::UnboundedReceiver<Report>>,
@@ -90,7 +90,7 @@ impl Site {
                 address: [127, 0, 0, 1].into(),
                 secure: true,
             },
-            hub: Arc::new(Hub::new(tracker::Config::default(), [1; 16])),
+            hub: Arc::new(SessionManager::new(tracker::Config::default(), [1; 16])),
             config: config(settings, "proxy.example", None, 5910),
             plan: Arc::default(),
             reports: None,
@@ -107,7 +107,7 @@ impl Site {
         std::mem::take(&mut self.plan.lock().unwrap().asked)
     }
 
-    /// Keeps the uses, as [`Hub::report`] tells.
+    /// Keeps the uses, as [`SessionManager::report`] tells.
     fn keep(&mut self) {
         let (hub, plan, (told, reports)) = (self.hub.clone(), self.plan.clone(), mpsc::unbounded_channel());
         self.reports = Some(reports);
@@ -174,7 +174,7 @@ impl Site {
         let (relayed, mut stream) = self.connect();
         let mut asked = request(channel, 0xb, 0xffff);
         asked.connection_id = id;
-        let (mut machine, mut wire) = (client(asked, TOKEN), Wire::default());
+        let (mut machine, mut wire) = (client(asked, TOKEN), Buffers::default());
         match drive(&mut machine, &mut wire, &mut stream, Clock::start()).await {
             Ok(Driven::Done(outcome)) => {
                 let (rx, form) = (wire.rx, outcome.header_form);
@@ -215,14 +215,14 @@ const fn channel(channel_type: ChannelType) -> ChannelId {
 async fn say_hello(mut stream: DuplexStream, id: u32) -> Option<DuplexStream> {
     let mut asked = request(MAIN, 0xb, 0xffff);
     asked.connection_id = id;
-    let (mut machine, mut wire) = (client(asked, TOKEN), Wire::default());
+    let (mut machine, mut wire) = (client(asked, TOKEN), Buffers::default());
     let linked = drive(&mut machine, &mut wire, &mut stream, Clock::start()).await;
     matches!(linked, Ok(Driven::Done(_))).then_some(stream)
 }
 
 /// What a viewer says up to its ticket, and a relay that was told all of it.
-fn hello(channel: ChannelType, id: u32, relay: &mut Relay) -> Wires {
-    let mut wires = Wires::default();
+fn hello(channel: ChannelType, id: u32, relay: &mut Relay) -> SideBuffers {
+    let mut wires = SideBuffers::default();
     let mut asked = request(channel, 0xb, 0xf);
     asked.connection_id = id;
     asked.encode(&mut wires.tenant.rx).unwrap();
@@ -231,14 +231,14 @@ fn hello(channel: ChannelType, id: u32, relay: &mut Relay) -> Wires {
     wires.tenant.rx.extend_from_slice(&sealed.0);
     loop {
         match relay.step(Duration::ZERO, &mut wires) {
-            Action::Ask(RelayQuestion::Tenant(Question::Link(_))) => {
+            Action::Ask(SessionQuestion::Tenant(ServerQuestion::Link(_))) => {
                 let shown = Announcement {
                     public_key: key().public(),
                     capabilities: Capabilities::spice_server(channel),
                 };
                 relay.tenant().unwrap().announce(&mut wires.tenant, shown).unwrap();
             }
-            Action::Ask(RelayQuestion::Tenant(Question::Ticket { .. })) => return wires,
+            Action::Ask(SessionQuestion::Tenant(ServerQuestion::Ticket { .. })) => return wires,
             other => panic!("{other:?}"),
         }
     }

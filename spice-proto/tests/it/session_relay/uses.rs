@@ -304,7 +304,7 @@ async fn links_to_a_target_are_told() {
 /// A claim opens a session and joins none; a key joins a session and opens none.
 #[tokio::test(start_paused = true)]
 async fn what_opens_and_what_joins() {
-    use spice_proto::session::relay::{Action, NotEntered, Question};
+    use spice_proto::session::relay::{Action, NotEntered, SessionQuestion};
     use spice_proto::session::tracker::{self, Peer, Reason};
     use spice_proto::session::{Relay, Sessions};
 
@@ -362,7 +362,7 @@ async fn what_opens_and_what_joins() {
         let claim = sessions.claim();
         keys.push(claim.key());
         relay.enter(now, &mut sessions, Entry::Open(claim)).unwrap();
-        let Action::Ask(Question::Dial(dial)) = relay.step(now, &mut wires) else {
+        let Action::Ask(SessionQuestion::Dial(dial)) = relay.step(now, &mut wires) else {
             panic!()
         };
         assert_eq!(dial.session, keys[keys.len() - 1]);

@@ -15,9 +15,9 @@ use spice_proto::channel::common::{self, Ping, SetAck};
 use spice_proto::channel::main::{ChannelId, ChannelsList, ClientMessage, Init, MouseMode, Name, ServerMessage, Uuid};
 use spice_proto::frame::AckWindow;
 use spice_proto::ids::{ChannelType, LinkErrorCode, MouseModes};
-use spice_proto::link::server::{Announcement, Question, ServerOutcome};
+use spice_proto::link::server::{Announcement, ServerOutcome, ServerQuestion};
 use spice_proto::link::ticket::TicketError;
-use spice_proto::link::{LinkMess, Refusal, Secret, ServerLink, Wire};
+use spice_proto::link::{Buffers, LinkMess, Refusal, Secret, ServerLink};
 use spice_proto::{BufferedStream, Clock, Driven, Limits, drive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
@@ -126,11 +126,11 @@ impl Shared {
     async fn serve(&self, tcp: TcpStream) -> Outcome<()> {
         tcp.set_nodelay(true)?;
         let mut stream: Stream = Box::new(self.tls.accept(BufferedStream::new(tcp)).await?);
-        let (clock, mut wire, mut key, mut link) = (Clock::start(), Wire::default(), None, 0);
+        let (clock, mut wire, mut key, mut link) = (Clock::start(), Buffers::default(), None, 0);
         let mut server = ServerLink::new(clock.now(), Limits::default());
         let outcome = loop {
             match drive(&mut server, &mut wire, &mut stream, clock).await? {
-                Driven::Ask(Question::Link(request)) => {
+                Driven::Ask(ServerQuestion::Link(request)) => {
                     let fresh = self.keys.take().await;
                     let shown = Announcement {
                         public_key: fresh.public(),
@@ -139,7 +139,7 @@ impl Shared {
                     server.announce(&mut wire, shown)?;
                     key = Some(fresh);
                 }
-                Driven::Ask(Question::Ticket { request, sealed }) => {
+                Driven::Ask(ServerQuestion::Ticket { request, sealed }) => {
                     let key = key.take().ok_or("no key")?;
                     let opened = self.keys.open(key, sealed).await.ok_or("stopping")?;
                     match self.admit(&request, opened) {
@@ -192,7 +192,7 @@ impl Shared {
         Err(code)
     }
 
-    async fn speak(&self, link: usize, stream: Stream, wire: Wire, outcome: ServerOutcome) -> Outcome<()> {
+    async fn speak(&self, link: usize, stream: Stream, wire: Buffers, outcome: ServerOutcome) -> Outcome<()> {
         let seen = lock(&self.state).links.get(link).cloned().ok_or("no link")?;
         let talk = Talk::new(stream, wire.rx, outcome.header_form, End::Hypervisor);
         let mut talk = talk.counted(seen.traffic);

@@ -13,7 +13,9 @@ use spice_proto::channel::main::{self, ChannelsList, Init, MouseModeRequest};
 use spice_proto::frame::{AckCounter, Acknowledge};
 use spice_proto::ids::{AuthMechanism, ChannelType, LinkErrorCode, MouseModes};
 use spice_proto::link::messages::{PUBLIC_KEY_LEN, SEALED_TICKET_LEN};
-use spice_proto::link::{ClientConfig as LinkConfig, ClientLink, HandshakeError, LinkHeader, LinkMess, Secret, Wire};
+use spice_proto::link::{
+    Buffers, ClientConfig as LinkConfig, ClientLink, HandshakeError, LinkHeader, LinkMess, Secret,
+};
 use spice_proto::{BufferedStream, Clock, DriveError, Driven, drive};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
@@ -94,7 +96,7 @@ impl Viewer {
         let config = LinkConfig::new(request(channel, connection_id));
         let ticket = Secret::new(self.token.as_bytes());
         let mut client = ClientLink::new(clock.now(), config, ticket, random_bytes());
-        let mut wire = Wire::default();
+        let mut wire = Buffers::default();
         let code = match drive(&mut client, &mut wire, &mut stream, clock).await {
             Ok(Driven::Done(outcome)) => {
                 let talk = Talk::new(stream.inner, wire.rx, outcome.header_form, End::Viewer);

@@ -25,8 +25,8 @@ pub use zlib::{ZlibGlzHead, ZlibHead};
 use self::packed::form;
 use super::image::{Image, Payload};
 use crate::error::DecodeError;
+use crate::fields::Reader;
 use crate::ids::ImageType;
-use crate::wire::Reader;
 #[cfg(doc)]
 use {super::image::ImageDescriptor, crate::ids::LzImageType};
 

@@ -4,8 +4,8 @@ use bytes::Bytes;
 
 use crate::channel::display::image::ImageDescriptor;
 use crate::error::{DecodeError, DecodeErrorKind};
+use crate::fields::{Decode, Reader, layout};
 use crate::ids::{BitmapFormat, ImageType, JpegAlphaFlags, LzImageType, QuicImageType};
-use crate::wire::{Decode, Reader, layout};
 
 const LZ_MAGIC: [u8; 4] = *b"  ZL";
 const LZ_VERSION: [u8; 4] = [0, 1, 0, 1];

@@ -12,7 +12,7 @@ use miniz_oxide::inflate::core::{DecompressorOxide, decompress};
 use super::packed::{Expected, GlzHead, HeadMismatch};
 use crate::channel::display::image::ImageDescriptor;
 use crate::error::{DecodeError, DecodeErrorKind};
-use crate::wire::Reader;
+use crate::fields::Reader;
 
 /// Head of zlib (RFC 1950, section 2.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -10,11 +10,17 @@ use crate::ids::ChannelType;
 use crate::session::Tracker;
 use crate::session::migration::Kind;
 use crate::session::migration::state::State;
-use crate::session::migration::verdict::{Effect, Fault, Pass, Seat};
+use crate::session::migration::verdict::{ConnectionHandle, Effect, Fault, Pass};
 
 impl Migration {
     /// Judges a message of the client's.
-    pub fn client_message(&mut self, now: Duration, tracker: &mut Tracker, seat: Seat, frame: &FrameRef<'_>) -> Pass {
+    pub fn client_message(
+        &mut self,
+        now: Duration,
+        tracker: &mut Tracker,
+        seat: ConnectionHandle,
+        frame: &FrameRef<'_>,
+    ) -> Pass {
         if self.has_ended(tracker) {
             return Pass::Refuse(Fault::Ended);
         }
@@ -50,7 +56,7 @@ impl Migration {
     }
 
     /// `MIGRATE_CONNECTED`, `MIGRATE_CONNECT_ERROR`, `MIGRATE_CONNECTED_SEAMLESS`: one for each target that was told.
-    fn answered(&mut self, now: Duration, tracker: &mut Tracker, seat: Seat, number: u16) -> Pass {
+    fn answered(&mut self, now: Duration, tracker: &mut Tracker, seat: ConnectionHandle, number: u16) -> Pass {
         if self.seated(seat).is_some_and(|seated| self.at_target(tracker, seated)) {
             return Pass::Refuse(Fault::Unasked);
         }
@@ -58,7 +64,7 @@ impl Migration {
         match self.state {
             State::Switch => Pass::Forward,
             State::Idle { .. } | State::Connected { .. } | State::Ending { .. } | State::End => Pass::Drop,
-            State::Told { .. } if !failed => Pass::Refuse(Fault::Unasked),
+            State::Announced { .. } if !failed => Pass::Refuse(Fault::Unasked),
             State::Opening { kind, .. }
                 if number == ClientMessage::MIGRATE_CONNECTED_SEAMLESS && kind != Kind::Seamless =>
             {
@@ -76,7 +82,7 @@ impl Migration {
                 self.state = State::Connected { kind, held: None };
                 Pass::Forward
             }
-            State::Told { .. } | State::Opening { .. } => {
+            State::Announced { .. } | State::Opening { .. } => {
                 let host = self.pending(tracker);
                 let _ = tracker.target_answered(self.key, false);
                 self.leaving = host.map(|host| (now.saturating_add(LEAVING), host));
@@ -91,7 +97,7 @@ impl Migration {
     }
 
     /// `MIGRATE_END` of the client: it goes on at the target.
-    fn arrived(&mut self, tracker: &mut Tracker, seat: Seat) -> Pass {
+    fn arrived(&mut self, tracker: &mut Tracker, seat: ConnectionHandle) -> Pass {
         let ending = matches!(
             self.state,
             State::Ending {
@@ -108,7 +114,7 @@ impl Migration {
     }
 
     /// `MIGRATE_DST_DO_SEAMLESS`: first on a seamless target's main channel, with the version that was told.
-    fn do_seamless(&mut self, tracker: &Tracker, seat: Seat, said: u32, body: &[u8]) -> Pass {
+    fn do_seamless(&mut self, tracker: &Tracker, seat: ConnectionHandle, said: u32, body: &[u8]) -> Pass {
         let expected = said == 0
             && self.state.opens_seamlessly()
             && self.seated(seat).is_some_and(|seated| self.at_target(tracker, seated));
@@ -122,7 +128,7 @@ impl Migration {
 
     /// `MIGRATE_DATA` of the client: what the source sent for this channel, once, as the first message; on the main
     /// channel as the second.
-    fn client_state(&mut self, tracker: &mut Tracker, seat: Seat, said: u32, body: &[u8]) -> Pass {
+    fn client_state(&mut self, tracker: &mut Tracker, seat: ConnectionHandle, said: u32, body: &[u8]) -> Pass {
         let Some(seated) = self.seated(seat).filter(|seated| seated.target) else {
             return Pass::Refuse(Fault::Unasked);
         };

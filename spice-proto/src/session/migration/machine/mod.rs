@@ -9,7 +9,7 @@ use bytes::Bytes;
 use core::time::Duration;
 
 use super::state::{State, Transfer};
-use super::verdict::{Answer, Effect, Lost, Seat};
+use super::verdict::{Answer, ConnectionHandle, Effect, Lost};
 use super::{Endpoint, Kind, Target};
 use crate::channel::main::{
     ChannelId, ChannelsList, ClientMessage, Init, MigrateBegin, MigrateBeginSeamless, MigrateDstDoSeamless,
@@ -172,9 +172,9 @@ impl Migration {
     /// Whether to read from this connection's hypervisor. A source's main channel is not read while the viewer does
     /// not read it either: it would learn of a second target before it has answered for the first.
     #[must_use]
-    pub fn reads(&self, tracker: &Tracker, seat: Seat) -> bool {
+    pub fn reads(&self, tracker: &Tracker, seat: ConnectionHandle) -> bool {
         let answer_due = match self.state {
-            State::Told { .. } | State::Opening { .. } => !self.has_ended(tracker),
+            State::Announced { .. } | State::Opening { .. } => !self.has_ended(tracker),
             _ => self.state.is_asked(),
         };
         let source = self
@@ -185,20 +185,20 @@ impl Migration {
 
     /// Whether a message may be put between those of the server: not between MIGRATE and MIGRATE_DATA.
     #[must_use]
-    pub fn may_insert(&self, seat: Seat) -> bool {
+    pub fn may_insert(&self, seat: ConnectionHandle) -> bool {
         self.seated(seat).is_some_and(|seated| !seated.data_due)
     }
 
     /// Whether it was opened to a migration target.
-    pub(in crate::session) fn is_target(&self, seat: Seat) -> bool {
+    pub(in crate::session) fn is_target(&self, seat: ConnectionHandle) -> bool {
         self.seated(seat).is_some_and(|seated| seated.target)
     }
 
-    fn seated(&self, seat: Seat) -> Option<&Seated> {
+    fn seated(&self, seat: ConnectionHandle) -> Option<&Seated> {
         self.seats.get(seat.0).and_then(Option::as_ref)
     }
 
-    fn seated_mut(&mut self, seat: Seat) -> Option<&mut Seated> {
+    fn seated_mut(&mut self, seat: ConnectionHandle) -> Option<&mut Seated> {
         self.seats.get_mut(seat.0).and_then(Option::as_mut)
     }
 
@@ -223,8 +223,9 @@ impl Migration {
     }
 
     /// The seats at a host, by the place that they have.
-    fn seats_at(&self, host: Host) -> Vec<Seat> {
-        let here = |(at, seated): (usize, &Option<Seated>)| (seated.as_ref()?.host == host).then_some(Seat(at));
+    fn seats_at(&self, host: Host) -> Vec<ConnectionHandle> {
+        let here =
+            |(at, seated): (usize, &Option<Seated>)| (seated.as_ref()?.host == host).then_some(ConnectionHandle(at));
         self.seats.iter().enumerate().filter_map(here).collect()
     }
 
@@ -243,8 +244,8 @@ impl Migration {
         tracker: &mut Tracker,
         link: Link,
         request: Request,
-    ) -> Result<(Seat, Admission), Reason> {
-        let refused = matches!(self.state, State::Told { refused: true, .. }) && !self.has_ended(tracker);
+    ) -> Result<(ConnectionHandle, Admission), Reason> {
+        let refused = matches!(self.state, State::Announced { refused: true, .. }) && !self.has_ended(tracker);
         if refused && request.channel.channel_type == ChannelType::MAIN && request.connection_id != 0 {
             let _ = tracker.close(now, link);
             return Err(Reason::NoMigration);
@@ -253,7 +254,8 @@ impl Migration {
         let admission = tracker.admit(now, link, self.key, request)?;
         if admission.replaces {
             let seats = self.seats.iter().enumerate().filter(|(_, seated)| seated.is_some());
-            self.effects.extend(seats.map(|(at, _)| Effect::Close(Seat(at))));
+            self.effects
+                .extend(seats.map(|(at, _)| Effect::Close(ConnectionHandle(at))));
             self.transfer = None;
             self.targets.retain(|(host, _)| *host == admission.host);
         }
@@ -278,12 +280,12 @@ impl Migration {
             Some(place) => *place = seated,
             None => self.seats.push(seated),
         }
-        Ok((Seat(at), admission))
+        Ok((ConnectionHandle(at), admission))
     }
 
     /// The hypervisor of this connection has accepted it, or has not. A main channel at a target is dialled before its
     /// viewer is told anything, and is the only place where a target is refused.
-    pub fn dialled(&mut self, now: Duration, tracker: &mut Tracker, seat: Seat, accepted: bool) -> Answer {
+    pub fn dialled(&mut self, now: Duration, tracker: &mut Tracker, seat: ConnectionHandle, accepted: bool) -> Answer {
         let Some(seated) = self.seated(seat) else {
             return Answer::Close;
         };
@@ -295,7 +297,7 @@ impl Migration {
             let told = main && self.pending(tracker) == Some(seated.host);
             self.set_stage(seat, Stage::Linked);
             let _ = tracker.linked(link);
-            if let (true, State::Told { kind, until, .. }) = (told, &self.state) {
+            if let (true, State::Announced { kind, until, .. }) = (told, &self.state) {
                 self.state = State::Opening {
                     kind: *kind,
                     until: *until,
@@ -317,13 +319,13 @@ impl Migration {
         }
     }
 
-    fn set_stage(&mut self, seat: Seat, stage: Stage) {
+    fn set_stage(&mut self, seat: ConnectionHandle, stage: Stage) {
         if let Some(seated) = self.seated_mut(seat) {
             seated.stage = stage;
         }
     }
 
-    fn pretend(&mut self, tracker: &mut Tracker, seat: Seat) {
+    fn pretend(&mut self, tracker: &mut Tracker, seat: ConnectionHandle) {
         self.set_stage(seat, Stage::Pretended);
         if let State::Opening { pretended, .. } = &mut self.state {
             *pretended = true;
@@ -333,7 +335,7 @@ impl Migration {
         }
     }
 
-    fn leave(&mut self, now: Duration, tracker: &mut Tracker, seat: Seat) -> Closed {
+    fn leave(&mut self, now: Duration, tracker: &mut Tracker, seat: ConnectionHandle) -> Closed {
         let seated = self.seats.get_mut(seat.0).and_then(Option::take);
         // With the source's main channel goes what it has asked.
         if seated
@@ -358,7 +360,7 @@ impl Migration {
     }
 
     /// One side of a connection is gone.
-    pub fn lost(&mut self, now: Duration, tracker: &mut Tracker, seat: Seat, side: Side) -> Lost {
+    pub fn lost(&mut self, now: Duration, tracker: &mut Tracker, seat: ConnectionHandle, side: Side) -> Lost {
         let Some(seated) = self.seated(seat) else {
             return Lost::Close;
         };
@@ -434,7 +436,7 @@ impl Migration {
         self.transfer = None;
         self.state = match kind {
             Kind::SwitchHost => State::Switch,
-            kind => State::Told {
+            kind => State::Announced {
                 kind,
                 until: Some(now.saturating_add(OPENING)),
                 refused,
@@ -467,7 +469,7 @@ impl Migration {
         }
         match (&self.state, self.pending(tracker)) {
             // The only one that is there: to close it is no danger.
-            (State::Told { .. }, Some(host)) => self.close_all_at(host),
+            (State::Announced { .. }, Some(host)) => self.close_all_at(host),
             (State::Opening { .. }, Some(host)) => {
                 for seat in self.seats_at(host) {
                     if self.seated(seat).is_some_and(|seated| seated.stage == Stage::Dialling) {

@@ -9,12 +9,18 @@ use crate::frame::{FrameRef, SubMessages};
 use crate::ids::MigrateFlags;
 use crate::session::Tracker;
 use crate::session::migration::state::{State, Transfer};
-use crate::session::migration::verdict::{Fault, Pass, Seat};
+use crate::session::migration::verdict::{ConnectionHandle, Fault, Pass};
 use crate::session::migration::{Kind, Target};
 
 impl Migration {
     /// Judges a message of the server's.
-    pub fn server_message(&mut self, now: Duration, tracker: &mut Tracker, seat: Seat, frame: &FrameRef<'_>) -> Pass {
+    pub fn server_message(
+        &mut self,
+        now: Duration,
+        tracker: &mut Tracker,
+        seat: ConnectionHandle,
+        frame: &FrameRef<'_>,
+    ) -> Pass {
         if self.has_ended(tracker) {
             return Pass::Refuse(Fault::Ended);
         }
@@ -107,14 +113,14 @@ impl Migration {
                 }
                 Pass::Forward
             }
-            State::Told { .. } | State::Opening { .. } | State::Ending { .. } | State::End => {
+            State::Announced { .. } | State::Opening { .. } | State::Ending { .. } | State::End => {
                 Pass::Refuse(Fault::OutOfOrder)
             }
         }
     }
 
     /// `MIGRATE`, on each channel of the source of a seamless move, before or after its main channel has moved.
-    fn migrate(&mut self, now: Duration, tracker: &Tracker, seat: Seat, body: &[u8]) -> Pass {
+    fn migrate(&mut self, now: Duration, tracker: &Tracker, seat: ConnectionHandle, body: &[u8]) -> Pass {
         let Ok(Migrate { flags }) = Migrate::decode_slice(body) else {
             return Pass::Refuse(Fault::Malformed);
         };
@@ -152,7 +158,7 @@ impl Migration {
     }
 
     /// `MIGRATE_DATA` of the source, right behind its MIGRATE.
-    fn server_state(&mut self, seat: Seat, body: &[u8]) -> Pass {
+    fn server_state(&mut self, seat: ConnectionHandle, body: &[u8]) -> Pass {
         let Some(seated) = self.seated_mut(seat).filter(|seated| seated.data_due) else {
             return Pass::Refuse(Fault::OutOfOrder);
         };

@@ -13,7 +13,7 @@ use tokio::time::{sleep, sleep_until, timeout};
 
 use super::Clock;
 #[cfg(doc)]
-use crate::frame::Cutter;
+use crate::frame::RecordSplitter;
 use crate::session::relay::{Config, Counts, End};
 use crate::session::tracker::{self, Link, Peer, Reason};
 use crate::session::{Claim, Relay, Report, SessionKey, Sessions};
@@ -28,14 +28,14 @@ const LINGER: Duration = Duration::from_secs(30);
 
 /// The sessions of a proxy, shared by the tasks that drive their connections.
 #[derive(Debug)]
-pub struct Hub {
+pub struct SessionManager {
     pub(super) clock: Clock,
     shared: Mutex<Shared>,
-    /// Something has changed for [`Hub::report`].
+    /// Something has changed for [`SessionManager::report`].
     changed: Notify,
     /// Somebody has done with a report.
     handled: Notify,
-    /// [`Hub::stop`] was called.
+    /// [`SessionManager::stop`] was called.
     stopping: Notify,
 }
 
@@ -49,7 +49,7 @@ struct Shared {
     handled: u64,
 }
 
-impl Hub {
+impl SessionManager {
     /// No sessions yet. `hash_key`: random bytes.
     #[must_use]
     pub fn new(config: tracker::Config, hash_key: [u8; 16]) -> Self {
@@ -111,9 +111,9 @@ impl Hub {
     }
 
     /// The right to open a session: [`Sessions::claim`]. Make it before the use is taken that it stands for.
-    pub fn claim(self: &Arc<Self>) -> HubClaim {
+    pub fn claim(self: &Arc<Self>) -> ManagedClaim {
         let claim = self.with(|_, sessions| sessions.claim());
-        HubClaim::new(self.clone(), claim)
+        ManagedClaim::new(self.clone(), claim)
     }
 
     /// What became of a link or of a session, each of which is told once: also of a connection whose task was aborted, or
@@ -179,7 +179,7 @@ impl Hub {
     }
 
     /// The time for a connection's last words is over.
-    pub(super) async fn parted(&self, end: End) {
+    pub(super) async fn drained(&self, end: End) {
         let stopping = self.stopping.notified();
         if matches!(end, End::Viewer | End::Hypervisor) && !self.has_stopped() {
             let _ = timeout(LINGER, stopping).await;
@@ -192,13 +192,13 @@ impl Hub {
     }
 }
 
-/// A tenant's connection in a [`Hub`]; dropped, it is gone from its session.
+/// A tenant's connection in a [`SessionManager`]; dropped, it is gone from its session.
 #[derive(Debug)]
 pub struct Connection {
-    pub(super) hub: Arc<Hub>,
+    pub(super) hub: Arc<SessionManager>,
     pub(super) relay: Relay,
     pub(super) wake: Arc<Notify>,
-    /// The tenant's stream is TLS: each message is written on its own, see [`Cutter`].
+    /// The tenant's stream is TLS: each message is written on its own, see [`RecordSplitter`].
     pub(super) records: bool,
 }
 
@@ -218,20 +218,20 @@ impl Drop for Connection {
     }
 }
 
-/// A [`Claim`] of a [`Hub`]'s: the right to open one session.
+/// A [`Claim`] of a [`SessionManager`]'s: the right to open one session.
 ///
 /// Dropped before it has opened one, it is given back by itself: [`Report::Ended`] follows, with nothing spent. So the use
 /// that it stands for cannot be lost, whatever breaks off the task that holds it.
 #[derive(Debug)]
 #[must_use = "dropped, it is given back"]
-pub struct HubClaim {
-    hub: Arc<Hub>,
+pub struct ManagedClaim {
+    hub: Arc<SessionManager>,
     claim: Option<Claim>,
     key: SessionKey,
 }
 
-impl HubClaim {
-    pub(super) fn new(hub: Arc<Hub>, claim: Claim) -> Self {
+impl ManagedClaim {
+    pub(super) fn new(hub: Arc<SessionManager>, claim: Claim) -> Self {
         let key = claim.key();
         Self {
             hub,
@@ -251,13 +251,13 @@ impl HubClaim {
     }
 }
 
-impl PartialEq for HubClaim {
+impl PartialEq for ManagedClaim {
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.hub, &other.hub) && self.key == other.key
     }
 }
 
-impl Drop for HubClaim {
+impl Drop for ManagedClaim {
     fn drop(&mut self) {
         if let Some(claim) = self.claim.take() {
             self.hub.with(|_, sessions| sessions.give_back(claim));

@@ -8,16 +8,16 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 #[cfg(doc)]
 use super::drive_session;
+use super::manager::ManagedClaim;
 #[cfg(doc)]
-use super::hub::Hub;
-use super::hub::HubClaim;
+use super::manager::SessionManager;
 use super::{Clock, DriveError, Driven, drive};
 use crate::caps::Capabilities;
 use crate::ids::ChannelType;
 use crate::limits::Limits;
 use crate::link::relay::{RelayOutcome, Upstream};
 use crate::link::server::Announcement;
-use crate::link::{ClientConfig, ClientLink, HandshakeError, LinkMess, Misuse, Refusal, SealedTicket, Wire};
+use crate::link::{Buffers, ClientConfig, ClientLink, HandshakeError, LinkMess, Misuse, Refusal, SealedTicket};
 use crate::session::relay::{Dial, Move};
 use crate::session::tracker::Reason;
 use crate::session::{Entry, SessionKey};
@@ -25,7 +25,7 @@ use crate::session::{Entry, SessionKey};
 use crate::session::{Report, migration::Kind};
 
 /// Asks a server what it announces for a channel, on a connection that is used for nothing else: the link is begun, and
-/// left before anything is proved. See [`Answers::capabilities`].
+/// left before anything is proved. See [`ProxyHandler::capabilities`].
 ///
 /// # Errors
 /// As [`drive`].
@@ -39,7 +39,7 @@ where
 {
     let clock = Clock::start();
     let config = ClientConfig::new(request.clone()).with_limits(limits.clone());
-    let (mut link, mut wire) = (ClientLink::inquiry(clock.now(), config), Wire::default());
+    let (mut link, mut wire) = (ClientLink::inquiry(clock.now(), config), Buffers::default());
     match drive(&mut link, &mut wire, &mut stream, clock).await? {
         Driven::Done(outcome) => Ok(outcome.capabilities),
         // INVARIANT: an inquiry ends before SASL.
@@ -51,10 +51,10 @@ where
 ///
 /// None has to be quick: the connection's other direction, and all other connections, go on meanwhile. What comes after
 /// [`Limits::link_timeout`](crate::Limits::link_timeout) is too late for a link. When the tenant goes while a question is
-/// open, its future is dropped, but for that of [`Answers::token`], which takes uses: it is always run to its end, unless
+/// open, its future is dropped, but for that of [`ProxyHandler::token`], which takes uses: it is always run to its end, unless
 /// the future of [`drive_session`] is itself dropped.
 ///
-/// What became of each link and session is told by [`Hub::report`], whatever became of these answers.
+/// What became of each link and session is told by [`SessionManager::report`], whatever became of these answers.
 ///
 /// # Example
 ///
@@ -67,7 +67,7 @@ where
 /// use spice_proto::ids::ChannelType;
 /// use spice_proto::link::LinkMess;
 /// use spice_proto::session::{Entry, Report, SessionKey};
-/// use spice_proto::{Hub, HubClaim};
+/// use spice_proto::{SessionManager, ManagedClaim};
 ///
 /// #[derive(Default)]
 /// struct Store {
@@ -78,8 +78,8 @@ where
 /// }
 ///
 /// impl Store {
-///     /// For `Answers::token`. `token`: what the ticket held.
-///     fn enter(&mut self, hub: &Arc<Hub>, token: &str, request: &LinkMess) -> Option<Entry<HubClaim>> {
+///     /// For `ProxyHandler::token`. `token`: what the ticket held.
+///     fn enter(&mut self, hub: &Arc<SessionManager>, token: &str, request: &LinkMess) -> Option<Entry<ManagedClaim>> {
 ///         if (request.channel_type, request.connection_id) != (ChannelType::MAIN, 0) {
 ///             let mine = (token.to_owned(), Some(request.connection_id));
 ///             let found = self.open.iter().find(|(_, session)| **session == mine);
@@ -92,7 +92,7 @@ where
 ///         Some(Entry::Open(claim))
 ///     }
 ///
-///     /// For `Answers::bind`.
+///     /// For `ProxyHandler::bind`.
 ///     fn bind(&mut self, session: SessionKey, id: u32) {
 ///         if let Some((_, bound)) = self.open.get_mut(&session) {
 ///             *bound = Some(id);
@@ -108,13 +108,13 @@ where
 ///     }
 /// }
 ///
-/// async fn keep(hub: Arc<Hub>, store: Arc<Mutex<Store>>) {
+/// async fn keep(hub: Arc<SessionManager>, store: Arc<Mutex<Store>>) {
 ///     loop {
 ///         let report = hub.report().await;
 ///         store.lock().unwrap().heard(report);
 ///     }
 /// }
-/// # let hub = Arc::new(Hub::new(Default::default(), [0; 16]));
+/// # let hub = Arc::new(SessionManager::new(Default::default(), [0; 16]));
 /// # let mut store = Store { uses: HashMap::from([("two".to_owned(), 2)]), open: HashMap::new() };
 /// # let request = |connection_id| LinkMess {
 /// #     connection_id, channel_type: ChannelType::MAIN, channel_id: 0, capabilities: Default::default(),
@@ -132,7 +132,7 @@ where
 /// # }
 /// # assert_eq!((store.uses["two"], store.open.len()), (2, 0));
 /// ```
-pub trait Answers: Send {
+pub trait ProxyHandler: Send {
     /// A connection to a hypervisor.
     type Hypervisor: AsyncRead + AsyncWrite + Send + Unpin;
 
@@ -140,13 +140,13 @@ pub trait Answers: Send {
     /// depends on its token, which comes next.
     ///
     /// For the first main channel of a session, [`Capabilities::spice_server`] does: a hypervisor may lack any of them. For all
-    /// that come behind it the hypervisor is known, and no more is shown than what it has: see [`Answers::capabilities`].
+    /// that come behind it the hypervisor is known, and no more is shown than what it has: see [`ProxyHandler::capabilities`].
     fn announce(&mut self, request: &LinkMess) -> impl Future<Output = Result<Announcement, Refusal>> + Send;
 
     /// What the hypervisor of this dial announces for the channel, so that no more is promised to the tenant: a promise that
     /// it does not keep costs the viewer the channel. Best remembered by place and kind of channel, from
-    /// [`Answers::learnt`]; if it is not known yet, asked for with [`inquire`], on a connection that is made as for
-    /// [`Answers::dial`], without a ticket. `None`: it cannot be known, and what [`Answers::announce`] said is promised.
+    /// [`ProxyHandler::learnt`]; if it is not known yet, asked for with [`inquire`], on a connection that is made as for
+    /// [`ProxyHandler::dial`], without a ticket. `None`: it cannot be known, and what [`ProxyHandler::announce`] said is promised.
     ///
     /// The tenant has not shown its token yet: it knows the session's id and no more.
     fn capabilities(&mut self, of: &Dial) -> impl Future<Output = Option<Capabilities>> + Send;
@@ -158,7 +158,7 @@ pub trait Answers: Send {
 
     /// The tenant's ticket, sealed with that key: which session does it open or belong to?
     ///
-    /// A main channel with `connection_id` 0 opens one, with a [`Hub::claim`] that is made **before** a use is taken for it;
+    /// A main channel with `connection_id` 0 opens one, with a [`SessionManager::claim`] that is made **before** a use is taken for it;
     /// or, if the token's session was told to come again ([`Kind::SwitchHost`]), belongs to that one. Any other channel
     /// belongs to the session that was opened with this token **and** is bound to this `connection_id`: neither names a
     /// session by itself, since a token can open several, and hypervisors repeat ids.
@@ -169,7 +169,7 @@ pub trait Answers: Send {
         &mut self,
         request: &LinkMess,
         sealed: SealedTicket,
-    ) -> impl Future<Output = Result<Entry<HubClaim>, Refusal>> + Send;
+    ) -> impl Future<Output = Result<Entry<ManagedClaim>, Refusal>> + Send;
 
     /// The token is good, and the connection may not join its session all the same: what the tenant is told. That is
     /// [`Refusal::DENIED`] whatever the reason is, and should be the same as for a token that is not good. A claim that was

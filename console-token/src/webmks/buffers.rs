@@ -11,14 +11,14 @@ use zeroize::Zeroize as _;
 /// lengths only. What is left in the buffers when they are dropped is overwritten; so is what [`sent`](Self::sent)
 /// takes away, and each reply that was read.
 #[derive(Default)]
-pub struct Wire {
+pub struct Buffers {
     /// Bytes that were received and not yet used.
     pub rx: BytesMut,
     /// Bytes to send.
     pub tx: BytesMut,
 }
 
-impl Wire {
+impl Buffers {
     /// The first `len` bytes of `tx` were sent: overwrites and removes them.
     pub fn sent(&mut self, len: usize) {
         drop(Wiped(self.tx.split_to(len.min(self.tx.len()))));
@@ -44,7 +44,7 @@ impl Wire {
     }
 }
 
-impl Drop for Wire {
+impl Drop for Buffers {
     fn drop(&mut self) {
         self.rx.as_mut().zeroize();
         self.tx.as_mut().zeroize();
@@ -52,9 +52,9 @@ impl Drop for Wire {
 }
 
 /// Lengths only.
-impl fmt::Debug for Wire {
+impl fmt::Debug for Buffers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Wire")
+        f.debug_struct("Buffers")
             .field("rx", &self.rx.len())
             .field("tx", &self.tx.len())
             .finish()

@@ -7,19 +7,19 @@ use bytes::{Buf, Bytes, BytesMut};
 use super::{Frame, FrameRef, Header, HeaderForm};
 use crate::channel::display::{GlScanout2Unix, GlScanoutUnix};
 use crate::error::DecodeError;
+use crate::fields::Unseen;
 use crate::limits::Limits;
-use crate::wire::Unseen;
 
 /// Finds frames in a byte stream.
 #[derive(Debug, Clone)]
-pub struct Splitter {
+pub struct FrameReader {
     form: HeaderForm,
     pub(super) frame_body: u32,
     passed_body: u32,
     pub(super) descriptors: bool,
 }
 
-impl Splitter {
+impl FrameReader {
     /// For a connection with this form of headers. [`Limits::frame_body`] bounds what is held,
     /// [`Limits::passed_body`] what is announced.
     #[must_use]
@@ -34,8 +34,8 @@ impl Splitter {
 
     /// For what a server sends on a display channel over a UNIX socket: one byte, which carries file
     /// descriptors, follows the body of `GL_SCANOUT_UNIX` and `GL_SCANOUT2_UNIX` when there is a buffer. No size
-    /// counts it. It is taken together with the frame, and [`Splitter::frames`] and
-    /// [`Splitter::split`] end behind it: send or use what came before, with the descriptors, and call again.
+    /// counts it. It is taken together with the frame, and [`FrameReader::frames`] and
+    /// [`FrameReader::split`] end behind it: send or use what came before, with the descriptors, and call again.
     #[must_use]
     pub fn with_descriptors(mut self) -> Self {
         self.descriptors = true;
@@ -65,11 +65,11 @@ impl Splitter {
         }
     }
 
-    /// Takes all whole frames off the front at once, which costs less a frame than [`Splitter::decode`]. Room for
+    /// Takes all whole frames off the front at once, which costs less a frame than [`FrameReader::decode`]. Room for
     /// what the next frame lacks is then reserved.
     ///
     /// # Errors
-    /// The first frame is one that [`Splitter::decode`] refuses: frames in front of it are given out first.
+    /// The first frame is one that [`FrameReader::decode`] refuses: frames in front of it are given out first.
     #[inline]
     pub fn split(&mut self, src: &mut BytesMut) -> Result<OwnedFrames, DecodeError> {
         let mut frames = Frames {
@@ -139,7 +139,7 @@ fn descriptor_follows(frame: &FrameRef<'_>) -> bool {
     }
 }
 
-/// The whole frames that were taken off a buffer: see [`Splitter::split`].
+/// The whole frames that were taken off a buffer: see [`FrameReader::split`].
 #[derive(Clone)]
 pub struct OwnedFrames {
     form: HeaderForm,
@@ -176,7 +176,7 @@ impl Iterator for OwnedFrames {
     }
 }
 
-/// The whole frames that lie in a buffer: see [`Splitter::frames`].
+/// The whole frames that lie in a buffer: see [`FrameReader::frames`].
 #[derive(Clone)]
 pub struct Frames<'a> {
     form: HeaderForm,

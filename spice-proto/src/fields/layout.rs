@@ -16,8 +16,8 @@ macro_rules! codec {
             /// The first field that does not fit, with its offset.
             #[inline]
             pub fn decode(body: &bytes::Bytes) -> Result<Self, $crate::DecodeError> {
-                let mut r = $crate::wire::Reader::new(body, <Self as $crate::wire::Decode>::NAME);
-                <Self as $crate::wire::Decode>::read(&mut r)
+                let mut r = $crate::fields::Reader::new(body, <Self as $crate::fields::Decode>::NAME);
+                <Self as $crate::fields::Decode>::read(&mut r)
             }
 
             /// As `decode`, from borrowed bytes; payloads are copied.
@@ -25,8 +25,8 @@ macro_rules! codec {
             /// # Errors
             /// The first field that does not fit, with its offset.
             pub fn decode_slice(body: &[u8]) -> Result<Self, $crate::DecodeError> {
-                let mut r = $crate::wire::Reader::borrowed(body, <Self as $crate::wire::Decode>::NAME);
-                <Self as $crate::wire::Decode>::read(&mut r)
+                let mut r = $crate::fields::Reader::borrowed(body, <Self as $crate::fields::Decode>::NAME);
+                <Self as $crate::fields::Decode>::read(&mut r)
             }
 
             /// Appends the wire form.
@@ -35,13 +35,13 @@ macro_rules! codec {
             /// A value that its field cannot hold; `dst` is then as it was.
             #[inline]
             pub fn encode(&self, dst: &mut bytes::BytesMut) -> Result<(), $crate::EncodeError> {
-                $crate::wire::append(self, dst)
+                $crate::fields::append(self, dst)
             }
 
             /// Bytes that `encode` appends.
             #[must_use]
             pub fn encoded_len(&self) -> usize {
-                <Self as $crate::wire::Encode>::wire_len(self)
+                <Self as $crate::fields::Encode>::wire_len(self)
             }
         }
     };
@@ -127,15 +127,15 @@ macro_rules! layout {
         layout!(@public [$(#[$meta])* $name] $($(#[$doc])* $field: $ty,)* $(#[$tail_doc])* $tail: alloc::vec::Vec<$element>,);
         layout!(@codec $name [$($field: $ty),*] [$count: $count_ty = $tail] r, self, dst,
             { Ok(Self { $($field,)* $tail: r.array($count.into(), stringify!($tail))? }) },
-            self.$tail.len().saturating_mul(<$element as $crate::wire::Fixed>::SIZE),
-            { $crate::wire::put_array(dst, &self.$tail) });
+            self.$tail.len().saturating_mul(<$element as $crate::fields::Fixed>::SIZE),
+            { $crate::fields::put_array(dst, &self.$tail) });
     };
 
     (@fixed $name:ident $($field:ident: $ty:ty),*) => {
         layout!(@codec $name [$($field: $ty),*] [] r, self, dst, { Ok(Self { $($field),* }) }, 0, {});
-        impl $crate::wire::Fixed for $name {
+        impl $crate::fields::Fixed for $name {
             const SIZE: usize = Self::BLOCK;
-            const FIELDS: &'static [$crate::wire::Field] = Self::FIELDS;
+            const FIELDS: &'static [$crate::fields::Field] = Self::FIELDS;
             #[inline(always)]
             fn get(_block: &mut &[u8]) -> Self {
                 $(let $field = layout!(@get _block, $ty);)*
@@ -143,7 +143,7 @@ macro_rules! layout {
             }
             #[inline(always)]
             fn put(&self, _block: &mut &mut [u8]) {
-                $($crate::wire::Fixed::put(&self.$field, _block);)*
+                $($crate::fields::Fixed::put(&self.$field, _block);)*
             }
         }
     };
@@ -164,30 +164,30 @@ macro_rules! layout {
         $(#[$meta])*
         #[derive(Debug, Clone, PartialEq, Eq, Hash)]
         $vis struct $name { $($(#[$doc])* pub $field: $ty,)* }
-        $crate::wire::codec!($name);
+        $crate::fields::codec!($name);
     };
     // `r`, `self` and `dst` are handed in, so that the blocks of the caller can name them.
     (@codec $name:ident [$($field:ident: $ty:ty $(as $raw:ty)?),*] [$($count:ident: $count_ty:ty = $tail:ident)?]
         $r:ident, $self:ident, $dst:ident, $build:block, $tail_len:expr, $put_tail:block) => {
         impl $name {
             /// What the fixed block holds, for the error that names a field.
-            const FIELDS: &'static [$crate::wire::Field] = &[
+            const FIELDS: &'static [$crate::fields::Field] = &[
                 $(layout!(@entry $field, $ty $(as $raw)?),)*
                 $(layout!(@entry $count, $count_ty),)?
             ];
             const BLOCK: usize = 0 $(+ layout!(@size $ty $(as $raw)?))* $(+ layout!(@size $count_ty))?;
         }
-        impl $crate::wire::Decode for $name {
+        impl $crate::fields::Decode for $name {
             const NAME: &'static str = stringify!($name);
             #[inline]
-            fn read($r: &mut $crate::wire::Reader<'_>) -> Result<Self, $crate::DecodeError> {
+            fn read($r: &mut $crate::fields::Reader<'_>) -> Result<Self, $crate::DecodeError> {
                 let mut _block = $r.block(Self::BLOCK, Self::FIELDS)?;
                 $(let $field = layout!(@get &mut _block, $ty $(as $raw)?);)*
                 $(let $count = layout!(@get &mut _block, $count_ty);)?
                 $build
             }
         }
-        impl $crate::wire::Encode for $name {
+        impl $crate::fields::Encode for $name {
             #[inline]
             fn wire_len(&$self) -> usize {
                 Self::BLOCK.saturating_add($tail_len)
@@ -195,10 +195,10 @@ macro_rules! layout {
             #[inline]
             fn write(&$self, $dst: &mut bytes::BytesMut) -> Result<(), $crate::EncodeError> {
                 $(let $field = layout!(@checked $self, $name, $field $(, $raw)?);)*
-                $(let $count = $crate::wire::length($self.$tail.len(), stringify!($name), stringify!($count), <$count_ty>::MAX)?;)?
-                $crate::wire::put_block::<{ $name::BLOCK }>($dst, |_block| {
-                    $($crate::wire::Fixed::put($field, _block);)*
-                    $($crate::wire::Fixed::put(&$count, _block);)?
+                $(let $count = $crate::fields::length($self.$tail.len(), stringify!($name), stringify!($count), <$count_ty>::MAX)?;)?
+                $crate::fields::put_block::<{ $name::BLOCK }>($dst, |_block| {
+                    $($crate::fields::Fixed::put($field, _block);)*
+                    $($crate::fields::Fixed::put(&$count, _block);)?
                 });
                 $put_tail
                 Ok(())
@@ -206,21 +206,21 @@ macro_rules! layout {
         }
     };
     (@entry $field:ident, $ty:ty $(as $raw:ty)?) => {
-        $crate::wire::Field {
-            name: $crate::wire::plain(stringify!($field)),
+        $crate::fields::Field {
+            name: $crate::fields::plain(stringify!($field)),
             size: layout!(@size $ty $(as $raw)?),
             inner: layout!(@inner $ty $(as $raw)?),
         }
     };
     (@inner $ty:ty as $raw:ty) => { &[] };
-    (@inner $ty:ty) => { <$ty as $crate::wire::Fixed>::FIELDS };
-    (@size $ty:ty as $raw:ty) => { <$raw as $crate::wire::Fixed>::SIZE };
-    (@size $ty:ty) => { <$ty as $crate::wire::Fixed>::SIZE };
-    (@get $block:expr, $ty:ty as $raw:ty) => { <$ty>::from(<$raw as $crate::wire::Fixed>::get($block)) };
-    (@get $block:expr, $ty:ty) => { <$ty as $crate::wire::Fixed>::get($block) };
+    (@inner $ty:ty) => { <$ty as $crate::fields::Fixed>::FIELDS };
+    (@size $ty:ty as $raw:ty) => { <$raw as $crate::fields::Fixed>::SIZE };
+    (@size $ty:ty) => { <$ty as $crate::fields::Fixed>::SIZE };
+    (@get $block:expr, $ty:ty as $raw:ty) => { <$ty>::from(<$raw as $crate::fields::Fixed>::get($block)) };
+    (@get $block:expr, $ty:ty) => { <$ty as $crate::fields::Fixed>::get($block) };
     (@checked $self:ident, $name:ident, $field:ident) => { &$self.$field };
     (@checked $self:ident, $name:ident, $field:ident, $raw:ty) => {
-        &$crate::wire::narrow::<$raw>($self.$field.0.into(), stringify!($name), stringify!($field), <$raw>::MAX)?
+        &$crate::fields::narrow::<$raw>($self.$field.0.into(), stringify!($name), stringify!($field), <$raw>::MAX)?
     };
 }
 

@@ -11,7 +11,7 @@ use super::{Header, HeaderForm};
 /// The same befalls a viewer behind any other program that ends TLS for it, since records are made anew there: TLS with
 /// spice-gtk is for the proxy to end, and a balancer in front of it passes bytes.
 #[derive(Clone)]
-pub struct Cutter {
+pub struct RecordSplitter {
     form: HeaderForm,
     /// The header of the current frame, as far as it was written.
     head: [u8; HeaderForm::Full.len()],
@@ -20,9 +20,9 @@ pub struct Cutter {
     left: u64,
 }
 
-impl fmt::Debug for Cutter {
+impl fmt::Debug for RecordSplitter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cutter")
+        f.debug_struct("RecordSplitter")
             .field("form", &self.form)
             .field("known", &self.known)
             .field("left", &self.left)
@@ -30,7 +30,7 @@ impl fmt::Debug for Cutter {
     }
 }
 
-impl Cutter {
+impl RecordSplitter {
     /// For frames with headers of this form, behind so many bytes of the link stage.
     #[must_use]
     pub const fn new(form: HeaderForm, link_stage: usize) -> Self {
