@@ -2,7 +2,7 @@
 
 use core::fmt::{self, Write as _};
 
-/// The first bytes of a stream, for the log of whoever expected something else.
+/// The first bytes of a stream, for the log of a program that expected something else.
 ///
 /// Displayed it says what they look like, if that is known, and shows them, but no more than twelve: what follows may be
 /// a secret. A machine refuses a peer at its first byte that is not RFB's and leaves what came in `rx`; the drivers of the

@@ -8,7 +8,7 @@ use core::time::Duration;
 pub struct Limits {
     /// Longest text of a [`Reason`](crate::security::Reason), in bytes: 4096. Real texts are under
     /// 100 bytes; other clients stop between 256 bytes and 1 MiB. A server can announce 4 GiB, and
-    /// a proxy has no reason to trust the server behind it more than anybody else.
+    /// a proxy has no reason to trust the server behind it more than any other peer.
     pub reason: u32,
     /// Longest user name of Plain and Ident: 1024, as TigerVNC's server.
     pub user: u32,

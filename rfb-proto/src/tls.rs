@@ -104,7 +104,7 @@ impl TlsError {
     }
 }
 
-/// Whom a server has to be, beside having a certificate of a pinned authority.
+/// The name that a server has to have, beside a certificate of a pinned authority.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PeerName<'a> {
     /// The one with this DNS name or IP address, which must be a subject alternative name of its certificate.
@@ -137,7 +137,7 @@ impl Identity<'_> {
     }
 }
 
-/// TLS towards servers: which authorities are pinned, and who one is. Made once, used for many connections.
+/// TLS towards servers: which authorities are pinned, and the own identity. Made once, used for many connections.
 #[derive(Debug, Clone)]
 pub struct ClientTls {
     named: Arc<ClientConfig>,
@@ -219,7 +219,7 @@ impl ServerTls {
         };
         let (chain, key) = identity.parts()?;
         let mut config = builder.with_single_cert(chain, key)?;
-        // Nobody resumes a VNC session, and TigerVNC's vncviewer 1.12 hangs if a ticket and the first data
+        // No VNC session is resumed, and TigerVNC's vncviewer 1.12 hangs if a ticket and the first data
         // come together.
         config.send_tls13_tickets = 0;
         Ok(Self {

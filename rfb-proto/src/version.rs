@@ -8,8 +8,8 @@
 //! The server greets, the client answers with a version that is not above the greeting, and from then
 //! on both follow the rules of the answer. Three sets of rules are published: 3.3, 3.7 and 3.8. What is
 //! in the line is a [`ProtocolVersion`], any number as it was sent; what follows from it is a
-//! [`Version`]. Peers send more numbers than were published, and which rules they then follow depends
-//! on who says it, so there is one mapping for each direction:
+//! [`Version`]. Peers send more numbers than were published, and which rules they then follow differs
+//! between servers and clients, so there is one mapping for each direction:
 //! [`as_greeting`](ProtocolVersion::as_greeting) and [`as_answer`](ProtocolVersion::as_answer).
 
 use core::fmt;
@@ -100,17 +100,17 @@ impl ProtocolVersion {
     /// part begins.
     #[inline]
     pub fn from_bytes(bytes: &[u8; Self::LEN]) -> Result<Self, DecodeError> {
-        // What nearly everybody sends is compared as a whole.
+        // What nearly all peers send is compared as a whole.
         if *bytes == Version::V3_8.to_bytes() {
             return Ok(Self::V3_8);
         }
         Self::parse(bytes)
     }
 
-    /// As [`from_bytes`](Self::from_bytes). With [`Policy::Lenient`] the last byte may be a carriage return, a blank, a tab
-    /// or a NUL as well: TigerVNC, QEMU, libvncserver and gtk-vnc read the line with `scanf`, for which any byte will
-    /// do, noVNC does not look at it, and servers that end their greeting so are in use. The line has 12 bytes in any
-    /// case: a line feed behind a carriage return belongs to what comes next, to those programs too.
+    /// As [`from_bytes`](Self::from_bytes). With [`Policy::Lenient`] the last byte may be a carriage return, a blank, a
+    /// tab or a NUL as well: TigerVNC, QEMU, libvncserver and gtk-vnc read the line with `scanf`, for which any byte
+    /// will do, noVNC does not look at it, and servers that end their greeting so are in use. The line has 12 bytes in
+    /// any case: a line feed behind a carriage return belongs to what comes next, to those programs too.
     ///
     /// ```
     /// use rfb_proto::{Policy, ProtocolVersion};
@@ -181,7 +181,7 @@ impl ProtocolVersion {
 
     /// What a client makes of this greeting.
     ///
-    /// | greeting | [`Lenient`](Policy::Lenient) | who |
+    /// | greeting | [`Lenient`](Policy::Lenient) | sent by |
     /// |---|---|---|
     /// | 0.0 | [`Greeting::Repeater`] | UltraVNC repeater |
     /// | other below 3.3 | refused | |
@@ -214,7 +214,7 @@ impl ProtocolVersion {
 
     /// What a server that greeted with `offered` makes of this answer: the rules that both follow.
     ///
-    /// | answer | [`Lenient`](Policy::Lenient) | who |
+    /// | answer | [`Lenient`](Policy::Lenient) | sent by |
     /// |---|---|---|
     /// | 3.0 to 3.6 | 3.3 | 3.5: some clients, by mistake; 3.4 and 3.6: UltraVNC |
     /// | 3.7 | 3.7 | |

@@ -21,7 +21,7 @@ pub enum BridgeDriven {
     /// Begin TLS on this side, as for [`Driven::StartTls`](super::Driven::StartTls). If that fails, call
     /// [`Bridge::eof`] and drive on: the other side is to be told.
     StartTls {
-        /// With whom.
+        /// The side to do it with.
         side: Side,
         /// Which part of it, and with what.
         tls: Tls,
@@ -39,7 +39,7 @@ pub enum BridgeDriven {
 /// when the tenant has said what is due.
 ///
 /// # Errors
-/// [`DriveError`]; what the two sides are told has been sent, if that was possible. A hypervisor whose connection
+/// [`DriveError`]; the refusals have been sent to both sides, if that was possible. A hypervisor whose connection
 /// fails has hung up.
 pub async fn drive_bridge<T, H>(
     bridge: &mut Bridge,
@@ -70,7 +70,7 @@ where
         loop {
             let (side, why) = match lines.turn(bridge, sides, &action, until).await {
                 (_, Turn::Late) if matches!(action, BridgeAction::Done(_)) => return Err(too_slow()),
-                // What a deadline that passes means is told by the next step, and so is what bytes mean.
+                // The next step judges a deadline that has passed, and bytes that came.
                 (_, Turn::Late) => {
                     drop_unsent(&mut sides.tenant.tx);
                     drop_unsent(&mut sides.hypervisor.tx);
@@ -86,7 +86,7 @@ where
             };
             let error = match (bridge.eof(sides, side), side, why, &action) {
                 (_, Side::Tenant, Some(error), _) => DriveError::Io(error),
-                // Whoever copies what follows finds it out.
+                // The copying of what follows finds it out.
                 (_, _, _, BridgeAction::Done(_)) => continue,
                 (Err(error), ..) => DriveError::Protocol(error),
                 // What a hypervisor sent before is used by the next steps, or there is something left to tell the tenant.
@@ -207,7 +207,7 @@ where
                 false => Poll::Pending,
             }
         });
-        // Whoever does not take it is not told.
+        // A peer that does not read in time misses it.
         let _ = timeout_at(farewell_until(until), told).await;
         error
     }

@@ -1,8 +1,8 @@
 //! One connection while it is driven: sending and receiving at the same time.
 //!
 //! A peer may write before it reads, and a stream may keep what was written until it is flushed (TLS, a buffered
-//! writer). So nothing here waits for one direction only: whoever waits for bytes goes on sending, and whoever waits
-//! until all is sent goes on receiving.
+//! writer). So nothing here waits for one direction only: a wait for bytes goes on sending, and a wait until all is
+//! sent goes on receiving.
 
 use core::future::{Future as _, poll_fn};
 use core::pin::{Pin, pin};
@@ -137,10 +137,10 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Line<'a, S> {
     }
 
     /// Sends what is in `tx`, until the deadline at the latest. What the peer says meanwhile is dropped, so that a peer
-    /// that writes before it reads is told as well.
+    /// that writes before it reads gets them as well.
     pub(super) async fn farewell(&mut self, tx: &mut BytesMut, until: Instant) {
         let sent = poll_fn(|cx| self.poll_farewell(cx, tx));
-        // Whoever does not take it is not told.
+        // A peer that does not read in time misses it.
         let _ = timeout_at(farewell_until(until), sent).await;
     }
 
@@ -205,8 +205,8 @@ impl<'a, S: AsyncRead + AsyncWrite + Unpin> Line<'a, S> {
         let mut room = rx.limit(room);
         let read = pin!(self.stream.read_buf(&mut room));
         let read = match ready!(read.poll(cx)) {
-            // TLS without a farewell. In the handshake an end is an error in any case, so that nobody can cut
-            // anything off unseen.
+            // TLS without a farewell. In the handshake an end is an error in any case, so nothing can be cut off
+            // unseen.
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(0),
             read => read,
         };

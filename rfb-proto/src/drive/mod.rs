@@ -104,11 +104,11 @@ impl<Protocol> From<tokio::io::Error> for DriveError<Protocol> {
 /// Drives a machine to its next question, to TLS, or to the end of the handshake.
 ///
 /// Every byte is shown to the machine when it comes, so a peer that does not speak RFB is refused at its first wrong
-/// byte, and the error says what it speaks, if that is known ([`DriveError::NotRfb`]). The end of TLS without a farewell (`UnexpectedEof`) is the end of the stream. What a server said before it
-/// stopped reading is still read.
+/// byte, and the error says what it speaks, if that is known ([`DriveError::NotRfb`]). The end of TLS without a
+/// farewell (`UnexpectedEof`) is the end of the stream. What a server said before it stopped reading is still read.
 ///
 /// # Errors
-/// [`DriveError`]; what the peer is told has been sent, if that was possible.
+/// [`DriveError`]; the refusal has been sent to the peer, if that was possible.
 pub async fn drive<M, S>(
     machine: &mut M,
     buffers: &mut Buffers,
@@ -152,7 +152,7 @@ where
             (Turn::Sent, Action::StartTls(tls)) => return Ok(Driven::StartTls(tls)),
             (Turn::Sent, Action::Ask(question)) => return Ok(Driven::Ask(question)),
             (Turn::Late, Action::Done(_)) => return Err(too_slow()),
-            // What a deadline that passes means is told by the next step, and so is what bytes mean.
+            // The next step judges a deadline that has passed, and bytes that came.
             (Turn::Late, _) => drop_unsent(&mut buffers.tx),
             (Turn::Bytes | Turn::Sent, _) => {}
             (Turn::End, _) => {

@@ -47,7 +47,7 @@ enum Key {
     Code(u32),
 }
 
-/// Keys that can be down at a time. Nobody has more fingers.
+/// Keys that can be down at a time. No user has more fingers.
 const MOST_KEYS: usize = 32;
 
 impl InputRate {

@@ -123,7 +123,7 @@ impl Formats {
     }
 
     pub(super) fn client_continues(&mut self, enable: bool) {
-        // Of updates that are on their way when it ends nobody knows the number; the server marks the end.
+        // The number of updates that are on their way when it ends is not known; the server marks the end.
         self.continuous |= enable;
     }
 

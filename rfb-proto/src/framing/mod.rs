@@ -1,6 +1,6 @@
 //! Where messages and rectangles end, found without decoding a pixel.
 //!
-//! RFB has no frames: who wants to know where the next message begins has to know how long this one is, and an update
+//! RFB has no frames: the next message begins where this one ends, so its length has to be known, and an update
 //! of the picture is as long as its rectangles, each in an encoding of its own. [`ServerFramer`] takes a server's
 //! stream apart, [`ClientFramer`] a client's. What they find lies in the caller's buffer: nothing is copied, nothing is
 //! allocated, and payloads are not looked at, only the control bytes that tell how long the next run of them is. They
@@ -12,8 +12,8 @@
 //! ```
 //!
 //! How long a rectangle is depends on what the client has asked for, above all on the format of pixels. [`Relay`] sees
-//! both directions and keeps them in step; who has only the server's bytes tells a [`ServerFramer`] of the client's
-//! messages with [`ServerFramer::client_sent`], or does not, if there are none that matter.
+//! both directions and keeps them in step; a program that has only the server's bytes shows the client's messages to a
+//! [`ServerFramer`] with [`ServerFramer::client_sent`], as far as there are any that matter.
 //!
 //! # Which format is in force
 //!
@@ -24,14 +24,15 @@
 //! * a fence with SyncNext was sent right before it: what follows the server's answer to that has the new one;
 //! * any fence that was sent behind it is answered, or more updates came than there were requests before it.
 //!
-//! In between it is in doubt. Most rectangles frame alike in both formats; for those that do not, [`AmbiguousFormat`] decides.
+//! In between it is in doubt. Most rectangles frame alike in both formats; for those that do not, [`AmbiguousFormat`]
+//! decides.
 //!
 //! # Which server it is
 //!
-//! Servers differ in how they read a format ([`PixelRules`](crate::PixelRules)): at a depth other than 24 QEMU's rectangles
-//! of Tight are shorter than everybody else's. Nothing in the stream says which of the two it is. A framer recognises QEMU
-//! by the name of the desktop; one that does not see the server's own `ServerInit`, or sees a name that was changed, has
-//! to be told ([`ServerFramer::with_pixel_rules`]), or loses the stream at such a depth.
+//! Servers differ in how they read a format ([`PixelRules`](crate::PixelRules)): at a depth other than 24 QEMU's
+//! rectangles of Tight are shorter than those of all others. Nothing in the stream says which of the two it is. A
+//! framer recognises QEMU by the name of the desktop; one that does not see the server's own `ServerInit`, or sees a
+//! name that was changed, needs [`ServerFramer::with_pixel_rules`], or loses the stream at such a depth.
 
 mod client;
 mod formats;

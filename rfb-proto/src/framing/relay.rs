@@ -22,8 +22,8 @@ pub enum Verdict {
 
 /// Sees everything that goes by, and may hold messages back. All methods do nothing by default.
 ///
-/// Of a message that goes in pieces every piece is shown, and the verdict on the first holds for all of it. Updates go on whatever is
-/// thought of them: what a viewer shall not get is taken out of its `SetEncodings`.
+/// Of a message that goes in pieces every piece is shown, and the verdict on the first holds for all of it. Updates go
+/// on whatever is thought of them: what a viewer shall not get is taken out of its `SetEncodings`.
 pub trait Watch {
     /// A message of the client, or a piece of one, as it came.
     fn client(&mut self, message: &Message<'_>) -> Verdict {
@@ -53,10 +53,11 @@ impl Watch for () {}
 
 /// Moves messages between a client and a server, and knows at any time what goes by.
 ///
-/// It begins behind the handshake. Bytes move unchanged and, where everything in a buffer goes on, without a copy.
-/// What has come of a rectangle goes on at once; at most [`HELD`](super::HELD) bytes wait, of a message. One thing it
-/// changes unless it is told not to: a client's [`SetEncodings`] loses what a server could answer with rectangles or
-/// messages whose end nobody knows ([`Encoding::can_be_framed`](crate::encoding::Encoding::can_be_framed)).
+/// It begins behind the handshake. Bytes move unchanged and, where everything in a buffer goes on, without a copy. What
+/// has come of a rectangle goes on at once; at most [`HELD`](super::HELD) bytes wait, of a message. One thing it
+/// changes by default ([`with_stripping`](Self::with_stripping)): a client's [`SetEncodings`] loses what a server could
+/// answer with rectangles or messages whose end cannot be found
+/// ([`Encoding::can_be_framed`](crate::encoding::Encoding::can_be_framed)).
 ///
 /// ```
 /// use bytes::BytesMut;

@@ -7,7 +7,7 @@
 //!   | <---------------------------- security types |   3.7 and 3.8; or the one type of 3.3
 //!   | the choice --------------------------------> |   3.7 and 3.8
 //!   | <--- VeNCrypt, Tight or TLS negotiation ---> |   with these types; may lead into TLS
-//!   | <---- None, VNC, Plain, SASL or Ident -----> |   how the client shows who it is
+//!   | <---- None, VNC, Plain, SASL or Ident -----> |   how the client authenticates
 //!   | <---------------------------- SecurityResult |   not after None in 3.3 and 3.7
 //!   | ClientInit --------------------------------> |
 //!   | <-------------------------------- ServerInit |
@@ -17,7 +17,7 @@
 //! Two machines of one shape: [`ClientHandshake`] and [`ServerHandshake`]. Neither does I/O. A driver moves bytes
 //! between a connection and the [`Buffers`], calls `step` with the time, and does what the [`Action`] says:
 //!
-//! 1. flush `tx` first, after every `step`, also after an error: what the peer is told is in it already;
+//! 1. flush `tx` first, after every `step`, also after an error: it holds the refusal already;
 //! 2. [`Action::Receive`]: read at least so many bytes more, until `deadline()` at the latest;
 //! 3. [`Action::StartTls`]: do the TLS handshake that it describes. From the next step on `rx` and `tx` hold the
 //!    plaintext inside. What is in `rx` already is TLS input, and the driver takes it out;
@@ -40,7 +40,7 @@
 //!   [`ClientConfig::ask_choice`] the client with its choice ([`client::ClientQuestion::Choose`]);
 //! - the challenge of VNC authentication is given to the server and shown by the client, the response the other way
 //!   round, so that both can be passed through without knowing the password;
-//! - nobody is let in before [`ServerHandshake::accept`], also not with type None, and
+//! - the server's handshake succeeds only after [`ServerHandshake::accept`], also with type None, and
 //!   [`ServerHandshake::refuse`] takes any text;
 //! - without `init` ([`ServerConfig::init`], [`ClientConfig::init`]) both end at the SecurityResult, and ClientInit
 //!   and ServerInit can be copied like all that follows.
@@ -73,8 +73,8 @@ pub(crate) use state::wipe;
 /// One connection's buffers. The driver fills `rx` and empties `tx`.
 ///
 /// Both may hold passwords: `Debug` shows how many bytes there are and nothing of them. A machine overwrites secrets in
-/// `rx` when it has read them, or when it fails while one is due; who sends `tx` does so there, as the drivers of the
-/// feature `tokio` do.
+/// `rx` when it has read them, or when it fails while one is due; the sender of `tx` has to do so there, as the drivers
+/// of the feature `tokio` do.
 #[derive(Default)]
 pub struct Buffers {
     /// Bytes that were received and not yet used.
@@ -189,7 +189,7 @@ pub trait Machine {
     /// Uses what is in `rx`, writes to `tx`, says what it needs. `now` is the time since any fixed moment.
     ///
     /// # Errors
-    /// The handshake failed; what the peer is told is in `tx`. Later calls give the same error.
+    /// The handshake failed; what is to be sent to the peer is in `tx`. Later calls give the same error.
     fn step(
         &mut self,
         now: Duration,
@@ -234,7 +234,7 @@ impl Security {
         }
     }
 
-    /// How the client showed who it is.
+    /// How the client authenticated.
     #[must_use]
     pub fn exchange(&self) -> Option<Exchange> {
         match self.subtype {
@@ -385,7 +385,7 @@ pub enum Misbehaviour {
     #[error("security type {0} is not one of 3.3")]
     TypeOf33(SecurityTypeWord),
     /// It sent something behind the last byte in front of TLS. That is never read: it could have been put there
-    /// by somebody else.
+    /// by an attacker.
     #[error("bytes in front of TLS")]
     BytesBeforeTls,
     /// It sent a SecurityResult that means nothing. It does not mean success.

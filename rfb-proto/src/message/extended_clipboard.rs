@@ -6,7 +6,7 @@
 //! provide:  zlib of (u32 size, bytes) for each format
 //! ```
 //!
-//! Each side tells what it can do (caps). Whoever has something new says in which formats (notify), or sends it at
+//! Each side tells what it can do (caps). A side with something new says in which formats (notify), or sends it at
 //! once (provide); the other side asks for it (request). A peek asks for a notify.
 
 use alloc::boxed::Box;

@@ -7,9 +7,11 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Extension {
-    /// [`Encoding::CONTINUOUS_UPDATES`](crate::encoding::Encoding::CONTINUOUS_UPDATES), answered by [`EndOfContinuousUpdates`](super::EndOfContinuousUpdates).
+    /// [`Encoding::CONTINUOUS_UPDATES`](crate::encoding::Encoding::CONTINUOUS_UPDATES), answered by
+    /// [`EndOfContinuousUpdates`](super::EndOfContinuousUpdates).
     ContinuousUpdates,
-    /// [`Encoding::EXTENDED_CLIPBOARD`](crate::encoding::Encoding::EXTENDED_CLIPBOARD), answered by a [`ServerCutText`](super::ServerCutText) with its capabilities.
+    /// [`Encoding::EXTENDED_CLIPBOARD`](crate::encoding::Encoding::EXTENDED_CLIPBOARD), answered by a
+    /// [`ServerCutText`](super::ServerCutText) with its capabilities.
     ExtendedClipboard,
     /// [`Encoding::EXTENDED_DESKTOP_SIZE`](crate::encoding::Encoding::EXTENDED_DESKTOP_SIZE), answered by a rectangle.
     ExtendedDesktopSize,
@@ -19,8 +21,8 @@ pub enum Extension {
     Fence,
     /// [`Encoding::GII`](crate::encoding::Encoding::GII), answered by a [`Gii`](super::Gii) with the version.
     Gii,
-    /// [`Encoding::MONITOR_INFO`](crate::encoding::Encoding::MONITOR_INFO), answered by a [`MonitorInfo`](super::MonitorInfo). Only then the numbers of its two
-    /// messages are UltraVNC's.
+    /// [`Encoding::MONITOR_INFO`](crate::encoding::Encoding::MONITOR_INFO), answered by a
+    /// [`MonitorInfo`](super::MonitorInfo). Only then the numbers of its two messages are UltraVNC's.
     MonitorInfo,
     /// [`Encoding::NTP`](crate::encoding::Encoding::NTP), answered by a rectangle.
     Ntp,

@@ -9,7 +9,7 @@ use crate::fields::{codec, layout};
 use crate::ids::masks;
 
 masks! {
-    /// How a fence is to be kept; a bit each. Whoever answers clears the bits that it does not know.
+    /// How a fence is to be kept; a bit each. The answer has only the bits that its sender knows.
     pub struct FenceFlags(u32) {
         /// Everything in front of it is done before the answer.
         BLOCK_BEFORE = 1, "BlockBefore";

@@ -1,4 +1,4 @@
-//! Security types: who may choose, and the messages of the choice (RFC 6143 section 7.1.2).
+//! Security types: which side chooses, and the messages of the choice (RFC 6143 section 7.1.2).
 //!
 //! ```text
 //! 3.7 and 3.8                                      3.3
@@ -163,7 +163,7 @@ impl SecurityTypes {
 
     /// The server's look at the client's choice: the type to go on with.
     ///
-    /// Servers without this check let anybody in who chose type None (CVE-2006-2369 and others since),
+    /// Servers without this check let every client in that chose type None (CVE-2006-2369 and others since),
     /// so there is no way around it, and [`SecurityType::INVALID`] is refused even if it is in the list.
     ///
     /// # Errors
@@ -300,7 +300,7 @@ layout! {
 }
 
 impl Reason {
-    /// A reason of our own. ASCII is read in the same way by everybody.
+    /// A reason of our own. ASCII is read in the same way by all clients.
     #[must_use]
     pub const fn from_static(text: &'static str) -> Self {
         Self {

@@ -10,7 +10,7 @@
 //! S  u16 n, u16 m, u16 k, 2 bytes        capabilities[n + m + k]   InteractionCapabilities
 //! ```
 //!
-//! A capability is 16 bytes: a code, who defined it (4 letters), and its name (8 letters).
+//! A capability is 16 bytes: a code, its vendor (4 letters), and its name (8 letters).
 //!
 //! Source: the community's specification; TightVNC 1.3.10's server and viewer, recorded.
 
@@ -29,7 +29,7 @@ layout! {
     pub struct Capability {
         /// Its number; what it means depends on the list.
         code: i32,
-        /// Who defined it: four letters.
+        /// Its vendor: four letters.
         vendor: [u8; 4],
         /// Its name: eight letters.
         signature: [u8; 8],

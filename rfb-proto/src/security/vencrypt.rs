@@ -68,7 +68,7 @@ ids! {
     /// A subtype. Numbers below 256 are those of [`SecurityType`].
     ///
     /// The specification has 263 and 264 the other way round. QEMU, gtk-vnc, libvncserver and nova agree on
-    /// what is here, and who took 264 for certificates would get anonymous TLS from them.
+    /// what is here, and a client that took 264 for certificates would get anonymous TLS from them.
     pub struct Subtype(u32) {
         /// User and password in clear text.
         PLAIN = 256, "Plain";
@@ -97,13 +97,13 @@ ids! {
     }
 }
 
-/// How TLS tells who the server is.
+/// How the server authenticates in TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TlsKind {
     /// By an X.509 certificate.
     X509,
-    /// Not at all: anonymous Diffie-Hellman, which ends with TLS 1.2. It hides the session from those who only
-    /// listen. Rustls does not have it.
+    /// Not at all: anonymous Diffie-Hellman, which ends with TLS 1.2. It hides the session from passive
+    /// listeners only. Rustls does not have it.
     Anonymous,
 }
 
@@ -116,7 +116,7 @@ impl core::fmt::Display for TlsKind {
     }
 }
 
-/// How the client shows who it is.
+/// How the client authenticates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Exchange {
     /// It does not.

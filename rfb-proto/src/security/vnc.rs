@@ -25,7 +25,7 @@ pub const CHALLENGE_LEN: usize = 16;
 /// Bytes of a password that count.
 const PASSWORD_LEN: usize = 8;
 
-/// The password that VNC servers encrypt other passwords with to hide them in a file. Everybody has it.
+/// The password that VNC servers encrypt other passwords with to hide them in a file. It is public.
 const FILE_PASSWORD: [u8; PASSWORD_LEN] = [23, 82, 107, 6, 35, 78, 88, 7];
 
 /// A password of VNC authentication: what of it counts.
@@ -81,7 +81,7 @@ impl Password {
     }
 
     /// The form in which VNC servers keep the password in a file: DES under a key that is the same
-    /// everywhere. It hides the password from a passing look and from nobody else, so treat it as the
+    /// everywhere. It hides the password from a passing look only, so treat it as the
     /// password.
     #[must_use]
     pub fn to_obfuscated(&self) -> [u8; 8] {
@@ -100,7 +100,7 @@ impl Password {
     /// Whether no bit of it reaches the key: the password is empty, or it answers as the empty one does.
     ///
     /// The empty password has a response as any other has. A server that takes it for "no password is
-    /// set" lets everybody in who knows that; most refuse it.
+    /// set" lets every client in that knows that; most refuse it.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         let bits = self.bytes.iter().fold(0, |bits, byte| bits | byte);
@@ -125,7 +125,7 @@ impl Password {
     /// Whether a client's response is the right one.
     ///
     /// `challenge` must be 16 bytes from a cryptographically secure source that were sent to this client
-    /// and to nobody before: who sees a challenge twice can repeat the response.
+    /// and never before: a listener that sees a challenge twice can repeat the response.
     ///
     /// The responses are compared in constant time. DES itself looks its values up in tables, and nothing
     /// is claimed about that.

@@ -132,7 +132,7 @@ fn length(src: &[u8], control: usize) -> Step {
             (3, low | u32::from(high) << 14)
         }
         _ if control == 0 => return Step::need(1, "length"),
-        // The control bytes go on their own, so that nobody waits for them.
+        // The control bytes go on by themselves, so that they are not waited for.
         _ => {
             return Step::Skip {
                 control,

@@ -11,11 +11,11 @@ use crate::security::vnc::Password;
 use crate::security::{Reason, SecurityType};
 use crate::version::{Policy, Version};
 
-/// Who shows who it is, to whom, and when.
+/// The order in which the two sides authenticate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum AuthOrder {
-    /// First the tenant to the bridge, then the bridge to the hypervisor: nobody makes the bridge spend
-    /// credentials who has none.
+    /// First the tenant to the bridge, then the bridge to the hypervisor: the bridge uses its credentials only
+    /// for a tenant that has authenticated.
     #[default]
     TenantFirst,
     /// First the bridge to the hypervisor, once the tenant has chosen a type, then the tenant to the bridge.
@@ -37,7 +37,7 @@ pub enum AuthOrder {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct BridgeConfig {
-    /// Who shows who it is, to whom, and when: [`AuthOrder::TenantFirst`].
+    /// The order in which the two sides authenticate: [`AuthOrder::TenantFirst`].
     pub auth_order: AuthOrder,
     /// What the tenant is offered: VNC. Of None, VNC and VeNCrypt. With [`AuthOrder::Passthrough`] only what
     /// the hypervisor offers as well.
@@ -53,15 +53,15 @@ pub struct BridgeConfig {
     pub cleartext: bool,
     /// The tenant's greeting: 3.8. The rules of the two sides are independent of each other.
     pub tenant_version: Version,
-    /// The only version that either side may have; another ends the handshake, and nobody is told. `None`: any
+    /// The only version that either side may have; another ends the handshake, and nothing is sent. `None`: any
     /// that the policy takes, and they need not be the same.
     pub only_version: Option<Version>,
     /// Which versions are taken, and other lenience.
     pub policy: Policy,
-    /// What the tenant is told when the hypervisor fails: that authentication with the console failed, whatever
+    /// What is sent to the tenant when the hypervisor fails: that authentication with the console failed, whatever
     /// it was.
     pub upstream_failure: Refusal,
-    /// Whether the tenant is told the hypervisor's own reason instead, where it gave one: no. Such texts name
+    /// Whether the hypervisor's own reason is sent to the tenant instead, where it gave one: no. Such texts name
     /// hosts and programs.
     pub forward_reason: bool,
     /// Limits on both connections. The time for a handshake counts anew for the hypervisor's part.
@@ -88,8 +88,8 @@ impl Default for BridgeConfig {
 }
 
 impl BridgeConfig {
-    /// What nova's security proxy does (`nova/console/securityproxy/rfb.py`): tenants of 3.8 with type None, whom
-    /// a token has let in, to hypervisors of 3.8 with None or X509None; the hypervisor's list comes first, and its
+    /// What nova's security proxy does (`nova/console/securityproxy/rfb.py`): tenants of 3.8 with type None, let
+    /// in by a token, to hypervisors of 3.8 with None or X509None; the hypervisor's list comes first, and its
     /// refusals are shown to the tenant up to 256 bytes. The host name in the certificate is not looked at there:
     /// see `tls::PeerName::Any`.
     ///
@@ -256,7 +256,7 @@ impl BridgeConfig {
         })
     }
 
-    /// What may be chosen from the hypervisor's list for a tenant that shows who it is in this way, which is
+    /// What may be chosen from the hypervisor's list for a tenant that authenticates in this way, which is
     /// passed through. None is passed on as None only.
     pub(super) fn passed_to(&self, exchange: Option<Exchange>) -> impl Iterator<Item = SecurityType> {
         let types = self.hypervisor_types.iter().copied();

@@ -27,9 +27,9 @@
 //! - Each side has its own version, its own security type and its own TLS. A result that one side has and the
 //!   other has not is made up or left out, and so is a reason.
 //! - No secret of one side reaches the other, but for the response that is passed through.
-//! - What the tenant is told about the hypervisor is [`BridgeConfig::upstream_failure`], in the place where its
+//! - What the tenant gets to know about the hypervisor is [`BridgeConfig::upstream_failure`], in the place where its
 //!   version has room for it. Where it waits for a challenge there is none: the connection is closed.
-//! - A hypervisor that waits for a choice is told that there is none (type 0), as nova does.
+//! - A hypervisor that waits for a choice gets type 0, which means none, as nova does.
 //! - At most one side's bytes are waited for at any time. What is behind the handshake stays in both `rx`.
 
 mod config;
@@ -67,14 +67,14 @@ pub enum BridgeQuestion {
 pub enum BridgeAction {
     /// Read at least so many bytes more from this side.
     Receive {
-        /// From whom.
+        /// The side to read from.
         side: Side,
         /// Further bytes; never 0.
         at_least: usize,
     },
     /// Do a TLS handshake with this side, then step on with the plaintext. If it fails, call [`Bridge::eof`].
     StartTls {
-        /// With whom.
+        /// The side to do it with.
         side: Side,
         /// Which part of it, and with what.
         tls: Tls,
@@ -126,7 +126,7 @@ enum State {
     Dial(Upstream),
     Tenant,
     Hypervisor,
-    /// The tenant is greeted only to be told this.
+    /// The tenant is greeted only to be refused with this.
     Tell {
         why: Refusal,
         error: Box<BridgeError>,
@@ -179,8 +179,8 @@ impl Bridge {
         }
     }
 
-    /// The next event that was not fetched yet, and whom it concerns; the hypervisor's first. Fetch them after each
-    /// step.
+    /// The next event that was not fetched yet, and the side that it concerns; the hypervisor's first. Fetch them after
+    /// each step.
     pub fn poll_event(&mut self) -> Option<(Side, Event)> {
         let hypervisor = self.client.as_mut().and_then(ClientHandshake::poll_event);
         match hypervisor {
@@ -189,7 +189,7 @@ impl Bridge {
         }
     }
 
-    /// Answers [`BridgeQuestion::Challenge`]. A challenge must be sent to nobody else, before or after.
+    /// Answers [`BridgeQuestion::Challenge`]. A challenge must be used once only.
     ///
     /// # Errors
     /// [`Misuse::NotAsked`].
@@ -200,8 +200,8 @@ impl Bridge {
         Ok(())
     }
 
-    /// Answers [`BridgeQuestion::Admit`]: what the tenant shows is good. It is told so when the hypervisor has said the
-    /// same.
+    /// Answers [`BridgeQuestion::Admit`]: what the tenant shows is good. The tenant's SecurityResult is sent
+    /// when the hypervisor has accepted as well.
     ///
     /// # Errors
     /// [`Misuse::NotAsked`].
@@ -258,7 +258,7 @@ impl Bridge {
     /// Uses what is in both `rx`, writes to both `tx`, says what it needs.
     ///
     /// # Errors
-    /// The handshake failed; what the two sides are told is in their `tx`. Later calls give the same error.
+    /// The handshake failed; what is to be sent to the two sides is in their `tx`. Later calls give the same error.
     pub fn step(&mut self, now: Duration, sides: &mut SideBuffers) -> Result<BridgeAction, BridgeError> {
         loop {
             if let Some(action) = self.advance(now, sides)? {
@@ -280,7 +280,7 @@ impl Bridge {
     /// left to tell the other side.
     ///
     /// # Errors
-    /// What the end of the stream means here, or what had gone wrong before. What the other side is told is in
+    /// What the end of the stream means here, or what had gone wrong before. What is to be sent to the other side is in
     /// its `tx`.
     pub fn eof(&mut self, sides: &mut SideBuffers, side: Side) -> Result<(), BridgeError> {
         let error = match &self.state {

@@ -94,7 +94,7 @@ impl Bridge {
     }
 
     /// Looks at the hypervisor's greeting. One that is not taken by [`only_version`](super::BridgeConfig::only_version)
-    /// ends the bridge, and nobody is told.
+    /// ends the bridge, and nothing is sent.
     fn look_at_greeting(&mut self, sides: &SideBuffers) -> Result<(), BridgeError> {
         let rx = &sides.hypervisor.rx;
         if self
@@ -304,7 +304,7 @@ impl Bridge {
         self.hypervisor_failed(sides, error)
     }
 
-    /// What the tenant is told of the hypervisor's failure.
+    /// What is sent to the tenant about the hypervisor's failure.
     fn told(&self, error: &HandshakeError) -> Refusal {
         let HandshakeError::Rejected(Rejection { of, reason }) = error else {
             return self.config.upstream_failure.clone();
@@ -333,7 +333,7 @@ impl Bridge {
     }
 
     fn refuse_tenant(&mut self, sides: &mut SideBuffers, why: Refusal) {
-        // A tenant that waits for nothing in particular is told nothing.
+        // Nothing is sent to a tenant that waits for nothing in particular.
         let _ = self.server.refuse(&mut sides.tenant, why);
         self.decline(sides);
     }

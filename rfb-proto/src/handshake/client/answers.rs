@@ -11,7 +11,7 @@ use crate::security::vnc::CHALLENGE_LEN;
 use crate::security::{Secret, SecurityType};
 
 impl ClientHandshake {
-    /// Answers [`ClientQuestion::Choose`](super::Question::Choose).
+    /// Answers [`ClientQuestion::Choose`](super::ClientQuestion::Choose).
     ///
     /// # Errors
     /// [`Misuse::NotAsked`]; [`Misuse::NotOffered`] also for a type that cannot be followed here.
@@ -26,7 +26,7 @@ impl ClientHandshake {
         Ok(())
     }
 
-    /// Answers [`ClientQuestion::Vnc`](super::Question::Vnc).
+    /// Answers [`ClientQuestion::Vnc`](super::ClientQuestion::Vnc).
     ///
     /// # Errors
     /// [`Misuse::NotAsked`].
@@ -37,7 +37,7 @@ impl ClientHandshake {
         Ok(())
     }
 
-    /// Answers [`ClientQuestion::Plain`](super::Question::Plain), with UTF-8.
+    /// Answers [`ClientQuestion::Plain`](super::ClientQuestion::Plain), with UTF-8.
     ///
     /// # Errors
     /// [`Misuse::NotAsked`], or [`Misuse::TooLong`].
@@ -54,7 +54,7 @@ impl ClientHandshake {
         Ok(())
     }
 
-    /// Answers [`ClientQuestion::Ident`](super::Question::Ident).
+    /// Answers [`ClientQuestion::Ident`](super::ClientQuestion::Ident).
     ///
     /// # Errors
     /// [`Misuse::NotAsked`], or [`Misuse::TooLong`].
@@ -68,7 +68,8 @@ impl ClientHandshake {
         Ok(())
     }
 
-    /// Answers [`ClientQuestion::SaslStart`](super::Question::SaslStart), with what the mechanism begins with, if anything.
+    /// Answers [`ClientQuestion::SaslStart`](super::ClientQuestion::SaslStart), with what the mechanism begins with, if
+    /// anything.
     ///
     /// # Errors
     /// [`Misuse::NotAsked`], [`Misuse::NotOffered`], or [`Misuse::TooLong`].
@@ -90,7 +91,7 @@ impl ClientHandshake {
         Ok(())
     }
 
-    /// Answers [`ClientQuestion::SaslStep`](super::Question::SaslStep): this is said to it.
+    /// Answers [`ClientQuestion::SaslStep`](super::ClientQuestion::SaslStep): this is said to it.
     ///
     /// # Errors
     /// [`Misuse::NotAsked`], also when the server's mechanism has come to its end, or [`Misuse::TooLong`].
@@ -104,8 +105,8 @@ impl ClientHandshake {
         Ok(())
     }
 
-    /// Answers [`ClientQuestion::SaslStep`](super::Question::SaslStep): the mechanism is satisfied with the server. `layer`: it agreed on a layer, see
-    /// [`ClientQuestion::SaslLayer`](super::Question::SaslLayer).
+    /// Answers [`ClientQuestion::SaslStep`](super::ClientQuestion::SaslStep): the mechanism is satisfied with the
+    /// server. `layer`: it agreed on a layer, see [`ClientQuestion::SaslLayer`](super::ClientQuestion::SaslLayer).
     ///
     /// # Errors
     /// [`Misuse::NotAsked`], or [`Misuse::NotComplete`].
@@ -121,8 +122,8 @@ impl ClientHandshake {
         }
     }
 
-    /// Answers [`ClientQuestion::SaslLayer`](super::Question::SaslLayer): `rx` holds what is inside the layer, and what is put into `tx` is to be
-    /// wrapped.
+    /// Answers [`ClientQuestion::SaslLayer`](super::ClientQuestion::SaslLayer): `rx` holds what is inside the layer,
+    /// and what is put into `tx` is to be wrapped.
     ///
     /// # Errors
     /// [`Misuse::NotAsked`].

@@ -30,13 +30,13 @@ pub struct ClientConfig {
     /// Types that may be chosen inside the anonymous TLS of type 18, of None, VNC and SASL: none.
     pub tls_types: Vec<SecurityType>,
     /// Whether inside VeNCrypt something without TLS may be chosen: no. Plain sends the password in clear text then.
-    /// Some servers list it in front of better ones, and who listens in the middle can strike those out.
+    /// Some servers list it in front of better ones, and an attacker in the middle can strike those out.
     pub cleartext: bool,
-    /// Ask for the choice from the first list, with [`ClientQuestion::Choose`](super::Question::Choose): no.
+    /// Ask for the choice from the first list, with [`ClientQuestion::Choose`](super::ClientQuestion::Choose): no.
     pub ask_choice: bool,
     /// For [`Tls::server_name`](crate::handshake::Tls::server_name): none.
     pub server_name: Option<String>,
-    /// What a repeater is told, `ID:xxxx` or `host:port`, at most 250 bytes: nothing, and repeaters are unsupported.
+    /// What is sent to a repeater, `ID:xxxx` or `host:port`, at most 250 bytes: nothing, and repeaters are unsupported.
     pub repeater: Option<Bytes>,
     /// What is asked of the server in the end: others may stay.
     pub client_init: ClientInit,

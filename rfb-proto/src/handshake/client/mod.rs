@@ -235,7 +235,7 @@ impl ClientHandshake {
             State::InnerTypes => self.take_inner_types(rx, tx)?,
             State::VeNCryptVersion => {
                 let version: VeNCryptVersion = take(rx, limits)?;
-                // A higher one speaks 0.2 as well. 0.1 is not spoken here, and is told so.
+                // A higher one speaks 0.2 as well. 0.1 is not spoken here, which version 0.0 says.
                 if (version.major, version.minor) < (0, 2) {
                     put(&VeNCryptVersion::NONE, tx);
                     return incompatible(Incompatibility::VeNCryptVersion(version));

@@ -12,8 +12,9 @@ use crate::security::{Secret, SecurityResult, SecurityType};
 use crate::version::{ProtocolVersion, Version};
 
 impl ServerHandshake {
-    /// Answers [`ServerQuestion::Offer`](super::Question::Offer), instead of [`ServerConfig::types`](super::ServerConfig::types). What cannot be followed with the rest of the
-    /// configuration is left out, as it is there.
+    /// Answers [`ServerQuestion::Offer`](super::ServerQuestion::Offer), instead of
+    /// [`ServerConfig::types`](super::ServerConfig::types). What cannot be followed with the rest of the configuration
+    /// is left out, as it is there.
     ///
     /// # Errors
     /// [`Misuse::NotAsked`].
@@ -26,7 +27,7 @@ impl ServerHandshake {
         Ok(())
     }
 
-    /// Answers [`ServerQuestion::Challenge`](super::Question::Challenge).
+    /// Answers [`ServerQuestion::Challenge`](super::ServerQuestion::Challenge).
     ///
     /// # Errors
     /// [`Misuse::NotAsked`].
@@ -38,7 +39,8 @@ impl ServerHandshake {
         Ok(())
     }
 
-    /// Answers [`ServerQuestion::SaslStart`](super::Question::SaslStart) and [`ServerQuestion::SaslStep`](super::Question::SaslStep): the exchange goes on.
+    /// Answers [`ServerQuestion::SaslStart`](super::ServerQuestion::SaslStart) and
+    /// [`ServerQuestion::SaslStep`](super::ServerQuestion::SaslStep): the exchange goes on.
     ///
     /// # Errors
     /// [`Misuse::NotAsked`], or [`Misuse::TooLong`].
@@ -48,8 +50,10 @@ impl ServerHandshake {
         Ok(())
     }
 
-    /// Answers [`ServerQuestion::SaslStart`](super::Question::SaslStart) and [`ServerQuestion::SaslStep`](super::Question::SaslStep): the mechanism has come to its end. Whether the
-    /// client is let in is asked next. `layer`: the mechanism agreed on a layer, see [`ServerQuestion::SaslLayer`](super::Question::SaslLayer).
+    /// Answers [`ServerQuestion::SaslStart`](super::ServerQuestion::SaslStart) and
+    /// [`ServerQuestion::SaslStep`](super::ServerQuestion::SaslStep): the mechanism has come to its end. Whether the
+    /// client is let in is asked next. `layer`: the mechanism agreed on a layer, see
+    /// [`ServerQuestion::SaslLayer`](super::ServerQuestion::SaslLayer).
     ///
     /// # Errors
     /// [`Misuse::NotAsked`], or [`Misuse::TooLong`].
@@ -70,7 +74,7 @@ impl ServerHandshake {
         Ok(())
     }
 
-    /// Answers [`ServerQuestion::Admit`](super::Question::Admit): the client is let in.
+    /// Answers [`ServerQuestion::Admit`](super::ServerQuestion::Admit): the client is let in.
     ///
     /// # Errors
     /// [`Misuse::NotAsked`].
@@ -108,7 +112,7 @@ impl ServerHandshake {
         self.rules == Version::V3_3 && self.security.security_type == SecurityType::NONE
     }
 
-    /// Answers [`ServerQuestion::SaslLayer`](super::Question::SaslLayer): `rx` holds what is inside the layer.
+    /// Answers [`ServerQuestion::SaslLayer`](super::ServerQuestion::SaslLayer): `rx` holds what is inside the layer.
     ///
     /// # Errors
     /// [`Misuse::NotAsked`].
@@ -118,7 +122,7 @@ impl ServerHandshake {
         Ok(())
     }
 
-    /// Answers [`ServerQuestion::Init`](super::Question::Init).
+    /// Answers [`ServerQuestion::Init`](super::ServerQuestion::Init).
     ///
     /// # Errors
     /// [`Misuse::NotAsked`], or [`Misuse::TooLong`] for a name that its field cannot hold.
@@ -139,8 +143,8 @@ impl ServerHandshake {
 
     /// Answers any question: the client is not let in.
     ///
-    /// It is told where it expects to be told: with an empty list, or in a SecurityResult. It is told nothing in the
-    /// middle of a SASL exchange, after type None in 3.7, and once it was let in.
+    /// The refusal is sent where the client expects one: as an empty list, or in a SecurityResult. Nothing is sent in the
+    /// middle of a SASL exchange, after type None in 3.7, and once the client was let in.
     ///
     /// # Errors
     /// [`Misuse::NotAsked`].

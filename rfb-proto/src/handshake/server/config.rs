@@ -26,7 +26,7 @@ pub struct ServerConfig {
     /// Subtypes to offer inside VeNCrypt, in this order: none.
     pub subtypes: Vec<Subtype>,
     /// Types to offer inside Tight, of None, VNC, VeNCrypt and SASL: none. An empty list on the wire would mean that
-    /// nobody has to authenticate; it is never sent.
+    /// no authentication is needed; it is never sent.
     pub tight_types: Vec<SecurityType>,
     /// Whether the tunnel "none" is listed in Tight: no. Without a list there is nothing to choose; TightVNC sends
     /// none, others this one.
@@ -37,7 +37,7 @@ pub struct ServerConfig {
     pub tls_types: Vec<SecurityType>,
     /// SASL mechanisms to offer, with commas between them: none.
     pub sasl_mechanisms: Bytes,
-    /// Ask what to offer, with [`ServerQuestion::Offer`](super::Question::Offer): no.
+    /// Ask what to offer, with [`ServerQuestion::Offer`](super::ServerQuestion::Offer): no.
     pub ask_offer: bool,
     /// Treat clients that answer 3.889 as macOS: no. With type None these wait for no SecurityResult and send no
     /// ClientInit (libvncserver).
@@ -197,7 +197,7 @@ impl ServerConfig {
     }
 }
 
-/// What a client is told that is not let in.
+/// What is sent to a client that is not let in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
     /// Nothing: the connection is closed. QEMU does so after a SASL exchange that failed.

@@ -1,4 +1,4 @@
-//! How a handshake fails, and what the client is told of it.
+//! How a handshake fails, and what is sent to the client about it.
 
 use alloc::boxed::Box;
 
@@ -14,7 +14,7 @@ use crate::version::Version;
 pub(super) const NOT_OFFERED: Tell = Tell::Result("That security type was not offered");
 const BAD_CREDENTIALS: Tell = Tell::Result("Authentication failed");
 
-/// What the client is told of an error.
+/// What is sent to the client about an error.
 pub(super) enum Tell {
     Nothing,
     /// Instead of the list, or of the word of 3.3.

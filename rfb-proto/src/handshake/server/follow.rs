@@ -102,8 +102,8 @@ impl ServerHandshake {
                 put(&Mechanisms { list }, tx);
                 State::SaslStart
             }
-            // INVARIANT: what is offered has an exchange, so this is type None. Whatever it is, nobody is let in
-            // whom the caller does not accept.
+            // INVARIANT: what is offered has an exchange, so this is type None. Whatever it is, the handshake
+            // succeeds only after the caller calls `accept`.
             Some(Exchange::None) | None => State::Ask(Open::Admit),
         };
     }
@@ -114,7 +114,7 @@ impl ServerHandshake {
         let Some((line, behind)) = rx.split_first_chunk::<{ ProtocolVersion::LEN }>() else {
             return Err(Stop::Receive(ProtocolVersion::missing(rx)?));
         };
-        // Who sends the greeting back follows the rules that are in force already.
+        // A client that sends the greeting back follows the rules that are in force already.
         if *line != self.rules.to_bytes() {
             let sent = ProtocolVersion::read(line, self.config.policy)?;
             eat(rx, ProtocolVersion::LEN);

@@ -17,7 +17,7 @@
 //! | SASL, TLSSASL, X509SASL | `SaslStart`, `SaslStep` as often as the mechanism wants |
 //! | Tight (16), TLS (18), VeNCrypt (19) | those of what is chosen inside |
 //!
-//! What a client is told that cannot go on:
+//! What is sent to a client that cannot go on:
 //!
 //! | condition | answer |
 //! |---|---|

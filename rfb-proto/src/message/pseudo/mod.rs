@@ -1,7 +1,7 @@
 //! Rectangles that are no pictures: what the server tells in an update beside pixels.
 //!
 //! [`crate::encoding`] finds where the payload of a rectangle ends; [`Pseudo::decode`] looks into one that is
-//! whole, for those who want to know. Some say all that they have to say in the head of the rectangle.
+//! whole. Some say all that they have to say in the head of the rectangle.
 
 mod cursor;
 mod parts;
@@ -94,7 +94,7 @@ pub struct ClientRedirect {
     /// Its name or address; at most [`Limits::name`] bytes.
     #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::text"))]
     pub host: Bytes,
-    /// Whom its certificate is for; at most [`Limits::name`] bytes.
+    /// The subject of its certificate; at most [`Limits::name`] bytes.
     #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::text"))]
     pub x509_subject: Bytes,
 }
