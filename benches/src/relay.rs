@@ -59,7 +59,7 @@ impl Bench {
             address: [127, 0, 0, 1].into(),
             secure: true,
         };
-        let relay = Relay::new(NOW, &mut sessions, peer, config(clipboard)).unwrap();
+        let relay = Relay::new(NOW, &mut sessions, peer, config(clipboard));
         let mut bench = Self {
             sessions,
             relay,

@@ -42,7 +42,7 @@ fn request(connection_id: u32, pair: (u8, u8)) -> Request {
 
 /// Opens a whole session, and gives its main channel.
 fn open(tracker: &mut Tracker, n: u32) -> Link {
-    let main = tracker.accept(NOW, peer(n)).unwrap();
+    let main = tracker.accept(NOW, peer(n));
     tracker.admit(NOW, main, token(n), request(0, (1, 0))).unwrap();
     tracker.linked(main).unwrap();
     tracker.bind(main, n + 1).unwrap();
@@ -54,7 +54,7 @@ fn open(tracker: &mut Tracker, n: u32) -> Link {
 }
 
 fn link(tracker: &mut Tracker, n: u32, pair: (u8, u8)) -> Link {
-    let link = tracker.accept(NOW, peer(n)).unwrap();
+    let link = tracker.accept(NOW, peer(n));
     tracker.admit(NOW, link, token(n), request(n + 1, pair)).unwrap();
     tracker.linked(link).unwrap();
     link
@@ -102,7 +102,7 @@ pub fn refuse(others: u32) -> Box<dyn FnMut()> {
     let mut n = 0;
     Box::new(move || {
         n = (n + 37) % others;
-        let link = tracker.accept(NOW, peer(n)).unwrap();
+        let link = tracker.accept(NOW, peer(n));
         keep(
             tracker
                 .admit(NOW, link, token(n), request(0x00ff_ffff, (2, 0)))

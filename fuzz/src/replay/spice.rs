@@ -68,7 +68,7 @@ const SESSIONS: &[(&str, &str)] = &[
     ("tracker", "(L) TooManyLinks, (S) TooManySessions, (a) Replayed, (b) NotBound, (c) NoConnectionId, \
         (d) WrongConnectionId, (e) NotAnnounced, (f) Duplicate, (g) NoMigration, (h) Ended, \
         (i) OtherAddress, (j) Downgrade, (k) Sasl, (l) Ticket(NotUtf8), (l) Ticket(Nul), \
-        (l) Ticket(TooLong), (m) HalfOpen, (m) HalfOpenFromAddress, (m) Late, cancelled, connect error, \
+        (l) Ticket(TooLong), (m) Late, cancelled, connect error, \
         connected, moved, restored elsewhere, switch told, target told, target's main linked"),
 ];
 

@@ -15,7 +15,7 @@ use super::Clock;
 #[cfg(doc)]
 use crate::frame::RecordSplitter;
 use crate::session::relay::{Config, Counts, End};
-use crate::session::tracker::{self, Link, Peer, Reason};
+use crate::session::tracker::{self, Link, Peer};
 use crate::session::{Claim, Relay, Report, SessionKey, Sessions};
 
 /// How long a tenant whose link failed waits for its use to be given back.
@@ -89,25 +89,23 @@ impl SessionManager {
         done
     }
 
-    /// A tenant's connection has come. It counts as half open until it shows a good token.
-    ///
-    /// # Errors
-    /// There are too many: close it.
-    pub fn accept(self: &Arc<Self>, peer: Peer, config: Arc<Config>) -> Result<Connection, Reason> {
+    /// A tenant's connection has come. It counts as half open until it shows a good token. How many may be half open is for
+    /// the caller to say: see [`Tracker::accept`](tracker::Tracker::accept).
+    pub fn accept(self: &Arc<Self>, peer: Peer, config: Arc<Config>) -> Connection {
         let wake = Arc::new(Notify::new());
-        let relay = self.with(|now, sessions| Relay::new(now, sessions, peer, config))?;
+        let relay = self.with(|now, sessions| Relay::new(now, sessions, peer, config));
         let mut shared = self.lock();
         shared.wakers.insert(relay.link(), wake.clone());
         if shared.stopped {
             wake.notify_one();
         }
         drop(shared);
-        Ok(Connection {
+        Connection {
             hub: self.clone(),
             relay,
             wake,
             records: peer.secure,
-        })
+        }
     }
 
     /// The right to open a session: [`Sessions::claim`]. Make it before the use is taken that it stands for.

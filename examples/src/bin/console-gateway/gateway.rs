@@ -111,11 +111,7 @@ impl Gateway {
     pub(crate) fn new(sessions: Sessions, rules: Rules, settings: &Settings) -> Result<Self, String> {
         let keys = Keys::start(KEYS).map_err(|error| format!("no RSA key: {error}"))?;
         let sessions = Arc::new(sessions);
-        let config = tracker::Config::default()
-            // The places decide which connection gives way, from the first byte on.
-            .with_half_open(usize::MAX)
-            .with_half_open_from_address(usize::MAX)
-            .with_link_timeout(TOKEN);
+        let config = tracker::Config::default().with_link_timeout(TOKEN);
         let shared = Arc::new(Shared {
             sessions: sessions.clone(),
             keys,
@@ -177,10 +173,9 @@ impl Gateway {
                             secure: carrier.is_tls(),
                         };
                         let place = shared.places.arrive(peer.ip());
-                        // INVARIANT: the tracker refuses none.
-                        if let Ok(connection) = shared.hub.accept(from, config.clone()) {
-                            connections.spawn(serve(shared.clone(), place, connection, tcp, peer, carrier.clone()));
-                        }
+                        // Who gives way is decided by the places, from the first byte on.
+                        let connection = shared.hub.accept(from, config.clone());
+                        connections.spawn(serve(shared.clone(), place, connection, tcp, peer, carrier.clone()));
                     }
                     // No file descriptors, most likely: others have to go first.
                     Err(error) => {

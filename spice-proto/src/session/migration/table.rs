@@ -182,7 +182,7 @@ fn open(
         address: Ipv4Addr::LOCALHOST.into(),
         secure: true,
     };
-    let link = tracker.accept(NOW, peer).unwrap();
+    let link = tracker.accept(NOW, peer);
     let request = Request {
         connection_id,
         channel: ChannelId { channel_type, id: 0 },

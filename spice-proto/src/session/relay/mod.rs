@@ -51,7 +51,7 @@ use core::time::Duration;
 use self::data::Data;
 use self::linking::{Ask, Linking};
 use super::migration::{Answer, ConnectionHandle, Lost};
-use super::tracker::{Link, Peer, Reason};
+use super::tracker::{Link, Peer};
 use super::{Host, SessionKey};
 use crate::caps::Capabilities;
 use crate::channel::main::ChannelId;
@@ -118,12 +118,9 @@ pub struct Relay {
 impl Relay {
     /// For a tenant's connection that came at `now`. It has [`Limits::link_timeout`](crate::Limits::link_timeout) for the
     /// link stage, and the tracker's [`link_timeout`](super::tracker::Config::link_timeout) to show its token.
-    ///
-    /// # Errors
-    /// Too many connections are half open: close it.
-    pub fn new(now: Duration, sessions: &mut Sessions, peer: Peer, config: Arc<Config>) -> Result<Self, Reason> {
+    pub fn new(now: Duration, sessions: &mut Sessions, peer: Peer, config: Arc<Config>) -> Self {
         sessions.expire(now);
-        let link = sessions.tracker_mut().accept(now, peer)?;
+        let link = sessions.tracker_mut().accept(now, peer);
         let link_config = RelayConfig::default()
             .with_limits(config.limits.clone())
             .with_waived(config.waived.clone());
@@ -136,7 +133,7 @@ impl Relay {
             lost: None,
             gone: false,
         };
-        Ok(Self {
+        Self {
             config,
             link,
             place: None,
@@ -147,7 +144,7 @@ impl Relay {
             channel: None,
             outcome: None,
             learnt: None,
-        })
+        }
     }
 
     /// By which [`Sessions::poll_wake`] names it.

@@ -3,6 +3,8 @@
 use core::time::Duration;
 
 /// What a tracker holds at most, and what it is strict about.
+///
+/// Half-open connections are not counted here: see [`Tracker::accept`](super::Tracker::accept).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Config {
@@ -12,11 +14,6 @@ pub struct Config {
     pub links: usize,
     /// Channels that are announced in one session: 64.
     pub channels: usize,
-    /// Half-open connections: 1,024. Each costs a key.
-    pub half_open: usize,
-    /// Half-open connections from one address: 64. Behind one address may be many viewers, each of which opens a
-    /// dozen at once.
-    pub half_open_from_address: usize,
     /// Time from [`Tracker::accept`](super::Tracker::accept) to [`Tracker::admit`](super::Tracker::admit): 10 s.
     pub link_timeout: Duration,
     /// Time that a session lives on without a main channel while it moves: 10 s, as long as a source waits.
@@ -34,8 +31,6 @@ impl Default for Config {
             sessions: 16_384,
             links: 64,
             channels: 64,
-            half_open: 1024,
-            half_open_from_address: 64,
             link_timeout: Duration::from_secs(10),
             main_timeout: Duration::from_secs(10),
             one_address: false,
@@ -64,8 +59,6 @@ setters!(
     with_sessions sessions: usize,
     with_links links: usize,
     with_channels channels: usize,
-    with_half_open half_open: usize,
-    with_half_open_from_address half_open_from_address: usize,
     with_link_timeout link_timeout: Duration,
     with_main_timeout main_timeout: Duration,
     with_one_address one_address: bool,

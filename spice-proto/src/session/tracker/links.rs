@@ -96,7 +96,7 @@ impl Links {
                 index
             }
             None => {
-                // INVARIANT: the tracker's limits keep the number of slots far below this.
+                // INVARIANT: each slot is a connection of this process, of which there are far fewer.
                 let index = u32::try_from(self.slots.len()).unwrap_or(NONE);
                 self.slots.push(Slot { generation: 0, state });
                 index

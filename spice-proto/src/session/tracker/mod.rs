@@ -30,7 +30,7 @@
 //! | j | no TLS, where the main channel has it | `Downgrade` |
 //! | k | SASL, unless the configuration says that it is ended | `Sasl` |
 //! | l | a ticket above 60 bytes, with a NUL in it, not UTF-8 | `Ticket` ([`ticket_text`]) |
-//! | m | too slow, or too many half open, in all or from one address | `Late`, `HalfOpen`, `HalfOpenFromAddress` |
+//! | m | too slow | `Late` |
 //!
 //! A migration sets two of these rules aside, once each: a main channel with the session's id is admitted to a
 //! [`Host`] that was told ([`Tracker::target_told`]), and one with id 0 after the viewer was told to switch
@@ -41,7 +41,8 @@
 //!
 //! Every operation takes the same time however many sessions there are: a session holds no more channels and
 //! connections than its limits say, and what is looked up across sessions is hashed with a key that the caller
-//! drew. A session of ten channels takes about 1,200 bytes. The tracker holds no more than [`Config`] allows; a
+//! drew. A session of ten channels takes about 1,200 bytes. The tracker holds no more than [`Config`] allows, and the half-open connections that its caller
+//! lets come; a
 //! session is kept after its end, so that its key opens no other, until [`Tracker::forget`].
 
 mod config;
@@ -58,7 +59,6 @@ pub use types::{Admission, Closed, Counts, Expired, Link, Misuse, Peer, Request}
 
 use alloc::collections::VecDeque;
 use core::hash::BuildHasher;
-use core::net::IpAddr;
 use core::time::Duration;
 
 use hashbrown::HashMap;
@@ -75,8 +75,6 @@ pub struct Tracker {
     config: Config,
     links: Links,
     sessions: HashMap<SessionKey, Session, HashKey>,
-    /// Half-open connections by address.
-    addresses: HashMap<IpAddr, usize, HashKey>,
     /// Sessions that lost their main channel, in the order of their deadlines; each stands here at most once.
     lost: VecDeque<(Duration, SessionKey)>,
 }
@@ -107,26 +105,18 @@ impl Tracker {
             config,
             links: Links::new(),
             sessions: HashMap::with_hasher(HashKey(hash_key)),
-            addresses: HashMap::with_hasher(HashKey(hash_key)),
             lost: VecDeque::new(),
         }
     }
 
-    /// A connection came at `now`.
+    /// A connection came at `now`. It is half open until it shows a token, for [`Config::link_timeout`] at most.
     ///
-    /// # Errors
-    /// [`Reason::HalfOpen`] or [`Reason::HalfOpenFromAddress`]: close it.
-    pub fn accept(&mut self, now: Duration, peer: Peer) -> Result<Link, Reason> {
-        if self.config.half_open <= self.links.half_open_count() {
-            return Err(Reason::HalfOpen);
-        }
-        let from_address = self.addresses.get(&peer.address).copied().unwrap_or(0);
-        if self.config.half_open_from_address <= from_address {
-            return Err(Reason::HalfOpenFromAddress);
-        }
-        self.addresses.insert(peer.address, from_address.saturating_add(1));
+    /// How many may be half open is for the caller to say, before its first byte is read: a limiter that takes the place of
+    /// the oldest connection of the source with the most of them (an IPv4 address, or the first 64 bits of an IPv6
+    /// address), and never refuses the newcomer. A limit that refuses newcomers lets strangers keep users out.
+    pub fn accept(&mut self, now: Duration, peer: Peer) -> Link {
         let deadline = now.saturating_add(self.config.link_timeout);
-        Ok(self.links.open(HalfOpen { peer, deadline }))
+        self.links.open(HalfOpen { peer, deadline })
     }
 
     /// A half-open connection showed a token, which opens this session or belongs to it. What is refused is forgotten,
@@ -137,7 +127,6 @@ impl Tracker {
     /// Why it may not join.
     pub fn admit(&mut self, now: Duration, link: Link, key: SessionKey, request: Request) -> Result<Admission, Reason> {
         let open = self.links.half_open(link).ok_or(Reason::Late)?;
-        self.count_out(open.peer.address);
         match self.place(now, open, key, request) {
             Ok(admission) => {
                 self.links.admit(
@@ -260,8 +249,7 @@ impl Tracker {
     /// # Errors
     /// [`Misuse::NoLink`].
     pub fn close(&mut self, now: Duration, link: Link) -> Result<Closed, Misuse> {
-        if let Some(open) = self.links.half_open(link) {
-            self.count_out(open.peer.address);
+        if self.links.half_open(link).is_some() {
             self.links.free(link);
             return Ok(Closed::Link);
         }
@@ -389,8 +377,7 @@ impl Tracker {
 
     /// One of those whose time ran out; call again until there is none.
     pub fn expire(&mut self, now: Duration) -> Option<Expired> {
-        if let Some((link, open)) = self.links.oldest().filter(|(_, open)| open.deadline <= now) {
-            self.count_out(open.peer.address);
+        if let Some((link, _)) = self.links.oldest().filter(|(_, open)| open.deadline <= now) {
             self.links.free(link);
             return Some(Expired::Link(link));
         }
@@ -412,15 +399,6 @@ impl Tracker {
             }
         }
         None
-    }
-
-    fn count_out(&mut self, address: IpAddr) {
-        if let Some(count) = self.addresses.get_mut(&address) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                self.addresses.remove(&address);
-            }
-        }
     }
 
     /// The connections of a session, those to other hosts than the current one included.

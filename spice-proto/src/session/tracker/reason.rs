@@ -52,12 +52,6 @@ pub enum Reason {
     /// (m) The time for the link stage had run out, or the connection is gone.
     #[error("too late")]
     Late,
-    /// (m) Too many connections are half open.
-    #[error("too many half-open connections")]
-    HalfOpen,
-    /// (m) Too many connections from this address are half open.
-    #[error("too many half-open connections from this address")]
-    HalfOpenFromAddress,
     /// The tracker holds as many sessions as it may.
     #[error("too many sessions")]
     TooManySessions,

@@ -150,10 +150,7 @@ async fn a_hypervisor_that_goes_is_not_answered() {
 /// 120 strangers who leave behind their link message hold no places against whoever comes next.
 #[tokio::test(start_paused = true)]
 async fn places_of_those_who_left_are_free() {
-    let places = tracker::Config::default()
-        .with_half_open(100)
-        .with_half_open_from_address(100);
-    let mut proxy = Proxy::with(places, &Settings::default());
+    let mut proxy = Proxy::with(tracker::Config::default(), &Settings::default());
     proxy.open = Open::Announce;
     for _ in 0..3 {
         let mut strangers = Vec::new();

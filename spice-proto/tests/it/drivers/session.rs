@@ -186,7 +186,7 @@ impl Proxy {
             });
         }
         let address = [127, 0, 0, 1].into();
-        let connection = self.hub.accept(Peer { address, secure }, self.config.clone()).unwrap();
+        let connection = self.hub.accept(Peer { address, secure }, self.config.clone());
         let author = Author {
             hub: self.hub.clone(),
             notes: self.notes.clone(),

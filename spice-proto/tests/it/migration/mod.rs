@@ -109,7 +109,7 @@ impl World {
             address: Ipv4Addr::LOCALHOST.into(),
             secure: true,
         };
-        let link = self.tracker.accept(self.now, peer).unwrap();
+        let link = self.tracker.accept(self.now, peer);
         let request = Request {
             connection_id,
             channel: ChannelId {

@@ -204,8 +204,6 @@ async fn no_reason_is_told() {
         Reason::Ticket(TicketFault::Nul),
         Reason::Ticket(TicketFault::NotUtf8),
         Reason::Late,
-        Reason::HalfOpen,
-        Reason::HalfOpenFromAddress,
         Reason::TooManySessions,
         Reason::TooManyLinks,
     ];

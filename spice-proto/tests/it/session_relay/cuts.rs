@@ -36,7 +36,7 @@ impl Bare {
             address: [127, 0, 0, 1].into(),
             secure: true,
         };
-        let relay = Relay::new(NOW, &mut sessions, peer, Arc::clone(&config)).unwrap();
+        let relay = Relay::new(NOW, &mut sessions, peer, Arc::clone(&config));
         let mut wires = SideBuffers::default();
         request(MAIN, 0xb, 0xf).encode(&mut wires.tenant.rx).unwrap();
         wires.tenant.rx.extend_from_slice(&1_u32.to_le_bytes());

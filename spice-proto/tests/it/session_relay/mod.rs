@@ -148,7 +148,7 @@ impl Site {
         if self.reports.is_none() {
             self.keep();
         }
-        let connection = self.hub.accept(self.peer, self.config.clone()).unwrap();
+        let connection = self.hub.accept(self.peer, self.config.clone());
         let author = Author {
             hub: self.hub.clone(),
             plan: self.plan.clone(),

@@ -316,7 +316,7 @@ async fn what_opens_and_what_joins() {
         secure: true,
     };
     let asked = |sessions: &mut Sessions, channel, id| {
-        let mut relay = Relay::new(now, sessions, peer, config.clone()).unwrap();
+        let mut relay = Relay::new(now, sessions, peer, config.clone());
         let wires = super::hello(channel, id, &mut relay);
         (relay, wires)
     };
@@ -347,7 +347,7 @@ async fn what_opens_and_what_joins() {
         assert_eq!((ended(&mut sessions), ended(&mut sessions)), (Some(key), None));
     }
     // One that comes when nobody was asked.
-    let mut relay = Relay::new(now, &mut sessions, peer, config.clone()).unwrap();
+    let mut relay = Relay::new(now, &mut sessions, peer, config.clone());
     let claim = sessions.claim();
     let key = claim.key();
     assert!(matches!(

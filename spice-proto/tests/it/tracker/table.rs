@@ -93,8 +93,6 @@ pub(super) fn config() -> Config {
         .with_sessions(SESSIONS)
         .with_links(LINKS)
         .with_channels(CHANNELS)
-        .with_half_open(HALF_OPEN)
-        .with_half_open_from_address(FROM_ADDRESS)
         .with_link_timeout(TIMEOUT)
         .with_main_timeout(MAIN_TIMEOUT)
         .with_one_address(true)
