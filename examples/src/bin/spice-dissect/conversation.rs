@@ -10,8 +10,8 @@ use examples::dissect::{
 use rustls::server::Acceptor;
 use spice_proto::ids::ChannelType;
 use spice_proto::link::sasl::SealedPacket;
-use spice_proto::link::watch::{self, Part, WatchedLink, WatchedOutcome};
-use spice_proto::link::{HandshakeError, LinkHeader};
+use spice_proto::link::watch::{Part, WatchedLink, WatchedOutcome};
+use spice_proto::link::{self, HandshakeError, LinkHeader};
 use spice_proto::{EncodeError, Limits};
 
 use crate::channel::{Circumstances, Data};
@@ -374,16 +374,16 @@ fn link_failure(place: Place, error: HandshakeError) -> Failure {
     place.plus(at).failure(error)
 }
 
-fn side(sender: Sender) -> Sender {
+fn side(sender: link::Sender) -> Sender {
     match sender {
-        Sender::Client => Sender::Client,
-        Sender::Server => Sender::Server,
+        link::Sender::Client => Sender::Client,
+        link::Sender::Server => Sender::Server,
     }
 }
 
-fn watched(sender: Sender) -> Sender {
+fn watched(sender: Sender) -> link::Sender {
     match sender {
-        Sender::Client => Sender::Client,
-        Sender::Server => Sender::Server,
+        Sender::Client => link::Sender::Client,
+        Sender::Server => link::Sender::Server,
     }
 }
