@@ -15,28 +15,28 @@ pub(super) const READ: usize = 16 << 10;
 /// A stream and its two buffers.
 ///
 /// A program that writes to its end before it reads again waits for ever where its peer does the same: both send
-/// buffers are full, and each side waits for the other to read. So what is in `wire.tx` is sent while the next bytes
+/// buffers are full, and each side waits for the other to read. So what is in `buffers.tx` is sent while the next bytes
 /// are waited for.
 #[derive(Debug)]
 pub struct Connection<S> {
     stream: S,
     /// `rx`: what has come and was not taken yet. `tx`: what is to be sent.
-    pub wire: Buffers,
+    pub buffers: Buffers,
     /// What was written is not flushed yet.
     unflushed: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    /// `wire` may hold bytes of both directions already.
-    pub fn new(stream: S, wire: Buffers) -> Self {
+    /// `buffers` may hold bytes of both directions already.
+    pub fn new(stream: S, buffers: Buffers) -> Self {
         Self {
             stream,
-            wire,
+            buffers,
             unflushed: false,
         }
     }
 
-    /// Reads what comes next into `wire.rx`, and sends what is in `wire.tx` meanwhile. `false`: the peer has hung up.
+    /// Reads what comes next into `buffers.rx`, and sends what is in `buffers.tx` meanwhile. `false`: the peer has hung up.
     ///
     /// A call that is given up has lost nothing.
     ///
@@ -48,14 +48,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             if let Poll::Ready(Err(error)) = self.poll_send(cx) {
                 return Poll::Ready(Err(error));
             }
-            self.wire.rx.reserve(READ);
-            let read = ready!(poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.wire.rx))?;
+            self.buffers.rx.reserve(READ);
+            let read = ready!(poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.buffers.rx))?;
             Poll::Ready(Ok(read != 0))
         })
         .await
     }
 
-    /// Sends what is in `wire.tx`, to its end.
+    /// Sends what is in `buffers.tx`, to its end.
     ///
     /// # Errors
     /// The connection failed.
@@ -64,8 +64,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.wire.tx.is_empty() {
-            let sent = ready!(poll_write_buf(Pin::new(&mut self.stream), cx, &mut self.wire.tx))?;
+        while !self.buffers.tx.is_empty() {
+            let sent = ready!(poll_write_buf(Pin::new(&mut self.stream), cx, &mut self.buffers.tx))?;
             if sent == 0 {
                 return Poll::Ready(Err(ErrorKind::WriteZero.into()));
             }
@@ -92,15 +92,15 @@ mod tests {
 
     /// Sends these bytes and receives as many, and rests between the reads.
     async fn exchange(stream: Stream, bytes: &[u8], rest: Duration) -> Vec<u8> {
-        let mut wire = Buffers::default();
-        wire.tx.extend_from_slice(bytes);
-        let mut connection = Connection::new(stream, wire);
-        while connection.wire.rx.len() < bytes.len() {
+        let mut buffers = Buffers::default();
+        buffers.tx.extend_from_slice(bytes);
+        let mut connection = Connection::new(stream, buffers);
+        while connection.buffers.rx.len() < bytes.len() {
             assert!(connection.receive().await.unwrap(), "the other end hung up");
             sleep(rest).await;
         }
         connection.send().await.unwrap();
-        connection.wire.rx.to_vec()
+        connection.buffers.rx.to_vec()
     }
 
     /// Both ends send all that they have at once, over streams that hold less. Time does not pass by itself.

@@ -12,15 +12,15 @@ use crate::tls;
 ///
 /// # Errors
 /// The name is none, or the handshake failed; then the peer was sent its alert, and the connection is gone.
-pub async fn secure_server(stream: Stream, wire: &mut Buffers, tls: &ClientTls, name: &str) -> io::Result<Stream> {
+pub async fn secure_server(stream: Stream, buffers: &mut Buffers, tls: &ClientTls, name: &str) -> io::Result<Stream> {
     let (config, name) = tls.config(PeerName::Named(name)).map_err(io::Error::other)?;
-    tls::connect(stream, wire.rx.split().freeze(), config, name).await
+    tls::connect(stream, buffers.rx.split().freeze(), config, name).await
 }
 
 /// Begins TLS where a machine came to it, as the server. What has come already is the beginning of the client's hello.
 ///
 /// # Errors
 /// The handshake failed; then the peer was sent its alert, and the connection is gone.
-pub async fn secure_client(stream: Stream, wire: &mut Buffers, tls: &ServerTls) -> io::Result<Stream> {
-    tls::accept(stream, wire.rx.split().freeze(), tls.config()).await
+pub async fn secure_client(stream: Stream, buffers: &mut Buffers, tls: &ServerTls) -> io::Result<Stream> {
+    tls::accept(stream, buffers.rx.split().freeze(), tls.config()).await
 }

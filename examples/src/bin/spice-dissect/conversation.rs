@@ -9,10 +9,9 @@ use examples::dissect::{
 };
 use rustls::server::Acceptor;
 use spice_proto::ids::ChannelType;
-use spice_proto::link;
 use spice_proto::link::sasl::SealedPacket;
 use spice_proto::link::watch::{Part, WatchedLink, WatchedOutcome};
-use spice_proto::link::{HandshakeError, LinkHeader};
+use spice_proto::link::{self, HandshakeError, LinkHeader};
 use spice_proto::{EncodeError, Limits};
 
 use crate::channel::{Circumstances, Data};

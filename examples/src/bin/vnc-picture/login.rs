@@ -25,17 +25,17 @@ pub(crate) async fn login(settings: &Settings, tcp: TcpStream) -> Result<Session
     let config = ServerConfig::new(&security_types(&settings.methods)).with_subtypes(&subtypes(&settings.methods));
     let clock = Clock::start();
     let mut handshake = ServerHandshake::new(clock.now(), config);
-    let (mut stream, mut wire): (Stream, _) = (Box::new(tcp), Buffers::default());
+    let (mut stream, mut buffers): (Stream, _) = (Box::new(tcp), Buffers::default());
     loop {
-        match drive(&mut handshake, &mut wire, &mut stream, clock).await? {
+        match drive(&mut handshake, &mut buffers, &mut stream, clock).await? {
             Driven::Ask(ServerQuestion::Challenge) => {
-                handshake.challenge(&mut wire, challenge())?;
+                handshake.challenge(&mut buffers, challenge())?;
             }
             Driven::Ask(ServerQuestion::Admit(claim)) => {
                 if settings.account.admits(&claim) {
-                    handshake.accept(&mut wire)?;
+                    handshake.accept(&mut buffers)?;
                 } else {
-                    handshake.refuse(&mut wire, Refusal::default())?;
+                    handshake.refuse(&mut buffers, Refusal::default())?;
                 }
             }
             Driven::Ask(ServerQuestion::Init(_)) => {
@@ -46,17 +46,17 @@ pub(crate) async fn login(settings: &Settings, tcp: TcpStream) -> Result<Session
                     format: FORMAT,
                     name: Bytes::copy_from_slice(settings.title.as_bytes()),
                 };
-                handshake.init(&mut wire, &shown)?;
+                handshake.init(&mut buffers, &shown)?;
             }
             Driven::Ask(_) => return Err("a question that no method here has".into()),
             Driven::StartTls(_) => {
                 let tls = settings.tls.as_ref().ok_or("no certificate for TLS")?;
                 let until = clock.instant(handshake.deadline());
-                stream = timeout_at(until, secure_client(stream, &mut wire, tls)).await??;
+                stream = timeout_at(until, secure_client(stream, &mut buffers, tls)).await??;
             }
             Driven::Done(outcome) => {
                 return Ok(Session {
-                    connection: Connection::new(stream, wire),
+                    connection: Connection::new(stream, buffers),
                     security: outcome.security,
                 });
             }

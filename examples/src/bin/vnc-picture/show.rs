@@ -28,12 +28,12 @@ where
 {
     let mut viewer = Viewer::new(picture);
     loop {
-        while connection.wire.tx.len() < BACKLOG && viewer.take(&mut connection)? {}
-        if BACKLOG <= connection.wire.tx.len() {
+        while connection.buffers.tx.len() < BACKLOG && viewer.take(&mut connection)? {}
+        if BACKLOG <= connection.buffers.tx.len() {
             connection.send().await?;
         } else if !connection.receive().await? {
             let _ = timeout(LAST, connection.send()).await;
-            return match connection.wire.rx.is_empty() {
+            return match connection.buffers.rx.is_empty() {
                 true => Ok(()),
                 false => Err(std::io::Error::from(ErrorKind::UnexpectedEof).into()),
             };
@@ -61,12 +61,12 @@ impl<'a> Viewer<'a> {
     fn take<S>(&mut self, connection: &mut Connection<S>) -> Result<bool> {
         // Nothing is announced, so nothing is agreed on.
         let extensions = Extensions::NONE;
-        let wire = &mut connection.wire;
-        if ClientMessage::missing(&wire.rx, &extensions, &self.limits)? != 0 {
+        let buffers = &mut connection.buffers;
+        if ClientMessage::missing(&buffers.rx, &extensions, &self.limits)? != 0 {
             return Ok(false);
         }
-        let message = ClientMessage::decode_slice(&wire.rx, &extensions, &self.limits)?;
-        wire.rx.advance(message.encoded_len());
+        let message = ClientMessage::decode_slice(&buffers.rx, &extensions, &self.limits)?;
+        buffers.rx.advance(message.encoded_len());
         match message {
             ClientMessage::SetPixelFormat(set) => {
                 set.format.validate(Policy::Lenient)?;
@@ -82,9 +82,9 @@ impl<'a> Viewer<'a> {
                     padding: 0,
                     rectangles: 1,
                 };
-                head.encode(&mut wire.tx)?;
-                area.encode(&mut wire.tx)?;
-                self.picture.put(&area, &self.format, &mut wire.tx)?;
+                head.encode(&mut buffers.tx)?;
+                area.encode(&mut buffers.tx)?;
+                self.picture.put(&area, &self.format, &mut buffers.tx)?;
             }
             // Raw may always be used; keys, the mouse and the clipboard have no effect.
             _ => {}
@@ -120,7 +120,7 @@ mod tests {
 
     /// Asks for the whole picture again and again, all at once, and takes so many bytes.
     async fn view(stream: Stream, bytes: usize, rest: Duration) -> Vec<u8> {
-        let mut wire = Buffers::default();
+        let mut buffers = Buffers::default();
         for _ in 0..REQUESTS {
             let request = FramebufferUpdateRequest {
                 incremental: 0,
@@ -129,14 +129,14 @@ mod tests {
                 width: u16::MAX,
                 height: u16::MAX,
             };
-            ClientMessage::from(request).encode(&mut wire.tx).unwrap();
+            ClientMessage::from(request).encode(&mut buffers.tx).unwrap();
         }
-        let mut connection = Connection::new(stream, wire);
-        while connection.wire.rx.len() < bytes {
+        let mut connection = Connection::new(stream, buffers);
+        while connection.buffers.rx.len() < bytes {
             sleep(rest).await;
             assert!(connection.receive().await.unwrap(), "the server hung up");
         }
-        connection.wire.rx.to_vec()
+        connection.buffers.rx.to_vec()
     }
 
     /// Every picture that was asked for comes, over streams that hold less. Time does not pass by itself.

@@ -27,30 +27,30 @@ pub(crate) async fn login(tcp: TcpStream, credentials: &Credentials) -> Result<S
         .with_cleartext(credentials.tls.is_none());
     let clock = Clock::start();
     let mut handshake = ClientHandshake::new(clock.now(), config);
-    let (mut stream, mut wire): (Stream, _) = (Box::new(tcp), Buffers::default());
+    let (mut stream, mut buffers): (Stream, _) = (Box::new(tcp), Buffers::default());
     loop {
-        match drive(&mut handshake, &mut wire, &mut stream, clock).await? {
+        match drive(&mut handshake, &mut buffers, &mut stream, clock).await? {
             Driven::Ask(ClientQuestion::Vnc { challenge }) => {
                 let password = Password::new(credentials.password()?);
                 if password.truncated() {
                     eprintln!("vnc-screenshot: only the first eight bytes of the password count here");
                 }
-                handshake.respond(&mut wire, password.respond(&challenge))?;
+                handshake.respond(&mut buffers, password.respond(&challenge))?;
             }
             Driven::Ask(ClientQuestion::Plain) => {
                 let user = credentials.user.as_deref().unwrap_or_default();
-                handshake.plain(&mut wire, user.as_bytes(), credentials.password()?)?;
+                handshake.plain(&mut buffers, user.as_bytes(), credentials.password()?)?;
             }
             Driven::Ask(_) => return Err("the server wants what cannot be answered here".into()),
             Driven::StartTls(_) => {
                 let (tls, name) = credentials.tls.as_ref().ok_or("no authorities for TLS")?;
-                stream = secure_server(stream, &mut wire, tls, name).await?;
+                stream = secure_server(stream, &mut buffers, tls, name).await?;
             }
             Driven::Done(outcome) => {
                 let init = outcome.init.ok_or("the server shows nothing")?;
                 return Ok(Session {
                     stream,
-                    rx: wire.rx,
+                    rx: buffers.rx,
                     init,
                 });
             }

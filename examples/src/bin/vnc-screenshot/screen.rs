@@ -60,12 +60,12 @@ impl Screen {
         let limits = Limits::default();
         let own = init.format.validate(Policy::Lenient).is_ok() && init.format.is_true_colour();
         let format = if own { init.format } else { FORMAT };
-        let wire = Buffers {
+        let buffers = Buffers {
             rx,
             tx: BytesMut::new(),
         };
         let mut screen = Self {
-            connection: Connection::new(stream, wire),
+            connection: Connection::new(stream, buffers),
             framer: ServerFramer::new(&init, &limits),
             picture: Picture::new((init.width, init.height), &format, &limits)?,
             limits,
@@ -85,7 +85,7 @@ impl Screen {
         let mut bytes = BytesMut::new();
         message.encode(&mut bytes)?;
         self.framer.client_sent(&bytes)?;
-        self.connection.wire.tx.extend_from_slice(&bytes);
+        self.connection.buffers.tx.extend_from_slice(&bytes);
         Ok(())
     }
 
@@ -116,7 +116,7 @@ impl Screen {
 
     /// Takes what has come. Sounds, colours, the clipboard and what is no picture go by.
     fn take_parts(&mut self) -> Result<()> {
-        let rx = self.connection.wire.rx.split();
+        let rx = self.connection.buffers.rx.split();
         let mut rest = &rx[..];
         while let Some(part) = self.framer.next_part(&mut rest)? {
             let is_over = match part {
@@ -134,8 +134,8 @@ impl Screen {
         let taken = rx.len() - rest.len();
         let mut left = rx;
         left.advance(taken);
-        left.unsplit(std::mem::take(&mut self.connection.wire.rx));
-        self.connection.wire.rx = left;
+        left.unsplit(std::mem::take(&mut self.connection.buffers.rx));
+        self.connection.buffers.rx = left;
         Ok(())
     }
 
@@ -214,7 +214,7 @@ mod tests {
     async fn serve(stream: Stream, pixels: &[u8], rest: Duration) {
         let mut connection = Connection::new(stream, Buffers::default());
         loop {
-            let rx = &mut connection.wire.rx;
+            let rx = &mut connection.buffers.rx;
             let (extensions, limits) = (Extensions::NONE, Limits::default());
             if ClientMessage::missing(rx, &extensions, &limits).unwrap() != 0 {
                 assert!(connection.receive().await.unwrap());
@@ -230,7 +230,7 @@ mod tests {
             padding: 0,
             rectangles: SIZE.1,
         };
-        head.encode(&mut connection.wire.tx).unwrap();
+        head.encode(&mut connection.buffers.tx).unwrap();
         for (y, row) in (0..).zip(pixels.chunks(usize::from(SIZE.0) * 4)) {
             sleep(rest).await;
             let area = Rectangle {
@@ -240,8 +240,8 @@ mod tests {
                 height: 1,
                 encoding: Encoding::RAW,
             };
-            area.encode(&mut connection.wire.tx).unwrap();
-            connection.wire.tx.extend_from_slice(row);
+            area.encode(&mut connection.buffers.tx).unwrap();
+            connection.buffers.tx.extend_from_slice(row);
             connection.send().await.unwrap();
         }
         while connection.receive().await.unwrap() {}
