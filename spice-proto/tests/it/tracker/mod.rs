@@ -3,7 +3,6 @@
 mod table;
 mod world;
 
-
 use self::table::TABLE;
 use self::world::World;
 
