@@ -370,8 +370,8 @@ impl Capabilities {
         }
     }
 
-    /// Those of these that a relay can promise for a channel whose server announces `server`. The bits of [`common`] stay:
-    /// authentication is the relay's own, and it rewrites headers.
+    /// Those of these that a relay can promise for a channel whose server announces `server`. The bits of [`common`]
+    /// stay: authentication is the relay's own, and it rewrites headers.
     #[must_use]
     pub fn kept_by(&self, server: &Self) -> Self {
         let own = [

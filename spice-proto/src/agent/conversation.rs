@@ -10,7 +10,7 @@ use crate::limits::Limits;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConversationError {
-    /// Someone spent or gave tokens that he may not.
+    /// A side spent or gave tokens that it did not have.
     #[error(transparent)]
     Token(#[from] TokenError),
     /// A stream that its receiver would not accept, or a message above
@@ -21,7 +21,7 @@ pub enum ConversationError {
 
 /// Follows a conversation, at either end of it or in the middle.
 ///
-/// It is told of every message of the main channel, in the order in which they were sent or received, and
+/// It is shown every message of the main channel, in the order in which they were sent or received, and
 /// hands out the agent messages that they complete. It keeps the accounts of [`Tokens`], leaves out what the
 /// receiver discards, and decodes each message by what both sides have [`Announced`] before it.
 ///

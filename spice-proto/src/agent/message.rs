@@ -63,8 +63,8 @@ impl Frame {
     }
 }
 
-/// Maps the types of [`AgentMessageType`] to messages, as [`messages!`] does for a channel. `by agreed` marks those whose
-/// form depends on capabilities.
+/// Maps the types of [`AgentMessageType`] to messages, as [`messages!`] does for a channel. `by agreed` marks those
+/// whose form depends on capabilities.
 macro_rules! agent_messages {
     ($($(#[$doc:meta])* $spec:ident => $variant:ident $(($ty:ident $(by $agreed:ident)?))?,)*) => {
         /// An agent message, in either direction.

@@ -7,14 +7,14 @@
 //! ```
 //!
 //! A message may be spread over many `AGENT_DATA`; each of these costs the sender a token ([`Tokens`]).
-//! What else a stream may look like depends on who reads it ([`Receiver`]), so there are two ways to read
+//! What else a stream may look like depends on its reader ([`Receiver`]), so there are two ways to read
 //! one: [`Stream`] shows the parts of messages as they come and holds no more than the beginning of a
 //! head, [`Assembler`] gives whole messages as [`Frame`]s. [`Filter`] lets some messages of a stream pass
 //! and drops others while they stream by. [`Pieces`] cuts a message for sending.
 //!
 //! A [`Frame`] decodes to a [`Message`]; the form of some depends on what both sides announced
-//! ([`Agreed`]). A [`Conversation`] puts all this together for whoever sees both directions. Between the server and the guest the same messages go over a serial port in
-//! [`chunk`]s.
+//! ([`Agreed`]). A [`Conversation`] puts all this together for a program that sees both directions. Between the server
+//! and the guest the same messages go over a serial port in [`chunk`]s.
 //!
 //! ```
 //! use bytes::Bytes;

@@ -10,7 +10,7 @@ use crate::error::{DecodeError, DecodeErrorKind};
 use crate::fields::{Decode, Reader, Unseen};
 use crate::limits::Limits;
 
-/// Who reads a stream. Each accepts another form of it.
+/// The reader of a stream. Each accepts another form of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Receiver {
     /// spice-server, from a client; and its own filter for what comes from the guest. A body has at most

@@ -23,7 +23,7 @@ pub enum Delivery {
     Discarded,
 }
 
-/// Someone spent or gave what he may not.
+/// A side spent or gave tokens that it did not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenError {
@@ -39,7 +39,7 @@ pub enum TokenError {
     NotStarted,
 }
 
-/// The tokens of both sides, as anyone can count them who sees both directions of the main channel.
+/// The tokens of both sides, as counted from both directions of the main channel.
 ///
 /// Messages that cross on the wire do not matter: a relay sees a token before the side that may spend it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -135,7 +135,7 @@ pub struct Notify {
     pub time_stamp: u64,
     /// How bad it is.
     pub severity: NotifySeverity,
-    /// Who should see it.
+    /// Its audience.
     pub visibility: NotifyVisibility,
     /// A number for the kind of event; 0 = general.
     pub what: u32,

@@ -12,9 +12,10 @@ use tokio_util::io::poll_read_buf;
 /// A stream with buffers of 64 KiB in both directions, to be put between TLS and a socket.
 ///
 /// [`drive_session`](super::drive_session) writes every message to a viewer with TLS on its own, since spice-gtk needs
-/// each in a TLS record of its own ([`RecordSplitter`](crate::frame::RecordSplitter)), and flushes once behind all of them. A TLS stream
-/// hands each record to what is below it at once, and reads in pieces of 4 KiB. On a socket every one of them is a system
-/// call; with this in between there is one for all that goes at once. The records stay what they are.
+/// each in a TLS record of its own ([`RecordSplitter`](crate::frame::RecordSplitter)), and flushes once behind all of
+/// them. A TLS stream hands each record to what is below it at once, and reads in pieces of 4 KiB. On a socket every
+/// one of them is a system call; with this in between there is one for all that goes at once. The records stay what
+/// they are.
 ///
 /// ```
 /// use spice_proto::BufferedStream;
@@ -33,8 +34,8 @@ use tokio_util::io::poll_read_buf;
 /// * What was written leaves with `poll_flush`, with `poll_shutdown`, or when there is no more room.
 /// * `poll_write` is pending only when there is no room and the stream takes nothing.
 /// * `poll_flush` is ready when the buffer is empty and the stream is flushed.
-/// * `poll_read` gives what is there; it waits for no flush and causes none. Whoever writes and then waits for an answer
-///   flushes first, as TLS and the drivers of this crate do.
+/// * `poll_read` gives what is there; it waits for no flush and causes none. A caller that writes and then waits for
+///   an answer flushes first, as TLS and the drivers of this crate do.
 /// * Dropped with something left, it offers that to the stream once, without waiting: an alert about a handshake that
 ///   failed is written by TLS and not flushed.
 /// * At rest it holds no memory.

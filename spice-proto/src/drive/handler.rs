@@ -50,16 +50,17 @@ where
 /// What the author of a proxy knows: the answers for one connection.
 ///
 /// None has to be quick: the connection's other direction, and all other connections, go on meanwhile. What comes after
-/// [`Limits::link_timeout`](crate::Limits::link_timeout) is too late for a link. When the tenant goes while a question is
-/// open, its future is dropped, but for that of [`ProxyHandler::token`], which takes uses: it is always run to its end, unless
-/// the future of [`drive_session`] is itself dropped.
+/// [`Limits::link_timeout`](crate::Limits::link_timeout) is too late for a link. When the tenant goes while a question
+/// is open, its future is dropped, but for that of [`ProxyHandler::token`], which takes uses: it is always run to its
+/// end, unless the future of [`drive_session`] is itself dropped.
 ///
-/// What became of each link and session is told by [`SessionManager::report`], whatever became of these answers.
+/// [`SessionManager::report`] says what became of each link and session, whatever became of these answers.
 ///
 /// # Example
 ///
-/// Tokens that are good for several sessions. Each use that is taken stands under the key of its own session, so that two
-/// viewers with one token are two sessions, and a use is had again exactly if no hypervisor can have accepted for it.
+/// Tokens that are good for several sessions. Each use that is taken stands under the key of its own session, so that
+/// two viewers with one token are two sessions, and a use is had again exactly if no hypervisor can have accepted for
+/// it.
 ///
 /// ```
 /// use std::collections::HashMap;
@@ -136,17 +137,19 @@ pub trait ProxyHandler: Send {
     /// A connection to a hypervisor.
     type Hypervisor: AsyncRead + AsyncWrite + Send + Unpin;
 
-    /// A tenant asks for a channel: the key that it is shown, and the capabilities at most. Whether it may have the channel
-    /// depends on its token, which comes next.
+    /// A tenant asks for a channel: the key that it is shown, and the capabilities at most. Whether it may have the
+    /// channel depends on its token, which comes next.
     ///
-    /// For the first main channel of a session, [`Capabilities::spice_server`] does: a hypervisor may lack any of them. For all
-    /// that come behind it the hypervisor is known, and no more is shown than what it has: see [`ProxyHandler::capabilities`].
+    /// For the first main channel of a session, [`Capabilities::spice_server`] does: a hypervisor may lack any of
+    /// them. For all that come behind it the hypervisor is known, and no more is shown than what it has: see
+    /// [`ProxyHandler::capabilities`].
     fn announce(&mut self, request: &LinkMess) -> impl Future<Output = Result<Announcement, Refusal>> + Send;
 
-    /// What the hypervisor of this dial announces for the channel, so that no more is promised to the tenant: a promise that
-    /// it does not keep costs the viewer the channel. Best remembered by place and kind of channel, from
-    /// [`ProxyHandler::learnt`]; if it is not known yet, asked for with [`inquire`], on a connection that is made as for
-    /// [`ProxyHandler::dial`], without a ticket. `None`: it cannot be known, and what [`ProxyHandler::announce`] said is promised.
+    /// What the hypervisor of this dial announces for the channel, so that no more is promised to the tenant: a
+    /// promise that it does not keep costs the viewer the channel. Best remembered by place and kind of channel, from
+    /// [`ProxyHandler::learnt`]; if it is not known yet, asked for with [`inquire`], on a connection that is made as
+    /// for [`ProxyHandler::dial`], without a ticket. `None`: it cannot be known, and what [`ProxyHandler::announce`]
+    /// said is promised.
     ///
     /// The tenant has not shown its token yet: it knows the session's id and no more.
     fn capabilities(&mut self, of: &Dial) -> impl Future<Output = Option<Capabilities>> + Send;
@@ -158,10 +161,10 @@ pub trait ProxyHandler: Send {
 
     /// The tenant's ticket, sealed with that key: which session does it open or belong to?
     ///
-    /// A main channel with `connection_id` 0 opens one, with a [`SessionManager::claim`] that is made **before** a use is taken for it;
-    /// or, if the token's session was told to come again ([`Kind::SwitchHost`]), belongs to that one. Any other channel
-    /// belongs to the session that was opened with this token **and** is bound to this `connection_id`: neither names a
-    /// session by itself, since a token can open several, and hypervisors repeat ids.
+    /// A main channel with `connection_id` 0 opens one, with a [`SessionManager::claim`] that is made **before** a use
+    /// is taken for it; or, if the token's session was told to come again ([`Kind::SwitchHost`]), belongs to that one.
+    /// Any other channel belongs to the session that was opened with this token **and** is bound to this
+    /// `connection_id`: neither names a session by itself, since a token can open several, and hypervisors repeat ids.
     ///
     /// A token that is unknown, spent, expired or revoked, and a ticket that does not open, are all refused alike, with
     /// [`Refusal::DENIED`], after the same time.
@@ -171,9 +174,9 @@ pub trait ProxyHandler: Send {
         sealed: SealedTicket,
     ) -> impl Future<Output = Result<Entry<ManagedClaim>, Refusal>> + Send;
 
-    /// The token is good, and the connection may not join its session all the same: what the tenant is told. That is
-    /// [`Refusal::DENIED`] whatever the reason is, and should be the same as for a token that is not good. A claim that was
-    /// made for it is given back.
+    /// The token is good, and the connection may not join its session all the same. The refusal is sent to the tenant.
+    /// It is [`Refusal::DENIED`] whatever the reason is, and should be the same as for a token that is not good. A
+    /// claim that was made for it is given back.
     fn refused(&mut self, channel: ChannelType, reason: Reason) -> impl Future<Output = Refusal> + Send {
         let _ = (channel, reason);
         core::future::ready(Refusal::DENIED)
@@ -190,7 +193,7 @@ pub trait ProxyHandler: Send {
     /// The hypervisor has named the session. `false`: that cannot be recorded, and the session ends.
     fn bind(&mut self, session: SessionKey, id: u32) -> impl Future<Output = bool> + Send;
 
-    /// Accept a move only to a place of the guest that the session is of; any other is refused with `false`. [`Move`] has an
-    /// example.
+    /// Accept a move only to a place of the guest that the session is of; any other is refused with `false`. [`Move`]
+    /// has an example.
     fn target(&mut self, asked: &Move) -> impl Future<Output = bool> + Send;
 }

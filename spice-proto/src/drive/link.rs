@@ -24,7 +24,7 @@ type Link<M> = Driven<<M as Machine>::Question, <M as Machine>::Outcome>;
 /// Drives a machine to its next question, or to the end of the link stage.
 ///
 /// # Errors
-/// [`DriveError`]; what the peer is told has been sent, if that was possible.
+/// [`DriveError`]; the answer to the peer has been sent, if that was possible.
 pub async fn drive<M, S>(
     machine: &mut M,
     wire: &mut Buffers,
@@ -68,7 +68,7 @@ where
 /// Finds an answer to a machine's question, as long as its peer is there and its time is not over.
 ///
 /// A peer that hangs up while it is waited for - for a database, for a key, for another server - ends the link at once,
-/// and `find` is dropped. Without it, whoever connects and leaves occupies a place for as long as the answer takes.
+/// and `find` is dropped. Without it, a peer that connects and leaves occupies a place for as long as the answer takes.
 ///
 /// ```
 /// use spice_proto::link::{Refusal, ServerLink, Buffers, server::ServerQuestion};
@@ -82,8 +82,8 @@ where
 /// let (mut server, mut wire) = (ServerLink::new(clock.now(), Limits::default()), Buffers::default());
 /// loop {
 ///     match drive(&mut server, &mut wire, &mut stream, clock).await? {
-///         Driven::Ask(RelayQuestion::Link(_)) => server.announce(&mut wire, shown.clone()).unwrap(),
-///         Driven::Ask(RelayQuestion::Ticket { sealed, .. }) => {
+///         Driven::Ask(ServerQuestion::Link(_)) => server.announce(&mut wire, shown.clone()).unwrap(),
+///         Driven::Ask(ServerQuestion::Ticket { sealed, .. }) => {
 ///             let look_up = is_good(sealed);
 ///             match while_connected(&mut server, &mut wire, &mut stream, clock, look_up).await? {
 ///                 true => server.accept(&mut wire).unwrap(),
@@ -157,7 +157,7 @@ fn last_words(until: Instant) -> Instant {
     soon.map_or(until, |soon| soon.max(until))
 }
 
-/// A peer that was out of time is told nothing.
+/// Nothing is sent to a peer that was out of time.
 fn last_words_of(error: &HandshakeError, until: Instant) -> Instant {
     match error {
         HandshakeError::TimedOut(_) => until,
@@ -191,8 +191,8 @@ where
         }
     }
 
-    /// Moves bytes on both sides. The tenant is read whether or not the relay waits for it, and so is the hypervisor, as
-    /// far as there is room: so it is seen when one of them goes.
+    /// Moves bytes on both sides. The tenant is read whether or not the relay waits for it, and so is the hypervisor,
+    /// as far as there is room: so it is seen when one of them goes.
     fn poll(
         &mut self,
         cx: &mut Context<'_>,
@@ -260,7 +260,7 @@ fn hung_up(relay: &mut RelayLink, wires: &mut SideBuffers, side: Side) -> DriveE
 /// finished without it, and the data stage finds out.
 ///
 /// # Errors
-/// [`DriveError`]; what the tenant is told has been sent, if that was possible. A hypervisor whose
+/// [`DriveError`]; the answer to the tenant has been sent, if that was possible. A hypervisor whose
 /// connection fails has hung up.
 pub async fn drive_relay<T, H>(
     relay: &mut RelayLink,
@@ -290,7 +290,7 @@ where
             }
             Err(error) => return Err(ports.failed(relay, wires, error, until).await),
         };
-        // A deadline that passed is told by the next step.
+        // The next step reports a deadline that has passed.
         match timeout_at(until, poll_fn(|cx| ports.poll(cx, relay, wires, wanted))).await {
             Ok(Ok(())) | Err(_) => {}
             Ok(Err(DriveError::Protocol(error))) => return Err(ports.failed(relay, wires, error, until).await),
@@ -304,7 +304,7 @@ where
     T: AsyncRead + AsyncWrite + Unpin,
     H: AsyncRead + AsyncWrite + Unpin,
 {
-    /// The link has failed: the tenant is told.
+    /// The link has failed: the tenant gets its refusal.
     async fn failed(
         &mut self,
         relay: &RelayLink,

@@ -33,7 +33,7 @@ pub struct SessionManager {
     shared: Mutex<Shared>,
     /// Something has changed for [`SessionManager::report`].
     changed: Notify,
-    /// Somebody has done with a report.
+    /// A report was handled.
     handled: Notify,
     /// [`SessionManager::stop`] was called.
     stopping: Notify,
@@ -89,8 +89,8 @@ impl SessionManager {
         done
     }
 
-    /// A tenant's connection has come. It counts as half open until it shows a good token. How many may be half open is for
-    /// the caller to say: see [`Tracker::accept`](tracker::Tracker::accept).
+    /// A tenant's connection has come. It counts as half open until it shows a good token. How many may be half open
+    /// is for the caller to say: see [`Tracker::accept`](tracker::Tracker::accept).
     pub fn accept(self: &Arc<Self>, peer: Peer, config: Arc<Config>) -> Connection {
         let wake = Arc::new(Notify::new());
         let relay = self.with(|now, sessions| Relay::new(now, sessions, peer, config));
@@ -114,12 +114,12 @@ impl SessionManager {
         ManagedClaim::new(self.clone(), claim)
     }
 
-    /// What became of a link or of a session, each of which is told once: also of a connection whose task was aborted, or
+    /// What became of a link or of a session, each reported once: also of a connection whose task was aborted, or
     /// whose tenant went. To be awaited in a loop by one task, which also ends what is overdue.
     ///
-    /// A report counts as handled when this is called again. A tenant whose link failed is told so behind that, up to a
-    /// second later, so that it can come again with the use that was given back. The future can be dropped: no report is
-    /// lost with it.
+    /// A report counts as handled when this is called again. A tenant whose link failed gets its answer after that, up
+    /// to a second later, so that it can come again with the use that was given back. The future can be dropped: no
+    /// report is lost with it.
     pub async fn report(&self) -> Report {
         self.done();
         loop {
@@ -218,8 +218,8 @@ impl Drop for Connection {
 
 /// A [`Claim`] of a [`SessionManager`]'s: the right to open one session.
 ///
-/// Dropped before it has opened one, it is given back by itself: [`Report::Ended`] follows, with nothing spent. So the use
-/// that it stands for cannot be lost, whatever breaks off the task that holds it.
+/// Dropped before it has opened one, it is given back by itself: [`Report::Ended`] follows, with nothing spent. So the
+/// use that it stands for cannot be lost, whatever breaks off the task that holds it.
 #[derive(Debug)]
 #[must_use = "dropped, it is given back"]
 pub struct ManagedClaim {

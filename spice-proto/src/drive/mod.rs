@@ -5,8 +5,8 @@
 //! every question, and with the link; what was received beyond it is in `rx`. An answer that takes time is found in
 //! [`while_connected`] or [`while_both_connected`], which give up when a peer does.
 //!
-//! All of them write and read at the same time, on both sides, and all can be dropped at any point and called again with
-//! the same wires: what was not written is still in `tx`.
+//! All of them write and read at the same time, on both sides, and all can be dropped at any point and called again
+//! with the same wires: what was not written is still in `tx`.
 
 mod buffered;
 mod handler;

@@ -1,8 +1,8 @@
 //! One of a driver's streams, and what is under way on it.
 //!
 //! Every driver has one loop: step the machine; then poll, for each side, what is to be written, what is to be flushed,
-//! and what is to be read if the machine wants it. When any of these has moved, the machine is stepped again. The driver
-//! waits only when none has, and then each of them has left its waker.
+//! and what is to be read if the machine wants it. When any of these has moved, the machine is stepped again. The
+//! driver waits only when none has, and then each of them has left its waker.
 
 use core::future::poll_fn;
 use core::pin::Pin;
@@ -49,7 +49,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Port<S> {
         Self {
             stream,
             room,
-            // Whoever had the stream before may have left something in its buffers.
+            // The previous user of the stream may have left something in its buffers.
             unflushed: true,
             broken: false,
             error: None,
@@ -181,8 +181,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Port<S> {
         self.error().map_or(Ok(()), Err)
     }
 
-    /// Sends all that is left and says that nothing follows. Then reads up to the peer's end: a connection that is closed
-    /// with something unread is reset, and the peer loses what it was sent last.
+    /// Sends all that is left and says that nothing follows. Then reads up to the peer's end: a connection that is
+    /// closed with something unread is reset, and the peer loses what it was sent last.
     pub(super) async fn close(&mut self, wire: &mut Buffers) {
         let mut shut = false;
         poll_fn(|cx| {

@@ -37,12 +37,12 @@ enum Answer<H> {
 
 type Pending<A> = Pin<Box<dyn Future<Output = (A, Answer<<A as ProxyHandler>::Hypervisor>)> + Send>>;
 
-/// Who answers, or the answer that is waited for.
+/// The handler, or the answer that is waited for.
 enum Desk<A: ProxyHandler> {
     Free(A),
     Busy {
         pending: Pending<A>,
-        /// It is waited for also when nobody needs the answer any more.
+        /// It is waited for also when the answer is not needed any more.
         kept: bool,
     },
     Lost,
@@ -79,7 +79,7 @@ impl<A: ProxyHandler + 'static> Desk<A> {
         }
     }
 
-    /// Who answers, unless a question is open that can be broken off.
+    /// The handler, unless a question is open that can be broken off.
     async fn close(self) -> Option<A> {
         match self {
             Self::Free(answers) => Some(answers),
@@ -106,11 +106,11 @@ struct Driver<'a, A: ProxyHandler> {
     sleep: Pin<&'a mut Sleep>,
 }
 
-/// Drives a connection from its first byte to its last, and closes both streams. Gives why it ended, and who answered
-/// unless a question was open.
+/// Drives a connection from its first byte to its last, and closes both streams. Gives why it ended, and the
+/// handler unless a question was open.
 ///
-/// The future can be dropped at any time: the connection is gone from its session then, and [`SessionManager::report`] tells what
-/// became of its link.
+/// The future can be dropped at any time: the connection is gone from its session then, and [`SessionManager::report`]
+/// tells what became of its link.
 pub async fn drive_session<A, T>(mut connection: Connection, tenant: T, answers: A) -> (End, Option<A>)
 where
     A: ProxyHandler + 'static,
@@ -293,7 +293,7 @@ impl<A: ProxyHandler + 'static> Driver<'_, A> {
                 });
                 self.desk.keep();
             }
-            // SASL is not announced, so nobody gets so far.
+            // SASL is not announced, so no tenant gets here.
             SessionQuestion::Tenant(_) => self.desk.ask(refuse),
             SessionQuestion::Dial(dial) => self.desk.ask(|mut answers| async move {
                 let dialled = answers.dial(dial).await;

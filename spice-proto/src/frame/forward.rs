@@ -116,15 +116,16 @@ impl FrameForwarder {
         self
     }
 
-    /// Nothing more is forwarded while `dst` holds as many bytes as this. Without it there is no bound but that of `src`.
+    /// Nothing more is forwarded while `dst` holds as many bytes as this. Without it there is no bound but that of
+    /// `src`.
     #[must_use]
     pub const fn with_high_water(mut self, bytes: usize) -> Self {
         self.high_water = bytes;
         self
     }
 
-    /// Messages in `dst` so far, those that were inserted included; one that is forwarded in parts counts when its header
-    /// goes.
+    /// Messages in `dst` so far, those that were inserted included; one that is forwarded in parts counts when its
+    /// header goes.
     #[must_use]
     pub const fn forwarded(&self) -> u64 {
         self.forwarded
@@ -146,12 +147,13 @@ impl FrameForwarder {
         self.from == self.to && (self.to == HeaderForm::Mini || !self.shifted)
     }
 
-    /// Moves what can go from `src` to `dst` and asks `decide` about every frame. A body of more than 64 KiB that is not
-    /// whole in `src` is shown empty, with its size in the header, and forwarded in the parts that it comes in.
+    /// Moves what can go from `src` to `dst` and asks `decide` about every frame. A body of more than 64 KiB that is
+    /// not whole in `src` is shown empty, with its size in the header, and forwarded in the parts that it comes in.
     ///
     /// # Errors
     /// A size above its limit ([`Limits::frame_body`] for a frame that has to be whole, [`Limits::passed_body`] for all
-    /// others), or a list of sub-messages that does not fit: the stream cannot go on. Frames in front of it are in `dst`.
+    /// others), or a list of sub-messages that does not fit: the stream cannot go on. Frames in front of it are in
+    /// `dst`.
     #[inline]
     pub fn forward(
         &mut self,
@@ -203,8 +205,8 @@ impl FrameForwarder {
         }
     }
 
-    /// Walks over the frames that are there, up to one that does not go on. `put`: what is done with each that does, and
-    /// with how many there were.
+    /// Walks over the frames that are there, up to one that does not go on. `put`: what is done with each that does,
+    /// and with how many there were.
     #[inline(always)]
     fn walk<'a>(
         &self,
@@ -336,7 +338,8 @@ impl FrameForwarder {
         }
     }
 
-    /// Writes a message of the caller's own. It has to go between two others: see [`FrameForwarder::is_between_frames`].
+    /// Writes a message of the caller's own. It has to go between two others: see
+    /// [`FrameForwarder::is_between_frames`].
     ///
     /// # Errors
     /// A body that is too long for the size in its header; nothing was done.

@@ -10,8 +10,8 @@
 //!
 //! Ways to look at a stream, from the cheapest: [`FrameReader::frames`] walks over the whole frames
 //! that lie in a buffer without taking anything; [`FrameReader::split`] takes them off as [`Frame`]s, and
-//! [`FrameReader::decode`] one at a time, in the form that `tokio_util::codec` has; [`FrameForwarder`] moves a stream from one
-//! connection to another and asks about each frame as it goes by.
+//! [`FrameReader::decode`] one at a time, in the form that `tokio_util::codec` has; [`FrameForwarder`] moves a stream
+//! from one connection to another and asks about each frame as it goes by.
 
 mod flow;
 mod forward;

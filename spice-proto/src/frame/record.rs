@@ -6,10 +6,10 @@ use super::{Header, HeaderForm};
 
 /// Follows what is written to a viewer, and tells where each message ends, so that each gets a TLS record of its own.
 ///
-/// spice-gtk looks at its socket to see whether there is another message. What came in one record is taken off the socket
-/// at once: the second message of a record lies in the viewer until something else comes, and the picture stands still.
-/// The same befalls a viewer behind any other program that ends TLS for it, since records are made anew there: TLS with
-/// spice-gtk is for the proxy to end, and a balancer in front of it passes bytes.
+/// spice-gtk looks at its socket to see whether there is another message. What came in one record is taken off the
+/// socket at once: the second message of a record lies in the viewer until something else comes, and the picture
+/// stands still. The same befalls a viewer behind any other program that ends TLS for it, since records are made anew
+/// there: TLS with spice-gtk is for the proxy to end, and a balancer in front of it passes bytes.
 #[derive(Clone)]
 pub struct RecordSplitter {
     form: HeaderForm,
@@ -42,8 +42,8 @@ impl RecordSplitter {
         }
     }
 
-    /// How many of these bytes, which are next, go into one record: those up to the end of a message, or all. They count as
-    /// written.
+    /// How many of these bytes, which are next, go into one record: those up to the end of a message, or all. They
+    /// count as written.
     #[must_use]
     pub fn take(&mut self, bytes: &[u8]) -> usize {
         let mut taken = 0;

@@ -60,8 +60,8 @@ impl Writer {
     /// Appends a frame, with a serial of this connection.
     ///
     /// # Errors
-    /// A list of sub-messages, for which mini headers have no place: [`FrameForwarder`](super::FrameForwarder) knows what to do with it.
-    /// `dst` is then as it was, and no serial is used.
+    /// A list of sub-messages, for which mini headers have no place: [`FrameForwarder`](super::FrameForwarder) knows
+    /// what to do with it. `dst` is then as it was, and no serial is used.
     pub fn write_frame(&mut self, frame: &Frame, dst: &mut BytesMut) -> Result<(), EncodeError> {
         let sub_list = frame.header.sub_list;
         if self.form == HeaderForm::Mini && sub_list != 0 {

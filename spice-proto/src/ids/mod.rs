@@ -198,7 +198,7 @@ ids! {
         ERROR = 2,
     }
 
-    /// Who should see a [`crate::channel::common::Notify`] (`SPICE_NOTIFY_VISIBILITY_*`).
+    /// The audience of a [`crate::channel::common::Notify`] (`SPICE_NOTIFY_VISIBILITY_*`).
     pub struct NotifyVisibility(u32) {
         /// The log.
         LOW = 0,
@@ -210,7 +210,7 @@ ids! {
 }
 
 masks! {
-    /// Who draws the pointer (`SPICE_MOUSE_MODE_*`), a bit set. 32 bits in `INIT`, 16 elsewhere.
+    /// The side that draws the pointer (`SPICE_MOUSE_MODE_*`), a bit set. 32 bits in `INIT`, 16 elsewhere.
     pub struct MouseModes(u32) {
         /// The server, from relative motion.
         SERVER = 1,

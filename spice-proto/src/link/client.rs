@@ -176,8 +176,8 @@ impl ClientLink {
         Self::with(now, config, None)
     }
 
-    /// As [`ClientLink::new`], up to the server's reply: what it announces for the channel is the outcome, nothing is proved
-    /// or sent behind it, and the connection is to be closed. No server makes a channel of such a link.
+    /// As [`ClientLink::new`], up to the server's reply: what it announces for the channel is the outcome, nothing is
+    /// proved or sent behind it, and the connection is to be closed. No server makes a channel of such a link.
     #[must_use]
     pub fn inquiry(now: Duration, config: ClientConfig) -> Self {
         Self {
@@ -224,8 +224,8 @@ impl ClientLink {
         self.announced.as_ref()
     }
 
-    /// Whether the ticket, or the first words of SASL, was put into `tx`: from then on the server may have it, and a link
-    /// that fails without the server's answer may have been accepted all the same.
+    /// Whether the ticket, or the first words of SASL, was put into `tx`: from then on the server may have it, and a
+    /// link that fails without the server's answer may have been accepted all the same.
     #[must_use]
     pub const fn ticket_sent(&self) -> bool {
         self.ticket_sent
@@ -283,8 +283,8 @@ impl ClientLink {
         }
     }
 
-    /// Answers [`ClientQuestion::SaslStep`]: the mechanism is content with the server. `layer`: it agreed on a layer, see
-    /// [`ClientQuestion::SaslLayer`].
+    /// Answers [`ClientQuestion::SaslStep`]: the mechanism is content with the server. `layer`: it agreed on a layer,
+    /// see [`ClientQuestion::SaslLayer`].
     ///
     /// # Errors
     /// [`Misuse::NotAsked`], or [`Misuse::NotComplete`].
@@ -302,8 +302,8 @@ impl ClientLink {
         }
     }
 
-    /// Answers [`ClientQuestion::SaslLayer`]: `rx` holds what is inside of the layer, and what is put into `tx` from here on
-    /// is to be wrapped.
+    /// Answers [`ClientQuestion::SaslLayer`]: `rx` holds what is inside of the layer, and what is put into `tx` from
+    /// here on is to be wrapped.
     ///
     /// # Errors
     /// [`Misuse::NotAsked`].

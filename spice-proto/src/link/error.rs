@@ -60,8 +60,8 @@ impl core::fmt::Display for Transport {
 }
 
 impl HandshakeError {
-    /// The peer has the channel, on its other port only: it said `NEED_SECURED` or `NEED_UNSECURED`. A client that knows
-    /// that port connects again, as spice-gtk does with TLS. Going back from TLS is for the user to allow.
+    /// The peer has the channel, on its other port only: it said `NEED_SECURED` or `NEED_UNSECURED`. A client that
+    /// knows that port connects again, as spice-gtk does with TLS. Going back from TLS is for the user to allow.
     #[must_use]
     pub const fn wanted_transport(&self) -> Option<Transport> {
         match self {
@@ -106,7 +106,7 @@ pub enum Incompatibility {
     #[error("offers no SASL mechanism")]
     NoMechanism,
     /// It speaks HTTP (its first bytes are `GET `), as spice-html5 does to reach SPICE inside of a WebSocket.
-    /// Nothing was said to it and its bytes are all in `rx`: who has a WebSocket server can hand them on. Who has none
+    /// Nothing was said to it and its bytes are all in `rx`: a WebSocket server can take them over. A proxy without one
     /// may say what spice-server says to other HTTP: [`LinkReply::refusal`] with `INVALID_MAGIC`.
     #[error("speaks HTTP, not SPICE: a WebSocket client?")]
     WebSocket,

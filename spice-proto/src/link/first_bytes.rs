@@ -10,10 +10,10 @@ pub const MAGIC: [u8; 4] = *b"REDQ";
 /// How many bytes are looked at: those of the magic.
 const LEN: usize = MAGIC.len();
 
-/// The first bytes of a peer, at most four: what names a protocol for the log of whoever expected another one.
+/// The first bytes of a peer, at most four: what names a protocol, for logs.
 ///
-/// Two are equal if they differ from [`MAGIC`] in the same byte, and agree up to it. How many more bytes had come when the
-/// peer was refused depends on how its stream was cut, and so is not looked at.
+/// Two are equal if they differ from [`MAGIC`] in the same byte, and agree up to it. How many more bytes had come when
+/// the peer was refused depends on how its stream was cut, and so is not looked at.
 ///
 /// ```
 /// use spice_proto::link::{FirstBytes, Protocol};

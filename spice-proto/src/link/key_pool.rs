@@ -1,33 +1,35 @@
 //! Keys for tickets, made in advance and never waited for.
 //!
-//! A link needs an RSA key before its peer has proved anything, and [`Key::generate`] takes tens of milliseconds. A proxy
-//! that makes one key for each link can be kept busy with a few short messages a second. A [`KeyPool`] hands out a fresh
-//! key while it has one, and under pressure one that has served before:
+//! A link needs an RSA key before its peer has proved anything, and [`Key::generate`] takes tens of milliseconds. A
+//! proxy that makes one key for each link can be kept busy with a few short messages a second. A [`KeyPool`] hands out
+//! a fresh key while it has one, and under pressure one that has served before:
 //!
 //! 1. a key that was never handed out;
-//! 2. else, of those whose bounds allow it, the one with the fewest links under way; of several without any, the one whose
-//!    links have all shown their tickets;
-//! 3. else none. As long as keys can be made at all, that is the case before the first [`KeyPool::put`] only, since one key
-//!    serves hundreds of links.
+//! 2. else, of those whose bounds allow it, the one with the fewest links under way; of several without any, the one
+//!    whose links have all shown their tickets;
+//! 3. else none. As long as keys can be made at all, that is the case before the first [`KeyPool::put`] only, since
+//!    one key serves hundreds of links.
 //!
-//! A link whose peer hangs up gives its place back when its [`KeyHandle`] is dropped. Keys are made outside, wherever there
-//! is time, and no faster than [`KeyPoolConfig::pause`] allows: strangers cannot buy more of a processor than that.
+//! A link whose peer hangs up gives its place back when its [`KeyHandle`] is dropped. Keys are made outside, wherever
+//! there is time, and no faster than [`KeyPoolConfig::pause`] allows: strangers cannot buy more of a processor than
+//! that.
 //!
 //! # What a key's reuse means
 //!
-//! **Recorded tickets.** A ticket that was seen on a line without TLS is good for every link with the same key. The pool keeps
-//! a digest of each ticket that a key was asked to open, and refuses the second ([`TicketError::Replayed`]); there is no other
-//! sealed form of the same ticket, since numbers above the modulus do not decrypt and OAEP cannot be changed without the
-//! password. What is left is an attacker who reads the viewer's line and is the first to show the ticket: on a link with the
-//! same key that was under way, by a faster way; or on a later one, when he could break the viewer's connection in time. For
-//! either he needs pressure, and keys are shared in an order that makes it rare. On a listener with TLS there is nothing to
-//! read, which is the remedy.
+//! **Recorded tickets.** A ticket that was seen on a line without TLS is good for every link with the same key. The
+//! pool keeps a digest of each ticket that a key was asked to open, and refuses the second
+//! ([`TicketError::Replayed`]); there is no other sealed form of the same ticket, since numbers above the modulus do
+//! not decrypt and OAEP cannot be changed without the password. What is left is an attacker who reads the viewer's
+//! line and is the first to show the ticket: on a link with the same key that was under way, by a faster way; or on a
+//! later one, if the viewer's connection could be broken in time. For either the attacker needs pressure, and keys are
+//! shared in an order that makes it rare. On a listener with TLS there is nothing to read, which is the remedy.
 //!
-//! **Timing.** The rsa crate's private-key operation does not take constant time (RUSTSEC-2023-0071, the Marvin attack). The
-//! attack is statistical: it needs many openings with *one* key, each timed. [`Key::open`] is blinded, and a key opens
-//! [`KeyPoolConfig::openings`] tickets at most, whoever sent them, within [`KeyPoolConfig::lifetime`] and the time for a link.
-//! Whoever sends only link messages makes no opening. A key that was broken all the same would open the tickets that were
-//! recorded under it: passwords that were typed to a listener without TLS within that minute.
+//! **Timing.** The rsa crate's private-key operation does not take constant time (RUSTSEC-2023-0071, the Marvin
+//! attack). The attack is statistical: it needs many openings with *one* key, each timed. [`Key::open`] is blinded,
+//! and a key opens [`KeyPoolConfig::openings`] tickets at most, from all senders, within [`KeyPoolConfig::lifetime`]
+//! and the time for a link. A client that sends only link messages makes no opening. A key that was broken all the
+//! same would open the tickets that were recorded under it: passwords that were typed to a listener without TLS within
+//! that minute.
 //!
 //! # Example
 //!
@@ -88,8 +90,8 @@ use super::ticket::{Key, PublicKey, SealedTicket, Secret, TicketError};
 pub struct KeyPoolConfig {
     /// Keys that are kept ready: 24, for two viewers that open all their channels at once.
     pub stock: usize,
-    /// Time between one key that is made and the next: 200 ms. With 36 ms a key that is a fifth of a processor, whatever
-    /// strangers do. Not kept while there is no key at all.
+    /// Time between one key that is made and the next: 200 ms. With 36 ms a key that is a fifth of a processor,
+    /// whatever strangers do. Not kept while there is no key at all.
     pub pause: Duration,
     /// Links that one key is shown to at most: 1024.
     pub links: u32,
@@ -148,7 +150,7 @@ impl KeyPoolConfig {
     }
 }
 
-/// Half of a digest is enough: who finds two tickets with the same gets the second refused.
+/// Half of a digest is enough: of two tickets with the same half the second is refused.
 type TicketDigest = [u8; 16];
 
 fn digest(sealed: &SealedTicket) -> TicketDigest {
@@ -173,7 +175,7 @@ impl Served {
         Arc::strong_count(&self.key).saturating_sub(1)
     }
 
-    /// What makes a key the one to be shared: nobody else has it, and no ticket for it is unknown.
+    /// What makes a key the one to be shared: no other link has it, and no ticket for it is unknown.
     fn order(&self) -> (usize, u32, u32) {
         (self.under_way(), self.links.saturating_sub(self.opened), self.opened)
     }
@@ -231,7 +233,8 @@ impl KeyPool {
         self.fresh.len()
     }
 
-    /// A key for a link. `None`: there is none that may be used; wait for the next [`KeyPool::put`], or refuse the link.
+    /// A key for a link. `None`: there is none that may be used; wait for the next [`KeyPool::put`], or refuse the
+    /// link.
     pub fn take(&mut self, now: Duration) -> Option<KeyHandle> {
         let config = &self.config;
         // One whose links are still under way has to know what they show.
@@ -255,11 +258,12 @@ impl KeyPool {
         })
     }
 
-    /// The ticket of a link: what is left to do takes time, and needs no lock. Counts as an opening, whatever comes of it.
+    /// The ticket of a link: what is left to do takes time, and needs no lock. Counts as an opening, whatever comes of
+    /// it.
     ///
     /// # Errors
-    /// [`TicketError::Replayed`]: this key was asked to open that ticket before. [`TicketError::Undecryptable`]: the handle
-    /// is another pool's. The peer must not learn which.
+    /// [`TicketError::Replayed`]: this key was asked to open that ticket before. [`TicketError::Undecryptable`]: the
+    /// handle is another pool's. The peer must not learn which.
     pub fn opening(&mut self, handle: KeyHandle, sealed: SealedTicket) -> Result<Opening, TicketError> {
         let KeyHandle { key } = handle;
         let served = self.served.iter_mut().find(|served| Arc::ptr_eq(&served.key, &key));

@@ -10,8 +10,8 @@ use crate::fields::Unseen;
 
 /// One connection's buffers. The driver fills `rx` and empties `tx`.
 ///
-/// Passwords pass through both: a machine overwrites those that it takes off `rx`, and `Debug` shows how many bytes there
-/// are and none of them.
+/// Passwords pass through both: a machine overwrites those that it takes off `rx`, and `Debug` shows how many bytes
+/// there are and none of them.
 #[derive(Default)]
 pub struct Buffers {
     /// Bytes that were received and not yet used.
@@ -100,7 +100,7 @@ pub trait Machine {
     /// Uses what is in `rx`, writes to `tx`, says what it needs. `now` is the time since any fixed moment.
     ///
     /// # Errors
-    /// The link failed; what the peer is told is in `tx`. Later calls give the same error.
+    /// The link failed; the answer to the peer is in `tx`. Later calls give the same error.
     fn step(
         &mut self,
         now: Duration,
@@ -120,7 +120,7 @@ pub trait Machine {
     fn max_input(&self) -> usize;
 }
 
-/// Who says something on a connection.
+/// The sender of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Sender {
     /// The viewer.

@@ -10,10 +10,10 @@
 //! ```
 //!
 //! Three machines, all of one shape: [`ClientLink`], [`ServerLink`] and [`RelayLink`], which is a server
-//! towards a tenant and a client towards a hypervisor ([`WatchedLink`] only looks on). None does I/O. A driver moves bytes between a
-//! connection and the [`Buffers`], calls `step` with the time, and does what the [`Action`] says:
+//! towards a tenant and a client towards a hypervisor ([`WatchedLink`] only looks on). None does I/O. A driver moves
+//! bytes between a connection and the [`Buffers`], calls `step` with the time, and does what the [`Action`] says:
 //!
-//! 1. flush `tx` first, after every `step`, also after an error: what the peer is told is in it already;
+//! 1. flush `tx` first, after every `step`, also after an error: the answer to the peer is in it already;
 //! 2. [`Action::Receive`]: read at least so many bytes more, until `deadline()` at the latest;
 //! 3. [`Action::Ask`]: find the answer, give it with the method that the question names, step again;
 //! 4. [`Action::Waiting`]: a question is open; step again when it is answered or at the deadline;

@@ -2,7 +2,7 @@
 
 use crate::ids::LinkErrorCode;
 
-/// What a refused client is told.
+/// The answer to a client that is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Refusal {
     /// A code: in a `LinkReply` before the ticket was asked for and in the middle of a SASL exchange, in a
@@ -17,9 +17,9 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// What a client is told whose ticket opens nothing, whatever the reason is: unknown, spent, expired, revoked, not
-    /// decryptable, for another session, or with no room left. Who tells them apart tells a stranger which tokens there
-    /// are. After a wrong password spice-server says the same.
+    /// The answer to a client whose ticket opens nothing, whatever the reason is: unknown, spent, expired, revoked, not
+    /// decryptable, for another session, or with no room left. Different answers would show a stranger which tokens
+    /// there are. After a wrong password spice-server says the same.
     pub const DENIED: Self = Self::Code(LinkErrorCode::PERMISSION_DENIED);
 }
 

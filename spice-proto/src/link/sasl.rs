@@ -1,7 +1,7 @@
 //! Frames of the SASL exchange, which takes the place of the ticket after
 //! [`AuthMechanism::SASL`](crate::ids::AuthMechanism::SASL). Layouts only: what the mechanisms say is opaque, and no
 //! mechanism is here. [`ClientLink`](super::ClientLink), [`ServerLink`](super::ServerLink) and
-//! [`RelayLink`](super::RelayLink) ask their caller, who has a library for them.
+//! [`RelayLink`](super::RelayLink) ask their caller, which has a library for them.
 //!
 //! ```text
 //! server  SaslMechList    | len u32 | ",PLAIN,SCRAM-SHA-256," |
@@ -54,7 +54,7 @@ fn read<'a, T>(
     }
 }
 
-/// As [`read`], for those who need not know how much is missing.
+/// As [`read`], for callers that need not know how much is missing.
 fn take<'a, T>(
     src: &'a [u8],
     message: &'static str,
@@ -425,7 +425,7 @@ impl SaslResult {
     }
 }
 
-/// The front of a packet of the security layer. What it holds can be read only by who knows the keys.
+/// The front of a packet of the security layer. What it holds can be read only with the keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SealedPacket {
     /// Bytes that follow.

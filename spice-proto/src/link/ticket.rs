@@ -7,8 +7,8 @@
 //! with the sealed ticket, which is opened wherever the private half is: with [`Key::open`], which is blinded, or
 //! by another implementation or a device, whose public key comes in by [`PublicKey::from_der`].
 //!
-//! A key is needed for each link before anybody has proved anything, and [`Key::generate`] costs milliseconds: who makes keys
-//! on demand can be kept busy by strangers. [`KeyPool`](super::KeyPool) has them ready.
+//! A key is needed for each link before the client has proved anything, and [`Key::generate`] costs milliseconds: a
+//! server that makes keys on demand can be kept busy by strangers. [`KeyPool`](super::KeyPool) has them ready.
 //!
 //! # Which RSA
 //!
@@ -20,8 +20,8 @@
 //! | rsa 0.10.0-rc.20 | 10.0 ms | 0.59 ms |
 //! | OpenSSL 3.0.22 | 15.2 ms | 0.43 ms |
 //!
-//! It is rsa 0.9 here. Keys come from a pool, so that nobody waits for those 36 ms, and one serves many links when more
-//! come than keys are made. The next rsa is the better one as soon as it
+//! It is rsa 0.9 here. Keys come from a pool, so that no link waits for those 36 ms, and one serves many links when
+//! more come than keys are made. The next rsa is the better one as soon as it
 //! is released: a library cannot ask its users for a candidate, whose sha1, digest and rand_core are of another
 //! generation than everybody else's. OpenSSL is a C library, which a crate without `std` and without unsafe code cannot
 //! link; a program that has it anyway can make its keys there, see above.
@@ -78,7 +78,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// The caller's random bytes for one sealing. Who knows them can test guesses of the password.
+/// The caller's random bytes for one sealing. With them guesses of the password can be tested.
 pub(crate) struct Seed(Zeroizing<[u8; OAEP_SEED_LEN]>);
 
 impl Seed {

@@ -155,7 +155,7 @@ enum State {
     Ended(WatchedOutcome),
 }
 
-/// The link stage of one connection, as somebody sees it who reads both directions.
+/// The link stage of one connection, read from both directions.
 #[derive(Debug)]
 pub struct WatchedLink {
     limits: Limits,

@@ -21,9 +21,9 @@ pub use tracker::{Reason, Snapshot, Tracker};
 /// Names one session, from its first connection to its last.
 ///
 /// A token that is good for several uses opens several sessions, so a session is not named by its token: each use that
-/// is taken has a key of its own, and a key is never used again. [`Sessions::claim`] makes the keys of a proxy; only who
-/// works on a bare [`Tracker`] numbers its sessions itself. The ids in `INIT` are no such names: they repeat between
-/// hypervisors and can be guessed.
+/// is taken has a key of its own, and a key is never used again. [`Sessions::claim`] makes the keys of a proxy; only a
+/// caller that works on a bare [`Tracker`] numbers its sessions itself. The ids in `INIT` are no such names: they
+/// repeat between hypervisors and can be guessed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionKey(u64);
 
@@ -42,12 +42,12 @@ impl SessionKey {
 }
 
 /// One of the hypervisors that a session has been on, by number: the first is 0, and each migration target that
-/// is told to the viewer takes the next one.
+/// is announced to the viewer takes the next one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Host(pub u32);
 
-/// Which links may join the hypervisor that a session is told to move to. A [`Tracker`] knows this much of a move; how far
-/// it has got is known by the [`Migration`].
+/// Which links may join the hypervisor that a session is told to move to. A [`Tracker`] knows this much of a move; how
+/// far it has got is known by the [`Migration`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TargetAccess {
     /// There is no such hypervisor.

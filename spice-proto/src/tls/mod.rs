@@ -1,12 +1,12 @@
-//! Whom a server has to be: the rules of spice-gtk as a rustls verifier (feature `rustls`).
+//! The identity that a server has to prove: the rules of spice-gtk as a rustls verifier (feature `rustls`).
 //!
 //! A [`Verifier`] trusts the authorities of its caller and no others, and then wants one thing of the server's
 //! certificate, as the connection file or the migration message said it: a [`HostSubject`], or the name of the host.
 //!
-//! 1. A pinned public key that is the server's own accepts it, whoever signed the certificate.
-//! 2. Else the chain must lead to one of the authorities. Beside what webpki accepts, a certificate will do that is one of the
-//!    authorities, or that one of them has signed itself, although it is of X.509 version 1 (`openssl x509 -req` without
-//!    extensions makes such) or an authority's (`CA:TRUE`). Others of these kinds are refused in words.
+//! 1. A pinned public key that is the server's own accepts it, whatever signature the certificate has.
+//! 2. Else the chain must lead to one of the authorities. Beside what webpki accepts, a certificate will do that is
+//!    one of the authorities, or that one of them has signed itself, although it is of X.509 version 1 (`openssl x509
+//!    -req` without extensions makes such) or an authority's (`CA:TRUE`). Others of these kinds are refused in words.
 //! 3. Else, with a subject: the certificate must have it; the name of the host is then not looked at.
 //! 4. Else the certificate must be for the host: its alternative names if it has DNS names or addresses there, else
 //!    its common names, as QEMU's own certificates often have nothing else. `*` stands for a part of one label.
@@ -136,8 +136,8 @@ impl Verifier {
         })
     }
 
-    /// Accepts the server with this key, too, whoever signed its certificate. DER (`SubjectPublicKeyInfo`); compared
-    /// byte by byte, with what says which kind of key it is.
+    /// Accepts the server with this key, too, whatever signature its certificate has. DER (`SubjectPublicKeyInfo`);
+    /// compared byte by byte, with what says which kind of key it is.
     #[must_use]
     pub fn with_public_key(mut self, key: &[u8]) -> Self {
         self.public_key = Some(key.to_vec());

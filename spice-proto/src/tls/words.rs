@@ -2,8 +2,8 @@
 
 use rustls::{AlertDescription, CertificateError, Error, InvalidMessage};
 
-/// What an error of TLS means for who set up the two ends, where rustls' own text does not say it: that the other side
-/// does not speak TLS at all, for one.
+/// What an error of TLS means for the operator of the two ends, where rustls' own text does not say it: that the other
+/// side does not speak TLS at all, for one.
 ///
 /// ```
 /// use rustls::{Error, InvalidMessage};
@@ -11,7 +11,7 @@ use rustls::{AlertDescription, CertificateError, Error, InvalidMessage};
 /// assert_eq!(words, Some("the peer does not speak TLS here: SPICE without TLS, or another protocol"));
 /// ```
 ///
-/// Whoever has the bytes can say which protocol it is: [`FirstBytes`](crate::link::FirstBytes).
+/// The bytes say which protocol it is: [`FirstBytes`](crate::link::FirstBytes).
 #[must_use]
 pub fn in_words(error: &Error) -> Option<&'static str> {
     Some(match error {

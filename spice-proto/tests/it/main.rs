@@ -32,6 +32,7 @@ mod drivers;
 mod errors;
 #[cfg(feature = "tokio")]
 mod example_relay;
+mod forwarder;
 mod frames;
 mod heads;
 mod hostile;

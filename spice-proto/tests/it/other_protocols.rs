@@ -3,12 +3,14 @@
 use spice_proto::Limits;
 use spice_proto::ids::{ChannelType, LinkErrorCode};
 use spice_proto::link::Sender;
+#[cfg(feature = "tokio")]
+use spice_proto::link::Stage;
 use spice_proto::link::relay::{RelayAction, Upstream};
 use spice_proto::link::server::{Announcement, ServerQuestion};
 use spice_proto::link::watch::WatchedLink;
 use spice_proto::link::{
     Action, Buffers, HandshakeError, Incompatibility, LinkReply, Machine, RelayConfig, RelayLink, Secret, ServerLink,
-    Side, SideBuffers, Stage,
+    Side, SideBuffers,
 };
 
 use crate::pair::{NOW, TICKET, client, key, request};

@@ -14,7 +14,7 @@ pub struct RelayConfig {
     pub limits: Limits,
     /// Bits that may be promised and missing: none.
     pub waived: Capabilities,
-    /// What the tenant is told when the hypervisor fails: nothing, the connection is closed.
+    /// The tenant's answer when the hypervisor fails: none, the connection is closed.
     pub upstream_failure: Refusal,
     /// Whether a hypervisor that wants SASL is given it, which leads to [`RelayQuestion::Hypervisor`]: no.
     pub upstream_sasl: bool,

@@ -14,25 +14,27 @@
 //!   | <------------ LinkResult |                                |
 //! ```
 //!
-//! SASL ends at the relay, on each side for its own. A tenant that is to use it ([`ServerLink::announce_sasl`]) does so with
-//! the relay: the questions are those of [`ServerLink`], and [`server::ServerQuestion::Admit`] takes the place of
-//! [`server::ServerQuestion::Ticket`]. Otherwise a tenant that chooses SASL is refused, since it was not offered. A hypervisor that
-//! wants SASL is shown what the caller's mechanism says ([`RelayQuestion::Hypervisor`]) if that was allowed
-//! ([`RelayConfig::upstream_sasl`]); if not, it is given up as [`Incompatibility::NoTickets`](super::Incompatibility::NoTickets).
+//! SASL ends at the relay, on each side for its own. A tenant that is to use it ([`ServerLink::announce_sasl`]) does
+//! so with the relay: the questions are those of [`ServerLink`], and [`server::ServerQuestion::Admit`] takes the place
+//! of [`server::ServerQuestion::Ticket`]. Otherwise a tenant that chooses SASL is refused, since it was not offered. A
+//! hypervisor that wants SASL is shown what the caller's mechanism says ([`RelayQuestion::Hypervisor`]) if that was
+//! allowed ([`RelayConfig::upstream_sasl`]); if not, it is given up as
+//! [`Incompatibility::NoTickets`](super::Incompatibility::NoTickets).
 //!
-//! A hypervisor may have the channel on its other port only: it is asked for that one ([`RelayQuestion::Redial`]), once.
+//! A hypervisor may have the channel on its other port only: it is asked for that one ([`RelayQuestion::Redial`]),
+//! once.
 //!
 //! The tenant is shown capabilities before its token, and so the hypervisor, is known. What was shown is a
 //! promise. A hypervisor that lacks a promised bit ends the link before the tenant is accepted, unless the
 //! bit was waived, and [`RelayLink::learnt`] tells all that it announced; one that lacks `MINI_HEADER` is bridged:
-//! [`RelayOutcome::forwarders`] rewrites headers. The bits that concern authentication are kept by the relay itself, on each
-//! connection for its own. A session's first main channel can be promised everything: of its bits a viewer only makes use
-//! of what the hypervisor says first, so none of them is missed there. For every other channel the hypervisor is known by
-//! the `connection_id`, and can be asked before anything is promised: [`ClientLink::inquiry`].
+//! [`RelayOutcome::forwarders`] rewrites headers. The bits that concern authentication are kept by the relay itself,
+//! on each connection for its own. A session's first main channel can be promised everything: of its bits a viewer
+//! only makes use of what the hypervisor says first, so none of them is missed there. For every other channel the
+//! hypervisor is known by the `connection_id`, and can be asked before anything is promised: [`ClientLink::inquiry`].
 //!
 //! The tenant is accepted after the hypervisor has accepted. When the hypervisor fails, the tenant is told
 //! [`RelayConfig::upstream_failure`], which by default is nothing: spice-gtk would show any code as a wrong
-//! password. What became of the hypervisor's ticket is told by [`RelayLink::ticket`].
+//! password. [`RelayLink::ticket`] says what became of the hypervisor's ticket.
 
 mod config;
 mod outcome;
@@ -57,11 +59,12 @@ use crate::limits::Limits;
 /// What the caller is asked.
 #[derive(Debug, PartialEq, Eq)]
 pub enum RelayQuestion {
-    /// About the tenant. [`server::ServerQuestion::Ticket`] and [`server::ServerQuestion::Admit`]: connect to the hypervisor and
-    /// [`RelayLink::admit`], or [`RelayLink::refuse`]; the others as with a [`ServerLink`], which [`RelayLink::tenant`] gives.
+    /// About the tenant. [`server::ServerQuestion::Ticket`] and [`server::ServerQuestion::Admit`]: connect to the
+    /// hypervisor and [`RelayLink::admit`], or [`RelayLink::refuse`]; the others as with a [`ServerLink`], which
+    /// [`RelayLink::tenant`] gives.
     Tenant(server::ServerQuestion),
     /// The hypervisor wants SASL: as with a [`ClientLink`], which [`RelayLink::hypervisor`] gives, of the hypervisor's
-    /// connection. Who cannot go on says [`RelayLink::refuse`] to the tenant.
+    /// connection. A caller that cannot go on calls [`RelayLink::refuse`].
     Hypervisor(client::ClientQuestion),
     /// The hypervisor has the channel on its other port only. Close this connection to it, connect to that port and
     /// [`RelayLink::admit`] again; or [`RelayLink::refuse`].
@@ -87,7 +90,7 @@ impl core::fmt::Debug for Upstream {
 pub enum RelayAction {
     /// Read at least so many bytes more from this side.
     Receive {
-        /// From whom.
+        /// The side.
         side: Side,
         /// Further bytes; never 0.
         at_least: usize,
@@ -167,7 +170,7 @@ pub struct RelayLink {
     admitted: Option<Upstream>,
     /// The hypervisor was asked for on its other port.
     redialled: bool,
-    /// What the tenant is told when the hypervisor fails is for the caller to say.
+    /// The caller decides on the tenant's answer when the hypervisor fails.
     asks: bool,
     /// What became of the hypervisor's ticket, once its part has ended.
     ticket: TicketOutcome,
@@ -254,17 +257,19 @@ impl RelayLink {
         self.server.poll_event()
     }
 
-    /// The tenant's part of the link, to answer [`RelayQuestion::Tenant`] with its methods, on [`SideBuffers::tenant`]. Stepping is the
-    /// relay's, and so is what lets the tenant in or refuses it: [`RelayLink::admit`] and [`RelayLink::refuse`].
+    /// The tenant's part of the link, to answer [`RelayQuestion::Tenant`] with its methods, on
+    /// [`SideBuffers::tenant`]. Stepping is the relay's, and so is what lets the tenant in or refuses it:
+    /// [`RelayLink::admit`] and [`RelayLink::refuse`].
     ///
-    /// [`Capabilities::spice_server`] is what to show ([`ServerLink::announce`]) when nothing is known of the hypervisor;
-    /// once a session's hypervisor is known, its own set can be shown to the links with that `connection_id`.
+    /// [`Capabilities::spice_server`] is what to show ([`ServerLink::announce`]) when nothing is known of the
+    /// hypervisor; once a session's hypervisor is known, its own set can be shown to the links with that
+    /// `connection_id`.
     pub const fn tenant(&mut self) -> &mut ServerLink {
         &mut self.server
     }
 
-    /// Answers [`server::ServerQuestion::Ticket`], [`server::ServerQuestion::Admit`] and [`RelayQuestion::Redial`]: the tenant is let in, and
-    /// the connection to the hypervisor stands.
+    /// Answers [`server::ServerQuestion::Ticket`], [`server::ServerQuestion::Admit`] and [`RelayQuestion::Redial`]:
+    /// the tenant is let in, and the connection to the hypervisor stands.
     ///
     /// # Errors
     /// [`Misuse::NotAsked`].
@@ -309,7 +314,7 @@ impl RelayLink {
     /// Uses what is in both `rx`, writes to both `tx`, says what it needs.
     ///
     /// # Errors
-    /// The link failed; what the tenant is told is in its `tx`. Later calls give the same error.
+    /// The link failed; the answer to the tenant is in its `tx`. Later calls give the same error.
     pub fn step(&mut self, now: Duration, wires: &mut SideBuffers) -> Result<RelayAction, RelayError> {
         loop {
             match &mut self.state {
@@ -385,7 +390,7 @@ impl RelayLink {
         }
     }
 
-    /// One side hung up. In the link stage that is always an error; what the tenant is told is in its `tx`.
+    /// One side hung up. In the link stage that is always an error; the answer to the tenant is in its `tx`.
     ///
     /// # Errors
     /// [`HandshakeError::Closed`] on that side, or what had gone wrong before.
@@ -527,8 +532,8 @@ fn dial(now: Duration, config: &RelayConfig, promise: &Promise, upstream: Upstre
     ClientLink::new(now, client, upstream.ticket, upstream.oaep_seed)
 }
 
-/// The bits of the channel that may be promised and missing: all of a main channel that begins a session, with which nothing
-/// is done until the hypervisor makes use of them. At a migration target the viewer speaks first.
+/// The bits of the channel that may be promised and missing: all of a main channel that begins a session, with which
+/// nothing is done until the hypervisor makes use of them. At a migration target the viewer speaks first.
 fn waived_of(config: &RelayConfig, request: &LinkMess) -> CapabilityWords {
     if (request.channel_type, request.connection_id) != (ChannelType::MAIN, 0) {
         return config.waived.channel.clone();

@@ -4,12 +4,12 @@ use crate::ids::LinkErrorCode;
 
 /// What became of the ticket that a hypervisor was to be given.
 ///
-/// A use of a token is spent as soon as the ticket may have reached a hypervisor: one that answers too late, or never, may
-/// have let somebody in. It is not spent where no ticket was sent, nor where the hypervisor said no.
+/// A use of a token is spent as soon as the ticket may have reached a hypervisor: one that answers too late, or never,
+/// may have let the viewer in. It is not spent where no ticket was sent, nor where the hypervisor said no.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TicketOutcome {
-    /// None was sent: the hypervisor was not reached, refused the channel in its link reply, lacks a capability, or does
-    /// not speak SPICE; or the tenant was gone first.
+    /// None was sent: the hypervisor was not reached, refused the channel in its link reply, lacks a capability, or
+    /// does not speak SPICE; or the tenant was gone first.
     NotSent,
     /// The hypervisor said no to it, with this code.
     Refused(LinkErrorCode),

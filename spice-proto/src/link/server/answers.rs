@@ -13,7 +13,8 @@ use crate::link::sasl::{self, SaslResult};
 use crate::link::{Buffers, Event, HandshakeError, Incompatibility, LinkMess, LinkReply, Misuse};
 
 impl ServerLink {
-    /// Answers [`ServerQuestion::Link`](super::ServerQuestion::Link): the client is shown these and asked for its ticket.
+    /// Answers [`ServerQuestion::Link`](super::ServerQuestion::Link): the client is shown these and asked for its
+    /// ticket.
     ///
     /// # Errors
     /// [`Misuse::NotAsked`]; [`HandshakeError`] has nothing else here.
@@ -47,8 +48,8 @@ impl ServerLink {
         Ok(())
     }
 
-    /// Answers [`ServerQuestion::Link`](super::ServerQuestion::Link): the client is shown these and is to use SASL. One that
-    /// cannot select SASL is told so in a second reply, and the next step fails.
+    /// Answers [`ServerQuestion::Link`](super::ServerQuestion::Link): the client is shown these and is to use SASL.
+    /// One that cannot select SASL is refused in a second reply, and the next step fails.
     ///
     /// # Errors
     /// [`Misuse::NotAsked`], or [`Misuse::TooLong`] for a list above
@@ -94,7 +95,8 @@ impl ServerLink {
         Ok(())
     }
 
-    /// Answers [`ServerQuestion::SaslStart`](super::ServerQuestion::SaslStart) and [`ServerQuestion::SaslStep`](super::ServerQuestion::SaslStep): the exchange goes on.
+    /// Answers [`ServerQuestion::SaslStart`](super::ServerQuestion::SaslStart) and
+    /// [`ServerQuestion::SaslStep`](super::ServerQuestion::SaslStep): the exchange goes on.
     ///
     /// # Errors
     /// [`Misuse::NotAsked`], or [`Misuse::TooLong`].
@@ -104,8 +106,9 @@ impl ServerLink {
         Ok(())
     }
 
-    /// Answers [`ServerQuestion::SaslStart`](super::ServerQuestion::SaslStart) and [`ServerQuestion::SaslStep`](super::ServerQuestion::SaslStep): the mechanism has come to its end, and whom it showed
-    /// may go on. Whether that one is let in is asked next. `layer`: the mechanism agreed on a layer, see
+    /// Answers [`ServerQuestion::SaslStart`](super::ServerQuestion::SaslStart) and
+    /// [`ServerQuestion::SaslStep`](super::ServerQuestion::SaslStep): the mechanism has come to its end, and whom it
+    /// showed may go on. Whether that one is let in is asked next. `layer`: the mechanism agreed on a layer, see
     /// [`ServerQuestion::SaslLayer`](super::ServerQuestion::SaslLayer).
     ///
     /// # Errors
@@ -119,8 +122,10 @@ impl ServerLink {
         Ok(())
     }
 
-    /// Answers [`ServerQuestion::SaslStart`](super::ServerQuestion::SaslStart) and [`ServerQuestion::SaslStep`](super::ServerQuestion::SaslStep): the mechanism has come to its end, and what it came
-    /// to is not enough. spice-server says so without TLS when the layer is too weak. The client is told the reason.
+    /// Answers [`ServerQuestion::SaslStart`](super::ServerQuestion::SaslStart) and
+    /// [`ServerQuestion::SaslStep`](super::ServerQuestion::SaslStep): the mechanism has come to its end, and what it
+    /// came to is not enough. spice-server says so without TLS when the layer is too weak. The reason is sent to the
+    /// client.
     ///
     /// # Errors
     /// [`Misuse::NotAsked`], or [`Misuse::TooLong`].
@@ -144,8 +149,8 @@ impl ServerLink {
         Ok(outcome.clone())
     }
 
-    /// Answers [`ServerQuestion::SaslLayer`](super::ServerQuestion::SaslLayer): `rx` holds what is inside of the layer, and what is put into `tx` from here on
-    /// is to be wrapped.
+    /// Answers [`ServerQuestion::SaslLayer`](super::ServerQuestion::SaslLayer): `rx` holds what is inside of the
+    /// layer, and what is put into `tx` from here on is to be wrapped.
     ///
     /// # Errors
     /// [`Misuse::NotAsked`].
@@ -173,11 +178,12 @@ impl ServerLink {
         Ok(())
     }
 
-    /// Answers [`ServerQuestion::Ticket`](super::ServerQuestion::Ticket) and [`ServerQuestion::Admit`](super::ServerQuestion::Admit): the client is let in.
+    /// Answers [`ServerQuestion::Ticket`](super::ServerQuestion::Ticket) and
+    /// [`ServerQuestion::Admit`](super::ServerQuestion::Admit): the client is let in.
     ///
     /// # Errors
-    /// [`Misuse::NotAsked`]; also for the tenant's part of a [`RelayLink`](crate::link::RelayLink), which is let in when the
-    /// hypervisor has accepted.
+    /// [`Misuse::NotAsked`]; also for the tenant's part of a [`RelayLink`](crate::link::RelayLink), which is let in
+    /// when the hypervisor has accepted.
     pub fn accept(&mut self, wire: &mut Buffers) -> Result<(), Misuse> {
         self.own()?;
         self.let_in(wire)
@@ -203,8 +209,10 @@ impl ServerLink {
         }
     }
 
-    /// Answers [`ServerQuestion::Ticket`](super::ServerQuestion::Ticket) and [`ServerQuestion::Admit`](super::ServerQuestion::Admit): the client is not let in, or whatever it would be let in
-    /// to is not there. Answers [`ServerQuestion::SaslStart`](super::ServerQuestion::SaslStart) and [`ServerQuestion::SaslStep`](super::ServerQuestion::SaslStep) too: the mechanism failed.
+    /// Answers [`ServerQuestion::Ticket`](super::ServerQuestion::Ticket) and
+    /// [`ServerQuestion::Admit`](super::ServerQuestion::Admit): the client is not let in, or whatever it would be let
+    /// in to is not there. Answers [`ServerQuestion::SaslStart`](super::ServerQuestion::SaslStart) and
+    /// [`ServerQuestion::SaslStep`](super::ServerQuestion::SaslStep) too: the mechanism failed.
     ///
     /// # Errors
     /// [`Misuse::NotAsked`], or [`Misuse::RefusalSaysOk`]. For the tenant's part of a relay:

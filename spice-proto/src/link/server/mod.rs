@@ -79,7 +79,7 @@ pub enum ServerQuestion {
     /// ([`SealedPacket`](super::sasl::SealedPacket)s). What is in `rx` is to be replaced by what is inside of it, then
     /// [`ServerLink::layered`] goes on.
     SaslLayer,
-    /// The SASL exchange was complete: [`ServerLink::accept`] who it showed, or [`ServerLink::refuse`].
+    /// The SASL exchange was complete: [`ServerLink::accept`] the identity that it proved, or [`ServerLink::refuse`].
     Admit {
         /// What it is for.
         request: LinkMess,
@@ -140,7 +140,7 @@ enum State {
     AskLayer(ServerOutcome),
     /// Whether the client is let in is to be asked.
     Admit(ServerOutcome),
-    /// The ticket, or who SASL showed, is with the caller.
+    /// The ticket, or the identity that SASL proved, is with the caller.
     AskAdmission(ServerOutcome),
     Accepted(ServerOutcome),
     Done,
@@ -221,13 +221,13 @@ impl ServerLink {
         self.state = State::Failed(HandshakeError::Refused(why));
     }
 
-    /// The error ends the link; the client is told `code` in a link reply, if anything.
+    /// The error ends the link; `code` is sent in a link reply, if there is one.
     fn fail(&mut self, wire: &mut Buffers, error: HandshakeError, code: Option<LinkErrorCode>) -> HandshakeError {
         if let Some(code) = code {
             put_refusal(code, &mut wire.tx);
             self.events.push(Event::Refused(Refusal::Code(code)));
         }
-        // Who takes a WebSocket over from here needs all of it.
+        // A WebSocket server that takes over from here needs all of it.
         if error != HandshakeError::PeerIncompatible(Incompatibility::WebSocket) {
             wire.wipe();
         }
@@ -271,11 +271,11 @@ impl ServerLink {
         Action::Ask(ServerQuestion::Ticket { request, sealed })
     }
 
-    /// Takes the link message, or says what the client is told about it.
+    /// Takes the link message, or gives the code for the client.
     fn take_mess(&mut self, wire: &mut Buffers) -> Result<Part<LinkMess>, (HandshakeError, Option<LinkErrorCode>)> {
         let rx = &mut wire.rx;
         receive::check_magic(rx).map_err(|error| {
-            // Who takes the connection over from here finds nothing said on it.
+            // A server of the other protocol takes over a connection on which nothing was sent.
             let code = matches!(error, HandshakeError::Decode(_)).then_some(LinkErrorCode::INVALID_MAGIC);
             (error, code)
         })?;

@@ -1,7 +1,7 @@
 //! Moving a session to another hypervisor behind the viewer's back.
 //!
 //! Hypervisors tell viewers to go to another host. A proxy must not pass that on: the viewer would dial a private
-//! address. A [`Migration`] holds these messages, asks about the target, hands out what the viewer is told in
+//! address. A [`Migration`] holds these messages, asks about the target, hands out what the viewer gets in
 //! their place, and sees to it that nothing reaches a hypervisor that was not asked for: some messages end the QEMU
 //! process, with the guest in it.
 //!
@@ -31,10 +31,10 @@
 //! | Switch | main with id 0 | close all others, dial the target | Idle |
 //! | Idle, Announced, Opening | S main lost | the session ends | End |
 //!
-//! What becomes of each message on a main channel, and the state behind it if that is another: [`Pass::Forward`] (pass),
-//! [`Pass::Ask`], [`Pass::Drop`] or [`Pass::Refuse`]. Behind a slash stands what is different in a seamless move; where
-//! there is no entry there is no such connection. `INIT` on the current main channel is [`Pass::Bind`] in every state: the
-//! id is known before it is passed on. The table is made from the type by a test.
+//! What becomes of each message on a main channel, and the state behind it if that is another: [`Pass::Forward`]
+//! (pass), [`Pass::Ask`], [`Pass::Drop`] or [`Pass::Refuse`]. Behind a slash stands what is different in a seamless
+//! move; where there is no entry there is no such connection. `INIT` on the current main channel is [`Pass::Bind`] in
+//! every state: the id is known before it is passed on. The table is made from the type by a test.
 //!
 //! | Main channel's | Idle | Announced | Opening | Connected | Ending | Switch | End |
 //! |---|---|---|---|---|---|---|---|
@@ -76,8 +76,9 @@
 //! | T c2s `ATTACH_CHANNELS` |  |  | pass | pass | pass |  |  |
 //!
 //! What a viewer sends unasked is [`Pass::Refuse`]: a flush mark without MIGRATE, MIGRATE_DATA that is not what the
-//! source sent for this channel, `MIGRATE_END` and `MIGRATE_DST_DO_SEAMLESS` anywhere else. What is pretended to a viewer works: a connection
-//! without a word behind its result. One that failed while others are being opened would crash it.
+//! source sent for this channel, `MIGRATE_END` and `MIGRATE_DST_DO_SEAMLESS` anywhere else. What is pretended to a
+//! viewer works: a connection without a word behind its result. One that failed while others are being opened would
+//! crash it.
 
 mod machine;
 mod state;

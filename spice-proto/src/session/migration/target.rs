@@ -1,4 +1,4 @@
-//! Where a session goes, and what the viewer is told of it.
+//! Where a session goes, and the address that the viewer gets.
 
 use alloc::vec::Vec;
 use bytes::{BufMut as _, Bytes, BytesMut};
@@ -63,8 +63,8 @@ impl Target {
         }
     }
 
-    /// Whether this is the place with that host and these ports, one of which is the one that is connected to: the host is
-    /// the same but for case, a port of the place's was told, and none that differs from it.
+    /// Whether this is the place with that host and these ports, one of which is the one that is connected to: the
+    /// host is the same but for case, a port of the place's was told, and none that differs from it.
     #[must_use]
     pub fn is_at(&self, host: &str, port: Option<NonZeroU16>, tls_port: Option<NonZeroU16>) -> bool {
         let pairs = [self.port.zip(port), self.tls_port.zip(tls_port)];
@@ -98,12 +98,13 @@ impl Target {
 /// Where viewers find the proxy, as they see it: what they are told in the place of a target, in `MIGRATE_BEGIN`,
 /// `MIGRATE_BEGIN_SEAMLESS` and `MIGRATE_SWITCH_HOST`.
 ///
-/// Behind a NAT, a port mapping or a load balancer these are the **public** host and ports, not those that a listener is bound
-/// to: what also stands in the connection file. Each listener has its own, since a viewer comes back by the way that it came:
-/// one with TLS is told no plain port, to which it would go first, and a viewer without TLS may be told both.
+/// Behind a NAT, a port mapping or a load balancer these are the **public** host and ports, not those that a listener
+/// is bound to: what also stands in the connection file. Each listener has its own, since a viewer comes back by the
+/// way that it came: one with TLS gets no plain port, to which it would go first, and a viewer without TLS may get
+/// both.
 ///
 /// Either the certificate is for `host`, or the subject is that of the certificate; a viewer that was given a
-/// host subject in its connection file goes by the host again when none is told here.
+/// host subject in its connection file goes by the host again when none is given here.
 ///
 /// ```
 /// use spice_proto::session::migration::Endpoint;
@@ -142,9 +143,9 @@ pub enum EndpointError {
 }
 
 impl Endpoint {
-    /// The proxy at this public host, name or address, and these public ports. A viewer that is told a plain port goes there
-    /// first, even if it came with TLS: leave it out unless tenants come without. Both ports must lead to the proxy also when
-    /// a target is refused, since the viewer is refused there.
+    /// The proxy at this public host, name or address, and these public ports. A viewer that gets a plain port goes
+    /// there first, even if it came with TLS: leave it out unless tenants come without. Both ports must lead to the
+    /// proxy also when a target is refused, since the viewer is refused there.
     ///
     /// # Errors
     /// What a viewer would misread.

@@ -55,7 +55,7 @@ pub enum Fault {
     Hidden,
 }
 
-/// What the viewer is told when the hypervisor was dialled.
+/// The viewer's answer when the hypervisor was dialled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Answer {
     /// The result OK.

@@ -63,7 +63,8 @@ use crate::link::Sender;
 pub enum PolicyDecision {
     /// It goes on as it came.
     Forward,
-    /// Its header does not tell: [`PolicyFilter::body`], or the function of [`Policy`] for such messages, has to see it whole.
+    /// Its header does not tell: [`PolicyFilter::body`], or the function of [`Policy`] for such messages, has to see
+    /// it whole.
     Inspect,
     /// Something else takes its place.
     Replace(Replacement),
@@ -162,7 +163,7 @@ enum Class {
     Unlisted,
     Pass,
     Inspect,
-    /// Left out for one who may only look.
+    /// Left out for viewers that may only look.
     Input,
 }
 
@@ -355,7 +356,7 @@ impl Policy {
             AgentMessageType::CLIPBOARD | AgentMessageType::CLIPBOARD_GRAB | AgentMessageType::CLIPBOARD_RELEASE => {
                 (!by(clipboard).0).then_some(Rule::Clipboard)
             }
-            // Who asks for a clipboard will be sent it.
+            // A clipboard that is asked for will be sent.
             AgentMessageType::CLIPBOARD_REQUEST => (!by(clipboard).1).then_some(Rule::Clipboard),
             AgentMessageType::FILE_XFER_START | AgentMessageType::FILE_XFER_DATA => {
                 (!by(files).0).then_some(Rule::Files)

@@ -27,9 +27,9 @@ impl Relay {
     }
 
     /// The tenant's part of the link stage, to answer [`SessionQuestion::Tenant`] with its methods, on
-    /// [`SideBuffers::tenant`]: what it is shown ([`ServerLink::announce`], [`ServerLink::announce_sasl`]), or that it gets nothing
-    /// ([`ServerLink::reject`]), and all of SASL. Stepping is the relay's, and so is what lets the tenant in or refuses it:
-    /// [`Relay::enter`] and [`Relay::refuse`].
+    /// [`SideBuffers::tenant`]: what it is shown ([`ServerLink::announce`], [`ServerLink::announce_sasl`]), or that it
+    /// gets nothing ([`ServerLink::reject`]), and all of SASL. Stepping is the relay's, and so is what lets the tenant
+    /// in or refuses it: [`Relay::enter`] and [`Relay::refuse`].
     ///
     /// # Errors
     /// [`Misuse::NotAsked`]: the link stage is over.
@@ -51,12 +51,13 @@ impl Relay {
         Ok(())
     }
 
-    /// The tenant showed a good token: it opens a session, or joins its own. [`SessionQuestion::Dial`] follows, and in the end
-    /// [`Report::Link`] says what became of the hypervisor's ticket.
+    /// The tenant showed a good token: it opens a session, or joins its own. [`SessionQuestion::Dial`] follows, and in
+    /// the end [`Report::Link`] says what became of the hypervisor's ticket.
     ///
     /// # Errors
-    /// [`NotEntered::Reason`]: it may not; say [`Refusal::DENIED`] with [`Relay::refuse`], as for a token that is not good. [`NotEntered::Misuse`]: it was not
-    /// asked, or its time was over. A claim is given back with both: [`Report::Ended`] follows.
+    /// [`NotEntered::Reason`]: it may not; say [`Refusal::DENIED`] with [`Relay::refuse`], as for a token that is not
+    /// good. [`NotEntered::Misuse`]: it was not asked, or its time was over. A claim is given back with both:
+    /// [`Report::Ended`] follows.
     pub fn enter(&mut self, now: Duration, sessions: &mut Sessions, entry: Entry) -> Result<(), NotEntered> {
         let request = match self.requested() {
             Ok(request) => request,
@@ -97,7 +98,8 @@ impl Relay {
         Ok(request)
     }
 
-    /// Answers [`SessionQuestion::Dial`]: the connection to the hypervisor stands. From here on [`Side::Hypervisor`] is there.
+    /// Answers [`SessionQuestion::Dial`]: the connection to the hypervisor stands. From here on [`Side::Hypervisor`]
+    /// is there.
     ///
     /// # Errors
     /// [`Misuse::NotAsked`]: it is not wanted any more, close it.
@@ -134,8 +136,8 @@ impl Relay {
         self.data()?.not_bound()
     }
 
-    /// Answers [`SessionQuestion::Target`]: that is a place of the session's guest, and it may move there. The viewer is told of the
-    /// proxy: [`Config::endpoint`] of this connection.
+    /// Answers [`SessionQuestion::Target`]: that is a place of the session's guest, and it may move there. The viewer
+    /// gets the address of the proxy: [`Config::endpoint`] of this connection.
     ///
     /// # Errors
     /// [`Misuse::NotAsked`].
@@ -148,8 +150,8 @@ impl Relay {
         self.target(now, sessions, wires, true)
     }
 
-    /// Answers [`SessionQuestion::Target`]: the session must not move there. The viewer is told of the proxy as well, is refused when
-    /// it comes, and stays where it is; if the guest is gone already, the session ends.
+    /// Answers [`SessionQuestion::Target`]: the session must not move there. The viewer gets the address of the proxy
+    /// as well, is refused when it comes, and stays where it is; if the guest is gone already, the session ends.
     ///
     /// # Errors
     /// [`Misuse::NotAsked`].

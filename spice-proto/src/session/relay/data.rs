@@ -19,8 +19,8 @@ use crate::session::{Host, SessionKey, Tracker};
 
 /// How long a hypervisor has for its answer to a DISPLAY_INIT. One that takes longer is closed all the same.
 const DRAINING: Duration = Duration::from_secs(2);
-/// How long one side has, when the other has hung up, to take what does not fit any more. A peer that is there and reads
-/// nothing would keep its connection for ever.
+/// How long one side has, when the other has hung up, to take what does not fit any more. A peer that is there and
+/// reads nothing would keep its connection for ever.
 const LINGER: Duration = Duration::from_secs(30);
 /// A side from which nothing can be moved is read up to here all the same, to see when it goes.
 const AHEAD: usize = 16 << 10;
@@ -173,7 +173,8 @@ impl Data {
         true
     }
 
-    /// Whether this side is to be read from, and whether the session has to be asked. `held`: bytes of this side that wait.
+    /// Whether this side is to be read from, and whether the session has to be asked. `held`: bytes of this side that
+    /// wait.
     fn flowed(&mut self, side: Side, flow: Flow, held: usize) -> (bool, bool) {
         let (by, gone, hung_up) = match side {
             Side::Tenant => (Sender::Client, self.viewer_gone, End::Viewer),
@@ -298,7 +299,7 @@ impl Data {
         Ok(())
     }
 
-    /// What the viewer is told in the place of the message that was held. `None`: nothing, since the session has ended.
+    /// Sends the body in the place of the message that was held. `None`: nothing is sent, since the session has ended.
     pub(super) fn told(&mut self, body: Option<&Bytes>, reads: bool, wires: &mut SideBuffers) {
         let src = &mut wires.hypervisor.rx;
         let number = self.to_viewer.shown(src).map(|frame| frame.header.number);
@@ -309,8 +310,8 @@ impl Data {
         self.reads = reads;
     }
 
-    /// Whether this connection cannot be closed yet, without which QEMU would end: until then. `init`: nothing was said on
-    /// it so far.
+    /// Whether this connection cannot be closed yet, without which QEMU would end: until then. `init`: nothing was
+    /// said on it so far.
     pub(super) fn drain(&self, now: Duration, init: bool, wires: &mut SideBuffers) -> Option<Duration> {
         let hypervisor = &mut wires.hypervisor;
         if self.channel != ChannelType::DISPLAY || self.target || self.hypervisor_gone {

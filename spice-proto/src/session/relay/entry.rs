@@ -8,9 +8,9 @@ use crate::session::{Host, SessionKey};
 
 /// The right to open one session: what a use of a token is exchanged for.
 ///
-/// [`Sessions::claim`] makes it, with a key that no other session has, and [`Relay::enter`] takes it, so that it opens one
-/// session at most. Whatever becomes of it, [`Report::Ended`] comes for its key in the end, once. A claim that is not used
-/// is handed back with [`Sessions::give_back`].
+/// [`Sessions::claim`] makes it, with a key that no other session has, and [`Relay::enter`] takes it, so that it opens
+/// one session at most. Whatever becomes of it, [`Report::Ended`] comes for its key in the end, once. A claim that is
+/// not used is handed back with [`Sessions::give_back`].
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "hand it to `Relay::enter`, or give it back: a use was taken for it"]
 pub struct Claim(SessionKey);
@@ -30,8 +30,8 @@ impl Claim {
 /// What a token that is good lets its connection do.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Entry<C = Claim> {
-    /// Open a session: a use was taken for it. To be said of a main channel with `connection_id` 0, unless it comes again
-    /// after `MIGRATE_SWITCH_HOST`. It never joins a session that is there.
+    /// Open a session: a use was taken for it. To be said of a main channel with `connection_id` 0, unless it comes
+    /// again after `MIGRATE_SWITCH_HOST`. It never joins a session that is there.
     Open(C),
     /// Belong to the session with this key, which is open already. It never opens one.
     Join(SessionKey),
@@ -62,8 +62,9 @@ pub enum Report {
         /// What became of the ticket.
         outcome: TicketOutcome,
     },
-    /// A session is over and has no connections left; or its claim was given back, or let nobody in. Told once for each
-    /// claim, and behind everything else that is told of it. Its key is forgotten, and is not used again.
+    /// A session is over and has no connections left; or its claim was given back, or its connection was refused.
+    /// Reported once for each claim, after everything else that is reported of it. Its key is forgotten, and is not
+    /// used again.
     Ended {
         /// The session.
         session: SessionKey,

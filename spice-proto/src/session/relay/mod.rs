@@ -1,8 +1,9 @@
 //! The relay as one piece: a connection between a tenant and a hypervisor, from its first byte to its last.
 //!
 //! A [`Relay`] couples what a proxy is made of: [`RelayLink`] for the link stage, and for all that follows the
-//! [`Tracker`](crate::session::Tracker), the [`Policy`](crate::session::Policy) and the [`Migration`](crate::session::Migration), which the connections
-//! of a session share in [`Sessions`]. Its author answers questions and nothing else:
+//! [`Tracker`](crate::session::Tracker), the [`Policy`](crate::session::Policy) and the
+//! [`Migration`](crate::session::Migration), which the connections of a session share in [`Sessions`]. Its author
+//! answers questions and nothing else:
 //!
 //! | SessionQuestion | Answer |
 //! |---|---|
@@ -11,11 +12,11 @@
 //! | [`SessionQuestion::BindSession`]: record the session's id | [`Relay::bound`], [`Relay::not_bound`] |
 //! | [`SessionQuestion::Target`]: is that a place of the session's guest? | [`Relay::accept_target`], [`Relay::refuse_target`] |
 //!
-//! `INIT` is held until the id is recorded, and a message about a migration until its target is accepted; the other direction,
-//! and other connections, go on meanwhile. Everything else is done here: connections are placed and refused, channels that are
-//! withheld are struck from `CHANNELS_LIST`, targets are rewritten, a source that must not be read is not read, what failed
-//! is covered up while a viewer could not bear it, a display link is not closed before it has begun, and one message stays
-//! one message.
+//! `INIT` is held until the id is recorded, and a message about a migration until its target is accepted; the other
+//! direction, and other connections, go on meanwhile. Everything else is done here: connections are placed and
+//! refused, channels that are withheld are struck from `CHANNELS_LIST`, targets are rewritten, a source that must not
+//! be read is not read, what failed is covered up while a viewer could not bear it, a display link is not closed
+//! before it has begun, and one message stays one message.
 //!
 //! ```text
 //! loop: step ----> Synchronize -> synchronize, with the sessions locked
@@ -25,10 +26,11 @@
 //!            ----> Done --------> flush both tx, close both connections, `close`
 //! ```
 //!
-//! [`Relay::step`] does not need the sessions: messages that only the policy looks at pass without a lock, in whole runs,
-//! and of one above 64 KiB that nobody has to see no more than the header is looked at: its body passes in the pieces that it
-//! comes in. So a channel of pictures costs what a copy costs. No channel passes without its headers being looked at:
-//! every one can say MIGRATE, and on every one there are messages of a client's that end the QEMU process.
+//! [`Relay::step`] does not need the sessions: messages that only the policy looks at pass without a lock, in whole
+//! runs, and of one above 64 KiB that has not to be inspected no more than the header is looked at: its body passes in
+//! the pieces that it comes in. So a channel of pictures costs what a copy costs. No channel passes without its
+//! headers being looked at: every one can say MIGRATE, and on every one there are messages of a client's that end the
+//! QEMU process.
 //!
 //! The loop is shipped for tokio streams, as `drive_session` (feature `tokio`).
 
@@ -116,8 +118,8 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// For a tenant's connection that came at `now`. It has [`Limits::link_timeout`](crate::Limits::link_timeout) for the
-    /// link stage, and the tracker's [`link_timeout`](super::tracker::Config::link_timeout) to show its token.
+    /// For a tenant's connection that came at `now`. It has [`Limits::link_timeout`](crate::Limits::link_timeout) for
+    /// the link stage, and the tracker's [`link_timeout`](super::tracker::Config::link_timeout) to show its token.
     pub fn new(now: Duration, sessions: &mut Sessions, peer: Peer, config: Arc<Config>) -> Self {
         sessions.expire(now);
         let link = sessions.tracker_mut().accept(now, peer);
@@ -177,8 +179,8 @@ impl Relay {
         self.outcome.as_ref()
     }
 
-    /// What the hypervisor that was dialled announces for this channel, once, as soon as it is known: also if the link has
-    /// failed. To be remembered for the next one's promise.
+    /// What the hypervisor that was dialled announces for this channel, once, as soon as it is known: also if the link
+    /// has failed. To be remembered for the next one's promise.
     pub fn take_learnt(&mut self) -> Option<Capabilities> {
         self.learnt.take()
     }
@@ -233,7 +235,7 @@ impl Relay {
                 action
             }
             Stage::Pretended { told, .. } => {
-                // What is said to nobody.
+                // There is no receiver for it.
                 wires.tenant.rx.clear();
                 if core::mem::replace(told, true) {
                     Action::Receive {
@@ -337,7 +339,7 @@ impl Relay {
         sessions.report(place.key, place.channel, place.host, outcome);
     }
 
-    /// The viewer is told that it is connected. What there is of the hypervisor's part is given up.
+    /// The viewer gets the result OK. What there is of the hypervisor's part is given up.
     fn pretend(&mut self, wires: &mut SideBuffers) {
         if let Stage::Linking(linking) = &mut self.stage {
             let _ = linking.link.pretend(wires);
@@ -345,7 +347,7 @@ impl Relay {
         self.stage = PRETENDED;
     }
 
-    /// The hypervisor has accepted, or has not: what the viewer is told.
+    /// The hypervisor has accepted, or has not: the viewer gets its answer.
     fn answered(&mut self, now: Duration, sessions: &mut Sessions, wires: &mut SideBuffers, accepted: Result<(), End>) {
         self.report(sessions);
         if let Stage::Linking(linking) = &self.stage {
@@ -383,8 +385,8 @@ impl Relay {
         if let Stage::Linking(linking) = &mut self.stage
             && linking.link.has_begun()
         {
-            // The hypervisor makes a channel of the connection, and is not left alone with it half way. A viewer that is
-            // gone has ended this part already, unless it must be finished.
+            // The hypervisor makes a channel of the connection, and is not left alone with it half way. A viewer that
+            // is gone has ended this part already, unless it must be finished.
             linking.lost = Some(end);
             return;
         }

@@ -64,8 +64,8 @@ impl Config {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Action {
     /// Write and flush both `tx`, and read from these sides, all at the same time. Step again when something was read,
-    /// written or flushed, at the deadline, when a question was answered, and after [`Relay::wake`]. Also while a question
-    /// is open, since a side is read to see when it goes: tell [`Relay::eof`], and do not wait for the answer.
+    /// written or flushed, at the deadline, when a question was answered, and after [`Relay::wake`]. Also while a
+    /// question is open, since a side is read to see when it goes: tell [`Relay::eof`], and do not wait for the answer.
     Receive {
         /// From the tenant.
         tenant: bool,
@@ -85,8 +85,8 @@ pub enum Action {
 /// What only the caller knows.
 #[derive(Debug, PartialEq, Eq)]
 pub enum SessionQuestion {
-    /// About the tenant's link, see [`RelayLink`]. A ticket, or an identity that SASL has shown, that is good is answered
-    /// with [`Relay::enter`].
+    /// About the tenant's link, see [`RelayLink`]. A ticket, or an identity that SASL has shown, that is good is
+    /// answered with [`Relay::enter`].
     Tenant(server::ServerQuestion),
     /// Connect to the hypervisor: [`Relay::dialled`] or [`Relay::unreachable`].
     Dial(Dial),
@@ -98,8 +98,8 @@ pub enum SessionQuestion {
         /// Its id, as the viewer will say it with each further connection.
         id: u32,
     },
-    /// Accept a move only to a place of the guest that this session is of: [`Relay::accept_target`]; any other is refused:
-    /// [`Relay::refuse_target`]. See [`Move`].
+    /// Accept a move only to a place of the guest that this session is of: [`Relay::accept_target`]; any other is
+    /// refused: [`Relay::refuse_target`]. See [`Move`].
     Target(Move),
 }
 
@@ -112,20 +112,20 @@ pub struct Dial {
     pub request: LinkMess,
     /// The session's first hypervisor is 0.
     pub host: Host,
-    /// Where that is, if the session has moved or moves: as it was accepted. Its ticket, and whom it has to be, are the
+    /// Where that is, if the session has moved or moves: as it was accepted. Its ticket, and its identity, are the
     /// caller's to know.
     pub target: Option<Target>,
-    /// The hypervisor has this channel on its port with TLS only, or on the one without: it said so when it was connected
-    /// to, and that connection is no more. Asked for once; going back from TLS is for the operator to allow.
+    /// The hypervisor has this channel on its port with TLS only, or on the one without: it said so when it was
+    /// connected to, and that connection is no more. Asked for once; going back from TLS is for the operator to allow.
     pub transport: Option<Transport>,
 }
 
 /// A move that a hypervisor asks for: accept it only to a place of the guest that this session is of.
 ///
-/// What is named is the hypervisor's word, and nothing else. One that was taken over, or is wrong, names the host and port of
-/// another guest, and the viewer would be let in there: with its own token, and with the ticket that the proxy has for that
-/// place. It is not enough that the place is one that the proxy knows. So look up the guest by `session`, and the place among
-/// those of this guest; and refuse what is not found, as well as a session that is not known.
+/// What is named is the hypervisor's word, and nothing else. One that was taken over, or is wrong, names the host and
+/// port of another guest, and the viewer would be let in there: with its own token, and with the ticket that the proxy
+/// has for that place. It is not enough that the place is one that the proxy knows. So look up the guest by `session`,
+/// and the place among those of this guest; and refuse what is not found, as well as a session that is not known.
 ///
 /// ```
 /// use std::collections::HashMap;
@@ -172,8 +172,8 @@ pub struct Move {
     pub session: SessionKey,
     /// The hypervisor that asks for it, on which the session is.
     pub host: Host,
-    /// Where to, and how: the host, its ports, the subject of its certificate. If it is accepted, each [`Dial`] to it has it,
-    /// too.
+    /// Where to, and how: the host, its ports, the subject of its certificate. If it is accepted, each [`Dial`] to it
+    /// has it, too.
     pub target: Target,
 }
 
@@ -197,25 +197,25 @@ pub enum End {
     #[error("the hypervisor was not reached")]
     Unreachable,
     /// The policy does not allow what the viewer or the hypervisor said.
-    #[error("{} broke the rule {rule:?}", whom(.by))]
+    #[error("{} broke the rule {rule:?}", side_name(.by))]
     Rule {
-        /// Who said it.
+        /// Its sender.
         by: Sender,
         /// The rule.
         rule: Rule,
     },
     /// The session's moves do not allow it.
-    #[error("what {} said {fault}", whom(.by))]
+    #[error("what {} said {fault}", side_name(.by))]
     Fault {
-        /// Who said it.
+        /// Its sender.
         by: Sender,
         /// What is wrong with it.
         fault: Fault,
     },
     /// It cannot be read.
-    #[error("{}: {error}", whom(.by))]
+    #[error("{}: {error}", side_name(.by))]
     Malformed {
-        /// Who said it.
+        /// Its sender.
         by: Sender,
         /// Where it ends to make sense.
         error: DecodeError,
@@ -225,7 +225,7 @@ pub enum End {
     NotBound,
 }
 
-const fn whom(by: &Sender) -> &'static str {
+const fn side_name(by: &Sender) -> &'static str {
     match by {
         Sender::Client => "the viewer",
         Sender::Server => "the hypervisor",

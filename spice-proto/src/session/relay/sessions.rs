@@ -48,11 +48,12 @@ struct Group {
     id: Option<u32>,
 }
 
-/// All sessions of a proxy, as their [`Relay`](super::Relay)s share them: a [`Tracker`], and a [`Migration`] for each session.
+/// All sessions of a proxy, as their [`Relay`](super::Relay)s share them: a [`Tracker`], and a [`Migration`] for each
+/// session.
 ///
 /// What happens on one connection can concern others. [`Sessions::poll_wake`] names those that have to be stepped
-/// again; ask it whenever something was done with a relay and these sessions. [`Sessions::poll_report`] says what became of
-/// links and sessions, and so of the uses that were taken for them.
+/// again; ask it whenever something was done with a relay and these sessions. [`Sessions::poll_report`] says what
+/// became of links and sessions, and so of the uses that were taken for them.
 #[derive(Debug)]
 pub struct Sessions {
     tracker: Tracker,
@@ -121,8 +122,8 @@ impl Sessions {
         self.reported
     }
 
-    /// The right to open a session, with a key that no other session has or had. To be made before a use is taken for it,
-    /// so that the use can be kept under the key from its first moment.
+    /// The right to open a session, with a key that no other session has or had. To be made before a use is taken for
+    /// it, so that the use can be kept under the key from its first moment.
     pub fn claim(&mut self) -> Claim {
         self.claims = self.claims.saturating_add(1);
         Claim::new(SessionKey::new(self.claims))
@@ -142,7 +143,8 @@ impl Sessions {
         self.tracker.deadline()
     }
 
-    /// Ends what is overdue: connections that showed no token, sessions whose viewer did not come back while they moved.
+    /// Ends what is overdue: connections that showed no token, sessions whose viewer did not come back while they
+    /// moved.
     pub fn expire(&mut self, now: Duration) {
         while let Some(expired) = self.tracker.expire(now) {
             if let Expired::Session(key) = expired {
@@ -170,7 +172,7 @@ impl Sessions {
         &mut self.tracker
     }
 
-    /// Places a connection in its session. A claim that lets nobody in is over with it.
+    /// Places a connection in its session. A claim whose connection is refused is over with it.
     pub(super) fn admit(
         &mut self,
         now: Duration,
@@ -223,11 +225,11 @@ impl Sessions {
         }
     }
 
-    /// Which hypervisors have the channel that a tenant asks for, before its token says which session it belongs to: as a
-    /// rule one, that of the session with this `connection_id`. None for the first main channel of a session. What they
-    /// announce for it can be asked with [`ClientLink::inquiry`](crate::link::ClientLink::inquiry), so that no more is
-    /// promised ([`Capabilities::kept_by`](crate::caps::Capabilities::kept_by)): a promise that the hypervisor does not keep
-    /// costs the viewer the channel.
+    /// Which hypervisors have the channel that a tenant asks for, before its token says which session it belongs to:
+    /// as a rule one, that of the session with this `connection_id`. None for the first main channel of a session.
+    /// What they announce for it can be asked with [`ClientLink::inquiry`](crate::link::ClientLink::inquiry), so that
+    /// no more is promised ([`Capabilities::kept_by`](crate::caps::Capabilities::kept_by)): a promise that the
+    /// hypervisor does not keep costs the viewer the channel.
     #[must_use]
     pub fn inquiries(&self, request: &LinkMess) -> Vec<Dial> {
         let keys = self.ids.get(&request.connection_id).map(Vec::as_slice);

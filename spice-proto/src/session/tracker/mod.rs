@@ -41,8 +41,8 @@
 //!
 //! Every operation takes the same time however many sessions there are: a session holds no more channels and
 //! connections than its limits say, and what is looked up across sessions is hashed with a key that the caller
-//! drew. A session of ten channels takes about 1,200 bytes. The tracker holds no more than [`Config`] allows, and the half-open connections that its caller
-//! lets come; a
+//! drew. A session of ten channels takes about 1,200 bytes. The tracker holds no more than [`Config`] allows, and the
+//! half-open connections that its caller lets come; a
 //! session is kept after its end, so that its key opens no other, until [`Tracker::forget`].
 
 mod config;
@@ -111,17 +111,17 @@ impl Tracker {
 
     /// A connection came at `now`. It is half open until it shows a token, for [`Config::link_timeout`] at most.
     ///
-    /// How many may be half open is for the caller to say, before its first byte is read: a limiter that takes the place of
-    /// the oldest connection of the source with the most of them (an IPv4 address, or the first 64 bits of an IPv6
-    /// address), and never refuses the newcomer. A limit that refuses newcomers lets strangers keep users out.
+    /// How many may be half open is for the caller to say, before its first byte is read: a limiter that takes the
+    /// place of the oldest connection of the source with the most of them (an IPv4 address, or the first 64 bits of an
+    /// IPv6 address), and never refuses the newcomer. A limit that refuses newcomers lets strangers keep users out.
     pub fn accept(&mut self, now: Duration, peer: Peer) -> Link {
         let deadline = now.saturating_add(self.config.link_timeout);
         self.links.open(HalfOpen { peer, deadline })
     }
 
     /// A half-open connection showed a token, which opens this session or belongs to it. What is refused is forgotten,
-    /// too: tell the viewer [`Refusal::DENIED`](crate::link::Refusal::DENIED), and close it. A channel is taken when it is admitted, not when the hypervisor has
-    /// answered: viewers open all at once.
+    /// too: tell the viewer [`Refusal::DENIED`](crate::link::Refusal::DENIED), and close it. A channel is taken when
+    /// it is admitted, not when the hypervisor has answered: viewers open all at once.
     ///
     /// # Errors
     /// Why it may not join.
@@ -277,7 +277,7 @@ impl Tracker {
         session.ok_or(Misuse::NoSession)
     }
 
-    /// The viewer is told of a migration target (`MIGRATE_BEGIN`, `MIGRATE_BEGIN_SEAMLESS`). To be called before
+    /// A migration target is announced to the viewer (`MIGRATE_BEGIN`, `MIGRATE_BEGIN_SEAMLESS`). To be called before
     /// that is forwarded. Gives the target's number.
     ///
     /// # Errors
@@ -336,7 +336,7 @@ impl Tracker {
         Err(Misuse::OutOfOrder(session.access))
     }
 
-    /// The viewer is told to come again as a new session at a target (`MIGRATE_SWITCH_HOST`). To be called
+    /// The viewer is to come again as a new session at a target (`MIGRATE_SWITCH_HOST`). To be called
     /// before that is forwarded. Gives the target's number.
     ///
     /// # Errors

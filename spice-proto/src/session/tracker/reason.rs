@@ -8,8 +8,8 @@ pub const MAX_TICKET: usize = crate::link::ticket::MAX_PASSWORD_LEN;
 
 /// Why a connection may not join. The table in [`super`] has them in this order.
 ///
-/// It is for logs. The viewer is told [`Refusal::DENIED`] whatever it is, as for a token that opens nothing: what differs tells
-/// who guesses tokens and ids how far he has got.
+/// It is for logs. The viewer gets [`Refusal::DENIED`] whatever it is, as for a token that opens nothing: a different
+/// answer would show an attacker which guesses of tokens and ids are right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum Reason {

@@ -87,8 +87,8 @@ pub struct Pair {
 /// | count u16 | pairs: type u8, id u8, connected u8 ... |                                        little-endian
 /// ```
 ///
-/// `stage`: 0 claimed, 1 bound, 2 ended. `access`: 0 to 4, in the order of [`TargetAccess`]. `flags`: bit 0 TLS, bit 1 the
-/// target's main channel came. `address`: IPv6, IPv4 as `::ffff:a.b.c.d`. `connected`: bit 0 at the current host,
+/// `stage`: 0 claimed, 1 bound, 2 ended. `access`: 0 to 4, in the order of [`TargetAccess`]. `flags`: bit 0 TLS, bit 1
+/// the target's main channel came. `address`: IPv6, IPv4 as `::ffff:a.b.c.d`. `connected`: bit 0 at the current host,
 /// bit 1 at the target. 64 channels take 228 bytes. It holds no secret; with it one could guess ids, so it
 /// is not for viewers.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

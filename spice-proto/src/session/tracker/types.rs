@@ -1,4 +1,4 @@
-//! What a tracker is told and answers.
+//! What goes into a tracker, and its answers.
 
 use core::net::IpAddr;
 

@@ -13,7 +13,7 @@
 //! JPEG and then LZ of type [`XXXA`](LzImageType::XXXA).
 //!
 //! A head says again what the image's [descriptor](ImageDescriptor) says, and the real decoders unpack by the
-//! head: they do not hold one against the other. Sizes in a head that nobody had checked were the way in for
+//! head: they do not hold one against the other. Sizes in a head that no check had covered were the way in for
 //! CVE-2020-14355. [`ImageHead::check`] compares the two.
 
 mod packed;

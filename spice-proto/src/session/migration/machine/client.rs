@@ -27,7 +27,7 @@ impl Migration {
         let Some(seated) = self.seated_mut(seat) else {
             return Pass::Drop;
         };
-        // What is said to nobody.
+        // There is no receiver for it.
         if seated.stage != Stage::Linked {
             return Pass::Drop;
         }

@@ -90,8 +90,8 @@ impl Migration {
         }
     }
 
-    /// Where the viewer finds the proxy from now on: what it is told of the next target. It is that of the listener that the
-    /// main channel came to.
+    /// Where the viewer finds the proxy from now on: the address that it gets with the next target. It is that of the
+    /// listener that the main channel came to.
     pub fn set_endpoint(&mut self, endpoint: Endpoint) {
         self.endpoint = endpoint;
     }
@@ -284,7 +284,7 @@ impl Migration {
     }
 
     /// The hypervisor of this connection has accepted it, or has not. A main channel at a target is dialled before its
-    /// viewer is told anything, and is the only place where a target is refused.
+    /// viewer gets any answer, and is the only place where a target is refused.
     pub fn dialled(&mut self, now: Duration, tracker: &mut Tracker, seat: ConnectionHandle, accepted: bool) -> Answer {
         let Some(seated) = self.seated(seat) else {
             return Answer::Close;
@@ -388,7 +388,7 @@ impl Migration {
         }
     }
 
-    /// That is a place of the session's guest. Gives what the viewer is told: the body that goes on in the place of the one
+    /// That is a place of the session's guest. Gives the body that goes on in the place of the one
     /// that was held.
     ///
     /// # Errors
@@ -405,9 +405,9 @@ impl Migration {
         Ok(body)
     }
 
-    /// The viewer must not go there. Gives what it is told: the same as if it might. Its main channel comes to the proxy
-    /// then, where [`Migration::admit`] refuses it, and so it stays where it is. `None` where the guest is gone already: the
-    /// session ends.
+    /// The viewer must not go there. Gives the body for the viewer: the same as for a target that it may go to. Its
+    /// main channel comes to the proxy then, where [`Migration::admit`] refuses it, and so it stays where it is.
+    /// `None` where the guest is gone already: the session ends.
     ///
     /// # Errors
     /// As [`Migration::accept`].
@@ -429,7 +429,7 @@ impl Migration {
         held.ok_or(Misuse::OutOfOrder(self.state.access()))
     }
 
-    /// The viewer is told of a target.
+    /// A target is announced to the viewer.
     fn begin(&mut self, now: Duration, tracker: &Tracker, kind: Kind, refused: bool) {
         let current = tracker.host(self.key);
         self.targets.retain(|(host, _)| Some(*host) == current);
