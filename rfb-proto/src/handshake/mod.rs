@@ -62,6 +62,7 @@ pub use client::{ClientConfig, ClientHandshake};
 pub use server::{Refusal, ServerConfig, ServerHandshake};
 
 use crate::error::DecodeError;
+use crate::fields::Unseen;
 use crate::security::tight::Capability;
 use crate::security::vencrypt::{Subtype, VeNCryptVersion};
 use crate::security::{Reason, SecurityType, SecurityTypeWord};
@@ -93,13 +94,10 @@ impl Buffers {
 
 impl fmt::Debug for Buffers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let bytes = |buffer: &BytesMut| buffer.len();
-        write!(
-            f,
-            "Buffers {{ rx: {} bytes, tx: {} bytes }}",
-            bytes(&self.rx),
-            bytes(&self.tx)
-        )
+        f.debug_struct("Buffers")
+            .field("rx", &Unseen(&self.rx))
+            .field("tx", &Unseen(&self.tx))
+            .finish()
     }
 }
 
