@@ -11,8 +11,26 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 /// How long an attack goes on.
 pub(crate) const ATTACK: Duration = Duration::from_secs(30);
-/// The longest time in which an honest viewer must be in.
-pub(crate) const SOON: Duration = Duration::from_secs(2);
+/// The longest time in which an honest viewer must be in, on a machine that does nothing else.
+const SOON: Duration = Duration::from_secs(2);
+
+/// [`SOON`] on this machine, to be asked for before an attack begins: longer by what other programs take of its
+/// processors meanwhile.
+pub(crate) fn soon() -> Duration {
+    let (began, [ran, waited]) = (Instant::now(), scheduled());
+    while began.elapsed() < Duration::from_millis(300) {
+        std::hint::spin_loop();
+    }
+    let [ran, waited] = [scheduled()[0] - ran, scheduled()[1] - waited];
+    SOON.mul_f64(1.0 + waited.div_duration_f64(ran.max(Duration::from_millis(1))).min(10.0))
+}
+
+/// The time for which this thread has run, and for which it has waited for a processor.
+fn scheduled() -> [Duration; 2] {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("times of this thread");
+    let mut nanoseconds = text.split(' ').map(|number| number.parse().expect("a number"));
+    [(); 2].map(|()| Duration::from_nanos(nanoseconds.next().expect("two times")))
+}
 
 /// An attack that goes on until it is dropped.
 pub(crate) struct Attack {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rfb_proto::security::vnc::Password;
 use socket2::{Domain, Socket, Type};
 
-use crate::attack::{ATTACK, Attack, SOON, connect_from, saying, silent};
+use crate::attack::{ATTACK, Attack, connect_from, saying, silent, soon};
 use crate::program::Folder;
 
 /// `vnc-bridge`, until this is dropped.
@@ -134,6 +134,7 @@ fn nobody_is_locked_out_of_the_bridge() {
     let _ = examples::descriptors::raise_limit();
     let folder = Folder::new();
     let bridge = Bridge::start(&folder, echo(), "");
+    let soon = soon();
     let attacks = [
         Attack::start((1, 200), bridge.address, (400, 4000), silent),
         Attack::start((2, 20), bridge.address, (100, 1000), saying(b"RFB 003.008\n\x02")),
@@ -145,7 +146,7 @@ fn nobody_is_locked_out_of_the_bridge() {
         let tried = Instant::now();
         let mut viewer = log_in(TcpStream::connect(bridge.address).unwrap(), b"s3cretpw").expect("a viewer gets in");
         assert!(
-            echoes(&mut viewer) && tried.elapsed() < SOON,
+            echoes(&mut viewer) && tried.elapsed() < soon,
             "{turn}: {:?}",
             tried.elapsed()
         );
@@ -161,6 +162,7 @@ fn nobody_is_locked_out_of_the_bridge() {
 #[test]
 fn a_tenant_that_goes_while_the_hypervisor_is_dialled_frees_its_place() {
     const TENANTS: usize = 20;
+    let soon = soon();
     let folder = Folder::new();
     let hypervisor = Hanging::new();
     let bridge = Bridge::start(&folder, hypervisor.address, "");
@@ -185,7 +187,7 @@ fn a_tenant_that_goes_while_the_hypervisor_is_dialled_frees_its_place() {
     let until = |holds: &dyn Fn(usize) -> bool| {
         let began = Instant::now();
         while !holds(sockets()) {
-            assert!(began.elapsed() < SOON, "{} descriptors, {before} before", sockets());
+            assert!(began.elapsed() < soon, "{} descriptors, {before} before", sockets());
             sleep(Duration::from_millis(10));
         }
     };

@@ -181,20 +181,22 @@ impl<'a> Reader<'a> {
 
     /// Finds the first field that the bytes do not hold, inside of a structure if it lies in one.
     #[cold]
-    fn short_block(&self, fields: &'static [Field]) -> DecodeError {
+    fn short_block(&self, mut fields: &'static [Field]) -> DecodeError {
         let mut left = self.left().len();
         let mut offset = self.at;
-        let mut fields = fields;
-        while let Some((field, rest)) = fields.split_first() {
-            if field.size <= left {
-                left = left.saturating_sub(field.size);
-                offset = offset.saturating_add(field.size);
-                fields = rest;
-            } else if field.inner.is_empty() {
-                return self.truncated(field.name, offset, field.size as u64, left);
-            } else {
-                fields = field.inner;
-            }
+        while let [field, others @ ..] = fields {
+            fields = match field {
+                Field { size, .. } if *size <= left => {
+                    left = left.saturating_sub(*size);
+                    offset = offset.saturating_add(*size);
+                    others
+                }
+                Field { name, size, inner: [] } => {
+                    return self.truncated(name, offset, *size as u64, left);
+                }
+                // It ends inside of this structure.
+                Field { inner, .. } => inner,
+            };
         }
         self.truncated("body", offset, 0, left)
     }
