@@ -44,6 +44,7 @@ mod key_pool;
 mod link;
 mod link_captures;
 mod migration;
+mod numbers;
 mod other_protocols;
 mod own_copy;
 mod pair;
