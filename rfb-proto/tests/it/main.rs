@@ -45,6 +45,7 @@ mod framing_hostile;
 mod framing_relay;
 mod guard;
 mod handshake;
+mod handshake_versions;
 mod hostile;
 mod hostile_bridge;
 mod interpreter;
