@@ -108,7 +108,8 @@ impl Open {
 
 /// Takes all messages that are there. `true`: one of them is a list of channels.
 fn answered(reader: &mut FrameReader, rx: &mut BytesMut) -> bool {
-    std::iter::from_fn(|| reader.decode(rx).expect("frames")).any(|frame| frame.header.number == ServerMessage::CHANNELS_LIST)
+    std::iter::from_fn(|| reader.decode(rx).expect("frames"))
+        .any(|frame| frame.header.number == ServerMessage::CHANNELS_LIST)
 }
 
 /// Opens all channels of a session, as a viewer does, and leaves: how long that took.
