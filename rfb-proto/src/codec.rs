@@ -40,7 +40,7 @@ use crate::message::{ClientMessage, Extensions, ServerMessage};
 pub enum CodecError {
     /// The connection failed, or ended inside of a message.
     #[error(transparent)]
-    Io(#[from] tokio::io::Error),
+    Io(#[from] io::Error),
     /// A message.
     #[error(transparent)]
     Decode(#[from] DecodeError),

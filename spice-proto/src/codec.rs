@@ -25,6 +25,7 @@
 
 use bytes::BytesMut;
 use core::marker::PhantomData;
+use tokio::io;
 use tokio_util::codec::{Decoder, Encoder};
 
 use crate::Limits;
@@ -39,7 +40,7 @@ use crate::ids::ChannelType;
 pub enum CodecError {
     /// The connection failed, or ended inside of a frame.
     #[error(transparent)]
-    Io(#[from] tokio::io::Error),
+    Io(#[from] io::Error),
     /// A header, or the body of a frame.
     #[error(transparent)]
     Decode(#[from] DecodeError),

@@ -104,7 +104,7 @@ pub trait Machine {
     fn step(
         &mut self,
         now: Duration,
-        wire: &mut Buffers,
+        buffers: &mut Buffers,
     ) -> Result<Action<Self::Question, Self::Outcome>, HandshakeError>;
 
     /// Step again at this time at the latest; the step then returns [`HandshakeError::TimedOut`].
