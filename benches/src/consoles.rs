@@ -67,16 +67,16 @@ pub fn log_in() -> Box<dyn FnMut()> {
         let ticket = Secret::presented(b"52b5ae81-8d36-1a2f-0c3b-3d2a4c1e0f9d").unwrap();
         let ticket = MksTicket::new(ticket, "/vmfs/volumes/a/b.vmx", Thumbprint::of(&certificates[0])).unwrap();
         let mut login = Login::new(Duration::ZERO, LoginConfig::default(), ticket, &[7; 12]);
-        let mut wire = Buffers::default();
+        let mut buffers = Buffers::default();
         let (mut replies, mut certificates) = (replies.iter(), certificates.iter());
         loop {
-            match login.step(Duration::ZERO, &mut wire).unwrap() {
-                Action::Receive { .. } => wire.rx.extend_from_slice(replies.next().unwrap().as_bytes()),
-                Action::StartTls(_) => login.secured(&mut wire, certificates.next().unwrap()).unwrap(),
+            match login.step(Duration::ZERO, &mut buffers).unwrap() {
+                Action::Receive { .. } => buffers.rx.extend_from_slice(replies.next().unwrap().as_bytes()),
+                Action::StartTls(_) => login.secured(&mut buffers, certificates.next().unwrap()).unwrap(),
                 Action::Waiting => unreachable!("TLS was reported"),
                 Action::Done(outcome) => return keep(outcome),
             }
-            wire.tx.clear();
+            buffers.tx.clear();
         }
     })
 }

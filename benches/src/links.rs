@@ -60,32 +60,32 @@ pub fn relay(whole: bool) -> Box<dyn FnMut()> {
     let tenant = tenant_bytes();
     let shown = Capabilities::spice_server(spice_proto::ids::ChannelType::MAIN);
     let public = key().public();
-    let (mut wires, limits) = (SideBuffers::default(), Limits::default());
+    let (mut sides, limits) = (SideBuffers::default(), Limits::default());
     Box::new(move || {
-        for wire in [&mut wires.tenant, &mut wires.hypervisor] {
-            wire.tx.clear();
-            wire.rx.clear();
+        for buffers in [&mut sides.tenant, &mut sides.hypervisor] {
+            buffers.tx.clear();
+            buffers.rx.clear();
         }
-        wires.tenant.rx.extend_from_slice(&tenant);
+        sides.tenant.rx.extend_from_slice(&tenant);
         let mut relay = RelayLink::new(NOW, RelayConfig::default().with_limits(limits.clone()));
         loop {
-            match relay.step(NOW, &mut wires).unwrap() {
+            match relay.step(NOW, &mut sides).unwrap() {
                 RelayAction::Ask(relay::RelayQuestion::Tenant(ServerQuestion::Link(_))) => {
                     let shown = Announcement {
                         public_key: public,
                         capabilities: shown.clone(),
                     };
-                    relay.tenant().announce(&mut wires.tenant, shown).unwrap();
+                    relay.tenant().announce(&mut sides.tenant, shown).unwrap();
                 }
                 RelayAction::Ask(relay::RelayQuestion::Tenant(ServerQuestion::Ticket { sealed, .. })) if whole => {
                     let token = key().open(&sealed, &mut bytes_from(5)).unwrap();
                     assert!(token.expose().starts_with(b"a-token"));
-                    wires.hypervisor.rx.extend_from_slice(&S2C[..206]);
+                    sides.hypervisor.rx.extend_from_slice(&S2C[..206]);
                     let upstream = Upstream {
                         ticket: Secret::new(b"Pa55-w0rd"),
                         oaep_seed: [9; 20],
                     };
-                    relay.admit(&mut wires, upstream).unwrap();
+                    relay.admit(&mut sides, upstream).unwrap();
                 }
                 RelayAction::Ask(relay::RelayQuestion::Tenant(question @ ServerQuestion::Ticket { .. })) => {
                     keep(question);

@@ -36,7 +36,7 @@ pub const SHORT: u32 = 4000 + 4;
 struct Bench {
     sessions: Sessions,
     relay: Relay,
-    wires: SideBuffers,
+    sides: SideBuffers,
 }
 
 /// `clipboard`: it may pass, so that agent data need not be looked into.
@@ -63,7 +63,7 @@ impl Bench {
         let mut bench = Self {
             sessions,
             relay,
-            wires: SideBuffers::default(),
+            sides: SideBuffers::default(),
         };
         let shown = Capabilities::spice_server(channel_type);
         let request = LinkMess {
@@ -72,10 +72,10 @@ impl Bench {
             channel_id: 0,
             capabilities: shown.clone(),
         };
-        request.encode(&mut bench.wires.tenant.rx).unwrap();
+        request.encode(&mut bench.sides.tenant.rx).unwrap();
         let sealed = key().public().seal(b"token", [7; 20]).unwrap();
-        bench.wires.tenant.rx.extend_from_slice(&1_u32.to_le_bytes());
-        bench.wires.tenant.rx.extend_from_slice(&sealed.0);
+        bench.sides.tenant.rx.extend_from_slice(&1_u32.to_le_bytes());
+        bench.sides.tenant.rx.extend_from_slice(&sealed.0);
         while bench.relay.outcome().is_none() {
             match bench.step() {
                 Action::Ask(SessionQuestion::Tenant(ServerQuestion::Link(_))) => {
@@ -87,7 +87,7 @@ impl Bench {
                         .relay
                         .tenant()
                         .unwrap()
-                        .announce(&mut bench.wires.tenant, shown)
+                        .announce(&mut bench.sides.tenant, shown)
                         .unwrap();
                 }
                 Action::Ask(SessionQuestion::Tenant(ServerQuestion::Ticket { .. })) => {
@@ -102,30 +102,30 @@ impl Bench {
                         ticket: Secret::new(b"ticket"),
                         oaep_seed: [9; 20],
                     };
-                    bench.relay.dialled(&mut bench.wires, upstream).unwrap();
+                    bench.relay.dialled(&mut bench.sides, upstream).unwrap();
                     let reply = LinkReply {
                         error: LinkErrorCode::OK,
                         pub_key: *key().public().as_der(),
                         capabilities: shown.clone(),
                     };
-                    reply.encode(&mut bench.wires.hypervisor.rx).unwrap();
-                    bench.wires.hypervisor.rx.extend_from_slice(&[0; 4]);
+                    reply.encode(&mut bench.sides.hypervisor.rx).unwrap();
+                    bench.sides.hypervisor.rx.extend_from_slice(&[0; 4]);
                 }
                 Action::Receive { .. } if bench.relay.outcome().is_some() => {}
                 other => panic!("{other:?}"),
             }
         }
-        bench.wires.tenant.tx.clear();
-        bench.wires.hypervisor.tx.clear();
+        bench.sides.tenant.tx.clear();
+        bench.sides.hypervisor.tx.clear();
         bench
     }
 
     /// The next action that is not for the sessions.
     fn step(&mut self) -> Action {
         loop {
-            match self.relay.step(NOW, &mut self.wires) {
+            match self.relay.step(NOW, &mut self.sides) {
                 Action::Synchronize => {
-                    self.relay.synchronize(NOW, &mut self.sessions, &mut self.wires);
+                    self.relay.synchronize(NOW, &mut self.sessions, &mut self.sides);
                     while self.sessions.poll_wake().is_some() {
                         self.relay.wake();
                     }
@@ -139,15 +139,15 @@ impl Bench {
     fn run(&mut self) {
         loop {
             match self.step() {
-                Action::Ask(SessionQuestion::BindSession { .. }) => self.relay.bound(&mut self.wires).unwrap(),
+                Action::Ask(SessionQuestion::BindSession { .. }) => self.relay.bound(&mut self.sides).unwrap(),
                 Action::Ask(SessionQuestion::Target(target)) => {
                     keep(target);
-                    let (relay, wires) = (&mut self.relay, &mut self.wires);
-                    relay.accept_target(NOW, &mut self.sessions, wires).unwrap();
+                    let (relay, sides) = (&mut self.relay, &mut self.sides);
+                    relay.accept_target(NOW, &mut self.sessions, sides).unwrap();
                 }
                 Action::Receive { .. } => {
-                    drop(self.wires.tenant.tx.split());
-                    drop(self.wires.hypervisor.tx.split());
+                    drop(self.sides.tenant.tx.split());
+                    drop(self.sides.hypervisor.tx.split());
                     return;
                 }
                 other => panic!("{other:?}"),
@@ -155,9 +155,9 @@ impl Bench {
         }
     }
 
-    fn feed(&mut self, wire: fn(&mut SideBuffers) -> &mut Buffers, bytes: &[u8]) {
+    fn feed(&mut self, buffers: fn(&mut SideBuffers) -> &mut Buffers, bytes: &[u8]) {
         for chunk in bytes.chunks(READ) {
-            let rx = &mut wire(&mut self.wires).rx;
+            let rx = &mut buffers(&mut self.sides).rx;
             rx.reserve(READ);
             rx.extend_from_slice(chunk);
             self.run();
@@ -209,9 +209,9 @@ pub(crate) fn short() -> Box<dyn FnMut()> {
     let mut bench = Bench::linked(sessions(), ChannelType::MAIN, 0, true);
     let (begin, error) = (begin(), message(103, &[]));
     Box::new(move || {
-        bench.feed(|wires| &mut wires.hypervisor, &said);
-        bench.feed(|wires| &mut wires.hypervisor, &begin);
-        bench.feed(|wires| &mut wires.tenant, &error);
+        bench.feed(|sides| &mut sides.hypervisor, &said);
+        bench.feed(|sides| &mut sides.hypervisor, &begin);
+        bench.feed(|sides| &mut sides.tenant, &error);
     })
 }
 
@@ -220,10 +220,10 @@ pub(crate) fn recorded(clipboard: bool) -> Box<dyn FnMut()> {
     let mut bench = Bench::linked(sessions(), ChannelType::MAIN, 0, clipboard);
     let (begin, error) = (begin(), message(103, &[]));
     Box::new(move || {
-        bench.feed(|wires| &mut wires.hypervisor, &MAIN_CHANNEL[MAIN_CHANNEL_AT..]);
-        bench.feed(|wires| &mut wires.tenant, &MAIN_CHANNEL_C2S[MAIN_CHANNEL_C2S_AT..]);
-        bench.feed(|wires| &mut wires.hypervisor, &begin);
-        bench.feed(|wires| &mut wires.tenant, &error);
+        bench.feed(|sides| &mut sides.hypervisor, &MAIN_CHANNEL[MAIN_CHANNEL_AT..]);
+        bench.feed(|sides| &mut sides.tenant, &MAIN_CHANNEL_C2S[MAIN_CHANNEL_C2S_AT..]);
+        bench.feed(|sides| &mut sides.hypervisor, &begin);
+        bench.feed(|sides| &mut sides.tenant, &error);
     })
 }
 
@@ -244,8 +244,8 @@ fn other(channel_type: ChannelType) -> Bench {
     let list = [1, 0, 0, 0, channel_type.0, 0];
     let mut init = 7_u32.to_le_bytes().to_vec();
     init.resize(32, 0);
-    main.feed(|wires| &mut wires.hypervisor, &message(103, &init));
-    main.feed(|wires| &mut wires.hypervisor, &message(104, &list));
+    main.feed(|sides| &mut sides.hypervisor, &message(103, &init));
+    main.feed(|sides| &mut sides.hypervisor, &message(104, &list));
     Bench::linked(main.sessions, channel_type, 7, true)
 }
 
@@ -253,7 +253,7 @@ fn other(channel_type: ChannelType) -> Bench {
 pub(crate) fn inputs() -> Box<dyn FnMut()> {
     let bytes = small_frames();
     let mut bench = other(ChannelType::INPUTS);
-    Box::new(move || bench.feed(|wires| &mut wires.tenant, &bytes))
+    Box::new(move || bench.feed(|sides| &mut sides.tenant, &bytes))
 }
 
 /// DRAW_COPY with a body that nobody has to see.
@@ -264,7 +264,7 @@ fn picture() -> Bytes {
 /// Pictures of a display channel.
 pub(crate) fn pictures() -> Box<dyn FnMut()> {
     let (bytes, mut bench) = (picture(), other(ChannelType::DISPLAY));
-    Box::new(move || bench.feed(|wires| &mut wires.hypervisor, &bytes))
+    Box::new(move || bench.feed(|sides| &mut sides.hypervisor, &bytes))
 }
 
 pub(crate) fn pictures_copied() -> Box<dyn FnMut()> {

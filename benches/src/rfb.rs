@@ -43,33 +43,33 @@ pub fn server(init: bool, at_once: bool) -> Box<dyn FnMut()> {
     let config = Arc::new(ServerConfig::new(&types).with_init(init));
     let shown = ServerInit::decode(&Bytes::from_static(&S2C[35..]), &Limits::default()).unwrap();
     let (received, sent) = if init { UP_TO_INIT } else { UP_TO_RESULT };
-    let mut wire = Buffers::default();
-    wire.rx.reserve(4096);
-    wire.tx.reserve(4096);
+    let mut buffers = Buffers::default();
+    buffers.rx.reserve(4096);
+    buffers.tx.reserve(4096);
     let challenge = challenge();
     Box::new(move || {
-        wire.rx.clear();
-        wire.tx.clear();
+        buffers.rx.clear();
+        buffers.tx.clear();
         let mut machine = ServerHandshake::new(NOW, Arc::clone(&config));
         let mut input = &C2S[..received];
         if at_once {
-            wire.rx.extend_from_slice(input);
+            buffers.rx.extend_from_slice(input);
         }
         loop {
             // Questions are taken apart by value: what holds nothing then needs no dropping.
-            match machine.step(NOW, &mut wire) {
+            match machine.step(NOW, &mut buffers) {
                 Ok(Action::Receive { at_least }) => {
                     let (now, later) = input.split_at(at_least);
-                    wire.rx.extend_from_slice(now);
+                    buffers.rx.extend_from_slice(now);
                     input = later;
                 }
                 Ok(Action::Ask(question)) => match question {
-                    ServerQuestion::Challenge => machine.challenge(&mut wire, challenge).unwrap(),
+                    ServerQuestion::Challenge => machine.challenge(&mut buffers, challenge).unwrap(),
                     ServerQuestion::Admit(claim) => {
                         assert!(matches!(claim, ClientCredentials::Vnc { .. }));
-                        machine.accept(&mut wire).unwrap();
+                        machine.accept(&mut buffers).unwrap();
                     }
-                    ServerQuestion::Init(_) => machine.init(&mut wire, &shown).unwrap(),
+                    ServerQuestion::Init(_) => machine.init(&mut buffers, &shown).unwrap(),
                     other => panic!("{other:?}"),
                 },
                 Ok(Action::Done(outcome)) => {
@@ -80,30 +80,30 @@ pub fn server(init: bool, at_once: bool) -> Box<dyn FnMut()> {
                 Err(error) => panic!("{error}"),
             }
         }
-        assert_eq!(wire.tx.len(), sent);
+        assert_eq!(buffers.tx.len(), sent);
     })
 }
 
 /// A client's handshake with VNC authentication, the response not computed.
 pub fn client() -> Box<dyn FnMut()> {
     let config = ClientConfig::new(&[SecurityType::VNC]);
-    let mut wire = Buffers::default();
-    wire.rx.reserve(4096);
-    wire.tx.reserve(4096);
+    let mut buffers = Buffers::default();
+    buffers.rx.reserve(4096);
+    buffers.tx.reserve(4096);
     let response = response();
     Box::new(move || {
-        wire.rx.clear();
-        wire.tx.clear();
+        buffers.rx.clear();
+        buffers.tx.clear();
         let mut machine = ClientHandshake::new(NOW, config.clone());
         let mut input = &S2C[..UP_TO_INIT.1];
         loop {
-            match machine.step(NOW, &mut wire) {
+            match machine.step(NOW, &mut buffers) {
                 Ok(Action::Receive { at_least }) => {
                     let (now, later) = input.split_at(at_least);
-                    wire.rx.extend_from_slice(now);
+                    buffers.rx.extend_from_slice(now);
                     input = later;
                 }
-                Ok(Action::Ask(client::ClientQuestion::Vnc { .. })) => machine.respond(&mut wire, response).unwrap(),
+                Ok(Action::Ask(client::ClientQuestion::Vnc { .. })) => machine.respond(&mut buffers, response).unwrap(),
                 Ok(Action::Done(outcome)) => {
                     keep(outcome);
                     break;
@@ -111,7 +111,7 @@ pub fn client() -> Box<dyn FnMut()> {
                 other => panic!("{other:?}"),
             }
         }
-        assert_eq!(wire.tx.len(), UP_TO_INIT.0);
+        assert_eq!(buffers.tx.len(), UP_TO_INIT.0);
     })
 }
 

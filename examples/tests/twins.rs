@@ -228,5 +228,6 @@ fn twins_are_alike() {
         tls.rs: TlsError::BadName
         tls.rs: TlsError::NoCertificate
         tls.rs: provider
-    "#]].assert_eq(&same);
+    "#]]
+    .assert_eq(&same);
 }

@@ -89,7 +89,7 @@ fn refuses(answers: u8, question: &BridgeQuestion) -> bool {
 /// A bridge, and what it may say.
 struct Watched {
     bridge: Bridge,
-    wires: SideBuffers,
+    sides: SideBuffers,
     answers: u8,
     now: Duration,
     told: [Vec<u8>; 2],
@@ -103,7 +103,7 @@ impl Watched {
         let config = config(input.byte(), input.byte());
         Self {
             bridge: Bridge::new(Duration::ZERO, config),
-            wires: SideBuffers::default(),
+            sides: SideBuffers::default(),
             answers: input.byte(),
             now: Duration::ZERO,
             told: [Vec::new(), Vec::new()],
@@ -114,12 +114,12 @@ impl Watched {
     }
 
     fn step(&mut self) -> Result<BridgeAction, BridgeError> {
-        let action = self.bridge.step(self.now, &mut self.wires);
+        let action = self.bridge.step(self.now, &mut self.sides);
         self.look();
         match &action {
             Ok(BridgeAction::Receive { side, at_least }) => {
                 assert!(0 < *at_least, "a machine that receives needs something");
-                let held = self.wires.side(*side).rx.len();
+                let held = self.sides.side(*side).rx.len();
                 assert!(
                     held + at_least <= self.bridge.max_input(*side),
                     "a machine needs no more than it says"
@@ -134,7 +134,7 @@ impl Watched {
     }
 
     fn eof(&mut self, side: Side) -> Option<BridgeError> {
-        let error = self.bridge.eof(&mut self.wires, side).err();
+        let error = self.bridge.eof(&mut self.sides, side).err();
         self.look();
         if let Some(error) = &error {
             self.failed(error);
@@ -155,7 +155,7 @@ impl Watched {
     /// What was said and done.
     fn look(&mut self) {
         for (told, side) in self.told.iter_mut().zip(SIDES) {
-            told.extend_from_slice(&self.wires.side(side).tx.split());
+            told.extend_from_slice(&self.sides.side(side).tx.split());
             assert!(told.len() < 1024, "the {side} is told more than there is to say");
         }
         while let Some((side, event)) = self.bridge.poll_event() {
@@ -173,13 +173,13 @@ impl Watched {
     }
 
     fn answer(&mut self, question: BridgeQuestion) {
-        let Self { bridge, wires, .. } = self;
+        let Self { bridge, sides, .. } = self;
         let answered = if refuses(self.answers, &question) {
-            bridge.refuse(wires, Refusal::default())
+            bridge.refuse(sides, Refusal::default())
         } else {
             match question {
-                BridgeQuestion::Challenge => bridge.challenge(wires, [7; 16]),
-                BridgeQuestion::Admit(_) => bridge.admit(wires),
+                BridgeQuestion::Challenge => bridge.challenge(sides, [7; 16]),
+                BridgeQuestion::Admit(_) => bridge.admit(sides),
                 BridgeQuestion::Connect => bridge.connect(upstream(self.answers)),
             }
         };
@@ -189,19 +189,19 @@ impl Watched {
 
     /// Answers without a question change nothing; `refuse` is one to any question.
     fn answer_wrongly(&mut self) {
-        let Self { bridge, wires, .. } = self;
+        let Self { bridge, sides, .. } = self;
         let open = self.open.as_ref();
         if !matches!(open, Some(BridgeQuestion::Challenge)) {
-            assert_eq!(bridge.challenge(wires, [0; 16]), Err(Misuse::NotAsked));
+            assert_eq!(bridge.challenge(sides, [0; 16]), Err(Misuse::NotAsked));
         }
         if !matches!(open, Some(BridgeQuestion::Admit(_))) {
-            assert_eq!(bridge.admit(wires), Err(Misuse::NotAsked));
+            assert_eq!(bridge.admit(sides), Err(Misuse::NotAsked));
         }
         if !matches!(open, Some(BridgeQuestion::Connect)) {
             assert_eq!(bridge.connect(Upstream::default()), Err(Misuse::NotAsked));
         }
         if open.is_none() {
-            assert_eq!(bridge.refuse(wires, Refusal::Close), Err(Misuse::NotAsked));
+            assert_eq!(bridge.refuse(sides, Refusal::Close), Err(Misuse::NotAsked));
         }
     }
 }
@@ -243,12 +243,12 @@ fn play(watched: &mut Watched, mut inputs: [&[u8]; 2], chunk: usize) -> Ended {
             Ok(BridgeAction::Receive { side, at_least }) => {
                 let input = &mut inputs[usize::from(side == Side::Hypervisor)];
                 let (piece, rest) = input.split_at(chunk.min(at_least).min(input.len()));
-                watched.wires.side(side).rx.extend_from_slice(piece);
+                watched.sides.side(side).rx.extend_from_slice(piece);
                 *input = rest;
                 if piece.is_empty() { watched.eof(side) } else { None }
             }
             Ok(BridgeAction::StartTls { side, .. }) => {
-                assert!(watched.wires.side(side).rx.is_empty());
+                assert!(watched.sides.side(side).rx.is_empty());
                 None
             }
             Ok(BridgeAction::Ask(question)) => {
@@ -257,7 +257,7 @@ fn play(watched: &mut Watched, mut inputs: [&[u8]; 2], chunk: usize) -> Ended {
             }
             Ok(BridgeAction::Waiting) => panic!("no question is open"),
             Ok(BridgeAction::Done(_)) => {
-                let left = [0, 1].map(|side| [&watched.wires.side(SIDES[side]).rx, inputs[side]].concat());
+                let left = [0, 1].map(|side| [&watched.sides.side(SIDES[side]).rx, inputs[side]].concat());
                 let told = core::mem::take(&mut watched.told);
                 return Ended {
                     error: None,
@@ -288,7 +288,7 @@ fn operations(mut input: Input<'_>) {
             0 | 1 => {
                 let side = SIDES[usize::from(operation & 1)];
                 let piece = input.short_blob();
-                watched.wires.side(side).rx.extend_from_slice(piece);
+                watched.sides.side(side).rx.extend_from_slice(piece);
             }
             2 | 3 => match watched.open.take() {
                 Some(question) => watched.answer(question),

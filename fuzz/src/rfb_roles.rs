@@ -162,60 +162,60 @@ impl Role {
     }
 
     /// A step, and the answer if it asks and there is one.
-    fn step(&mut self, now: Duration, wire: &mut Buffers, answers: Option<u8>) -> Now {
+    fn step(&mut self, now: Duration, buffers: &mut Buffers, answers: Option<u8>) -> Now {
         match self {
-            Self::Client(machine) => match machine.step(now, wire) {
+            Self::Client(machine) => match machine.step(now, buffers) {
                 Ok(Action::Ask(question)) => {
                     if let Some(bits) = answers {
-                        answer_server(machine, wire, question, bits);
+                        answer_server(machine, buffers, question, bits);
                     }
                     Now::Answered
                 }
-                other => common(other, TlsRole::Client, wire),
+                other => common(other, TlsRole::Client, buffers),
             },
-            Self::Server(machine) => match machine.step(now, wire) {
+            Self::Server(machine) => match machine.step(now, buffers) {
                 Ok(Action::Ask(question)) => {
                     if let Some(bits) = answers {
-                        answer_client(machine, wire, question, bits);
+                        answer_client(machine, buffers, question, bits);
                     }
                     Now::Answered
                 }
-                other => common(other, TlsRole::Server, wire),
+                other => common(other, TlsRole::Server, buffers),
             },
         }
     }
 
     /// Gives an answer, whether it was asked for or not. Those that were not change nothing.
-    fn answer(&mut self, wire: &mut Buffers, which: u8, bits: u8) {
-        let sent = wire.tx.len();
+    fn answer(&mut self, buffers: &mut Buffers, which: u8, bits: u8) {
+        let sent = buffers.tx.len();
         let stage = self.stage();
         let data = (bits & 1 != 0).then_some(PASSWORD);
         let answered = match self {
             Self::Client(machine) => match which % 7 {
-                0 => machine.choose(wire, SecurityType(KNOWN[usize::from(bits & 7)])),
-                1 => machine.respond(wire, [bits; 16]),
-                2 => machine.plain(wire, b"user", PASSWORD),
-                3 => machine.ident(wire, b"user"),
-                4 => machine.sasl_start(wire, if bits & 2 == 0 { b"PLAIN" } else { b"EXTERNAL" }, data),
-                5 => machine.sasl_step(wire, data),
+                0 => machine.choose(buffers, SecurityType(KNOWN[usize::from(bits & 7)])),
+                1 => machine.respond(buffers, [bits; 16]),
+                2 => machine.plain(buffers, b"user", PASSWORD),
+                3 => machine.ident(buffers, b"user"),
+                4 => machine.sasl_start(buffers, if bits & 2 == 0 { b"PLAIN" } else { b"EXTERNAL" }, data),
+                5 => machine.sasl_step(buffers, data),
                 _ if bits & 1 == 0 => machine.sasl_end(bits & 2 != 0),
                 _ => machine.layered(),
             },
             Self::Server(machine) => match which % 8 {
-                0 => machine.offer(wire, &types(bits)),
-                1 => machine.challenge(wire, [bits; 16]),
-                2 => machine.accept(wire),
-                3 => machine.refuse(wire, refusal(bits)),
-                4 => machine.sasl_reply(wire, data),
-                5 => machine.sasl_complete(wire, data, bits & 2 != 0),
-                6 => machine.init(wire, &shown()),
+                0 => machine.offer(buffers, &types(bits)),
+                1 => machine.challenge(buffers, [bits; 16]),
+                2 => machine.accept(buffers),
+                3 => machine.refuse(buffers, refusal(bits)),
+                4 => machine.sasl_reply(buffers, data),
+                5 => machine.sasl_complete(buffers, data, bits & 2 != 0),
+                6 => machine.init(buffers, &shown()),
                 _ => machine.layered(),
             },
         };
         if let Err(misuse) = answered {
             assert_ne!(misuse, Misuse::Ended);
             assert_eq!(
-                (wire.tx.len(), self.stage()),
+                (buffers.tx.len(), self.stage()),
                 (sent, stage),
                 "an answer that was not asked for"
             );
@@ -232,12 +232,19 @@ fn refusal(bits: u8) -> Refusal {
     }
 }
 
-fn common<Q, O: core::fmt::Debug>(action: Result<Action<Q, O>, HandshakeError>, role: TlsRole, wire: &Buffers) -> Now {
+fn common<Q, O: core::fmt::Debug>(
+    action: Result<Action<Q, O>, HandshakeError>,
+    role: TlsRole,
+    buffers: &Buffers,
+) -> Now {
     match action {
         Ok(Action::Receive { at_least }) => Now::Needs(at_least),
         Ok(Action::StartTls(tls)) => {
             assert_eq!(tls.role, role);
-            assert!(role == TlsRole::Server || wire.rx.is_empty(), "bytes in front of TLS");
+            assert!(
+                role == TlsRole::Server || buffers.rx.is_empty(),
+                "bytes in front of TLS"
+            );
             Now::Tls
         }
         Ok(Action::Ask(_)) => unreachable!(),
@@ -248,50 +255,50 @@ fn common<Q, O: core::fmt::Debug>(action: Result<Action<Q, O>, HandshakeError>, 
 }
 
 /// The client's caller.
-fn answer_server(machine: &mut ClientHandshake, wire: &mut Buffers, question: client::ClientQuestion, bits: u8) {
+fn answer_server(machine: &mut ClientHandshake, buffers: &mut Buffers, question: client::ClientQuestion, bits: u8) {
     let data = (bits & 1 != 0).then_some(PASSWORD);
     match question {
         client::ClientQuestion::Choose(offered) => {
             // One that cannot be followed is misuse, and then the first that can is taken.
-            if !offered.iter().any(|offered| machine.choose(wire, *offered).is_ok()) {
+            if !offered.iter().any(|offered| machine.choose(buffers, *offered).is_ok()) {
                 machine.eof().unwrap_err();
             }
         }
-        client::ClientQuestion::Vnc { challenge } => machine.respond(wire, challenge).unwrap(),
-        client::ClientQuestion::Plain => machine.plain(wire, b"user", PASSWORD).unwrap(),
-        client::ClientQuestion::Ident => machine.ident(wire, b"user").unwrap(),
+        client::ClientQuestion::Vnc { challenge } => machine.respond(buffers, challenge).unwrap(),
+        client::ClientQuestion::Plain => machine.plain(buffers, b"user", PASSWORD).unwrap(),
+        client::ClientQuestion::Ident => machine.ident(buffers, b"user").unwrap(),
         client::ClientQuestion::SaslStart { mechanisms } => {
             let name = mechanisms
                 .list
                 .split(|&byte| byte == b',')
                 .find(|name| !name.is_empty());
             match name {
-                Some(name) => machine.sasl_start(wire, name, data).unwrap(),
+                Some(name) => machine.sasl_start(buffers, name, data).unwrap(),
                 None => drop(machine.eof()),
             }
         }
-        client::ClientQuestion::SaslStep { complete: false, .. } => machine.sasl_step(wire, data).unwrap(),
+        client::ClientQuestion::SaslStep { complete: false, .. } => machine.sasl_step(buffers, data).unwrap(),
         client::ClientQuestion::SaslStep { complete: true, .. } => machine.sasl_end(bits & 2 != 0).unwrap(),
         client::ClientQuestion::SaslLayer => machine.layered().unwrap(),
     }
 }
 
 /// The server's caller.
-fn answer_client(machine: &mut ServerHandshake, wire: &mut Buffers, question: server::ServerQuestion, bits: u8) {
+fn answer_client(machine: &mut ServerHandshake, buffers: &mut Buffers, question: server::ServerQuestion, bits: u8) {
     let data = (bits & 1 != 0).then_some(PASSWORD);
     match question {
-        server::ServerQuestion::Offer { .. } if bits & 4 != 0 => machine.refuse(wire, refusal(bits)).unwrap(),
-        server::ServerQuestion::Offer { .. } => machine.offer(wire, &types(bits | 2)).unwrap(),
-        server::ServerQuestion::Challenge => machine.challenge(wire, [7; 16]).unwrap(),
-        server::ServerQuestion::Admit(_) if bits & 8 != 0 => machine.refuse(wire, refusal(bits)).unwrap(),
-        server::ServerQuestion::Admit(_) => machine.accept(wire).unwrap(),
-        server::ServerQuestion::SaslStart { .. } if bits & 16 != 0 => machine.sasl_reply(wire, data).unwrap(),
-        server::ServerQuestion::SaslStep { .. } if bits & 32 != 0 => machine.refuse(wire, refusal(bits)).unwrap(),
+        server::ServerQuestion::Offer { .. } if bits & 4 != 0 => machine.refuse(buffers, refusal(bits)).unwrap(),
+        server::ServerQuestion::Offer { .. } => machine.offer(buffers, &types(bits | 2)).unwrap(),
+        server::ServerQuestion::Challenge => machine.challenge(buffers, [7; 16]).unwrap(),
+        server::ServerQuestion::Admit(_) if bits & 8 != 0 => machine.refuse(buffers, refusal(bits)).unwrap(),
+        server::ServerQuestion::Admit(_) => machine.accept(buffers).unwrap(),
+        server::ServerQuestion::SaslStart { .. } if bits & 16 != 0 => machine.sasl_reply(buffers, data).unwrap(),
+        server::ServerQuestion::SaslStep { .. } if bits & 32 != 0 => machine.refuse(buffers, refusal(bits)).unwrap(),
         server::ServerQuestion::SaslStart { .. } | server::ServerQuestion::SaslStep { .. } => {
-            machine.sasl_complete(wire, data, bits & 2 != 0).unwrap();
+            machine.sasl_complete(buffers, data, bits & 2 != 0).unwrap();
         }
         server::ServerQuestion::SaslLayer => machine.layered().unwrap(),
-        server::ServerQuestion::Init(_) => machine.init(wire, &shown()).unwrap(),
+        server::ServerQuestion::Init(_) => machine.init(buffers, &shown()).unwrap(),
     }
 }
 
@@ -309,24 +316,24 @@ type Stages = BTreeSet<String>;
 
 /// Feeds the parts, each up to TLS, in pieces of `chunk`; then the peer hangs up.
 fn play(mut role: Role, head: Head, mut input: Input<'_>, chunk: usize, stages: &mut Stages) -> Ended {
-    let mut wire = Buffers::default();
+    let mut buffers = Buffers::default();
     let mut part = input.blob();
     let mut events = Vec::new();
     // A step for each byte, and one for each answer: a round of SASL takes five bytes of a server.
     let budget = STEPS + 2 * (input.rest().len() + part.len());
     for _ in 0..budget {
         stages.insert(format!("{:?}", role.stage()));
-        let now = role.step(Duration::ZERO, &mut wire, Some(head.answers));
+        let now = role.step(Duration::ZERO, &mut buffers, Some(head.answers));
         stages.insert(format!("{:?}", role.stage()));
         events.extend(core::iter::from_fn(|| role.poll_event()));
-        let surplus = wire.rx.len() + part.len();
+        let surplus = buffers.rx.len() + part.len();
         let now = match now {
             Now::Answered => continue,
             Now::Needs(at_least) => {
-                assert!(0 < at_least && wire.rx.len() + at_least <= role.max_input());
+                assert!(0 < at_least && buffers.rx.len() + at_least <= role.max_input());
                 if !part.is_empty() {
                     let (now, later) = part.split_at(chunk.min(part.len()));
-                    wire.rx.extend_from_slice(now);
+                    buffers.rx.extend_from_slice(now);
                     part = later;
                     continue;
                 }
@@ -336,7 +343,7 @@ fn play(mut role: Role, head: Head, mut input: Input<'_>, chunk: usize, stages: 
             Now::Tls if matches!(role, Role::Client(_)) && 0 < surplus => Now::Tls,
             Now::Failed(HandshakeError::PeerMisbehaved(Misbehaviour::BytesBeforeTls)) => Now::Tls,
             Now::Tls => {
-                wire.rx.clear();
+                buffers.rx.clear();
                 part = input.blob();
                 continue;
             }
@@ -348,12 +355,12 @@ fn play(mut role: Role, head: Head, mut input: Input<'_>, chunk: usize, stages: 
         let left = if now == Now::Tls || matches!(now, Now::Failed(_)) {
             Vec::new()
         } else {
-            [&wire.rx[..], part].concat()
+            [&buffers.rx[..], part].concat()
         };
-        check_end(&mut role, &mut wire, &now);
+        check_end(&mut role, &mut buffers, &now);
         return Ended {
             now,
-            sent: wire.tx.to_vec(),
+            sent: buffers.tx.to_vec(),
             left,
             events,
         };
@@ -362,11 +369,11 @@ fn play(mut role: Role, head: Head, mut input: Input<'_>, chunk: usize, stages: 
 }
 
 /// An end is an end.
-fn check_end(role: &mut Role, wire: &mut Buffers, now: &Now) {
-    let sent = wire.tx.len();
+fn check_end(role: &mut Role, buffers: &mut Buffers, now: &Now) {
+    let sent = buffers.tx.len();
     match now {
         Now::Failed(error) => {
-            assert_eq!(role.step(Duration::ZERO, wire, None), Now::Failed(error.clone()));
+            assert_eq!(role.step(Duration::ZERO, buffers, None), Now::Failed(error.clone()));
             assert_eq!(role.eof(), *error);
             // A reason is the peer's text and can say anything.
             let is_told = matches!(error, HandshakeError::Rejected(_));
@@ -374,18 +381,18 @@ fn check_end(role: &mut Role, wire: &mut Buffers, now: &Now) {
         }
         Now::Done(_) => {
             assert_eq!(
-                role.step(Duration::ZERO, wire, None),
+                role.step(Duration::ZERO, buffers, None),
                 Now::Failed(HandshakeError::Misuse(Misuse::Ended))
             );
         }
         _ => {}
     }
-    assert_eq!(wire.tx.len(), sent, "nothing is said behind the end");
+    assert_eq!(buffers.tx.len(), sent, "nothing is said behind the end");
 }
 
 /// Does anything at any time.
 fn operate(mut role: Role, mut input: Input<'_>, stages: &mut Stages) {
-    let mut wire = Buffers::default();
+    let mut buffers = Buffers::default();
     let (mut now, mut failed, mut tls) = (Duration::ZERO, None::<HandshakeError>, false);
     while !input.is_empty() {
         let operation = input.byte();
@@ -393,10 +400,10 @@ fn operate(mut role: Role, mut input: Input<'_>, stages: &mut Stages) {
             0 | 1 => {
                 let count = usize::from(input.byte());
                 for _ in 0..count.min(64) {
-                    wire.rx.extend_from_slice(&[input.byte()]);
+                    buffers.rx.extend_from_slice(&[input.byte()]);
                 }
             }
-            2 => role.answer(&mut wire, operation >> 3, input.byte()),
+            2 => role.answer(&mut buffers, operation >> 3, input.byte()),
             3 => now += Duration::from_millis(u64::from(input.byte())),
             4 if operation & 8 != 0 => {
                 let error = role.eof();
@@ -409,14 +416,14 @@ fn operate(mut role: Role, mut input: Input<'_>, stages: &mut Stages) {
                     failed = Some(error);
                 }
             }
-            4 => wire.tx.clear(),
+            4 => buffers.tx.clear(),
             5 => while role.poll_event().is_some() {},
             _ => {
                 let answers = (operation & 8 == 0).then(|| input.byte());
                 if core::mem::take(&mut tls) {
-                    wire.rx.clear();
+                    buffers.rx.clear();
                 }
-                let step = role.step(now, &mut wire, answers);
+                let step = role.step(now, &mut buffers, answers);
                 match &step {
                     Now::Failed(error) => {
                         assert!(
@@ -430,7 +437,7 @@ fn operate(mut role: Role, mut input: Input<'_>, stages: &mut Stages) {
                     other => assert!(failed.is_none(), "{other:?} after {failed:?}"),
                 }
                 if let Now::Needs(at_least) = step {
-                    assert!(0 < at_least && wire.rx.len() + at_least <= role.max_input());
+                    assert!(0 < at_least && buffers.rx.len() + at_least <= role.max_input());
                     assert!(now < Duration::from_secs(SECONDS), "out of time");
                 }
                 tls = step == Now::Tls;

@@ -122,10 +122,10 @@ fn ending(error: HandshakeError, side: Option<Side>) -> String {
 }
 
 /// A client of another protocol is left alone: nothing is sent to it, and its bytes stay for a server of that protocol.
-fn assert_left_alone(error: HandshakeError, wire: &Buffers) {
+fn assert_left_alone(error: HandshakeError, buffers: &Buffers) {
     if error == HandshakeError::PeerIncompatible(Incompatibility::WebSocket) {
         assert!(
-            wire.tx.is_empty() && wire.rx.starts_with(b"GET "),
+            buffers.tx.is_empty() && buffers.rx.starts_with(b"GET "),
             "a WebSocket was touched"
         );
     }
@@ -291,35 +291,35 @@ const REFUSE: u8 = 0x40;
 fn serve(answers: u8, mut input: &[u8], chunk: usize, sasl: bool) -> Ended {
     let mut rounds = 0;
     let mut machine = ServerLink::new(NOW, limits());
-    let mut wire = Buffers::default();
+    let mut buffers = Buffers::default();
     let mut asked = BTreeSet::new();
     for _ in 0..steps(input.len()) {
-        let action = machine.step(NOW, &mut wire);
+        let action = machine.step(NOW, &mut buffers);
         if let Ok(Action::Ask(question)) = &action {
             asked.insert(server_question(question));
         }
         let error = match action {
             Ok(Action::Receive { at_least }) => {
-                if feed(&mut input, &mut wire.rx, chunk, at_least, machine.max_input()) {
+                if feed(&mut input, &mut buffers.rx, chunk, at_least, machine.max_input()) {
                     continue;
                 }
                 machine.eof().err()
             }
             Ok(Action::Ask(ServerQuestion::Link(_))) => {
-                assert!(matches!(machine.step(NOW, &mut wire), Ok(Action::Waiting)));
+                assert!(matches!(machine.step(NOW, &mut buffers), Ok(Action::Waiting)));
                 match answers & REJECT {
-                    0 if sasl => machine.announce_sasl(&mut wire, sasl_announcement(answers)).unwrap(),
-                    0 => machine.announce(&mut wire, announcement(answers)).unwrap(),
-                    _ => machine.reject(&mut wire, refusal(answers)).unwrap(),
+                    0 if sasl => machine.announce_sasl(&mut buffers, sasl_announcement(answers)).unwrap(),
+                    0 => machine.announce(&mut buffers, announcement(answers)).unwrap(),
+                    _ => machine.reject(&mut buffers, refusal(answers)).unwrap(),
                 }
                 continue;
             }
             Ok(Action::Ask(ServerQuestion::SaslStart { .. } | ServerQuestion::SaslStep { .. })) => {
-                assert!(sasl && matches!(machine.step(NOW, &mut wire), Ok(Action::Waiting)));
+                assert!(sasl && matches!(machine.step(NOW, &mut buffers), Ok(Action::Waiting)));
                 match judge(answers, &mut rounds) {
-                    Judged::Reply => machine.sasl_reply(&mut wire, Some(b"")).unwrap(),
-                    Judged::Complete { layer } => machine.sasl_complete(&mut wire, None, layer).unwrap(),
-                    Judged::Reject => machine.sasl_reject(&mut wire, None, "weak").unwrap(),
+                    Judged::Reply => machine.sasl_reply(&mut buffers, Some(b"")).unwrap(),
+                    Judged::Complete { layer } => machine.sasl_complete(&mut buffers, None, layer).unwrap(),
+                    Judged::Reject => machine.sasl_reject(&mut buffers, None, "weak").unwrap(),
                 }
                 continue;
             }
@@ -330,8 +330,8 @@ fn serve(answers: u8, mut input: &[u8], chunk: usize, sasl: bool) -> Ended {
             }
             Ok(Action::Ask(ServerQuestion::Ticket { .. } | ServerQuestion::Admit { .. })) => {
                 match answers & REFUSE {
-                    0 => machine.accept(&mut wire).unwrap(),
-                    _ => machine.refuse(&mut wire, refusal(answers)).unwrap(),
+                    0 => machine.accept(&mut buffers).unwrap(),
+                    _ => machine.refuse(&mut buffers, refusal(answers)).unwrap(),
                 }
                 continue;
             }
@@ -340,11 +340,11 @@ fn serve(answers: u8, mut input: &[u8], chunk: usize, sasl: bool) -> Ended {
             Err(error) => Some(error),
         };
         if let Some(error) = error {
-            assert_eq!(machine.step(NOW, &mut wire), Err(error), "an error is terminal");
-            assert_left_alone(error, &wire);
+            assert_eq!(machine.step(NOW, &mut buffers), Err(error), "an error is terminal");
+            assert_left_alone(error, &buffers);
         }
         let left = if error.is_none() {
-            left(&wire.rx, input)
+            left(&buffers.rx, input)
         } else {
             Vec::new()
         };
@@ -352,7 +352,7 @@ fn serve(answers: u8, mut input: &[u8], chunk: usize, sasl: bool) -> Ended {
             asked,
             error,
             side: None,
-            told: [wire.tx.to_vec(), Vec::new()],
+            told: [buffers.tx.to_vec(), Vec::new()],
             left: [left, Vec::new()],
         };
     }
@@ -374,23 +374,23 @@ fn connect(answers: u8, mut input: &[u8], chunk: usize, sasl: bool) -> Ended {
         true => ClientLink::sasl(NOW, config),
         false => ClientLink::new(NOW, config, Secret::new(b"ticket"), [1; 20]),
     };
-    let mut wire = Buffers::default();
+    let mut buffers = Buffers::default();
     let mut asked = BTreeSet::new();
     for _ in 0..steps(input.len()) {
-        let action = machine.step(NOW, &mut wire);
+        let action = machine.step(NOW, &mut buffers);
         if let Ok(Action::Ask(question)) = &action {
             asked.insert(client_question(question));
         }
         let error = match action {
             Ok(Action::Receive { at_least }) => {
-                if feed(&mut input, &mut wire.rx, chunk, at_least, machine.max_input()) {
+                if feed(&mut input, &mut buffers.rx, chunk, at_least, machine.max_input()) {
                     continue;
                 }
                 machine.eof().err()
             }
             Ok(Action::Ask(question)) => {
-                assert!(matches!(machine.step(NOW, &mut wire), Ok(Action::Waiting)));
-                answer(&mut machine, &mut wire, question, answers & 4 != 0);
+                assert!(matches!(machine.step(NOW, &mut buffers), Ok(Action::Waiting)));
+                answer(&mut machine, &mut buffers, question, answers & 4 != 0);
                 continue;
             }
             Ok(Action::Waiting) => panic!("no question is open"),
@@ -398,10 +398,10 @@ fn connect(answers: u8, mut input: &[u8], chunk: usize, sasl: bool) -> Ended {
             Err(error) => Some(error),
         };
         if let Some(error) = error {
-            assert_eq!(machine.step(NOW, &mut wire), Err(error), "an error is terminal");
+            assert_eq!(machine.step(NOW, &mut buffers), Err(error), "an error is terminal");
         }
         let left = if error.is_none() {
-            left(&wire.rx, input)
+            left(&buffers.rx, input)
         } else {
             Vec::new()
         };
@@ -409,7 +409,7 @@ fn connect(answers: u8, mut input: &[u8], chunk: usize, sasl: bool) -> Ended {
             asked,
             error,
             side: None,
-            told: [wire.tx.to_vec(), Vec::new()],
+            told: [buffers.tx.to_vec(), Vec::new()],
             left: [left, Vec::new()],
         };
     }
@@ -417,13 +417,13 @@ fn connect(answers: u8, mut input: &[u8], chunk: usize, sasl: bool) -> Ended {
 }
 
 /// What a client's mechanism says; `layer`: it agrees on one.
-fn answer(machine: &mut ClientLink, wire: &mut Buffers, question: client::ClientQuestion, layer: bool) {
+fn answer(machine: &mut ClientLink, buffers: &mut Buffers, question: client::ClientQuestion, layer: bool) {
     match question {
         client::ClientQuestion::SaslStart { mechanisms } => {
             let name = mechanisms.names().next().expect("a list has a name");
-            machine.sasl_start(wire, name, Some(b"ticket")).unwrap();
+            machine.sasl_start(buffers, name, Some(b"ticket")).unwrap();
         }
-        client::ClientQuestion::SaslStep { complete: false, .. } => machine.sasl_step(wire, None).unwrap(),
+        client::ClientQuestion::SaslStep { complete: false, .. } => machine.sasl_step(buffers, None).unwrap(),
         client::ClientQuestion::SaslStep { complete: true, .. } => machine.sasl_end(layer).unwrap(),
         client::ClientQuestion::SaslLayer => machine.layered().unwrap(),
     }
@@ -444,11 +444,11 @@ fn relay(answers: u8, tenant: &[u8], hypervisor: &[u8], chunk: usize, sasl: bool
         .with_upstream_failure(refusal(answers))
         .with_upstream_sasl(sasl);
     let mut machine = RelayLink::new(NOW, config);
-    let mut wires = SideBuffers::default();
+    let mut sides = SideBuffers::default();
     let (mut tenant, mut hypervisor) = (tenant, hypervisor);
     let mut asked = BTreeSet::new();
     for _ in 0..steps(tenant.len() + hypervisor.len()) {
-        let action = machine.step(NOW, &mut wires);
+        let action = machine.step(NOW, &mut sides);
         if let Ok(RelayAction::Ask(question)) = &action {
             asked.insert(relay_question(question));
         }
@@ -460,22 +460,22 @@ fn relay(answers: u8, tenant: &[u8], hypervisor: &[u8], chunk: usize, sasl: bool
                 } else {
                     &mut hypervisor
                 };
-                if feed(input, &mut wires.side(side).rx, chunk, at_least, most) {
+                if feed(input, &mut sides.side(side).rx, chunk, at_least, most) {
                     continue;
                 }
-                machine.eof(&mut wires, side).err()
+                machine.eof(&mut sides, side).err()
             }
             Ok(RelayAction::Ask(relay::RelayQuestion::Tenant(ServerQuestion::Link(_)))) => {
                 match answers & REJECT {
                     0 if sasl => machine
                         .tenant()
-                        .announce_sasl(&mut wires.tenant, sasl_announcement(answers))
+                        .announce_sasl(&mut sides.tenant, sasl_announcement(answers))
                         .unwrap(),
                     0 => machine
                         .tenant()
-                        .announce(&mut wires.tenant, announcement(answers))
+                        .announce(&mut sides.tenant, announcement(answers))
                         .unwrap(),
-                    _ => machine.tenant().reject(&mut wires.tenant, refusal(answers)).unwrap(),
+                    _ => machine.tenant().reject(&mut sides.tenant, refusal(answers)).unwrap(),
                 }
                 continue;
             }
@@ -483,11 +483,11 @@ fn relay(answers: u8, tenant: &[u8], hypervisor: &[u8], chunk: usize, sasl: bool
                 ServerQuestion::SaslStart { .. } | ServerQuestion::SaslStep { .. },
             ))) => {
                 match judge(answers, &mut rounds) {
-                    Judged::Reply => machine.tenant().sasl_reply(&mut wires.tenant, Some(b"")).unwrap(),
+                    Judged::Reply => machine.tenant().sasl_reply(&mut sides.tenant, Some(b"")).unwrap(),
                     Judged::Complete { layer } => {
-                        machine.tenant().sasl_complete(&mut wires.tenant, None, layer).unwrap()
+                        machine.tenant().sasl_complete(&mut sides.tenant, None, layer).unwrap()
                     }
-                    Judged::Reject => machine.tenant().sasl_reject(&mut wires.tenant, None, "weak").unwrap(),
+                    Judged::Reject => machine.tenant().sasl_reject(&mut sides.tenant, None, "weak").unwrap(),
                 }
                 continue;
             }
@@ -499,7 +499,7 @@ fn relay(answers: u8, tenant: &[u8], hypervisor: &[u8], chunk: usize, sasl: bool
                 ServerQuestion::Ticket { .. } | ServerQuestion::Admit { .. },
             ))) => {
                 assert!(
-                    wires.hypervisor.tx.is_empty(),
+                    sides.hypervisor.tx.is_empty(),
                     "the hypervisor hears nothing before the token is known"
                 );
                 let upstream = Upstream {
@@ -507,14 +507,14 @@ fn relay(answers: u8, tenant: &[u8], hypervisor: &[u8], chunk: usize, sasl: bool
                     oaep_seed: [1; 20],
                 };
                 match answers & REFUSE {
-                    0 => machine.admit(&mut wires, upstream).unwrap(),
-                    _ => machine.refuse(&mut wires, refusal(answers)).unwrap(),
+                    0 => machine.admit(&mut sides, upstream).unwrap(),
+                    _ => machine.refuse(&mut sides, refusal(answers)).unwrap(),
                 }
                 continue;
             }
             Ok(RelayAction::Ask(relay::RelayQuestion::Hypervisor(question))) => {
                 let client = machine.hypervisor().expect("it asks");
-                answer(client, &mut wires.hypervisor, question, answers & 4 != 0);
+                answer(client, &mut sides.hypervisor, question, answers & 4 != 0);
                 continue;
             }
             // The other port is silent.
@@ -524,7 +524,7 @@ fn relay(answers: u8, tenant: &[u8], hypervisor: &[u8], chunk: usize, sasl: bool
                     ticket: Secret::new(b"ticket"),
                     oaep_seed: [1; 20],
                 };
-                machine.admit(&mut wires, upstream).unwrap();
+                machine.admit(&mut sides, upstream).unwrap();
                 continue;
             }
             Ok(RelayAction::Waiting) => panic!("no question is open"),
@@ -532,20 +532,20 @@ fn relay(answers: u8, tenant: &[u8], hypervisor: &[u8], chunk: usize, sasl: bool
             Err(error) => Some(error),
         };
         if let Some(error) = error {
-            assert_eq!(machine.step(NOW, &mut wires), Err(error), "an error is terminal");
+            assert_eq!(machine.step(NOW, &mut sides), Err(error), "an error is terminal");
             if error.side == Side::Tenant {
-                assert_left_alone(error.error, &wires.tenant);
+                assert_left_alone(error.error, &sides.tenant);
             }
             assert!(
-                !accepted(&wires.tenant.tx),
+                !accepted(&sides.tenant.tx),
                 "the tenant is not accepted when the link fails"
             );
         }
         let left = match error {
-            None => [left(&wires.tenant.rx, tenant), left(&wires.hypervisor.rx, hypervisor)],
+            None => [left(&sides.tenant.rx, tenant), left(&sides.hypervisor.rx, hypervisor)],
             Some(_) => [Vec::new(), Vec::new()],
         };
-        let told = [wires.tenant.tx.to_vec(), wires.hypervisor.tx.to_vec()];
+        let told = [sides.tenant.tx.to_vec(), sides.hypervisor.tx.to_vec()];
         return Ended {
             asked,
             error: error.map(|error| error.error),

@@ -271,13 +271,13 @@ fn talk(replies: &[&[u8]; 5], cut: usize) -> (Result<Thumbprint, LoginError>, Ve
     let ticket = Secret::presented(b"ticket").unwrap();
     let ticket = MksTicket::new(ticket, "a b.vmx", Thumbprint::of(b"login")).unwrap();
     let mut login = Login::new(NOW, LoginConfig::default().with_max_reply(128), ticket, &[7; 12]);
-    let mut wire = Buffers::default();
+    let mut buffers = Buffers::default();
     let mut said = Vec::new();
     let mut replies = replies.iter();
     let mut to_send = replies.next().unwrap().to_vec();
     for _ in 0..10_000 {
-        let stepped = login.step(NOW, &mut wire);
-        let sent = wire.tx.split();
+        let stepped = login.step(NOW, &mut buffers);
+        let sent = buffers.tx.split();
         if sent.ends_with(b"\r\n") {
             to_send.extend_from_slice(replies.next().unwrap());
         }
@@ -285,29 +285,29 @@ fn talk(replies: &[&[u8]; 5], cut: usize) -> (Result<Thumbprint, LoginError>, Ve
         assert!(said.len() < 200);
         match stepped {
             Ok(Action::Receive { at_least }) => {
-                assert!(0 < at_least && wire.rx.len() < login.max_input());
+                assert!(0 < at_least && buffers.rx.len() < login.max_input());
                 if to_send.is_empty() {
                     return (login.eof().map(|outcome| outcome.thumbprint), said);
                 }
                 let cut = cut.min(to_send.len());
-                wire.rx.extend(to_send.drain(..cut));
+                buffers.rx.extend(to_send.drain(..cut));
             }
             Ok(Action::StartTls(tls)) => {
-                assert!(wire.rx.is_empty());
+                assert!(buffers.rx.is_empty());
                 // Read only now, it would be for TLS to refuse.
                 if !to_send.is_empty() {
                     let early = Misbehaviour::BytesBeforeTls(tls.layer);
                     return (Err(LoginError::PeerMisbehaved(early)), said);
                 }
                 let certificate: &[u8] = if said.is_empty() { b"login" } else { b"console" };
-                let secured = login.secured(&mut wire, certificate);
+                let secured = login.secured(&mut buffers, certificate);
                 assert_eq!(secured.is_ok(), Thumbprint::of(certificate) == tls.thumbprint);
             }
             Ok(Action::Waiting) => unreachable!("TLS was reported"),
             Ok(Action::Done(outcome)) => return (Ok(outcome.thumbprint), said),
             Err(error) => {
-                assert_eq!(login.step(NOW, &mut wire), Err(error));
-                assert!(wire.tx.is_empty());
+                assert_eq!(login.step(NOW, &mut buffers), Err(error));
+                assert!(buffers.tx.is_empty());
                 return (Err(error), said);
             }
         }

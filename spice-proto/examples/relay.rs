@@ -65,24 +65,24 @@ where
     H: AsyncRead + AsyncWrite + Unpin,
     D: Future<Output = io::Result<H>>,
 {
-    let (clock, mut wires) = (Clock::start(), SideBuffers::default());
+    let (clock, mut sides) = (Clock::start(), SideBuffers::default());
     let mut link = RelayLink::new(clock.now(), RelayConfig::default());
     let (mut key, mut hypervisor) = (None, None);
     let outcome = loop {
-        match drive_relay(&mut link, &mut wires, &mut tenant, hypervisor.as_mut(), clock).await? {
+        match drive_relay(&mut link, &mut sides, &mut tenant, hypervisor.as_mut(), clock).await? {
             Driven::Ask(RelayQuestion::Tenant(server::ServerQuestion::Link(request))) => {
                 let fresh = Key::generate(&mut random)?;
                 let shown = Announcement {
                     public_key: fresh.public(),
                     capabilities: Capabilities::spice_server(request.channel_type),
                 };
-                link.tenant().announce(&mut wires.tenant, shown)?;
+                link.tenant().announce(&mut sides.tenant, shown)?;
                 key = Some(fresh);
             }
             Driven::Ask(RelayQuestion::Tenant(server::ServerQuestion::Ticket { sealed, .. })) => {
                 let shown = key.take().ok_or("no key")?.open(&sealed, &mut random);
                 if !shown.is_ok_and(|shown| shown == Secret::new(token.as_bytes())) {
-                    link.refuse(&mut wires, Refusal::DENIED)?;
+                    link.refuse(&mut sides, Refusal::DENIED)?;
                     continue;
                 }
                 hypervisor = Some(dial().await?);
@@ -91,10 +91,10 @@ where
                     oaep_seed: [0; 20],
                 };
                 random(&mut upstream.oaep_seed);
-                link.admit(&mut wires, upstream)?;
+                link.admit(&mut sides, upstream)?;
             }
             // SASL was not announced, nor is there another port.
-            Driven::Ask(_) => link.refuse(&mut wires, Refusal::Close)?,
+            Driven::Ask(_) => link.refuse(&mut sides, Refusal::Close)?,
             Driven::Done(outcome) => break outcome,
         }
     };
@@ -103,8 +103,8 @@ where
     let ((from_tenant, tenant), (from_hypervisor, hypervisor)) = (split(&mut tenant), split(&mut hypervisor));
     // The other direction ends with the first that does.
     tokio::select! {
-        ended = forward(from_tenant, hypervisor, wires.tenant.rx, to_hypervisor) => ended,
-        ended = forward(from_hypervisor, tenant, wires.hypervisor.rx, to_tenant) => ended,
+        ended = forward(from_tenant, hypervisor, sides.tenant.rx, to_hypervisor) => ended,
+        ended = forward(from_hypervisor, tenant, sides.hypervisor.rx, to_tenant) => ended,
     }
 }
 

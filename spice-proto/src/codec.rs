@@ -17,9 +17,9 @@
 //! let mut client = MessageCodec::client(ChannelType::INPUTS, HeaderForm::Mini, &limits);
 //! let mut server = MessageCodec::server(ChannelType::INPUTS, HeaderForm::Mini, &limits);
 //! let down = ClientMessage::Inputs(inputs::ClientMessage::KeyDown(inputs::Key { code: 0x1c }));
-//! let mut wire = bytes::BytesMut::new();
-//! client.encode(down.clone(), &mut wire)?;
-//! assert_eq!(server.decode(&mut wire)?, Some(down));
+//! let mut buffers = bytes::BytesMut::new();
+//! client.encode(down.clone(), &mut buffers)?;
+//! assert_eq!(server.decode(&mut buffers)?, Some(down));
 //! # Ok::<(), spice_proto::codec::CodecError>(())
 //! ```
 

@@ -46,22 +46,22 @@
 //!
 //! /// Logs in. The connection's own time-outs keep it from waiting past `login.deadline()`.
 //! fn log_in(connection: &mut impl Connection, mut login: Login, started: Instant) -> Result<(), Error> {
-//!     let mut wire = Buffers::default();
+//!     let mut buffers = Buffers::default();
 //!     loop {
-//!         let action = login.step(started.elapsed(), &mut wire).map_err(Error::other)?;
-//!         connection.write_all(&wire.tx)?;
-//!         wire.sent(wire.tx.len());
+//!         let action = login.step(started.elapsed(), &mut buffers).map_err(Error::other)?;
+//!         connection.write_all(&buffers.tx)?;
+//!         buffers.sent(buffers.tx.len());
 //!         match action {
 //!             Action::Receive { .. } => {
 //!                 let mut buffer = [0; 1024];
 //!                 match connection.read(&mut buffer)? {
 //!                     0 => return login.eof().map(|_| ()).map_err(Error::other),
-//!                     n => wire.rx.extend_from_slice(&buffer[..n]),
+//!                     n => buffers.rx.extend_from_slice(&buffer[..n]),
 //!                 }
 //!             }
 //!             Action::StartTls(tls) => {
 //!                 let certificate = connection.start_tls(tls)?;
-//!                 login.secured(&mut wire, &certificate).map_err(Error::other)?;
+//!                 login.secured(&mut buffers, &certificate).map_err(Error::other)?;
 //!             }
 //!             Action::Waiting => unreachable!("TLS is reported at once"),
 //!             Action::Done(_) => return Ok(()),
@@ -359,14 +359,14 @@ impl Login {
     ///
     /// # Errors
     /// The log-in failed. Later calls give the same error; after [`Action::Done`] it is [`Misuse::Ended`].
-    pub fn step(&mut self, now: Duration, wire: &mut Buffers) -> Result<Action, LoginError> {
+    pub fn step(&mut self, now: Duration, buffers: &mut Buffers) -> Result<Action, LoginError> {
         let ended = matches!(self.state, State::Over(_) | State::Done | State::Failed(_));
         if !ended && self.deadline <= now {
             return Err(self.fail(LoginError::TimedOut(self.stage())));
         }
         loop {
             match self.state {
-                State::Reply(stage, thumbprint) => match self.take_reply(stage, thumbprint, wire) {
+                State::Reply(stage, thumbprint) => match self.take_reply(stage, thumbprint, buffers) {
                     Ok(Taken::Reply(next)) => self.state = next,
                     Ok(Taken::Missing(at_least)) => return Ok(Action::Receive { at_least }),
                     Err(error) => return Err(self.fail(error)),
@@ -392,11 +392,11 @@ impl Login {
     /// # Errors
     /// [`Misbehaviour::WrongCertificate`], which ends the log-in: nothing of the ticket is sent.
     /// [`Misuse::NotAsked`], [`Misuse::BytesInWire`].
-    pub fn secured(&mut self, wire: &mut Buffers, certificate: &[u8]) -> Result<(), LoginError> {
+    pub fn secured(&mut self, buffers: &mut Buffers, certificate: &[u8]) -> Result<(), LoginError> {
         let State::Tls(tls) = self.state else {
             return Err(Misuse::NotAsked.into());
         };
-        if !wire.rx.is_empty() {
+        if !buffers.rx.is_empty() {
             return Err(Misuse::BytesInWire.into());
         }
         if Thumbprint::of(certificate) != tls.thumbprint {
@@ -405,11 +405,11 @@ impl Login {
         }
         self.state = match tls.layer {
             TlsLayer::Login => {
-                wire.put(&["USER ", self.ticket.ticket.expose(), CR_LF]);
+                buffers.put(&["USER ", self.ticket.ticket.expose(), CR_LF]);
                 State::Reply(Stage::User, tls.thumbprint)
             }
             TlsLayer::Console => {
-                wire.put(&[&self.random.0]);
+                buffers.put(&[&self.random.0]);
                 State::Over(Outcome {
                     thumbprint: tls.thumbprint,
                 })
@@ -448,10 +448,10 @@ impl Login {
     }
 
     /// Takes a reply off `rx`, and answers it.
-    fn take_reply(&self, stage: Stage, thumbprint: Thumbprint, wire: &mut Buffers) -> Result<Taken, LoginError> {
+    fn take_reply(&self, stage: Stage, thumbprint: Thumbprint, buffers: &mut Buffers) -> Result<Taken, LoginError> {
         let malformed = |error| LoginError::Decode { stage, error };
         let limit = self.config.max_reply;
-        let window = wire.rx.get(..limit.min(wire.rx.len())).unwrap_or_default();
+        let window = buffers.rx.get(..limit.min(buffers.rx.len())).unwrap_or_default();
         let Some(end) = window.iter().position(|byte| *byte == b'\n') else {
             if limit <= window.len() {
                 return Err(malformed(ReplyError::TooLong { limit }));
@@ -459,31 +459,31 @@ impl Login {
             let at_least = if window.ends_with(b"\r") { 1 } else { 2 };
             return Ok(Taken::Missing(at_least.min(limit.saturating_sub(window.len()))));
         };
-        let line = wire.take(end.saturating_add(1));
+        let line = buffers.take(end.saturating_add(1));
         let line = line.strip_suffix(CR_LF.as_bytes());
         let line = line.ok_or_else(|| malformed(ReplyError::LineEnd))?;
         let (_, (code, text)) = reply(line).map_err(|_| malformed(ReplyError::Code))?;
         if stage.expected() != Some(code) {
             return Err(LoginError::Rejected { stage, code });
         }
-        let start_tls = |layer| match wire.rx.is_empty() {
+        let start_tls = |layer| match buffers.rx.is_empty() {
             true => Ok(State::StartTls(Tls { layer, thumbprint })),
             false => Err(LoginError::PeerMisbehaved(Misbehaviour::BytesBeforeTls(layer))),
         };
         Ok(Taken::Reply(match stage {
             Stage::Greeting => start_tls(TlsLayer::Login)?,
             Stage::User => {
-                wire.put(&["PASS ", self.ticket.ticket.expose(), CR_LF]);
+                buffers.put(&["PASS ", self.ticket.ticket.expose(), CR_LF]);
                 State::Reply(Stage::Password, thumbprint)
             }
             Stage::Password => {
-                wire.put(&["THUMBPRINT ", &self.random.0, CR_LF]);
+                buffers.put(&["THUMBPRINT ", &self.random.0, CR_LF]);
                 State::Reply(Stage::Thumbprint, thumbprint)
             }
             Stage::Thumbprint => {
                 let text = core::str::from_utf8(text.unwrap_or_default()).unwrap_or_default();
                 let thumbprint = text.trim().parse().map_err(|_| malformed(ReplyError::Thumbprint))?;
-                wire.put(&["CONNECT ", &self.ticket.cfg_file, " mks", CR_LF]);
+                buffers.put(&["CONNECT ", &self.ticket.cfg_file, " mks", CR_LF]);
                 State::Reply(Stage::Connect, thumbprint)
             }
             Stage::Connect => start_tls(TlsLayer::Console)?,

@@ -92,7 +92,7 @@ impl Login {
     pub fn answer(
         &mut self,
         link: &mut ClientLink,
-        wire: &mut Buffers,
+        buffers: &mut Buffers,
         question: ClientQuestion,
     ) -> Result<(), LoginError> {
         match question {
@@ -104,7 +104,7 @@ impl Login {
                     self.finished = session.step(None, &mut *first)?.is_finished();
                 }
                 let name = session.get_mechname().as_bytes();
-                link.sasl_start(wire, name, words.then_some(&first))?;
+                link.sasl_start(buffers, name, words.then_some(&first))?;
                 self.session = Some(session);
             }
             ClientQuestion::SaslStep { data, complete } => {
@@ -117,7 +117,7 @@ impl Login {
                 match (complete, self.finished) {
                     (true, true) => link.sasl_end(false)?,
                     (true, false) => return Err(LoginError::Early),
-                    (false, _) => link.sasl_step(wire, (!words.is_empty()).then_some(&words))?,
+                    (false, _) => link.sasl_step(buffers, (!words.is_empty()).then_some(&words))?,
                 }
             }
             ClientQuestion::SaslLayer => return Err(LoginError::Layer),

@@ -52,15 +52,15 @@ fn flood(size: usize) -> u16 {
 fn let_in(stream: &mut TcpStream) -> Vec<u8> {
     let began = Instant::now();
     let mut server = ServerLink::new(Duration::ZERO, Limits::default());
-    let (mut wire, mut key) = (Buffers::default(), None);
+    let (mut buffers, mut key) = (Buffers::default(), None);
     loop {
-        let action = server.step(began.elapsed(), &mut wire).expect("a link");
-        stream.write_all(&wire.tx.split()).expect("the gateway reads");
+        let action = server.step(began.elapsed(), &mut buffers).expect("a link");
+        stream.write_all(&buffers.tx.split()).expect("the gateway reads");
         match action {
             Action::Receive { at_least } => {
                 let mut bytes = vec![0; at_least];
                 stream.read_exact(&mut bytes).expect("the gateway speaks");
-                wire.rx.extend_from_slice(&bytes);
+                buffers.rx.extend_from_slice(&bytes);
             }
             Action::Ask(ServerQuestion::Link(request)) => {
                 let fresh = Key::generate(&mut |bytes| getrandom::fill(bytes).expect("random bytes")).expect("a key");
@@ -71,15 +71,15 @@ fn let_in(stream: &mut TcpStream) -> Vec<u8> {
                     public_key,
                     capabilities,
                 };
-                server.announce(&mut wire, shown).expect("it was asked");
+                server.announce(&mut buffers, shown).expect("it was asked");
             }
             Action::Ask(ServerQuestion::Ticket { sealed, .. }) => {
                 let opened = key.take().expect("a key").open(&sealed, &mut |bytes| bytes.fill(1));
                 assert_eq!(opened.expect("a ticket").expose(), TICKET.as_bytes());
-                server.accept(&mut wire).expect("it was asked");
+                server.accept(&mut buffers).expect("it was asked");
             }
             Action::Ask(_) | Action::Waiting => unreachable!("SASL was not announced"),
-            Action::Done(_) => return wire.rx.to_vec(),
+            Action::Done(_) => return buffers.rx.to_vec(),
         }
     }
 }

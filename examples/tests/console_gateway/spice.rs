@@ -67,11 +67,11 @@ pub(crate) fn link(
     let start = Instant::now();
     let config = ClientConfig::new(request);
     let mut client = ClientLink::new(start.elapsed(), config, Secret::new(password.as_bytes()), seed());
-    let mut wire = Buffers::default();
+    let mut buffers = Buffers::default();
     loop {
-        let action = client.step(start.elapsed(), &mut wire);
+        let action = client.step(start.elapsed(), &mut buffers);
         stream
-            .write_all(&wire.tx.split())
+            .write_all(&buffers.tx.split())
             .and_then(|()| stream.flush())
             .expect("the server reads");
         match action {
@@ -79,11 +79,11 @@ pub(crate) fn link(
                 let mut bytes = vec![0; at_least];
                 match stream.read(&mut bytes) {
                     Ok(0) | Err(_) => return Err(Link::Closed),
-                    Ok(n) => wire.rx.extend_from_slice(&bytes[..n]),
+                    Ok(n) => buffers.rx.extend_from_slice(&bytes[..n]),
                 }
             }
             Ok(Action::Ask(_) | Action::Waiting) => unreachable!("SASL was not announced"),
-            Ok(Action::Done(_)) => return Ok(wire.rx),
+            Ok(Action::Done(_)) => return Ok(buffers.rx),
             Err(HandshakeError::Rejected(code)) => return Err(Link::Refused(code)),
             Err(error) => panic!("{error}"),
         }

@@ -53,18 +53,18 @@ impl Relay {
     async fn relay(self, tenant: std::net::TcpStream) -> Result<(), Box<dyn Error>> {
         tenant.set_nonblocking(true)?;
         let mut tenant = TcpStream::from_std(tenant)?;
-        let (clock, mut wires) = (Clock::start(), SideBuffers::default());
+        let (clock, mut sides) = (Clock::start(), SideBuffers::default());
         let mut relay = RelayLink::new(clock.now(), RelayConfig::default().with_upstream_sasl(true));
         let (mut key, mut hypervisor, mut login) = (None, None, None);
         let outcome = loop {
-            match drive_relay(&mut relay, &mut wires, &mut tenant, hypervisor.as_mut(), clock).await? {
+            match drive_relay(&mut relay, &mut sides, &mut tenant, hypervisor.as_mut(), clock).await? {
                 Driven::Ask(RelayQuestion::Tenant(server::ServerQuestion::Link(request))) => {
                     let fresh = Key::generate(&mut random)?;
                     let shown = Announcement {
                         public_key: fresh.public(),
                         capabilities: Capabilities::spice_server(request.channel_type),
                     };
-                    relay.tenant().announce(&mut wires.tenant, shown)?;
+                    relay.tenant().announce(&mut sides.tenant, shown)?;
                     key = Some(fresh);
                 }
                 Driven::Ask(RelayQuestion::Tenant(server::ServerQuestion::Ticket { sealed, .. })) => {
@@ -79,15 +79,15 @@ impl Relay {
                             oaep_seed: [0; 20],
                         };
                         random(&mut upstream.oaep_seed);
-                        relay.admit(&mut wires, upstream)?;
+                        relay.admit(&mut sides, upstream)?;
                     } else {
-                        relay.refuse(&mut wires, Refusal::Code(LinkErrorCode::PERMISSION_DENIED))?;
+                        relay.refuse(&mut sides, Refusal::Code(LinkErrorCode::PERMISSION_DENIED))?;
                     }
                 }
                 Driven::Ask(RelayQuestion::Hypervisor(question)) => {
                     let link = relay.hypervisor().ok_or("no hypervisor")?;
                     let login = login.as_mut().ok_or("no user")?;
-                    login.answer(link, &mut wires.hypervisor, question)?;
+                    login.answer(link, &mut sides.hypervisor, question)?;
                 }
                 Driven::Ask(question) => return Err(format!("{question:?}").into()),
                 Driven::Done(outcome) => break outcome,
@@ -95,8 +95,8 @@ impl Relay {
         };
         assert_eq!(outcome.tenant_form, outcome.hypervisor_form);
         let mut hypervisor = hypervisor.ok_or("no hypervisor")?;
-        tenant.write_all(&wires.hypervisor.rx).await?;
-        hypervisor.write_all(&wires.tenant.rx).await?;
+        tenant.write_all(&sides.hypervisor.rx).await?;
+        hypervisor.write_all(&sides.tenant.rx).await?;
         copy_bidirectional(&mut tenant, &mut hypervisor).await?;
         Ok(())
     }

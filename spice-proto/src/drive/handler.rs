@@ -39,8 +39,8 @@ where
 {
     let clock = Clock::start();
     let config = ClientConfig::new(request.clone()).with_limits(limits.clone());
-    let (mut link, mut wire) = (ClientLink::inquiry(clock.now(), config), Buffers::default());
-    match drive(&mut link, &mut wire, &mut stream, clock).await? {
+    let (mut link, mut buffers) = (ClientLink::inquiry(clock.now(), config), Buffers::default());
+    match drive(&mut link, &mut buffers, &mut stream, clock).await? {
         Driven::Done(outcome) => Ok(outcome.capabilities),
         // INVARIANT: an inquiry ends before SASL.
         Driven::Ask(_) => Err(DriveError::Protocol(HandshakeError::Misuse(Misuse::Ended))),

@@ -27,7 +27,7 @@ type Link<M> = Driven<<M as Machine>::Question, <M as Machine>::Outcome>;
 /// [`DriveError`]; the answer to the peer has been sent, if that was possible.
 pub async fn drive<M, S>(
     machine: &mut M,
-    wire: &mut Buffers,
+    buffers: &mut Buffers,
     stream: &mut S,
     clock: Clock,
 ) -> Result<Link<M>, DriveError<HandshakeError>>
@@ -37,27 +37,27 @@ where
 {
     let mut port = Port::new(stream, READ);
     loop {
-        let action = machine.step(clock.now(), wire);
+        let action = machine.step(clock.now(), buffers);
         let (until, room) = (clock.instant(machine.deadline()), machine.max_input());
         let read = match action {
             Ok(Action::Receive { .. }) => true,
             // It is looked at whether the peer is still there.
-            Ok(Action::Waiting) => wire.rx.len() < room,
+            Ok(Action::Waiting) => buffers.rx.len() < room,
             Ok(Action::Ask(question)) => {
-                port.finish(wire, room, until).await?;
+                port.finish(buffers, room, until).await?;
                 return Ok(Driven::Ask(question));
             }
             Ok(Action::Done(outcome)) => {
-                port.finish(wire, room, last_words(until)).await?;
-                return all_sent(wire).map(|()| Driven::Done(outcome));
+                port.finish(buffers, room, last_words(until)).await?;
+                return all_sent(buffers).map(|()| Driven::Done(outcome));
             }
             Err(error) => {
-                let _ = port.finish(wire, room, last_words_of(&error, until)).await;
+                let _ = port.finish(buffers, room, last_words_of(&error, until)).await;
                 return Err(DriveError::Protocol(error));
             }
         };
         // A deadline that passes is not looked at here: the next step tells what it means.
-        match timeout_at(until, poll_fn(|cx| port.poll(cx, wire, read))).await {
+        match timeout_at(until, poll_fn(|cx| port.poll(cx, buffers, read))).await {
             Ok(Moved::Bytes) | Err(_) => {}
             Ok(Moved::End) => return Err(ended(machine, &mut port)),
             Ok(Moved::Failed(error)) => return Err(error.into()),
@@ -81,16 +81,16 @@ where
 /// let clock = Clock::start();
 /// let (mut server, mut wire) = (ServerLink::new(clock.now(), Limits::default()), Buffers::default());
 /// loop {
-///     match drive(&mut server, &mut wire, &mut stream, clock).await? {
-///         Driven::Ask(ServerQuestion::Link(_)) => server.announce(&mut wire, shown.clone()).unwrap(),
+///     match drive(&mut server, &mut buffers, &mut stream, clock).await? {
+///         Driven::Ask(ServerQuestion::Link(_)) => server.announce(&mut buffers, shown.clone()).unwrap(),
 ///         Driven::Ask(ServerQuestion::Ticket { sealed, .. }) => {
 ///             let look_up = is_good(sealed);
-///             match while_connected(&mut server, &mut wire, &mut stream, clock, look_up).await? {
-///                 true => server.accept(&mut wire).unwrap(),
-///                 false => server.refuse(&mut wire, Refusal::Close).unwrap(),
+///             match while_connected(&mut server, &mut buffers, &mut stream, clock, look_up).await? {
+///                 true => server.accept(&mut buffers).unwrap(),
+///                 false => server.refuse(&mut buffers, Refusal::Close).unwrap(),
 ///             }
 ///         }
-///         Driven::Ask(_) => server.refuse(&mut wire, Refusal::Close).unwrap(), // SASL was not announced
+///         Driven::Ask(_) => server.refuse(&mut buffers, Refusal::Close).unwrap(), // SASL was not announced
 ///         Driven::Done(outcome) => return Ok(outcome),
 ///     }
 /// }
@@ -101,7 +101,7 @@ where
 /// The peer has gone, or the machine's deadline has passed: the link has failed.
 pub async fn while_connected<M, S, F>(
     machine: &mut M,
-    wire: &mut Buffers,
+    buffers: &mut Buffers,
     stream: &mut S,
     clock: Clock,
     find: F,
@@ -119,8 +119,8 @@ where
             return Poll::Ready(Ok(answer));
         }
         loop {
-            let read = wire.rx.len() < machine.max_input();
-            match ready!(port.poll(cx, wire, read)) {
+            let read = buffers.rx.len() < machine.max_input();
+            match ready!(port.poll(cx, buffers, read)) {
                 Moved::Bytes => {}
                 Moved::End => return Poll::Ready(Err(ended(machine, &mut port))),
                 Moved::Failed(error) => return Poll::Ready(Err(error.into())),
@@ -129,7 +129,7 @@ where
     });
     match timeout_at(until, watched).await {
         Ok(answer) => answer,
-        Err(_) => Err(match machine.step(clock.now(), wire) {
+        Err(_) => Err(match machine.step(clock.now(), buffers) {
             Err(error) => DriveError::Protocol(error),
             Ok(_) => late(),
         }),
@@ -166,8 +166,8 @@ fn last_words_of(error: &HandshakeError, until: Instant) -> Instant {
 }
 
 /// A link does not stand before the peer has been told so.
-fn all_sent<E>(wire: &Buffers) -> Result<(), DriveError<E>> {
-    if wire.tx.is_empty() { Ok(()) } else { Err(late()) }
+fn all_sent<E>(buffers: &Buffers) -> Result<(), DriveError<E>> {
+    if buffers.tx.is_empty() { Ok(()) } else { Err(late()) }
 }
 
 /// The two streams of a relay.
@@ -197,29 +197,29 @@ where
         &mut self,
         cx: &mut Context<'_>,
         relay: &mut RelayLink,
-        wires: &mut SideBuffers,
+        sides: &mut SideBuffers,
         wanted: Option<Side>,
     ) -> Poll<Result<(), DriveError<RelayError>>> {
-        let room = |side, wire: &Buffers| wanted == Some(side) || wire.rx.len() < relay.max_input(side);
-        let near = !self.tenant_gone && room(Side::Tenant, &wires.tenant);
-        let far = room(Side::Hypervisor, &wires.hypervisor);
+        let room = |side, buffers: &Buffers| wanted == Some(side) || buffers.rx.len() < relay.max_input(side);
+        let near = !self.tenant_gone && room(Side::Tenant, &sides.tenant);
+        let far = room(Side::Hypervisor, &sides.hypervisor);
         let mut moved = false;
-        match self.tenant.poll(cx, &mut wires.tenant, near) {
+        match self.tenant.poll(cx, &mut sides.tenant, near) {
             Poll::Pending => {}
             Poll::Ready(Moved::Bytes) => moved = true,
             Poll::Ready(_) if relay.must_finish() => (self.tenant_gone, moved) = (true, true),
-            Poll::Ready(Moved::End) => return Poll::Ready(Err(hung_up(relay, wires, Side::Tenant))),
+            Poll::Ready(Moved::End) => return Poll::Ready(Err(hung_up(relay, sides, Side::Tenant))),
             Poll::Ready(Moved::Failed(error)) => return Poll::Ready(Err(error.into())),
         }
         match &mut self.hypervisor {
-            Some(hypervisor) => match hypervisor.poll(cx, &mut wires.hypervisor, far) {
+            Some(hypervisor) => match hypervisor.poll(cx, &mut sides.hypervisor, far) {
                 Poll::Pending => {}
                 Poll::Ready(Moved::Bytes) => moved = true,
                 // One whose connection fails has hung up.
-                Poll::Ready(_) => return Poll::Ready(Err(hung_up(relay, wires, Side::Hypervisor))),
+                Poll::Ready(_) => return Poll::Ready(Err(hung_up(relay, sides, Side::Hypervisor))),
             },
             None if wanted == Some(Side::Hypervisor) => {
-                return Poll::Ready(Err(hung_up(relay, wires, Side::Hypervisor)));
+                return Poll::Ready(Err(hung_up(relay, sides, Side::Hypervisor)));
             }
             None => {}
         }
@@ -227,8 +227,8 @@ where
     }
 
     /// Sends what is left, on both sides.
-    async fn finish(&mut self, relay: &RelayLink, wires: &mut SideBuffers, until: Instant) -> Result<(), Error> {
-        let SideBuffers { tenant, hypervisor } = wires;
+    async fn finish(&mut self, relay: &RelayLink, sides: &mut SideBuffers, until: Instant) -> Result<(), Error> {
+        let SideBuffers { tenant, hypervisor } = sides;
         let [near, far] = [Side::Tenant, Side::Hypervisor].map(|side| relay.max_input(side));
         let alone = self.hypervisor.is_none();
         let both = async {
@@ -246,8 +246,8 @@ where
     }
 }
 
-fn hung_up(relay: &mut RelayLink, wires: &mut SideBuffers, side: Side) -> DriveError<RelayError> {
-    match relay.eof(wires, side) {
+fn hung_up(relay: &mut RelayLink, sides: &mut SideBuffers, side: Side) -> DriveError<RelayError> {
+    match relay.eof(sides, side) {
         Err(error) => DriveError::Protocol(error),
         Ok(_) => Error::from(ErrorKind::UnexpectedEof).into(),
     }
@@ -264,7 +264,7 @@ fn hung_up(relay: &mut RelayLink, wires: &mut SideBuffers, side: Side) -> DriveE
 /// connection fails has hung up.
 pub async fn drive_relay<T, H>(
     relay: &mut RelayLink,
-    wires: &mut SideBuffers,
+    sides: &mut SideBuffers,
     tenant: &mut T,
     hypervisor: Option<&mut H>,
     clock: Clock,
@@ -275,25 +275,25 @@ where
 {
     let mut ports = Ports::new(tenant, hypervisor);
     loop {
-        let action = relay.step(clock.now(), wires);
+        let action = relay.step(clock.now(), sides);
         let until = clock.instant(relay.deadline());
         let wanted = match action {
             Ok(RelayAction::Receive { side, .. }) => Some(side),
             Ok(RelayAction::Waiting) => None,
             Ok(RelayAction::Ask(question)) => {
-                ports.finish(relay, wires, until).await?;
+                ports.finish(relay, sides, until).await?;
                 return Ok(Driven::Ask(question));
             }
             Ok(RelayAction::Done(outcome)) => {
-                ports.finish(relay, wires, last_words(until)).await?;
-                return all_sent(&wires.tenant).map(|()| Driven::Done(outcome));
+                ports.finish(relay, sides, last_words(until)).await?;
+                return all_sent(&sides.tenant).map(|()| Driven::Done(outcome));
             }
-            Err(error) => return Err(ports.failed(relay, wires, error, until).await),
+            Err(error) => return Err(ports.failed(relay, sides, error, until).await),
         };
         // The next step reports a deadline that has passed.
-        match timeout_at(until, poll_fn(|cx| ports.poll(cx, relay, wires, wanted))).await {
+        match timeout_at(until, poll_fn(|cx| ports.poll(cx, relay, sides, wanted))).await {
             Ok(Ok(())) | Err(_) => {}
-            Ok(Err(DriveError::Protocol(error))) => return Err(ports.failed(relay, wires, error, until).await),
+            Ok(Err(DriveError::Protocol(error))) => return Err(ports.failed(relay, sides, error, until).await),
             Ok(Err(error)) => return Err(error),
         }
     }
@@ -308,7 +308,7 @@ where
     async fn failed(
         &mut self,
         relay: &RelayLink,
-        wires: &mut SideBuffers,
+        sides: &mut SideBuffers,
         error: RelayError,
         until: Instant,
     ) -> DriveError<RelayError> {
@@ -317,7 +317,7 @@ where
             Side::Hypervisor => last_words(until),
         };
         let room = relay.max_input(Side::Tenant);
-        let _ = self.tenant.finish(&mut wires.tenant, room, until).await;
+        let _ = self.tenant.finish(&mut sides.tenant, room, until).await;
         DriveError::Protocol(error)
     }
 }
@@ -330,7 +330,7 @@ where
 /// be told.
 pub async fn while_both_connected<T, H, F>(
     relay: &mut RelayLink,
-    wires: &mut SideBuffers,
+    sides: &mut SideBuffers,
     tenant: &mut T,
     hypervisor: Option<&mut H>,
     clock: Clock,
@@ -349,7 +349,7 @@ where
             return Poll::Ready(Ok(answer));
         }
         loop {
-            if let Err(error) = ready!(ports.poll(cx, relay, wires, None)) {
+            if let Err(error) = ready!(ports.poll(cx, relay, sides, None)) {
                 return Poll::Ready(Err(error));
             }
         }
@@ -357,13 +357,13 @@ where
     let error = match timeout_at(until, watched).await {
         Ok(Ok(answer)) => return Ok(answer),
         Ok(Err(error)) => error,
-        Err(_) => match relay.step(clock.now(), wires) {
+        Err(_) => match relay.step(clock.now(), sides) {
             Err(error) => DriveError::Protocol(error),
             Ok(_) => late(),
         },
     };
     Err(match error {
-        DriveError::Protocol(error) => ports.failed(relay, wires, error, until).await,
+        DriveError::Protocol(error) => ports.failed(relay, sides, error, until).await,
         error => error,
     })
 }

@@ -63,14 +63,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Port<S> {
     }
 
     /// Everything was written and flushed, or cannot be.
-    pub(super) fn is_sent(&self, wire: &Buffers) -> bool {
-        wire.tx.is_empty() && !self.unflushed
+    pub(super) fn is_sent(&self, buffers: &Buffers) -> bool {
+        buffers.tx.is_empty() && !self.unflushed
     }
 
     /// Writes, flushes, and reads if `read`. Ready when any of it has moved; otherwise the task is woken when it can.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, wire: &mut Buffers, read: bool) -> Poll<Moved> {
-        let sent = self.poll_send(cx, &mut wire.tx);
-        if read && let Poll::Ready(received) = self.poll_receive(cx, &mut wire.rx) {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, buffers: &mut Buffers, read: bool) -> Poll<Moved> {
+        let sent = self.poll_send(cx, &mut buffers.tx);
+        if read && let Poll::Ready(received) = self.poll_receive(cx, &mut buffers.rx) {
             return Poll::Ready(received);
         }
         if sent { Poll::Ready(Moved::Bytes) } else { Poll::Pending }
@@ -162,18 +162,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Port<S> {
     ///
     /// # Errors
     /// The stream takes no more.
-    pub(super) async fn finish(&mut self, wire: &mut Buffers, max_input: usize, until: Instant) -> io::Result<()> {
+    pub(super) async fn finish(&mut self, buffers: &mut Buffers, max_input: usize, until: Instant) -> io::Result<()> {
         let mut ended = false;
         let sent = poll_fn(|cx| {
             loop {
-                self.poll_send(cx, &mut wire.tx);
-                if self.is_sent(wire) {
+                self.poll_send(cx, &mut buffers.tx);
+                if self.is_sent(buffers) {
                     return Poll::Ready(());
                 }
-                if ended || max_input <= wire.rx.len() {
+                if ended || max_input <= buffers.rx.len() {
                     return Poll::Pending;
                 }
-                ended = !matches!(ready!(self.poll_receive(cx, &mut wire.rx)), Moved::Bytes);
+                ended = !matches!(ready!(self.poll_receive(cx, &mut buffers.rx)), Moved::Bytes);
             }
         });
         // What is not sent in time stays in `tx`.
@@ -183,11 +183,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Port<S> {
 
     /// Sends all that is left and says that nothing follows. Then reads up to the peer's end: a connection that is
     /// closed with something unread is reset, and the peer loses what it was sent last.
-    pub(super) async fn close(&mut self, wire: &mut Buffers) {
+    pub(super) async fn close(&mut self, buffers: &mut Buffers) {
         let mut shut = false;
         poll_fn(|cx| {
-            self.poll_send(cx, &mut wire.tx);
-            if !self.is_sent(wire) {
+            self.poll_send(cx, &mut buffers.tx);
+            if !self.is_sent(buffers) {
                 return Poll::Pending;
             }
             if !shut {
@@ -195,8 +195,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Port<S> {
                 shut = true;
             }
             loop {
-                wire.rx.clear();
-                if !matches!(ready!(self.poll_receive(cx, &mut wire.rx)), Moved::Bytes) {
+                buffers.rx.clear();
+                if !matches!(ready!(self.poll_receive(cx, &mut buffers.rx)), Moved::Bytes) {
                     return Poll::Ready(());
                 }
             }

@@ -102,7 +102,7 @@ enum Turn<H> {
 struct Driver<'a, A: ProxyHandler> {
     connection: &'a mut Connection,
     desk: Desk<A>,
-    wires: SideBuffers,
+    sides: SideBuffers,
     sleep: Pin<&'a mut Sleep>,
 }
 
@@ -121,13 +121,13 @@ where
     let mut driver = Driver {
         connection: &mut connection,
         desk: Desk::Free(answers),
-        wires: SideBuffers::default(),
+        sides: SideBuffers::default(),
         sleep,
     };
     let mut tenant = Port::new(tenant, READ);
     let mut hypervisor: Option<Port<A::Hypervisor>> = None;
     let end = driver.run(&hub, &mut tenant, &mut hypervisor).await;
-    let Driver { desk, mut wires, .. } = driver;
+    let Driver { desk, mut sides, .. } = driver;
     let failed = connection.relay.channel().is_some() && connection.relay.outcome().is_none();
     // What the session has to know does not wait for the last words.
     drop(connection);
@@ -136,10 +136,10 @@ where
     }
     let close_hypervisor = async {
         if let Some(hypervisor) = &mut hypervisor {
-            hypervisor.close(&mut wires.hypervisor).await;
+            hypervisor.close(&mut sides.hypervisor).await;
         }
     };
-    let goodbye = async { tokio::join!(tenant.close(&mut wires.tenant), close_hypervisor) };
+    let goodbye = async { tokio::join!(tenant.close(&mut sides.tenant), close_hypervisor) };
     tokio::select! {
         _ = goodbye => {}
         () = hub.drained(end) => {}
@@ -167,11 +167,11 @@ impl<A: ProxyHandler + 'static> Driver<'_, A> {
     ) -> End {
         let mut linked = false;
         loop {
-            let action = self.connection.relay.step(hub.clock.now(), &mut self.wires);
+            let action = self.connection.relay.step(hub.clock.now(), &mut self.sides);
             let (read_tenant, read_hypervisor) = match action {
                 Action::Synchronize => {
-                    let (relay, wires) = (&mut self.connection.relay, &mut self.wires);
-                    hub.with(|now, sessions| relay.synchronize(now, sessions, wires));
+                    let (relay, sides) = (&mut self.connection.relay, &mut self.sides);
+                    hub.with(|now, sessions| relay.synchronize(now, sessions, sides));
                     if let (Some(channel), Desk::Free(answers)) = (relay.channel(), &mut self.desk)
                         && let Some(announced) = relay.take_learnt()
                     {
@@ -183,7 +183,7 @@ impl<A: ProxyHandler + 'static> Driver<'_, A> {
                     }
                     if let (true, None, Some(outcome)) = (self.connection.records, &tenant.cutter, relay.outcome()) {
                         // What is there are the last words of the link stage.
-                        tenant.cutter = Some(RecordSplitter::new(outcome.tenant_form, wires.tenant.tx.len()));
+                        tenant.cutter = Some(RecordSplitter::new(outcome.tenant_form, sides.tenant.tx.len()));
                     }
                     continue;
                 }
@@ -204,15 +204,15 @@ impl<A: ProxyHandler + 'static> Driver<'_, A> {
             }
             match self.turn(tenant, hypervisor, read_tenant, read_hypervisor).await {
                 Turn::Step => {}
-                Turn::Eof(side) => self.connection.relay.eof(&mut self.wires, side),
+                Turn::Eof(side) => self.connection.relay.eof(&mut self.sides, side),
                 Turn::Wake if hub.has_stopped() => {
-                    let (relay, wires) = (&mut self.connection.relay, &mut self.wires);
-                    hub.with(|now, sessions| relay.stop(now, sessions, wires));
+                    let (relay, sides) = (&mut self.connection.relay, &mut self.sides);
+                    hub.with(|now, sessions| relay.stop(now, sessions, sides));
                 }
                 Turn::Wake => self.connection.relay.wake(),
                 Turn::Answer(answer) => match *answer {
                     Answer::Dial(Some((stream, upstream))) => {
-                        if self.connection.relay.dialled(&mut self.wires, upstream).is_ok() {
+                        if self.connection.relay.dialled(&mut self.sides, upstream).is_ok() {
                             *hypervisor = Some(Port::new(stream, READ));
                         }
                     }
@@ -235,7 +235,7 @@ impl<A: ProxyHandler + 'static> Driver<'_, A> {
         let SideBuffers {
             tenant: near,
             hypervisor: far,
-        } = &mut self.wires;
+        } = &mut self.sides;
         let (desk, sleep) = (&mut self.desk, &mut self.sleep);
         poll_fn(|cx| {
             if wake.as_mut().poll(cx).is_ready() {
@@ -311,10 +311,10 @@ impl<A: ProxyHandler + 'static> Driver<'_, A> {
     }
 
     fn answer(&mut self, hub: &Arc<SessionManager>, answer: Answer<A::Hypervisor>) -> Result<(), Misuse> {
-        let (relay, wires) = (&mut self.connection.relay, &mut self.wires);
+        let (relay, sides) = (&mut self.connection.relay, &mut self.sides);
         match answer {
-            Answer::Announce(Ok(shown)) => relay.tenant()?.announce(&mut wires.tenant, shown),
-            Answer::Announce(Err(why)) => relay.tenant()?.reject(&mut wires.tenant, why),
+            Answer::Announce(Ok(shown)) => relay.tenant()?.announce(&mut sides.tenant, shown),
+            Answer::Announce(Err(why)) => relay.tenant()?.reject(&mut sides.tenant, why),
             Answer::Token(Ok(entry)) => match enter(hub, relay, entry) {
                 Ok(()) => Ok(()),
                 Err(NotEntered::Misuse(misuse)) => Err(misuse),
@@ -329,14 +329,14 @@ impl<A: ProxyHandler + 'static> Driver<'_, A> {
                     Ok(())
                 }
             },
-            Answer::Token(Err(why)) | Answer::Refuse(why) => relay.refuse(wires, why),
+            Answer::Token(Err(why)) | Answer::Refuse(why) => relay.refuse(sides, why),
             Answer::Dial(None) => relay.unreachable(),
             Answer::Dial(Some(_)) => Ok(()),
-            Answer::Bind(true) => relay.bound(wires),
+            Answer::Bind(true) => relay.bound(sides),
             Answer::Bind(false) => relay.not_bound(),
             Answer::Target(accept) => hub.with(|now, sessions| match accept {
-                true => relay.accept_target(now, sessions, wires),
-                false => relay.refuse_target(now, sessions, wires),
+                true => relay.accept_target(now, sessions, sides),
+                false => relay.refuse_target(now, sessions, sides),
             }),
         }
     }

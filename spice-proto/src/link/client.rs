@@ -247,20 +247,20 @@ impl ClientLink {
     ///
     /// # Errors
     /// [`Misuse::NotAsked`], [`Misuse::NotOffered`], or [`Misuse::TooLong`].
-    pub fn sasl_start(&mut self, wire: &mut Buffers, mechanism: &[u8], data: Option<&[u8]>) -> Result<(), Misuse> {
+    pub fn sasl_start(&mut self, buffers: &mut Buffers, mechanism: &[u8], data: Option<&[u8]>) -> Result<(), Misuse> {
         let State::Open(Open::Start(offered), outcome) = &self.state else {
             return Err(Misuse::NotAsked);
         };
         if !offered.offers(mechanism) {
             return Err(Misuse::NotOffered);
         }
-        let before = wire.tx.len();
+        let before = buffers.tx.len();
         let limits = &self.config.limits;
         // INVARIANT: the name is a part of a list that was received, so its length fits.
         let len = u32::try_from(mechanism.len()).map_err(|_| Misuse::TooLong)?;
-        wire.tx.extend_from_slice(&len.to_le_bytes());
-        wire.tx.extend_from_slice(mechanism);
-        sasl::put_said(&mut wire.tx, data, limits).inspect_err(|_| wire.tx.truncate(before))?;
+        buffers.tx.extend_from_slice(&len.to_le_bytes());
+        buffers.tx.extend_from_slice(mechanism);
+        sasl::put_said(&mut buffers.tx, data, limits).inspect_err(|_| buffers.tx.truncate(before))?;
         self.ticket_sent = true;
         self.state = State::StepServer(outcome.clone());
         Ok(())
@@ -271,10 +271,10 @@ impl ClientLink {
     /// # Errors
     /// [`Misuse::NotAsked`], [`Misuse::NotComplete`] when the server's mechanism has come to its end, or
     /// [`Misuse::TooLong`].
-    pub fn sasl_step(&mut self, wire: &mut Buffers, data: Option<&[u8]>) -> Result<(), Misuse> {
+    pub fn sasl_step(&mut self, buffers: &mut Buffers, data: Option<&[u8]>) -> Result<(), Misuse> {
         match &self.state {
             State::Open(Open::Step { complete: false }, outcome) => {
-                sasl::put_said(&mut wire.tx, data, &self.config.limits)?;
+                sasl::put_said(&mut buffers.tx, data, &self.config.limits)?;
                 self.state = State::StepServer(outcome.clone());
                 Ok(())
             }
@@ -315,31 +315,31 @@ impl ClientLink {
         Ok(())
     }
 
-    fn advance(&mut self, state: State, wire: &mut Buffers) -> Result<Next, HandshakeError> {
+    fn advance(&mut self, state: State, buffers: &mut Buffers) -> Result<Next, HandshakeError> {
         let limits = &self.config.limits;
-        let late = wire.rx.starts_with(&MAGIC);
+        let late = buffers.rx.starts_with(&MAGIC);
         match state {
             State::Start => {
                 self.config
                     .request
-                    .encode(&mut wire.tx)
+                    .encode(&mut buffers.tx)
                     .map_err(|_| HandshakeError::Misuse(Misuse::Ended))?;
                 Ok((State::Reply, None))
             }
-            State::Reply => Ok(match self.take_reply(wire)? {
-                Part::Taken((header, reply)) => (self.answer(&header, &reply, wire)?, None),
+            State::Reply => Ok(match self.take_reply(buffers)? {
+                Part::Taken((header, reply)) => (self.answer(&header, &reply, buffers)?, None),
                 Part::Missing(at_least) => (State::Reply, Some(Action::Receive { at_least })),
             }),
             // spice-server answers what it does not take with a whole link reply.
             State::MechList(_) | State::StepServer(_) | State::SaslResult(_) | State::Result(_) if late => {
                 Ok((State::LateReply, None))
             }
-            State::LateReply => match self.take_reply(wire)? {
+            State::LateReply => match self.take_reply(buffers)? {
                 Part::Taken(_) => Err(HandshakeError::PeerMisbehaved(Misbehaviour::SecondReply)),
                 Part::Missing(at_least) => Ok((State::LateReply, Some(Action::Receive { at_least }))),
             },
             State::MechList(outcome) => taken(
-                wire,
+                buffers,
                 outcome,
                 State::MechList,
                 |rx| sasl::take_list(rx, limits),
@@ -355,7 +355,7 @@ impl ClientLink {
                 },
             ),
             State::StepServer(outcome) => taken(
-                wire,
+                buffers,
                 outcome,
                 State::StepServer,
                 |rx| sasl::take_server(rx, limits),
@@ -368,7 +368,7 @@ impl ClientLink {
                 },
             ),
             State::SaslResult(outcome) => taken(
-                wire,
+                buffers,
                 outcome,
                 State::SaslResult,
                 |rx| sasl::take_verdict(rx, limits),
@@ -379,12 +379,12 @@ impl ClientLink {
                 },
             ),
             State::Result(outcome) => {
-                let Some(bytes) = wire.rx.first_chunk::<4>() else {
-                    let at_least = 4_usize.saturating_sub(wire.rx.len());
+                let Some(bytes) = buffers.rx.first_chunk::<4>() else {
+                    let at_least = 4_usize.saturating_sub(buffers.rx.len());
                     return Ok((State::Result(outcome), Some(Action::Receive { at_least })));
                 };
                 let code = LinkErrorCode(u32::from_le_bytes(*bytes));
-                wire.rx.advance(4);
+                buffers.rx.advance(4);
                 match code {
                     LinkErrorCode::OK => Ok((State::Done, Some(Action::Done(outcome)))),
                     code => Err(HandshakeError::Rejected(code)),
@@ -398,8 +398,8 @@ impl ClientLink {
     }
 
     /// Takes a link reply that says OK, or says what is missing to one.
-    fn take_reply(&self, wire: &mut Buffers) -> Result<Part<(LinkHeader, LinkReply)>, HandshakeError> {
-        let rx = &mut wire.rx;
+    fn take_reply(&self, buffers: &mut Buffers) -> Result<Part<(LinkHeader, LinkReply)>, HandshakeError> {
+        let rx = &mut buffers.rx;
         receive::check_magic(rx)?;
         receive::check_version(rx)?;
         if let Some(more) = receive::missing(4, rx).or_else(|| receive::missing(LinkHeader::LEN, rx)) {
@@ -422,7 +422,12 @@ impl ClientLink {
     }
 
     /// Checks what the server announces, and sends the ticket or says that SASL will be used.
-    fn answer(&mut self, header: &LinkHeader, reply: &LinkReply, wire: &mut Buffers) -> Result<State, HandshakeError> {
+    fn answer(
+        &mut self,
+        header: &LinkHeader,
+        reply: &LinkReply,
+        buffers: &mut Buffers,
+    ) -> Result<State, HandshakeError> {
         self.offered = true;
         let own = &self.config.request.capabilities;
         let server = &reply.capabilities;
@@ -442,7 +447,7 @@ impl ClientLink {
             return Ok(State::Known(outcome(AuthMechanism::SPICE)));
         }
         if both(common::PROTOCOL_AUTH_SELECTION) && both(common::AUTH_SASL) {
-            wire.tx.extend_from_slice(&AuthMechanism::SASL.0.to_le_bytes());
+            buffers.tx.extend_from_slice(&AuthMechanism::SASL.0.to_le_bytes());
             return Ok(State::MechList(outcome(AuthMechanism::SASL)));
         }
         let Some((ticket, seed)) = &mut self.ticket else {
@@ -457,9 +462,9 @@ impl ClientLink {
         }
         let sealed = PublicKey::from_der(reply.pub_key).seal(ticket.expose(), seed.take())?;
         if selects && own.has_common(common::PROTOCOL_AUTH_SELECTION) {
-            wire.tx.extend_from_slice(&AuthMechanism::SPICE.0.to_le_bytes());
+            buffers.tx.extend_from_slice(&AuthMechanism::SPICE.0.to_le_bytes());
         }
-        wire.tx.extend_from_slice(&sealed.0);
+        buffers.tx.extend_from_slice(&sealed.0);
         self.ticket_sent = true;
         Ok(State::Result(outcome(AuthMechanism::SPICE)))
     }
@@ -467,13 +472,13 @@ impl ClientLink {
 
 /// Takes a part of the SASL exchange and goes on with it, or stays and says what is missing.
 fn taken<T>(
-    wire: &mut Buffers,
+    buffers: &mut Buffers,
     outcome: ClientOutcome,
     stay: impl FnOnce(ClientOutcome) -> State,
     take: impl FnOnce(&mut BytesMut) -> Result<Part<T>, DecodeError>,
     next: impl FnOnce(T, ClientOutcome) -> Result<Next, HandshakeError>,
 ) -> Result<Next, HandshakeError> {
-    match take(&mut wire.rx)? {
+    match take(&mut buffers.rx)? {
         Part::Taken(part) => next(part, outcome),
         Part::Missing(at_least) => Ok((stay(outcome), Some(Action::Receive { at_least }))),
     }
@@ -500,7 +505,7 @@ impl Machine for ClientLink {
     fn step(
         &mut self,
         now: Duration,
-        wire: &mut Buffers,
+        buffers: &mut Buffers,
     ) -> Result<Action<ClientQuestion, ClientOutcome>, HandshakeError> {
         let timed_out = HandshakeError::TimedOut(self.stage());
         loop {
@@ -509,7 +514,7 @@ impl Machine for ClientLink {
             let next = if !ended && self.deadline <= now {
                 Err(timed_out)
             } else {
-                self.advance(state, wire)
+                self.advance(state, buffers)
             };
             match next {
                 Ok((state, action)) => {

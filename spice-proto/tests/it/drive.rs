@@ -35,19 +35,19 @@ fn protocol<E: std::fmt::Debug>(error: DriveError<E>) -> E {
 /// A server for one link; says hello in the data stage.
 async fn server(mut stream: DuplexStream, password: &'static [u8]) -> Result<DuplexStream, HandshakeError> {
     let clock = Clock::start();
-    let (mut machine, mut wire) = (ServerLink::new(clock.now(), Limits::default()), Buffers::default());
+    let (mut machine, mut buffers) = (ServerLink::new(clock.now(), Limits::default()), Buffers::default());
     loop {
-        match drive(&mut machine, &mut wire, &mut stream, clock)
+        match drive(&mut machine, &mut buffers, &mut stream, clock)
             .await
             .map_err(protocol)?
         {
-            Driven::Ask(ServerQuestion::Link(_)) => machine.announce(&mut wire, shown()).unwrap(),
+            Driven::Ask(ServerQuestion::Link(_)) => machine.announce(&mut buffers, shown()).unwrap(),
             Driven::Ask(ServerQuestion::Ticket { sealed, .. }) if open(&sealed).as_deref() == Some(password) => {
-                machine.accept(&mut wire).unwrap();
+                machine.accept(&mut buffers).unwrap();
             }
             Driven::Ask(ServerQuestion::Ticket { .. }) => {
                 machine
-                    .refuse(&mut wire, Refusal::Code(LinkErrorCode::PERMISSION_DENIED))
+                    .refuse(&mut buffers, Refusal::Code(LinkErrorCode::PERMISSION_DENIED))
                     .unwrap();
             }
             Driven::Ask(question) => panic!("{question:?}"),
@@ -61,10 +61,13 @@ async fn server(mut stream: DuplexStream, password: &'static [u8]) -> Result<Dup
 
 async fn connect(stream: &mut DuplexStream, password: &[u8]) -> Result<Buffers, HandshakeError> {
     let clock = Clock::start();
-    let (mut machine, mut wire) = (client(request(MAIN, 0xd, 0xf), password), Buffers::default());
-    match drive(&mut machine, &mut wire, stream, clock).await.map_err(protocol)? {
+    let (mut machine, mut buffers) = (client(request(MAIN, 0xd, 0xf), password), Buffers::default());
+    match drive(&mut machine, &mut buffers, stream, clock)
+        .await
+        .map_err(protocol)?
+    {
         Driven::Ask(question) => panic!("{question:?}"),
-        Driven::Done(_) => Ok(wire),
+        Driven::Done(_) => Ok(buffers),
     }
 }
 
@@ -73,9 +76,9 @@ async fn client_and_server() {
     for buffer in [1, 7, 10_000] {
         let (mut near, far) = duplex(buffer);
         let (served, linked) = tokio::join!(server(far, TICKET), async {
-            let wire = connect(&mut near, TICKET).await?;
+            let buffers = connect(&mut near, TICKET).await?;
             // Bytes of the data stage may have come with the result.
-            let mut hello = wire.rx.to_vec();
+            let mut hello = buffers.rx.to_vec();
             while hello.len() < 5 {
                 hello.push(near.read_u8().await.unwrap());
             }
@@ -104,13 +107,13 @@ async fn relay(
 ) -> Result<(), (Side, HandshakeError)> {
     let clock = Clock::start();
     let mut relay = RelayLink::new(clock.now(), RelayConfig::default());
-    let mut wires = SideBuffers::default();
+    let mut sides = SideBuffers::default();
     let mut hypervisor: Option<DuplexStream> = None;
     loop {
-        let driven = drive_relay(&mut relay, &mut wires, &mut tenant, hypervisor.as_mut(), clock).await;
+        let driven = drive_relay(&mut relay, &mut sides, &mut tenant, hypervisor.as_mut(), clock).await;
         match driven.map_err(protocol).map_err(|error| (error.side, error.error))? {
             Driven::Ask(relay::RelayQuestion::Tenant(ServerQuestion::Link(_))) => {
-                relay.tenant().announce(&mut wires.tenant, shown()).unwrap()
+                relay.tenant().announce(&mut sides.tenant, shown()).unwrap()
             }
             Driven::Ask(relay::RelayQuestion::Tenant(ServerQuestion::Ticket { sealed, .. })) => {
                 let until = clock.instant(relay.deadline());
@@ -126,7 +129,7 @@ async fn relay(
                     hypervisor = Some(near);
                     relay
                         .admit(
-                            &mut wires,
+                            &mut sides,
                             Upstream {
                                 ticket: Secret::new(TICKET),
                                 oaep_seed: [4; 20],
@@ -135,13 +138,13 @@ async fn relay(
                         .unwrap();
                 } else {
                     relay
-                        .refuse(&mut wires, Refusal::Code(LinkErrorCode::PERMISSION_DENIED))
+                        .refuse(&mut sides, Refusal::Code(LinkErrorCode::PERMISSION_DENIED))
                         .unwrap();
                 }
             }
             Driven::Ask(question) => panic!("{question:?}"),
             Driven::Done(_) => {
-                let mut hello = wires.hypervisor.rx.to_vec();
+                let mut hello = sides.hypervisor.rx.to_vec();
                 while hello.len() < 5 {
                     hello.push(hypervisor.as_mut().unwrap().read_u8().await.unwrap());
                 }
@@ -214,20 +217,20 @@ async fn a_tenant_that_hangs_up_while_the_hypervisor_is_asked() {
         let (mut hypervisor, mut behind) = duplex(10_000);
         let clock = Clock::start();
         let mut relay = RelayLink::new(clock.now(), RelayConfig::default());
-        let mut wires = SideBuffers::default();
+        let mut sides = SideBuffers::default();
         let relayed = async {
             loop {
-                match drive_relay(&mut relay, &mut wires, &mut far, Some(&mut hypervisor), clock)
+                match drive_relay(&mut relay, &mut sides, &mut far, Some(&mut hypervisor), clock)
                     .await
                     .map_err(protocol)
                 {
                     Ok(Driven::Ask(relay::RelayQuestion::Tenant(ServerQuestion::Link(_)))) => {
-                        relay.tenant().announce(&mut wires.tenant, shown()).unwrap()
+                        relay.tenant().announce(&mut sides.tenant, shown()).unwrap()
                     }
                     Ok(Driven::Ask(relay::RelayQuestion::Tenant(ServerQuestion::Ticket { .. }))) => {
                         relay
                             .admit(
-                                &mut wires,
+                                &mut sides,
                                 Upstream {
                                     ticket: Secret::new(TICKET),
                                     oaep_seed: [4; 20],
@@ -242,25 +245,25 @@ async fn a_tenant_that_hangs_up_while_the_hypervisor_is_asked() {
             }
         };
         let hang_up = async {
-            let (mut machine, mut wire) = (client(request(kind, 0xd, 0xf), TOKEN), Buffers::default());
-            let linked = drive(&mut machine, &mut wire, &mut near, clock);
+            let (mut machine, mut buffers) = (client(request(kind, 0xd, 0xf), TOKEN), Buffers::default());
+            let linked = drive(&mut machine, &mut buffers, &mut near, clock);
             assert!(tokio::time::timeout(Duration::from_secs(1), linked).await.is_err());
             drop(near);
         };
         let late_hypervisor = async {
             let clock = Clock::start();
-            let (mut machine, mut wire) = (ServerLink::new(clock.now(), Limits::default()), Buffers::default());
+            let (mut machine, mut buffers) = (ServerLink::new(clock.now(), Limits::default()), Buffers::default());
             loop {
-                match drive(&mut machine, &mut wire, &mut behind, clock).await {
+                match drive(&mut machine, &mut buffers, &mut behind, clock).await {
                     Ok(Driven::Ask(ServerQuestion::Link(_))) => {
                         if !has_ticket {
                             tokio::time::sleep(Duration::from_secs(3)).await;
                         }
-                        machine.announce(&mut wire, shown()).unwrap();
+                        machine.announce(&mut buffers, shown()).unwrap();
                     }
                     Ok(Driven::Ask(_)) => {
                         tokio::time::sleep(Duration::from_secs(if answers { 3 } else { 60 })).await;
-                        machine.accept(&mut wire).unwrap();
+                        machine.accept(&mut buffers).unwrap();
                     }
                     _ => return,
                 }

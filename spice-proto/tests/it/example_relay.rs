@@ -42,10 +42,10 @@ async fn talk(
 
 /// A hypervisor without mini headers.
 async fn hypervisor(mut stream: DuplexStream) -> (DuplexStream, Header) {
-    let (clock, mut wire) = (Clock::start(), Buffers::default());
+    let (clock, mut buffers) = (Clock::start(), Buffers::default());
     let mut link = ServerLink::new(clock.now(), Limits::default());
     loop {
-        match drive(&mut link, &mut wire, &mut stream, clock).await.unwrap() {
+        match drive(&mut link, &mut buffers, &mut stream, clock).await.unwrap() {
             Driven::Ask(ServerQuestion::Link(_)) => {
                 let mut capabilities = Capabilities::spice_server(MAIN);
                 capabilities.common = capabilities.common.without(common::MINI_HEADER);
@@ -53,15 +53,21 @@ async fn hypervisor(mut stream: DuplexStream) -> (DuplexStream, Header) {
                     public_key: key().public(),
                     capabilities,
                 };
-                link.announce(&mut wire, shown).unwrap();
+                link.announce(&mut buffers, shown).unwrap();
             }
             Driven::Ask(ServerQuestion::Ticket { sealed, .. }) => {
                 assert_eq!(open(&sealed).as_deref(), Some(TICKET));
-                link.accept(&mut wire).unwrap();
+                link.accept(&mut buffers).unwrap();
             }
             Driven::Ask(question) => panic!("{question:?}"),
             Driven::Done(_) => {
-                return talk(stream, wire.rx, HeaderForm::Full, &main::ServerMessage::AgentConnected).await;
+                return talk(
+                    stream,
+                    buffers.rx,
+                    HeaderForm::Full,
+                    &main::ServerMessage::AgentConnected,
+                )
+                .await;
             }
         }
     }
@@ -82,15 +88,15 @@ async fn relayed(password: &'static [u8]) -> Result<(), HandshakeError> {
     let relay = example::relay(tenant, dial, token, ticket, random);
     let viewer = async {
         let clock = Clock::start();
-        let (mut link, mut wire) = (client(request(MAIN, 0xd, 0xf), password), Buffers::default());
-        match drive(&mut link, &mut wire, &mut near, clock).await {
+        let (mut link, mut buffers) = (client(request(MAIN, 0xd, 0xf), password), Buffers::default());
+        match drive(&mut link, &mut buffers, &mut near, clock).await {
             Ok(Driven::Done(_)) => {}
             Ok(Driven::Ask(question)) => panic!("{question:?}"),
             Err(DriveError::Protocol(error)) => return Err(error),
             Err(error) => panic!("{error}"),
         }
         let said = messages::ClientMessage::Ack;
-        let (stream, header) = talk(near, wire.rx, HeaderForm::Mini, &said).await;
+        let (stream, header) = talk(near, buffers.rx, HeaderForm::Mini, &said).await;
         assert_eq!((header.number, header.size), (main::ServerMessage::AGENT_CONNECTED, 0));
         Ok(stream)
     };

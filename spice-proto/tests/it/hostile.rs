@@ -122,34 +122,34 @@ fn announcement() -> Announcement {
 
 fn serve(input: &[u8]) -> Run {
     let mut machine = ServerLink::new(NOW, Limits::default());
-    let mut wire = Buffers {
+    let mut buffers = Buffers {
         rx: BytesMut::from(input),
         tx: BytesMut::new(),
     };
     for _ in 0..STEPS {
-        match machine.step(NOW, &mut wire) {
+        match machine.step(NOW, &mut buffers) {
             Ok(Action::Receive { at_least }) => {
-                assert!(0 < at_least && at_least + wire.rx.len() <= machine.max_input());
+                assert!(0 < at_least && at_least + buffers.rx.len() <= machine.max_input());
                 let error = machine.eof().unwrap_err();
                 return Run {
                     error: Some(error),
-                    told: wire.tx.to_vec(),
+                    told: buffers.tx.to_vec(),
                 };
             }
-            Ok(Action::Ask(ServerQuestion::Link(_))) => machine.announce(&mut wire, announcement()).unwrap(),
-            Ok(Action::Ask(ServerQuestion::Ticket { .. })) => machine.accept(&mut wire).unwrap(),
+            Ok(Action::Ask(ServerQuestion::Link(_))) => machine.announce(&mut buffers, announcement()).unwrap(),
+            Ok(Action::Ask(ServerQuestion::Ticket { .. })) => machine.accept(&mut buffers).unwrap(),
             Ok(Action::Ask(question)) => panic!("SASL was not announced: {question:?}"),
             Ok(Action::Waiting) => panic!("nothing is open"),
             Ok(Action::Done(_)) => {
                 return Run {
                     error: None,
-                    told: wire.tx.to_vec(),
+                    told: buffers.tx.to_vec(),
                 };
             }
             Err(error) => {
                 return Run {
                     error: Some(error),
-                    told: wire.tx.to_vec(),
+                    told: buffers.tx.to_vec(),
                 };
             }
         }
@@ -159,14 +159,14 @@ fn serve(input: &[u8]) -> Run {
 
 fn connect(asked: &LinkMess, input: &[u8]) -> Run {
     let mut machine = ClientLink::new(NOW, ClientConfig::new(asked.clone()), Secret::new(b"ticket"), [1; 20]);
-    let mut wire = Buffers {
+    let mut buffers = Buffers {
         rx: BytesMut::from(input),
         tx: BytesMut::new(),
     };
     // All input is there, so one step takes it.
-    let error = match machine.step(NOW, &mut wire) {
+    let error = match machine.step(NOW, &mut buffers) {
         Ok(Action::Receive { at_least }) => {
-            assert!(0 < at_least && at_least + wire.rx.len() <= machine.max_input());
+            assert!(0 < at_least && at_least + buffers.rx.len() <= machine.max_input());
             machine.eof().err()
         }
         Ok(Action::Ask(question)) => panic!("SASL was not announced: {question:?}"),
@@ -176,45 +176,45 @@ fn connect(asked: &LinkMess, input: &[u8]) -> Run {
     };
     Run {
         error,
-        told: wire.tx.to_vec(),
+        told: buffers.tx.to_vec(),
     }
 }
 
 /// Gives what the tenant was told; what the hypervisor was told is checked here.
 fn relay(tenant: &[u8], hypervisor: &[u8]) -> Run {
     let mut machine = RelayLink::new(NOW, RelayConfig::default());
-    let mut wires = SideBuffers::default();
-    wires.tenant.rx.extend_from_slice(tenant);
-    wires.hypervisor.rx.extend_from_slice(hypervisor);
+    let mut sides = SideBuffers::default();
+    sides.tenant.rx.extend_from_slice(tenant);
+    sides.hypervisor.rx.extend_from_slice(hypervisor);
     let mut side = Side::Tenant;
     for _ in 0..STEPS {
-        match machine.step(NOW, &mut wires) {
+        match machine.step(NOW, &mut sides) {
             Ok(RelayAction::Receive { side, at_least }) => {
-                assert!(0 < at_least && at_least + wires.side(side).rx.len() <= machine.max_input(side));
-                let error = machine.eof(&mut wires, side).unwrap_err();
+                assert!(0 < at_least && at_least + sides.side(side).rx.len() <= machine.max_input(side));
+                let error = machine.eof(&mut sides, side).unwrap_err();
                 return Run {
                     error: Some(error.error),
-                    told: wires.tenant.tx.to_vec(),
+                    told: sides.tenant.tx.to_vec(),
                 };
             }
             Ok(RelayAction::Ask(relay::RelayQuestion::Tenant(ServerQuestion::Link(_)))) => {
-                machine.tenant().announce(&mut wires.tenant, announcement()).unwrap()
+                machine.tenant().announce(&mut sides.tenant, announcement()).unwrap()
             }
             Ok(RelayAction::Ask(relay::RelayQuestion::Tenant(ServerQuestion::Ticket { .. }))) => {
                 assert!(
-                    wires.hypervisor.tx.is_empty(),
+                    sides.hypervisor.tx.is_empty(),
                     "the hypervisor is not called before the token is known"
                 );
                 let upstream = Upstream {
                     ticket: Secret::new(b"ticket"),
                     oaep_seed: [1; 20],
                 };
-                machine.admit(&mut wires, upstream).unwrap();
+                machine.admit(&mut sides, upstream).unwrap();
                 side = Side::Hypervisor;
             }
             // There is no other port.
             Ok(RelayAction::Ask(relay::RelayQuestion::Redial(_))) => {
-                machine.refuse(&mut wires, Refusal::Code(LinkErrorCode::ERROR)).unwrap();
+                machine.refuse(&mut sides, Refusal::Code(LinkErrorCode::ERROR)).unwrap();
                 side = Side::Tenant;
             }
             Ok(RelayAction::Ask(question)) => panic!("SASL was not announced: {question:?}"),
@@ -222,14 +222,14 @@ fn relay(tenant: &[u8], hypervisor: &[u8]) -> Run {
             Ok(RelayAction::Done(_)) => {
                 return Run {
                     error: None,
-                    told: wires.tenant.tx.to_vec(),
+                    told: sides.tenant.tx.to_vec(),
                 };
             }
             Err(error) => {
                 assert_eq!(error.side, side, "{error}");
                 return Run {
                     error: Some(error.error),
-                    told: wires.tenant.tx.to_vec(),
+                    told: sides.tenant.tx.to_vec(),
                 };
             }
         }
@@ -392,23 +392,23 @@ fn a_refusal_says_its_code_and_nothing_else() {
 
 fn refuse(c2s: &[u8]) {
     let mut machine = ServerLink::new(NOW, Limits::default());
-    let mut wire = Buffers {
+    let mut buffers = Buffers {
         rx: BytesMut::from(c2s),
         tx: BytesMut::new(),
     };
-    let Ok(Action::Ask(ServerQuestion::Link(_))) = machine.step(NOW, &mut wire) else {
+    let Ok(Action::Ask(ServerQuestion::Link(_))) = machine.step(NOW, &mut buffers) else {
         return;
     };
-    machine.announce(&mut wire, announcement()).unwrap();
-    let shown = wire.tx.split();
-    let Ok(Action::Ask(ServerQuestion::Ticket { .. })) = machine.step(NOW, &mut wire) else {
+    machine.announce(&mut buffers, announcement()).unwrap();
+    let shown = buffers.tx.split();
+    let Ok(Action::Ask(ServerQuestion::Ticket { .. })) = machine.step(NOW, &mut buffers) else {
         return;
     };
     machine
-        .refuse(&mut wire, Refusal::Code(LinkErrorCode::PERMISSION_DENIED))
+        .refuse(&mut buffers, Refusal::Code(LinkErrorCode::PERMISSION_DENIED))
         .unwrap();
-    assert_eq!((&wire.tx[..], shown.len()), (&[7, 0, 0, 0][..], self::shown().len()));
-    assert!(machine.step(NOW, &mut wire).is_err());
+    assert_eq!((&buffers.tx[..], shown.len()), (&[7, 0, 0, 0][..], self::shown().len()));
+    assert!(machine.step(NOW, &mut buffers).is_err());
 }
 
 #[test]

@@ -24,16 +24,16 @@ const DENIED: LinkErrorCode = LinkErrorCode::PERMISSION_DENIED;
 
 /// A server that has come as far as the client's choice of a mechanism.
 fn served() -> (ServerLink, Buffers) {
-    let (mut server, mut wire) = (ServerLink::new(NOW, Limits::default()), Buffers::default());
-    asked().encode(&mut wire.rx).unwrap();
+    let (mut server, mut buffers) = (ServerLink::new(NOW, Limits::default()), Buffers::default());
+    asked().encode(&mut buffers.rx).unwrap();
     assert!(matches!(
-        server.step(NOW, &mut wire),
+        server.step(NOW, &mut buffers),
         Ok(Action::Ask(ServerQuestion::Link(_)))
     ));
-    server.announce_sasl(&mut wire, shown(&["PLAIN"])).unwrap();
-    wire.rx.extend_from_slice(&AuthMechanism::SASL.0.to_le_bytes());
-    assert_eq!(server.step(NOW, &mut wire), Ok(Action::Receive { at_least: 4 }));
-    (server, wire)
+    server.announce_sasl(&mut buffers, shown(&["PLAIN"])).unwrap();
+    buffers.rx.extend_from_slice(&AuthMechanism::SASL.0.to_le_bytes());
+    assert_eq!(server.step(NOW, &mut buffers), Ok(Action::Receive { at_least: 4 }));
+    (server, buffers)
 }
 
 fn start(name: &[u8], data: &[u8]) -> BytesMut {
@@ -50,12 +50,12 @@ fn start(name: &[u8], data: &[u8]) -> BytesMut {
 /// A server's words up to where a client is to choose, and the client there.
 fn chosen(limits: Limits) -> (ClientLink, Buffers) {
     let config = ClientConfig::new(asked()).with_limits(limits);
-    let (mut client, mut wire) = (ClientLink::sasl(NOW, config), Buffers::default());
-    client.step(NOW, &mut wire).unwrap();
+    let (mut client, mut buffers) = (ClientLink::sasl(NOW, config), Buffers::default());
+    client.step(NOW, &mut buffers).unwrap();
     let mut reply = LinkReply::refusal(LinkErrorCode::OK);
     reply.capabilities.common = CapabilityWords::word(OWN);
-    reply.encode(&mut wire.rx).unwrap();
-    (client, wire)
+    reply.encode(&mut buffers.rx).unwrap();
+    (client, buffers)
 }
 
 pub(crate) fn told(tx: &mut BytesMut) -> Option<LinkErrorCode> {
@@ -86,34 +86,34 @@ fn what_a_bad_client_is_told() {
         ),
     ];
     for (bytes, expected) in cases {
-        let (mut server, mut wire) = served();
-        wire.tx.clear();
-        wire.rx.extend_from_slice(bytes);
-        assert_eq!(server.step(NOW, &mut wire), Err(expected));
-        assert_eq!(told(&mut wire.tx), Some(LinkErrorCode::INVALID_DATA));
-        assert_eq!(server.step(NOW, &mut wire), Err(expected), "an error is terminal");
+        let (mut server, mut buffers) = served();
+        buffers.tx.clear();
+        buffers.rx.extend_from_slice(bytes);
+        assert_eq!(server.step(NOW, &mut buffers), Err(expected));
+        assert_eq!(told(&mut buffers.tx), Some(LinkErrorCode::INVALID_DATA));
+        assert_eq!(server.step(NOW, &mut buffers), Err(expected), "an error is terminal");
     }
     // A ticket where SASL is all there is.
-    let (mut server, mut wire) = (ServerLink::new(NOW, Limits::default()), Buffers::default());
-    asked().encode(&mut wire.rx).unwrap();
-    server.step(NOW, &mut wire).unwrap();
-    server.announce_sasl(&mut wire, shown(&["PLAIN"])).unwrap();
-    wire.tx.clear();
-    wire.rx.extend_from_slice(&AuthMechanism::SPICE.0.to_le_bytes());
+    let (mut server, mut buffers) = (ServerLink::new(NOW, Limits::default()), Buffers::default());
+    asked().encode(&mut buffers.rx).unwrap();
+    server.step(NOW, &mut buffers).unwrap();
+    server.announce_sasl(&mut buffers, shown(&["PLAIN"])).unwrap();
+    buffers.tx.clear();
+    buffers.rx.extend_from_slice(&AuthMechanism::SPICE.0.to_le_bytes());
     let misbehaved = HandshakeError::PeerMisbehaved(Misbehaviour::MechanismNotOffered(1));
-    assert_eq!(server.step(NOW, &mut wire), Err(misbehaved));
-    assert_eq!(told(&mut wire.tx), Some(LinkErrorCode::INVALID_DATA));
+    assert_eq!(server.step(NOW, &mut buffers), Err(misbehaved));
+    assert_eq!(told(&mut buffers.tx), Some(LinkErrorCode::INVALID_DATA));
     // A client that cannot select: the reply, and a second one. A real client without the bit sends its ticket.
-    let (mut server, mut wire) = (ServerLink::new(NOW, Limits::default()), Buffers::default());
-    request(ChannelType::MAIN, 8, 0).encode(&mut wire.rx).unwrap();
-    server.step(NOW, &mut wire).unwrap();
-    server.announce_sasl(&mut wire, shown(&["PLAIN"])).unwrap();
+    let (mut server, mut buffers) = (ServerLink::new(NOW, Limits::default()), Buffers::default());
+    request(ChannelType::MAIN, 8, 0).encode(&mut buffers.rx).unwrap();
+    server.step(NOW, &mut buffers).unwrap();
+    server.announce_sasl(&mut buffers, shown(&["PLAIN"])).unwrap();
     let missing = HandshakeError::PeerIncompatible(Incompatibility::MissingCapability {
         set: CapabilitySet::Common,
         bit: common::PROTOCOL_AUTH_SELECTION,
     });
-    assert_eq!(server.step(NOW, &mut wire), Err(missing));
-    let mut replies = wire.tx.split();
+    assert_eq!(server.step(NOW, &mut buffers), Err(missing));
+    let mut replies = buffers.tx.split();
     replies.advance(16 + 178 + 4 + 4);
     assert_eq!(told(&mut replies), Some(LinkErrorCode::VERSION_MISMATCH));
 }
@@ -132,19 +132,19 @@ fn decode(message: &'static str, field: &'static str, offset: usize, value: u64,
 fn what_a_bad_server_is() {
     // No mechanism, in every form.
     for list in [&b",,"[..], b"", b","] {
-        let (mut client, mut wire) = chosen(Limits::default());
-        wire.rx.extend_from_slice(&(list.len() as u32).to_le_bytes());
-        wire.rx.extend_from_slice(list);
+        let (mut client, mut buffers) = chosen(Limits::default());
+        buffers.rx.extend_from_slice(&(list.len() as u32).to_le_bytes());
+        buffers.rx.extend_from_slice(list);
         let error = HandshakeError::PeerIncompatible(Incompatibility::NoMechanism);
-        assert_eq!(client.step(NOW, &mut wire), Err(error));
+        assert_eq!(client.step(NOW, &mut buffers), Err(error));
     }
     // Lengths at the limit are waited for; one beyond is refused when the length is there.
     let limits = Limits::default().with_sasl_data(100).with_sasl_mechanisms(20);
     let list = |len: u32| [&len.to_le_bytes()[..], &[b','; 20]].concat();
-    let (mut client, mut wire) = chosen(limits.clone());
-    wire.rx.extend_from_slice(&list(21)[..4]);
+    let (mut client, mut buffers) = chosen(limits.clone());
+    buffers.rx.extend_from_slice(&list(21)[..4]);
     let error = decode("SaslMechList", "len", 0, 21, 20);
-    assert_eq!(client.step(NOW, &mut wire), Err(error));
+    assert_eq!(client.step(NOW, &mut buffers), Err(error));
     for (len, expected) in [
         (100_u32, Ok(Action::Receive { at_least: 100 })),
         (101, Err(decode("SaslStepServer", "data_len", 0, 101, 100))),
@@ -153,31 +153,31 @@ fn what_a_bad_server_is() {
             Err(decode("SaslStepServer", "data_len", 0, u64::from(u32::MAX), 100)),
         ),
     ] {
-        let (mut client, mut wire) = chosen(limits.clone());
-        wire.rx.extend_from_slice(b"\x01\0\0\0X");
-        client.step(NOW, &mut wire).unwrap();
-        client.sasl_start(&mut wire, b"X", None).unwrap();
-        wire.rx.extend_from_slice(&len.to_le_bytes());
-        let capacity = wire.rx.capacity();
-        assert_eq!(client.step(NOW, &mut wire), expected);
+        let (mut client, mut buffers) = chosen(limits.clone());
+        buffers.rx.extend_from_slice(b"\x01\0\0\0X");
+        client.step(NOW, &mut buffers).unwrap();
+        client.sasl_start(&mut buffers, b"X", None).unwrap();
+        buffers.rx.extend_from_slice(&len.to_le_bytes());
+        let capacity = buffers.rx.capacity();
+        assert_eq!(client.step(NOW, &mut buffers), expected);
         assert_eq!(
-            wire.rx.capacity(),
+            buffers.rx.capacity(),
             capacity,
             "nothing is allocated for a declared length"
         );
     }
     // A server that only takes tickets, to a client that has none.
     let config = ClientConfig::new(request(ChannelType::MAIN, 8, 0));
-    let (mut client, mut wire) = (ClientLink::sasl(NOW, config), Buffers::default());
-    client.step(NOW, &mut wire).unwrap();
-    let sent = wire.tx.split();
+    let (mut client, mut buffers) = (ClientLink::sasl(NOW, config), Buffers::default());
+    client.step(NOW, &mut buffers).unwrap();
+    let sent = buffers.tx.split();
     assert_eq!(sent[34..38], (OWN).to_le_bytes(), "the bits that it takes are set");
     let mut reply = LinkReply::refusal(LinkErrorCode::OK);
     reply.capabilities = Capabilities::spice_server(ChannelType::MAIN);
-    reply.encode(&mut wire.rx).unwrap();
-    let error = client.step(NOW, &mut wire).unwrap_err();
+    reply.encode(&mut buffers.rx).unwrap();
+    let error = client.step(NOW, &mut buffers).unwrap_err();
     expect!["peer incompatible: lacks capability 2 of the common set (AUTH_SASL)"].assert_eq(&error.to_string());
-    assert!(wire.tx.is_empty());
+    assert!(buffers.tx.is_empty());
 }
 
 /// The server's words, and what the client says to the questions in between.
@@ -204,15 +204,15 @@ fn server_words() -> Vec<BytesMut> {
 /// Answers whatever a client asks; a mechanism that is not there is not chosen.
 pub(crate) fn answer_client(
     machine: &mut ClientLink,
-    wire: &mut Buffers,
+    buffers: &mut Buffers,
     question: client::ClientQuestion,
 ) -> Option<()> {
     match question {
         client::ClientQuestion::SaslStart { mechanisms } => {
             let name = mechanisms.names().next()?;
-            machine.sasl_start(wire, name, Some(b"hunter2")).unwrap();
+            machine.sasl_start(buffers, name, Some(b"hunter2")).unwrap();
         }
-        client::ClientQuestion::SaslStep { complete: false, .. } => machine.sasl_step(wire, None).unwrap(),
+        client::ClientQuestion::SaslStep { complete: false, .. } => machine.sasl_step(buffers, None).unwrap(),
         client::ClientQuestion::SaslStep { complete: true, .. } => machine.sasl_end(false).unwrap(),
         client::ClientQuestion::SaslLayer => machine.layered().unwrap(),
     }
@@ -220,15 +220,15 @@ pub(crate) fn answer_client(
 }
 
 fn connect(input: &[u8]) -> ClientEnd {
-    let (mut client, mut wire) = chosen(Limits::default());
-    wire.rx.extend_from_slice(input);
+    let (mut client, mut buffers) = chosen(Limits::default());
+    buffers.rx.extend_from_slice(input);
     for _ in 0..4 + input.len() {
-        match client.step(NOW, &mut wire) {
+        match client.step(NOW, &mut buffers) {
             Ok(Action::Receive { at_least }) => {
-                assert!(0 < at_least && wire.rx.len() + at_least <= client.max_input());
+                assert!(0 < at_least && buffers.rx.len() + at_least <= client.max_input());
                 return client.eof();
             }
-            Ok(Action::Ask(question)) => answer_client(&mut client, &mut wire, question).unwrap(),
+            Ok(Action::Ask(question)) => answer_client(&mut client, &mut buffers, question).unwrap(),
             Ok(Action::Waiting) => panic!("nothing is open"),
             Ok(Action::Done(outcome)) => return Ok(outcome),
             Err(error) => return Err(error),
@@ -255,36 +255,36 @@ fn a_second_reply_at_every_point() {
     }
     // And where a ticket's result is due: a server with SASL alone, whose client did not select.
     let mut server = Server::new(Capabilities::spice_server(ChannelType::MAIN), TICKET);
-    let (mut client, mut wire) = (
+    let (mut client, mut buffers) = (
         crate::pair::client(request(ChannelType::MAIN, 8, 0), TICKET),
         Buffers::default(),
     );
-    client.step(NOW, &mut wire).unwrap();
-    wire.rx.extend_from_slice(&server.turn(&wire.tx.split()));
+    client.step(NOW, &mut buffers).unwrap();
+    buffers.rx.extend_from_slice(&server.turn(&buffers.tx.split()));
     LinkReply::refusal(LinkErrorCode::VERSION_MISMATCH)
-        .encode(&mut wire.rx)
+        .encode(&mut buffers.rx)
         .unwrap();
     let error = HandshakeError::Rejected(LinkErrorCode::VERSION_MISMATCH);
-    assert_eq!(client.step(NOW, &mut wire), Err(error));
+    assert_eq!(client.step(NOW, &mut buffers), Err(error));
 }
 
 #[test]
 fn the_verdict_that_rejects() {
-    let (mut server, mut wire) = served();
-    wire.tx.clear();
-    wire.rx.extend_from_slice(&start(b"PLAIN", b"x\0"));
-    server.step(NOW, &mut wire).unwrap();
+    let (mut server, mut buffers) = served();
+    buffers.tx.clear();
+    buffers.rx.extend_from_slice(&start(b"PLAIN", b"x\0"));
+    server.step(NOW, &mut buffers).unwrap();
     let long = "x".repeat(1 << 20);
-    assert_eq!(server.sasl_reject(&mut wire, None, &long), Err(Misuse::TooLong));
-    assert!(wire.tx.is_empty());
-    server.sasl_reject(&mut wire, Some(b"end"), "too weak").unwrap();
-    assert_eq!(&wire.tx[..], b"\x04\0\0\0end\0\x01\x01\0\0\0\x09\0\0\0too weak\0");
+    assert_eq!(server.sasl_reject(&mut buffers, None, &long), Err(Misuse::TooLong));
+    assert!(buffers.tx.is_empty());
+    server.sasl_reject(&mut buffers, Some(b"end"), "too weak").unwrap();
+    assert_eq!(&buffers.tx[..], b"\x04\0\0\0end\0\x01\x01\0\0\0\x09\0\0\0too weak\0");
     assert_eq!(
-        server.step(NOW, &mut wire),
+        server.step(NOW, &mut buffers),
         Err(HandshakeError::Refused(Refusal::Code(DENIED)))
     );
     let words = server_words();
-    let rejected = [&words[0][..], &wire.tx].concat();
+    let rejected = [&words[0][..], &buffers.tx].concat();
     assert_eq!(connect(&rejected), Err(HandshakeError::Rejected(DENIED)));
     for end in words[0].len()..rejected.len() {
         assert_eq!(
@@ -298,85 +298,94 @@ fn the_verdict_that_rejects() {
 #[test]
 fn answers_out_of_order_are_misuse_and_change_nothing() {
     let not_asked = Err(Misuse::NotAsked);
-    let (mut server, mut wire) = served();
-    wire.tx.clear();
-    assert_eq!(server.sasl_reply(&mut wire, None), not_asked);
-    assert_eq!(server.sasl_complete(&mut wire, None, false), not_asked);
-    assert_eq!(server.sasl_reject(&mut wire, None, ""), not_asked);
+    let (mut server, mut buffers) = served();
+    buffers.tx.clear();
+    assert_eq!(server.sasl_reply(&mut buffers, None), not_asked);
+    assert_eq!(server.sasl_complete(&mut buffers, None, false), not_asked);
+    assert_eq!(server.sasl_reject(&mut buffers, None, ""), not_asked);
     assert_eq!(server.layered(), not_asked);
-    assert_eq!(server.announce_sasl(&mut wire, shown(&["PLAIN"])), not_asked);
-    assert_eq!(server.refuse(&mut wire, Refusal::Close), not_asked);
-    wire.rx.extend_from_slice(&start(b"PLAIN", b""));
-    let Ok(Action::Ask(ServerQuestion::SaslStart { mechanism, data: None })) = server.step(NOW, &mut wire) else {
+    assert_eq!(server.announce_sasl(&mut buffers, shown(&["PLAIN"])), not_asked);
+    assert_eq!(server.refuse(&mut buffers, Refusal::Close), not_asked);
+    buffers.rx.extend_from_slice(&start(b"PLAIN", b""));
+    let Ok(Action::Ask(ServerQuestion::SaslStart { mechanism, data: None })) = server.step(NOW, &mut buffers) else {
         panic!("no start");
     };
     assert_eq!(mechanism, "PLAIN");
-    assert_eq!(server.step(NOW, &mut wire), Ok(Action::Waiting));
+    assert_eq!(server.step(NOW, &mut buffers), Ok(Action::Waiting));
     assert_eq!(server.stage(), Stage::Answer);
-    assert_eq!(server.accept(&mut wire), not_asked);
+    assert_eq!(server.accept(&mut buffers), not_asked);
     assert_eq!(
-        server.refuse(&mut wire, Refusal::Code(LinkErrorCode::OK)),
+        server.refuse(&mut buffers, Refusal::Code(LinkErrorCode::OK)),
         Err(Misuse::RefusalSaysOk)
     );
-    assert_eq!(server.sasl_reply(&mut wire, Some(&[0; 1 << 20])), Err(Misuse::TooLong));
-    assert!(wire.tx.is_empty());
-    server.sasl_complete(&mut wire, Some(&[]), true).unwrap();
-    assert_eq!(&wire.tx[..], b"\x01\0\0\0\0\x01\0\0\0\0", "empty data have a NUL");
-    assert_eq!(server.accept(&mut wire), not_asked, "the layer comes first");
-    assert_eq!(server.step(NOW, &mut wire), Ok(Action::Ask(ServerQuestion::SaslLayer)));
-    assert_eq!(server.sasl_reply(&mut wire, None), not_asked);
+    assert_eq!(
+        server.sasl_reply(&mut buffers, Some(&[0; 1 << 20])),
+        Err(Misuse::TooLong)
+    );
+    assert!(buffers.tx.is_empty());
+    server.sasl_complete(&mut buffers, Some(&[]), true).unwrap();
+    assert_eq!(&buffers.tx[..], b"\x01\0\0\0\0\x01\0\0\0\0", "empty data have a NUL");
+    assert_eq!(server.accept(&mut buffers), not_asked, "the layer comes first");
+    assert_eq!(
+        server.step(NOW, &mut buffers),
+        Ok(Action::Ask(ServerQuestion::SaslLayer))
+    );
+    assert_eq!(server.sasl_reply(&mut buffers, None), not_asked);
     server.layered().unwrap();
     assert!(matches!(
-        server.step(NOW, &mut wire),
+        server.step(NOW, &mut buffers),
         Ok(Action::Ask(ServerQuestion::Admit { .. }))
     ));
-    server.accept(&mut wire).unwrap();
+    server.accept(&mut buffers).unwrap();
 
     // In the middle of the exchange a code is told in a link reply.
-    let (mut server, mut wire) = served();
-    wire.tx.clear();
-    wire.rx.extend_from_slice(&start(b"PLAIN", b"x\0"));
-    server.step(NOW, &mut wire).unwrap();
-    server.refuse(&mut wire, Refusal::Code(DENIED)).unwrap();
-    assert_eq!(told(&mut wire.tx), Some(DENIED));
+    let (mut server, mut buffers) = served();
+    buffers.tx.clear();
+    buffers.rx.extend_from_slice(&start(b"PLAIN", b"x\0"));
+    server.step(NOW, &mut buffers).unwrap();
+    server.refuse(&mut buffers, Refusal::Code(DENIED)).unwrap();
+    assert_eq!(told(&mut buffers.tx), Some(DENIED));
 
     // A list that its length cannot say.
     let mut server = ServerLink::new(NOW, Limits::default().with_sasl_mechanisms(6));
-    let mut wire = Buffers::default();
-    asked().encode(&mut wire.rx).unwrap();
-    server.step(NOW, &mut wire).unwrap();
-    assert_eq!(server.announce_sasl(&mut wire, shown(&["PLAIN"])), Err(Misuse::TooLong));
-    assert!(wire.tx.is_empty());
-    server.announce_sasl(&mut wire, shown(&["PLAN"])).unwrap();
-
-    let (mut client, mut wire) = chosen(Limits::default());
-    assert_eq!(client.sasl_start(&mut wire, b"PLAIN", None), not_asked);
-    let words = server_words();
-    wire.rx.extend_from_slice(&words[0]);
-    assert!(matches!(client.step(NOW, &mut wire), Ok(Action::Ask(_))));
-    assert_eq!(client.step(NOW, &mut wire), Ok(Action::Waiting));
-    wire.tx.clear();
-    assert_eq!(client.sasl_start(&mut wire, b"PLAI", None), Err(Misuse::NotOffered));
+    let mut buffers = Buffers::default();
+    asked().encode(&mut buffers.rx).unwrap();
+    server.step(NOW, &mut buffers).unwrap();
     assert_eq!(
-        client.sasl_start(&mut wire, b"PLAIN", Some(&[0; 1 << 20])),
+        server.announce_sasl(&mut buffers, shown(&["PLAIN"])),
         Err(Misuse::TooLong)
     );
-    assert_eq!(client.sasl_step(&mut wire, None), not_asked);
+    assert!(buffers.tx.is_empty());
+    server.announce_sasl(&mut buffers, shown(&["PLAN"])).unwrap();
+
+    let (mut client, mut buffers) = chosen(Limits::default());
+    assert_eq!(client.sasl_start(&mut buffers, b"PLAIN", None), not_asked);
+    let words = server_words();
+    buffers.rx.extend_from_slice(&words[0]);
+    assert!(matches!(client.step(NOW, &mut buffers), Ok(Action::Ask(_))));
+    assert_eq!(client.step(NOW, &mut buffers), Ok(Action::Waiting));
+    buffers.tx.clear();
+    assert_eq!(client.sasl_start(&mut buffers, b"PLAI", None), Err(Misuse::NotOffered));
+    assert_eq!(
+        client.sasl_start(&mut buffers, b"PLAIN", Some(&[0; 1 << 20])),
+        Err(Misuse::TooLong)
+    );
+    assert_eq!(client.sasl_step(&mut buffers, None), not_asked);
     assert_eq!(client.sasl_end(false), not_asked);
     assert_eq!(client.layered(), not_asked);
-    assert!(wire.tx.is_empty());
-    client.sasl_start(&mut wire, b"PLAIN", None).unwrap();
-    wire.rx.extend_from_slice(&words[1]);
-    client.step(NOW, &mut wire).unwrap();
+    assert!(buffers.tx.is_empty());
+    client.sasl_start(&mut buffers, b"PLAIN", None).unwrap();
+    buffers.rx.extend_from_slice(&words[1]);
+    client.step(NOW, &mut buffers).unwrap();
     assert_eq!(client.sasl_end(false), Err(Misuse::NotComplete));
-    client.sasl_step(&mut wire, None).unwrap();
-    wire.rx.extend_from_slice(&words[2]);
-    client.step(NOW, &mut wire).unwrap();
-    assert_eq!(client.sasl_step(&mut wire, None), Err(Misuse::NotComplete));
+    client.sasl_step(&mut buffers, None).unwrap();
+    buffers.rx.extend_from_slice(&words[2]);
+    client.step(NOW, &mut buffers).unwrap();
+    assert_eq!(client.sasl_step(&mut buffers, None), Err(Misuse::NotComplete));
     client.sasl_end(true).unwrap();
-    wire.rx.extend_from_slice(&words[3]);
+    buffers.rx.extend_from_slice(&words[3]);
     assert_eq!(
-        client.step(NOW, &mut wire),
+        client.step(NOW, &mut buffers),
         Ok(Action::Ask(client::ClientQuestion::SaslLayer))
     );
     client.layered().unwrap();
@@ -386,29 +395,35 @@ fn answers_out_of_order_are_misuse_and_change_nothing() {
 #[test]
 fn deadlines_and_hanging_up() {
     let late = Limits::default().link_timeout;
-    let (mut server, mut wire) = served();
-    wire.tx.clear();
-    assert_eq!(server.step(late, &mut wire), Err(HandshakeError::TimedOut(Stage::Sasl)));
-    assert!(wire.tx.is_empty());
-    let (mut server, mut wire) = served();
-    wire.rx.extend_from_slice(&start(b"PLAIN", b""));
-    server.step(NOW, &mut wire).unwrap();
-    let before = late - Duration::from_nanos(1);
-    assert_eq!(server.step(before, &mut wire), Ok(Action::Waiting));
+    let (mut server, mut buffers) = served();
+    buffers.tx.clear();
     assert_eq!(
-        server.step(late, &mut wire),
+        server.step(late, &mut buffers),
+        Err(HandshakeError::TimedOut(Stage::Sasl))
+    );
+    assert!(buffers.tx.is_empty());
+    let (mut server, mut buffers) = served();
+    buffers.rx.extend_from_slice(&start(b"PLAIN", b""));
+    server.step(NOW, &mut buffers).unwrap();
+    let before = late - Duration::from_nanos(1);
+    assert_eq!(server.step(before, &mut buffers), Ok(Action::Waiting));
+    assert_eq!(
+        server.step(late, &mut buffers),
         Err(HandshakeError::TimedOut(Stage::Answer))
     );
 
-    let (mut client, mut wire) = chosen(Limits::default());
-    client.step(NOW, &mut wire).unwrap();
-    assert_eq!(client.step(late, &mut wire), Err(HandshakeError::TimedOut(Stage::Sasl)));
-    let (mut client, mut wire) = chosen(Limits::default());
-    wire.rx.extend_from_slice(&server_words()[0]);
-    client.step(NOW, &mut wire).unwrap();
-    assert_eq!(client.step(before, &mut wire), Ok(Action::Waiting));
+    let (mut client, mut buffers) = chosen(Limits::default());
+    client.step(NOW, &mut buffers).unwrap();
     assert_eq!(
-        client.step(late, &mut wire),
+        client.step(late, &mut buffers),
+        Err(HandshakeError::TimedOut(Stage::Sasl))
+    );
+    let (mut client, mut buffers) = chosen(Limits::default());
+    buffers.rx.extend_from_slice(&server_words()[0]);
+    client.step(NOW, &mut buffers).unwrap();
+    assert_eq!(client.step(before, &mut buffers), Ok(Action::Waiting));
+    assert_eq!(
+        client.step(late, &mut buffers),
         Err(HandshakeError::TimedOut(Stage::Answer))
     );
 
@@ -424,28 +439,28 @@ fn deadlines_and_hanging_up() {
 }
 
 fn serve(input: &[u8]) -> (ServerEnd, BytesMut) {
-    let (mut server, mut wire) = (ServerLink::new(NOW, Limits::default()), Buffers::default());
-    wire.rx.extend_from_slice(input);
+    let (mut server, mut buffers) = (ServerLink::new(NOW, Limits::default()), Buffers::default());
+    buffers.rx.extend_from_slice(input);
     let mut steps = 0;
     for _ in 0..4 + input.len() {
-        match server.step(NOW, &mut wire) {
+        match server.step(NOW, &mut buffers) {
             Ok(Action::Receive { at_least }) => {
-                assert!(0 < at_least && wire.rx.len() + at_least <= server.max_input());
-                return (server.eof(), wire.tx);
+                assert!(0 < at_least && buffers.rx.len() + at_least <= server.max_input());
+                return (server.eof(), buffers.tx);
             }
-            Ok(Action::Ask(ServerQuestion::Link(_))) => server.announce_sasl(&mut wire, shown(&["PLAIN"])).unwrap(),
+            Ok(Action::Ask(ServerQuestion::Link(_))) => server.announce_sasl(&mut buffers, shown(&["PLAIN"])).unwrap(),
             Ok(Action::Ask(ServerQuestion::SaslStart { .. } | ServerQuestion::SaslStep { .. })) => {
                 steps += 1;
                 match steps {
-                    3 => server.sasl_complete(&mut wire, None, false).unwrap(),
-                    _ => server.sasl_reply(&mut wire, Some(b"go on")).unwrap(),
+                    3 => server.sasl_complete(&mut buffers, None, false).unwrap(),
+                    _ => server.sasl_reply(&mut buffers, Some(b"go on")).unwrap(),
                 }
             }
-            Ok(Action::Ask(ServerQuestion::Admit { .. })) => server.accept(&mut wire).unwrap(),
+            Ok(Action::Ask(ServerQuestion::Admit { .. })) => server.accept(&mut buffers).unwrap(),
             Ok(Action::Ask(question)) => panic!("{question:?}"),
             Ok(Action::Waiting) => panic!("nothing is open"),
-            Ok(Action::Done(outcome)) => return (Ok(outcome), wire.tx),
-            Err(error) => return (Err(error), wire.tx),
+            Ok(Action::Done(outcome)) => return (Ok(outcome), buffers.tx),
+            Err(error) => return (Err(error), buffers.tx),
         }
     }
     panic!("the server does not end");
@@ -484,9 +499,9 @@ fn hostile_exchanges() {
 
 #[test]
 fn secrets_are_not_shown() {
-    let (mut server, mut wire) = served();
-    wire.rx.extend_from_slice(&start(b"PLAIN", b"\0alice\0hunter2\0"));
-    let Ok(Action::Ask(question)) = server.step(NOW, &mut wire) else {
+    let (mut server, mut buffers) = served();
+    buffers.rx.extend_from_slice(&start(b"PLAIN", b"\0alice\0hunter2\0"));
+    let Ok(Action::Ask(question)) = server.step(NOW, &mut buffers) else {
         panic!("no question");
     };
     let text = format!("{question:?} {server:?}");
@@ -495,15 +510,15 @@ fn secrets_are_not_shown() {
         panic!("no words");
     };
     assert_eq!(data.expose(), b"\0alice\0hunter2");
-    assert!(wire.rx.is_empty());
+    assert!(buffers.rx.is_empty());
 
-    let (mut client, mut wire) = chosen(Limits::default());
+    let (mut client, mut buffers) = chosen(Limits::default());
     let words = server_words();
-    wire.rx.extend_from_slice(&words[0]);
-    client.step(NOW, &mut wire).unwrap();
-    client.sasl_start(&mut wire, b"PLAIN", Some(b"hunter2")).unwrap();
-    wire.rx.extend_from_slice(&words[1]);
-    let Ok(Action::Ask(question)) = client.step(NOW, &mut wire) else {
+    buffers.rx.extend_from_slice(&words[0]);
+    client.step(NOW, &mut buffers).unwrap();
+    client.sasl_start(&mut buffers, b"PLAIN", Some(b"hunter2")).unwrap();
+    buffers.rx.extend_from_slice(&words[1]);
+    let Ok(Action::Ask(question)) = client.step(NOW, &mut buffers) else {
         panic!("no question");
     };
     let text = format!("{question:?} {client:?}");

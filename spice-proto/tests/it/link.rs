@@ -24,24 +24,24 @@ fn server_caps(channel_type: ChannelType) -> Capabilities {
 
 fn run_pair(request: LinkMess, shown: Capabilities, password: &[u8], chunk: usize) -> (ClientLinkEnd, Server) {
     let mut client = client(request, password);
-    let mut wire = Buffers::default();
+    let mut buffers = Buffers::default();
     let mut server = Server::new(shown, b"Pa55-w0rd");
     let mut pending = bytes::BytesMut::new();
     loop {
-        match client.step(NOW, &mut wire) {
+        match client.step(NOW, &mut buffers) {
             Ok(Action::Receive { .. }) => {}
             Ok(Action::Done(outcome)) => return (Ok(outcome), server),
             Ok(_) => unreachable!(),
             Err(error) => return (Err(error), server),
         }
-        let sent = wire.tx.len().min(chunk);
-        let up = wire.tx.split_to(sent);
+        let sent = buffers.tx.len().min(chunk);
+        let up = buffers.tx.split_to(sent);
         pending.extend_from_slice(&server.turn(&up));
         let down = pending.split_to(pending.len().min(chunk));
         if up.is_empty() && down.is_empty() {
             return (client.eof(), server);
         }
-        wire.rx.extend_from_slice(&down);
+        buffers.rx.extend_from_slice(&down);
     }
 }
 
@@ -112,26 +112,26 @@ fn required_capabilities_are_checked_before_the_ticket_goes() {
     };
     let config = ClientConfig::new(request(ChannelType::DISPLAY, 9, 0)).with_required(required);
     let mut client = ClientLink::new(NOW, config, Secret::new(TICKET), [0; 20]);
-    let (mut wire, mut server) = (
+    let (mut buffers, mut server) = (
         Buffers::default(),
         Server::new(server_caps(ChannelType::DISPLAY), TICKET),
     );
     assert!(matches!(
-        client.step(NOW, &mut wire),
+        client.step(NOW, &mut buffers),
         Ok(Action::Receive { at_least: 4 })
     ));
-    wire.rx.extend_from_slice(&server.turn(&wire.tx.split()));
+    buffers.rx.extend_from_slice(&server.turn(&buffers.tx.split()));
     let missing = Incompatibility::MissingCapability {
         set: CapabilitySet::Channel,
         bit: display::CODEC_H264,
     };
     assert_eq!(
-        client.step(NOW, &mut wire),
+        client.step(NOW, &mut buffers),
         Err(HandshakeError::PeerIncompatible(missing))
     );
-    assert!(wire.tx.is_empty());
+    assert!(buffers.tx.is_empty());
     assert_eq!(
-        client.step(NOW, &mut wire),
+        client.step(NOW, &mut buffers),
         Err(HandshakeError::PeerIncompatible(missing)),
         "an error is terminal"
     );
@@ -141,11 +141,11 @@ fn required_capabilities_are_checked_before_the_ticket_goes() {
 fn a_server_with_sasl_alone_takes_no_tickets() {
     let mut reply = LinkReply::refusal(LinkErrorCode::OK);
     reply.capabilities.common = CapabilityWords::of(&[common::PROTOCOL_AUTH_SELECTION, common::AUTH_SASL]);
-    let mut wire = Buffers::default();
+    let mut buffers = Buffers::default();
     let mut client = client(request(ChannelType::MAIN, 9, 0), TICKET);
-    reply.encode(&mut wire.rx).unwrap();
+    reply.encode(&mut buffers.rx).unwrap();
     assert_eq!(
-        client.step(NOW, &mut wire),
+        client.step(NOW, &mut buffers),
         Err(HandshakeError::PeerIncompatible(Incompatibility::NoTickets))
     );
 }
@@ -162,79 +162,82 @@ fn a_key_that_is_none_is_refused() {
         let mut reply = LinkReply::refusal(LinkErrorCode::OK);
         reply.capabilities = server_caps(ChannelType::MAIN);
         reply.pub_key = bad;
-        let mut wire = Buffers::default();
-        reply.encode(&mut wire.rx).unwrap();
+        let mut buffers = Buffers::default();
+        reply.encode(&mut buffers.rx).unwrap();
         let mut client = client(request(ChannelType::MAIN, 9, 0), TICKET);
-        let error = client.step(NOW, &mut wire).unwrap_err();
+        let error = client.step(NOW, &mut buffers).unwrap_err();
         assert!(matches!(error, HandshakeError::Crypto(_)), "{error:?}");
     }
 }
 
 #[test]
 fn answers_out_of_order_are_misuse_and_change_nothing() {
-    let mut wire = Buffers::default();
+    let mut buffers = Buffers::default();
     let mut server = ServerLink::new(NOW, Limits::default());
     let shown = || Announcement {
         public_key: key().public(),
         capabilities: server_caps(ChannelType::MAIN),
     };
     let code = Refusal::Code(DENIED);
-    assert_eq!(server.announce(&mut wire, shown()), Err(Misuse::NotAsked));
-    assert_eq!(server.accept(&mut wire), Err(Misuse::NotAsked));
-    assert_eq!(server.refuse(&mut wire, code), Err(Misuse::NotAsked));
-    request(ChannelType::MAIN, 9, 0xf).encode(&mut wire.rx).unwrap();
+    assert_eq!(server.announce(&mut buffers, shown()), Err(Misuse::NotAsked));
+    assert_eq!(server.accept(&mut buffers), Err(Misuse::NotAsked));
+    assert_eq!(server.refuse(&mut buffers, code), Err(Misuse::NotAsked));
+    request(ChannelType::MAIN, 9, 0xf).encode(&mut buffers.rx).unwrap();
     assert!(matches!(
-        server.step(NOW, &mut wire),
+        server.step(NOW, &mut buffers),
         Ok(Action::Ask(ServerQuestion::Link(_)))
     ));
-    assert!(matches!(server.step(NOW, &mut wire), Ok(Action::Waiting)));
-    assert_eq!(server.accept(&mut wire), Err(Misuse::NotAsked));
+    assert!(matches!(server.step(NOW, &mut buffers), Ok(Action::Waiting)));
+    assert_eq!(server.accept(&mut buffers), Err(Misuse::NotAsked));
     assert_eq!(
-        server.reject(&mut wire, Refusal::Code(LinkErrorCode::OK)),
+        server.reject(&mut buffers, Refusal::Code(LinkErrorCode::OK)),
         Err(Misuse::RefusalSaysOk)
     );
-    assert!(wire.tx.is_empty());
-    server.announce(&mut wire, shown()).unwrap();
-    assert_eq!(server.announce(&mut wire, shown()), Err(Misuse::NotAsked));
+    assert!(buffers.tx.is_empty());
+    server.announce(&mut buffers, shown()).unwrap();
+    assert_eq!(server.announce(&mut buffers, shown()), Err(Misuse::NotAsked));
     assert!(matches!(
-        server.step(NOW, &mut wire),
+        server.step(NOW, &mut buffers),
         Ok(Action::Receive { at_least: 4 })
     ));
-    wire.rx.extend_from_slice(&[1, 0, 0, 0]);
+    buffers.rx.extend_from_slice(&[1, 0, 0, 0]);
     assert!(matches!(
-        server.step(NOW, &mut wire),
+        server.step(NOW, &mut buffers),
         Ok(Action::Receive { at_least: 128 })
     ));
-    wire.rx.extend_from_slice(&[9; 130]);
+    buffers.rx.extend_from_slice(&[9; 130]);
     assert!(matches!(
-        server.step(NOW, &mut wire),
+        server.step(NOW, &mut buffers),
         Ok(Action::Ask(ServerQuestion::Ticket { .. }))
     ));
-    assert_eq!(server.reject(&mut wire, code), Err(Misuse::NotAsked));
+    assert_eq!(server.reject(&mut buffers, code), Err(Misuse::NotAsked));
     assert_eq!(
-        server.refuse(&mut wire, Refusal::Code(LinkErrorCode::OK)),
+        server.refuse(&mut buffers, Refusal::Code(LinkErrorCode::OK)),
         Err(Misuse::RefusalSaysOk)
     );
-    server.accept(&mut wire).unwrap();
-    assert_eq!(server.accept(&mut wire), Err(Misuse::NotAsked));
-    assert!(matches!(server.step(NOW, &mut wire), Ok(Action::Done(_))));
-    assert_eq!(server.step(NOW, &mut wire), Err(HandshakeError::Misuse(Misuse::Ended)));
-    assert_eq!(&wire.rx[..], [9, 9], "the data stage is left");
+    server.accept(&mut buffers).unwrap();
+    assert_eq!(server.accept(&mut buffers), Err(Misuse::NotAsked));
+    assert!(matches!(server.step(NOW, &mut buffers), Ok(Action::Done(_))));
+    assert_eq!(
+        server.step(NOW, &mut buffers),
+        Err(HandshakeError::Misuse(Misuse::Ended))
+    );
+    assert_eq!(&buffers.rx[..], [9, 9], "the data stage is left");
 }
 
 #[test]
 fn relay_answers_out_of_order_are_misuse() {
-    let mut wires = SideBuffers::default();
+    let mut sides = SideBuffers::default();
     let mut relay = RelayLink::new(NOW, RelayConfig::default());
     let upstream = || Upstream {
         ticket: Secret::new(TICKET),
         oaep_seed: [0; 20],
     };
-    assert_eq!(relay.admit(&mut wires, upstream()), Err(Misuse::NotAsked));
-    request(ChannelType::MAIN, 9, 0xf).encode(&mut wires.tenant.rx).unwrap();
-    relay.step(NOW, &mut wires).unwrap();
+    assert_eq!(relay.admit(&mut sides, upstream()), Err(Misuse::NotAsked));
+    request(ChannelType::MAIN, 9, 0xf).encode(&mut sides.tenant.rx).unwrap();
+    relay.step(NOW, &mut sides).unwrap();
     assert_eq!(
-        relay.admit(&mut wires, upstream()),
+        relay.admit(&mut sides, upstream()),
         Err(Misuse::NotAsked),
         "the open question is another one"
     );
@@ -242,25 +245,25 @@ fn relay_answers_out_of_order_are_misuse() {
         public_key: key().public(),
         capabilities: server_caps(ChannelType::MAIN),
     };
-    relay.tenant().announce(&mut wires.tenant, shown).unwrap();
-    wires.tenant.rx.extend_from_slice(&[1, 0, 0, 0]);
-    wires.tenant.rx.extend_from_slice(&[9; 128]);
-    relay.step(NOW, &mut wires).unwrap();
-    let tx = wires.tenant.tx.len();
+    relay.tenant().announce(&mut sides.tenant, shown).unwrap();
+    sides.tenant.rx.extend_from_slice(&[1, 0, 0, 0]);
+    sides.tenant.rx.extend_from_slice(&[9; 128]);
+    relay.step(NOW, &mut sides).unwrap();
+    let tx = sides.tenant.tx.len();
     assert_eq!(
-        relay.tenant().accept(&mut wires.tenant),
+        relay.tenant().accept(&mut sides.tenant),
         Err(Misuse::NotAsked),
         "the hypervisor has not accepted"
     );
     assert_eq!(
-        relay.tenant().refuse(&mut wires.tenant, Refusal::Close),
+        relay.tenant().refuse(&mut sides.tenant, Refusal::Close),
         Err(Misuse::NotAsked),
         "the relay refuses"
     );
-    assert_eq!(wires.tenant.tx.len(), tx);
-    relay.admit(&mut wires, upstream()).unwrap();
-    assert_eq!(relay.admit(&mut wires, upstream()), Err(Misuse::NotAsked));
-    assert_eq!(relay.refuse(&mut wires, Refusal::Close), Err(Misuse::NotAsked));
+    assert_eq!(sides.tenant.tx.len(), tx);
+    relay.admit(&mut sides, upstream()).unwrap();
+    assert_eq!(relay.admit(&mut sides, upstream()), Err(Misuse::NotAsked));
+    assert_eq!(relay.refuse(&mut sides, Refusal::Close), Err(Misuse::NotAsked));
 }
 
 #[test]
@@ -271,82 +274,82 @@ fn deadlines() {
     let just_before = late - Duration::from_nanos(1);
 
     let mut server = ServerLink::new(start, limits.clone());
-    let mut wire = Buffers::default();
+    let mut buffers = Buffers::default();
     assert_eq!(server.deadline(), late);
     assert!(matches!(
-        server.step(just_before, &mut wire),
+        server.step(just_before, &mut buffers),
         Ok(Action::Receive { .. })
     ));
     assert_eq!(
-        server.step(late, &mut wire),
+        server.step(late, &mut buffers),
         Err(HandshakeError::TimedOut(Stage::LinkMess))
     );
-    assert!(wire.tx.is_empty(), "nothing is told");
+    assert!(buffers.tx.is_empty(), "nothing is told");
 
     // Also while the caller looks for an answer.
     let mut server = ServerLink::new(start, limits.clone());
-    request(ChannelType::MAIN, 9, 0xf).encode(&mut wire.rx).unwrap();
-    assert!(matches!(server.step(just_before, &mut wire), Ok(Action::Ask(_))));
-    assert!(matches!(server.step(just_before, &mut wire), Ok(Action::Waiting)));
+    request(ChannelType::MAIN, 9, 0xf).encode(&mut buffers.rx).unwrap();
+    assert!(matches!(server.step(just_before, &mut buffers), Ok(Action::Ask(_))));
+    assert!(matches!(server.step(just_before, &mut buffers), Ok(Action::Waiting)));
     assert_eq!(
-        server.step(late, &mut wire),
+        server.step(late, &mut buffers),
         Err(HandshakeError::TimedOut(Stage::Answer))
     );
 
     let config = ClientConfig::new(request(ChannelType::MAIN, 9, 0)).with_limits(limits.clone());
     let mut client = ClientLink::new(start, config, Secret::new(TICKET), [0; 20]);
-    assert!(client.step(just_before, &mut wire).is_ok());
+    assert!(client.step(just_before, &mut buffers).is_ok());
     assert_eq!(
-        client.step(late, &mut wire),
+        client.step(late, &mut buffers),
         Err(HandshakeError::TimedOut(Stage::LinkReply))
     );
 
     // The hypervisor's time begins when the tenant is admitted.
-    let mut wires = SideBuffers::default();
+    let mut sides = SideBuffers::default();
     let mut relay = RelayLink::new(start, RelayConfig::default().with_limits(limits));
-    request(ChannelType::MAIN, 9, 0xf).encode(&mut wires.tenant.rx).unwrap();
-    relay.step(start, &mut wires).unwrap();
+    request(ChannelType::MAIN, 9, 0xf).encode(&mut sides.tenant.rx).unwrap();
+    relay.step(start, &mut sides).unwrap();
     let shown = Announcement {
         public_key: key().public(),
         capabilities: server_caps(ChannelType::MAIN),
     };
-    relay.tenant().announce(&mut wires.tenant, shown).unwrap();
-    wires.tenant.rx.extend_from_slice(&[1, 0, 0, 0]);
-    wires.tenant.rx.extend_from_slice(&[9; 128]);
-    relay.step(just_before, &mut wires).unwrap();
+    relay.tenant().announce(&mut sides.tenant, shown).unwrap();
+    sides.tenant.rx.extend_from_slice(&[1, 0, 0, 0]);
+    sides.tenant.rx.extend_from_slice(&[9; 128]);
+    relay.step(just_before, &mut sides).unwrap();
     relay
         .admit(
-            &mut wires,
+            &mut sides,
             Upstream {
                 ticket: Secret::new(TICKET),
                 oaep_seed: [0; 20],
             },
         )
         .unwrap();
-    relay.step(just_before, &mut wires).unwrap();
+    relay.step(just_before, &mut sides).unwrap();
     assert_eq!(relay.deadline(), just_before + Duration::from_secs(3));
-    wires.tenant.tx.clear();
+    sides.tenant.tx.clear();
     let error = relay
-        .step(just_before + Duration::from_secs(3), &mut wires)
+        .step(just_before + Duration::from_secs(3), &mut sides)
         .unwrap_err();
     assert_eq!(
         (error.side, error.error),
         (Side::Hypervisor, HandshakeError::TimedOut(Stage::LinkReply))
     );
-    assert!(wires.tenant.tx.is_empty(), "the tenant is told nothing");
+    assert!(sides.tenant.tx.is_empty(), "the tenant is told nothing");
 }
 
 #[test]
 fn hanging_up_is_an_error_at_every_stage() {
-    let mut wire = Buffers::default();
+    let mut buffers = Buffers::default();
     let mut server = ServerLink::new(NOW, Limits::default());
     assert_eq!(server.eof(), Err(HandshakeError::Closed(Stage::LinkMess)));
     assert_eq!(
-        server.step(NOW, &mut wire),
+        server.step(NOW, &mut buffers),
         Err(HandshakeError::Closed(Stage::LinkMess))
     );
     let mut client = client(request(ChannelType::MAIN, 9, 0), TICKET);
-    client.step(NOW, &mut wire).unwrap();
+    client.step(NOW, &mut buffers).unwrap();
     assert_eq!(client.eof(), Err(HandshakeError::Closed(Stage::LinkReply)));
     let mut relay = RelayLink::new(NOW, RelayConfig::default());
     let error = relay.eof(&mut SideBuffers::default(), Side::Tenant).unwrap_err();
@@ -361,17 +364,21 @@ fn limits_and_one_beyond() {
     // The declared size, before anything is received.
     for (size, fits) in [(17, false), (18, true), (4096, true), (4097, false), (u32::MAX, false)] {
         let mut server = ServerLink::new(NOW, Limits::default());
-        let mut wire = Buffers::default();
-        LinkHeader::new(size).encode(&mut wire.rx).unwrap();
-        let capacity = wire.rx.capacity();
-        let stepped = server.step(NOW, &mut wire);
+        let mut buffers = Buffers::default();
+        LinkHeader::new(size).encode(&mut buffers.rx).unwrap();
+        let capacity = buffers.rx.capacity();
+        let stepped = server.step(NOW, &mut buffers);
         assert_eq!(
             matches!(stepped, Ok(Action::Receive { .. })),
             fits,
             "{size}: {stepped:?}"
         );
-        assert_eq!(wire.rx.capacity(), capacity, "nothing is allocated for a declared size");
-        let told = LinkReply::decode(wire.tx.get(16..).unwrap_or_default(), &Limits::default());
+        assert_eq!(
+            buffers.rx.capacity(),
+            capacity,
+            "nothing is allocated for a declared size"
+        );
+        let told = LinkReply::decode(buffers.tx.get(16..).unwrap_or_default(), &Limits::default());
         assert_eq!(
             told.map(|reply| reply.error).ok(),
             (!fits).then_some(LinkErrorCode::INVALID_DATA)
@@ -424,10 +431,10 @@ fn errors_tell_where() {
     body[14] = 18;
     expect!["LinkMess.capability words at byte 18: truncated: needs 4 bytes, 0 left"].assert_eq(&error(&body));
 
-    let mut wire = Buffers::default();
-    wire.rx.extend_from_slice(b"RFB 003.008\n");
+    let mut buffers = Buffers::default();
+    buffers.rx.extend_from_slice(b"RFB 003.008\n");
     let error = ServerLink::new(NOW, Limits::default())
-        .step(NOW, &mut wire)
+        .step(NOW, &mut buffers)
         .unwrap_err();
     expect![[r#"LinkHeader.magic at byte 0: expected "REDQ", found "RFB ": RFB (VNC)"#]].assert_eq(&error.to_string());
 }
@@ -436,34 +443,34 @@ fn errors_tell_where() {
 fn a_websocket_is_named_and_left_to_others() {
     let hello = b"GET /websockify HTTP/1.1\r\n";
     for end in 4..=hello.len() {
-        let mut wire = Buffers::default();
+        let mut buffers = Buffers::default();
         let mut server = ServerLink::new(NOW, Limits::default());
-        wire.rx.extend_from_slice(&hello[..3]);
-        assert_eq!(server.step(NOW, &mut wire), Ok(Action::Receive { at_least: 1 }));
-        wire.rx.extend_from_slice(&hello[3..end]);
-        let error = server.step(NOW, &mut wire).unwrap_err();
+        buffers.rx.extend_from_slice(&hello[..3]);
+        assert_eq!(server.step(NOW, &mut buffers), Ok(Action::Receive { at_least: 1 }));
+        buffers.rx.extend_from_slice(&hello[3..end]);
+        let error = server.step(NOW, &mut buffers).unwrap_err();
         assert_eq!(error, HandshakeError::PeerIncompatible(Incompatibility::WebSocket));
         assert_eq!(
-            (&wire.rx[..], &wire.tx[..]),
+            (&buffers.rx[..], &buffers.tx[..]),
             (&hello[..end], &[][..]),
             "all is left, and nothing was said"
         );
     }
-    let mut wires = SideBuffers::default();
-    wires.tenant.rx.extend_from_slice(hello);
+    let mut sides = SideBuffers::default();
+    sides.tenant.rx.extend_from_slice(hello);
     let error = RelayLink::new(NOW, RelayConfig::default())
-        .step(NOW, &mut wires)
+        .step(NOW, &mut sides)
         .unwrap_err();
     expect!["tenant: peer incompatible: speaks HTTP, not SPICE: a WebSocket client?"].assert_eq(&error.to_string());
     // Four letters, and no others.
     for other in [b"GET/", b"get ", b"HEAD", b"POST"] {
-        let mut wire = Buffers::default();
-        wire.rx.extend_from_slice(other);
+        let mut buffers = Buffers::default();
+        buffers.rx.extend_from_slice(other);
         let error = ServerLink::new(NOW, Limits::default())
-            .step(NOW, &mut wire)
+            .step(NOW, &mut buffers)
             .unwrap_err();
         assert!(matches!(error, HandshakeError::Decode(_)), "{error:?}");
-        assert_eq!(wire.tx[16..20], LinkErrorCode::INVALID_MAGIC.0.to_le_bytes());
+        assert_eq!(buffers.tx[16..20], LinkErrorCode::INVALID_MAGIC.0.to_le_bytes());
     }
 }
 
@@ -475,17 +482,17 @@ fn the_wrong_port_is_told_by_its_code() {
         (LinkErrorCode::NEED_UNSECURED, Some(Transport::Plain)),
         (LinkErrorCode::ERROR, None),
     ] {
-        let (mut server, mut wire) = (ServerLink::new(NOW, Limits::default()), Buffers::default());
+        let (mut server, mut buffers) = (ServerLink::new(NOW, Limits::default()), Buffers::default());
         let mut client = client(request(ChannelType::MAIN, 9, 0xf), TICKET);
         let mut clients = Buffers::default();
         client.step(NOW, &mut clients).unwrap();
-        wire.rx = clients.tx.split();
+        buffers.rx = clients.tx.split();
         assert!(matches!(
-            server.step(NOW, &mut wire),
+            server.step(NOW, &mut buffers),
             Ok(Action::Ask(ServerQuestion::Link(_)))
         ));
-        server.reject(&mut wire, Refusal::Code(code)).unwrap();
-        clients.rx = wire.tx.split();
+        server.reject(&mut buffers, Refusal::Code(code)).unwrap();
+        clients.rx = buffers.tx.split();
         let error = client.step(NOW, &mut clients).unwrap_err();
         assert_eq!(
             (error, error.wanted_transport()),
@@ -493,7 +500,7 @@ fn the_wrong_port_is_told_by_its_code() {
         );
         assert!(clients.tx.is_empty(), "the ticket stays here");
         assert_eq!(
-            server.step(NOW, &mut wire),
+            server.step(NOW, &mut buffers),
             Err(HandshakeError::Refused(Refusal::Code(code)))
         );
     }

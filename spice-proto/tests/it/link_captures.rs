@@ -46,13 +46,13 @@ pub(crate) fn as_server(connection: &Connection) -> Option<Result<(), HandshakeE
 }
 
 /// What the recorded server does, as an answer to the link message.
-fn answer(machine: &mut ServerLink, wire: &mut Buffers, connection: &Connection, linked: Option<&Linked>) {
+fn answer(machine: &mut ServerLink, buffers: &mut Buffers, connection: &Connection, linked: Option<&Linked>) {
     let Some(linked) = linked else {
         let code = link_message(&connection.s2c).and_then(|(_, body)| body.first_chunk());
         let why = code.map_or(Refusal::Close, |code| {
             Refusal::Code(LinkErrorCode(u32::from_le_bytes(*code)))
         });
-        return machine.reject(wire, why).unwrap();
+        return machine.reject(buffers, why).unwrap();
     };
     let capabilities = linked.reply.capabilities.clone();
     if capabilities.has_common(common::AUTH_SASL) {
@@ -61,53 +61,53 @@ fn answer(machine: &mut ServerLink, wire: &mut Buffers, connection: &Connection,
             mechanisms,
             capabilities,
         };
-        return machine.announce_sasl(wire, shown).unwrap();
+        return machine.announce_sasl(buffers, shown).unwrap();
     }
     let shown = Announcement {
         public_key: PublicKey::from_der(linked.reply.pub_key),
         capabilities,
     };
-    machine.announce(wire, shown).unwrap();
+    machine.announce(buffers, shown).unwrap();
 }
 
 /// Plays the server of a recording: all that it sends must be what the recorded one sent.
 fn serve(connection: &Connection, cut: Cut) -> Result<(), HandshakeError> {
     let linked = connection.linked();
     let mut machine = ServerLink::new(Duration::ZERO, Limits::default());
-    let mut wire = Buffers::default();
+    let mut buffers = Buffers::default();
     let mut input = connection.c2s.as_slice();
     let mut turn = 0;
     let ended = loop {
-        match machine.step(Duration::ZERO, &mut wire) {
+        match machine.step(Duration::ZERO, &mut buffers) {
             Ok(Action::Receive { .. }) => {
                 turn += 1;
                 let (chunk, rest) = input.split_at(cut(turn).min(input.len()));
                 if chunk.is_empty() {
                     break machine.eof().map(drop);
                 }
-                wire.rx.extend_from_slice(chunk);
+                buffers.rx.extend_from_slice(chunk);
                 input = rest;
             }
             Ok(Action::Ask(ServerQuestion::Link(request))) => {
                 if let Some(linked) = &linked {
                     assert_eq!(request, linked.request);
                 }
-                answer(&mut machine, &mut wire, connection, linked.as_ref());
+                answer(&mut machine, &mut buffers, connection, linked.as_ref());
             }
             Ok(Action::Ask(ServerQuestion::Ticket { sealed, .. })) => {
                 let linked = linked.as_ref().unwrap();
                 assert_eq!(sealed.0, connection.c2s[linked.c2s_at - 128..linked.c2s_at]);
                 match linked.result {
-                    Some(Ok(LinkErrorCode::OK)) => machine.accept(&mut wire).unwrap(),
-                    Some(Ok(code)) => machine.refuse(&mut wire, Refusal::Code(code)).unwrap(),
+                    Some(Ok(LinkErrorCode::OK)) => machine.accept(&mut buffers).unwrap(),
+                    Some(Ok(code)) => machine.refuse(&mut buffers, Refusal::Code(code)).unwrap(),
                     // The recording ends before its server has said so.
-                    _ => machine.refuse(&mut wire, Refusal::Close).unwrap(),
+                    _ => machine.refuse(&mut buffers, Refusal::Close).unwrap(),
                 }
             }
             Ok(Action::Done(outcome)) => {
                 let linked = linked.as_ref().unwrap();
                 assert_eq!(outcome.header_form, linked.form);
-                let left = [&wire.rx[..], input].concat();
+                let left = [&buffers.rx[..], input].concat();
                 assert_eq!(left, connection.c2s[linked.c2s_at..], "the data stage is left");
                 break Ok(());
             }
@@ -115,16 +115,16 @@ fn serve(connection: &Connection, cut: Cut) -> Result<(), HandshakeError> {
             Err(error) => break Err(error),
         }
     };
-    check_answer(connection, &wire, ended);
+    check_answer(connection, &buffers, ended);
     ended
 }
 
-fn check_answer(connection: &Connection, wire: &Buffers, ended: Result<(), HandshakeError>) {
+fn check_answer(connection: &Connection, buffers: &Buffers, ended: Result<(), HandshakeError>) {
     let stage = connection
         .data()
         .map_or(connection.s2c.len(), |data| data.linked.s2c_at);
     let said = &connection.s2c[..stage];
-    let mut told = wire.tx.to_vec();
+    let mut told = buffers.tx.to_vec();
     // A server with SASL shows a key all the same to a client that does not announce SASL; here it is all zero.
     let sasl = connection
         .linked()
@@ -137,7 +137,7 @@ fn check_answer(connection: &Connection, wire: &Buffers, ended: Result<(), Hands
         Err(HandshakeError::Closed(_)) => assert!(said.starts_with(&told)),
         // spice-server looks itself whether that is a WebSocket, and refuses what is none. Here it is the caller's.
         Err(HandshakeError::PeerIncompatible(Incompatibility::WebSocket)) => {
-            assert!(wire.tx.is_empty() && connection.c2s.starts_with(&wire.rx));
+            assert!(buffers.tx.is_empty() && connection.c2s.starts_with(&buffers.rx));
         }
         // What cannot become SPICE is refused here as soon as that is seen.
         Err(_) if connection.c2s.len() < 4 && said.is_empty() => {}
@@ -179,16 +179,16 @@ pub(crate) fn as_client(connection: &Connection) -> Result<(), HandshakeError> {
         Secret::new(b"ticket"),
         [7; 20],
     );
-    let mut wire = Buffers::default();
+    let mut buffers = Buffers::default();
     let mut input = connection.s2c.as_slice();
     let ended = loop {
-        match machine.step(Duration::ZERO, &mut wire) {
+        match machine.step(Duration::ZERO, &mut buffers) {
             Ok(Action::Receive { at_least }) => {
                 let (chunk, rest) = input.split_at(at_least.min(input.len()));
                 if chunk.is_empty() {
                     break machine.eof();
                 }
-                wire.rx.extend_from_slice(chunk);
+                buffers.rx.extend_from_slice(chunk);
                 input = rest;
             }
             Ok(Action::Done(outcome)) => break Ok(outcome),
@@ -198,8 +198,8 @@ pub(crate) fn as_client(connection: &Connection) -> Result<(), HandshakeError> {
     };
     let linked = connection.linked();
     // Versions, and places of capability words, are the recorded client's own; so is a wrong mechanism.
-    assert!(wire.tx.starts_with(&own));
-    let (said, recorded) = (&wire.tx[own.len()..], &connection.c2s[len..]);
+    assert!(buffers.tx.starts_with(&own));
+    let (said, recorded) = (&buffers.tx[own.len()..], &connection.c2s[len..]);
     if linked
         .as_ref()
         .is_none_or(|linked| linked.mechanism == Some(AuthMechanism::SPICE))

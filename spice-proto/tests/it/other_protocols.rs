@@ -43,19 +43,19 @@ fn needed(bytes: &[u8]) -> usize {
 }
 
 fn first_action<M: Machine>(mut machine: M, bytes: &[u8]) -> (Result<(), HandshakeError>, Buffers) {
-    let mut wire = Buffers::default();
-    let _ = machine.step(NOW, &mut wire);
-    wire.tx.clear();
-    wire.rx.extend_from_slice(bytes);
-    let ended = match machine.step(NOW, &mut wire) {
+    let mut buffers = Buffers::default();
+    let _ = machine.step(NOW, &mut buffers);
+    buffers.tx.clear();
+    buffers.rx.extend_from_slice(bytes);
+    let ended = match machine.step(NOW, &mut buffers) {
         Ok(Action::Receive { .. }) => Ok(()),
         Ok(_) => panic!("{bytes:?} were taken"),
         Err(error) => {
-            assert_eq!(machine.step(NOW, &mut wire).err(), Some(error), "an error stays");
+            assert_eq!(machine.step(NOW, &mut buffers).err(), Some(error), "an error stays");
             Err(error)
         }
     };
-    (ended, wire)
+    (ended, buffers)
 }
 
 #[test]
@@ -76,26 +76,26 @@ fn every_role_names_what_came() {
 
 /// A relay's tenant, when nothing was asked yet.
 fn tenant(bytes: &[u8]) -> HandshakeError {
-    let (mut relay, mut wires) = (RelayLink::new(NOW, RelayConfig::default()), SideBuffers::default());
-    wires.tenant.rx.extend_from_slice(bytes);
-    let error = relay.step(NOW, &mut wires).unwrap_err();
+    let (mut relay, mut sides) = (RelayLink::new(NOW, RelayConfig::default()), SideBuffers::default());
+    sides.tenant.rx.extend_from_slice(bytes);
+    let error = relay.step(NOW, &mut sides).unwrap_err();
     assert_eq!(error.side, Side::Tenant);
     error.error
 }
 
 /// A relay's hypervisor, which does not wait for the link message.
 fn hypervisor(bytes: &[u8]) -> HandshakeError {
-    let (mut relay, mut wires) = (RelayLink::new(NOW, RelayConfig::default()), SideBuffers::default());
-    request(ChannelType::MAIN, 9, 0xf).encode(&mut wires.tenant.rx).unwrap();
-    relay.step(NOW, &mut wires).unwrap();
+    let (mut relay, mut sides) = (RelayLink::new(NOW, RelayConfig::default()), SideBuffers::default());
+    request(ChannelType::MAIN, 9, 0xf).encode(&mut sides.tenant.rx).unwrap();
+    relay.step(NOW, &mut sides).unwrap();
     let shown = Announcement {
         public_key: key().public(),
         capabilities: spice_proto::caps::Capabilities::spice_server(ChannelType::MAIN),
     };
-    relay.tenant().announce(&mut wires.tenant, shown).unwrap();
-    wires.tenant.rx.extend_from_slice(&[1, 0, 0, 0]);
-    wires.tenant.rx.extend_from_slice(&[7; 128]);
-    let ticket = relay.step(NOW, &mut wires);
+    relay.tenant().announce(&mut sides.tenant, shown).unwrap();
+    sides.tenant.rx.extend_from_slice(&[1, 0, 0, 0]);
+    sides.tenant.rx.extend_from_slice(&[7; 128]);
+    let ticket = relay.step(NOW, &mut sides);
     assert!(
         matches!(
             ticket,
@@ -109,9 +109,9 @@ fn hypervisor(bytes: &[u8]) -> HandshakeError {
         ticket: Secret::new(TICKET),
         oaep_seed: [1; 20],
     };
-    relay.admit(&mut wires, upstream).unwrap();
-    wires.hypervisor.rx.extend_from_slice(bytes);
-    let error = relay.step(NOW, &mut wires).unwrap_err();
+    relay.admit(&mut sides, upstream).unwrap();
+    sides.hypervisor.rx.extend_from_slice(bytes);
+    let error = relay.step(NOW, &mut sides).unwrap_err();
     assert_eq!(error.side, Side::Hypervisor);
     error.error
 }
@@ -126,14 +126,14 @@ fn the_first_wrong_byte_ends_the_link() {
     for (bytes, _) in OTHERS {
         let whole = first_action(ServerLink::new(NOW, Limits::default()), bytes).0;
         for end in 0..=bytes.len() {
-            let (server, wire) = first_action(ServerLink::new(NOW, Limits::default()), &bytes[..end]);
+            let (server, buffers) = first_action(ServerLink::new(NOW, Limits::default()), &bytes[..end]);
             let (client, _) = first_action(client(request(ChannelType::MAIN, 9, 0xf), TICKET), &bytes[..end]);
             if end < needed(bytes) {
                 assert_eq!((server, client), (Ok(()), Ok(())), "{bytes:?} to {end}");
-                assert!(wire.tx.is_empty());
+                assert!(buffers.tx.is_empty());
             } else {
                 assert_eq!((server, client), (whole, whole), "{bytes:?} to {end}");
-                assert_eq!(wire.tx, told);
+                assert_eq!(buffers.tx, told);
             }
         }
     }
@@ -175,14 +175,14 @@ fn what_may_be_spice_is_waited_for() {
     for (major, told) in [(3_u32, true), (1, true), (0, false)] {
         let bytes = [&b"REDQ"[..], &major.to_le_bytes(), &9_u32.to_le_bytes(), &[18, 0, 0, 0]].concat();
         for end in 4..=bytes.len() {
-            let (server, wire) = first_action(ServerLink::new(NOW, Limits::default()), &bytes[..end]);
+            let (server, buffers) = first_action(ServerLink::new(NOW, Limits::default()), &bytes[..end]);
             if end < 12 {
                 assert_eq!(server, Ok(()), "{end}");
                 continue;
             }
             let version = Incompatibility::Version { major, minor: 9 };
             assert_eq!(server, Err(HandshakeError::PeerIncompatible(version)));
-            assert_eq!(wire.tx.is_empty(), !told);
+            assert_eq!(buffers.tx.is_empty(), !told);
         }
     }
 }
@@ -213,8 +213,8 @@ mod driven {
                 let clock = Clock::start();
                 let error: HandshakeError = match role {
                     0 => {
-                        let (mut machine, mut wire) = (ServerLink::new(NOW, Limits::default()), Buffers::default());
-                        protocol(drive(&mut machine, &mut wire, &mut near, clock).await)
+                        let (mut machine, mut buffers) = (ServerLink::new(NOW, Limits::default()), Buffers::default());
+                        protocol(drive(&mut machine, &mut buffers, &mut near, clock).await)
                     }
                     1 => {
                         let mut machine = client(request(ChannelType::MAIN, 9, 0xf), TICKET);
@@ -223,8 +223,8 @@ mod driven {
                     _ => {
                         let mut machine = RelayLink::new(NOW, RelayConfig::default());
                         let none = None::<&mut DuplexStream>;
-                        let mut wires = SideBuffers::default();
-                        protocol(drive_relay(&mut machine, &mut wires, &mut near, none, clock).await).error
+                        let mut sides = SideBuffers::default();
+                        protocol(drive_relay(&mut machine, &mut sides, &mut near, none, clock).await).error
                     }
                 };
                 assert!(error.to_string().ends_with(words), "{error}");

@@ -62,7 +62,7 @@ pub(crate) fn client(request: LinkMess, password: &[u8]) -> ClientLink {
 /// A server that announces `shown` and takes `password`.
 pub(crate) struct Server {
     pub(crate) machine: ServerLink,
-    pub(crate) wire: Buffers,
+    pub(crate) buffers: Buffers,
     pub(crate) shown: Capabilities,
     pub(crate) password: Vec<u8>,
     pub(crate) request: Option<LinkMess>,
@@ -74,7 +74,7 @@ impl Server {
         let machine = ServerLink::new(NOW, Limits::default());
         Self {
             machine,
-            wire: Buffers::default(),
+            buffers: Buffers::default(),
             shown,
             password: password.to_vec(),
             request: None,
@@ -84,9 +84,9 @@ impl Server {
 
     /// Takes bytes, gives the answer.
     pub(crate) fn turn(&mut self, input: &[u8]) -> BytesMut {
-        self.wire.rx.extend_from_slice(input);
+        self.buffers.rx.extend_from_slice(input);
         while self.ended.is_none() {
-            match self.machine.step(NOW, &mut self.wire) {
+            match self.machine.step(NOW, &mut self.buffers) {
                 Ok(Action::Receive { .. }) => break,
                 Ok(Action::Ask(ServerQuestion::Link(request))) => {
                     self.request = Some(request);
@@ -94,14 +94,14 @@ impl Server {
                         public_key: key().public(),
                         capabilities: self.shown.clone(),
                     };
-                    self.machine.announce(&mut self.wire, shown).unwrap();
+                    self.machine.announce(&mut self.buffers, shown).unwrap();
                 }
                 Ok(Action::Ask(ServerQuestion::Ticket { sealed, .. })) => {
                     if open(&sealed).as_ref() == Some(&self.password) {
-                        self.machine.accept(&mut self.wire).unwrap();
+                        self.machine.accept(&mut self.buffers).unwrap();
                     } else {
                         let why = Refusal::Code(spice_proto::ids::LinkErrorCode::PERMISSION_DENIED);
-                        self.machine.refuse(&mut self.wire, why).unwrap();
+                        self.machine.refuse(&mut self.buffers, why).unwrap();
                     }
                 }
                 Ok(Action::Ask(_) | Action::Waiting) => unreachable!(),
@@ -109,7 +109,7 @@ impl Server {
                 Err(error) => self.ended = Some(Err(error)),
             }
         }
-        self.wire.tx.split()
+        self.buffers.tx.split()
     }
 }
 
@@ -118,7 +118,7 @@ pub(crate) struct Chain {
     pub(crate) tenant: ClientLink,
     pub(crate) tenant_wire: Buffers,
     pub(crate) relay: RelayLink,
-    pub(crate) wires: SideBuffers,
+    pub(crate) sides: SideBuffers,
     pub(crate) hypervisor: Server,
     /// What the tenant is shown.
     pub(crate) shown: Capabilities,
@@ -143,7 +143,7 @@ impl Chain {
             tenant: client(request, TOKEN),
             tenant_wire: Buffers::default(),
             relay: RelayLink::new(NOW, config),
-            wires: SideBuffers::default(),
+            sides: SideBuffers::default(),
             hypervisor: Server::new(hypervisor, TICKET),
             shown,
             to_tenant: Vec::new(),
@@ -158,7 +158,7 @@ impl Chain {
             let before = (
                 self.to_tenant.len(),
                 self.to_hypervisor.len(),
-                self.wires.tenant.rx.len(),
+                self.sides.tenant.rx.len(),
             );
             if tenant.is_none() {
                 match self.tenant.step(NOW, &mut self.tenant_wire) {
@@ -169,15 +169,15 @@ impl Chain {
             }
             let sent = self.tenant_wire.tx.len().min(chunk);
             let up = self.tenant_wire.tx.split_to(sent);
-            self.wires.tenant.rx.extend_from_slice(&up);
+            self.sides.tenant.rx.extend_from_slice(&up);
             while relay.is_none() {
-                match self.relay.step(NOW, &mut self.wires) {
+                match self.relay.step(NOW, &mut self.sides) {
                     Ok(RelayAction::Ask(relay::RelayQuestion::Tenant(ServerQuestion::Link(_)))) => {
                         let shown = Announcement {
                             public_key: key().public(),
                             capabilities: self.shown.clone(),
                         };
-                        self.relay.tenant().announce(&mut self.wires.tenant, shown).unwrap();
+                        self.relay.tenant().announce(&mut self.sides.tenant, shown).unwrap();
                     }
                     Ok(RelayAction::Ask(relay::RelayQuestion::Tenant(ServerQuestion::Ticket { sealed, .. }))) => {
                         if open(&sealed).as_deref() == Some(TOKEN) {
@@ -185,10 +185,10 @@ impl Chain {
                                 ticket: Secret::new(TICKET),
                                 oaep_seed: [5; 20],
                             };
-                            self.relay.admit(&mut self.wires, upstream).unwrap();
+                            self.relay.admit(&mut self.sides, upstream).unwrap();
                         } else {
                             let why = Refusal::Code(spice_proto::ids::LinkErrorCode::PERMISSION_DENIED);
-                            self.relay.refuse(&mut self.wires, why).unwrap();
+                            self.relay.refuse(&mut self.sides, why).unwrap();
                         }
                     }
                     Ok(RelayAction::Receive { .. }) => break,
@@ -197,27 +197,27 @@ impl Chain {
                     Err(error) => relay = Some(Err(error)),
                 }
             }
-            let sent = self.wires.hypervisor.tx.len().min(chunk);
-            let up = self.wires.hypervisor.tx.split_to(sent);
+            let sent = self.sides.hypervisor.tx.len().min(chunk);
+            let up = self.sides.hypervisor.tx.split_to(sent);
             self.to_hypervisor.extend_from_slice(&up);
             let down = self.hypervisor.turn(&up);
-            self.wires.hypervisor.rx.extend_from_slice(&down);
-            let sent = self.wires.tenant.tx.len().min(chunk);
-            let down = self.wires.tenant.tx.split_to(sent);
+            self.sides.hypervisor.rx.extend_from_slice(&down);
+            let sent = self.sides.tenant.tx.len().min(chunk);
+            let down = self.sides.tenant.tx.split_to(sent);
             self.to_tenant.extend_from_slice(&down);
             self.tenant_wire.rx.extend_from_slice(&down);
             let after = (
                 self.to_tenant.len(),
                 self.to_hypervisor.len(),
-                self.wires.tenant.rx.len(),
+                self.sides.tenant.rx.len(),
             );
-            let idle = up.is_empty() && before == after && self.wires.tenant.tx.is_empty();
+            let idle = up.is_empty() && before == after && self.sides.tenant.tx.is_empty();
             if idle && (relay.is_some() || self.tenant_wire.tx.is_empty()) {
                 break;
             }
         }
         let tenant = tenant.unwrap_or_else(|| self.tenant.eof());
-        let relay = relay.unwrap_or_else(|| self.relay.eof(&mut self.wires, spice_proto::link::Side::Hypervisor));
+        let relay = relay.unwrap_or_else(|| self.relay.eof(&mut self.sides, spice_proto::link::Side::Hypervisor));
         (
             Ended {
                 tenant,

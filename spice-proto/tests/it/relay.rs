@@ -219,7 +219,7 @@ fn the_relay_ends_sasl() {
         (false, true, b"other"),
     ] {
         let mut relay = RelayLink::new(NOW, RelayConfig::default());
-        let mut wires = SideBuffers::default();
+        let mut sides = SideBuffers::default();
         let mut tenant = ClientLink::sasl(NOW, ClientConfig::new(asked()));
         let mut near = Buffers::default();
         let mut hypervisor = Server::new(Capabilities::spice_server(ChannelType::MAIN), TICKET);
@@ -237,23 +237,23 @@ fn the_relay_ends_sasl() {
                     Err(error) => tenant_end = Some(Err(error)),
                 }
             }
-            wires.tenant.rx.extend(near.tx.split());
+            sides.tenant.rx.extend(near.tx.split());
             while relay_end.is_none() {
-                match relay.step(NOW, &mut wires) {
+                match relay.step(NOW, &mut sides) {
                     Ok(RelayAction::Receive { .. }) => break,
                     Ok(RelayAction::Ask(relay::RelayQuestion::Tenant(question))) => {
-                        assert!(wires.hypervisor.tx.is_empty(), "the hypervisor hears nothing yet");
+                        assert!(sides.hypervisor.tx.is_empty(), "the hypervisor hears nothing yet");
                         match question {
                             ServerQuestion::Link(_) => relay
                                 .tenant()
-                                .announce_sasl(&mut wires.tenant, shown(&["PLAIN"]))
+                                .announce_sasl(&mut sides.tenant, shown(&["PLAIN"]))
                                 .unwrap(),
                             ServerQuestion::SaslStart { data: Some(data), .. } => {
                                 assert_eq!(data.expose(), b"hunter2");
-                                relay.tenant().sasl_reply(&mut wires.tenant, Some(b"more")).unwrap();
+                                relay.tenant().sasl_reply(&mut sides.tenant, Some(b"more")).unwrap();
                             }
                             ServerQuestion::SaslStep { data: None } => {
-                                relay.tenant().sasl_complete(&mut wires.tenant, None, layer).unwrap()
+                                relay.tenant().sasl_complete(&mut sides.tenant, None, layer).unwrap()
                             }
                             ServerQuestion::SaslLayer => {
                                 // The toy layer of this test changes nothing.
@@ -262,16 +262,16 @@ fn the_relay_ends_sasl() {
                             ServerQuestion::Admit { request } if admit => {
                                 assert_eq!(request, asked());
                                 assert_eq!(
-                                    relay.refuse(&mut wires, Refusal::Code(LinkErrorCode::OK)),
+                                    relay.refuse(&mut sides, Refusal::Code(LinkErrorCode::OK)),
                                     Err(Misuse::RefusalSaysOk)
                                 );
                                 let upstream = Upstream {
                                     ticket: Secret::new(password),
                                     oaep_seed: [5; 20],
                                 };
-                                relay.admit(&mut wires, upstream).unwrap();
+                                relay.admit(&mut sides, upstream).unwrap();
                             }
-                            ServerQuestion::Admit { .. } => relay.refuse(&mut wires, Refusal::Code(DENIED)).unwrap(),
+                            ServerQuestion::Admit { .. } => relay.refuse(&mut sides, Refusal::Code(DENIED)).unwrap(),
                             other => panic!("{other:?}"),
                         }
                     }
@@ -280,9 +280,9 @@ fn the_relay_ends_sasl() {
                     Err(error) => relay_end = Some(Err(error)),
                 }
             }
-            let down = hypervisor.turn(&wires.hypervisor.tx.split());
-            wires.hypervisor.rx.extend(down);
-            near.rx.extend(wires.tenant.tx.split());
+            let down = hypervisor.turn(&sides.hypervisor.tx.split());
+            sides.hypervisor.rx.extend(down);
+            near.rx.extend(sides.tenant.tx.split());
             if relay_end.is_some() && near.rx.is_empty() {
                 break;
             }
@@ -309,20 +309,20 @@ fn the_relay_ends_sasl() {
     }
     // Not announced, SASL is refused.
     let mut relay = RelayLink::new(NOW, RelayConfig::default());
-    let mut wires = SideBuffers::default();
-    asked().encode(&mut wires.tenant.rx).unwrap();
-    relay.step(NOW, &mut wires).unwrap();
+    let mut sides = SideBuffers::default();
+    asked().encode(&mut sides.tenant.rx).unwrap();
+    relay.step(NOW, &mut sides).unwrap();
     let shown = spice_proto::link::server::Announcement {
         public_key: crate::pair::key().public(),
         capabilities: Capabilities::spice_server(ChannelType::MAIN),
     };
-    relay.tenant().announce(&mut wires.tenant, shown).unwrap();
-    wires.tenant.tx.clear();
-    wires.tenant.rx.extend_from_slice(&AuthMechanism::SASL.0.to_le_bytes());
-    let error = relay.step(NOW, &mut wires).unwrap_err();
+    relay.tenant().announce(&mut sides.tenant, shown).unwrap();
+    sides.tenant.tx.clear();
+    sides.tenant.rx.extend_from_slice(&AuthMechanism::SASL.0.to_le_bytes());
+    let error = relay.step(NOW, &mut sides).unwrap_err();
     assert_eq!(
         error.error,
         HandshakeError::PeerMisbehaved(Misbehaviour::MechanismNotOffered(2))
     );
-    assert_eq!(told(&mut wires.tenant.tx), Some(LinkErrorCode::INVALID_DATA));
+    assert_eq!(told(&mut sides.tenant.tx), Some(LinkErrorCode::INVALID_DATA));
 }

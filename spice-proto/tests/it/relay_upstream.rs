@@ -20,7 +20,7 @@ const USER: &[u8] = b"\0relay\0hunter2";
 /// A hypervisor that takes SASL only: PLAIN, and one round more.
 struct Hypervisor {
     machine: ServerLink,
-    wire: Buffers,
+    buffers: Buffers,
     layer: bool,
     ended: Option<Result<ServerOutcome, HandshakeError>>,
 }
@@ -29,30 +29,30 @@ impl Hypervisor {
     fn new(layer: bool) -> Self {
         Self {
             machine: ServerLink::new(NOW, Limits::default()),
-            wire: Buffers::default(),
+            buffers: Buffers::default(),
             layer,
             ended: None,
         }
     }
 
     fn turn(&mut self, bytes: &[u8]) -> BytesMut {
-        self.wire.rx.extend_from_slice(bytes);
+        self.buffers.rx.extend_from_slice(bytes);
         while self.ended.is_none() {
-            let (machine, wire) = (&mut self.machine, &mut self.wire);
-            match machine.step(NOW, wire) {
+            let (machine, buffers) = (&mut self.machine, &mut self.buffers);
+            match machine.step(NOW, buffers) {
                 Ok(Action::Receive { .. }) => break,
                 Ok(Action::Ask(question)) => match question {
-                    server::ServerQuestion::Link(_) => machine.announce_sasl(wire, shown(&["PLAIN"])).unwrap(),
+                    server::ServerQuestion::Link(_) => machine.announce_sasl(buffers, shown(&["PLAIN"])).unwrap(),
                     server::ServerQuestion::SaslStart { data: Some(data), .. } if data.expose() == USER => {
-                        machine.sasl_reply(wire, Some(b"more")).unwrap()
+                        machine.sasl_reply(buffers, Some(b"more")).unwrap()
                     }
                     // As spice-server does after a wrong password.
-                    server::ServerQuestion::SaslStart { .. } => machine.refuse(wire, Refusal::Close).unwrap(),
+                    server::ServerQuestion::SaslStart { .. } => machine.refuse(buffers, Refusal::Close).unwrap(),
                     server::ServerQuestion::SaslStep { .. } => {
-                        machine.sasl_complete(wire, Some(b"done"), self.layer).unwrap()
+                        machine.sasl_complete(buffers, Some(b"done"), self.layer).unwrap()
                     }
                     server::ServerQuestion::SaslLayer => machine.layered().unwrap(),
-                    server::ServerQuestion::Admit { .. } => machine.accept(wire).unwrap(),
+                    server::ServerQuestion::Admit { .. } => machine.accept(buffers).unwrap(),
                     server::ServerQuestion::Ticket { .. } => unreachable!(),
                 },
                 Ok(Action::Waiting) => unreachable!(),
@@ -60,7 +60,7 @@ impl Hypervisor {
                 Err(error) => self.ended = Some(Err(error)),
             }
         }
-        self.wire.tx.split()
+        self.buffers.tx.split()
     }
 
     fn hung_up(&self) -> bool {
@@ -78,9 +78,9 @@ fn upstream() -> Upstream {
 /// A tenant and the relay: what happens until the relay asks about its hypervisor, needs bytes of it, or ends.
 struct Near {
     tenant: ClientLink,
-    wire: Buffers,
+    buffers: Buffers,
     relay: RelayLink,
-    wires: SideBuffers,
+    sides: SideBuffers,
 }
 
 enum Turn {
@@ -93,17 +93,17 @@ impl Near {
     fn new(asked: LinkMess, config: RelayConfig) -> Self {
         Self {
             tenant: tenant_of(asked, TOKEN),
-            wire: Buffers::default(),
+            buffers: Buffers::default(),
             relay: RelayLink::new(NOW, config),
-            wires: SideBuffers::default(),
+            sides: SideBuffers::default(),
         }
     }
 
     fn turn(&mut self) -> Turn {
         loop {
-            let _ = self.tenant.step(NOW, &mut self.wire);
-            self.wires.tenant.rx.extend(self.wire.tx.split());
-            let action = self.relay.step(NOW, &mut self.wires);
+            let _ = self.tenant.step(NOW, &mut self.buffers);
+            self.sides.tenant.rx.extend(self.buffers.tx.split());
+            let action = self.relay.step(NOW, &mut self.sides);
             let ended = match action {
                 Ok(RelayAction::Receive {
                     side: Side::Hypervisor, ..
@@ -116,14 +116,14 @@ impl Near {
                     };
                     self.relay
                         .tenant()
-                        .announce(&mut self.wires.tenant, announcement)
+                        .announce(&mut self.sides.tenant, announcement)
                         .unwrap();
                     None
                 }
                 Ok(RelayAction::Ask(RelayQuestion::Tenant(server::ServerQuestion::Ticket { sealed, .. }))) => {
                     assert_eq!(open(&sealed).as_deref(), Some(TOKEN));
-                    self.relay.admit(&mut self.wires, upstream()).unwrap();
-                    assert_eq!(self.relay.admit(&mut self.wires, upstream()), Err(Misuse::NotAsked));
+                    self.relay.admit(&mut self.sides, upstream()).unwrap();
+                    assert_eq!(self.relay.admit(&mut self.sides, upstream()), Err(Misuse::NotAsked));
                     None
                 }
                 Ok(RelayAction::Ask(question)) => return Turn::Ask(question),
@@ -131,7 +131,7 @@ impl Near {
                 Ok(RelayAction::Done(outcome)) => Some(Ok(outcome)),
                 Err(error) => Some(Err(error)),
             };
-            self.wire.rx.extend(self.wires.tenant.tx.split());
+            self.buffers.rx.extend(self.sides.tenant.tx.split());
             if let Some(ended) = ended {
                 return Turn::Ended(ended);
             }
@@ -140,7 +140,7 @@ impl Near {
 
     /// What the tenant came to.
     fn tenant(&mut self) -> Result<(), HandshakeError> {
-        match self.tenant.step(NOW, &mut self.wire) {
+        match self.tenant.step(NOW, &mut self.buffers) {
             Ok(Action::Done(_)) => Ok(()),
             Ok(_) => self.tenant.eof().map(drop),
             Err(error) => Err(error),
@@ -149,17 +149,17 @@ impl Near {
 
     /// Answers as a mechanism would that knows this password.
     fn answer(&mut self, question: client::ClientQuestion, password: &[u8], layer: bool) {
-        let wire = &mut self.wires.hypervisor;
+        let buffers = &mut self.sides.hypervisor;
         let link = self.relay.hypervisor().unwrap();
         match question {
             client::ClientQuestion::SaslStart { mechanisms } => {
                 assert!(mechanisms.offers(b"PLAIN"));
-                assert_eq!(link.sasl_start(wire, b"LOGIN", None), Err(Misuse::NotOffered));
-                link.sasl_start(wire, b"PLAIN", Some(password)).unwrap();
+                assert_eq!(link.sasl_start(buffers, b"LOGIN", None), Err(Misuse::NotOffered));
+                link.sasl_start(buffers, b"PLAIN", Some(password)).unwrap();
             }
             client::ClientQuestion::SaslStep { complete: false, data } => {
                 assert_eq!(data.unwrap().expose(), b"more");
-                link.sasl_step(wire, None).unwrap();
+                link.sasl_step(buffers, None).unwrap();
             }
             client::ClientQuestion::SaslStep { complete: true, data } => {
                 assert_eq!(data.unwrap().expose(), b"done");
@@ -176,12 +176,12 @@ impl Near {
         for _ in 0..10_000 {
             match self.turn() {
                 Turn::Receive if down.is_empty() && hypervisor.hung_up() => {
-                    return self.relay.eof(&mut self.wires, Side::Hypervisor);
+                    return self.relay.eof(&mut self.sides, Side::Hypervisor);
                 }
                 Turn::Receive => {}
                 Turn::Ask(RelayQuestion::Hypervisor(question)) => {
                     assert!(matches!(
-                        self.relay.step(NOW, &mut self.wires),
+                        self.relay.step(NOW, &mut self.sides),
                         Ok(RelayAction::Waiting)
                     ));
                     self.answer(question, password, hypervisor.layer);
@@ -189,12 +189,12 @@ impl Near {
                 Turn::Ask(question) => panic!("{question:?}"),
                 Turn::Ended(ended) => return ended,
             }
-            let up = self.wires.hypervisor.tx.split();
+            let up = self.sides.hypervisor.tx.split();
             for piece in up.chunks(chunk) {
                 down.extend(hypervisor.turn(piece));
             }
             let some = down.len().min(chunk);
-            self.wires.hypervisor.rx.extend(down.split_to(some));
+            self.sides.hypervisor.rx.extend(down.split_to(some));
         }
         panic!("no end");
     }
@@ -283,10 +283,10 @@ fn refused_while_the_hypervisor_waits() {
             Turn::Receive => {
                 // Nothing is asked now.
                 let why = Refusal::Code(DENIED);
-                assert_eq!(near.relay.refuse(&mut near.wires, why), Err(Misuse::NotAsked));
-                assert_eq!(near.relay.admit(&mut near.wires, upstream()), Err(Misuse::NotAsked));
-                let up = near.wires.hypervisor.tx.split();
-                near.wires.hypervisor.rx.extend(hypervisor.turn(&up));
+                assert_eq!(near.relay.refuse(&mut near.sides, why), Err(Misuse::NotAsked));
+                assert_eq!(near.relay.admit(&mut near.sides, upstream()), Err(Misuse::NotAsked));
+                let up = near.sides.hypervisor.tx.split();
+                near.sides.hypervisor.rx.extend(hypervisor.turn(&up));
             }
             Turn::Ended(ended) => panic!("{ended:?}"),
         }
@@ -296,8 +296,8 @@ fn refused_while_the_hypervisor_waits() {
         RelayQuestion::Hypervisor(client::ClientQuestion::SaslStart { .. })
     ));
     let ok = Refusal::Code(LinkErrorCode::OK);
-    assert_eq!(near.relay.refuse(&mut near.wires, ok), Err(Misuse::RefusalSaysOk));
-    near.relay.refuse(&mut near.wires, Refusal::Code(DENIED)).unwrap();
+    assert_eq!(near.relay.refuse(&mut near.sides, ok), Err(Misuse::RefusalSaysOk));
+    near.relay.refuse(&mut near.sides, Refusal::Code(DENIED)).unwrap();
     assert!(near.relay.hypervisor().is_none());
     match near.turn() {
         Turn::Ended(Err(error)) => assert_eq!(error.error, HandshakeError::Refused(Refusal::Code(DENIED))),
@@ -319,8 +319,8 @@ fn another_port_is_asked_for_once() {
     let redial = |code| {
         let mut near = Near::new(request(ChannelType::INPUTS, 0xd, 0), RelayConfig::default());
         assert!(matches!(near.turn(), Turn::Receive));
-        let first = near.wires.hypervisor.tx.split();
-        near.wires.hypervisor.rx.extend(refuse(code));
+        let first = near.sides.hypervisor.tx.split();
+        near.sides.hypervisor.rx.extend(refuse(code));
         match near.turn() {
             Turn::Ask(RelayQuestion::Redial(transport)) => (near, transport, first),
             _ => panic!("no other port is asked for"),
@@ -333,20 +333,20 @@ fn another_port_is_asked_for_once() {
         // It is there.
         let (mut near, transport, first) = redial(code);
         assert_eq!(transport, wanted);
-        assert!(near.wires.hypervisor.rx.is_empty());
+        assert!(near.sides.hypervisor.rx.is_empty());
         assert!(matches!(
-            near.relay.step(NOW, &mut near.wires),
+            near.relay.step(NOW, &mut near.sides),
             Ok(RelayAction::Waiting)
         ));
-        near.relay.admit(&mut near.wires, upstream()).unwrap();
+        near.relay.admit(&mut near.sides, upstream()).unwrap();
         let mut hypervisor = crate::pair::Server::new(Capabilities::spice_server(ChannelType::INPUTS), TICKET);
         let mut said = BytesMut::new();
         let ended = loop {
             match near.turn() {
                 Turn::Receive => {
-                    let up = near.wires.hypervisor.tx.split();
+                    let up = near.sides.hypervisor.tx.split();
                     said.extend_from_slice(&up);
-                    near.wires.hypervisor.rx.extend(hypervisor.turn(&up));
+                    near.sides.hypervisor.rx.extend(hypervisor.turn(&up));
                 }
                 Turn::Ask(question) => panic!("{question:?}"),
                 Turn::Ended(ended) => break ended,
@@ -359,7 +359,7 @@ fn another_port_is_asked_for_once() {
         // It is not.
         let (mut near, ..) = redial(code);
         near.relay
-            .refuse(&mut near.wires, Refusal::Code(LinkErrorCode::ERROR))
+            .refuse(&mut near.sides, Refusal::Code(LinkErrorCode::ERROR))
             .unwrap();
         assert!(matches!(
             near.turn(),
@@ -370,9 +370,9 @@ fn another_port_is_asked_for_once() {
         // It is as the first.
         for second in [LinkErrorCode::NEED_SECURED, LinkErrorCode::NEED_UNSECURED] {
             let (mut near, ..) = redial(code);
-            near.relay.admit(&mut near.wires, upstream()).unwrap();
+            near.relay.admit(&mut near.sides, upstream()).unwrap();
             assert!(matches!(near.turn(), Turn::Receive));
-            near.wires.hypervisor.rx.extend(refuse(second));
+            near.sides.hypervisor.rx.extend(refuse(second));
             match near.turn() {
                 Turn::Ended(Err(error)) => {
                     assert_eq!(
@@ -397,10 +397,10 @@ fn a_result_asks_for_no_other_port() {
         pub_key: *key().public().as_der(),
         capabilities: Capabilities::spice_server(ChannelType::INPUTS),
     }
-    .encode(&mut near.wires.hypervisor.rx)
+    .encode(&mut near.sides.hypervisor.rx)
     .unwrap();
     let code = LinkErrorCode::NEED_SECURED;
-    near.wires.hypervisor.rx.extend_from_slice(&code.0.to_le_bytes());
+    near.sides.hypervisor.rx.extend_from_slice(&code.0.to_le_bytes());
     match near.turn() {
         Turn::Ended(Err(error)) => assert_eq!(error.error, HandshakeError::Rejected(code)),
         _ => panic!("no refusal"),

@@ -80,7 +80,7 @@ fn unseal(bytes: &mut BytesMut) -> BytesMut {
 /// One end of a connection: what the machine sees, and what is on the wire.
 #[derive(Default)]
 struct End {
-    wire: Buffers,
+    buffers: Buffers,
     layer: bool,
     raw: BytesMut,
     /// Sent before the layer began.
@@ -91,9 +91,9 @@ impl End {
     fn send(&mut self) -> BytesMut {
         let mut out = self.clear.split();
         if self.layer {
-            out.extend(seal(&mut self.wire.tx));
+            out.extend(seal(&mut self.buffers.tx));
         } else {
-            out.extend(self.wire.tx.split());
+            out.extend(self.buffers.tx.split());
         }
         out
     }
@@ -102,17 +102,17 @@ impl End {
         if self.layer {
             self.raw.extend_from_slice(bytes);
             let opened = unseal(&mut self.raw);
-            self.wire.rx.extend_from_slice(&opened);
+            self.buffers.rx.extend_from_slice(&opened);
         } else {
-            self.wire.rx.extend_from_slice(bytes);
+            self.buffers.rx.extend_from_slice(bytes);
         }
     }
 
     fn begin_layer(&mut self) {
-        self.clear.extend(self.wire.tx.split());
+        self.clear.extend(self.buffers.tx.split());
         self.layer = true;
-        self.raw = self.wire.rx.split();
-        self.wire.rx = unseal(&mut self.raw);
+        self.raw = self.buffers.rx.split();
+        self.buffers.rx = unseal(&mut self.raw);
     }
 }
 
@@ -130,16 +130,16 @@ fn run_pair(script: &Script, admit: Option<Refusal>, chunk: usize) -> (ClientEnd
     let (mut up, mut down) = (BytesMut::new(), BytesMut::new());
     for _ in 0..100_000 {
         while client_end.is_none() {
-            match client.step(NOW, &mut near.wire) {
+            match client.step(NOW, &mut near.buffers) {
                 Ok(Action::Receive { at_least }) => {
-                    assert!(0 < at_least && near.wire.rx.len() + at_least <= client.max_input());
+                    assert!(0 < at_least && near.buffers.rx.len() + at_least <= client.max_input());
                     break;
                 }
                 Ok(Action::Ask(client::ClientQuestion::SaslStart { mechanisms })) => {
                     assert!(mechanisms.offers(script.name.as_bytes()));
                     let first = said.next().unwrap().as_deref();
                     client
-                        .sasl_start(&mut near.wire, script.name.as_bytes(), first)
+                        .sasl_start(&mut near.buffers, script.name.as_bytes(), first)
                         .unwrap();
                 }
                 Ok(Action::Ask(client::ClientQuestion::SaslStep { data, complete })) => {
@@ -147,7 +147,7 @@ fn run_pair(script: &Script, admit: Option<Refusal>, chunk: usize) -> (ClientEnd
                     match complete {
                         true => client.sasl_end(script.layer).unwrap(),
                         false => client
-                            .sasl_step(&mut near.wire, said.next().unwrap().as_deref())
+                            .sasl_step(&mut near.buffers, said.next().unwrap().as_deref())
                             .unwrap(),
                     }
                 }
@@ -166,33 +166,33 @@ fn run_pair(script: &Script, admit: Option<Refusal>, chunk: usize) -> (ClientEnd
         far.receive(&piece);
         let mut words = script.client.iter();
         while server_end.is_none() {
-            let mut judge = |server: &mut ServerLink, wire: &mut Buffers, data: Option<Secret>| {
+            let mut judge = |server: &mut ServerLink, buffers: &mut Buffers, data: Option<Secret>| {
                 let (n, answer) = answers.next().unwrap();
                 let word = words.nth(n).unwrap();
                 words = script.client.iter();
                 assert_eq!(data.as_ref().map(Secret::expose), word.as_deref());
                 if n + 1 == script.server.len() {
-                    server.sasl_complete(wire, answer.as_deref(), script.layer).unwrap();
+                    server.sasl_complete(buffers, answer.as_deref(), script.layer).unwrap();
                 } else {
-                    server.sasl_reply(wire, answer.as_deref()).unwrap();
+                    server.sasl_reply(buffers, answer.as_deref()).unwrap();
                 }
             };
-            match server.step(NOW, &mut far.wire) {
+            match server.step(NOW, &mut far.buffers) {
                 Ok(Action::Receive { at_least }) => {
-                    assert!(0 < at_least && far.wire.rx.len() + at_least <= server.max_input());
+                    assert!(0 < at_least && far.buffers.rx.len() + at_least <= server.max_input());
                     break;
                 }
                 Ok(Action::Ask(ServerQuestion::Link(request))) => {
                     assert_eq!(request, asked());
                     server
-                        .announce_sasl(&mut far.wire, shown(&["PLAIN", script.name]))
+                        .announce_sasl(&mut far.buffers, shown(&["PLAIN", script.name]))
                         .unwrap();
                 }
                 Ok(Action::Ask(ServerQuestion::SaslStart { mechanism, data })) => {
                     assert_eq!(mechanism, script.name);
-                    judge(&mut server, &mut far.wire, data);
+                    judge(&mut server, &mut far.buffers, data);
                 }
-                Ok(Action::Ask(ServerQuestion::SaslStep { data })) => judge(&mut server, &mut far.wire, data),
+                Ok(Action::Ask(ServerQuestion::SaslStep { data })) => judge(&mut server, &mut far.buffers, data),
                 Ok(Action::Ask(ServerQuestion::SaslLayer)) => {
                     far.begin_layer();
                     server.layered().unwrap();
@@ -200,8 +200,8 @@ fn run_pair(script: &Script, admit: Option<Refusal>, chunk: usize) -> (ClientEnd
                 Ok(Action::Ask(ServerQuestion::Admit { request })) => {
                     assert_eq!(request, asked());
                     match admit {
-                        None => server.accept(&mut far.wire).unwrap(),
-                        Some(why) => server.refuse(&mut far.wire, why).unwrap(),
+                        None => server.accept(&mut far.buffers).unwrap(),
+                        Some(why) => server.refuse(&mut far.buffers, why).unwrap(),
                     }
                 }
                 Ok(Action::Ask(question)) => panic!("{question:?}"),

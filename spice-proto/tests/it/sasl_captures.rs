@@ -155,7 +155,7 @@ fn recorded_exchanges_are_repeated() {
 /// One side of an exchange, played: what it hears, what it has sent, and what lies behind its link stage if it came so
 /// far.
 struct Played<'a> {
-    wire: Buffers,
+    buffers: Buffers,
     input: &'a [u8],
     chunk: usize,
     sent: BytesMut,
@@ -165,7 +165,7 @@ struct Played<'a> {
 impl<'a> Played<'a> {
     fn new(input: &'a [u8], chunk: usize) -> Self {
         Self {
-            wire: Buffers::default(),
+            buffers: Buffers::default(),
             input,
             chunk,
             sent: BytesMut::new(),
@@ -176,18 +176,18 @@ impl<'a> Played<'a> {
     /// Hears more. `false`: the other side has said all.
     fn receive(&mut self) -> bool {
         let (piece, rest) = self.input.split_at(self.chunk.min(self.input.len()));
-        self.wire.rx.extend_from_slice(piece);
+        self.buffers.rx.extend_from_slice(piece);
         self.input = rest;
         !piece.is_empty()
     }
 
     /// The link stands here: what follows is not of the link stage.
     fn stands(&mut self) {
-        self.left = Some([&self.wire.rx[..], self.input].concat());
+        self.left = Some([&self.buffers.rx[..], self.input].concat());
     }
 
     fn flush(&mut self) {
-        let tx = self.wire.tx.split();
+        let tx = self.buffers.tx.split();
         self.sent.extend_from_slice(&tx);
     }
 }
@@ -197,7 +197,7 @@ fn play_client(known: &Recorded, played: &mut Played<'_>) {
     let mut machine = ClientLink::new(NOW, config, Secret::new(TICKET), [1; 20]);
     let (mut clients, mut servers) = (known.clients.iter(), known.servers.iter());
     loop {
-        let action = machine.step(NOW, &mut played.wire);
+        let action = machine.step(NOW, &mut played.buffers);
         played.flush();
         match action {
             Ok(Action::Receive { .. }) => {
@@ -209,10 +209,10 @@ fn play_client(known: &Recorded, played: &mut Played<'_>) {
             }
             Ok(Action::Ask(client::ClientQuestion::SaslStart { mechanisms })) => {
                 assert_eq!(Some(mechanisms), known.list);
-                let wire = &mut played.wire;
-                assert_eq!(machine.sasl_start(wire, b"NO SUCH", None), Err(Misuse::NotOffered));
+                let buffers = &mut played.buffers;
+                assert_eq!(machine.sasl_start(buffers, b"NO SUCH", None), Err(Misuse::NotOffered));
                 let Some(start) = known.offered() else { return };
-                machine.sasl_start(wire, &start.mechname, said(&start.data)).unwrap();
+                machine.sasl_start(buffers, &start.mechname, said(&start.data)).unwrap();
             }
             Ok(Action::Ask(client::ClientQuestion::SaslStep { data, complete })) => {
                 let step = servers.next().unwrap();
@@ -222,15 +222,15 @@ fn play_client(known: &Recorded, played: &mut Played<'_>) {
                     machine.sasl_end(known.is_sealed()).unwrap();
                 } else {
                     let Some(words) = clients.next() else { return };
-                    machine.sasl_step(&mut played.wire, said(words)).unwrap();
+                    machine.sasl_step(&mut played.buffers, said(words)).unwrap();
                 }
             }
             Ok(Action::Ask(client::ClientQuestion::SaslLayer)) => {
                 played.stands();
                 // Nobody here has the keys. With what is inside of the layer the link stands.
-                played.wire.rx = BytesMut::from(&[0; 4][..]);
+                played.buffers.rx = BytesMut::from(&[0; 4][..]);
                 machine.layered().unwrap();
-                let Ok(Action::Done(outcome)) = machine.step(NOW, &mut played.wire) else {
+                let Ok(Action::Done(outcome)) = machine.step(NOW, &mut played.buffers) else {
                     panic!("the link does not stand");
                 };
                 assert!(outcome.sasl_layer);
@@ -256,9 +256,9 @@ fn play_server(known: &Recorded, played: &mut Played<'_>) {
     let mut machine = ServerLink::new(NOW, Limits::default());
     let (mut servers, mut clients) = (known.servers.iter(), known.clients.iter());
     loop {
-        let action = machine.step(NOW, &mut played.wire);
+        let action = machine.step(NOW, &mut played.buffers);
         played.flush();
-        let wire = &mut played.wire;
+        let buffers = &mut played.buffers;
         let data = match action {
             Ok(Action::Receive { .. }) => {
                 if !played.receive() {
@@ -273,24 +273,24 @@ fn play_server(known: &Recorded, played: &mut Played<'_>) {
                     mechanisms: known.list.clone().unwrap_or_else(|| MechList::of(&[])),
                     capabilities: known.reply.capabilities.clone(),
                 };
-                machine.announce_sasl(wire, shown).unwrap();
+                machine.announce_sasl(buffers, shown).unwrap();
                 continue;
             }
             Ok(Action::Ask(ServerQuestion::SaslLayer)) => {
                 played.stands();
                 machine.layered().unwrap();
-                let Ok(Action::Ask(ServerQuestion::Admit { .. })) = machine.step(NOW, &mut played.wire) else {
+                let Ok(Action::Ask(ServerQuestion::Admit { .. })) = machine.step(NOW, &mut played.buffers) else {
                     panic!("nothing is asked");
                 };
-                machine.accept(&mut played.wire).unwrap();
-                return assert_eq!(&played.wire.tx[..], [0; 4], "the result, to be sealed");
+                machine.accept(&mut played.buffers).unwrap();
+                return assert_eq!(&played.buffers.tx[..], [0; 4], "the result, to be sealed");
             }
             Ok(Action::Ask(ServerQuestion::Admit { request })) => {
                 assert_eq!(request, known.request);
                 match known.result {
-                    Some(LinkErrorCode::OK) => machine.accept(wire).unwrap(),
-                    Some(code) => machine.refuse(wire, Refusal::Code(code)).unwrap(),
-                    None => machine.refuse(wire, Refusal::Close).unwrap(),
+                    Some(LinkErrorCode::OK) => machine.accept(buffers).unwrap(),
+                    Some(code) => machine.refuse(buffers, Refusal::Code(code)).unwrap(),
+                    None => machine.refuse(buffers, Refusal::Close).unwrap(),
                 }
                 continue;
             }
@@ -309,27 +309,27 @@ fn play_server(known: &Recorded, played: &mut Played<'_>) {
             Err(_) => return,
         };
         assert_eq!(data.0.as_ref().map(Secret::expose), data.1);
-        next_words(known, &mut machine, wire, servers.next());
+        next_words(known, &mut machine, buffers, servers.next());
     }
 }
 
 /// What the recorded server says next.
-fn next_words(known: &Recorded, machine: &mut ServerLink, wire: &mut Buffers, step: Option<&StepServer>) {
+fn next_words(known: &Recorded, machine: &mut ServerLink, buffers: &mut Buffers, step: Option<&StepServer>) {
     let Some(step) = step else {
         let why = match &known.outcome {
             Some(WatchedOutcome::Refused(code)) => Refusal::Code(*code),
             _ => Refusal::Close,
         };
-        return machine.refuse(wire, why).unwrap();
+        return machine.refuse(buffers, why).unwrap();
     };
     match (step.complete, &known.verdict) {
-        (0, _) => machine.sasl_reply(wire, said(&step.data)).unwrap(),
+        (0, _) => machine.sasl_reply(buffers, said(&step.data)).unwrap(),
         (_, Some(SaslResult::Reject { reason })) => {
             let reason = std::str::from_utf8(said(reason).unwrap_or_default()).unwrap();
-            machine.sasl_reject(wire, said(&step.data), reason).unwrap();
+            machine.sasl_reject(buffers, said(&step.data), reason).unwrap();
         }
         _ => machine
-            .sasl_complete(wire, said(&step.data), known.is_sealed())
+            .sasl_complete(buffers, said(&step.data), known.is_sealed())
             .unwrap(),
     }
 }

@@ -77,25 +77,31 @@ fn plain(secret: &[u8]) -> Vec<u8> {
 }
 
 /// Answers of a client, which uses its secret in every one.
-fn client_answers(machine: &mut ClientLink, wire: &mut Buffers, question: client::ClientQuestion, secret: &[u8]) {
+fn client_answers(machine: &mut ClientLink, buffers: &mut Buffers, question: client::ClientQuestion, secret: &[u8]) {
     match question {
         client::ClientQuestion::SaslStart { .. } => {
-            machine.sasl_start(wire, b"PLAIN", Some(&plain(secret))).unwrap();
+            machine.sasl_start(buffers, b"PLAIN", Some(&plain(secret))).unwrap();
         }
-        client::ClientQuestion::SaslStep { complete: false, .. } => machine.sasl_step(wire, Some(secret)).unwrap(),
+        client::ClientQuestion::SaslStep { complete: false, .. } => machine.sasl_step(buffers, Some(secret)).unwrap(),
         client::ClientQuestion::SaslStep { complete: true, .. } => machine.sasl_end(false).unwrap(),
         client::ClientQuestion::SaslLayer => unreachable!(),
     }
 }
 
 /// Answers of a server that says the secret back, as a mechanism might.
-fn server_answers(machine: &mut ServerLink, wire: &mut Buffers, question: &ServerQuestion, sasl: bool, secret: &[u8]) {
+fn server_answers(
+    machine: &mut ServerLink,
+    buffers: &mut Buffers,
+    question: &ServerQuestion,
+    sasl: bool,
+    secret: &[u8],
+) {
     match question {
-        ServerQuestion::Link(_) if sasl => machine.announce_sasl(wire, mechanisms()).unwrap(),
-        ServerQuestion::Link(_) => machine.announce(wire, announcement()).unwrap(),
-        ServerQuestion::SaslStart { .. } => machine.sasl_reply(wire, Some(secret)).unwrap(),
-        ServerQuestion::SaslStep { .. } => machine.sasl_complete(wire, Some(secret), false).unwrap(),
-        ServerQuestion::Ticket { .. } | ServerQuestion::Admit { .. } => machine.accept(wire).unwrap(),
+        ServerQuestion::Link(_) if sasl => machine.announce_sasl(buffers, mechanisms()).unwrap(),
+        ServerQuestion::Link(_) => machine.announce(buffers, announcement()).unwrap(),
+        ServerQuestion::SaslStart { .. } => machine.sasl_reply(buffers, Some(secret)).unwrap(),
+        ServerQuestion::SaslStep { .. } => machine.sasl_complete(buffers, Some(secret), false).unwrap(),
+        ServerQuestion::Ticket { .. } | ServerQuestion::Admit { .. } => machine.accept(buffers).unwrap(),
         ServerQuestion::SaslLayer => unreachable!(),
     }
 }
@@ -163,13 +169,13 @@ fn relayed(tenant_sasl: bool, upstream_sasl: bool, secret: &[u8], shown: &mut Sh
     let config = RelayConfig::default().with_upstream_sasl(upstream_sasl);
     let mut relay = RelayLink::new(NOW, config);
     let (mut tenant, mut far) = (client(tenant_sasl, secret), ServerLink::new(NOW, Limits::default()));
-    let (mut up, mut down, mut wires) = (Buffers::default(), Buffers::default(), SideBuffers::default());
+    let (mut up, mut down, mut sides) = (Buffers::default(), Buffers::default(), SideBuffers::default());
     let mut stood = false;
     for _ in 0..900 {
         if let Ok(Action::Ask(question)) = tenant.step(NOW, &mut up) {
             client_answers(&mut tenant, &mut up, question, secret);
         }
-        match relay.step(NOW, &mut wires) {
+        match relay.step(NOW, &mut sides) {
             Ok(RelayAction::Ask(question)) => {
                 shown.take(&question);
                 let upstream = Upstream {
@@ -179,24 +185,24 @@ fn relayed(tenant_sasl: bool, upstream_sasl: bool, secret: &[u8], shown: &mut Sh
                 shown.take(&upstream);
                 match question {
                     relay::RelayQuestion::Tenant(ServerQuestion::Link(_)) if tenant_sasl => {
-                        relay.tenant().announce_sasl(&mut wires.tenant, mechanisms()).unwrap();
+                        relay.tenant().announce_sasl(&mut sides.tenant, mechanisms()).unwrap();
                     }
                     relay::RelayQuestion::Tenant(ServerQuestion::Link(_)) => {
-                        relay.tenant().announce(&mut wires.tenant, announcement()).unwrap()
+                        relay.tenant().announce(&mut sides.tenant, announcement()).unwrap()
                     }
                     relay::RelayQuestion::Tenant(ServerQuestion::SaslStart { .. }) => {
-                        relay.tenant().sasl_reply(&mut wires.tenant, Some(secret)).unwrap();
+                        relay.tenant().sasl_reply(&mut sides.tenant, Some(secret)).unwrap();
                     }
                     relay::RelayQuestion::Tenant(ServerQuestion::SaslStep { .. }) => {
                         relay
                             .tenant()
-                            .sasl_complete(&mut wires.tenant, Some(secret), false)
+                            .sasl_complete(&mut sides.tenant, Some(secret), false)
                             .unwrap();
                     }
-                    relay::RelayQuestion::Tenant(_) => relay.admit(&mut wires, upstream).unwrap(),
+                    relay::RelayQuestion::Tenant(_) => relay.admit(&mut sides, upstream).unwrap(),
                     relay::RelayQuestion::Hypervisor(question) => {
                         let client = relay.hypervisor().unwrap();
-                        client_answers(client, &mut wires.hypervisor, question, secret);
+                        client_answers(client, &mut sides.hypervisor, question, secret);
                     }
                     relay::RelayQuestion::Redial(_) => unreachable!(),
                 }
@@ -207,14 +213,14 @@ fn relayed(tenant_sasl: bool, upstream_sasl: bool, secret: &[u8], shown: &mut Sh
             }
             Err(error) => shown.take(&error),
         }
-        shown.take(&(&relay, &wires));
+        shown.take(&(&relay, &sides));
         if let Ok(Action::Ask(question)) = far.step(NOW, &mut down) {
             server_answers(&mut far, &mut down, &question, upstream_sasl, secret);
         }
-        move_bytes(&mut wires.tenant, &mut up, 7);
-        move_bytes(&mut wires.hypervisor, &mut down, 7);
-        move_bytes(&mut up, &mut wires.tenant, 7);
-        move_bytes(&mut down, &mut wires.hypervisor, 7);
+        move_bytes(&mut sides.tenant, &mut up, 7);
+        move_bytes(&mut sides.hypervisor, &mut down, 7);
+        move_bytes(&mut up, &mut sides.tenant, 7);
+        move_bytes(&mut down, &mut sides.hypervisor, 7);
     }
     assert!(stood);
 }
@@ -231,23 +237,24 @@ fn relays_show_no_secret() {
 fn what_had_come_of_a_secret_is_overwritten() {
     let secret = SECRETS[0];
     let start = |sasl: bool| {
-        let (mut server, mut wire) = (ServerLink::new(NOW, Limits::default()), Buffers::default());
-        asked().encode(&mut wire.rx).unwrap();
-        let Ok(Action::Ask(question)) = server.step(NOW, &mut wire) else {
+        let (mut server, mut buffers) = (ServerLink::new(NOW, Limits::default()), Buffers::default());
+        asked().encode(&mut buffers.rx).unwrap();
+        let Ok(Action::Ask(question)) = server.step(NOW, &mut buffers) else {
             panic!("nothing is asked");
         };
-        server_answers(&mut server, &mut wire, &question, sasl, secret);
+        server_answers(&mut server, &mut buffers, &question, sasl, secret);
         let mechanism = if sasl {
             AuthMechanism::SASL
         } else {
             AuthMechanism::SPICE
         };
-        wire.rx.extend_from_slice(&mechanism.0.to_le_bytes());
-        server.step(NOW, &mut wire).unwrap();
-        (server, wire)
+        buffers.rx.extend_from_slice(&mechanism.0.to_le_bytes());
+        server.step(NOW, &mut buffers).unwrap();
+        (server, buffers)
     };
-    let holds = |wire: &Buffers| {
-        wire.rx
+    let holds = |buffers: &Buffers| {
+        buffers
+            .rx
             .windows(4)
             .any(|bytes| secret.windows(4).any(|other| bytes == other))
     };
@@ -264,15 +271,18 @@ fn what_had_come_of_a_secret_is_overwritten() {
             .concat(),
         ),
     ] {
-        let (mut server, mut wire) = start(sasl);
-        wire.rx.extend_from_slice(&words);
-        assert!(matches!(server.step(NOW, &mut wire), Ok(Action::Receive { .. })));
-        assert!(holds(&wire), "it has come");
+        let (mut server, mut buffers) = start(sasl);
+        buffers.rx.extend_from_slice(&words);
+        assert!(matches!(server.step(NOW, &mut buffers), Ok(Action::Receive { .. })));
+        assert!(holds(&buffers), "it has come");
         let late = NOW + Limits::default().link_timeout;
-        assert!(matches!(server.step(late, &mut wire), Err(HandshakeError::TimedOut(_))));
-        assert!(!holds(&wire), "{sasl}");
+        assert!(matches!(
+            server.step(late, &mut buffers),
+            Err(HandshakeError::TimedOut(_))
+        ));
+        assert!(!holds(&buffers), "{sasl}");
     }
-    let (mut server, mut wire) = start(true);
+    let (mut server, mut buffers) = start(true);
     let long = [
         &5_u32.to_le_bytes()[..],
         b"PLAIN",
@@ -280,20 +290,20 @@ fn what_had_come_of_a_secret_is_overwritten() {
         &plain(secret),
     ]
     .concat();
-    wire.rx.extend_from_slice(&long);
-    assert!(matches!(server.step(NOW, &mut wire), Err(HandshakeError::Decode(_))));
-    assert!(!holds(&wire), "too long");
+    buffers.rx.extend_from_slice(&long);
+    assert!(matches!(server.step(NOW, &mut buffers), Err(HandshakeError::Decode(_))));
+    assert!(!holds(&buffers), "too long");
     // The link's time is over for a relay's tenant, too.
-    let (mut relay, mut wires) = (RelayLink::new(NOW, RelayConfig::default()), SideBuffers::default());
-    asked().encode(&mut wires.tenant.rx).unwrap();
-    relay.step(NOW, &mut wires).unwrap();
-    relay.tenant().announce(&mut wires.tenant, announcement()).unwrap();
-    wires.tenant.rx.extend_from_slice(&AuthMechanism::SPICE.0.to_le_bytes());
-    wires.tenant.rx.extend_from_slice(secret);
-    relay.step(NOW, &mut wires).unwrap();
-    assert!(holds(&wires.tenant));
-    relay.eof(&mut wires, Side::Tenant).unwrap_err();
-    assert!(!holds(&wires.tenant), "the tenant is gone");
+    let (mut relay, mut sides) = (RelayLink::new(NOW, RelayConfig::default()), SideBuffers::default());
+    asked().encode(&mut sides.tenant.rx).unwrap();
+    relay.step(NOW, &mut sides).unwrap();
+    relay.tenant().announce(&mut sides.tenant, announcement()).unwrap();
+    sides.tenant.rx.extend_from_slice(&AuthMechanism::SPICE.0.to_le_bytes());
+    sides.tenant.rx.extend_from_slice(secret);
+    relay.step(NOW, &mut sides).unwrap();
+    assert!(holds(&sides.tenant));
+    relay.eof(&mut sides, Side::Tenant).unwrap_err();
+    assert!(!holds(&sides.tenant), "the tenant is gone");
 }
 
 /// What a refused client sends is not kept either: the refusal is the last word.

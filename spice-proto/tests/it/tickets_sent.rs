@@ -20,21 +20,21 @@ const DENIED: LinkErrorCode = LinkErrorCode::PERMISSION_DENIED;
 
 /// A relay whose hypervisor is connected and was told nothing yet.
 fn admitted(channel: ChannelType, connection_id: u32) -> (RelayLink, SideBuffers) {
-    let (mut relay, mut wires) = (RelayLink::new(NOW, RelayConfig::default()), SideBuffers::default());
+    let (mut relay, mut sides) = (RelayLink::new(NOW, RelayConfig::default()), SideBuffers::default());
     let mut asked = request(channel, 0xb, 0xf);
     asked.connection_id = connection_id;
-    asked.encode(&mut wires.tenant.rx).unwrap();
-    wires.tenant.rx.extend_from_slice(&1_u32.to_le_bytes());
+    asked.encode(&mut sides.tenant.rx).unwrap();
+    sides.tenant.rx.extend_from_slice(&1_u32.to_le_bytes());
     let sealed = key().public().seal(TOKEN, [7; 20]).unwrap();
-    wires.tenant.rx.extend_from_slice(&sealed.0);
+    sides.tenant.rx.extend_from_slice(&sealed.0);
     loop {
-        match relay.step(NOW, &mut wires).unwrap() {
+        match relay.step(NOW, &mut sides).unwrap() {
             RelayAction::Ask(RelayQuestion::Tenant(ServerQuestion::Link(_))) => {
                 let shown = Announcement {
                     public_key: key().public(),
                     capabilities: Capabilities::spice_server(channel),
                 };
-                relay.tenant().announce(&mut wires.tenant, shown).unwrap();
+                relay.tenant().announce(&mut sides.tenant, shown).unwrap();
             }
             RelayAction::Ask(RelayQuestion::Tenant(ServerQuestion::Ticket { .. })) => break,
             other => panic!("{other:?}"),
@@ -45,8 +45,8 @@ fn admitted(channel: ChannelType, connection_id: u32) -> (RelayLink, SideBuffers
         ticket: Secret::new(TICKET),
         oaep_seed: [5; 20],
     };
-    relay.admit(&mut wires, upstream).unwrap();
-    (relay, wires)
+    relay.admit(&mut sides, upstream).unwrap();
+    (relay, sides)
 }
 
 fn reply(capabilities: Capabilities) -> BytesMut {
@@ -77,10 +77,10 @@ fn a_ticket_at_every_byte_of_the_hypervisors_answer() {
         for (cut, end) in (0..=said.len())
             .flat_map(|cut| [End::HypervisorGoes, End::TenantGoes, End::TimeIsOver, End::GivenUp].map(|end| (cut, end)))
         {
-            let (mut relay, mut wires) = admitted(MAIN, 0);
-            wires.hypervisor.rx.extend_from_slice(&said[..cut]);
-            let stepped = relay.step(NOW, &mut wires);
-            let sent = wires.hypervisor.tx.len() > 100 + 16 + 26;
+            let (mut relay, mut sides) = admitted(MAIN, 0);
+            sides.hypervisor.rx.extend_from_slice(&said[..cut]);
+            let stepped = relay.step(NOW, &mut sides);
+            let sent = sides.hypervisor.tx.len() > 100 + 16 + 26;
             assert_eq!(sent, head.len() <= cut, "the ticket is in tx");
             let expected = match (sent, cut == said.len(), code) {
                 (false, ..) => TicketOutcome::NotSent,
@@ -90,9 +90,9 @@ fn a_ticket_at_every_byte_of_the_hypervisors_answer() {
             };
             assert_eq!(relay.ticket(), expected, "{code} {cut}");
             match end {
-                End::HypervisorGoes => drop(relay.eof(&mut wires, Side::Hypervisor)),
-                End::TenantGoes => drop(relay.eof(&mut wires, Side::Tenant)),
-                End::TimeIsOver => drop(relay.step(relay.deadline(), &mut wires)),
+                End::HypervisorGoes => drop(relay.eof(&mut sides, Side::Hypervisor)),
+                End::TenantGoes => drop(relay.eof(&mut sides, Side::Tenant)),
+                End::TimeIsOver => drop(relay.step(relay.deadline(), &mut sides)),
                 End::GivenUp => {}
             }
             assert_eq!(relay.ticket(), expected, "{code} {cut} {end:?}");
@@ -107,13 +107,13 @@ fn a_ticket_at_every_byte_of_the_hypervisors_answer() {
 #[test]
 fn answers_that_are_no_result() {
     let after = |bytes: &[u8]| {
-        let (mut relay, mut wires) = admitted(MAIN, 0);
-        wires
+        let (mut relay, mut sides) = admitted(MAIN, 0);
+        sides
             .hypervisor
             .rx
             .extend_from_slice(&reply(Capabilities::spice_server(MAIN)));
-        wires.hypervisor.rx.extend_from_slice(bytes);
-        (relay.step(NOW, &mut wires).unwrap_err().error, relay.ticket())
+        sides.hypervisor.rx.extend_from_slice(bytes);
+        (relay.step(NOW, &mut sides).unwrap_err().error, relay.ticket())
     };
     let mut refusal = BytesMut::new();
     LinkReply::refusal(LinkErrorCode::INVALID_DATA)
@@ -136,9 +136,9 @@ fn answers_that_are_no_result() {
         none[20..182].fill(0);
         none
     }] {
-        let (mut relay, mut wires) = admitted(MAIN, 0);
-        wires.hypervisor.rx.extend_from_slice(bytes);
-        relay.step(NOW, &mut wires).unwrap_err();
+        let (mut relay, mut sides) = admitted(MAIN, 0);
+        sides.hypervisor.rx.extend_from_slice(bytes);
+        relay.step(NOW, &mut sides).unwrap_err();
         assert_eq!(relay.ticket(), TicketOutcome::NotSent);
     }
 }
@@ -150,10 +150,10 @@ fn all_that_is_announced_is_learnt() {
         common: CapabilityWords::word(3),
         channel: [0x12, 5].into_iter().collect(),
     };
-    let (mut relay, mut wires) = admitted(ChannelType::DISPLAY, 7);
+    let (mut relay, mut sides) = admitted(ChannelType::DISPLAY, 7);
     assert_eq!(relay.learnt(), None);
-    wires.hypervisor.rx.extend_from_slice(&reply(announced.clone()));
-    let error = relay.step(NOW, &mut wires).unwrap_err().error;
+    sides.hypervisor.rx.extend_from_slice(&reply(announced.clone()));
+    let error = relay.step(NOW, &mut sides).unwrap_err().error;
     assert!(matches!(
         error,
         HandshakeError::PeerIncompatible(Incompatibility::MissingCapability { .. })
@@ -162,8 +162,8 @@ fn all_that_is_announced_is_learnt() {
         (relay.learnt(), relay.ticket()),
         (Some(&announced), TicketOutcome::NotSent)
     );
-    let (mut relay, mut wires) = admitted(ChannelType::DISPLAY, 7);
-    relay.eof(&mut wires, Side::Hypervisor).unwrap_err();
+    let (mut relay, mut sides) = admitted(ChannelType::DISPLAY, 7);
+    relay.eof(&mut sides, Side::Hypervisor).unwrap_err();
     assert_eq!(relay.learnt(), None);
 }
 
@@ -208,25 +208,25 @@ fn an_inquiry() {
     {
         let asked = request(ChannelType::DISPLAY, common, 0xffff);
         let mut link = ClientLink::inquiry(NOW, ClientConfig::new(asked.clone()));
-        let (mut wire, mut server) = (Buffers::default(), Server::new(shown.clone(), TICKET));
+        let (mut buffers, mut server) = (Buffers::default(), Server::new(shown.clone(), TICKET));
         let mut sent = BytesMut::new();
         let outcome = 'ended: loop {
-            let action = link.step(NOW, &mut wire).unwrap();
-            sent.extend_from_slice(&wire.tx);
-            let answer = server.turn(&wire.tx.split());
+            let action = link.step(NOW, &mut buffers).unwrap();
+            sent.extend_from_slice(&buffers.tx);
+            let answer = server.turn(&buffers.tx.split());
             match action {
                 Action::Done(outcome) => break outcome,
                 Action::Receive { .. } => {}
                 other => panic!("{other:?}"),
             }
             for piece in answer.chunks(chunk) {
-                wire.rx.extend_from_slice(piece);
-                if let Action::Done(outcome) = link.step(NOW, &mut wire).unwrap() {
+                buffers.rx.extend_from_slice(piece);
+                if let Action::Done(outcome) = link.step(NOW, &mut buffers).unwrap() {
                     break 'ended outcome;
                 }
             }
         };
-        assert!(wire.tx.is_empty() && !link.ticket_sent());
+        assert!(buffers.tx.is_empty() && !link.ticket_sent());
         assert_eq!(
             (outcome.capabilities.clone(), link.announced()),
             (shown.clone(), Some(&shown))
@@ -235,39 +235,41 @@ fn an_inquiry() {
         asked.encode(&mut request).unwrap();
         assert_eq!(sent, request);
         assert_eq!(server.request, Some(asked));
-        assert!(link.step(NOW, &mut wire).is_err(), "once");
+        assert!(link.step(NOW, &mut buffers).is_err(), "once");
     }
     // A server with SASL only can be asked, too.
     let mut link = ClientLink::inquiry(NOW, ClientConfig::new(request(MAIN, 0xd, 0xf)));
-    let mut wire = Buffers::default();
-    link.step(NOW, &mut wire).unwrap();
+    let mut buffers = Buffers::default();
+    link.step(NOW, &mut buffers).unwrap();
     let sasl = Capabilities {
         common: CapabilityWords::word(0xd),
         ..Capabilities::default()
     };
-    wire.rx.extend_from_slice(&reply(sasl.clone()));
-    let Action::Done(outcome) = link.step(NOW, &mut wire).unwrap() else {
+    buffers.rx.extend_from_slice(&reply(sasl.clone()));
+    let Action::Done(outcome) = link.step(NOW, &mut buffers).unwrap() else {
         panic!()
     };
     assert_eq!(outcome.capabilities, sasl);
     // One that refuses, is silent, or goes.
     let mut link = ClientLink::inquiry(NOW, ClientConfig::new(request(MAIN, 0xd, 0xf)));
-    let mut wire = Buffers::default();
-    link.step(NOW, &mut wire).unwrap();
-    LinkReply::refusal(LinkErrorCode::ERROR).encode(&mut wire.rx).unwrap();
+    let mut buffers = Buffers::default();
+    link.step(NOW, &mut buffers).unwrap();
+    LinkReply::refusal(LinkErrorCode::ERROR)
+        .encode(&mut buffers.rx)
+        .unwrap();
     assert_eq!(
-        link.step(NOW, &mut wire),
+        link.step(NOW, &mut buffers),
         Err(HandshakeError::Rejected(LinkErrorCode::ERROR))
     );
-    let (mut link, mut wire) = (
+    let (mut link, mut buffers) = (
         ClientLink::inquiry(NOW, ClientConfig::new(request(MAIN, 0xd, 0xf))),
         Buffers::default(),
     );
     assert_eq!(link.deadline(), Limits::default().link_timeout);
-    link.step(NOW, &mut wire).unwrap();
-    let late = link.step(Duration::from_secs(60), &mut wire);
+    link.step(NOW, &mut buffers).unwrap();
+    let late = link.step(Duration::from_secs(60), &mut buffers);
     assert_eq!(late, Err(HandshakeError::TimedOut(Stage::LinkReply)));
     let mut link = ClientLink::inquiry(NOW, ClientConfig::new(request(MAIN, 0xd, 0xf)));
-    link.step(NOW, &mut wire).unwrap();
+    link.step(NOW, &mut buffers).unwrap();
     assert_eq!(link.eof(), Err(HandshakeError::Closed(Stage::LinkReply)));
 }

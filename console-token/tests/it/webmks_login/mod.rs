@@ -99,42 +99,42 @@ impl Peer {
 
 /// Lets both talk, with what the peer sends cut into pieces of these sizes, over and over.
 fn talk(login: &mut Login, peer: &mut Peer, cuts: &[usize]) -> Result<Thumbprint, LoginError> {
-    let mut wire = Buffers::default();
+    let mut buffers = Buffers::default();
     let mut cuts = cuts.iter().copied().cycle();
     // Bytes that the machine said were missing, at least.
     let mut missing = 0;
     loop {
-        let stepped = login.step(START, &mut wire);
-        let sent = wire.tx.split();
+        let stepped = login.step(START, &mut buffers);
+        let sent = buffers.tx.split();
         peer.take(&sent);
         match stepped {
             Ok(Action::Receive { at_least }) => {
-                assert!(0 < at_least && wire.rx.len() < login.max_input());
+                assert!(0 < at_least && buffers.rx.len() < login.max_input());
                 assert!(missing <= at_least, "it went on before what it had said was there");
                 let cut = cuts.next().unwrap().clamp(1, peer.to_send.len().max(1));
                 missing = at_least.saturating_sub(cut);
                 if peer.to_send.is_empty() {
                     return login.eof().map(|outcome| outcome.thumbprint);
                 }
-                wire.rx.extend(peer.to_send.drain(..cut));
+                buffers.rx.extend(peer.to_send.drain(..cut));
             }
             Ok(Action::StartTls(tls)) => {
                 assert_eq!(missing, 0);
-                assert!(wire.rx.is_empty() && peer.to_send.is_empty());
-                assert_eq!(login.step(START, &mut wire), Ok(Action::Waiting));
+                assert!(buffers.rx.is_empty() && peer.to_send.is_empty());
+                assert_eq!(login.step(START, &mut buffers), Ok(Action::Waiting));
                 let certificate = peer.start_tls(tls.layer);
-                login.secured(&mut wire, &certificate)?;
+                login.secured(&mut buffers, &certificate)?;
             }
             Ok(Action::Waiting) => unreachable!("TLS was reported"),
             Ok(Action::Done(outcome)) => {
-                assert_eq!(login.step(START, &mut wire), Err(Misuse::Ended.into()));
+                assert_eq!(login.step(START, &mut buffers), Err(Misuse::Ended.into()));
                 return Ok(outcome.thumbprint);
             }
             Err(error) => {
                 // Terminal: the same again, and nothing more is said.
-                assert_eq!(login.step(END, &mut wire), Err(error));
+                assert_eq!(login.step(END, &mut buffers), Err(error));
                 assert_eq!(login.eof(), Err(error));
-                assert!(wire.tx.is_empty());
+                assert!(buffers.tx.is_empty());
                 assert_eq!(login.stage(), Stage::Ended);
                 return Err(error);
             }
@@ -312,21 +312,21 @@ fn another_certificate() {
 }
 
 /// A wire with this in it.
-fn wire(rx: &[u8]) -> Buffers {
-    let mut wire = Buffers::default();
-    wire.rx.extend_from_slice(rx);
-    wire
+fn received(rx: &[u8]) -> Buffers {
+    let mut buffers = Buffers::default();
+    buffers.rx.extend_from_slice(rx);
+    buffers
 }
 
 /// Puts a log-in where the reply to CONNECT is due.
 fn at_connect() -> Login {
     let mut login = login();
     let named = format!("331\r\n230\r\n200 {}\r\n", Thumbprint::of(CONSOLE_CERTIFICATE));
-    let mut wire = wire(b"220\r\n");
-    assert!(matches!(login.step(START, &mut wire), Ok(Action::StartTls(_))));
-    login.secured(&mut wire, LOGIN_CERTIFICATE).unwrap();
-    wire.rx.extend_from_slice(named.as_bytes());
-    assert_eq!(login.step(START, &mut wire), Ok(Action::Receive { at_least: 2 }));
+    let mut buffers = received(b"220\r\n");
+    assert!(matches!(login.step(START, &mut buffers), Ok(Action::StartTls(_))));
+    login.secured(&mut buffers, LOGIN_CERTIFICATE).unwrap();
+    buffers.rx.extend_from_slice(named.as_bytes());
+    assert_eq!(login.step(START, &mut buffers), Ok(Action::Receive { at_least: 2 }));
     assert_eq!(login.stage(), Stage::Connect);
     login
 }
@@ -336,13 +336,13 @@ fn at_connect() -> Login {
 fn injected_before_tls() {
     for more in ["x", "331 ok\r\n", "\x16\x03\x01"] {
         let mut before_login = login();
-        let mut rx = wire(format!("220\r\n{more}").as_bytes());
+        let mut rx = received(format!("220\r\n{more}").as_bytes());
         let misbehaved = |layer| Err(LoginError::PeerMisbehaved(Misbehaviour::BytesBeforeTls(layer)));
         assert_eq!(before_login.step(START, &mut rx), misbehaved(TlsLayer::Login));
         assert!(rx.tx.is_empty());
 
         let mut before_console = at_connect();
-        let mut rx = wire(format!("200\r\n{more}").as_bytes());
+        let mut rx = received(format!("200\r\n{more}").as_bytes());
         assert_eq!(before_console.step(START, &mut rx), misbehaved(TlsLayer::Console));
         assert!(rx.tx.is_empty());
     }
@@ -351,7 +351,7 @@ fn injected_before_tls() {
 #[test]
 fn bytes_of_the_console_stay() {
     let mut login = at_connect();
-    let mut rx = wire(b"200\r\n");
+    let mut rx = received(b"200\r\n");
     assert!(matches!(login.step(START, &mut rx), Ok(Action::StartTls(_))));
     login.secured(&mut rx, CONSOLE_CERTIFICATE).unwrap();
     rx.rx.extend_from_slice(b"RFB 003.008\n");
@@ -369,7 +369,7 @@ fn misuse_changes_nothing() {
     );
     buffers.rx.extend_from_slice(b"220\r\n");
     assert!(matches!(login.step(START, &mut buffers), Ok(Action::StartTls(_))));
-    let mut with_bytes = wire(b"331\r\n");
+    let mut with_bytes = received(b"331\r\n");
     assert_eq!(
         login.secured(&mut with_bytes, LOGIN_CERTIFICATE),
         Err(Misuse::BytesInWire.into())
@@ -390,12 +390,12 @@ fn misuse_changes_nothing() {
 fn at_each_stage() -> Vec<Login> {
     let mut logins = vec![login()];
     let mut here = login();
-    let mut buffers = wire(b"220\r\n");
+    let mut buffers = received(b"220\r\n");
     here.step(START, &mut buffers).unwrap();
     logins.push(here);
     for replies in ["", "331\r\n", "331\r\n230\r\n"] {
         let mut here = login();
-        let mut buffers = wire(b"220\r\n");
+        let mut buffers = received(b"220\r\n");
         here.step(START, &mut buffers).unwrap();
         here.secured(&mut buffers, LOGIN_CERTIFICATE).unwrap();
         buffers.rx.extend_from_slice(replies.as_bytes());
@@ -404,7 +404,7 @@ fn at_each_stage() -> Vec<Login> {
     }
     logins.push(at_connect());
     let mut here = at_connect();
-    here.step(START, &mut wire(b"200\r\n")).unwrap();
+    here.step(START, &mut received(b"200\r\n")).unwrap();
     logins.push(here);
     let stages: Vec<Stage> = logins.iter().map(Login::stage).collect();
     assert_eq!(stages[1], Stage::Tls(TlsLayer::Login));
@@ -420,9 +420,12 @@ fn time_and_ends() {
         assert_eq!(login.deadline(), END);
         let before = END - Duration::from_nanos(1);
         assert!(login.step(before, &mut Buffers::default()).is_ok());
-        assert_eq!(login.step(END, &mut wire(b"220\r\n")), Err(LoginError::TimedOut(stage)));
         assert_eq!(
-            login.step(START, &mut wire(b"220\r\n")),
+            login.step(END, &mut received(b"220\r\n")),
+            Err(LoginError::TimedOut(stage))
+        );
+        assert_eq!(
+            login.step(START, &mut received(b"220\r\n")),
             Err(LoginError::TimedOut(stage))
         );
         assert_eq!(

@@ -34,56 +34,56 @@ fn debug_shows_no_secret() {
         format!("500 {TICKET} {RANDOM}\r\n"),
     ];
     let looked = core::cell::Cell::new(0);
-    let look = |login: &Login, wire: &Buffers, said: &dyn core::fmt::Debug| {
+    let look = |login: &Login, buffers: &Buffers, said: &dyn core::fmt::Debug| {
         for secret in [TICKET, RANDOM] {
             for text in [
-                format!("{login:?} {wire:?} {said:?}"),
-                format!("{login:#?} {wire:#?} {said:#?}"),
+                format!("{login:?} {buffers:?} {said:?}"),
+                format!("{login:#?} {buffers:#?} {said:#?}"),
             ] {
                 assert!(!shows(&text, secret) && !text.contains(&secret[..8]), "{text}");
             }
         }
         looked.set(looked.get() + 1);
     };
-    let (mut login, mut wire) = (login(), Buffers::default());
+    let (mut login, mut buffers) = (login(), Buffers::default());
     let mut stages = std::collections::HashSet::new();
     for reply in replies {
         for byte in reply.bytes() {
-            wire.rx.extend([byte]);
-            let mut stepped = login.step(START, &mut wire);
+            buffers.rx.extend([byte]);
+            let mut stepped = login.step(START, &mut buffers);
             stages.insert(login.stage());
-            look(&login, &wire, &stepped);
+            look(&login, &buffers, &stepped);
             if let Ok(Action::StartTls(tls)) = stepped {
-                let waiting = login.step(START, &mut wire);
-                look(&login, &wire, &waiting);
+                let waiting = login.step(START, &mut buffers);
+                look(&login, &buffers, &waiting);
                 let certificate = match tls.layer {
                     TlsLayer::Login => LOGIN_CERTIFICATE,
                     TlsLayer::Console => CONSOLE_CERTIFICATE,
                 };
-                let secured = login.secured(&mut wire, certificate);
-                look(&login, &wire, &secured);
-                stepped = login.step(START, &mut wire);
-                look(&login, &wire, &stepped);
+                let secured = login.secured(&mut buffers, certificate);
+                look(&login, &buffers, &secured);
+                stepped = login.step(START, &mut buffers);
+                look(&login, &buffers, &stepped);
             }
             if let Err(error) = stepped {
                 assert!(!shows(&error.to_string(), TICKET));
             }
-            let sent = wire.tx.len();
-            wire.sent(sent / 2);
-            look(&login, &wire, &());
-            wire.sent(sent);
-            assert!(wire.tx.is_empty());
+            let sent = buffers.tx.len();
+            buffers.sent(sent / 2);
+            look(&login, &buffers, &());
+            buffers.sent(sent);
+            assert!(buffers.tx.is_empty());
         }
     }
     assert_eq!(stages.len(), 7, "{stages:?}");
     assert!(200 < looked.get());
-    let wire = {
-        let mut wire = Buffers::default();
-        wire.rx.extend(TICKET.bytes());
-        wire.tx.extend([1, 2]);
-        wire
+    let buffers = {
+        let mut buffers = Buffers::default();
+        buffers.rx.extend(TICKET.bytes());
+        buffers.tx.extend([1, 2]);
+        buffers
     };
-    assert_eq!(format!("{wire:?}"), "Buffers { rx: 36, tx: 2 }");
+    assert_eq!(format!("{buffers:?}"), "Buffers { rx: 36, tx: 2 }");
 }
 
 /// The bytes at an address of this process, also when nothing owns them any more.
@@ -109,53 +109,53 @@ fn buffers_are_overwritten() {
         let bytes = memory(address, SIZE);
         bytes.windows(secret.len()).any(|window| window == secret.as_bytes())
     };
-    let mut wire = Buffers {
+    let mut buffers = Buffers {
         rx: BytesMut::zeroed(SIZE + 1),
         tx: BytesMut::zeroed(SIZE + 1),
     };
-    wire.rx.clear();
-    wire.tx.clear();
+    buffers.rx.clear();
+    buffers.tx.clear();
     // With a second handle to each buffer none of them is given back, nor used for anything else.
-    let [rx, tx] = [wire.rx.as_ptr(), wire.tx.as_ptr()];
-    let kept = [wire.rx.split_off(SIZE), wire.tx.split_off(SIZE)];
+    let [rx, tx] = [buffers.rx.as_ptr(), buffers.tx.as_ptr()];
+    let kept = [buffers.rx.split_off(SIZE), buffers.tx.split_off(SIZE)];
     let mut login = login();
-    let mut reply = |wire: &mut Buffers, text: &str| {
-        wire.rx.extend_from_slice(text.as_bytes());
-        let action = login.step(START, wire).unwrap();
+    let mut reply = |buffers: &mut Buffers, text: &str| {
+        buffers.rx.extend_from_slice(text.as_bytes());
+        let action = login.step(START, buffers).unwrap();
         if matches!(action, Action::StartTls(_)) {
-            login.secured(wire, LOGIN_CERTIFICATE).unwrap();
+            login.secured(buffers, LOGIN_CERTIFICATE).unwrap();
         }
     };
-    reply(&mut wire, "220 authd\r\n");
+    reply(&mut buffers, "220 authd\r\n");
     assert!(holds(tx, TICKET), "it is to be sent");
-    wire.sent(wire.tx.len());
+    buffers.sent(buffers.tx.len());
     assert!(!holds(tx, TICKET), "it was sent");
-    reply(&mut wire, &format!("331 Password required for {TICKET}.\r\n"));
+    reply(&mut buffers, &format!("331 Password required for {TICKET}.\r\n"));
     assert!(!holds(rx, TICKET), "it was read");
-    wire.sent(wire.tx.len() - 1);
+    buffers.sent(buffers.tx.len() - 1);
     assert!(!holds(tx, TICKET));
-    reply(&mut wire, "230 in\r\n");
-    wire.rx.extend_from_slice(TICKET.as_bytes());
+    reply(&mut buffers, "230 in\r\n");
+    buffers.rx.extend_from_slice(TICKET.as_bytes());
     assert!(holds(rx, TICKET) && holds(tx, RANDOM));
-    drop(wire);
+    drop(buffers);
     assert!(!holds(rx, TICKET) && !holds(tx, RANDOM), "what was left");
     drop(kept);
 
     // A buffer that is too small is left for another one, and overwritten before.
-    let mut wire = Buffers::default();
-    wire.tx = BytesMut::zeroed(64);
-    wire.tx.clear();
-    let small = wire.tx.as_ptr();
-    let kept = wire.tx.split_off(60);
+    let mut buffers = Buffers::default();
+    buffers.tx = BytesMut::zeroed(64);
+    buffers.tx.clear();
+    let small = buffers.tx.as_ptr();
+    let kept = buffers.tx.split_off(60);
     let mut login = login_with(LoginConfig::default());
     for text in ["220 a\r\n", "331 b\r\n"] {
         // The driver is slow: nothing is sent.
-        wire.rx.extend_from_slice(text.as_bytes());
-        if matches!(login.step(START, &mut wire), Ok(Action::StartTls(_))) {
-            login.secured(&mut wire, LOGIN_CERTIFICATE).unwrap();
+        buffers.rx.extend_from_slice(text.as_bytes());
+        if matches!(login.step(START, &mut buffers), Ok(Action::StartTls(_))) {
+            login.secured(&mut buffers, LOGIN_CERTIFICATE).unwrap();
         }
     }
-    assert_eq!(wire.tx, format!("USER {TICKET}\r\nPASS {TICKET}\r\n").as_bytes());
+    assert_eq!(buffers.tx, format!("USER {TICKET}\r\nPASS {TICKET}\r\n").as_bytes());
     let left = memory(small, 60);
     assert!(
         !left.windows(8).any(|window| window == &TICKET.as_bytes()[..8]),

@@ -41,12 +41,12 @@ impl PictureServer {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let (clock, mut wire, mut key) = (Clock::start(), Buffers::default(), None);
+        let (clock, mut buffers, mut key) = (Clock::start(), Buffers::default(), None);
         let mut server = ServerLink::new(clock.now(), Limits::default());
         loop {
-            match drive(&mut server, &mut wire, &mut stream, clock).await? {
+            match drive(&mut server, &mut buffers, &mut stream, clock).await? {
                 Driven::Ask(ServerQuestion::Link(request)) if !offered(&request) => {
-                    server.reject(&mut wire, Refusal::Code(LinkErrorCode::CHANNEL_NOT_AVAILABLE))?;
+                    server.reject(&mut buffers, Refusal::Code(LinkErrorCode::CHANNEL_NOT_AVAILABLE))?;
                 }
                 Driven::Ask(ServerQuestion::Link(request)) => {
                     // A key takes milliseconds, which other viewers need not wait for.
@@ -55,18 +55,18 @@ impl PictureServer {
                         public_key: fresh.public(),
                         capabilities: Capabilities::spice_server(request.channel_type),
                     };
-                    server.announce(&mut wire, shown)?;
+                    server.announce(&mut buffers, shown)?;
                     key = Some(fresh);
                 }
                 Driven::Ask(ServerQuestion::Ticket { request, sealed }) => {
                     let key = key.take().ok_or("no key")?;
                     match self.judge(&request, &key, &sealed) {
-                        Ok(()) => server.accept(&mut wire)?,
-                        Err(code) => server.refuse(&mut wire, Refusal::Code(code))?,
+                        Ok(()) => server.accept(&mut buffers)?,
+                        Err(code) => server.refuse(&mut buffers, Refusal::Code(code))?,
                     }
                 }
                 Driven::Ask(_) => return Err("SASL was not announced".into()),
-                Driven::Done(outcome) => return Ok(Channel::new(stream, wire.rx, outcome)),
+                Driven::Done(outcome) => return Ok(Channel::new(stream, buffers.rx, outcome)),
             }
         }
     }

@@ -218,14 +218,14 @@ mod tests {
                 channel: CapabilityWords::default(),
             },
         };
-        let (clock, mut wire) = (Clock::start(), Buffers::default());
+        let (clock, mut buffers) = (Clock::start(), Buffers::default());
         let config = ClientConfig::new(request);
         let mut link = ClientLink::new(clock.now(), config, Secret::new(b""), [7; OAEP_SEED_LEN]);
-        let Driven::Done(outcome) = drive(&mut link, &mut wire, &mut stream, clock).await.unwrap() else {
+        let Driven::Done(outcome) = drive(&mut link, &mut buffers, &mut stream, clock).await.unwrap() else {
             panic!("the server asks something");
         };
         let codec = MessageCodec::client(ChannelType::DISPLAY, outcome.header_form, &Limits::default());
-        let mut talk = Talk::new::<ClientMessage>(stream, codec, wire.rx);
+        let mut talk = Talk::new::<ClientMessage>(stream, codec, buffers.rx);
         let init = display::Init {
             pixmap_cache_id: 1,
             pixmap_cache_size: 0,

@@ -184,7 +184,7 @@ impl Server {
         mut stream: Stream,
         tls: bool,
     ) -> Result<Linked, Reason> {
-        let (clock, mut wire) = (Clock::start(), Buffers::default());
+        let (clock, mut buffers) = (Clock::start(), Buffers::default());
         let config = link::ClientConfig::new(self.request(channel, session));
         let ticket = |password: &Secret| link::Secret::new(password);
         let mut seed = [0; link::ticket::OAEP_SEED_LEN];
@@ -205,20 +205,20 @@ impl Server {
             }
         };
         let outcome = loop {
-            match drive(&mut machine, &mut wire, &mut stream, clock)
+            match drive(&mut machine, &mut buffers, &mut stream, clock)
                 .await
                 .map_err(Reason::Link)?
             {
                 Driven::Ask(question) => {
                     let login = login.as_mut().ok_or(Reason::NoUser)?;
-                    login.answer(&mut machine, &mut wire, question)?;
+                    login.answer(&mut machine, &mut buffers, question)?;
                 }
                 Driven::Done(outcome) => break outcome,
             }
         };
         Ok(Linked {
             stream,
-            rx: wire.rx,
+            rx: buffers.rx,
             outcome,
             tls,
             mechanism: login.and_then(|login| login.mechanism().map(str::to_owned)),

@@ -177,24 +177,24 @@ mod tests {
 
     /// A server that asks for acknowledgements, sends many pings at once, and hangs up when all were answered.
     async fn serve(mut stream: Stream, key: &Key) {
-        let (clock, mut wire) = (Clock::start(), Buffers::default());
+        let (clock, mut buffers) = (Clock::start(), Buffers::default());
         let mut link = ServerLink::new(clock.now(), Limits::default());
         let outcome = loop {
-            match drive(&mut link, &mut wire, &mut stream, clock).await.unwrap() {
+            match drive(&mut link, &mut buffers, &mut stream, clock).await.unwrap() {
                 Driven::Ask(ServerQuestion::Link(request)) => {
                     let shown = Announcement {
                         public_key: key.public(),
                         capabilities: Capabilities::spice_server(request.channel_type),
                     };
-                    link.announce(&mut wire, shown).unwrap();
+                    link.announce(&mut buffers, shown).unwrap();
                 }
-                Driven::Ask(ServerQuestion::Ticket { .. }) => link.accept(&mut wire).unwrap(),
+                Driven::Ask(ServerQuestion::Ticket { .. }) => link.accept(&mut buffers).unwrap(),
                 Driven::Ask(_) => panic!("SASL was not announced"),
                 Driven::Done(outcome) => break outcome,
             }
         };
         let codec = MessageCodec::server(PORT.channel_type, outcome.header_form, &Limits::default());
-        let mut talk = Talk::new::<ServerMessage>(stream, codec, wire.rx);
+        let mut talk = Talk::new::<ServerMessage>(stream, codec, buffers.rx);
         let set = SetAck {
             generation: 7,
             window: WINDOW,

@@ -63,7 +63,7 @@ pub(crate) async fn serve(config: &Config, door: &impl Door, tenant: Stream) -> 
         config,
         door,
         bridge: Bridge::new(clock.now(), config.bridge.clone()),
-        wires: SideBuffers::default(),
+        sides: SideBuffers::default(),
         tenant,
         hypervisor: None,
     };
@@ -90,7 +90,7 @@ struct Session<'a, D> {
     config: &'a Config,
     door: &'a D,
     bridge: Bridge,
-    wires: SideBuffers,
+    sides: SideBuffers,
     tenant: Stream,
     hypervisor: Option<Stream>,
 }
@@ -98,8 +98,8 @@ struct Session<'a, D> {
 impl<D: Door> Session<'_, D> {
     async fn handshake(&mut self, clock: Clock) -> Result<BridgeOutcome, ServeError> {
         loop {
-            let (bridge, wires) = (&mut self.bridge, &mut self.wires);
-            match drive_bridge(bridge, wires, &mut self.tenant, self.hypervisor.as_mut(), clock).await? {
+            let (bridge, sides) = (&mut self.bridge, &mut self.sides);
+            match drive_bridge(bridge, sides, &mut self.tenant, self.hypervisor.as_mut(), clock).await? {
                 BridgeDriven::Ask(question) => self.answer(question, clock).await?,
                 BridgeDriven::StartTls { side, tls } => {
                     let until = clock.instant(self.bridge.deadline());
@@ -107,7 +107,7 @@ impl<D: Door> Session<'_, D> {
                     if let Err(error) = secured.unwrap_or_else(|late| Err(late.into())) {
                         warn!(%side, %error, "no TLS");
                         // What that means for the other side comes with the next step.
-                        let _ = self.bridge.eof(&mut self.wires, side);
+                        let _ = self.bridge.eof(&mut self.sides, side);
                     }
                 }
                 BridgeDriven::Done(outcome) => return Ok(outcome),
@@ -116,17 +116,17 @@ impl<D: Door> Session<'_, D> {
     }
 
     async fn answer(&mut self, question: BridgeQuestion, clock: Clock) -> Result<(), ServeError> {
-        let (bridge, wires) = (&mut self.bridge, &mut self.wires);
+        let (bridge, sides) = (&mut self.bridge, &mut self.sides);
         match question {
-            BridgeQuestion::Challenge => bridge.challenge(wires, challenge())?,
+            BridgeQuestion::Challenge => bridge.challenge(sides, challenge())?,
             BridgeQuestion::Admit(claim) if self.door.attempt() && self.config.account.admits(&claim) => {
                 self.door.succeeded();
-                bridge.admit(wires)?;
+                bridge.admit(sides)?;
             }
-            BridgeQuestion::Admit(_) => bridge.refuse(wires, Refusal::default())?,
+            BridgeQuestion::Admit(_) => bridge.refuse(sides, Refusal::default())?,
             // The hypervisor will look at the password.
             BridgeQuestion::Connect if self.config.passes_through() && !self.door.attempt() => {
-                bridge.refuse(wires, Refusal::default())?;
+                bridge.refuse(sides, Refusal::default())?;
             }
             BridgeQuestion::Connect => self.connect(clock).await?,
         }
@@ -135,10 +135,10 @@ impl<D: Door> Session<'_, D> {
 
     /// Dials the hypervisor. A tenant that hangs up meanwhile ends it, so that its place is free at once.
     async fn connect(&mut self, clock: Clock) -> Result<(), ServeError> {
-        let (bridge, wires) = (&mut self.bridge, &mut self.wires);
+        let (bridge, sides) = (&mut self.bridge, &mut self.sides);
         let dial = dial(&self.config.hypervisor.address);
         let dialled =
-            drive_bridge_while_asking(bridge, wires, &mut self.tenant, self.hypervisor.as_mut(), clock, dial).await?;
+            drive_bridge_while_asking(bridge, sides, &mut self.tenant, self.hypervisor.as_mut(), clock, dial).await?;
         match dialled {
             Ok(tcp) => {
                 self.hypervisor = Some(Box::new(tcp));
@@ -146,7 +146,7 @@ impl<D: Door> Session<'_, D> {
             }
             Err(error) => {
                 warn!(%error, "hypervisor not reached");
-                bridge.refuse(wires, self.config.bridge.upstream_failure.clone())?;
+                bridge.refuse(sides, self.config.bridge.upstream_failure.clone())?;
             }
         }
         Ok(())
@@ -154,20 +154,20 @@ impl<D: Door> Session<'_, D> {
 
     /// Puts TLS around one of the connections.
     async fn secure(&mut self, side: Side, tls: &Tls) -> io::Result<()> {
-        let wire = self.wires.side(side);
+        let buffers = self.sides.side(side);
         let missing = || io::Error::other("no certificates for it");
         // The old connection goes with a handshake that fails.
         let secured = match side {
             Side::Tenant => {
                 let server = self.config.server_tls.as_ref().ok_or_else(missing)?;
                 let plain = std::mem::replace(&mut self.tenant, Box::new(tokio::io::empty()));
-                secure_client(plain, wire, server).await?
+                secure_client(plain, buffers, server).await?
             }
             Side::Hypervisor => {
                 let client = self.config.hypervisor.tls.as_ref().ok_or_else(missing)?;
                 let plain = self.hypervisor.take();
                 let plain = plain.ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected))?;
-                secure_server(plain, wire, client, tls.server_name.as_deref().unwrap_or_default()).await?
+                secure_server(plain, buffers, client, tls.server_name.as_deref().unwrap_or_default()).await?
             }
         };
         match side {
@@ -180,7 +180,7 @@ impl<D: Door> Session<'_, D> {
     /// ClientInit and all that follows. Both connections may have brought some of it already.
     async fn copy(self) -> Result<End, ServeError> {
         let Self {
-            wires,
+            sides,
             tenant,
             hypervisor,
             config,
@@ -190,8 +190,8 @@ impl<D: Door> Session<'_, D> {
         let (from_tenant, to_tenant) = tokio::io::split(tenant);
         let (from_hypervisor, to_hypervisor) = tokio::io::split(hypervisor);
         let passed = [AtomicU64::new(0), AtomicU64::new(0)];
-        let up = pass(wires.tenant.rx, from_tenant, to_hypervisor, &passed[0]);
-        let down = pass(wires.hypervisor.rx, from_hypervisor, to_tenant, &passed[1]);
+        let up = pass(sides.tenant.rx, from_tenant, to_hypervisor, &passed[0]);
+        let down = pass(sides.hypervisor.rx, from_hypervisor, to_tenant, &passed[1]);
         let ended = tokio::select! {
             ended = both(up, down) => ended,
             () = idle(&passed, config.idle) => Err(io::Error::new(io::ErrorKind::TimedOut, "idle")),

@@ -221,16 +221,16 @@ impl RelayLink {
     }
 
     /// Accepts a tenant that was to be let in, with no hypervisor behind it.
-    pub(crate) fn pretend(&mut self, wires: &mut SideBuffers) -> Result<(), Misuse> {
-        self.server.let_in(&mut wires.tenant)?;
+    pub(crate) fn pretend(&mut self, sides: &mut SideBuffers) -> Result<(), Misuse> {
+        self.server.let_in(&mut sides.tenant)?;
         self.ticket = self.ticket();
         self.state = State::Done;
         Ok(())
     }
 
     /// Refuses a tenant whose hypervisor failed.
-    pub(crate) fn give_up(&mut self, wires: &mut SideBuffers, why: Refusal) -> Result<(), Misuse> {
-        self.server.turn_away(&mut wires.tenant, why)
+    pub(crate) fn give_up(&mut self, sides: &mut SideBuffers, why: Refusal) -> Result<(), Misuse> {
+        self.server.turn_away(&mut sides.tenant, why)
     }
 
     /// What became of the hypervisor's ticket so far. It is final when the link stands or has failed; as long as the
@@ -295,7 +295,7 @@ impl RelayLink {
     ///
     /// # Errors
     /// [`Misuse::NotAsked`], or [`Misuse::RefusalSaysOk`].
-    pub fn refuse(&mut self, wires: &mut SideBuffers, why: Refusal) -> Result<(), Misuse> {
+    pub fn refuse(&mut self, sides: &mut SideBuffers, why: Refusal) -> Result<(), Misuse> {
         let asked = match &self.state {
             State::Tenant => self.admitted.is_none(),
             State::Hypervisor(client) => client.stage() == Stage::Answer,
@@ -304,7 +304,7 @@ impl RelayLink {
         if !asked {
             return Err(Misuse::NotAsked);
         }
-        self.server.turn_away(&mut wires.tenant, why)?;
+        self.server.turn_away(&mut sides.tenant, why)?;
         self.ticket = self.ticket();
         // Also while the hypervisor waits for an answer.
         self.state = State::Tenant;
@@ -315,7 +315,7 @@ impl RelayLink {
     ///
     /// # Errors
     /// The link failed; the answer to the tenant is in its `tx`. Later calls give the same error.
-    pub fn step(&mut self, now: Duration, wires: &mut SideBuffers) -> Result<RelayAction, RelayError> {
+    pub fn step(&mut self, now: Duration, sides: &mut SideBuffers) -> Result<RelayAction, RelayError> {
         loop {
             match &mut self.state {
                 State::Failed(error) => return Err(*error),
@@ -330,7 +330,7 @@ impl RelayLink {
                         self.state = State::Hypervisor(dial(now, &self.config, promise, upstream));
                         continue;
                     }
-                    match self.server.step(now, &mut wires.tenant) {
+                    match self.server.step(now, &mut sides.tenant) {
                         Ok(Action::Receive { at_least }) => {
                             return Ok(RelayAction::Receive {
                                 side: Side::Tenant,
@@ -355,7 +355,7 @@ impl RelayLink {
                         Err(error) => return Err(self.fail(Side::Tenant, error)),
                     }
                 }
-                State::Hypervisor(client) => match client.step(now, &mut wires.hypervisor) {
+                State::Hypervisor(client) => match client.step(now, &mut sides.hypervisor) {
                     Ok(Action::Receive { at_least }) => {
                         return Ok(RelayAction::Receive {
                             side: Side::Hypervisor,
@@ -363,7 +363,7 @@ impl RelayLink {
                         });
                     }
                     Ok(Action::Done(outcome)) => {
-                        return self.accept(now, wires, outcome.capabilities, outcome.header_form);
+                        return self.accept(now, sides, outcome.capabilities, outcome.header_form);
                     }
                     Ok(Action::Waiting) => return Ok(RelayAction::Waiting),
                     Ok(Action::Ask(question)) => return Ok(RelayAction::Ask(RelayQuestion::Hypervisor(question))),
@@ -371,10 +371,10 @@ impl RelayLink {
                         Some(transport) if !client.was_offered() && !self.redialled => {
                             self.redialled = true;
                             self.state = State::Tenant;
-                            wires.hypervisor = Buffers::default();
+                            sides.hypervisor = Buffers::default();
                             return Ok(RelayAction::Ask(RelayQuestion::Redial(transport)));
                         }
-                        _ => return Err(self.upstream_failed(wires, error)),
+                        _ => return Err(self.upstream_failed(sides, error)),
                     },
                 },
             }
@@ -394,11 +394,11 @@ impl RelayLink {
     ///
     /// # Errors
     /// [`HandshakeError::Closed`] on that side, or what had gone wrong before.
-    pub fn eof(&mut self, wires: &mut SideBuffers, side: Side) -> Result<RelayOutcome, RelayError> {
+    pub fn eof(&mut self, sides: &mut SideBuffers, side: Side) -> Result<RelayOutcome, RelayError> {
         match (&mut self.state, side) {
             (State::Failed(error), _) => Err(*error),
             (State::Hypervisor(client), Side::Hypervisor) => match client.eof() {
-                Err(error) => Err(self.upstream_failed(wires, error)),
+                Err(error) => Err(self.upstream_failed(sides, error)),
                 Ok(_) => Err(self.fail(side, Misuse::Ended.into())),
             },
             (State::Done, _) => Err(RelayError {
@@ -410,7 +410,7 @@ impl RelayLink {
                     State::Hypervisor(_) => Stage::LinkResult,
                     _ => self.server.stage(),
                 };
-                wires.tenant.wipe();
+                sides.tenant.wipe();
                 Err(self.fail(side, HandshakeError::Closed(stage)))
             }
         }
@@ -430,13 +430,13 @@ impl RelayLink {
     fn accept(
         &mut self,
         now: Duration,
-        wires: &mut SideBuffers,
+        sides: &mut SideBuffers,
         hypervisor: Capabilities,
         hypervisor_form: HeaderForm,
     ) -> Result<RelayAction, RelayError> {
         self.ticket = TicketOutcome::Accepted;
-        let accepted = self.server.let_in(&mut wires.tenant).map_err(HandshakeError::Misuse);
-        let outcome = accepted.and_then(|()| self.server.step(now, &mut wires.tenant));
+        let accepted = self.server.let_in(&mut sides.tenant).map_err(HandshakeError::Misuse);
+        let outcome = accepted.and_then(|()| self.server.step(now, &mut sides.tenant));
         let outcome = match outcome {
             Ok(Action::Done(outcome)) => outcome,
             Ok(_) => return Err(self.fail(Side::Tenant, Misuse::Ended.into())),
@@ -472,7 +472,7 @@ impl RelayLink {
         }))
     }
 
-    fn upstream_failed(&mut self, wires: &mut SideBuffers, error: HandshakeError) -> RelayError {
+    fn upstream_failed(&mut self, sides: &mut SideBuffers, error: HandshakeError) -> RelayError {
         if self.asks {
             return self.fail(Side::Hypervisor, error);
         }
@@ -483,7 +483,7 @@ impl RelayLink {
         } else {
             Refusal::Close
         };
-        let _ = self.server.turn_away(&mut wires.tenant, told);
+        let _ = self.server.turn_away(&mut sides.tenant, told);
         self.fail(Side::Hypervisor, error)
     }
 

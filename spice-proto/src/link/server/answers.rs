@@ -18,7 +18,7 @@ impl ServerLink {
     ///
     /// # Errors
     /// [`Misuse::NotAsked`]; [`HandshakeError`] has nothing else here.
-    pub fn announce(&mut self, wire: &mut Buffers, shown: Announcement) -> Result<(), Misuse> {
+    pub fn announce(&mut self, buffers: &mut Buffers, shown: Announcement) -> Result<(), Misuse> {
         let State::AskLink(request) = &self.state else {
             return Err(Misuse::NotAsked);
         };
@@ -38,7 +38,7 @@ impl ServerLink {
             announced,
             *public_key.as_der(),
             AuthMechanism::SPICE,
-            &mut wire.tx,
+            &mut buffers.tx,
         );
         self.state = if selects(&outcome.request) && outcome.announced.has_common(common::PROTOCOL_AUTH_SELECTION) {
             State::Mechanism(outcome)
@@ -54,7 +54,7 @@ impl ServerLink {
     /// # Errors
     /// [`Misuse::NotAsked`], or [`Misuse::TooLong`] for a list above
     /// [`Limits::sasl_mechanisms`](crate::Limits::sasl_mechanisms).
-    pub fn announce_sasl(&mut self, wire: &mut Buffers, shown: SaslAnnouncement) -> Result<(), Misuse> {
+    pub fn announce_sasl(&mut self, buffers: &mut Buffers, shown: SaslAnnouncement) -> Result<(), Misuse> {
         let State::AskLink(request) = &self.state else {
             return Err(Misuse::NotAsked);
         };
@@ -80,7 +80,7 @@ impl ServerLink {
             announced,
             [0; PUBLIC_KEY_LEN],
             AuthMechanism::SASL,
-            &mut wire.tx,
+            &mut buffers.tx,
         );
         if selects(&outcome.request) {
             self.mechanisms = Some(mechanisms);
@@ -90,7 +90,7 @@ impl ServerLink {
                 set: CapabilitySet::Common,
                 bit: common::PROTOCOL_AUTH_SELECTION,
             });
-            self.fail(wire, error, Some(LinkErrorCode::VERSION_MISMATCH));
+            self.fail(buffers, error, Some(LinkErrorCode::VERSION_MISMATCH));
         }
         Ok(())
     }
@@ -100,8 +100,8 @@ impl ServerLink {
     ///
     /// # Errors
     /// [`Misuse::NotAsked`], or [`Misuse::TooLong`].
-    pub fn sasl_reply(&mut self, wire: &mut Buffers, data: Option<&[u8]>) -> Result<(), Misuse> {
-        let outcome = self.put_sasl(wire, data, 0)?;
+    pub fn sasl_reply(&mut self, buffers: &mut Buffers, data: Option<&[u8]>) -> Result<(), Misuse> {
+        let outcome = self.put_sasl(buffers, data, 0)?;
         self.state = State::SaslStep(outcome);
         Ok(())
     }
@@ -113,10 +113,10 @@ impl ServerLink {
     ///
     /// # Errors
     /// [`Misuse::NotAsked`], or [`Misuse::TooLong`].
-    pub fn sasl_complete(&mut self, wire: &mut Buffers, data: Option<&[u8]>, layer: bool) -> Result<(), Misuse> {
-        let mut outcome = self.put_sasl(wire, data, 1)?;
+    pub fn sasl_complete(&mut self, buffers: &mut Buffers, data: Option<&[u8]>, layer: bool) -> Result<(), Misuse> {
+        let mut outcome = self.put_sasl(buffers, data, 1)?;
         // INVARIANT: an acceptance always fits.
-        let _ = SaslResult::Accept.encode(&mut wire.tx);
+        let _ = SaslResult::Accept.encode(&mut buffers.tx);
         outcome.sasl_layer = layer;
         self.state = State::Complete(outcome);
         Ok(())
@@ -129,23 +129,23 @@ impl ServerLink {
     ///
     /// # Errors
     /// [`Misuse::NotAsked`], or [`Misuse::TooLong`].
-    pub fn sasl_reject(&mut self, wire: &mut Buffers, data: Option<&[u8]>, reason: &str) -> Result<(), Misuse> {
-        let before = wire.tx.len();
-        self.put_sasl(wire, data, 1)?;
-        wire.tx.extend_from_slice(&1_u32.to_le_bytes());
-        sasl::put_said(&mut wire.tx, Some(reason.as_bytes()), &self.limits)
-            .inspect_err(|_| wire.tx.truncate(before))?;
+    pub fn sasl_reject(&mut self, buffers: &mut Buffers, data: Option<&[u8]>, reason: &str) -> Result<(), Misuse> {
+        let before = buffers.tx.len();
+        self.put_sasl(buffers, data, 1)?;
+        buffers.tx.extend_from_slice(&1_u32.to_le_bytes());
+        sasl::put_said(&mut buffers.tx, Some(reason.as_bytes()), &self.limits)
+            .inspect_err(|_| buffers.tx.truncate(before))?;
         self.refused(Refusal::Code(LinkErrorCode::PERMISSION_DENIED));
         Ok(())
     }
 
     /// What the server's mechanism says. The state is as it was.
-    fn put_sasl(&self, wire: &mut Buffers, data: Option<&[u8]>, complete: u8) -> Result<ServerOutcome, Misuse> {
+    fn put_sasl(&self, buffers: &mut Buffers, data: Option<&[u8]>, complete: u8) -> Result<ServerOutcome, Misuse> {
         let State::AskSasl(outcome) = &self.state else {
             return Err(Misuse::NotAsked);
         };
-        sasl::put_said(&mut wire.tx, data, &self.limits)?;
-        wire.tx.extend_from_slice(&[complete]);
+        sasl::put_said(&mut buffers.tx, data, &self.limits)?;
+        buffers.tx.extend_from_slice(&[complete]);
         Ok(outcome.clone())
     }
 
@@ -166,13 +166,13 @@ impl ServerLink {
     ///
     /// # Errors
     /// [`Misuse::NotAsked`], or [`Misuse::RefusalSaysOk`].
-    pub fn reject(&mut self, wire: &mut Buffers, why: Refusal) -> Result<(), Misuse> {
+    pub fn reject(&mut self, buffers: &mut Buffers, why: Refusal) -> Result<(), Misuse> {
         let State::AskLink(_) = self.state else {
             return Err(Misuse::NotAsked);
         };
         check_refusal(why)?;
         if let Refusal::Code(code) = why {
-            put_refusal(code, &mut wire.tx);
+            put_refusal(code, &mut buffers.tx);
         }
         self.refused(why);
         Ok(())
@@ -184,9 +184,9 @@ impl ServerLink {
     /// # Errors
     /// [`Misuse::NotAsked`]; also for the tenant's part of a [`RelayLink`](crate::link::RelayLink), which is let in
     /// when the hypervisor has accepted.
-    pub fn accept(&mut self, wire: &mut Buffers) -> Result<(), Misuse> {
+    pub fn accept(&mut self, buffers: &mut Buffers) -> Result<(), Misuse> {
         self.own()?;
-        self.let_in(wire)
+        self.let_in(buffers)
     }
 
     /// The answer is the caller's, not a relay's.
@@ -194,10 +194,10 @@ impl ServerLink {
         if self.relayed { Err(Misuse::NotAsked) } else { Ok(()) }
     }
 
-    pub(crate) fn let_in(&mut self, wire: &mut Buffers) -> Result<(), Misuse> {
+    pub(crate) fn let_in(&mut self, buffers: &mut Buffers) -> Result<(), Misuse> {
         match core::mem::replace(&mut self.state, State::Done) {
             State::AskAdmission(outcome) => {
-                wire.tx.extend_from_slice(&LinkErrorCode::OK.0.to_le_bytes());
+                buffers.tx.extend_from_slice(&LinkErrorCode::OK.0.to_le_bytes());
                 self.state = State::Accepted(outcome);
                 self.events.push(Event::Linked);
                 Ok(())
@@ -217,12 +217,12 @@ impl ServerLink {
     /// # Errors
     /// [`Misuse::NotAsked`], or [`Misuse::RefusalSaysOk`]. For the tenant's part of a relay:
     /// [`RelayLink::refuse`](crate::link::RelayLink::refuse).
-    pub fn refuse(&mut self, wire: &mut Buffers, why: Refusal) -> Result<(), Misuse> {
+    pub fn refuse(&mut self, buffers: &mut Buffers, why: Refusal) -> Result<(), Misuse> {
         self.own()?;
-        self.turn_away(wire, why)
+        self.turn_away(buffers, why)
     }
 
-    pub(crate) fn turn_away(&mut self, wire: &mut Buffers, why: Refusal) -> Result<(), Misuse> {
+    pub(crate) fn turn_away(&mut self, buffers: &mut Buffers, why: Refusal) -> Result<(), Misuse> {
         let in_result = match self.state {
             State::AskAdmission(_) => true,
             State::AskSasl(_) => false,
@@ -230,11 +230,11 @@ impl ServerLink {
         };
         check_refusal(why)?;
         match why {
-            Refusal::Code(code) if in_result => wire.tx.extend_from_slice(&code.0.to_le_bytes()),
-            Refusal::Code(code) => put_refusal(code, &mut wire.tx),
+            Refusal::Code(code) if in_result => buffers.tx.extend_from_slice(&code.0.to_le_bytes()),
+            Refusal::Code(code) => put_refusal(code, &mut buffers.tx),
             Refusal::Close => {}
         }
-        wire.wipe();
+        buffers.wipe();
         self.refused(why);
         Ok(())
     }

@@ -222,14 +222,14 @@ impl ServerLink {
     }
 
     /// The error ends the link; `code` is sent in a link reply, if there is one.
-    fn fail(&mut self, wire: &mut Buffers, error: HandshakeError, code: Option<LinkErrorCode>) -> HandshakeError {
+    fn fail(&mut self, buffers: &mut Buffers, error: HandshakeError, code: Option<LinkErrorCode>) -> HandshakeError {
         if let Some(code) = code {
-            put_refusal(code, &mut wire.tx);
+            put_refusal(code, &mut buffers.tx);
             self.events.push(Event::Refused(Refusal::Code(code)));
         }
         // A WebSocket server that takes over from here needs all of it.
         if error != HandshakeError::PeerIncompatible(Incompatibility::WebSocket) {
-            wire.wipe();
+            buffers.wipe();
         }
         self.state = State::Failed(error);
         error
@@ -238,7 +238,7 @@ impl ServerLink {
     /// Hands a part of the SASL exchange to the caller, stays for the rest of it, or ends the link.
     fn sasl_taken<T>(
         &mut self,
-        wire: &mut Buffers,
+        buffers: &mut Buffers,
         outcome: ServerOutcome,
         stay: impl FnOnce(ServerOutcome) -> State,
         taken: Result<Part<T>, HandshakeError>,
@@ -253,27 +253,27 @@ impl ServerLink {
                 self.state = stay(outcome);
                 Ok(Action::Receive { at_least })
             }
-            Err(error) => Err(self.fail(wire, error, Some(LinkErrorCode::INVALID_DATA))),
+            Err(error) => Err(self.fail(buffers, error, Some(LinkErrorCode::INVALID_DATA))),
         }
     }
 
     /// Takes the sealed ticket.
-    fn take_ticket(&mut self, wire: &mut Buffers, outcome: ServerOutcome) -> Action<ServerQuestion, ServerOutcome> {
-        let Some(bytes) = wire.rx.first_chunk_mut::<SEALED_TICKET_LEN>() else {
-            let at_least = SEALED_TICKET_LEN.saturating_sub(wire.rx.len());
+    fn take_ticket(&mut self, buffers: &mut Buffers, outcome: ServerOutcome) -> Action<ServerQuestion, ServerOutcome> {
+        let Some(bytes) = buffers.rx.first_chunk_mut::<SEALED_TICKET_LEN>() else {
+            let at_least = SEALED_TICKET_LEN.saturating_sub(buffers.rx.len());
             self.state = State::Ticket(outcome);
             return Action::Receive { at_least };
         };
         let sealed = SealedTicket(core::mem::replace(bytes, [0; SEALED_TICKET_LEN]));
-        wire.rx.advance(SEALED_TICKET_LEN);
+        buffers.rx.advance(SEALED_TICKET_LEN);
         let request = outcome.request.clone();
         self.state = State::AskAdmission(outcome);
         Action::Ask(ServerQuestion::Ticket { request, sealed })
     }
 
     /// Takes the link message, or gives the code for the client.
-    fn take_mess(&mut self, wire: &mut Buffers) -> Result<Part<LinkMess>, (HandshakeError, Option<LinkErrorCode>)> {
-        let rx = &mut wire.rx;
+    fn take_mess(&mut self, buffers: &mut Buffers) -> Result<Part<LinkMess>, (HandshakeError, Option<LinkErrorCode>)> {
+        let rx = &mut buffers.rx;
         receive::check_magic(rx).map_err(|error| {
             // A server of the other protocol takes over a connection on which nothing was sent.
             let code = matches!(error, HandshakeError::Decode(_)).then_some(LinkErrorCode::INVALID_MAGIC);
@@ -312,7 +312,7 @@ impl Machine for ServerLink {
     fn step(
         &mut self,
         now: Duration,
-        wire: &mut Buffers,
+        buffers: &mut Buffers,
     ) -> Result<Action<ServerQuestion, ServerOutcome>, HandshakeError> {
         match self.state {
             State::Failed(error) => return Err(error),
@@ -320,7 +320,7 @@ impl Machine for ServerLink {
             State::Accepted(_) => {}
             _ if self.deadline <= now => {
                 let error = HandshakeError::TimedOut(self.stage());
-                return Err(self.fail(wire, error, None));
+                return Err(self.fail(buffers, error, None));
             }
             _ => {}
         }
@@ -328,7 +328,7 @@ impl Machine for ServerLink {
         match core::mem::replace(&mut self.state, State::Done) {
             State::Mess => {
                 self.state = State::Mess;
-                match self.take_mess(wire) {
+                match self.take_mess(buffers) {
                     Ok(Part::Taken(request)) => {
                         let LinkMess {
                             connection_id,
@@ -345,32 +345,32 @@ impl Machine for ServerLink {
                         Ok(Action::Ask(ServerQuestion::Link(request)))
                     }
                     Ok(Part::Missing(at_least)) => Ok(Action::Receive { at_least }),
-                    Err((error, code)) => Err(self.fail(wire, error, code)),
+                    Err((error, code)) => Err(self.fail(buffers, error, code)),
                 }
             }
             State::Mechanism(outcome) => {
-                let Some(bytes) = wire.rx.first_chunk::<4>() else {
-                    let at_least = 4_usize.saturating_sub(wire.rx.len());
+                let Some(bytes) = buffers.rx.first_chunk::<4>() else {
+                    let at_least = 4_usize.saturating_sub(buffers.rx.len());
                     self.state = State::Mechanism(outcome);
                     return Ok(Action::Receive { at_least });
                 };
                 let mechanism = u32::from_le_bytes(*bytes);
                 if AuthMechanism(mechanism) != outcome.mechanism {
                     let error = HandshakeError::PeerMisbehaved(Misbehaviour::MechanismNotOffered(mechanism));
-                    return Err(self.fail(wire, error, Some(LinkErrorCode::INVALID_DATA)));
+                    return Err(self.fail(buffers, error, Some(LinkErrorCode::INVALID_DATA)));
                 }
-                wire.rx.advance(4);
+                buffers.rx.advance(4);
                 let Some(mechanisms) = &self.mechanisms else {
-                    return Ok(self.take_ticket(wire, outcome));
+                    return Ok(self.take_ticket(buffers, outcome));
                 };
                 // INVARIANT: the list was held against its limit, so its length fits.
-                let _ = mechanisms.encode(&mut wire.tx);
+                let _ = mechanisms.encode(&mut buffers.tx);
                 self.state = State::SaslStart(outcome);
-                self.step(now, wire)
+                self.step(now, buffers)
             }
-            State::Ticket(outcome) => Ok(self.take_ticket(wire, outcome)),
+            State::Ticket(outcome) => Ok(self.take_ticket(buffers, outcome)),
             State::SaslStart(outcome) => {
-                let taken = sasl::take_start(&mut wire.rx, &self.limits);
+                let taken = sasl::take_start(&mut buffers.rx, &self.limits);
                 let offers = |name: &[u8]| self.mechanisms.as_ref().is_some_and(|list| list.offers(name));
                 let taken = taken.map_err(HandshakeError::Decode).and_then(|part| match part {
                     Part::Taken((name, _)) if !offers(&name) => {
@@ -378,14 +378,14 @@ impl Machine for ServerLink {
                     }
                     part => Ok(part),
                 });
-                self.sasl_taken(wire, outcome, State::SaslStart, taken, |(mechanism, data)| {
+                self.sasl_taken(buffers, outcome, State::SaslStart, taken, |(mechanism, data)| {
                     ServerQuestion::SaslStart { mechanism, data }
                 })
             }
             State::SaslStep(outcome) => {
-                let taken = sasl::take_client(&mut wire.rx, &self.limits).map_err(HandshakeError::Decode);
-                self.sasl_taken(wire, outcome, State::SaslStep, taken, |data| ServerQuestion::SaslStep {
-                    data,
+                let taken = sasl::take_client(&mut buffers.rx, &self.limits).map_err(HandshakeError::Decode);
+                self.sasl_taken(buffers, outcome, State::SaslStep, taken, |data| {
+                    ServerQuestion::SaslStep { data }
                 })
             }
             State::Complete(outcome) if outcome.sasl_layer => {

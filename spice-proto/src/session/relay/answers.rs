@@ -41,12 +41,12 @@ impl Relay {
     ///
     /// # Errors
     /// [`Misuse::NotAsked`], or [`Misuse::RefusalSaysOk`].
-    pub fn refuse(&mut self, wires: &mut SideBuffers, why: Refusal) -> Result<(), Misuse> {
+    pub fn refuse(&mut self, sides: &mut SideBuffers, why: Refusal) -> Result<(), Misuse> {
         let linking = self.linking()?;
         if !linking.dial.is_none() {
             return Err(Misuse::NotAsked);
         }
-        linking.link.refuse(wires, why)?;
+        linking.link.refuse(sides, why)?;
         linking.request = None;
         Ok(())
     }
@@ -103,10 +103,10 @@ impl Relay {
     ///
     /// # Errors
     /// [`Misuse::NotAsked`]: it is not wanted any more, close it.
-    pub fn dialled(&mut self, wires: &mut SideBuffers, upstream: Upstream) -> Result<(), Misuse> {
+    pub fn dialled(&mut self, sides: &mut SideBuffers, upstream: Upstream) -> Result<(), Misuse> {
         let linking = self.linking()?;
         linking.dial.answer()?;
-        linking.link.admit(wires, upstream)
+        linking.link.admit(sides, upstream)
     }
 
     /// Answers [`SessionQuestion::Dial`]: there is no connection to the hypervisor.
@@ -124,8 +124,8 @@ impl Relay {
     ///
     /// # Errors
     /// [`Misuse::NotAsked`].
-    pub fn bound(&mut self, wires: &mut SideBuffers) -> Result<(), Misuse> {
-        self.data()?.bound(wires)
+    pub fn bound(&mut self, sides: &mut SideBuffers) -> Result<(), Misuse> {
+        self.data()?.bound(sides)
     }
 
     /// Answers [`SessionQuestion::BindSession`]: the id cannot be recorded. The session ends.
@@ -145,9 +145,9 @@ impl Relay {
         &mut self,
         now: Duration,
         sessions: &mut Sessions,
-        wires: &mut SideBuffers,
+        sides: &mut SideBuffers,
     ) -> Result<(), Misuse> {
-        self.target(now, sessions, wires, true)
+        self.target(now, sessions, sides, true)
     }
 
     /// Answers [`SessionQuestion::Target`]: the session must not move there. The viewer gets the address of the proxy
@@ -159,16 +159,16 @@ impl Relay {
         &mut self,
         now: Duration,
         sessions: &mut Sessions,
-        wires: &mut SideBuffers,
+        sides: &mut SideBuffers,
     ) -> Result<(), Misuse> {
-        self.target(now, sessions, wires, false)
+        self.target(now, sessions, sides, false)
     }
 
     fn target(
         &mut self,
         now: Duration,
         sessions: &mut Sessions,
-        wires: &mut SideBuffers,
+        sides: &mut SideBuffers,
         accept: bool,
     ) -> Result<(), Misuse> {
         let place = self.place.ok_or(Misuse::NotAsked)?;
@@ -184,7 +184,7 @@ impl Relay {
                 migration.refuse(now, tracker)
             };
             let told = told.ok().flatten();
-            data.told(told.as_ref(), migration.reads(tracker, place.seat), wires);
+            data.told(told.as_ref(), migration.reads(tracker, place.seat), sides);
         });
         self.woken |= told.is_none();
         self.refresh(sessions);

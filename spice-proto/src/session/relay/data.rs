@@ -103,7 +103,7 @@ impl Data {
         }
     }
 
-    pub(super) fn step(&mut self, now: Duration, policy: &Policy, wires: &mut SideBuffers) -> Action {
+    pub(super) fn step(&mut self, now: Duration, policy: &Policy, sides: &mut SideBuffers) -> Action {
         let question = match &mut self.held {
             Held::Nothing => None,
             Held::Bind(ask) => ask.take().map(|id| {
@@ -118,7 +118,7 @@ impl Data {
         if let Some(question) = question {
             return Action::Ask(question);
         }
-        let SideBuffers { tenant, hypervisor } = wires;
+        let SideBuffers { tenant, hypervisor } = sides;
         let mut dropped = 0;
         let flow = self
             .to_hypervisor
@@ -199,9 +199,9 @@ impl Data {
         migration: &mut Migration,
         tracker: &mut Tracker,
         seat: ConnectionHandle,
-        wires: &mut SideBuffers,
+        sides: &mut SideBuffers,
     ) -> Option<(Side, End)> {
-        let SideBuffers { tenant, hypervisor } = wires;
+        let SideBuffers { tenant, hypervisor } = sides;
         let (src, dst) = (&mut tenant.rx, &mut hypervisor.tx);
         if let Some(frame) = self.to_hypervisor.shown(src) {
             match migration.client_message(now, tracker, seat, &frame) {
@@ -261,17 +261,17 @@ impl Data {
     }
 
     /// `MIGRATE_CANCEL` in the proxy's own name.
-    pub(super) fn cancel(&mut self, wires: &mut SideBuffers) {
+    pub(super) fn cancel(&mut self, sides: &mut SideBuffers) {
         self.to_viewer.insert(ServerMessage::MIGRATE_CANCEL);
-        self.to_viewer.put_inserts(!self.adjacent, &mut wires.tenant.tx);
+        self.to_viewer.put_inserts(!self.adjacent, &mut sides.tenant.tx);
     }
 
-    pub(super) fn bound(&mut self, wires: &mut SideBuffers) -> Result<(), Misuse> {
+    pub(super) fn bound(&mut self, sides: &mut SideBuffers) -> Result<(), Misuse> {
         self.answer_bind()?;
         // INVARIANT: INIT has no sub-messages that would have to be listed.
         let _ = self
             .to_viewer
-            .forward_shown(&mut wires.hypervisor.rx, &mut wires.tenant.tx);
+            .forward_shown(&mut sides.hypervisor.rx, &mut sides.tenant.tx);
         Ok(())
     }
 
@@ -300,11 +300,11 @@ impl Data {
     }
 
     /// Sends the body in the place of the message that was held. `None`: nothing is sent, since the session has ended.
-    pub(super) fn told(&mut self, body: Option<&Bytes>, reads: bool, wires: &mut SideBuffers) {
-        let src = &mut wires.hypervisor.rx;
+    pub(super) fn told(&mut self, body: Option<&Bytes>, reads: bool, sides: &mut SideBuffers) {
+        let src = &mut sides.hypervisor.rx;
         let number = self.to_viewer.shown(src).map(|frame| frame.header.number);
         match number.zip(body) {
-            Some((number, body)) => self.to_viewer.replace_shown(number, body, src, &mut wires.tenant.tx),
+            Some((number, body)) => self.to_viewer.replace_shown(number, body, src, &mut sides.tenant.tx),
             None => self.to_viewer.drop_shown(src),
         }
         self.reads = reads;
@@ -312,8 +312,8 @@ impl Data {
 
     /// Whether this connection cannot be closed yet, without which QEMU would end: until then. `init`: nothing was
     /// said on it so far.
-    pub(super) fn drain(&self, now: Duration, init: bool, wires: &mut SideBuffers) -> Option<Duration> {
-        let hypervisor = &mut wires.hypervisor;
+    pub(super) fn drain(&self, now: Duration, init: bool, sides: &mut SideBuffers) -> Option<Duration> {
+        let hypervisor = &mut sides.hypervisor;
         if self.channel != ChannelType::DISPLAY || self.target || self.hypervisor_gone {
             return None;
         }

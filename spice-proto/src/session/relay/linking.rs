@@ -61,15 +61,15 @@ impl<T> Ask<T> {
 
 impl Linking {
     /// Whether the tenant is read, as far as there is room: to see when it goes, whatever the link waits for.
-    fn listens(&self, wires: &SideBuffers) -> bool {
-        !self.gone && wires.tenant.rx.len() < self.link.max_input(Side::Tenant)
+    fn listens(&self, sides: &SideBuffers) -> bool {
+        !self.gone && sides.tenant.rx.len() < self.link.max_input(Side::Tenant)
     }
 
     /// The next action, or the link that stands on both sides.
     pub(super) fn step(
         &mut self,
         now: Duration,
-        wires: &mut SideBuffers,
+        sides: &mut SideBuffers,
         entered: bool,
     ) -> Result<Action, Box<RelayOutcome>> {
         if self.failed.is_some() || self.lost.is_some() && !self.link.has_begun() {
@@ -79,7 +79,7 @@ impl Linking {
             self.dialled = Some(dial.clone());
             return Ok(Action::Ask(SessionQuestion::Dial(dial)));
         }
-        let action = match self.link.step(now, wires) {
+        let action = match self.link.step(now, sides) {
             Ok(action) => action,
             Err(error) if error.side == Side::Hypervisor && entered => {
                 self.failed = Some(error.into());
@@ -91,12 +91,12 @@ impl Linking {
             }
         };
         let listen = Action::Receive {
-            tenant: self.listens(wires),
+            tenant: self.listens(sides),
             hypervisor: false,
         };
         Ok(match action {
             RelayAction::Receive { side, .. } => Action::Receive {
-                tenant: side == Side::Tenant || self.listens(wires),
+                tenant: side == Side::Tenant || self.listens(sides),
                 hypervisor: side == Side::Hypervisor,
             },
             RelayAction::Waiting => listen,
@@ -124,11 +124,11 @@ impl Linking {
         })
     }
 
-    pub(super) fn eof(&mut self, wires: &mut SideBuffers, side: Side) {
+    pub(super) fn eof(&mut self, sides: &mut SideBuffers, side: Side) {
         self.gone |= side == Side::Tenant;
         if side == Side::Tenant && self.link.must_finish() {
             self.lost = self.lost.or(Some(End::Viewer));
-        } else if let Err(error) = self.link.eof(wires, side) {
+        } else if let Err(error) = self.link.eof(sides, side) {
             match side {
                 Side::Hypervisor => self.failed = Some(error.into()),
                 Side::Tenant => self.lost = self.lost.or(Some(error.into())),

@@ -212,7 +212,7 @@ impl Relay {
     }
 
     /// Uses what is in both `rx`, writes to both `tx`, says what it needs.
-    pub fn step(&mut self, now: Duration, wires: &mut SideBuffers) -> Action {
+    pub fn step(&mut self, now: Duration, sides: &mut SideBuffers) -> Action {
         if let Stage::Done(end) = self.stage {
             return Action::Done(end);
         }
@@ -220,7 +220,7 @@ impl Relay {
             return Action::Synchronize;
         }
         match &mut self.stage {
-            Stage::Linking(linking) => match linking.step(now, wires, self.place.is_some()) {
+            Stage::Linking(linking) => match linking.step(now, sides, self.place.is_some()) {
                 Ok(action) => action,
                 Err(outcome) => {
                     let lost = linking.lost;
@@ -230,13 +230,13 @@ impl Relay {
             },
             Stage::Linked { .. } | Stage::Pretended { gone: true, .. } => Action::Synchronize,
             Stage::Data(data) => {
-                let action = data.step(now, &self.config.policy, wires);
+                let action = data.step(now, &self.config.policy, sides);
                 self.counts.note(data.passed());
                 action
             }
             Stage::Pretended { told, .. } => {
                 // There is no receiver for it.
-                wires.tenant.rx.clear();
+                sides.tenant.rx.clear();
                 if core::mem::replace(told, true) {
                     Action::Receive {
                         tenant: true,
@@ -247,7 +247,7 @@ impl Relay {
                 }
             }
             Stage::Draining { until, end } => {
-                if *until <= now || !wires.hypervisor.rx.is_empty() {
+                if *until <= now || !sides.hypervisor.rx.is_empty() {
                     let end = *end;
                     self.stage = Stage::Done(end);
                     return Action::Done(end);
@@ -262,9 +262,9 @@ impl Relay {
     }
 
     /// One side hung up, or its connection failed. What it said before is in `rx`.
-    pub fn eof(&mut self, wires: &mut SideBuffers, side: Side) {
+    pub fn eof(&mut self, sides: &mut SideBuffers, side: Side) {
         match &mut self.stage {
-            Stage::Linking(linking) => linking.eof(wires, side),
+            Stage::Linking(linking) => linking.eof(sides, side),
             Stage::Data(data) => data.eof(side),
             Stage::Pretended { gone, .. } => *gone |= side == Side::Tenant,
             Stage::Draining { end, .. } if side == Side::Hypervisor => self.stage = Stage::Done(*end),
@@ -273,19 +273,19 @@ impl Relay {
     }
 
     /// Does what concerns the session: see [`Action::Synchronize`]. Then [`Sessions::poll_wake`].
-    pub fn synchronize(&mut self, now: Duration, sessions: &mut Sessions, wires: &mut SideBuffers) {
+    pub fn synchronize(&mut self, now: Duration, sessions: &mut Sessions, sides: &mut SideBuffers) {
         self.woken = false;
         sessions.expire(now);
         let mut lost = None;
         match &mut self.stage {
             Stage::Linked { lost: gone, .. } => {
                 lost = gone.take();
-                self.answered(now, sessions, wires, Ok(()));
+                self.answered(now, sessions, sides, Ok(()));
             }
             Stage::Linking(linking) => {
                 lost = linking.lost.take();
                 if let (None, Some(end)) = (lost, linking.failed.take()) {
-                    self.answered(now, sessions, wires, Err(end));
+                    self.answered(now, sessions, sides, Err(end));
                 }
             }
             Stage::Pretended { gone: true, .. } => lost = Some(End::Viewer),
@@ -295,27 +295,27 @@ impl Relay {
             let pending = sessions.pending(now, place.key, self.link);
             if pending.pretend {
                 self.report(sessions);
-                self.pretend(wires);
+                self.pretend(sides);
             }
             if let (true, Stage::Data(data)) = (pending.cancel, &mut self.stage) {
-                data.cancel(wires);
+                data.cancel(sides);
             }
             if pending.close {
                 lost = lost.or(Some(End::Session));
             }
         }
         if let Some(end) = lost {
-            self.lose(now, sessions, wires, Side::Tenant, end);
+            self.lose(now, sessions, sides, Side::Tenant, end);
         }
         if let (Stage::Data(data), Some(place)) = (&mut self.stage, self.place) {
             let over = sessions.with(place.key, |migration, tracker| {
-                data.synchronize(now, migration, tracker, place.seat, wires)
+                data.synchronize(now, migration, tracker, place.seat, sides)
             });
             if let Some(id) = data.names() {
                 sessions.name(place.key, Some(id));
             }
             if let Some(Some((side, end))) = over {
-                self.lose(now, sessions, wires, side, end);
+                self.lose(now, sessions, sides, side, end);
             }
         }
         self.refresh(sessions);
@@ -340,15 +340,15 @@ impl Relay {
     }
 
     /// The viewer gets the result OK. What there is of the hypervisor's part is given up.
-    fn pretend(&mut self, wires: &mut SideBuffers) {
+    fn pretend(&mut self, sides: &mut SideBuffers) {
         if let Stage::Linking(linking) = &mut self.stage {
-            let _ = linking.link.pretend(wires);
+            let _ = linking.link.pretend(sides);
         }
         self.stage = PRETENDED;
     }
 
     /// The hypervisor has accepted, or has not: the viewer gets its answer.
-    fn answered(&mut self, now: Duration, sessions: &mut Sessions, wires: &mut SideBuffers, accepted: Result<(), End>) {
+    fn answered(&mut self, now: Duration, sessions: &mut Sessions, sides: &mut SideBuffers, accepted: Result<(), End>) {
         self.report(sessions);
         if let Stage::Linking(linking) = &self.stage {
             self.learnt = linking.link.learnt().cloned();
@@ -367,11 +367,11 @@ impl Relay {
                     self.stage = Stage::Data(Box::new(data));
                 }
             }
-            Answer::Pretend => self.pretend(wires),
+            Answer::Pretend => self.pretend(sides),
             Answer::Pretended => self.stage = PRETENDED,
             answer => {
                 if let (Stage::Linking(linking), Answer::Refuse) = (&mut self.stage, answer) {
-                    let _ = linking.link.give_up(wires, Refusal::Code(LinkErrorCode::ERROR));
+                    let _ = linking.link.give_up(sides, Refusal::Code(LinkErrorCode::ERROR));
                 }
                 sessions.left(place.key, self.link);
                 self.place = None;
@@ -381,7 +381,7 @@ impl Relay {
     }
 
     /// One side is gone, or the connection must end.
-    fn lose(&mut self, now: Duration, sessions: &mut Sessions, wires: &mut SideBuffers, side: Side, end: End) {
+    fn lose(&mut self, now: Duration, sessions: &mut Sessions, sides: &mut SideBuffers, side: Side, end: End) {
         if let Stage::Linking(linking) = &mut self.stage
             && linking.link.has_begun()
         {
@@ -410,7 +410,7 @@ impl Relay {
             self.counts.note(data.passed());
         }
         let draining = match &self.stage {
-            Stage::Data(data) if side == Side::Tenant => data.drain(now, lost == Lost::InitThenClose, wires),
+            Stage::Data(data) if side == Side::Tenant => data.drain(now, lost == Lost::InitThenClose, sides),
             _ => None,
         };
         self.stage = match draining {
@@ -420,12 +420,12 @@ impl Relay {
     }
 
     /// Ends the connection as soon as that does no harm.
-    pub fn stop(&mut self, now: Duration, sessions: &mut Sessions, wires: &mut SideBuffers) {
+    pub fn stop(&mut self, now: Duration, sessions: &mut Sessions, sides: &mut SideBuffers) {
         if let Stage::Linked { .. } = self.stage {
-            self.synchronize(now, sessions, wires);
+            self.synchronize(now, sessions, sides);
         }
         if !matches!(self.stage, Stage::Draining { .. } | Stage::Done(_)) {
-            self.lose(now, sessions, wires, Side::Tenant, End::Session);
+            self.lose(now, sessions, sides, Side::Tenant, End::Session);
         }
     }
 

@@ -92,8 +92,8 @@ async fn a_viewer_that_goes_is_not_answered() {
             match open {
                 Open::Announce => viewer.write_all(&link_message(kind, 0)).await.unwrap(),
                 Open::Refused | Open::Dial => {
-                    let (mut machine, mut wire) = (client(request(kind, 0xb, 0xf), TOKEN), Buffers::default());
-                    let linked = drive(&mut machine, &mut wire, &mut viewer, Clock::start());
+                    let (mut machine, mut buffers) = (client(request(kind, 0xb, 0xf), TOKEN), Buffers::default());
+                    let linked = drive(&mut machine, &mut buffers, &mut viewer, Clock::start());
                     assert!(timeout(Duration::from_secs(1), linked).await.is_err());
                 }
                 _ => {
@@ -176,17 +176,17 @@ async fn places_of_those_who_left_are_free() {
 async fn half(stream: &mut Stream, at: Stage) -> (ServerLink, Buffers, Clock) {
     let clock = Clock::start();
     let limits = Limits::default().with_link_timeout(LONG);
-    let (mut machine, mut wire) = (ServerLink::new(clock.now(), limits), Buffers::default());
+    let (mut machine, mut buffers) = (ServerLink::new(clock.now(), limits), Buffers::default());
     loop {
-        match drive(&mut machine, &mut wire, stream, clock).await.unwrap() {
+        match drive(&mut machine, &mut buffers, stream, clock).await.unwrap() {
             Driven::Ask(ServerQuestion::Link(request)) if at == Stage::Ticket => {
                 let shown = Announcement {
                     public_key: key().public(),
                     capabilities: Capabilities::spice_server(request.channel_type),
                 };
-                machine.announce(&mut wire, shown).unwrap();
+                machine.announce(&mut buffers, shown).unwrap();
             }
-            Driven::Ask(_) => return (machine, wire, clock),
+            Driven::Ask(_) => return (machine, buffers, clock),
             Driven::Done(_) => unreachable!(),
         }
     }
@@ -209,12 +209,12 @@ async fn a_viewer_that_goes_while_the_hypervisor_is_half_linked() {
                     let mut viewer = viewer;
                     let mut asked = request(kind, 0xb, 0xf);
                     asked.connection_id = ID;
-                    let (mut machine, mut wire) = (client(asked, TOKEN), Buffers::default());
-                    let linked = drive(&mut machine, &mut wire, &mut viewer, Clock::start());
+                    let (mut machine, mut buffers) = (client(asked, TOKEN), Buffers::default());
+                    let linked = drive(&mut machine, &mut buffers, &mut viewer, Clock::start());
                     assert!(timeout(Duration::from_secs(1), linked).await.is_err());
                     viewer
                 });
-                let (mut machine, mut wire, clock) = half(&mut far, at).await;
+                let (mut machine, mut buffers, clock) = half(&mut far, at).await;
                 let viewer = (&mut linking).await.unwrap();
                 go(viewer, way).await;
                 let mut rest = Vec::new();
@@ -226,8 +226,8 @@ async fn a_viewer_that_goes_while_the_hypervisor_is_half_linked() {
                     continue;
                 }
                 assert!(closed.is_err() && !relayed.is_finished(), "QEMU is gone: {way:?}");
-                machine.accept(&mut wire).unwrap();
-                let linked = drive(&mut machine, &mut wire, &mut far, clock).await.unwrap();
+                machine.accept(&mut buffers).unwrap();
+                let linked = drive(&mut machine, &mut buffers, &mut far, clock).await.unwrap();
                 assert!(matches!(linked, Driven::Done(_)));
                 let mut first = [0; 20];
                 far.read_exact(&mut first).await.unwrap();
@@ -251,38 +251,38 @@ fn the_end_of_a_tenant_is_the_end_of_its_link() {
     for (kind, finishes) in [(MAIN, false), (DISPLAY, true)] {
         for reply in [false, true] {
             let mut relay = RelayLink::new(Duration::ZERO, RelayConfig::default());
-            let (mut wires, mut server) = (
+            let (mut sides, mut server) = (
                 SideBuffers::default(),
                 crate::pair::Server::new(Capabilities::spice_server(kind), TICKET),
             );
-            let (mut viewer, mut wire) = (client(request(kind, 0xb, 0xf), TOKEN), Buffers::default());
+            let (mut viewer, mut buffers) = (client(request(kind, 0xb, 0xf), TOKEN), Buffers::default());
             assert!(!relay.must_finish());
             loop {
                 use spice_proto::link::Machine as _;
-                let _ = viewer.step(Duration::ZERO, &mut wire).unwrap();
-                wires.tenant.rx.extend_from_slice(&wire.tx.split());
-                match relay.step(Duration::ZERO, &mut wires).unwrap() {
+                let _ = viewer.step(Duration::ZERO, &mut buffers).unwrap();
+                sides.tenant.rx.extend_from_slice(&buffers.tx.split());
+                match relay.step(Duration::ZERO, &mut sides).unwrap() {
                     RelayAction::Ask(RelayQuestion::Tenant(ServerQuestion::Link(_))) => {
-                        relay.tenant().announce(&mut wires.tenant, shown(kind)).unwrap();
+                        relay.tenant().announce(&mut sides.tenant, shown(kind)).unwrap();
                     }
-                    RelayAction::Ask(_) => relay.admit(&mut wires, upstream()).unwrap(),
+                    RelayAction::Ask(_) => relay.admit(&mut sides, upstream()).unwrap(),
                     RelayAction::Receive { side: Side::Tenant, .. } => {
-                        wire.rx.extend_from_slice(&wires.tenant.tx.split());
+                        buffers.rx.extend_from_slice(&sides.tenant.tx.split());
                     }
                     _ => break,
                 }
             }
             assert!(!relay.must_finish(), "the hypervisor has no ticket yet");
             if reply {
-                let said = server.turn(&wires.hypervisor.tx.split());
-                wires.hypervisor.rx.extend_from_slice(&said);
-                relay.step(Duration::ZERO, &mut wires).unwrap();
+                let said = server.turn(&sides.hypervisor.tx.split());
+                sides.hypervisor.rx.extend_from_slice(&said);
+                relay.step(Duration::ZERO, &mut sides).unwrap();
                 assert_eq!(relay.must_finish(), finishes);
             }
             let closed = HandshakeError::Closed(Stage::LinkResult);
-            let error = relay.eof(&mut wires, Side::Tenant).unwrap_err();
+            let error = relay.eof(&mut sides, Side::Tenant).unwrap_err();
             assert_eq!((error.side, error.error), (Side::Tenant, closed));
-            assert_eq!(relay.step(Duration::ZERO, &mut wires).unwrap_err(), error);
+            assert_eq!(relay.step(Duration::ZERO, &mut sides).unwrap_err(), error);
             assert!(!relay.must_finish());
         }
     }
@@ -329,16 +329,16 @@ fn protocol<E: std::fmt::Debug>(error: DriveError<E>) -> Result<E, std::io::Erro
 async fn a_client_that_goes_is_not_answered() {
     for way in WAYS {
         let clock = Clock::start();
-        let (mut machine, mut wire) = (ServerLink::new(clock.now(), Limits::default()), Buffers::default());
+        let (mut machine, mut buffers) = (ServerLink::new(clock.now(), Limits::default()), Buffers::default());
         let (mut near, mut far) = line_of(way);
         far.write_all(&link_message(MAIN, 0)).await.unwrap();
-        let asked = drive(&mut machine, &mut wire, &mut near, clock).await.unwrap();
+        let asked = drive(&mut machine, &mut buffers, &mut near, clock).await.unwrap();
         assert!(matches!(asked, Driven::Ask(ServerQuestion::Link(_))));
         let dropped = std::cell::Cell::new(false);
         let (answer, gone) = tokio::join!(
             timeout(
                 Duration::from_secs(2),
-                while_connected(&mut machine, &mut wire, &mut near, clock, never(&dropped))
+                while_connected(&mut machine, &mut buffers, &mut near, clock, never(&dropped))
             ),
             async {
                 sleep(Duration::from_secs(1)).await;
@@ -353,7 +353,7 @@ async fn a_client_that_goes_is_not_answered() {
         };
         assert_eq!(answer.unwrap().map_err(protocol), Err(closed), "{way:?}");
         // Driven on without an answer, the link ends as well.
-        let driven = timeout(AT_ONCE, drive(&mut machine, &mut wire, &mut near, clock)).await;
+        let driven = timeout(AT_ONCE, drive(&mut machine, &mut buffers, &mut near, clock)).await;
         assert!(driven.unwrap().is_err());
     }
 }
@@ -362,19 +362,22 @@ async fn a_client_that_goes_is_not_answered() {
 #[tokio::test(start_paused = true)]
 async fn a_client_that_stays_is_answered() {
     let clock = Clock::start();
-    let (mut machine, mut wire) = (ServerLink::new(clock.now(), Limits::default()), Buffers::default());
+    let (mut machine, mut buffers) = (ServerLink::new(clock.now(), Limits::default()), Buffers::default());
     let (mut near, mut far) = line(1 << 16, Inner::Nothing);
     far.write_all(&link_message(MAIN, 0)).await.unwrap();
     far.write_all(&[7; 10_000]).await.unwrap();
-    drive(&mut machine, &mut wire, &mut near, clock).await.unwrap();
+    drive(&mut machine, &mut buffers, &mut near, clock).await.unwrap();
     let answer = async {
         sleep(Duration::from_secs(3)).await;
         42
     };
-    let answer = while_connected(&mut machine, &mut wire, &mut near, clock, answer).await;
+    let answer = while_connected(&mut machine, &mut buffers, &mut near, clock, answer).await;
     assert_eq!(answer.unwrap(), 42);
-    assert!(wire.rx.len() < 10_000, "no more than there is room for is read ahead");
-    let late = while_connected(&mut machine, &mut wire, &mut near, clock, pending::<()>()).await;
+    assert!(
+        buffers.rx.len() < 10_000,
+        "no more than there is room for is read ahead"
+    );
+    let late = while_connected(&mut machine, &mut buffers, &mut near, clock, pending::<()>()).await;
     assert_eq!(late.map_err(protocol), Err(Ok(HandshakeError::TimedOut(Stage::Answer))));
     assert_eq!(clock.now(), Duration::from_secs(10));
 }
@@ -389,20 +392,20 @@ async fn a_relays_peers_that_go_are_not_answered() {
     ] {
         let clock = Clock::start();
         let mut relay = RelayLink::new(clock.now(), RelayConfig::default().with_upstream_sasl(true));
-        let mut wires = SideBuffers::default();
+        let mut sides = SideBuffers::default();
         let (mut tenant, mut viewer) = duplex(1 << 16);
         let (mut near, mut far) = duplex(1 << 16);
         let ask = async {
             let mut hypervisor: Option<&mut DuplexStream> = None;
             let mut near = Some(&mut near);
             loop {
-                let driven = drive_relay(&mut relay, &mut wires, &mut tenant, hypervisor.as_deref_mut(), clock).await;
+                let driven = drive_relay(&mut relay, &mut sides, &mut tenant, hypervisor.as_deref_mut(), clock).await;
                 match driven.unwrap() {
                     Driven::Ask(RelayQuestion::Tenant(ServerQuestion::Link(_))) => {
-                        relay.tenant().announce(&mut wires.tenant, shown(MAIN)).unwrap();
+                        relay.tenant().announce(&mut sides.tenant, shown(MAIN)).unwrap();
                     }
                     Driven::Ask(RelayQuestion::Tenant(ServerQuestion::Ticket { .. })) if asked == Stage::Sasl => {
-                        relay.admit(&mut wires, upstream()).unwrap();
+                        relay.admit(&mut sides, upstream()).unwrap();
                         hypervisor = near.take();
                     }
                     Driven::Ask(_) => return,
@@ -411,21 +414,21 @@ async fn a_relays_peers_that_go_are_not_answered() {
             }
         };
         let view = async {
-            let (mut machine, mut wire) = (client(request(MAIN, 0xb, 0xf), TOKEN), Buffers::default());
-            let linked = drive(&mut machine, &mut wire, &mut viewer, clock);
+            let (mut machine, mut buffers) = (client(request(MAIN, 0xb, 0xf), TOKEN), Buffers::default());
+            let linked = drive(&mut machine, &mut buffers, &mut viewer, clock);
             assert!(timeout(Duration::from_secs(1), linked).await.is_err());
         };
         let serve = async {
-            let (mut machine, mut wire) = (ServerLink::new(clock.now(), Limits::default()), Buffers::default());
+            let (mut machine, mut buffers) = (ServerLink::new(clock.now(), Limits::default()), Buffers::default());
             let driven = async {
                 loop {
-                    match drive(&mut machine, &mut wire, &mut far, clock).await.unwrap() {
+                    match drive(&mut machine, &mut buffers, &mut far, clock).await.unwrap() {
                         Driven::Ask(ServerQuestion::Link(_)) => {
                             let shown = SaslAnnouncement {
                                 mechanisms: MechList::of(&["PLAIN"]),
                                 capabilities: Capabilities::spice_server(MAIN),
                             };
-                            machine.announce_sasl(&mut wire, shown).unwrap();
+                            machine.announce_sasl(&mut buffers, shown).unwrap();
                         }
                         other => panic!("{other:?}"),
                     }
@@ -436,7 +439,7 @@ async fn a_relays_peers_that_go_are_not_answered() {
         tokio::join!(ask, view, serve);
         let dropped = std::cell::Cell::new(false);
         let hypervisor = (asked == Stage::Sasl).then_some(&mut near);
-        let looking = while_both_connected(&mut relay, &mut wires, &mut tenant, hypervisor, clock, never(&dropped));
+        let looking = while_both_connected(&mut relay, &mut sides, &mut tenant, hypervisor, clock, never(&dropped));
         let go = async {
             sleep(Duration::from_secs(1)).await;
             let (gone, stays) = match gone {

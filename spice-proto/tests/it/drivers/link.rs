@@ -47,13 +47,13 @@ impl Machine for Bulk {
     type Question = ();
     type Outcome = ();
 
-    fn step(&mut self, _: Duration, wire: &mut Buffers) -> Result<Action<(), ()>, HandshakeError> {
-        wire.tx.extend_from_slice(&self.say.split_off(0));
+    fn step(&mut self, _: Duration, buffers: &mut Buffers) -> Result<Action<(), ()>, HandshakeError> {
+        buffers.tx.extend_from_slice(&self.say.split_off(0));
         if std::mem::take(&mut self.asks) {
             return Ok(Action::Ask(()));
         }
-        self.heard.extend_from_slice(&wire.rx);
-        wire.rx.advance(wire.rx.len());
+        self.heard.extend_from_slice(&buffers.rx);
+        buffers.rx.advance(buffers.rx.len());
         Ok(match self.hear.saturating_sub(self.heard.len()) {
             0 => Action::Done(()),
             at_least => Action::Receive { at_least },
@@ -76,7 +76,7 @@ impl Machine for Bulk {
 /// Bytes through [`drive`], in both directions at once; the other end at its own pace.
 async fn bulk(capacity: usize, inner: Inner, volume: usize, reads: Pace, writes: Pace) {
     let (mut near, far) = line(capacity, inner);
-    let (mut machine, mut wire) = (Bulk::new(1, volume, volume), Buffers::default());
+    let (mut machine, mut buffers) = (Bulk::new(1, volume, volume), Buffers::default());
     let (expected, mut back) = (machine.say.clone(), vec![0; volume]);
     random(2)(&mut back);
     let (read, write) = tokio::io::split(far);
@@ -85,7 +85,7 @@ async fn bulk(capacity: usize, inner: Inner, volume: usize, reads: Pace, writes:
             .0
             .0
     };
-    let (driven, got) = tokio::join!(drive(&mut machine, &mut wire, &mut near, Clock::start()), other);
+    let (driven, got) = tokio::join!(drive(&mut machine, &mut buffers, &mut near, Clock::start()), other);
     assert_eq!(driven.unwrap(), Driven::Done(()));
     assert!(got == expected && machine.heard == back);
 }
@@ -123,7 +123,7 @@ async fn a_machine_is_heard_and_spoken_to_at_once() {
 async fn a_question_behind_many_words() {
     for inner in INNERS {
         let (mut near, mut far) = line(100, inner);
-        let (mut machine, mut wire) = (Bulk::new(1, 5000, 3000), Buffers::default());
+        let (mut machine, mut buffers) = (Bulk::new(1, 5000, 3000), Buffers::default());
         machine.asks = true;
         let expected = machine.say.clone();
         let other = async {
@@ -131,9 +131,9 @@ async fn a_question_behind_many_words() {
             receive(&mut far, 5000, Pace::FAST).await.0
         };
         let driven = async {
-            let asked = drive(&mut machine, &mut wire, &mut near, Clock::start()).await;
+            let asked = drive(&mut machine, &mut buffers, &mut near, Clock::start()).await;
             assert_eq!(asked.unwrap(), Driven::Ask(()), "{inner:?}");
-            let driven = drive(&mut machine, &mut wire, &mut near, Clock::start()).await;
+            let driven = drive(&mut machine, &mut buffers, &mut near, Clock::start()).await;
             assert_eq!(driven.unwrap(), Driven::Done(()), "{inner:?}");
         };
         let both = timeout(Duration::from_secs(10), async { tokio::join!(other, driven) });
@@ -147,7 +147,7 @@ async fn a_question_behind_many_words() {
 async fn a_driver_can_be_dropped_and_called_again() {
     for inner in INNERS {
         let (mut near, far) = line(100, inner);
-        let (mut machine, mut wire) = (Bulk::new(1, 30_000, 30_000), Buffers::default());
+        let (mut machine, mut buffers) = (Bulk::new(1, 30_000, 30_000), Buffers::default());
         let (expected, mut back) = (machine.say.clone(), vec![0; 30_000]);
         random(2)(&mut back);
         let (read, write) = tokio::io::split(far);
@@ -156,7 +156,7 @@ async fn a_driver_can_be_dropped_and_called_again() {
         let clock = Clock::start();
         let driven = async {
             let piece = Duration::from_millis(7);
-            while timeout(piece, drive(&mut machine, &mut wire, &mut near, clock))
+            while timeout(piece, drive(&mut machine, &mut buffers, &mut near, clock))
                 .await
                 .is_err()
             {}
@@ -174,24 +174,24 @@ pub(super) async fn serve(
 ) -> Buffers {
     let clock = Clock::start();
     let limits = Limits::default().with_link_timeout(LONG);
-    let (mut machine, mut wire) = (ServerLink::new(clock.now(), limits), Buffers::default());
+    let (mut machine, mut buffers) = (ServerLink::new(clock.now(), limits), Buffers::default());
     loop {
-        match drive(&mut machine, &mut wire, &mut stream, clock).await.unwrap() {
+        match drive(&mut machine, &mut buffers, &mut stream, clock).await.unwrap() {
             Driven::Ask(ServerQuestion::Link(request)) => {
                 sleep(delay).await;
                 let shown = Announcement {
                     public_key: key().public(),
                     capabilities: Capabilities::spice_server(request.channel_type),
                 };
-                machine.announce(&mut wire, shown).unwrap();
+                machine.announce(&mut buffers, shown).unwrap();
             }
             Driven::Ask(ServerQuestion::Ticket { sealed, .. }) => {
                 sleep(delay).await;
                 assert_eq!(open(&sealed).as_deref(), Some(password));
-                machine.accept(&mut wire).unwrap();
+                machine.accept(&mut buffers).unwrap();
             }
             Driven::Ask(question) => panic!("{question:?}"),
-            Driven::Done(_) => return wire,
+            Driven::Done(_) => return buffers,
         }
     }
 }
@@ -202,10 +202,10 @@ async fn relayed(capacity: [usize; 2], inner: [Inner; 2], delay: Duration) {
     let (near, far) = line(capacity[1], inner[1]);
     let (clock, limits) = (Clock::start(), Limits::default().with_link_timeout(LONG));
     let mut relay = RelayLink::new(clock.now(), RelayConfig::default().with_limits(limits.clone()));
-    let (mut wires, mut near, mut hypervisor) = (SideBuffers::default(), Some(near), None::<Stream>);
+    let (mut sides, mut near, mut hypervisor) = (SideBuffers::default(), Some(near), None::<Stream>);
     let relayed = async {
         loop {
-            match drive_relay(&mut relay, &mut wires, &mut tenant, hypervisor.as_mut(), clock)
+            match drive_relay(&mut relay, &mut sides, &mut tenant, hypervisor.as_mut(), clock)
                 .await
                 .unwrap()
             {
@@ -215,7 +215,7 @@ async fn relayed(capacity: [usize; 2], inner: [Inner; 2], delay: Duration) {
                         public_key: key().public(),
                         capabilities: Capabilities::spice_server(request.channel_type),
                     };
-                    relay.tenant().announce(&mut wires.tenant, shown).unwrap();
+                    relay.tenant().announce(&mut sides.tenant, shown).unwrap();
                 }
                 Driven::Ask(RelayQuestion::Tenant(ServerQuestion::Ticket { sealed, .. })) => {
                     sleep(delay).await;
@@ -225,7 +225,7 @@ async fn relayed(capacity: [usize; 2], inner: [Inner; 2], delay: Duration) {
                         ticket: Secret::new(TICKET),
                         oaep_seed: [4; 20],
                     };
-                    relay.admit(&mut wires, upstream).unwrap();
+                    relay.admit(&mut sides, upstream).unwrap();
                 }
                 Driven::Ask(question) => panic!("{question:?}"),
                 Driven::Done(_) => return,
@@ -233,8 +233,8 @@ async fn relayed(capacity: [usize; 2], inner: [Inner; 2], delay: Duration) {
         }
     };
     let linked = async {
-        let (mut machine, mut wire) = (client(request(MAIN, 0xb, 0xf), TOKEN), Buffers::default());
-        let linked = drive(&mut machine, &mut wire, &mut viewer, Clock::start()).await;
+        let (mut machine, mut buffers) = (client(request(MAIN, 0xb, 0xf), TOKEN), Buffers::default());
+        let linked = drive(&mut machine, &mut buffers, &mut viewer, Clock::start()).await;
         assert!(matches!(linked.unwrap(), Driven::Done(_)));
     };
     tokio::join!(relayed, linked, serve(far, TICKET, delay));

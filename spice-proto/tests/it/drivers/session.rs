@@ -234,20 +234,20 @@ impl Proxy {
 pub(super) async fn view(mut stream: Stream, kind: ChannelType, id: u32) -> Peerage {
     let mut asked = request(kind, 0xb, 0xf);
     asked.connection_id = id;
-    let (mut machine, mut wire) = (client(asked, TOKEN), Buffers::default());
-    match drive(&mut machine, &mut wire, &mut stream, Clock::start())
+    let (mut machine, mut buffers) = (client(asked, TOKEN), Buffers::default());
+    match drive(&mut machine, &mut buffers, &mut stream, Clock::start())
         .await
         .unwrap()
     {
-        Driven::Done(_) => Peerage { stream, rx: wire.rx },
+        Driven::Done(_) => Peerage { stream, rx: buffers.rx },
         Driven::Ask(question) => panic!("{question:?}"),
     }
 }
 
 /// The hypervisor's half of a link.
 pub(super) async fn host(mut stream: Stream) -> Peerage {
-    let wire = link::serve(&mut stream, TICKET, Duration::ZERO).await;
-    Peerage { stream, rx: wire.rx }
+    let buffers = link::serve(&mut stream, TICKET, Duration::ZERO).await;
+    Peerage { stream, rx: buffers.rx }
 }
 
 pub(super) fn frame(number: u16, body: &[u8]) -> Vec<u8> {

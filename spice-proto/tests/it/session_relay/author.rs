@@ -311,12 +311,12 @@ impl After {
 /// The hypervisor's half of a link.
 pub(super) async fn serve(mut stream: DuplexStream, behaviour: Behaviour) -> Option<(Line, LinkMess)> {
     let clock = Clock::start();
-    let (mut machine, mut wire) = (ServerLink::new(clock.now(), Limits::default()), Buffers::default());
+    let (mut machine, mut buffers) = (ServerLink::new(clock.now(), Limits::default()), Buffers::default());
     loop {
-        match drive(&mut machine, &mut wire, &mut stream, clock).await.ok()? {
+        match drive(&mut machine, &mut buffers, &mut stream, clock).await.ok()? {
             Driven::Ask(ServerQuestion::Link(_)) if behaviour == Behaviour::Secured => {
                 let why = Refusal::Code(spice_proto::ids::LinkErrorCode::NEED_SECURED);
-                machine.reject(&mut wire, why).unwrap();
+                machine.reject(&mut buffers, why).unwrap();
             }
             Driven::Ask(ServerQuestion::Link(request)) => {
                 let mut shown = Capabilities::spice_server(request.channel_type);
@@ -330,7 +330,7 @@ pub(super) async fn serve(mut stream: DuplexStream, behaviour: Behaviour) -> Opt
                     Behaviour::HangsUp => return None,
                     Behaviour::RefusesChannel => {
                         let why = Refusal::Code(spice_proto::ids::LinkErrorCode::ERROR);
-                        machine.reject(&mut wire, why).unwrap();
+                        machine.reject(&mut buffers, why).unwrap();
                         continue;
                     }
                     _ => {}
@@ -339,7 +339,7 @@ pub(super) async fn serve(mut stream: DuplexStream, behaviour: Behaviour) -> Opt
                     public_key: key().public(),
                     capabilities: shown,
                 };
-                machine.announce(&mut wire, shown).unwrap();
+                machine.announce(&mut buffers, shown).unwrap();
             }
             Driven::Ask(ServerQuestion::Ticket { sealed, .. }) => {
                 assert_eq!(open(&sealed).as_deref(), Some(TICKET));
@@ -349,16 +349,16 @@ pub(super) async fn serve(mut stream: DuplexStream, behaviour: Behaviour) -> Opt
                 }
                 if behaviour == Behaviour::Refuses {
                     let why = Refusal::Code(spice_proto::ids::LinkErrorCode::PERMISSION_DENIED);
-                    machine.refuse(&mut wire, why).unwrap();
+                    machine.refuse(&mut buffers, why).unwrap();
                 } else {
-                    machine.accept(&mut wire).unwrap();
+                    machine.accept(&mut buffers).unwrap();
                 }
             }
             Driven::Ask(question) => panic!("{question:?}"),
             Driven::Done(outcome) => {
                 let line = Line {
                     stream,
-                    rx: wire.rx,
+                    rx: buffers.rx,
                     form: outcome.header_form,
                 };
                 return Some((line, outcome.request));

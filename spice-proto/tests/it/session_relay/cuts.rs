@@ -23,7 +23,7 @@ use crate::pair::{NOW, TICKET, TOKEN, key, request};
 struct Bare {
     sessions: Sessions,
     relay: Relay,
-    wires: SideBuffers,
+    sides: SideBuffers,
     said: [Vec<u8>; 2],
 }
 
@@ -37,15 +37,15 @@ impl Bare {
             secure: true,
         };
         let relay = Relay::new(NOW, &mut sessions, peer, Arc::clone(&config));
-        let mut wires = SideBuffers::default();
-        request(MAIN, 0xb, 0xf).encode(&mut wires.tenant.rx).unwrap();
-        wires.tenant.rx.extend_from_slice(&1_u32.to_le_bytes());
+        let mut sides = SideBuffers::default();
+        request(MAIN, 0xb, 0xf).encode(&mut sides.tenant.rx).unwrap();
+        sides.tenant.rx.extend_from_slice(&1_u32.to_le_bytes());
         let sealed = key().public().seal(TOKEN, [7; 20]).unwrap();
-        wires.tenant.rx.extend_from_slice(&sealed.0);
+        sides.tenant.rx.extend_from_slice(&sealed.0);
         let mut bare = Self {
             sessions,
             relay,
-            wires,
+            sides,
             said: [Vec::new(), Vec::new()],
         };
         bare.run(form);
@@ -58,18 +58,18 @@ impl Bare {
         let Self {
             sessions,
             relay,
-            wires,
+            sides,
             said,
         } = self;
         for _ in 0..100_000 {
-            match relay.step(NOW, wires) {
-                Action::Synchronize => relay.synchronize(NOW, sessions, wires),
+            match relay.step(NOW, sides) {
+                Action::Synchronize => relay.synchronize(NOW, sessions, sides),
                 Action::Ask(SessionQuestion::Tenant(ServerQuestion::Link(_))) => {
                     let shown = Announcement {
                         public_key: key().public(),
                         capabilities: Capabilities::spice_server(MAIN),
                     };
-                    relay.tenant().unwrap().announce(&mut wires.tenant, shown).unwrap();
+                    relay.tenant().unwrap().announce(&mut sides.tenant, shown).unwrap();
                 }
                 Action::Ask(SessionQuestion::Tenant(_)) => {
                     let claim = sessions.claim();
@@ -85,21 +85,21 @@ impl Bare {
                         pub_key: *key().public().as_der(),
                         capabilities,
                     };
-                    reply.encode(&mut wires.hypervisor.rx).unwrap();
-                    wires.hypervisor.rx.extend_from_slice(&[0; 4]);
+                    reply.encode(&mut sides.hypervisor.rx).unwrap();
+                    sides.hypervisor.rx.extend_from_slice(&[0; 4]);
                     let upstream = Upstream {
                         ticket: Secret::new(TICKET),
                         oaep_seed: [4; 20],
                     };
-                    relay.dialled(wires, upstream).unwrap();
+                    relay.dialled(sides, upstream).unwrap();
                 }
-                Action::Ask(SessionQuestion::BindSession { .. }) => relay.bound(wires).unwrap(),
-                Action::Ask(SessionQuestion::Target(_)) => relay.accept_target(NOW, sessions, wires).unwrap(),
+                Action::Ask(SessionQuestion::BindSession { .. }) => relay.bound(sides).unwrap(),
+                Action::Ask(SessionQuestion::Target(_)) => relay.accept_target(NOW, sessions, sides).unwrap(),
                 Action::Hangup => {}
                 action => {
-                    let drained = wires.tenant.tx.len() + wires.hypervisor.tx.len();
-                    said[0].extend_from_slice(&wires.tenant.tx.split());
-                    said[1].extend_from_slice(&wires.hypervisor.tx.split());
+                    let drained = sides.tenant.tx.len() + sides.hypervisor.tx.len();
+                    said[0].extend_from_slice(&sides.tenant.tx.split());
+                    said[1].extend_from_slice(&sides.hypervisor.tx.split());
                     match action {
                         Action::Done(end) => return Some(end),
                         _ if drained == 0 => return None,
@@ -123,7 +123,7 @@ impl Bare {
                 let (piece, rest) = left.split_at((*pieces.next().unwrap()).min(left.len()));
                 *left = rest;
                 let side = [Side::Tenant, Side::Hypervisor][n];
-                self.wires.side(side).rx.extend_from_slice(piece);
+                self.sides.side(side).rx.extend_from_slice(piece);
                 if let Some(end) = self.run(form) {
                     return Some(end);
                 }
@@ -221,9 +221,9 @@ proptest! {
         let form = if full { HeaderForm::Full } else { HeaderForm::Mini };
         let mut bare = Bare::new(form);
         bare.feed(form, [&to_hypervisor, &to_viewer], &pieces);
-        bare.relay.eof(&mut bare.wires, Side::Hypervisor);
+        bare.relay.eof(&mut bare.sides, Side::Hypervisor);
         bare.run(form);
-        bare.relay.eof(&mut bare.wires, Side::Tenant);
+        bare.relay.eof(&mut bare.sides, Side::Tenant);
         prop_assert!(bare.run(form).is_some());
         bare.relay.close(Duration::from_secs(1), &mut bare.sessions);
         prop_assert_eq!(bare.sessions.tracker().counts().links, 0);

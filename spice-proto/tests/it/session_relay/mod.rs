@@ -174,10 +174,10 @@ impl Site {
         let (relayed, mut stream) = self.connect();
         let mut asked = request(channel, 0xb, 0xffff);
         asked.connection_id = id;
-        let (mut machine, mut wire) = (client(asked, TOKEN), Buffers::default());
-        match drive(&mut machine, &mut wire, &mut stream, Clock::start()).await {
+        let (mut machine, mut buffers) = (client(asked, TOKEN), Buffers::default());
+        match drive(&mut machine, &mut buffers, &mut stream, Clock::start()).await {
             Ok(Driven::Done(outcome)) => {
-                let (rx, form) = (wire.rx, outcome.header_form);
+                let (rx, form) = (buffers.rx, outcome.header_form);
                 Ok((Line { stream, rx, form }, relayed, outcome))
             }
             Ok(other) => panic!("{other:?}"),
@@ -215,30 +215,30 @@ const fn channel(channel_type: ChannelType) -> ChannelId {
 async fn say_hello(mut stream: DuplexStream, id: u32) -> Option<DuplexStream> {
     let mut asked = request(MAIN, 0xb, 0xffff);
     asked.connection_id = id;
-    let (mut machine, mut wire) = (client(asked, TOKEN), Buffers::default());
-    let linked = drive(&mut machine, &mut wire, &mut stream, Clock::start()).await;
+    let (mut machine, mut buffers) = (client(asked, TOKEN), Buffers::default());
+    let linked = drive(&mut machine, &mut buffers, &mut stream, Clock::start()).await;
     matches!(linked, Ok(Driven::Done(_))).then_some(stream)
 }
 
 /// What a viewer says up to its ticket, and a relay that was told all of it.
 fn hello(channel: ChannelType, id: u32, relay: &mut Relay) -> SideBuffers {
-    let mut wires = SideBuffers::default();
+    let mut sides = SideBuffers::default();
     let mut asked = request(channel, 0xb, 0xf);
     asked.connection_id = id;
-    asked.encode(&mut wires.tenant.rx).unwrap();
-    wires.tenant.rx.put_u32_le(1);
+    asked.encode(&mut sides.tenant.rx).unwrap();
+    sides.tenant.rx.put_u32_le(1);
     let sealed = key().public().seal(TOKEN, [7; 20]).unwrap();
-    wires.tenant.rx.extend_from_slice(&sealed.0);
+    sides.tenant.rx.extend_from_slice(&sealed.0);
     loop {
-        match relay.step(Duration::ZERO, &mut wires) {
+        match relay.step(Duration::ZERO, &mut sides) {
             Action::Ask(SessionQuestion::Tenant(ServerQuestion::Link(_))) => {
                 let shown = Announcement {
                     public_key: key().public(),
                     capabilities: Capabilities::spice_server(channel),
                 };
-                relay.tenant().unwrap().announce(&mut wires.tenant, shown).unwrap();
+                relay.tenant().unwrap().announce(&mut sides.tenant, shown).unwrap();
             }
-            Action::Ask(SessionQuestion::Tenant(ServerQuestion::Ticket { .. })) => return wires,
+            Action::Ask(SessionQuestion::Tenant(ServerQuestion::Ticket { .. })) => return sides,
             other => panic!("{other:?}"),
         }
     }

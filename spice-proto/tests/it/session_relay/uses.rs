@@ -317,8 +317,8 @@ async fn what_opens_and_what_joins() {
     };
     let asked = |sessions: &mut Sessions, channel, id| {
         let mut relay = Relay::new(now, sessions, peer, config.clone());
-        let wires = super::hello(channel, id, &mut relay);
-        (relay, wires)
+        let sides = super::hello(channel, id, &mut relay);
+        (relay, sides)
     };
     let ended = |sessions: &mut Sessions| match sessions.poll_report() {
         Some(Report::Ended { session, spent: false }) => Some(session),
@@ -358,11 +358,11 @@ async fn what_opens_and_what_joins() {
     // Two claims are two sessions, whatever token they were made for.
     let mut keys = Vec::new();
     for _ in 0..2 {
-        let (mut relay, mut wires) = asked(&mut sessions, MAIN, 0);
+        let (mut relay, mut sides) = asked(&mut sessions, MAIN, 0);
         let claim = sessions.claim();
         keys.push(claim.key());
         relay.enter(now, &mut sessions, Entry::Open(claim)).unwrap();
-        let Action::Ask(SessionQuestion::Dial(dial)) = relay.step(now, &mut wires) else {
+        let Action::Ask(SessionQuestion::Dial(dial)) = relay.step(now, &mut sides) else {
             panic!()
         };
         assert_eq!(dial.session, keys[keys.len() - 1]);

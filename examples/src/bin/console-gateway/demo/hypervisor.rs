@@ -126,17 +126,17 @@ impl Shared {
     async fn serve(&self, tcp: TcpStream) -> Outcome<()> {
         tcp.set_nodelay(true)?;
         let mut stream: Stream = Box::new(self.tls.accept(BufferedStream::new(tcp)).await?);
-        let (clock, mut wire, mut key, mut link) = (Clock::start(), Buffers::default(), None, 0);
+        let (clock, mut buffers, mut key, mut link) = (Clock::start(), Buffers::default(), None, 0);
         let mut server = ServerLink::new(clock.now(), Limits::default());
         let outcome = loop {
-            match drive(&mut server, &mut wire, &mut stream, clock).await? {
+            match drive(&mut server, &mut buffers, &mut stream, clock).await? {
                 Driven::Ask(ServerQuestion::Link(request)) => {
                     let fresh = self.keys.take().await;
                     let shown = Announcement {
                         public_key: fresh.public(),
                         capabilities: Capabilities::spice_server(request.channel_type),
                     };
-                    server.announce(&mut wire, shown)?;
+                    server.announce(&mut buffers, shown)?;
                     key = Some(fresh);
                 }
                 Driven::Ask(ServerQuestion::Ticket { request, sealed }) => {
@@ -145,16 +145,16 @@ impl Shared {
                     match self.admit(&request, opened) {
                         Ok(number) => {
                             link = number;
-                            server.accept(&mut wire)?;
+                            server.accept(&mut buffers)?;
                         }
-                        Err(code) => server.refuse(&mut wire, Refusal::Code(code))?,
+                        Err(code) => server.refuse(&mut buffers, Refusal::Code(code))?,
                     }
                 }
                 Driven::Ask(_) => return Err("SASL was not announced".into()),
                 Driven::Done(outcome) => break outcome,
             }
         };
-        let spoken = self.speak(link, stream, wire, outcome).await;
+        let spoken = self.speak(link, stream, buffers, outcome).await;
         if let Some(seen) = lock(&self.state).links.get_mut(link) {
             seen.open = false;
         }
@@ -192,9 +192,9 @@ impl Shared {
         Err(code)
     }
 
-    async fn speak(&self, link: usize, stream: Stream, wire: Buffers, outcome: ServerOutcome) -> Outcome<()> {
+    async fn speak(&self, link: usize, stream: Stream, buffers: Buffers, outcome: ServerOutcome) -> Outcome<()> {
         let seen = lock(&self.state).links.get(link).cloned().ok_or("no link")?;
-        let talk = Talk::new(stream, wire.rx, outcome.header_form, End::Hypervisor);
+        let talk = Talk::new(stream, buffers.rx, outcome.header_form, End::Hypervisor);
         let mut talk = talk.counted(seen.traffic);
         match seen.channel.0 {
             ChannelType::MAIN => main_channel(&mut talk, seen.session).await,

@@ -96,10 +96,10 @@ impl Viewer {
         let config = LinkConfig::new(request(channel, connection_id));
         let ticket = Secret::new(self.token.as_bytes());
         let mut client = ClientLink::new(clock.now(), config, ticket, random_bytes());
-        let mut wire = Buffers::default();
-        let code = match drive(&mut client, &mut wire, &mut stream, clock).await {
+        let mut buffers = Buffers::default();
+        let code = match drive(&mut client, &mut buffers, &mut stream, clock).await {
             Ok(Driven::Done(outcome)) => {
-                let talk = Talk::new(stream.inner, wire.rx, outcome.header_form, End::Viewer);
+                let talk = Talk::new(stream.inner, buffers.rx, outcome.header_form, End::Viewer);
                 return Ok(Attempt::Linked(talk));
             }
             Ok(Driven::Ask(_)) => return Err("the gateway wants SASL, which was not announced".into()),

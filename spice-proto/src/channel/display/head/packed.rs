@@ -211,15 +211,21 @@ fn constant(
 impl LzHead {
     pub(super) fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let at = r.position();
-        let wire = LzWire::read(r)?;
-        constant(r, at, ("magic", 0), (wire.magic, LZ_MAGIC), "not LZ")?;
-        constant(r, at, ("version", 4), (wire.version, LZ_VERSION), "not LZ version 1.1")?;
+        let buffers = LzWire::read(r)?;
+        constant(r, at, ("magic", 0), (buffers.magic, LZ_MAGIC), "not LZ")?;
+        constant(
+            r,
+            at,
+            ("version", 4),
+            (buffers.version, LZ_VERSION),
+            "not LZ version 1.1",
+        )?;
         Ok(Self {
-            r#type: LzImageType(u32::from_be_bytes(wire.r#type)),
-            width: u32::from_be_bytes(wire.width),
-            height: u32::from_be_bytes(wire.height),
-            stride: u32::from_be_bytes(wire.stride),
-            top_down: u32::from_be_bytes(wire.top_down),
+            r#type: LzImageType(u32::from_be_bytes(buffers.r#type)),
+            width: u32::from_be_bytes(buffers.width),
+            height: u32::from_be_bytes(buffers.height),
+            stride: u32::from_be_bytes(buffers.stride),
+            top_down: u32::from_be_bytes(buffers.top_down),
         })
     }
 
@@ -237,17 +243,23 @@ impl LzHead {
 
 impl GlzHead {
     pub(super) fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let wire = GlzWire::read(r)?;
-        constant(r, 0, ("magic", 0), (wire.magic, LZ_MAGIC), "not LZ")?;
-        constant(r, 0, ("version", 4), (wire.version, LZ_VERSION), "not LZ version 1.1")?;
+        let buffers = GlzWire::read(r)?;
+        constant(r, 0, ("magic", 0), (buffers.magic, LZ_MAGIC), "not LZ")?;
+        constant(
+            r,
+            0,
+            ("version", 4),
+            (buffers.version, LZ_VERSION),
+            "not LZ version 1.1",
+        )?;
         Ok(Self {
-            r#type: LzImageType(u32::from(wire.type_and_top_down & 0x0f)),
-            top_down: wire.type_and_top_down >> 4,
-            width: u32::from_be_bytes(wire.width),
-            height: u32::from_be_bytes(wire.height),
-            stride: u32::from_be_bytes(wire.stride),
-            id: u64::from_be_bytes(wire.id),
-            win_head_dist: u32::from_be_bytes(wire.win_head_dist),
+            r#type: LzImageType(u32::from(buffers.type_and_top_down & 0x0f)),
+            top_down: buffers.type_and_top_down >> 4,
+            width: u32::from_be_bytes(buffers.width),
+            height: u32::from_be_bytes(buffers.height),
+            stride: u32::from_be_bytes(buffers.stride),
+            id: u64::from_be_bytes(buffers.id),
+            win_head_dist: u32::from_be_bytes(buffers.win_head_dist),
         })
     }
 
@@ -260,12 +272,18 @@ impl GlzHead {
 
 impl QuicHead {
     pub(super) fn read(r: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let wire = QuicWire::read(r)?;
-        constant(r, 0, ("magic", 0), (wire.magic, QUIC_MAGIC), "not QUIC")?;
-        constant(r, 0, ("version", 4), (wire.version, QUIC_VERSION), "not QUIC version 0")?;
+        let buffers = QuicWire::read(r)?;
+        constant(r, 0, ("magic", 0), (buffers.magic, QUIC_MAGIC), "not QUIC")?;
+        constant(
+            r,
+            0,
+            ("version", 4),
+            (buffers.version, QUIC_VERSION),
+            "not QUIC version 0",
+        )?;
         let QuicWire {
             r#type, width, height, ..
-        } = wire;
+        } = buffers;
         Ok(Self { r#type, width, height })
     }
 
