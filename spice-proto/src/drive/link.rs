@@ -79,7 +79,7 @@ where
 /// # async fn serve(mut stream: tokio::io::DuplexStream, shown: spice_proto::link::server::Announcement)
 /// #     -> Result<ServerOutcome, DriveError<HandshakeError>> {
 /// let clock = Clock::start();
-/// let (mut server, mut wire) = (ServerLink::new(clock.now(), Limits::default()), Buffers::default());
+/// let (mut server, mut buffers) = (ServerLink::new(clock.now(), Limits::default()), Buffers::default());
 /// loop {
 ///     match drive(&mut server, &mut buffers, &mut stream, clock).await? {
 ///         Driven::Ask(ServerQuestion::Link(_)) => server.announce(&mut buffers, shown.clone()).unwrap(),

@@ -6,7 +6,7 @@
 //! [`while_connected`] or [`while_both_connected`], which give up when a peer does.
 //!
 //! All of them write and read at the same time, on both sides, and all can be dropped at any point and called again
-//! with the same wires: what was not written is still in `tx`.
+//! with the same buffers: what was not written is still in `tx`.
 
 mod buffered;
 mod handler;
