@@ -17,7 +17,7 @@ const CAPTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../spice-proto/test
 
 /// An acknowledgement, without a body. Most messages of the recordings are such, and would hide what the
 /// others cost, so they are left out.
-const ACK: u16 = 2;
+const ACK: u16 = common::ClientMessage::ACK;
 /// The first PING of a main channel carries 250 KiB of padding, which is left out as well.
 const PADDING: usize = 64 << 10;
 /// Messages in [`recorded`].

@@ -13,6 +13,7 @@ use rustls::ServerConfig;
 use spice_proto::caps::Capabilities;
 use spice_proto::channel::common::{self, Ping, SetAck};
 use spice_proto::channel::main::{ChannelId, ChannelsList, ClientMessage, Init, MouseMode, Name, ServerMessage, Uuid};
+use spice_proto::channel::{cursor, display};
 use spice_proto::frame::AckWindow;
 use spice_proto::ids::{ChannelType, LinkErrorCode, MouseModes};
 use spice_proto::link::server::{Announcement, ServerOutcome, ServerQuestion};
@@ -31,9 +32,9 @@ use crate::sync::lock;
 use crate::tls::Stream;
 
 /// `SPICE_MSG_DISPLAY_MARK`: the last thing that is sent on a display channel here.
-pub(super) const DISPLAY_MARK: u16 = 102;
+pub(super) const DISPLAY_MARK: u16 = display::ServerMessage::MARK;
 /// `SPICE_MSG_CURSOR_RESET`: the same for a cursor channel.
-pub(super) const CURSOR_RESET: u16 = 102;
+pub(super) const CURSOR_RESET: u16 = cursor::ServerMessage::RESET;
 /// Padding of the first PING, as spice-server sends it.
 const PING: usize = 250 << 10;
 /// Messages to one ACK, as spice-server has it.

@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use crate::rules::Rules;
 
 /// `SPICE_MSGC_DISPLAY_INIT`.
-const DISPLAY_INIT: u16 = 101;
+const DISPLAY_INIT: u16 = spice_proto::channel::display::ClientMessage::INIT;
 /// Its body: two ids and the sizes of two caches.
 const DISPLAY_INIT_BODY: u32 = 14;
 
