@@ -18,7 +18,7 @@ use spice_proto::session::relay::{Counts, Dial, Move};
 use spice_proto::session::tracker::Reason;
 use spice_proto::session::{Entry, SessionKey};
 use spice_proto::{Limits, ManagedClaim, ProxyHandler, inquire};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use tracing::Span;
 use tracing::field::display;
 
@@ -33,6 +33,10 @@ use crate::tokens::Flaw;
 /// When a refusal is sent, counted from the ticket: later than any look-up takes, so that its time tells
 /// nothing, and soon enough for a person.
 const REFUSED_AFTER: Duration = Duration::from_millis(50);
+
+/// How long a hypervisor is asked for its capabilities. One that is silent must not use up the time of the link: a viewer
+/// that follows its guest to it gives up, and the move would fail.
+const INQUIRY: Duration = Duration::from_secs(2);
 
 /// What is known of a connection, and what went wrong with it.
 pub(crate) struct Tenant {
@@ -116,8 +120,11 @@ impl ProxyHandler for Tenant {
         if let Some(known) = at.place.announces(kind) {
             return Some(known);
         }
-        let hypervisor = at.dial(None).await.ok()?;
-        let known = inquire(hypervisor, &of.request, &Limits::default()).await.ok()?;
+        let asked = async {
+            let hypervisor = at.dial(None).await.ok()?;
+            inquire(hypervisor, &of.request, &Limits::default()).await.ok()
+        };
+        let known = timeout(INQUIRY, asked).await.ok()??;
         at.place.learn(kind, &known);
         Some(known)
     }
