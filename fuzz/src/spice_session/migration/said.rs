@@ -252,6 +252,10 @@ impl World<'_> {
             place.initialised |= begins;
         }
         let at_target = self.at_target(host);
+        let newest = self
+            .tracker
+            .snapshot(TOKEN)
+            .is_some_and(|snapshot| snapshot.last_host == host);
         let message = frame(number, 0, &body);
         let pass = self
             .migration
@@ -273,7 +277,7 @@ impl World<'_> {
                     && said == u32::from(main)
                     && self.kind == Some(Kind::Seamless)
                     && self.from.is_some()
-                    && (!(main && at_target) || matches!(before, "Connected" | "Ending"));
+                    && (!(main && at_target) || newest && matches!(before, "Connected" | "Ending"));
                 assert_eq!(forwarded, in_order && at.is_some(), "in {before}");
                 if let Some(at) = at.filter(|_| forwarded) {
                     self.states.swap_remove(at);
@@ -281,13 +285,14 @@ impl World<'_> {
                 }
             }
             109 if main => {
-                let asked = before == "Ending" && at_target && self.kind == Some(Kind::SemiSeamless);
+                let asked = before == "Ending" && at_target && newest && self.kind == Some(Kind::SemiSeamless);
                 assert_eq!(forwarded, asked, "in {before}");
                 self.row(before, "c2s 109");
             }
             110 if main => {
                 let asked = before == "Opening"
                     && at_target
+                    && newest
                     && said == 0
                     && self.kind == Some(Kind::Seamless)
                     && body.first_chunk() == Some(&self.version.to_le_bytes());

@@ -105,7 +105,7 @@ impl Migration {
                 ..
             }
         );
-        let expected = ending && self.seated(seat).is_some_and(|seated| self.at_target(tracker, seated));
+        let expected = ending && self.is_at_pending(tracker, seat);
         if expected && tracker.moved(self.key).is_ok() {
             self.settle(tracker);
             return Pass::Forward;
@@ -115,9 +115,7 @@ impl Migration {
 
     /// `MIGRATE_DST_DO_SEAMLESS`: first on a seamless target's main channel, with the version that was told.
     fn do_seamless(&mut self, tracker: &Tracker, seat: ConnectionHandle, said: u32, body: &[u8]) -> Pass {
-        let expected = said == 0
-            && self.state.opens_seamlessly()
-            && self.seated(seat).is_some_and(|seated| self.at_target(tracker, seated));
+        let expected = said == 0 && self.state.opens_seamlessly() && self.is_at_pending(tracker, seat);
         let version = self.targets.last().map(|(_, target)| target.version);
         let asked = MigrateDstDoSeamless::decode_slice(body).map(|message| message.src_version);
         if expected && asked.ok() == version {
@@ -140,7 +138,7 @@ impl Migration {
             return Pass::Refuse(Fault::Forged);
         };
         if main && at_target {
-            if tracker.moved(self.key).is_err() {
+            if !self.is_at_pending(tracker, seat) || tracker.moved(self.key).is_err() {
                 return Pass::Refuse(Fault::OutOfOrder);
             }
             self.settle(tracker);

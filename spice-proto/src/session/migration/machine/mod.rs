@@ -206,6 +206,12 @@ impl Migration {
         tracker.host(self.key).is_some_and(|host| host < seated.host)
     }
 
+    /// Whether it stands at the target that the viewer was told of last, not at one that this has taken the place of.
+    fn is_at_pending(&self, tracker: &Tracker, seat: ConnectionHandle) -> bool {
+        let pending = self.pending(tracker);
+        pending.is_some() && self.seated(seat).map(|seated| seated.host) == pending
+    }
+
     /// Whether the session has ended, here or elsewhere.
     pub(super) fn has_ended(&self, tracker: &Tracker) -> bool {
         matches!(self.state, State::End) || !tracker.runs(self.key)
@@ -431,6 +437,10 @@ impl Migration {
 
     /// A target is announced to the viewer.
     fn begin(&mut self, now: Duration, tracker: &Tracker, kind: Kind, refused: bool) {
+        // What stands at a target before it leads nowhere any more.
+        if let Some(abandoned) = self.pending(tracker) {
+            self.close_all_at(abandoned);
+        }
         let current = tracker.host(self.key);
         self.targets.retain(|(host, _)| Some(*host) == current);
         self.transfer = None;
