@@ -1,0 +1,189 @@
+//! Browsers: a stream of bytes inside the binary messages of a WebSocket, cut as they come.
+//!
+//! noVNC and spice-html5 speak so; their servers know the byte stream and nothing of what it comes in. Messages are
+//! tokio-tungstenite's, and tokio-util makes a stream of bytes of them; what is here is which messages are bytes, and
+//! what becomes of the others.
+
+mod messages;
+#[cfg(test)]
+mod tests;
+
+use std::io::{self, ErrorKind};
+use std::time::Duration;
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
+use tokio_tungstenite::tungstenite::http::{HeaderMap, HeaderValue, StatusCode, header};
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::{WebSocketStream, accept_hdr_async_with_config};
+use tokio_util::io::{SinkWriter, StreamReader};
+
+pub use messages::Messages;
+use messages::failed;
+
+use crate::stream::{ReadAhead, protocol, read_ahead};
+
+/// The path to which both programs connect by default.
+const PATH: &str = "/websockify";
+/// What both ask for, some versions of them; it means what is done anyway.
+const PROTOCOL: &str = "binary";
+/// Bytes of one message. Both programs send a few at a time.
+const MESSAGE: usize = 64 << 10;
+/// First bytes that tell a request of HTTP from other protocols.
+const FIRST: usize = 4;
+/// Bytes of a request's head. Browsers send about one KiB, more with large cookies.
+const HEAD: usize = 16 << 10;
+/// Headers in it: as many as the library takes.
+const HEADERS: usize = 124;
+/// For the whole head, in however many pieces it comes.
+const HEAD_TIME: Duration = Duration::from_secs(5);
+
+/// Why a browser was not let in.
+#[derive(Debug, thiserror::Error)]
+pub enum WebSocketError {
+    /// The page comes from elsewhere.
+    #[error("no page of ours: {0:?}")]
+    Origin(Option<String>),
+    /// It is no WebSocket, or the connection failed.
+    #[error("no WebSocket: {0}")]
+    Handshake(io::Error),
+    /// It does not even speak HTTP, but this.
+    #[error("no WebSocket: the peer speaks {0}")]
+    Foreign(String),
+}
+
+/// The bytes inside of a WebSocket.
+pub type WebSocket<S> = SinkWriter<StreamReader<Messages<ReadAhead<S>>, Bytes>>;
+
+/// Does the server's part of the handshake. Browsers let every page connect to everywhere, and say which one it is:
+/// those from `origins` may.
+///
+/// The head of the request is read first, and handed to the library in one piece: the library takes a head that comes in
+/// many small pieces for an attack.
+///
+/// # Errors
+/// The page is from elsewhere, or the handshake fails; the browser was told so. The head of the request did not come within
+/// 5 seconds, or is longer than 16 KiB. For what comes behind the head there is no time limit here.
+pub async fn accept<S>(mut stream: S, origins: &[String]) -> Result<WebSocket<S>, WebSocketError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let head = timeout(HEAD_TIME, head(&mut stream)).await;
+    let head = head.unwrap_or_else(|_| Err(late()))?;
+    let config = WebSocketConfig::default()
+        .max_message_size(Some(MESSAGE))
+        .max_frame_size(Some(MESSAGE))
+        // Each message goes out at once.
+        .write_buffer_size(0);
+    let mut stranger = None;
+    #[allow(clippy::result_large_err, reason = "the library wants it so")]
+    let judge = |request: &Request, mut response: Response| {
+        if request.uri().path() != PATH {
+            return Err(refusal(StatusCode::NOT_FOUND));
+        }
+        let origin = origin(request.headers());
+        if !origin.is_some_and(|origin| origins.iter().any(|allowed| allowed == origin)) {
+            stranger = Some(origin.map(str::to_owned));
+            return Err(refusal(StatusCode::FORBIDDEN));
+        }
+        if offers(request.headers(), PROTOCOL) {
+            let protocol = HeaderValue::from_static(PROTOCOL);
+            response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
+        }
+        Ok(response)
+    };
+    let stream = read_ahead(head, stream);
+    let accepted = accept_hdr_async_with_config(stream, judge, Some(config)).await;
+    match (accepted, stranger) {
+        (Ok(socket), _) => Ok(bytes(socket)),
+        (Err(_), Some(origin)) => Err(WebSocketError::Origin(origin)),
+        (Err(error), None) => Err(WebSocketError::Handshake(failed(error))),
+    }
+}
+
+/// The stream of bytes in the messages of a WebSocket.
+fn bytes<S: AsyncRead + AsyncWrite + Unpin>(
+    socket: WebSocketStream<S>,
+) -> SinkWriter<StreamReader<Messages<S>, Bytes>> {
+    SinkWriter::new(StreamReader::new(Messages { socket, farewell: None }))
+}
+
+/// Reads the head of a request, and whatever comes with its last bytes. A head that cannot be one, or that ends too soon,
+/// is given as far as it was read: the library says what is wrong with it.
+async fn head<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> Result<Bytes, WebSocketError> {
+    let mut head = BytesMut::with_capacity(4 << 10);
+    loop {
+        let before = head.len();
+        if HEAD <= before {
+            return Err(too_long(stream).await);
+        }
+        let mut room = (&mut head).limit(HEAD - before);
+        let is_end = stream.read_buf(&mut room).await.map_err(WebSocketError::Handshake)? == 0;
+        // A method that is not known is a method.
+        let may_be_method = head.first().is_none_or(u8::is_ascii_uppercase);
+        match protocol(&head) {
+            Some("HTTP") => {}
+            Some(spoken) => return Err(WebSocketError::Foreign(spoken.to_owned())),
+            None if !may_be_method => return Err(foreign(&head)),
+            None => {}
+        }
+        let is_line = FIRST <= head.len() && head[before..].contains(&b'\n');
+        if is_end || is_line && is_whole(&head) {
+            return Ok(head.freeze());
+        }
+    }
+}
+
+/// Whether no more bytes are needed to tell what the request is, or that it is none.
+fn is_whole(head: &[u8]) -> bool {
+    let mut headers = [httparse::EMPTY_HEADER; HEADERS];
+    !matches!(
+        httparse::Request::new(&mut headers).parse(head),
+        Ok(httparse::Status::Partial)
+    )
+}
+
+fn foreign(first: &[u8]) -> WebSocketError {
+    let shown = &first[..first.len().min(16)];
+    WebSocketError::Foreign(format!("another protocol: \"{}\"", shown.escape_ascii()))
+}
+
+fn late() -> WebSocketError {
+    let kind = ErrorKind::TimedOut;
+    WebSocketError::Handshake(io::Error::new(kind, "no whole request within 5 seconds"))
+}
+
+async fn too_long<S: AsyncWrite + Unpin>(stream: &mut S) -> WebSocketError {
+    let refusal = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\n\r\n";
+    // The browser may have gone meanwhile.
+    if stream.write_all(refusal).await.is_ok() {
+        let _ = stream.flush().await;
+    }
+    let kind = ErrorKind::InvalidData;
+    WebSocketError::Handshake(io::Error::new(kind, "the head of the request is longer than 16 KiB"))
+}
+
+/// The page that connects. Browsers name one; where there are more, none is meant.
+fn origin(headers: &HeaderMap) -> Option<&str> {
+    let mut origins = headers.get_all(header::ORIGIN).iter();
+    let (origin, more) = (origins.next()?, origins.next());
+    origin.to_str().ok().filter(|_| more.is_none())
+}
+
+/// Whether a sub-protocol is among those that are offered. They are one list, however many headers it is spread over
+/// (RFC 6455 section 11.3.4).
+fn offers(headers: &HeaderMap, wanted: &str) -> bool {
+    let lists = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter();
+    let names = lists
+        .filter_map(|list| list.to_str().ok())
+        .flat_map(|list| list.split(','));
+    names.map(str::trim).any(|name| name == wanted)
+}
+
+fn refusal(status: StatusCode) -> ErrorResponse {
+    let mut response = ErrorResponse::new(None);
+    *response.status_mut() = status;
+    response
+}
