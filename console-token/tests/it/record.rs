@@ -583,10 +583,8 @@ fn an_exchange_gives_a_token_for_the_connection() {
 #[test]
 fn clocks_that_jump() {
     const HOUR: u64 = 3600;
-    let start = 100 * HOUR;
-    let target = Target::Unix {
-        path: "/run/console".into(),
-    };
+    let (start, path) = (100 * HOUR, "/run/console".into());
+    let target = Target::Unix { path };
     for hours in 1..12 {
         for now in [start - hours * HOUR, start + 600 + hours * HOUR] {
             let grant = console_token::Grant::new(target.clone(), ConsoleType::SpiceDirect, at(start), 600);
