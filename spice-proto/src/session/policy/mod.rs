@@ -292,7 +292,11 @@ impl Policy {
         };
         for message in list {
             let Ok(message) = message else { return bad };
-            let exact = message.exact_data().len();
+            // Only display channels have lists whose sizes are overstated; elsewhere the number is another message's.
+            let exact = match channel {
+                ChannelType::DISPLAY => message.exact_data().len(),
+                _ => message.data.len(),
+            };
             let header = Header {
                 serial: 0,
                 number: message.number,
