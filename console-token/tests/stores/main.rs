@@ -1,4 +1,4 @@
-//! The stores on real engines. `.ci/run real` installs what they need and runs them.
+//! The stores on real engines. `.ci/run stores` installs what they need and runs them.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
