@@ -22,6 +22,19 @@ pub(crate) fn vncviewer_raw(desktop: &Desktop, name: &str, server: SocketAddr, l
     vncviewer_with("Raw", desktop, name, server, login)
 }
 
+/// Gives each key to the server: older TigerVNC has one key for its menu, 1.16 has keys that are held for it.
+fn without_menu() -> Option<&'static str> {
+    let help = Command::new("xtigervncviewer")
+        .arg("-h")
+        .output()
+        .expect("xtigervncviewer");
+    let help = String::from_utf8_lossy(&help.stdout) + String::from_utf8_lossy(&help.stderr);
+    let options = [("MenuKey", "-MenuKey="), ("ShortcutModifiers", "-ShortcutModifiers=")];
+    options
+        .into_iter()
+        .find_map(|(name, option)| help.contains(name).then_some(option))
+}
+
 fn vncviewer_with(encoding: &str, desktop: &Desktop, name: &str, server: SocketAddr, login: &Login) -> Process {
     desktop.start_program(&format!("vncviewer-{name}"), "xtigervncviewer", |command| {
         command
@@ -35,8 +48,8 @@ fn vncviewer_with(encoding: &str, desktop: &Desktop, name: &str, server: SocketA
                 "-FullColor=1",
                 "-NoJPEG=1",
                 "-DotWhenNoCursor=0",
-                "-MenuKey=",
             ])
+            .args(without_menu())
             .arg(format!("{}::{}", server.ip(), server.port()))
             .env("VNC_PASSWORD", login.password.unwrap_or_default());
         if login.method.needs().tls {
