@@ -123,9 +123,10 @@ impl RelayOutcome {
     #[must_use]
     pub fn forwarders(&self, limits: &Limits) -> (FrameForwarder, FrameForwarder) {
         let (tenant, hypervisor) = (self.tenant_form, self.hypervisor_form);
+        let channel = self.request.channel_type;
         (
-            FrameForwarder::new(hypervisor, tenant, limits),
-            FrameForwarder::new(tenant, hypervisor, limits),
+            FrameForwarder::new(channel, hypervisor, tenant, limits),
+            FrameForwarder::new(channel, tenant, hypervisor, limits),
         )
     }
 }
