@@ -27,7 +27,11 @@ pub fn check(data: &[u8]) {
     let (from, to) = (form(forms & 1 != 0), form(forms & 2 != 0));
     let unix = forms & 4 != 0;
     // Lists of a display channel are cut by the counts in them.
-    let channel = if forms & 8 == 0 { ChannelType::DISPLAY } else { ChannelType::CURSOR };
+    let channel = if forms & 8 == 0 {
+        ChannelType::DISPLAY
+    } else {
+        ChannelType::CURSOR
+    };
     let stream = input.rest();
     // Small enough to be reached.
     let limits = Limits::default().with_frame_body(1 << 10).with_passed_body(1 << 12);

@@ -126,7 +126,8 @@ fn a_receiver_that_is_slow_holds_the_sender_back() {
             (ClientMessage::PONG, 10),
         ];
         let bytes = stream(from, &messages);
-        let mut forwarder = FrameForwarder::new(ChannelType::DISPLAY, from, to, &Limits::default()).with_high_water(1000);
+        let mut forwarder =
+            FrameForwarder::new(ChannelType::DISPLAY, from, to, &Limits::default()).with_high_water(1000);
         let (mut src, mut dst, mut out) = (BytesMut::new(), BytesMut::new(), Vec::new());
         for part in bytes.chunks(700) {
             src.extend_from_slice(part);

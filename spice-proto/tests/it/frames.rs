@@ -146,8 +146,9 @@ fn sizes_at_the_limit_and_beyond() {
             let splitter = FrameReader::new(form, &limits());
             assert_eq!(splitter.frames(&rx).next_header().is_ok(), announced);
             assert_eq!(FrameReader::new(form, &limits()).decode(&mut rx.clone()).is_ok(), held);
-            let passed = FrameForwarder::new(DISPLAY, form, form, &limits())
-                .forward(&mut rx, &mut BytesMut::new(), |_| FrameDecision::Forward);
+            let passed =
+                FrameForwarder::new(DISPLAY, form, form, &limits())
+                    .forward(&mut rx, &mut BytesMut::new(), |_| FrameDecision::Forward);
             assert_eq!(passed.is_ok(), announced);
         }
     }
@@ -341,7 +342,10 @@ fn only_lists_of_a_display_channel_are_cut_by_their_counts() {
             FrameForwarder::new(channel, HeaderForm::Full, HeaderForm::Mini, &limits())
                 .forward(&mut whole.clone(), &mut tx, |_| FrameDecision::Forward)
                 .unwrap();
-            let list = FrameReader::new(HeaderForm::Mini, &limits()).decode(&mut tx).unwrap().unwrap();
+            let list = FrameReader::new(HeaderForm::Mini, &limits())
+                .decode(&mut tx)
+                .unwrap()
+                .unwrap();
             let subs: Vec<_> = SubMessages::of(&list).unwrap().unwrap().map(Result::unwrap).collect();
             let subs: Vec<_> = subs.iter().map(|sub| (sub.number, sub.data)).collect();
             assert_eq!(subs, [(number, expected), (101, &[1, 2, 3][..])], "{channel}");
