@@ -7,7 +7,7 @@
     reason = "a program"
 )]
 use spice_proto::proxy::*;
-use std::{env::args, error::Error, fs::File, io::Read as _, sync::Arc};
+use std::{env::args, fs::File, io::Read as _, sync::Arc};
 use tokio::net::{TcpListener, TcpStream};
 struct Handler {
     manager: Arc<SessionManager>,
@@ -44,7 +44,7 @@ fn random(bytes: &mut [u8]) {
     source.expect("random bytes");
 }
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> Result<(), Box<dyn core::error::Error>> {
     let args = Vec::from_iter(args().skip(1));
     let args: Arc<[String; 4]> = Arc::new(args.try_into().map_err(|_| "LISTEN HYPERVISOR TOKEN PASSWORD")?);
     let listener = TcpListener::bind(&args[0]).await?;
