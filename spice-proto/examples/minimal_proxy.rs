@@ -1,11 +1,6 @@
 //! A whole SPICE proxy: a viewer that shows TOKEN as its password gets the hypervisor's session, with PASSWORD there.
 //! `cargo run -p spice-proto --example minimal_proxy --features tokio -- LISTEN HYPERVISOR TOKEN PASSWORD`
-#![allow(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::std_instead_of_alloc,
-    reason = "a program"
-)]
+#![allow(clippy::restriction, reason = "a program, with std")]
 use spice_proto::proxy::*;
 use std::{env::args, fs::File, io::Read as _, sync::Arc};
 use tokio::net::{TcpListener, TcpStream};

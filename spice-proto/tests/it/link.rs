@@ -210,7 +210,6 @@ fn answers_out_of_order_are_misuse_and_change_nothing() {
         server.step(NOW, &mut buffers),
         Ok(Action::Ask(ServerQuestion::Ticket { .. }))
     ));
-    assert_eq!(server.refuse(&mut buffers, code), Err(Misuse::NotAsked));
     assert_eq!(
         server.refuse(&mut buffers, Refusal::Code(LinkErrorCode::OK)),
         Err(Misuse::RefusalSaysOk)
@@ -223,6 +222,37 @@ fn answers_out_of_order_are_misuse_and_change_nothing() {
         Err(HandshakeError::Misuse(Misuse::Ended))
     );
     assert_eq!(&buffers.rx[..], [9, 9], "the data stage is left");
+}
+
+/// A relay refuses a link before anything is shown with the same method as a ticket: the code is in a link reply.
+#[test]
+fn a_relay_refuses_at_every_question() {
+    for (why, told) in [
+        (
+            Refusal::Code(LinkErrorCode::CHANNEL_NOT_AVAILABLE),
+            16 + LinkReply::MIN_LEN,
+        ),
+        (Refusal::Close, 0),
+    ] {
+        let mut sides = SideBuffers::default();
+        let mut relay = RelayLink::new(NOW, RelayConfig::default());
+        assert_eq!(relay.refuse(&mut sides, why), Err(Misuse::NotAsked));
+        request(ChannelType::DISPLAY, 9, 0xf)
+            .encode(&mut sides.tenant.rx)
+            .unwrap();
+        relay.step(NOW, &mut sides).unwrap();
+        let ok = Refusal::Code(LinkErrorCode::OK);
+        assert_eq!(relay.refuse(&mut sides, ok), Err(Misuse::RefusalSaysOk));
+        relay.refuse(&mut sides, why).unwrap();
+        assert_eq!(sides.tenant.tx.len(), told);
+        if let Refusal::Code(code) = why {
+            let reply = LinkReply::decode_slice(&sides.tenant.tx[16..], &Limits::default()).unwrap();
+            assert_eq!(reply.error, code);
+        }
+        let error = relay.step(NOW, &mut sides).unwrap_err();
+        assert_eq!(error.error, HandshakeError::Refused(why));
+        assert!(sides.hypervisor.tx.is_empty());
+    }
 }
 
 #[test]
