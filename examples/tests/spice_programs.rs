@@ -202,23 +202,26 @@ fn an_agent_with_a_clipboard() {
     };
     // The serial of grabs is not agreed: the agent does not know it.
     let agreed = caps::Agreed::of(&can[..2]);
-    let selection = agreed.selection(ClipboardSelection::CLIPBOARD);
+    let selection = || agreed.selection(ClipboardSelection::CLIPBOARD);
     let r#type = ClipboardType::UTF8_TEXT;
     let data = Bytes::from(vec![b'a'; 5000]);
     let said = [
         Message::AnnounceCapabilities(announce.clone()),
-        Message::ClipboardRequest(ClipboardRequest { selection, r#type }),
         Message::ClipboardRequest(ClipboardRequest {
-            selection,
+            selection: selection(),
+            r#type,
+        }),
+        Message::ClipboardRequest(ClipboardRequest {
+            selection: selection(),
             r#type: ClipboardType::IMAGE_PNG,
         }),
         Message::ClipboardGrab(ClipboardGrab {
-            selection,
+            selection: selection(),
             serial: None,
             types: vec![ClipboardType::IMAGE_PNG, r#type],
         }),
         Message::Clipboard(Clipboard {
-            selection,
+            selection: selection(),
             r#type,
             data,
         }),
@@ -266,21 +269,24 @@ fn an_agent_with_a_clipboard() {
     let none = ClipboardType::NONE;
     let expected = [
         Message::ClipboardGrab(ClipboardGrab {
-            selection,
+            selection: selection(),
             serial: None,
             types: vec![r#type],
         }),
         Message::Clipboard(Clipboard {
-            selection,
+            selection: selection(),
             r#type,
             data: "to paste".into(),
         }),
         Message::Clipboard(Clipboard {
-            selection,
+            selection: selection(),
             r#type: none,
             data: Bytes::new(),
         }),
-        Message::ClipboardRequest(ClipboardRequest { selection, r#type }),
+        Message::ClipboardRequest(ClipboardRequest {
+            selection: selection(),
+            r#type,
+        }),
     ];
     assert_eq!(rest, expected);
     assert_eq!(

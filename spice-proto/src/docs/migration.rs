@@ -3,7 +3,7 @@
 //! A hypervisor tells its viewers where to go. The place is a private address, and a viewer that went there would pass
 //! by the proxy. So these messages are held, the author is asked whether that is a place of the guest
 //! ([`ProxyHandler::target`], [`SessionQuestion::Target`]), and the viewer gets the proxy's own address
-//! ([`Endpoint`]) in its place. With [`drive_session`](crate::drive_session), or with [`Relay`], nothing else is to be
+//! ([`Endpoint`]) in its place. With [`drive_session`], or with [`Relay`], nothing else is to be
 //! done.
 //!
 //! # The three ways
