@@ -35,7 +35,7 @@ fn picture(folder: &Folder) -> (Running, String) {
     let picture = folder.file("picture.png", &png);
     let mut command = Command::new(env!("CARGO_BIN_EXE_spice-picture"));
     command.args(["--listen=127.0.0.1:0", "--title=a picture", &picture]);
-    let server = Running::start(command.env("SPICE_PASSWORD", PASSWORD));
+    let server = Running::start(command.env("SPICE_PASSWORD", PASSWORD).stderr(Stdio::null()));
     let address = server.line();
     (server, address)
 }
@@ -65,7 +65,7 @@ fn proxies(name: &str) -> Vec<String> {
     let proxy = Running::start(Command::new(example(name)).args(["127.0.0.1:0", &hypervisor, TOKEN, PASSWORD]));
     let address = proxy.line();
     sees_all(&address, TOKEN);
-    for wrong in ["another", "", PASSWORD] {
+    for wrong in ["another", "the-toke", PASSWORD] {
         let refused = probe(&address, wrong);
         assert_eq!(code(&refused), 3, "{wrong:?}: {refused:?}");
     }
