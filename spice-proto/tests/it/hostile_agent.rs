@@ -12,7 +12,7 @@ use spice_proto::{DecodeError, Limits};
 
 use crate::agent::{bytes_of, frame, modern, vectors};
 use crate::agent_captures::{Main, frames, main_channels, own_main_channels};
-use crate::hostile::changed;
+use crate::changed::changed;
 use crate::recordings::Rows;
 
 /// Of each type and size one recorded message, and one of each by hand.

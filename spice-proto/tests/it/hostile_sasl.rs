@@ -16,7 +16,7 @@ use spice_proto::link::{
     Misuse, Refusal, ServerLink, Stage,
 };
 
-use crate::hostile::changed;
+use crate::changed::changed;
 use crate::pair::{NOW, Server, TICKET, request};
 use crate::sasl::{ClientEnd, OWN, ServerEnd, asked, shown};
 

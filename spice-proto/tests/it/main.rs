@@ -1,5 +1,6 @@
 //! Tests of spice-proto from the outside, in one binary.
 
+#![cfg_attr(not(feature = "rsa"), allow(dead_code, reason = "most tests of links make tickets"))]
 #![allow(
     clippy::arithmetic_side_effects,
     clippy::cast_possible_truncation,
@@ -22,6 +23,7 @@ mod agent_values;
 #[cfg(feature = "arbitrary")]
 mod any_value;
 mod captures;
+mod changed;
 #[cfg(feature = "tokio")]
 mod codec;
 mod coverage;
@@ -55,6 +57,7 @@ mod migration;
 mod numbers;
 #[cfg(feature = "rsa")]
 mod other_protocols;
+#[cfg(feature = "rsa")]
 mod own_copy;
 #[cfg(feature = "rsa")]
 mod pair;

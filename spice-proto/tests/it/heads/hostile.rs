@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::hostile::changed;
+use crate::changed::changed;
 
 /// Reads a head and looks at all of it; tells whether it went with its image.
 fn judge(what: &str, image: &Image, len: usize) -> bool {
