@@ -6,6 +6,7 @@ use bytes::BytesMut;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use spice_proto::Limits;
 use spice_proto::frame::{FrameDecision, FrameForwarder, FrameReader, HeaderForm};
+use spice_proto::ids::ChannelType;
 
 fn frames(c: &mut Criterion) {
     let limits = Limits::default();
@@ -21,7 +22,7 @@ fn frames(c: &mut Criterion) {
             ("passed on", HeaderForm::Mini),
             ("bridged to full headers", HeaderForm::Full),
         ] {
-            let mut forwarder = FrameForwarder::new(HeaderForm::Mini, to, &limits);
+            let mut forwarder = FrameForwarder::new(ChannelType::MAIN, HeaderForm::Mini, to, &limits);
             let (mut rx, mut tx) = (BytesMut::new(), BytesMut::new());
             group.bench_function(name, |b| {
                 b.iter(|| {

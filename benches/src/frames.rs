@@ -4,6 +4,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use spice_proto::Limits;
 use spice_proto::channel::main::Init;
 use spice_proto::frame::{FrameDecision, FrameForwarder, FrameReader, Header, HeaderForm};
+use spice_proto::ids::ChannelType;
 
 use crate::keep;
 
@@ -96,7 +97,7 @@ pub(crate) fn bridged() -> Box<dyn FnMut()> {
 
 fn pass(to: HeaderForm) -> Box<dyn FnMut()> {
     let bytes = small_frames();
-    let mut forwarder = FrameForwarder::new(HeaderForm::Mini, to, &Limits::default());
+    let mut forwarder = FrameForwarder::new(ChannelType::MAIN, HeaderForm::Mini, to, &Limits::default());
     let (mut rx, mut tx) = (BytesMut::with_capacity(bytes.len()), BytesMut::new());
     Box::new(move || {
         tx.clear();

@@ -113,16 +113,16 @@ pub fn open() -> Box<dyn FnMut()> {
 
 pub(crate) fn decode_mess() -> Box<dyn FnMut()> {
     let limits = Limits::default();
-    Box::new(move || keep(LinkMess::decode(std::hint::black_box(&MAIN_CHANNEL_C2S[16..42]), &limits).unwrap()))
+    Box::new(move || keep(LinkMess::decode_slice(std::hint::black_box(&MAIN_CHANNEL_C2S[16..42]), &limits).unwrap()))
 }
 
 pub(crate) fn decode_reply() -> Box<dyn FnMut()> {
     let limits = Limits::default();
     let mut again = BytesMut::new();
-    LinkReply::decode(&S2C[16..202], &limits)
+    LinkReply::decode_slice(&S2C[16..202], &limits)
         .unwrap()
         .encode(&mut again)
         .unwrap();
     assert_eq!(again, &S2C[..202]);
-    Box::new(move || keep(LinkReply::decode(std::hint::black_box(&S2C[16..202]), &limits).unwrap()))
+    Box::new(move || keep(LinkReply::decode_slice(std::hint::black_box(&S2C[16..202]), &limits).unwrap()))
 }

@@ -67,8 +67,8 @@ fn data_stage(c2s: &[u8], s2c: &[u8]) -> Option<[Stream; 2]> {
         Some((end, bytes.get(LinkHeader::LEN..end)?.to_vec()))
     };
     let ((c2s_at, mess), (s2c_at, reply)) = (body(c2s)?, body(s2c)?);
-    let mess = LinkMess::decode(&mess, &limits).ok()?;
-    let reply = LinkReply::decode(&reply, &limits).ok()?;
+    let mess = LinkMess::decode_slice(&mess, &limits).ok()?;
+    let reply = LinkReply::decode_slice(&reply, &limits).ok()?;
     let mini = |caps: &spice_proto::caps::Capabilities| caps.has_common(MINI_HEADER);
     let form = HeaderForm::agreed(mini(&mess.capabilities), mini(&reply.capabilities));
     let four = [

@@ -139,7 +139,7 @@ fn display_and_gone(server: SocketAddr, password: &str, id: u32) {
     stream.read_exact(&mut header).unwrap();
     let mut reply = vec![0; usize::from(header[12])];
     stream.read_exact(&mut reply).unwrap();
-    let reply = LinkReply::decode(&reply, &Limits::default()).unwrap();
+    let reply = LinkReply::decode_slice(&reply, &Limits::default()).unwrap();
     let sealed = PublicKey::from_der(reply.pub_key)
         .seal(password.as_bytes(), spice::seed())
         .unwrap();

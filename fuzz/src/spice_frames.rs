@@ -6,6 +6,7 @@
 
 use bytes::BytesMut;
 use spice_proto::frame::{FrameDecision, FrameForwarder, FrameReader, HeaderForm, SubMessages};
+use spice_proto::ids::ChannelType;
 use spice_proto::{DecodeError, Limits};
 
 use crate::Input;
@@ -25,12 +26,18 @@ pub fn check(data: &[u8]) {
     let form = |full: bool| if full { HeaderForm::Full } else { HeaderForm::Mini };
     let (from, to) = (form(forms & 1 != 0), form(forms & 2 != 0));
     let unix = forms & 4 != 0;
+    // Lists of a display channel are cut by the counts in them.
+    let channel = if forms & 8 == 0 {
+        ChannelType::DISPLAY
+    } else {
+        ChannelType::CURSOR
+    };
     let stream = input.rest();
     // Small enough to be reached.
     let limits = Limits::default().with_frame_body(1 << 10).with_passed_body(1 << 12);
 
     let forwarder = || {
-        let forwarder = FrameForwarder::new(from, to, &limits);
+        let forwarder = FrameForwarder::new(channel, from, to, &limits);
         if unix { forwarder.with_descriptors() } else { forwarder }
     };
     let whole = pass(forwarder(), stream, stream.len().max(1));

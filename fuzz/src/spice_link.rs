@@ -310,7 +310,7 @@ fn serve(answers: u8, mut input: &[u8], chunk: usize, sasl: bool) -> Ended {
                 match answers & REJECT {
                     0 if sasl => machine.announce_sasl(&mut buffers, sasl_announcement(answers)).unwrap(),
                     0 => machine.announce(&mut buffers, announcement(answers)).unwrap(),
-                    _ => machine.reject(&mut buffers, refusal(answers)).unwrap(),
+                    _ => machine.refuse(&mut buffers, refusal(answers)).unwrap(),
                 }
                 continue;
             }
@@ -475,7 +475,7 @@ fn relay(answers: u8, tenant: &[u8], hypervisor: &[u8], chunk: usize, sasl: bool
                         .tenant()
                         .announce(&mut sides.tenant, announcement(answers))
                         .unwrap(),
-                    _ => machine.tenant().reject(&mut sides.tenant, refusal(answers)).unwrap(),
+                    _ => machine.refuse(&mut sides, refusal(answers)).unwrap(),
                 }
                 continue;
             }

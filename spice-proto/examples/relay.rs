@@ -1,11 +1,12 @@
-//! The smallest relay: single links between viewers and one hypervisor, without sessions.
+//! A relay of single links between viewers and one hypervisor, without sessions.
 //!
 //! ```text
-//! cargo run --example relay --features tokio -- 127.0.0.1:5900 127.0.0.1:5901 TOKEN PASSWORD
+//! cargo run -p spice-proto --example relay --features tokio -- LISTEN HYPERVISOR TOKEN PASSWORD
 //! ```
 //!
-//! A viewer that shows the token as its password is let in with the hypervisor's password. A proxy has more to do: which
-//! links belong together, what may pass and what becomes of them when the guest moves is `drive_session`'s.
+//! A viewer that shows TOKEN as its password gets the hypervisor, with PASSWORD there. It is for programs that look at
+//! each frame themselves ([`FrameForwarder`]). A proxy has more to do: which links belong together, what may pass and
+//! what becomes of them when the guest moves is the work of `drive_session`, see the program `minimal_proxy`.
 
 use core::error::Error;
 use std::fs::File;
@@ -28,6 +29,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         return Err("usage: relay LISTEN HYPERVISOR TOKEN PASSWORD".into());
     };
     let listener = TcpListener::bind(listen).await?;
+    println!("{}", listener.local_addr()?);
     loop {
         let (tenant, from) = listener.accept().await?;
         let (hypervisor, token, password) = (hypervisor.clone(), token.clone(), password.clone());

@@ -1,5 +1,15 @@
 #![no_std]
-#![doc = include_str!("../README.md")]
+// Its program needs these features.
+#![cfg_attr(any(not(doctest), all(feature = "rsa", feature = "tokio")), doc = include_str!("../README.md"))]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+#![cfg_attr(
+    not(feature = "rsa"),
+    allow(
+        dead_code,
+        unused_imports,
+        reason = "without tickets there are no relays, which use the rest"
+    )
+)]
 
 extern crate alloc;
 // The derived code of `arbitrary` names it, and the driver of sessions has a lock.
@@ -13,6 +23,14 @@ pub mod caps;
 pub mod channel;
 #[cfg(feature = "tokio")]
 pub mod codec;
+#[cfg(all(
+    any(doc, doctest),
+    feature = "arbitrary",
+    feature = "rsa",
+    feature = "rustls",
+    feature = "tokio"
+))]
+pub mod docs;
 #[cfg(feature = "tokio")]
 mod drive;
 mod error;
@@ -22,6 +40,8 @@ pub mod ids;
 mod limits;
 pub mod link;
 mod parts;
+#[cfg(all(feature = "rsa", feature = "tokio"))]
+pub mod proxy;
 #[cfg(feature = "serde")]
 mod serialize;
 pub mod session;
@@ -29,9 +49,10 @@ pub mod session;
 pub mod tls;
 
 #[cfg(feature = "tokio")]
+pub use drive::{BufferedStream, Clock, DriveError, Driven, drive, inquire, while_connected};
+#[cfg(all(feature = "rsa", feature = "tokio"))]
 pub use drive::{
-    BufferedStream, Clock, Connection, DriveError, Driven, ManagedClaim, ProxyHandler, SessionManager, drive,
-    drive_relay, drive_session, inquire, while_both_connected, while_connected,
+    Connection, ManagedClaim, ProxyHandler, SessionManager, drive_relay, drive_session, while_both_connected,
 };
 pub use error::{CryptoError, DecodeError, DecodeErrorKind, EncodeError};
 pub use limits::Limits;

@@ -338,7 +338,7 @@ impl Link {
 /// A link message without the capabilities that migration needs.
 fn strike_migration(message: &[u8]) -> io::Result<Vec<u8>> {
     let body = message.get(LinkHeader::LEN..).ok_or(io::ErrorKind::InvalidData)?;
-    let mut link = LinkMess::decode(body, &Limits::default()).map_err(io::Error::other)?;
+    let mut link = LinkMess::decode_slice(body, &Limits::default()).map_err(io::Error::other)?;
     if link.channel_type == ChannelType::MAIN {
         let words = mem::take(&mut link.capabilities.channel);
         link.capabilities.channel = words

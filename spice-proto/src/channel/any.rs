@@ -143,3 +143,24 @@ any! {
         Port(port::ClientMessage) of PORT | WEBDAV,
     }
 }
+
+impl ServerMessage {
+    /// The message, if it is one of those that every channel has: `SET_ACK`, `PING`, migrations, notices. A client owes
+    /// an answer to some of them on each channel.
+    #[must_use]
+    pub const fn common(&self) -> Option<&common::ServerMessage> {
+        match self {
+            Self::Main(main::ServerMessage::Common(message))
+            | Self::Display(display::ServerMessage::Common(message))
+            | Self::Inputs(inputs::ServerMessage::Common(message))
+            | Self::Cursor(cursor::ServerMessage::Common(message))
+            | Self::Playback(playback::ServerMessage::Common(message))
+            | Self::Record(record::ServerMessage::Common(message))
+            | Self::Smartcard(smartcard::ServerMessage::Common(message))
+            | Self::Usbredir(vmc::ServerMessage::Common(message))
+            | Self::Port(port::ServerMessage::Common(vmc::ServerMessage::Common(message)))
+            | Self::Other(message) => Some(message),
+            _ => None,
+        }
+    }
+}

@@ -6,46 +6,19 @@ use core::future::Future;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-#[cfg(doc)]
-use super::drive_session;
 use super::manager::ManagedClaim;
 #[cfg(doc)]
-use super::manager::SessionManager;
-use super::{Clock, DriveError, Driven, drive};
+use super::{drive_session, inquire, manager::SessionManager};
 use crate::caps::Capabilities;
 use crate::ids::ChannelType;
-use crate::limits::Limits;
 use crate::link::relay::{RelayOutcome, Upstream};
 use crate::link::server::Announcement;
-use crate::link::{Buffers, ClientConfig, ClientLink, HandshakeError, LinkMess, Misuse, Refusal, SealedTicket};
+use crate::link::{LinkMess, Refusal, SealedTicket};
 use crate::session::relay::{Dial, Move};
 use crate::session::tracker::Reason;
 use crate::session::{Entry, SessionKey};
 #[cfg(doc)]
 use crate::session::{Report, migration::Kind};
-
-/// Asks a server what it announces for a channel, on a connection that is used for nothing else: the link is begun, and
-/// left before anything is proved. See [`ProxyHandler::capabilities`].
-///
-/// # Errors
-/// As [`drive`].
-pub async fn inquire<S>(
-    mut stream: S,
-    request: &LinkMess,
-    limits: &Limits,
-) -> Result<Capabilities, DriveError<HandshakeError>>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let clock = Clock::start();
-    let config = ClientConfig::new(request.clone()).with_limits(limits.clone());
-    let (mut link, mut buffers) = (ClientLink::inquiry(clock.now(), config), Buffers::default());
-    match drive(&mut link, &mut buffers, &mut stream, clock).await? {
-        Driven::Done(outcome) => Ok(outcome.capabilities),
-        // INVARIANT: an inquiry ends before SASL.
-        Driven::Ask(_) => Err(DriveError::Protocol(HandshakeError::Misuse(Misuse::Ended))),
-    }
-}
 
 /// What the author of a proxy knows: the answers for one connection.
 ///
@@ -74,7 +47,7 @@ where
 /// struct Store {
 ///     /// Uses that are left.
 ///     uses: HashMap<String, u32>,
-///     /// Whose use a session has, and its id as soon as it is bound.
+///     /// The token of each session, and its id as soon as it is bound.
 ///     open: HashMap<SessionKey, (String, Option<u32>)>,
 /// }
 ///
@@ -190,10 +163,18 @@ pub trait ProxyHandler: Send {
         let _ = outcome;
     }
 
-    /// The hypervisor has named the session. `false`: that cannot be recorded, and the session ends.
-    fn bind(&mut self, session: SessionKey, id: u32) -> impl Future<Output = bool> + Send;
+    /// The hypervisor has named the session: record the id wherever [`ProxyHandler::token`] looks for it. `false`: that
+    /// cannot be done, and the session ends. Without a record of the handler's own it is `true`:
+    /// [`SessionManager::named`] knows the ids of its sessions.
+    fn bind(&mut self, session: SessionKey, id: u32) -> impl Future<Output = bool> + Send {
+        let _ = (session, id);
+        core::future::ready(true)
+    }
 
-    /// Accept a move only to a place of the guest that the session is of; any other is refused with `false`. [`Move`]
-    /// has an example.
-    fn target(&mut self, asked: &Move) -> impl Future<Output = bool> + Send;
+    /// Accept a move only to a place of the guest that the session is of; any other is refused with `false`, and so is
+    /// every move if this is not implemented. [`Move`] has an example.
+    fn target(&mut self, asked: &Move) -> impl Future<Output = bool> + Send {
+        let _ = asked;
+        core::future::ready(false)
+    }
 }

@@ -1,8 +1,8 @@
-//! The driver loops of the link stage.
+//! The driver loop of the link stage, for a machine on one connection.
 
 use core::future::{Future, poll_fn};
 use core::pin::pin;
-use core::task::{Context, Poll, ready};
+use core::task::{Poll, ready};
 use core::time::Duration;
 use std::io::{Error, ErrorKind};
 
@@ -11,17 +11,38 @@ use tokio::time::{Instant, timeout_at};
 
 use super::port::{Moved, Port};
 use super::{Clock, DriveError, Driven};
-use crate::link::relay::{RelayAction, RelayError, RelayOutcome, RelayQuestion};
-use crate::link::{Action, Buffers, HandshakeError, Machine, RelayLink, Side, SideBuffers};
+use crate::caps::Capabilities;
+use crate::limits::Limits;
+use crate::link::{Action, Buffers, ClientConfig, ClientLink, HandshakeError, LinkMess, Machine, Misuse};
 
 /// Room for one read.
-const READ: usize = 4 << 10;
+pub(super) const READ: usize = 4 << 10;
 /// For what is said last, when the time for the link is nearly over or over.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 type Link<M> = Driven<<M as Machine>::Question, <M as Machine>::Outcome>;
 
 /// Drives a machine to its next question, or to the end of the link stage.
+///
+/// A client without SASL has no question to answer; [`while_connected`] has an example of a server.
+///
+/// ```
+/// use spice_proto::link::client::ClientOutcome;
+/// use spice_proto::link::{Buffers, ClientConfig, ClientLink, LinkMess, Secret};
+/// use spice_proto::{Clock, Driven, drive};
+/// use tokio::net::TcpStream;
+///
+/// async fn link(stream: &mut TcpStream, request: LinkMess, password: &[u8], seed: [u8; 20])
+///     -> Result<(ClientOutcome, bytes::BytesMut), Box<dyn std::error::Error>>
+/// {
+///     let (clock, mut buffers, config) = (Clock::start(), Buffers::default(), ClientConfig::new(request));
+///     let mut machine = ClientLink::new(clock.now(), config, Secret::new(password), seed);
+///     match drive(&mut machine, &mut buffers, stream, clock).await? {
+///         Driven::Done(outcome) => Ok((outcome, buffers.rx)), // frames that came behind the link
+///         Driven::Ask(question) => Err(format!("{question:?}: SASL was not announced").into()),
+///     }
+/// }
+/// ```
 ///
 /// # Errors
 /// [`DriveError`]; the answer to the peer has been sent, if that was possible.
@@ -148,17 +169,17 @@ where
     }
 }
 
-fn late<E>() -> DriveError<E> {
+pub(super) fn late<E>() -> DriveError<E> {
     Error::from(ErrorKind::TimedOut).into()
 }
 
-fn last_words(until: Instant) -> Instant {
+pub(super) fn last_words(until: Instant) -> Instant {
     let soon = Instant::now().checked_add(LAST_WORDS);
     soon.map_or(until, |soon| soon.max(until))
 }
 
 /// Nothing is sent to a peer that was out of time.
-fn last_words_of(error: &HandshakeError, until: Instant) -> Instant {
+pub(super) fn last_words_of(error: &HandshakeError, until: Instant) -> Instant {
     match error {
         HandshakeError::TimedOut(_) => until,
         _ => last_words(until),
@@ -166,204 +187,44 @@ fn last_words_of(error: &HandshakeError, until: Instant) -> Instant {
 }
 
 /// A link does not stand before the peer has been told so.
-fn all_sent<E>(buffers: &Buffers) -> Result<(), DriveError<E>> {
+pub(super) fn all_sent<E>(buffers: &Buffers) -> Result<(), DriveError<E>> {
     if buffers.tx.is_empty() { Ok(()) } else { Err(late()) }
 }
 
-/// The two streams of a relay.
-struct Ports<T, H> {
-    tenant: Port<T>,
-    hypervisor: Option<Port<H>>,
-    /// The tenant has gone, and its link is finished without it.
-    tenant_gone: bool,
-}
-
-impl<T, H> Ports<T, H>
-where
-    T: AsyncRead + AsyncWrite + Unpin,
-    H: AsyncRead + AsyncWrite + Unpin,
-{
-    fn new(tenant: T, hypervisor: Option<H>) -> Self {
-        Self {
-            tenant: Port::new(tenant, READ),
-            hypervisor: hypervisor.map(|stream| Port::new(stream, READ)),
-            tenant_gone: false,
-        }
-    }
-
-    /// Moves bytes on both sides. The tenant is read whether or not the relay waits for it, and so is the hypervisor,
-    /// as far as there is room: so it is seen when one of them goes.
-    fn poll(
-        &mut self,
-        cx: &mut Context<'_>,
-        relay: &mut RelayLink,
-        sides: &mut SideBuffers,
-        wanted: Option<Side>,
-    ) -> Poll<Result<(), DriveError<RelayError>>> {
-        let room = |side, buffers: &Buffers| wanted == Some(side) || buffers.rx.len() < relay.max_input(side);
-        let near = !self.tenant_gone && room(Side::Tenant, &sides.tenant);
-        let far = room(Side::Hypervisor, &sides.hypervisor);
-        let mut moved = false;
-        match self.tenant.poll(cx, &mut sides.tenant, near) {
-            Poll::Pending => {}
-            Poll::Ready(Moved::Bytes) => moved = true,
-            Poll::Ready(_) if relay.must_finish() => (self.tenant_gone, moved) = (true, true),
-            Poll::Ready(Moved::End) => return Poll::Ready(Err(hung_up(relay, sides, Side::Tenant))),
-            Poll::Ready(Moved::Failed(error)) => return Poll::Ready(Err(error.into())),
-        }
-        match &mut self.hypervisor {
-            Some(hypervisor) => match hypervisor.poll(cx, &mut sides.hypervisor, far) {
-                Poll::Pending => {}
-                Poll::Ready(Moved::Bytes) => moved = true,
-                // One whose connection fails has hung up.
-                Poll::Ready(_) => return Poll::Ready(Err(hung_up(relay, sides, Side::Hypervisor))),
-            },
-            None if wanted == Some(Side::Hypervisor) => {
-                return Poll::Ready(Err(hung_up(relay, sides, Side::Hypervisor)));
-            }
-            None => {}
-        }
-        if moved { Poll::Ready(Ok(())) } else { Poll::Pending }
-    }
-
-    /// Sends what is left, on both sides.
-    async fn finish(&mut self, relay: &RelayLink, sides: &mut SideBuffers, until: Instant) -> Result<(), Error> {
-        let SideBuffers { tenant, hypervisor } = sides;
-        let [near, far] = [Side::Tenant, Side::Hypervisor].map(|side| relay.max_input(side));
-        let alone = self.hypervisor.is_none();
-        let both = async {
-            tokio::join!(self.tenant.finish(tenant, near, until), async {
-                if let Some(port) = &mut self.hypervisor {
-                    // One that is gone is found out by reading from it.
-                    let _ = port.finish(hypervisor, far, until).await;
-                }
-            })
-        };
-        match both.await.0 {
-            Err(error) if alone => Err(error),
-            _ => Ok(()),
-        }
-    }
-}
-
-fn hung_up(relay: &mut RelayLink, sides: &mut SideBuffers, side: Side) -> DriveError<RelayError> {
-    match relay.eof(sides, side) {
-        Err(error) => DriveError::Protocol(error),
-        Ok(_) => Error::from(ErrorKind::UnexpectedEof).into(),
-    }
-}
-
-/// Drives a relay to its next question, or to the end of the link stage. `hypervisor` is there once a ticket
-/// was admitted; after [`RelayQuestion::Redial`] it is another.
+/// Asks a server what it announces for a channel, on a connection that is used for nothing else: the link is begun, and
+/// left before anything is proved. A proxy does so before it promises anything to a tenant:
+/// see `ProxyHandler::capabilities`.
 ///
-/// A tenant that hangs up ends both parts at once. There is one exception, [`RelayLink::must_finish`]: the link is then
-/// finished without it, and the data stage finds out.
+/// ```
+/// use spice_proto::caps::Capabilities;
+/// use spice_proto::link::LinkMess;
+/// use spice_proto::{Limits, inquire};
+/// use tokio::net::TcpStream;
+///
+/// /// What may be promised for this request of a tenant's.
+/// async fn promised(hypervisor: &str, request: &LinkMess) -> Result<Capabilities, Box<dyn std::error::Error>> {
+///     let stream = TcpStream::connect(hypervisor).await?;
+///     let known = inquire(stream, request, &Limits::default()).await?;
+///     Ok(Capabilities::spice_server(request.channel_type).kept_by(&known))
+/// }
+/// ```
 ///
 /// # Errors
-/// [`DriveError`]; the answer to the tenant has been sent, if that was possible. A hypervisor whose
-/// connection fails has hung up.
-pub async fn drive_relay<T, H>(
-    relay: &mut RelayLink,
-    sides: &mut SideBuffers,
-    tenant: &mut T,
-    hypervisor: Option<&mut H>,
-    clock: Clock,
-) -> Result<Driven<RelayQuestion, RelayOutcome>, DriveError<RelayError>>
+/// As [`drive`].
+pub async fn inquire<S>(
+    mut stream: S,
+    request: &LinkMess,
+    limits: &Limits,
+) -> Result<Capabilities, DriveError<HandshakeError>>
 where
-    T: AsyncRead + AsyncWrite + Unpin,
-    H: AsyncRead + AsyncWrite + Unpin,
+    S: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut ports = Ports::new(tenant, hypervisor);
-    loop {
-        let action = relay.step(clock.now(), sides);
-        let until = clock.instant(relay.deadline());
-        let wanted = match action {
-            Ok(RelayAction::Receive { side, .. }) => Some(side),
-            Ok(RelayAction::Waiting) => None,
-            Ok(RelayAction::Ask(question)) => {
-                ports.finish(relay, sides, until).await?;
-                return Ok(Driven::Ask(question));
-            }
-            Ok(RelayAction::Done(outcome)) => {
-                ports.finish(relay, sides, last_words(until)).await?;
-                return all_sent(&sides.tenant).map(|()| Driven::Done(outcome));
-            }
-            Err(error) => return Err(ports.failed(relay, sides, error, until).await),
-        };
-        // The next step reports a deadline that has passed.
-        match timeout_at(until, poll_fn(|cx| ports.poll(cx, relay, sides, wanted))).await {
-            Ok(Ok(())) | Err(_) => {}
-            Ok(Err(DriveError::Protocol(error))) => return Err(ports.failed(relay, sides, error, until).await),
-            Ok(Err(error)) => return Err(error),
-        }
+    let clock = Clock::start();
+    let config = ClientConfig::new(request.clone()).with_limits(limits.clone());
+    let (mut link, mut buffers) = (ClientLink::inquiry(clock.now(), config), Buffers::default());
+    match drive(&mut link, &mut buffers, &mut stream, clock).await? {
+        Driven::Done(outcome) => Ok(outcome.capabilities),
+        // INVARIANT: an inquiry ends before SASL.
+        Driven::Ask(_) => Err(DriveError::Protocol(HandshakeError::Misuse(Misuse::Ended))),
     }
-}
-
-impl<T, H> Ports<T, H>
-where
-    T: AsyncRead + AsyncWrite + Unpin,
-    H: AsyncRead + AsyncWrite + Unpin,
-{
-    /// The link has failed: the tenant gets its refusal.
-    async fn failed(
-        &mut self,
-        relay: &RelayLink,
-        sides: &mut SideBuffers,
-        error: RelayError,
-        until: Instant,
-    ) -> DriveError<RelayError> {
-        let until = match error.side {
-            Side::Tenant => last_words_of(&error.error, until),
-            Side::Hypervisor => last_words(until),
-        };
-        let room = relay.max_input(Side::Tenant);
-        let _ = self.tenant.finish(&mut sides.tenant, room, until).await;
-        DriveError::Protocol(error)
-    }
-}
-
-/// As [`while_connected`], for a question of a relay: as long as the tenant and, where there is one, the hypervisor are
-/// there.
-///
-/// # Errors
-/// One of them has gone, or the relay's deadline has passed: the link has failed, and the tenant was told what it is to
-/// be told.
-pub async fn while_both_connected<T, H, F>(
-    relay: &mut RelayLink,
-    sides: &mut SideBuffers,
-    tenant: &mut T,
-    hypervisor: Option<&mut H>,
-    clock: Clock,
-    find: F,
-) -> Result<F::Output, DriveError<RelayError>>
-where
-    T: AsyncRead + AsyncWrite + Unpin,
-    H: AsyncRead + AsyncWrite + Unpin,
-    F: Future,
-{
-    let mut ports = Ports::new(tenant, hypervisor);
-    let mut find = pin!(find);
-    let until = clock.instant(relay.deadline());
-    let watched = poll_fn(|cx| {
-        if let Poll::Ready(answer) = find.as_mut().poll(cx) {
-            return Poll::Ready(Ok(answer));
-        }
-        loop {
-            if let Err(error) = ready!(ports.poll(cx, relay, sides, None)) {
-                return Poll::Ready(Err(error));
-            }
-        }
-    });
-    let error = match timeout_at(until, watched).await {
-        Ok(Ok(answer)) => return Ok(answer),
-        Ok(Err(error)) => error,
-        Err(_) => match relay.step(clock.now(), sides) {
-            Err(error) => DriveError::Protocol(error),
-            Ok(_) => late(),
-        },
-    };
-    Err(match error {
-        DriveError::Protocol(error) => ports.failed(relay, sides, error, until).await,
-        error => error,
-    })
 }

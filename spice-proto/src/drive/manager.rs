@@ -3,6 +3,7 @@
 extern crate std;
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::pin::pin;
 use core::time::Duration;
 use std::collections::HashMap;
@@ -112,6 +113,20 @@ impl SessionManager {
     pub fn claim(self: &Arc<Self>) -> ManagedClaim {
         let claim = self.with(|_, sessions| sessions.claim());
         ManagedClaim::new(self.clone(), claim)
+    }
+
+    /// The sessions that hypervisors gave this id: [`Sessions::named`].
+    #[must_use]
+    pub fn named(&self, id: u32) -> Vec<SessionKey> {
+        self.with(|_, sessions| sessions.named(id).to_vec())
+    }
+
+    /// [`SessionManager::report`] in a loop, for a proxy that only writes reports down or counts them. One task has to
+    /// run it as long as there are connections: it ends what is overdue. It does not come back.
+    pub async fn run(self: Arc<Self>, mut hear: impl FnMut(Report)) {
+        loop {
+            hear(self.report().await);
+        }
     }
 
     /// What became of a link or of a session, each reported once: also of a connection whose task was aborted, or

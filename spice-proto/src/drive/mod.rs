@@ -9,17 +9,26 @@
 //! with the same buffers: what was not written is still in `tx`.
 
 mod buffered;
+#[cfg(feature = "rsa")]
 mod handler;
 mod link;
+#[cfg(feature = "rsa")]
 mod manager;
 mod port;
+#[cfg(feature = "rsa")]
+mod relay;
+#[cfg(feature = "rsa")]
 mod session;
 
 pub use buffered::BufferedStream;
-pub use handler::{ProxyHandler, inquire};
-pub use link::{drive, drive_relay, while_both_connected, while_connected};
-pub use manager::{Connection, ManagedClaim, SessionManager};
-pub use session::drive_session;
+pub use link::{drive, inquire, while_connected};
+#[cfg(feature = "rsa")]
+pub use {
+    handler::ProxyHandler,
+    manager::{Connection, ManagedClaim, SessionManager},
+    relay::{drive_relay, while_both_connected},
+    session::drive_session,
+};
 
 use core::time::Duration;
 

@@ -109,6 +109,25 @@ struct Driver<'a, A: ProxyHandler> {
 /// Drives a connection from its first byte to its last, and closes both streams. Gives why it ended, and the
 /// handler unless a question was open.
 ///
+/// ```no_run
+/// use std::sync::Arc;
+/// use spice_proto::proxy::*;
+/// use tokio::net::{TcpListener, TcpStream};
+///
+/// async fn serve<A>(listener: TcpListener, manager: Arc<SessionManager>, config: Arc<ProxyConfig>, handler: fn() -> A)
+/// where
+///     A: ProxyHandler<Hypervisor = TcpStream> + 'static,
+/// {
+///     while let Ok((viewer, from)) = listener.accept().await {
+///         let connection = manager.accept(Peer::new(from.ip(), false), config.clone());
+///         tokio::spawn(async move {
+///             let (end, _) = drive_session(connection, viewer, handler()).await;
+///             println!("{from}: {end}");
+///         });
+///     }
+/// }
+/// ```
+///
 /// The future can be dropped at any time: the connection is gone from its session then, and [`SessionManager::report`]
 /// tells what became of its link.
 pub async fn drive_session<A, T>(mut connection: Connection, tenant: T, answers: A) -> (End, Option<A>)
@@ -314,7 +333,6 @@ impl<A: ProxyHandler + 'static> Driver<'_, A> {
         let (relay, sides) = (&mut self.connection.relay, &mut self.sides);
         match answer {
             Answer::Announce(Ok(shown)) => relay.tenant()?.announce(&mut sides.tenant, shown),
-            Answer::Announce(Err(why)) => relay.tenant()?.reject(&mut sides.tenant, why),
             Answer::Token(Ok(entry)) => match enter(hub, relay, entry) {
                 Ok(()) => Ok(()),
                 Err(NotEntered::Misuse(misuse)) => Err(misuse),
@@ -329,7 +347,7 @@ impl<A: ProxyHandler + 'static> Driver<'_, A> {
                     Ok(())
                 }
             },
-            Answer::Token(Err(why)) | Answer::Refuse(why) => relay.refuse(sides, why),
+            Answer::Announce(Err(why)) | Answer::Token(Err(why)) | Answer::Refuse(why) => relay.refuse(sides, why),
             Answer::Dial(None) => relay.unreachable(),
             Answer::Dial(Some(_)) => Ok(()),
             Answer::Bind(true) => relay.bound(sides),

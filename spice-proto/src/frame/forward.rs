@@ -7,6 +7,7 @@ use super::{FrameReader, FrameRef, Frames, Header, HeaderForm};
 use crate::channel::common::List;
 use crate::channel::display::{GlScanout2Unix, GlScanoutUnix};
 use crate::error::{DecodeError, DecodeErrorKind, EncodeError};
+use crate::ids::ChannelType;
 use crate::limits::Limits;
 
 /// Frames above this size are not held: their bodies are passed on as they come.
@@ -65,9 +66,11 @@ struct Walk {
 /// use spice_proto::Limits;
 /// use spice_proto::channel::main;
 /// use spice_proto::frame::{Forwarded, FrameDecision, FrameForwarder, HeaderForm, Writer};
+/// use spice_proto::ids::ChannelType;
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let mut forwarder = FrameForwarder::new(HeaderForm::Mini, HeaderForm::Full, &Limits::default());
+/// let (from, to) = (HeaderForm::Mini, HeaderForm::Full);
+/// let mut forwarder = FrameForwarder::new(ChannelType::MAIN, from, to, &Limits::default());
 /// let (mut src, mut dst) = (BytesMut::new(), BytesMut::new());
 /// Writer::new(HeaderForm::Mini).write(&main::ServerMessage::AgentConnected, &mut src)?;
 /// let stopped = forwarder.forward(&mut src, &mut dst, |frame| match frame.header.number {
@@ -80,6 +83,7 @@ struct Walk {
 /// ```
 #[derive(Debug)]
 pub struct FrameForwarder {
+    channel: ChannelType,
     from: HeaderForm,
     to: HeaderForm,
     splitter: FrameReader,
@@ -93,10 +97,12 @@ pub struct FrameForwarder {
 }
 
 impl FrameForwarder {
-    /// From a connection with headers of one form to one with headers of another, or the same.
+    /// From a connection with headers of one form to one with headers of another, or the same. The channel tells what
+    /// the messages in a list are.
     #[must_use]
-    pub fn new(from: HeaderForm, to: HeaderForm, limits: &Limits) -> Self {
+    pub fn new(channel: ChannelType, from: HeaderForm, to: HeaderForm, limits: &Limits) -> Self {
         Self {
+            channel,
             from,
             to,
             splitter: FrameReader::new(from, limits),
@@ -176,9 +182,9 @@ impl FrameForwarder {
             let walk = if as_it_is {
                 self.walk(src, &mut decide, |_, _| Ok(()))
             } else {
-                let (to, forwarded) = (self.to, self.forwarded);
+                let forwarded = self.forwarded;
                 self.walk(src, &mut decide, |frame, count| {
-                    rewrite(frame, to, forwarded.saturating_add(count), dst)
+                    self.rewrite(frame, forwarded.saturating_add(count), dst)
                 })
             };
             let Walk {
@@ -298,7 +304,7 @@ impl FrameForwarder {
         if self.as_it_is() {
             move_front(src, taken, dst);
         } else {
-            rewrite(frame, self.to, self.forwarded, dst)?;
+            self.rewrite(frame, self.forwarded, dst)?;
             src.advance(taken);
         }
         Ok(())
@@ -387,6 +393,17 @@ impl FrameForwarder {
         }
         self.body_left = self.body_left.saturating_sub(here as u64);
     }
+
+    /// Writes one frame with the other header.
+    fn rewrite(&self, frame: FrameRef<'_>, serial: u64, dst: &mut BytesMut) -> Result<(), DecodeError> {
+        let FrameRef { header, body } = frame;
+        if header.sub_list != 0 && self.to == HeaderForm::Mini {
+            return flatten(self.channel, header, body, dst);
+        }
+        Header { serial, ..header }.write(self.to, dst);
+        dst.extend_from_slice(body);
+        Ok(())
+    }
 }
 
 /// Moves `count` bytes; into an empty `dst`, and behind what lay in front of them, without a copy.
@@ -402,20 +419,9 @@ fn move_front(src: &mut BytesMut, count: usize, dst: &mut BytesMut) {
     }
 }
 
-/// Writes one frame with the other header.
-fn rewrite(frame: FrameRef<'_>, to: HeaderForm, serial: u64, dst: &mut BytesMut) -> Result<(), DecodeError> {
-    let FrameRef { header, body } = frame;
-    if header.sub_list != 0 && to == HeaderForm::Mini {
-        return flatten(header, body, dst);
-    }
-    Header { serial, ..header }.write(to, dst);
-    dst.extend_from_slice(body);
-    Ok(())
-}
-
 /// A full frame with sub-messages as one LIST with mini header. The frame's own message comes last, as it
 /// would be processed last; offsets in it count from its own data, so it needs no change.
-fn flatten(header: Header, body: &[u8], dst: &mut BytesMut) -> Result<(), DecodeError> {
+fn flatten(channel: ChannelType, header: Header, body: &[u8], dst: &mut BytesMut) -> Result<(), DecodeError> {
     let list = SubMessages::new(body, header.sub_list)?;
     let mut count: usize = 0;
     let mut size: usize = 0;
@@ -425,7 +431,7 @@ fn flatten(header: Header, body: &[u8], dst: &mut BytesMut) -> Result<(), Decode
         let sub = sub?;
         own_end = own_end.min(sub.offset);
         count = count.saturating_add(1);
-        size = size.saturating_add(6).saturating_add(sub.exact_data().len());
+        size = size.saturating_add(6).saturating_add(sub.exact_data(channel).len());
     }
     let own = (header.number != List::NUMBER).then(|| body.get(..own_end).unwrap_or_default());
     if let Some(own) = own {
@@ -462,7 +468,7 @@ fn flatten(header: Header, body: &[u8], dst: &mut BytesMut) -> Result<(), Decode
     dst.extend_from_slice(&count.to_le_bytes());
     let mut offset = head;
     let entries = || {
-        let subs = list.clone().flatten().map(|sub| (sub.number, sub.exact_data()));
+        let subs = list.clone().flatten().map(|sub| (sub.number, sub.exact_data(channel)));
         subs.chain(own.map(|own| (header.number, own)))
     };
     for (_, data) in entries() {

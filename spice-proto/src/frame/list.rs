@@ -8,9 +8,9 @@
 //! With a full header `sub_list` leads to the list, and the sub-messages come before the message of the
 //! frame itself. With mini headers a LIST message holds the list at its start and nothing else.
 //!
-//! spice-server fills `size` from C structures, so the declared bytes of a sub-message can overlap the
-//! next one or run past the body. Where the layout has a count it tells the real size; other sizes are cut
-//! at the end of the body.
+//! spice-server sends lists on display channels, and fills `size` from C structures, so that the declared bytes of a
+//! sub-message can overlap the next one or run past the body. Where the layout has a count it tells the real size
+//! ([`SubMessage::exact_data`]); other sizes are cut at the end of the body.
 
 use core::fmt;
 
@@ -18,6 +18,7 @@ use crate::channel::common::{List, WaitForChannels};
 use crate::channel::display::InvalList;
 use crate::error::{DecodeError, DecodeErrorKind};
 use crate::fields::Unseen;
+use crate::ids::ChannelType;
 
 /// One message in a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,15 +34,20 @@ pub struct SubMessage<'a> {
 }
 
 impl<'a> SubMessage<'a> {
-    /// The data without what belongs to the next sub-message, for the two messages that spice-server
-    /// sends in lists and whose sizes it overstates.
+    /// The data without what belongs to the next sub-message. On a display channel that is what the count says in
+    /// `WAIT_FOR_CHANNELS` and `INVAL_LIST`, whose sizes spice-server overstates. On every other channel nothing is cut:
+    /// no list is overstated there, and the number of `INVAL_LIST` is that of another message.
     #[must_use]
-    pub fn exact_data(&self) -> &'a [u8] {
-        let exact = match (self.number, self.data) {
-            (WaitForChannels::NUMBER, [count, ..]) => usize::from(*count).saturating_mul(10).saturating_add(1),
-            (InvalList::NUMBER, [low, high, ..]) => usize::from(u16::from_le_bytes([*low, *high]))
-                .saturating_mul(9)
-                .saturating_add(2),
+    pub fn exact_data(&self, channel: ChannelType) -> &'a [u8] {
+        let exact = match (channel, self.number, self.data) {
+            (ChannelType::DISPLAY, WaitForChannels::NUMBER, [count, ..]) => {
+                usize::from(*count).saturating_mul(10).saturating_add(1)
+            }
+            (ChannelType::DISPLAY, InvalList::NUMBER, [low, high, ..]) => {
+                usize::from(u16::from_le_bytes([*low, *high]))
+                    .saturating_mul(9)
+                    .saturating_add(2)
+            }
             _ => self.data.len(),
         };
         self.data.get(..exact).unwrap_or(self.data)

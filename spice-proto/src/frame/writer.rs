@@ -5,7 +5,35 @@ use bytes::BytesMut;
 use super::{Frame, Header, HeaderForm};
 use crate::error::EncodeError;
 
-/// A message that can be written in a frame: the `Message` enums of [`crate::channel`].
+/// A message that can be written in a frame: the `Message` enums of [`crate::channel`], and whatever else has a number
+/// and a body.
+///
+/// ```
+/// use bytes::BytesMut;
+/// use spice_proto::EncodeError;
+/// use spice_proto::frame::{Body, HeaderForm, Writer};
+///
+/// /// A message that this crate has no layout for.
+/// struct Beep { hertz: u16 }
+///
+/// impl Body for Beep {
+///     fn number(&self) -> u16 {
+///         1000
+///     }
+///     fn encode(&self, dst: &mut BytesMut) -> Result<(), EncodeError> {
+///         dst.extend_from_slice(&self.hertz.to_le_bytes());
+///         Ok(())
+///     }
+///     fn encoded_len(&self) -> usize {
+///         2
+///     }
+/// }
+///
+/// let mut tx = BytesMut::new();
+/// Writer::new(HeaderForm::Mini).write(&Beep { hertz: 440 }, &mut tx)?;
+/// assert_eq!(tx[..], [0xe8, 3, 2, 0, 0, 0, 0xb8, 1]);
+/// # Ok::<(), EncodeError>(())
+/// ```
 pub trait Body {
     /// The message number.
     fn number(&self) -> u16;

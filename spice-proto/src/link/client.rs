@@ -20,7 +20,9 @@ use bytes::{Buf, BytesMut};
 
 use super::receive::Part;
 use super::sasl::{self, MechList};
-use super::ticket::{OAEP_SEED_LEN, Seed};
+#[cfg(feature = "rsa")]
+use super::ticket::OAEP_SEED_LEN;
+use super::ticket::Unsealed;
 use super::{
     Action, Buffers, HandshakeError, Incompatibility, LinkHeader, LinkMess, LinkReply, Machine, Misbehaviour, Misuse,
     PublicKey, Secret, Stage, receive,
@@ -142,7 +144,7 @@ enum State {
 pub struct ClientLink {
     config: ClientConfig,
     /// `None`: SASL, or no link.
-    ticket: Option<(Secret, Seed)>,
+    ticket: Option<Unsealed>,
     deadline: Duration,
     /// The server's reply said OK.
     offered: bool,
@@ -162,9 +164,10 @@ impl ClientLink {
     /// For a connection that stands at `now`. `oaep_seed` must be fresh and random for each link.
     ///
     /// A request that announces `AUTH_SASL` lets the server choose, and may lead to questions.
+    #[cfg(feature = "rsa")]
     #[must_use]
     pub fn new(now: Duration, config: ClientConfig, ticket: Secret, oaep_seed: [u8; OAEP_SEED_LEN]) -> Self {
-        Self::with(now, config, Some((ticket, Seed::new(oaep_seed))))
+        Self::with(now, config, Some(Unsealed::new(ticket, oaep_seed)))
     }
 
     /// As [`ClientLink::new`], with SASL and nothing else: the capabilities for that are set in the request, and a
@@ -186,7 +189,7 @@ impl ClientLink {
         }
     }
 
-    fn with(now: Duration, config: ClientConfig, ticket: Option<(Secret, Seed)>) -> Self {
+    fn with(now: Duration, config: ClientConfig, ticket: Option<Unsealed>) -> Self {
         let deadline = now.saturating_add(config.limits.link_timeout);
         Self {
             config,
@@ -416,7 +419,7 @@ impl ClientLink {
         if code != LinkErrorCode::OK.0 {
             return Err(HandshakeError::Rejected(LinkErrorCode(code)));
         }
-        let reply = LinkReply::decode(body, &self.config.limits)?;
+        let reply = LinkReply::decode_slice(body, &self.config.limits)?;
         rx.advance(end);
         Ok(Part::Taken((header, reply)))
     }
@@ -450,7 +453,7 @@ impl ClientLink {
             buffers.tx.extend_from_slice(&AuthMechanism::SASL.0.to_le_bytes());
             return Ok(State::MechList(outcome(AuthMechanism::SASL)));
         }
-        let Some((ticket, seed)) = &mut self.ticket else {
+        let Some(ticket) = &mut self.ticket else {
             let needed = [common::PROTOCOL_AUTH_SELECTION, common::AUTH_SASL];
             require(&CapabilityWords::of(&needed), &server.common, CapabilitySet::Common)?;
             // INVARIANT: the client's own bits are set, so one of the server's is missing.
@@ -460,7 +463,7 @@ impl ClientLink {
         if selects && !server.has_common(common::AUTH_SPICE) {
             return Err(HandshakeError::PeerIncompatible(Incompatibility::NoTickets));
         }
-        let sealed = PublicKey::from_der(reply.pub_key).seal(ticket.expose(), seed.take())?;
+        let sealed = ticket.seal(&PublicKey::from_der(reply.pub_key))?;
         if selects && own.has_common(common::PROTOCOL_AUTH_SELECTION) {
             buffers.tx.extend_from_slice(&AuthMechanism::SPICE.0.to_le_bytes());
         }

@@ -237,7 +237,7 @@ impl KeyPool {
     /// link.
     pub fn take(&mut self, now: Duration) -> Option<KeyHandle> {
         let config = &self.config;
-        // One whose links are still under way has to know what they show.
+        // A key with links under way keeps the digests of their tickets.
         self.served
             .retain(|served| 0 < served.under_way() || served.is_good(now, config));
         if let Some(key) = self.fresh.pop_front() {

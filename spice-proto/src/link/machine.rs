@@ -91,6 +91,32 @@ pub enum Action<Question, Outcome> {
 }
 
 /// A machine on one connection, for drivers that take any.
+///
+/// ```
+/// use std::time::Duration;
+/// use spice_proto::link::{Action, Buffers, HandshakeError, Machine};
+///
+/// /// What a driver does next.
+/// enum Next<Q, O> {
+///     /// Send `tx`, then read at least so many bytes, until the deadline at the latest.
+///     Read(usize, Duration),
+///     /// Send `tx`, find an answer, and step again.
+///     Answer(Q),
+///     /// Send `tx`; the link stands.
+///     Linked(O),
+/// }
+///
+/// fn next<M: Machine>(machine: &mut M, now: Duration, buffers: &mut Buffers)
+///     -> Result<Option<Next<M::Question, M::Outcome>>, HandshakeError>
+/// {
+///     Ok(match machine.step(now, buffers)? {
+///         Action::Receive { at_least } => Some(Next::Read(at_least, machine.deadline())),
+///         Action::Ask(question) => Some(Next::Answer(question)),
+///         Action::Waiting => None,
+///         Action::Done(outcome) => Some(Next::Linked(outcome)),
+///     })
+/// }
+/// ```
 pub trait Machine {
     /// What it asks.
     type Question;

@@ -10,7 +10,7 @@
 //! Little-endian and packed. `common` and `channel` count the words of the two capability sets; `offset`
 //! says where they begin, counted from the byte behind the header.
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 use crate::caps::{Capabilities, CapabilityWords};
 use crate::error::{DecodeError, DecodeErrorKind, EncodeError};
@@ -111,12 +111,20 @@ impl LinkMess {
     /// Bytes without capability words: the smallest legal size.
     pub const MIN_LEN: usize = LinkMessHead::BLOCK;
 
-    /// Decodes what follows the [`LinkHeader`].
+    /// Decodes what follows the [`LinkHeader`]. Nothing of `body` is kept.
+    ///
+    /// # Errors
+    /// A short message, more words than [`Limits::capability_words`], or words outside of the message.
+    pub fn decode(body: &Bytes, limits: &Limits) -> Result<Self, DecodeError> {
+        Self::decode_slice(body, limits)
+    }
+
+    /// As `decode`, from borrowed bytes.
     ///
     /// # Errors
     /// A short message, more words than [`Limits::capability_words`], or words outside of the message.
     #[inline]
-    pub fn decode(body: &[u8], limits: &Limits) -> Result<Self, DecodeError> {
+    pub fn decode_slice(body: &[u8], limits: &Limits) -> Result<Self, DecodeError> {
         let mut r = Reader::borrowed(body, "LinkMess");
         let head = LinkMessHead::read(&mut r)?;
         let place = Words {
@@ -192,12 +200,20 @@ impl LinkReply {
         }
     }
 
-    /// Decodes what follows the [`LinkHeader`].
+    /// Decodes what follows the [`LinkHeader`]. Nothing of `body` is kept.
+    ///
+    /// # Errors
+    /// A short message, more words than [`Limits::capability_words`], or words outside of the message.
+    pub fn decode(body: &Bytes, limits: &Limits) -> Result<Self, DecodeError> {
+        Self::decode_slice(body, limits)
+    }
+
+    /// As `decode`, from borrowed bytes.
     ///
     /// # Errors
     /// A short message, more words than [`Limits::capability_words`], or words outside of the message.
     #[inline]
-    pub fn decode(body: &[u8], limits: &Limits) -> Result<Self, DecodeError> {
+    pub fn decode_slice(body: &[u8], limits: &Limits) -> Result<Self, DecodeError> {
         let mut r = Reader::borrowed(body, "LinkReply");
         let head = LinkReplyHead::read(&mut r)?;
         let place = Words {

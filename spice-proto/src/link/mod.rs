@@ -26,11 +26,13 @@ pub mod client;
 mod error;
 mod event;
 mod first_bytes;
+#[cfg(feature = "rsa")]
 pub mod key_pool;
 mod machine;
 pub mod messages;
 mod receive;
 mod refusal;
+#[cfg(feature = "rsa")]
 pub mod relay;
 pub mod sasl;
 pub mod server;
@@ -43,12 +45,16 @@ pub use error::{HandshakeError, Incompatibility, Misbehaviour, Misuse, Transport
 pub use event::Event;
 pub(crate) use event::Events;
 pub use first_bytes::{FirstBytes, Protocol};
+#[cfg(feature = "rsa")]
 pub use key_pool::{KeyHandle, KeyPool, KeyPoolConfig};
 pub use machine::{Action, Buffers, Machine, Sender, Side, SideBuffers};
 pub use messages::{LinkHeader, LinkMess, LinkReply};
 pub use refusal::Refusal;
+#[cfg(feature = "rsa")]
 pub use relay::{RelayConfig, RelayLink, TicketOutcome};
 pub use server::ServerLink;
 pub use stage::Stage;
-pub use ticket::{Key, PublicKey, SealedTicket, Secret};
+#[cfg(feature = "rsa")]
+pub use ticket::Key;
+pub use ticket::{PublicKey, SealedTicket, Secret};
 pub use watch::WatchedLink;

@@ -1,4 +1,4 @@
-//! What refused clients are told.
+//! The answer to a refused client.
 
 use crate::ids::LinkErrorCode;
 

@@ -239,7 +239,7 @@ impl WatchedLink {
             let Some((header, body, len)) = parts else {
                 return Ok(None);
             };
-            Ok(Some((header, LinkMess::decode(body, &self.limits)?, len)))
+            Ok(Some((header, LinkMess::decode_slice(body, &self.limits)?, len)))
         });
         match message {
             Ok(None) => Ok(None),
@@ -259,7 +259,7 @@ impl WatchedLink {
         let Some((header, body, len)) = header(src, LinkReply::MIN_LEN, self.limits.link_reply)? else {
             return Ok(None);
         };
-        let reply = LinkReply::decode(body, &self.limits)?;
+        let reply = LinkReply::decode_slice(body, &self.limits)?;
         self.capabilities = reply.capabilities.clone();
         self.state = match reply.error {
             LinkErrorCode::OK if self.both(common::PROTOCOL_AUTH_SELECTION) => State::AuthMechanism,
@@ -269,14 +269,14 @@ impl WatchedLink {
         Ok(Some((Part::LinkReply(header, reply), len)))
     }
 
-    /// A link reply that has to refuse; it does not say why, so `error` is told of one that accepts.
+    /// A link reply that has to refuse. If it accepts, or is none, `error` says what was wrong with the client's bytes.
     fn refusal(&mut self, src: &[u8], error: HandshakeError) -> Result<Option<(Part, usize)>, HandshakeError> {
         // A server of another protocol does not refuse: its client's bytes are what is wrong.
         let Some((header, body, len)) = header(src, LinkReply::MIN_LEN, self.limits.link_reply).map_err(|_| error)?
         else {
             return Ok(None);
         };
-        let reply = LinkReply::decode(body, &self.limits)?;
+        let reply = LinkReply::decode_slice(body, &self.limits)?;
         if reply.error == LinkErrorCode::OK {
             return Err(error);
         }

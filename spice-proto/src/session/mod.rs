@@ -10,11 +10,13 @@
 
 pub mod migration;
 pub mod policy;
+#[cfg(feature = "rsa")]
 pub mod relay;
 pub mod tracker;
 
 pub use migration::Migration;
 pub use policy::{Policy, PolicyFilter};
+#[cfg(feature = "rsa")]
 pub use relay::{Claim, Entry, Relay, Report, Sessions};
 pub use tracker::{Reason, Snapshot, Tracker};
 
@@ -46,7 +48,7 @@ impl SessionKey {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Host(pub u32);
 
-/// Which links may join the hypervisor that a session is told to move to. A [`Tracker`] knows this much of a move; how
+/// Which links may join the hypervisor that a session is to move to. A [`Tracker`] knows this much of a move; how
 /// far it has got is known by the [`Migration`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TargetAccess {

@@ -46,7 +46,7 @@ pub(crate) fn link_messages(connection: &Connection) -> [bool; 2] {
             &connection.c2s,
             body,
             LinkMess::MIN_LEN,
-            LinkMess::decode,
+            LinkMess::decode_slice,
             |message, out| message.encode(out).unwrap(),
         );
         // The server refused what does not decode, or has not answered.
@@ -54,7 +54,14 @@ pub(crate) fn link_messages(connection: &Connection) -> [bool; 2] {
     });
     let reply = link_message(&connection.s2c).map(|(_, body)| {
         let encode = |reply: &LinkReply, out: &mut BytesMut| reply.encode(out).unwrap();
-        again(&connection.s2c, body, LinkReply::MIN_LEN, LinkReply::decode, encode).unwrap();
+        again(
+            &connection.s2c,
+            body,
+            LinkReply::MIN_LEN,
+            LinkReply::decode_slice,
+            encode,
+        )
+        .unwrap();
     });
     [request.flatten().is_some(), reply.is_some()]
 }

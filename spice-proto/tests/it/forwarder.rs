@@ -4,6 +4,7 @@ use bytes::BytesMut;
 use spice_proto::Limits;
 use spice_proto::channel::common::{ClientMessage, ServerMessage};
 use spice_proto::frame::{Forwarded, FrameDecision, FrameForwarder, FrameReader, Header, HeaderForm};
+use spice_proto::ids::ChannelType;
 
 const FORMS: [HeaderForm; 2] = [HeaderForm::Mini, HeaderForm::Full];
 /// More than is held.
@@ -66,7 +67,7 @@ fn frames_that_are_held() {
         {
             for chunk in [7, 4096, usize::MAX] {
                 let bytes = stream(from, &[(20, 3), (21, size), (22, LARGE), (23, 0)]);
-                let mut forwarder = FrameForwarder::new(from, to, &Limits::default());
+                let mut forwarder = FrameForwarder::new(ChannelType::DISPLAY, from, to, &Limits::default());
                 let (mut src, mut dst, mut done) = (BytesMut::new(), BytesMut::new(), false);
                 for part in bytes.chunks(chunk.min(bytes.len())) {
                     src.extend_from_slice(part);
@@ -125,7 +126,8 @@ fn a_receiver_that_is_slow_holds_the_sender_back() {
             (ClientMessage::PONG, 10),
         ];
         let bytes = stream(from, &messages);
-        let mut forwarder = FrameForwarder::new(from, to, &Limits::default()).with_high_water(1000);
+        let mut forwarder =
+            FrameForwarder::new(ChannelType::DISPLAY, from, to, &Limits::default()).with_high_water(1000);
         let (mut src, mut dst, mut out) = (BytesMut::new(), BytesMut::new(), Vec::new());
         for part in bytes.chunks(700) {
             src.extend_from_slice(part);
@@ -147,7 +149,7 @@ fn what_has_to_be_whole_is_bounded() {
     for form in FORMS {
         let bytes = stream(form, &[(20, LARGE)]);
         for (decision, passes) in [(FrameDecision::Forward, true), (FrameDecision::Whole, false)] {
-            let mut forwarder = FrameForwarder::new(form, form, &limits);
+            let mut forwarder = FrameForwarder::new(ChannelType::DISPLAY, form, form, &limits);
             let (mut src, mut dst) = (BytesMut::from(&bytes[..100]), BytesMut::new());
             let stopped = forwarder.forward(&mut src, &mut dst, |_| decision);
             assert_eq!(stopped.is_ok(), passes);

@@ -9,7 +9,9 @@ use spice_proto::frame::{
     AckCounter, AckWindow, Acknowledge, Frame, FrameDecision, FrameForwarder, FrameReader, FrameRef, Header,
     HeaderForm, SubMessages, Writer,
 };
+use spice_proto::ids::ChannelType;
 
+const DISPLAY: ChannelType = ChannelType::DISPLAY;
 const FORMS: [HeaderForm; 2] = [HeaderForm::Mini, HeaderForm::Full];
 
 fn limits() -> Limits {
@@ -91,7 +93,7 @@ proptest! {
         for (from, to) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
             let (from, to) = (FORMS[from], FORMS[to]);
             let bytes = stream(from, &messages);
-            let mut forwarder = FrameForwarder::new(from, to, &limits());
+            let mut forwarder = FrameForwarder::new(DISPLAY, from, to, &limits());
             let (mut rx, mut tx, mut at, mut turn) = (BytesMut::new(), BytesMut::new(), 0, 0);
             let mut seen = Vec::new();
             let mut most = 0;
@@ -123,7 +125,7 @@ proptest! {
             prop_assert!(list.map_or(0, Iterator::count) <= frame.body.len() / 4 + 1);
         }
         let mut out = BytesMut::new();
-        let passed = FrameForwarder::new(form, FORMS[usize::from(other)], &limits())
+        let passed = FrameForwarder::new(DISPLAY, form, FORMS[usize::from(other)], &limits())
             .forward(&mut BytesMut::from(&bytes[..]), &mut out, |_| FrameDecision::Forward);
         prop_assert!(out.len() <= 4 * bytes.len() + 18, "{:?}", passed);
     }
@@ -144,8 +146,9 @@ fn sizes_at_the_limit_and_beyond() {
             let splitter = FrameReader::new(form, &limits());
             assert_eq!(splitter.frames(&rx).next_header().is_ok(), announced);
             assert_eq!(FrameReader::new(form, &limits()).decode(&mut rx.clone()).is_ok(), held);
-            let passed = FrameForwarder::new(form, form, &limits())
-                .forward(&mut rx, &mut BytesMut::new(), |_| FrameDecision::Forward);
+            let passed =
+                FrameForwarder::new(DISPLAY, form, form, &limits())
+                    .forward(&mut rx, &mut BytesMut::new(), |_| FrameDecision::Forward);
             assert_eq!(passed.is_ok(), announced);
         }
     }
@@ -216,7 +219,7 @@ fn sub_messages_with_overrunning_sizes() {
         .collect();
     let facts: Vec<_> = subs
         .iter()
-        .map(|sub| (sub.number, sub.declared_size, sub.exact_data().len()))
+        .map(|sub| (sub.number, sub.declared_size, sub.exact_data(DISPLAY).len()))
         .collect();
     assert_eq!(facts, [(5, 24, 11), (105, 40, 20)]);
     let wait = common::WaitForChannels::decode_slice(subs[0].data).unwrap();
@@ -243,7 +246,7 @@ fn processed(frame: &Frame, own: bool) -> Vec<(u16, Vec<u8>)> {
     if frame.header.number == 8 || frame.header.sub_list != 0 {
         for sub in SubMessages::new(&frame.body, frame.header.sub_list).unwrap() {
             let sub = sub.unwrap();
-            all.push((sub.number, sub.exact_data().to_vec()));
+            all.push((sub.number, sub.exact_data(DISPLAY).to_vec()));
         }
     }
     if own {
@@ -260,7 +263,7 @@ fn a_list_stays_one_message_when_headers_are_bridged() {
     rx.put_slice(&body);
     rx.put_slice(&stream(HeaderForm::Full, &[(102, vec![3])]));
     let mut tx = BytesMut::new();
-    let mut forwarder = FrameForwarder::new(HeaderForm::Full, HeaderForm::Mini, &limits());
+    let mut forwarder = FrameForwarder::new(DISPLAY, HeaderForm::Full, HeaderForm::Mini, &limits());
     let mut seen = Vec::new();
     forwarder
         .forward(&mut rx, &mut tx, |frame: FrameRef<'_>| {
@@ -299,10 +302,54 @@ fn a_list_stays_one_message_when_headers_are_bridged() {
     ] {
         let mut rx = stream(from, &[(8, list.body.to_vec())]);
         let mut tx = BytesMut::new();
-        FrameForwarder::new(from, to, &limits())
+        FrameForwarder::new(DISPLAY, from, to, &limits())
             .forward(&mut rx, &mut tx, |_| FrameDecision::Forward)
             .unwrap();
         assert_eq!(tx, stream(to, &[(8, list.body.to_vec())]));
+    }
+}
+
+/// The number of INVAL_LIST is that of another message on every other channel: there its first bytes are no count, and
+/// nothing of it is lost when a frame with a list becomes a LIST.
+#[test]
+fn only_lists_of_a_display_channel_are_cut_by_their_counts() {
+    let data: Vec<u8> = [&[0, 0][..], &[7; 28]].concat();
+    for number in [common::WaitForChannels::NUMBER, 105] {
+        let mut body = vec![1, 2, 3];
+        body.extend(number.to_le_bytes());
+        body.extend(30_u32.to_le_bytes());
+        body.extend_from_slice(&data);
+        let sub_list = body.len() as u32;
+        body.extend([1, 0, 3, 0, 0, 0]);
+        let header = Header {
+            serial: 1,
+            number: 101,
+            size: body.len() as u32,
+            sub_list,
+        };
+        let mut whole = BytesMut::new();
+        header.write(HeaderForm::Full, &mut whole);
+        whole.put_slice(&body);
+        for channel in (0..=12).map(ChannelType) {
+            let sub = SubMessages::new(&body, sub_list).unwrap().next().unwrap().unwrap();
+            let expected: &[u8] = match (channel, number) {
+                (DISPLAY, 105) => &data[..2],
+                (DISPLAY, _) => &data[..1],
+                _ => &data,
+            };
+            assert_eq!(sub.exact_data(channel), expected, "{channel} {number}");
+            let mut tx = BytesMut::new();
+            FrameForwarder::new(channel, HeaderForm::Full, HeaderForm::Mini, &limits())
+                .forward(&mut whole.clone(), &mut tx, |_| FrameDecision::Forward)
+                .unwrap();
+            let list = FrameReader::new(HeaderForm::Mini, &limits())
+                .decode(&mut tx)
+                .unwrap()
+                .unwrap();
+            let subs: Vec<_> = SubMessages::of(&list).unwrap().unwrap().map(Result::unwrap).collect();
+            let subs: Vec<_> = subs.iter().map(|sub| (sub.number, sub.data)).collect();
+            assert_eq!(subs, [(number, expected), (101, &[1, 2, 3][..])], "{channel}");
+        }
     }
 }
 
@@ -325,7 +372,7 @@ fn a_list_cannot_be_made_to_grow() {
     .write(HeaderForm::Full, &mut rx);
     rx.put_slice(&body);
     let mut tx = BytesMut::new();
-    let error = FrameForwarder::new(HeaderForm::Full, HeaderForm::Mini, &limits())
+    let error = FrameForwarder::new(DISPLAY, HeaderForm::Full, HeaderForm::Mini, &limits())
         .forward(&mut rx, &mut tx, |_| FrameDecision::Forward)
         .unwrap_err();
     assert_eq!((error.message, error.field), ("SubMessageList", "offsets"));
@@ -349,7 +396,7 @@ fn a_large_body_with_a_list_is_held_whole() {
     let mut whole = BytesMut::new();
     header.write(HeaderForm::Full, &mut whole);
     whole.put_slice(&body);
-    let mut forwarder = FrameForwarder::new(HeaderForm::Full, HeaderForm::Mini, &limits());
+    let mut forwarder = FrameForwarder::new(DISPLAY, HeaderForm::Full, HeaderForm::Mini, &limits());
     let (mut rx, mut tx) = (BytesMut::new(), BytesMut::new());
     for chunk in whole.chunks(30_000) {
         assert!(tx.is_empty());
@@ -368,7 +415,7 @@ fn a_large_body_with_a_list_is_held_whole() {
         ..header
     }
     .write(HeaderForm::Full, &mut rx);
-    let mut forwarder = FrameForwarder::new(HeaderForm::Full, HeaderForm::Mini, &limits());
+    let mut forwarder = FrameForwarder::new(DISPLAY, HeaderForm::Full, HeaderForm::Mini, &limits());
     assert!(forwarder.forward(&mut rx, &mut tx, |_| FrameDecision::Forward).is_err());
 }
 
@@ -447,7 +494,7 @@ fn bytes_that_carry_descriptors() {
             for at_once in [false, true] {
                 assert_eq!(split(&mut splitter, &bytes, &[chunk], at_once), messages);
             }
-            let mut forwarder = FrameForwarder::new(from, to, &limits()).with_descriptors();
+            let mut forwarder = FrameForwarder::new(DISPLAY, from, to, &limits()).with_descriptors();
             let (mut rx, mut out, mut seen, mut sent) = (BytesMut::new(), BytesMut::new(), 0, 0);
             for piece in bytes.chunks(chunk) {
                 rx.extend_from_slice(piece);

@@ -59,7 +59,7 @@ fn chosen(limits: Limits) -> (ClientLink, Buffers) {
 }
 
 pub(crate) fn told(tx: &mut BytesMut) -> Option<LinkErrorCode> {
-    let reply = LinkReply::decode(tx.get(16..)?, &Limits::default()).ok()?;
+    let reply = LinkReply::decode_slice(tx.get(16..)?, &Limits::default()).ok()?;
     tx.clear();
     Some(reply.error)
 }

@@ -190,7 +190,7 @@ fn answers_out_of_order_are_misuse_and_change_nothing() {
     assert!(matches!(server.step(NOW, &mut buffers), Ok(Action::Waiting)));
     assert_eq!(server.accept(&mut buffers), Err(Misuse::NotAsked));
     assert_eq!(
-        server.reject(&mut buffers, Refusal::Code(LinkErrorCode::OK)),
+        server.refuse(&mut buffers, Refusal::Code(LinkErrorCode::OK)),
         Err(Misuse::RefusalSaysOk)
     );
     assert!(buffers.tx.is_empty());
@@ -210,7 +210,6 @@ fn answers_out_of_order_are_misuse_and_change_nothing() {
         server.step(NOW, &mut buffers),
         Ok(Action::Ask(ServerQuestion::Ticket { .. }))
     ));
-    assert_eq!(server.reject(&mut buffers, code), Err(Misuse::NotAsked));
     assert_eq!(
         server.refuse(&mut buffers, Refusal::Code(LinkErrorCode::OK)),
         Err(Misuse::RefusalSaysOk)
@@ -223,6 +222,37 @@ fn answers_out_of_order_are_misuse_and_change_nothing() {
         Err(HandshakeError::Misuse(Misuse::Ended))
     );
     assert_eq!(&buffers.rx[..], [9, 9], "the data stage is left");
+}
+
+/// A relay refuses a link before anything is shown with the same method as a ticket: the code is in a link reply.
+#[test]
+fn a_relay_refuses_at_every_question() {
+    for (why, told) in [
+        (
+            Refusal::Code(LinkErrorCode::CHANNEL_NOT_AVAILABLE),
+            16 + LinkReply::MIN_LEN,
+        ),
+        (Refusal::Close, 0),
+    ] {
+        let mut sides = SideBuffers::default();
+        let mut relay = RelayLink::new(NOW, RelayConfig::default());
+        assert_eq!(relay.refuse(&mut sides, why), Err(Misuse::NotAsked));
+        request(ChannelType::DISPLAY, 9, 0xf)
+            .encode(&mut sides.tenant.rx)
+            .unwrap();
+        relay.step(NOW, &mut sides).unwrap();
+        let ok = Refusal::Code(LinkErrorCode::OK);
+        assert_eq!(relay.refuse(&mut sides, ok), Err(Misuse::RefusalSaysOk));
+        relay.refuse(&mut sides, why).unwrap();
+        assert_eq!(sides.tenant.tx.len(), told);
+        if let Refusal::Code(code) = why {
+            let reply = LinkReply::decode_slice(&sides.tenant.tx[16..], &Limits::default()).unwrap();
+            assert_eq!(reply.error, code);
+        }
+        let error = relay.step(NOW, &mut sides).unwrap_err();
+        assert_eq!(error.error, HandshakeError::Refused(why));
+        assert!(sides.hypervisor.tx.is_empty());
+    }
 }
 
 #[test]
@@ -378,7 +408,7 @@ fn limits_and_one_beyond() {
             capacity,
             "nothing is allocated for a declared size"
         );
-        let told = LinkReply::decode(buffers.tx.get(16..).unwrap_or_default(), &Limits::default());
+        let told = LinkReply::decode_slice(buffers.tx.get(16..).unwrap_or_default(), &Limits::default());
         assert_eq!(
             told.map(|reply| reply.error).ok(),
             (!fits).then_some(LinkErrorCode::INVALID_DATA)
@@ -396,7 +426,7 @@ fn limits_and_one_beyond() {
         message.capabilities.channel = (0..channel).collect();
         let mut bytes = bytes::BytesMut::new();
         message.encode(&mut bytes).unwrap();
-        let decoded = LinkMess::decode(&bytes[16..], &limits);
+        let decoded = LinkMess::decode_slice(&bytes[16..], &limits);
         match field {
             None => assert_eq!(decoded, Ok(message)),
             Some(field) => {
@@ -413,7 +443,7 @@ fn limits_and_one_beyond() {
     request(ChannelType::MAIN, 0, 0).encode(&mut bytes).unwrap();
     bytes[22..26].copy_from_slice(&0x8000_0000_u32.to_le_bytes());
     bytes[26..30].copy_from_slice(&0x8000_0000_u32.to_le_bytes());
-    let error = LinkMess::decode(&bytes[16..], &Limits::default().with_capability_words(u32::MAX)).unwrap_err();
+    let error = LinkMess::decode_slice(&bytes[16..], &Limits::default().with_capability_words(u32::MAX)).unwrap_err();
     expect!["LinkMess.capability words at byte 18: truncated: needs 17179869184 bytes, 8 left"]
         .assert_eq(&error.to_string());
 }
@@ -421,7 +451,11 @@ fn limits_and_one_beyond() {
 #[test]
 fn errors_tell_where() {
     let mut body = vec![0; 18];
-    let error = |body: &[u8]| LinkMess::decode(body, &Limits::default()).unwrap_err().to_string();
+    let error = |body: &[u8]| {
+        LinkMess::decode_slice(body, &Limits::default())
+            .unwrap_err()
+            .to_string()
+    };
     expect!["LinkMess.num_common_caps at byte 6: truncated: needs 4 bytes, 3 left"].assert_eq(&error(&body[..9]));
     body[6] = 1;
     expect!["LinkMess.caps_offset at byte 14: 0 is below the minimum of 18"].assert_eq(&error(&body));
@@ -491,7 +525,7 @@ fn the_wrong_port_is_told_by_its_code() {
             server.step(NOW, &mut buffers),
             Ok(Action::Ask(ServerQuestion::Link(_)))
         ));
-        server.reject(&mut buffers, Refusal::Code(code)).unwrap();
+        server.refuse(&mut buffers, Refusal::Code(code)).unwrap();
         clients.rx = buffers.tx.split();
         let error = client.step(NOW, &mut clients).unwrap_err();
         assert_eq!(
@@ -543,8 +577,8 @@ fn link_messages_with_few_words_allocate_nothing() {
         mess.encode(&mut asked).unwrap();
         reply.encode(&mut answered).unwrap();
         let info = allocation_counter::measure(|| {
-            assert_eq!(LinkMess::decode(&asked[16..], &limits), Ok(mess));
-            assert_eq!(LinkReply::decode(&answered[16..], &limits), Ok(reply));
+            assert_eq!(LinkMess::decode_slice(&asked[16..], &limits), Ok(mess));
+            assert_eq!(LinkReply::decode_slice(&answered[16..], &limits), Ok(reply));
         });
         assert_eq!(info.count_total == 0, words <= 4, "{words} words: {info:?}");
     }

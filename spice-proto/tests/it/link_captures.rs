@@ -52,7 +52,7 @@ fn answer(machine: &mut ServerLink, buffers: &mut Buffers, connection: &Connecti
         let why = code.map_or(Refusal::Close, |code| {
             Refusal::Code(LinkErrorCode(u32::from_le_bytes(*code)))
         });
-        return machine.reject(buffers, why).unwrap();
+        return machine.refuse(buffers, why).unwrap();
     };
     let capabilities = linked.reply.capabilities.clone();
     if capabilities.has_common(common::AUTH_SASL) {
@@ -159,7 +159,7 @@ fn client_link_asks_as_the_real_clients() {
 /// The request of a client that is to be played: a whole link message, and no SASL.
 fn request(connection: &Connection) -> Option<(usize, LinkMess)> {
     let (len, body) = link_message(&connection.c2s)?;
-    let request = LinkMess::decode(body, &Limits::default()).ok()?;
+    let request = LinkMess::decode_slice(body, &Limits::default()).ok()?;
     // Who has no ticket to send, or says so, is another test's.
     let sasl = connection.linked().is_some_and(|linked| {
         let both = |bit| request.capabilities.has_common(bit) && linked.reply.capabilities.has_common(bit);
@@ -208,7 +208,8 @@ pub(crate) fn as_client(connection: &Connection) -> Result<(), HandshakeError> {
         assert_eq!(said[..clear], recorded[..clear]);
     }
     let Some(linked) = linked else {
-        let code = link_message(&connection.s2c).and_then(|(_, body)| LinkReply::decode(body, &Limits::default()).ok());
+        let code =
+            link_message(&connection.s2c).and_then(|(_, body)| LinkReply::decode_slice(body, &Limits::default()).ok());
         match code {
             Some(reply) => assert_eq!(ended, Err(HandshakeError::Rejected(reply.error))),
             None => assert!(ended.is_err()),

@@ -26,44 +26,61 @@ mod captures;
 mod codec;
 mod coverage;
 mod cutter;
+#[cfg(feature = "rsa")]
 mod drive;
-#[cfg(feature = "tokio")]
+#[cfg(all(feature = "rsa", feature = "tokio"))]
 mod drivers;
+#[cfg(feature = "rsa")]
 mod errors;
-#[cfg(feature = "tokio")]
+#[cfg(all(feature = "rsa", feature = "tokio"))]
 mod example_relay;
 mod forwarder;
 mod frames;
 mod heads;
+#[cfg(feature = "rsa")]
 mod hostile;
 mod hostile_agent;
+#[cfg(feature = "rsa")]
 mod hostile_sasl;
 mod hostile_sessions;
 mod interpreter;
+#[cfg(feature = "rsa")]
 mod key_pool;
+#[cfg(feature = "rsa")]
 mod link;
+#[cfg(feature = "rsa")]
 mod link_captures;
+mod link_values;
 mod migration;
 mod numbers;
+#[cfg(feature = "rsa")]
 mod other_protocols;
 mod own_copy;
+#[cfg(feature = "rsa")]
 mod pair;
 mod policy;
+mod readme;
 mod recordings;
+#[cfg(feature = "rsa")]
 mod relay;
+#[cfg(feature = "rsa")]
 mod relay_upstream;
 mod sasl;
+#[cfg(feature = "rsa")]
 mod sasl_captures;
+#[cfg(feature = "rsa")]
 mod secrets;
 #[cfg(feature = "serde")]
 mod serde;
-#[cfg(feature = "tokio")]
+#[cfg(all(feature = "rsa", feature = "tokio"))]
 mod session_relay;
+#[cfg(feature = "rsa")]
 mod ticket;
+#[cfg(feature = "rsa")]
 mod tickets_sent;
 #[cfg(feature = "rustls")]
 mod tls;
-#[cfg(feature = "rustls")]
+#[cfg(all(feature = "rsa", feature = "rustls"))]
 mod tls_direct;
 mod tracker;
 mod tracker_hostile;

@@ -1,11 +1,8 @@
-//! Machines against each other in memory.
-
-use std::time::Duration;
+//! Machines against each other in memory, with tickets.
 
 use bytes::BytesMut;
 use spice_proto::Limits;
 use spice_proto::caps::Capabilities;
-use spice_proto::ids::ChannelType;
 use spice_proto::link::client::ClientOutcome;
 use spice_proto::link::relay::{self, RelayAction, RelayError, RelayOutcome, Upstream};
 use spice_proto::link::server::{Announcement, ServerOutcome, ServerQuestion};
@@ -14,20 +11,7 @@ use spice_proto::link::{
     Secret, ServerLink, SideBuffers,
 };
 
-pub(crate) const NOW: Duration = Duration::ZERO;
-
-/// A source of bytes that is the same in every run.
-pub(crate) fn random(seed: u64) -> impl FnMut(&mut [u8]) {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    move |out| {
-        for byte in out {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            *byte = (state >> 32) as u8;
-        }
-    }
-}
+pub(crate) use crate::link_values::{NOW, random, request};
 
 /// One key for all tests: making one takes long.
 pub(crate) fn key() -> &'static Key {
@@ -40,19 +24,6 @@ pub(crate) fn open(sealed: &spice_proto::link::SealedTicket) -> Option<Vec<u8>> 
         .open(sealed, &mut random(2))
         .ok()
         .map(|secret| secret.expose().to_vec())
-}
-
-pub(crate) fn request(channel_type: ChannelType, common: u32, channel: u32) -> LinkMess {
-    use spice_proto::caps::CapabilityWords;
-    LinkMess {
-        connection_id: 0,
-        channel_type,
-        channel_id: 0,
-        capabilities: Capabilities {
-            common: CapabilityWords::word(common),
-            channel: CapabilityWords::word(channel),
-        },
-    }
 }
 
 pub(crate) fn client(request: LinkMess, password: &[u8]) -> ClientLink {

@@ -95,9 +95,9 @@ impl Connection {
     /// The link stage; `None` when no reply accepted it.
     pub(crate) fn linked(&self) -> Option<Linked> {
         let (c2s_end, body) = link_message(&self.c2s)?;
-        let request = LinkMess::decode(body, &Limits::default()).ok()?;
+        let request = LinkMess::decode_slice(body, &Limits::default()).ok()?;
         let (s2c_end, body) = link_message(&self.s2c)?;
-        let reply = LinkReply::decode(body, &Limits::default()).ok()?;
+        let reply = LinkReply::decode_slice(body, &Limits::default()).ok()?;
         if reply.error != LinkErrorCode::OK {
             return None;
         }

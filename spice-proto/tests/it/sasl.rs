@@ -12,7 +12,7 @@ use spice_proto::link::{
     Action, Buffers, ClientConfig, ClientLink, HandshakeError, LinkMess, Machine, Refusal, Secret, ServerLink, Stage,
 };
 
-use crate::pair::{NOW, random, request};
+use crate::link_values::{NOW, random, request};
 
 const DENIED: LinkErrorCode = LinkErrorCode::PERMISSION_DENIED;
 /// `PROTOCOL_AUTH_SELECTION`, `AUTH_SASL`, `MINI_HEADER`: what spice-gtk announces.

@@ -415,7 +415,7 @@ fn frames_in_a_buffer_show_no_secret() {
             bytes.extend_from_slice(secret);
             let mut splitter = FrameReader::new(form, &Limits::default());
             shown.take(&splitter.frames(&bytes));
-            let mut forwarder = FrameForwarder::new(form, HeaderForm::Mini, &Limits::default());
+            let mut forwarder = FrameForwarder::new(ChannelType::MAIN, form, HeaderForm::Mini, &Limits::default());
             let mut dst = BytesMut::new();
             forwarder
                 .forward(&mut bytes.clone(), &mut dst, |_| FrameDecision::Forward)

@@ -80,22 +80,22 @@ proptest! {
         let mut out = BytesMut::new();
         mess.encode(&mut out).unwrap();
         let body = &out[16..];
-        prop_assert_eq!(LinkMess::decode(body, &Limits::default()), Ok(mess.clone()));
+        prop_assert_eq!(LinkMess::decode_slice(body, &Limits::default()), Ok(mess.clone()));
         // The words may stand further behind.
         let mut moved = body[..18].to_vec();
         moved[14..18].copy_from_slice(&(18 + gap as u32).to_le_bytes());
         moved.extend(vec![0xee; gap]);
         moved.extend(&body[18..]);
         moved.extend(b"behind");
-        prop_assert_eq!(LinkMess::decode(&moved, &Limits::default()), Ok(mess));
+        prop_assert_eq!(LinkMess::decode_slice(&moved, &Limits::default()), Ok(mess));
         for cut in 0..body.len() {
-            let cut: Result<LinkMess, DecodeError> = LinkMess::decode(&body[..cut], &Limits::default());
+            let cut: Result<LinkMess, DecodeError> = LinkMess::decode_slice(&body[..cut], &Limits::default());
             prop_assert!(cut.is_err());
         }
         let reply = LinkReply { error: LinkErrorCode(error), pub_key: [7; 162], capabilities };
         let mut out = BytesMut::new();
         reply.encode(&mut out).unwrap();
-        prop_assert_eq!(LinkReply::decode(&out[16..], &Limits::default()), Ok(reply));
+        prop_assert_eq!(LinkReply::decode_slice(&out[16..], &Limits::default()), Ok(reply));
     }
 
     #[test]

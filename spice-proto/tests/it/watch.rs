@@ -11,7 +11,7 @@ use spice_proto::link::{
 use spice_proto::{Limits, caps};
 
 use crate::captures::is_spice;
-use crate::pair::request;
+use crate::link_values::request;
 use crate::recordings::{self, Connection, Rows};
 
 /// What was seen of a link stage.

@@ -234,7 +234,7 @@ impl Data {
         if let Some(list) = SubMessages::of(frame).filter(|_| sender == Sender::Server) {
             for sub in list.map_err(|error| failed(0, error))? {
                 let sub = sub.map_err(|error| failed(0, error))?;
-                let body = frame.body.slice_ref(sub.exact_data());
+                let body = frame.body.slice_ref(sub.exact_data(self.channel));
                 let header = Header {
                     number: sub.number,
                     size: sub.declared_size,

@@ -46,7 +46,7 @@ impl PictureServer {
         loop {
             match drive(&mut server, &mut buffers, &mut stream, clock).await? {
                 Driven::Ask(ServerQuestion::Link(request)) if !offered(&request) => {
-                    server.reject(&mut buffers, Refusal::Code(LinkErrorCode::CHANNEL_NOT_AVAILABLE))?;
+                    server.refuse(&mut buffers, Refusal::Code(LinkErrorCode::CHANNEL_NOT_AVAILABLE))?;
                 }
                 Driven::Ask(ServerQuestion::Link(request)) => {
                     // A key takes milliseconds, which other viewers need not wait for.

@@ -6,9 +6,7 @@ use examples::spice::{Stream, Talk};
 use spice_proto::Limits;
 use spice_proto::channel::common::{AckSync, Pong};
 use spice_proto::channel::main::ChannelId;
-use spice_proto::channel::{
-    ClientMessage, ServerMessage, common, cursor, display, inputs, main, playback, port, record, smartcard, vmc,
-};
+use spice_proto::channel::{ClientMessage, ServerMessage, common};
 use spice_proto::codec::MessageCodec;
 use spice_proto::frame::{AckCounter, Acknowledge};
 
@@ -57,7 +55,7 @@ impl Channel {
         if self.acks.received() == Acknowledge::Ack {
             self.send(ClientMessage::Other(common::ClientMessage::Ack)).await?;
         }
-        match shared(&message) {
+        match message.common() {
             Some(common::ServerMessage::SetAck(set)) => {
                 self.acks.set(set.window);
                 let generation = set.generation;
@@ -74,22 +72,5 @@ impl Channel {
             _ => {}
         }
         Ok(Some(message))
-    }
-}
-
-/// A message that every channel has.
-fn shared(message: &ServerMessage) -> Option<&common::ServerMessage> {
-    match message {
-        ServerMessage::Main(main::ServerMessage::Common(message))
-        | ServerMessage::Display(display::ServerMessage::Common(message))
-        | ServerMessage::Inputs(inputs::ServerMessage::Common(message))
-        | ServerMessage::Cursor(cursor::ServerMessage::Common(message))
-        | ServerMessage::Playback(playback::ServerMessage::Common(message))
-        | ServerMessage::Record(record::ServerMessage::Common(message))
-        | ServerMessage::Smartcard(smartcard::ServerMessage::Common(message))
-        | ServerMessage::Usbredir(vmc::ServerMessage::Common(message))
-        | ServerMessage::Port(port::ServerMessage::Common(vmc::ServerMessage::Common(message)))
-        | ServerMessage::Other(message) => Some(message),
-        _ => None,
     }
 }

@@ -100,7 +100,7 @@ impl Shared {
     /// Serves one link; when it returns, the link is closed, unless others hold it.
     fn serve(&self, client: TcpStream) -> Option<()> {
         let message = read_link_message(&client).ok()?;
-        let link = LinkMess::decode(message.get(LinkHeader::LEN..)?, &Limits::default()).ok()?;
+        let link = LinkMess::decode_slice(message.get(LinkHeader::LEN..)?, &Limits::default()).ok()?;
         let fault = *self.fault.lock().expect("a fault");
         match fault {
             Fault::Closed(kind) if kind == link.channel_type => return None,

@@ -6,7 +6,7 @@
 //!   |               Ask(Link): which key, which capabilities?   |
 //!   | <------------- LinkReply |                                |
 //!   | ticket (the token) ----> |                                |
-//!   |               Ask(Ticket): whose token, which hypervisor? |
+//!   |               Ask(Ticket): which token, which hypervisor? |
 //!   |                          | LinkMess --------------------> |   the tenant's capabilities
 //!   |                          | <-------------------- LinkReply |   checked against what was promised
 //!   |                          | ticket (the hypervisor's) ----> |
@@ -32,8 +32,8 @@
 //! only makes use of what the hypervisor says first, so none of them is missed there. For every other channel the
 //! hypervisor is known by the `connection_id`, and can be asked before anything is promised: [`ClientLink::inquiry`].
 //!
-//! The tenant is accepted after the hypervisor has accepted. When the hypervisor fails, the tenant is told
-//! [`RelayConfig::upstream_failure`], which by default is nothing: spice-gtk would show any code as a wrong
+//! The tenant is accepted after the hypervisor has accepted. When the hypervisor fails, the tenant gets
+//! [`RelayConfig::upstream_failure`], by default nothing: spice-gtk would show any code as a wrong
 //! password. [`RelayLink::ticket`] says what became of the hypervisor's ticket.
 
 mod config;
@@ -77,6 +77,15 @@ pub struct Upstream {
     pub ticket: Secret,
     /// Fresh random bytes. They are as secret as the ticket.
     pub oaep_seed: [u8; OAEP_SEED_LEN],
+}
+
+impl Upstream {
+    /// With a seed from the caller's random bytes.
+    pub fn new(ticket: Secret, random: &mut dyn FnMut(&mut [u8])) -> Self {
+        let mut oaep_seed = [0; OAEP_SEED_LEN];
+        random(&mut oaep_seed);
+        Self { ticket, oaep_seed }
+    }
 }
 
 impl core::fmt::Debug for Upstream {
@@ -123,14 +132,15 @@ impl RelayOutcome {
     #[must_use]
     pub fn forwarders(&self, limits: &Limits) -> (FrameForwarder, FrameForwarder) {
         let (tenant, hypervisor) = (self.tenant_form, self.hypervisor_form);
+        let channel = self.request.channel_type;
         (
-            FrameForwarder::new(hypervisor, tenant, limits),
-            FrameForwarder::new(tenant, hypervisor, limits),
+            FrameForwarder::new(channel, hypervisor, tenant, limits),
+            FrameForwarder::new(channel, tenant, hypervisor, limits),
         )
     }
 }
 
-/// Why a relayed link failed, and whose fault it was.
+/// Why a relayed link failed, and on which side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{side}: {error}")]
 pub struct RelayError {
@@ -273,7 +283,7 @@ impl RelayLink {
     ///
     /// # Errors
     /// [`Misuse::NotAsked`].
-    pub fn admit(&mut self, _wires: &mut SideBuffers, upstream: Upstream) -> Result<(), Misuse> {
+    pub fn admit(&mut self, _sides: &mut SideBuffers, upstream: Upstream) -> Result<(), Misuse> {
         let asked = matches!(self.state, State::Tenant) && self.server.stage() == Stage::Answer;
         if !asked || self.promised.is_none() || self.admitted.is_some() {
             return Err(Misuse::NotAsked);
@@ -291,7 +301,7 @@ impl RelayLink {
         }
     }
 
-    /// Answers every question but [`server::ServerQuestion::Link`]: the tenant is not let in.
+    /// Answers every question but those about a SASL layer: the tenant does not get the channel, or is not let in.
     ///
     /// # Errors
     /// [`Misuse::NotAsked`], or [`Misuse::RefusalSaysOk`].

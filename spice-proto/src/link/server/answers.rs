@@ -107,8 +107,8 @@ impl ServerLink {
     }
 
     /// Answers [`ServerQuestion::SaslStart`](super::ServerQuestion::SaslStart) and
-    /// [`ServerQuestion::SaslStep`](super::ServerQuestion::SaslStep): the mechanism has come to its end, and whom it
-    /// showed may go on. Whether that one is let in is asked next. `layer`: the mechanism agreed on a layer, see
+    /// [`ServerQuestion::SaslStep`](super::ServerQuestion::SaslStep): the mechanism has come to its end. Whether
+    /// the identity that it proved is let in is asked next. `layer`: the mechanism agreed on a layer, see
     /// [`ServerQuestion::SaslLayer`](super::ServerQuestion::SaslLayer).
     ///
     /// # Errors
@@ -162,22 +162,6 @@ impl ServerLink {
         Ok(())
     }
 
-    /// Answers [`ServerQuestion::Link`](super::ServerQuestion::Link): no.
-    ///
-    /// # Errors
-    /// [`Misuse::NotAsked`], or [`Misuse::RefusalSaysOk`].
-    pub fn reject(&mut self, buffers: &mut Buffers, why: Refusal) -> Result<(), Misuse> {
-        let State::AskLink(_) = self.state else {
-            return Err(Misuse::NotAsked);
-        };
-        check_refusal(why)?;
-        if let Refusal::Code(code) = why {
-            put_refusal(code, &mut buffers.tx);
-        }
-        self.refused(why);
-        Ok(())
-    }
-
     /// Answers [`ServerQuestion::Ticket`](super::ServerQuestion::Ticket) and
     /// [`ServerQuestion::Admit`](super::ServerQuestion::Admit): the client is let in.
     ///
@@ -209,10 +193,9 @@ impl ServerLink {
         }
     }
 
-    /// Answers [`ServerQuestion::Ticket`](super::ServerQuestion::Ticket) and
-    /// [`ServerQuestion::Admit`](super::ServerQuestion::Admit): the client is not let in, or whatever it would be let
-    /// in to is not there. Answers [`ServerQuestion::SaslStart`](super::ServerQuestion::SaslStart) and
-    /// [`ServerQuestion::SaslStep`](super::ServerQuestion::SaslStep) too: the mechanism failed.
+    /// Answers every question but [`ServerQuestion::SaslLayer`](super::ServerQuestion::SaslLayer): the client does not
+    /// get the channel, or is not let in, or its SASL mechanism failed. The code goes into what is due: a `LinkReply`
+    /// before the ticket and inside of a SASL exchange, else a `LinkResult`.
     ///
     /// # Errors
     /// [`Misuse::NotAsked`], or [`Misuse::RefusalSaysOk`]. For the tenant's part of a relay:
@@ -225,7 +208,7 @@ impl ServerLink {
     pub(crate) fn turn_away(&mut self, buffers: &mut Buffers, why: Refusal) -> Result<(), Misuse> {
         let in_result = match self.state {
             State::AskAdmission(_) => true,
-            State::AskSasl(_) => false,
+            State::AskLink(_) | State::AskSasl(_) => false,
             _ => return Err(Misuse::NotAsked),
         };
         check_refusal(why)?;

@@ -44,7 +44,7 @@ use super::{
 use crate::caps::Capabilities;
 use crate::error::DecodeError;
 use crate::frame::HeaderForm;
-use crate::ids::{AuthMechanism, LinkErrorCode};
+use crate::ids::{AuthMechanism, ChannelType, LinkErrorCode};
 use crate::limits::Limits;
 use crate::link::messages::SEALED_TICKET_LEN;
 
@@ -52,12 +52,12 @@ use crate::link::messages::SEALED_TICKET_LEN;
 #[derive(Debug, PartialEq, Eq)]
 pub enum ServerQuestion {
     /// Show the client what it is to prove itself with, and capabilities, with [`ServerLink::announce`] or
-    /// [`ServerLink::announce_sasl`]; or [`ServerLink::reject`] it.
+    /// [`ServerLink::announce_sasl`]; or [`ServerLink::refuse`] it.
     Link(LinkMess),
     /// [`ServerLink::accept`] the ticket, or [`ServerLink::refuse`] it. A ticket that does not open and one
     /// that holds the wrong password are to be refused alike.
     Ticket {
-        /// Whose ticket it is.
+        /// The link that the ticket is for.
         request: LinkMess,
         /// For the private half of the announced key.
         sealed: SealedTicket,
@@ -94,6 +94,17 @@ pub struct Announcement {
     /// Capabilities. `AUTH_SPICE` is set and `AUTH_SASL` cleared before they are sent, since a ticket is
     /// what is asked for.
     pub capabilities: Capabilities,
+}
+
+impl Announcement {
+    /// With what spice-server announces for such a channel: [`Capabilities::spice_server`].
+    #[must_use]
+    pub fn spice_server(public_key: PublicKey, channel: ChannelType) -> Self {
+        Self {
+            public_key,
+            capabilities: Capabilities::spice_server(channel),
+        }
+    }
 }
 
 /// What a client is shown that is to use SASL.
@@ -299,7 +310,7 @@ impl ServerLink {
             return Ok(Part::Missing(more));
         }
         let body = rx.get(LinkHeader::LEN..end).unwrap_or_default();
-        let request = LinkMess::decode(body, &self.limits).map_err(invalid)?;
+        let request = LinkMess::decode_slice(body, &self.limits).map_err(invalid)?;
         rx.advance(end);
         Ok(Part::Taken(request))
     }

@@ -95,7 +95,7 @@ impl Target {
     }
 }
 
-/// Where viewers find the proxy, as they see it: what they are told in the place of a target, in `MIGRATE_BEGIN`,
+/// Where viewers find the proxy, as they see it. It takes the place of the target in `MIGRATE_BEGIN`,
 /// `MIGRATE_BEGIN_SEAMLESS` and `MIGRATE_SWITCH_HOST`.
 ///
 /// Behind a NAT, a port mapping or a load balancer these are the **public** host and ports, not those that a listener

@@ -292,16 +292,11 @@ impl Policy {
         };
         for message in list {
             let Ok(message) = message else { return bad };
-            // Only display channels have lists whose sizes are overstated; elsewhere the number is another message's.
-            let exact = match channel {
-                ChannelType::DISPLAY => message.exact_data().len(),
-                _ => message.data.len(),
-            };
             let header = Header {
                 serial: 0,
                 number: message.number,
                 // The size that stands there may be more than there is.
-                size: u32::try_from(exact).unwrap_or(u32::MAX),
+                size: u32::try_from(message.exact_data(channel).len()).unwrap_or(u32::MAX),
                 sub_list: 0,
             };
             match self.judge_header(channel, sender, &header) {

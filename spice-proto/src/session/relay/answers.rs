@@ -27,8 +27,8 @@ impl Relay {
     }
 
     /// The tenant's part of the link stage, to answer [`SessionQuestion::Tenant`] with its methods, on
-    /// [`SideBuffers::tenant`]: what it is shown ([`ServerLink::announce`], [`ServerLink::announce_sasl`]), or that it
-    /// gets nothing ([`ServerLink::reject`]), and all of SASL. Stepping is the relay's, and so is what lets the tenant
+    /// [`SideBuffers::tenant`]: what it is shown ([`ServerLink::announce`], [`ServerLink::announce_sasl`]), and all of
+    /// SASL. Stepping is the relay's, and so is what lets the tenant
     /// in or refuses it: [`Relay::enter`] and [`Relay::refuse`].
     ///
     /// # Errors
@@ -37,7 +37,8 @@ impl Relay {
         Ok(self.linking()?.link.tenant())
     }
 
-    /// The tenant showed what opens no session, or may not join its session: as [`RelayLink::refuse`].
+    /// The tenant does not get the channel, or showed what opens no session, or may not join its session: as
+    /// [`RelayLink::refuse`].
     ///
     /// # Errors
     /// [`Misuse::NotAsked`], or [`Misuse::RefusalSaysOk`].

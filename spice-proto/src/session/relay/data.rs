@@ -192,7 +192,7 @@ impl Data {
         (false, true)
     }
 
-    /// Shows the session what it has to see. Gives why the connection has to end, if it has, and whose fault that is.
+    /// Shows the session what it has to see. Gives why the connection has to end, if it has, and the side at fault.
     pub(super) fn synchronize(
         &mut self,
         now: Duration,

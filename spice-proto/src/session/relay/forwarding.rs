@@ -155,7 +155,7 @@ impl PolicyForwarder {
         limits: &Limits,
     ) -> Self {
         Self {
-            forwarder: FrameForwarder::new(from, to, limits).with_high_water(HIGH_WATER),
+            forwarder: FrameForwarder::new(channel, from, to, limits).with_high_water(HIGH_WATER),
             judge: Judge {
                 channel,
                 sender,

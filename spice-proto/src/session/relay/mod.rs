@@ -7,7 +7,7 @@
 //!
 //! | SessionQuestion | Answer |
 //! |---|---|
-//! | [`SessionQuestion::Tenant`]: which key, which capabilities? whose ticket is this? | [`ServerLink::announce`](crate::link::ServerLink::announce), [`ServerLink::reject`](crate::link::ServerLink::reject) of [`Relay::tenant`]; [`Relay::enter`], [`Relay::refuse`] |
+//! | [`SessionQuestion::Tenant`]: which key, which capabilities? what does this ticket open? | [`ServerLink::announce`](crate::link::ServerLink::announce) of [`Relay::tenant`]; [`Relay::enter`]; [`Relay::refuse`] |
 //! | [`SessionQuestion::Dial`]: connect to the hypervisor | [`Relay::dialled`], [`Relay::unreachable`] |
 //! | [`SessionQuestion::BindSession`]: record the session's id | [`Relay::bound`], [`Relay::not_bound`] |
 //! | [`SessionQuestion::Target`]: is that a place of the session's guest? | [`Relay::accept_target`], [`Relay::refuse_target`] |

@@ -225,6 +225,13 @@ impl Sessions {
         }
     }
 
+    /// The sessions that hypervisors gave this id: what a tenant names with its `connection_id`. As a rule one; several,
+    /// since hypervisors repeat ids, and only one that was opened with the tenant's token is the tenant's.
+    #[must_use]
+    pub fn named(&self, id: u32) -> &[SessionKey] {
+        self.ids.get(&id).map_or(&[], Vec::as_slice)
+    }
+
     /// Which hypervisors have the channel that a tenant asks for, before its token says which session it belongs to:
     /// as a rule one, that of the session with this `connection_id`. None for the first main channel of a session.
     /// What they announce for it can be asked with [`ClientLink::inquiry`](crate::link::ClientLink::inquiry), so that
@@ -232,7 +239,6 @@ impl Sessions {
     /// hypervisor does not keep costs the viewer the channel.
     #[must_use]
     pub fn inquiries(&self, request: &LinkMess) -> Vec<Dial> {
-        let keys = self.ids.get(&request.connection_id).map(Vec::as_slice);
         let dial = |key: &SessionKey| {
             let host = self.tracker.host_for(*key, Request::of(request))?;
             let target = self.groups.get(key)?.migration.target(host).cloned();
@@ -245,7 +251,7 @@ impl Sessions {
                 transport: None,
             })
         };
-        keys.unwrap_or_default()
+        self.named(request.connection_id)
             .iter()
             .filter_map(dial)
             .take(INQUIRIES)

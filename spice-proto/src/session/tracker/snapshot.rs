@@ -159,7 +159,7 @@ impl Decode for Snapshot {
             );
         }
         if (access != TargetAccess::NoTarget) && (stage != Stage::Bound || head.last_host <= head.host) {
-            return invalid("access", 2, "a target, and nobody who goes there");
+            return invalid("access", 2, "a target that no link may join");
         }
         let pairs = r.array::<WirePair>(head.count.into(), "pairs")?;
         Ok(Self {

@@ -25,6 +25,14 @@ pub struct Peer {
     pub secure: bool,
 }
 
+impl Peer {
+    /// A connection from this address.
+    #[must_use]
+    pub const fn new(address: IpAddr, secure: bool) -> Self {
+        Self { address, secure }
+    }
+}
+
 /// What a connection asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Request {

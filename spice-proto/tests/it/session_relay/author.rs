@@ -316,7 +316,7 @@ pub(super) async fn serve(mut stream: DuplexStream, behaviour: Behaviour) -> Opt
         match drive(&mut machine, &mut buffers, &mut stream, clock).await.ok()? {
             Driven::Ask(ServerQuestion::Link(_)) if behaviour == Behaviour::Secured => {
                 let why = Refusal::Code(spice_proto::ids::LinkErrorCode::NEED_SECURED);
-                machine.reject(&mut buffers, why).unwrap();
+                machine.refuse(&mut buffers, why).unwrap();
             }
             Driven::Ask(ServerQuestion::Link(request)) => {
                 let mut shown = Capabilities::spice_server(request.channel_type);
@@ -330,7 +330,7 @@ pub(super) async fn serve(mut stream: DuplexStream, behaviour: Behaviour) -> Opt
                     Behaviour::HangsUp => return None,
                     Behaviour::RefusesChannel => {
                         let why = Refusal::Code(spice_proto::ids::LinkErrorCode::ERROR);
-                        machine.reject(&mut buffers, why).unwrap();
+                        machine.refuse(&mut buffers, why).unwrap();
                         continue;
                     }
                     _ => {}

@@ -1,0 +1,85 @@
+//! The example programs of the libraries, built and run.
+
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+/// How long a program has for whatever is waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// An example of a library, as cargo builds it. It is there already if all of the workspace was built with all features.
+pub(crate) fn example(name: &str) -> PathBuf {
+    let beside = Path::new(env!("CARGO_BIN_EXE_spice-picture")).parent().unwrap();
+    let mut cargo = Command::new(env!("CARGO"));
+    // The features of the whole workspace, so that nothing is built a second time.
+    cargo.args(["build", "--quiet", "--workspace", "--all-features", "--example", name]);
+    if beside.ends_with("release") {
+        cargo.arg("--release");
+    }
+    cargo.arg("--target-dir").arg(beside.parent().unwrap());
+    let built = cargo.stdin(Stdio::null()).output().unwrap();
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    beside.join("examples").join(name)
+}
+
+/// A program that runs until this is dropped.
+pub(crate) struct Running {
+    child: Child,
+    lines: mpsc::Receiver<String>,
+}
+
+impl Running {
+    /// Starts it. Standard input is closed.
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let command = command.stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let (send, lines) = mpsc::channel();
+        thread::spawn(move || {
+            stdout
+                .lines()
+                .map_while(Result::ok)
+                .try_for_each(|line| send.send(line))
+        });
+        Self { child, lines }
+    }
+
+    /// The next line of its output.
+    pub(crate) fn line(&self) -> String {
+        self.lines.recv_timeout(PATIENCE).expect("the program says nothing")
+    }
+
+    /// Its lines up to the first that holds this, and that one.
+    pub(crate) fn lines_to(&self, wanted: &str) -> Vec<String> {
+        let mut lines = vec![self.line()];
+        while !lines.last().unwrap().contains(wanted) {
+            lines.push(self.line());
+        }
+        lines
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Waits for a program to end by itself, and tells whether it was content, and what it has printed.
+pub(crate) fn ended(command: &mut Command) -> (bool, Vec<String>) {
+    let mut running = Running::start(command);
+    let mut lines = Vec::new();
+    loop {
+        match running.lines.recv_timeout(PATIENCE) {
+            Ok(line) => lines.push(line),
+            Err(mpsc::RecvTimeoutError::Disconnected) => return (running.child.wait().unwrap().success(), lines),
+            Err(mpsc::RecvTimeoutError::Timeout) => panic!("it does not end: {lines:?}"),
+        }
+    }
+}
