@@ -1,18 +1,16 @@
 //! A SPICE gateway with tokens: a viewer that shows the token as its password gets the hypervisor's console.
 //!
 //! `cargo run --example spice_gateway --features spice -- 127.0.0.1:5900 127.0.0.1 5901 PASSWORD [USES]`
-#![allow(clippy::expect_used, clippy::std_instead_of_alloc, reason = "a program of its own")]
+#![allow(clippy::restriction, reason = "a program, with std")]
 
-use core::error::Error;
-use core::num::NonZeroU16;
+use std::error::Error;
+use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use console_token::spice::{Console, ConsoleBackend, Settings, TokenSessions};
 use console_token::{ConsoleType, Grant, MemoryStore, Pepper, Peppers, Target, UnixSeconds, Uses};
-use spice_proto::drive_session;
-use spice_proto::link::Secret;
-use spice_proto::session::{Policy, migration::Endpoint, relay::Config, tracker::Peer};
+use spice_proto::proxy::{Endpoint, Peer, Policy, ProxyConfig, Secret, drive_session};
 use tokio::net::{TcpListener, TcpStream};
 
 /// How the hypervisor is reached, and its password.
@@ -66,12 +64,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let address = listener.local_addr()?;
     println!("listening on {address}");
     let endpoint = Endpoint::new(&address.ip().to_string(), NonZeroU16::new(address.port()), None, None)?;
-    let config = Arc::new(Config::new(Arc::new(Policy::new(&Default::default())), endpoint));
+    let config = Arc::new(ProxyConfig::new(Arc::new(Policy::new(&Default::default())), endpoint));
     loop {
         let (viewer, from) = listener.accept().await?;
         viewer.set_nodelay(true)?;
-        let (address, secure) = (from.ip(), false);
-        let connection = sessions.accept(Peer { address, secure }, config.clone());
+        let connection = sessions.accept(Peer::new(from.ip(), false), config.clone());
         let proxy = sessions.proxy(Hypervisor(password.clone().into()));
         tokio::spawn(drive_session(connection, viewer, proxy));
     }

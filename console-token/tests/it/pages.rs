@@ -44,7 +44,7 @@ fn errors(text: &str) -> Vec<String> {
 
 #[test]
 fn each_error_is_on_the_page() {
-    let page = file("src/docs/errors.md");
+    let page = file("src/docs/errors.rs");
     let mut files = Vec::new();
     sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut files);
     let all: Vec<String> = files
@@ -56,10 +56,10 @@ fn each_error_is_on_the_page() {
         .iter()
         .filter(|error| !page.contains(&format!("`{error}`")))
         .collect();
-    assert!(missing.is_empty(), "not in docs/errors.md: {missing:?}");
+    assert!(missing.is_empty(), "not in docs/errors.rs: {missing:?}");
     let of_page = page
         .lines()
-        .filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+        .filter_map(|line| line.strip_prefix("//! | `")?.split('`').next());
     let gone: Vec<&str> = of_page
         .filter(|name| name.contains("::") && !all.iter().any(|error| error == name))
         .collect();

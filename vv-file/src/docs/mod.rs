@@ -9,18 +9,7 @@
 //!
 //! No page needs a feature, except where it says so: `serde` gives `Serialize` for what was read.
 
-pub mod writing {
-    #![doc = include_str!("docs/writing.md")]
-}
-
-pub mod reading {
-    #![doc = include_str!("docs/reading.md")]
-}
-
-pub mod checking {
-    #![doc = include_str!("docs/checking.md")]
-}
-
-pub mod errors {
-    #![doc = include_str!("docs/errors.md")]
-}
+pub mod checking;
+pub mod errors;
+pub mod reading;
+pub mod writing;

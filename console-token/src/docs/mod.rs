@@ -20,22 +20,8 @@
 //! | `SqlStore` | `sql` |
 //! | `spice`: tokens coupled to SPICE sessions | `spice` |
 
-pub mod tokens {
-    #![doc = include_str!("docs/tokens.md")]
-}
-
-pub mod stores {
-    #![doc = include_str!("docs/stores.md")]
-}
-
-pub mod web {
-    #![doc = include_str!("docs/web.md")]
-}
-
-pub mod gateways {
-    #![doc = include_str!("docs/gateways.md")]
-}
-
-pub mod errors {
-    #![doc = include_str!("docs/errors.md")]
-}
+pub mod errors;
+pub mod gateways;
+pub mod stores;
+pub mod tokens;
+pub mod web;
