@@ -1,5 +1,10 @@
-#![doc = include_str!("../README.md")]
+#![cfg_attr(feature = "spice", doc = include_str!("../README.md"))]
+#![cfg_attr(
+    not(feature = "spice"),
+    doc = "Console tokens for virtual machines: see [`docs`] and the README."
+)]
 #![no_std]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 extern crate alloc;
 #[cfg(feature = "std")]
@@ -9,6 +14,7 @@ mod access_url;
 mod audit;
 mod connection_limiter;
 mod console;
+pub mod docs;
 mod error;
 mod grant;
 mod hex;
@@ -25,6 +31,8 @@ pub mod serial;
 mod session;
 pub mod signed;
 mod source;
+#[cfg(feature = "spice")]
+pub mod spice;
 mod store;
 mod throttle;
 mod transition;

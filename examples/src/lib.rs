@@ -3,6 +3,8 @@
 #[cfg(feature = "tools")]
 pub mod capture;
 
+pub mod command;
+
 pub mod descriptors;
 
 #[cfg(feature = "tools")]

@@ -1,4 +1,5 @@
 #![no_std]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![doc = include_str!("../README.md")]
 
 extern crate alloc;
@@ -6,6 +7,7 @@ extern crate alloc;
 pub mod builder;
 pub mod connection;
 mod direction;
+pub mod docs;
 mod document;
 pub mod download;
 pub mod error;

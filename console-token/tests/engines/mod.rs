@@ -37,7 +37,7 @@ impl Engine {
         if let Some((user, group)) = postgres_user(kind) {
             chown(&folder, Some(user), Some(group)).unwrap();
         }
-        // Nobody else takes it in the moment until the engine does: the tests run one at a time.
+        // It stays free until the engine takes it: the tests run one at a time.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut engine = Self {
             kind,

@@ -52,7 +52,7 @@ async fn forward(mut client: TcpStream, mut server: TcpStream, counts: &Counts) 
                 if !is_marked(&up[..len]) {
                     continue;
                 }
-                // Every fourth: the engine has answered, and nobody hears it.
+                // Every fourth: the engine has answered, and the answer is lost.
                 if counts.statements.fetch_add(1, Ordering::Relaxed) % 4 == 3 {
                     counts.cut.fetch_add(1, Ordering::Relaxed);
                     let _ = server.read(&mut down).await;

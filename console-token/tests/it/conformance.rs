@@ -77,7 +77,7 @@ async fn a_database_that_cannot_be_used() {
     .unwrap();
     std::fs::create_dir(folder.0.join("folder")).unwrap();
     let missing = folder.0.join("missing").display().to_string();
-    // Nobody listens there: the port was just given back.
+    // Nothing listens there: the port was just given back.
     let port = std::net::TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()

@@ -50,7 +50,7 @@ fn sources() {
 }
 
 #[test]
-fn silent_connections_from_eight_addresses_lock_out_nobody() {
+fn silent_connections_from_eight_addresses_lock_out_no_other() {
     let mut limiter = ConnectionLimiter::new(limits(256, 1000));
     flood(&mut limiter, 8, 32);
     assert_eq!(limiter.half_open(), 256);
@@ -66,7 +66,7 @@ fn silent_connections_from_eight_addresses_lock_out_nobody() {
 }
 
 #[test]
-fn silent_connections_of_one_address_lock_out_nobody_else() {
+fn silent_connections_of_one_address_lock_out_no_other() {
     let mut limiter = ConnectionLimiter::new(limits(32, 1000));
     flood(&mut limiter, 1, 32);
     let first = limiter.arrive(stranger(1), ());

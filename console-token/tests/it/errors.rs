@@ -1,4 +1,4 @@
-//! Texts of errors: what the log says, and what the peer is told.
+//! Texts of errors: what the log says, and what the peer receives.
 
 use console_token::{Pepper, Refusal, StoreError, UnknownConsole};
 use expect_test::expect;

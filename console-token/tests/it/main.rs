@@ -24,6 +24,7 @@ mod model;
 #[cfg(feature = "serde")]
 mod nova;
 mod oracle;
+mod pages;
 mod password;
 mod record;
 mod release;

@@ -426,7 +426,7 @@ fn skew_widens_both_ends() {
 }
 
 #[test]
-fn a_revoked_token_admits_nobody() {
+fn a_revoked_token_is_refused_everywhere() {
     let mut record = Record::new(spice().with_uses(times(3)));
     let session = record.claim_at(1000).unwrap();
     record.bind(session, INIT).unwrap();

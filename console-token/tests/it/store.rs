@@ -122,7 +122,7 @@ fn as_many_as_there_are_uses_succeed() {
     }
 }
 
-/// Exchanges across shards in both directions at once: nobody waits for ever.
+/// Exchanges across shards in both directions at once: none waits for ever.
 #[test]
 fn exchanges_do_not_block_each_other() {
     let store = MemoryStore::new(10_000);

@@ -94,7 +94,7 @@ fn a_right_password() {
     assert_eq!(
         admitted(&mut throttle, one, "victim", 1000),
         0,
-        "an attacker who has an account gains nothing"
+        "an attacker with an account gains nothing"
     );
     // Wrong ones before the right one are forgotten at the account, and count at the source.
     assert_eq!(throttle.attempt(one, b"own", at(1000)), Ok(()));
@@ -145,7 +145,7 @@ fn guesses_of_strangers_lock_no_user_out() {
 
 /// A flood fills the table: newcomers have all of their attempts, and a count that is in use is kept.
 #[test]
-fn a_full_table_locks_nobody_out() {
+fn a_full_table_locks_no_user_out() {
     let mut throttle = throttle(3, 1000, rate(100, 1000), 64);
     let guesser = source("192.0.2.1");
     assert_eq!(admitted(&mut throttle, guesser, "db-7", 1000), 3);

@@ -46,7 +46,7 @@ pub struct Arguments {
     /// The recording was cut: a stream may end inside of a message or where packets were lost
     #[arg(long)]
     pub cut: bool,
-    /// Cut texts longer than so many characters (two for a byte of payload); 0: show all of them
+    /// Cut texts after so many characters, two for a byte of payload; 0: show all
     #[arg(long, value_name = "LENGTH", default_value_t = 160)]
     pub shorten: usize,
     /// Show what the client says to SASL, which may be a password, and other secrets that can be shown

@@ -64,7 +64,7 @@ fn files() -> Folder {
         "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n",
     );
     folder.write("empty", "");
-    folder.write("short", "tell-nobody-this\n".split_at(5).0);
+    folder.write("short", "keep-secret-this\n".split_at(5).0);
     folder.write("spaces", "with spaces in the middle");
     folder.write("line", "ticket in a file\r\nand more");
     folder.write("long", "x".repeat(61));

@@ -172,7 +172,7 @@ fn the_last_connection_is_served_however_many_wait() {
     let service = Service::start(&configuration(closed_port()));
     let silent: Vec<_> = (0..40).map(|_| TcpStream::connect(service.plain()).unwrap()).collect();
     let denied = Link::Refused(LinkErrorCode::PERMISSION_DENIED);
-    assert_eq!(connect(service.plain(), "nobody issued this"), denied);
+    assert_eq!(connect(service.plain(), "never issued"), denied);
     drop(silent);
 }
 
@@ -210,7 +210,7 @@ fn strangers_use_up_no_keys() {
         let mut longest = Duration::ZERO;
         for _ in 0..20 {
             let began = Instant::now();
-            let link = connect(gateway, "nobody issued this");
+            let link = connect(gateway, "never issued");
             longest = longest.max(began.elapsed());
             assert_eq!(link, Link::Refused(LinkErrorCode::PERMISSION_DENIED));
         }
@@ -244,7 +244,7 @@ fn it_stops_when_it_is_told_to() {
 #[test]
 fn the_log_tells_what_happened_and_no_secret() {
     let service = Service::start(&configuration(closed_port()));
-    let (good, spent) = (token(service.api()), "nobody-issued-this-password");
+    let (good, spent) = (token(service.api()), "a-password-never-issued");
     assert_eq!(
         request(
             service.api(),

@@ -160,7 +160,7 @@ fn attacked(attacks: impl FnOnce(&Service) -> Vec<Attack>) {
 
 #[test]
 #[ignore = "needs half a minute of attack"]
-fn silent_connections_lock_nobody_out() {
+fn silent_connections_lock_no_user_out() {
     attacked(|service| {
         vec![
             Attack::start((1, 200), service.plain(), (400, 4000), silent),
@@ -184,7 +184,7 @@ fn link_messages_cost_no_keys_of_others() {
 
 #[test]
 #[ignore = "needs half a minute of attack"]
-fn idle_requests_lock_nobody_out() {
+fn idle_requests_lock_no_user_out() {
     attacked(|service| {
         vec![
             Attack::start((1, 20), service.api(), (200, 1000), silent),

@@ -13,11 +13,13 @@
 mod bad_input;
 mod builder;
 mod edit;
+mod examples;
 mod hotkey_version_oracles;
 mod key_file;
 mod keyfile_oracle;
 mod lint;
 mod oracle;
+mod pages;
 mod parts;
 mod policy;
 mod presets;

@@ -125,7 +125,7 @@ fn the_key_fixes_the_algorithm() {
             "{header}"
         );
     }
-    // A key in the token is nobody's.
+    // A key in the token is not used.
     let own = format!(
         r#"{{"alg":"HS256","kid":"h1","jwk":{{"kty":"oct","k":"{}"}},"jku":"https://evil.example"}}"#,
         encoded("x")

@@ -178,7 +178,7 @@ proptest! {
         prop_assert_eq!(verified.claims(), &claims);
     }
 
-    /// No text can do harm, and nobody's is accepted.
+    /// No text causes a panic, and none is accepted without the key.
     #[test]
     fn any_text(parts in proptest::array::uniform3(proptest::collection::vec(any::<u8>(), 1..60)), header in "[ -~]{1,40}") {
         for first in [parts[0].as_slice(), header.as_bytes(), br#"{"alg":"EdDSA","kid":"k1"}"#] {

@@ -322,7 +322,7 @@ fn special_addresses() {
     for (text, special) in SPECIAL {
         let address = address(text);
         assert_eq!(Special::of(address), Some(special), "{text}");
-        // Also when it is a console: nobody makes it one by a configuration that can be written to.
+        // Also when it is a console: a configuration that can be written to makes it none.
         rule.insert(Host::Address(address), port(5901));
         let refused = rule.check(&Host::Address(address), port(5901)).map(|_| ());
         assert_eq!(refused, Err(TargetError::Special(special)), "{text}");

@@ -114,7 +114,7 @@ async fn create(State(api): State<Arc<Api>>, body: Bytes) -> Response {
     if let Err(error) = api.viewer.file("token", &title, require_tls) {
         return answer(StatusCode::UNPROCESSABLE_ENTITY, &error.to_string());
     }
-    let minted = match api.sessions.tokens.mint(&guest.id, ttl, uses) {
+    let minted = match api.sessions.mint(&guest.id, ttl, uses).await {
         Ok(minted) => minted,
         Err(StoreError::Full { .. }) => return answer(StatusCode::SERVICE_UNAVAILABLE, "too many tokens are out"),
         Err(_) => return answer(StatusCode::INTERNAL_SERVER_ERROR, "no token could be made"),

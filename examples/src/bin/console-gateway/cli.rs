@@ -5,15 +5,22 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 use tracing::level_filters::LevelFilter;
 
-use crate::rules::Rules;
+use crate::demo::Rules;
 
 /// A gateway for SPICE consoles: tenants come with a token, hypervisors keep their passwords.
 #[derive(Debug, Parser)]
-#[command(name = "console-gateway", version)]
+#[command(name = "console-gateway", version, after_help = EXAMPLES)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  console-gateway demo                               every step of a console, in one process
+  console-gateway serve --help-config                every key of the configuration
+  console-gateway check-config --dial gateway.toml   what is wrong with one
+  console-gateway serve --config gateway.toml";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -41,7 +48,7 @@ pub(crate) enum Command {
         #[arg(long, value_name = "FORMAT", default_value = "json")]
         log_format: LogFormat,
     },
-    /// Reads a configuration and what it names, and complains on standard error about all that is wrong, a line each.
+    /// Reads a configuration and the files that it names, and lists what is wrong on standard error, a line each.
     CheckConfig {
         /// The configuration (TOML).
         #[arg(value_name = "FILE")]
@@ -67,9 +74,9 @@ pub(crate) enum Break {
     AcceptExpired,
     /// A spent token opens another session.
     AcceptReplay,
-    /// A token that nobody issued opens a session.
+    /// A token that was not issued opens a session.
     AcceptWrong,
-    /// A refused tenant is told why.
+    /// A refused tenant receives the reason.
     LeakReason,
 }
 

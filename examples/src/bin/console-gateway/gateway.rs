@@ -6,29 +6,28 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use console_token::spice::{self, Denial, SessionEvent};
 use examples::places::{Place, Places};
 use examples::refusals::Refusals;
 use examples::websocket::{self, WebSocketError};
 use examples::{descriptors, net};
 use rustls::ServerConfig;
-use spice_proto::link::Side;
+use spice_proto::link::{KeyPoolConfig, Refusal, Side};
 use spice_proto::session::migration::Endpoint;
 use spice_proto::session::policy::Settings;
 use spice_proto::session::relay::{Config, End};
 use spice_proto::session::tracker::{self, Peer};
 use spice_proto::session::{Policy, Report};
-use spice_proto::{BufferedStream, Connection, SessionManager, drive_session};
+use spice_proto::{BufferedStream, Connection, drive_session};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{Instrument, debug, field::Empty, info, info_span, warn};
+use tracing::{Instrument, debug, error, field::Empty, info, info_span, warn};
 
 use crate::answers::Tenant;
 use crate::console::Viewer;
-use crate::keys::{Keys, random_bytes};
-use crate::rules::Rules;
 use crate::sessions::Sessions;
 use crate::tls::Stream;
 
@@ -44,9 +43,8 @@ const KEYS: usize = 24;
 /// What all connections share.
 pub(crate) struct Shared {
     pub(crate) sessions: Arc<Sessions>,
-    pub(crate) keys: Keys,
-    pub(crate) rules: Rules,
-    pub(crate) hub: Arc<SessionManager>,
+    /// What a refused viewer gets.
+    pub(crate) refuses_with: fn(&Denial) -> Refusal,
     places: Places,
     pub(crate) refusals: Arc<Refusals>,
     /// Cancelled when the gateway goes down.
@@ -107,16 +105,19 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    /// Starts to make keys. Nothing is accepted yet.
-    pub(crate) fn new(sessions: Sessions, rules: Rules, settings: &Settings) -> Result<Self, String> {
-        let keys = Keys::start(KEYS).map_err(|error| format!("no RSA key: {error}"))?;
+    /// How the sessions of a gateway are kept.
+    pub(crate) fn settings() -> spice::Settings {
+        let tracker = tracker::Config::default().with_link_timeout(TOKEN);
+        let keys = KeyPoolConfig::default().with_stock(KEYS);
+        spice::Settings::default().with_tracker(tracker).with_keys(keys)
+    }
+
+    /// Starts to make keys. Nothing is accepted yet. `refuses_with`: what a refused viewer gets.
+    pub(crate) fn new(sessions: Sessions, refuses_with: fn(&Denial) -> Refusal, settings: &Settings) -> Self {
         let sessions = Arc::new(sessions);
-        let config = tracker::Config::default().with_link_timeout(TOKEN);
         let shared = Arc::new(Shared {
             sessions: sessions.clone(),
-            keys,
-            rules,
-            hub: Arc::new(SessionManager::new(config, random_bytes())),
+            refuses_with,
             refusals: Arc::default(),
             places: Places::for_descriptors(descriptors::raise_limit()),
             stop: CancellationToken::new(),
@@ -130,25 +131,20 @@ impl Gateway {
                 () = sums.refusals.sum_up() => {}
             }
         });
-        let end = shared.clone();
+        let stop = shared.stop.clone();
+        let work = sessions.tokens.clone().run(log);
         connections.spawn(async move {
-            loop {
-                let report = tokio::select! {
-                    () = end.stop.cancelled() => return,
-                    report = end.hub.report() => report,
-                };
-                match report {
-                    Report::Link { session, outcome, .. } => debug!(session = session.number(), %outcome, "link"),
-                    Report::Ended { session, spent } => end.sessions.ended(session, spent),
-                }
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = work => {}
             }
         });
-        Ok(Self {
+        Self {
             sessions,
             shared,
             policy: Arc::new(Policy::new(settings)),
             connections,
-        })
+        }
     }
 
     /// Accepts viewers. `viewer`: where they find the gateway, then and when their session moves.
@@ -174,7 +170,7 @@ impl Gateway {
                         };
                         let place = shared.places.arrive(peer.ip());
                         // Who gives way is decided by the places, from the first byte on.
-                        let connection = shared.hub.accept(from, config.clone());
+                        let connection = shared.sessions.tokens.accept(from, config.clone());
                         connections.spawn(serve(shared.clone(), place, connection, tcp, peer, carrier.clone()));
                     }
                     // No file descriptors, most likely: others have to go first.
@@ -191,7 +187,7 @@ impl Gateway {
     /// Stops: no connection is accepted, every one is ended, and this returns within seconds.
     pub(crate) async fn stop(self) {
         self.shared.stop.cancel();
-        self.shared.hub.stop();
+        self.sessions.tokens.manager().stop();
         self.connections.close();
         if timeout(STOP, self.connections.wait()).await.is_err() {
             warn!(left = self.connections.len(), "connections did not end in time");
@@ -230,12 +226,14 @@ async fn serve(
             Err(error) => return refusals.log(|| info!(%error, "no handshake")),
         };
         let counts = connection.counts();
+        let sessions = shared.sessions.clone();
         let tenant = Tenant::new(shared, place.clone(), counts.clone(), carrier_is_tls);
-        let (end, tenant) = drive_session(connection, stream, tenant).await;
-        let Some(tenant) = tenant else {
+        let (end, proxy) = drive_session(connection, stream, sessions.tokens.proxy(tenant)).await;
+        let Some(proxy) = proxy else {
             return refusals.log(|| info!(%end, "ended"));
         };
-        match (end, tenant.refused, &tenant.unreached) {
+        let tenant = proxy.backend();
+        match (end, &tenant.refused, &tenant.unreached) {
             (_, Some(reason), _) => refusals.log(|| info!(%reason, "refused")),
             (_, _, Some(error)) => warn!(reason = %format_args!("hypervisor not reached: {error}"), "no link"),
             (End::Link(error), ..) if error.side == Side::Hypervisor => {
@@ -260,4 +258,17 @@ async fn serve(
     }
     .instrument(span)
     .await;
+}
+
+/// What became of a link or of a session.
+fn log(event: SessionEvent) {
+    match event {
+        SessionEvent::Report(Report::Link { session, outcome, .. }) => {
+            debug!(session = session.number(), %outcome, "link");
+        }
+        SessionEvent::Closed { token, spent, .. } => debug!(%token, spent, "session closed"),
+        SessionEvent::NotClosed { token, error, .. } => error!(%error, %token, "session not closed"),
+        SessionEvent::Cut { token, refusal, .. } => info!(%token, %refusal, "session ended"),
+        _ => {}
+    }
 }

@@ -1,13 +1,12 @@
-//! The guests: which consoles they have, where these are, how they are entered, what is known of them.
+//! The guests: which consoles they have, where these are, how they are entered.
 //!
 //! A place belongs to one guest. A hypervisor can send a viewer to a place of the guest whose console it is showing, and
 //! to no other: the message that names the target is the hypervisor's, and a hypervisor is not trusted with the consoles
 //! of others.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use console_token::AdmitError;
@@ -15,14 +14,11 @@ use examples::net;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use spice_proto::BufferedStream;
-use spice_proto::caps::Capabilities;
-use spice_proto::ids::ChannelType;
 use spice_proto::link::{Secret, Transport};
 use spice_proto::session::migration;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use crate::sync::lock;
 use crate::tls::Stream;
 
 /// For name look-up, TCP and TLS together. Within the ten seconds that a whole link has.
@@ -60,8 +56,6 @@ pub(crate) struct Place {
     pub(crate) move_ports: Option<RangeInclusive<u16>>,
     /// The hypervisor's own password; no tenant ever has it.
     pub(crate) ticket: Secret,
-    /// What this hypervisor announced, by kind of channel.
-    pub(crate) known: Mutex<HashMap<ChannelType, Capabilities>>,
 }
 
 /// The port with TLS, and the certificate that is expected there.
@@ -157,16 +151,6 @@ impl Place {
         let own = self.port.into_iter().chain(self.tls.as_ref().map(|tls| tls.port));
         own.map(|port| port..=port).chain(self.move_ports.clone())
     }
-
-    /// What its hypervisor announces for a kind of channel, if it was asked before.
-    pub(crate) fn announces(&self, channel: ChannelType) -> Option<Capabilities> {
-        lock(&self.known).get(&channel).cloned()
-    }
-
-    /// This is what the hypervisor announces.
-    pub(crate) fn learn(&self, channel: ChannelType, announced: &Capabilities) {
-        lock(&self.known).insert(channel, announced.clone());
-    }
 }
 
 impl PlaceAddress {
@@ -232,7 +216,6 @@ mod tests {
             tls: None,
             move_ports,
             ticket: Secret::new(b"ticket"),
-            known: Mutex::default(),
         })
     }
 

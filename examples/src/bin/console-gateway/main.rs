@@ -5,8 +5,9 @@
 //!         <------------- HTTP API, for the portal that hands the .vv out
 //! ```
 //!
-//! Read it in the order of a connection: [`gateway`] accepts it and has the library drive it, and [`answers`] what that
-//! asks: who it is with [`tokens`] and [`sessions`], and which [`guest`] it is for.
+//! Read it in the order of a connection: [`gateway`] accepts it and has the libraries drive it and judge its token, and
+//! [`answers`] what they ask: which [`guest`] it is for, where that is, and where it may move. [`sessions`] has the guests
+//! and their tokens.
 //! [`api`] makes tokens and the files that hold them. [`demo`] runs all of it against itself.
 
 mod answers;
@@ -18,23 +19,21 @@ mod demo;
 mod gateway;
 mod guest;
 mod http;
-mod keys;
-mod rules;
+mod random;
 mod serve;
 mod sessions;
 mod sync;
 mod tls;
-mod tokens;
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use tracing::level_filters::LevelFilter;
 
 use crate::cli::{Cli, Command, LogFormat};
+use examples::command;
 
 fn main() -> ExitCode {
-    match Cli::parse().command {
+    match command::parse::<Cli>().command {
         Command::Demo { broken, log } => {
             start_log(log, LogFormat::Compact);
             run(demo::run(broken.map(Into::into).unwrap_or_default()))

@@ -3,9 +3,12 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
+use console_token::MemoryStore;
 use examples::net;
+use spice_proto::link::Refusal;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -16,9 +19,7 @@ use crate::config::Config;
 use crate::gateway::{Carrier, Gateway};
 use crate::guest::PlaceAddress;
 use crate::http;
-use crate::rules::Rules;
-use crate::sessions::Sessions;
-use crate::tokens::Tokens;
+use crate::sessions::{self, Sessions};
 
 /// How often tokens that are over are forgotten.
 const PURGE: Duration = Duration::from_secs(60);
@@ -96,8 +97,9 @@ async fn serve(config: Config) -> Result<(), String> {
     }
     let at = |wanted: &str| bound.iter().find(|(name, ..)| *name == wanted).map(|(_, at, ..)| *at);
     let viewer = public.viewer(at("spice"), at("spice_tls"));
-    let sessions = Sessions::new(Tokens::new(Rules::default()), config.guests);
-    let mut gateway = Gateway::new(sessions, Rules::default(), &config.policy)?;
+    let store = Arc::new(MemoryStore::new(sessions::TOKENS));
+    let sessions = Sessions::new(store, Gateway::settings(), config.guests);
+    let mut gateway = Gateway::new(sessions, |_| Refusal::DENIED, &config.policy);
     let mut line = serde_json::Map::new();
     line.insert("api".to_owned(), api_address.to_string().into());
     for (name, address, listener, carrier) in bound {
@@ -125,8 +127,10 @@ async fn serve(config: Config) -> Result<(), String> {
         tokio::select! {
             signal = &mut stopped => break signal,
             _ = purge.tick() => {
-                let forgotten = gateway.sessions.tokens.purge();
-                tracing::debug!(forgotten, sessions = gateway.sessions.len(), "tokens purged");
+                match gateway.sessions.purge().await {
+                    Ok(forgotten) => tracing::debug!(forgotten, sessions = gateway.sessions.tokens.count(), "tokens purged"),
+                    Err(error) => tracing::error!(%error, "tokens not purged"),
+                }
             }
         }
     };

@@ -8,9 +8,9 @@ mod stats;
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use cli::Cli;
 use conversation::Conversation;
+use examples::command;
 use examples::dissect;
 use stats::Entry;
 
@@ -18,7 +18,7 @@ use stats::Entry;
 type Report<W> = dissect::Report<W, Entry>;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli: Cli = command::parse();
     dissect::run::<Entry, _>("rfb-dissect", &cli.common, |id, origin| {
         Conversation::new(id, origin, &cli)
     })

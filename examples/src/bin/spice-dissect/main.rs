@@ -11,15 +11,15 @@ mod stats;
 
 use std::process::ExitCode;
 
-use clap::Parser;
 use cli::Cli;
 use conversation::Conversation;
+use examples::command;
 use examples::dissect;
 use sessions::Sessions;
 use stats::Entry;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli: Cli = command::parse();
     let sessions = Sessions::default();
     dissect::run::<Entry, _>("spice-dissect", &cli.common, |id, origin| {
         Conversation::new(id, origin, &cli, &sessions)

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
+use examples::command;
 use examples::net;
 use examples::picture::Picture;
 use examples::secret::password;
@@ -27,7 +28,11 @@ type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 /// The first line of standard output is the address that it listens on. The password is the first line of
 /// --password-file, or else the environment variable SPICE_PASSWORD; without one any ticket is taken.
 #[derive(Debug, Parser)]
-#[command(version, after_help = "Example:\n  SPICE_PASSWORD=secret spice-picture picture.png")]
+#[command(
+    name = "spice-picture",
+    version,
+    after_help = "Example:\n  SPICE_PASSWORD=secret spice-picture picture.png"
+)]
 struct Cli {
     /// What is shown: a PNG with eight bits a colour.
     #[arg(value_name = "PICTURE.png")]
@@ -45,7 +50,7 @@ struct Cli {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli: Cli = command::parse();
     match run(&cli).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -18,9 +18,9 @@ const VARIABLE: &str = "SPICE_PASSWORD";
 /// can and what it sends.
 ///
 /// The password is the first line of --password-file, or else the environment variable SPICE_PASSWORD; it is never
-/// an argument, since everybody on the machine can see those.
+/// an argument, since all users of the machine can see those.
 #[derive(Debug, Parser)]
-#[command(version, after_help = AFTER)]
+#[command(name = "spice-probe", version, after_help = AFTER)]
 pub(crate) struct Cli {
     /// Where the server is, as console.example.org:5900.
     #[arg(value_name = "HOST:PORT", required_unless_present = "vv")]

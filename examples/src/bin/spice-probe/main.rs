@@ -15,7 +15,7 @@ use std::error::Error;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
+use examples::command;
 use tokio::time::timeout;
 
 use crate::cli::Cli;
@@ -31,7 +31,7 @@ const REFUSED: u8 = 3;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli: Cli = command::parse();
     let (server, plan) = match prepare(&cli) {
         Ok(prepared) => prepared,
         Err(error) => return failed(&*error, ExitCode::from(UNUSABLE)),

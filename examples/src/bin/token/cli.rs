@@ -132,7 +132,7 @@ pub(crate) struct Sign {
 
 #[derive(Debug, Args)]
 pub(crate) struct Inspect {
-    /// Store; without one, what a URL or a signed token shows of itself, which nobody has verified
+    /// Store; without one, what a URL or a signed token shows of itself, unverified
     #[arg(long, requires = "pepper_file")]
     pub(crate) store: Option<String>,
     /// File with the pepper, 32 bytes or more

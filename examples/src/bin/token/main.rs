@@ -10,7 +10,6 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use clap::Parser;
 use cli::{Cli, Command, Form, Inspect, Mint, Resolve, Sign, Verify};
 use console_token::nova::{Microversion, ShowAnswer};
 use console_token::resolver::libvirt::{Answer, Kind};
@@ -21,6 +20,7 @@ use console_token::{
     AccessUrl, AttemptId, ConsoleType, Grant, Protocol, Refusal, Scope, Secret, SignedToken, StoreError, Target,
     Transition, UnixSeconds, Uses, VerifyContext,
 };
+use examples::command;
 use serde_json::{Value, json};
 use store::{Hashed, Opened, in_file, seed};
 use zeroize::Zeroizing;
@@ -36,7 +36,7 @@ const LINE: u64 = 16 << 10;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    match run(Cli::parse().command).await {
+    match run(command::parse::<Cli>().command).await {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             eprintln!("token: {}", told(&*error));

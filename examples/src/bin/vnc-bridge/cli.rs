@@ -11,7 +11,7 @@ use tracing::level_filters::LevelFilter;
 /// hypervisor's TLS and shows the hypervisor's password, which no tenant ever has. The first line of standard
 /// output tells where it listens. It runs until it is ended.
 #[derive(Debug, Parser)]
-#[command(version, after_help = AFTER)]
+#[command(name = "vnc-bridge", version, after_help = AFTER)]
 pub(crate) struct Cli {
     /// The configuration (TOML).
     #[arg(long, value_name = "FILE")]
@@ -21,7 +21,10 @@ pub(crate) struct Cli {
     pub(crate) log: LevelFilter,
 }
 
-const AFTER: &str = r#"Configuration; paths count from the folder of the file:
+const AFTER: &str = r#"Example:
+  vnc-bridge --config bridge.toml
+
+Configuration; paths count from the folder of the file:
   [tenant]
   tcp = "127.0.0.1:5900"               # for viewers
   websocket = "127.0.0.1:6080"         # for browsers, at /websockify; one of the two, or both

@@ -17,14 +17,13 @@ mod listen;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use crate::cli::Cli;
 use crate::config::Config;
+use examples::command;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli: Cli = command::parse();
     // Logs go to standard error; standard output has the addresses.
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)

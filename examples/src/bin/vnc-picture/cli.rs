@@ -15,7 +15,7 @@ use crate::picture::Picture;
 /// The first line of standard output is the address that it listens on. The password is the first line of
 /// --password-file, or else the environment variable VNC_PASSWORD.
 #[derive(Debug, Parser)]
-#[command(version, after_help = AFTER)]
+#[command(name = "vnc-picture", version, after_help = AFTER)]
 pub(crate) struct Cli {
     /// What is shown: a PNG with eight bits a colour.
     #[arg(value_name = "PICTURE.png")]
@@ -26,7 +26,7 @@ pub(crate) struct Cli {
     /// How viewers log in; more than one, in the order in which they are offered.
     #[arg(long, value_name = "METHOD", required = true)]
     security: Vec<Method>,
-    /// Who is let in with plain and x509-plain.
+    /// The user name for plain and x509-plain.
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
     /// A file whose first line is the password.

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Parser;
+use examples::command;
 use examples::net;
 use tokio::net::{TcpListener, TcpStream};
 
@@ -25,7 +25,7 @@ type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli: Cli = command::parse();
     match run(&cli).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -11,9 +11,9 @@ use crate::Result;
 /// Looks at a VNC server once and writes what it shows into a PNG file.
 ///
 /// The password is the first line of --password-file, or else the environment variable VNC_PASSWORD; it is
-/// never an argument, since everybody on the machine can see those.
+/// never an argument, since all users of the machine can see those.
 #[derive(Debug, Parser)]
-#[command(version, after_help = AFTER)]
+#[command(name = "vnc-screenshot", version, after_help = AFTER)]
 pub(crate) struct Cli {
     /// Where the server is, as console.example.org:5900.
     #[arg(value_name = "HOST:PORT")]
@@ -21,7 +21,7 @@ pub(crate) struct Cli {
     /// The file to write; one that is there is replaced.
     #[arg(value_name = "OUT.png")]
     pub(crate) out: PathBuf,
-    /// Who logs in, with plain and x509-plain.
+    /// The user name for plain and x509-plain.
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
     /// A file whose first line is the password.
@@ -66,6 +66,12 @@ pub(crate) struct Credentials {
 impl Cli {
     /// Reads what the arguments name, and finds the methods that can be used with it.
     pub(crate) fn credentials(&self) -> Result<Credentials> {
+        let port = self.server.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
+        match port {
+            None => return Err("the server needs a port: HOST:PORT".into()),
+            Some(Err(_)) => return Err(format!("{:?} has no port that is a number", self.server).into()),
+            Some(Ok(_)) => {}
+        }
         let password = password(self.password_file.as_deref())?;
         let tls = match &self.ca {
             Some(path) => {

@@ -12,7 +12,7 @@ use std::error::Error;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
+use examples::command;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
@@ -22,7 +22,7 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli: Cli = command::parse();
     match run(&cli).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

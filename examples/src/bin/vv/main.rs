@@ -8,8 +8,8 @@ use std::io::{self, BufRead, Read, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::Parser;
 use cli::{Cli, Command, Kind, New};
+use examples::command;
 use serde_json::{Value, json};
 use vv_file::key_file::Limits;
 use vv_file::lint::{lint, worst};
@@ -25,7 +25,7 @@ type Setter = fn(Builder, &str) -> Builder;
 const FAILED: u8 = 3;
 
 fn main() -> ExitCode {
-    match run(Cli::parse().command) {
+    match run(command::parse::<Cli>().command) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             eprintln!("vv: {error}");

@@ -1,7 +1,7 @@
 //! The guests of the configuration: each with its places, and no place with two guests.
 
 use std::ops::RangeInclusive;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use rustls::pki_types::ServerName;
 use spice_proto::link;
@@ -130,7 +130,6 @@ fn place(check: &Check, mut table: Table) -> Option<Arc<Place>> {
         tls,
         move_ports,
         ticket: link::Secret::new(&ticket?),
-        known: Mutex::default(),
     }))
 }
 

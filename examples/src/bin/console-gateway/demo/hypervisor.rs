@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use console_token::spice::TicketKeys;
 use rustls::ServerConfig;
 use spice_proto::caps::Capabilities;
 use spice_proto::channel::common::{self, Ping, SetAck};
@@ -18,7 +19,7 @@ use spice_proto::frame::AckWindow;
 use spice_proto::ids::{ChannelType, LinkErrorCode, MouseModes};
 use spice_proto::link::server::{Announcement, ServerOutcome, ServerQuestion};
 use spice_proto::link::ticket::TicketError;
-use spice_proto::link::{Buffers, LinkMess, Refusal, Secret, ServerLink};
+use spice_proto::link::{Buffers, KeyPoolConfig, LinkMess, Refusal, Secret, ServerLink};
 use spice_proto::{BufferedStream, Clock, Driven, Limits, drive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
@@ -26,7 +27,7 @@ use tokio_rustls::TlsAcceptor;
 use super::DISPLAY_INIT;
 use super::report::Outcome;
 use super::talk::{End, Raw, Talk, Traffic, digest};
-use crate::keys::{Keys, random, random_bytes};
+use crate::random::{random, random_bytes};
 use crate::sessions::Channel;
 use crate::sync::lock;
 use crate::tls::Stream;
@@ -70,7 +71,7 @@ pub(super) struct Seen {
 
 struct Shared {
     ticket: String,
-    keys: Keys,
+    keys: TicketKeys,
     tls: TlsAcceptor,
     state: Mutex<State>,
 }
@@ -87,10 +88,12 @@ impl Hypervisor {
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
             ticket: ticket.to_owned(),
-            keys: Keys::start(8)?,
+            keys: TicketKeys::new(KeyPoolConfig::default().with_stock(8), random),
             tls: tls.into(),
             state: Mutex::default(),
         });
+        let making = shared.keys.clone();
+        tokio::spawn(async move { making.make().await });
         let serving = shared.clone();
         tokio::spawn(async move {
             while let Ok((tcp, _)) = listener.accept().await {

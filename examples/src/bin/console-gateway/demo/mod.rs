@@ -8,13 +8,14 @@ mod certificates;
 mod hypervisor;
 mod portal;
 mod report;
+mod rules;
 mod steps;
 mod talk;
 mod viewer;
 
 use std::process::ExitCode;
 
-use crate::rules::Rules;
+pub(crate) use self::rules::Rules;
 
 /// `SPICE_MSGC_DISPLAY_INIT`.
 const DISPLAY_INIT: u16 = spice_proto::channel::display::ClientMessage::INIT;

@@ -1,12 +1,15 @@
 //! The steps of the demo, in their order.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use console_token::Secret;
+use console_token::spice::Denial;
+use console_token::{MemoryStore, Secret};
 use examples::net;
 use spice_proto::channel::common::{ClientMessage, Disconnecting};
 use spice_proto::ids::{ChannelType, LinkErrorCode};
+use spice_proto::link::Refusal;
 use spice_proto::session::policy::Settings;
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep, timeout};
@@ -15,16 +18,15 @@ use super::certificates::{Certificates, HOST};
 use super::hypervisor::{CHANNELS, Hypervisor, SOON, Seen};
 use super::portal;
 use super::report::{Failed, Outcome, Report, StepReport, must, told};
+use super::rules::{Broken, Rules, leak};
 use super::talk::{Talk, digest};
 use super::viewer::{Attempt, Refused, Viewer, begin, converse};
 use crate::api::{self, Api};
 use crate::gateway::{Carrier, Gateway};
 use crate::guest::{Console as SpiceConsole, Guest, Place, PlaceTls};
-use crate::keys::random_bytes;
-use crate::rules::Rules;
-use crate::sessions::{Channel, Sessions};
+use crate::random::random_bytes;
+use crate::sessions::{self, Channel, Sessions};
 use crate::sync::lock;
-use crate::tokens::Tokens;
 use crate::{config, console};
 
 const MAIN: Channel = (ChannelType::MAIN, 0);
@@ -75,7 +77,7 @@ pub(super) async fn run(report: &mut Report, rules: Rules) -> Result<(), Failed>
     );
     refused.push((ChannelType::MAIN, report.step("second-viewer", again).await?));
     let guess = viewer.with_token(&text());
-    let wrong = refuse(guess.connect(MAIN, 0), &hypervisor, "a token that nobody issued");
+    let wrong = refuse(guess.connect(MAIN, 0), &hypervisor, "a token that was not issued");
     refused.push((ChannelType::MAIN, report.step("wrong-token", wrong).await?));
     let intruder = refuse(
         guess.connect(SECOND_DISPLAY, console.id),
@@ -145,7 +147,6 @@ async fn start_gateway(
         }),
         move_ports: None,
         ticket: spice_proto::link::Secret::new(ticket.as_bytes()),
-        known: Default::default(),
     };
     let guest = Guest {
         id: "vm1".to_owned(),
@@ -155,8 +156,14 @@ async fn start_gateway(
             places: vec![place.into()],
         },
     };
-    let sessions = Sessions::new(Tokens::new(rules), vec![guest]);
-    let mut gateway = Gateway::new(sessions, rules, &Settings::default())?;
+    let store = Broken::new(MemoryStore::new(sessions::TOKENS), rules, "vm1");
+    let sessions = Sessions::new(Arc::new(store), Gateway::settings(), vec![guest]);
+    let refuses_with = if rules.leak_reason {
+        leak
+    } else {
+        |_: &Denial| Refusal::DENIED
+    };
+    let mut gateway = Gateway::new(sessions, refuses_with, &Settings::default());
     let listener = net::listen("127.0.0.1:0".parse()?)?;
     let spice = listener.local_addr()?;
     let viewer = console::Viewer {
@@ -385,7 +392,7 @@ async fn outlive(running: &Running, hypervisor: &Hypervisor) -> Outcome<((Vec<Ta
     let (unused, _) = ask(running, &wanted).await?;
     let mut main = linked(&viewer, MAIN, 0).await?;
     let (id, _) = begin(&mut main).await?;
-    running.gateway.sessions.tokens.clock.advance(SHORT + 1);
+    running.gateway.sessions.clock.advance(SHORT + 1);
     let late = linked(&viewer, INPUTS, id).await?;
     let seen = hypervisor.newest(INPUTS)?;
     must(seen.connection_id == id, "the hypervisor saw another session")?;

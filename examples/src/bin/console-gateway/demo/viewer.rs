@@ -26,7 +26,7 @@ use super::hypervisor::{CURSOR_RESET, DISPLAY_MARK};
 use super::report::{Outcome, must};
 use super::talk::{End, Raw, Talk};
 use super::{DISPLAY_INIT, DISPLAY_INIT_BODY};
-use crate::keys::random_bytes;
+use crate::random::random_bytes;
 use crate::sessions::Channel;
 use crate::tls::{self, Stream};
 

@@ -1,0 +1,65 @@
+//! SPICE sessions that console tokens open: the proxy handler of [`spice_proto`] over any [`Store`](crate::Store).
+//!
+//! A SPICE console is a dozen connections that all present the same token. [`TokenSessions`] couples each token to the
+//! session that it opened, and [`TokenProxy`] answers for one connection what
+//! [`drive_session`](spice_proto::drive_session) asks. The author of a gateway supplies the rest as a
+//! [`ConsoleBackend`]: how a hypervisor is reached, and its password.
+//!
+//! ```text
+//!  viewer ---- token ----> TokenProxy ---- hypervisor's password ----> hypervisor
+//!                              |
+//!                        TokenSessions ---- claim, bind, join, release, close ----> Store
+//! ```
+//!
+//! | What happens | What the store is asked |
+//! |---|---|
+//! | A main channel asks for a new session | `claim`: spends a use |
+//! | The hypervisor is not reached, or refuses the password | `release`: the use is given back |
+//! | The hypervisor names the session (INIT) | `bind`, before the viewer learns the number |
+//! | A further channel comes | `join`: spends nothing, also after the token's expiry |
+//! | The hypervisor moves the session | `join`, for the target that the token has now; [`ConsoleBackend::may_move`] decides |
+//! | The viewer comes again after `MIGRATE_SWITCH_HOST` | `migrate` and `reopen`: spends nothing |
+//! | The main channel ends | `close`: the use stays spent |
+//! | From time to time | `attend`: a session whose token was revoked, or whose time is over, is ended |
+//!
+//! # When the store fails
+//!
+//! Each request is repeated for [`Settings::store_timeout`]. Then:
+//!
+//! - a claim is refused. Whether it was applied is not known, so the same attempt is claimed and given back as soon as the
+//!   store answers: the use is neither lost nor had twice;
+//! - a bind ends its session; a join is refused, and the viewer can try again;
+//! - a release or a close is repeated until the store answers, so that no session stays open there;
+//! - sessions that are open go on.
+//!
+//! # Example
+//!
+//! A whole gateway. `cargo run --example spice_gateway --features spice` runs it.
+//!
+//! ```no_run
+#![doc = include_str!("../../examples/spice_gateway.rs")]
+//! ```
+
+mod backend;
+mod denial;
+mod ending;
+mod entering;
+mod keys;
+mod proxy;
+mod sessions;
+mod settings;
+
+pub use backend::{Console, ConsoleBackend, Event, Place, leads_to};
+pub use denial::Denial;
+pub use ending::SessionEvent;
+pub use keys::TicketKeys;
+pub use proxy::TokenProxy;
+pub use sessions::TokenSessions;
+pub use settings::Settings;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Locks, also when another thread has panicked with the lock: what is locked here is changed in one step.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

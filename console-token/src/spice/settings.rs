@@ -1,0 +1,95 @@
+//! What can be set.
+
+use alloc::boxed::Box;
+use core::time::Duration;
+
+use spice_proto::link::KeyPoolConfig;
+use spice_proto::session::tracker;
+
+/// What can be set of [`TokenSessions`](super::TokenSessions).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Settings {
+    /// Limits on sessions and on connections without a token. The half-open connections are for the caller to bound, with
+    /// a [`ConnectionLimiter`](crate::ConnectionLimiter), before [`TokenSessions::accept`](super::TokenSessions::accept).
+    pub tracker: tracker::Config,
+    /// How many RSA keys are ready, and what each may be used for.
+    pub keys: KeyPoolConfig,
+    /// The name under which grants are made out to this gateway: none.
+    pub audience: Option<Box<str>>,
+    /// How long a store is asked before it counts as failed: 2 s. A link has 10 s in all.
+    pub store_timeout: Duration,
+    /// How often the store is asked whether the open sessions may go on: every 10 s. A revocation ends a session that is
+    /// open within this time, or at once with [`TokenSessions::attend`](super::TokenSessions::attend).
+    pub attend_every: Duration,
+    /// When a refusal is sent, counted from the ticket: 50 ms. It should be later than a look-up takes, so that its time
+    /// tells nothing about the token.
+    pub refuse_after: Duration,
+    /// How long a hypervisor is asked what it announces: 2 s. One that is silent must not use up the time of the link.
+    pub inquiry_timeout: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            tracker: tracker::Config::default(),
+            keys: KeyPoolConfig::default(),
+            audience: None,
+            store_timeout: Duration::from_secs(2),
+            attend_every: Duration::from_secs(10),
+            refuse_after: Duration::from_millis(50),
+            inquiry_timeout: Duration::from_secs(2),
+        }
+    }
+}
+
+impl Settings {
+    /// Sets [`Settings::tracker`].
+    #[must_use]
+    pub fn with_tracker(mut self, tracker: tracker::Config) -> Self {
+        self.tracker = tracker;
+        self
+    }
+
+    /// Sets [`Settings::keys`].
+    #[must_use]
+    pub fn with_keys(mut self, keys: KeyPoolConfig) -> Self {
+        self.keys = keys;
+        self
+    }
+
+    /// Sets [`Settings::audience`].
+    #[must_use]
+    pub fn with_audience(mut self, audience: &str) -> Self {
+        self.audience = Some(audience.into());
+        self
+    }
+
+    /// Sets [`Settings::store_timeout`].
+    #[must_use]
+    pub fn with_store_timeout(mut self, time: Duration) -> Self {
+        self.store_timeout = time;
+        self
+    }
+
+    /// Sets [`Settings::attend_every`].
+    #[must_use]
+    pub fn with_attend_every(mut self, time: Duration) -> Self {
+        self.attend_every = time;
+        self
+    }
+
+    /// Sets [`Settings::refuse_after`].
+    #[must_use]
+    pub fn with_refuse_after(mut self, time: Duration) -> Self {
+        self.refuse_after = time;
+        self
+    }
+
+    /// Sets [`Settings::inquiry_timeout`].
+    #[must_use]
+    pub fn with_inquiry_timeout(mut self, time: Duration) -> Self {
+        self.inquiry_timeout = time;
+        self
+    }
+}

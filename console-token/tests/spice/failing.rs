@@ -1,0 +1,142 @@
+//! A store that can be made to fail.
+
+use std::num::NonZeroU32;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::Mutex;
+
+use console_token::{
+    Admitted, Answer, AttemptId, BackendError, ConsoleType, Grant, LeaseRules, LeaseTransition, MemoryStore, Record,
+    Store, StoreError, Target, TokenHash, TokenSelector, Transition, UnixSeconds, VerifyContext,
+};
+
+/// What becomes of a transition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Works,
+    /// Nothing is applied.
+    Down,
+    /// It is applied, and the answer is lost.
+    Deaf,
+    /// Nothing is applied, and no answer comes.
+    Hangs,
+    /// It is applied, and no answer comes.
+    AppliesAndHangs,
+}
+
+/// Which transitions it is about.
+pub(crate) type Which = fn(&Transition) -> bool;
+
+pub(crate) struct Failing {
+    pub(crate) memory: MemoryStore,
+    mode: Mutex<(Mode, Which)>,
+    /// Transitions that were applied or refused, by name.
+    pub(crate) asked: Mutex<Vec<String>>,
+}
+
+impl Failing {
+    pub(crate) fn new() -> Self {
+        Self {
+            memory: MemoryStore::new(100),
+            mode: Mutex::new((Mode::Works, |_| true)),
+            asked: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn set(&self, mode: Mode, which: Which) {
+        *self.mode.lock().unwrap() = (mode, which);
+    }
+
+    pub(crate) fn works(&self) {
+        self.set(Mode::Works, |_| true);
+    }
+}
+
+fn failure<T>() -> Result<T, StoreError<BackendError>> {
+    Err(StoreError::Backend(BackendError::new("the engine is down")))
+}
+
+impl Store for Failing {
+    fn insert<'a>(&'a self, hash: &'a TokenHash, grant: &'a Grant) -> Answer<'a, ()> {
+        Store::insert(&self.memory, hash, grant)
+    }
+
+    fn record<'a>(&'a self, hash: &'a TokenHash) -> Answer<'a, Option<Record>> {
+        Store::record(&self.memory, hash)
+    }
+
+    fn check<'a>(&'a self, hash: &'a TokenHash, context: VerifyContext<'a>) -> Answer<'a, Arc<Grant>> {
+        Store::check(&self.memory, hash, context)
+    }
+
+    fn apply<'a>(
+        &'a self,
+        hash: &'a TokenHash,
+        context: VerifyContext<'a>,
+        transition: Transition,
+    ) -> Answer<'a, Admitted> {
+        let (mode, which) = *self.mode.lock().unwrap();
+        let mode = if which(&transition) { mode } else { Mode::Works };
+        let applied = || {
+            self.asked.lock().unwrap().push(transition.to_string());
+            Store::apply(&self.memory, hash, context, transition)
+        };
+        let answer: Pin<Box<dyn Future<Output = _> + Send + 'a>> = match mode {
+            Mode::Works => applied(),
+            Mode::Down => Box::pin(async { failure() }),
+            Mode::Deaf => {
+                let applied = applied();
+                Box::pin(async {
+                    let _ = applied.await;
+                    failure()
+                })
+            }
+            Mode::Hangs => Box::pin(std::future::pending()),
+            Mode::AppliesAndHangs => {
+                let applied = applied();
+                Box::pin(async {
+                    let _ = applied.await;
+                    std::future::pending().await
+                })
+            }
+        };
+        answer
+    }
+
+    fn exchange<'a>(
+        &'a self,
+        hash: &'a TokenHash,
+        context: VerifyContext<'a>,
+        new: &'a TokenHash,
+        ttl: u64,
+    ) -> Answer<'a, Arc<Grant>> {
+        Store::exchange(&self.memory, hash, context, new, ttl)
+    }
+
+    fn revoke<'a>(&'a self, selector: TokenSelector<'a>) -> Answer<'a, usize> {
+        Store::revoke(&self.memory, selector)
+    }
+
+    fn retarget<'a>(
+        &'a self,
+        selector: TokenSelector<'a>,
+        console: ConsoleType,
+        target: &'a Target,
+    ) -> Answer<'a, usize> {
+        Store::retarget(&self.memory, selector, console, target)
+    }
+
+    fn sweep(&self, now: UnixSeconds, batch: NonZeroU32) -> Answer<'_, usize> {
+        Store::sweep(&self.memory, now, batch)
+    }
+
+    fn leases<'a>(
+        &'a self,
+        console: &'a str,
+        now: UnixSeconds,
+        rules: &'a LeaseRules,
+        transition: LeaseTransition,
+    ) -> Answer<'a, Vec<AttemptId>> {
+        Store::leases(&self.memory, console, now, rules, transition)
+    }
+}
