@@ -319,7 +319,7 @@ fn asked_for_the_offer_and_the_choice() {
         Ok(Action::Ask(ServerQuestion::Offer { rules }))
     );
     buffers.tx.clear();
-    machine.offer(&mut buffers, &[5, 19].map(SecurityType)).unwrap();
+    machine.offer(&mut buffers, &[7, 19].map(SecurityType)).unwrap();
     assert_eq!(buffers.tx, [1, 19][..]);
     // What the configuration has and the answer has not.
     buffers.rx.extend_from_slice(&[1]);
