@@ -300,9 +300,9 @@ fn answer_client(machine: &mut ServerHandshake, buffers: &mut Buffers, question:
             machine.sasl_complete(buffers, data, bits & 2 != 0).unwrap();
         }
         server::ServerQuestion::SaslLayer => machine.layered().unwrap(),
+        server::ServerQuestion::Init(_) => machine.init(buffers, &shown()).unwrap(),
         // Those of `rfb_logins`.
         _ => machine.refuse(buffers, refusal(bits)).unwrap(),
-        server::ServerQuestion::Init(_) => machine.init(buffers, &shown()).unwrap(),
     }
 }
 

@@ -13,7 +13,13 @@ pub const SEED_LEN: usize = 32;
 ///
 /// A seed that is used twice makes two log-ins share their keys. Its memory is overwritten when it is dropped, and
 /// `Debug` shows nothing of it.
-pub struct Seed(Box<Zeroizing<[u8; SEED_LEN]>>);
+pub struct Seed(
+    #[cfg_attr(
+        not(any(feature = "rsa-aes", feature = "ard", feature = "ms-logon")),
+        allow(dead_code, reason = "nothing is derived from it without a log-in that needs it")
+    )]
+    Box<Zeroizing<[u8; SEED_LEN]>>,
+);
 
 impl Seed {
     /// A seed of these bytes.

@@ -205,8 +205,10 @@ fn hostile(is_server: bool) -> (usize, usize) {
         for index in 0..parts.len() {
             for at in 0..parts[index].len() {
                 let byte = parts[index][at];
-                // Scripts in every value, recordings in every bit.
+                // Scripts in every value, recordings in every bit; of log-ins, most of which is random or sealed, the
+                // lowest and the highest.
                 let deltas: Vec<u8> = match course.name.starts_with("vnc-") {
+                    true if course.name.starts_with("vnc-login") => vec![1, 0x80],
                     true => (0..8).map(|bit| 1 << bit).collect(),
                     false => (1..=255).collect(),
                 };
@@ -219,8 +221,16 @@ fn hostile(is_server: bool) -> (usize, usize) {
             }
         }
     }
-    let each = RANDOM_MUTATIONS.div_ceil(courses.len());
+    // As many for the log-ins alone as for all the others.
+    let is_login = |course: &Course| course.name.starts_with("vnc-login");
+    let logins = courses.iter().filter(|course| is_login(course)).count();
     for course in &courses {
+        let alike = if is_login(course) {
+            logins
+        } else {
+            courses.len() - logins
+        };
+        let each = RANDOM_MUTATIONS.div_ceil(alike);
         let mut draw = random(course.parts.iter().map(Vec::len).sum::<usize>() as u64);
         for _ in 0..each {
             let mut parts = course.parts.clone();

@@ -1,6 +1,7 @@
 //! What the callers of the machines know for RSA-AES, Diffie-Hellman authentication and UltraVNC's logons.
 
-use std::sync::LazyLock;
+use std::collections::BTreeMap;
+use std::sync::{LazyLock, Mutex};
 
 use bytes::BytesMut;
 use rfb_proto::handshake::bridge::{Bridge, BridgeQuestion};
@@ -11,7 +12,7 @@ use rfb_proto::security::Seed;
 use rfb_proto::security::ard::ArdSecret;
 use rfb_proto::security::ms_logon::{MsLogonIIISecret, MsLogonSecret, respond_iii};
 use rfb_proto::security::plain::Credentials;
-use rfb_proto::security::rsa_aes::{Key, Layer, LayerKeys};
+use rfb_proto::security::rsa_aes::{Key, Layer, LayerKeys, Strength};
 
 use crate::chain::Session;
 
@@ -19,11 +20,24 @@ use crate::chain::Session;
 pub(crate) struct Own {
     pub(crate) key: LazyLock<Key>,
     pub(crate) seed: [u8; 32],
+    ard: LazyLock<ArdSecret>,
+    /// What was opened before: tests of bad input open the same over and over.
+    opened: Mutex<BTreeMap<(Vec<u8>, usize), Vec<u8>>>,
 }
 
 impl Own {
     pub(crate) fn seed(&self) -> Seed {
         Seed::new(self.seed)
+    }
+
+    fn open(&self, sealed: &[u8], strength: Strength) -> Vec<u8> {
+        let mut opened = self.opened.lock().unwrap();
+        if opened.len() > 100 {
+            opened.clear();
+        }
+        let key = (sealed.to_vec(), strength.random_len());
+        let open = || self.key.open(sealed, strength, &self.seed()).expose().to_vec();
+        opened.entry(key).or_insert_with(open).clone()
     }
 }
 
@@ -34,17 +48,21 @@ fn generate(byte: u8) -> Key {
 pub(crate) static SERVER: Own = Own {
     key: LazyLock::new(|| generate(1)),
     seed: [0x51; 32],
+    ard: LazyLock::new(|| ArdSecret::new(&Seed::new([0x51; 32]))),
+    opened: Mutex::new(BTreeMap::new()),
 };
 
 pub(crate) static CLIENT: Own = Own {
     key: LazyLock::new(|| generate(2)),
     seed: [0x52; 32],
+    ard: LazyLock::new(|| ArdSecret::new(&Seed::new([0x52; 32]))),
+    opened: Mutex::new(BTreeMap::new()),
 };
 
 /// What a claim of these types says.
 pub(crate) fn opened(claim: &ClientCredentials, own: &Own) -> Option<Credentials> {
     match claim {
-        ClientCredentials::DiffieHellman(response) => ArdSecret::new(&own.seed()).open(response),
+        ClientCredentials::DiffieHellman(response) => own.ard.open(response),
         ClientCredentials::MsLogonII(response) => MsLogonSecret::new(&own.seed()).open(response),
         ClientCredentials::MsLogonIII(response) => MsLogonIIISecret::new(&own.seed()).open(response),
         _ => None,
@@ -62,10 +80,10 @@ pub(crate) fn answer_client(
     match question {
         ServerQuestion::RsaAes => machine.rsa_aes(buffers, own.key.public(), &seed)?,
         ServerQuestion::RsaAesOpen { sealed, strength } => {
-            machine.rsa_aes_open(buffers, own.key.open(&sealed, strength, &seed).expose())?;
+            machine.rsa_aes_open(buffers, &own.open(&sealed, strength))?;
         }
         ServerQuestion::RsaAesLayer(keys) => return Ok(Some(keys)),
-        ServerQuestion::DiffieHellman => machine.diffie_hellman(buffers, ArdSecret::new(&seed).parameters())?,
+        ServerQuestion::DiffieHellman => machine.diffie_hellman(buffers, own.ard.parameters())?,
         ServerQuestion::MsLogonII => machine.ms_logon_ii(buffers, MsLogonSecret::new(&seed).parameters())?,
         ServerQuestion::MsLogonIII => machine.ms_logon_iii(buffers, &MsLogonIIISecret::new(&seed).public())?,
         other => panic!("{other:?}"),
@@ -85,7 +103,7 @@ pub(crate) fn answer_server(
     match question {
         ClientQuestion::RsaAes { .. } => machine.rsa_aes(buffers, own.key.public(), &seed)?,
         ClientQuestion::RsaAesOpen { sealed, strength } => {
-            machine.rsa_aes_open(buffers, own.key.open(&sealed, strength, &seed).expose())?;
+            machine.rsa_aes_open(buffers, &own.open(&sealed, strength))?;
         }
         ClientQuestion::RsaAesCredentials { .. } => machine.rsa_aes_credentials(buffers, user, password)?,
         ClientQuestion::RsaAesLayer(keys) => return Ok(Some(keys)),
@@ -113,10 +131,8 @@ pub(crate) fn answer_bridge(
     let seed = own.seed();
     match question {
         BridgeQuestion::RsaAes => bridge.rsa_aes(sides, own.key.public(), &seed),
-        BridgeQuestion::RsaAesOpen { sealed, strength } => {
-            bridge.rsa_aes_open(sides, own.key.open(&sealed, strength, &seed).expose())
-        }
-        BridgeQuestion::DiffieHellman => bridge.diffie_hellman(sides, ArdSecret::new(&seed).parameters()),
+        BridgeQuestion::RsaAesOpen { sealed, strength } => bridge.rsa_aes_open(sides, &own.open(&sealed, strength)),
+        BridgeQuestion::DiffieHellman => bridge.diffie_hellman(sides, own.ard.parameters()),
         BridgeQuestion::MsLogonII => bridge.ms_logon_ii(sides, MsLogonSecret::new(&seed).parameters()),
         BridgeQuestion::MsLogonIII => bridge.ms_logon_iii(sides, &MsLogonIIISecret::new(&seed).public()),
         other => panic!("{other:?}"),

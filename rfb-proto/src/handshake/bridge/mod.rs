@@ -142,6 +142,7 @@ pub struct BridgeError {
 }
 
 /// The question that is open.
+#[cfg_attr(not(feature = "rsa-aes"), allow(dead_code, reason = "a part of it is for RSA-AES"))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Open {
     Challenge,

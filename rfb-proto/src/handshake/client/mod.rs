@@ -147,6 +147,7 @@ pub struct ClientOutcome {
 }
 
 /// The question that is open.
+#[cfg_attr(not(feature = "rsa-aes"), allow(dead_code, reason = "a part of it is for RSA-AES"))]
 #[derive(Debug, PartialEq, Eq)]
 enum Open {
     Choice(Vec<SecurityType>),
@@ -165,6 +166,7 @@ enum Open {
     MsLogonIII,
 }
 
+#[cfg_attr(not(feature = "rsa-aes"), allow(dead_code, reason = "a part of it is for RSA-AES"))]
 #[derive(Debug)]
 enum State {
     Version,

@@ -71,6 +71,7 @@ use crate::security::{Reason, SecurityType};
 use crate::version::{ProtocolVersion, Version};
 
 /// A question that is open.
+#[cfg_attr(not(feature = "rsa-aes"), allow(dead_code, reason = "a part of it is for RSA-AES"))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Open {
     Offer,
@@ -88,6 +89,7 @@ enum Open {
 }
 
 /// Small, so that going from one to the next costs little. What else has to be remembered stands beside it.
+#[cfg_attr(not(feature = "rsa-aes"), allow(dead_code, reason = "a part of it is for RSA-AES"))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Start,

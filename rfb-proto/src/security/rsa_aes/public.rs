@@ -87,6 +87,7 @@ impl PublicKey {
     }
 
     /// Bytes of the modulus, and so of what is sealed for this key.
+    #[cfg(feature = "rsa-aes")]
     pub(crate) fn size(&self) -> usize {
         self.modulus.len()
     }
@@ -167,6 +168,7 @@ pub enum Pin {
 ///
 /// `Debug` shows no key.
 #[derive(Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "rsa-aes"), allow(dead_code, reason = "a part of it is for RSA-AES"))]
 pub struct LayerKeys {
     pub(crate) strength: Strength,
     /// The key for messages to the peer, and how many were sent.
