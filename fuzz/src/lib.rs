@@ -12,6 +12,7 @@
 #[cfg(test)]
 mod replay;
 pub mod rfb_bridge;
+pub mod rfb_logins;
 pub mod rfb_messages;
 pub mod rfb_roles;
 pub mod rfb_stream;

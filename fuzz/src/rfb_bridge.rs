@@ -82,6 +82,7 @@ fn refuses(answers: u8, question: &BridgeQuestion) -> bool {
         BridgeQuestion::Challenge => 4,
         BridgeQuestion::Admit(_) => 8,
         BridgeQuestion::Connect => 16,
+        _ => unreachable!("those of `rfb_logins`: no such type is offered here"),
     };
     answers & bit != 0
 }
@@ -181,6 +182,7 @@ impl Watched {
                 BridgeQuestion::Challenge => bridge.challenge(sides, [7; 16]),
                 BridgeQuestion::Admit(_) => bridge.admit(sides),
                 BridgeQuestion::Connect => bridge.connect(upstream(self.answers)),
+                other => unreachable!("{other:?}"),
             }
         };
         answered.unwrap();

@@ -59,7 +59,7 @@ fn policy(bits: u8) -> Policy {
     if bits & 4 == 0 { Policy::Lenient } else { Policy::Strict }
 }
 
-fn shown() -> ServerInit {
+pub(crate) fn shown() -> ServerInit {
     ServerInit {
         width: 640,
         height: 480,
@@ -280,6 +280,8 @@ fn answer_server(machine: &mut ClientHandshake, buffers: &mut Buffers, question:
         client::ClientQuestion::SaslStep { complete: false, .. } => machine.sasl_step(buffers, data).unwrap(),
         client::ClientQuestion::SaslStep { complete: true, .. } => machine.sasl_end(bits & 2 != 0).unwrap(),
         client::ClientQuestion::SaslLayer => machine.layered().unwrap(),
+        // Those of `rfb_logins`.
+        _ => drop(machine.eof()),
     }
 }
 
@@ -299,6 +301,8 @@ fn answer_client(machine: &mut ServerHandshake, buffers: &mut Buffers, question:
         }
         server::ServerQuestion::SaslLayer => machine.layered().unwrap(),
         server::ServerQuestion::Init(_) => machine.init(buffers, &shown()).unwrap(),
+        // Those of `rfb_logins`.
+        _ => machine.refuse(buffers, refusal(bits)).unwrap(),
     }
 }
 

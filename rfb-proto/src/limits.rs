@@ -21,6 +21,11 @@ pub struct Limits {
     /// Most data that a SASL mechanism sends in one go, its NUL included: 64 KiB. QEMU, gtk-vnc and libvncclient
     /// take 1 MiB; a Kerberos ticket with a large authorisation part has about 48 KiB.
     pub sasl_data: u32,
+    /// Most bits of a peer's RSA key in the RSA-AES types: 8192, as TigerVNC and noVNC. The fewest are 1024. Sealing for a
+    /// key of 8192 bits with the largest exponent takes a few milliseconds.
+    pub rsa_key: u32,
+    /// Most bits of the prime of Diffie-Hellman authentication (type 30): 8192, as TigerVNC. The fewest are 1024.
+    pub diffie_hellman: u32,
     /// Capabilities in one list of security type Tight: 64. TightVNC's lists have up to 12.
     pub tight_capabilities: u32,
     /// Time for the whole handshake, the caller's answers included: 60 s. People type passwords in it.
@@ -51,6 +56,8 @@ impl Default for Limits {
             sasl_mechanisms: 300,
             sasl_mechanism: 100,
             sasl_data: 64 << 10,
+            rsa_key: 8192,
+            diffie_hellman: 8192,
             tight_capabilities: 64,
             handshake_timeout: Duration::from_secs(60),
             name: 4096,
@@ -104,6 +111,20 @@ impl Limits {
     #[must_use]
     pub fn with_sasl_data(mut self, bytes: u32) -> Self {
         self.sasl_data = bytes;
+        self
+    }
+
+    /// Sets [`Limits::rsa_key`].
+    #[must_use]
+    pub fn with_rsa_key(mut self, bits: u32) -> Self {
+        self.rsa_key = bits;
+        self
+    }
+
+    /// Sets [`Limits::diffie_hellman`].
+    #[must_use]
+    pub fn with_diffie_hellman(mut self, bits: u32) -> Self {
+        self.diffie_hellman = bits;
         self
     }
 

@@ -23,6 +23,24 @@ pub enum Method {
     X509Vnc,
     /// User and password inside TLS.
     X509Plain,
+    /// RSA-AES, with the session inside of it.
+    Ra2,
+    /// RSA-AES, with the session in clear text.
+    Ra2ne,
+    /// RSA-AES-256, with the session inside of it.
+    #[value(name = "ra2-256")]
+    #[serde(rename = "ra2-256")]
+    Ra2Long,
+    /// RSA-AES-256, with the session in clear text.
+    #[value(name = "ra2ne-256")]
+    #[serde(rename = "ra2ne-256")]
+    Ra2neLong,
+    /// Apple's Diffie-Hellman: user and password, the session in clear text.
+    Ard,
+    /// UltraVNC's second logon: weak.
+    MsLogon2,
+    /// UltraVNC's third logon: weak.
+    MsLogon3,
 }
 
 /// What the use of a [`Method`] requires.
@@ -34,17 +52,22 @@ pub struct Needs {
     pub password: bool,
     /// Certificates.
     pub tls: bool,
+    /// A key of RSA.
+    pub rsa: bool,
 }
 
 impl Method {
     /// What it takes.
     #[must_use]
     pub fn needs(self) -> Needs {
-        let user = matches!(self, Self::Plain | Self::X509Plain);
+        let rsa = matches!(self, Self::Ra2 | Self::Ra2ne | Self::Ra2Long | Self::Ra2neLong);
+        let sealed = rsa || matches!(self, Self::Ard | Self::MsLogon2 | Self::MsLogon3);
+        let user = sealed || matches!(self, Self::Plain | Self::X509Plain);
         Needs {
             user,
             password: user || matches!(self, Self::Vnc | Self::X509Vnc),
             tls: matches!(self, Self::X509None | Self::X509Vnc | Self::X509Plain),
+            rsa,
         }
     }
 
@@ -55,6 +78,13 @@ impl Method {
             Self::None => SecurityType::NONE,
             Self::Vnc => SecurityType::VNC,
             Self::Plain | Self::X509None | Self::X509Vnc | Self::X509Plain => SecurityType::VENCRYPT,
+            Self::Ra2 => SecurityType::RA2,
+            Self::Ra2ne => SecurityType::RA2NE,
+            Self::Ra2Long => SecurityType::RA2_256,
+            Self::Ra2neLong => SecurityType::RA2NE_256,
+            Self::Ard => SecurityType::DIFFIE_HELLMAN,
+            Self::MsLogon2 => SecurityType::MS_LOGON_II,
+            Self::MsLogon3 => SecurityType::MS_LOGON_III,
         }
     }
 
@@ -62,7 +92,15 @@ impl Method {
     #[must_use]
     pub fn subtype(self) -> Option<Subtype> {
         match self {
-            Self::None | Self::Vnc => None,
+            Self::None
+            | Self::Vnc
+            | Self::Ra2
+            | Self::Ra2ne
+            | Self::Ra2Long
+            | Self::Ra2neLong
+            | Self::Ard
+            | Self::MsLogon2
+            | Self::MsLogon3 => None,
             Self::Plain => Some(Subtype::PLAIN),
             Self::X509None => Some(Subtype::X509_NONE),
             Self::X509Vnc => Some(Subtype::X509_VNC),
@@ -81,6 +119,13 @@ impl fmt::Display for Method {
             Self::X509None => "x509-none",
             Self::X509Vnc => "x509-vnc",
             Self::X509Plain => "x509-plain",
+            Self::Ra2 => "ra2",
+            Self::Ra2ne => "ra2ne",
+            Self::Ra2Long => "ra2-256",
+            Self::Ra2neLong => "ra2ne-256",
+            Self::Ard => "ard",
+            Self::MsLogon2 => "ms-logon2",
+            Self::MsLogon3 => "ms-logon3",
         })
     }
 }

@@ -7,11 +7,13 @@ pub use crate::secret::{Secret, SecretError};
 mod account;
 mod connection;
 mod method;
+mod sealed;
 mod stream;
 
 pub use account::{Account, challenge};
 pub use connection::Connection;
 pub use method::{Method, Needs, security_types, subtypes};
+pub use sealed::{Answered, ClientLogin, SealedClient, SealedServer, key, layered};
 pub use stream::{secure_client, secure_server};
 
 pub use crate::stream::{Io, Stream};

@@ -41,6 +41,24 @@ fn rfb_bridge() {
     assert!(20 <= replay("rfb_bridge", crate::rfb_bridge::check));
 }
 
+/// The seeds reach the end of each log-in in both roles, and each way in which it goes wrong that has a word of its own.
+#[test]
+fn rfb_logins() {
+    let mut ends = std::collections::BTreeMap::<String, usize>::new();
+    let mut count = 0;
+    for folder in ["seeds", "regressions"] {
+        count += each_case(folder, "rfb_logins", |case| {
+            *ends.entry(crate::rfb_logins::outcome(case)).or_default() += 1;
+        });
+    }
+    println!("{ends:#?}");
+    assert!(20 <= count);
+    assert!(ends.get("done").is_some_and(|&done| 16 <= done));
+    for beginning in ["PublicKey.bits", "PublicKey.modulus", "MsLogonParameters.public"] {
+        assert!(ends.keys().any(|end| end.starts_with(beginning)), "{beginning}");
+    }
+}
+
 #[test]
 fn spice_frames() {
     assert!(8 <= replay("spice_frames", crate::spice_frames::check));

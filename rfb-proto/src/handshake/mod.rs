@@ -65,7 +65,7 @@ use crate::error::DecodeError;
 use crate::fields::Unseen;
 use crate::security::tight::Capability;
 use crate::security::vencrypt::{Subtype, VeNCryptVersion};
-use crate::security::{Reason, SecurityType, SecurityTypeWord};
+use crate::security::{Reason, SealError, SecurityType, SecurityTypeWord};
 use crate::version::{ProtocolVersion, Version, VersionError};
 
 pub use crate::security::vencrypt::{Exchange, TlsKind};
@@ -241,6 +241,25 @@ impl Security {
         }
     }
 
+    /// The security type that gives the exchange.
+    #[cfg(feature = "rsa-aes")]
+    fn exchange_type(&self) -> SecurityType {
+        let inside = self.inner.or_else(|| self.subtype.and_then(Subtype::security_type));
+        inside.unwrap_or(self.security_type)
+    }
+
+    /// How strong RSA-AES is, if it was chosen.
+    #[cfg(feature = "rsa-aes")]
+    pub(crate) fn strength(&self) -> Option<crate::security::rsa_aes::Strength> {
+        crate::security::rsa_aes::Strength::of(self.exchange_type())
+    }
+
+    /// Whether what follows the log-in is inside of the messages of RSA-AES.
+    #[cfg(feature = "rsa-aes")]
+    pub(crate) fn is_rsa_aes_layered(&self) -> bool {
+        matches!(self.exchange_type(), SecurityType::RA2 | SecurityType::RA2_256)
+    }
+
     /// Whether a SecurityResult is due: not after None in 3.3 and 3.7, unless it is a subtype with TLS. QEMU and
     /// TigerVNC send it there in every version.
     #[inline]
@@ -289,6 +308,12 @@ pub enum Stage {
     Credentials,
     /// A part of a SASL exchange is due.
     Sasl,
+    /// A part of RSA-AES is due.
+    RsaAes,
+    /// A part of Diffie-Hellman authentication is due.
+    DiffieHellman,
+    /// A part of one of UltraVNC's logons is due.
+    MsLogon,
     /// The SecurityResult is due from the server.
     SecurityResult,
     /// The reason of a refusal is due from the server.
@@ -315,6 +340,9 @@ impl fmt::Display for Stage {
             Self::Vnc => "VNC authentication",
             Self::Credentials => "credentials",
             Self::Sasl => "SASL",
+            Self::RsaAes => "RSA-AES",
+            Self::DiffieHellman => "Diffie-Hellman authentication",
+            Self::MsLogon => "an UltraVNC logon",
             Self::SecurityResult => "the security result",
             Self::Reason => "a reason",
             Self::ClientInit => "ClientInit",
@@ -416,6 +444,9 @@ pub enum Incompatibility {
     /// Nothing that it offers inside Tight is wanted.
     #[error("no common Tight authentication; offered: {}", Listed(.0))]
     Authentication(Vec<Capability>),
+    /// Its key of RSA-AES is not the pinned one.
+    #[error("the RSA key is not the pinned one")]
+    HostKey,
     /// It speaks 3.3, which has none of the types that are offered to it.
     #[error("3.3 has none of the offered security types")]
     NothingFor33,
@@ -511,6 +542,15 @@ pub enum Misuse {
     /// The machine has handed out its outcome already.
     #[error("the handshake has ended")]
     Ended,
+}
+
+impl From<SealError> for Misuse {
+    fn from(error: SealError) -> Self {
+        match error {
+            SealError::TooLong => Self::TooLong,
+            SealError::NoSecret => Self::NotOffered,
+        }
+    }
 }
 
 /// What was agreed or refused and why, for logs. Holds no secrets.

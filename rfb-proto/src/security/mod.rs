@@ -12,13 +12,19 @@
 //! All numbers are big endian. In 3.3 the server decides alone, and its word is four bytes wide: it is
 //! kept as such, so that 258 never reads as 2.
 
+pub mod ard;
+pub mod ms_logon;
+mod number;
 pub mod plain;
+pub mod rsa_aes;
 pub mod sasl;
+mod seed;
 pub mod tight;
 pub mod vencrypt;
 pub mod vnc;
 
 pub use crate::secret::Secret;
+pub use seed::{SEED_LEN, SealError, Seed};
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -42,7 +48,7 @@ ids! {
         NONE = 1, "None";
         /// Challenge and response with DES, see [`vnc`].
         VNC = 2, "VNC Authentication";
-        /// RSA and AES-128, the whole session encrypted.
+        /// RSA and AES-128, the whole session encrypted, see [`rsa_aes`].
         RA2 = 5, "RA2";
         /// As [`RA2`](Self::RA2), but only the handshake is encrypted.
         RA2NE = 6, "RA2ne";
@@ -70,7 +76,7 @@ ids! {
         SECURE_TUNNEL = 23, "Secure Tunnel";
         /// Integrated SSH.
         INTEGRATED_SSH = 24, "Integrated SSH";
-        /// Diffie-Hellman with AES-128, of Apple Remote Desktop.
+        /// Diffie-Hellman with AES-128, of Apple Remote Desktop, see [`ard`].
         DIFFIE_HELLMAN = 30, "Diffie-Hellman";
         /// Apple, not documented.
         APPLE_31 = 31, "Apple type 31";
@@ -90,7 +96,7 @@ ids! {
         ULTRA_SESSION_SELECT = 105, "UltraVNC SessionSelect";
         /// UltraVNC's first Windows logon.
         MS_LOGON = 112, "UltraVNC MSLogon I";
-        /// UltraVNC's second Windows logon.
+        /// UltraVNC's second Windows logon, see [`ms_logon`].
         MS_LOGON_II = 113, "MSLogonII";
         /// UltraVNC's plug-in that encrypts the session.
         ULTRA_SECURE_VNC_PLUGIN = 114, "UltraVNC SecureVNCPlugin";
@@ -100,7 +106,7 @@ ids! {
         ULTRA_CLIENT_INIT_EXTRA = 116, "UltraVNC ClientInitExtraMsg";
         /// The same, in a newer form.
         ULTRA_CLIENT_INIT_EXTRA_NEW = 117, "UltraVNC ClientInitExtraMsg new";
-        /// UltraVNC's third Windows logon, with X25519 and AES-256.
+        /// UltraVNC's third Windows logon, with X25519 and DES, see [`ms_logon`].
         MS_LOGON_III = 118, "MSLogonIII";
         /// As [`RA2`](Self::RA2), with AES-256.
         RA2_256 = 129, "RA2_256";

@@ -129,6 +129,14 @@ pub enum Exchange {
     Sasl,
     /// A user name, see [`super::plain::Ident`].
     Ident,
+    /// User and password, or the latter alone, see [`super::rsa_aes`].
+    RsaAes,
+    /// User and password, see [`super::ard`].
+    DiffieHellman,
+    /// User and password, see [`super::ms_logon`].
+    MsLogonII,
+    /// User and password, see [`super::ms_logon`].
+    MsLogonIII,
 }
 
 impl Exchange {
@@ -139,7 +147,24 @@ impl Exchange {
             SecurityType::NONE => Some(Self::None),
             SecurityType::VNC => Some(Self::Vnc),
             SecurityType::SASL => Some(Self::Sasl),
+            SecurityType::RA2 | SecurityType::RA2NE | SecurityType::RA2_256 | SecurityType::RA2NE_256 => {
+                Some(Self::RsaAes)
+            }
+            SecurityType::DIFFIE_HELLMAN => Some(Self::DiffieHellman),
+            SecurityType::MS_LOGON_II => Some(Self::MsLogonII),
+            SecurityType::MS_LOGON_III => Some(Self::MsLogonIII),
             _ => None,
+        }
+    }
+
+    /// Whether it can be followed: those with ciphers of their own have a feature each.
+    #[must_use]
+    pub const fn is_available(self) -> bool {
+        match self {
+            Self::None | Self::Vnc | Self::Plain | Self::Sasl | Self::Ident => true,
+            Self::RsaAes => cfg!(feature = "rsa-aes"),
+            Self::DiffieHellman => cfg!(feature = "ard"),
+            Self::MsLogonII | Self::MsLogonIII => cfg!(feature = "ms-logon"),
         }
     }
 }

@@ -2,8 +2,11 @@
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    date_time_ymd,
 };
-use rfb_proto::tls::Identity;
+use rfb_proto::tls::{Fingerprint, Identity};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 
 /// Name in the servers' certificates.
 pub(crate) const HOST: &str = "hypervisor.example";
@@ -25,6 +28,19 @@ impl Certificate {
         Identity {
             chain: self.chain.as_bytes(),
             key: self.key.as_bytes(),
+        }
+    }
+
+    pub(crate) fn fingerprint(&self) -> Fingerprint {
+        let der = CertificateDer::from_pem_slice(self.chain.as_bytes()).unwrap();
+        Fingerprint::of(&der)
+    }
+
+    /// The certificate of one with the key of another.
+    pub(crate) fn with_key_of(&self, other: &Self) -> Self {
+        Self {
+            chain: self.chain.clone(),
+            key: other.key.clone(),
         }
     }
 }
@@ -55,12 +71,30 @@ impl Authority {
         self.certificate(&[], ExtendedKeyUsagePurpose::ClientAuth)
     }
 
+    /// Good until the beginning of the year 2000.
+    pub(crate) fn expired(&self) -> Certificate {
+        self.made(&[HOST], ExtendedKeyUsagePurpose::ServerAuth, |params| {
+            params.not_before = date_time_ymd(1999, 1, 1);
+            params.not_after = date_time_ymd(2000, 1, 1);
+        })
+    }
+
     fn certificate(&self, names: &[&str], usage: ExtendedKeyUsagePurpose) -> Certificate {
+        self.made(names, usage, |_| {})
+    }
+
+    fn made(
+        &self,
+        names: &[&str],
+        usage: ExtendedKeyUsagePurpose,
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> Certificate {
         let key = KeyPair::generate().unwrap();
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         let mut params = CertificateParams::new(names).unwrap();
         params.distinguished_name.push(DnType::CommonName, HOST);
         params.extended_key_usages = vec![usage];
+        change(&mut params);
         Certificate {
             chain: params.signed_by(&key, &self.issuer).unwrap().pem(),
             key: key.serialize_pem(),

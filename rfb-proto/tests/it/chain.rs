@@ -121,6 +121,10 @@ fn is_good(claim: &ClientCredentials, (user, password): (&[u8], &[u8])) -> bool 
         ClientCredentials::None => true,
         ClientCredentials::Vnc { challenge, response } => Password::new(password).verify(challenge, response),
         ClientCredentials::Plain(shown) => shown.user[..] == *user && shown.password == Secret::new(password),
+        #[cfg(all(feature = "rsa-aes", feature = "ard", feature = "ms-logon"))]
+        other => crate::logins::opened(other, &crate::logins::SERVER)
+            .is_some_and(|shown| shown.user[..] == *user && shown.password == Secret::new(password)),
+        #[cfg(not(all(feature = "rsa-aes", feature = "ard", feature = "ms-logon")))]
         other => panic!("{other:?}"),
     }
 }
@@ -251,6 +255,19 @@ impl Chain {
                 Ok(Action::Ask(client::ClientQuestion::Plain)) => {
                     self.viewer.plain(buffers, self.entered.0, self.entered.1)
                 }
+                #[cfg(all(feature = "rsa-aes", feature = "ard", feature = "ms-logon"))]
+                Ok(Action::Ask(other)) => {
+                    use crate::logins::{CLIENT, LayerSession, answer_server};
+                    match answer_server(&mut self.viewer, buffers, other, self.entered, &CLIENT) {
+                        Ok(Some(keys)) => {
+                            self.ends[0].tls = Some(Box::new(LayerSession::new(keys, buffers)));
+                            self.ends[0].process(buffers);
+                            self.viewer.layered()
+                        }
+                        answered => answered.map(drop),
+                    }
+                }
+                #[cfg(not(all(feature = "rsa-aes", feature = "ard", feature = "ms-logon")))]
                 Ok(Action::Ask(other)) => panic!("{other:?}"),
                 Ok(Action::Waiting) => panic!("no question is open"),
                 Ok(Action::Done(outcome)) => return Some(Ok(outcome)),
@@ -328,6 +345,20 @@ impl Chain {
                             .refuse(sides, Refusal::Failed(Reason::from_static("No such console"))),
                     }
                 }
+                #[cfg(all(feature = "rsa-aes", feature = "ard", feature = "ms-logon"))]
+                Ok(BridgeAction::Ask(BridgeQuestion::RsaAesLayer { side, keys })) => {
+                    let end = &mut self.ends[if side == Side::Tenant { 1 } else { 2 }];
+                    let buffers = sides.side(side);
+                    end.tls = Some(Box::new(crate::logins::LayerSession::new(keys, buffers)));
+                    end.process(buffers);
+                    self.bridge.layered()
+                }
+                #[cfg(all(feature = "rsa-aes", feature = "ard", feature = "ms-logon"))]
+                Ok(BridgeAction::Ask(other)) => {
+                    crate::logins::answer_bridge(&mut self.bridge, sides, other, &crate::logins::SERVER)
+                }
+                #[cfg(not(all(feature = "rsa-aes", feature = "ard", feature = "ms-logon")))]
+                Ok(BridgeAction::Ask(other)) => panic!("{other:?}"),
                 Ok(BridgeAction::Done(outcome)) => break Some(Ok(outcome)),
                 Err(error) => break Some(Err(error)),
             };
@@ -384,6 +415,19 @@ impl Chain {
                     }
                 },
                 Ok(Action::Ask(server::ServerQuestion::Init(_))) => self.hypervisor.init(buffers, &server_init()),
+                #[cfg(all(feature = "rsa-aes", feature = "ard", feature = "ms-logon"))]
+                Ok(Action::Ask(other)) => {
+                    use crate::logins::{LayerSession, SERVER, answer_client};
+                    match answer_client(&mut self.hypervisor, buffers, other, &SERVER) {
+                        Ok(Some(keys)) => {
+                            self.ends[3].tls = Some(Box::new(LayerSession::new(keys, buffers)));
+                            self.ends[3].process(buffers);
+                            self.hypervisor.layered()
+                        }
+                        answered => answered.map(drop),
+                    }
+                }
+                #[cfg(not(all(feature = "rsa-aes", feature = "ard", feature = "ms-logon")))]
                 Ok(Action::Ask(other)) => panic!("{other:?}"),
                 Ok(Action::Waiting) => panic!("no question is open"),
                 Ok(Action::Done(outcome)) => break Some(Ok(outcome)),

@@ -319,7 +319,7 @@ fn asked_for_the_offer_and_the_choice() {
         Ok(Action::Ask(ServerQuestion::Offer { rules }))
     );
     buffers.tx.clear();
-    machine.offer(&mut buffers, &[5, 19].map(SecurityType)).unwrap();
+    machine.offer(&mut buffers, &[7, 19].map(SecurityType)).unwrap();
     assert_eq!(buffers.tx, [1, 19][..]);
     // What the configuration has and the answer has not.
     buffers.rx.extend_from_slice(&[1]);
@@ -341,8 +341,8 @@ fn asked_for_the_offer_and_the_choice() {
 
     let mut machine = ClientHandshake::new(NOW, ClientConfig::default().with_ask_choice(true));
     let mut buffers = Buffers::default();
-    buffers.rx.extend_from_slice(b"RFB 003.008\n\x03\x05\x02\x01");
-    let offered = [5, 2, 1].map(SecurityType).to_vec();
+    buffers.rx.extend_from_slice(b"RFB 003.008\n\x03\x07\x02\x01");
+    let offered = [7, 2, 1].map(SecurityType).to_vec();
     assert_eq!(
         machine.step(NOW, &mut buffers),
         Ok(Action::Ask(client::ClientQuestion::Choose(offered)))
@@ -352,7 +352,7 @@ fn asked_for_the_offer_and_the_choice() {
         Err(Misuse::NotOffered)
     );
     assert_eq!(
-        machine.choose(&mut buffers, SecurityType::RA2),
+        machine.choose(&mut buffers, SecurityType::SSPI),
         Err(Misuse::NotOffered),
         "nothing follows it here"
     );

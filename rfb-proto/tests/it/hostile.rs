@@ -16,9 +16,11 @@ use crate::scripts::Script;
 /// Per machine.
 const RANDOM_MUTATIONS: usize = 100_000;
 
-/// What the player itself takes for an input of this length, and what the machine may take.
-fn allowed(len: usize) -> u64 {
-    8192 + 16 * len as u64
+/// What the player itself takes for an input of this length, and what the machine may take. Log-ins with large numbers
+/// count with them, here with up to 2048 bits, and their callers do.
+fn allowed(course: &str, len: usize) -> u64 {
+    let numbers = if course.starts_with("vnc-login") { 24 << 10 } else { 0 };
+    8192 + numbers + 16 * len as u64
 }
 
 /// A handshake that went well or not: how to begin it, and what the peer said, part by part, with TLS between.
@@ -45,6 +47,17 @@ fn courses(is_server: bool) -> Vec<Course> {
             same_choice: true,
             start: Box::new(move || script.player(Policy::Lenient)),
         });
+    }
+    #[cfg(all(feature = "rsa-aes", feature = "ard", feature = "ms-logon"))]
+    for login in crate::login_vectors::all() {
+        if login.is_server == is_server {
+            courses.push(Course {
+                name: format!("vnc-login-{}", login.name),
+                parts: vec![login.peer.clone()],
+                same_choice: true,
+                start: Box::new(move || login.player()),
+            });
+        }
     }
     let own_copy = std::env::var_os(recordings::SOURCE).is_none();
     for connection in recordings::all() {
@@ -130,7 +143,7 @@ fn judge(course: &Course, what: &str, parts: &[Vec<u8>]) -> bool {
         }
     });
     assert!(
-        allocated.bytes_max <= allowed(len),
+        allocated.bytes_max <= allowed(&course.name, len),
         "{} {what}: {} bytes for {len}",
         course.name,
         allocated.bytes_max
@@ -192,8 +205,10 @@ fn hostile(is_server: bool) -> (usize, usize) {
         for index in 0..parts.len() {
             for at in 0..parts[index].len() {
                 let byte = parts[index][at];
-                // Scripts in every value, recordings in every bit.
+                // Scripts in every value, recordings in every bit; of log-ins, most of which is random or sealed, the
+                // lowest and the highest.
                 let deltas: Vec<u8> = match course.name.starts_with("vnc-") {
+                    true if course.name.starts_with("vnc-login") => vec![1, 0x80],
                     true => (0..8).map(|bit| 1 << bit).collect(),
                     false => (1..=255).collect(),
                 };
@@ -206,8 +221,16 @@ fn hostile(is_server: bool) -> (usize, usize) {
             }
         }
     }
-    let each = RANDOM_MUTATIONS.div_ceil(courses.len());
+    // As many for the log-ins alone as for all the others.
+    let is_login = |course: &Course| course.name.starts_with("vnc-login");
+    let logins = courses.iter().filter(|course| is_login(course)).count();
     for course in &courses {
+        let alike = if is_login(course) {
+            logins
+        } else {
+            courses.len() - logins
+        };
+        let each = RANDOM_MUTATIONS.div_ceil(alike);
         let mut draw = random(course.parts.iter().map(Vec::len).sum::<usize>() as u64);
         for _ in 0..each {
             let mut parts = course.parts.clone();

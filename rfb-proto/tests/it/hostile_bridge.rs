@@ -149,6 +149,7 @@ fn run(course: &Course, tenant: &[u8], hypervisor: &[u8], chunk: usize) -> Run {
                 bridge.connect(own).unwrap();
                 None
             }
+            Ok(BridgeAction::Ask(other)) => panic!("{other:?}"),
             Ok(BridgeAction::Done(_)) => {
                 let told = [sides.tenant.tx.to_vec(), sides.hypervisor.tx.to_vec()];
                 return Run { error: None, told };

@@ -14,6 +14,8 @@
     reason = "a test fails by panicking; the helpers outside of the test functions are tests too"
 )]
 
+#[cfg(all(feature = "rsa-aes", feature = "ard", feature = "ms-logon"))]
+mod ard;
 mod bridge;
 mod bridge_rules;
 mod captures;
@@ -50,8 +52,16 @@ mod hostile;
 mod hostile_bridge;
 mod interpreter;
 mod lessons;
+#[cfg(all(feature = "rsa-aes", feature = "ard", feature = "ms-logon"))]
+mod login_pairs;
+#[cfg(all(feature = "rsa-aes", feature = "ard", feature = "ms-logon"))]
+mod login_vectors;
+#[cfg(all(feature = "rsa-aes", feature = "ard", feature = "ms-logon"))]
+mod logins;
 mod message_limits;
 mod messages;
+#[cfg(all(feature = "rsa-aes", feature = "ard", feature = "ms-logon"))]
+mod ms_logon;
 mod negotiation;
 mod own_copy;
 mod pair;
@@ -61,6 +71,8 @@ mod proxy_scripts;
 mod recorded;
 mod recordings;
 mod rectangles;
+#[cfg(all(feature = "rsa-aes", feature = "ard", feature = "ms-logon"))]
+mod rsa_aes;
 mod scripts;
 mod secrets;
 mod security;

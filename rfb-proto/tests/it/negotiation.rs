@@ -175,7 +175,7 @@ fn tunnels_and_capabilities_of_tight() {
 /// What has a name here and no machine is reported when it is offered, by number and name.
 #[test]
 fn types_that_are_known_by_name_only() {
-    let mut client = client(ClientConfig::new(&[SecurityType::RA2, SecurityType::VNC]));
+    let mut client = client(ClientConfig::new(&[SecurityType::RA2R, SecurityType::VNC]));
     client.feed(b"RFB 003.008\n\x09\x0d\x85\x05\x06\x1e\x21\x71\x16\x4d");
     let Now::Failed(error) = &client.now else { panic!() };
     expect!["peer incompatible: no common security type; offered: RA2r two-step (13), RA2r_256 two-step (133), RA2 (5), RA2ne (6), Diffie-Hellman (30), Apple RSA host key (33), MSLogonII (113), xvp (22), 77"]
@@ -198,7 +198,7 @@ fn odd_lists() {
     let mut server = server(ServerConfig::new(&types));
     server.feed(V38);
     assert_eq!((server.sent.len(), server.sent[12]), (12 + 256, 255));
-    let mut server = self::server(ServerConfig::new(&[0, 5, 16, 18, 19, 20, 30, 77, 2].map(SecurityType)));
+    let mut server = self::server(ServerConfig::new(&[0, 7, 16, 18, 19, 20, 31, 77, 2].map(SecurityType)));
     server.feed(V38);
     assert_eq!(server.sent[12..], [1, 2], "what cannot be followed is not offered");
 }

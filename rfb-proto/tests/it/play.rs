@@ -11,6 +11,9 @@ use rfb_proto::handshake::{
 };
 use rfb_proto::security::vnc::Password;
 
+#[cfg(all(feature = "rsa-aes", feature = "ard", feature = "ms-logon"))]
+use crate::logins::{self, PlayerLayer};
+
 pub(crate) const NOW: Duration = Duration::ZERO;
 
 /// What the caller knows.
@@ -80,6 +83,9 @@ pub(crate) struct Player {
     sasl_step: usize,
     /// Whether the layer of a mechanism has begun, behind which nothing can be read here.
     pub(crate) layered: bool,
+    /// That of RSA-AES. What is fed and sent is then inside of it.
+    #[cfg(all(feature = "rsa-aes", feature = "ard", feature = "ms-logon"))]
+    layer: Option<PlayerLayer>,
 }
 
 /// More steps than any handshake takes.
@@ -96,6 +102,8 @@ impl Player {
             events: Vec::new(),
             sasl_step: 0,
             layered: false,
+            #[cfg(all(feature = "rsa-aes", feature = "ard", feature = "ms-logon"))]
+            layer: None,
         };
         player.run();
         player
@@ -103,10 +111,54 @@ impl Player {
 
     /// Gives the machine bytes. What comes when it has ended, or waits for something else, stays in `rx`.
     pub(crate) fn feed(&mut self, bytes: &[u8]) {
-        self.buffers.rx.extend_from_slice(bytes);
+        self.receive(bytes);
         if let Now::Needs(_) = self.now {
             self.run();
         }
+    }
+
+    #[cfg(all(feature = "rsa-aes", feature = "ard", feature = "ms-logon"))]
+    fn receive(&mut self, bytes: &[u8]) {
+        match &mut self.layer {
+            Some(layer) => {
+                if let Err(error) = layer.receive(bytes, &mut self.buffers.rx) {
+                    self.eof();
+                    self.now = Now::Failed(error.into());
+                }
+            }
+            None => self.buffers.rx.extend_from_slice(bytes),
+        }
+    }
+
+    #[cfg(not(all(feature = "rsa-aes", feature = "ard", feature = "ms-logon")))]
+    fn receive(&mut self, bytes: &[u8]) {
+        self.buffers.rx.extend_from_slice(bytes);
+    }
+
+    /// What was written goes out.
+    fn send(&mut self) {
+        #[cfg(all(feature = "rsa-aes", feature = "ard", feature = "ms-logon"))]
+        if let Some(layer) = &mut self.layer {
+            self.sent.extend_from_slice(&layer.send(&mut self.buffers.tx));
+            return;
+        }
+        self.sent.extend_from_slice(&self.buffers.tx.split());
+    }
+
+    /// The layer of RSA-AES begins.
+    #[cfg(all(feature = "rsa-aes", feature = "ard", feature = "ms-logon"))]
+    fn begin_layer(&mut self, keys: rfb_proto::security::rsa_aes::LayerKeys) -> Option<Now> {
+        self.send();
+        let mut layer = PlayerLayer::new(keys, &mut self.buffers.rx);
+        if let Err(error) = layer.receive(&[], &mut self.buffers.rx) {
+            return Some(Now::Failed(error.into()));
+        }
+        self.layer = Some(layer);
+        match &mut self.role {
+            Role::Client(machine) => machine.layered().unwrap(),
+            Role::Server(machine) => machine.layered().unwrap(),
+        }
+        None
     }
 
     /// The TLS handshake is over. Gives what was in `rx`: it belongs to that handshake.
@@ -160,7 +212,7 @@ impl Player {
                 }
             };
             assert!(self.buffers.rx.len() <= before);
-            self.sent.extend_from_slice(&self.buffers.tx.split());
+            self.send();
             self.poll();
             if let Some(now) = now {
                 if let Now::Needs(at_least) = now {
@@ -230,6 +282,20 @@ impl Player {
                 self.layered = true;
                 return Some(Now::Unanswered("a SASL layer"));
             }
+            #[cfg(all(feature = "rsa-aes", feature = "ard", feature = "ms-logon"))]
+            other => {
+                let Some(password) = &answers.password else {
+                    return Some(Now::Unanswered("a password"));
+                };
+                let shown = (&answers.user[..], &password[..]);
+                match logins::answer_server(machine, buffers, other, shown, &logins::CLIENT) {
+                    Ok(None) => {}
+                    Ok(Some(keys)) => return self.begin_layer(keys),
+                    Err(misuse) => return Some(Now::Failed(misuse.into())),
+                }
+            }
+            #[cfg(not(all(feature = "rsa-aes", feature = "ard", feature = "ms-logon")))]
+            other => panic!("{other:?}"),
         }
         None
     }
@@ -256,6 +322,12 @@ impl Player {
                     ClientCredentials::Ident { user } => *user == answers.user,
                     // The exchange itself has judged.
                     ClientCredentials::Sasl => true,
+                    #[cfg(all(feature = "rsa-aes", feature = "ard", feature = "ms-logon"))]
+                    other => logins::opened(other, &logins::SERVER).is_some_and(|shown| {
+                        answers.password.as_deref() == Some(shown.password.expose()) && shown.user == answers.user
+                    }),
+                    #[cfg(not(all(feature = "rsa-aes", feature = "ard", feature = "ms-logon")))]
+                    other => panic!("{other:?}"),
                 };
                 match answers.verdict.unwrap_or(is_right) {
                     true => machine.accept(buffers).unwrap(),
@@ -296,6 +368,13 @@ impl Player {
                 Some(init) => machine.init(buffers, init).unwrap(),
                 None => return Some(Now::Unanswered("a ServerInit")),
             },
+            #[cfg(all(feature = "rsa-aes", feature = "ard", feature = "ms-logon"))]
+            other => match logins::answer_client(machine, buffers, other, &logins::SERVER).unwrap() {
+                None => {}
+                Some(keys) => return self.begin_layer(keys),
+            },
+            #[cfg(not(all(feature = "rsa-aes", feature = "ard", feature = "ms-logon")))]
+            other => panic!("{other:?}"),
         }
         None
     }

@@ -205,6 +205,7 @@ impl<'a> Player<'a> {
                     false => self.bridge.refuse(&mut self.sides, Refusal::default()),
                 },
                 Ok(BridgeAction::Ask(BridgeQuestion::Connect)) => self.bridge.connect(self.upstream()),
+                Ok(BridgeAction::Ask(other)) => panic!("{other:?}"),
                 Ok(BridgeAction::Done(_)) => {
                     self.now = Now::Done;
                     break;

@@ -35,7 +35,7 @@ fn shapes(secret: &[u8]) -> Vec<String> {
 }
 
 /// What must not be in a text: four bytes of a secret are too many.
-fn traces(secrets: &[&[u8]]) -> Vec<String> {
+pub(crate) fn traces(secrets: &[&[u8]]) -> Vec<String> {
     let parts = secrets.iter().flat_map(|secret| secret.windows(4));
     let mut traces: Vec<_> = parts.flat_map(shapes).collect();
     traces.sort();
@@ -43,7 +43,7 @@ fn traces(secrets: &[&[u8]]) -> Vec<String> {
     traces
 }
 
-fn shows_nothing(value: &impl Debug, traces: &[String]) {
+pub(crate) fn shows_nothing(value: &impl Debug, traces: &[String]) {
     let text = format!("{value:?}");
     for trace in traces {
         assert!(!text.contains(trace), "{trace:?} in {text}");
@@ -264,6 +264,7 @@ fn bridges_and_their_buffers() {
                             shows_nothing(&upstream, &traces);
                             bridge.connect(upstream).unwrap();
                         }
+                        BridgeAction::Ask(other) => panic!("{other:?}"),
                         BridgeAction::StartTls { side, .. } => {
                             // What was said before TLS has to be there first.
                             let player = if side == Side::Tenant {

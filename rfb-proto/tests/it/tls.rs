@@ -8,7 +8,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 
-use rfb_proto::tls::{ClientTls, Identity, PeerName, ServerTls, TlsError, TlsSession};
+use rfb_proto::tls::{BadFingerprint, ClientTls, Fingerprint, Identity, PeerName, ServerTls, TlsError, TlsSession};
 
 use crate::certificates::{Authority, HOST};
 
@@ -292,5 +292,89 @@ fn not_tls() {
                 assert!(!error.to_string().contains("secret") && plain.rx.is_empty());
             }
         }
+    }
+}
+
+/// A certificate that is pinned is taken whoever signed it, for whatever name and use; every other one is not.
+#[test]
+fn pinned_certificates() {
+    let (one, other) = (Authority::new(), Authority::new());
+    for certificate in [one.server(), one.nameless_server(), one.client(), one.expired()] {
+        let server = ServerTls::new(certificate.identity(), None).unwrap();
+        let right = certificate.fingerprint();
+        let mut wrong = right;
+        wrong.0[31] ^= 1;
+        for (fingerprint, good) in [(right, true), (wrong, false), (other.server().fingerprint(), false)] {
+            for client in [
+                ClientTls::pinned(None).unwrap(),
+                ClientTls::new(other.pem.as_bytes(), None).unwrap(),
+                // What the authority says does not help a certificate that is not the pinned one.
+                ClientTls::new(one.pem.as_bytes(), None).unwrap(),
+            ] {
+                let mut pair = Pair::new(&client, PeerName::Pinned(fingerprint), &server);
+                pair.client.1.tx.extend_from_slice(b"password");
+                let [at_client, _] = pair.run(usize::MAX);
+                assert_eq!(at_client.is_none(), good, "{at_client:?}");
+                assert_eq!(pair.server.1.rx == b"password"[..], good);
+            }
+        }
+    }
+    // Without authorities, nothing else will do.
+    let server = ServerTls::new(one.server().identity(), None).unwrap();
+    for name in [PeerName::Named(HOST), PeerName::Any] {
+        let [at_client, _] = Pair::new(&ClientTls::pinned(None).unwrap(), name, &server).run(usize::MAX);
+        at_client.unwrap();
+    }
+}
+
+/// A server that shows the pinned certificate without having its key is not taken.
+#[test]
+fn a_pinned_certificate_needs_its_key() {
+    let authority = Authority::new();
+    let (certificate, other) = (authority.server(), authority.server());
+    let fingerprint = certificate.fingerprint();
+    let server = ServerTls::new(certificate.with_key_of(&other).identity(), None);
+    // Rustls itself does not serve with such a pair.
+    let Ok(server) = server else { return };
+    let client = ClientTls::pinned(None).unwrap();
+    let [at_client, _] = Pair::new(&client, PeerName::Pinned(fingerprint), &server).run(usize::MAX);
+    at_client.unwrap();
+}
+
+/// A client's own certificate is shown to a pinned server as to any.
+#[test]
+fn a_pinned_server_sees_the_clients_certificate() {
+    let authority = Authority::new();
+    let certificate = authority.server();
+    let server = ServerTls::new(certificate.identity(), Some(authority.pem.as_bytes())).unwrap();
+    let mine = authority.client();
+    for (identity, good) in [(Some(mine.identity()), true), (None, false)] {
+        let client = ClientTls::pinned(identity).unwrap();
+        let mut pair = Pair::new(&client, PeerName::Pinned(certificate.fingerprint()), &server);
+        pair.client.1.tx.extend_from_slice(b"up");
+        let [_, at_server] = pair.run(usize::MAX);
+        assert_eq!(at_server.is_none(), good, "{at_server:?}");
+    }
+}
+
+#[test]
+fn fingerprints_as_text() {
+    let fingerprint = Fingerprint([0xab; 32]);
+    let colons = ["AB"; 32].join(":");
+    assert_eq!(fingerprint.to_string(), colons);
+    for text in [colons.clone(), colons.to_lowercase(), "ab".repeat(32)] {
+        assert_eq!(text.parse(), Ok(fingerprint), "{text}");
+    }
+    let (short, long) = (&colons[3..], format!("{colons}:AB"));
+    for text in [
+        "",
+        ":",
+        short,
+        &long,
+        &colons.replace("AB", "A+"),
+        &colons.replace("AB", "Ä"),
+        &format!(":{colons}"),
+    ] {
+        assert_eq!(text.parse::<Fingerprint>(), Err(BadFingerprint), "{text}");
     }
 }

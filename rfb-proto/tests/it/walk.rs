@@ -78,9 +78,24 @@ pub(crate) struct Walk {
     pub(crate) expected: Vec<u8>,
 }
 
-/// Types that the machines follow.
-const TYPES: [u8; 6] = [1, 2, 16, 18, 19, 20];
-const SUBTYPES: [u32; 15] = [1, 2, 20, 256, 257, 258, 259, 260, 261, 262, 263, 264, 265, 266, 267];
+/// Types that the machines follow: those with ciphers of their own have a feature each.
+fn is_followed(number: u8) -> bool {
+    match number {
+        1 | 2 | 16 | 18 | 19 | 20 => true,
+        5 | 6 | 129 | 130 => cfg!(feature = "rsa-aes"),
+        30 => cfg!(feature = "ard"),
+        113 | 118 => cfg!(feature = "ms-logon"),
+        _ => false,
+    }
+}
+
+fn is_followed_subtype(number: u32) -> bool {
+    match u8::try_from(number) {
+        Ok(16 | 18 | 19) => false,
+        Ok(number) => is_followed(number),
+        Err(_) => (256..=267).contains(&number),
+    }
+}
 /// Names of Tight, and the types that they stand for.
 const CAPABILITIES: [(&[u8; 12], u8); 4] = [
     (b"STDVNOAUTH__", 1),
@@ -287,12 +302,12 @@ impl Reader<'_> {
             self.s.unsay(1);
             return Err(self.refused());
         }
-        self.say_list(&self.walk.types.clone(), &TYPES);
+        self.say_list(&self.walk.types.clone(), is_followed);
         self.c.byte()
     }
 
-    fn say_list(&mut self, types: &[u8], followed: &[u8]) {
-        let list = types.iter().copied().filter(|number| followed.contains(number));
+    fn say_list(&mut self, types: &[u8], is_followed: impl Fn(u8) -> bool) {
+        let list = types.iter().copied().filter(|&number| is_followed(number));
         let list: Vec<_> = list.collect();
         self.s
             .instead(1 + types.len(), &[&[list.len() as u8], &list[..]].concat());
@@ -305,7 +320,7 @@ impl Reader<'_> {
             18 => {
                 self.tls()?;
                 let types = self.s.list(1)?.to_vec();
-                self.say_list(&types, &[1, 2, 20]);
+                self.say_list(&types, |number| is_followed_subtype(number.into()));
                 let inner = self.c.byte()?;
                 let offered = types.contains(&inner);
                 (self.walk.inner, self.walk.inner_types) = (Some(inner), types);
@@ -380,7 +395,7 @@ impl Reader<'_> {
         }
         let subtypes = self.s.list(4)?.chunks(4);
         let subtypes: Vec<_> = subtypes.map(|n| u32::from_be_bytes(n.try_into().unwrap())).collect();
-        let followed: Vec<_> = subtypes.iter().filter(|n| SUBTYPES.contains(n)).collect();
+        let followed: Vec<_> = subtypes.iter().filter(|&&n| is_followed_subtype(n)).collect();
         let list: Vec<_> = followed.iter().flat_map(|n| n.to_be_bytes()).collect();
         self.s
             .instead(1 + 4 * subtypes.len(), &[&[followed.len() as u8], &list[..]].concat());

@@ -129,6 +129,8 @@ impl<D: Door> Session<'_, D> {
                 bridge.refuse(sides, Refusal::default())?;
             }
             BridgeQuestion::Connect => self.connect(clock).await?,
+            // No method here has another question.
+            _ => bridge.refuse(sides, Refusal::Close)?,
         }
         Ok(())
     }

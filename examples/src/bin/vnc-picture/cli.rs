@@ -2,9 +2,11 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Parser;
-use examples::vnc::{Account, Method, Secret, password};
+use examples::vnc::{Account, Method, Secret, key, password};
+use rfb_proto::security::rsa_aes::Key;
 use rfb_proto::tls::{Identity, ServerTls};
 
 use crate::Result;
@@ -26,7 +28,7 @@ pub(crate) struct Cli {
     /// How viewers log in; more than one, in the order in which they are offered.
     #[arg(long, value_name = "METHOD", required = true)]
     security: Vec<Method>,
-    /// The user name for plain and x509-plain.
+    /// The user name for plain, x509-plain and the sealed methods (ra2, ard, ms-logon2 and their like).
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
     /// A file whose first line is the password.
@@ -38,6 +40,9 @@ pub(crate) struct Cli {
     /// Its private key (PEM).
     #[arg(long, value_name = "FILE", requires = "certificate")]
     key: Option<PathBuf>,
+    /// The key of ra2 and its like: RSA, PEM, PKCS#8 or PKCS#1. Without one it is made at the start.
+    #[arg(long, value_name = "FILE")]
+    rsa_key: Option<PathBuf>,
     /// What viewers show as the title.
     #[arg(long, value_name = "TEXT", default_value = "vnc-picture")]
     title: String,
@@ -53,6 +58,7 @@ pub(crate) struct Settings {
     pub(crate) methods: Vec<Method>,
     pub(crate) account: Account,
     pub(crate) tls: Option<ServerTls>,
+    pub(crate) rsa_key: Option<Arc<Key>>,
     pub(crate) title: String,
     pub(crate) picture: Picture,
 }
@@ -63,7 +69,7 @@ impl Cli {
         let needed = |what: fn(Method) -> bool| self.security.iter().copied().any(what);
         let user = match &self.user {
             Some(user) => user.clone(),
-            None if needed(|method| method.needs().user) => return Err("plain needs --user".into()),
+            None if needed(|method| method.needs().user) => return Err("a user is needed: --user".into()),
             None => String::new(),
         };
         let password = password(self.password_file.as_deref())?;
@@ -86,10 +92,18 @@ impl Cli {
             _ if needed(|method| method.needs().tls) => return Err("x509 needs --certificate and --key".into()),
             _ => None,
         };
+        let rsa_key = match &self.rsa_key {
+            Some(path) => {
+                let pem = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+                Some(Key::from_pem(&pem).map_err(|error| format!("{}: {error}", path.display()))?)
+            }
+            None => needed(|method| method.needs().rsa).then(key),
+        };
         Ok(Settings {
             methods: self.security.clone(),
             account: Account { user, password },
             tls,
+            rsa_key: rsa_key.map(Arc::new),
             title: self.title.clone(),
             picture,
         })

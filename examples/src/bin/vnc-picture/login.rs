@@ -1,7 +1,7 @@
 //! The handshake, and the check of the account.
 
 use bytes::Bytes;
-use examples::vnc::{Connection, Stream, challenge, secure_client, security_types, subtypes};
+use examples::vnc::{Connection, SealedServer, Stream, challenge, layered, secure_client, security_types, subtypes};
 use rfb_proto::handshake::server::ServerQuestion;
 use rfb_proto::handshake::{Buffers, Machine, Refusal, Security, ServerConfig, ServerHandshake};
 use rfb_proto::{Clock, Driven, PixelFormat, ServerInit, drive};
@@ -24,6 +24,7 @@ pub(crate) struct Session {
 pub(crate) async fn login(settings: &Settings, tcp: TcpStream) -> Result<Session> {
     let config = ServerConfig::new(&security_types(&settings.methods)).with_subtypes(&subtypes(&settings.methods));
     let clock = Clock::start();
+    let sealed = SealedServer::new(settings.rsa_key.clone());
     let mut handshake = ServerHandshake::new(clock.now(), config);
     let (mut stream, mut buffers): (Stream, _) = (Box::new(tcp), Buffers::default());
     loop {
@@ -32,7 +33,7 @@ pub(crate) async fn login(settings: &Settings, tcp: TcpStream) -> Result<Session
                 handshake.challenge(&mut buffers, challenge())?;
             }
             Driven::Ask(ServerQuestion::Admit(claim)) => {
-                if settings.account.admits(&claim) {
+                if sealed.open(claim).is_some_and(|claim| settings.account.admits(&claim)) {
                     handshake.accept(&mut buffers)?;
                 } else {
                     handshake.refuse(&mut buffers, Refusal::default())?;
@@ -48,7 +49,12 @@ pub(crate) async fn login(settings: &Settings, tcp: TcpStream) -> Result<Session
                 };
                 handshake.init(&mut buffers, &shown)?;
             }
-            Driven::Ask(_) => return Err("a question that no method here has".into()),
+            Driven::Ask(question) => {
+                if let Some(keys) = sealed.answer(&mut handshake, &mut buffers, question)? {
+                    stream = layered(stream, &mut buffers, keys);
+                    handshake.layered()?;
+                }
+            }
             Driven::StartTls(_) => {
                 let tls = settings.tls.as_ref().ok_or("no certificate for TLS")?;
                 let until = clock.instant(handshake.deadline());

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use examples::vnc::{Method, Secret, password};
-use rfb_proto::tls::ClientTls;
+use rfb_proto::security::rsa_aes::Pin;
+use rfb_proto::tls::{ClientTls, Fingerprint};
 
 use crate::Result;
 
@@ -21,7 +22,7 @@ pub(crate) struct Cli {
     /// The file to write; one that is there is replaced.
     #[arg(value_name = "OUT.png")]
     pub(crate) out: PathBuf,
-    /// The user name for plain and x509-plain.
+    /// The user name for plain, x509-plain and the sealed methods (ra2, ard, ms-logon2 and their like).
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
     /// A file whose first line is the password.
@@ -34,6 +35,9 @@ pub(crate) struct Cli {
     /// The name or address that the server's certificate must be made out to [default: HOST].
     #[arg(long, value_name = "NAME", requires = "ca")]
     server_name: Option<String>,
+    /// The SHA-256 fingerprint of the server's RSA key, for ra2 and its like.
+    #[arg(long, value_name = "HEX")]
+    rsa_key: Option<Fingerprint>,
     /// A way to log in that may be taken; more than one, the best first.
     #[arg(long, value_name = "METHOD")]
     security: Vec<Method>,
@@ -61,6 +65,8 @@ pub(crate) struct Credentials {
     pub(crate) password: Option<Secret>,
     /// The trusted authorities, and the expected name.
     pub(crate) tls: Option<(ClientTls, String)>,
+    /// The server's RSA key.
+    pub(crate) rsa_pin: Pin,
 }
 
 impl Cli {
@@ -108,12 +114,17 @@ impl Cli {
             if !usable(method) {
                 return Err(format!("{method} needs more: a user, a password, or both").into());
             }
+            if needs.rsa && self.rsa_key.is_none() {
+                return Err(format!("{method} needs --rsa-key, the fingerprint of the server's key").into());
+            }
         }
         Ok(Credentials {
             methods,
             user: self.user.clone(),
             password,
             tls,
+            // Without the fingerprint there is no method that asks for it.
+            rsa_pin: self.rsa_key.map_or(Pin::Any, |fingerprint| Pin::Sha256(fingerprint.0)),
         })
     }
 

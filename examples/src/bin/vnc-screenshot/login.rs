@@ -1,7 +1,7 @@
 //! The handshake.
 
 use bytes::BytesMut;
-use examples::vnc::{Stream, secure_server, security_types, subtypes};
+use examples::vnc::{Answered, ClientLogin, SealedClient, Stream, layered, secure_server, security_types, subtypes};
 use rfb_proto::handshake::client::ClientQuestion;
 use rfb_proto::handshake::{Buffers, ClientConfig, ClientHandshake};
 use rfb_proto::security::vnc::Password;
@@ -26,6 +26,7 @@ pub(crate) async fn login(tcp: TcpStream, credentials: &Credentials) -> Result<S
         // A method without TLS is only there when it was asked for.
         .with_cleartext(credentials.tls.is_none());
     let clock = Clock::start();
+    let mut sealed = ClientLogin::default();
     let mut handshake = ClientHandshake::new(clock.now(), config);
     let (mut stream, mut buffers): (Stream, _) = (Box::new(tcp), Buffers::default());
     loop {
@@ -41,7 +42,21 @@ pub(crate) async fn login(tcp: TcpStream, credentials: &Credentials) -> Result<S
                 let user = credentials.user.as_deref().unwrap_or_default();
                 handshake.plain(&mut buffers, user.as_bytes(), credentials.password()?)?;
             }
-            Driven::Ask(_) => return Err("the server wants what cannot be answered here".into()),
+            Driven::Ask(question) => {
+                let login = SealedClient {
+                    pin: credentials.rsa_pin.clone(),
+                    user: credentials.user.as_deref().unwrap_or_default().as_bytes(),
+                    password: credentials.password()?,
+                };
+                match sealed.answer(&mut handshake, &mut buffers, question, &login)? {
+                    Answered::GoesOn => {}
+                    Answered::Layer(keys) => {
+                        stream = layered(stream, &mut buffers, keys);
+                        handshake.layered()?;
+                    }
+                    Answered::WrongKey => return Err("the server's RSA key is not the one of --rsa-key".into()),
+                }
+            }
             Driven::StartTls(_) => {
                 let (tls, name) = credentials.tls.as_ref().ok_or("no authorities for TLS")?;
                 stream = secure_server(stream, &mut buffers, tls, name).await?;

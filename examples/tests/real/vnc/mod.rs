@@ -37,6 +37,13 @@ pub(crate) fn tigervnc(method: Method) -> &'static str {
         Method::X509None => "X509None",
         Method::X509Vnc => "X509Vnc",
         Method::X509Plain => "X509Plain",
+        Method::Ra2 => "RA2",
+        Method::Ra2ne => "RA2ne",
+        Method::Ra2Long => "RA2_256",
+        Method::Ra2neLong => "RA2ne_256",
+        Method::Ard => "DH",
+        Method::MsLogon2 => "MSLogonII",
+        Method::MsLogon3 => unreachable!("TigerVNC has no MSLogonIII"),
     }
 }
 

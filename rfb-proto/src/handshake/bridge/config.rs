@@ -1,14 +1,20 @@
 //! How a bridge treats its two peers.
 
 use alloc::string::String;
+#[cfg(feature = "rsa-aes")]
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+#[cfg(all(doc, feature = "rsa-aes"))]
+use crate::handshake::HandshakeError;
 use crate::handshake::{ClientConfig, Exchange, Refusal, ServerConfig};
 use crate::limits::Limits;
 use crate::security::plain::Credentials;
+#[cfg(feature = "rsa-aes")]
+use crate::security::rsa_aes::{Key, Pin};
 use crate::security::vencrypt::Subtype;
 use crate::security::vnc::Password;
-use crate::security::{Reason, SecurityType};
+use crate::security::{Reason, SecurityType, Seed};
 use crate::version::{Policy, Version};
 
 /// The order in which the two sides authenticate.
@@ -34,12 +40,16 @@ pub enum AuthOrder {
 /// | noVNC, with a password | X509Vnc, X509Plain | `tenant_types` VNC, the default |
 /// | vncviewer, X509Plain | any of these | `tenant_types` VENCRYPT, `tenant_subtypes` X509_PLAIN |
 /// | any | VNC without TLS, on a trusted network | `hypervisor_types` VNC |
+/// | noVNC, TigerVNC, with RSA-AES | any | `tenant_types` RA2NE, RA2_256; feature `rsa-aes` |
+/// | any | Xvnc with RSA-AES | `hypervisor_types` RA2_256; [`Upstream::with_rsa_aes`], a seed and credentials |
+/// | any | macOS | `hypervisor_types` DIFFIE_HELLMAN; a seed and credentials; feature `ard` |
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct BridgeConfig {
     /// The order in which the two sides authenticate: [`AuthOrder::TenantFirst`].
     pub auth_order: AuthOrder,
-    /// What the tenant is offered: VNC. Of None, VNC and VeNCrypt. With [`AuthOrder::Passthrough`] only what
+    /// What the tenant is offered: VNC. Of None, VNC, VeNCrypt, and with their features RSA-AES, Diffie-Hellman and
+    /// UltraVNC's logons. With [`AuthOrder::Passthrough`] only what
     /// the hypervisor offers as well.
     pub tenant_types: Vec<SecurityType>,
     /// What the tenant is offered inside VeNCrypt: nothing. With None, VNC, Plain or Ident inside.
@@ -49,6 +59,8 @@ pub struct BridgeConfig {
     pub hypervisor_types: Vec<SecurityType>,
     /// What may be chosen inside VeNCrypt: X509Plain, X509Vnc, X509None.
     pub hypervisor_subtypes: Vec<Subtype>,
+    /// Whether RSA-AES asks the tenant for a user beside the password: yes.
+    pub rsa_aes_user: bool,
     /// Whether inside the hypervisor's VeNCrypt something without TLS may be chosen: no.
     pub cleartext: bool,
     /// The tenant's greeting: 3.8. The rules of the two sides are independent of each other.
@@ -76,6 +88,7 @@ impl Default for BridgeConfig {
             tenant_subtypes: Vec::new(),
             hypervisor_types: [SecurityType::VENCRYPT].into(),
             hypervisor_subtypes: [Subtype::X509_PLAIN, Subtype::X509_VNC, Subtype::X509_NONE].into(),
+            rsa_aes_user: true,
             cleartext: false,
             tenant_version: Version::V3_8,
             only_version: None,
@@ -156,6 +169,13 @@ impl BridgeConfig {
         self
     }
 
+    /// Sets [`BridgeConfig::rsa_aes_user`].
+    #[must_use]
+    pub fn with_rsa_aes_user(mut self, asked: bool) -> Self {
+        self.rsa_aes_user = asked;
+        self
+    }
+
     /// Sets [`BridgeConfig::cleartext`].
     #[must_use]
     pub fn with_cleartext(mut self, allowed: bool) -> Self {
@@ -218,6 +238,7 @@ impl BridgeConfig {
             .with_version(self.tenant_version)
             .with_policy(self.policy)
             .with_subtypes(&subtypes)
+            .with_rsa_aes_user(self.rsa_aes_user)
             .with_ask_offer(self.auth_order != AuthOrder::TenantFirst)
             .with_init(false)
             .with_limits(self.limits.clone())
@@ -292,8 +313,24 @@ pub struct Upstream {
     pub server_name: Option<String>,
     /// For VNC authentication. Never the tenant's.
     pub password: Option<Password>,
-    /// For the Plain subtypes. Never the tenant's.
+    /// For the Plain subtypes, RSA-AES, Diffie-Hellman and UltraVNC's logons. Never the tenant's.
     pub credentials: Option<Credentials>,
+    /// For RSA-AES, Diffie-Hellman and UltraVNC's logons: fresh random bytes.
+    pub seed: Option<Seed>,
+    /// For RSA-AES.
+    #[cfg(feature = "rsa-aes")]
+    pub rsa_aes: Option<RsaAesLogin>,
+}
+
+/// What RSA-AES needs beside credentials.
+#[cfg(feature = "rsa-aes")]
+#[derive(Debug, Clone)]
+pub struct RsaAesLogin {
+    /// The bridge's own key. The hypervisor need not know it.
+    pub key: Arc<Key>,
+    /// Which key the hypervisor has to show; it ends with [`HandshakeError::PeerIncompatible`] otherwise, before user and
+    /// password are sent.
+    pub pin: Pin,
 }
 
 impl Upstream {
@@ -318,8 +355,29 @@ impl Upstream {
         self
     }
 
+    /// Sets [`Upstream::seed`].
+    #[must_use]
+    pub fn with_seed(mut self, seed: Seed) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// Sets [`Upstream::rsa_aes`].
+    #[cfg(feature = "rsa-aes")]
+    #[must_use]
+    pub fn with_rsa_aes(mut self, key: impl Into<Arc<Key>>, pin: Pin) -> Self {
+        let key = key.into();
+        self.rsa_aes = Some(RsaAesLogin { key, pin });
+        self
+    }
+
     fn knows(&self, exchange: Option<Exchange>) -> bool {
         match exchange {
+            #[cfg(feature = "rsa-aes")]
+            Some(Exchange::RsaAes) => self.rsa_aes.is_some() && self.seed.is_some() && self.credentials.is_some(),
+            Some(Exchange::DiffieHellman | Exchange::MsLogonII | Exchange::MsLogonIII) => {
+                exchange.is_some_and(Exchange::is_available) && self.seed.is_some() && self.credentials.is_some()
+            }
             Some(Exchange::None) => true,
             Some(Exchange::Vnc) => self.password.is_some(),
             Some(Exchange::Plain) => self.credentials.is_some(),

@@ -33,12 +33,17 @@
 //! - At most one side's bytes are waited for at any time. What is behind the handshake stays in both `rx`.
 
 mod config;
+mod logins;
 mod steps;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use bytes::Bytes;
+
+#[cfg(feature = "rsa-aes")]
+pub use config::RsaAesLogin;
 pub use config::{AuthOrder, BridgeConfig, Upstream};
 
 use super::server::ClientCredentials;
@@ -47,6 +52,7 @@ use super::{
     client, server,
 };
 use crate::security::SecurityType;
+use crate::security::rsa_aes::{LayerKeys, Strength};
 use crate::security::vnc::CHALLENGE_LEN;
 use crate::version::Version;
 
@@ -60,6 +66,31 @@ pub enum BridgeQuestion {
     /// Connect to the hypervisor, then [`Bridge::connect`]. With [`AuthOrder::TenantFirst`] this comes after
     /// [`BridgeQuestion::Admit`], else it is the first thing.
     Connect,
+    /// A key of RSA to show to the tenant, and random bytes, for [`Bridge::rsa_aes`].
+    RsaAes,
+    /// What does the tenant's random number say? It was sealed for the key that was shown; what
+    /// [`Key::open`](crate::security::rsa_aes::Key::open) gives is for [`Bridge::rsa_aes_open`].
+    RsaAesOpen {
+        /// The number, sealed.
+        sealed: Bytes,
+        /// How long it is.
+        strength: Strength,
+    },
+    /// From here on both directions of this side are inside the messages of RSA-AES, for
+    /// [`Layer::new`](crate::security::rsa_aes::Layer::new). Its `tx` is sent first. What is in its `rx` is to be replaced
+    /// by what is in it, then [`Bridge::layered`] goes on.
+    RsaAesLayer {
+        /// The side.
+        side: Side,
+        /// What the layer begins with.
+        keys: LayerKeys,
+    },
+    /// A group and a public value in it for the tenant, for [`Bridge::diffie_hellman`].
+    DiffieHellman,
+    /// The same for [`Bridge::ms_logon_ii`].
+    MsLogonII,
+    /// A public value for the tenant, for [`Bridge::ms_logon_iii`].
+    MsLogonIII,
 }
 
 /// What the driver does next; as [`Action`](super::Action), with the side that it concerns.
@@ -111,11 +142,18 @@ pub struct BridgeError {
 }
 
 /// The question that is open.
+#[cfg_attr(not(feature = "rsa-aes"), allow(dead_code, reason = "a part of it is for RSA-AES"))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Open {
     Challenge,
     Admit,
     Connect,
+    RsaAes,
+    RsaAesRandom,
+    RsaAesLayer(Side),
+    DiffieHellman,
+    MsLogonII,
+    MsLogonIII,
 }
 
 #[derive(Debug)]

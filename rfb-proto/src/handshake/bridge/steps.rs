@@ -54,6 +54,12 @@ impl Bridge {
             BridgeQuestion::Challenge => Open::Challenge,
             BridgeQuestion::Admit(_) => Open::Admit,
             BridgeQuestion::Connect => Open::Connect,
+            BridgeQuestion::RsaAes => Open::RsaAes,
+            BridgeQuestion::RsaAesOpen { .. } => Open::RsaAesRandom,
+            BridgeQuestion::RsaAesLayer { side, .. } => Open::RsaAesLayer(*side),
+            BridgeQuestion::DiffieHellman => Open::DiffieHellman,
+            BridgeQuestion::MsLogonII => Open::MsLogonII,
+            BridgeQuestion::MsLogonIII => Open::MsLogonIII,
         });
         Some(question)
     }
@@ -152,6 +158,15 @@ impl Bridge {
         self.state = State::Ask(match question {
             server::ServerQuestion::Challenge => BridgeQuestion::Challenge,
             server::ServerQuestion::Admit(claim) => BridgeQuestion::Admit(claim),
+            server::ServerQuestion::RsaAes => BridgeQuestion::RsaAes,
+            server::ServerQuestion::RsaAesOpen { sealed, strength } => BridgeQuestion::RsaAesOpen { sealed, strength },
+            server::ServerQuestion::RsaAesLayer(keys) => BridgeQuestion::RsaAesLayer {
+                side: Side::Tenant,
+                keys,
+            },
+            server::ServerQuestion::DiffieHellman => BridgeQuestion::DiffieHellman,
+            server::ServerQuestion::MsLogonII => BridgeQuestion::MsLogonII,
+            server::ServerQuestion::MsLogonIII => BridgeQuestion::MsLogonIII,
             // INVARIANT: no SASL is offered, and the handshake ends in front of ClientInit.
             _ => return Err(self.tenant_failed(sides, Misuse::NotOffered.into())),
         });
@@ -217,39 +232,39 @@ impl Bridge {
             {
                 self.held = None;
                 self.state = State::Tenant;
-                self.server.challenge(&mut sides.tenant, challenge)
+                self.server.challenge(&mut sides.tenant, challenge).map_err(Into::into)
             }
-            Ok(Action::Ask(question)) => self.answer(sides, &question),
+            Ok(Action::Ask(question)) => self.answer(sides, question),
             Ok(Action::Done(outcome)) => return self.hypervisor_accepted(sides, outcome).map(|()| None),
             Err(error) => return self.hypervisor_failed(sides, error).map(|()| None),
         };
         match answered {
             Ok(()) => Ok(None),
-            Err(misuse) => self.hypervisor_failed(sides, misuse.into()).map(|()| None),
+            Err(error) => self.hypervisor_failed(sides, error).map(|()| None),
         }
     }
 
     /// Shows the hypervisor what it asks for.
-    fn answer(&mut self, sides: &mut SideBuffers, question: &client::ClientQuestion) -> Result<(), Misuse> {
+    fn answer(&mut self, sides: &mut SideBuffers, question: client::ClientQuestion) -> Result<(), HandshakeError> {
         let (Some(client), buffers) = (&mut self.client, &mut sides.hypervisor) else {
-            return Err(Misuse::NotAsked);
+            return Err(Misuse::NotAsked.into());
         };
-        match (question, &self.upstream) {
+        match (&question, &self.upstream) {
             (
                 client::ClientQuestion::Vnc { challenge },
                 Upstream {
                     password: Some(own), ..
                 },
-            ) => client.respond(buffers, own.respond(challenge)),
+            ) => client.respond(buffers, own.respond(challenge))?,
             (
                 client::ClientQuestion::Plain,
                 Upstream {
                     credentials: Some(own), ..
                 },
-            ) => client.plain(buffers, &own.user, own.password.expose()),
-            // INVARIANT: nothing that asks this is chosen.
-            _ => Err(Misuse::NotOffered),
+            ) => client.plain(buffers, &own.user, own.password.expose())?,
+            _ => return self.answer_login(sides, question),
         }
+        Ok(())
     }
 
     fn hypervisor_accepted(

@@ -122,18 +122,22 @@ impl ClientHandshake {
         }
     }
 
-    /// Answers [`ClientQuestion::SaslLayer`](super::ClientQuestion::SaslLayer): `rx` holds what is inside the layer,
-    /// and what is put into `tx` is to be wrapped.
+    /// Answers [`ClientQuestion::SaslLayer`](super::ClientQuestion::SaslLayer) and
+    /// [`ClientQuestion::RsaAesLayer`](super::ClientQuestion::RsaAesLayer): `rx` holds what is inside the layer, and what
+    /// is put into `tx` is to be wrapped.
     ///
     /// # Errors
     /// [`Misuse::NotAsked`].
     pub fn layered(&mut self) -> Result<(), Misuse> {
-        self.open(&Open::Layer)?;
-        self.state = State::Init;
+        self.state = match self.state {
+            State::Open(Open::Layer) => State::Init,
+            State::Open(Open::RsaAesLayer) => State::Result,
+            _ => return Err(Misuse::NotAsked),
+        };
         Ok(())
     }
 
-    fn open(&self, expected: &Open) -> Result<(), Misuse> {
+    pub(super) fn open(&self, expected: &Open) -> Result<(), Misuse> {
         match &self.state {
             State::Open(open) if open == expected => Ok(()),
             _ => Err(Misuse::NotAsked),

@@ -163,11 +163,16 @@ impl ClientConfig {
     /// Whether the type can be followed to its end.
     pub(super) fn can_follow(security_type: SecurityType) -> bool {
         let inside = [SecurityType::VENCRYPT, SecurityType::TIGHT, SecurityType::TLS];
-        Exchange::of(security_type).is_some() || inside.contains(&security_type)
+        Self::has_exchange(security_type) || inside.contains(&security_type)
+    }
+
+    /// Whether the type is an exchange that can be followed.
+    pub(super) fn has_exchange(security_type: SecurityType) -> bool {
+        Exchange::of(security_type).is_some_and(Exchange::is_available)
     }
 
     /// Whether the subtype can be followed to its end, and may be.
     pub(super) fn may_follow_subtype(&self, subtype: Subtype) -> bool {
-        subtype.exchange().is_some() && (self.cleartext || subtype.tls().is_some())
+        subtype.exchange().is_some_and(Exchange::is_available) && (self.cleartext || subtype.tls().is_some())
     }
 }

@@ -113,6 +113,10 @@ impl ClientHandshake {
             Some(Exchange::Plain) => State::Ask(ClientQuestion::Plain),
             Some(Exchange::Ident) => State::Ask(ClientQuestion::Ident),
             Some(Exchange::Sasl) => State::Mechanisms,
+            Some(Exchange::RsaAes) => State::RsaAesKey,
+            Some(Exchange::DiffieHellman) => State::ArdParameters,
+            Some(Exchange::MsLogonII) => State::MsLogonParameters,
+            Some(Exchange::MsLogonIII) => State::MsLogonIIIPublic,
             // INVARIANT: only what has an exchange is followed, so this is type None.
             Some(Exchange::None) | None if self.security.has_result(self.rules) => State::Result,
             Some(Exchange::None) | None => return self.authenticated(),
@@ -131,7 +135,7 @@ impl ClientHandshake {
         }
         self.events.push(Event::Types(offered.clone()));
         let mut wanted = self.config.tls_types.iter().copied();
-        match wanted.find(|&wanted| offered.contains(&wanted) && Exchange::of(wanted).is_some()) {
+        match wanted.find(|&wanted| offered.contains(&wanted) && ClientConfig::has_exchange(wanted)) {
             Some(chosen) => {
                 self.chose(Security {
                     inner: Some(chosen),

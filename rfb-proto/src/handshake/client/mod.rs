@@ -16,6 +16,8 @@
 //! | Plain, TLSPlain, X509Plain | `Plain` |
 //! | Ident, TLSIdent, X509Ident | `Ident` |
 //! | SASL, TLSSASL, X509SASL | `SaslStart`, `SaslStep` as often as the mechanism wants, `SaslLayer` |
+//! | RSA-AES (5, 6, 129, 130) | `RsaAes`, `RsaAesOpen`, `RsaAesCredentials`; with 5 and 129 `RsaAesLayer` |
+//! | Diffie-Hellman (30), MSLogonII (113), MSLogonIII (118) | `DiffieHellman`, `MsLogonII`, `MsLogonIII` |
 //! | Tight (16), TLS (18), VeNCrypt (19) | those of what is chosen inside |
 //!
 //! A server that hangs up has refused, where some servers refuse so:
@@ -29,10 +31,13 @@
 mod answers;
 mod config;
 mod follow;
+mod logins;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::time::Duration;
+
+use bytes::Bytes;
 
 pub use config::ClientConfig;
 
@@ -42,6 +47,9 @@ use super::{
     Rejection, RejectionReason, Security, Stage, Tls, TlsKind, TlsRole,
 };
 use crate::init::ServerInit;
+use crate::security::ard::ArdParameters;
+use crate::security::ms_logon::{self, MsLogonParameters};
+use crate::security::rsa_aes::{LayerKeys, MAX_LOGIN_MESSAGE, MESSAGE_OVERHEAD, PublicKey, Strength};
 use crate::security::sasl::Mechanisms;
 use crate::security::tight::InteractionCapabilities;
 use crate::security::vencrypt::{SubtypeAcknowledgement, VeNCryptVersion, VersionAcknowledgement};
@@ -85,6 +93,40 @@ pub enum ClientQuestion {
     /// From here on both directions are inside the layer that the SASL mechanism agreed on. What is in `rx` is
     /// to be replaced by what is in it, then [`ClientHandshake::layered`] goes on.
     SaslLayer,
+    /// Is this the server's key? If so, a key of one's own and random bytes are for [`ClientHandshake::rsa_aes`]. If not,
+    /// hang up: who owns the key that was taken gets user and password.
+    RsaAes {
+        /// What the server shows, to be compared with what is known of it.
+        server_key: PublicKey,
+        /// How strong the session will be.
+        strength: Strength,
+    },
+    /// What does the server's random number say? It was sealed for one's own key; what
+    /// [`Key::open`](crate::security::rsa_aes::Key::open) gives is for [`ClientHandshake::rsa_aes_open`].
+    RsaAesOpen {
+        /// The number, sealed.
+        sealed: Bytes,
+        /// How long it is.
+        strength: Strength,
+    },
+    /// User and password, or a password only, for [`ClientHandshake::rsa_aes_credentials`].
+    RsaAesCredentials {
+        /// Whether the server wants a user.
+        with_user: bool,
+    },
+    /// From here on both directions are inside the messages of RSA-AES, for
+    /// [`Layer::new`](crate::security::rsa_aes::Layer::new). `tx` is sent first. What is in `rx` is to be replaced by what
+    /// is in it, then [`ClientHandshake::layered`] goes on.
+    RsaAesLayer(LayerKeys),
+    /// User and password, sealed in this group, for [`ClientHandshake::diffie_hellman`].
+    DiffieHellman(ArdParameters),
+    /// The same for [`ClientHandshake::ms_logon_ii`].
+    MsLogonII(MsLogonParameters),
+    /// The same for [`ClientHandshake::ms_logon_iii`].
+    MsLogonIII {
+        /// The server's public value.
+        public: [u8; ms_logon::PUBLIC_LEN],
+    },
 }
 
 /// A handshake that is over.
@@ -105,6 +147,7 @@ pub struct ClientOutcome {
 }
 
 /// The question that is open.
+#[cfg_attr(not(feature = "rsa-aes"), allow(dead_code, reason = "a part of it is for RSA-AES"))]
 #[derive(Debug, PartialEq, Eq)]
 enum Open {
     Choice(Vec<SecurityType>),
@@ -114,8 +157,16 @@ enum Open {
     SaslStart(Mechanisms),
     SaslStep { complete: bool },
     Layer,
+    RsaAes(PublicKey),
+    RsaAesRandom,
+    RsaAesCredentials { with_user: bool },
+    RsaAesLayer,
+    DiffieHellman,
+    MsLogonII,
+    MsLogonIII,
 }
 
+#[cfg_attr(not(feature = "rsa-aes"), allow(dead_code, reason = "a part of it is for RSA-AES"))]
 #[derive(Debug)]
 enum State {
     Version,
@@ -136,6 +187,13 @@ enum State {
     Challenge,
     Mechanisms,
     Sasl,
+    RsaAesKey,
+    RsaAesRandom,
+    RsaAesHash,
+    RsaAesSubtype,
+    ArdParameters,
+    MsLogonParameters,
+    MsLogonIIIPublic,
     Result,
     Reason(Rejected),
     Init,
@@ -163,6 +221,9 @@ pub struct ClientHandshake {
     repeated: bool,
     security: Security,
     sasl_layer: bool,
+    /// Of RSA-AES, while it lasts.
+    #[cfg(feature = "rsa-aes")]
+    exchange: Option<Box<crate::security::rsa_aes::Exchange>>,
     events: Events<Event, 9>,
 }
 
@@ -194,6 +255,8 @@ impl ClientHandshake {
             repeated: false,
             security: Security::of(SecurityType::INVALID),
             sasl_layer: false,
+            #[cfg(feature = "rsa-aes")]
+            exchange: None,
             events: Events::EMPTY,
             config,
         }
@@ -213,6 +276,9 @@ impl ClientHandshake {
             State::Tunnels | State::TightTypes => Stage::Tight,
             State::Challenge => Stage::Vnc,
             State::Mechanisms | State::Sasl => Stage::Sasl,
+            State::RsaAesKey | State::RsaAesRandom | State::RsaAesHash | State::RsaAesSubtype => Stage::RsaAes,
+            State::ArdParameters => Stage::DiffieHellman,
+            State::MsLogonParameters | State::MsLogonIIIPublic => Stage::MsLogon,
             State::Result => Stage::SecurityResult,
             State::Reason(_) => Stage::Reason,
             State::Init | State::ServerInit | State::Interaction(_) => Stage::ServerInit,
@@ -285,6 +351,13 @@ impl ClientHandshake {
                 self.state = State::Ask(ClientQuestion::SaslStart { mechanisms });
             }
             State::Sasl => self.take_sasl(rx)?,
+            State::RsaAesKey
+            | State::RsaAesRandom
+            | State::RsaAesHash
+            | State::RsaAesSubtype
+            | State::ArdParameters
+            | State::MsLogonParameters
+            | State::MsLogonIIIPublic => return self.step_login(buffers),
             State::Result => self.take_result(rx)?,
             State::Reason(of) => {
                 let of = *of;
@@ -341,6 +414,13 @@ impl ClientHandshake {
             ClientQuestion::SaslStart { mechanisms } => Open::SaslStart(mechanisms.clone()),
             ClientQuestion::SaslStep { complete, .. } => Open::SaslStep { complete: *complete },
             ClientQuestion::SaslLayer => Open::Layer,
+            ClientQuestion::RsaAes { server_key, .. } => Open::RsaAes(server_key.clone()),
+            ClientQuestion::RsaAesOpen { .. } => Open::RsaAesRandom,
+            ClientQuestion::RsaAesCredentials { with_user } => Open::RsaAesCredentials { with_user: *with_user },
+            ClientQuestion::RsaAesLayer(_) => Open::RsaAesLayer,
+            ClientQuestion::DiffieHellman(_) => Open::DiffieHellman,
+            ClientQuestion::MsLogonII(_) => Open::MsLogonII,
+            ClientQuestion::MsLogonIII { .. } => Open::MsLogonIII,
         };
         self.state = State::Open(open);
         Some(question)
@@ -405,7 +485,13 @@ impl Machine for ClientHandshake {
             limits.sasl_mechanisms.saturating_add(4),
             limits.sasl_data.saturating_add(5),
             capabilities,
+            limits.rsa_key.div_ceil(8).saturating_mul(2).saturating_add(4),
+            limits.diffie_hellman.div_ceil(8).saturating_mul(2).saturating_add(4),
         ];
-        usize::try_from(largest.into_iter().fold(0, u32::max)).unwrap_or(usize::MAX)
+        let largest = usize::try_from(largest.into_iter().fold(0, u32::max)).unwrap_or(usize::MAX);
+        match cfg!(feature = "rsa-aes") {
+            true => largest.max(MAX_LOGIN_MESSAGE.saturating_add(MESSAGE_OVERHEAD)),
+            false => largest,
+        }
     }
 }

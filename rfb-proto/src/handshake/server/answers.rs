@@ -112,13 +112,17 @@ impl ServerHandshake {
         self.rules == Version::V3_3 && self.security.security_type == SecurityType::NONE
     }
 
-    /// Answers [`ServerQuestion::SaslLayer`](super::ServerQuestion::SaslLayer): `rx` holds what is inside the layer.
+    /// Answers [`ServerQuestion::SaslLayer`](super::ServerQuestion::SaslLayer) and
+    /// [`ServerQuestion::RsaAesLayer`](super::ServerQuestion::RsaAesLayer): `rx` holds what is inside the layer.
     ///
     /// # Errors
     /// [`Misuse::NotAsked`].
     pub fn layered(&mut self) -> Result<(), Misuse> {
-        self.open(Open::Layer)?;
-        self.state = State::ClientInit;
+        self.state = match self.state {
+            State::Open(Open::Layer) => State::ClientInit,
+            State::Open(Open::RsaAesLayer) => State::RsaAesLayered,
+            _ => return Err(Misuse::NotAsked),
+        };
         Ok(())
     }
 
@@ -144,7 +148,8 @@ impl ServerHandshake {
     /// Answers any question: the client is not let in.
     ///
     /// The refusal is sent where the client expects one: as an empty list, or in a SecurityResult. Nothing is sent in the
-    /// middle of a SASL exchange, after type None in 3.7, and once the client was let in.
+    /// middle of a SASL exchange, of RSA-AES, of Diffie-Hellman and of a logon, after type None in 3.7, and once the
+    /// client was let in.
     ///
     /// # Errors
     /// [`Misuse::NotAsked`].
@@ -158,14 +163,14 @@ impl ServerHandshake {
             Open::Admit | Open::Challenge if self.security.has_result(self.rules) => {
                 put_refused_result(self.rules, &why, &mut buffers.tx);
             }
-            Open::Admit | Open::Challenge | Open::Sasl | Open::Layer | Open::Init(_) => {}
+            _ => {}
         }
         self.end(HandshakeError::Refused(why.clone()), Some(why));
         Ok(())
     }
 
     #[inline]
-    fn open(&self, expected: Open) -> Result<(), Misuse> {
+    pub(super) fn open(&self, expected: Open) -> Result<(), Misuse> {
         match self.state {
             State::Open(open) if open == expected => Ok(()),
             _ => Err(Misuse::NotAsked),

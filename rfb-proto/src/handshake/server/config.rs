@@ -35,6 +35,8 @@ pub struct ServerConfig {
     pub tight_interaction: InteractionCapabilities,
     /// Types to offer inside the anonymous TLS of type 18, of None, VNC and SASL: none.
     pub tls_types: Vec<SecurityType>,
+    /// Ask for a user beside the password in RSA-AES: yes, as there is one in all other types with passwords of any length.
+    pub rsa_aes_user: bool,
     /// SASL mechanisms to offer, with commas between them: none.
     pub sasl_mechanisms: Bytes,
     /// Ask what to offer, with [`ServerQuestion::Offer`](super::ServerQuestion::Offer): no.
@@ -59,6 +61,7 @@ impl Default for ServerConfig {
             tight_tunnel: false,
             tight_interaction: InteractionCapabilities::default(),
             tls_types: Vec::new(),
+            rsa_aes_user: true,
             sasl_mechanisms: Bytes::new(),
             ask_offer: false,
             apple: false,
@@ -127,6 +130,13 @@ impl ServerConfig {
         self
     }
 
+    /// Sets [`ServerConfig::rsa_aes_user`].
+    #[must_use]
+    pub fn with_rsa_aes_user(mut self, asked: bool) -> Self {
+        self.rsa_aes_user = asked;
+        self
+    }
+
     /// Sets [`ServerConfig::sasl_mechanisms`].
     #[must_use]
     pub fn with_sasl_mechanisms(mut self, list: &[u8]) -> Self {
@@ -174,7 +184,7 @@ impl ServerConfig {
             SecurityType::VENCRYPT => self.subtypes.iter().any(|&subtype| self.can_follow_subtype(subtype)),
             SecurityType::TLS => self.tls_types.iter().any(|&inner| self.can_follow_inside(inner)),
             SecurityType::TIGHT => self.tight_types.iter().any(|&inner| self.can_follow_tight(inner)),
-            _ => false,
+            other => Exchange::of(other).is_some_and(Exchange::is_available),
         }
     }
 
@@ -192,7 +202,7 @@ impl ServerConfig {
     pub(super) fn can_follow_subtype(&self, subtype: Subtype) -> bool {
         match subtype.exchange() {
             Some(Exchange::Sasl) => !self.sasl_mechanisms.is_empty(),
-            exchange => exchange.is_some(),
+            exchange => exchange.is_some_and(Exchange::is_available),
         }
     }
 }

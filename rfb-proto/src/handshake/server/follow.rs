@@ -102,6 +102,10 @@ impl ServerHandshake {
                 put(&Mechanisms { list }, tx);
                 State::SaslStart
             }
+            Some(Exchange::RsaAes) => State::Ask(Open::RsaAes),
+            Some(Exchange::DiffieHellman) => State::Ask(Open::DiffieHellman),
+            Some(Exchange::MsLogonII) => State::Ask(Open::MsLogonII),
+            Some(Exchange::MsLogonIII) => State::Ask(Open::MsLogonIII),
             // INVARIANT: what is offered has an exchange, so this is type None. Whatever it is, the handshake
             // succeeds only after the caller calls `accept`.
             Some(Exchange::None) | None => State::Ask(Open::Admit),

@@ -15,6 +15,8 @@
 //! | VNC, TLSVnc, X509Vnc | `Challenge` |
 //! | Plain, TLSPlain, X509Plain, Ident, TLSIdent, X509Ident | |
 //! | SASL, TLSSASL, X509SASL | `SaslStart`, `SaslStep` as often as the mechanism wants |
+//! | RSA-AES (5, 6, 129, 130) | `RsaAes`, `RsaAesOpen`; with 5 and 129 `RsaAesLayer` |
+//! | Diffie-Hellman (30), MSLogonII (113), MSLogonIII (118) | `DiffieHellman`, `MsLogonII`, `MsLogonIII` |
 //! | Tight (16), TLS (18), VeNCrypt (19) | those of what is chosen inside |
 //!
 //! What is sent to a client that cannot go on:
@@ -27,6 +29,7 @@
 //! | a version of VeNCrypt other than 0.2 | 1 |
 //! | a subtype that was not offered | 0 |
 //! | a SASL exchange that fails before it is complete | nothing, as QEMU |
+//! | RSA-AES, Diffie-Hellman or a logon that fails before user and password are there | nothing, as TigerVNC |
 //! | credentials beyond their limits | a failed SecurityResult, in 3.8 with a reason |
 //! | refused by the caller | the caller's [`Refusal`] |
 //! | out of time | nothing |
@@ -35,6 +38,7 @@ mod answers;
 mod config;
 mod failure;
 mod follow;
+mod logins;
 mod question;
 
 use alloc::boxed::Box;
@@ -55,7 +59,11 @@ use super::{
     TlsRole,
 };
 use crate::init::ClientInit;
-use crate::security::plain::Ident;
+use crate::security::ard::ArdParameters;
+use crate::security::plain::{Credentials, Ident};
+#[cfg(feature = "rsa-aes")]
+use crate::security::rsa_aes::Exchange as RsaAesExchange;
+use crate::security::rsa_aes::{MAX_LOGIN_MESSAGE, MESSAGE_OVERHEAD};
 use crate::security::sasl::SaslData;
 use crate::security::tight::{Capability, CapabilityChoice};
 use crate::security::vnc::CHALLENGE_LEN;
@@ -63,6 +71,7 @@ use crate::security::{Reason, SecurityType};
 use crate::version::{ProtocolVersion, Version};
 
 /// A question that is open.
+#[cfg_attr(not(feature = "rsa-aes"), allow(dead_code, reason = "a part of it is for RSA-AES"))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Open {
     Offer,
@@ -70,10 +79,17 @@ enum Open {
     Admit,
     Sasl,
     Layer,
+    RsaAes,
+    RsaAesRandom,
+    RsaAesLayer,
+    DiffieHellman,
+    MsLogonII,
+    MsLogonIII,
     Init(ClientInit),
 }
 
 /// Small, so that going from one to the next costs little. What else has to be remembered stands beside it.
+#[cfg_attr(not(feature = "rsa-aes"), allow(dead_code, reason = "a part of it is for RSA-AES"))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Start,
@@ -93,6 +109,15 @@ enum State {
     Ident,
     SaslStart,
     SaslStep,
+    RsaAesKey,
+    RsaAesRandom,
+    RsaAesHash,
+    RsaAesCredentials,
+    /// The layer stands.
+    RsaAesLayered,
+    ArdResponse,
+    MsLogonResponse,
+    MsLogonIIIResponse,
     ClientInit,
     /// To be asked with the next step. What a question brings along that is not in here is asked at once.
     Ask(Open),
@@ -100,6 +125,21 @@ enum State {
     Over(Option<ClientInit>),
     Done,
     Failed,
+}
+
+/// What has to be remembered of a log-in beside its state.
+#[derive(Debug)]
+#[cfg_attr(feature = "rsa-aes", allow(clippy::large_enum_variant, reason = "it is in a box"))]
+enum Login {
+    #[cfg(feature = "rsa-aes")]
+    RsaAes(RsaAesExchange),
+    /// Shown, and to be judged inside of the layer.
+    #[cfg_attr(
+        not(feature = "rsa-aes"),
+        allow(dead_code, reason = "only RSA-AES has a layer in front")
+    )]
+    Shown(Credentials),
+    DiffieHellman(ArdParameters),
 }
 
 /// What comes next, in VNC authentication without a detour over a state.
@@ -154,6 +194,7 @@ pub struct ServerHandshake {
     offer: Option<Vec<SecurityType>>,
     security: Security,
     sasl_layer: bool,
+    login: Option<Box<Login>>,
     notes: Notes,
     /// With [`State::Failed`].
     failed: Option<Box<Failed>>,
@@ -172,6 +213,7 @@ impl ServerHandshake {
             offer: None,
             security: Security::of(SecurityType::INVALID),
             sasl_layer: false,
+            login: None,
             notes: Notes(0),
             failed: None,
             config,
@@ -190,6 +232,13 @@ impl ServerHandshake {
             State::Response(_) => Stage::Vnc,
             State::Credentials | State::Ident => Stage::Credentials,
             State::SaslStart | State::SaslStep => Stage::Sasl,
+            State::RsaAesKey
+            | State::RsaAesRandom
+            | State::RsaAesHash
+            | State::RsaAesCredentials
+            | State::RsaAesLayered => Stage::RsaAes,
+            State::ArdResponse => Stage::DiffieHellman,
+            State::MsLogonResponse | State::MsLogonIIIResponse => Stage::MsLogon,
             State::ClientInit => Stage::ClientInit,
             State::Ask(_) | State::Open(_) => Stage::Answer,
             State::Over(_) | State::Done | State::Failed => Stage::Ended,
@@ -229,7 +278,7 @@ impl ServerHandshake {
     #[cold]
     fn fail(&mut self, buffers: &mut Buffers, failure: Failure) -> HandshakeError {
         let Failure { error, tell } = failure;
-        if matches!(self.stage(), Stage::Vnc | Stage::Credentials | Stage::Sasl) {
+        if self.is_secret_due() {
             buffers.wipe_rx();
         }
         let refusal = |text| Refusal::Failed(Reason::from_static(text));
@@ -273,11 +322,20 @@ impl ServerHandshake {
         self.fail(buffers, failure)
     }
 
+    /// Whether what is in `rx` may be a part of a secret.
+    fn is_secret_due(&self) -> bool {
+        matches!(
+            self.stage(),
+            Stage::Vnc | Stage::Credentials | Stage::Sasl | Stage::RsaAes | Stage::DiffieHellman | Stage::MsLogon
+        )
+    }
+
     fn end(&mut self, error: HandshakeError, told: Option<Refusal>) {
         if told.is_some() {
             self.notes.push(Note::Refused);
         }
         self.failed = Some(Box::new(Failed { error, told }));
+        self.login = None;
         self.state = State::Failed;
     }
 
@@ -332,6 +390,14 @@ impl ServerHandshake {
                 self.state = State::Open(Open::Sasl);
                 return Ok(Some(Action::Ask(ServerQuestion::SaslStep { data })));
             }
+            State::RsaAesKey
+            | State::RsaAesRandom
+            | State::RsaAesHash
+            | State::RsaAesCredentials
+            | State::RsaAesLayered
+            | State::ArdResponse
+            | State::MsLogonResponse
+            | State::MsLogonIIIResponse => return self.step_login(buffers),
             State::Open(_) => return Ok(Some(Action::Waiting)),
             State::Failed => {
                 let error = self.failed.as_ref().map(|failed| failed.error.clone());
@@ -356,6 +422,12 @@ impl ServerHandshake {
             Open::Admit => ServerQuestion::Admit(ClientCredentials::None),
             Open::Sasl => ServerQuestion::SaslStep { data: None },
             Open::Layer => ServerQuestion::SaslLayer,
+            Open::RsaAes => ServerQuestion::RsaAes,
+            Open::DiffieHellman => ServerQuestion::DiffieHellman,
+            Open::MsLogonII => ServerQuestion::MsLogonII,
+            Open::MsLogonIII => ServerQuestion::MsLogonIII,
+            // INVARIANT: these come with bytes and are asked at once.
+            Open::RsaAesRandom | Open::RsaAesLayer => ServerQuestion::RsaAes,
             Open::Init(client) => ServerQuestion::Init(client),
         }
     }
@@ -472,6 +544,15 @@ impl Machine for ServerHandshake {
         let limits = &self.config.limits;
         let credentials = limits.user.saturating_add(limits.password);
         let sasl = limits.sasl_data.saturating_add(limits.sasl_mechanism);
-        usize::try_from(credentials.max(sasl).saturating_add(8)).unwrap_or(usize::MAX)
+        let rsa_key = limits.rsa_key.div_ceil(8).saturating_mul(2);
+        let diffie_hellman = limits.diffie_hellman.div_ceil(8).saturating_add(128);
+        let largest = [credentials, sasl, rsa_key, diffie_hellman]
+            .into_iter()
+            .fold(0, u32::max);
+        let largest = usize::try_from(largest.saturating_add(8)).unwrap_or(usize::MAX);
+        match cfg!(feature = "rsa-aes") {
+            true => largest.max(MAX_LOGIN_MESSAGE.saturating_add(MESSAGE_OVERHEAD)),
+            false => largest,
+        }
     }
 }

@@ -9,7 +9,10 @@ use super::{ServerConfig, ServerHandshake};
 use crate::handshake::Security;
 use crate::init::ClientInit;
 use crate::security::Secret;
+use crate::security::ard::ArdResponse;
+use crate::security::ms_logon::{MsLogonIIIResponse, MsLogonResponse};
 use crate::security::plain::Credentials;
+use crate::security::rsa_aes::{LayerKeys, Strength};
 use crate::security::vnc::CHALLENGE_LEN;
 use crate::version::{ProtocolVersion, Version};
 
@@ -42,6 +45,26 @@ pub enum ServerQuestion {
     /// From here on both directions are inside the layer that the SASL mechanism agreed on. What is in `rx` is
     /// to be replaced by what is in it, then [`ServerHandshake::layered`] goes on.
     SaslLayer,
+    /// A key of RSA to show, and random bytes, for [`ServerHandshake::rsa_aes`].
+    RsaAes,
+    /// What does the client's random number say? It was sealed for the key that was shown; what
+    /// [`Key::open`](crate::security::rsa_aes::Key::open) gives is for [`ServerHandshake::rsa_aes_open`].
+    RsaAesOpen {
+        /// The number, sealed.
+        sealed: Bytes,
+        /// How long it is.
+        strength: Strength,
+    },
+    /// From here on both directions are inside the messages of RSA-AES, for
+    /// [`Layer::new`](crate::security::rsa_aes::Layer::new). `tx` is sent first. What is in `rx` is to be replaced by what
+    /// is in it, then [`ServerHandshake::layered`] goes on.
+    RsaAesLayer(LayerKeys),
+    /// A group and a public value in it, for [`ServerHandshake::diffie_hellman`].
+    DiffieHellman,
+    /// The same for [`ServerHandshake::ms_logon_ii`].
+    MsLogonII,
+    /// A public value for [`ServerHandshake::ms_logon_iii`].
+    MsLogonIII,
     /// What is this client shown? Answered with [`ServerHandshake::init`].
     Init(ClientInit),
 }
@@ -58,8 +81,15 @@ pub enum ClientCredentials {
         /// The client's response.
         response: [u8; CHALLENGE_LEN],
     },
-    /// User and password. An empty password is a password: what it opens is for the caller to know.
+    /// User and password, of a Plain subtype or of RSA-AES; there the user is empty if none was asked for. An empty
+    /// password is a password: what it opens is for the caller to know.
     Plain(Credentials),
+    /// User and password, sealed: for [`ArdSecret::open`](crate::security::ard::ArdSecret::open).
+    DiffieHellman(ArdResponse),
+    /// User and password, sealed: for [`MsLogonSecret::open`](crate::security::ms_logon::MsLogonSecret::open).
+    MsLogonII(MsLogonResponse),
+    /// User and password, sealed: for [`MsLogonIIISecret::open`](crate::security::ms_logon::MsLogonIIISecret::open).
+    MsLogonIII(MsLogonIIIResponse),
     /// A user name without any proof.
     Ident {
         /// The name.
@@ -75,6 +105,9 @@ impl fmt::Debug for ClientCredentials {
             Self::None => f.write_str("None"),
             Self::Vnc { .. } => f.write_str("Vnc { .. }"),
             Self::Plain(credentials) => f.debug_tuple("Plain").field(credentials).finish(),
+            Self::DiffieHellman(_) => f.write_str("DiffieHellman(..)"),
+            Self::MsLogonII(_) => f.write_str("MsLogonII(..)"),
+            Self::MsLogonIII(_) => f.write_str("MsLogonIII(..)"),
             Self::Ident { user } => f.debug_struct("Ident").field("user", user).finish(),
             Self::Sasl => f.write_str("Sasl"),
         }

@@ -322,11 +322,12 @@ impl Handshake {
     fn begins(&mut self, exchange: Exchange) -> State {
         self.exchange = exchange;
         match exchange {
-            Exchange::None => self.after_exchange(),
             Exchange::Vnc => State::Challenge,
             Exchange::Plain => State::Credentials,
             Exchange::Ident => State::Ident,
             Exchange::Sasl => State::Mechanisms,
+            // INVARIANT: the others are not followed.
+            _ => self.after_exchange(),
         }
     }
 
@@ -374,6 +375,7 @@ impl Handshake {
             _ => {}
         }
         let exchange = Exchange::of(security_type)
+            .filter(is_followed)
             .ok_or_else(|| wrong(format!("security type {security_type} is not followed")))?;
         Ok(self.begins(exchange))
     }
@@ -382,4 +384,12 @@ impl Handshake {
     fn is_sealed(&self) -> bool {
         self.complete && !self.tls && matches!(&self.mechanism[..], b"DIGEST-MD5" | b"GSSAPI")
     }
+}
+
+/// Whether what an exchange sends can be read. What the others send is sealed, and with some of them the session is.
+fn is_followed(exchange: &Exchange) -> bool {
+    matches!(
+        exchange,
+        Exchange::None | Exchange::Vnc | Exchange::Plain | Exchange::Ident | Exchange::Sasl
+    )
 }

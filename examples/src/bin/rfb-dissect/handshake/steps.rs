@@ -174,7 +174,7 @@ impl Handshake {
                 let choice = take!(self, bytes, SubtypeChoice);
                 let subtype = choice.subtype;
                 let offered = self.offered.contains(&subtype.0);
-                self.followed = subtype.exchange();
+                self.followed = subtype.exchange().filter(super::is_followed);
                 self.always_result = subtype.tls().is_some();
                 self.step = match (self.followed, subtype.tls()) {
                     // A server refuses what it did not offer, in one way or another.

@@ -27,11 +27,17 @@
 
 extern crate std;
 
+mod pin;
+
 use alloc::string::ToString as _;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
 use std::io::{Read as _, Write as _};
+
+pub use pin::{BadFingerprint, Fingerprint};
+
+use pin::Pinned;
 
 use bytes::Buf as _;
 use bytes::BufMut as _;
@@ -104,7 +110,7 @@ impl TlsError {
     }
 }
 
-/// The name that a server has to have, beside a certificate of a pinned authority.
+/// Which server it has to be: by the name in a certificate of a pinned authority, or by the certificate itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PeerName<'a> {
     /// The one with this DNS name or IP address, which must be a subject alternative name of its certificate.
@@ -113,6 +119,9 @@ pub enum PeerName<'a> {
     /// hypervisors and nothing else, which is how nova uses its own; and the only way with certificates
     /// that have no subject alternative names.
     Any,
+    /// The one whose certificate has this fingerprint, and no other. Authorities, names and the time that the certificate is
+    /// good for are not looked at: it may be signed by itself. That the server has its key is looked at.
+    Pinned(Fingerprint),
 }
 
 /// One's own certificate and key, both PEM.
@@ -166,6 +175,24 @@ impl ClientTls {
         })
     }
 
+    /// For servers whose certificates are pinned ([`PeerName::Pinned`]), each on its own: no authority is trusted, and
+    /// sessions with other names fail.
+    ///
+    /// # Errors
+    /// Something in the PEM texts cannot be used.
+    pub fn pinned(identity: Option<Identity<'_>>) -> Result<Self, TlsError> {
+        let provider = provider();
+        let nobody = Arc::new(AnyName {
+            roots: Arc::new(RootCertStore::empty()),
+            algorithms: provider.signature_verification_algorithms,
+        });
+        let config = client_config(&provider, nobody, identity)?;
+        Ok(Self {
+            named: config.clone(),
+            any: config,
+        })
+    }
+
     /// Begins a session. `buffers` are the connection's, as the machine left it at `StartTls`; afterwards it
     /// holds plaintext.
     ///
@@ -188,9 +215,16 @@ impl ClientTls {
                 Ok((self.named.clone(), name.to_owned()))
             }
             // An address is not sent as a server name, and this one is not looked at.
-            PeerName::Any => {
-                let name = ServerName::from(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-                Ok((self.any.clone(), name))
+            PeerName::Any => Ok((self.any.clone(), nameless())),
+            PeerName::Pinned(fingerprint) => {
+                let mut config = ClientConfig::clone(&self.any);
+                let algorithms = provider().signature_verification_algorithms;
+                let pinned = Arc::new(Pinned {
+                    fingerprint,
+                    algorithms,
+                });
+                config.dangerous().set_certificate_verifier(pinned);
+                Ok((Arc::new(config), nameless()))
             }
         }
     }
@@ -420,6 +454,10 @@ fn client_config(
     // Each session shows its certificates.
     config.resumption = Resumption::disabled();
     Ok(Arc::new(config))
+}
+
+fn nameless() -> ServerName<'static> {
+    ServerName::from(IpAddr::V4(Ipv4Addr::UNSPECIFIED))
 }
 
 /// Rustls with ring, whatever the process has installed as its default.
