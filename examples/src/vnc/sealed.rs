@@ -20,7 +20,7 @@ const KEY_BITS: u32 = 2048;
 /// # Panics
 /// If the system has none.
 #[must_use]
-pub fn seed() -> Seed {
+pub(super) fn seed() -> Seed {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).expect("the system has random bytes");
     Seed::new(bytes)
