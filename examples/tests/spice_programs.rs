@@ -5,8 +5,10 @@ mod library_example;
 #[path = "support/tool.rs"]
 mod tool;
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use library_example::{Running, ended, example};
@@ -64,12 +66,16 @@ fn proxies(name: &str) -> Vec<String> {
     let (_server, hypervisor) = picture(&folder);
     let proxy = Running::start(Command::new(example(name)).args(["127.0.0.1:0", &hypervisor, TOKEN, PASSWORD]));
     let address = proxy.line();
+    // A viewer that says nothing delays no other, and has its place for 10 s.
+    let mut silent = TcpStream::connect(&address).unwrap();
+    silent.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     sees_all(&address, TOKEN);
     for wrong in ["another", "the-toke", PASSWORD] {
         let refused = probe(&address, wrong);
         assert_eq!(code(&refused), 3, "{wrong:?}: {refused:?}");
     }
     sees_all(&address, TOKEN);
+    assert_eq!(silent.read(&mut [0]).unwrap(), 0, "it is closed in time");
     proxy.lines_to("Ended")
 }
 

@@ -1,30 +1,52 @@
-//! The example programs of the libraries, built and run.
+//! The example programs of spice-proto, built and run.
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
 /// How long a program has for whatever is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// An example of a library, as cargo builds it. It is there already if all of the workspace was built with all features.
+/// An example of spice-proto, as cargo builds it. It is there already if all of the workspace was built with all
+/// features.
 pub(crate) fn example(name: &str) -> PathBuf {
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let beside = Path::new(env!("CARGO_BIN_EXE_spice-picture")).parent().unwrap();
     let mut cargo = Command::new(env!("CARGO"));
-    // The features of the whole workspace, so that nothing is built a second time.
-    cargo.args(["build", "--quiet", "--workspace", "--all-features", "--example", name]);
+    // The features of the whole workspace, so that nothing is built a second time; without the crate whose examples
+    // have names that are here, too.
+    cargo.args([
+        "build",
+        "--quiet",
+        "--workspace",
+        "--exclude",
+        "rfb-proto",
+        "--all-features",
+        "--example",
+        name,
+    ]);
     if beside.ends_with("release") {
         cargo.arg("--release");
     }
     cargo.arg("--target-dir").arg(beside.parent().unwrap());
     let built = cargo.stdin(Stdio::null()).output().unwrap();
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-    beside.join("examples").join(name)
+    // By a name that no other package builds.
+    let folder = beside.join("examples");
+    let [fresh, own] = ["fresh", "own"].map(|kind| folder.join(format!("spice-proto-{name}-{kind}")));
+    let _ = fs::remove_file(&fresh);
+    fs::hard_link(folder.join(name), &fresh).unwrap();
+    fs::rename(&fresh, &own).unwrap();
+    // A rename does nothing where both are links to one file.
+    let _ = fs::remove_file(&fresh);
+    own
 }
 
 /// A program that runs until this is dropped.

@@ -50,7 +50,7 @@
 //!
 //! | [`Incompatibility`] | Cause | Remedy | The peer was told |
 //! |---|---|---|---|
-//! | `Version` | another major version than 2 | none: such programs are older than 2009, or no SPICE | a server: `LinkReply` `VERSION_MISMATCH`, for version 0 nothing |
+//! | `Version` | another major version than 2 | none: no SPICE program of today has another | a server: `LinkReply` `VERSION_MISMATCH`, for version 0 nothing |
 //! | `NoTickets` | the server wants SASL | [`ClientLink::sasl`], or [`RelayConfig::upstream_sasl`]; for [`Relay`] a hypervisor with tickets | nothing |
 //! | `NoMechanism` | the server takes SASL and has no mechanism for it | its configuration (`/etc/sasl2/qemu.conf`) | nothing |
 //! | `WebSocket` | the first bytes are `GET `: a browser, or a health check | give the connection to a WebSocket server, with what is in `rx` | nothing |

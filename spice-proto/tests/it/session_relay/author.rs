@@ -87,6 +87,8 @@ pub(super) struct Plan {
     pub(super) bind: Duration,
     pub(super) target: Duration,
     pub(super) accept: bool,
+    /// What every tenant gets in the place of a key.
+    pub(super) denies: Option<Refusal>,
     /// How the others than main behave on a host.
     pub(super) hosts: Vec<(Behaviour, Behaviour)>,
     pub(super) asked: Vec<String>,
@@ -117,6 +119,7 @@ impl Default for Plan {
             bind: Duration::ZERO,
             target: Duration::ZERO,
             accept: true,
+            denies: None,
             hosts: vec![(Behaviour::Accepts, Behaviour::Accepts); 4],
             asked: Vec::new(),
             moves: Vec::new(),
@@ -184,6 +187,8 @@ impl ProxyHandler for Author {
     type Hypervisor = DuplexStream;
 
     async fn announce(&mut self, request: &LinkMess) -> Result<Announcement, Refusal> {
+        let denied = self.plan.lock().unwrap().denies;
+        denied.map_or(Ok(()), Err)?;
         Ok(Announcement {
             public_key: key().public(),
             capabilities: Capabilities::spice_server(request.channel_type),

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use spice_proto::link::HandshakeError;
+use spice_proto::ids::LinkErrorCode;
+use spice_proto::link::{HandshakeError, Refusal, Stage};
 use spice_proto::session::relay::End;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::sleep;
@@ -52,6 +53,22 @@ async fn what_a_hypervisor_did_not_ask_for_does_not_reach_it() {
             matches!(relayed.await.unwrap(), End::Fault { .. }),
             "{channel} {number}"
         );
+    }
+}
+
+/// A tenant can be refused before it is shown a key, in the link reply or without a word; the next one is not.
+#[tokio::test(start_paused = true)]
+async fn a_tenant_is_refused_before_it_shows_anything() {
+    let code = LinkErrorCode::CHANNEL_NOT_AVAILABLE;
+    for (why, expected) in [
+        (Refusal::Code(code), HandshakeError::Rejected(code)),
+        (Refusal::Close, HandshakeError::Closed(Stage::LinkReply)),
+    ] {
+        let mut site = Site::new();
+        site.plan(|plan| plan.denies = Some(why));
+        assert_eq!(site.link(MAIN, 0).await.map(drop), Err(expected));
+        site.plan(|plan| plan.denies = None);
+        site.link(MAIN, 0).await.unwrap();
     }
 }
 
