@@ -43,6 +43,12 @@ mod webmks_login;
 mod webmks_ticket;
 
 #[cfg(feature = "std")]
+#[path = "../support/example.rs"]
+mod example;
+#[cfg(feature = "std")]
+mod one_time_token;
+
+#[cfg(feature = "std")]
 #[path = "../naive/mod.rs"]
 mod naive;
 

@@ -1,5 +1,7 @@
 //! One end of a connection in the data stage, and a viewer's way to it.
 
+use std::time::Duration;
+
 use bytes::{BufMut as _, BytesMut};
 use spice_proto::caps::Capabilities;
 use spice_proto::frame::{Header, HeaderForm};
@@ -7,6 +9,7 @@ use spice_proto::ids::ChannelType;
 use spice_proto::link::{Buffers, ClientConfig, ClientLink, HandshakeError, LinkMess, Secret};
 use spice_proto::{Clock, DriveError, Driven, drive};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::time::timeout;
 
 use crate::random;
 
@@ -65,8 +68,8 @@ impl Line {
 
     /// Whether the other end has hung up, after what it still said.
     pub(crate) async fn has_ended(&mut self) -> bool {
-        while self.hear().await.is_some() {}
-        true
+        let end = async { while self.hear().await.is_some() {} };
+        timeout(Duration::from_secs(3600), end).await.is_ok()
     }
 }
 

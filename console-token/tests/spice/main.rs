@@ -11,6 +11,8 @@
     reason = "a test that panics has failed, which is what it is for"
 )]
 
+#[path = "../support/example.rs"]
+mod example;
 mod failing;
 mod hypervisor;
 mod line;

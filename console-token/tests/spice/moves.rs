@@ -98,6 +98,11 @@ async fn a_revoked_session_does_not_move() {
     site.store.revoke(TokenSelector::Token(&hash)).await.unwrap();
     site.world.first.say(SEAMLESS, &seamless(SECOND));
     viewer.main.expect(SEAMLESS).await;
+    let events = site.world.events.lock().unwrap().clone();
+    assert!(
+        events.iter().any(|event| event.starts_with("MoveRefused")),
+        "{events:?}"
+    );
     assert!(site.link(MAIN, viewer.id, token.expose()).await.is_err());
     assert_eq!(site.world.second.count(MAIN), 0);
 }
@@ -114,14 +119,18 @@ async fn viewers_that_are_sent_away_come_again_without_a_use() {
         assert!(is_sent_to_the_proxy(&viewer.main.expect(SWITCH_HOST).await));
     }
     drop((one, other));
-    let mut mains = Vec::new();
-    for number in [201, 202] {
+    let again = async || {
         let mut main = site.link(MAIN, 0, token.expose()).await.unwrap();
-        assert_eq!(session_id(&main.expect(103).await), number);
+        let number = session_id(&main.expect(103).await);
         main.say(104, &[]).await;
         main.expect(104).await;
-        mains.push((main, site.link(INPUTS, number, token.expose()).await.unwrap()));
-    }
+        let inputs = site.link(INPUTS, number, token.expose()).await.unwrap();
+        (number, main, inputs)
+    };
+    let mains = tokio::join!(again(), again());
+    let mut numbers = [mains.0.0, mains.1.0];
+    numbers.sort_unstable();
+    assert_eq!(numbers, [201, 202]);
     assert_eq!(site.link(MAIN, 0, token.expose()).await.err(), Some(DENIED));
     assert_eq!((site.sessions.count(), site.uses_left(&token)), (2, Some(0)));
     drop(mains);

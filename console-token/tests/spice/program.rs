@@ -1,7 +1,7 @@
 //! The example program, run.
 
 use std::process::{ExitStatus, Stdio};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
@@ -9,6 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
 
+use crate::example::example;
 use crate::hypervisor::{Hypervisor, session_id};
 use crate::line::{Line, link};
 use crate::{DENIED, INPUTS, MAIN};
@@ -16,32 +17,8 @@ use crate::{DENIED, INPUTS, MAIN};
 /// For all that one test does.
 const BOUND: Duration = Duration::from_secs(60);
 
-/// The features of this build, so that an example is built with the same.
-const FEATURES: [(&str, bool); 6] = [
-    ("jwt", cfg!(feature = "jwt")),
-    ("redis", cfg!(feature = "redis")),
-    ("serde", cfg!(feature = "serde")),
-    ("spice", cfg!(feature = "spice")),
-    ("sql", cfg!(feature = "sql")),
-    ("std", cfg!(feature = "std")),
-];
-
-/// An example of this crate. `cargo test` has built it, but for `cargo test --tests`; then it is built here.
-fn example(name: &str) -> Command {
-    let tests = std::env::current_exe().unwrap();
-    let program = tests.ancestors().nth(2).unwrap().join("examples").join(name);
-    static BUILT: OnceLock<()> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        if !program.exists() {
-            let features = FEATURES.iter().filter(|(_, on)| *on).map(|(name, _)| *name);
-            let mut cargo = std::process::Command::new(env!("CARGO"));
-            cargo.args(["build", "--quiet", "--examples", "--no-default-features", "--features"]);
-            cargo.arg(features.collect::<Vec<_>>().join(","));
-            let built = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).status().unwrap();
-            assert!(built.success());
-        }
-    });
-    let mut command = Command::new(program);
+fn command() -> Command {
+    let mut command = Command::new(example("spice_gateway"));
     command.kill_on_drop(true).stdin(Stdio::null());
     command
 }
@@ -54,7 +31,7 @@ struct Gateway {
 }
 
 async fn gateway(hypervisor: u16, password: &str, uses: &str) -> Gateway {
-    let mut command = example("spice_gateway");
+    let mut command = command();
     command.args(["127.0.0.1:0", "127.0.0.1", &hypervisor.to_string(), password, uses]);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -122,7 +99,7 @@ async fn spice_gateway_lets_a_token_in_as_often_as_it_is_good() {
 async fn spice_gateway_spends_no_use_on_a_hypervisor_that_refuses() {
     let (hypervisor, port) = hypervisor().await;
     let test = async {
-        let mut command = example("spice_gateway");
+        let mut command = command();
         command.args(["127.0.0.1:0", "127.0.0.1", &port.to_string(), "wrong"]);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -150,7 +127,7 @@ async fn spice_gateway_spends_no_use_on_a_hypervisor_that_refuses() {
 
 #[tokio::test]
 async fn spice_gateway_says_how_it_is_used() {
-    let run = example("spice_gateway").arg("127.0.0.1:0").output();
+    let run = command().arg("127.0.0.1:0").output();
     let output = timeout(BOUND, run).await.expect("in time").unwrap();
     assert!(!ExitStatus::success(&output.status));
     assert!(String::from_utf8_lossy(&output.stderr).contains("usage: spice_gateway LISTEN"));
