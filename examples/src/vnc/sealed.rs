@@ -16,11 +16,7 @@ use crate::stream::Stream;
 const KEY_BITS: u32 = 2048;
 
 /// Random bytes for one log-in.
-///
-/// # Panics
-/// If the system has none.
-#[must_use]
-pub(super) fn seed() -> Seed {
+fn seed() -> Seed {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).expect("the system has random bytes");
     Seed::new(bytes)

@@ -225,6 +225,33 @@ impl<'a> Desktop<'a> {
         self.xdotool(&["search", "--onlyvisible", "--name", &format!("^{title}")])
     }
 
+    /// Presses the button in the lower right corner of the window whose title begins like this, if there is one.
+    pub(crate) fn press_last_button(&self, title: &str) {
+        let title = format!("^{title}");
+        let (status, said) = Process::run(self.folder, "xdotool", "xdotool", |command| {
+            command
+                .args([
+                    "search",
+                    "--onlyvisible",
+                    "--name",
+                    &title,
+                    "getwindowgeometry",
+                    "--shell",
+                    "%1",
+                ])
+                .env("DISPLAY", &self.display);
+        });
+        let value = |name: &str| {
+            said.lines()
+                .find_map(|line| line.strip_prefix(name)?.parse::<u32>().ok())
+        };
+        let place = (value("X="), value("Y="), value("WIDTH="), value("HEIGHT="));
+        if let (Some(0), (Some(x), Some(y), Some(width), Some(height))) = (status, place) {
+            let (x, y) = (x + width - 60, y + height - 25);
+            self.xdotool(&["mousemove", &x.to_string(), &y.to_string(), "click", "1"]);
+        }
+    }
+
     fn xdotool(&self, arguments: &[&str]) -> bool {
         let (status, _) = Process::run(self.folder, "xdotool", "xdotool", |command| {
             command.args(arguments).env("DISPLAY", &self.display);

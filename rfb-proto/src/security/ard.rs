@@ -17,7 +17,7 @@
 //! value is neither 0, 1, nor the prime less 1, nor above. Whether the prime is one is not tested, which would take longer
 //! than the log-in.
 //!
-//! Source: the community's RFB specification; TigerVNC 1.16 and noVNC 1.7 for the padding.
+//! Source: the community's RFB specification; TigerVNC 1.16 and noVNC 1.6 for the padding.
 
 use alloc::boxed::Box;
 use core::fmt;

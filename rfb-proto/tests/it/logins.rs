@@ -16,13 +16,16 @@ use rfb_proto::security::rsa_aes::{Key, Layer, LayerKeys, Strength};
 
 use crate::chain::Session;
 
+/// Random numbers by their sealed form and their length.
+type Opened = BTreeMap<(Vec<u8>, usize), Vec<u8>>;
+
 /// One side of a log-in: its key, and its random bytes.
 pub(crate) struct Own {
     pub(crate) key: LazyLock<Key>,
     pub(crate) seed: [u8; 32],
     ard: LazyLock<ArdSecret>,
     /// What was opened before: tests of bad input open the same over and over.
-    opened: Mutex<BTreeMap<(Vec<u8>, usize), Vec<u8>>>,
+    opened: Mutex<Opened>,
 }
 
 impl Own {

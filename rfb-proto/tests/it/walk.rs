@@ -80,13 +80,17 @@ pub(crate) struct Walk {
 
 /// Types that the machines follow: those with ciphers of their own have a feature each.
 fn is_followed(number: u8) -> bool {
-    match number {
-        1 | 2 | 16 | 18 | 19 | 20 => true,
-        5 | 6 | 129 | 130 => cfg!(feature = "rsa-aes"),
-        30 => cfg!(feature = "ard"),
-        113 | 118 => cfg!(feature = "ms-logon"),
-        _ => false,
+    let mut followed = vec![1, 2, 16, 18, 19, 20];
+    if cfg!(feature = "rsa-aes") {
+        followed.extend([5, 6, 129, 130]);
     }
+    if cfg!(feature = "ard") {
+        followed.push(30);
+    }
+    if cfg!(feature = "ms-logon") {
+        followed.extend([113, 118]);
+    }
+    followed.contains(&number)
 }
 
 fn is_followed_subtype(number: u32) -> bool {

@@ -8,6 +8,7 @@ mod bridge;
 pub(crate) mod clients;
 #[cfg(feature = "tools")]
 mod depth;
+mod logins;
 mod middle;
 pub(crate) mod programs;
 pub(crate) mod qemu;
@@ -18,6 +19,7 @@ mod x;
 use std::path::{Path, PathBuf};
 
 use examples::vnc::Method;
+use rfb_proto::tls::Fingerprint;
 
 /// The password of every server, and one that none takes.
 pub(crate) const PASSWORD: &str = "s3cretpw";
@@ -54,6 +56,8 @@ pub(crate) struct Login {
     pub(crate) password: Option<&'static str>,
     /// The authority of the server's certificate.
     pub(crate) authority: PathBuf,
+    /// The server's key of RSA, for our own client.
+    pub(crate) rsa_key: Option<Fingerprint>,
 }
 
 impl Login {
@@ -68,6 +72,7 @@ impl Login {
                 (false, false) => None,
             },
             authority: authority.to_owned(),
+            rsa_key: None,
         }
     }
 

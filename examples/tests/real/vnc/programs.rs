@@ -28,6 +28,9 @@ pub(crate) fn screenshot(folder: &Folder, name: &str, server: SocketAddr, login:
         if login.method.needs().tls {
             command.arg("--ca").arg(&login.authority);
         }
+        if let Some(fingerprint) = login.rsa_key {
+            command.args(["--rsa-key", &fingerprint.to_string()]);
+        }
         give_password(folder, name, login, command);
         command.arg(server.to_string()).arg(&file);
     });

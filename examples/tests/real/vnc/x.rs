@@ -126,7 +126,18 @@ impl Xvnc {
         value("X=").zip(value("Y="))
     }
 
+    /// The same with types that need a key of RSA.
+    pub(crate) fn with_rsa_key(folder: &Folder, types: &str, key: &Path) -> Self {
+        Self::with(folder, types, |command| {
+            command.arg("-RSAKey").arg(key);
+        })
+    }
+
     fn offering(folder: &Folder, types: &str) -> Self {
+        Self::with(folder, types, |_| {})
+    }
+
+    fn with(folder: &Folder, types: &str, prepare: impl Fn(&mut Command)) -> Self {
         let pki = pki::authority(folder, "xvnc");
         let password_file = folder.write("xvnc-password", obfuscated(folder));
         let (width, height) = Self::SIZE;
@@ -147,6 +158,7 @@ impl Xvnc {
                     .arg(pki.join("server-cert.pem"))
                     .arg("-X509Key")
                     .arg(pki.join("server-key.pem"));
+                prepare(command);
                 pam(folder, command);
             });
             let display = wait_for("Xvnc", || match process.output().strip_suffix('\n') {

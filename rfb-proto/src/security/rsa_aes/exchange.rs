@@ -1,5 +1,7 @@
 //! The log-in of either role, without its order: that is the machine's.
 
+use alloc::boxed::Box;
+
 use bytes::{BufMut as _, Bytes, BytesMut};
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
@@ -7,7 +9,7 @@ use subtle::ConstantTimeEq as _;
 use zeroize::{Zeroize as _, Zeroizing};
 
 use super::layer::Layer;
-use super::public::{LayerKeys, MAX_LOGIN_MESSAGE, PublicKey, Strength};
+use super::public::{Keys, LayerKeys, MAX_LOGIN_MESSAGE, PublicKey, Strength};
 use crate::error::{DecodeError, DecodeErrorKind};
 use crate::security::seed::Expand;
 use crate::security::{Secret, Seed};
@@ -68,7 +70,7 @@ impl Exchange {
     /// Sends the random number to the owner of the peer's key.
     pub(crate) fn send_random(&mut self, peer: PublicKey, tx: &mut BytesMut) -> Result<(), DecodeError> {
         let sealed = peer.seal(self.random.expose(), &mut Expand::new(&self.seed, b"RSA padding"))?;
-        // INVARIANT: a key of at most 65,535 bytes. The limit on its bits can be no larger.
+        // INVARIANT: a key has at most 65,535 bytes.
         let length = u16::try_from(sealed.len()).unwrap_or(u16::MAX);
         tx.put_u16(length);
         tx.put_slice(&sealed);
@@ -102,12 +104,12 @@ impl Exchange {
                 32,
             ),
         };
-        let mut layer = Layer::new(LayerKeys {
+        let mut layer = Layer::new(LayerKeys(Box::new(Keys {
             strength,
             seal: (key(peers, own), 0),
             open: (key(own, peers), 0),
             pending: Secret::new(&[]),
-        });
+        })));
         if let Some(peer) = &self.peer {
             let mut hash = self.hash(&self.own, peer);
             layer.seal_message(&mut hash, tx);

@@ -1,5 +1,6 @@
 //! The messages: AES-EAX over a stream.
 
+use alloc::boxed::Box;
 use core::fmt;
 
 use aes::{Aes128, Aes256};
@@ -9,7 +10,7 @@ use eax::aead::consts::U16;
 use eax::aead::{AeadInPlace, KeyInit, Nonce, Tag};
 use zeroize::Zeroize as _;
 
-use super::public::{LayerKeys, MESSAGE_OVERHEAD, Strength};
+use super::public::{Keys, LayerKeys, MESSAGE_OVERHEAD, Strength};
 use crate::error::{DecodeError, DecodeErrorKind};
 use crate::security::Secret;
 
@@ -121,12 +122,12 @@ impl Layer {
     /// What the layer begins with comes from the handshake, in a question.
     #[must_use]
     pub fn new(keys: LayerKeys) -> Self {
-        let LayerKeys {
+        let Keys {
             strength,
             seal,
             open,
             pending,
-        } = keys;
+        } = *keys.0;
         let direction = |(key, counter)| Direction { strength, key, counter };
         Self {
             seal: direction(seal),
@@ -137,12 +138,12 @@ impl Layer {
 
     /// The other way round.
     pub(crate) fn into_keys(self, pending: Secret) -> LayerKeys {
-        LayerKeys {
+        LayerKeys(Box::new(Keys {
             strength: self.seal.strength,
             seal: (self.seal.key, self.seal.counter),
             open: (self.open.key, self.open.counter),
             pending,
-        }
+        }))
     }
 
     /// Takes all of `plain`, which is overwritten, and appends it to `socket` in messages of at most 8192 bytes.

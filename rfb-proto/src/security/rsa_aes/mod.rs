@@ -35,7 +35,7 @@
 //! private key may tell (RUSTSEC-2023-0071); a key that is used for nothing else and is replaced now and then limits what
 //! it is worth.
 //!
-//! Source: the community's RFB specification; TigerVNC 1.16 and noVNC 1.7 for limits.
+//! Source: the community's RFB specification; TigerVNC 1.16 and noVNC 1.6 for limits.
 
 #[cfg(feature = "rsa-aes")]
 mod exchange;

@@ -1,5 +1,7 @@
 //! What the log-in is made of: keys, and what the layer behind it begins with.
 
+use alloc::boxed::Box;
+
 use bytes::{Bytes, BytesMut};
 
 use crate::error::{DecodeError, DecodeErrorKind, EncodeError};
@@ -9,6 +11,9 @@ use crate::security::{Secret, SecurityType};
 
 /// Fewest bits of a key.
 pub const MIN_KEY_BITS: u32 = 1024;
+
+/// Most bits of a key, whatever the limit is: what is sealed for it has a length of two bytes.
+const MAX_KEY_BITS: u32 = 8 * u16::MAX as u32;
 
 /// Most bits of an exponent: what the implementation of RSA takes.
 const MAX_EXPONENT_BITS: u32 = 33;
@@ -98,7 +103,7 @@ impl PublicKey {
         if bits < MIN_KEY_BITS {
             return Err(r.error("bits", 0, DecodeErrorKind::Invalid("fewer than 1024")));
         }
-        r.limited("bits", 4, bits, r.limits().rsa_key)?;
+        r.limited("bits", 4, bits, r.limits().rsa_key.min(MAX_KEY_BITS))?;
         Ok(bits)
     }
 }
@@ -168,13 +173,20 @@ pub enum Pin {
 ///
 /// `Debug` shows no key.
 #[derive(Debug, PartialEq, Eq)]
-#[cfg_attr(not(feature = "rsa-aes"), allow(dead_code, reason = "a part of it is for RSA-AES"))]
-pub struct LayerKeys {
-    pub(crate) strength: Strength,
+#[cfg_attr(not(feature = "rsa-aes"), allow(dead_code, reason = "without RSA-AES there is none"))]
+pub struct LayerKeys(pub(super) Box<Keys>);
+
+#[derive(Debug, PartialEq, Eq)]
+#[cfg_attr(
+    not(feature = "rsa-aes"),
+    allow(dead_code, reason = "without RSA-AES there are none")
+)]
+pub(super) struct Keys {
+    pub(super) strength: Strength,
     /// The key for messages to the peer, and how many were sent.
-    pub(crate) seal: (Secret, u64),
+    pub(super) seal: (Secret, u64),
     /// The key for messages from the peer, and how many came.
-    pub(crate) open: (Secret, u64),
+    pub(super) open: (Secret, u64),
     /// What came behind the log-in in the last message.
-    pub(crate) pending: Secret,
+    pub(super) pending: Secret,
 }
