@@ -14,6 +14,7 @@ mod replay;
 pub mod rfb_bridge;
 pub mod rfb_messages;
 pub mod rfb_roles;
+pub mod rfb_session;
 pub mod rfb_stream;
 pub mod seeds;
 pub mod spice_agent;

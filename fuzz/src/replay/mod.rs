@@ -42,6 +42,11 @@ fn rfb_bridge() {
 }
 
 #[test]
+fn rfb_session() {
+    assert!(6 <= replay("rfb_session", crate::rfb_session::check));
+}
+
+#[test]
 fn spice_frames() {
     assert!(8 <= replay("spice_frames", crate::spice_frames::check));
 }

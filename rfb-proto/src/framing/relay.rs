@@ -1,55 +1,18 @@
 //! Both directions of a connection, kept in step.
 
+use alloc::boxed::Box;
+
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::{AmbiguousFormat, ClientFramer, FramingError, Message, Part, Piece, ServerFramer};
+use super::moved::{Carried, Kept, MoveFault, fill};
+use super::watch::{Verdict, Watch};
+use super::{AmbiguousFormat, ClientFramer, Ends, FramingError, Message, Part, ServerFramer};
+use crate::encoding::Encoding;
 use crate::init::ServerInit;
 use crate::limits::Limits;
-use crate::message::{Extensions, FramebufferUpdate, SetEncodings, SetPixelFormat};
+use crate::message::{Extensions, SetEncodings, SetPixelFormat};
 use crate::pixel_rules::PixelRules;
 use crate::version::Policy;
-
-/// What becomes of a message.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
-    /// It goes on.
-    Pass,
-    /// It does not.
-    Withhold,
-    /// This one goes in its place.
-    Replace(Bytes),
-}
-
-/// Sees everything that goes by, and may hold messages back. All methods do nothing by default.
-///
-/// Of a message that goes in pieces every piece is shown, and the verdict on the first holds for all of it. Updates go
-/// on whatever is thought of them: what a viewer shall not get is taken out of its `SetEncodings`.
-pub trait Watch {
-    /// A message of the client, or a piece of one, as it came.
-    fn client(&mut self, message: &Message<'_>) -> Verdict {
-        let _ = message;
-        Verdict::Pass
-    }
-
-    /// A message of the server, or a piece of one.
-    fn server(&mut self, message: &Message<'_>) -> Verdict {
-        let _ = message;
-        Verdict::Pass
-    }
-
-    /// The head of an update.
-    fn update(&mut self, head: FramebufferUpdate) {
-        let _ = head;
-    }
-
-    /// A rectangle, or a piece of one.
-    fn rectangle(&mut self, piece: &Piece<'_>) {
-        let _ = piece;
-    }
-}
-
-/// Sees nothing.
-impl Watch for () {}
 
 /// Moves messages between a client and a server, and knows at any time what goes by.
 ///
@@ -79,11 +42,14 @@ pub struct Relay {
     server: ServerFramer,
     strip: bool,
     depth_24: bool,
+    /// How the server reads formats, if that was said.
+    rules: Option<PixelRules>,
     /// What the client itself has asked for, whatever of it the server was shown: it may send messages of these.
     wanted: Extensions,
     /// The message that goes in pieces is held back, from the client and from the server.
     client_withheld: bool,
     server_withheld: bool,
+    kept: Kept,
     limits: Limits,
 }
 
@@ -96,9 +62,11 @@ impl Relay {
             server: ServerFramer::new(init, limits).with_extensions(Extensions::NONE),
             strip: true,
             depth_24: false,
+            rules: None,
             wanted: Extensions::NONE,
             client_withheld: false,
             server_withheld: false,
+            kept: None,
             limits: limits.clone(),
         }
     }
@@ -114,6 +82,7 @@ impl Relay {
     #[must_use]
     pub fn with_pixel_rules(mut self, rules: PixelRules) -> Self {
         self.server = self.server.with_pixel_rules(rules);
+        self.rules = Some(rules);
         self
     }
 
@@ -139,6 +108,14 @@ impl Relay {
     #[must_use]
     pub fn with_stripping(mut self, strip: bool) -> Self {
         self.strip = strip;
+        self
+    }
+
+    /// Whether what the client wants is remembered, so that it can go on with another server ([`Relay::moved`]): no,
+    /// unless this is called.
+    #[must_use]
+    pub fn with_moves(mut self, moves: bool) -> Self {
+        self.kept = moves.then(|| Box::new(Carried::new(*self.server.format())));
         self
     }
 
@@ -169,7 +146,10 @@ impl Relay {
         let mut run = Run::default();
         let mut left = &src[..];
         let result = loop {
-            let extensions = self.server.extensions().wanted_as(&self.wanted);
+            let mut extensions = self.server.extensions().wanted_as(&self.wanted);
+            if let Some(kept) = &self.kept {
+                extensions = extensions.announced_by(kept.announced());
+            }
             let message = match self.client.next_message(&mut left, &extensions) {
                 Ok(Some(message)) => message,
                 Ok(None) => break Ok(()),
@@ -179,6 +159,12 @@ impl Relay {
             let verdict = judge(watch.client(&message), &message, self.client_withheld);
             self.client_withheld = verdict != Verdict::Pass && !message.is_last();
             let len = message.bytes.len();
+            let verdict = match (&mut self.kept, message.whole()) {
+                (Some(kept), Some(bytes)) if kept.has_moved() && verdict != Verdict::Withhold => {
+                    kept.translated(bytes, verdict, &extensions, self.server.extensions(), &self.limits)
+                }
+                _ => verdict,
+            };
             if verdict == Verdict::Withhold || message.whole().is_none() {
                 run.judge(len, verdict, src, dst);
                 continue;
@@ -208,6 +194,9 @@ impl Relay {
             Verdict::Replace(bytes) => bytes,
             _ => message.bytes,
         };
+        if let Some(kept) = &mut self.kept {
+            kept.client_sent(sent, &self.limits);
+        }
         let stripped = self.changed(sent);
         let noted = self.server.client_sent(stripped.as_deref().unwrap_or(sent));
         noted.map_err(|error| {
@@ -267,9 +256,35 @@ impl Relay {
         dst: &mut BytesMut,
         watch: &mut impl Watch,
     ) -> Result<(), FramingError> {
+        self.forward::<false>(src, dst, watch)
+    }
+
+    /// As [`from_server`](Self::from_server), but no further than to the end of the message or update that is under way.
+    ///
+    /// # Errors
+    /// As [`from_server`](Self::from_server).
+    pub fn finish_message(
+        &mut self,
+        src: &mut BytesMut,
+        dst: &mut BytesMut,
+        watch: &mut impl Watch,
+    ) -> Result<(), FramingError> {
+        self.forward::<true>(src, dst, watch)
+    }
+
+    #[inline(always)]
+    fn forward<const STOPS: bool>(
+        &mut self,
+        src: &mut BytesMut,
+        dst: &mut BytesMut,
+        watch: &mut impl Watch,
+    ) -> Result<(), FramingError> {
         let mut run = Run::default();
         let mut left = &src[..];
         let result = loop {
+            if STOPS && self.server.is_between_messages() {
+                break Ok(());
+            }
             let before = left.len();
             let part = match self.server.next_part(&mut left) {
                 Ok(Some(part)) => part,
@@ -281,6 +296,11 @@ impl Relay {
                 Part::Message(message) => {
                     let verdict = judge(watch.server(&message), &message, self.server_withheld);
                     self.server_withheld = verdict != Verdict::Pass && !message.is_last();
+                    let seen = match &mut self.kept {
+                        Some(kept) if verdict == Verdict::Pass => kept.server_sent(&message),
+                        _ => false,
+                    };
+                    let verdict = if seen { Verdict::Withhold } else { verdict };
                     run.judge(taken, verdict, src, dst);
                 }
                 Part::Update(head) => {
@@ -289,12 +309,108 @@ impl Relay {
                 }
                 Part::Rectangle(piece) => {
                     watch.rectangle(&piece);
-                    run.pass(taken);
+                    let Some(kept) = &mut self.kept else {
+                        run.pass(taken);
+                        continue;
+                    };
+                    if kept.rectangle(&piece) {
+                        let bytes = run.next(taken, src);
+                        let verdict = kept.reset(bytes, &piece);
+                        run.judge(taken, verdict, src, dst);
+                    } else {
+                        run.pass(taken);
+                    }
+                    if kept.has_moved() && piece.ends == Ends::Update {
+                        kept.update_ended(self.server.extensions());
+                    }
                 }
             }
         };
         run.finish(src, dst);
         result
+    }
+
+    /// Appends what the relay has to say in its own name, behind what it has moved: after a move, answers to fences, and
+    /// requests for updates. Where a message has not ended yet, it waits.
+    ///
+    /// # Errors
+    /// As [`Relay::from_client`].
+    pub fn own_words(&mut self, to_server: &mut BytesMut, to_client: &mut BytesMut) -> Result<(), FramingError> {
+        let Some(kept) = &mut self.kept else {
+            return Ok(());
+        };
+        if self.server.is_between_messages() {
+            to_client.extend_from_slice(&kept.to_client.split());
+        }
+        if !self.client.is_between_messages() && !self.client_withheld {
+            return Ok(());
+        }
+        for message in core::mem::take(&mut kept.to_server).into_iter().flatten() {
+            self.say(&message, to_server)?;
+        }
+        Ok(())
+    }
+
+    /// Sends a message in the client's place.
+    fn say(&mut self, message: &[u8], to_server: &mut BytesMut) -> Result<(), FramingError> {
+        let changed = self.changed(message);
+        let message = changed.as_deref().unwrap_or(message);
+        let noted = self.server.client_sent(message);
+        let offset = self.client.taken();
+        noted.map_err(|error| FramingError { offset, error })?;
+        to_server.extend_from_slice(message);
+        Ok(())
+    }
+
+    /// The server is gone: brings the client's stream to the end of a message, behind which another server can go on.
+    /// An update of which rectangles are missing is filled up with empty ones.
+    ///
+    /// # Errors
+    /// [`MoveFault::InsideRectangle`] or [`MoveFault::InsideMessage`]: what is missing cannot be made up.
+    pub fn leave(&mut self, to_client: &mut BytesMut) -> Result<(), MoveFault> {
+        if self.server.is_between_messages() {
+            return Ok(());
+        }
+        let rectangles = self.server.open_rectangles().ok_or(match self.server.is_in_update() {
+            true => MoveFault::InsideRectangle,
+            false => MoveFault::InsideMessage,
+        })?;
+        let has_last = self.kept.as_ref().is_some_and(|kept| kept.asks(Encoding::LAST_RECT));
+        fill(rectangles, has_last, to_client)?;
+        self.server.end_here();
+        Ok(())
+    }
+
+    /// The client goes on with another server, of which this is the `ServerInit`; the table below says what is
+    /// carried over. What the new server has to be told first is put into `to_server`, what the client is to be told
+    /// into `to_client`. The client's last bytes from the server before have to end a message: [`Relay::leave`].
+    ///
+    /// # Errors
+    /// Why the client cannot go on. The relay is as it was.
+    pub fn moved(
+        &mut self,
+        init: &ServerInit,
+        to_server: &mut BytesMut,
+        to_client: &mut BytesMut,
+    ) -> Result<(), MoveFault> {
+        let between = self.server.is_between_messages();
+        let kept = self.kept.as_mut().ok_or(MoveFault::NotKept)?;
+        if !between {
+            return Err(MoveFault::InsideMessage);
+        }
+        let greeting = kept.moved(init, self.server.extensions(), self.server.framebuffer())?;
+        self.server = self.server.for_server(init);
+        if let Some(rules) = self.rules {
+            self.server = self.server.clone().with_pixel_rules(rules);
+        }
+        // What is left of a message that goes in pieces means nothing to the new server.
+        self.client_withheld = !self.client.is_between_messages();
+        self.server_withheld = false;
+        for message in &greeting.to_server {
+            self.say(message, to_server).map_err(|error| error.error)?;
+        }
+        to_client.extend_from_slice(&greeting.to_client);
+        Ok(())
     }
 }
 
@@ -317,6 +433,11 @@ struct Run {
 impl Run {
     fn pass(&mut self, len: usize) {
         self.at = self.at.saturating_add(len);
+    }
+
+    /// So many bytes behind those that were looked at.
+    fn next<'a>(&self, len: usize, src: &'a [u8]) -> &'a [u8] {
+        src.get(self.at..self.at.saturating_add(len)).unwrap_or_default()
     }
 
     fn judge(&mut self, len: usize, verdict: Verdict, src: &[u8], dst: &mut BytesMut) {

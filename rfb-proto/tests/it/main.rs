@@ -34,6 +34,8 @@ mod drive_bridge;
 #[cfg(feature = "tokio")]
 mod drive_bridge_slow;
 #[cfg(feature = "tokio")]
+mod drive_session;
+#[cfg(feature = "tokio")]
 mod drive_slow;
 mod encodings;
 mod errors;
@@ -66,11 +68,14 @@ mod secrets;
 mod security;
 #[cfg(feature = "serde")]
 mod serde;
+mod session_relay;
 #[cfg(feature = "tokio")]
 mod slow;
 mod tables;
 #[cfg(feature = "rustls")]
 mod tls;
+#[cfg(all(feature = "rustls", feature = "tokio"))]
+mod tls_stream;
 mod vectors;
 mod version;
 mod walk;

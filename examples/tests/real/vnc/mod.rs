@@ -9,6 +9,8 @@ pub(crate) mod clients;
 #[cfg(feature = "tools")]
 mod depth;
 mod middle;
+mod minimal;
+mod moves;
 pub(crate) mod programs;
 pub(crate) mod qemu;
 mod relay;

@@ -126,6 +126,15 @@ impl Xvnc {
         value("X=").zip(value("Y="))
     }
 
+    /// Listens to its keyboard from now on.
+    pub(crate) fn keys(&self, folder: &Folder) -> Keys {
+        Keys(Process::start(folder, "xev", "xev", |command| {
+            command
+                .args(["-root", "-event", "keyboard"])
+                .env("DISPLAY", &self.display);
+        }))
+    }
+
     fn offering(folder: &Folder, types: &str) -> Self {
         let pki = pki::authority(folder, "xvnc");
         let password_file = folder.write("xvnc-password", obfuscated(folder));
@@ -165,6 +174,16 @@ impl Xvnc {
             assert!(process.logged().contains("in use"), "Xvnc ended");
         }
         panic!("Xvnc finds no port");
+    }
+}
+
+/// What was typed at an X server.
+pub(crate) struct Keys(Process);
+
+impl Keys {
+    /// Whether a key was.
+    pub(crate) fn pressed(&self) -> bool {
+        self.0.output().contains("KeyPress")
     }
 }
 
