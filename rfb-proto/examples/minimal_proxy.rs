@@ -1,5 +1,4 @@
 //! The smallest proxy: viewers with a VNC password, in front of one hypervisor with VeNCrypt and X509Vnc.
-//!
 //! ```text
 //! TENANT_PASSWORD=... HYPERVISOR_PASSWORD=... \
 //! cargo run -p rfb-proto --features tokio,rustls --example minimal_proxy -- \

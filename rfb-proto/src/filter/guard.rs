@@ -89,6 +89,21 @@ impl Guard {
         self.withheld = self.withheld.saturating_add(withheld.into());
     }
 
+    /// The verdict on the messages that come most, which goes by their type.
+    #[inline]
+    fn judge_by_type(&self, message: &Message<'_>) -> Option<Verdict> {
+        if self.rate.is_some() {
+            return None;
+        }
+        Some(Verdict::of(match (message.number, message.len) {
+            (ClientMessage::FRAMEBUFFER_UPDATE_REQUEST, _) => true,
+            (ClientMessage::KEY_EVENT, _) => self.filter.keyboard,
+            // Not the long form, which is an extension's.
+            (ClientMessage::POINTER_EVENT, 6) => self.filter.pointer,
+            _ => return None,
+        }))
+    }
+
     fn judge_client(&mut self, message: &Message<'_>) -> Verdict {
         let Some(bytes) = short(message) else {
             return self.long(message, ClientMessage::CLIENT_CUT_TEXT, self.filter.clipboard_to_server);
@@ -142,6 +157,10 @@ fn short<'a>(message: &Message<'a>) -> Option<&'a [u8]> {
 
 impl Watch for Guard {
     fn client(&mut self, message: &Message<'_>) -> Verdict {
+        if let Some(verdict) = self.judge_by_type(message) {
+            self.count(message, &verdict);
+            return verdict;
+        }
         let verdict = self.judge_client(message);
         self.count(message, &verdict);
         verdict

@@ -40,6 +40,7 @@ mod messages;
 mod moved;
 mod relay;
 mod server;
+mod splice;
 mod watch;
 
 pub use client::ClientFramer;

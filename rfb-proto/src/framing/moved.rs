@@ -8,8 +8,8 @@
 //! | format of pixels, encodings | set again, as the client has set them |
 //! | picture | asked for as a whole |
 //! | size of the desktop | told by DesktopSize or ExtendedDesktopSize, if the client can; else there is no going on |
-//! | streams of Tight | the first rectangle of Tight gets all four reset bits |
-//! | streams of zlib, ZlibHex, ZRLE, ZYWRLE, XZ and zstd | cannot be reset: what the client has received once is not asked for again |
+//! | zlib streams of zlib, ZRLE, ZYWRLE, Tight and TightPNG | go on: those of the new server lose their header |
+//! | streams of ZlibHex, XZ and zstd | cannot go on: what the client has received once is not asked for again |
 //! | fences | what the server before has not answered is answered; what the client answers late does not reach the new one |
 //! | continuous updates | enabled again when the new server announces them; if it does not, updates are asked for |
 //! | extensions that the new server has not announced | keys of QEMU become plain ones, as far as they have a keysym; the events of other buttons too; other messages are withheld |
@@ -21,8 +21,9 @@ use alloc::vec::Vec;
 
 use bytes::{Bytes, BytesMut};
 
+use super::Message;
+use super::splice::Streams;
 use super::watch::Verdict;
-use super::{Message, Piece};
 use crate::encoding::{Encoding, Rectangle};
 use crate::error::{DecodeError, EncodeError};
 use crate::init::ServerInit;
@@ -37,8 +38,6 @@ use crate::pixel_format::PixelFormat;
 
 /// Fences of a client that are remembered until they are answered. No client has more than two under way.
 const FENCES: usize = 16;
-/// Bits of a Tight rectangle's first byte: each resets one of its streams.
-const TIGHT_RESETS: u8 = 0x0f;
 /// Answers in the relay's own name wait up to so many bytes; a client that asks for more gets none.
 const OWN_WORDS: usize = 4096;
 
@@ -79,8 +78,10 @@ pub(super) struct Carried {
     /// What it asked for last.
     asked: Option<SetEncodings>,
     /// Encodings from 0 to 31 that it has received, a bit each; and those that it had received from servers before.
-    used: u32,
+    pub(super) used: u32,
     worn: u32,
+    /// Its zlib streams.
+    pub(super) streams: Streams,
     /// Where continuous updates are enabled.
     continuous: Option<EnableContinuousUpdates>,
     /// What its fences are to be answered with, the oldest first.
@@ -91,8 +92,6 @@ pub(super) struct Carried {
     orphans: u32,
     /// There was another server before this one.
     moved: bool,
-    /// The next rectangle of Tight resets the streams.
-    resets: bool,
     /// What was announced by servers before.
     announced: Extensions,
     /// The server has announced its continuous updates since.
@@ -116,12 +115,12 @@ impl Carried {
             asked: None,
             used: 0,
             worn: 0,
+            streams: Streams::default(),
             continuous: None,
             unanswered: Vec::new(),
             server_fences: 0,
             orphans: 0,
             moved: false,
-            resets: false,
             announced: Extensions::NONE,
             greeted: false,
             to_client: BytesMut::new(),
@@ -205,27 +204,6 @@ impl Carried {
         let [first, _] = &mut self.to_server;
         *first = encoded(&enable.into()).ok();
         true
-    }
-
-    /// A rectangle. `true`: [`Carried::reset`] is to be called for it.
-    #[inline]
-    pub(super) fn rectangle(&mut self, piece: &Piece<'_>) -> bool {
-        if let Ok(number @ 0..=31) = u32::try_from(piece.rectangle.encoding.0) {
-            self.used |= 1_u32.wrapping_shl(number);
-        }
-        self.resets && piece.offset == 0 && !piece.payload.is_empty() && is_tight(piece.rectangle.encoding)
-    }
-
-    /// The bytes of the first rectangle of Tight, with all its streams reset.
-    #[cold]
-    pub(super) fn reset(&mut self, bytes: &[u8], piece: &Piece<'_>) -> Verdict {
-        let mut changed = BytesMut::from(bytes);
-        let head = bytes.len().saturating_sub(piece.payload.len());
-        if let Some(control) = changed.get_mut(head) {
-            *control |= TIGHT_RESETS;
-            self.resets = false;
-        }
-        Verdict::Replace(changed.freeze())
     }
 
     /// An update has ended. A server without continuous updates is asked for the next one, for a client that counts on
@@ -323,10 +301,7 @@ impl Carried {
     fn is_worn(&self, encoding: Encoding) -> bool {
         match encoding {
             Encoding::QUEUE_ZIP | Encoding::ULTRA_ZIP | Encoding::QUEUE_ZSTD => true,
-            Encoding::ZLIB
-            | Encoding::ZLIB_HEX
-            | Encoding::ZRLE
-            | Encoding::ZYWRLE
+            Encoding::ZLIB_HEX
             | Encoding::XZ
             | Encoding::XZYW
             | Encoding::ZSTD
@@ -374,7 +349,8 @@ impl Carried {
         greeting.to_server.push(encoded(&request.into())?);
         self.announced = self.announced.announced_by(before);
         self.orphans = self.orphans.saturating_add(core::mem::take(&mut self.server_fences));
-        (self.moved, self.resets) = (true, true);
+        self.moved = true;
+        self.streams.moved();
         self.greeted = false;
         self.to_client.clear();
         self.to_server = [None, None];
@@ -417,10 +393,6 @@ impl Carried {
         }
         Ok(())
     }
-}
-
-const fn is_tight(encoding: Encoding) -> bool {
-    matches!(encoding, Encoding::TIGHT | Encoding::TIGHT_PNG)
 }
 
 fn encoded(message: &ClientMessage) -> Result<Bytes, EncodeError> {

@@ -5,9 +5,12 @@ use alloc::boxed::Box;
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::moved::{Carried, Kept, MoveFault, fill};
+use super::splice::Splice;
 use super::watch::{Verdict, Watch};
 use super::{AmbiguousFormat, ClientFramer, Ends, FramingError, Message, Part, ServerFramer};
-use crate::encoding::Encoding;
+use crate::encoding::{Encoding, Rectangle};
+use crate::error::{DecodeError, DecodeErrorKind};
+use crate::fields::Decode as _;
 use crate::init::ServerInit;
 use crate::limits::Limits;
 use crate::message::{Extensions, SetEncodings, SetPixelFormat};
@@ -286,6 +289,12 @@ impl Relay {
                 break Ok(());
             }
             let before = left.len();
+            let cut = match self.splice(left) {
+                Splice::Pass => None,
+                Splice::Cut(cut) => Some(cut),
+                Splice::Wait => break Ok(()),
+                Splice::Fault => break Err(self.unspliced(left)),
+            };
             let part = match self.server.next_part(&mut left) {
                 Ok(Some(part)) => part,
                 Ok(None) => break Ok(()),
@@ -309,18 +318,17 @@ impl Relay {
                 }
                 Part::Rectangle(piece) => {
                     watch.rectangle(&piece);
-                    let Some(kept) = &mut self.kept else {
-                        run.pass(taken);
-                        continue;
-                    };
-                    if kept.rectangle(&piece) {
-                        let bytes = run.next(taken, src);
-                        let verdict = kept.reset(bytes, &piece);
-                        run.judge(taken, verdict, src, dst);
-                    } else {
-                        run.pass(taken);
+                    match cut {
+                        None => run.pass(taken),
+                        Some(cut) => {
+                            let verdict = cut.apply(piece.rectangle.encoding, run.next(taken, src));
+                            run.judge(taken, verdict, src, dst);
+                        }
                     }
-                    if kept.has_moved() && piece.ends == Ends::Update {
+                    if piece.ends == Ends::Update
+                        && let Some(kept) = &mut self.kept
+                        && kept.has_moved()
+                    {
                         kept.update_ended(self.server.extensions());
                     }
                 }
@@ -328,6 +336,42 @@ impl Relay {
         };
         run.finish(src, dst);
         result
+    }
+
+    /// Looks at a rectangle that is next, where the client's streams have to go on with those of another server.
+    #[inline(always)]
+    fn splice(&mut self, left: &[u8]) -> Splice {
+        if let Some(kept) = &mut self.kept
+            && self.server.is_at_rectangle()
+            && kept.streams.concern(left, &mut kept.used)
+        {
+            return self.look(left);
+        }
+        Splice::Pass
+    }
+
+    #[cold]
+    fn look(&mut self, left: &[u8]) -> Splice {
+        let (Some(kept), Ok(rectangle)) = (&mut self.kept, Rectangle::decode_slice(left, &self.limits)) else {
+            return Splice::Pass;
+        };
+        kept.streams.look(&rectangle, left, self.server.context_of(&rectangle))
+    }
+
+    /// A stream of the new server that cannot follow the one before.
+    #[cold]
+    fn unspliced(&self, left: &[u8]) -> FramingError {
+        let rectangle = Rectangle::decode_slice(left, &self.limits);
+        let name = rectangle.ok().and_then(|rectangle| rectangle.encoding.name());
+        FramingError {
+            offset: self.server.taken(),
+            error: DecodeError {
+                message: name.unwrap_or(Rectangle::NAME),
+                field: "data",
+                offset: 0,
+                kind: DecodeErrorKind::Invalid("its zlib stream cannot follow that of the server before"),
+            },
+        }
     }
 
     /// Appends what the relay has to say in its own name, behind what it has moved: after a move, answers to fences, and

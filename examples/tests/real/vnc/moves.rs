@@ -45,6 +45,16 @@ impl Guest {
     }
 }
 
+impl Drop for Guest {
+    fn drop(&mut self) {
+        if thread::panicking()
+            && let Ok(ends) = self.ends.lock()
+        {
+            eprintln!("connections ended: {ends:?}");
+        }
+    }
+}
+
 struct Handler(Arc<Guest>);
 
 impl ProxyHandler for Handler {
@@ -122,6 +132,7 @@ impl Front {
                                 };
                                 guest.viewers.lock().expect("the viewers").push(connection.mover());
                                 let (end, _) = drive_session(connection, stream, Handler(guest.clone())).await;
+                                println!("ended: {end}");
                                 guest.ends.lock().expect("the ends").push(end);
                             });
                         }

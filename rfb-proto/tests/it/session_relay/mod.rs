@@ -3,6 +3,7 @@
 mod ends;
 mod moves;
 mod passes;
+mod streams;
 
 use core::time::Duration;
 use std::sync::Arc;

@@ -17,7 +17,7 @@ use super::passes::{key, rectangle, request, update};
 use super::{World, client, config, hypervisor_hears, hypervisor_opening, init, server};
 
 /// Where the log-in of a hypervisor ends, and what the relay has to say begins.
-fn told(world: &mut World) -> Vec<u8> {
+pub(super) fn told(world: &mut World) -> Vec<u8> {
     let heard = world.take_heard();
     let log_in = hypervisor_hears(1);
     assert_eq!(heard[..log_in.len()], log_in);
@@ -103,62 +103,6 @@ fn another_size() {
     let (width, height) = (800, 600);
     let why = NotFollowed::State(MoveFault::Size { width, height });
     assert_eq!(world.end, Some(End::NotFollowed(Box::new(why))));
-}
-
-/// What the client's decoder cannot begin anew is not asked for again, once it was used; now and later.
-#[test]
-fn encodings_with_streams() {
-    let all = [
-        Encoding::ZRLE,
-        Encoding::ZLIB,
-        Encoding::ZLIB_HEX,
-        Encoding::HEXTILE,
-        Encoding::TIGHT,
-    ];
-    let mut world = World::open(config());
-    asks(&mut world, &all);
-    world.says(Side::Hypervisor, &update(Encoding::ZRLE, (1, 1), b"\0\0\0\x03abc"));
-    world.moves_to(&init(640, 480));
-    let left = client(SetEncodings::new(&all[1..]));
-    assert!(told(&mut world)[20..].starts_with(&left));
-    world.says(Side::Hypervisor, &update(Encoding::ZLIB, (1, 1), b"\0\0\0\x03abc"));
-    asks(&mut world, &all);
-    assert_eq!(world.take_heard(), left, "what was used since may still be used");
-    world.moves_to(&init(640, 480));
-    let left = client(SetEncodings::new(&all[2..]));
-    assert!(told(&mut world)[20..].starts_with(&left));
-    asks(&mut world, &all);
-    assert_eq!(world.take_heard(), left);
-}
-
-/// The first rectangle of Tight from a new server resets all streams of the client, wherever its bytes are cut.
-#[test]
-fn streams_of_tight_are_reset() {
-    for encoding in [Encoding::TIGHT, Encoding::TIGHT_PNG] {
-        for size in [1, 12, 13, 16, 17, 1000] {
-            let mut world = World::open(config());
-            asks(&mut world, &[encoding]);
-            let first = [
-                update(Encoding::RAW, (1, 1), &[1; 4]),
-                update(encoding, (5, 1), b"\x00\x0fabcdefghijklmno"),
-            ]
-            .concat();
-            world.says_in_pieces(Side::Hypervisor, &first, size);
-            assert_eq!(world.take_tenant(), first, "none is reset before");
-            world.moves_to(&init(640, 480));
-            let pictures = |control: &[u8]| {
-                [
-                    update(Encoding::RAW, (1, 1), &[1; 4]),
-                    update(encoding, (5, 1), &[control, b"\x0fabcdefghijklmno"].concat()),
-                    update(encoding, (5, 1), b"\x10\x0fabcdefghijklmno"),
-                    vec![2],
-                ]
-                .concat()
-            };
-            world.says_in_pieces(Side::Hypervisor, &pictures(b"\x10"), size);
-            assert_eq!(world.take_tenant(), pictures(b"\x1f"), "{encoding} {size}");
-        }
-    }
 }
 
 /// What the old server has begun to say is finished by it, or filled up, or there is no going on.

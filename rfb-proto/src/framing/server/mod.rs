@@ -1,5 +1,7 @@
 //! A server's stream.
 
+mod moved;
+
 use super::formats::Formats;
 use super::messages::Messages;
 use super::{AmbiguousFormat, Ends, FramingError, Missing, Part, Piece};
@@ -159,30 +161,6 @@ impl ServerFramer {
     #[must_use]
     pub fn taken(&self) -> u64 {
         self.messages.taken
-    }
-
-    /// The same for another server, from its first byte behind this `ServerInit`.
-    pub(super) fn for_server(&self, init: &ServerInit) -> Self {
-        Self::new(init, &self.limits)
-            .with_policy(self.policy)
-            .with_ambiguous_format(self.doubt)
-            .with_extensions(Extensions::NONE)
-    }
-
-    /// Whether an update has begun and has not ended.
-    pub(super) const fn is_in_update(&self) -> bool {
-        matches!(self.state, State::Rectangle | State::Payload { .. })
-    }
-
-    /// Rectangles that the update still needs, between two of them.
-    pub(super) fn open_rectangles(&self) -> Option<u32> {
-        matches!(self.state, State::Rectangle).then_some(self.rectangles)
-    }
-
-    /// What the update still needed is made up.
-    pub(super) fn end_here(&mut self) {
-        self.rectangles = 0;
-        self.state = State::Message;
     }
 
     /// Width and height of the framebuffer, in pixels, as of the last rectangle that was given out.

@@ -1,0 +1,155 @@
+//! The zlib streams of a client whose server is another one.
+//!
+//! A server begins its streams with the header of zlib, and the client is in the middle of those of the server before. But
+//! servers flush each rectangle to a whole byte (`Z_SYNC_FLUSH`: QEMU, TigerVNC and libvncserver do), so the blocks of
+//! one stream can follow those of another; what they refer back to is their own. So the header of the new stream is
+//! all that has to go, two bytes of the first rectangle that uses it, and its length is two less.
+//!
+//! Tight has bits that reset a stream, and they are not used for it: noVNC, up to the one of today, cannot inflate what
+//! refers back once a stream was reset (its inflater keeps no window from then on).
+
+use bytes::BytesMut;
+
+use super::watch::Verdict;
+use crate::encoding::walk::{Context, Deflated, ZLIB_HEADER, deflated, put_length};
+use crate::encoding::{Encoding, Rectangle};
+use crate::fields::Fixed;
+
+/// Bytes of a rectangle's head.
+const HEAD: usize = <Rectangle as Fixed>::SIZE;
+/// The streams of a client: four of Tight, four of TightPNG, one of zlib, one of ZRLE and ZYWRLE.
+const STREAMS: usize = 10;
+const ZLIB: u16 = 0x100;
+const ZRLE: u16 = 0x200;
+
+/// Which of them have begun.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Streams {
+    /// They have begun, and go on as they come.
+    running: u16,
+    /// They have begun, with a server before.
+    spliced: u16,
+    /// The first byte of the header that each has begun with.
+    headers: [u8; STREAMS],
+}
+
+/// What becomes of a rectangle.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Splice {
+    Pass,
+    /// More of it has to be there.
+    Wait,
+    /// Its header is to be cut out.
+    Cut(Cut),
+    /// It cannot be: the stream does not begin as one of zlib does, or needs a larger window.
+    Fault,
+}
+
+/// Where.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Cut {
+    length: core::ops::Range<usize>,
+    len: u32,
+}
+
+impl Streams {
+    /// The server is another one.
+    pub(super) fn moved(&mut self) {
+        self.spliced |= self.running;
+        self.running = 0;
+    }
+
+    /// Whether the rectangle at the front of `src` has to be [looked at](Self::look): it uses a stream that has not begun,
+    /// or begins it anew. `used`: the encodings from 0 to 31 that have come.
+    #[inline]
+    pub(super) fn concern(&self, src: &[u8], used: &mut u32) -> bool {
+        let Some((head, rest)) = src.split_first_chunk::<HEAD>() else {
+            return false;
+        };
+        let [.., a, b, c, d] = *head;
+        let encoding = i32::from_be_bytes([a, b, c, d]);
+        match Encoding(encoding) {
+            Encoding::TIGHT => rest.first().is_none_or(|control| self.is_new(*control, 0)),
+            Encoding::TIGHT_PNG => rest.first().is_none_or(|control| self.is_new(*control, 4)),
+            Encoding::ZLIB => self.running & ZLIB == 0,
+            Encoding::ZRLE | Encoding::ZYWRLE => self.running & ZRLE == 0,
+            _ => {
+                if let Ok(number @ 0..=31) = u32::try_from(encoding) {
+                    *used |= 1_u32.wrapping_shl(number);
+                }
+                false
+            }
+        }
+    }
+
+    /// Whether a rectangle of Tight with this first byte resets a stream, or uses one that has not begun.
+    #[inline]
+    fn is_new(&self, control: u8, first: u32) -> bool {
+        let stream = u32::from(control >> 4 & 3).wrapping_add(first);
+        control & 0x0f != 0 || (control < 0x80 && self.running & 1_u16.wrapping_shl(stream) == 0)
+    }
+
+    /// Looks at the rectangle at the front of `src`, whose head is there.
+    #[cold]
+    pub(super) fn look(&mut self, rectangle: &Rectangle, src: &[u8], context: &Context) -> Splice {
+        let payload = src.get(HEAD..).unwrap_or_default();
+        let Some(control) = payload.first() else {
+            return Splice::Wait;
+        };
+        let (stream, resets) = match rectangle.encoding {
+            Encoding::TIGHT => (control >> 4 & 3, u16::from(control & 0x0f)),
+            Encoding::TIGHT_PNG => (
+                (control >> 4 & 3).wrapping_add(4),
+                u16::from(control & 0x0f).wrapping_shl(4),
+            ),
+            Encoding::ZLIB => (8, 0),
+            _ => (9, 0),
+        };
+        self.running &= !resets;
+        self.spliced &= !resets;
+        let (length, len) = match deflated(rectangle, payload, context) {
+            Deflated::Nothing => return Splice::Pass,
+            Deflated::Unknown => return Splice::Wait,
+            Deflated::Data { length, len } => (length, len),
+        };
+        let bit = 1_u16.wrapping_shl(stream.into());
+        let header = payload
+            .get(length.end..)
+            .and_then(|data| data.first_chunk::<ZLIB_HEADER>());
+        let (Some(header), Some(begun)) = (header, self.headers.get_mut(usize::from(stream))) else {
+            return Splice::Wait;
+        };
+        if self.running & bit != 0 {
+            return Splice::Pass;
+        }
+        if self.spliced & bit == 0 {
+            self.running |= bit;
+            [*begun, _] = *header;
+            return Splice::Pass;
+        }
+        let [first, _] = *header;
+        // The method and the size of the window, that it is a header at all, and that it has no dictionary.
+        let fits = first & 0x0f == 8 && first >> 4 <= *begun >> 4;
+        if !fits || u16::from_be_bytes(*header) % 31 != 0 || header[1] & 0x20 != 0 || len < ZLIB_HEADER as u32 {
+            return Splice::Fault;
+        }
+        self.running |= bit;
+        self.spliced &= !bit;
+        Splice::Cut(Cut { length, len })
+    }
+}
+
+impl Cut {
+    /// The rectangle without the header of its stream. `bytes`: what there is of it, from its head on.
+    pub(super) fn apply(&self, encoding: Encoding, bytes: &[u8]) -> Verdict {
+        let (start, end) = (
+            self.length.start.saturating_add(HEAD),
+            self.length.end.saturating_add(HEAD),
+        );
+        let mut cut = BytesMut::with_capacity(bytes.len());
+        cut.extend_from_slice(bytes.get(..start).unwrap_or_default());
+        put_length(encoding, self.len.saturating_sub(ZLIB_HEADER as u32), &mut cut);
+        cut.extend_from_slice(bytes.get(end.saturating_add(ZLIB_HEADER)..).unwrap_or_default());
+        Verdict::Replace(cut.freeze())
+    }
+}
