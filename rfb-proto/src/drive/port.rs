@@ -136,7 +136,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Port<S> {
 
     /// Reads once.
     fn poll_receive(&mut self, cx: &mut Context<'_>, rx: &mut BytesMut) -> Poll<Moved> {
-        if rx.capacity().saturating_sub(rx.len()) < LEAST_ROOM {
+        let least = if self.wipes { LEAST_ROOM } else { self.room };
+        if rx.capacity().saturating_sub(rx.len()) < least {
             rx.reserve(self.room);
         }
         let read: io::Result<usize> = ready!(poll_read_buf(Pin::new(&mut self.stream), cx, rx));

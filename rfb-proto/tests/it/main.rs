@@ -60,6 +60,7 @@ mod pair;
 mod play;
 mod properties;
 mod proxy_scripts;
+mod readme;
 mod recorded;
 mod recordings;
 mod rectangles;

@@ -6,10 +6,12 @@ use rfb_proto::encoding::Encoding;
 use rfb_proto::handshake::bridge::BridgeError;
 use rfb_proto::handshake::{HandshakeError, Misuse, Refusal, Side, Stage};
 use rfb_proto::message::SetEncodings;
+use rfb_proto::security::vnc::Password;
 use rfb_proto::session::relay::{Action, End, Move};
 
 use super::passes::{key, request, update};
 use super::{World, client, config, hypervisor_opening, init, tenant_opening};
+use crate::chain::{HYPERVISOR_CHALLENGE, OWN_PASSWORD, PASSWORD, TENANT_CHALLENGE};
 
 fn tenant_says() -> Vec<u8> {
     let encodings = client(SetEncodings::new(&[Encoding::TIGHT, Encoding::ZRLE]));
@@ -226,4 +228,45 @@ fn answers_that_were_not_asked_for() {
     assert_eq!(world.relay.refuse(sides, Refusal::Close), Err(Misuse::NotAsked));
     world.says(Side::Tenant, &key(1));
     assert_eq!((world.take_heard(), world.end), (key(1), None));
+}
+
+/// Neither password, and no response, can be printed from the relay or its buffers, whatever has come.
+#[test]
+fn a_relay_shows_no_secret() {
+    let (tenant, hypervisor) = (tenant_says(), hypervisor_says());
+    let responses = [(PASSWORD, TENANT_CHALLENGE), (OWN_PASSWORD, HYPERVISOR_CHALLENGE)];
+    let responses = responses.map(|(password, challenge)| Password::new(password).respond(&challenge));
+    let secrets = [PASSWORD, OWN_PASSWORD, &responses[0], &responses[1]];
+    let traces: Vec<String> = secrets
+        .iter()
+        .flat_map(|secret| secret.windows(4))
+        .flat_map(|part| {
+            [
+                part.escape_ascii().to_string(),
+                format!("{part:?}").trim_matches(['[', ']']).into(),
+            ]
+        })
+        .collect();
+    let looks = |world: &World| {
+        let text = format!("{:?} {:?}", world.relay, world.sides);
+        for trace in &traces {
+            assert!(!text.contains(trace), "{trace:?} in {text}");
+        }
+    };
+    let mut world = World::new(config());
+    for byte in &tenant {
+        world.says(Side::Tenant, &[*byte]);
+        looks(&world);
+    }
+    for byte in &hypervisor {
+        world.says(Side::Hypervisor, &[*byte]);
+        looks(&world);
+    }
+    world.relay.moved(Move::Follow);
+    world.run();
+    for byte in &hypervisor {
+        world.says(Side::Hypervisor, &[*byte]);
+        looks(&world);
+    }
+    assert_eq!((world.end.clone(), world.dials.len()), (None, 2));
 }
