@@ -7,15 +7,18 @@ use bytes::{Buf, Bytes, BytesMut};
 use super::moved::{Carried, Kept, MoveFault, fill};
 use super::splice::Splice;
 use super::watch::{Verdict, Watch};
-use super::{AmbiguousFormat, ClientFramer, Ends, FramingError, Message, Part, ServerFramer};
+use super::{AmbiguousFormat, ClientFramer, Ends, FramingError, Message, Part, Piece, ServerFramer};
 use crate::encoding::{Encoding, Rectangle};
 use crate::error::{DecodeError, DecodeErrorKind};
-use crate::fields::Decode as _;
+use crate::fields::{Decode as _, Fixed};
 use crate::init::ServerInit;
 use crate::limits::Limits;
 use crate::message::{Extensions, SetEncodings, SetPixelFormat};
 use crate::pixel_rules::PixelRules;
 use crate::version::Policy;
+
+/// Bytes of a rectangle's head.
+const HEAD: usize = <Rectangle as Fixed>::SIZE;
 
 /// Moves messages between a client and a server, and knows at any time what goes by.
 ///
@@ -148,38 +151,62 @@ impl Relay {
     ) -> Result<(), FramingError> {
         let mut run = Run::default();
         let mut left = &src[..];
+        let mut extensions = self.client_extensions();
         let result = loop {
-            let mut extensions = self.server.extensions().wanted_as(&self.wanted);
-            if let Some(kept) = &self.kept {
-                extensions = extensions.announced_by(kept.announced());
-            }
             let message = match self.client.next_message(&mut left, &extensions) {
                 Ok(Some(message)) => message,
                 Ok(None) => break Ok(()),
                 Err(error) => break Err(error),
             };
-            self.hears(&message);
-            let verdict = judge(watch.client(&message), &message, self.client_withheld);
-            self.client_withheld = verdict != Verdict::Pass && !message.is_last();
-            let len = message.bytes.len();
-            let verdict = match (&mut self.kept, message.whole()) {
-                (Some(kept), Some(bytes)) if kept.has_moved() && verdict != Verdict::Withhold => {
-                    kept.translated(bytes, verdict, &extensions, self.server.extensions(), &self.limits)
-                }
-                _ => verdict,
-            };
-            if verdict == Verdict::Withhold || message.whole().is_none() {
-                run.judge(len, verdict, src, dst);
+            let verdict = watch.client(&message);
+            if matches!(verdict, Verdict::Pass) && self.server.client_sent_input(message.number, message.len) {
                 continue;
             }
-            let verdict = match self.sent(&message, verdict) {
+            let verdict = match self.other_message(&message, verdict, &extensions) {
                 Ok(verdict) => verdict,
-                Err(error) => break Err(error),
+                Err(error) => {
+                    left = Run::last(left.len().saturating_add(message.bytes.len()), src, &[]);
+                    break Err(error);
+                }
             };
-            run.judge(len, verdict, src, dst);
+            run.judge(message.bytes.len(), verdict, src, left, dst);
+            extensions = self.client_extensions();
         };
-        run.finish(src, dst);
+        let at = src.len().saturating_sub(left.len());
+        run.finish(at, src, dst);
         result
+    }
+
+    /// What the client's messages are read with.
+    fn client_extensions(&self) -> Extensions {
+        let extensions = self.server.extensions().wanted_as(&self.wanted);
+        match &self.kept {
+            Some(kept) => extensions.announced_by(kept.announced()),
+            None => extensions,
+        }
+    }
+
+    /// A message that may change how others are read, or one that is not to go on as it is.
+    #[inline(never)]
+    fn other_message(
+        &mut self,
+        message: &Message<'_>,
+        verdict: Verdict,
+        extensions: &Extensions,
+    ) -> Result<Verdict, FramingError> {
+        self.hears(message);
+        let verdict = judge(verdict, message, self.client_withheld);
+        self.client_withheld = verdict != Verdict::Pass && !message.is_last();
+        let verdict = match (&mut self.kept, message.whole()) {
+            (Some(kept), Some(bytes)) if kept.has_moved() && verdict != Verdict::Withhold => {
+                kept.translated(bytes, verdict, extensions, self.server.extensions(), &self.limits)
+            }
+            _ => verdict,
+        };
+        if verdict == Verdict::Withhold || message.whole().is_none() {
+            return Ok(verdict);
+        }
+        self.sent(message, verdict)
     }
 
     /// Takes note of what the client asks for, which may be taken out on the way.
@@ -288,20 +315,40 @@ impl Relay {
             if STOPS && self.server.is_between_messages() {
                 break Ok(());
             }
-            let before = left.len();
+            if let Some(piece) = self.whole_rectangle(&mut left) {
+                watch.rectangle(&piece);
+                if let Ends::Update = piece.ends {
+                    self.update_ended();
+                }
+                continue;
+            }
             let cut = match self.splice(left) {
                 Splice::Pass => None,
                 Splice::Cut(cut) => Some(cut),
                 Splice::Wait => break Ok(()),
                 Splice::Fault => break Err(self.unspliced(left)),
             };
+            let before = left;
             let part = match self.server.next_part(&mut left) {
                 Ok(Some(part)) => part,
                 Ok(None) => break Ok(()),
-                Err(error) => break Err(error),
+                Err(error) => {
+                    left = before;
+                    break Err(error);
+                }
             };
-            let taken = before.saturating_sub(left.len());
+            let taken = before.len().saturating_sub(left.len());
             match part {
+                Part::Rectangle(piece) => {
+                    watch.rectangle(&piece);
+                    if let Some(cut) = cut {
+                        let verdict = cut.apply(piece.rectangle.encoding, Run::last(taken, src, left));
+                        run.judge(taken, verdict, src, left, dst);
+                    }
+                    if let Ends::Update = piece.ends {
+                        self.update_ended();
+                    }
+                }
                 Part::Message(message) => {
                     let verdict = judge(watch.server(&message), &message, self.server_withheld);
                     self.server_withheld = verdict != Verdict::Pass && !message.is_last();
@@ -310,52 +357,45 @@ impl Relay {
                         _ => false,
                     };
                     let verdict = if seen { Verdict::Withhold } else { verdict };
-                    run.judge(taken, verdict, src, dst);
+                    run.judge(taken, verdict, src, left, dst);
                 }
-                Part::Update(head) => {
-                    watch.update(head);
-                    run.pass(taken);
-                }
-                Part::Rectangle(piece) => {
-                    watch.rectangle(&piece);
-                    match cut {
-                        None => run.pass(taken),
-                        Some(cut) => {
-                            let verdict = cut.apply(piece.rectangle.encoding, run.next(taken, src));
-                            run.judge(taken, verdict, src, dst);
-                        }
-                    }
-                    if piece.ends == Ends::Update
-                        && let Some(kept) = &mut self.kept
-                        && kept.has_moved()
-                    {
-                        kept.update_ended(self.server.extensions());
-                    }
-                }
+                Part::Update(head) => watch.update(head),
             }
         };
-        run.finish(src, dst);
+        let at = src.len().saturating_sub(left.len());
+        run.finish(at, src, dst);
         result
     }
 
-    /// Looks at a rectangle that is next, where the client's streams have to go on with those of another server.
+    /// The rectangle that is next, where it is whole and goes on as it is.
     #[inline(always)]
-    fn splice(&mut self, left: &[u8]) -> Splice {
-        if let Some(kept) = &mut self.kept
-            && self.server.is_at_rectangle()
-            && kept.streams.concern(left, &mut kept.used)
-        {
-            return self.look(left);
-        }
-        Splice::Pass
+    fn whole_rectangle<'a>(&mut self, left: &mut &'a [u8]) -> Option<Piece<'a>> {
+        let kept = &mut self.kept;
+        self.server.whole_rectangle(left, |rectangle, rest| match kept {
+            Some(kept) => kept.streams.concern(rectangle, rest, &mut kept.used),
+            None => false,
+        })
     }
 
-    #[cold]
-    fn look(&mut self, left: &[u8]) -> Splice {
-        let (Some(kept), Ok(rectangle)) = (&mut self.kept, Rectangle::decode_slice(left, &self.limits)) else {
+    /// Looks at a rectangle that is next, where the client's streams have to go on with those of another server.
+    #[inline(never)]
+    fn splice(&mut self, left: &[u8]) -> Splice {
+        let (Some(kept), Some((mut head, rest))) = (&mut self.kept, left.split_at_checked(HEAD)) else {
             return Splice::Pass;
         };
+        let rectangle = Rectangle::get(&mut head);
+        if !self.server.is_at_rectangle() || !kept.streams.concern(&rectangle, rest, &mut kept.used) {
+            return Splice::Pass;
+        }
         kept.streams.look(&rectangle, left, self.server.context_of(&rectangle))
+    }
+
+    fn update_ended(&mut self) {
+        if let Some(kept) = &mut self.kept
+            && kept.has_moved()
+        {
+            kept.update_ended(self.server.extensions());
+        }
     }
 
     /// A stream of the new server that cannot follow the one before.
@@ -467,42 +507,44 @@ fn judge(verdict: Verdict, message: &Message<'_>, withheld: bool) -> Verdict {
     }
 }
 
-/// Bytes at the front of a buffer: those up to `from` are done with, those from there to `at` go on unchanged.
+/// Bytes at the front of a buffer: those up to `from` are done with, those behind go on unchanged as far as they were
+/// looked at. What is left of the buffer tells how far that is.
 #[derive(Debug, Default)]
 struct Run {
     from: usize,
-    at: usize,
 }
 
 impl Run {
-    fn pass(&mut self, len: usize) {
-        self.at = self.at.saturating_add(len);
+    /// The last `len` bytes that were looked at.
+    fn last<'a>(len: usize, src: &'a [u8], left: &[u8]) -> &'a [u8] {
+        let end = src.len().saturating_sub(left.len());
+        src.get(end.saturating_sub(len)..end).unwrap_or_default()
     }
 
-    /// So many bytes behind those that were looked at.
-    fn next<'a>(&self, len: usize, src: &'a [u8]) -> &'a [u8] {
-        src.get(self.at..self.at.saturating_add(len)).unwrap_or_default()
-    }
-
-    fn judge(&mut self, len: usize, verdict: Verdict, src: &[u8], dst: &mut BytesMut) {
-        if verdict == Verdict::Pass {
-            return self.pass(len);
+    /// What becomes of the last `len` bytes.
+    #[inline]
+    fn judge(&mut self, len: usize, verdict: Verdict, src: &[u8], left: &[u8], dst: &mut BytesMut) {
+        if verdict != Verdict::Pass {
+            self.cut(len, verdict, src, left, dst);
         }
-        dst.extend_from_slice(src.get(self.from..self.at).unwrap_or_default());
+    }
+
+    fn cut(&mut self, len: usize, verdict: Verdict, src: &[u8], left: &[u8], dst: &mut BytesMut) {
+        let end = src.len().saturating_sub(left.len());
+        dst.extend_from_slice(src.get(self.from..end.saturating_sub(len)).unwrap_or_default());
         if let Verdict::Replace(bytes) = verdict {
             dst.extend_from_slice(&bytes);
         }
-        self.pass(len);
-        self.from = self.at;
+        self.from = end;
     }
 
-    /// Takes the bytes off; into an empty `dst` without a copy.
-    fn finish(self, src: &mut BytesMut, dst: &mut BytesMut) {
-        if self.from == self.at {
-            src.advance(self.at);
+    /// Takes the bytes off, up to `at`; into an empty `dst` without a copy.
+    fn finish(self, at: usize, src: &mut BytesMut, dst: &mut BytesMut) {
+        if self.from == at {
+            src.advance(at);
             return;
         }
-        let mut front = src.split_to(self.at);
+        let mut front = src.split_to(at);
         front.advance(self.from);
         if dst.is_empty() {
             *dst = front;

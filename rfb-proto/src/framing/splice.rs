@@ -27,6 +27,8 @@ const ZRLE: u16 = 0x200;
 pub(super) struct Streams {
     /// They have begun, and go on as they come.
     running: u16,
+    /// Of Tight and TightPNG: a bit for each upper half of a first byte that uses none of those that have not.
+    usual: [u16; 2],
     /// They have begun, with a server before.
     spliced: u16,
     /// The first byte of the header that each has begun with.
@@ -56,37 +58,34 @@ impl Streams {
     /// The server is another one.
     pub(super) fn moved(&mut self) {
         self.spliced |= self.running;
-        self.running = 0;
+        self.run(0);
     }
 
-    /// Whether the rectangle at the front of `src` has to be [looked at](Self::look): it uses a stream that has not begun,
-    /// or begins it anew. `used`: the encodings from 0 to 31 that have come.
-    #[inline]
-    pub(super) fn concern(&self, src: &[u8], used: &mut u32) -> bool {
-        let Some((head, rest)) = src.split_first_chunk::<HEAD>() else {
-            return false;
-        };
-        let [.., a, b, c, d] = *head;
-        let encoding = i32::from_be_bytes([a, b, c, d]);
-        match Encoding(encoding) {
-            Encoding::TIGHT => rest.first().is_none_or(|control| self.is_new(*control, 0)),
-            Encoding::TIGHT_PNG => rest.first().is_none_or(|control| self.is_new(*control, 4)),
+    /// So these run.
+    fn run(&mut self, running: u16) {
+        self.running = running;
+        // The two bits of the stream, with and without a filter; all others use none.
+        let usual = |tight: u16| 0xff00 | tight.wrapping_mul(0x11);
+        self.usual = [usual(running & 0x0f), usual(running >> 4 & 0x0f)];
+    }
+
+    /// Whether a rectangle has to be [looked at](Self::look): it uses a stream that has not begun, or begins it anew.
+    /// `used`: the encodings from 0 to 31 that have come.
+    #[inline(always)]
+    pub(super) fn concern(&self, rectangle: &Rectangle, rest: &[u8], used: &mut u32) -> bool {
+        match rectangle.encoding {
+            Encoding::RAW | Encoding::COPY_RECT | Encoding::HEXTILE => false,
+            Encoding::TIGHT => rest.first().is_none_or(|control| is_new(*control, self.usual[0])),
+            Encoding::TIGHT_PNG => rest.first().is_none_or(|control| is_new(*control, self.usual[1])),
             Encoding::ZLIB => self.running & ZLIB == 0,
             Encoding::ZRLE | Encoding::ZYWRLE => self.running & ZRLE == 0,
-            _ => {
-                if let Ok(number @ 0..=31) = u32::try_from(encoding) {
+            Encoding(number) => {
+                if let Ok(number @ 0..=31) = u32::try_from(number) {
                     *used |= 1_u32.wrapping_shl(number);
                 }
                 false
             }
         }
-    }
-
-    /// Whether a rectangle of Tight with this first byte resets a stream, or uses one that has not begun.
-    #[inline]
-    fn is_new(&self, control: u8, first: u32) -> bool {
-        let stream = u32::from(control >> 4 & 3).wrapping_add(first);
-        control & 0x0f != 0 || (control < 0x80 && self.running & 1_u16.wrapping_shl(stream) == 0)
     }
 
     /// Looks at the rectangle at the front of `src`, whose head is there.
@@ -105,7 +104,7 @@ impl Streams {
             Encoding::ZLIB => (8, 0),
             _ => (9, 0),
         };
-        self.running &= !resets;
+        self.run(self.running & !resets);
         self.spliced &= !resets;
         let (length, len) = match deflated(rectangle, payload, context) {
             Deflated::Nothing => return Splice::Pass,
@@ -123,8 +122,8 @@ impl Streams {
             return Splice::Pass;
         }
         if self.spliced & bit == 0 {
-            self.running |= bit;
             [*begun, _] = *header;
+            self.run(self.running | bit);
             return Splice::Pass;
         }
         let [first, _] = *header;
@@ -133,10 +132,16 @@ impl Streams {
         if !fits || u16::from_be_bytes(*header) % 31 != 0 || header[1] & 0x20 != 0 || len < ZLIB_HEADER as u32 {
             return Splice::Fault;
         }
-        self.running |= bit;
+        self.run(self.running | bit);
         self.spliced &= !bit;
         Splice::Cut(Cut { length, len })
     }
+}
+
+/// Whether a rectangle of Tight with this first byte resets a stream, or uses one that has not begun.
+#[inline(always)]
+fn is_new(control: u8, usual: u16) -> bool {
+    control & 0x0f != 0 || usual.wrapping_shr(u32::from(control >> 4)) & 1 == 0
 }
 
 impl Cut {
