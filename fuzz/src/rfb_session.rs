@@ -255,6 +255,11 @@ impl Watched {
 
 /// Checks one input.
 pub fn check(data: &[u8]) {
+    let _ = reached(data);
+}
+
+/// The same. Gives how it ended, and how many hypervisors were asked for.
+pub fn reached(data: &[u8]) -> (Option<End>, u32) {
     let mut input = Input::new(data);
     let mut watched = Watched::new(input.byte(), input.byte());
     watched.run();
@@ -312,4 +317,5 @@ pub fn check(data: &[u8]) {
             "it waits for nothing"
         );
     }
+    (watched.end, watched.dials)
 }

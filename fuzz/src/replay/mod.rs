@@ -41,9 +41,43 @@ fn rfb_bridge() {
     assert!(20 <= replay("rfb_bridge", crate::rfb_bridge::check));
 }
 
+/// The seeds come to each way to end, and to a third hypervisor.
 #[test]
 fn rfb_session() {
-    assert!(6 <= replay("rfb_session", crate::rfb_session::check));
+    use rfb_proto::session::relay::End;
+    let (mut ends, mut most, mut cases) = (std::collections::BTreeSet::new(), 0, 0);
+    for folder in ["seeds", "regressions"] {
+        cases += each_case(folder, "rfb_session", |case| {
+            let (end, dials) = crate::rfb_session::reached(case);
+            most = most.max(dials);
+            ends.insert(match end {
+                None => "goes on",
+                Some(End::Viewer) => "viewer",
+                Some(End::Hypervisor) => "hypervisor",
+                Some(End::Handshake(_)) => "handshake",
+                Some(End::Unreachable) => "unreachable",
+                Some(End::TooManyViewers) => "too many viewers",
+                Some(End::Moved) => "moved",
+                Some(End::NotFollowed(_)) => "not followed",
+                Some(End::Stopped) => "stopped",
+                Some(_) => "other",
+            });
+        });
+    }
+    println!("rfb_session: {cases} cases reach {ends:?}, {most} hypervisors");
+    let expected = [
+        "goes on",
+        "handshake",
+        "hypervisor",
+        "moved",
+        "not followed",
+        "stopped",
+        "too many viewers",
+        "unreachable",
+        "viewer",
+    ];
+    assert!(expected.iter().all(|end| ends.contains(end)), "{ends:?}");
+    assert!(20 <= cases && 3 <= most, "{cases} {most}");
 }
 
 #[test]

