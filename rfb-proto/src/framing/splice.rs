@@ -17,6 +17,8 @@ use crate::fields::Fixed;
 
 /// Bytes of a rectangle's head.
 const HEAD: usize = <Rectangle as Fixed>::SIZE;
+/// What is cut out, as a length on the wire: [`ZLIB_HEADER`].
+const CUT_LEN: u32 = 2;
 /// The streams of a client: four of Tight, four of TightPNG, one of zlib, one of ZRLE and ZYWRLE.
 const STREAMS: usize = 10;
 const ZLIB: u16 = 0x100;
@@ -129,7 +131,7 @@ impl Streams {
         let [first, _] = *header;
         // The method and the size of the window, that it is a header at all, and that it has no dictionary.
         let fits = first & 0x0f == 8 && first >> 4 <= *begun >> 4;
-        if !fits || u16::from_be_bytes(*header) % 31 != 0 || header[1] & 0x20 != 0 || len < ZLIB_HEADER as u32 {
+        if !fits || u16::from_be_bytes(*header) % 31 != 0 || header[1] & 0x20 != 0 || len < CUT_LEN {
             return Splice::Fault;
         }
         self.run(self.running | bit);
@@ -153,7 +155,7 @@ impl Cut {
         );
         let mut cut = BytesMut::with_capacity(bytes.len());
         cut.extend_from_slice(bytes.get(..start).unwrap_or_default());
-        put_length(encoding, self.len.saturating_sub(ZLIB_HEADER as u32), &mut cut);
+        put_length(encoding, self.len.saturating_sub(CUT_LEN), &mut cut);
         cut.extend_from_slice(bytes.get(end.saturating_add(ZLIB_HEADER)..).unwrap_or_default());
         Verdict::Replace(cut.freeze())
     }
