@@ -12,6 +12,7 @@ pub mod messages;
 pub mod relay;
 pub mod rfb;
 pub mod rfb_framing;
+pub mod rfb_session;
 pub mod sessions;
 pub mod tokens;
 pub mod vv;
@@ -289,6 +290,24 @@ pub const CASES: &[Case] = &[
         repetitions: 20,
         operations: rfb_framing::TILES,
         prepare: rfb_framing::hextile,
+    },
+    Case {
+        name: "rfb: client message, through the session's relay",
+        repetitions: 20,
+        operations: rfb::MESSAGES,
+        prepare: rfb_session::client,
+    },
+    Case {
+        name: "rfb: Raw rectangle, through the session's relay",
+        repetitions: 20,
+        operations: rfb_framing::RECTANGLES,
+        prepare: rfb_session::raw,
+    },
+    Case {
+        name: "rfb: Tight rectangle, through the session's relay",
+        repetitions: 20,
+        operations: rfb_framing::RECTANGLES,
+        prepare: rfb_session::tight,
     },
     Case {
         name: "token: make one of 256 bits",

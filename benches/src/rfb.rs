@@ -141,7 +141,7 @@ pub fn des() -> Box<dyn FnMut()> {
 pub const MESSAGES: u32 = 300;
 
 /// What a viewer says while somebody works: the mouse, keys, and requests for what changed.
-fn mix() -> Bytes {
+pub(crate) fn mix() -> Bytes {
     let mut stream = BytesMut::new();
     for n in 0..100 {
         PointerEvent::new(n & 1, n, n, &Extensions::NONE)

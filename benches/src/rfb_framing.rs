@@ -52,7 +52,11 @@ fn frame(stream: Vec<u8>, rectangles: u32) -> Box<dyn FnMut()> {
 
 /// Pixels.
 pub fn raw() -> Box<dyn FnMut()> {
-    frame(update(0, &[&[7; 8 * 8 * 4]]), RECTANGLES)
+    frame(raw_stream(), RECTANGLES)
+}
+
+pub(crate) fn raw_stream() -> Vec<u8> {
+    update(0, &[&[7; 8 * 8 * 4]])
 }
 
 /// Copies of other parts.
@@ -69,11 +73,15 @@ pub fn zrle() -> Box<dyn FnMut()> {
 
 /// One colour; JPEG; pixels, deflated; and indexes, deflated: as often as each other.
 pub fn tight() -> Box<dyn FnMut()> {
+    frame(tight_stream(), RECTANGLES)
+}
+
+pub(crate) fn tight_stream() -> Vec<u8> {
     let fill = [0x80, 1, 2, 3];
     let jpeg = [&[0x90, 0xac, 0x02][..], &[7; 300]].concat();
     let copy = [&[0x00, 0x5a][..], &[7; 90]].concat();
     let palette = [&[0x50, 1, 2][..], &[7; 9], &[0x14], &[7; 20]].concat();
-    frame(update(7, &[&fill, &jpeg, &copy, &palette]), RECTANGLES)
+    update(7, &[&fill, &jpeg, &copy, &palette])
 }
 
 /// Tiles of one rectangle: plain, with subrectangles of one colour and of many, and raw, as often as each other.

@@ -15,6 +15,7 @@ pub mod rfb_bridge;
 pub mod rfb_logins;
 pub mod rfb_messages;
 pub mod rfb_roles;
+pub mod rfb_session;
 pub mod rfb_stream;
 pub mod seeds;
 pub mod spice_agent;

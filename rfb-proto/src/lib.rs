@@ -24,14 +24,18 @@ mod secret;
 pub mod security;
 #[cfg(feature = "serde")]
 mod serialize;
+pub mod session;
 mod text;
 #[cfg(feature = "rustls")]
 pub mod tls;
 mod version;
 
+#[cfg(all(feature = "rustls", feature = "tokio"))]
+pub use drive::TlsStream;
 #[cfg(feature = "tokio")]
 pub use drive::{
-    BridgeDriven, Clock, DriveError, Driven, drive, drive_bridge, drive_bridge_while_asking, drive_while_asking,
+    BridgeDriven, Clock, Connection, DriveError, Driven, Mover, NotDialled, ProxyHandler, drive, drive_bridge,
+    drive_bridge_while_asking, drive_session, drive_while_asking,
 };
 pub use error::{DecodeError, DecodeErrorKind, EncodeError};
 pub use first_bytes::FirstBytes;

@@ -59,6 +59,45 @@ fn rfb_logins() {
     }
 }
 
+/// The seeds come to each way to end, and to a third hypervisor.
+#[test]
+fn rfb_session() {
+    use rfb_proto::session::relay::End;
+    let (mut ends, mut most, mut cases) = (std::collections::BTreeSet::new(), 0, 0);
+    for folder in ["seeds", "regressions"] {
+        cases += each_case(folder, "rfb_session", |case| {
+            let (end, dials) = crate::rfb_session::reached(case);
+            most = most.max(dials);
+            ends.insert(match end {
+                None => "goes on",
+                Some(End::Viewer) => "viewer",
+                Some(End::Hypervisor) => "hypervisor",
+                Some(End::Handshake(_)) => "handshake",
+                Some(End::Unreachable) => "unreachable",
+                Some(End::TooManyViewers) => "too many viewers",
+                Some(End::Moved) => "moved",
+                Some(End::NotFollowed(_)) => "not followed",
+                Some(End::Stopped) => "stopped",
+                Some(_) => "other",
+            });
+        });
+    }
+    println!("rfb_session: {cases} cases reach {ends:?}, {most} hypervisors");
+    let expected = [
+        "goes on",
+        "handshake",
+        "hypervisor",
+        "moved",
+        "not followed",
+        "stopped",
+        "too many viewers",
+        "unreachable",
+        "viewer",
+    ];
+    assert!(expected.iter().all(|end| ends.contains(end)), "{ends:?}");
+    assert!(20 <= cases && 3 <= most, "{cases} {most}");
+}
+
 #[test]
 fn spice_frames() {
     assert!(8 <= replay("spice_frames", crate::spice_frames::check));

@@ -1,8 +1,8 @@
 //! The driver loops for tokio streams: [`drive`] for a machine on one connection, [`drive_bridge`] for the bridge
-//! between two.
+//! between two; and [`drive_session`] for a console, from its first byte to its last.
 //!
-//! Each receives and sends at the same time, flushes what it has written, and keeps the machine's deadline. They come
-//! back with every question, where TLS is to begin, and when the handshake is over; what was received beyond it is in
+//! Each receives and sends at the same time, flushes what it has written, and keeps the machine's deadline. The first
+//! two come back with every question, where TLS is to begin, and when the handshake is over; what was received beyond it is in
 //! `rx`. While a question is open, [`drive_while_asking`] and [`drive_bridge_while_asking`] notice that the peer has
 //! gone.
 //!
@@ -14,7 +14,13 @@
 //! was about to return is lost, a question for one; so select against it while one is open, not before.
 
 mod bridge;
+mod handler;
 mod line;
+mod port;
+mod session;
+#[cfg(feature = "rustls")]
+mod tls_stream;
+mod wire;
 
 use core::future::{Future, poll_fn};
 use core::pin::pin;
@@ -25,6 +31,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout_at};
 
 pub use bridge::{BridgeDriven, drive_bridge, drive_bridge_while_asking};
+pub use handler::{NotDialled, ProxyHandler};
+pub use session::{Connection, Mover, drive_session};
+#[cfg(feature = "rustls")]
+pub use tls_stream::TlsStream;
 
 use self::line::{Line, Reading, Turn, drop_unsent};
 use crate::first_bytes::FirstBytes;

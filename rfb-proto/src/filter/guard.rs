@@ -9,6 +9,10 @@ use crate::message::{ClientMessage, Extensions, FileTransfer, ServerMessage, Tex
 
 /// Bytes in front of a cut text.
 const CUT_TEXT_HEADER: u64 = 8;
+/// Bytes of the messages that come most.
+const REQUEST_LEN: usize = 10;
+const KEY_LEN: usize = 8;
+const POINTER_LEN: usize = 6;
 
 /// A [`Filter`], and perhaps an [`InputRate`], over what goes through a [`Relay`](crate::framing::Relay).
 ///
@@ -89,7 +93,25 @@ impl Guard {
         self.withheld = self.withheld.saturating_add(withheld.into());
     }
 
+    /// Whether a message passes of the types that come most, which alone decide.
+    #[inline]
+    fn passes_by_type(&self, message: &Message<'_>) -> Option<bool> {
+        if self.rate.is_some() {
+            return None;
+        }
+        Some(match (message.number, message.bytes.len()) {
+            (ClientMessage::FRAMEBUFFER_UPDATE_REQUEST, REQUEST_LEN) => true,
+            (ClientMessage::KEY_EVENT, KEY_LEN) => self.filter.keyboard,
+            // Not the long form, which is an extension's.
+            (ClientMessage::POINTER_EVENT, POINTER_LEN) => self.filter.pointer,
+            _ => return None,
+        })
+    }
+
     fn judge_client(&mut self, message: &Message<'_>) -> Verdict {
+        if let Some(passes) = self.passes_by_type(message) {
+            return Verdict::of(passes);
+        }
         let Some(bytes) = short(message) else {
             return self.long(message, ClientMessage::CLIENT_CUT_TEXT, self.filter.clipboard_to_server);
         };
@@ -141,7 +163,11 @@ fn short<'a>(message: &Message<'a>) -> Option<&'a [u8]> {
 }
 
 impl Watch for Guard {
+    #[inline]
     fn client(&mut self, message: &Message<'_>) -> Verdict {
+        if let Some(true) = self.passes_by_type(message) {
+            return Verdict::Pass;
+        }
         let verdict = self.judge_client(message);
         self.count(message, &verdict);
         verdict

@@ -32,7 +32,7 @@ impl ClientFramer {
     ///
     /// # Errors
     /// Where the stream cannot be followed any further. The same error comes from every call after it.
-    #[inline]
+    #[inline(always)]
     pub fn next_message<'a>(
         &mut self,
         src: &mut &'a [u8],

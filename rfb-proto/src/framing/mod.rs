@@ -37,12 +37,17 @@
 mod client;
 mod formats;
 mod messages;
+mod moved;
 mod relay;
 mod server;
+mod splice;
+mod watch;
 
 pub use client::ClientFramer;
-pub use relay::{Relay, Verdict, Watch};
+pub use moved::MoveFault;
+pub use relay::Relay;
 pub use server::ServerFramer;
+pub use watch::{Verdict, Watch};
 
 use crate::encoding::Rectangle;
 use crate::error::DecodeError;

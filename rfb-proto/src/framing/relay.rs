@@ -1,55 +1,24 @@
 //! Both directions of a connection, kept in step.
 
+use alloc::boxed::Box;
+
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::{AmbiguousFormat, ClientFramer, FramingError, Message, Part, Piece, ServerFramer};
+use super::moved::{Carried, Kept, MoveFault, fill};
+use super::splice::Splice;
+use super::watch::{Verdict, Watch};
+use super::{AmbiguousFormat, ClientFramer, Ends, FramingError, Message, Part, Piece, ServerFramer};
+use crate::encoding::{Encoding, Rectangle};
+use crate::error::{DecodeError, DecodeErrorKind};
+use crate::fields::{Decode as _, Fixed};
 use crate::init::ServerInit;
 use crate::limits::Limits;
-use crate::message::{Extensions, FramebufferUpdate, SetEncodings, SetPixelFormat};
+use crate::message::{Extensions, SetEncodings, SetPixelFormat};
 use crate::pixel_rules::PixelRules;
 use crate::version::Policy;
 
-/// What becomes of a message.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
-    /// It goes on.
-    Pass,
-    /// It does not.
-    Withhold,
-    /// This one goes in its place.
-    Replace(Bytes),
-}
-
-/// Sees everything that goes by, and may hold messages back. All methods do nothing by default.
-///
-/// Of a message that goes in pieces every piece is shown, and the verdict on the first holds for all of it. Updates go
-/// on whatever is thought of them: what a viewer shall not get is taken out of its `SetEncodings`.
-pub trait Watch {
-    /// A message of the client, or a piece of one, as it came.
-    fn client(&mut self, message: &Message<'_>) -> Verdict {
-        let _ = message;
-        Verdict::Pass
-    }
-
-    /// A message of the server, or a piece of one.
-    fn server(&mut self, message: &Message<'_>) -> Verdict {
-        let _ = message;
-        Verdict::Pass
-    }
-
-    /// The head of an update.
-    fn update(&mut self, head: FramebufferUpdate) {
-        let _ = head;
-    }
-
-    /// A rectangle, or a piece of one.
-    fn rectangle(&mut self, piece: &Piece<'_>) {
-        let _ = piece;
-    }
-}
-
-/// Sees nothing.
-impl Watch for () {}
+/// Bytes of a rectangle's head.
+const HEAD: usize = <Rectangle as Fixed>::SIZE;
 
 /// Moves messages between a client and a server, and knows at any time what goes by.
 ///
@@ -79,11 +48,14 @@ pub struct Relay {
     server: ServerFramer,
     strip: bool,
     depth_24: bool,
+    /// How the server reads formats, if that was said.
+    rules: Option<PixelRules>,
     /// What the client itself has asked for, whatever of it the server was shown: it may send messages of these.
     wanted: Extensions,
     /// The message that goes in pieces is held back, from the client and from the server.
     client_withheld: bool,
     server_withheld: bool,
+    kept: Kept,
     limits: Limits,
 }
 
@@ -96,9 +68,11 @@ impl Relay {
             server: ServerFramer::new(init, limits).with_extensions(Extensions::NONE),
             strip: true,
             depth_24: false,
+            rules: None,
             wanted: Extensions::NONE,
             client_withheld: false,
             server_withheld: false,
+            kept: None,
             limits: limits.clone(),
         }
     }
@@ -114,6 +88,7 @@ impl Relay {
     #[must_use]
     pub fn with_pixel_rules(mut self, rules: PixelRules) -> Self {
         self.server = self.server.with_pixel_rules(rules);
+        self.rules = Some(rules);
         self
     }
 
@@ -139,6 +114,14 @@ impl Relay {
     #[must_use]
     pub fn with_stripping(mut self, strip: bool) -> Self {
         self.strip = strip;
+        self
+    }
+
+    /// Whether what the client wants is remembered, so that it can go on with another server ([`Relay::moved`]): no,
+    /// unless this is called.
+    #[must_use]
+    pub fn with_moves(mut self, moves: bool) -> Self {
+        self.kept = moves.then(|| Box::new(Carried::new(*self.server.format())));
         self
     }
 
@@ -168,29 +151,62 @@ impl Relay {
     ) -> Result<(), FramingError> {
         let mut run = Run::default();
         let mut left = &src[..];
+        let mut extensions = self.client_extensions();
         let result = loop {
-            let extensions = self.server.extensions().wanted_as(&self.wanted);
             let message = match self.client.next_message(&mut left, &extensions) {
                 Ok(Some(message)) => message,
                 Ok(None) => break Ok(()),
                 Err(error) => break Err(error),
             };
-            self.hears(&message);
-            let verdict = judge(watch.client(&message), &message, self.client_withheld);
-            self.client_withheld = verdict != Verdict::Pass && !message.is_last();
-            let len = message.bytes.len();
-            if verdict == Verdict::Withhold || message.whole().is_none() {
-                run.judge(len, verdict, src, dst);
+            let verdict = watch.client(&message);
+            if matches!(verdict, Verdict::Pass) && self.server.client_sent_input(message.number, message.len) {
                 continue;
             }
-            let verdict = match self.sent(&message, verdict) {
+            let verdict = match self.other_message(&message, verdict, &extensions) {
                 Ok(verdict) => verdict,
-                Err(error) => break Err(error),
+                Err(error) => {
+                    left = Run::last(left.len().saturating_add(message.bytes.len()), src, &[]);
+                    break Err(error);
+                }
             };
-            run.judge(len, verdict, src, dst);
+            run.judge(message.bytes.len(), verdict, src, left, dst);
+            extensions = self.client_extensions();
         };
-        run.finish(src, dst);
+        let at = src.len().saturating_sub(left.len());
+        run.finish(at, src, dst);
         result
+    }
+
+    /// What the client's messages are read with.
+    fn client_extensions(&self) -> Extensions {
+        let extensions = self.server.extensions().wanted_as(&self.wanted);
+        match &self.kept {
+            Some(kept) => extensions.announced_by(kept.announced()),
+            None => extensions,
+        }
+    }
+
+    /// A message that may change how others are read, or one that is not to go on as it is.
+    #[inline(never)]
+    fn other_message(
+        &mut self,
+        message: &Message<'_>,
+        verdict: Verdict,
+        extensions: &Extensions,
+    ) -> Result<Verdict, FramingError> {
+        self.hears(message);
+        let verdict = judge(verdict, message, self.client_withheld);
+        self.client_withheld = verdict != Verdict::Pass && !message.is_last();
+        let verdict = match (&mut self.kept, message.whole()) {
+            (Some(kept), Some(bytes)) if kept.has_moved() && verdict != Verdict::Withhold => {
+                kept.translated(bytes, verdict, extensions, self.server.extensions(), &self.limits)
+            }
+            _ => verdict,
+        };
+        if verdict == Verdict::Withhold || message.whole().is_none() {
+            return Ok(verdict);
+        }
+        self.sent(message, verdict)
     }
 
     /// Takes note of what the client asks for, which may be taken out on the way.
@@ -208,6 +224,9 @@ impl Relay {
             Verdict::Replace(bytes) => bytes,
             _ => message.bytes,
         };
+        if let Some(kept) = &mut self.kept {
+            kept.client_sent(sent, &self.limits);
+        }
         let stripped = self.changed(sent);
         let noted = self.server.client_sent(stripped.as_deref().unwrap_or(sent));
         noted.map_err(|error| {
@@ -267,34 +286,215 @@ impl Relay {
         dst: &mut BytesMut,
         watch: &mut impl Watch,
     ) -> Result<(), FramingError> {
+        self.forward::<false>(src, dst, watch)
+    }
+
+    /// As [`from_server`](Self::from_server), but no further than to the end of the message or update that is under way.
+    ///
+    /// # Errors
+    /// As [`from_server`](Self::from_server).
+    pub fn finish_message(
+        &mut self,
+        src: &mut BytesMut,
+        dst: &mut BytesMut,
+        watch: &mut impl Watch,
+    ) -> Result<(), FramingError> {
+        self.forward::<true>(src, dst, watch)
+    }
+
+    #[inline(always)]
+    fn forward<const STOPS: bool>(
+        &mut self,
+        src: &mut BytesMut,
+        dst: &mut BytesMut,
+        watch: &mut impl Watch,
+    ) -> Result<(), FramingError> {
         let mut run = Run::default();
         let mut left = &src[..];
         let result = loop {
-            let before = left.len();
+            if STOPS && self.server.is_between_messages() {
+                break Ok(());
+            }
+            if let Some(piece) = self.whole_rectangle(&mut left) {
+                watch.rectangle(&piece);
+                if let Ends::Update = piece.ends {
+                    self.update_ended();
+                }
+                continue;
+            }
+            let cut = match self.splice(left) {
+                Splice::Pass => None,
+                Splice::Cut(cut) => Some(cut),
+                Splice::Wait => break Ok(()),
+                Splice::Fault => break Err(self.unspliced(left)),
+            };
+            let before = left;
             let part = match self.server.next_part(&mut left) {
                 Ok(Some(part)) => part,
                 Ok(None) => break Ok(()),
-                Err(error) => break Err(error),
+                Err(error) => {
+                    left = before;
+                    break Err(error);
+                }
             };
-            let taken = before.saturating_sub(left.len());
+            let taken = before.len().saturating_sub(left.len());
             match part {
+                Part::Rectangle(piece) => {
+                    watch.rectangle(&piece);
+                    if let Some(cut) = cut {
+                        let verdict = cut.apply(piece.rectangle.encoding, Run::last(taken, src, left));
+                        run.judge(taken, verdict, src, left, dst);
+                    }
+                    if let Ends::Update = piece.ends {
+                        self.update_ended();
+                    }
+                }
                 Part::Message(message) => {
                     let verdict = judge(watch.server(&message), &message, self.server_withheld);
                     self.server_withheld = verdict != Verdict::Pass && !message.is_last();
-                    run.judge(taken, verdict, src, dst);
+                    let seen = match &mut self.kept {
+                        Some(kept) if verdict == Verdict::Pass => kept.server_sent(&message),
+                        _ => false,
+                    };
+                    let verdict = if seen { Verdict::Withhold } else { verdict };
+                    run.judge(taken, verdict, src, left, dst);
                 }
-                Part::Update(head) => {
-                    watch.update(head);
-                    run.pass(taken);
-                }
-                Part::Rectangle(piece) => {
-                    watch.rectangle(&piece);
-                    run.pass(taken);
-                }
+                Part::Update(head) => watch.update(head),
             }
         };
-        run.finish(src, dst);
+        let at = src.len().saturating_sub(left.len());
+        run.finish(at, src, dst);
         result
+    }
+
+    /// The rectangle that is next, where it is whole and goes on as it is.
+    #[inline(always)]
+    fn whole_rectangle<'a>(&mut self, left: &mut &'a [u8]) -> Option<Piece<'a>> {
+        let kept = &mut self.kept;
+        self.server.whole_rectangle(left, |rectangle, rest| match kept {
+            Some(kept) => kept.streams.concern(rectangle, rest, &mut kept.used),
+            None => false,
+        })
+    }
+
+    /// Looks at a rectangle that is next, where the client's streams have to go on with those of another server.
+    #[inline(never)]
+    fn splice(&mut self, left: &[u8]) -> Splice {
+        let (Some(kept), Some((mut head, rest))) = (&mut self.kept, left.split_at_checked(HEAD)) else {
+            return Splice::Pass;
+        };
+        let rectangle = Rectangle::get(&mut head);
+        if !self.server.is_at_rectangle() || !kept.streams.concern(&rectangle, rest, &mut kept.used) {
+            return Splice::Pass;
+        }
+        kept.streams.look(&rectangle, left, self.server.context_of(&rectangle))
+    }
+
+    fn update_ended(&mut self) {
+        if let Some(kept) = &mut self.kept
+            && kept.has_moved()
+        {
+            kept.update_ended(self.server.extensions());
+        }
+    }
+
+    /// A stream of the new server that cannot follow the one before.
+    #[cold]
+    fn unspliced(&self, left: &[u8]) -> FramingError {
+        let rectangle = Rectangle::decode_slice(left, &self.limits);
+        let name = rectangle.ok().and_then(|rectangle| rectangle.encoding.name());
+        FramingError {
+            offset: self.server.taken(),
+            error: DecodeError {
+                message: name.unwrap_or(Rectangle::NAME),
+                field: "data",
+                offset: 0,
+                kind: DecodeErrorKind::Invalid("its zlib stream cannot follow that of the server before"),
+            },
+        }
+    }
+
+    /// Appends what the relay has to say in its own name, behind what it has moved: after a move, answers to fences, and
+    /// requests for updates. Where a message has not ended yet, it waits.
+    ///
+    /// # Errors
+    /// As [`Relay::from_client`].
+    pub fn own_words(&mut self, to_server: &mut BytesMut, to_client: &mut BytesMut) -> Result<(), FramingError> {
+        let Some(kept) = &mut self.kept else {
+            return Ok(());
+        };
+        if self.server.is_between_messages() {
+            to_client.extend_from_slice(&kept.to_client.split());
+        }
+        if !self.client.is_between_messages() && !self.client_withheld {
+            return Ok(());
+        }
+        for message in core::mem::take(&mut kept.to_server).into_iter().flatten() {
+            self.say(&message, to_server)?;
+        }
+        Ok(())
+    }
+
+    /// Sends a message in the client's place.
+    fn say(&mut self, message: &[u8], to_server: &mut BytesMut) -> Result<(), FramingError> {
+        let changed = self.changed(message);
+        let message = changed.as_deref().unwrap_or(message);
+        let noted = self.server.client_sent(message);
+        let offset = self.client.taken();
+        noted.map_err(|error| FramingError { offset, error })?;
+        to_server.extend_from_slice(message);
+        Ok(())
+    }
+
+    /// The server is gone: brings the client's stream to the end of a message, behind which another server can go on.
+    /// An update of which rectangles are missing is filled up with empty ones.
+    ///
+    /// # Errors
+    /// [`MoveFault::InsideRectangle`] or [`MoveFault::InsideMessage`]: what is missing cannot be made up.
+    pub fn leave(&mut self, to_client: &mut BytesMut) -> Result<(), MoveFault> {
+        if self.server.is_between_messages() {
+            return Ok(());
+        }
+        let rectangles = self.server.open_rectangles().ok_or(match self.server.is_in_update() {
+            true => MoveFault::InsideRectangle,
+            false => MoveFault::InsideMessage,
+        })?;
+        let has_last = self.kept.as_ref().is_some_and(|kept| kept.asks(Encoding::LAST_RECT));
+        fill(rectangles, has_last, to_client)?;
+        self.server.end_here();
+        Ok(())
+    }
+
+    /// The client goes on with another server, of which this is the `ServerInit`; the table below says what is
+    /// carried over. What the new server has to be told first is put into `to_server`, what the client is to be told
+    /// into `to_client`. The client's last bytes from the server before have to end a message: [`Relay::leave`].
+    ///
+    /// # Errors
+    /// Why the client cannot go on. The relay is as it was.
+    pub fn moved(
+        &mut self,
+        init: &ServerInit,
+        to_server: &mut BytesMut,
+        to_client: &mut BytesMut,
+    ) -> Result<(), MoveFault> {
+        let between = self.server.is_between_messages();
+        let kept = self.kept.as_mut().ok_or(MoveFault::NotKept)?;
+        if !between {
+            return Err(MoveFault::InsideMessage);
+        }
+        let greeting = kept.moved(init, self.server.extensions(), self.server.framebuffer())?;
+        self.server = self.server.for_server(init);
+        if let Some(rules) = self.rules {
+            self.server = self.server.clone().with_pixel_rules(rules);
+        }
+        // What is left of a message that goes in pieces means nothing to the new server.
+        self.client_withheld = !self.client.is_between_messages();
+        self.server_withheld = false;
+        for message in &greeting.to_server {
+            self.say(message, to_server).map_err(|error| error.error)?;
+        }
+        to_client.extend_from_slice(&greeting.to_client);
+        Ok(())
     }
 }
 
@@ -307,37 +507,44 @@ fn judge(verdict: Verdict, message: &Message<'_>, withheld: bool) -> Verdict {
     }
 }
 
-/// Bytes at the front of a buffer: those up to `from` are done with, those from there to `at` go on unchanged.
+/// Bytes at the front of a buffer: those up to `from` are done with, those behind go on unchanged as far as they were
+/// looked at. What is left of the buffer tells how far that is.
 #[derive(Debug, Default)]
 struct Run {
     from: usize,
-    at: usize,
 }
 
 impl Run {
-    fn pass(&mut self, len: usize) {
-        self.at = self.at.saturating_add(len);
+    /// The last `len` bytes that were looked at.
+    fn last<'a>(len: usize, src: &'a [u8], left: &[u8]) -> &'a [u8] {
+        let end = src.len().saturating_sub(left.len());
+        src.get(end.saturating_sub(len)..end).unwrap_or_default()
     }
 
-    fn judge(&mut self, len: usize, verdict: Verdict, src: &[u8], dst: &mut BytesMut) {
-        if verdict == Verdict::Pass {
-            return self.pass(len);
+    /// What becomes of the last `len` bytes.
+    #[inline]
+    fn judge(&mut self, len: usize, verdict: Verdict, src: &[u8], left: &[u8], dst: &mut BytesMut) {
+        if verdict != Verdict::Pass {
+            self.cut(len, verdict, src, left, dst);
         }
-        dst.extend_from_slice(src.get(self.from..self.at).unwrap_or_default());
+    }
+
+    fn cut(&mut self, len: usize, verdict: Verdict, src: &[u8], left: &[u8], dst: &mut BytesMut) {
+        let end = src.len().saturating_sub(left.len());
+        dst.extend_from_slice(src.get(self.from..end.saturating_sub(len)).unwrap_or_default());
         if let Verdict::Replace(bytes) = verdict {
             dst.extend_from_slice(&bytes);
         }
-        self.pass(len);
-        self.from = self.at;
+        self.from = end;
     }
 
-    /// Takes the bytes off; into an empty `dst` without a copy.
-    fn finish(self, src: &mut BytesMut, dst: &mut BytesMut) {
-        if self.from == self.at {
-            src.advance(self.at);
+    /// Takes the bytes off, up to `at`; into an empty `dst` without a copy.
+    fn finish(self, at: usize, src: &mut BytesMut, dst: &mut BytesMut) {
+        if self.from == at {
+            src.advance(at);
             return;
         }
-        let mut front = src.split_to(self.at);
+        let mut front = src.split_to(at);
         front.advance(self.from);
         if dst.is_empty() {
             *dst = front;

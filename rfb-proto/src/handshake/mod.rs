@@ -385,7 +385,6 @@ pub enum HandshakeError {
 
 impl HandshakeError {
     /// Whether a version line was due, and the peer sent something else. It is left in `rx`.
-    #[cfg(feature = "tokio")]
     pub(crate) fn is_not_rfb(&self) -> bool {
         matches!(self, Self::Decode(error) if error.message == ProtocolVersion::NAME)
     }

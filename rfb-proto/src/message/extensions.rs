@@ -129,6 +129,15 @@ impl Extensions {
         }
     }
 
+    /// The same, with what another server announced to the same client.
+    #[inline]
+    pub(crate) const fn announced_by(self, other: &Self) -> Self {
+        Self {
+            announced: self.announced | other.announced,
+            ..self
+        }
+    }
+
     /// Whether the server has announced it.
     #[must_use]
     pub const fn announced(self, extension: Extension) -> bool {

@@ -36,6 +36,8 @@ mod drive_bridge;
 #[cfg(feature = "tokio")]
 mod drive_bridge_slow;
 #[cfg(feature = "tokio")]
+mod drive_session;
+#[cfg(feature = "tokio")]
 mod drive_slow;
 mod encodings;
 mod errors;
@@ -68,6 +70,7 @@ mod pair;
 mod play;
 mod properties;
 mod proxy_scripts;
+mod readme;
 mod recorded;
 mod recordings;
 mod rectangles;
@@ -78,11 +81,14 @@ mod secrets;
 mod security;
 #[cfg(feature = "serde")]
 mod serde;
+mod session_relay;
 #[cfg(feature = "tokio")]
 mod slow;
 mod tables;
 #[cfg(feature = "rustls")]
 mod tls;
+#[cfg(all(feature = "rustls", feature = "tokio"))]
+mod tls_stream;
 mod vectors;
 mod version;
 mod walk;

@@ -1,48 +1,36 @@
-//! One tenant and its hypervisor: two handshakes as one, then bytes.
+//! One tenant and its hypervisor: what the bridge answers, and how long it waits.
 
 use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bytes::BytesMut;
 use examples::net;
-use examples::vnc::{Stream, challenge, secure_client, secure_server};
-use rfb_proto::handshake::bridge::{Bridge, BridgeError, BridgeOutcome, BridgeQuestion};
-use rfb_proto::handshake::{Misuse, Refusal, Side, SideBuffers, Tls};
-use rfb_proto::{BridgeDriven, Clock, DriveError, drive_bridge, drive_bridge_while_asking};
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
+use examples::vnc::{Stream, challenge};
+use rfb_proto::handshake::bridge::{BridgeOutcome, Upstream};
+use rfb_proto::handshake::server::ClientCredentials;
+use rfb_proto::handshake::{Refusal, Side};
+use rfb_proto::session::relay::{Counts, Dial, End};
+use rfb_proto::{Connection, NotDialled, ProxyHandler, drive_session};
 use tokio::net::TcpStream;
-use tokio::time::{timeout, timeout_at};
+use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::config::Config;
 
 /// For name look-up and TCP together.
 const DIAL: Duration = Duration::from_secs(10);
-/// For the last words to a tenant.
-const GOODBYE: Duration = Duration::from_secs(1);
-/// For one direction when the other one has ended.
-const LAST_WORDS: Duration = Duration::from_secs(5);
-/// Bytes that are passed on at a time.
-const BUFFER: usize = 32 << 10;
 
-/// How a session ended: bytes that were copied each way.
-pub(crate) struct End {
-    pub(crate) to_hypervisor: u64,
-    pub(crate) to_tenant: u64,
-}
-
-/// Why there was no session. For our own log; tenants are told what [`Bridge`] tells them.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ServeError {
-    #[error("{0}")]
-    Handshake(#[from] DriveError<BridgeError>),
-    #[error("connection: {0}")]
-    Io(#[from] io::Error),
-    #[error(transparent)]
-    Misuse(#[from] Misuse),
-    #[error("all places for open consoles are taken")]
-    NoPlace,
+/// How a connection ended.
+pub(crate) enum Served {
+    /// The tenant was in. Bytes that passed each way.
+    Session {
+        to_hypervisor: u64,
+        to_tenant: u64,
+        why: String,
+    },
+    /// It was not let in. For our own log; tenants are told what [`Bridge`](rfb_proto::handshake::Bridge) tells them.
+    Refused(String),
 }
 
 /// What is asked and told about a tenant while it is served.
@@ -57,204 +45,102 @@ pub(crate) trait Door {
 }
 
 /// Serves one tenant.
-pub(crate) async fn serve(config: &Config, door: &impl Door, tenant: Stream) -> Result<End, ServeError> {
-    let clock = Clock::start();
-    let mut session = Session {
+pub(crate) async fn serve<D>(config: Arc<Config>, door: D, tenant: Stream) -> Served
+where
+    D: Door + Send + Sync + 'static,
+{
+    let is_in = Arc::new(AtomicBool::new(false));
+    let mut connection = Connection::new(config.session.clone());
+    if let Some(tls) = &config.server_tls {
+        connection = connection.with_tenant_tls(tls.clone());
+    }
+    if let Some(tls) = &config.hypervisor.tls {
+        connection = connection.with_hypervisor_tls(tls.clone());
+    }
+    let (counts, limit) = (connection.counts(), config.idle);
+    let tenant_of = Tenant {
         config,
         door,
-        bridge: Bridge::new(clock.now(), config.bridge.clone()),
-        sides: SideBuffers::default(),
-        tenant,
-        hypervisor: None,
+        is_in: is_in.clone(),
     };
-    match session.handshake(clock).await {
-        Ok(outcome) => {
-            if config.passes_through() {
-                door.succeeded();
-            }
-            if !door.admitted() {
-                return Err(ServeError::NoPlace);
-            }
-            info!(tenant = %outcome.tenant.security, hypervisor = %outcome.hypervisor.security, "let in");
-            session.copy().await
-        }
-        Err(error) => {
-            // So that what the tenant was told arrives before the end does.
-            let _ = timeout(GOODBYE, session.tenant.shutdown()).await;
-            Err(error)
-        }
+    let why = tokio::select! {
+        (end, _) = drive_session(connection, tenant, tenant_of) => match end {
+            End::Stopped => "all places for open consoles are taken".to_owned(),
+            end => end.to_string(),
+        },
+        () = idle(&counts, &is_in, limit) => "idle".to_owned(),
+    };
+    match is_in.load(Ordering::Relaxed) {
+        true => Served::Session {
+            to_hypervisor: counts.to_hypervisor(),
+            to_tenant: counts.to_viewer(),
+            why,
+        },
+        false => Served::Refused(why),
     }
 }
 
-struct Session<'a, D> {
-    config: &'a Config,
-    door: &'a D,
-    bridge: Bridge,
-    sides: SideBuffers,
-    tenant: Stream,
-    hypervisor: Option<Stream>,
+/// The answers for one tenant.
+struct Tenant<D> {
+    config: Arc<Config>,
+    door: D,
+    is_in: Arc<AtomicBool>,
 }
 
-impl<D: Door> Session<'_, D> {
-    async fn handshake(&mut self, clock: Clock) -> Result<BridgeOutcome, ServeError> {
-        loop {
-            let (bridge, sides) = (&mut self.bridge, &mut self.sides);
-            match drive_bridge(bridge, sides, &mut self.tenant, self.hypervisor.as_mut(), clock).await? {
-                BridgeDriven::Ask(question) => self.answer(question, clock).await?,
-                BridgeDriven::StartTls { side, tls } => {
-                    let until = clock.instant(self.bridge.deadline());
-                    let secured = timeout_at(until, self.secure(side, &tls)).await;
-                    if let Err(error) = secured.unwrap_or_else(|late| Err(late.into())) {
-                        warn!(%side, %error, "no TLS");
-                        // What that means for the other side comes with the next step.
-                        let _ = self.bridge.eof(&mut self.sides, side);
-                    }
-                }
-                BridgeDriven::Done(outcome) => return Ok(outcome),
-            }
-        }
+impl<D: Door + Send + Sync + 'static> ProxyHandler for Tenant<D> {
+    type Hypervisor = Stream;
+
+    fn challenge(&mut self) -> [u8; 16] {
+        challenge()
     }
 
-    async fn answer(&mut self, question: BridgeQuestion, clock: Clock) -> Result<(), ServeError> {
-        let (bridge, sides) = (&mut self.bridge, &mut self.sides);
-        match question {
-            BridgeQuestion::Challenge => bridge.challenge(sides, challenge())?,
-            BridgeQuestion::Admit(claim) if self.door.attempt() && self.config.account.admits(&claim) => {
-                self.door.succeeded();
-                bridge.admit(sides)?;
-            }
-            BridgeQuestion::Admit(_) => bridge.refuse(sides, Refusal::default())?,
-            // The hypervisor will look at the password.
-            BridgeQuestion::Connect if self.config.passes_through() && !self.door.attempt() => {
-                bridge.refuse(sides, Refusal::default())?;
-            }
-            BridgeQuestion::Connect => self.connect(clock).await?,
-            // No method here has another question.
-            _ => bridge.refuse(sides, Refusal::Close)?,
+    async fn admit(&mut self, shown: ClientCredentials) -> Result<(), Refusal> {
+        if self.door.attempt() && self.config.account.admits(&shown) {
+            self.door.succeeded();
+            return Ok(());
         }
-        Ok(())
+        Err(Refusal::default())
     }
 
-    /// Dials the hypervisor. A tenant that hangs up meanwhile ends it, so that its place is free at once.
-    async fn connect(&mut self, clock: Clock) -> Result<(), ServeError> {
-        let (bridge, sides) = (&mut self.bridge, &mut self.sides);
-        let dial = dial(&self.config.hypervisor.address);
-        let dialled =
-            drive_bridge_while_asking(bridge, sides, &mut self.tenant, self.hypervisor.as_mut(), clock, dial).await?;
-        match dialled {
-            Ok(tcp) => {
-                self.hypervisor = Some(Box::new(tcp));
-                bridge.connect(self.config.hypervisor.upstream())?;
-            }
-            Err(error) => {
-                warn!(%error, "hypervisor not reached");
-                bridge.refuse(sides, self.config.bridge.upstream_failure.clone())?;
-            }
+    async fn dial(&mut self, _: Dial) -> Result<(Stream, Upstream), NotDialled> {
+        // The hypervisor will look at the password.
+        if self.config.passes_through() && !self.door.attempt() {
+            return Err(NotDialled::Refused(Refusal::default()));
         }
-        Ok(())
+        let hypervisor = &self.config.hypervisor;
+        let tcp = dial(&hypervisor.address).await.inspect_err(|error| {
+            warn!(%error, "hypervisor not reached");
+        })?;
+        Ok((Box::new(tcp), hypervisor.upstream()))
     }
 
-    /// Puts TLS around one of the connections.
-    async fn secure(&mut self, side: Side, tls: &Tls) -> io::Result<()> {
-        let buffers = self.sides.side(side);
-        let missing = || io::Error::other("no certificates for it");
-        // The old connection goes with a handshake that fails.
-        let secured = match side {
-            Side::Tenant => {
-                let server = self.config.server_tls.as_ref().ok_or_else(missing)?;
-                let plain = std::mem::replace(&mut self.tenant, Box::new(tokio::io::empty()));
-                secure_client(plain, buffers, server).await?
-            }
-            Side::Hypervisor => {
-                let client = self.config.hypervisor.tls.as_ref().ok_or_else(missing)?;
-                let plain = self.hypervisor.take();
-                let plain = plain.ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected))?;
-                secure_server(plain, buffers, client, tls.server_name.as_deref().unwrap_or_default()).await?
-            }
-        };
-        match side {
-            Side::Tenant => self.tenant = secured,
-            Side::Hypervisor => self.hypervisor = Some(secured),
+    fn authenticated(&mut self, outcome: &BridgeOutcome) -> bool {
+        if self.config.passes_through() {
+            self.door.succeeded();
         }
-        Ok(())
+        if !self.door.admitted() {
+            return false;
+        }
+        self.is_in.store(true, Ordering::Relaxed);
+        info!(tenant = %outcome.tenant.security, hypervisor = %outcome.hypervisor.security, "let in");
+        true
     }
 
-    /// ClientInit and all that follows. Both connections may have brought some of it already.
-    async fn copy(self) -> Result<End, ServeError> {
-        let Self {
-            sides,
-            tenant,
-            hypervisor,
-            config,
-            ..
-        } = self;
-        let hypervisor = hypervisor.ok_or(Misuse::Ended)?;
-        let (from_tenant, to_tenant) = tokio::io::split(tenant);
-        let (from_hypervisor, to_hypervisor) = tokio::io::split(hypervisor);
-        let passed = [AtomicU64::new(0), AtomicU64::new(0)];
-        let up = pass(sides.tenant.rx, from_tenant, to_hypervisor, &passed[0]);
-        let down = pass(sides.hypervisor.rx, from_hypervisor, to_tenant, &passed[1]);
-        let ended = tokio::select! {
-            ended = both(up, down) => ended,
-            () = idle(&passed, config.idle) => Err(io::Error::new(io::ErrorKind::TimedOut, "idle")),
-        };
-        if let Err(error) = ended {
-            info!(%error, "the console ends");
-        }
-        let [to_hypervisor, to_tenant] = passed.map(AtomicU64::into_inner);
-        Ok(End {
-            to_hypervisor,
-            to_tenant,
-        })
+    fn tls_failed(&mut self, side: Side, error: &io::Error) {
+        warn!(%side, %error, "no TLS");
     }
 }
 
-/// Waits for both directions. When one has ended the other one has not much to say.
-async fn both(up: impl Future<Output = io::Result<()>>, down: impl Future<Output = io::Result<()>>) -> io::Result<()> {
-    tokio::pin!(up, down);
-    tokio::select! {
-        ended = &mut up => {
-            ended?;
-            timeout(LAST_WORDS, down).await.unwrap_or(Ok(()))
-        }
-        ended = &mut down => {
-            ended?;
-            timeout(LAST_WORDS, up).await.unwrap_or(Ok(()))
-        }
-    }
-}
-
-/// Passes on what is there and what comes, until the end, which is passed on as well. What was written is flushed before
-/// more is waited for.
-async fn pass<R, W>(early: BytesMut, from: R, mut to: W, passed: &AtomicU64) -> io::Result<()>
-where
-    R: AsyncRead + Unpin,
-    W: AsyncWrite + Unpin,
-{
-    to.write_all(&early).await?;
-    passed.fetch_add(early.len() as u64, Ordering::Relaxed);
-    to.flush().await?;
-    let mut from = BufReader::with_capacity(BUFFER, from);
+/// Ends when nothing has passed for this long, once the tenant is in.
+async fn idle(counts: &Counts, is_in: &AtomicBool, limit: Duration) {
+    let passed = || {
+        let count = counts.to_hypervisor().wrapping_add(counts.to_viewer());
+        (is_in.load(Ordering::Relaxed), count)
+    };
     loop {
-        let bytes = from.fill_buf().await?;
-        let length = bytes.len();
-        if length == 0 {
-            return to.shutdown().await;
-        }
-        to.write_all(bytes).await?;
-        to.flush().await?;
-        from.consume(length);
-        passed.fetch_add(length as u64, Ordering::Relaxed);
-    }
-}
-
-/// Ends when nothing has passed for this long.
-async fn idle(passed: &[AtomicU64; 2], limit: Duration) {
-    let count = || passed.each_ref().map(|count| count.load(Ordering::Relaxed));
-    loop {
-        let before = count();
+        let before = passed();
         tokio::time::sleep(limit).await;
-        if before == count() {
+        if before == passed() && before.0 {
             return;
         }
     }

@@ -44,6 +44,14 @@ Configuration; paths count from the folder of the file:
   user = "console"                     # for x509-plain
   password_file = "hypervisor-password"
 
+  [policy]                             # may be left out, as each of its keys
+  view_only = false                    # true: keys, pointer, clipboard and sizes do not reach the guest
+  clipboard = "both"                   # both, to-guest, from-guest, none
+  clipboard_bytes = 65536              # longer ones are withheld; without: as long as they are
+  input_per_second = 1000              # keys and movements beyond it are withheld; without: any number
+  shared = "tenant"                    # the shared flag: tenant (as it says), always, never
+  viewers = 10                         # connected at a time; without: any number
+
   [operate]                            # may be left out, as each of its keys
   idle_seconds = 28800                 # a console on which no byte passes for so long is ended
   drain_seconds = 30                   # after SIGTERM: for open consoles to end by themselves

@@ -3,12 +3,16 @@
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use examples::vnc::{Account, Method, Secret, password, security_types, subtypes};
+use rfb_proto::filter::{Clipboard, Filter, InputRate};
 use rfb_proto::handshake::bridge::{AuthOrder, BridgeConfig, Upstream};
 use rfb_proto::security::plain::Credentials;
 use rfb_proto::security::{self, vnc::Password};
+use rfb_proto::session::ViewerLimit;
+use rfb_proto::session::relay::{self as session, Sharing};
 use rfb_proto::tls::{ClientTls, Identity, ServerTls};
 use serde::Deserialize;
 
@@ -17,7 +21,8 @@ pub(crate) struct Config {
     pub(crate) tcp: Option<SocketAddr>,
     pub(crate) websocket: Option<SocketAddr>,
     pub(crate) origins: Vec<String>,
-    pub(crate) bridge: BridgeConfig,
+    /// Both handshakes, and what may pass behind them.
+    pub(crate) session: Arc<session::Config>,
     /// Who is let in, unless that is passed through.
     pub(crate) account: Account,
     /// Towards tenants.
@@ -43,6 +48,8 @@ pub(crate) struct Hypervisor {
 struct File {
     tenant: TenantTable,
     hypervisor: HypervisorTable,
+    #[serde(default)]
+    policy: PolicyTable,
     #[serde(default)]
     operate: OperateTable,
 }
@@ -90,6 +97,88 @@ struct HypervisorTable {
     password_file: Option<PathBuf>,
 }
 
+/// What may pass; the first two keys as in the gateway's configuration.
+#[derive(Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct PolicyTable {
+    view_only: bool,
+    clipboard: Directions,
+    clipboard_bytes: Option<u32>,
+    input_per_second: Option<u32>,
+    shared: Flag,
+    viewers: Option<u32>,
+}
+
+impl Default for PolicyTable {
+    fn default() -> Self {
+        Self {
+            view_only: false,
+            clipboard: Directions::Both,
+            clipboard_bytes: None,
+            input_per_second: None,
+            shared: Flag::Tenant,
+            viewers: None,
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Directions {
+    Both,
+    ToGuest,
+    FromGuest,
+    None,
+}
+
+/// The shared flag.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Flag {
+    Tenant,
+    Always,
+    Never,
+}
+
+impl PolicyTable {
+    fn filter(&self) -> Filter {
+        let filter = match self.view_only {
+            true => Filter::view_only(),
+            false => Filter::default(),
+        };
+        let passes = self.clipboard_bytes.map_or(Clipboard::Pass, Clipboard::AtMost);
+        let clipboard = |directions: [Directions; 2]| match directions.contains(&self.clipboard) {
+            true => passes,
+            false => Clipboard::Withhold,
+        };
+        let to_guest = match self.view_only {
+            true => Clipboard::Withhold,
+            false => clipboard([Directions::Both, Directions::ToGuest]),
+        };
+        filter
+            .with_clipboard_to_server(to_guest)
+            .with_clipboard_to_client(clipboard([Directions::Both, Directions::FromGuest]))
+    }
+
+    fn session(&self, bridge: BridgeConfig) -> session::Config {
+        let sharing = match self.shared {
+            Flag::Tenant => Sharing::Tenant,
+            Flag::Always => Sharing::Shared,
+            Flag::Never => Sharing::Exclusive,
+        };
+        let mut config = session::Config::new(bridge)
+            .with_filter(self.filter())
+            .with_sharing(sharing);
+        if let Some(rate) = self.input_per_second {
+            config = config.with_input_rate(InputRate::new(rate, rate));
+        }
+        if let Some(viewers) = self.viewers {
+            config = config.with_viewers(Arc::new(ViewerLimit::new(viewers)));
+        }
+        config
+    }
+}
+
 impl Config {
     /// Reads a file and what it names.
     pub(crate) fn load(path: &Path) -> Result<Self, String> {
@@ -97,6 +186,7 @@ impl Config {
         let File {
             tenant,
             hypervisor,
+            policy,
             operate,
         } = toml::from_str(&text).map_err(|error| error.to_string())?;
         let folder = path.parent().unwrap_or(Path::new(""));
@@ -138,7 +228,7 @@ impl Config {
             tcp: tenant.tcp,
             websocket: tenant.websocket,
             origins: tenant.origins,
-            bridge,
+            session: Arc::new(policy.session(bridge)),
             account: Account {
                 user: tenant.user.unwrap_or_default(),
                 password: secret("[tenant] password_file", folder, tenant.password_file.as_deref())?,

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, info, info_span, warn};
 
-use crate::bridge::{self, Door, End};
+use crate::bridge::{self, Door, Served};
 use crate::config::Config;
 
 /// For the beginning of a WebSocket. The bridge has its own limit behind it.
@@ -34,7 +34,7 @@ enum Carrier {
 
 /// What all connections share.
 pub(crate) struct House {
-    pub(crate) config: Config,
+    pub(crate) config: Arc<Config>,
     places: Places,
     wrong_passwords: Mutex<Throttle>,
     refusals: Refusals,
@@ -45,13 +45,14 @@ pub(crate) struct House {
 }
 
 /// Where a tenant comes from, for what is bounded by that.
-struct Visitor<'a> {
-    house: &'a House,
+#[derive(Clone)]
+struct Visitor {
+    house: Arc<House>,
     address: IpAddr,
-    place: &'a Place,
+    place: Arc<Place>,
 }
 
-impl Visitor<'_> {
+impl Visitor {
     fn with<R>(&self, act: impl FnOnce(&mut Throttle) -> R) -> R {
         // Each call leaves it whole, also one that panicked elsewhere.
         act(&mut self
@@ -65,7 +66,7 @@ impl Visitor<'_> {
 /// There is one account: that of the configuration.
 const ACCOUNT: &[u8] = b"";
 
-impl Door for Visitor<'_> {
+impl Door for Visitor {
     fn attempt(&self) -> bool {
         self.with(|throttle| throttle.attempt(self.address, ACCOUNT, now()))
             .is_ok()
@@ -104,7 +105,7 @@ pub(crate) async fn run(config: Config) -> io::Result<()> {
     // For the program that started us: the ports may have been ours to choose.
     println!("{}", Value::from(bound));
     let house = Arc::new(House {
-        config,
+        config: Arc::new(config),
         places: Places::for_descriptors(descriptors::raise_limit()),
         wrong_passwords: Mutex::new(Throttle::new(ThrottleRules::default())),
         refusals: Refusals::default(),
@@ -170,21 +171,21 @@ async fn accept(listener: TcpListener, house: Arc<House>, carrier: Carrier, conn
 /// One connection, from its first byte to its last.
 async fn serve(house: Arc<House>, place: Place, tcp: TcpStream, peer: SocketAddr, carrier: Carrier) {
     let visitor = Visitor {
-        house: &house,
+        house: house.clone(),
         address: peer.ip(),
-        place: &place,
+        place: Arc::new(place),
     };
     let served = async {
         tokio::select! {
             () = converse(&visitor, tcp, carrier) => {}
-            () = place.gives_way() => house.refusals.log(|| info!("gave way to another connection")),
+            () = visitor.place.gives_way() => house.refusals.log(|| info!("gave way to another connection")),
             () = house.end.cancelled() => info!("ended: the bridge stops"),
         }
     };
     served.instrument(info_span!("connection", %peer)).await;
 }
 
-async fn converse(visitor: &Visitor<'_>, tcp: TcpStream, carrier: Carrier) {
+async fn converse(visitor: &Visitor, tcp: TcpStream, carrier: Carrier) {
     let Visitor { house, .. } = visitor;
     let refused = |error: &dyn std::fmt::Display| house.refusals.log(|| info!(%error, "ended"));
     if let Err(error) = net::prepare(&tcp) {
@@ -198,11 +199,12 @@ async fn converse(visitor: &Visitor<'_>, tcp: TcpStream, carrier: Carrier) {
             Err(_) => return refused(&"no WebSocket in time"),
         },
     };
-    match bridge::serve(&house.config, visitor, tenant).await {
-        Ok(End {
+    match bridge::serve(house.config.clone(), visitor.clone(), tenant).await {
+        Served::Session {
             to_hypervisor,
             to_tenant,
-        }) => info!(to_hypervisor, to_tenant, "ended"),
-        Err(error) => refused(&error),
+            why,
+        } => info!(to_hypervisor, to_tenant, why, "ended"),
+        Served::Refused(why) => refused(&why),
     }
 }

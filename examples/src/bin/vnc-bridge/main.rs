@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Read it in the order of a connection: [`config`] says who is let in and where to, [`listen`] and [`examples::websocket`]
-//! accept connections, [`bridge`] couples the two handshakes and then copies bytes.
+//! accept connections, [`bridge`] answers what a session asks; `rfb_proto::drive_session` does the rest.
 
 mod bridge;
 mod cli;

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::process::{ChildStdin, Stdio};
+use std::process::{ChildStdin, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -76,13 +76,20 @@ impl<'a> Host<'a> {
         };
         let (ip, seamless) = (place.address.ip(), if seamless { "on" } else { "off" });
         let spice = format!("addr={ip},{port},password-secret=ticket,seamless-migration={seamless},{LOSSLESS}");
-        let mut process = Process::start(folder, &name, "qemu-system-x86_64", |command| {
-            machine(command, &name);
+        Self::run(folder, name, guest, |command| {
             command
                 .args(["-object", &format!("secret,id=ticket,data={}", place.ticket)])
-                .args(["-spice", &spice, "-device", "qxl-vga", "-qmp", "stdio"])
-                .args(DEVICES)
-                .stdin(Stdio::piped());
+                .args(["-spice", &spice, "-device", "qxl-vga"])
+                .args(DEVICES);
+        })
+    }
+
+    /// The same with the console that `prepare` gives it.
+    pub(crate) fn run(folder: &'a Folder, name: String, guest: bool, prepare: impl FnOnce(&mut Command)) -> Self {
+        let mut process = Process::start(folder, &name, "qemu-system-x86_64", |command| {
+            machine(command, &name);
+            command.args(["-qmp", "stdio"]).stdin(Stdio::piped());
+            prepare(command);
             if !guest {
                 command.args(["-incoming", &format!("unix:{name}.incoming")]);
             }

@@ -9,7 +9,7 @@
 //! unless it was told another address. The guest fills a row of its screen for each key, and tells the QEMU in which it is.
 
 mod front;
-mod host;
+pub(crate) mod host;
 mod links;
 mod row;
 mod scene;

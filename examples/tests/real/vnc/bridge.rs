@@ -1,13 +1,15 @@
 //! The bridge between viewers with a VNC password and hypervisors with VeNCrypt.
 
 use std::net::SocketAddr;
+use std::thread;
+use std::time::Duration;
 
 use examples::vnc::Method;
 
-use super::clients::{gvnccapture, vncviewer_is_refused, vncviewer_shows};
+use super::clients::{gvnccapture, vncviewer, vncviewer_is_refused, vncviewer_shows};
 use super::programs::{Bridge, NOWHERE, Tenants};
 use super::qemu::Qemu;
-use super::x::{Xvnc, painted};
+use super::x::{Xvnc, clipboard, painted, set_clipboard, stir};
 use super::{Login, PASSWORD, TENANT, WRONG, tigervnc};
 use crate::browser::{NOVNC, Site};
 use crate::picture::Picture;
@@ -52,7 +54,7 @@ impl Hypervisors {
 }
 
 /// A tenant with a VNC password.
-fn tenant(password: &'static str) -> Login {
+pub(super) fn tenant(password: &'static str) -> Login {
     Login {
         method: Method::Vnc,
         password: Some(password),
@@ -170,6 +172,67 @@ fn a_password_that_passes_through_the_bridge() {
         log.contains("hypervisor: authentication failed: Authentication failed"),
         "{log}"
     );
+}
+
+/// With `view_only` the picture comes, and what the viewer's user types, points at and copies does not arrive; without it
+/// all of it does.
+#[test]
+#[ignore = "needs Xvnc, vncviewer and xclip"]
+fn a_viewer_that_may_only_look() {
+    for (view_only, text) in [(false, "copied in the open"), (true, "copied in vain")] {
+        let folder = Folder::new();
+        let (xvnc, desktop) = (Xvnc::start(&folder), Desktop::start(&folder));
+        let login = Login::right(Method::X509Plain, &xvnc.authority);
+        let policy = format!("[policy]\nview_only = {view_only}\n");
+        let bridge = Bridge::with_policy(&folder, "bridge", xvnc.address, &login, Tenants::Own(NOWHERE), &policy);
+        looks_on(&folder, &desktop, &xvnc, bridge.tcp, view_only, text);
+    }
+}
+
+/// A viewer of Xvnc through something in between, and whether its input arrives.
+pub(super) fn looks_on(
+    folder: &Folder,
+    desktop: &Desktop,
+    xvnc: &Xvnc,
+    through: SocketAddr,
+    view_only: bool,
+    text: &str,
+) {
+    let _viewer = vncviewer(desktop, "looks-on", through, &tenant(TENANT));
+    let (width, height) = Xvnc::SIZE;
+    let place = wait_for("the picture", || desktop.picture().find(&painted(width, height)));
+    let keys = xvnc.keys(folder);
+    let before = xvnc.pointer(folder);
+    let _owner = set_clipboard(folder, desktop.display(), text);
+    let (x, y) = (place.0 as u32 + 50, place.1 as u32 + 60);
+    let act = || {
+        desktop.move_pointer(x - 1, y - 1);
+        desktop.move_pointer(x, y);
+        desktop.focus("TigerVNC");
+        desktop.press("a");
+    };
+    if !view_only {
+        // The viewer leaves out what comes too fast, and may have left out the last pixel.
+        let near = |(x, y): &(u32, u32)| (49..=50).contains(x) && (59..=60).contains(y);
+        wait_for("input of all kinds", || {
+            act();
+            let copied = clipboard(folder, &xvnc.display).as_deref() == Some(text);
+            (xvnc.pointer(folder).filter(near).is_some() && copied && keys.pressed()).then_some(())
+        });
+        return;
+    }
+    for _ in 0..5 {
+        act();
+        thread::sleep(Duration::from_millis(500));
+    }
+    assert_eq!(xvnc.pointer(folder), before, "the pointer");
+    assert_ne!(clipboard(folder, &xvnc.display).as_deref(), Some(text), "the clipboard");
+    assert!(!keys.pressed(), "the keys");
+    // What changes is still seen.
+    stir(folder, &xvnc.display, 7);
+    wait_for("another picture", || {
+        desktop.picture().find(&painted(width, height)).is_none().then_some(())
+    });
 }
 
 /// The same from a browser, through a WebSocket.

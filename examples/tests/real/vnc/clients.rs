@@ -35,7 +35,13 @@ fn without_menu() -> Option<&'static str> {
         .find_map(|(name, option)| help.contains(name).then_some(option))
 }
 
-fn vncviewer_with(encoding: &str, desktop: &Desktop, name: &str, server: SocketAddr, login: &Login) -> Process {
+pub(crate) fn vncviewer_with(
+    encoding: &str,
+    desktop: &Desktop,
+    name: &str,
+    server: SocketAddr,
+    login: &Login,
+) -> Process {
     desktop.start_program(&format!("vncviewer-{name}"), "xtigervncviewer", |command| {
         command
             .args(["-SecurityTypes", tigervnc(login.method), "-Log", "*:stderr:30"])

@@ -10,6 +10,8 @@ pub(crate) mod clients;
 mod depth;
 mod logins;
 mod middle;
+mod minimal;
+mod moves;
 pub(crate) mod programs;
 pub(crate) mod qemu;
 mod relay;

@@ -90,6 +90,18 @@ pub(crate) enum Tenants<'a> {
 
 impl Bridge {
     pub(crate) fn start(folder: &Folder, name: &str, hypervisor: SocketAddr, login: &Login, tenants: Tenants) -> Self {
+        Self::with_policy(folder, name, hypervisor, login, tenants, "")
+    }
+
+    /// The same with more tables in its configuration.
+    pub(crate) fn with_policy(
+        folder: &Folder,
+        name: &str,
+        hypervisor: SocketAddr,
+        login: &Login,
+        tenants: Tenants,
+        policy: &str,
+    ) -> Self {
         let (origin, own) = match tenants {
             Tenants::Own(origin) => {
                 folder.write(&format!("{name}.tenant"), format!("{TENANT}\n"));
@@ -111,6 +123,7 @@ impl Bridge {
         if login.method.needs().user {
             config += &format!("user = \"{USER}\"\n");
         }
+        config += policy;
         let config = folder.write(&format!("{name}.toml"), config);
         let mut process = Process::start(folder, name, env!("CARGO_BIN_EXE_vnc-bridge"), |command| {
             command.arg("--config").arg(config);

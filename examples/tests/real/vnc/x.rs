@@ -133,6 +133,15 @@ impl Xvnc {
         })
     }
 
+    /// Listens to its keyboard from now on.
+    pub(crate) fn keys(&self, folder: &Folder) -> Keys {
+        Keys(Process::start(folder, "xev", "xev", |command| {
+            command
+                .args(["-root", "-event", "keyboard"])
+                .env("DISPLAY", &self.display);
+        }))
+    }
+
     fn offering(folder: &Folder, types: &str) -> Self {
         Self::with(folder, types, |_| {})
     }
@@ -177,6 +186,16 @@ impl Xvnc {
             assert!(process.logged().contains("in use"), "Xvnc ended");
         }
         panic!("Xvnc finds no port");
+    }
+}
+
+/// What was typed at an X server.
+pub(crate) struct Keys(Process);
+
+impl Keys {
+    /// Whether a key was.
+    pub(crate) fn pressed(&self) -> bool {
+        self.0.output().contains("KeyPress")
     }
 }
 

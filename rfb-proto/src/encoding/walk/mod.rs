@@ -5,11 +5,13 @@
 //! together or not at all, and never more than 16; whatever else has come is taken at once. So a walk goes on at any
 //! byte, holds nothing and looks at no opaque byte, JPEG's entropy data excepted.
 
+mod deflated;
 mod jpeg;
 mod step;
 mod tight;
 mod tiles;
 
+pub(crate) use deflated::{Deflated, ZLIB_HEADER, deflated, put_length};
 pub(crate) use step::{Context, Fault, Need, PixelSizes, Progress};
 
 use super::{Encoding, Rectangle};

@@ -1,5 +1,7 @@
 //! A server's stream.
 
+mod moved;
+
 use super::formats::Formats;
 use super::messages::Messages;
 use super::{AmbiguousFormat, Ends, FramingError, Missing, Part, Piece};

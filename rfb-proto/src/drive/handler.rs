@@ -1,0 +1,103 @@
+//! What the author of a proxy answers.
+
+extern crate std;
+
+use core::future::Future;
+use std::io;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+#[cfg(doc)]
+use super::drive_session;
+use crate::handshake::bridge::{BridgeOutcome, Upstream};
+use crate::handshake::server::ClientCredentials;
+use crate::handshake::{Refusal, Side};
+use crate::security::vnc::CHALLENGE_LEN;
+use crate::session::relay::Dial;
+#[cfg(doc)]
+use crate::{handshake::BridgeConfig, session::relay::Cause};
+
+/// What the author of a proxy knows: the answers for one tenant.
+///
+/// None has to be quick: the deadline of the handshake ([`Limits::handshake_timeout`](crate::Limits::handshake_timeout))
+/// goes on meanwhile, and when a peer goes while a question is open, its future is dropped.
+///
+/// ```
+/// use rfb_proto::handshake::Refusal;
+/// use rfb_proto::handshake::bridge::Upstream;
+/// use rfb_proto::handshake::server::ClientCredentials;
+/// use rfb_proto::security::vnc::Password;
+/// use rfb_proto::session::relay::Dial;
+/// use rfb_proto::{NotDialled, ProxyHandler};
+/// use tokio::net::TcpStream;
+///
+/// struct OneGuest {
+///     tenants: Password,
+///     own: Vec<u8>,
+/// }
+///
+/// impl ProxyHandler for OneGuest {
+///     type Hypervisor = TcpStream;
+///
+///     fn challenge(&mut self) -> [u8; 16] {
+///         // From a cryptographically secure source.
+/// #       [0; 16]
+///     }
+///
+///     async fn admit(&mut self, shown: ClientCredentials) -> Result<(), Refusal> {
+///         match shown {
+///             ClientCredentials::Vnc { challenge, response } if self.tenants.verify(&challenge, &response) => Ok(()),
+///             _ => Err(Refusal::default()),
+///         }
+///     }
+///
+///     async fn dial(&mut self, _: Dial) -> Result<(TcpStream, Upstream), NotDialled> {
+///         let hypervisor = TcpStream::connect(("hypervisor.example", 5900)).await?;
+///         hypervisor.set_nodelay(true)?;
+///         let upstream = Upstream::default()
+///             .with_server_name("hypervisor.example")
+///             .with_password(Password::new(&self.own));
+///         Ok((hypervisor, upstream))
+///     }
+/// }
+/// ```
+pub trait ProxyHandler: Send {
+    /// A connection to a hypervisor.
+    type Hypervisor: AsyncRead + AsyncWrite + Send + Unpin;
+
+    /// 16 bytes from a cryptographically secure source: the challenge of a tenant with VNC authentication.
+    fn challenge(&mut self) -> [u8; CHALLENGE_LEN];
+
+    /// Is the tenant let in with what it shows? The refusal is sent to the tenant.
+    fn admit(&mut self, shown: ClientCredentials) -> impl Future<Output = Result<(), Refusal>> + Send;
+
+    /// A connection to the hypervisor, and how it is entered. After a move ([`Cause::Moved`]) it is that of the place
+    /// where the guest is now.
+    fn dial(&mut self, dial: Dial) -> impl Future<Output = Result<(Self::Hypervisor, Upstream), NotDialled>> + Send;
+
+    /// Both sides are in. `false`: the connection is closed.
+    fn authenticated(&mut self, outcome: &BridgeOutcome) -> bool {
+        let _ = outcome;
+        true
+    }
+
+    /// TLS could not begin, or failed. What that means for the session follows by itself.
+    fn tls_failed(&mut self, side: Side, error: &io::Error) {
+        let _ = (side, error);
+    }
+}
+
+/// Why there is no connection to a hypervisor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotDialled {
+    /// It could not be reached. A tenant in its handshake is told [`BridgeConfig::upstream_failure`].
+    Unreachable,
+    /// The tenant is refused with this; after a move its connection ends.
+    Refused(Refusal),
+}
+
+impl From<io::Error> for NotDialled {
+    fn from(_: io::Error) -> Self {
+        Self::Unreachable
+    }
+}

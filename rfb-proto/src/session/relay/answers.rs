@@ -1,0 +1,65 @@
+//! The caller's answers.
+
+use core::time::Duration;
+
+#[cfg(doc)]
+use super::SessionQuestion;
+use super::{End, NotFollowed, Relay, Stage};
+use crate::handshake::bridge::Upstream;
+use crate::handshake::{Bridge, Misuse, Refusal, SideBuffers};
+
+impl Relay {
+    /// The handshake, to answer [`SessionQuestion::Tenant`] with its methods. Stepping is the relay's, and so is the
+    /// hypervisor's connection.
+    ///
+    /// # Errors
+    /// [`Misuse::NotAsked`]: the handshake is over.
+    pub fn bridge(&mut self) -> Result<&mut Bridge, Misuse> {
+        match &mut self.stage {
+            Stage::Opening(opening) => Ok(&mut opening.bridge),
+            _ => Err(Misuse::NotAsked),
+        }
+    }
+
+    /// Answers any question: the tenant is not let in, or there is no hypervisor for it.
+    ///
+    /// # Errors
+    /// [`Misuse::NotAsked`].
+    pub fn refuse(&mut self, sides: &mut SideBuffers, why: Refusal) -> Result<(), Misuse> {
+        match &mut self.stage {
+            Stage::Opening(opening) => opening.bridge.refuse(sides, why),
+            _ => self.unreachable(sides),
+        }
+    }
+
+    /// Answers [`SessionQuestion::Dial`]: the connection to the hypervisor stands. From here on
+    /// [`Side::Hypervisor`](crate::handshake::Side::Hypervisor) is there.
+    ///
+    /// # Errors
+    /// [`Misuse::NotAsked`]: it is not wanted any more, close it.
+    pub fn dialled(&mut self, now: Duration, upstream: Upstream) -> Result<(), Misuse> {
+        match &mut self.stage {
+            Stage::Opening(opening) => opening.dialled(upstream),
+            Stage::Reconnect(reconnect) => reconnect.dialled(now, &self.config, upstream),
+            _ => Err(Misuse::NotAsked),
+        }
+    }
+
+    /// Answers [`SessionQuestion::Dial`]: there is no connection to the hypervisor. A tenant in its handshake is told
+    /// [`BridgeConfig::upstream_failure`](crate::handshake::BridgeConfig::upstream_failure).
+    ///
+    /// # Errors
+    /// [`Misuse::NotAsked`].
+    pub fn unreachable(&mut self, sides: &mut SideBuffers) -> Result<(), Misuse> {
+        match &mut self.stage {
+            Stage::Opening(opening) => opening.unreachable(&self.config, sides),
+            Stage::Reconnect(reconnect) => {
+                reconnect.answered()?;
+                self.stage = Stage::Done(End::from(NotFollowed::Unreachable));
+                self.viewer = None;
+                Ok(())
+            }
+            _ => Err(Misuse::NotAsked),
+        }
+    }
+}
