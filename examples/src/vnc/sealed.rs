@@ -33,7 +33,7 @@ pub fn key() -> Key {
 
 /// The layer of RSA-AES, where a machine came to it.
 pub fn layered(stream: Stream, buffers: &mut Buffers, keys: LayerKeys) -> Stream {
-    Box::new(LayerStream::new(stream, keys, &mut buffers.rx))
+    Box::new(LayerStream::new(stream, keys, buffers))
 }
 
 /// A server's side of one log-in.

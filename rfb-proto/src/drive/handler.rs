@@ -2,6 +2,8 @@
 
 extern crate std;
 
+#[cfg(feature = "rsa-aes")]
+use alloc::sync::Arc;
 use core::future::Future;
 use std::io;
 
@@ -12,7 +14,13 @@ use super::drive_session;
 use crate::handshake::bridge::{BridgeOutcome, Upstream};
 use crate::handshake::server::ClientCredentials;
 use crate::handshake::{Refusal, Side};
+#[cfg(feature = "ard")]
+use crate::security::ard::ArdParameters;
+#[cfg(feature = "ms-logon")]
+use crate::security::ms_logon::{MsLogonParameters, PUBLIC_LEN};
 use crate::security::vnc::CHALLENGE_LEN;
+#[cfg(feature = "rsa-aes")]
+use crate::security::{Seed, rsa_aes::Key};
 use crate::session::relay::Dial;
 #[cfg(doc)]
 use crate::{handshake::BridgeConfig, session::relay::Cause};
@@ -74,6 +82,33 @@ pub trait ProxyHandler: Send {
     /// A connection to the hypervisor, and how it is entered. After a move ([`Cause::Moved`]) it is that of the place
     /// where the guest is now.
     fn dial(&mut self, dial: Dial) -> impl Future<Output = Result<(Self::Hypervisor, Upstream), NotDialled>> + Send;
+
+    /// The key that a tenant with RSA-AES is shown, and the random bytes of its log-in: 32 from a cryptographically secure
+    /// source, for this log-in only. What the tenant has sealed is opened with the key where the driver runs, which takes
+    /// milliseconds. For proxies whose [`BridgeConfig`] offers such a type; `None` refuses the tenant.
+    #[cfg(feature = "rsa-aes")]
+    fn rsa_aes(&mut self) -> Option<(Arc<Key>, Seed)> {
+        None
+    }
+
+    /// The group and the public value that a tenant with Diffie-Hellman authentication (type 30) is shown.
+    /// [`ProxyHandler::admit`] is then shown what the tenant makes of them. `None` refuses the tenant.
+    #[cfg(feature = "ard")]
+    fn diffie_hellman(&mut self) -> Option<ArdParameters> {
+        None
+    }
+
+    /// The same for MSLogonII (type 113).
+    #[cfg(feature = "ms-logon")]
+    fn ms_logon_ii(&mut self) -> Option<MsLogonParameters> {
+        None
+    }
+
+    /// The public value that a tenant with MSLogonIII (type 118) is shown. `None` refuses the tenant.
+    #[cfg(feature = "ms-logon")]
+    fn ms_logon_iii(&mut self) -> Option<[u8; PUBLIC_LEN]> {
+        None
+    }
 
     /// Both sides are in. `false`: the connection is closed.
     fn authenticated(&mut self, outcome: &BridgeOutcome) -> bool {

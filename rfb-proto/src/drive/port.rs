@@ -43,6 +43,20 @@ pub(super) struct Port<S> {
     broken: bool,
 }
 
+#[cfg(feature = "rsa-aes")]
+impl<S: AsyncRead + AsyncWrite + Unpin> Port<super::wire::Wire<S>> {
+    /// As [`Wire::start_layer`](super::wire::Wire::start_layer), and flushes what goes out in front of it.
+    pub(super) fn start_layer(
+        &mut self,
+        keys: crate::security::rsa_aes::LayerKeys,
+        buffers: &mut Buffers,
+    ) -> io::Result<()> {
+        self.stream.start_layer(keys, buffers)?;
+        self.unflushed = true;
+        Ok(())
+    }
+}
+
 impl<S: AsyncRead + AsyncWrite + Unpin> Port<S> {
     /// `room`: for one read.
     pub(super) const fn new(stream: S, room: usize) -> Self {

@@ -20,7 +20,9 @@ use super::handler::{NotDialled, ProxyHandler};
 use super::port::{Moved, Port};
 use super::wire::{Certificates, Wire};
 use crate::handshake::bridge::{BridgeQuestion, Upstream};
-use crate::handshake::{Misuse, Refusal, Side, SideBuffers};
+use crate::handshake::{Bridge, Misuse, Refusal, Side, SideBuffers};
+#[cfg(feature = "rsa-aes")]
+use crate::security::{Seed, rsa_aes::Key};
 use crate::session::Relay;
 use crate::session::relay::{Action, Config, Counts, End, Move, SessionQuestion};
 
@@ -182,6 +184,9 @@ struct Driver<'a, A: ProxyHandler> {
     sleep: Pin<&'a mut Sleep>,
     /// The handler knows that both sides are in.
     told: bool,
+    /// The key that the tenant is shown, until it has answered.
+    #[cfg(feature = "rsa-aes")]
+    rsa_aes: Option<(Arc<Key>, Seed)>,
 }
 
 /// Drives a console from its first byte to its last, and closes both streams. Gives why it ended, and the handler unless a
@@ -201,6 +206,8 @@ where
         sides: SideBuffers::default(),
         sleep,
         told: false,
+        #[cfg(feature = "rsa-aes")]
+        rsa_aes: None,
     };
     let mut tenant = Port::new(Wire::Plain(tenant), READ);
     let mut hypervisor: Option<Port<Wire<A::Hypervisor>>> = None;
@@ -252,6 +259,20 @@ impl<A: ProxyHandler + 'static> Driver<'_, A> {
                         };
                         match started {
                             Ok(()) => securing = Some(side),
+                            Err(error) => self.not_secured(side, &error),
+                        }
+                        continue;
+                    }
+                    #[cfg(feature = "rsa-aes")]
+                    Action::Ask(SessionQuestion::Tenant(BridgeQuestion::RsaAesLayer { side, keys })) => {
+                        let buffers = self.sides.side(side);
+                        let started = match (side, &mut *hypervisor) {
+                            (Side::Tenant, _) => tenant.start_layer(keys, buffers),
+                            (Side::Hypervisor, Some(port)) => port.start_layer(keys, buffers),
+                            (Side::Hypervisor, None) => Err(ErrorKind::NotConnected.into()),
+                        };
+                        match started {
+                            Ok(()) => self.answer_now(|bridge, _| bridge.layered()),
                             Err(error) => self.not_secured(side, &error),
                         }
                         continue;
@@ -404,9 +425,7 @@ impl<A: ProxyHandler + 'static> Driver<'_, A> {
             SessionQuestion::Tenant(BridgeQuestion::Challenge) => {
                 let Some(answers) = self.desk.free() else { return };
                 let challenge = answers.challenge();
-                if let Ok(bridge) = self.connection.relay.bridge() {
-                    let _ = bridge.challenge(&mut self.sides, challenge);
-                }
+                self.answer_now(|bridge, sides| bridge.challenge(sides, challenge));
             }
             SessionQuestion::Tenant(BridgeQuestion::Admit(shown)) => self.desk.ask(|mut answers| async move {
                 let admitted = answers.admit(shown).await;
@@ -417,10 +436,68 @@ impl<A: ProxyHandler + 'static> Driver<'_, A> {
                 (answers, Answer::Dial(dialled))
             }),
             // INVARIANT: the relay asks for connections itself.
-            SessionQuestion::Tenant(BridgeQuestion::Connect) => {
-                let _ = self.connection.relay.refuse(&mut self.sides, Refusal::Close);
-            }
+            SessionQuestion::Tenant(BridgeQuestion::Connect) => self.refuse(),
+            SessionQuestion::Tenant(question) => self.ask_of_login(question),
         }
+    }
+
+    /// The questions of the log-ins that need a library, which the handler answers at once.
+    fn ask_of_login(&mut self, question: BridgeQuestion) {
+        #[allow(unused_variables, reason = "each log-in is behind a feature")]
+        let Some(answers) = self.desk.free() else { return };
+        match question {
+            #[cfg(feature = "rsa-aes")]
+            BridgeQuestion::RsaAes => {
+                self.rsa_aes = answers.rsa_aes();
+                match self.rsa_aes.take() {
+                    Some((key, seed)) => {
+                        self.answer_now(|bridge, sides| bridge.rsa_aes(sides, key.public(), &seed));
+                        self.rsa_aes = Some((key, seed));
+                    }
+                    None => self.refuse(),
+                }
+            }
+            #[cfg(feature = "rsa-aes")]
+            BridgeQuestion::RsaAesOpen { sealed, strength } => match self.rsa_aes.take() {
+                Some((key, seed)) => {
+                    let random = key.open(&sealed, strength, &seed);
+                    self.answer_now(|bridge, sides| bridge.rsa_aes_open(sides, random.expose()));
+                }
+                None => self.refuse(),
+            },
+            #[cfg(feature = "ard")]
+            BridgeQuestion::DiffieHellman => match answers.diffie_hellman() {
+                Some(parameters) => self.answer_now(|bridge, sides| bridge.diffie_hellman(sides, &parameters)),
+                None => self.refuse(),
+            },
+            #[cfg(feature = "ms-logon")]
+            BridgeQuestion::MsLogonII => match answers.ms_logon_ii() {
+                Some(parameters) => self.answer_now(|bridge, sides| bridge.ms_logon_ii(sides, &parameters)),
+                None => self.refuse(),
+            },
+            #[cfg(feature = "ms-logon")]
+            BridgeQuestion::MsLogonIII => match answers.ms_logon_iii() {
+                Some(public) => self.answer_now(|bridge, sides| bridge.ms_logon_iii(sides, &public)),
+                None => self.refuse(),
+            },
+            _ => self.refuse(),
+        }
+    }
+
+    fn answer_now(&mut self, answer: impl FnOnce(&mut Bridge, &mut SideBuffers) -> Result<(), Misuse>) {
+        // INVARIANT: it is the answer to what was asked. One that cannot be given, such as a value that is too long, is a
+        // refusal.
+        let answered = match self.connection.relay.bridge() {
+            Ok(bridge) => answer(bridge, &mut self.sides),
+            Err(misuse) => Err(misuse),
+        };
+        if answered.is_err() {
+            self.refuse();
+        }
+    }
+
+    fn refuse(&mut self) {
+        let _ = self.connection.relay.refuse(&mut self.sides, Refusal::Close);
     }
 
     /// Gives the hypervisor's connection, if there is one now. An answer that is not wanted any more is dropped: its time

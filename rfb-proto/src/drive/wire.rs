@@ -11,6 +11,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 #[cfg(feature = "rustls")]
 use super::tls_stream::TlsStream;
 use crate::handshake::{Buffers, Tls, TlsRole};
+#[cfg(feature = "rsa-aes")]
+use crate::security::rsa_aes::{LayerKeys, LayerStream};
 
 /// What a driver has for TLS.
 #[derive(Debug, Clone, Default)]
@@ -26,6 +28,8 @@ pub(super) enum Wire<S> {
     Plain(S),
     #[cfg(feature = "rustls")]
     Tls(alloc::boxed::Box<TlsStream<S>>),
+    #[cfg(feature = "rsa-aes")]
+    Layered(alloc::boxed::Box<LayerStream<S>>),
     /// TLS could not begin on it.
     Gone,
 }
@@ -40,6 +44,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             return Err(ErrorKind::NotConnected.into());
         };
         *self = secured(stream, tls, with, buffers)?;
+        Ok(())
+    }
+
+    /// Begins the messages of RSA-AES.
+    ///
+    /// # Errors
+    /// The stream is inside of something else.
+    #[cfg(feature = "rsa-aes")]
+    pub(super) fn start_layer(&mut self, keys: LayerKeys, buffers: &mut Buffers) -> io::Result<()> {
+        let Self::Plain(stream) = core::mem::replace(self, Self::Gone) else {
+            return Err(ErrorKind::NotConnected.into());
+        };
+        *self = Self::Layered(alloc::boxed::Box::new(LayerStream::new(stream, keys, buffers)));
         Ok(())
     }
 
@@ -90,6 +107,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Wire<S> {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
             #[cfg(feature = "rustls")]
             Self::Tls(stream) => Pin::new(&mut **stream).poll_read(cx, buf),
+            #[cfg(feature = "rsa-aes")]
+            Self::Layered(stream) => Pin::new(&mut **stream).poll_read(cx, buf),
             Self::Gone => Poll::Ready(Ok(())),
         }
     }
@@ -101,6 +120,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<S> {
             Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
             #[cfg(feature = "rustls")]
             Self::Tls(stream) => Pin::new(&mut **stream).poll_write(cx, buf),
+            #[cfg(feature = "rsa-aes")]
+            Self::Layered(stream) => Pin::new(&mut **stream).poll_write(cx, buf),
             Self::Gone => Poll::Ready(Ok(buf.len())),
         }
     }
@@ -110,6 +131,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<S> {
             Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
             #[cfg(feature = "rustls")]
             Self::Tls(stream) => Pin::new(&mut **stream).poll_flush(cx),
+            #[cfg(feature = "rsa-aes")]
+            Self::Layered(stream) => Pin::new(&mut **stream).poll_flush(cx),
             Self::Gone => Poll::Ready(Ok(())),
         }
     }
@@ -119,6 +142,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<S> {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
             #[cfg(feature = "rustls")]
             Self::Tls(stream) => Pin::new(&mut **stream).poll_shutdown(cx),
+            #[cfg(feature = "rsa-aes")]
+            Self::Layered(stream) => Pin::new(&mut **stream).poll_shutdown(cx),
             Self::Gone => Poll::Ready(Ok(())),
         }
     }

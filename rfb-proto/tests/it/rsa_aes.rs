@@ -222,6 +222,7 @@ proptest! {
 /// Streams inside of the layer, over connections that hold little: nothing waits for ever, and all comes through.
 #[cfg(feature = "tokio")]
 mod streams {
+    use rfb_proto::handshake::Buffers;
     use rfb_proto::security::rsa_aes::LayerStream;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 
@@ -229,7 +230,7 @@ mod streams {
 
     fn both<S>(security_type: SecurityType, near: S, far: S) -> (LayerStream<S>, LayerStream<S>) {
         let (server, client) = keys(security_type);
-        let mut nothing = BytesMut::new();
+        let mut nothing = Buffers::default();
         (
             LayerStream::new(near, server, &mut nothing),
             LayerStream::new(far, client, &mut nothing),
@@ -274,8 +275,16 @@ mod streams {
         let (mut plain, mut socket) = (BytesMut::from(&b"before"[..]), BytesMut::new());
         layer.seal(&mut plain, &mut socket);
         let (near, mut far) = duplex(1024);
-        let mut stream = LayerStream::new(near, client, &mut socket);
-        assert!(socket.is_empty());
+        let mut buffers = Buffers {
+            rx: socket.split(),
+            tx: BytesMut::from(&b"last words"[..]),
+        };
+        let mut stream = LayerStream::new(near, client, &mut buffers);
+        assert!(buffers.rx.is_empty() && buffers.tx.is_empty());
+        stream.flush().await.unwrap();
+        let mut words = [0; 10];
+        far.read_exact(&mut words).await.unwrap();
+        assert_eq!(&words, b"last words");
         let mut bytes = [0; 6];
         stream.read_exact(&mut bytes).await.unwrap();
         assert_eq!(&bytes, b"before");
@@ -288,7 +297,7 @@ mod streams {
 
         let (_, client) = keys(SecurityType::RA2);
         let (near, mut far) = duplex(1024);
-        let mut stream = LayerStream::new(near, client, &mut BytesMut::new());
+        let mut stream = LayerStream::new(near, client, &mut Buffers::default());
         far.write_all(&[0; 40]).await.unwrap();
         for _ in 0..2 {
             let error = stream.read(&mut bytes).await.unwrap_err();

@@ -59,6 +59,7 @@ pub(super) fn tenant(password: &'static str) -> Login {
         method: Method::Vnc,
         password: Some(password),
         authority: "nobody".into(),
+        rsa_key: None,
     }
 }
 

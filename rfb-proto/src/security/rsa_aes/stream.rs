@@ -10,6 +10,7 @@ use zeroize::Zeroize as _;
 
 use super::layer::Layer;
 use super::public::LayerKeys;
+use crate::handshake::Buffers;
 
 /// Bytes that are read at a time.
 const READ: usize = 16 << 10;
@@ -35,16 +36,17 @@ pub struct LayerStream<S> {
 }
 
 impl<S> LayerStream<S> {
-    /// `rx` is what was received before: the layer begins in it. It is emptied.
+    /// With what the machine left in its buffers, which are emptied: the layer begins in `rx`, and `tx` goes out as it is
+    /// in front of it.
     #[must_use]
-    pub fn new(stream: S, keys: LayerKeys, rx: &mut BytesMut) -> Self {
+    pub fn new(stream: S, keys: LayerKeys, buffers: &mut Buffers) -> Self {
         Self {
             stream,
             layer: Layer::new(keys),
-            received: rx.split(),
+            received: buffers.rx.split(),
             plain: BytesMut::new(),
             writing: BytesMut::new(),
-            sealed: BytesMut::new(),
+            sealed: buffers.tx.split(),
         }
     }
 
