@@ -222,8 +222,11 @@ proptest! {
 /// Streams inside of the layer, over connections that hold little: nothing waits for ever, and all comes through.
 #[cfg(feature = "tokio")]
 mod streams {
+    use rfb_proto::handshake::server::{ClientCredentials, ServerQuestion};
+    use rfb_proto::handshake::{ClientHandshake, ServerHandshake};
     use rfb_proto::security::rsa_aes::LayerStream;
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+    use rfb_proto::{Clock, Driven, drive};
+    use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream, duplex};
 
     use super::*;
 
@@ -293,6 +296,96 @@ mod streams {
         for _ in 0..2 {
             let error = stream.read(&mut bytes).await.unwrap_err();
             assert_eq!(error.kind(), std::io::ErrorKind::InvalidData);
+        }
+    }
+
+    trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+    impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+
+    type Session = (Box<dyn Io>, Buffers);
+
+    async fn serve(stream: DuplexStream, security_type: SecurityType) -> Session {
+        let (clock, mut buffers) = (Clock::start(), Buffers::default());
+        let mut stream: Box<dyn Io> = Box::new(stream);
+        let mut machine = ServerHandshake::new(clock.now(), ServerConfig::new(&[security_type]));
+        loop {
+            match drive(&mut machine, &mut buffers, &mut stream, clock).await.unwrap() {
+                Driven::Ask(ServerQuestion::Admit(ClientCredentials::Plain(shown))) => {
+                    assert_eq!(
+                        (&shown.user[..], shown.password.expose()),
+                        (&b"user"[..], &b"secret"[..])
+                    );
+                    machine.accept(&mut buffers).unwrap();
+                }
+                Driven::Ask(ServerQuestion::Init(_)) => {
+                    machine.init(&mut buffers, &crate::play::server_init()).unwrap();
+                }
+                Driven::Ask(question) => {
+                    let keys = crate::logins::answer_client(&mut machine, &mut buffers, question, &SERVER).unwrap();
+                    if let Some(keys) = keys {
+                        stream = Box::new(LayerStream::new(stream, keys, &mut buffers.rx));
+                        machine.layered().unwrap();
+                    }
+                }
+                Driven::StartTls(_) => unreachable!(),
+                Driven::Done(outcome) => {
+                    assert_eq!(outcome.security.security_type, security_type);
+                    return (stream, buffers);
+                }
+            }
+        }
+    }
+
+    async fn log_in(stream: DuplexStream, security_type: SecurityType) -> Session {
+        let (clock, mut buffers) = (Clock::start(), Buffers::default());
+        let mut stream: Box<dyn Io> = Box::new(stream);
+        let mut machine = ClientHandshake::new(clock.now(), ClientConfig::new(&[security_type]));
+        loop {
+            match drive(&mut machine, &mut buffers, &mut stream, clock).await.unwrap() {
+                Driven::Ask(question) => {
+                    let shown = (&b"user"[..], &b"secret"[..]);
+                    let keys = crate::logins::answer_server(&mut machine, &mut buffers, question, shown, &CLIENT);
+                    if let Some(keys) = keys.unwrap() {
+                        stream = Box::new(LayerStream::new(stream, keys, &mut buffers.rx));
+                        machine.layered().unwrap();
+                    }
+                }
+                Driven::StartTls(_) => unreachable!(),
+                Driven::Done(_) => return (stream, buffers),
+            }
+        }
+    }
+
+    /// The drivers of both roles, over connections that hold little, and a message each behind the handshake.
+    #[tokio::test(start_paused = true)]
+    async fn driven_log_ins() {
+        let all = [
+            SecurityType::RA2,
+            SecurityType::RA2NE,
+            SecurityType::RA2_256,
+            SecurityType::RA2NE_256,
+        ];
+        for security_type in all {
+            for capacity in [1, 64, 64 << 10] {
+                let (near, far) = duplex(capacity);
+                let server = tokio::spawn(async move {
+                    let (mut stream, mut buffers) = serve(near, security_type).await;
+                    stream.write_all(b"from the server").await.unwrap();
+                    stream.flush().await.unwrap();
+                    while buffers.rx.len() < 15 {
+                        stream.read_buf(&mut buffers.rx).await.unwrap();
+                    }
+                    assert_eq!(buffers.rx, b"from the client"[..]);
+                });
+                let (mut stream, mut buffers) = log_in(far, security_type).await;
+                stream.write_all(b"from the client").await.unwrap();
+                stream.flush().await.unwrap();
+                while buffers.rx.len() < 15 {
+                    stream.read_buf(&mut buffers.rx).await.unwrap();
+                }
+                assert_eq!(buffers.rx, b"from the server"[..]);
+                server.await.unwrap();
+            }
         }
     }
 }
