@@ -222,9 +222,17 @@ proptest! {
 /// Streams inside of the layer, over connections that hold little: nothing waits for ever, and all comes through.
 #[cfg(feature = "tokio")]
 mod streams {
-    use rfb_proto::handshake::Buffers;
-    use rfb_proto::security::rsa_aes::LayerStream;
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+    use std::sync::Arc;
+
+    use rfb_proto::handshake::bridge::Upstream;
+    use rfb_proto::handshake::server::{ClientCredentials, ServerQuestion};
+    use rfb_proto::handshake::{BridgeConfig, ClientHandshake, Refusal, ServerHandshake};
+    use rfb_proto::security::Secret;
+    use rfb_proto::security::plain::Credentials;
+    use rfb_proto::security::rsa_aes::{LayerStream, Pin};
+    use rfb_proto::session::relay::{Config, Dial, End};
+    use rfb_proto::{Clock, Connection, Driven, NotDialled, ProxyHandler, drive, drive_session};
+    use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream, duplex};
 
     use super::*;
 
@@ -302,6 +310,177 @@ mod streams {
         for _ in 0..2 {
             let error = stream.read(&mut bytes).await.unwrap_err();
             assert_eq!(error.kind(), std::io::ErrorKind::InvalidData);
+        }
+    }
+
+    trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+    impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+
+    type Session = (Box<dyn Io>, Buffers);
+
+    async fn serve(stream: DuplexStream, security_type: SecurityType) -> Session {
+        let (clock, mut buffers) = (Clock::start(), Buffers::default());
+        let mut stream: Box<dyn Io> = Box::new(stream);
+        let mut machine = ServerHandshake::new(clock.now(), ServerConfig::new(&[security_type]));
+        loop {
+            match drive(&mut machine, &mut buffers, &mut stream, clock).await.unwrap() {
+                Driven::Ask(ServerQuestion::Admit(ClientCredentials::Plain(shown))) => {
+                    assert_eq!(
+                        (&shown.user[..], shown.password.expose()),
+                        (&b"user"[..], &b"secret"[..])
+                    );
+                    machine.accept(&mut buffers).unwrap();
+                }
+                Driven::Ask(ServerQuestion::Init(_)) => {
+                    machine.init(&mut buffers, &crate::play::server_init()).unwrap();
+                }
+                Driven::Ask(question) => {
+                    let keys = crate::logins::answer_client(&mut machine, &mut buffers, question, &SERVER).unwrap();
+                    if let Some(keys) = keys {
+                        stream = Box::new(LayerStream::new(stream, keys, &mut buffers));
+                        machine.layered().unwrap();
+                    }
+                }
+                Driven::StartTls(_) => unreachable!(),
+                Driven::Done(outcome) => {
+                    assert_eq!(outcome.security.security_type, security_type);
+                    return (stream, buffers);
+                }
+            }
+        }
+    }
+
+    async fn log_in(stream: DuplexStream, security_type: SecurityType) -> Session {
+        let (clock, mut buffers) = (Clock::start(), Buffers::default());
+        let mut stream: Box<dyn Io> = Box::new(stream);
+        let mut machine = ClientHandshake::new(clock.now(), ClientConfig::new(&[security_type]));
+        loop {
+            match drive(&mut machine, &mut buffers, &mut stream, clock).await.unwrap() {
+                Driven::Ask(question) => {
+                    let shown = (&b"user"[..], &b"secret"[..]);
+                    let keys = crate::logins::answer_server(&mut machine, &mut buffers, question, shown, &CLIENT);
+                    if let Some(keys) = keys.unwrap() {
+                        stream = Box::new(LayerStream::new(stream, keys, &mut buffers));
+                        machine.layered().unwrap();
+                    }
+                }
+                Driven::StartTls(_) => unreachable!(),
+                Driven::Done(_) => return (stream, buffers),
+            }
+        }
+    }
+
+    /// The drivers of both roles, over connections that hold little, and a message each behind the handshake.
+    #[tokio::test(start_paused = true)]
+    async fn driven_log_ins() {
+        let all = [
+            SecurityType::RA2,
+            SecurityType::RA2NE,
+            SecurityType::RA2_256,
+            SecurityType::RA2NE_256,
+        ];
+        for security_type in all {
+            for capacity in [1, 64, 64 << 10] {
+                let (near, far) = duplex(capacity);
+                let server = tokio::spawn(async move {
+                    let (mut stream, mut buffers) = serve(near, security_type).await;
+                    stream.write_all(b"from the server").await.unwrap();
+                    stream.flush().await.unwrap();
+                    while buffers.rx.len() < 15 {
+                        stream.read_buf(&mut buffers.rx).await.unwrap();
+                    }
+                    assert_eq!(buffers.rx, b"from the client"[..]);
+                });
+                let (mut stream, mut buffers) = log_in(far, security_type).await;
+                stream.write_all(b"from the client").await.unwrap();
+                stream.flush().await.unwrap();
+                while buffers.rx.len() < 15 {
+                    stream.read_buf(&mut buffers.rx).await.unwrap();
+                }
+                assert_eq!(buffers.rx, b"from the server"[..]);
+                server.await.unwrap();
+            }
+        }
+    }
+
+    /// Tenants and hypervisors with RSA-AES at a proxy.
+    struct Guest(Option<DuplexStream>);
+
+    impl ProxyHandler for Guest {
+        type Hypervisor = DuplexStream;
+
+        fn challenge(&mut self) -> [u8; 16] {
+            [0; 16]
+        }
+
+        fn rsa_aes(&mut self) -> Option<(Arc<Key>, Seed)> {
+            let key = Key::generate(1024, &Seed::new([5; 32])).unwrap();
+            Some((Arc::new(key), Seed::new([6; 32])))
+        }
+
+        async fn admit(&mut self, shown: ClientCredentials) -> Result<(), Refusal> {
+            match shown {
+                ClientCredentials::Plain(shown) if shown.password.expose() == b"secret" => Ok(()),
+                _ => Err(Refusal::default()),
+            }
+        }
+
+        async fn dial(&mut self, _: Dial) -> Result<(DuplexStream, Upstream), NotDialled> {
+            let key = Arc::new(Key::generate(1024, &Seed::new([7; 32])).unwrap());
+            let pin = Pin::Key(SERVER.key.public().clone());
+            let upstream = Upstream::default()
+                .with_credentials(Credentials {
+                    user: "user".into(),
+                    password: Secret::new(b"secret"),
+                })
+                .with_seed(Seed::new([8; 32]))
+                .with_rsa_aes(key, pin);
+            Ok((self.0.take().ok_or(NotDialled::Unreachable)?, upstream))
+        }
+    }
+
+    /// A whole console through [`drive_session`], whose layers are on one side, on both, or on none.
+    #[tokio::test(start_paused = true)]
+    async fn a_console_between_layers() {
+        let pairs = [
+            (SecurityType::RA2, SecurityType::RA2_256),
+            (SecurityType::RA2_256, SecurityType::RA2NE),
+            (SecurityType::RA2NE, SecurityType::RA2),
+            (SecurityType::RA2NE_256, SecurityType::RA2NE_256),
+        ];
+        for (tenant, hypervisor) in pairs {
+            for capacity in [1, 64 << 10] {
+                let ((near, far), (own, other)) = (duplex(capacity), duplex(capacity));
+                let server = tokio::spawn(async move {
+                    let (mut stream, mut buffers) = serve(other, hypervisor).await;
+                    stream.write_all(&[2; 1000]).await.unwrap(); // bells
+                    stream.flush().await.unwrap();
+                    while buffers.rx.len() < 8000 {
+                        assert_ne!(stream.read_buf(&mut buffers.rx).await.unwrap(), 0);
+                    }
+                    assert_eq!(buffers.rx, b"\x04\x01\0\0\0\0\0\x61".repeat(1000)[..]);
+                });
+                let bridge = BridgeConfig::default()
+                    .with_tenant_types(&[tenant])
+                    .with_hypervisor_types(&[hypervisor]);
+                let proxy = drive_session(Connection::new(Config::new(bridge)), near, Guest(Some(own)));
+                let viewer = async move {
+                    let (mut stream, mut buffers) = log_in(far, tenant).await;
+                    let keys = b"\x04\x01\0\0\0\0\0\x61".repeat(1000);
+                    stream.write_all(&keys).await.unwrap();
+                    stream.flush().await.unwrap();
+                    while buffers.rx.len() < 1000 {
+                        assert_ne!(stream.read_buf(&mut buffers.rx).await.unwrap(), 0);
+                    }
+                    assert_eq!(buffers.rx, [2; 1000][..]);
+                    server.await.unwrap();
+                };
+                let ((end, _), ()) = tokio::join!(proxy, viewer);
+                assert!(
+                    matches!(end, End::Viewer | End::Hypervisor),
+                    "{tenant} {hypervisor} {capacity}: {end:?}"
+                );
+            }
         }
     }
 }
