@@ -182,9 +182,9 @@ impl FrameForwarder {
             let walk = if as_it_is {
                 self.walk(src, &mut decide, |_, _| Ok(()))
             } else {
-                let forwarded = self.forwarded;
+                let (channel, to, forwarded) = (self.channel, self.to, self.forwarded);
                 self.walk(src, &mut decide, |frame, count| {
-                    self.rewrite(frame, forwarded.saturating_add(count), dst)
+                    rewrite(channel, frame, to, forwarded.saturating_add(count), dst)
                 })
             };
             let Walk {
@@ -304,7 +304,7 @@ impl FrameForwarder {
         if self.as_it_is() {
             move_front(src, taken, dst);
         } else {
-            self.rewrite(frame, self.forwarded, dst)?;
+            rewrite(self.channel, frame, self.to, self.forwarded, dst)?;
             src.advance(taken);
         }
         Ok(())
@@ -393,17 +393,6 @@ impl FrameForwarder {
         }
         self.body_left = self.body_left.saturating_sub(here as u64);
     }
-
-    /// Writes one frame with the other header.
-    fn rewrite(&self, frame: FrameRef<'_>, serial: u64, dst: &mut BytesMut) -> Result<(), DecodeError> {
-        let FrameRef { header, body } = frame;
-        if header.sub_list != 0 && self.to == HeaderForm::Mini {
-            return flatten(self.channel, header, body, dst);
-        }
-        Header { serial, ..header }.write(self.to, dst);
-        dst.extend_from_slice(body);
-        Ok(())
-    }
 }
 
 /// Moves `count` bytes; into an empty `dst`, and behind what lay in front of them, without a copy.
@@ -417,6 +406,23 @@ fn move_front(src: &mut BytesMut, count: usize, dst: &mut BytesMut) {
     } else {
         dst.unsplit(front);
     }
+}
+
+/// Writes one frame with the other header.
+fn rewrite(
+    channel: ChannelType,
+    frame: FrameRef<'_>,
+    to: HeaderForm,
+    serial: u64,
+    dst: &mut BytesMut,
+) -> Result<(), DecodeError> {
+    let FrameRef { header, body } = frame;
+    if header.sub_list != 0 && to == HeaderForm::Mini {
+        return flatten(channel, header, body, dst);
+    }
+    Header { serial, ..header }.write(to, dst);
+    dst.extend_from_slice(body);
+    Ok(())
 }
 
 /// A full frame with sub-messages as one LIST with mini header. The frame's own message comes last, as it
