@@ -1,6 +1,5 @@
 //! The end of sessions: what the store learns of it, and when a session has to end.
 
-use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -8,7 +7,7 @@ use core::time::Duration;
 use spice_proto::session::{Report, SessionKey};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
-use super::entering::Open;
+use super::books::{Ending, Open};
 use super::{TokenSessions, lock};
 use crate::{BackendError, Fingerprint, Refusal, SessionId, StoreError, TokenHash, Transition};
 
@@ -16,8 +15,6 @@ use crate::{BackendError, Fingerprint, Refusal, SessionId, StoreError, TokenHash
 const AGAIN: Duration = Duration::from_secs(1);
 /// For one answer of the store: a viewer whose link failed waits for its use to be given back.
 const ONE: Duration = Duration::from_secs(1);
-/// Claims without an answer that are kept while the store fails. Sessions that were open are kept whatever their number.
-const UNANSWERED: usize = 10_000;
 /// How often [`TokenSessions::stop`] looks.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -54,31 +51,6 @@ pub enum SessionEvent {
         /// Why it may not go on.
         refusal: Refusal,
     },
-}
-
-/// The end of a session that the store has to know.
-#[derive(Debug, Clone)]
-struct Ending {
-    key: SessionKey,
-    open: Open,
-    spent: bool,
-}
-
-/// What the store has to know, oldest first.
-#[derive(Debug, Default)]
-pub(super) struct Endings {
-    waiting: VecDeque<Ending>,
-}
-
-impl Endings {
-    fn push(&mut self, ending: Ending) {
-        let unanswered = |ending: &Ending| ending.open.claimed.is_none();
-        // With a store that fails, strangers could fill the memory with claims of made-up tokens.
-        if unanswered(&ending) && UNANSWERED <= self.waiting.iter().filter(|other| unanswered(other)).count() {
-            return;
-        }
-        self.waiting.push_back(ending);
-    }
 }
 
 impl TokenSessions {

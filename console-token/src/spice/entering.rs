@@ -3,53 +3,17 @@
 use alloc::sync::Arc;
 use core::num::NonZeroU32;
 
-use spice_proto::ManagedClaim;
 use spice_proto::ids::ChannelType;
 use spice_proto::link::LinkMess;
 use spice_proto::session::tracker::Reason;
 use spice_proto::session::{Entry, SessionKey};
 
-use super::sessions::Presented;
+use super::books::{Claimed, Entered, Open, Presented};
 use super::{Denial, TokenSessions};
-use crate::{Admitted, AttemptId, BackendError, Grant, Refusal, SessionId, StoreError, TokenHash, Transition};
+use crate::{AttemptId, BackendError, Grant, Refusal, SessionId, StoreError, TokenHash, Transition};
 
 /// For how many seconds a session can be reopened, once its viewer is there again: longer than a store is asked.
 const REOPEN: u64 = 30;
-
-/// A session, and the use that was taken for it.
-#[derive(Debug, Clone)]
-pub(super) struct Open {
-    pub(super) hash: TokenHash,
-    /// The attempt that claims it.
-    pub(super) attempt: AttemptId,
-    /// `None` until the store has answered the claim.
-    pub(super) claimed: Option<Claimed>,
-    /// As the hypervisor's INIT says.
-    pub(super) connection_id: Option<NonZeroU32>,
-    /// Its viewer was sent to another host: the attempt that will reopen it.
-    pub(super) switching: Option<AttemptId>,
-}
-
-/// What the store answered a claim.
-#[derive(Debug, Clone)]
-pub(super) struct Claimed {
-    pub(super) session: SessionId,
-    pub(super) grant: Arc<Grant>,
-}
-
-/// What a good token lets its connection do.
-#[derive(Debug)]
-pub(super) struct Entered {
-    pub(super) entry: Entry<ManagedClaim>,
-    /// As it was when the session began.
-    pub(super) grant: Arc<Grant>,
-}
-
-impl From<Admitted> for Claimed {
-    fn from(Admitted { session, grant }: Admitted) -> Self {
-        Self { session, grant }
-    }
-}
 
 impl TokenSessions {
     /// The session that a connection with this token opens or belongs to. Whether it may join is for the tracker to say.

@@ -41,6 +41,7 @@
 //! ```
 
 mod backend;
+mod books;
 mod denial;
 mod ending;
 mod entering;

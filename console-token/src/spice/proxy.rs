@@ -15,7 +15,7 @@ use spice_proto::session::{Entry, SessionKey};
 use spice_proto::{ManagedClaim, ProxyHandler};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::entering::Entered;
+use super::books::Entered;
 use super::{Console, ConsoleBackend, Denial, Event, TokenSessions};
 
 /// What answers for one connection: tokens by [`TokenSessions`], all else by the [`ConsoleBackend`].
@@ -37,8 +37,16 @@ pub struct TokenProxy<B> {
     denial: Option<Denial>,
 }
 
+impl TokenSessions {
+    /// What answers for one connection; for [`drive_session`](spice_proto::drive_session).
+    #[must_use]
+    pub fn proxy<B: ConsoleBackend>(self: &Arc<Self>, backend: B) -> TokenProxy<B> {
+        TokenProxy::new(self.clone(), backend)
+    }
+}
+
 impl<B: ConsoleBackend> TokenProxy<B> {
-    pub(super) fn new(sessions: Arc<TokenSessions>, backend: B) -> Self {
+    fn new(sessions: Arc<TokenSessions>, backend: B) -> Self {
         Self {
             sessions,
             backend,

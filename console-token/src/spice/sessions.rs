@@ -2,7 +2,6 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::fmt;
 use core::num::NonZeroU32;
 use core::time::Duration;
@@ -22,11 +21,10 @@ use tokio::sync::Mutex as AsyncMutex;
 use tokio::time::{sleep, timeout};
 use zeroize::Zeroizing;
 
-use super::ending::Endings;
-use super::entering::Open;
-use super::{ConsoleBackend, Denial, Place, Settings, TicketKeys, TokenProxy, lock};
+use super::books::{Endings, Open, Presented};
+use super::{Denial, Place, Settings, TicketKeys, lock};
 use crate::{
-    Admitted, BackendError, Fingerprint, Grant, Peppers, Secret, Store, StoreError, TokenHash, Transition, UnixSeconds,
+    Admitted, BackendError, Grant, Peppers, Secret, Store, StoreError, TokenHash, Transition, UnixSeconds,
     VerifyContext,
 };
 
@@ -57,26 +55,10 @@ pub struct TokenSessions {
     known: Mutex<HashMap<(Place, ChannelType), Capabilities>>,
 }
 
-/// What a ticket held.
-pub(super) struct Presented {
-    /// Under each pepper.
-    pub(super) hashes: Vec<TokenHash>,
-    /// It was no token at all; the hashes are then those of no token.
-    pub(super) flaw: Option<Denial>,
-}
-
 /// The store has not answered.
 #[derive(Debug, Error)]
 #[error("no answer in time")]
 struct Silent;
-
-impl Presented {
-    /// For logs: under the pepper in use.
-    pub(super) fn fingerprint(&self) -> Option<Fingerprint> {
-        let hash = self.hashes.first().filter(|_| self.flaw.is_none())?;
-        Some(hash.fingerprint())
-    }
-}
 
 impl TokenSessions {
     /// No sessions yet. To be called within a tokio runtime.
@@ -142,12 +124,6 @@ impl TokenSessions {
     /// A viewer's connection has come. `config`: what may pass, and where viewers of this listener find the gateway.
     pub fn accept(&self, peer: Peer, config: Arc<Config>) -> Connection {
         self.hub.accept(peer, config)
-    }
-
-    /// What answers for one connection; for [`drive_session`](spice_proto::drive_session).
-    #[must_use]
-    pub fn proxy<B: ConsoleBackend>(self: &Arc<Self>, backend: B) -> TokenProxy<B> {
-        TokenProxy::new(self.clone(), backend)
     }
 
     /// The sessions as [`spice_proto`] knows them.

@@ -20,6 +20,8 @@ mod moves;
 mod outage;
 mod program;
 mod site;
+#[cfg(feature = "sql")]
+mod sqlite;
 mod tokens;
 
 use spice_proto::ids::ChannelType;

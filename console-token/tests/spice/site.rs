@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use console_token::spice::{Console, ConsoleBackend, Denial, Event, SessionEvent, Settings, TokenSessions};
-use console_token::{ConsoleType, Grant, Pepper, Peppers, Record, Secret, Target, UnixSeconds, Uses};
+use console_token::{ConsoleType, Grant, Pepper, Peppers, Record, Secret, Store, Target, UnixSeconds, Uses};
 use spice_proto::drive_session;
 use spice_proto::ids::ChannelType;
 use spice_proto::link::{self, KeyPoolConfig};
@@ -119,6 +119,16 @@ impl Site {
 
     pub(crate) fn with(settings: Settings) -> Self {
         let store = Arc::new(Failing::new());
+        Self::over(store.clone(), store, settings)
+    }
+
+    /// Over an engine.
+    #[cfg(feature = "sql")]
+    pub(crate) fn of(engine: Arc<dyn Store>) -> Self {
+        Self::over(engine, Arc::new(Failing::new()), Settings::default())
+    }
+
+    fn over(used: Arc<dyn Store>, store: Arc<Failing>, settings: Settings) -> Self {
         let ahead = Arc::new(AtomicU64::new(1000));
         let clock = {
             let ahead = ahead.clone();
@@ -126,7 +136,7 @@ impl Site {
         };
         let peppers = Peppers::new(Pepper::new(&[1; 32]).unwrap());
         let settings = settings.with_keys(KeyPoolConfig::default().with_stock(1));
-        let sessions = TokenSessions::new(store.clone(), peppers, clock, random, settings);
+        let sessions = TokenSessions::new(used, peppers, clock, random, settings);
         let log: Arc<Mutex<Vec<SessionEvent>>> = Arc::default();
         let noted = log.clone();
         let run = sessions.clone().run(move |event| noted.lock().unwrap().push(event));
@@ -174,7 +184,7 @@ impl Site {
         let hash = self.sessions.hash(token);
         let one = console_token::TokenSelector::Token(&hash);
         let second = target(SECOND);
-        let changed = console_token::Store::retarget(&*self.store, one, ConsoleType::SpiceDirect, &second);
+        let changed = Store::retarget(&*self.store, one, ConsoleType::SpiceDirect, &second);
         assert_eq!(changed.await.unwrap(), 1);
     }
 
