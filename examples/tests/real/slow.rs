@@ -167,6 +167,7 @@ fn no_viewer_on_a_slow_line_is_kept_waiting() {
         method: Method::X509Vnc,
         password: Some(vnc::TENANT),
         authority: vnc.join("gateway/ca-cert.pem"),
+        rsa_key: None,
     };
     let mut vncviewer = vnc::clients::vncviewer_raw(&desktop, "slow", vnc_line.address, &login);
 

@@ -57,6 +57,7 @@ fn tenant(password: &'static str) -> Login {
         method: Method::Vnc,
         password: Some(password),
         authority: "nobody".into(),
+        rsa_key: None,
     }
 }
 

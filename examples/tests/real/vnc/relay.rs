@@ -26,6 +26,7 @@ fn nobody() -> Login {
         method: Method::None,
         password: None,
         authority: "nobody".into(),
+        rsa_key: None,
     }
 }
 
