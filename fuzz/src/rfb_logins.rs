@@ -8,10 +8,12 @@
 //! The lowest three bits of `what` are the type, the next one is the role, the next says whether a server asks for a user.
 //! The keys and the random bytes of this side are always the same, so that a recorded log-in goes to its end.
 
-use std::sync::LazyLock;
+use std::collections::BTreeMap;
+use std::sync::{LazyLock, Mutex};
 use std::time::Duration;
 
 use bytes::BytesMut;
+use rfb_proto::Limits;
 use rfb_proto::handshake::client::ClientQuestion;
 use rfb_proto::handshake::server::{ClientCredentials, ServerQuestion};
 use rfb_proto::handshake::{
@@ -19,7 +21,7 @@ use rfb_proto::handshake::{
 };
 use rfb_proto::security::ard::ArdSecret;
 use rfb_proto::security::ms_logon::{MsLogonIIISecret, MsLogonSecret, respond_iii};
-use rfb_proto::security::rsa_aes::{Key, Layer, LayerKeys};
+use rfb_proto::security::rsa_aes::{Key, Layer, LayerKeys, Strength};
 use rfb_proto::security::{SecurityType, Seed};
 
 use crate::Input;
@@ -44,6 +46,29 @@ const STEPS: usize = 64;
 static KEYS: LazyLock<[Key; 2]> =
     LazyLock::new(|| [2, 1].map(|byte| Key::generate(1024, &Seed::new([byte; 32])).unwrap()));
 
+/// What was opened before: an input is played more than once, and most have a number in them that others have as well.
+static OPENED: Mutex<BTreeMap<(Vec<u8>, usize), Vec<u8>>> = Mutex::new(BTreeMap::new());
+
+static ARD: LazyLock<ArdSecret> = LazyLock::new(|| ArdSecret::new(&seed(true)));
+
+fn open(is_server: bool, sealed: &[u8], strength: Strength) -> Vec<u8> {
+    let mut opened = OPENED.lock().unwrap();
+    if opened.len() > 1000 {
+        opened.clear();
+    }
+    let open = || {
+        let random = KEYS[usize::from(is_server)].open(sealed, strength, &seed(is_server));
+        random.expose().to_vec()
+    };
+    let key = (sealed.to_vec(), strength.random_len());
+    opened.entry(key).or_insert_with(open).clone()
+}
+
+/// Small enough for a search: the recordings are within them.
+fn limits() -> Limits {
+    Limits::default().with_rsa_key(2048).with_diffie_hellman(1024)
+}
+
 fn seed(is_server: bool) -> Seed {
     Seed::new([if is_server { 0x51 } else { 0x52 }; 32])
 }
@@ -66,10 +91,15 @@ impl Role {
     fn new(security_type: SecurityType, is_server: bool, with_user: bool) -> Self {
         match is_server {
             true => {
-                let config = ServerConfig::new(&[security_type]).with_rsa_aes_user(with_user);
+                let config = ServerConfig::new(&[security_type])
+                    .with_rsa_aes_user(with_user)
+                    .with_limits(limits());
                 Self::Server(Box::new(ServerHandshake::new(NOW, config)))
             }
-            false => Self::Client(Box::new(ClientHandshake::new(NOW, ClientConfig::new(&[security_type])))),
+            false => {
+                let config = ClientConfig::new(&[security_type]).with_limits(limits());
+                Self::Client(Box::new(ClientHandshake::new(NOW, config)))
+            }
         }
     }
 
@@ -123,17 +153,17 @@ fn answer_client(machine: &mut ServerHandshake, buffers: &mut Buffers, question:
     let answered = match question {
         ServerQuestion::RsaAes => machine.rsa_aes(buffers, key.public(), &seed),
         ServerQuestion::RsaAesOpen { sealed, strength } => {
-            machine.rsa_aes_open(buffers, key.open(&sealed, strength, &seed).expose())
+            machine.rsa_aes_open(buffers, &open(true, &sealed, strength))
         }
         ServerQuestion::RsaAesLayer(keys) => return Now::Layer(keys),
-        ServerQuestion::DiffieHellman => machine.diffie_hellman(buffers, ArdSecret::new(&seed).parameters()),
+        ServerQuestion::DiffieHellman => machine.diffie_hellman(buffers, ARD.parameters()),
         ServerQuestion::MsLogonII => machine.ms_logon_ii(buffers, MsLogonSecret::new(&seed).parameters()),
         ServerQuestion::MsLogonIII => machine.ms_logon_iii(buffers, &MsLogonIIISecret::new(&seed).public()),
         ServerQuestion::Admit(claim) => {
             assert!(!format!("{claim:?}").contains("Pa55"));
             let shown = match claim {
                 ClientCredentials::Plain(shown) => Some(shown),
-                ClientCredentials::DiffieHellman(response) => ArdSecret::new(&seed).open(&response),
+                ClientCredentials::DiffieHellman(response) => ARD.open(&response),
                 ClientCredentials::MsLogonII(response) => MsLogonSecret::new(&seed).open(&response),
                 ClientCredentials::MsLogonIII(response) => MsLogonIIISecret::new(&seed).open(&response),
                 other => unreachable!("{other:?}"),
@@ -159,7 +189,7 @@ fn answer_server(machine: &mut ClientHandshake, buffers: &mut Buffers, question:
             answered => answered,
         },
         ClientQuestion::RsaAesOpen { sealed, strength } => {
-            machine.rsa_aes_open(buffers, key.open(&sealed, strength, &seed).expose())
+            machine.rsa_aes_open(buffers, &open(false, &sealed, strength))
         }
         ClientQuestion::RsaAesCredentials { .. } => machine.rsa_aes_credentials(buffers, USER, PASSWORD),
         ClientQuestion::RsaAesLayer(keys) => return Now::Layer(keys),

@@ -1,23 +1,18 @@
 //! If one of these brings std along, then so does std's panic handler, and two are refused (E0152).
 #![no_std]
 
-use aes as _;
 use base16ct as _;
 use base64 as _;
 use bytes as _;
 use console_token as _;
-use curve25519_dalek as _;
 use des as _;
-use eax as _;
 use hashbrown as _;
 use hmac as _;
 use httparse as _;
 use ipnet as _;
 use memchr as _;
-use md5 as _;
 use miniz_oxide as _;
 use nom as _;
-use num_bigint_dig as _;
 use percent_encoding as _;
 use rfb_proto as _;
 use rsa as _;

@@ -23,6 +23,7 @@ fn rfb_client() {
         "Answer",
         "Ended",
         "Reason",
+        "RsaAes",
         "Sasl",
         "SecurityResult",
         "SecurityTypes",
