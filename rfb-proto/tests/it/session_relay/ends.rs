@@ -266,7 +266,7 @@ fn a_relay_shows_no_secret() {
     }
     world.relay.moved(Move::Follow);
     world.run();
-    for byte in &hypervisor {
+    for byte in &hypervisor_opening(&init(640, 480)) {
         world.says(Side::Hypervisor, &[*byte]);
         looks(&world);
     }
