@@ -1,10 +1,20 @@
 #![no_std]
 #![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 extern crate alloc;
 
 #[cfg(feature = "tokio")]
 pub mod codec;
+#[cfg(all(
+    any(doc, doctest),
+    feature = "ard",
+    feature = "ms-logon",
+    feature = "rsa-aes",
+    feature = "rustls",
+    feature = "tokio"
+))]
+pub mod docs;
 #[cfg(feature = "tokio")]
 mod drive;
 pub mod encoding;
