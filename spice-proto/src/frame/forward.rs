@@ -409,6 +409,7 @@ fn move_front(src: &mut BytesMut, count: usize, dst: &mut BytesMut) {
 }
 
 /// Writes one frame with the other header.
+#[inline]
 fn rewrite(
     channel: ChannelType,
     frame: FrameRef<'_>,
