@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use vv_file::ConnectionFile;
 
 use crate::http::{create, request, token};
-use crate::program::{BEARER, PATIENCE, Service, TICKET, configuration};
+use crate::program::{BEARER, Folder, PATIENCE, Service, TICKET, configuration};
 use crate::spice::{Link, connect};
 
 /// A port without a listener.
@@ -297,4 +297,40 @@ fn the_log_tells_what_happened_and_no_secret() {
     for secret in [&*good, spent, "with space", TICKET, BEARER, "my-wrong-bearer"] {
         assert!(!log.contains(secret), "{secret} in {log}");
     }
+}
+
+/// A viewer without TLS is refused a console that requires it, and its token keeps its use.
+#[test]
+fn a_console_for_viewers_with_tls_costs_no_use_without() {
+    let folder = Folder::new();
+    let own = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    folder.write("server.pem", own.cert.pem());
+    folder.write("server.key", own.signing_key.serialize_pem());
+    let of_all = configuration(closed_port())
+        .replace(
+            "spice_port = \"bound\"\n",
+            "spice_port = \"bound\"\nspice_tls_port = \"bound\"\nca = \"server.pem\"\n",
+        )
+        .replace(
+            "spice = \"127.0.0.1:0\"\n",
+            "spice = \"127.0.0.1:0\"\nspice_tls = \"127.0.0.1:0\"\ncertificate = \"server.pem\"\nprivate_key = \"server.key\"\n",
+        );
+    // The second guest is for all viewers, else none without TLS would get as far as its token.
+    let (head, guest) = of_all.split_once("[[guest]]").unwrap();
+    let protocol = "protocol = \"spice\"\n";
+    let strict = guest.replace(protocol, &format!("{protocol}require_tls = true\n"));
+    let port = closed_port();
+    let other = guest
+        .replace("vm1\"", "vm2\"")
+        .replace("port = ", &format!("port = {port} #"));
+    let service = Service::start_in(folder, &format!("{head}[[guest]]{strict}[[guest]]{other}"));
+    let token = token(service.api());
+    let denied = Link::Refused(LinkErrorCode::PERMISSION_DENIED);
+    for _ in 0..2 {
+        assert_eq!(connect(service.plain(), &token), denied);
+    }
+    let (_, _, log) = service.stop("TERM");
+    let of = |text: &str| log.lines().filter(|line| line.contains(text)).count();
+    assert_eq!(of("the console is for viewers with TLS only"), 2, "{log}");
+    assert_eq!(of("all uses are spent"), 0, "{log}");
 }
