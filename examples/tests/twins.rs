@@ -26,7 +26,7 @@ const TWINS: [(&str, &str); 14] = [
     ("link/first_bytes.rs", "first_bytes.rs"),
     ("drive/mod.rs", "drive/mod.rs"),
     ("drive/port.rs", "drive/line.rs"),
-    ("tls/mod.rs", "tls.rs"),
+    ("tls/mod.rs", "tls/mod.rs"),
 ];
 
 /// What is not the same, and why.

@@ -46,10 +46,10 @@ const STEPS: usize = 64;
 static KEYS: LazyLock<[Key; 2]> =
     LazyLock::new(|| [2, 1].map(|byte| Key::generate(1024, &Seed::new([byte; 32])).unwrap()));
 
-/// What was opened before: an input is played more than once, and most have a number in them that others have as well.
 /// Random numbers by their sealed form and their length.
 type Opened = BTreeMap<(Vec<u8>, usize), Vec<u8>>;
 
+/// What was opened before: an input is played more than once, and most have a number in them that others have as well.
 static OPENED: Mutex<Opened> = Mutex::new(BTreeMap::new());
 
 static ARD: LazyLock<ArdSecret> = LazyLock::new(|| ArdSecret::new(&seed(true)));
