@@ -416,8 +416,8 @@ impl<A: ProxyHandler + 'static> Driver<'_, A> {
                 let dialled = answers.dial(dial).await;
                 (answers, Answer::Dial(dialled))
             }),
-            // INVARIANT: the relay asks for connections itself.
-            SessionQuestion::Tenant(BridgeQuestion::Connect) => {
+            // INVARIANT: the relay asks for connections itself, and nothing else is offered that asks for more.
+            SessionQuestion::Tenant(_) => {
                 let _ = self.connection.relay.refuse(&mut self.sides, Refusal::Close);
             }
         }
