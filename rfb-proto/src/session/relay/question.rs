@@ -238,6 +238,9 @@ pub enum NotFollowed {
     /// Its ServerInit cannot be read.
     #[error(transparent)]
     Init(#[from] DecodeError),
+    /// The log-in there asks for what was not given with the connection.
+    #[error("the log-in asks for more than there is")]
+    NotAnswered,
     /// It took too long.
     #[error("it took too long")]
     TimedOut,

@@ -207,7 +207,7 @@ impl LogIn {
             BridgeAction::Done(_) => Err(Ok(())),
             // INVARIANT: the played tenant has said all that it is asked for.
             BridgeAction::Receive { .. } | BridgeAction::Ask(_) | BridgeAction::Waiting => {
-                Err(Err(NotFollowed::TimedOut))
+                Err(Err(NotFollowed::NotAnswered))
             }
         }
     }

@@ -272,3 +272,42 @@ fn a_relay_shows_no_secret() {
     }
     assert_eq!((world.end.clone(), world.dials.len()), (None, 2));
 }
+
+/// Several random bytes are others, in the first session and behind a move.
+#[test]
+fn many_bytes_may_be_others() {
+    let (tenant, hypervisor) = (tenant_says(), hypervisor_says());
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut random = move |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state % below as u64) as usize
+    };
+    for turn in 0..3000 {
+        let mut mutant = |bytes: &[u8]| {
+            let mut bytes = bytes.to_vec();
+            for _ in 0..random(4) {
+                let (at, byte) = (random(bytes.len()), random(256) as u8);
+                bytes[at] = byte;
+            }
+            (bytes, 1 + random(40))
+        };
+        let mut world = World::new(config());
+        for (side, said) in [(Side::Tenant, &tenant), (Side::Hypervisor, &hypervisor)] {
+            let (bytes, size) = mutant(said);
+            world.says_in_pieces(side, &bytes, size);
+        }
+        world.relay.moved(Move::Follow);
+        world.run();
+        world.passes(Duration::from_secs(5));
+        let (bytes, size) = mutant(&hypervisor);
+        world.says_in_pieces(Side::Hypervisor, &bytes, size);
+        let (bytes, size) = mutant(&key(0x61).repeat(3));
+        world.says_in_pieces(Side::Tenant, &bytes, size);
+        assert!(world.end.is_some() || world.reads != (false, false), "{turn}");
+        world.hangs_up(Side::Hypervisor);
+        world.hangs_up(Side::Tenant);
+        assert!(world.end.is_some(), "{turn}");
+    }
+}
