@@ -26,7 +26,7 @@ const TWINS: [(&str, &str); 14] = [
     ("link/first_bytes.rs", "first_bytes.rs"),
     ("drive/mod.rs", "drive/mod.rs"),
     ("drive/port.rs", "drive/line.rs"),
-    ("tls/mod.rs", "tls.rs"),
+    ("tls/mod.rs", "tls/mod.rs"),
 ];
 
 /// What is not the same, and why.
@@ -224,10 +224,10 @@ fn twins_are_alike() {
         drive/mod.rs: Driven::Ask
         drive/mod.rs: Driven::Done
         drive/mod.rs: From<tokio::io::Error>forDriveError<Protocol>::from
-        tls.rs: TlsError::BadCertificate
-        tls.rs: TlsError::BadName
-        tls.rs: TlsError::NoCertificate
-        tls.rs: provider
+        tls/mod.rs: TlsError::BadCertificate
+        tls/mod.rs: TlsError::BadName
+        tls/mod.rs: TlsError::NoCertificate
+        tls/mod.rs: provider
     "#]]
     .assert_eq(&same);
 }
