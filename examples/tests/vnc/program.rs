@@ -139,7 +139,12 @@ impl Server {
 
     /// `vnc-picture`, for one method.
     pub(crate) fn picture(folder: &Folder, method: &str) -> (SocketAddr, Self) {
-        let arguments = [
+        Self::picture_with(folder, method, &[])
+    }
+
+    /// The same with further arguments.
+    pub(crate) fn picture_with(folder: &Folder, method: &str, more: &[&str]) -> (SocketAddr, Self) {
+        let mut arguments = vec![
             "--listen=127.0.0.1:0",
             "--security",
             method,
@@ -148,8 +153,9 @@ impl Server {
             "--password-file=right",
             "--certificate=cert.pem",
             "--key=key.pem",
-            "picture.png",
         ];
+        arguments.extend(more);
+        arguments.push("picture.png");
         let server = Self::start(folder, env!("CARGO_BIN_EXE_vnc-picture"), &arguments);
         (server.line.trim_end().parse().expect("an address"), server)
     }

@@ -29,6 +29,37 @@ fn every_method_shows_the_picture_and_no_other_password_does() {
     }
 }
 
+/// What is sealed: RSA-AES with a key from a file, whose fingerprint the client knows, Diffie-Hellman and UltraVNC's logons.
+#[test]
+fn every_sealed_method_shows_the_picture_and_no_other_password_does() {
+    let folder = Folder::new();
+    let pem = include_str!("../../../rfb-proto/tests/data/logins/rsa-2048-pkcs8.pem");
+    std::fs::write(folder.path().join("rsa.pem"), pem).expect("a key");
+    let key = rfb_proto::security::rsa_aes::Key::from_pem(pem).expect("a key");
+    let fingerprint = rfb_proto::tls::Fingerprint(key.public().sha256()).to_string();
+    for method in ["ra2", "ra2ne", "ra2-256", "ra2ne-256", "ard", "ms-logon2", "ms-logon3"] {
+        let (server, _process) = Server::picture_with(&folder, method, &["--rsa-key=rsa.pem"]);
+        let with = |password: &str, fingerprint: &str| {
+            let more = ["--user", USER, "--rsa-key", fingerprint, password];
+            folder.screenshot(server, method, &more)
+        };
+        with("--password-file=right", &fingerprint).expect(method);
+        assert!(folder.shows_the_picture(), "{method}");
+        let said = with("--password-file=wrong", &fingerprint).expect_err(method);
+        assert_eq!(
+            said, "vnc-screenshot: authentication failed: Authentication failed\n",
+            "{method}"
+        );
+        if method.starts_with("ra2") {
+            let said = with("--password-file=right", &"00".repeat(32)).expect_err(method);
+            assert_eq!(
+                said,
+                "vnc-screenshot: the server's RSA key is not the one of --rsa-key\n"
+            );
+        }
+    }
+}
+
 #[test]
 fn the_best_method_is_found_without_naming_it() {
     let folder = Folder::new();
