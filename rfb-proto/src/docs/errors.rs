@@ -101,6 +101,7 @@
 //! | `Unreachable`, `TimedOut`, `Closed` | there is no new hypervisor, it took too long, or it hung up |
 //! | `LogIn` | the log-in there failed: [`BridgeError`] |
 //! | `Init` | its ServerInit cannot be read |
+//! | `NotAnswered` | the log-in there asks for what was not given with the connection; RA2 and RA2_256 do, for their layer |
 //! | `State` | see [`MoveFault`] |
 //!
 //! | [`MoveFault`] | Cause |
