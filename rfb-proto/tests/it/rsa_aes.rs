@@ -392,12 +392,12 @@ mod streams {
                     assert_eq!(buffers.rx, b"from the client"[..]);
                 });
                 let (mut stream, mut buffers) = log_in(far, security_type).await;
-                stream.write_all(b"from the client").await.unwrap();
-                stream.flush().await.unwrap();
                 while buffers.rx.len() < 15 {
                     stream.read_buf(&mut buffers.rx).await.unwrap();
                 }
                 assert_eq!(buffers.rx, b"from the server"[..]);
+                stream.write_all(b"from the client").await.unwrap();
+                stream.flush().await.unwrap();
                 server.await.unwrap();
             }
         }
