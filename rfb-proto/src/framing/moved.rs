@@ -407,8 +407,15 @@ fn instead(message: &ClientMessage) -> Verdict {
     encoded(message).map_or(Verdict::Withhold, Verdict::Replace)
 }
 
+/// Rectangles that are made up at most, for a client that does not know the mark. TigerVNC says 65,535 and means an end
+/// that is marked; no server says thousands and does not send them.
+const FILLED: u32 = 4096;
+
 /// The rest of an update whose server is gone: rectangles without pixels, or the mark that no more follow.
 pub(super) fn fill(rectangles: u32, has_last: bool, to_client: &mut BytesMut) -> Result<(), MoveFault> {
+    if !has_last && FILLED < rectangles {
+        return Err(MoveFault::InsideMessage);
+    }
     let encoding = if has_last { Encoding::LAST_RECT } else { Encoding::RAW };
     let (x, y, width, height) = (0, 0, 0, 0);
     let empty = Rectangle {

@@ -146,6 +146,15 @@ fn an_update_that_is_half_sent() {
     world.hangs_up(Side::Hypervisor);
     let why = NotFollowed::State(MoveFault::InsideRectangle);
     assert_eq!(world.end, Some(End::NotFollowed(Box::new(why))));
+    // So many are missing that they are not made up.
+    let mut world = World::open(config());
+    let many = [b"\0\0\xfe\xff".to_vec(), rectangle(Encoding::RAW, (1, 1), &[1; 4])].concat();
+    world.says(Side::Hypervisor, &many);
+    world.relay.moved(Move::Follow);
+    world.hangs_up(Side::Hypervisor);
+    let why = NotFollowed::State(MoveFault::InsideMessage);
+    assert_eq!(world.end, Some(End::NotFollowed(Box::new(why))));
+    assert_eq!(world.take_tenant(), many);
     // The mark of the last rectangle, for those that know it.
     let mut world = World::open(config());
     asks(&mut world, &[Encoding::LAST_RECT]);
