@@ -106,6 +106,8 @@ struct Watched {
     end: Option<End>,
     /// What the hypervisor of now gets behind its ClientInit.
     input: BytesMut,
+    /// Bytes of that so far, to all hypervisors.
+    counted: u64,
     framer: Option<ClientFramer>,
     dials: u32,
 }
@@ -122,6 +124,7 @@ impl Watched {
             secured: false,
             end: None,
             input: BytesMut::new(),
+            counted: 0,
             framer: None,
             dials: 0,
         }
@@ -204,10 +207,14 @@ impl Watched {
 
     /// Who may only look does not press keys.
     fn heard(&mut self, sent: &[u8]) {
-        if !self.view_only || self.relay.server_init().is_none() || self.question.is_some() || self.dials != 1 {
+        // What was sent up to ClientInit is not counted, and may be taken together with what follows.
+        let counted = self.relay.counts().to_hypervisor();
+        let behind = usize::try_from(counted - self.counted).unwrap().min(sent.len());
+        self.counted = counted;
+        if !self.view_only || self.question.is_some() || self.dials != 1 {
             return;
         }
-        self.input.extend_from_slice(sent);
+        self.input.extend_from_slice(&sent[sent.len() - behind..]);
         let framer = self.framer.get_or_insert_with(|| ClientFramer::new(&Limits::default()));
         let mut left = &self.input[..];
         while let Ok(Some(message)) = framer.next_message(&mut left, &Extensions::ALL) {
