@@ -75,9 +75,9 @@ fn long_messages_are_not_held() {
 
 #[test]
 fn the_sample_in_the_readme_is_what_is_shown() {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/bin/rfb-dissect/README.md");
     let readme = std::fs::read_to_string(path).unwrap();
-    let sample = readme.split("```json\n").nth(2).unwrap().split("```").next().unwrap();
+    let sample = readme.split("```json\n").nth(1).unwrap().split("```").next().unwrap();
     let output = run(&[&data("errors.pcap.gz")]);
     let shown = String::from_utf8(output.stdout).unwrap();
     let mut lines = shown.lines();

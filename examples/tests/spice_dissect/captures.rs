@@ -166,7 +166,8 @@ fn refused_links_are_placed() {
 
 #[test]
 fn the_sample_in_the_readme_is_what_is_shown() {
-    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/bin/spice-dissect/README.md");
+    let readme = std::fs::read_to_string(path).unwrap();
     let sample = readme.split("```json\n").nth(1).unwrap().split("```").next().unwrap();
     let output = run(&["--shorten", "32", &data("ticket-right-and-wrong.pcap.gz")]);
     let shown = String::from_utf8(output.stdout).unwrap();
