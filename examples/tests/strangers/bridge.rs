@@ -54,7 +54,13 @@ impl Drop for Bridge {
     }
 }
 
-/// A hypervisor without a password that says what it hears.
+/// What the hypervisor shows: 16 by 16 pixels of 32 bits, named `echo`.
+const SERVER_INIT: &[u8; 28] = b"\0\x10\0\x10\x20\x18\0\x01\0\xff\0\xff\0\xff\x10\x08\0\0\0\0\0\0\0\x04echo";
+
+/// A clipboard, as the client tells it; the server's differs in its first byte.
+const CUT_TEXT: &[u8; 13] = b"\x06\0\0\0\0\0\0\x05hello";
+
+/// A hypervisor without a password whose clipboard is what it is told.
 fn echo() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
@@ -67,13 +73,13 @@ fn echo() -> SocketAddr {
                 stream.write_all(&[1, 1])?; // None
                 stream.read_exact(&mut [0; 1])?;
                 stream.write_all(&[0; 4])?;
-                let mut bytes = [0; 4096];
+                stream.read_exact(&mut [0; 1])?; // ClientInit
+                stream.write_all(SERVER_INIT)?;
+                let mut text = [0; CUT_TEXT.len()];
                 loop {
-                    let n = stream.read(&mut bytes)?;
-                    if n == 0 {
-                        return Ok(());
-                    }
-                    stream.write_all(&bytes[..n])?;
+                    stream.read_exact(&mut text)?;
+                    text[0] = 3; // ServerCutText
+                    stream.write_all(&text)?;
                 }
             });
         }
@@ -120,12 +126,18 @@ fn log_in(mut stream: TcpStream, password: &[u8]) -> Option<TcpStream> {
     stream.write_all(&Password::new(password).respond(&challenge)).ok()?;
     let mut result = [0; 4];
     stream.read_exact(&mut result).ok()?;
-    (result == [0; 4]).then_some(stream)
+    if result != [0; 4] {
+        return None;
+    }
+    stream.write_all(&[1]).ok()?; // ClientInit: shared
+    let mut init = *SERVER_INIT;
+    stream.read_exact(&mut init).ok()?;
+    (init == *SERVER_INIT).then_some(stream)
 }
 
 fn echoes(stream: &mut TcpStream) -> bool {
-    let mut answer = [0; 5];
-    stream.write_all(b"hello").is_ok() && stream.read_exact(&mut answer).is_ok() && answer == *b"hello"
+    let mut answer = *CUT_TEXT;
+    stream.write_all(CUT_TEXT).is_ok() && stream.read_exact(&mut answer).is_ok() && answer[1..] == CUT_TEXT[1..]
 }
 
 #[test]
