@@ -1,4 +1,4 @@
-//! A console's relay in its data stage: the streams of [`rfb_framing`] and of [`rfb`](crate::rfb), through the whole
+//! A console's relay in its data stage: the streams of [`rfb_framing`] and of [`rfb`], through the whole
 //! relay. What went through comes in again, without a copy: so nothing but the relay is counted.
 
 use std::sync::Arc;
