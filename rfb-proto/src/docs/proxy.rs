@@ -170,6 +170,7 @@
 //!                 }
 //!                 Err(_) => bridge.refuse(sides, Refusal::Close)?,
 //!             },
+//!             BridgeAction::Ask(_) => bridge.refuse(sides, Refusal::Close)?, // no type is offered that asks for more
 //!             BridgeAction::StartTls { .. } => return Err("see the module `tls`".into()),
 //!             BridgeAction::Waiting => unreachable!("every question is answered at once"),
 //!             BridgeAction::Done(outcome) => return Ok(outcome), // both `rx` may hold what is behind it
