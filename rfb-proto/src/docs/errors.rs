@@ -26,9 +26,9 @@
 //!
 //! | [`HandshakeError`] | Cause | Remedy | The peer was told |
 //! |---|---|---|---|
-//! | `Decode` | see above; before the first message: the peer does not speak RFB ([`FirstBytes`](crate::FirstBytes) names what came) | look at the ports, and at what a balancer puts in front | a client of 3.8: a reason; else nothing |
-//! | `PeerMisbehaved` | see [`Misbehaviour`] | none here | as above |
-//! | `PeerIncompatible` | see [`Incompatibility`] | see there | a client: a reason; a server: nothing |
+//! | `Decode` | see above; before the first message: the peer does not speak RFB ([`FirstBytes`](crate::FirstBytes) names what came) | look at the ports, and at what a balancer puts in front | a client whose user or password is too long: `Authentication failed`; else nothing |
+//! | `PeerMisbehaved` | see [`Misbehaviour`] | none here | a client that chose a type or a Tight capability: a failed SecurityResult, with a reason in 3.8; one that chose a subtype: VeNCrypt's refusal; else nothing |
+//! | `PeerIncompatible` | see [`Incompatibility`] | see there | a client: a reason in place of the list, or VeNCrypt's refusal; a server: nothing |
 //! | `Rejected` | the server refused, with its [`Rejection`](crate::handshake::Rejection) | another password; or the server counts attempts and wants time | nothing |
 //! | `Refused` | the caller refused ([`Refusal`](crate::handshake::Refusal)) | none needed | that refusal |
 //! | `TimedOut` | [`Limits::handshake_timeout`](crate::Limits::handshake_timeout) is over; `Stage` says what was waited for | a `Stage` that is the caller's answer: it took too long | nothing |

@@ -90,7 +90,7 @@
 //! * **Wrong passwords are braked by the author**, by source: VNC passwords have 8 bytes.
 //! * **Challenges, seeds and keys come from a cryptographically secure source**, fresh for each tenant.
 //! * **Each TCP stream has TCP_NODELAY**: what is flushed is to leave at once.
-//! * **RSA keys are generated in advance**: in an unoptimised build a key of 2048 bits takes seconds. Two lines in the `Cargo.toml`
+//! * **RSA keys are generated in advance**: in an unoptimised build a key takes long. Two lines in the `Cargo.toml`
 //!   of the program mend that: `[profile.dev.package.num-bigint-dig]` and `opt-level = 3`.
 //!
 //! # A bridge of handshakes

@@ -447,16 +447,13 @@ impl<A: ProxyHandler + 'static> Driver<'_, A> {
         let Some(answers) = self.desk.free() else { return };
         match question {
             #[cfg(feature = "rsa-aes")]
-            BridgeQuestion::RsaAes => {
-                self.rsa_aes = answers.rsa_aes();
-                match self.rsa_aes.take() {
-                    Some((key, seed)) => {
-                        self.answer_now(|bridge, sides| bridge.rsa_aes(sides, key.public(), &seed));
-                        self.rsa_aes = Some((key, seed));
-                    }
-                    None => self.refuse(),
+            BridgeQuestion::RsaAes => match answers.rsa_aes() {
+                Some((key, seed)) => {
+                    self.answer_now(|bridge, sides| bridge.rsa_aes(sides, key.public(), &seed));
+                    self.rsa_aes = Some((key, seed));
                 }
-            }
+                None => self.refuse(),
+            },
             #[cfg(feature = "rsa-aes")]
             BridgeQuestion::RsaAesOpen { sealed, strength } => match self.rsa_aes.take() {
                 Some((key, seed)) => {

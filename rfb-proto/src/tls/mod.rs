@@ -28,6 +28,7 @@
 extern crate std;
 
 mod pin;
+mod verifier;
 
 use alloc::string::ToString as _;
 use alloc::sync::Arc;
@@ -37,20 +38,19 @@ use std::io::{Read as _, Write as _};
 
 pub use pin::{BadFingerprint, Fingerprint};
 
-use pin::Pinned;
+use verifier::{Accepts, Verifier};
 
 use bytes::Buf as _;
 use bytes::BufMut as _;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{Resumption, WebPkiServerVerifier, verify_server_cert_signed_by_trust_anchor};
-use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
+use rustls::client::danger::ServerCertVerifier;
+use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::server::WebPkiClientVerifier;
 use rustls::{
     CertificateError, ClientConfig, ClientConnection, Connection, RootCertStore, ServerConfig, ServerConnection,
 };
-use rustls::{DigitallySignedStruct, SignatureScheme};
 
 use crate::first_bytes::FirstBytes;
 use crate::handshake::{Buffers, wipe};
@@ -165,10 +165,7 @@ impl ClientTls {
         let named = WebPkiServerVerifier::builder_with_provider(roots.clone(), provider.clone())
             .build()
             .map_err(|_| TlsError::NoCertificate)?;
-        let any = Arc::new(AnyName {
-            roots,
-            algorithms: provider.signature_verification_algorithms,
-        });
+        let any = Verifier::new(Accepts::SignedBy(roots), &provider);
         Ok(Self {
             named: client_config(&provider, named, identity)?,
             any: client_config(&provider, any, identity)?,
@@ -182,11 +179,8 @@ impl ClientTls {
     /// Something in the PEM texts cannot be used.
     pub fn pinned(identity: Option<Identity<'_>>) -> Result<Self, TlsError> {
         let provider = provider();
-        let nobody = Arc::new(AnyName {
-            roots: Arc::new(RootCertStore::empty()),
-            algorithms: provider.signature_verification_algorithms,
-        });
-        let config = client_config(&provider, nobody, identity)?;
+        let none = Verifier::new(Accepts::SignedBy(Arc::new(RootCertStore::empty())), &provider);
+        let config = client_config(&provider, none, identity)?;
         Ok(Self {
             named: config.clone(),
             any: config,
@@ -218,11 +212,7 @@ impl ClientTls {
             PeerName::Any => Ok((self.any.clone(), nameless())),
             PeerName::Pinned(fingerprint) => {
                 let mut config = ClientConfig::clone(&self.any);
-                let algorithms = provider().signature_verification_algorithms;
-                let pinned = Arc::new(Pinned {
-                    fingerprint,
-                    algorithms,
-                });
+                let pinned = Verifier::new(Accepts::Certificate(fingerprint), config.crypto_provider());
                 config.dangerous().set_certificate_verifier(pinned);
                 Ok((Arc::new(config), nameless()))
             }
@@ -388,50 +378,6 @@ impl TlsSession {
         let mut socket = (&mut self.socket.tx).writer();
         // INVARIANT: writing to memory does not fail.
         while self.session.wants_write() && self.session.write_tls(&mut socket).is_ok_and(|written| 0 < written) {}
-    }
-}
-
-/// A certificate of the pinned authorities, whatever name is in it.
-#[derive(Debug)]
-struct AnyName {
-    roots: Arc<RootCertStore>,
-    algorithms: WebPkiSupportedAlgorithms,
-}
-
-impl ServerCertVerifier for AnyName {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        let certificate = ParsedCertificate::try_from(end_entity)?;
-        verify_server_cert_signed_by_trust_anchor(&certificate, &self.roots, intermediates, now, self.algorithms.all)?;
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, dss, &self.algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, dss, &self.algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
     }
 }
 

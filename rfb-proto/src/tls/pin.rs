@@ -1,14 +1,9 @@
 //! A certificate that is known by its fingerprint.
 
-use alloc::vec::Vec;
 use core::fmt;
 use core::str::FromStr;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::ring::cipher_suite::TLS13_AES_128_GCM_SHA256;
-use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, DigitallySignedStruct, SignatureScheme};
+use ring::digest::{SHA256, digest};
 
 /// Bytes of a fingerprint.
 const LEN: usize = 32;
@@ -31,11 +26,11 @@ impl Fingerprint {
     /// That of a certificate in DER.
     #[must_use]
     pub fn of(certificate: &[u8]) -> Self {
-        // INVARIANT: it is a suite of TLS 1.3, whose hash has 32 bytes.
-        let suite = TLS13_AES_128_GCM_SHA256.tls13();
-        let hash = suite.map(|suite| suite.common.hash_provider.hash(certificate));
-        let hash = hash.and_then(|hash| hash.as_ref().try_into().ok());
-        Self(hash.unwrap_or_default())
+        let mut bytes = [0; LEN];
+        let hash = digest(&SHA256, certificate);
+        // INVARIANT: both have 32 bytes.
+        bytes.iter_mut().zip(hash.as_ref()).for_each(|(to, from)| *to = *from);
+        Self(bytes)
     }
 }
 
@@ -76,50 +71,5 @@ impl fmt::Display for Fingerprint {
             0 => write!(f, "{byte:02X}"),
             _ => write!(f, ":{byte:02X}"),
         })
-    }
-}
-
-/// Takes the certificate with this fingerprint, and no other. Its owner shows that it has the key.
-#[derive(Debug)]
-pub(super) struct Pinned {
-    pub(super) fingerprint: Fingerprint,
-    pub(super) algorithms: WebPkiSupportedAlgorithms,
-}
-
-impl ServerCertVerifier for Pinned {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        if Fingerprint::of(end_entity) == self.fingerprint {
-            return Ok(ServerCertVerified::assertion());
-        }
-        Err(CertificateError::ApplicationVerificationFailure.into())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, dss, &self.algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, dss, &self.algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
     }
 }

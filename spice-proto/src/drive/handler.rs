@@ -172,7 +172,7 @@ pub trait ProxyHandler: Send {
     }
 
     /// Accept a move only to a place of the guest that the session is of; any other is refused with `false`, and so is
-    /// every move if this is not implemented. [`Move`] has an example.
+    /// every move by default. [`Move`] has an example.
     fn target(&mut self, asked: &Move) -> impl Future<Output = bool> + Send {
         let _ = asked;
         core::future::ready(false)

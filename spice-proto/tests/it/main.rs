@@ -37,6 +37,7 @@ mod errors;
 #[cfg(all(feature = "rsa", feature = "tokio"))]
 mod example_relay;
 mod forwarder;
+mod frame_lists;
 mod frames;
 mod heads;
 #[cfg(feature = "rsa")]
