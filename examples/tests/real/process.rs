@@ -8,10 +8,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// The longest that any single wait takes.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The longest that a program runs, whatever becomes of the test.
-const LIFETIME: &str = "180";
+const LIFETIME: &str = "400";
 
 /// Asks again and again, until there is an answer. Panics with `what` when there is none in time.
 pub(crate) fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {

@@ -182,7 +182,7 @@ fn no_viewer_on_a_slow_line_is_kept_waiting() {
         assert!(spicy.runs() && vncviewer.runs(), "a viewer has ended");
         let took = began.elapsed();
         assert!(
-            took < Duration::from_secs(150),
+            took < Duration::from_secs(300),
             "{spice_passed:?} and {vnc_passed:?} in {took:?}"
         );
     }
