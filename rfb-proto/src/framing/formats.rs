@@ -118,8 +118,9 @@ impl Formats {
         self.reach(index);
     }
 
-    pub(super) fn client_asked(&mut self) {
-        self.requests = self.requests.saturating_add(1);
+    /// So many requests for updates.
+    pub(super) fn client_asked(&mut self, requests: u32) {
+        self.requests = self.requests.saturating_add(requests);
     }
 
     pub(super) fn client_continues(&mut self, enable: bool) {
@@ -157,6 +158,11 @@ impl Formats {
     /// The server sends no more updates without requests.
     pub(super) fn server_stopped(&mut self) {
         self.continuous = false;
+    }
+
+    /// So many such updates, with nothing pending.
+    pub(super) fn server_updated_often(&mut self, updates: u32) {
+        self.requests = self.requests.saturating_sub(updates);
     }
 
     /// An update has ended that shows something, so that it answers a request.
