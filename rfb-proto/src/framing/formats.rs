@@ -168,6 +168,10 @@ impl Formats {
     /// An update has ended that shows something, so that it answers a request.
     pub(super) fn server_updated(&mut self) {
         self.requests = self.requests.saturating_sub(1);
+        // INVARIANT: those that are pending stand in front of the places that are free.
+        if let [None, ..] = self.pending {
+            return;
+        }
         for pending in self.pending.iter_mut().flatten() {
             pending.updates = pending.updates.map(|updates| updates.saturating_sub(1));
         }
