@@ -237,7 +237,7 @@ impl ProxyHandler for Handler {
     }
 
     fn ms_logon_ii(&mut self) -> Option<MsLogonParameters> {
-        Some(self.ms_logon.parameters().clone())
+        Some(*self.ms_logon.parameters())
     }
 }
 
