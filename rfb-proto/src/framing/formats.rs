@@ -166,12 +166,17 @@ impl Formats {
     }
 
     /// An update has ended that shows something, so that it answers a request.
+    #[inline]
     pub(super) fn server_updated(&mut self) {
-        self.requests = self.requests.saturating_sub(1);
+        self.server_updated_often(1);
         // INVARIANT: those that are pending stand in front of the places that are free.
-        if let [None, ..] = self.pending {
-            return;
+        if let [Some(_), ..] = self.pending {
+            self.pending_updated();
         }
+    }
+
+    /// One update less that may come in an older format.
+    fn pending_updated(&mut self) {
         for pending in self.pending.iter_mut().flatten() {
             pending.updates = pending.updates.map(|updates| updates.saturating_sub(1));
         }
