@@ -292,6 +292,24 @@ pub const CASES: &[Case] = &[
         prepare: rfb_framing::hextile,
     },
     Case {
+        name: "rfb: Raw rectangle of updates of 4 and 5, framed",
+        repetitions: 20,
+        operations: rfb_framing::IN_SHORT,
+        prepare: rfb_framing::short_raw,
+    },
+    Case {
+        name: "rfb: CopyRect rectangle of updates of 4 and 5, framed",
+        repetitions: 20,
+        operations: rfb_framing::IN_SHORT,
+        prepare: rfb_framing::short_copy_rect,
+    },
+    Case {
+        name: "rfb: Raw rectangle of updates of 4 and 5, through the session's relay",
+        repetitions: 20,
+        operations: rfb_framing::IN_SHORT,
+        prepare: rfb_session::short_raw,
+    },
+    Case {
         name: "rfb: client message, through the session's relay",
         repetitions: 20,
         operations: rfb::MESSAGES,

@@ -36,6 +36,23 @@ fn update(encoding: i32, payloads: &[&[u8]]) -> Vec<u8> {
     stream
 }
 
+/// The same rectangles in updates of four and five in turn, as many as a screen that changes here and there gives.
+fn short_updates(encoding: i32, payload: &[u8]) -> Vec<u8> {
+    let mut stream = Vec::new();
+    for count in [4, 5].into_iter().cycle().take(2 * RECTANGLES as usize / 9) {
+        stream.extend_from_slice(&[0, 0, 0, count]);
+        for _ in 0..count {
+            stream.extend_from_slice(&[0, 16, 0, 32, 0, 8, 0, 8]);
+            stream.extend_from_slice(&encoding.to_be_bytes());
+            stream.extend_from_slice(payload);
+        }
+    }
+    stream
+}
+
+/// Rectangles of [`short_updates`].
+pub const IN_SHORT: u32 = RECTANGLES / 9 * 9;
+
 /// Frames it over and over.
 fn frame(stream: Vec<u8>, rectangles: u32) -> Box<dyn FnMut()> {
     let mut framer = framer();
@@ -62,6 +79,19 @@ pub(crate) fn raw_stream() -> Vec<u8> {
 /// Copies of other parts.
 pub fn copy_rect() -> Box<dyn FnMut()> {
     frame(update(1, &[&[0, 1, 0, 2]]), RECTANGLES)
+}
+
+/// Both in short updates.
+pub fn short_raw() -> Box<dyn FnMut()> {
+    frame(short_raw_stream(), IN_SHORT)
+}
+
+pub fn short_copy_rect() -> Box<dyn FnMut()> {
+    frame(short_updates(1, &[0, 1, 0, 2]), IN_SHORT)
+}
+
+pub(crate) fn short_raw_stream() -> Vec<u8> {
+    short_updates(0, &[7; 8 * 8 * 4])
 }
 
 /// Deflated tiles.

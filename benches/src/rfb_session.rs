@@ -71,6 +71,11 @@ pub fn raw() -> Box<dyn FnMut()> {
     down(&rfb_framing::raw_stream())
 }
 
+/// The same in short updates.
+pub fn short_raw() -> Box<dyn FnMut()> {
+    down(&rfb_framing::short_raw_stream())
+}
+
 /// One colour; JPEG; pixels, deflated; and indexes, deflated.
 pub fn tight() -> Box<dyn FnMut()> {
     down(&rfb_framing::tight_stream())

@@ -19,8 +19,9 @@ use rfb_proto::handshake::server::{ClientCredentials, ServerQuestion};
 use rfb_proto::handshake::{
     Action, Buffers, ClientConfig, ClientHandshake, HandshakeError, Machine, Misuse, ServerConfig, ServerHandshake,
 };
-use rfb_proto::security::ard::ArdSecret;
+use rfb_proto::security::ard::{ArdResponse, ArdSecret};
 use rfb_proto::security::ms_logon::{MsLogonIIISecret, MsLogonSecret, respond_iii};
+use rfb_proto::security::plain::Credentials;
 use rfb_proto::security::rsa_aes::{Key, Layer, LayerKeys, Strength};
 use rfb_proto::security::{SecurityType, Seed};
 
@@ -53,6 +54,23 @@ type Opened = BTreeMap<(Vec<u8>, usize), Vec<u8>>;
 static OPENED: Mutex<Opened> = Mutex::new(BTreeMap::new());
 
 static ARD: LazyLock<ArdSecret> = LazyLock::new(|| ArdSecret::new(&seed(true)));
+
+/// The last response that was opened, and whether it shows [`PASSWORD`]: it comes again when the input is played again.
+static LAST_ARD: Mutex<Option<(ArdResponse, bool)>> = Mutex::new(None);
+
+fn is_ard_password(response: &ArdResponse) -> bool {
+    let mut last = LAST_ARD.lock().unwrap();
+    if let Some((known, is_password)) = &*last
+        && known == response
+    {
+        return *is_password;
+    }
+    let is_password = ARD
+        .open(response)
+        .is_some_and(|shown| shown.password.expose() == PASSWORD);
+    *last = Some((response.clone(), is_password));
+    is_password
+}
 
 fn open(is_server: bool, sealed: &[u8], strength: Strength) -> Vec<u8> {
     let mut opened = OPENED.lock().unwrap();
@@ -164,14 +182,16 @@ fn answer_client(machine: &mut ServerHandshake, buffers: &mut Buffers, question:
         ServerQuestion::MsLogonIII => machine.ms_logon_iii(buffers, &MsLogonIIISecret::new(&seed).public()),
         ServerQuestion::Admit(claim) => {
             assert!(!format!("{claim:?}").contains("Pa55"));
-            let shown = match claim {
-                ClientCredentials::Plain(shown) => Some(shown),
-                ClientCredentials::DiffieHellman(response) => ARD.open(&response),
-                ClientCredentials::MsLogonII(response) => MsLogonSecret::new(&seed).open(&response),
-                ClientCredentials::MsLogonIII(response) => MsLogonIIISecret::new(&seed).open(&response),
+            let is_password =
+                |shown: Option<Credentials>| shown.is_some_and(|shown| shown.password.expose() == PASSWORD);
+            let is_password = match claim {
+                ClientCredentials::Plain(shown) => is_password(Some(shown)),
+                ClientCredentials::DiffieHellman(response) => is_ard_password(&response),
+                ClientCredentials::MsLogonII(response) => is_password(MsLogonSecret::new(&seed).open(&response)),
+                ClientCredentials::MsLogonIII(response) => is_password(MsLogonIIISecret::new(&seed).open(&response)),
                 other => unreachable!("{other:?}"),
             };
-            match shown.is_some_and(|shown| shown.password.expose() == PASSWORD) {
+            match is_password {
                 true => machine.accept(buffers),
                 false => machine.refuse(buffers, Default::default()),
             }

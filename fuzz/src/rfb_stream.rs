@@ -370,10 +370,12 @@ fn session(mut input: Input<'_>, format: PixelFormat, bits: u8) -> BTreeSet<i64>
         withheld: 0,
         reached: BTreeSet::new(),
     };
+    let mut twins = Twins::new(&relay);
     while !input.is_empty() {
         let operation = input.byte();
         let bytes = input.short_blob();
         let from_client = operation & 1 != 0;
+        twins.read(from_client, bytes);
         let (rx, mut tx) = (&mut rx[usize::from(from_client)], BytesMut::new());
         rx.extend_from_slice(bytes);
         let before = rx.len();
@@ -396,4 +398,62 @@ fn session(mut input: Input<'_>, format: PixelFormat, bits: u8) -> BTreeSet<i64>
         }
     }
     judge.reached
+}
+
+/// What passes without being shown passes as it does when it is shown.
+struct Twins {
+    relays: [Relay; 2],
+    rx: [[BytesMut; 2]; 2],
+    failed: bool,
+}
+
+impl Twins {
+    fn new(relay: &Relay) -> Self {
+        let relay = relay.clone().with_moves(true);
+        Self {
+            relays: [relay.clone(), relay],
+            rx: Default::default(),
+            failed: false,
+        }
+    }
+
+    fn read(&mut self, from_client: bool, bytes: &[u8]) {
+        if self.failed {
+            return;
+        }
+        let mut all = Judge {
+            bits: 0,
+            long: [Verdict::Pass, Verdict::Pass],
+            passed: 0,
+            withheld: 0,
+            reached: BTreeSet::new(),
+        };
+        let [shown, unseen] = &mut self.relays;
+        let rx = &mut self.rx[usize::from(from_client)];
+        rx.iter_mut().for_each(|rx| rx.extend_from_slice(bytes));
+        let [shown_rx, unseen_rx] = rx;
+        let mut tx = [BytesMut::new(), BytesMut::new()];
+        let [shown_tx, unseen_tx] = &mut tx;
+        let ends = match from_client {
+            true => [
+                shown.from_client(shown_rx, shown_tx, &mut all),
+                unseen.from_client(unseen_rx, unseen_tx, &mut ()),
+            ],
+            false => [
+                shown.from_server(shown_rx, shown_tx, &mut all),
+                unseen.from_server(unseen_rx, unseen_tx, &mut ()),
+            ],
+        };
+        assert_eq!((&ends[0], &*shown_rx, &*shown_tx), (&ends[1], &*unseen_rx, &*unseen_tx));
+        let knows = |relay: &Relay| {
+            let (client, server) = (relay.client(), relay.server());
+            (
+                (client.taken(), client.is_between_messages()),
+                (server.taken(), server.is_between_messages(), server.framebuffer()),
+                (*server.format(), server.pending_format().copied(), *server.extensions()),
+            )
+        };
+        assert_eq!(knows(shown), knows(unseen));
+        self.failed = ends[0].is_err();
+    }
 }

@@ -7,13 +7,7 @@
 
 use std::{env, fs, io::Read as _};
 
-use rfb_proto::filter::Filter;
-use rfb_proto::handshake::bridge::Upstream;
-use rfb_proto::handshake::server::ClientCredentials;
-use rfb_proto::handshake::{BridgeConfig, Refusal};
-use rfb_proto::security::{vencrypt::Subtype, vnc::Password};
-use rfb_proto::session::relay::{Config, Dial};
-use rfb_proto::{Connection, NotDialled, ProxyHandler, drive_session, tls::ClientTls};
+use rfb_proto::proxy::*;
 use tokio::net::{TcpListener, TcpStream};
 
 #[derive(Clone)]
@@ -62,7 +56,7 @@ async fn main() -> Result<(), Box<dyn core::error::Error>> {
         return Err("usage: minimal_proxy LISTEN HYPERVISOR CA_FILE [--view-only]".into());
     };
     let bridge = BridgeConfig::default().with_hypervisor_subtypes(&[Subtype::X509_VNC]);
-    let config = Config::new(bridge).with_filter(filter);
+    let config = ProxyConfig::new(bridge).with_filter(filter);
     let tls = ClientTls::new(&fs::read(authority)?, None)?;
     let proxy = Proxy {
         hypervisor: hypervisor.clone(),

@@ -30,6 +30,8 @@ mod limits;
 pub mod message;
 mod pixel_format;
 mod pixel_rules;
+#[cfg(feature = "tokio")]
+pub mod proxy;
 mod secret;
 pub mod security;
 #[cfg(feature = "serde")]
@@ -45,7 +47,7 @@ pub use drive::TlsStream;
 #[cfg(feature = "tokio")]
 pub use drive::{
     BridgeDriven, Clock, Connection, DriveError, Driven, Mover, NotDialled, ProxyHandler, drive, drive_bridge,
-    drive_bridge_while_asking, drive_session, drive_while_asking,
+    drive_session, while_both_connected, while_connected,
 };
 pub use error::{DecodeError, DecodeErrorKind, EncodeError};
 pub use first_bytes::FirstBytes;

@@ -18,17 +18,20 @@ use crate::process::{Folder, PATIENCE, Process, wait_for};
 #[derive(Debug)]
 pub(crate) struct App {
     /// Where its package puts the pages.
-    folder: &'static str,
+    pub(crate) folder: &'static str,
     /// The page that connects to what its address says.
-    page: &'static str,
+    pub(crate) page: &'static str,
+    /// That page, if it is none of the package's.
+    pub(crate) text: Option<&'static str>,
     /// Where it says what goes wrong, and where it draws, as selectors.
-    status: &'static str,
-    canvas: &'static str,
+    pub(crate) status: &'static str,
+    pub(crate) canvas: &'static str,
 }
 
 pub(crate) const NOVNC: App = App {
     folder: "/usr/share/novnc",
     page: "vnc.html",
+    text: None,
     status: "#noVNC_status",
     canvas: "#noVNC_container canvas",
 };
@@ -36,6 +39,7 @@ pub(crate) const NOVNC: App = App {
 pub(crate) const SPICE_HTML5: App = App {
     folder: "/usr/share/spice-html5",
     page: "spice_auto.html",
+    text: None,
     status: "#message-div",
     canvas: "#spice-screen canvas",
 };
@@ -256,9 +260,11 @@ fn observer(app: &App) -> Vec<u8> {
 fn page(app: &App, path: &str) -> (&'static str, &'static str, Vec<u8>) {
     let relative = Path::new(path);
     let inside = relative.components().all(|part| matches!(part, Component::Normal(_)));
-    let content = inside
-        .then(|| fs::read(Path::new(app.folder).join(relative)).ok())
-        .flatten();
+    let content = match app.text {
+        Some(text) if path == app.page => Some(text.into()),
+        _ if inside => fs::read(Path::new(app.folder).join(relative)).ok(),
+        _ => None,
+    };
     let Some(mut content) = content else {
         return ("404 Not Found", "text/plain", Vec::new());
     };

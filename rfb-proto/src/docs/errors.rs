@@ -101,7 +101,7 @@
 //! | `Unreachable`, `TimedOut`, `Closed` | there is no new hypervisor, it took too long, or it hung up |
 //! | `LogIn` | the log-in there failed: [`BridgeError`] |
 //! | `Init` | its ServerInit cannot be read |
-//! | `NotAnswered` | the log-in there asks for what was not given with the connection; RA2 and RA2_256 do, for their layer |
+//! | `NotAnswered` | the log-in there asks for a layer (RA2, RA2_256), and the calling program has refused it |
 //! | `State` | see [`MoveFault`] |
 //!
 //! | [`MoveFault`] | Cause |

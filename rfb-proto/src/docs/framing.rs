@@ -76,7 +76,9 @@
 //! ```
 //!
 //! A [`Relay`](crate::framing::Relay) sees the client too, so it knows the format of pixels, also while it changes, and takes out of
-//! what a client asks for what could not be framed.
+//! what a client asks for what could not be framed. A watch that looks at a few messages only says so
+//! ([`Watch::bypass`](crate::framing::Watch::bypass)): requests, keys, pointer events and pictures that it names pass a whole
+//! buffer at a time, at half the cost and less.
 //!
 //! How many bytes a colour of Tight has depends on the server: at 32 bits a pixel QEMU packs colours into 3 bytes whatever
 //! the depth, all others do so at depth 24 only. A framer recognises QEMU by the name of the desktop, or by the caller's word

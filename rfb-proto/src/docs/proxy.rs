@@ -17,7 +17,7 @@
 //!     127.0.0.1:5900 hypervisor.example:5901 hypervisor-ca.pem --view-only
 //! ```
 //!
-//! Where a browser is to come in through a WebSocket, any stream over one takes the place of `tenant`. `Config` has what else a
+//! Where a browser is to come in through a WebSocket, any stream over one takes the place of `tenant`. `ProxyConfig` has what else a
 //! proxy decides: filters, how fast input may come, the shared flag, how many viewers there may be.
 //!
 //! # What happens on a connection

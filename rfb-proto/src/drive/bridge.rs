@@ -15,7 +15,7 @@ use crate::handshake::{Bridge, Misuse, Side, SideBuffers, Tls, TlsRole};
 #[derive(Debug, PartialEq, Eq)]
 pub enum BridgeDriven {
     /// A question is open. Answer it with the method that it names, at the latest at [`Clock::instant`] of the
-    /// bridge's deadline, and drive on. An answer that takes time is found inside of [`drive_bridge_while_asking`].
+    /// bridge's deadline, and drive on. An answer that takes time is found inside of [`while_both_connected`].
     /// Driving on without an answer waits until a side hangs up, or for the deadline, and ends the handshake.
     Ask(BridgeQuestion),
     /// Begin TLS on this side, as for [`Driven::StartTls`](super::Driven::StartTls). If that fails, call
@@ -231,12 +231,12 @@ fn reading(action: &BridgeAction, of: Side) -> Reading {
 }
 
 /// Waits for `answer`, which finds the answer to the open question, and for a side to hang up meanwhile; as
-/// [`drive_while_asking`](super::drive_while_asking).
+/// [`while_connected`](super::while_connected).
 ///
 /// ```
 /// use rfb_proto::handshake::bridge::{BridgeQuestion, Upstream};
 /// use rfb_proto::handshake::{Bridge, Refusal, SideBuffers};
-/// use rfb_proto::{BridgeDriven, Clock, drive_bridge, drive_bridge_while_asking};
+/// use rfb_proto::{BridgeDriven, Clock, drive_bridge, while_both_connected};
 /// use tokio::net::TcpStream;
 ///
 /// async fn connect(
@@ -246,7 +246,7 @@ fn reading(action: &BridgeAction, of: Side) -> Reading {
 ///     if let BridgeDriven::Ask(BridgeQuestion::Connect) = asked {
 ///         let dial = TcpStream::connect(("hypervisor.example", 5900));
 ///         // A tenant that hangs up while the hypervisor is dialled ends it.
-///         let dialled = drive_bridge_while_asking(bridge, sides, tenant, hypervisor.as_mut(), clock, dial).await?;
+///         let dialled = while_both_connected(bridge, sides, tenant, hypervisor.as_mut(), clock, dial).await?;
 ///         match dialled {
 ///             Ok(connection) => {
 ///                 *hypervisor = Some(connection);
@@ -262,7 +262,7 @@ fn reading(action: &BridgeAction, of: Side) -> Reading {
 /// # Errors
 /// [`DriveError`] as for [`drive_bridge`], if a side hangs up or the deadline passes first; `answer` is then dropped.
 /// [`Misuse::NotAsked`] if no question is open.
-pub async fn drive_bridge_while_asking<T, H, A>(
+pub async fn while_both_connected<T, H, A>(
     bridge: &mut Bridge,
     sides: &mut SideBuffers,
     tenant: &mut T,

@@ -3,7 +3,7 @@
 //!
 //! Each receives and sends at the same time, flushes what it has written, and keeps the machine's deadline. The first
 //! two come back with every question, where TLS is to begin, and when the handshake is over; what was received beyond it is in
-//! `rx`. While a question is open, [`drive_while_asking`] and [`drive_bridge_while_asking`] notice that the peer has
+//! `rx`. While a question is open, [`while_connected`] and [`while_both_connected`] notice that the peer has
 //! gone.
 //!
 //! What goes out is overwritten in `tx`, and what is read as a secret in `rx`.
@@ -30,7 +30,7 @@ use core::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout_at};
 
-pub use bridge::{BridgeDriven, drive_bridge, drive_bridge_while_asking};
+pub use bridge::{BridgeDriven, drive_bridge, while_both_connected};
 pub use handler::{NotDialled, ProxyHandler};
 pub use session::{Connection, Mover, drive_session};
 #[cfg(feature = "rustls")]
@@ -73,7 +73,7 @@ impl Clock {
 pub enum Driven<Question, Outcome> {
     /// A question is open. Answer it with the method that it names, at the latest at
     /// [`Clock::instant`] of the machine's deadline, and drive on. An answer that takes time is found inside of
-    /// [`drive_while_asking`]. Driving on without an answer waits until the peer hangs up, or for the deadline, and ends
+    /// [`while_connected`]. Driving on without an answer waits until the peer hangs up, or for the deadline, and ends
     /// the handshake.
     Ask(Question),
     /// Begin TLS on the stream, which nothing is under way on: what the machine said is sent. Bytes in `rx` are the
@@ -200,7 +200,7 @@ fn hung_up<M: Machine, S: AsyncRead + AsyncWrite + Unpin>(
 /// ```
 /// use rfb_proto::handshake::server::{ClientCredentials, ServerQuestion};
 /// use rfb_proto::handshake::{HandshakeError, Refusal, ServerHandshake, Buffers};
-/// use rfb_proto::{Clock, DriveError, Driven, drive, drive_while_asking};
+/// use rfb_proto::{Clock, DriveError, Driven, drive, while_connected};
 /// use tokio::net::TcpStream;
 ///
 /// async fn is_known(claim: &ClientCredentials) -> bool { // a look-up that takes time
@@ -213,7 +213,7 @@ fn hung_up<M: Machine, S: AsyncRead + AsyncWrite + Unpin>(
 /// ) -> Result<(), Box<dyn std::error::Error>> {
 ///     while let Driven::Ask(question) = drive(machine, buffers, stream, clock).await? {
 ///         let ServerQuestion::Admit(claim) = question else { return Err("see the table of questions".into()) };
-///         match drive_while_asking(machine, buffers, stream, clock, is_known(&claim)).await? {
+///         match while_connected(machine, buffers, stream, clock, is_known(&claim)).await? {
 ///             true => machine.accept(buffers)?,
 ///             false => machine.refuse(buffers, Refusal::default())?,
 ///         }
@@ -225,7 +225,7 @@ fn hung_up<M: Machine, S: AsyncRead + AsyncWrite + Unpin>(
 /// # Errors
 /// [`DriveError`] as for [`drive`], if the peer hangs up or the deadline passes first; `answer` is then dropped.
 /// [`Misuse::NotAsked`] if no question is open.
-pub async fn drive_while_asking<M, S, A>(
+pub async fn while_connected<M, S, A>(
     machine: &mut M,
     buffers: &mut Buffers,
     stream: &mut S,

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::{Clipboard, Filter, InputRate};
-use crate::framing::{HELD, Message, Verdict, Watch};
+use crate::framing::{Bypass, HELD, Message, Verdict, Watch};
 use crate::limits::Limits;
 use crate::message::{ClientMessage, Extensions, FileTransfer, ServerMessage, TextChat};
 
@@ -163,6 +163,17 @@ fn short<'a>(message: &Message<'a>) -> Option<&'a [u8]> {
 }
 
 impl Watch for Guard {
+    #[inline]
+    fn bypass(&self) -> Bypass {
+        let counts = self.rate.is_some();
+        Bypass {
+            requests: true,
+            keys: self.filter.keyboard && !counts,
+            pointer: self.filter.pointer && !counts,
+            pictures: true,
+        }
+    }
+
     #[inline]
     fn client(&mut self, message: &Message<'_>) -> Verdict {
         if let Some(true) = self.passes_by_type(message) {

@@ -46,6 +46,17 @@ impl ClientFramer {
             .inspect_err(|error| self.failed = Some(*error))
     }
 
+    /// Takes the messages at the front of `src` that `numbers` has a bit for, as far as they are whole and have the form
+    /// of one length. Gives how many of them are requests for updates; `None`: there are no such messages.
+    #[inline]
+    pub(super) fn pass(&mut self, src: &mut &[u8], numbers: u32) -> Option<u32> {
+        if !self.is_between_messages() || self.failed.is_some() {
+            return None;
+        }
+        self.messages
+            .pass::<ClientMessage>(src, numbers, ClientMessage::FRAMEBUFFER_UPDATE_REQUEST)
+    }
+
     /// What the last call of [`next_message`](Self::next_message) that gave nothing needs to go on.
     #[must_use]
     pub fn missing(&self) -> Missing {

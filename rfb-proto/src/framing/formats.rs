@@ -118,8 +118,9 @@ impl Formats {
         self.reach(index);
     }
 
-    pub(super) fn client_asked(&mut self) {
-        self.requests = self.requests.saturating_add(1);
+    /// So many requests for updates.
+    pub(super) fn client_asked(&mut self, requests: u32) {
+        self.requests = self.requests.saturating_add(requests);
     }
 
     pub(super) fn client_continues(&mut self, enable: bool) {
@@ -159,9 +160,23 @@ impl Formats {
         self.continuous = false;
     }
 
+    /// So many such updates, with nothing pending.
+    pub(super) fn server_updated_often(&mut self, updates: u32) {
+        self.requests = self.requests.saturating_sub(updates);
+    }
+
     /// An update has ended that shows something, so that it answers a request.
+    #[inline]
     pub(super) fn server_updated(&mut self) {
-        self.requests = self.requests.saturating_sub(1);
+        self.server_updated_often(1);
+        // INVARIANT: those that are pending stand in front of the places that are free.
+        if let [Some(_), ..] = self.pending {
+            self.pending_updated();
+        }
+    }
+
+    /// One update less that may come in an older format.
+    fn pending_updated(&mut self) {
         for pending in self.pending.iter_mut().flatten() {
             pending.updates = pending.updates.map(|updates| updates.saturating_sub(1));
         }

@@ -75,6 +75,38 @@ impl Messages {
         }
     }
 
+    /// Takes the messages at the front whose numbers have a bit in `numbers`, as far as they are whole and of the short
+    /// form. Gives how many of them have the number `counted`; `None`: there are none at all.
+    #[inline]
+    pub(super) fn pass<T: Decode>(&mut self, src: &mut &[u8], numbers: u32, counted: u8) -> Option<u32> {
+        let (mut rest, mut count) = (*src, 0_u32);
+        while let [number, second, ..] = rest {
+            if numbers.checked_shr((*number).into()).unwrap_or_default() & 1 == 0 {
+                break;
+            }
+            let ShortForm { len, marks } = T::SHORT_FORMS
+                .get(usize::from(*number))
+                .copied()
+                .unwrap_or(ShortForm::NONE);
+            let Some(behind) = rest.get(usize::from(len)..) else {
+                break;
+            };
+            if second & marks != 0 || len == 0 {
+                break;
+            }
+            // A count of what lies in a buffer does not wrap.
+            count = count.wrapping_add(u32::from(*number == counted));
+            rest = behind;
+        }
+        let taken = src.len().wrapping_sub(rest.len());
+        if taken == 0 {
+            return None;
+        }
+        *src = rest;
+        self.taken = self.taken.saturating_add(taken as u64);
+        Some(count)
+    }
+
     /// The same for a message whose length has to be read.
     fn next_by_extent<'a, T: Decode>(
         &mut self,

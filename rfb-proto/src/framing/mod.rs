@@ -47,7 +47,7 @@ pub use client::ClientFramer;
 pub use moved::MoveFault;
 pub use relay::Relay;
 pub use server::ServerFramer;
-pub use watch::{Verdict, Watch};
+pub use watch::{Bypass, Verdict, Watch};
 
 use crate::encoding::Rectangle;
 use crate::error::DecodeError;

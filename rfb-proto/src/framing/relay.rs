@@ -152,13 +152,18 @@ impl Relay {
         let mut run = Run::default();
         let mut left = &src[..];
         let mut extensions = self.client_extensions();
+        let mut bypass = watch.bypass().of_client();
         let result = loop {
+            if let Some(requests) = self.client.pass(&mut left, bypass) {
+                self.server.client_sent_inputs(requests);
+            }
             let message = match self.client.next_message(&mut left, &extensions) {
                 Ok(Some(message)) => message,
                 Ok(None) => break Ok(()),
                 Err(error) => break Err(error),
             };
             let verdict = watch.client(&message);
+            bypass = watch.bypass().of_client();
             if matches!(verdict, Verdict::Pass) && self.server.client_sent_input(message.number, message.len) {
                 continue;
             }
@@ -315,7 +320,12 @@ impl Relay {
             if STOPS && self.server.is_between_messages() {
                 break Ok(());
             }
-            if let Some(piece) = self.whole_rectangle(&mut left) {
+            if watch.bypass().pictures {
+                if self.pass_updates::<STOPS>(&mut left) {
+                    self.update_ended();
+                    continue;
+                }
+            } else if let Some(piece) = self.whole_rectangle(&mut left) {
                 watch.rectangle(&piece);
                 if let Ends::Update = piece.ends {
                     self.update_ended();
@@ -365,6 +375,16 @@ impl Relay {
         let at = src.len().saturating_sub(left.len());
         run.finish(at, src, dst);
         result
+    }
+
+    /// Updates that are next, as far as their rectangles are whole and go on as they are. Gives whether one has ended.
+    #[inline]
+    fn pass_updates<const STOPS: bool>(&mut self, left: &mut &[u8]) -> bool {
+        let kept = &mut self.kept;
+        self.server.pass::<STOPS>(left, |rectangle, rest| match kept {
+            Some(kept) => kept.streams.concern(rectangle, rest, &mut kept.used),
+            None => false,
+        })
     }
 
     /// The rectangle that is next, where it is whole and goes on as it is.

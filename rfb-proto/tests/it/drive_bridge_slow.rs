@@ -11,7 +11,7 @@ use rfb_proto::handshake::server::ClientCredentials;
 use rfb_proto::handshake::{Bridge, BridgeConfig, SideBuffers};
 use rfb_proto::security::SecurityType;
 use rfb_proto::security::vnc::Password;
-use rfb_proto::{BridgeDriven, Clock, Limits, drive_bridge, drive_bridge_while_asking};
+use rfb_proto::{BridgeDriven, Clock, Limits, drive_bridge, while_both_connected};
 use tokio::io::{AsyncReadExt, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::time::{sleep, timeout};
 
@@ -71,7 +71,7 @@ async fn bridge(mut tenant: Slow, mut upper: Slow, config: BridgeConfig, think: 
             other => panic!("{other:?}"),
         };
         let hypervisor = connected.then_some(&mut upper);
-        let asking = drive_bridge_while_asking(&mut bridge, &mut sides, &mut tenant, hypervisor, clock, sleep(think));
+        let asking = while_both_connected(&mut bridge, &mut sides, &mut tenant, hypervisor, clock, sleep(think));
         asking.await.unwrap();
         match question {
             BridgeQuestion::Challenge => bridge.challenge(&mut sides, TENANT_CHALLENGE).unwrap(),
@@ -230,7 +230,7 @@ impl Going {
                     Ok(BridgeDriven::Ask(question)) if open.as_ref() == Some(&question) => {
                         let hypervisor = connected.then_some(&mut upper);
                         let never = pending::<()>();
-                        let asking = drive_bridge_while_asking(bridge, sides, &mut tenant, hypervisor, clock, never);
+                        let asking = while_both_connected(bridge, sides, &mut tenant, hypervisor, clock, never);
                         return asking.await.unwrap_err().to_string();
                     }
                     Ok(BridgeDriven::Ask(BridgeQuestion::Challenge)) => {

@@ -17,7 +17,7 @@ use rfb_proto::handshake::{
 use rfb_proto::security::SecurityType;
 use rfb_proto::security::vencrypt::Subtype;
 use rfb_proto::security::vnc::Password;
-use rfb_proto::{Clock, DriveError, Driven, Limits, PixelFormat, ServerInit, drive, drive_while_asking};
+use rfb_proto::{Clock, DriveError, Driven, Limits, PixelFormat, ServerInit, drive, while_connected};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream, ReadBuf, duplex};
 use tokio::time::{sleep, timeout};
 
@@ -71,7 +71,7 @@ async fn serve(mut stream: Slow, offer: ServerConfig, think: Duration) -> Vec<u8
                 _ => true,
             }
         };
-        let asking = drive_while_asking(&mut machine, &mut buffers, &mut stream, clock, is_right);
+        let asking = while_connected(&mut machine, &mut buffers, &mut stream, clock, is_right);
         assert!(asking.await.unwrap(), "every byte of it came");
         match question {
             server::ServerQuestion::Challenge => machine.challenge(&mut buffers, CHALLENGE).unwrap(),
@@ -100,7 +100,7 @@ async fn connect(mut stream: Slow, think: Duration) -> Vec<u8> {
             }
             other => panic!("{other:?}"),
         };
-        let asking = drive_while_asking(&mut machine, &mut buffers, &mut stream, clock, sleep(think));
+        let asking = while_connected(&mut machine, &mut buffers, &mut stream, clock, sleep(think));
         asking.await.unwrap();
         match question {
             client::ClientQuestion::Plain => machine.plain(&mut buffers, USER, PASSWORD).unwrap(),
@@ -296,7 +296,7 @@ async fn gone<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, peer: impl Futur
     assert_eq!(driven, Driven::Ask(server::ServerQuestion::Challenge));
     let waiting = async {
         match asking {
-            true => drive_while_asking(&mut machine, &mut buffers, &mut stream, clock, pending::<()>()).await,
+            true => while_connected(&mut machine, &mut buffers, &mut stream, clock, pending::<()>()).await,
             false => drive(&mut machine, &mut buffers, &mut stream, clock).await.map(|_| ()),
         }
     };
@@ -338,7 +338,7 @@ async fn an_answer_in_time() {
     near.write_all(&Password::new(PASSWORD).respond(&CHALLENGE))
         .await
         .unwrap();
-    let answer = drive_while_asking(&mut machine, &mut buffers, &mut far, clock, answer).await;
+    let answer = while_connected(&mut machine, &mut buffers, &mut far, clock, answer).await;
     machine.challenge(&mut buffers, answer.unwrap()).unwrap();
     let driven = drive(&mut machine, &mut buffers, &mut far, clock).await.unwrap();
     assert!(matches!(
@@ -346,7 +346,7 @@ async fn an_answer_in_time() {
         Driven::Ask(server::ServerQuestion::Admit(ClientCredentials::Vnc { .. }))
     ));
     // The answer comes too late.
-    let late = drive_while_asking(&mut machine, &mut buffers, &mut far, clock, sleep(FOR_EVER)).await;
+    let late = while_connected(&mut machine, &mut buffers, &mut far, clock, sleep(FOR_EVER)).await;
     assert_eq!(protocol(late.unwrap_err()), HandshakeError::TimedOut(Stage::Answer));
     assert_eq!(clock.now(), Duration::from_secs(60));
 }
@@ -357,7 +357,7 @@ async fn no_question_is_open() {
     near.write_all(b"RFB 003.008\n\x02").await.unwrap();
     let clock = Clock::start();
     let (mut machine, mut buffers) = (ServerHandshake::new(clock.now(), vnc()), Buffers::default());
-    let error = drive_while_asking(&mut machine, &mut buffers, &mut far, clock, pending::<()>()).await;
+    let error = while_connected(&mut machine, &mut buffers, &mut far, clock, pending::<()>()).await;
     assert_eq!(protocol(error.unwrap_err()), HandshakeError::Misuse(Misuse::NotAsked));
 }
 

@@ -43,6 +43,7 @@ mod encodings;
 mod errors;
 mod field;
 mod filters;
+mod framing_bypass;
 mod framing_captures;
 mod framing_formats;
 mod framing_hostile;

@@ -222,7 +222,7 @@ proptest! {
 /// Streams inside of the layer, over connections that hold little: nothing waits for ever, and all comes through.
 #[cfg(feature = "tokio")]
 mod streams {
-    use std::sync::Arc;
+    use std::sync::{Arc, LazyLock};
 
     use rfb_proto::handshake::bridge::Upstream;
     use rfb_proto::handshake::server::{ClientCredentials, ServerQuestion};
@@ -230,7 +230,7 @@ mod streams {
     use rfb_proto::security::Secret;
     use rfb_proto::security::plain::Credentials;
     use rfb_proto::security::rsa_aes::{LayerStream, Pin};
-    use rfb_proto::session::relay::{Config, Dial, End};
+    use rfb_proto::session::relay::{Config, Dial, End, Move};
     use rfb_proto::{Clock, Connection, Driven, NotDialled, ProxyHandler, drive, drive_session};
     use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, DuplexStream, duplex};
 
@@ -403,8 +403,12 @@ mod streams {
         }
     }
 
-    /// Tenants and hypervisors with RSA-AES at a proxy.
-    struct Guest(Option<DuplexStream>);
+    /// What the proxy shows tenants, and hypervisors.
+    static KEYS: LazyLock<[Arc<Key>; 2]> =
+        LazyLock::new(|| [5, 7].map(|byte| Key::generate(1024, &Seed::new([byte; 32])).unwrap().into()));
+
+    /// Tenants and hypervisors with RSA-AES at a proxy, the next hypervisor last.
+    struct Guest(Vec<DuplexStream>);
 
     impl ProxyHandler for Guest {
         type Hypervisor = DuplexStream;
@@ -414,8 +418,8 @@ mod streams {
         }
 
         fn rsa_aes(&mut self) -> Option<(Arc<Key>, Seed)> {
-            let key = Key::generate(1024, &Seed::new([5; 32])).unwrap();
-            Some((Arc::new(key), Seed::new([6; 32])))
+            let [key, _] = &*KEYS;
+            Some((key.clone(), Seed::new([6; 32])))
         }
 
         async fn admit(&mut self, shown: ClientCredentials) -> Result<(), Refusal> {
@@ -426,7 +430,7 @@ mod streams {
         }
 
         async fn dial(&mut self, _: Dial) -> Result<(DuplexStream, Upstream), NotDialled> {
-            let key = Arc::new(Key::generate(1024, &Seed::new([7; 32])).unwrap());
+            let [_, key] = &*KEYS;
             let pin = Pin::Key(SERVER.key.public().clone());
             let upstream = Upstream::default()
                 .with_credentials(Credentials {
@@ -434,8 +438,8 @@ mod streams {
                     password: Secret::new(b"secret"),
                 })
                 .with_seed(Seed::new([8; 32]))
-                .with_rsa_aes(key, pin);
-            Ok((self.0.take().ok_or(NotDialled::Unreachable)?, upstream))
+                .with_rsa_aes(key.clone(), pin);
+            Ok((self.0.pop().ok_or(NotDialled::Unreachable)?, upstream))
         }
     }
 
@@ -463,7 +467,7 @@ mod streams {
                 let bridge = BridgeConfig::default()
                     .with_tenant_types(&[tenant])
                     .with_hypervisor_types(&[hypervisor]);
-                let proxy = drive_session(Connection::new(Config::new(bridge)), near, Guest(Some(own)));
+                let proxy = drive_session(Connection::new(Config::new(bridge)), near, Guest(vec![own]));
                 let viewer = async move {
                     let (mut stream, mut buffers) = log_in(far, tenant).await;
                     let keys = b"\x04\x01\0\0\0\0\0\x61".repeat(1000);
@@ -479,6 +483,66 @@ mod streams {
                 assert!(
                     matches!(end, End::Viewer | End::Hypervisor),
                     "{tenant} {hypervisor} {capacity}: {end:?}"
+                );
+            }
+        }
+    }
+
+    /// A guest that moves between hypervisors with a layer and without one: the log-in is repeated with what the handler
+    /// gives for the new connection, and the tenant's own layer goes on.
+    #[tokio::test(start_paused = true)]
+    async fn a_guest_moves_between_layers() {
+        let types = [SecurityType::RA2, SecurityType::RA2_256, SecurityType::RA2NE];
+        let pairs = types.iter().flat_map(|first| types.map(|second| (*first, second)));
+        for (first, second) in pairs {
+            for (tenant, capacity) in [(SecurityType::RA2, 1), (SecurityType::RA2NE, 64 << 10)] {
+                let (near, far) = duplex(capacity);
+                let [(own, other), (own_second, other_second)] = [duplex(capacity), duplex(capacity)];
+                let bridge = BridgeConfig::default()
+                    .with_tenant_types(&[tenant])
+                    .with_hypervisor_types(&[first, second]);
+                let connection = Connection::new(Config::new(bridge));
+                let mover = connection.mover();
+                let proxy = drive_session(connection, near, Guest(vec![own_second, own]));
+                let hypervisors = async {
+                    let (mut stream, mut buffers) = serve(other, first).await;
+                    stream.write_u8(2).await.unwrap();
+                    stream.flush().await.unwrap();
+                    while stream.read_buf(&mut buffers.rx).await.is_ok_and(|read| read != 0) {}
+                    let (mut stream, mut buffers) = serve(other_second, second).await;
+                    // SetPixelFormat, a request for the picture, and the key, if it came so late.
+                    while buffers.rx.len() < 30 {
+                        assert_ne!(stream.read_buf(&mut buffers.rx).await.unwrap(), 0);
+                    }
+                    assert_eq!((buffers.rx[0], &buffers.rx[20..22]), (0, &b"\x03\0"[..]));
+                    stream.write_u8(2).await.unwrap();
+                    stream.flush().await.unwrap();
+                    while buffers.rx.len() < 38 {
+                        assert_ne!(stream.read_buf(&mut buffers.rx).await.unwrap(), 0);
+                    }
+                    assert_eq!(buffers.rx[30..], b"\x04\x01\0\0\0\0\0\x61"[..]);
+                };
+                let viewer = async move {
+                    let (mut stream, mut buffers) = log_in(far, tenant).await;
+                    for bells in 1..=2 {
+                        while buffers.rx.len() < bells {
+                            assert_ne!(stream.read_buf(&mut buffers.rx).await.unwrap(), 0);
+                        }
+                        if bells == 1 {
+                            mover.moved(Move::Follow);
+                        }
+                    }
+                    assert_eq!(buffers.rx, [2; 2][..]);
+                    stream.write_all(b"\x04\x01\0\0\0\0\0\x61").await.unwrap();
+                    stream.flush().await.unwrap();
+                    // The hypervisor has all of it before the tenant goes.
+                    stream
+                };
+                let peers = async { tokio::join!(hypervisors, viewer) };
+                let (end, _) = tokio::join!(proxy, async { drop(peers.await) }).0;
+                assert!(
+                    matches!(end, End::Viewer | End::Hypervisor),
+                    "{tenant}, {first} to {second}, {capacity}: {end:?}"
                 );
             }
         }

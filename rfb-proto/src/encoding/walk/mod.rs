@@ -21,23 +21,30 @@ use step::{Count, Hextile, Jpeg, Next, Step, Tight, Trle};
 
 /// The length of a payload that lies in `src` as a whole, in the encodings that most rectangles have. It is what a
 /// [`Walk`] finds, without one. `None`: that has to look.
-#[inline]
+#[inline(always)]
 pub(crate) fn whole(rectangle: &Rectangle, src: &[u8], context: &Context) -> Option<usize> {
-    let sizes = &context.sizes;
     let len = match rectangle.encoding {
         // At most 2^16 * 2^16 * 4: this does not wrap.
-        Encoding::RAW => area(rectangle).wrapping_mul(sizes.pixel.into()),
+        Encoding::RAW => area(rectangle).wrapping_mul(context.sizes.pixel.into()),
         Encoding::COPY_RECT => 4,
-        Encoding::ZRLE | Encoding::ZLIB | Encoding::ZYWRLE | Encoding::ULTRA => {
-            u64::from(u32::from_be_bytes(*src.first_chunk()?)).wrapping_add(4)
-        }
-        Encoding::TIGHT => tight::whole(src, rectangle, sizes, context)?,
-        _ => return None,
+        _ => whole_counted(rectangle, src, context)?,
     };
     if u64::from(context.limit) < len || (src.len() as u64) < len {
         return None;
     }
     usize::try_from(len).ok()
+}
+
+/// The same for those that have their length in the payload; only as the payload says it.
+#[inline(always)]
+fn whole_counted(rectangle: &Rectangle, src: &[u8], context: &Context) -> Option<u64> {
+    match rectangle.encoding {
+        Encoding::ZRLE | Encoding::ZLIB | Encoding::ZYWRLE | Encoding::ULTRA => {
+            Some(u64::from(u32::from_be_bytes(*src.first_chunk()?)).wrapping_add(4))
+        }
+        Encoding::TIGHT => tight::whole(src, rectangle, &context.sizes, context),
+        _ => None,
+    }
 }
 
 /// At most 2^32.

@@ -50,6 +50,14 @@ impl Hextile {
     /// Over the whole tiles in `src`, and to the end of the first that is not, if it is known.
     #[inline]
     pub(super) fn step(&mut self, src: &[u8], pixel: u32) -> Result<Step, Fault> {
+        match self.deflated {
+            true => self.step_as::<true>(src, pixel),
+            false => self.step_as::<false>(src, pixel),
+        }
+    }
+
+    #[inline]
+    fn step_as<const DEFLATED: bool>(&mut self, src: &[u8], pixel: u32) -> Result<Step, Fault> {
         let mut tiles = self.tiles.clone();
         let mut left = src;
         let step = loop {
@@ -58,9 +66,9 @@ impl Hextile {
             };
             // The mask itself, then what it announces; all of it fits easily.
             let mut len: usize;
-            if mask & 1 != 0 && !(self.deflated && mask & 0x60 != 0) {
+            if mask & 1 != 0 && !(DEFLATED && mask & 0x60 != 0) {
                 len = tiles.area().wrapping_mul(pixel).wrapping_add(1) as usize;
-            } else if self.deflated && mask & 0x60 != 0 {
+            } else if DEFLATED && mask & 0x60 != 0 {
                 let Some(count) = tail.first_chunk::<2>() else {
                     break Step::need(2_usize.saturating_sub(tail.len()), "length");
                 };

@@ -1,6 +1,7 @@
 //! A server's stream.
 
 mod moved;
+mod pass;
 
 use super::formats::Formats;
 use super::messages::Messages;
@@ -18,8 +19,9 @@ use crate::pixel_format::PixelFormat;
 use crate::pixel_rules::PixelRules;
 use crate::version::Policy;
 
-/// Bytes of a rectangle's head.
+/// Bytes of a rectangle's head, and of an update's.
 const HEAD: usize = <Rectangle as Fixed>::SIZE;
+const UPDATE_HEAD: usize = 4;
 
 /// Finds messages and rectangles in what a server sends behind its ServerInit.
 ///
@@ -224,7 +226,7 @@ impl ServerFramer {
                 // Rectangles of the encodings before may be on their way.
                 self.context.without_zlib |= encodings.contains(&Encoding::TIGHT_WITHOUT_ZLIB);
             }
-            (ClientMessage::FRAMEBUFFER_UPDATE_REQUEST, _) => self.formats.client_asked(),
+            (ClientMessage::FRAMEBUFFER_UPDATE_REQUEST, _) => self.formats.client_asked(1),
             (ClientMessage::ENABLE_CONTINUOUS_UPDATES, [enable, ..]) => self.formats.client_continues(*enable != 0),
             // A longer payload is not answered.
             (ClientMessage::CLIENT_FENCE, [_, _, _, a, b, c, d, length, ..])
@@ -476,6 +478,14 @@ impl ServerFramer {
 
     /// A message, or the head of an update.
     fn message<'a>(&mut self, src: &mut &'a [u8]) -> Result<Option<Part<'a>>, FramingError> {
+        if let [ServerMessage::FRAMEBUFFER_UPDATE, padding, high, low, rest @ ..] = src
+            // A piece of another message can look like one.
+            && !self.messages.is_inside()
+        {
+            *src = rest;
+            self.messages.taken = self.messages.taken.saturating_add(UPDATE_HEAD as u64);
+            return Ok(Some(self.update(*padding, u16::from_be_bytes([*high, *low]))));
+        }
         let next = self.messages.next::<ServerMessage>(src, self.extensions, &self.limits);
         let message = match next {
             Ok(Some(message)) => message,
@@ -485,16 +495,13 @@ impl ServerFramer {
                 return Err(error);
             }
         };
-        // A piece of another message can look like one.
-        if let (ServerMessage::FRAMEBUFFER_UPDATE, [_, padding, high, low]) = (message.number, message.bytes) {
-            return Ok(Some(self.update(*padding, u16::from_be_bytes([*high, *low]))));
-        }
         if let Some(message) = message.whole() {
             self.told(message);
         }
         Ok(Some(Part::Message(message)))
     }
 
+    #[inline]
     fn update<'a>(&mut self, padding: u8, rectangles: u16) -> Part<'a> {
         (self.rectangles, self.shows) = (rectangles.into(), false);
         if rectangles != 0 {

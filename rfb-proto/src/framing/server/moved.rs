@@ -38,7 +38,7 @@ impl ServerFramer {
     #[inline]
     pub(in crate::framing) fn client_sent_input(&mut self, number: u8, len: u64) -> bool {
         match (number, len) {
-            (ClientMessage::FRAMEBUFFER_UPDATE_REQUEST, _) => self.formats.client_asked(),
+            (ClientMessage::FRAMEBUFFER_UPDATE_REQUEST, _) => self.formats.client_asked(1),
             // The long form of the second is an extension's.
             (ClientMessage::KEY_EVENT, _) | (ClientMessage::POINTER_EVENT, 6) => {}
             _ => return false,

@@ -60,6 +60,11 @@ impl Bridge {
         Ok(())
     }
 
+    /// Whether [`BridgeQuestion::RsaAesLayer`] was asked for the hypervisor's side, and not answered.
+    pub(crate) fn is_unlayered(&self) -> bool {
+        matches!(self.state, State::Open(Open::RsaAesLayer(Side::Hypervisor)))
+    }
+
     /// Answers [`BridgeQuestion::DiffieHellman`], as
     /// [`ServerHandshake::diffie_hellman`](crate::handshake::ServerHandshake::diffie_hellman).
     ///

@@ -10,13 +10,14 @@ use crate::handshake::{Bridge, Misuse, Refusal, SideBuffers};
 
 impl Relay {
     /// The handshake, to answer [`SessionQuestion::Tenant`] with its methods. Stepping is the relay's, and so is the
-    /// hypervisor's connection.
+    /// hypervisor's connection. After a move it is the log-in at the new hypervisor, which asks for its layer only.
     ///
     /// # Errors
-    /// [`Misuse::NotAsked`]: the handshake is over.
+    /// [`Misuse::NotAsked`]: the handshake is over, and no log-in after a move asks for anything.
     pub fn bridge(&mut self) -> Result<&mut Bridge, Misuse> {
         match &mut self.stage {
             Stage::Opening(opening) => Ok(&mut opening.bridge),
+            Stage::Reconnect(reconnect) => reconnect.unlayered().ok_or(Misuse::NotAsked),
             _ => Err(Misuse::NotAsked),
         }
     }
@@ -28,6 +29,11 @@ impl Relay {
     pub fn refuse(&mut self, sides: &mut SideBuffers, why: Refusal) -> Result<(), Misuse> {
         match &mut self.stage {
             Stage::Opening(opening) => opening.bridge.refuse(sides, why),
+            Stage::Reconnect(reconnect) if reconnect.is_unlayered() => {
+                self.stage = Stage::Done(End::from(NotFollowed::NotAnswered));
+                self.viewer = None;
+                Ok(())
+            }
             _ => self.unreachable(sides),
         }
     }

@@ -8,7 +8,7 @@ use super::question::{Action, Config, Counts, End};
 use super::stage::{AHEAD, Gone, Next, Over};
 use crate::encoding::Encoding;
 use crate::filter::{Guard, resize_refused};
-use crate::framing::{self, FramingError, Message, Piece, Verdict, Watch};
+use crate::framing::{self, Bypass, FramingError, Message, Piece, Verdict, Watch};
 use crate::handshake::{Side, SideBuffers};
 use crate::init::{ClientInit, ServerInit};
 use crate::limits::Limits;
@@ -182,6 +182,12 @@ impl Watcher {
 }
 
 impl Watch for Watcher {
+    /// Of rectangles only one is of interest, which is no picture.
+    #[inline]
+    fn bypass(&self) -> Bypass {
+        self.guard.bypass()
+    }
+
     #[inline]
     fn client(&mut self, message: &Message<'_>) -> Verdict {
         self.guard.client(message)

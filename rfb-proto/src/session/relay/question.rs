@@ -143,8 +143,9 @@ pub enum Action {
 /// What only the caller knows.
 #[derive(Debug, PartialEq, Eq)]
 pub enum SessionQuestion {
-    /// About the tenant's log-in: answered with the methods of [`Relay::bridge`], or with [`Relay::refuse`]. It is never
-    /// [`BridgeQuestion::Connect`].
+    /// About the tenant's log-in, or the layer of RSA-AES on either side: answered with the methods of [`Relay::bridge`],
+    /// or with [`Relay::refuse`]. It is never [`BridgeQuestion::Connect`]. After a move it is only
+    /// [`BridgeQuestion::RsaAesLayer`], for a new hypervisor with such a layer; the tenant's own layer goes on as it is.
     Tenant(BridgeQuestion),
     /// Connect to the hypervisor: [`Relay::dialled`], [`Relay::unreachable`] or [`Relay::refuse`].
     Dial(Dial),
@@ -238,8 +239,8 @@ pub enum NotFollowed {
     /// Its ServerInit cannot be read.
     #[error(transparent)]
     Init(#[from] DecodeError),
-    /// The log-in there asks for what was not given with the connection.
-    #[error("the log-in asks for more than there is")]
+    /// The log-in there asks for a layer of RSA-AES, and the caller has refused it ([`Relay::refuse`]).
+    #[error("the log-in asks for a layer that there is not")]
     NotAnswered,
     /// It took too long.
     #[error("it took too long")]

@@ -153,6 +153,19 @@ impl Reconnect {
         Ok(())
     }
 
+    /// The log-in waits for its layer.
+    pub(super) fn is_unlayered(&self) -> bool {
+        matches!(&self.state, State::LogIn(log_in) if log_in.bridge.is_unlayered())
+    }
+
+    /// The bridge that waits for it.
+    pub(super) fn unlayered(&mut self) -> Option<&mut Bridge> {
+        match &mut self.state {
+            State::LogIn(log_in) if log_in.bridge.is_unlayered() => Some(&mut log_in.bridge),
+            _ => None,
+        }
+    }
+
     pub(super) fn answered(&self) -> Result<(), Misuse> {
         match self.state {
             State::Dialling => Ok(()),
@@ -205,10 +218,17 @@ impl LogIn {
             } => Ok(receive(sides, true)),
             BridgeAction::StartTls { side, tls } => Ok(Action::StartTls { side, tls }),
             BridgeAction::Done(_) => Err(Ok(())),
-            // INVARIANT: the played tenant has said all that it is asked for.
-            BridgeAction::Receive { .. } | BridgeAction::Ask(_) | BridgeAction::Waiting => {
-                Err(Err(NotFollowed::NotAnswered))
+            BridgeAction::Ask(question @ BridgeQuestion::RsaAesLayer { .. }) => {
+                Ok(Action::Ask(SessionQuestion::Tenant(question)))
             }
+            // The layer has not begun yet.
+            BridgeAction::Waiting if gone.hypervisor => Err(Err(NotFollowed::Closed)),
+            BridgeAction::Waiting => {
+                let held = sides.hypervisor.rx.len();
+                Ok(receive(sides, held < self.bridge.max_input(Side::Hypervisor)))
+            }
+            // INVARIANT: the played tenant has said all that it is asked for, and nothing else is asked.
+            BridgeAction::Receive { .. } | BridgeAction::Ask(_) => Err(Err(NotFollowed::NotAnswered)),
         }
     }
 

@@ -1,6 +1,9 @@
 //! The relay of a console, from its first byte to its last.
 
 mod ends;
+mod hostile;
+#[cfg(all(feature = "rsa-aes", feature = "ard", feature = "ms-logon"))]
+mod layers;
 mod moves;
 mod passes;
 mod streams;
