@@ -21,9 +21,11 @@ mod hex;
 #[cfg(feature = "serde")]
 mod json;
 mod leases;
+mod note;
 #[cfg(feature = "serde")]
 pub mod nova;
 mod password;
+mod replace;
 #[cfg(feature = "serde")]
 pub mod resolver;
 mod secret;
@@ -48,6 +50,7 @@ pub use grant::{AttemptId, Grant, MAX_OPEN_SESSIONS, Scope, UnixSeconds, Uses, V
 #[cfg(feature = "serde")]
 pub use json::JsonError;
 pub use leases::{LeaseRules, LeaseTransition, Leases, WhenFull};
+pub use note::{Note, NoteChange};
 pub use password::{ConsolePassword, PasswordError};
 pub use secret::{Fingerprint, NovaHash, Pepper, PepperTooShort, Peppers, Secret, TokenHash};
 pub use session::{MAX_ATTEMPTS, Record, SessionId};

@@ -1,11 +1,13 @@
 //! What has become of a grant: its uses, and the SPICE sessions that were opened with it.
 
-use alloc::{sync::Arc, vec::Vec};
+use alloc::{boxed::Box, sync::Arc, vec::Vec};
 use core::{fmt, num::NonZeroU32};
 
 use smallvec::SmallVec;
 
-use crate::{AttemptId, Grant, MAX_OPEN_SESSIONS, Refusal, Scope, Target, UnixSeconds, Uses, VerifyContext};
+use crate::{
+    AttemptId, Grant, MAX_OPEN_SESSIONS, Refusal, Scope, Target, UnixSeconds, Uses, VerifyContext, replace::Replaced,
+};
 
 /// How many of the last attempts a token remembers, to give them their answer again: 32.
 ///
@@ -142,6 +144,8 @@ pub struct Record {
     /// The open sessions.
     /// INVARIANT: at most `MAX_OPEN_SESSIONS`; no two with the same id or connection id.
     pub(crate) sessions: Vec<Session>,
+    /// INVARIANT: only of a token that is revoked and has no sessions.
+    pub(crate) replaced: Option<Box<Replaced>>,
 }
 
 impl Record {
@@ -163,6 +167,7 @@ impl Record {
             next_session: 0,
             attempts: SmallVec::with_capacity(uses.min(MAX_ATTEMPTS)),
             sessions: Vec::new(),
+            replaced: None,
         }
     }
 
@@ -195,10 +200,12 @@ impl Record {
         self.sessions.iter().map(|session| (session.id, session.connection_id))
     }
 
-    /// Whether nothing can be done with the token any more: it has expired and no session is open.
+    /// Whether nothing can be done with the token any more: it has expired, no session is open, and it leads to no token
+    /// that has [replaced](Self::replace) it.
     #[must_use]
     pub fn is_over(&self, now: UnixSeconds) -> bool {
-        self.grant.window().1 <= now && self.live_sessions(now) == 0
+        let leads_on = self.replaced.as_ref().is_some_and(|replaced| now < replaced.kept);
+        self.grant.window().1 <= now && self.live_sessions(now) == 0 && !leads_on
     }
 
     /// Whether a use could be spent now, as the scope says.

@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 use core::fmt;
 
-use crate::{AttemptId, Grant, Record, Refusal, SessionId, UnixSeconds, VerifyContext};
+use crate::{AttemptId, Grant, Record, Refusal, SessionId, TokenHash, UnixSeconds, VerifyContext};
 
 /// A transition of a [`Record`]: the method of the same name, with its rules and its refusals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -55,6 +55,8 @@ pub struct Admitted {
     pub session: SessionId,
     /// What the token allows; above all the target.
     pub grant: Arc<Grant>,
+    /// The token that has [replaced](Record::replace) the one that was asked: to be asked from now on.
+    pub replaced_by: Option<TokenHash>,
 }
 
 impl Record {
@@ -80,10 +82,11 @@ impl Record {
 
     /// The answer to a transition that was about this session.
     #[cfg(feature = "std")]
-    pub(crate) fn admitted(&self, session: SessionId) -> Admitted {
+    pub(crate) fn admitted(&self, session: SessionId, replaced_by: Option<TokenHash>) -> Admitted {
         Admitted {
             session,
             grant: Arc::clone(self.grant()),
+            replaced_by,
         }
     }
 }

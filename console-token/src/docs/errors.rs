@@ -38,6 +38,7 @@
 //! | `StoreError::Refused` | as the `Refusal` in it | as there | the public text |
 //! | `StoreError::Full` | as many records as the store was made for | `sweep`, and try again; a larger limit | a failure of the service, on creation |
 //! | `StoreError::Duplicate` | a record with this hash exists: the random source repeats itself | stop; use that of the operating system | a failure of the service, on creation |
+//! | `StoreError::NoteTooLong` | a name above `Note::NAME_MAX`, or a value above `Note::VALUE_MAX` | a shorter one | a failure of the service |
 //! | `StoreError::Backend` | the engine failed; whether it has applied the transition is not known | ask again, with the same `AttemptId` | the public text |
 //!
 //! # SPICE sessions: `Denial` (feature `spice`)

@@ -74,7 +74,7 @@ impl Presented {
 }
 
 impl From<Admitted> for Claimed {
-    fn from(Admitted { session, grant }: Admitted) -> Self {
+    fn from(Admitted { session, grant, .. }: Admitted) -> Self {
         Self { session, grant }
     }
 }

@@ -33,7 +33,7 @@ impl From<StoreError<BackendError>> for Denial {
             StoreError::Refused(refusal) => Self::Token(refusal),
             StoreError::Backend(error) => Self::Store(error),
             // INVARIANT: no transition gives these.
-            StoreError::Full { .. } | StoreError::Duplicate => Self::Token(Refusal::Unknown),
+            StoreError::Full { .. } | StoreError::Duplicate | StoreError::NoteTooLong => Self::Token(Refusal::Unknown),
         }
     }
 }

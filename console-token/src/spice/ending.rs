@@ -163,7 +163,9 @@ impl TokenSessions {
             Ok(Err(StoreError::Refused(refusal))) => Ok(Err(refusal)),
             Ok(Err(StoreError::Backend(error))) => Err(error),
             // INVARIANT: no transition gives these.
-            Ok(Err(StoreError::Full { .. } | StoreError::Duplicate)) => Ok(Err(Refusal::Unknown)),
+            Ok(Err(StoreError::Full { .. } | StoreError::Duplicate | StoreError::NoteTooLong)) => {
+                Ok(Err(Refusal::Unknown))
+            }
             Err(late) => Err(BackendError::new(late)),
         }
     }

@@ -11,6 +11,8 @@ use crate::naive;
 
 mod at_once;
 mod many;
+mod notes;
+mod replaced;
 mod uses;
 
 /// Gives hashes, attempts and names that no other call gives, from a number that grows.
@@ -78,6 +80,11 @@ pub(crate) async fn suite(store: &dyn Store, seed: u64, sequences: u64) {
     values_travel(store, &mut fresh).await;
     exchanges(store, &mut fresh).await;
     uses::what_costs_a_use(store, &mut fresh).await;
+    notes::notes(store, &mut fresh).await;
+    notes::many_notes(store, &mut fresh).await;
+    replaced::found_by_fingerprint(store, &mut fresh).await;
+    replaced::sessions_go_on(store, &mut fresh).await;
+    replaced::refusals(store, &mut fresh).await;
     many::owners(store, &mut fresh).await;
     many::leases(store, &mut fresh).await;
     many::sweeps(store, &mut fresh).await;

@@ -22,6 +22,7 @@ fn events() -> Vec<Event> {
         Ok::<_, StoreError<BackendError>>(Admitted {
             session,
             grant: grant().into(),
+            replaced_by: None,
         })
     };
     let refused = |refusal: Refusal| Err::<Admitted, StoreError<BackendError>>(refusal.into());

@@ -44,6 +44,7 @@ fn texts_inside() {
     texts.push(StoreError::<&str>::Refused(Refusal::Spent).to_string());
     texts.push(StoreError::<&str>::Full { limit: 3 }.to_string());
     texts.push(StoreError::<&str>::Duplicate.to_string());
+    texts.push(StoreError::<&str>::NoteTooLong.to_string());
     texts.push(StoreError::Backend("no route").to_string());
     texts.push(Pepper::new(&[1; 31]).unwrap_err().to_string());
     texts.push(UnknownConsole.to_string());
@@ -71,6 +72,7 @@ fn texts_inside() {
         refused: all uses are spent
         full: 3 records
         a token with this hash exists
+        the name or the value of the note is too long
         store: no route
         pepper too short: 31 bytes, at least 32 are needed
         unknown console protocol or type"#]]
