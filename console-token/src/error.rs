@@ -62,6 +62,9 @@ pub enum Refusal {
     /// A main channel came for a session that no migration is pending for, or too late.
     #[error("no migration is pending")]
     NotMigrating,
+    /// A viewer came again to a session that is not suspended: another one was there before, or it never broke off.
+    #[error("the session is not suspended")]
+    NotSuspended,
     /// All leases at the console are taken.
     #[error("the console is in use")]
     Busy,

@@ -1,6 +1,6 @@
-#![cfg_attr(feature = "spice", doc = include_str!("../README.md"))]
+#![cfg_attr(all(feature = "rfb", feature = "spice"), doc = include_str!("../README.md"))]
 #![cfg_attr(
-    not(feature = "spice"),
+    not(all(feature = "rfb", feature = "spice")),
     doc = "Console tokens for virtual machines: see [`docs`] and the README."
 )]
 #![no_std]
@@ -13,9 +13,13 @@ extern crate std;
 mod access_url;
 mod audit;
 mod connection_limiter;
+#[cfg(feature = "tokio")]
+pub mod connections;
 mod console;
 pub mod docs;
 mod error;
+#[cfg(feature = "tokio")]
+mod gate;
 mod grant;
 mod hex;
 #[cfg(feature = "serde")]
@@ -25,9 +29,12 @@ mod note;
 #[cfg(feature = "serde")]
 pub mod nova;
 mod password;
+mod reopening;
 mod replace;
 #[cfg(feature = "serde")]
 pub mod resolver;
+#[cfg(feature = "rfb")]
+pub mod rfb;
 mod secret;
 pub mod serial;
 mod session;

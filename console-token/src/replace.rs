@@ -62,7 +62,7 @@ impl Record {
         let Some(numbers) = numbers else {
             return self.apply(context, transition);
         };
-        if let Transition::Redeem(attempt) | Transition::Claim(attempt) = transition {
+        if let Transition::Redeem(attempt) | Transition::Claim(attempt) | Transition::Open(attempt) = transition {
             // The first answer again; nothing new.
             if self.answered(attempt).is_none() {
                 return Err(Refusal::Revoked);

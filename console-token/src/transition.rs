@@ -12,6 +12,8 @@ pub enum Transition {
     Redeem(AttemptId),
     /// [`Record::claim`]: the main channel of a new SPICE session.
     Claim(AttemptId),
+    /// [`Record::open`]: a connection whose end the store will learn.
+    Open(AttemptId),
     /// [`Record::bind`]: the hypervisor named the session. Before INIT is forwarded.
     Bind {
         /// The session.
@@ -42,7 +44,21 @@ pub enum Transition {
         /// The number that the channel came with; 0 for the one session that is migrating.
         connection_id: u32,
     },
-    /// [`Record::close`]: the main channel has ended.
+    /// [`Record::suspend`]: the viewer's connection broke off.
+    Suspend {
+        /// The session.
+        session: SessionId,
+        /// Until then the viewer may come again.
+        until: UnixSeconds,
+    },
+    /// [`Record::resume`]: the viewer of a suspended session comes again.
+    Resume {
+        /// The attempt.
+        attempt: AttemptId,
+        /// The session.
+        session: SessionId,
+    },
+    /// [`Record::close`]: the main channel, or the connection, has ended.
     Close(SessionId),
     /// [`Record::attend`]: whether the session may go on.
     Attend(SessionId),
@@ -69,12 +85,15 @@ impl Record {
         match transition {
             Transition::Redeem(attempt) => self.redeem(context, attempt),
             Transition::Claim(attempt) => self.claim(context, attempt),
+            Transition::Open(attempt) => self.open(context, attempt),
             Transition::Bind { session, connection_id } => self.bind(session, connection_id).map(|()| session),
             Transition::Release(session) => self.release(session).map(|()| session),
             Transition::Join { connection_id } => self.join(context, connection_id),
             Transition::Migrate { session, until } => self.migrate(session, until).map(|()| session),
             Transition::Settle(session) => self.settle(session).map(|()| session),
             Transition::Reopen { attempt, connection_id } => self.reopen(context, attempt, connection_id),
+            Transition::Suspend { session, until } => self.suspend(session, until).map(|()| session),
+            Transition::Resume { attempt, session } => self.resume(context, attempt, session).map(|()| session),
             Transition::Close(session) => self.close(session).map(|()| session),
             Transition::Attend(session) => self.attend(context.now, session).map(|()| session),
         }
@@ -97,12 +116,15 @@ impl fmt::Display for Transition {
         match self {
             Self::Redeem(_) => f.write_str("redeem"),
             Self::Claim(_) => f.write_str("claim"),
+            Self::Open(_) => f.write_str("open"),
             Self::Bind { session, connection_id } => write!(f, "bind {session} to {connection_id}"),
             Self::Release(session) => write!(f, "release {session}"),
             Self::Join { connection_id } => write!(f, "join {connection_id}"),
             Self::Migrate { session, until } => write!(f, "migrate {session} until {}", until.0),
             Self::Settle(session) => write!(f, "settle {session}"),
             Self::Reopen { connection_id, .. } => write!(f, "reopen {connection_id}"),
+            Self::Suspend { session, until } => write!(f, "suspend {session} until {}", until.0),
+            Self::Resume { session, .. } => write!(f, "resume {session}"),
             Self::Close(session) => write!(f, "close {session}"),
             Self::Attend(session) => write!(f, "attend {session}"),
         }

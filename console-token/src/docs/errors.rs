@@ -27,6 +27,7 @@
 //! | `Refusal::SessionExpired` | the session is past its `session_limit` or `session_end` | a new token |
 //! | `Refusal::SessionClosed` | the main channel has ended, or the use was given back | a new session |
 //! | `Refusal::NotMigrating` | a main channel came again, and no move is pending, or two are | `Migrate` before the viewer is sent away |
+//! | `Refusal::NotSuspended` | a viewer came again to a session that did not break off, or that another viewer has resumed | a new session |
 //! | `Refusal::Busy` | all leases of the console are taken | wait, or `WhenFull::Kick` |
 //! | `Refusal::LeaseLost` | the holder was kicked, disconnected or silent for too long | end its connection |
 //! | `Refusal::TooManyAttempts` | the source has made more attempts than it may | wait; see `ThrottleRules` |

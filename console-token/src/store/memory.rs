@@ -216,7 +216,7 @@ impl MemoryStore {
         let (from, to) = (shard_of(hash), shard_of(new));
         let mut first = self.lock(from.min(to));
         let mut second = (from != to).then(|| self.lock(from.max(to)));
-        let (mut of_hash, of_new) = match &mut second {
+        let (of_hash, of_new) = match &mut second {
             None => (None, &mut *first),
             Some(second) if from < to => (Some(&mut *first), &mut **second),
             Some(second) => (Some(&mut **second), &mut *first),
@@ -230,7 +230,7 @@ impl MemoryStore {
         if successor.is_some() {
             self.make_room()?;
         }
-        let own = of_hash.as_deref_mut().unwrap_or(of_new).get_mut(&Key(*hash));
+        let own = of_hash.unwrap_or(&mut *of_new).get_mut(&Key(*hash));
         if let Some(own) = own {
             *own = after;
         }

@@ -3,6 +3,7 @@
 //! ```text
 //! attempts   | 32 hexadecimal digits | = | number of the use, or 2^64 - 1 if it was given back | , |   and so on, oldest first
 //! sessions   | number | : | claimed | : | connection id or 0 | : | migrating until, or nothing | : | reopened 0 or 1 | , |
+//!            | and after the last, if it is suspended: | : | until |
 //! replaced   | nothing, or: 64 hexadecimal digits | : | kept until |
 //! leases      | 32 hexadecimal digits | : | idle at, or nothing | : | hung at, or nothing | , |
 //! ```
@@ -54,10 +55,7 @@ impl Terms {
     pub(super) fn of(record: &Record) -> Self {
         let grant = record.grant();
         let (opens, lapses) = grant.window();
-        let ends = record
-            .sessions
-            .iter()
-            .map(|session| grant.session_ends(session.claimed));
+        let ends = record.sessions.iter().map(|session| session.ends(grant));
         Self {
             scope: scope(grant.scope),
             audience: audience(grant.audience.as_deref()),
@@ -137,7 +135,11 @@ impl Row {
             let connection_id = session.connection_id.map_or(0, NonZeroU32::get);
             let (id, claimed, reopened) = (session.id, session.claimed.0, u8::from(session.reopened));
             let migrating = text_of(session.migrating);
-            let _ = write!(sessions, "{id}:{claimed}:{connection_id}:{migrating}:{reopened},");
+            let _ = write!(sessions, "{id}:{claimed}:{connection_id}:{migrating}:{reopened}");
+            if let Some(until) = session.suspended {
+                let _ = write!(sessions, ":{}", until.0);
+            }
+            sessions.push(',');
         }
         Ok(Self {
             grant: serde_json::to_string(&**record.grant()).map_err(BackendError::new)?,
@@ -195,6 +197,10 @@ fn session(text: &str) -> Option<Session> {
             "0" => false,
             "1" => true,
             _ => return None,
+        },
+        suspended: match fields.next() {
+            Some(until) => Some(UnixSeconds(until.parse().ok()?)),
+            None => None,
         },
     };
     fields.next().is_none().then_some(session)

@@ -102,17 +102,24 @@ pub(crate) async fn suite(store: &dyn Store, seed: u64, sequences: u64) {
         let mut data = vec![0, 0, 0, 12, 0, uses % 5, 2, sessions % 4, 1, 1, 1, 0];
         for _ in 0..60 {
             let [kind, a, b, c, d, ..] = fresh.next().to_le_bytes();
-            data.extend([9 + kind % 23, 0, a, b, c, d]);
+            data.extend([9 + kind % 31, 0, a, b, c, d]);
         }
         naive::run(store, usize::MAX, fresh.next().to_le_bytes(), &data, |_, _| ()).await;
     }
     for _ in 0..sequences {
-        // Connections that take uses and give them back.
+        // Connections that take uses and give them back, or stay open for a while.
         let [uses, ..] = fresh.next().to_le_bytes();
         let mut data = vec![0, 0, 0, 12, 0, uses % 5, 0, 0, 1, 1, 1, 0];
         for _ in 0..60 {
-            let [kind, a, b, c, ..] = fresh.next().to_le_bytes();
-            data.extend([[9, 20][usize::from(kind % 2)], 0, a % 14, b, c]);
+            let [kind, a, b, c, d, ..] = fresh.next().to_le_bytes();
+            data.extend([
+                [9, 20, 32, 17, 35, 37, 29, 30][usize::from(kind % 8)],
+                0,
+                a % 14,
+                b,
+                c % 4,
+                d,
+            ]);
         }
         naive::run(store, usize::MAX, fresh.next().to_le_bytes(), &data, |_, _| ()).await;
     }

@@ -3,7 +3,7 @@
 use console_token::{Pepper, Refusal, StoreError, UnknownConsole};
 use expect_test::expect;
 
-const ALL: [Refusal; 20] = [
+const ALL: [Refusal; 21] = [
     Refusal::Malformed,
     Refusal::Unknown,
     Refusal::WrongScope,
@@ -21,6 +21,7 @@ const ALL: [Refusal; 20] = [
     Refusal::SessionExpired,
     Refusal::SessionClosed,
     Refusal::NotMigrating,
+    Refusal::NotSuspended,
     Refusal::Busy,
     Refusal::LeaseLost,
     Refusal::TooManyAttempts,
@@ -66,6 +67,7 @@ fn texts_inside() {
         the session is past its time limit
         the session is closed
         no migration is pending
+        the session is not suspended
         the console is in use
         the lease of the console is lost
         too many attempts

@@ -166,7 +166,7 @@ impl Bytes<'_> {
     }
 
     fn op(&mut self) -> Op {
-        let kind = self.byte() % 32;
+        let kind = self.byte() % 40;
         match kind {
             0..=2 => Op::Insert {
                 token: self.token(),
@@ -210,6 +210,15 @@ impl Bytes<'_> {
                 connection_id: self.connection_id(),
             },
             20 => Transition::Release(self.session()),
+            32..=34 => Transition::Open(self.attempt()),
+            35 | 36 => Transition::Suspend {
+                session: self.session(),
+                until: UnixSeconds(self.time()),
+            },
+            37 | 38 => Transition::Resume {
+                attempt: self.attempt(),
+                session: self.session(),
+            },
             21..=23 => Transition::Join {
                 connection_id: self.connection_id(),
             },
