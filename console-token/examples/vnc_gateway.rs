@@ -1,8 +1,7 @@
 //! A VNC gateway with tokens: a viewer that shows the token as the password of VeNCrypt's Plain gets the hypervisor's console.
 //!
 //! `cargo run --example vnc_gateway --features rfb -- 127.0.0.1:5900 127.0.0.1 5901 PASSWORD [USES]`
-//!
-//! The viewer's side is VeNCrypt without TLS, for loopback and for what a TLS terminator stands in front of.
+//! The viewer's side is VeNCrypt without TLS: for loopback, or behind a TLS terminator.
 #![allow(clippy::restriction, reason = "a program, with std")]
 
 use std::error::Error;
@@ -73,6 +72,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("token {}", connections.issue(&grant).await?.expose());
 
     let bridge = BridgeConfig::default().with_tenant_types(&[SecurityType::VENCRYPT]);
+    let bridge = bridge.with_hypervisor_types(&[SecurityType::VNC]);
     let config = Arc::new(Config::new(bridge.with_tenant_subtypes(&[Subtype::PLAIN])));
     let listener = TcpListener::bind(listen).await?;
     println!("listening on {}", listener.local_addr()?);

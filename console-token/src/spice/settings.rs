@@ -27,6 +27,9 @@ pub struct Settings {
     pub refuse_after: Duration,
     /// How long a hypervisor is asked what it announces: 2 s. One that is silent must not use up the time of the link.
     pub inquiry_timeout: Duration,
+    /// For how long a viewer whose main channel ended may open its session again without a use: 0, not at all. In whole
+    /// seconds. SPICE does not tell a viewer that was closed from one that broke off.
+    pub reconnect: Duration,
 }
 
 impl Default for Settings {
@@ -39,6 +42,7 @@ impl Default for Settings {
             attend_every: Duration::from_secs(10),
             refuse_after: Duration::from_millis(50),
             inquiry_timeout: Duration::from_secs(2),
+            reconnect: Duration::ZERO,
         }
     }
 }
@@ -83,6 +87,13 @@ impl Settings {
     #[must_use]
     pub fn with_refuse_after(mut self, time: Duration) -> Self {
         self.refuse_after = time;
+        self
+    }
+
+    /// Sets [`Settings::reconnect`].
+    #[must_use]
+    pub fn with_reconnect(mut self, time: Duration) -> Self {
+        self.reconnect = time;
         self
     }
 
