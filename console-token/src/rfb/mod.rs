@@ -20,7 +20,7 @@
 //! | What happens | The use |
 //! |---|---|
 //! | The hypervisor is not reached; its TLS fails; it offers nothing that may be spoken | is given back |
-//! | It refuses the gateway's password | is given back |
+//! | It refuses the gateway's password, or hangs up in place of the result, which in RFB is a refusal | is given back |
 //! | A password was sent, and no answer came; the viewer has gone meanwhile | stays spent |
 //! | It accepts | stays spent |
 //!

@@ -169,14 +169,12 @@ fn a_token_for_another_scope() {
         let mut record = Record::new(vnc().with_scope(Scope::Exchange));
         refused(&mut record, Refusal::WrongScope, |record| record.claim_at(now));
         refused(&mut record, Refusal::WrongScope, |record| {
-            record.open(&crate::context(now), crate::attempt())
+            record.open(&context(now), attempt())
         });
         refused(&mut record, Refusal::WrongScope, |record| record.join_at(now, 0));
         refused(&mut record, Refusal::WrongScope, |record| record.bind(id, 0));
         refused(&mut record, Refusal::WrongScope, |record| record.release(id));
-        refused(&mut record, Refusal::WrongScope, |record| {
-            record.suspend(id, crate::at(now))
-        });
+        refused(&mut record, Refusal::WrongScope, |record| record.suspend(id, at(now)));
         refused(&mut record, Refusal::WrongScope, |record| record.close(id));
     }
 }

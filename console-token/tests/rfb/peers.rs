@@ -24,6 +24,8 @@ pub(crate) enum Manners {
     Mute,
     /// It hangs up when the response has come.
     HangsUp,
+    /// It says nothing when the response has come.
+    Silent,
     /// It offers nothing that may be spoken.
     Foreign,
 }
@@ -52,6 +54,10 @@ pub(crate) async fn serve(mut stream: Stream, password: &[u8], name: u8, manners
     stream.write_all(&challenge).await.ok()?;
     let response = read::<16>(&mut stream).await?;
     if manners == Manners::HangsUp {
+        return Some(false);
+    }
+    if manners == Manners::Silent {
+        while stream.read_u8().await.is_ok() {}
         return Some(false);
     }
     if !Password::new(password).verify(&challenge, &response) {

@@ -223,7 +223,7 @@ impl Site {
 
     pub(crate) async fn open_with(&self, user: &str, password: &str) -> Option<Viewer> {
         let coming = self.connect(None);
-        let viewed = timeout(Duration::from_secs(60), view(coming.stream, Some((user, password))));
+        let viewed = timeout(Duration::from_secs(3600), view(coming.stream, Some((user, password))));
         viewed.await.expect("the log-in hangs")
     }
 

@@ -95,7 +95,8 @@ async fn what_costs_a_use() {
         (Manners::Mute, &b"hv-pass"[..], 1),
         (Manners::Foreign, b"hv-pass", 1),
         (Manners::Good, b"wrong", 1),
-        (Manners::HangsUp, b"hv-pass", 0),
+        (Manners::HangsUp, b"hv-pass", 1),
+        (Manners::Silent, b"hv-pass", 0),
         (Manners::Good, b"hv-pass", 0),
     ] {
         let token = site.token(1).await;
@@ -104,7 +105,12 @@ async fn what_costs_a_use() {
         let is_good = manners == Manners::Good && left == 0;
         assert_eq!(site.open(&token).await.is_some(), is_good, "{manners:?}");
         soon("no session", || site.sessions(&token) == 0).await;
-        assert_eq!(site.uses_left(&token), Some(left), "{manners:?}, {}", password.len());
+        assert_eq!(
+            site.uses_left(&token),
+            Some(left),
+            "{manners:?}: {:?}",
+            site.world.ends.lock().unwrap()
+        );
         *site.world.manners.lock().unwrap() = Manners::Good;
         *site.world.password.lock().unwrap() = b"hv-pass".to_vec();
         assert_eq!(site.open(&token).await.is_some(), left == 1, "{manners:?}");
