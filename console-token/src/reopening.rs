@@ -2,7 +2,7 @@
 
 use core::num::NonZeroU32;
 
-use crate::session::Session;
+use crate::session::{Session, Suspended};
 use crate::{AttemptId, Record, Refusal, Scope, SessionId, UnixSeconds, VerifyContext};
 
 impl Record {
@@ -81,18 +81,32 @@ impl Record {
         Ok(id)
     }
 
-    /// The viewer's connection broke off: until then it may come again ([`resume`](Self::resume)), and then the session is
-    /// over by itself. No other viewer takes its place meanwhile, and its use stays spent.
+    /// The viewer's connection broke off, or will have broken off if its gateway says nothing else until `from`: then it may
+    /// come again ([`resume`](Self::resume)), and `until` then the session is over by itself. No other viewer takes its place
+    /// meanwhile, and its use stays spent.
     ///
-    /// Another moment replaces the first.
+    /// A gateway that holds a session says so from time to time, with moments that lie ahead: if it stops without a word,
+    /// its sessions are free. Other moments replace the first ones.
     ///
     /// # Errors
     ///
-    /// [`Refusal::WrongScope`], [`Refusal::Revoked`], [`Refusal::NoSuchSession`] or [`Refusal::SessionClosed`].
-    pub fn suspend(&mut self, session: SessionId, until: UnixSeconds) -> Result<(), Refusal> {
+    /// [`Refusal::WrongScope`], [`Refusal::Revoked`], [`Refusal::NoSuchSession`], [`Refusal::SessionClosed`], or
+    /// [`Refusal::SessionExpired`] past the limits of the grant.
+    pub fn suspend(
+        &mut self,
+        now: UnixSeconds,
+        session: SessionId,
+        from: UnixSeconds,
+        until: UnixSeconds,
+    ) -> Result<(), Refusal> {
         self.has_sessions()?;
         self.not_revoked()?;
-        self.open_session(session)?.suspended = Some(until);
+        let grant = self.grant.clone();
+        let open = self.open_session(session)?;
+        if grant.session_ends(open.claimed).is_some_and(|end| end <= now) {
+            return Err(Refusal::SessionExpired);
+        }
+        open.suspended = Some(Suspended { from, until });
         Ok(())
     }
 
@@ -118,7 +132,8 @@ impl Record {
         if is_repeated {
             return Ok(());
         }
-        if open.suspended.is_none() {
+        let suspended = open.suspended.filter(|suspended| suspended.from <= context.now);
+        if suspended.is_none() {
             return Err(Refusal::NotSuspended);
         }
         if open.is_over(&grant, context.now) {
@@ -134,6 +149,9 @@ impl Record {
     #[cfg(feature = "tokio")]
     pub(crate) fn suspended(&self, now: UnixSeconds) -> impl Iterator<Item = (SessionId, UnixSeconds)> {
         let open = self.sessions.iter().filter(move |open| !open.is_over(&self.grant, now));
-        open.filter_map(|open| Some((open.id, open.suspended?)))
+        open.filter_map(move |open| {
+            let suspended = open.suspended.filter(|suspended| suspended.from <= now)?;
+            Some((open.id, suspended.until))
+        })
     }
 }

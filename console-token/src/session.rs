@@ -53,8 +53,15 @@ pub(crate) struct Session {
     pub(crate) migrating: Option<UnixSeconds>,
     /// Its main channel has come again: the use can no longer be given back.
     pub(crate) reopened: bool,
-    /// Its viewer broke off: until when it can come again, and the session then is over.
-    pub(crate) suspended: Option<UnixSeconds>,
+    /// Its viewer broke off, or will have if its gateway stops.
+    pub(crate) suspended: Option<Suspended>,
+}
+
+/// When a viewer can come again, and the session then is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Suspended {
+    pub(crate) from: UnixSeconds,
+    pub(crate) until: UnixSeconds,
 }
 
 /// An attempt that was accepted, and the use that it got.
@@ -551,7 +558,7 @@ impl Session {
     pub(crate) fn ends(&self, grant: &Grant) -> Option<UnixSeconds> {
         let ends = grant.session_ends(self.claimed);
         match self.suspended {
-            Some(until) => Some(ends.map_or(until, |end| end.min(until))),
+            Some(Suspended { until, .. }) => Some(ends.map_or(until, |end| end.min(until))),
             None => ends,
         }
     }

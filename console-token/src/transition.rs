@@ -44,11 +44,13 @@ pub enum Transition {
         /// The number that the channel came with; 0 for the one session that is migrating.
         connection_id: u32,
     },
-    /// [`Record::suspend`]: the viewer's connection broke off.
+    /// [`Record::suspend`]: the viewer's connection broke off, or will have if its gateway stops.
     Suspend {
         /// The session.
         session: SessionId,
-        /// Until then the viewer may come again.
+        /// From then on the viewer may come again.
+        from: UnixSeconds,
+        /// Then the session is over.
         until: UnixSeconds,
     },
     /// [`Record::resume`]: the viewer of a suspended session comes again.
@@ -92,7 +94,9 @@ impl Record {
             Transition::Migrate { session, until } => self.migrate(session, until).map(|()| session),
             Transition::Settle(session) => self.settle(session).map(|()| session),
             Transition::Reopen { attempt, connection_id } => self.reopen(context, attempt, connection_id),
-            Transition::Suspend { session, until } => self.suspend(session, until).map(|()| session),
+            Transition::Suspend { session, from, until } => {
+                self.suspend(context.now, session, from, until).map(|()| session)
+            }
             Transition::Resume { attempt, session } => self.resume(context, attempt, session).map(|()| session),
             Transition::Close(session) => self.close(session).map(|()| session),
             Transition::Attend(session) => self.attend(context.now, session).map(|()| session),
@@ -123,7 +127,9 @@ impl fmt::Display for Transition {
             Self::Migrate { session, until } => write!(f, "migrate {session} until {}", until.0),
             Self::Settle(session) => write!(f, "settle {session}"),
             Self::Reopen { connection_id, .. } => write!(f, "reopen {connection_id}"),
-            Self::Suspend { session, until } => write!(f, "suspend {session} until {}", until.0),
+            Self::Suspend { session, from, until } => {
+                write!(f, "suspend {session} from {} until {}", from.0, until.0)
+            }
             Self::Resume { session, .. } => write!(f, "resume {session}"),
             Self::Close(session) => write!(f, "close {session}"),
             Self::Attend(session) => write!(f, "attend {session}"),

@@ -11,7 +11,7 @@
 //! | Dropped before that | `release`: the use is given back |
 //! | Dropped after that | `suspend` for [`Settings::reconnect`], else `close` |
 //! | [`finished`](TokenUse::finished) | `close` |
-//! | From time to time | `attend`: [`ended`](TokenUse::ended) tells of a token that was revoked, or a time that is over |
+//! | From time to time | `suspend` from [`Settings::lease`] on, so that a gateway that stops holds nothing; `attend`: [`ended`](TokenUse::ended) tells of a token that was revoked, or a time that is over |
 //!
 //! # When the store fails
 //!
@@ -65,9 +65,10 @@ use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use self::token_use::Held;
-use crate::gate::{Endings, Gate, Told, lock};
+use crate::gate::{Endings, Gate, Terms, Told, lock};
 use crate::{
-    AttemptId, BackendError, Grant, Peppers, Refusal, Secret, Store, StoreError, TokenHash, Transition, UnixSeconds,
+    Admitted, AttemptId, BackendError, Grant, Peppers, Refusal, Secret, Store, StoreError, TokenHash, Transition,
+    UnixSeconds,
 };
 
 /// How often a store that failed is asked again.
@@ -101,9 +102,14 @@ impl TokenConnections {
         random: fn(&mut [u8]),
         settings: Settings,
     ) -> Arc<Self> {
-        let asked = (settings.audience.clone(), settings.store_timeout);
+        let terms = Terms {
+            audience: settings.audience.clone(),
+            store_timeout: settings.store_timeout,
+            lease: settings.lease,
+            reconnect: settings.reconnect,
+        };
         Arc::new(Self {
-            gate: Gate::new(store, peppers, clock, random, asked),
+            gate: Gate::new(store, peppers, clock, random, terms),
             settings,
             open: Mutex::default(),
             endings: Mutex::default(),
@@ -303,11 +309,11 @@ impl TokenConnections {
     async fn attend_each(&self, log: &(impl Fn(ConnectionEvent) + Sync)) {
         let open: Vec<_> = lock(&self.open).values().cloned().collect();
         let sessions = open.into_iter().filter_map(|held| {
-            let (hash, session) = held.session()?;
-            Some((held, hash, session))
+            let (hash, asked) = held.attending(&self.gate)?;
+            Some((held, hash, asked))
         });
-        let answered = |held: Arc<Held>, hash: TokenHash, answer: Result<crate::Admitted, Refusal>| match answer {
-            Ok(admitted) => held.renamed(&admitted),
+        let answered = |held: Arc<Held>, hash: TokenHash, asked, answer: Result<Admitted, Refusal>| match answer {
+            Ok(admitted) => held.attended(&self.gate, asked, &admitted),
             Err(refusal) => {
                 held.cut(refusal);
                 let (attempt, token) = (held.attempt, hash.fingerprint());

@@ -14,6 +14,10 @@ pub struct Settings {
     /// How often the store is asked whether the open connections may go on: every 4 s. A revocation ends a connection that
     /// is open within this time, or at once with [`TokenConnections::attend`](super::TokenConnections::attend).
     pub attend_every: Duration,
+    /// For how long the store takes a connection for open of which its gateway says nothing: 15 s. Then it is as one that
+    /// broke off: its viewer may come again within `reconnect`, and it does not count any more. 0: for ever, and a gateway
+    /// that stops without a word leaves its connections open in the store. Not shorter than three times `attend_every`.
+    pub lease: Duration,
     /// When a refusal is sent by the module `rfb`, counted from the token: 50 ms. It should be later than a look-up takes,
     /// so that its time tells nothing about the token.
     pub refuse_after: Duration,
@@ -27,6 +31,7 @@ impl Default for Settings {
             audience: None,
             store_timeout: Duration::from_secs(2),
             attend_every: Duration::from_secs(4),
+            lease: Duration::from_secs(15),
             refuse_after: Duration::from_millis(50),
             reconnect: Duration::ZERO,
         }
@@ -52,6 +57,13 @@ impl Settings {
     #[must_use]
     pub fn with_attend_every(mut self, time: Duration) -> Self {
         self.attend_every = time;
+        self
+    }
+
+    /// Sets [`Settings::lease`].
+    #[must_use]
+    pub fn with_lease(mut self, time: Duration) -> Self {
+        self.lease = time;
         self
     }
 

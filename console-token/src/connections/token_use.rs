@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use tokio::sync::watch;
 
 use super::{Denial, TokenConnections};
-use crate::gate::{Ending, Taken, lock};
+use crate::gate::{Ending, Gate, Taken, lock};
 use crate::{
     Admitted, AttemptId, Fingerprint, Grant, Refusal, SessionId, StoreError, TokenHash, Transition, UnixSeconds,
 };
@@ -26,6 +26,8 @@ struct State {
     reached: bool,
     /// Its viewer has come again: until when it can do so if no hypervisor is reached this time.
     until: Option<UnixSeconds>,
+    /// When the store was last told that it is held.
+    told: Option<UnixSeconds>,
 }
 
 impl Held {
@@ -47,6 +49,7 @@ impl Held {
                 },
                 reached: false,
                 until,
+                told: None,
             }),
             cut: watch::Sender::new(None),
         });
@@ -85,6 +88,20 @@ impl Held {
         }
     }
 
+    /// What the store is to be asked about it now.
+    pub(super) fn attending(&self, gate: &Gate) -> Option<(TokenHash, Transition)> {
+        let state = lock(&self.state);
+        Some((state.taken.hash, gate.attending(state.taken.session?, state.told)))
+    }
+
+    /// The store has answered that it may go on.
+    pub(super) fn attended(&self, gate: &Gate, asked: Transition, admitted: &Admitted) {
+        if matches!(asked, Transition::Suspend { .. }) {
+            lock(&self.state).told = Some(gate.now());
+        }
+        self.renamed(admitted);
+    }
+
     /// It has to end.
     pub(super) fn cut(&self, refusal: Refusal) {
         self.cut.send_if_modified(|cut| {
@@ -119,10 +136,10 @@ impl Drop for Place {
     fn drop(&mut self) {
         let TokenConnections {
             gate,
-            settings,
             open,
             endings,
             news,
+            ..
         } = &*self.connections;
         lock(open).remove(&self.held.attempt);
         if self.forgotten {
@@ -133,9 +150,7 @@ impl Drop for Place {
         let is_cut = self.held.cut.borrow().is_some_and(|why| why != Refusal::SessionClosed);
         let until = match state.reached {
             _ if self.finished || is_cut => None,
-            true => Some(settings.reconnect)
-                .filter(|time| !time.is_zero())
-                .map(|time| gate.after(time)),
+            true => gate.again(),
             false => state.until,
         };
         lock(endings).push(Ending {
@@ -203,7 +218,13 @@ impl TokenUse {
         // Any number that other sessions of the token will not have.
         let connection_id = u32::from_be_bytes([a, b, c, d]).max(1);
         let bind = |session| Transition::Bind { session, connection_id };
-        self.place.held.ask(&self.place.connections, bind).await.map(drop)
+        let (held, connections) = (&self.place.held, &self.place.connections);
+        held.ask(connections, bind).await?;
+        if let Some((hash, asked)) = held.attending(&connections.gate) {
+            let admitted = connections.gate.ask(&hash, asked).await?;
+            held.attended(&connections.gate, asked, &admitted);
+        }
+        Ok(())
     }
 
     /// As [`reached`](Self::reached), without the store, which learns it at the end.

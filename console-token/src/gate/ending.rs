@@ -116,8 +116,10 @@ impl Gate {
                 Err(_) => return Ok(Told::Unknown),
             }
         }
-        if let Some(until) = ending.until.filter(|until| self.now() < *until) {
-            let suspended = self.ask_once(hash, Transition::Suspend { session, until }).await?;
+        let from = self.now();
+        if let Some(until) = ending.until.filter(|until| from < *until) {
+            let suspend = Transition::Suspend { session, from, until };
+            let suspended = self.ask_once(hash, suspend).await?;
             if suspended.is_ok() {
                 return Ok(Told::Suspended(until));
             }

@@ -35,8 +35,18 @@ pub(crate) struct Gate {
     peppers: Mutex<Peppers>,
     /// Looked up in place of what is no token, so that it takes the same time.
     decoy: Secret,
-    audience: Option<Box<str>>,
-    store_timeout: Duration,
+    terms: Terms,
+}
+
+/// How the store is asked.
+#[derive(Debug, Clone)]
+pub(crate) struct Terms {
+    pub(crate) audience: Option<Box<str>>,
+    pub(crate) store_timeout: Duration,
+    /// How long a session is held by a gateway that says nothing; 0: for ever.
+    pub(crate) lease: Duration,
+    /// For how long a viewer may come again.
+    pub(crate) reconnect: Duration,
 }
 
 /// The store has not answered.
@@ -50,7 +60,7 @@ impl Gate {
         peppers: Peppers,
         clock: impl Fn() -> UnixSeconds + Send + Sync + 'static,
         random: fn(&mut [u8]),
-        (audience, store_timeout): (Option<Box<str>>, Duration),
+        terms: Terms,
     ) -> Self {
         let mut key = Zeroizing::new([0; 32]);
         random(&mut *key);
@@ -60,8 +70,7 @@ impl Gate {
             random,
             peppers: Mutex::new(peppers),
             decoy: Secret::base64url(&key),
-            audience,
-            store_timeout,
+            terms,
         }
     }
 
@@ -111,7 +120,7 @@ impl Gate {
 
     pub(crate) fn context(&self) -> VerifyContext<'_> {
         let context = VerifyContext::at(self.now());
-        match &self.audience {
+        match &self.terms.audience {
             Some(audience) => context.with_audience(audience),
             None => context,
         }
@@ -158,7 +167,7 @@ impl Gate {
                 sleep(AGAIN).await;
             }
         };
-        let answer = timeout(self.store_timeout, asked).await;
+        let answer = timeout(self.terms.store_timeout, asked).await;
         answer.unwrap_or_else(|_| {
             Err(StoreError::Backend(
                 failure.unwrap_or_else(|| BackendError::new(Silent)),
@@ -179,15 +188,38 @@ impl Gate {
         }
     }
 
-    /// Asks whether open sessions may go on, one after the other, as long as the store answers.
+    /// Until when the viewer of a session that breaks off now may come again.
+    pub(crate) fn again(&self) -> Option<UnixSeconds> {
+        let reconnect = Some(self.terms.reconnect).filter(|time| !time.is_zero());
+        reconnect.map(|time| self.after(time))
+    }
+
+    /// What the store is asked about an open session from time to time, given when it was held last: to hold it, if that is
+    /// due, else whether it may go on.
+    pub(crate) fn attending(&self, session: SessionId, held: Option<UnixSeconds>) -> Transition {
+        let Terms { lease, reconnect, .. } = self.terms;
+        let (now, third) = (self.now(), lease.as_secs() / 3);
+        let is_due = held.is_none_or(|held| now < held || held.saturating_add(third) <= now);
+        if lease.is_zero() || !is_due {
+            return Transition::Attend(session);
+        }
+        let from = now.saturating_add(lease.as_secs());
+        Transition::Suspend {
+            session,
+            from,
+            until: from.saturating_add(reconnect.as_secs()),
+        }
+    }
+
+    /// Asks about open sessions, one after the other, as long as the store answers.
     pub(crate) async fn attend<K>(
         &self,
-        sessions: Vec<(K, TokenHash, SessionId)>,
-        mut answered: impl FnMut(K, TokenHash, Result<Admitted, Refusal>),
+        sessions: Vec<(K, TokenHash, Transition)>,
+        mut answered: impl FnMut(K, TokenHash, Transition, Result<Admitted, Refusal>),
     ) {
-        for (key, hash, session) in sessions {
-            match self.ask_once(&hash, Transition::Attend(session)).await {
-                Ok(answer) => answered(key, hash, answer),
+        for (key, hash, transition) in sessions {
+            match self.ask_once(&hash, transition).await {
+                Ok(answer) => answered(key, hash, transition, answer),
                 Err(_) => return,
             }
         }

@@ -35,6 +35,8 @@ pub(super) struct Open {
     pub(super) until: Option<UnixSeconds>,
     /// Its viewer may not come again.
     pub(super) finished: bool,
+    /// When the store was last told that it is held.
+    pub(super) told: Option<UnixSeconds>,
 }
 
 /// What a good token lets its connection do.
@@ -63,6 +65,7 @@ impl Open {
             former: Vec::new(),
             until,
             finished: false,
+            told: None,
         }
     }
 

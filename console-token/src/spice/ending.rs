@@ -8,8 +8,9 @@ use spice_proto::session::{Report, SessionKey};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::TokenSessions;
+use super::books::Open;
 use crate::gate::{Ending, Told, lock};
-use crate::{Admitted, BackendError, Fingerprint, Refusal, SessionId, TokenHash, UnixSeconds};
+use crate::{Admitted, BackendError, Fingerprint, Refusal, TokenHash, Transition, UnixSeconds};
 
 /// How often a store that failed is asked again.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -119,10 +120,9 @@ impl TokenSessions {
         // One that was refused is not there.
         let mut sessions = self.lock();
         if let Some(open) = sessions.remove(&key) {
-            let again = Some(self.settings.reconnect).filter(|time| !time.is_zero());
             let until = match spent {
                 _ if open.finished => None,
-                true => again.map(|time| self.gate.after(time)),
+                true => self.gate.again(),
                 false => open.until,
             };
             let taken = open.taken;
@@ -157,6 +157,28 @@ impl TokenSessions {
         self.gate.tell(&self.endings, told).await
     }
 
+    /// Tells the store that a session is held here.
+    pub(super) async fn hold(&self, key: SessionKey) {
+        let asked = self.lock().get(&key).and_then(|open| {
+            let (hash, session) = open.session()?;
+            Some((hash, self.gate.attending(session, open.told)))
+        });
+        let Some((hash, asked)) = asked else { return };
+        if let Ok(Ok(admitted)) = self.gate.ask_once(&hash, asked).await {
+            self.attended(key, asked, &admitted);
+        }
+    }
+
+    /// The store has answered that a session may go on.
+    fn attended(&self, key: SessionKey, asked: Transition, admitted: &Admitted) {
+        if let Some(open) = self.lock().get_mut(&key) {
+            if matches!(asked, Transition::Suspend { .. }) {
+                open.told = Some(self.gate.now());
+            }
+            open.renamed(admitted);
+        }
+    }
+
     async fn keep_attending(&self, log: &(impl Fn(SessionEvent) + Sync)) {
         loop {
             sleep(self.settings.attend_every).await;
@@ -174,26 +196,18 @@ impl TokenSessions {
         self.attend_some(log, |_| true).await;
     }
 
-    /// Those whose number within their token this is, of whatever token.
-    pub(super) async fn attend_numbered(&self, number: SessionId) {
-        self.attend_some(&|_| {}, |session| session == number).await;
-    }
-
-    async fn attend_some(&self, log: &(impl Fn(SessionEvent) + Sync), asks: impl Fn(SessionId) -> bool) {
-        let sessions: Vec<(SessionKey, TokenHash, SessionId)> = {
+    /// Those of which this holds.
+    pub(super) async fn attend_some(&self, log: &(impl Fn(SessionEvent) + Sync), asks: impl Fn(&Open) -> bool) {
+        let sessions: Vec<(SessionKey, TokenHash, Transition)> = {
             let open = self.lock();
             let asked = open.iter().filter_map(|(key, open)| {
                 let (hash, session) = open.session()?;
-                asks(session).then_some((*key, hash, session))
+                asks(open).then(|| (*key, hash, self.gate.attending(session, open.told)))
             });
             asked.collect()
         };
-        let answered = |session: SessionKey, hash: TokenHash, answer: Result<Admitted, Refusal>| match answer {
-            Ok(admitted) => {
-                if let Some(open) = self.lock().get_mut(&session) {
-                    open.renamed(&admitted);
-                }
-            }
+        let answered = |session: SessionKey, hash: TokenHash, asked, answer: Result<Admitted, Refusal>| match answer {
+            Ok(admitted) => self.attended(session, asked, &admitted),
             // One that has ended meanwhile is not there any more.
             Err(refusal) if self.end(session) => {
                 let token = hash.fingerprint();

@@ -11,7 +11,9 @@ use spice_proto::session::{Entry, SessionKey};
 use super::books::{Entered, Open, Presented};
 use super::{Denial, TokenSessions};
 use crate::gate::Taken;
-use crate::{AttemptId, BackendError, Grant, Refusal, SessionId, StoreError, TokenHash, Transition, UnixSeconds};
+use crate::{
+    Admitted, AttemptId, BackendError, Grant, Refusal, SessionId, StoreError, TokenHash, Transition, UnixSeconds,
+};
 
 /// For how many seconds a session can be reopened, once its viewer is there again: longer than a store is asked.
 const REOPEN: u64 = 30;
@@ -110,14 +112,15 @@ impl TokenSessions {
     /// A further channel of an open session: spends nothing.
     async fn join(&self, presented: &Presented, connection_id: u32) -> Result<Entered, Denial> {
         for hash in &presented.hashes {
-            match self.gate.ask(hash, Transition::Join { connection_id }).await {
+            match self.joined(hash, connection_id).await {
                 Ok(admitted) => {
                     let hash = admitted.replaced_by.unwrap_or(*hash);
                     if let Some(entered) = self.opened(&hash, admitted.session) {
                         return Ok(entered);
                     }
                     // Its token may have been replaced since it was last asked for.
-                    self.attend_numbered(admitted.session).await;
+                    let number = Some(admitted.session);
+                    self.attend_some(&|_| {}, |open| open.taken.session == number).await;
                     // One that another gateway has opened is not here.
                     let entered = self.opened(&hash, admitted.session);
                     return entered.ok_or(Denial::Session(Reason::Ended));
@@ -127,6 +130,18 @@ impl TokenSessions {
             }
         }
         Err(Refusal::Unknown.into())
+    }
+
+    async fn joined(&self, hash: &TokenHash, connection_id: u32) -> Result<Admitted, StoreError<BackendError>> {
+        let join = Transition::Join { connection_id };
+        let answer = self.gate.ask(hash, join).await;
+        let is_late = matches!(answer, Err(StoreError::Refused(Refusal::SessionExpired)));
+        if !is_late || !self.lock().values().any(|open| open.is_of(hash)) {
+            return answer;
+        }
+        // The store had failed for longer than the session's lease, and does not know that the session is held.
+        self.attend_some(&|_| {}, |open| open.is_of(hash)).await;
+        self.gate.ask(hash, join).await
     }
 
     /// The session that a use of a token was taken for.
@@ -204,6 +219,8 @@ impl TokenSessions {
             open.renamed(&admitted);
             open.connection_id = NonZeroU32::new(connection_id);
         }
+        // Held from now on. If that fails, the next time is soon.
+        self.hold(key).await;
         Ok(())
     }
 

@@ -18,7 +18,7 @@ use tokio::sync::Mutex as AsyncMutex;
 
 use super::books::{Open, Presented};
 use super::{Denial, Place, Settings, TicketKeys};
-use crate::gate::{Endings, Gate, lock};
+use crate::gate::{Endings, Gate, Terms, lock};
 use crate::{BackendError, Grant, Peppers, Secret, Store, StoreError, TokenHash, UnixSeconds};
 
 /// Places of hypervisors whose capabilities are remembered.
@@ -54,8 +54,13 @@ impl TokenSessions {
         random: fn(&mut [u8]),
         settings: Settings,
     ) -> Arc<Self> {
-        let asked = (settings.audience.clone(), settings.store_timeout);
-        let gate = Gate::new(store, peppers, clock, random, asked);
+        let terms = Terms {
+            audience: settings.audience.clone(),
+            store_timeout: settings.store_timeout,
+            lease: settings.lease,
+            reconnect: settings.reconnect,
+        };
+        let gate = Gate::new(store, peppers, clock, random, terms);
         Arc::new(Self {
             hub: Arc::new(SessionManager::new(settings.tracker.clone(), gate.random_bytes())),
             gate,

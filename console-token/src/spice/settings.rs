@@ -19,9 +19,13 @@ pub struct Settings {
     pub audience: Option<Box<str>>,
     /// How long a store is asked before it counts as failed: 2 s. A link has 10 s in all.
     pub store_timeout: Duration,
-    /// How often the store is asked whether the open sessions may go on: every 10 s. A revocation ends a session that is
+    /// How often the store is asked whether the open sessions may go on: every 4 s. A revocation ends a session that is
     /// open within this time, or at once with [`TokenSessions::attend`](super::TokenSessions::attend).
     pub attend_every: Duration,
+    /// For how long the store takes a session for open of which its gateway says nothing: 15 s; not
+    /// shorter than three times `attend_every`. Then it is as one that broke off: its viewer may come again within `reconnect`, and it does not
+    /// count any more. 0: for ever, and a gateway that stops without a word leaves its sessions open in the store.
+    pub lease: Duration,
     /// When a refusal is sent, counted from the ticket: 50 ms. It should be later than a look-up takes, so that its time
     /// tells nothing about the token.
     pub refuse_after: Duration,
@@ -39,7 +43,8 @@ impl Default for Settings {
             keys: KeyPoolConfig::default(),
             audience: None,
             store_timeout: Duration::from_secs(2),
-            attend_every: Duration::from_secs(10),
+            attend_every: Duration::from_secs(4),
+            lease: Duration::from_secs(15),
             refuse_after: Duration::from_millis(50),
             inquiry_timeout: Duration::from_secs(2),
             reconnect: Duration::ZERO,
@@ -80,6 +85,13 @@ impl Settings {
     #[must_use]
     pub fn with_attend_every(mut self, time: Duration) -> Self {
         self.attend_every = time;
+        self
+    }
+
+    /// Sets [`Settings::lease`].
+    #[must_use]
+    pub fn with_lease(mut self, time: Duration) -> Self {
+        self.lease = time;
         self
     }
 

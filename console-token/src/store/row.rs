@@ -3,7 +3,7 @@
 //! ```text
 //! attempts   | 32 hexadecimal digits | = | number of the use, or 2^64 - 1 if it was given back | , |   and so on, oldest first
 //! sessions   | number | : | claimed | : | connection id or 0 | : | migrating until, or nothing | : | reopened 0 or 1 | , |
-//!            | and after the last, if it is suspended: | : | until |
+//!            | and after the last, if it is suspended or held: | : | from | : | until |
 //! replaced   | nothing, or: 64 hexadecimal digits | : | kept until |
 //! leases      | 32 hexadecimal digits | : | idle at, or nothing | : | hung at, or nothing | , |
 //! ```
@@ -18,7 +18,7 @@ use crate::{
     UnixSeconds, Uses, hex,
     leases::Lease,
     replace::Replaced,
-    session::{Attempt, Session},
+    session::{Attempt, Session, Suspended},
 };
 
 /// Below this length of `attempts` there is room for one more: an entry has at least 35 characters.
@@ -136,8 +136,8 @@ impl Row {
             let (id, claimed, reopened) = (session.id, session.claimed.0, u8::from(session.reopened));
             let migrating = text_of(session.migrating);
             let _ = write!(sessions, "{id}:{claimed}:{connection_id}:{migrating}:{reopened}");
-            if let Some(until) = session.suspended {
-                let _ = write!(sessions, ":{}", until.0);
+            if let Some(Suspended { from, until }) = session.suspended {
+                let _ = write!(sessions, ":{}:{}", from.0, until.0);
             }
             sessions.push(',');
         }
@@ -199,7 +199,10 @@ fn session(text: &str) -> Option<Session> {
             _ => return None,
         },
         suspended: match fields.next() {
-            Some(until) => Some(UnixSeconds(until.parse().ok()?)),
+            Some(from) => Some(Suspended {
+                from: UnixSeconds(from.parse().ok()?),
+                until: UnixSeconds(fields.next()?.parse().ok()?),
+            }),
             None => None,
         },
     };

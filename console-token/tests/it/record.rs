@@ -174,7 +174,9 @@ fn a_token_for_another_scope() {
         refused(&mut record, Refusal::WrongScope, |record| record.join_at(now, 0));
         refused(&mut record, Refusal::WrongScope, |record| record.bind(id, 0));
         refused(&mut record, Refusal::WrongScope, |record| record.release(id));
-        refused(&mut record, Refusal::WrongScope, |record| record.suspend(id, at(now)));
+        refused(&mut record, Refusal::WrongScope, |record| {
+            record.suspend(at(now), id, at(now), at(now))
+        });
         refused(&mut record, Refusal::WrongScope, |record| record.close(id));
     }
 }

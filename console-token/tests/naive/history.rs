@@ -39,6 +39,7 @@ pub(super) enum Done {
     },
     Suspend {
         id: u64,
+        from: u64,
         until: u64,
     },
     Resume {
@@ -115,7 +116,7 @@ impl Token {
         let end = self.made_out.session_end.map(|end| u128::from(end.0));
         // The last second there is ends everything that has an end.
         let reached = |end: Option<u128>| end.is_some_and(|end| end.min(u128::from(u64::MAX)) <= u128::from(now));
-        reached(limit) || reached(end) || reached(self.suspended(id, then).map(u128::from))
+        reached(limit) || reached(end) || reached(self.suspended(id, then).map(|(_, until)| u128::from(until)))
     }
 
     /// Released, closed, or overdue when a later claim came.
@@ -142,9 +143,9 @@ impl Token {
     }
 
     /// Its viewer had broken off, and had not come again.
-    fn suspended(&self, id: u64, then: usize) -> Option<u64> {
+    fn suspended(&self, id: u64, then: usize) -> Option<(u64, u64)> {
         let mut suspended = self.history[..then].iter().filter_map(|done| match *done {
-            Done::Suspend { id: other, until } => (other == id).then_some(Some(until)),
+            Done::Suspend { id: other, from, until } => (other == id).then_some(Some((from, until))),
             Done::Resume { id: other, .. } => (other == id).then_some(None),
             _ => None,
         });
@@ -365,17 +366,25 @@ impl Token {
                 id
             }
             Transition::Reopen { attempt, connection_id } => self.reopen(context, attempt, connection_id)?,
-            Transition::Suspend { session, until } => {
+            Transition::Suspend { session, from, until } => {
                 self.not_revoked()?;
                 let id = self.session(session)?;
-                self.history.push(Done::Suspend { id, until: until.0 });
+                // Of what it was before, only the limits of the grant count.
+                if self.overdue_then(id, now, self.claimed(id).0) {
+                    return Err(Refusal::SessionExpired);
+                }
+                let (from, until) = (from.0, until.0);
+                self.history.push(Done::Suspend { id, from, until });
                 id
             }
             Transition::Resume { attempt, session } => {
                 self.welcome(context)?;
                 let id = self.session(session)?;
                 if self.answered(attempt) != Some(id) {
-                    self.suspended(id, self.history.len()).ok_or(Refusal::NotSuspended)?;
+                    let suspended = self.suspended(id, self.history.len());
+                    suspended
+                        .filter(|(from, _)| *from <= now)
+                        .ok_or(Refusal::NotSuspended)?;
                     if self.overdue(id, now) {
                         return Err(Refusal::SessionExpired);
                     }

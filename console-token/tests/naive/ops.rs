@@ -213,6 +213,7 @@ impl Bytes<'_> {
             32..=34 => Transition::Open(self.attempt()),
             35 | 36 => Transition::Suspend {
                 session: self.session(),
+                from: UnixSeconds(self.time()),
                 until: UnixSeconds(self.time()),
             },
             37 | 38 => Transition::Resume {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use console_token::connections::{Denial, Settings};
+use console_token::connections::{ConnectionEvent, Denial, Settings};
 use console_token::{Refusal, Store, UnixSeconds};
 use tokio::time::{sleep, timeout};
 
@@ -10,8 +10,13 @@ use crate::site::{Site, soon};
 
 /// Whether the store knows that its one session broke off.
 fn is_suspended(site: &Site) -> bool {
-    let asked = site.store.asked.lock().unwrap();
-    asked.iter().any(|transition| transition.starts_with("suspend"))
+    suspended(site) != 0
+}
+
+fn suspended(site: &Site) -> usize {
+    let log = site.log.lock().unwrap();
+    let is_suspended = |event: &&ConnectionEvent| matches!(event, ConnectionEvent::Suspended { .. });
+    log.iter().filter(is_suspended).count()
 }
 
 async fn broken_off(site: &Site) -> console_token::Secret {
@@ -46,7 +51,7 @@ async fn again_and_again() {
     let token = broken_off(&site).await;
     for _ in 0..40 {
         site.pass(29);
-        site.store.asked.lock().unwrap().clear();
+        site.log.lock().unwrap().clear();
         drop(site.open(&token).await.unwrap());
         soon("suspended", || is_suspended(&site)).await;
     }
@@ -107,11 +112,7 @@ async fn two_that_broke_off() {
     let site = Site::reconnecting(30);
     let token = site.token(2).await;
     drop((site.open(&token).await.unwrap(), site.open(&token).await.unwrap()));
-    let suspended = || {
-        let asked = site.store.asked.lock().unwrap();
-        asked.iter().filter(|step| step.starts_with("suspend")).count()
-    };
-    soon("both", || suspended() == 2).await;
+    soon("both", || suspended(&site) == 2).await;
     let (one, other) = tokio::join!(site.open(&token), site.open(&token));
     assert!(one.is_some() && other.is_some());
     assert!(site.open(&token).await.is_none());
@@ -209,8 +210,70 @@ async fn under_a_replaced_token() {
     let viewer = site.open(&token).await.unwrap();
     assert_eq!(site.sessions(&new), 1);
     assert!(site.open(&token).await.is_none() && site.open(&new).await.is_none());
-    site.store.asked.lock().unwrap().clear();
+    site.log.lock().unwrap().clear();
     drop(viewer);
     soon("suspended", || is_suspended(&site)).await;
     assert!(site.open(&new).await.is_some());
+}
+
+/// A gateway that stops without a word holds its connections for 15 seconds; then their viewers may come again.
+#[tokio::test(start_paused = true)]
+async fn a_gateway_that_is_killed() {
+    let site = Site::reconnecting(30);
+    let token = site.token(1).await;
+    let entered = site.connections.enter(&token).await.unwrap();
+    entered.reached().await.unwrap();
+    // What a dead process does: nothing.
+    site.kill();
+    let other = site.another(Settings::default().with_reconnect(Duration::from_secs(30)));
+    for (seconds, again) in [(0, false), (14, false), (1, true)] {
+        site.pass(seconds);
+        assert_eq!(other.connections.check(&token).await.is_ok(), again, "{seconds}");
+        assert_eq!(other.open(&token).await.is_some(), again, "{seconds}");
+    }
+    assert_eq!(site.uses_left(&token), Some(0));
+    std::mem::forget(entered);
+}
+
+/// The same without another chance for viewers: what was held is free.
+#[tokio::test(start_paused = true)]
+async fn what_a_dead_gateway_held_is_free() {
+    let site = Site::new();
+    let one = std::num::NonZeroU8::MIN;
+    let token = site
+        .connections
+        .issue(&site.grant(2).with_max_sessions(one))
+        .await
+        .unwrap();
+    let entered = site.connections.enter(&token).await.unwrap();
+    entered.reached().await.unwrap();
+    site.kill();
+    let other = site.another(Settings::default());
+    for (seconds, free) in [(14, false), (1, true)] {
+        site.pass(seconds);
+        assert_eq!(other.open(&token).await.is_some(), free, "{seconds}");
+    }
+    std::mem::forget(entered);
+}
+
+/// One that lives holds it for as long as it takes, and a store that was away for longer ends nothing.
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_is_held() {
+    let site = Site::reconnecting(30);
+    let token = site.token(1).await;
+    let mut viewer = site.open(&token).await.unwrap();
+    let other = site.another(Settings::default().with_reconnect(Duration::from_secs(30)));
+    for _ in 0..30 {
+        site.pass(4);
+        sleep(Duration::from_secs(4)).await;
+        assert!(other.open(&token).await.is_none());
+    }
+    site.store.set(crate::failing::Mode::Down, |_| true);
+    sleep(Duration::from_secs(100)).await;
+    site.pass(100);
+    site.store.works();
+    assert!(timeout(Duration::from_secs(60), viewer.has_ended()).await.is_err());
+    assert!(other.open(&token).await.is_none());
+    assert!(viewer.types().await);
+    assert_eq!(site.sessions(&token), 1);
 }

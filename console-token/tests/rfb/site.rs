@@ -231,6 +231,11 @@ impl Site {
         std::mem::take(&mut *self.world.denials.lock().unwrap())
     }
 
+    /// It tells the store nothing any more.
+    pub(crate) fn kill(&self) {
+        self.run.abort();
+    }
+
     pub(crate) fn pass(&self, seconds: u64) {
         self.ahead.fetch_add(seconds, Ordering::Relaxed);
     }

@@ -119,17 +119,41 @@ impl Site {
 
     pub(crate) fn with(settings: Settings) -> Self {
         let store = Arc::new(Failing::new());
-        Self::over(store.clone(), store, settings)
+        Self::over(store.clone(), store, settings, Arc::new(AtomicU64::new(1000)))
+    }
+
+    /// Another gateway of the same store, and its own hypervisors.
+    pub(crate) fn another(&self, settings: Settings) -> Self {
+        Self::over(self.store.clone(), self.store.clone(), settings, self.ahead.clone())
+    }
+
+    /// It tells the store nothing any more.
+    pub(crate) fn kill(&self) {
+        self.run.abort();
+    }
+
+    /// Its last session.
+    pub(crate) fn key(&self) -> SessionKey {
+        let log = self.log.lock().unwrap();
+        let keys = log.iter().filter_map(|event| match event {
+            SessionEvent::Report(Report::Linked { session, .. }) => Some(*session),
+            _ => None,
+        });
+        keys.last().unwrap()
     }
 
     /// Over an engine.
     #[cfg(feature = "sql")]
     pub(crate) fn of(engine: Arc<dyn Store>) -> Self {
-        Self::over(engine, Arc::new(Failing::new()), Settings::default())
+        Self::over(
+            engine,
+            Arc::new(Failing::new()),
+            Settings::default(),
+            Arc::new(AtomicU64::new(1000)),
+        )
     }
 
-    fn over(used: Arc<dyn Store>, store: Arc<Failing>, settings: Settings) -> Self {
-        let ahead = Arc::new(AtomicU64::new(1000));
+    fn over(used: Arc<dyn Store>, store: Arc<Failing>, settings: Settings, ahead: Arc<AtomicU64>) -> Self {
         let clock = {
             let ahead = ahead.clone();
             move || UnixSeconds(ahead.load(Ordering::Relaxed))
