@@ -85,7 +85,10 @@ async fn what_was_ended_or_revoked_is_not_resumed() {
 
     let token = broken_off(&site, 1).await;
     let hash = site.sessions.hash(&token);
-    assert_eq!(Store::revoke(&*site.store, TokenSelector::Token(&hash)).await.unwrap(), 1);
+    assert_eq!(
+        Store::revoke(&*site.store, TokenSelector::Token(&hash)).await.unwrap(),
+        1
+    );
     assert_eq!(site.open(&token).await.err(), Some(DENIED));
 }
 
@@ -97,7 +100,9 @@ async fn a_replaced_token() {
         let (token, new) = (site.token(2).await, Secret::base64url(&[9; 32]));
         let mut viewer = site.open(&token).await.unwrap();
         let (old_hash, new_hash) = (site.sessions.hash(&token), site.sessions.hash(&new));
-        Store::replace(&*site.store, &old_hash, &new_hash, UnixSeconds(1000)).await.unwrap();
+        Store::replace(&*site.store, &old_hash, &new_hash, UnixSeconds(1000))
+            .await
+            .unwrap();
         if attended {
             site.sessions.attend().await;
         }
@@ -118,7 +123,12 @@ async fn a_replaced_token() {
         let _other = site.open(&new).await.unwrap();
         assert_eq!(site.open(&new).await.err(), Some(DENIED));
         assert_eq!(site.uses_left(&new), Some(0));
-        assert_eq!(Store::revoke(&*site.store, TokenSelector::Token(&new_hash)).await.unwrap(), 1);
+        assert_eq!(
+            Store::revoke(&*site.store, TokenSelector::Token(&new_hash))
+                .await
+                .unwrap(),
+            1
+        );
         assert!(timeout(Duration::from_secs(5), viewer.main.has_ended()).await.is_ok());
         soon("no session", || site.record(&new).sessions().count() == 0).await;
     }

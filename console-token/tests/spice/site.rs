@@ -10,11 +10,11 @@ use console_token::{ConsoleType, Grant, Pepper, Peppers, Record, Secret, Store, 
 use spice_proto::drive_session;
 use spice_proto::ids::ChannelType;
 use spice_proto::link::{self, KeyPoolConfig};
-use spice_proto::session::Policy;
 use spice_proto::session::migration::Endpoint;
 use spice_proto::session::policy::Settings as PolicySettings;
 use spice_proto::session::relay::Config;
 use spice_proto::session::tracker::Peer;
+use spice_proto::session::{Policy, Report, SessionKey};
 use tokio::io::duplex;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
@@ -136,7 +136,7 @@ impl Site {
     pub(crate) fn key(&self) -> SessionKey {
         let log = self.log.lock().unwrap();
         let keys = log.iter().filter_map(|event| match event {
-            SessionEvent::Report(Report::Linked { session, .. }) => Some(*session),
+            SessionEvent::Report(Report::Link { session, .. }) => Some(*session),
             _ => None,
         });
         keys.last().unwrap()
