@@ -1,7 +1,7 @@
-//! A VNC gateway with tokens: a viewer that shows the token as the password of VeNCrypt's Plain gets the hypervisor's console.
+//! A VNC gateway with tokens: a viewer that shows the token as its password in VeNCrypt's Plain (without TLS: for loopback)
+//! gets the hypervisor's console.
 //!
 //! `cargo run --example vnc_gateway --features rfb -- 127.0.0.1:5900 127.0.0.1 5901 PASSWORD [USES]`
-//! The viewer's side is VeNCrypt without TLS: for loopback, or behind a TLS terminator.
 #![allow(clippy::restriction, reason = "a program, with std")]
 
 use std::error::Error;
@@ -23,13 +23,10 @@ impl ConsoleBackend for Hypervisor {
     type Hypervisor = TcpStream;
 
     async fn connect(&mut self, grant: &Arc<Grant>, _: Dial) -> Result<(TcpStream, Upstream), NotDialled> {
-        let Target::Host {
-            host, port: Some(port), ..
-        } = &grant.target
-        else {
+        let Target::Host { host, port, .. } = &grant.target else {
             return Err(NotDialled::Unreachable);
         };
-        let tcp = TcpStream::connect((host.as_str(), *port)).await?;
+        let tcp = TcpStream::connect((host.as_str(), port.unwrap_or(5900))).await?;
         tcp.set_nodelay(true)?;
         Ok((tcp, Upstream::default().with_password(Password::new(self.0.as_bytes()))))
     }
@@ -60,7 +57,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (store, peppers) = (Arc::new(MemoryStore::new(1000)), Peppers::new(Pepper::new(&pepper)?));
     let connections = TokenConnections::new(store, peppers, now, random, Settings::default());
     tokio::spawn(connections.clone().run(|event| eprintln!("{event:?}")));
-
     let (host, port) = (host.clone(), Some(port.parse()?));
     let target = Target::Host {
         host,
@@ -70,7 +66,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let uses = Uses::Limited(uses.first().map_or("1", String::as_str).parse()?);
     let grant = Grant::new(target, ConsoleType::NoVnc, now(), 600).with_uses(uses);
     println!("token {}", connections.issue(&grant).await?.expose());
-
     let bridge = BridgeConfig::default().with_tenant_types(&[SecurityType::VENCRYPT]);
     let bridge = bridge.with_hypervisor_types(&[SecurityType::VNC]);
     let config = Arc::new(Config::new(bridge.with_tenant_subtypes(&[Subtype::PLAIN])));

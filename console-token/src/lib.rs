@@ -1,6 +1,6 @@
-#![cfg_attr(all(feature = "rfb", feature = "spice"), doc = include_str!("../README.md"))]
+#![cfg_attr(feature = "spice", doc = include_str!("../README.md"))]
 #![cfg_attr(
-    not(all(feature = "rfb", feature = "spice")),
+    not(feature = "spice"),
     doc = "Console tokens for virtual machines: see [`docs`] and the README."
 )]
 #![no_std]

@@ -54,6 +54,18 @@
 //! | `Denial::NotAdmitted` | `ConsoleBackend::admits` refused | the backend knows why |
 //! | `Denial::Store` | the store failed for longer than `Settings::store_timeout` | mend the store; the use is given back by itself |
 //!
+//! # Connections and VNC: `connections::Denial`, `Ended` (features `tokio` and `rfb`)
+//!
+//! A VNC viewer receives what `ConsoleBackend::refused` gives, the same time after its token.
+//!
+//! | Error | Cause | Remedy |
+//! |---|---|---|
+//! | `Denial::Token` | as the `Refusal` in it | as there |
+//! | `Denial::NotAdmitted` | a console of another kind, or `ConsoleBackend::admits` refused | the backend knows why |
+//! | `Denial::Store` | the store failed for longer than `Settings::store_timeout` | mend the store; the use is given back by itself |
+//! | `Ended::By` | the connection has ended by itself: see `rfb_proto::session::relay::End` | as there |
+//! | `Ended::Cut` | the token was revoked, or its time is over | a new token |
+//!
 //! # Connections: `AdmitError`
 //!
 //! The connection is closed.
