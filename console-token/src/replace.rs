@@ -2,18 +2,11 @@
 
 use alloc::{boxed::Box, vec::Vec};
 
+use crate::session::Replaced;
 use crate::{Record, Refusal, SessionId, TokenHash, Transition, UnixSeconds, VerifyContext};
 
 /// How long a replaced token still leads to the new one, in seconds, if it does not expire later: a day.
 const KEPT: u64 = 24 * 60 * 60;
-
-/// What has taken the place of a token.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Replaced {
-    pub(crate) by: TokenHash,
-    /// Until then at least this is known.
-    pub(crate) kept: UnixSeconds,
-}
 
 impl Record {
     /// Another token takes the place of this one: the record that is to be kept for it has the grant, the uses and the

@@ -5,9 +5,7 @@ use core::{fmt, num::NonZeroU32};
 
 use smallvec::SmallVec;
 
-use crate::{
-    AttemptId, Grant, MAX_OPEN_SESSIONS, Refusal, Scope, Target, UnixSeconds, Uses, VerifyContext, replace::Replaced,
-};
+use crate::{AttemptId, Grant, MAX_OPEN_SESSIONS, Refusal, Scope, Target, TokenHash, UnixSeconds, Uses, VerifyContext};
 
 /// How many of the last attempts a token remembers, to give them their answer again: 32.
 ///
@@ -55,6 +53,14 @@ pub(crate) struct Session {
     pub(crate) reopened: bool,
     /// Its viewer broke off, or will have if its gateway stops.
     pub(crate) suspended: Option<Suspended>,
+}
+
+/// What has taken the place of a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Replaced {
+    pub(crate) by: TokenHash,
+    /// Until then at least this is known.
+    pub(crate) kept: UnixSeconds,
 }
 
 /// When a viewer can come again, and the session then is over.

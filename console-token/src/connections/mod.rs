@@ -1,4 +1,4 @@
-//! Connections that console tokens open: each is a use, over any [`Store`](crate::Store).
+//! Connections that console tokens open: each is a use, over any [`Store`].
 //!
 //! For every console that is one connection: VNC, serial ports, WebMKS, tunnels. [`TokenConnections`] couples each token
 //! to the connections that it opened; the module `rfb` (feature `rfb`) makes a proxy handler of it, the others are copied
@@ -20,7 +20,7 @@
 //!
 //! # Example
 //!
-//! A serial port, without what makes it exclusive: see [`Store::leases`](crate::Store::leases).
+//! A serial port, without what makes it exclusive: see [`Store::leases`].
 //!
 //! ```
 //! use std::sync::Arc;
@@ -44,6 +44,7 @@
 //! }
 //! ```
 
+mod books;
 mod denial;
 mod event;
 mod settings;
@@ -58,14 +59,11 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
-use std::collections::HashMap;
-use std::sync::Mutex;
 
-use tokio::sync::Notify;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use self::token_use::Held;
-use crate::gate::{Endings, Gate, Terms, Told, lock};
+use self::books::{Books, Held};
+use crate::gate::{Gate, Terms, Told, lock};
 use crate::{
     Admitted, AttemptId, BackendError, Grant, Peppers, Refusal, Secret, Store, StoreError, TokenHash, Transition,
     UnixSeconds,
@@ -81,12 +79,8 @@ const LOOK: Duration = Duration::from_millis(10);
 /// [`run`](Self::run) has to be awaited by a task of its own: it tells the store how each use ended, and ends
 /// connections whose token was revoked. See the [module](self).
 pub struct TokenConnections {
-    gate: Gate,
+    books: Arc<Books>,
     settings: Settings,
-    open: Mutex<HashMap<AttemptId, Arc<Held>>>,
-    endings: Mutex<Endings<AttemptId>>,
-    /// The store has something to learn.
-    news: Notify,
 }
 
 impl TokenConnections {
@@ -109,11 +103,8 @@ impl TokenConnections {
             reconnect: settings.reconnect,
         };
         Arc::new(Self {
-            gate: Gate::new(store, peppers, clock, random, terms),
+            books: Books::new(Gate::new(store, peppers, clock, random, terms)),
             settings,
-            open: Mutex::default(),
-            endings: Mutex::default(),
-            news: Notify::new(),
         })
     }
 
@@ -122,18 +113,18 @@ impl TokenConnections {
     /// # Errors
     /// [`StoreError::Full`] or [`StoreError::Backend`].
     pub async fn issue(&self, grant: &Grant) -> Result<Secret, StoreError<BackendError>> {
-        self.gate.issue(grant).await
+        self.books.gate.issue(grant).await
     }
 
     /// The hash under which a token is kept, to revoke or retarget it.
     #[must_use]
     pub fn hash(&self, token: &Secret) -> TokenHash {
-        self.gate.hash(token)
+        self.books.gate.hash(token)
     }
 
     /// Looks at the peppers, or changes them: see [`Peppers`] for how to rotate.
     pub fn with_peppers<T>(&self, act: impl FnOnce(&mut Peppers) -> T) -> T {
-        self.gate.with_peppers(act)
+        self.books.gate.with_peppers(act)
     }
 
     #[cfg(feature = "rfb")]
@@ -144,7 +135,7 @@ impl TokenConnections {
     /// How many connections are open, or opening.
     #[must_use]
     pub fn count(&self) -> usize {
-        lock(&self.open).len()
+        lock(&self.books.open).len()
     }
 
     /// What the token leads to, if [`enter`](Self::enter) would let it in now. Spends nothing, and decides nothing.
@@ -152,9 +143,9 @@ impl TokenConnections {
     /// # Errors
     /// [`Denial::Token`] or [`Denial::Store`].
     pub async fn check(&self, token: &Secret) -> Result<Arc<Grant>, Denial> {
-        let hashes = self.gate.hashes(Some(token));
+        let hashes = self.books.gate.hashes(Some(token));
         for hash in &hashes {
-            match self.gate.check(hash).await {
+            match self.books.gate.check(hash).await {
                 Err(StoreError::Refused(Refusal::Unknown)) => {}
                 Err(StoreError::Refused(refusal)) => {
                     let again = self.suspended(hash).await?.into_iter().next();
@@ -179,17 +170,17 @@ impl TokenConnections {
     /// # Errors
     /// [`Denial::Token`] or [`Denial::Store`].
     pub async fn enter(self: &Arc<Self>, token: &Secret) -> Result<TokenUse, Denial> {
-        let hashes = self.gate.hashes(Some(token));
+        let hashes = self.books.gate.hashes(Some(token));
         for hash in &hashes {
             if let Some(again) = self.resume(hash).await? {
                 return Ok(again);
             }
         }
-        let attempt = AttemptId(self.gate.random_bytes());
+        let attempt = AttemptId(self.books.gate.random_bytes());
         for hash in &hashes {
-            match Held::take(self, hash, attempt, Transition::Open(attempt), None).await {
+            match self.books.take(hash, attempt, Transition::Open(attempt), None).await {
                 Err(Denial::Token(Refusal::Unknown)) => {}
-                answer => return answer,
+                answer => return answer.map(TokenUse::new),
             }
         }
         Err(Refusal::Unknown.into())
@@ -198,8 +189,8 @@ impl TokenConnections {
     /// Looks up what is no token, so that it takes the time that one takes.
     #[cfg(feature = "rfb")]
     pub(crate) async fn look_up_nothing(&self) {
-        for hash in self.gate.hashes(None) {
-            let _ = self.gate.check(&hash).await;
+        for hash in self.books.gate.hashes(None) {
+            let _ = self.books.gate.check(&hash).await;
         }
     }
 
@@ -211,11 +202,17 @@ impl TokenConnections {
         if self.settings.reconnect.is_zero() {
             return Ok(Vec::new());
         }
-        let Some(record) = self.gate.record(hash).await?.filter(|record| !record.is_revoked()) else {
+        let Some(record) = self
+            .books
+            .gate
+            .record(hash)
+            .await?
+            .filter(|record| !record.is_revoked())
+        else {
             return Ok(Vec::new());
         };
-        let suspended = record.suspended(self.gate.now()).map(|(session, until)| {
-            let attempt = AttemptId(self.gate.random_bytes());
+        let suspended = record.suspended(self.books.gate.now()).map(|(session, until)| {
+            let attempt = AttemptId(self.books.gate.random_bytes());
             (
                 (Transition::Resume { attempt, session }, attempt, until),
                 record.grant().clone(),
@@ -226,8 +223,8 @@ impl TokenConnections {
 
     async fn resume(self: &Arc<Self>, hash: &TokenHash) -> Result<Option<TokenUse>, Denial> {
         for ((transition, attempt, until), _) in self.suspended(hash).await? {
-            match Held::take(self, hash, attempt, transition, Some(until)).await {
-                Ok(entered) => return Ok(Some(entered)),
+            match self.books.take(hash, attempt, transition, Some(until)).await {
+                Ok(taken) => return Ok(Some(TokenUse::new(taken))),
                 // Another viewer was there before, or it has ended.
                 Err(Denial::Token(
                     Refusal::NotSuspended | Refusal::NoSuchSession | Refusal::SessionClosed | Refusal::SessionExpired,
@@ -249,9 +246,9 @@ impl TokenConnections {
     /// connections have to drop their [`TokenUse`] when [`TokenUse::ended`] says so. Their viewers may come again within
     /// [`Settings::reconnect`]. A store that fails is waited for, so bound the time.
     pub async fn stop(&self) {
-        let open: Vec<_> = lock(&self.open).values().cloned().collect();
+        let open: Vec<_> = lock(&self.books.open).values().cloned().collect();
         open.iter().for_each(|held| held.cut(Refusal::SessionClosed));
-        while self.count() != 0 || !lock(&self.endings).is_empty() {
+        while self.count() != 0 || !lock(&self.books.endings).is_empty() {
             sleep(LOOK).await;
         }
     }
@@ -262,7 +259,7 @@ impl TokenConnections {
         let mut works = true;
         loop {
             let is_new = tokio::select! {
-                () = self.news.notified() => true,
+                () = self.books.news.notified() => true,
                 _ = again.tick() => false,
             };
             // A store that fails is not asked more often by those that end meanwhile.
@@ -290,7 +287,7 @@ impl TokenConnections {
                 Err(error) => ConnectionEvent::NotClosed { attempt, token, error },
             });
         };
-        self.gate.tell(&self.endings, told).await
+        self.books.gate.tell(&self.books.endings, told).await
     }
 
     async fn keep_attending(&self, log: &(impl Fn(ConnectionEvent) + Sync)) {
@@ -307,13 +304,13 @@ impl TokenConnections {
     }
 
     async fn attend_each(&self, log: &(impl Fn(ConnectionEvent) + Sync)) {
-        let open: Vec<_> = lock(&self.open).values().cloned().collect();
+        let open: Vec<_> = lock(&self.books.open).values().cloned().collect();
         let sessions = open.into_iter().filter_map(|held| {
-            let (hash, asked) = held.attending(&self.gate)?;
+            let (hash, asked) = held.attending(&self.books.gate)?;
             Some((held, hash, asked))
         });
         let answered = |held: Arc<Held>, hash: TokenHash, asked, answer: Result<Admitted, Refusal>| match answer {
-            Ok(admitted) => held.attended(&self.gate, asked, &admitted),
+            Ok(admitted) => held.attended(&self.books.gate, asked, &admitted),
             Err(refusal) => {
                 held.cut(refusal);
                 let (attempt, token) = (held.attempt, hash.fingerprint());
@@ -324,7 +321,7 @@ impl TokenConnections {
                 });
             }
         };
-        self.gate.attend(sessions.collect(), answered).await;
+        self.books.gate.attend(sessions.collect(), answered).await;
     }
 }
 

@@ -37,6 +37,8 @@
 
 mod backend;
 mod drive;
+mod refusal;
+mod slot;
 mod viewer;
 
 pub use self::backend::{ConsoleBackend, Event};

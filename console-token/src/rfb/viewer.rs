@@ -4,19 +4,17 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 use std::io;
-use std::sync::Mutex;
 
 use rfb_proto::handshake::bridge::{BridgeOutcome, Upstream};
 use rfb_proto::handshake::server::ClientCredentials;
 use rfb_proto::handshake::{Refusal as Told, Side};
 use rfb_proto::session::relay::{Cause, Dial, End};
 use rfb_proto::{NotDialled, ProxyHandler};
-use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
-use super::drive::has_refused;
+use super::refusal::has_refused;
+use super::slot::Slot;
 use super::{ConsoleBackend, Denial, Event, TokenConnections, TokenUse};
-use crate::gate::lock;
 use crate::{Grant, Protocol, Refusal, Secret};
 
 /// What answers for one connection: tokens by [`TokenConnections`], all else by the [`ConsoleBackend`].
@@ -29,29 +27,6 @@ pub struct TokenViewer<B> {
     /// The backend admits the grant.
     admitted: bool,
     denial: Option<Denial>,
-}
-
-/// The use of a connection, once there is one.
-#[derive(Default)]
-pub(super) struct Slot {
-    taken: Mutex<Option<Arc<TokenUse>>>,
-    /// There is one.
-    pub(super) entered: Notify,
-    /// The hypervisor has accepted.
-    pub(super) accepted: Notify,
-}
-
-impl Slot {
-    pub(super) fn get(&self) -> Option<Arc<TokenUse>> {
-        lock(&self.taken).clone()
-    }
-
-    fn put(&self, entered: TokenUse) -> Arc<TokenUse> {
-        let entered = Arc::new(entered);
-        *lock(&self.taken) = Some(entered.clone());
-        self.entered.notify_one();
-        entered
-    }
 }
 
 impl TokenConnections {

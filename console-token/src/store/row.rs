@@ -17,8 +17,7 @@ use crate::{
     AttemptId, BackendError, Grant, Leases, MAX_ATTEMPTS, MAX_OPEN_SESSIONS, Record, Scope, SessionId, TokenHash,
     UnixSeconds, Uses, hex,
     leases::Lease,
-    replace::Replaced,
-    session::{Attempt, Session, Suspended},
+    session::{Attempt, Replaced, Session, Suspended},
 };
 
 /// Below this length of `attempts` there is room for one more: an entry has at least 35 characters.

@@ -135,11 +135,11 @@ impl Site {
     /// Its last session.
     pub(crate) fn key(&self) -> SessionKey {
         let log = self.log.lock().unwrap();
-        let keys = log.iter().filter_map(|event| match event {
+        let mut keys = log.iter().filter_map(|event| match event {
             SessionEvent::Report(Report::Link { session, .. }) => Some(*session),
             _ => None,
         });
-        keys.last().unwrap()
+        keys.next_back().unwrap()
     }
 
     /// Over an engine.

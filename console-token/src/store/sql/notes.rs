@@ -4,6 +4,7 @@
 //! the driver for any engine can carry.
 
 use alloc::{boxed::Box, string::String, vec::Vec};
+use core::num::NonZeroU32;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
 use sqlx::{any::AnyRow, query};
@@ -39,7 +40,7 @@ const REMOVE: &str = "DELETE FROM console_notes WHERE name = $1";
 const REMOVE_ONE: &str = "DELETE FROM console_notes WHERE name = $1 AND version = $3 AND $2 < until";
 
 /// `$1` now, `$2` how many at most.
-pub(super) const SWEEP: &str = "DELETE FROM console_notes WHERE name IN
+const SWEEP: &str = "DELETE FROM console_notes WHERE name IN
     (SELECT name FROM console_notes WHERE until <= $1 LIMIT $2) AND until <= $1";
 
 fn name_of(name: &str) -> String {
@@ -106,6 +107,11 @@ impl SqlStore {
             }
         }
         Ok(self.change(write).await? == 1)
+    }
+
+    /// `now` as it stands in a column.
+    pub(super) async fn sweep_notes(&self, now: i64, limit: NonZeroU32) -> Result<usize, BackendError> {
+        self.change(query(SWEEP).bind(now).bind(i64::from(limit.get()))).await
     }
 
     async fn remove_note(&self, name: &str, now: UnixSeconds, expected: Option<u64>) -> Result<bool, BackendError> {
