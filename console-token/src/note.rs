@@ -5,7 +5,9 @@ use core::fmt;
 
 use zeroize::Zeroize as _;
 
-use crate::{StoreError, UnixSeconds};
+#[cfg(feature = "std")]
+use crate::StoreError;
+use crate::UnixSeconds;
 
 /// A small value that a store keeps under a name, until a time.
 ///

@@ -3,7 +3,9 @@
 use alloc::{boxed::Box, vec::Vec};
 
 use crate::session::Replaced;
-use crate::{Record, Refusal, SessionId, TokenHash, Transition, UnixSeconds, VerifyContext};
+use crate::{Record, Refusal, TokenHash, UnixSeconds};
+#[cfg(feature = "std")]
+use crate::{SessionId, Transition, VerifyContext};
 
 /// How long a replaced token still leads to the new one, in seconds, if it does not expire later: a day.
 const KEPT: u64 = 24 * 60 * 60;
