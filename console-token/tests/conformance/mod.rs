@@ -85,6 +85,7 @@ pub(crate) async fn suite(store: &dyn Store, seed: u64, sequences: u64) {
     replaced::found_by_fingerprint(store, &mut fresh).await;
     replaced::sessions_go_on(store, &mut fresh).await;
     replaced::refusals(store, &mut fresh).await;
+    many::endless(store, &mut fresh).await;
     many::owners(store, &mut fresh).await;
     many::leases(store, &mut fresh).await;
     many::sweeps(store, &mut fresh).await;

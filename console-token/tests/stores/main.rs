@@ -20,6 +20,8 @@ use console_token::{RedisStore, SqlStore};
 use engines::{Engine, Kind};
 use race::{Crash, Race};
 
+#[cfg(feature = "tokio")]
+mod adapters;
 #[path = "../conformance/mod.rs"]
 mod conformance;
 #[path = "../engines/mod.rs"]

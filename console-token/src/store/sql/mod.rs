@@ -362,8 +362,9 @@ impl Engine for SqlStore {
     }
 
     async fn sweep(&self, now: UnixSeconds, limit: NonZeroU32) -> Result<usize, BackendError> {
-        // What stands in a column as the last moment there is may lapse later.
-        let now = moment(now.0).min(i64::MAX - 1);
+        // What stands in a column as the last moment there is may lapse later, and so may the sum of a moment and of no
+        // limit, which is capped.
+        let now = moment(now.0).min(i64::MAX - FAR - 1);
         let mut swept = self.sweep_notes(now, limit).await?;
         for statement in [SWEEP, SWEEP_SEATS] {
             let batch = query(statement).bind(now).bind(i64::from(limit.get()));
