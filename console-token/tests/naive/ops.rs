@@ -11,6 +11,17 @@ use super::TOKENS;
 /// The one name of a gateway.
 pub(crate) const AUDIENCE: &str = "gateway";
 
+/// Bytes from here on are transitions that came to this form later.
+const LATER: u8 = 224;
+
+/// The byte for one of the 30 kinds of transitions.
+pub(crate) fn byte_of(kind: u8) -> u8 {
+    match kind % 30 {
+        kind @ ..23 => 9 + kind,
+        kind => LATER + kind - 23,
+    }
+}
+
 /// An operation on a store.
 #[derive(Debug)]
 pub(crate) enum Op {
@@ -166,7 +177,10 @@ impl Bytes<'_> {
     }
 
     fn op(&mut self) -> Op {
-        let kind = self.byte() % 40;
+        let kind = match self.byte() {
+            byte @ LATER.. => 32 + (byte - LATER) % 7,
+            byte => byte % 32,
+        };
         match kind {
             0..=2 => Op::Insert {
                 token: self.token(),
