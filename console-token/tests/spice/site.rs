@@ -144,13 +144,9 @@ impl Site {
 
     /// Over an engine.
     #[cfg(feature = "sql")]
-    pub(crate) fn of(engine: Arc<dyn Store>) -> Self {
-        Self::over(
-            engine,
-            Arc::new(Failing::new()),
-            Settings::default(),
-            Arc::new(AtomicU64::new(1000)),
-        )
+    pub(crate) fn of(engine: Arc<dyn Store>, settings: Settings) -> Self {
+        let ahead = Arc::new(AtomicU64::new(1000));
+        Self::over(engine, Arc::new(Failing::new()), settings, ahead)
     }
 
     fn over(used: Arc<dyn Store>, store: Arc<Failing>, settings: Settings, ahead: Arc<AtomicU64>) -> Self {

@@ -11,7 +11,7 @@ use console_token::{
 use tokio::time::{sleep, timeout};
 
 use crate::engines::{Engine, Kind};
-use crate::race;
+use crate::{race, random};
 
 /// How often the store is asked about what is open.
 const EVERY: Duration = Duration::from_millis(200);
@@ -22,10 +22,6 @@ const SOON: Duration = Duration::from_secs(20);
 
 fn now() -> UnixSeconds {
     UnixSeconds(SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs())
-}
-
-fn random(bytes: &mut [u8]) {
-    getrandom::fill(bytes).unwrap();
 }
 
 fn gateway(store: &Arc<dyn Store>) -> Arc<TokenConnections> {
