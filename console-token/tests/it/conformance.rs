@@ -3,7 +3,7 @@
 use console_token::MemoryStore;
 
 #[path = "../conformance/mod.rs"]
-mod suite;
+pub(crate) mod suite;
 
 #[tokio::test]
 async fn memory() {

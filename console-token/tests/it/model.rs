@@ -6,6 +6,7 @@ use core::task::{Context, Poll, Waker};
 use console_token::{AttemptId, MAX_ATTEMPTS, MemoryStore, Record, UnixSeconds, Uses, VerifyContext};
 use proptest::{collection::vec, prelude::*};
 
+use crate::conformance::suite::byte_of;
 use crate::naive;
 
 /// One less than there are tokens, so that the store is full now and then.
@@ -34,7 +35,7 @@ proptest! {
         let scope = if spice { 2 } else { 0 };
         let mut data = std::vec![0, 0, 0, 12, 0, uses, scope, sessions, 1, 1, 1, 0];
         for (kind, arguments) in transitions {
-            data.extend([naive::byte_of(kind), 0]);
+            data.extend([byte_of(kind), 0]);
             data.extend(arguments);
         }
         at_once(naive::run(&MemoryStore::new(LIMIT), LIMIT, [0; 8], &data, |_, _| ()));

@@ -22,7 +22,7 @@ use console_token::{
     UnixSeconds,
 };
 use history::{Done, Token};
-pub(crate) use ops::{Op, byte_of, read};
+pub(crate) use ops::{Op, read};
 
 /// How many tokens the operations are about.
 pub(crate) const TOKENS: usize = 4;

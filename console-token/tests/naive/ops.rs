@@ -14,14 +14,6 @@ pub(crate) const AUDIENCE: &str = "gateway";
 /// Bytes from here on are transitions that came to this form later.
 const LATER: u8 = 224;
 
-/// The byte for one of the 30 kinds of transitions.
-pub(crate) fn byte_of(kind: u8) -> u8 {
-    match kind % 30 {
-        kind @ ..23 => 9 + kind,
-        kind => LATER + kind - 23,
-    }
-}
-
 /// An operation on a store.
 #[derive(Debug)]
 pub(crate) enum Op {
