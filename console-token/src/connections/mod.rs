@@ -63,7 +63,7 @@ use core::time::Duration;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use self::books::{Books, Held};
-use crate::gate::{Gate, Terms, Told, lock};
+use crate::gate::{Gate, Terms, Told, lease, lock};
 use crate::{
     Admitted, AttemptId, BackendError, Grant, Peppers, Refusal, Secret, Store, StoreError, TokenHash, Transition,
     UnixSeconds,
@@ -99,7 +99,7 @@ impl TokenConnections {
         let terms = Terms {
             audience: settings.audience.clone(),
             store_timeout: settings.store_timeout,
-            lease: settings.lease,
+            lease: lease(settings.lease, settings.attend_every),
             reconnect: settings.reconnect,
         };
         Arc::new(Self {

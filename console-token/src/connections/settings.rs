@@ -16,7 +16,7 @@ pub struct Settings {
     pub attend_every: Duration,
     /// For how long the store takes a connection for open of which its gateway says nothing: 15 s. Then it is as one that
     /// broke off: its viewer may come again within `reconnect`, and it does not count any more. 0: for ever, and a gateway
-    /// that stops without a word leaves its connections open in the store. Not shorter than three times `attend_every`.
+    /// that stops without a word leaves its connections open in the store. At least three times `attend_every`.
     pub lease: Duration,
     /// When a refusal is sent by the module `rfb`, counted from the token: 50 ms. It should be later than a look-up takes,
     /// so that its time tells nothing about the token.

@@ -49,6 +49,16 @@ pub(crate) struct Terms {
     pub(crate) reconnect: Duration,
 }
 
+/// How long a session is held, where the store is told so this often.
+pub(crate) fn lease(lease: Duration, attend_every: Duration) -> Duration {
+    /// One time can be missed, and one be late.
+    const TIMES: u32 = 3;
+    match lease.is_zero() {
+        true => lease,
+        false => lease.max(attend_every.saturating_mul(TIMES)),
+    }
+}
+
 /// The store has not answered.
 #[derive(Debug, Error)]
 #[error("no answer in time")]

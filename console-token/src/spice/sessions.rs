@@ -18,7 +18,7 @@ use tokio::sync::Mutex as AsyncMutex;
 
 use super::books::{Open, Presented};
 use super::{Denial, Place, Settings, TicketKeys};
-use crate::gate::{Endings, Gate, Terms, lock};
+use crate::gate::{Endings, Gate, Terms, lease, lock};
 use crate::{BackendError, Grant, Peppers, Secret, Store, StoreError, TokenHash, UnixSeconds};
 
 /// Places of hypervisors whose capabilities are remembered.
@@ -57,7 +57,7 @@ impl TokenSessions {
         let terms = Terms {
             audience: settings.audience.clone(),
             store_timeout: settings.store_timeout,
-            lease: settings.lease,
+            lease: lease(settings.lease, settings.attend_every),
             reconnect: settings.reconnect,
         };
         let gate = Gate::new(store, peppers, clock, random, terms);
