@@ -92,6 +92,18 @@ impl Viewer {
     }
 }
 
+/// Logs in with a password of VNC authentication.
+pub(crate) async fn view_vnc(mut stream: Stream, password: &[u8]) -> Option<Viewer> {
+    read::<12>(&mut stream).await?;
+    stream.write_all(VERSION).await.ok()?;
+    assert_eq!(read::<2>(&mut stream).await?, [1, VNC]);
+    stream.write_all(&[VNC]).await.ok()?;
+    let challenge = read::<16>(&mut stream).await?;
+    let response = Password::new(password).respond(&challenge);
+    stream.write_all(&response).await.ok()?;
+    begin(stream).await
+}
+
 /// Logs in with user and password of Plain; without, with the type None.
 pub(crate) async fn view(mut stream: Stream, plain: Option<(&str, &str)>) -> Option<Viewer> {
     read::<12>(&mut stream).await?;
@@ -113,6 +125,11 @@ pub(crate) async fn view(mut stream: Stream, plain: Option<(&str, &str)>) -> Opt
         said.extend(user.bytes().chain(password.bytes()));
         stream.write_all(&said).await.ok()?;
     }
+    begin(stream).await
+}
+
+/// SecurityResult, ClientInit and ServerInit.
+async fn begin(mut stream: Stream) -> Option<Viewer> {
     if read::<4>(&mut stream).await? != [0; 4] {
         return None;
     }

@@ -192,7 +192,6 @@ impl Site {
 
     /// A viewer's connection, driven by a task.
     pub(crate) fn connect(&self, entered: Option<TokenUse>) -> Coming {
-        let (near, far) = duplex(4096);
         let bridge = BridgeConfig::default()
             .with_tenant_types(&[match entered {
                 Some(_) => SecurityType::NONE,
@@ -200,6 +199,19 @@ impl Site {
             }])
             .with_tenant_subtypes(&[Subtype::PLAIN])
             .with_hypervisor_types(&[SecurityType::VNC]);
+        self.connect_by(bridge, entered)
+    }
+
+    /// The tenant types the hypervisor's password, which the gateway does not know.
+    pub(crate) fn pass_through(&self, entered: TokenUse) -> Coming {
+        let bridge = BridgeConfig::passthrough()
+            .with_tenant_types(&[SecurityType::VNC])
+            .with_hypervisor_types(&[SecurityType::VNC]);
+        self.connect_by(bridge, Some(entered))
+    }
+
+    fn connect_by(&self, bridge: BridgeConfig, entered: Option<TokenUse>) -> Coming {
+        let (near, far) = duplex(4096);
         let connection = Connection::new(Config::new(bridge));
         let mover = connection.mover();
         let viewer = self.connections.viewer(entered, Backend(self.world.clone()));

@@ -7,7 +7,7 @@ use console_token::{ConsoleType, Grant, Refusal, Store, UnixSeconds};
 use rfb_proto::session::relay::Move;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::peers::{Manners, view};
+use crate::peers::{Manners, view, view_vnc};
 use crate::site::{FIRST, SECOND, Site, soon, target};
 
 #[tokio::test(start_paused = true)]
@@ -84,6 +84,23 @@ async fn a_token_that_was_shown_before() {
         Err(Denial::Token(Refusal::Spent))
     ));
     drop(viewer);
+    soon("no session", || site.sessions(&token) == 0).await;
+    assert_eq!(site.uses_left(&token), Some(0));
+}
+
+/// The hypervisor's challenge goes to the tenant, whose wrong password costs no use.
+#[tokio::test(start_paused = true)]
+async fn a_password_that_is_passed_through() {
+    let site = Site::new();
+    let token = site.token(1).await;
+    for (password, good) in [(&b"guess"[..], false), (b"hv-pass", true)] {
+        let entered = site.connections.enter(&token).await.unwrap();
+        let viewer = view_vnc(site.pass_through(entered).stream, password).await;
+        assert_eq!(viewer.is_some(), good);
+        if !good {
+            soon("the use", || site.uses_left(&token) == Some(1)).await;
+        }
+    }
     soon("no session", || site.sessions(&token) == 0).await;
     assert_eq!(site.uses_left(&token), Some(0));
 }
