@@ -162,22 +162,9 @@ fn a_token_for_another_scope() {
         let mut record = Record::new(vnc());
         refused(&mut record, Refusal::WrongScope, |record| record.claim_at(now));
         refused(&mut record, Refusal::WrongScope, |record| record.join_at(now, 0));
-        // A connection can be a session too, and there is none.
         refused(&mut record, Refusal::NoSuchSession, |record| record.bind(id, 1));
         refused(&mut record, Refusal::NoSuchSession, |record| record.release(id));
         refused(&mut record, Refusal::NoSuchSession, |record| record.close(id));
-        let mut record = Record::new(vnc().with_scope(Scope::Exchange));
-        refused(&mut record, Refusal::WrongScope, |record| record.claim_at(now));
-        refused(&mut record, Refusal::WrongScope, |record| {
-            record.open(&context(now), attempt())
-        });
-        refused(&mut record, Refusal::WrongScope, |record| record.join_at(now, 0));
-        refused(&mut record, Refusal::WrongScope, |record| record.bind(id, 0));
-        refused(&mut record, Refusal::WrongScope, |record| record.release(id));
-        refused(&mut record, Refusal::WrongScope, |record| {
-            record.suspend(at(now), id, at(now), at(now))
-        });
-        refused(&mut record, Refusal::WrongScope, |record| record.close(id));
     }
 }
 
