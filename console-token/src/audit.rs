@@ -63,6 +63,8 @@ pub enum EventKind {
     Transition(Transition),
     /// The token was to be exchanged for this one.
     Exchange(Fingerprint),
+    /// The token was to be replaced by this one.
+    Replace(Fingerprint),
     /// Tokens were to be revoked.
     Revoke(EventSubject),
     /// Tokens were to lead elsewhere.
@@ -121,7 +123,8 @@ impl Event {
             Err(StoreError::Refused(refusal)) => Outcome::Refused(*refusal),
             Err(StoreError::Full { .. }) => Outcome::Full,
             Err(StoreError::Duplicate) => Outcome::Duplicate,
-            Err(StoreError::Backend(_)) => Outcome::Failed,
+            // INVARIANT: none of these is about a note.
+            Err(StoreError::NoteTooLong | StoreError::Backend(_)) => Outcome::Failed,
         };
         Self {
             at,
@@ -181,6 +184,19 @@ impl Event {
         Self::new(context.now, kind, result, |_| Outcome::Done).about(hash, grant)
     }
 
+    /// [`replace`](crate::Store::replace).
+    #[must_use]
+    pub fn replace<B>(
+        now: UnixSeconds,
+        old: &TokenHash,
+        new: &TokenHash,
+        result: &Result<Arc<Grant>, StoreError<B>>,
+    ) -> Self {
+        let grant = result.as_ref().ok().map(|grant| &**grant);
+        let kind = EventKind::Replace(new.fingerprint());
+        Self::new(now, kind, result, |_| Outcome::Done).about(old, grant)
+    }
+
     /// [`revoke`](crate::Store::revoke).
     #[must_use]
     pub fn revoke<B>(now: UnixSeconds, selector: &TokenSelector<'_>, result: &Result<usize, StoreError<B>>) -> Self {
@@ -199,14 +215,15 @@ impl Event {
         kind: fn(EventSubject) -> EventKind,
         result: &Result<usize, StoreError<B>>,
     ) -> Self {
-        let (subject, hash) = match *selector {
-            TokenSelector::Token(hash) => (EventSubject::Token, Some(hash)),
+        let (subject, token) = match *selector {
+            TokenSelector::Token(hash) => (EventSubject::Token, Some(hash.fingerprint())),
+            TokenSelector::Fingerprint(fingerprint) => (EventSubject::Token, Some(*fingerprint)),
             TokenSelector::Vm(name) => (EventSubject::Vm(name.into()), None),
             TokenSelector::User(name) => (EventSubject::User(name.into()), None),
             TokenSelector::Issuer(name) => (EventSubject::Issuer(name.into()), None),
         };
         let mut event = Self::new(now, kind(subject), result, |tokens| Outcome::Tokens(*tokens));
-        event.token = hash.map(TokenHash::fingerprint);
+        event.token = token;
         event
     }
 
@@ -254,6 +271,7 @@ impl fmt::Display for EventKind {
             Self::Check => f.write_str("check"),
             Self::Transition(transition) => transition.fmt(f),
             Self::Exchange(new) => write!(f, "exchange for {new}"),
+            Self::Replace(new) => write!(f, "replace by {new}"),
             Self::Revoke(whose) => write!(f, "revoke{whose}"),
             Self::Retarget(whose) => write!(f, "retarget{whose}"),
             Self::Sweep => f.write_str("sweep"),

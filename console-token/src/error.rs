@@ -62,6 +62,9 @@ pub enum Refusal {
     /// A main channel came for a session that no migration is pending for, or too late.
     #[error("no migration is pending")]
     NotMigrating,
+    /// A viewer came again to a session that is not suspended: another one was there before, or it never broke off.
+    #[error("the session is not suspended")]
+    NotSuspended,
     /// All leases at the console are taken.
     #[error("the console is in use")]
     Busy,
@@ -105,6 +108,9 @@ pub enum StoreError<B = core::convert::Infallible> {
     /// A record with this hash exists; a random source that repeats itself is the likely cause.
     #[error("a token with this hash exists")]
     Duplicate,
+    /// The name of a note has more than 255 bytes, or its value more than 64 KiB.
+    #[error("the name or the value of the note is too long")]
+    NoteTooLong,
     /// The engine behind the store failed; whether the transition was applied is not known.
     #[error("store: {0}")]
     Backend(B),
@@ -134,6 +140,7 @@ impl StoreError {
             Self::Refused(refusal) => StoreError::Refused(refusal),
             Self::Full { limit } => StoreError::Full { limit },
             Self::Duplicate => StoreError::Duplicate,
+            Self::NoteTooLong => StoreError::NoteTooLong,
             Self::Backend(never) => match never {},
         }
     }

@@ -5,7 +5,8 @@ use core::num::{NonZeroU8, NonZeroU32};
 
 use crate::{ConsoleType, Protocol, Refusal, Target};
 
-/// How many SPICE sessions of one token can be open at the same time: 32.
+/// How many sessions of one token can be open at the same time: 32. A session is one of SPICE, or a connection whose end the
+/// store learns ([`Record::open`](crate::Record::open)).
 ///
 /// Without a limit an unlimited token lets its holder make a record, and the number of links on
 /// the hypervisor, as large as wanted (OSSN-0008). A person has one session, a class room 30.
@@ -142,10 +143,10 @@ pub struct Grant {
     pub user: Option<Box<str>>,
     /// Which service made it, to revoke by.
     pub issuer: Option<Box<str>>,
-    /// How many SPICE sessions can be open at the same time; more than
+    /// How many sessions can be open at the same time; more than
     /// [`MAX_OPEN_SESSIONS`], the default, count as that.
     pub max_sessions: NonZeroU8,
-    /// For how many seconds after its claim a SPICE session takes further channels.
+    /// For how many seconds after its claim a session takes further channels, or a connection goes on.
     ///
     /// Default: `None`, until it is closed. A limit also ends the sessions of a gateway that
     /// stopped without closing them, which would otherwise keep their record for ever.
@@ -238,14 +239,14 @@ impl Grant {
         self
     }
 
-    /// Sets how many SPICE sessions can be open at the same time.
+    /// Sets how many sessions can be open at the same time.
     #[must_use]
     pub fn with_max_sessions(mut self, sessions: NonZeroU8) -> Self {
         self.max_sessions = sessions;
         self
     }
 
-    /// Sets for how many seconds after its claim a SPICE session takes further channels.
+    /// Sets for how many seconds after its claim a session takes further channels, or a connection goes on.
     #[must_use]
     pub fn with_session_limit(mut self, seconds: u64) -> Self {
         self.session_limit = Some(seconds);

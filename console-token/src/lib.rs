@@ -13,19 +13,28 @@ extern crate std;
 mod access_url;
 mod audit;
 mod connection_limiter;
+#[cfg(feature = "tokio")]
+pub mod connections;
 mod console;
 pub mod docs;
 mod error;
+#[cfg(feature = "tokio")]
+mod gate;
 mod grant;
 mod hex;
 #[cfg(feature = "serde")]
 mod json;
 mod leases;
+mod note;
 #[cfg(feature = "serde")]
 pub mod nova;
 mod password;
+mod reopening;
+mod replace;
 #[cfg(feature = "serde")]
 pub mod resolver;
+#[cfg(feature = "rfb")]
+pub mod rfb;
 mod secret;
 pub mod serial;
 mod session;
@@ -48,6 +57,7 @@ pub use grant::{AttemptId, Grant, MAX_OPEN_SESSIONS, Scope, UnixSeconds, Uses, V
 #[cfg(feature = "serde")]
 pub use json::JsonError;
 pub use leases::{LeaseRules, LeaseTransition, Leases, WhenFull};
+pub use note::{Note, NoteChange};
 pub use password::{ConsolePassword, PasswordError};
 pub use secret::{Fingerprint, NovaHash, Pepper, PepperTooShort, Peppers, Secret, TokenHash};
 pub use session::{MAX_ATTEMPTS, Record, SessionId};

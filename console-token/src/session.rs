@@ -1,11 +1,11 @@
 //! What has become of a grant: its uses, and the SPICE sessions that were opened with it.
 
-use alloc::{sync::Arc, vec::Vec};
+use alloc::{boxed::Box, sync::Arc, vec::Vec};
 use core::{fmt, num::NonZeroU32};
 
 use smallvec::SmallVec;
 
-use crate::{AttemptId, Grant, MAX_OPEN_SESSIONS, Refusal, Scope, Target, UnixSeconds, Uses, VerifyContext};
+use crate::{AttemptId, Grant, MAX_OPEN_SESSIONS, Refusal, Scope, Target, TokenHash, UnixSeconds, Uses, VerifyContext};
 
 /// How many of the last attempts a token remembers, to give them their answer again: 32.
 ///
@@ -51,6 +51,23 @@ pub(crate) struct Session {
     pub(crate) migrating: Option<UnixSeconds>,
     /// Its main channel has come again: the use can no longer be given back.
     pub(crate) reopened: bool,
+    /// Its viewer broke off, or will have if its gateway stops.
+    pub(crate) suspended: Option<Suspended>,
+}
+
+/// What has taken the place of a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Replaced {
+    pub(crate) by: TokenHash,
+    /// Until then at least this is known.
+    pub(crate) kept: UnixSeconds,
+}
+
+/// When a viewer can come again, and the session then is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Suspended {
+    pub(crate) from: UnixSeconds,
+    pub(crate) until: UnixSeconds,
 }
 
 /// An attempt that was accepted, and the use that it got.
@@ -61,7 +78,7 @@ pub(crate) struct Attempt {
     pub(crate) session: SessionId,
 }
 
-/// In place of the use of an attempt that gave it back. No use has this number: counting ends before it.
+/// In place of the use of an attempt that gave it back, or whose session has ended. No use has this number: counting ends before it.
 const RELEASED: SessionId = SessionId(u64::MAX);
 
 /// A grant and what has become of it.
@@ -72,8 +89,8 @@ const RELEASED: SessionId = SessionId(u64::MAX);
 ///
 /// # Attempts
 ///
-/// What spends ([`redeem`](Self::redeem), [`claim`](Self::claim), [`reopen`](Self::reopen),
-/// [`exchange`](Self::exchange)) has an [`AttemptId`]. The same id again is the same attempt: it
+/// What spends ([`redeem`](Self::redeem), [`claim`](Self::claim), [`open`](Self::open), [`reopen`](Self::reopen),
+/// [`resume`](Self::resume), [`exchange`](Self::exchange)) has an [`AttemptId`]. The same id again is the same attempt: it
 /// gets the first answer and spends nothing, also when the token has expired in between. A session
 /// that has been closed meanwhile, or given back, is not opened again by it.
 ///
@@ -98,6 +115,11 @@ const RELEASED: SessionId = SessionId(u64::MAX);
 ///
 /// [`redeem`](Self::redeem) spends a use for each connection; [`release`](Self::release) gives it back. To look whether
 /// a token would be accepted: [`check`](Self::check), which decides nothing.
+///
+/// A store that is to know which connections are open takes [`open`](Self::open) in place of `redeem`: the connection is
+/// then a session of the record, with [`bind`](Self::bind) (under any number) once a hypervisor may have accepted it,
+/// [`attend`](Self::attend) and [`close`](Self::close). A viewer that broke off can come again to its session:
+/// [`suspend`](Self::suspend), [`resume`](Self::resume).
 ///
 /// # SPICE session scope
 ///
@@ -142,6 +164,8 @@ pub struct Record {
     /// The open sessions.
     /// INVARIANT: at most `MAX_OPEN_SESSIONS`; no two with the same id or connection id.
     pub(crate) sessions: Vec<Session>,
+    /// INVARIANT: only of a token that is revoked and has no sessions.
+    pub(crate) replaced: Option<Box<Replaced>>,
 }
 
 impl Record {
@@ -163,6 +187,7 @@ impl Record {
             next_session: 0,
             attempts: SmallVec::with_capacity(uses.min(MAX_ATTEMPTS)),
             sessions: Vec::new(),
+            replaced: None,
         }
     }
 
@@ -195,10 +220,12 @@ impl Record {
         self.sessions.iter().map(|session| (session.id, session.connection_id))
     }
 
-    /// Whether nothing can be done with the token any more: it has expired and no session is open.
+    /// Whether nothing can be done with the token any more: it has expired, no session is open, and it leads to no token
+    /// that has [replaced](Self::replace) it.
     #[must_use]
     pub fn is_over(&self, now: UnixSeconds) -> bool {
-        self.grant.window().1 <= now && self.live_sessions(now) == 0
+        let leads_on = self.replaced.as_ref().is_some_and(|replaced| now < replaced.kept);
+        self.grant.window().1 <= now && self.live_sessions(now) == 0 && !leads_on
     }
 
     /// Whether a use could be spent now, as the scope says.
@@ -244,21 +271,42 @@ impl Record {
     /// an attempt whose session is no longer open.
     pub fn claim(&mut self, context: &VerifyContext<'_>, attempt: AttemptId) -> Result<SessionId, Refusal> {
         self.require(Scope::SpiceSession)?;
-        let before = self.next_session;
+        self.start(context, attempt)
+    }
+
+    /// A connection whose end the store will learn, of [`Scope::Connection`], or one that stands for a whole session of
+    /// [`Scope::SpiceSession`]: spends a use, and opens a session, which [`attend`](Self::attend) and
+    /// [`close`](Self::close) are about.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::WrongScope`] for exchanges, those of [`check`](Self::check), and [`Refusal::SessionClosed`] for an attempt
+    /// whose session is no longer open.
+    pub fn open(&mut self, context: &VerifyContext<'_>, attempt: AttemptId) -> Result<SessionId, Refusal> {
+        self.has_sessions()?;
+        self.start(context, attempt)
+    }
+
+    fn start(&mut self, context: &VerifyContext<'_>, attempt: AttemptId) -> Result<SessionId, Refusal> {
+        let is_repeated = self.answered(attempt).is_some();
         let id = self.spend_once(context, attempt)?;
-        if id.0 < before {
+        if id == RELEASED {
+            return Err(Refusal::SessionClosed);
+        }
+        if is_repeated {
             // The first answer again, if it still holds.
             return self.open_session(id).map(|session| session.id);
         }
         // Sessions past their end were not counted by `spend_once`; dropping them keeps the list short.
-        let grant = &self.grant;
-        self.sessions.retain(|session| !session.is_over(grant, context.now));
+        let grant = self.grant.clone();
+        self.end_sessions(|session| session.is_over(&grant, context.now));
         self.sessions.push(Session {
             id,
             claimed: context.now,
             connection_id: None,
             migrating: None,
             reopened: false,
+            suspended: None,
         });
         Ok(id)
     }
@@ -275,7 +323,7 @@ impl Record {
     /// [`Refusal::NoSuchSession`], [`Refusal::SessionClosed`], [`Refusal::AlreadyBound`] to another
     /// number, or [`Refusal::ConnectionIdInUse`].
     pub fn bind(&mut self, session: SessionId, connection_id: u32) -> Result<(), Refusal> {
-        self.require(Scope::SpiceSession)?;
+        self.has_sessions()?;
         self.not_revoked()?;
         let connection_id = NonZeroU32::new(connection_id).ok_or(Refusal::ZeroConnectionId)?;
         let in_use = self
@@ -308,9 +356,9 @@ impl Record {
     /// [`Refusal::AlreadyBound`]: what has reached the hypervisor is spent.
     pub fn release(&mut self, session: SessionId) -> Result<(), Refusal> {
         match self.grant.scope {
-            Scope::SpiceSession => self.release_claim(session)?,
-            Scope::Connection => self.release_redeem(session)?,
             Scope::Exchange => return Err(Refusal::WrongScope),
+            Scope::Connection if !self.is_open(session) => self.release_redeem(session)?,
+            Scope::Connection | Scope::SpiceSession => self.release_claim(session)?,
         }
         // Stays 0 when uses are unlimited; otherwise this use counted in it.
         self.spent = self.spent.saturating_sub(1);
@@ -323,7 +371,7 @@ impl Record {
         if open.connection_id.is_some() || open.reopened {
             return Err(Refusal::AlreadyBound);
         }
-        self.sessions.retain(|open| open.id != session);
+        self.end_sessions(|open| open.id == session);
         Ok(())
     }
 
@@ -360,90 +408,15 @@ impl Record {
         }
     }
 
-    /// The virtual machine is about to move: until then the session's main channel may come again.
-    ///
-    /// Another moment replaces the first.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal::WrongScope`], [`Refusal::Revoked`], [`Refusal::NoSuchSession`],
-    /// [`Refusal::SessionClosed`], or [`Refusal::NotBound`]: the hypervisor that moves has named the session.
-    pub fn migrate(&mut self, session: SessionId, until: UnixSeconds) -> Result<(), Refusal> {
-        self.require(Scope::SpiceSession)?;
-        self.not_revoked()?;
-        let session = self.open_session(session)?;
-        if session.connection_id.is_none() {
-            return Err(Refusal::NotBound);
-        }
-        session.migrating = Some(until);
-        Ok(())
-    }
-
-    /// The migration is over, or was given up, without the main channel coming again. Changes nothing
-    /// where none was pending.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal::WrongScope`], [`Refusal::NoSuchSession`] or [`Refusal::SessionClosed`].
-    pub fn settle(&mut self, session: SessionId) -> Result<(), Refusal> {
-        self.require(Scope::SpiceSession)?;
-        self.open_session(session)?.migrating = None;
-        Ok(())
-    }
-
-    /// The main channel of a session comes again, because its virtual machine moves: spends nothing,
-    /// is admitted also after the token's expiry, and once for each [`migrate`](Self::migrate).
-    ///
-    /// A client that was told of the migration (`SPICE_MSG_MAIN_MIGRATE_BEGIN`) comes with the
-    /// session's number and keeps it. One that was sent away (`SPICE_MSG_MAIN_MIGRATE_SWITCH_HOST`)
-    /// comes with 0, which stands for the one session that is migrating; its number is then free until
-    /// the new hypervisor's INIT is [bound](Self::bind).
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal::WrongScope`], [`Refusal::WrongAudience`], [`Refusal::Revoked`],
-    /// [`Refusal::SessionClosed`] for an attempt whose session is no longer open;
-    /// [`Refusal::NotMigrating`], also when 0 could mean two sessions; [`Refusal::SessionExpired`].
-    pub fn reopen(
-        &mut self,
-        context: &VerifyContext<'_>,
-        attempt: AttemptId,
-        connection_id: u32,
-    ) -> Result<SessionId, Refusal> {
-        self.require(Scope::SpiceSession)?;
-        self.welcome(context)?;
-        if let Some(id) = self.answered(attempt) {
-            return self.open_session(id).map(|session| session.id);
-        }
-        let wanted = NonZeroU32::new(connection_id);
-        let pending = |session: &&mut Session| {
-            session.migrating.is_some_and(|until| context.now < until)
-                && (wanted.is_none() || session.connection_id == wanted)
-        };
-        let mut found = self.sessions.iter_mut().filter(pending);
-        let (Some(session), None) = (found.next(), found.next()) else {
-            return Err(Refusal::NotMigrating);
-        };
-        if session.is_over(&self.grant, context.now) {
-            return Err(Refusal::SessionExpired);
-        }
-        session.migrating = None;
-        session.reopened = true;
-        session.connection_id = wanted;
-        let id = session.id;
-        self.remember(attempt, id);
-        Ok(id)
-    }
-
     /// The main channel has ended, before or after INIT: no channel can join any more.
     ///
     /// # Errors
     ///
     /// [`Refusal::WrongScope`], [`Refusal::NoSuchSession`] or [`Refusal::SessionClosed`].
     pub fn close(&mut self, session: SessionId) -> Result<(), Refusal> {
-        self.require(Scope::SpiceSession)?;
+        self.has_sessions()?;
         self.open_session(session)?;
-        self.sessions.retain(|open| open.id != session);
+        self.end_sessions(|open| open.id == session);
         Ok(())
     }
 
@@ -455,7 +428,7 @@ impl Record {
     /// [`Refusal::WrongScope`], [`Refusal::Revoked`], [`Refusal::NoSuchSession`],
     /// [`Refusal::SessionClosed`] or [`Refusal::SessionExpired`].
     pub fn attend(&self, now: UnixSeconds, session: SessionId) -> Result<(), Refusal> {
-        self.require(Scope::SpiceSession)?;
+        self.has_sessions()?;
         self.not_revoked()?;
         match self.sessions.iter().find(|open| open.id == session) {
             Some(open) if open.is_over(&self.grant, now) => Err(Refusal::SessionExpired),
@@ -476,7 +449,7 @@ impl Record {
         Arc::make_mut(&mut self.grant).target = target;
     }
 
-    fn require(&self, scope: Scope) -> Result<(), Refusal> {
+    pub(crate) fn require(&self, scope: Scope) -> Result<(), Refusal> {
         if self.grant.scope == scope {
             Ok(())
         } else {
@@ -484,11 +457,36 @@ impl Record {
         }
     }
 
-    fn not_revoked(&self) -> Result<(), Refusal> {
+    /// Only of exchanges nothing stays open.
+    pub(crate) fn has_sessions(&self) -> Result<(), Refusal> {
+        match self.grant.scope {
+            Scope::Exchange => Err(Refusal::WrongScope),
+            Scope::Connection | Scope::SpiceSession => Ok(()),
+        }
+    }
+
+    fn is_open(&self, session: SessionId) -> bool {
+        self.sessions.iter().any(|open| open.id == session)
+    }
+
+    /// Sessions are over. Of connections, what is remembered of their attempts is the use of a redeem, which can be given
+    /// back: these cannot.
+    fn end_sessions(&mut self, are_over: impl Fn(&Session) -> bool) {
+        if self.grant.scope == Scope::Connection {
+            let (attempts, sessions) = (&mut self.attempts, &self.sessions);
+            for over in sessions.iter().filter(|session| are_over(session)) {
+                let mine = attempts.iter_mut().filter(|attempt| attempt.session == over.id);
+                mine.for_each(|attempt| attempt.session = RELEASED);
+            }
+        }
+        self.sessions.retain(|session| !are_over(session));
+    }
+
+    pub(crate) fn not_revoked(&self) -> Result<(), Refusal> {
         if self.revoked { Err(Refusal::Revoked) } else { Ok(()) }
     }
 
-    fn welcome(&self, context: &VerifyContext<'_>) -> Result<(), Refusal> {
+    pub(crate) fn welcome(&self, context: &VerifyContext<'_>) -> Result<(), Refusal> {
         match &self.grant.audience {
             Some(audience) if context.audience != Some(audience) => Err(Refusal::WrongAudience),
             _ => self.not_revoked(),
@@ -532,7 +530,7 @@ impl Record {
         known.map(|known| known.session)
     }
 
-    fn remember(&mut self, id: AttemptId, session: SessionId) {
+    pub(crate) fn remember(&mut self, id: AttemptId, session: SessionId) {
         if MAX_ATTEMPTS <= self.attempts.len() {
             self.attempts.remove(0);
         }
@@ -555,15 +553,24 @@ impl Record {
         }
     }
 
-    fn open_session(&mut self, id: SessionId) -> Result<&mut Session, Refusal> {
+    pub(crate) fn open_session(&mut self, id: SessionId) -> Result<&mut Session, Refusal> {
         let missing = self.missing(id);
         self.sessions.iter_mut().find(|session| session.id == id).ok_or(missing)
     }
 }
 
 impl Session {
+    /// When it is over by itself.
+    pub(crate) fn ends(&self, grant: &Grant) -> Option<UnixSeconds> {
+        let ends = grant.session_ends(self.claimed);
+        match self.suspended {
+            Some(Suspended { until, .. }) => Some(ends.map_or(until, |end| end.min(until))),
+            None => ends,
+        }
+    }
+
     /// At its end a session is over, as a token at its expiry.
-    fn is_over(&self, grant: &Grant, now: UnixSeconds) -> bool {
-        grant.session_ends(self.claimed).is_some_and(|end| end <= now)
+    pub(crate) fn is_over(&self, grant: &Grant, now: UnixSeconds) -> bool {
+        self.ends(grant).is_some_and(|end| end <= now)
     }
 }

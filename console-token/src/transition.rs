@@ -3,7 +3,7 @@
 use alloc::sync::Arc;
 use core::fmt;
 
-use crate::{AttemptId, Grant, Record, Refusal, SessionId, UnixSeconds, VerifyContext};
+use crate::{AttemptId, Grant, Record, Refusal, SessionId, TokenHash, UnixSeconds, VerifyContext};
 
 /// A transition of a [`Record`]: the method of the same name, with its rules and its refusals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -12,6 +12,8 @@ pub enum Transition {
     Redeem(AttemptId),
     /// [`Record::claim`]: the main channel of a new SPICE session.
     Claim(AttemptId),
+    /// [`Record::open`]: a connection whose end the store will learn.
+    Open(AttemptId),
     /// [`Record::bind`]: the hypervisor named the session. Before INIT is forwarded.
     Bind {
         /// The session.
@@ -42,7 +44,23 @@ pub enum Transition {
         /// The number that the channel came with; 0 for the one session that is migrating.
         connection_id: u32,
     },
-    /// [`Record::close`]: the main channel has ended.
+    /// [`Record::suspend`]: the viewer's connection broke off, or will have if its gateway stops.
+    Suspend {
+        /// The session.
+        session: SessionId,
+        /// From then on the viewer may come again.
+        from: UnixSeconds,
+        /// Then the session is over.
+        until: UnixSeconds,
+    },
+    /// [`Record::resume`]: the viewer of a suspended session comes again.
+    Resume {
+        /// The attempt.
+        attempt: AttemptId,
+        /// The session.
+        session: SessionId,
+    },
+    /// [`Record::close`]: the main channel, or the connection, has ended.
     Close(SessionId),
     /// [`Record::attend`]: whether the session may go on.
     Attend(SessionId),
@@ -55,6 +73,8 @@ pub struct Admitted {
     pub session: SessionId,
     /// What the token allows; above all the target.
     pub grant: Arc<Grant>,
+    /// The token that has [replaced](Record::replace) the one that was asked: to be asked from now on.
+    pub replaced_by: Option<TokenHash>,
 }
 
 impl Record {
@@ -67,12 +87,17 @@ impl Record {
         match transition {
             Transition::Redeem(attempt) => self.redeem(context, attempt),
             Transition::Claim(attempt) => self.claim(context, attempt),
+            Transition::Open(attempt) => self.open(context, attempt),
             Transition::Bind { session, connection_id } => self.bind(session, connection_id).map(|()| session),
             Transition::Release(session) => self.release(session).map(|()| session),
             Transition::Join { connection_id } => self.join(context, connection_id),
             Transition::Migrate { session, until } => self.migrate(session, until).map(|()| session),
             Transition::Settle(session) => self.settle(session).map(|()| session),
             Transition::Reopen { attempt, connection_id } => self.reopen(context, attempt, connection_id),
+            Transition::Suspend { session, from, until } => {
+                self.suspend(context.now, session, from, until).map(|()| session)
+            }
+            Transition::Resume { attempt, session } => self.resume(context, attempt, session).map(|()| session),
             Transition::Close(session) => self.close(session).map(|()| session),
             Transition::Attend(session) => self.attend(context.now, session).map(|()| session),
         }
@@ -80,10 +105,11 @@ impl Record {
 
     /// The answer to a transition that was about this session.
     #[cfg(feature = "std")]
-    pub(crate) fn admitted(&self, session: SessionId) -> Admitted {
+    pub(crate) fn admitted(&self, session: SessionId, replaced_by: Option<TokenHash>) -> Admitted {
         Admitted {
             session,
             grant: Arc::clone(self.grant()),
+            replaced_by,
         }
     }
 }
@@ -94,12 +120,17 @@ impl fmt::Display for Transition {
         match self {
             Self::Redeem(_) => f.write_str("redeem"),
             Self::Claim(_) => f.write_str("claim"),
+            Self::Open(_) => f.write_str("open"),
             Self::Bind { session, connection_id } => write!(f, "bind {session} to {connection_id}"),
             Self::Release(session) => write!(f, "release {session}"),
             Self::Join { connection_id } => write!(f, "join {connection_id}"),
             Self::Migrate { session, until } => write!(f, "migrate {session} until {}", until.0),
             Self::Settle(session) => write!(f, "settle {session}"),
             Self::Reopen { connection_id, .. } => write!(f, "reopen {connection_id}"),
+            Self::Suspend { session, from, until } => {
+                write!(f, "suspend {session} from {} until {}", from.0, until.0)
+            }
+            Self::Resume { session, .. } => write!(f, "resume {session}"),
             Self::Close(session) => write!(f, "close {session}"),
             Self::Attend(session) => write!(f, "attend {session}"),
         }

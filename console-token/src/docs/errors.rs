@@ -27,6 +27,7 @@
 //! | `Refusal::SessionExpired` | the session is past its `session_limit` or `session_end` | a new token |
 //! | `Refusal::SessionClosed` | the main channel has ended, or the use was given back | a new session |
 //! | `Refusal::NotMigrating` | a main channel came again, and no move is pending, or two are | `Migrate` before the viewer is sent away |
+//! | `Refusal::NotSuspended` | a viewer came again to a session that did not break off, or that another viewer has resumed | a new session |
 //! | `Refusal::Busy` | all leases of the console are taken | wait, or `WhenFull::Kick` |
 //! | `Refusal::LeaseLost` | the holder was kicked, disconnected or silent for too long | end its connection |
 //! | `Refusal::TooManyAttempts` | the source has made more attempts than it may | wait; see `ThrottleRules` |
@@ -38,6 +39,7 @@
 //! | `StoreError::Refused` | as the `Refusal` in it | as there | the public text |
 //! | `StoreError::Full` | as many records as the store was made for | `sweep`, and try again; a larger limit | a failure of the service, on creation |
 //! | `StoreError::Duplicate` | a record with this hash exists: the random source repeats itself | stop; use that of the operating system | a failure of the service, on creation |
+//! | `StoreError::NoteTooLong` | a name above `Note::NAME_MAX`, or a value above `Note::VALUE_MAX` | a shorter one | a failure of the service |
 //! | `StoreError::Backend` | the engine failed; whether it has applied the transition is not known | ask again, with the same `AttemptId` | the public text |
 //!
 //! # SPICE sessions: `Denial` (feature `spice`)
@@ -51,6 +53,18 @@
 //! | `Denial::Session` | a good token, and the channel may not join: not announced, there already, the session has ended | see `spice_proto::session::tracker::Reason` |
 //! | `Denial::NotAdmitted` | `ConsoleBackend::admits` refused | the backend knows why |
 //! | `Denial::Store` | the store failed for longer than `Settings::store_timeout` | mend the store; the use is given back by itself |
+//!
+//! # Connections and VNC: `connections::Denial`, `Ended` (features `tokio` and `rfb`)
+//!
+//! A VNC viewer receives what `ConsoleBackend::refused` gives, the same time after its token.
+//!
+//! | Error | Cause | Remedy |
+//! |---|---|---|
+//! | `Denial::Token` | as the `Refusal` in it | as there |
+//! | `Denial::NotAdmitted` | a console of another kind, or `ConsoleBackend::admits` refused | the backend knows why |
+//! | `Denial::Store` | the store failed for longer than `Settings::store_timeout` | mend the store; the use is given back by itself |
+//! | `Ended::By` | the connection has ended by itself: see `rfb_proto::session::relay::End` | as there |
+//! | `Ended::Cut` | the token was revoked, or its time is over | a new token |
 //!
 //! # Connections: `AdmitError`
 //!

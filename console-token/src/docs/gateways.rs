@@ -8,6 +8,7 @@
 //! | The token | [`Secret::presented`](crate::Secret::presented), [`Peppers::hashes`](crate::Peppers::hashes), [`Store::apply`](crate::Store::apply) |
 //! | The target | [`Grant::target`](crate::Grant::target); of a `CONNECT`: [`TargetRule`](crate::web::target::TargetRule) |
 //! | The console is exclusive | [`Store::leases`](crate::Store::leases) |
+//! | Other gateways have to know | [`Store::set_note`](crate::Store::set_note) |
 //! | What happened | [`Event`](crate::Event): a line for the audit log |
 //!
 //! # SPICE
@@ -17,10 +18,20 @@
 //! the way to the hypervisor, its password, and where a session may move. The program
 //! `console-token/examples/spice_gateway.rs` is a whole gateway of less than 80 lines.
 //!
-//! # VNC, serial, WebMKS
+//! # VNC
 //!
-//! Each connection is a use: `Redeem` before the hypervisor is dialled, `Release` if it is not reached or refuses, nothing
-//! otherwise.
+//! The feature `rfb` does the same for `rfb-proto`: its module couples each token to the connection that it opened. The program
+//! `console-token/examples/vnc_gateway.rs` is a whole gateway of 80 lines.
+//!
+//! # Serial, WebMKS, tunnels
+//!
+//! Each connection is a use. With the feature `tokio`, `connections::TokenConnections` takes it, gives it back if no hypervisor
+//! was reached, ends it when the token is revoked, and lets a viewer that broke off come again. What is left to the author is
+//! to dial, and to copy bytes.
+//!
+//! By hand: `Open` before the hypervisor is dialled, `Release` if it is not reached or refuses, `Bind` when it may have accepted,
+//! `Attend` from time to time, `Close` at the end. A gateway that keeps no account of what is open takes `Redeem` in place of
+//! `Open`, and needs neither `Attend` nor `Close`; a revocation does not end what is open then.
 //!
 //! ```rust
 //! use console_token::{AttemptId, Grant, Pepper, Secret, Store, Transition, VerifyContext};
@@ -55,4 +66,37 @@
 //! # Ok::<(), Refusal>(())
 //! ```
 //!
-//! For WebMKS the gateway logs in at VMware's authd with the ticket of the grant: [`webmks::Login`](crate::webmks::Login).
+//! # Several gateways
+//!
+//! A store is shared by the gateways that have the same peppers. A session is held by its gateway for 15 seconds at a time
+//! (`Settings::lease`), so that one that stops without a word holds nothing for longer; `Settings::reconnect` lets viewers
+//! come again, at another gateway too. What gateways have to tell each other otherwise, such as which sessions are open where,
+//! or which ticket a hypervisor has now, is a [`Note`](crate::Note): a value under a name, until a time, with compare and set.
+//!
+//! ```rust
+//! # use std::sync::Arc;
+//! use console_token::{MemoryStore, NoteChange, Store, UnixSeconds};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let store: Arc<dyn Store> = Arc::new(MemoryStore::new(1000));
+//! # let now = UnixSeconds(1_800_000_000);
+//! // Of the gateways that want to set a hypervisor's ticket one is the first; the others read what it has set.
+//! let first = NoteChange::write(b"ticket", now.saturating_add(60)).expecting(0);
+//! if !store.set_note("ticket/db-7", now, first).await? {
+//!     let set = store.note("ticket/db-7", now).await?.ok_or("it is over already")?;
+//!     println!("{} bytes", set.value.len());
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Replacing a token
+//!
+//! [`Store::replace`](crate::Store::replace) gives a grant another token: what is open goes on under the new one, and nothing
+//! can be opened with the old one any more. Viewers know the old one alone, so that further channels of a session that is open
+//! are still let in with it. [`Store::find`](crate::Store::find) finds a token by the fingerprint that logs show.
+//!
+//! # WebMKS
+//!
+//! The gateway logs in at VMware's authd with the ticket of the grant: [`webmks::Login`](crate::webmks::Login).

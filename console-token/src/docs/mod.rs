@@ -18,6 +18,8 @@
 //! | `signed`: keys, signing, verifying | `jwt` |
 //! | `RedisStore` | `redis` |
 //! | `SqlStore` | `sql` |
+//! | `connections`: tokens coupled to connections of any kind | `tokio` |
+//! | `rfb`: tokens coupled to VNC connections | `rfb` |
 //! | `spice`: tokens coupled to SPICE sessions | `spice` |
 
 pub mod errors;

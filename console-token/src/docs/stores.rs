@@ -79,7 +79,7 @@
 //! [`StoreError::Backend`](crate::StoreError::Backend): the engine failed, and *whether the transition was applied is not known*.
 //! Ask again: with the same [`AttemptId`](crate::AttemptId) a claim or redeem gets its first answer, and all other transitions can
 //! be repeated as they are. Give the answer a time limit of your own; a stream that is cut off is noticed late. If the answer does
-//! not come, refuse the viewer, and later repeat the attempt and give it back with `Release`. The feature `spice` does all of this.
+//! not come, refuse the viewer, and later repeat the attempt and give it back with `Release`. The features `spice`, `rfb` and `tokio` do all of this.
 //!
 //! [`StoreError::Full`](crate::StoreError::Full): sweep, and try again.
 //! [`StoreError::Duplicate`](crate::StoreError::Duplicate): two tokens have the same hash, so the random source repeats itself. Stop.

@@ -15,8 +15,8 @@
 //!
 //! | Scope | One use is | Transitions |
 //! |---|---|---|
-//! | [`Connection`](crate::Scope::Connection): VNC, serial, WebMKS | a connection | `Redeem`, `Release` |
-//! | [`SpiceSession`](crate::Scope::SpiceSession) | a session of a dozen connections | `Claim`, `Bind`, `Join`, `Migrate`, `Reopen`, `Settle`, `Release`, `Close`, `Attend` |
+//! | [`Connection`](crate::Scope::Connection): VNC, serial, WebMKS | a connection | `Redeem`, `Release`; or, if the store is to know what is open, `Open`, `Bind`, `Attend`, `Suspend`, `Resume`, `Release`, `Close` |
+//! | [`SpiceSession`](crate::Scope::SpiceSession) | a session of a dozen connections | `Claim`, `Bind`, `Join`, `Migrate`, `Reopen`, `Settle`, `Attend`, `Suspend`, `Resume`, `Release`, `Close` |
 //! | [`Exchange`](crate::Scope::Exchange): tokens in URLs | an exchange for another token | [`Store::exchange`](crate::Store::exchange) |
 //!
 //! A use is taken *before* the hypervisor is dialled, so that two viewers cannot have the same one. It is given back with
@@ -56,14 +56,15 @@
 //!   one for each new connection: a fixed id would give every connection the first answer.
 //! - **What was presented** goes through [`Secret::presented`](crate::Secret::presented), which refuses what cannot be a token.
 //!   Hash something else in its place then, so that both take the same time.
-//! - **Sessions end by `Close`.** A gateway that stops leaves its sessions open in the store; `session_limit` of the grant bounds
-//!   that.
+//! - **Sessions end by `Close`.** A gateway that stops leaves its sessions open in the store. `Suspend` with moments that lie
+//!   ahead, said from time to time, bounds that (the features `spice`, `rfb` and `tokio` do it); so does `session_limit` of the
+//!   grant.
 //! - **The peer receives one text.** [`Refusal::public`](crate::Refusal::public) is the same for all refusals; `Display` and
 //!   `Debug` are for the log.
 //!
 //! # Revocation and moves
 //!
 //! [`Store::revoke`](crate::Store::revoke) takes a [`TokenSelector`](crate::TokenSelector): one token, or all of a virtual
-//! machine, user or issuer (give the grant these names, else it is not found by them). Nothing is admitted any more at once;
-//! open sessions end when their gateway asks `Attend`. [`Store::retarget`](crate::Store::retarget) changes where later
-//! connections go.
+//! machine, user or issuer (give the grant these names, else it is not found by them), or the one of a fingerprint. Nothing is admitted any more at once;
+//! open sessions end when their gateway asks `Attend` or `Suspend`. [`Store::retarget`](crate::Store::retarget) changes where later
+//! connections go. [`Store::replace`](crate::Store::replace) gives the grant another token, and leaves open sessions be.

@@ -1,18 +1,15 @@
-//! What is kept of the open sessions, and of those that have ended.
+//! What is kept of the open sessions.
 
-use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::num::NonZeroU32;
 
 use spice_proto::ManagedClaim;
-use spice_proto::session::{Entry, SessionKey};
+use spice_proto::session::Entry;
 
 use super::Denial;
-use crate::{Admitted, AttemptId, Fingerprint, Grant, SessionId, TokenHash};
-
-/// Claims without an answer that are kept while the store fails. Sessions that were open are kept whatever their number.
-const UNANSWERED: usize = 10_000;
+use crate::gate::Taken;
+use crate::{Admitted, AttemptId, Fingerprint, Grant, SessionId, TokenHash, UnixSeconds};
 
 /// What a ticket held.
 pub(super) struct Presented {
@@ -25,22 +22,21 @@ pub(super) struct Presented {
 /// A session, and the use that was taken for it.
 #[derive(Debug, Clone)]
 pub(super) struct Open {
-    pub(super) hash: TokenHash,
-    /// The attempt that claims it.
-    pub(super) attempt: AttemptId,
-    /// `None` until the store has answered the claim.
-    pub(super) claimed: Option<Claimed>,
+    pub(super) taken: Taken,
+    /// What the token allowed when the session began; `None` until the store has answered.
+    pub(super) grant: Option<Arc<Grant>>,
     /// As the hypervisor's INIT says.
     pub(super) connection_id: Option<NonZeroU32>,
     /// Its viewer was sent to another host: the attempt that will reopen it.
     pub(super) switching: Option<AttemptId>,
-}
-
-/// What the store answered a claim.
-#[derive(Debug, Clone)]
-pub(super) struct Claimed {
-    pub(super) session: SessionId,
-    pub(super) grant: Arc<Grant>,
+    /// Tokens that its token has replaced, which viewers may still show.
+    pub(super) former: Vec<TokenHash>,
+    /// Its viewer has come again: until when it can do so if no hypervisor is reached this time.
+    pub(super) until: Option<UnixSeconds>,
+    /// Its viewer may not come again.
+    pub(super) finished: bool,
+    /// When the store was last told that it is held.
+    pub(super) told: Option<UnixSeconds>,
 }
 
 /// What a good token lets its connection do.
@@ -51,20 +47,6 @@ pub(super) struct Entered {
     pub(super) grant: Arc<Grant>,
 }
 
-/// The end of a session that the store has to know.
-#[derive(Debug, Clone)]
-pub(super) struct Ending {
-    pub(super) key: SessionKey,
-    pub(super) open: Open,
-    pub(super) spent: bool,
-}
-
-/// What the store has to know, oldest first.
-#[derive(Debug, Default)]
-pub(super) struct Endings {
-    pub(super) waiting: VecDeque<Ending>,
-}
-
 impl Presented {
     /// For logs: under the pepper in use.
     pub(super) fn fingerprint(&self) -> Option<Fingerprint> {
@@ -73,19 +55,42 @@ impl Presented {
     }
 }
 
-impl From<Admitted> for Claimed {
-    fn from(Admitted { session, grant }: Admitted) -> Self {
-        Self { session, grant }
-    }
-}
-
-impl Endings {
-    pub(super) fn push(&mut self, ending: Ending) {
-        let unanswered = |ending: &Ending| ending.open.claimed.is_none();
-        // With a store that fails, strangers could fill the memory with claims of made-up tokens.
-        if unanswered(&ending) && UNANSWERED <= self.waiting.iter().filter(|other| unanswered(other)).count() {
-            return;
+impl Open {
+    pub(super) const fn new(taken: Taken, until: Option<UnixSeconds>) -> Self {
+        Self {
+            taken,
+            grant: None,
+            connection_id: None,
+            switching: None,
+            former: Vec::new(),
+            until,
+            finished: false,
+            told: None,
         }
-        self.waiting.push_back(ending);
+    }
+
+    /// The store has answered what it was asked for.
+    pub(super) fn begins(&mut self, admitted: &Admitted) {
+        self.taken.session = Some(admitted.session);
+        self.grant = Some(admitted.grant.clone());
+        self.renamed(admitted);
+    }
+
+    /// Takes over the name of the token that has replaced its own.
+    pub(super) fn renamed(&mut self, admitted: &Admitted) {
+        if let Some(hash) = admitted.replaced_by.filter(|hash| *hash != self.taken.hash) {
+            self.former.push(self.taken.hash);
+            self.taken.hash = hash;
+        }
+    }
+
+    /// Its token, and its number within it.
+    pub(super) fn session(&self) -> Option<(TokenHash, SessionId)> {
+        Some((self.taken.hash, self.taken.session?))
+    }
+
+    /// Whether it is a session of this token, by any of its names.
+    pub(super) fn is_of(&self, hash: &TokenHash) -> bool {
+        self.taken.hash == *hash || self.former.contains(hash)
     }
 }

@@ -4,6 +4,7 @@ use spice_proto::link::ticket::TicketError;
 use spice_proto::session::tracker::Reason;
 use thiserror::Error;
 
+use crate::gate::refusal;
 use crate::{BackendError, Refusal, StoreError};
 
 /// Why a connection is refused. For the gateway's own log: the viewer receives the same answer each time.
@@ -29,11 +30,6 @@ pub enum Denial {
 
 impl From<StoreError<BackendError>> for Denial {
     fn from(error: StoreError<BackendError>) -> Self {
-        match error {
-            StoreError::Refused(refusal) => Self::Token(refusal),
-            StoreError::Backend(error) => Self::Store(error),
-            // INVARIANT: no transition gives these.
-            StoreError::Full { .. } | StoreError::Duplicate => Self::Token(Refusal::Unknown),
-        }
+        refusal(error).map_or_else(Self::Store, Self::Token)
     }
 }

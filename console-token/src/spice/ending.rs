@@ -5,16 +5,15 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use spice_proto::session::{Report, SessionKey};
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use super::books::{Ending, Open};
-use super::{TokenSessions, lock};
-use crate::{BackendError, Fingerprint, Refusal, SessionId, StoreError, TokenHash, Transition};
+use super::TokenSessions;
+use super::books::Open;
+use crate::gate::{Ending, Told, lock};
+use crate::{Admitted, BackendError, Fingerprint, Refusal, TokenHash, Transition, UnixSeconds};
 
 /// How often a store that failed is asked again.
 const AGAIN: Duration = Duration::from_secs(1);
-/// For one answer of the store: a viewer whose link failed waits for its use to be given back.
-const ONE: Duration = Duration::from_secs(1);
 /// How often [`TokenSessions::stop`] looks.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -32,6 +31,15 @@ pub enum SessionEvent {
         token: Fingerprint,
         /// Whether the use stays spent.
         spent: bool,
+    },
+    /// The store knows that a session's viewer broke off: it may come again until then.
+    Suspended {
+        /// The session.
+        session: SessionKey,
+        /// Its token.
+        token: Fingerprint,
+        /// When the session is over.
+        until: UnixSeconds,
     },
     /// The store failed, and does not know the end of a session. It is asked again each second.
     NotClosed {
@@ -64,11 +72,12 @@ impl TokenSessions {
         tokio::join!(self.keys.make(), self.settle(&log), self.keep_attending(&log));
     }
 
-    /// Ends all sessions and connections, and returns when the store knows: [`run`](Self::run) has to be running. A store
+    /// Ends all sessions and connections, and returns when the store knows: [`run`](Self::run) has to be running. Their
+    /// viewers may come again within [`Settings::reconnect`](super::Settings::reconnect), at another gateway too. A store
     /// that fails is waited for, so bound the time.
     pub async fn stop(&self) {
         self.hub.stop();
-        while !self.lock().is_empty() || !lock(&self.endings).waiting.is_empty() {
+        while !self.lock().is_empty() || !lock(&self.endings).is_empty() {
             sleep(LOOK).await;
         }
     }
@@ -98,73 +107,75 @@ impl TokenSessions {
         }
     }
 
+    /// Ends a session for good: its viewer does not come again without a use. Whether one was open.
+    pub fn end(&self, session: SessionKey) -> bool {
+        if let Some(open) = self.lock().get_mut(&session) {
+            open.finished = true;
+        }
+        self.hub.with(|_, sessions| sessions.end(session))
+    }
+
     /// A session is over, and has no connections any more.
     fn ended(&self, key: SessionKey, spent: bool) {
         // One that was refused is not there.
         let mut sessions = self.lock();
         if let Some(open) = sessions.remove(&key) {
-            lock(&self.endings).push(Ending { key, open, spent });
+            let until = match spent {
+                _ if open.finished => None,
+                true => self.gate.again(),
+                false => open.until,
+            };
+            let taken = open.taken;
+            lock(&self.endings).push(Ending {
+                key,
+                taken,
+                spent,
+                until,
+            });
         }
     }
 
     /// Tells the store what it has to know. Whether it could be told.
     async fn tell(&self, log: &(impl Fn(SessionEvent) + Sync)) -> bool {
-        loop {
-            // It stays there until it was told.
-            let next = lock(&self.endings).waiting.front().cloned();
-            let Some(ending) = next else { return true };
-            let (session, token) = (ending.key, ending.open.hash.fingerprint());
-            match self.tell_one(&ending).await {
-                Ok(closed) => {
-                    lock(&self.endings).waiting.pop_front();
-                    if let Some(spent) = closed {
-                        log(SessionEvent::Closed { session, token, spent });
-                    }
-                }
-                Err(error) => {
-                    log(SessionEvent::NotClosed { session, token, error });
-                    return false;
-                }
-            }
-        }
-    }
-
-    /// Whether the use stays spent; `None`: the store knows nothing of the session.
-    async fn tell_one(&self, Ending { open, spent, .. }: &Ending) -> Result<Option<bool>, BackendError> {
-        let session = match &open.claimed {
-            Some(claimed) => claimed.session,
-            // Whether the claim was applied is not known: the same attempt is, once, and is given back.
-            None => match self.ask_once(&open.hash, Transition::Claim(open.attempt)).await? {
-                Ok(session) => session,
-                Err(_) => return Ok(None),
-            },
+        let told = |session, token, told| {
+            log(match told {
+                Ok(Told::Unknown) => return,
+                Ok(Told::Released) => SessionEvent::Closed {
+                    session,
+                    token,
+                    spent: false,
+                },
+                Ok(Told::Closed) => SessionEvent::Closed {
+                    session,
+                    token,
+                    spent: true,
+                },
+                Ok(Told::Suspended(until)) => SessionEvent::Suspended { session, token, until },
+                Err(error) => SessionEvent::NotClosed { session, token, error },
+            });
         };
-        if !spent {
-            match self.ask_once(&open.hash, Transition::Release(session)).await? {
-                Ok(_) => return Ok(Some(false)),
-                // It was bound: a hypervisor has accepted.
-                Err(Refusal::AlreadyBound) => {}
-                Err(_) => return Ok(None),
-            }
-        }
-        let closed = self.ask_once(&open.hash, Transition::Close(session)).await?;
-        Ok(closed.ok().map(|_| true))
+        self.gate.tell(&self.endings, told).await
     }
 
-    /// Asks the store once.
-    async fn ask_once(
-        &self,
-        hash: &TokenHash,
-        transition: Transition,
-    ) -> Result<Result<SessionId, Refusal>, BackendError> {
-        let asked = timeout(ONE, self.store.apply(hash, self.context(), transition));
-        match asked.await {
-            Ok(Ok(admitted)) => Ok(Ok(admitted.session)),
-            Ok(Err(StoreError::Refused(refusal))) => Ok(Err(refusal)),
-            Ok(Err(StoreError::Backend(error))) => Err(error),
-            // INVARIANT: no transition gives these.
-            Ok(Err(StoreError::Full { .. } | StoreError::Duplicate)) => Ok(Err(Refusal::Unknown)),
-            Err(late) => Err(BackendError::new(late)),
+    /// Tells the store that a session is held here.
+    pub(super) async fn hold(&self, key: SessionKey) {
+        let asked = self.lock().get(&key).and_then(|open| {
+            let (hash, session) = open.session()?;
+            Some((hash, self.gate.attending(session, open.told)))
+        });
+        let Some((hash, asked)) = asked else { return };
+        if let Ok(Ok(admitted)) = self.gate.ask_once(&hash, asked).await {
+            self.attended(key, asked, &admitted);
+        }
+    }
+
+    /// The store has answered that a session may go on.
+    fn attended(&self, key: SessionKey, asked: Transition, admitted: &Admitted) {
+        if let Some(open) = self.lock().get_mut(&key) {
+            if matches!(asked, Transition::Suspend { .. }) {
+                open.told = Some(self.gate.now());
+            }
+            open.renamed(admitted);
         }
     }
 
@@ -182,30 +193,32 @@ impl TokenSessions {
     }
 
     async fn attend_each(&self, log: &(impl Fn(SessionEvent) + Sync)) {
-        let sessions: Vec<(SessionKey, TokenHash, SessionId)> = {
+        self.attend_some(log, |_| true).await;
+    }
+
+    /// Those of which this holds.
+    pub(super) async fn attend_some(&self, log: &(impl Fn(SessionEvent) + Sync), asks: impl Fn(&Open) -> bool) {
+        let sessions: Vec<(SessionKey, TokenHash, Transition)> = {
             let open = self.lock();
-            let claimed = |open: &Open| Some((open.hash, open.claimed.as_ref()?.session));
-            let asked = open
-                .iter()
-                .filter_map(|(key, open)| claimed(open).map(|(hash, session)| (*key, hash, session)));
+            let asked = open.iter().filter_map(|(key, open)| {
+                let (hash, session) = open.session()?;
+                asks(open).then(|| (*key, hash, self.gate.attending(session, open.told)))
+            });
             asked.collect()
         };
-        for (session, hash, id) in sessions {
-            match self.ask_once(&hash, Transition::Attend(id)).await {
-                Ok(Ok(_)) => {}
-                Ok(Err(refusal)) => {
-                    // One that has ended meanwhile is not there any more.
-                    if self.hub.with(|_, sessions| sessions.end(session)) {
-                        let token = hash.fingerprint();
-                        log(SessionEvent::Cut {
-                            session,
-                            token,
-                            refusal,
-                        });
-                    }
-                }
-                Err(_) => return,
+        let answered = |session: SessionKey, hash: TokenHash, asked, answer: Result<Admitted, Refusal>| match answer {
+            Ok(admitted) => self.attended(session, asked, &admitted),
+            // One that has ended meanwhile is not there any more.
+            Err(refusal) if self.end(session) => {
+                let token = hash.fingerprint();
+                log(SessionEvent::Cut {
+                    session,
+                    token,
+                    refusal,
+                });
             }
-        }
+            Err(_) => {}
+        };
+        self.gate.attend(sessions, answered).await;
     }
 }

@@ -8,9 +8,12 @@ use spice_proto::link::LinkMess;
 use spice_proto::session::tracker::Reason;
 use spice_proto::session::{Entry, SessionKey};
 
-use super::books::{Claimed, Entered, Open, Presented};
+use super::books::{Entered, Open, Presented};
 use super::{Denial, TokenSessions};
-use crate::{AttemptId, BackendError, Grant, Refusal, SessionId, StoreError, TokenHash, Transition};
+use crate::gate::Taken;
+use crate::{
+    Admitted, AttemptId, BackendError, Grant, Refusal, SessionId, StoreError, TokenHash, Transition, UnixSeconds,
+};
 
 /// For how many seconds a session can be reopened, once its viewer is there again: longer than a store is asked.
 const REOPEN: u64 = 30;
@@ -21,7 +24,10 @@ impl TokenSessions {
         let entered = if (request.channel_type, request.connection_id) == (ChannelType::MAIN, 0) {
             match self.reopen(&presented).await? {
                 Some(entered) => Ok(entered),
-                None => self.claim(&presented).await,
+                None => match self.resume(&presented).await? {
+                    Some(entered) => Ok(entered),
+                    None => self.claim(&presented).await,
+                },
             }
         } else {
             self.join(&presented, request.connection_id).await
@@ -33,50 +39,90 @@ impl TokenSessions {
     }
 
     /// The main channel of a new session: spends a use.
-    ///
-    /// The claim stands in the books before the store is asked. If the answer is lost, or this future is dropped, the
-    /// claim is given back and [`run`](Self::run) settles with the store what became of it.
     async fn claim(&self, presented: &Presented) -> Result<Entered, Denial> {
-        let claim = self.hub.claim();
-        let key = claim.key();
-        let attempt = AttemptId(self.random_bytes());
+        let attempt = AttemptId(self.gate.random_bytes());
         for hash in &presented.hashes {
-            let asked = Open {
-                hash: *hash,
-                attempt,
-                claimed: None,
-                connection_id: None,
-                switching: None,
-            };
-            self.lock().insert(key, asked);
-            match self.ask(hash, Transition::Claim(attempt)).await {
-                Ok(admitted) => {
-                    let grant = admitted.grant.clone();
-                    if let Some(open) = self.lock().get_mut(&key) {
-                        open.claimed = Some(admitted.into());
-                    }
-                    let entry = Entry::Open(claim);
-                    return Ok(Entered { entry, grant });
-                }
-                Err(StoreError::Refused(Refusal::Unknown)) => {}
-                Err(StoreError::Refused(refusal)) => {
-                    self.lock().remove(&key);
-                    return Err(refusal.into());
-                }
-                Err(error) => return Err(error.into()),
+            match self.take(hash, Transition::Claim(attempt), None).await {
+                Err(Denial::Token(Refusal::Unknown)) => {}
+                answer => return answer,
             }
         }
-        self.lock().remove(&key);
         Err(Refusal::Unknown.into())
+    }
+
+    /// A session that begins here, in the store's books too.
+    ///
+    /// It stands in our books before the store is asked. If the answer is lost, or this future is dropped, the claim is
+    /// given back and [`run`](Self::run) settles with the store what became of it.
+    async fn take(&self, hash: &TokenHash, by: Transition, until: Option<UnixSeconds>) -> Result<Entered, Denial> {
+        let claim = self.hub.claim();
+        let key = claim.key();
+        let taken = Taken {
+            hash: *hash,
+            by,
+            session: None,
+        };
+        self.lock().insert(key, Open::new(taken, until));
+        match self.gate.ask(hash, by).await {
+            Ok(admitted) => {
+                if let Some(open) = self.lock().get_mut(&key) {
+                    open.begins(&admitted);
+                }
+                let (entry, grant) = (Entry::Open(claim), admitted.grant);
+                Ok(Entered { entry, grant })
+            }
+            Err(error) => {
+                // If it was refused, nothing was taken.
+                if !matches!(error, StoreError::Backend(_)) {
+                    self.lock().remove(&key);
+                }
+                Err(error.into())
+            }
+        }
+    }
+
+    /// The main channel of a session that broke off comes again: spends nothing. Of several viewers one gets it.
+    async fn resume(&self, presented: &Presented) -> Result<Option<Entered>, Denial> {
+        if self.settings.reconnect.is_zero() {
+            return Ok(None);
+        }
+        for hash in &presented.hashes {
+            let record = self.gate.record(hash).await?.filter(|record| !record.is_revoked());
+            let Some(record) = record else { continue };
+            for (session, until) in record.suspended(self.gate.now()) {
+                let attempt = AttemptId(self.gate.random_bytes());
+                match self
+                    .take(hash, Transition::Resume { attempt, session }, Some(until))
+                    .await
+                {
+                    // Another viewer was there before, or it has ended.
+                    Err(Denial::Token(
+                        Refusal::NotSuspended
+                        | Refusal::NoSuchSession
+                        | Refusal::SessionClosed
+                        | Refusal::SessionExpired,
+                    )) => {}
+                    answer => return answer.map(Some),
+                }
+            }
+        }
+        Ok(None)
     }
 
     /// A further channel of an open session: spends nothing.
     async fn join(&self, presented: &Presented, connection_id: u32) -> Result<Entered, Denial> {
         for hash in &presented.hashes {
-            match self.ask(hash, Transition::Join { connection_id }).await {
+            match self.joined(hash, connection_id).await {
                 Ok(admitted) => {
+                    let hash = admitted.replaced_by.unwrap_or(*hash);
+                    if let Some(entered) = self.opened(&hash, admitted.session) {
+                        return Ok(entered);
+                    }
+                    // Its token may have been replaced since it was last asked for.
+                    let number = Some(admitted.session);
+                    self.attend_some(&|_| {}, |open| open.taken.session == number).await;
                     // One that another gateway has opened is not here.
-                    let entered = self.opened(hash, admitted.session);
+                    let entered = self.opened(&hash, admitted.session);
                     return entered.ok_or(Denial::Session(Reason::Ended));
                 }
                 Err(StoreError::Refused(Refusal::Unknown)) => {}
@@ -86,15 +132,25 @@ impl TokenSessions {
         Err(Refusal::Unknown.into())
     }
 
+    async fn joined(&self, hash: &TokenHash, connection_id: u32) -> Result<Admitted, StoreError<BackendError>> {
+        let join = Transition::Join { connection_id };
+        let answer = self.gate.ask(hash, join).await;
+        let is_late = matches!(answer, Err(StoreError::Refused(Refusal::SessionExpired)));
+        if !is_late || !self.lock().values().any(|open| open.is_of(hash)) {
+            return answer;
+        }
+        // The store had failed for longer than the session's lease, and does not know that the session is held.
+        self.attend_some(&|_| {}, |open| open.is_of(hash)).await;
+        self.gate.ask(hash, join).await
+    }
+
     /// The session that a use of a token was taken for.
     fn opened(&self, hash: &TokenHash, session: SessionId) -> Option<Entered> {
         let open = self.lock();
         open.iter().find_map(|(key, open)| {
-            let claimed = open.claimed.as_ref()?;
-            ((open.hash, claimed.session) == (*hash, session)).then(|| Entered {
-                entry: Entry::Join(*key),
-                grant: claimed.grant.clone(),
-            })
+            let grant = open.grant.clone()?;
+            let entry = Entry::Join(*key);
+            (open.is_of(hash) && open.taken.session == Some(session)).then_some(Entered { entry, grant })
         })
     }
 
@@ -112,10 +168,10 @@ impl TokenSessions {
         let Some((key, open, attempt)) = self.switching(presented) else {
             return Ok(None);
         };
-        let Some(Claimed { session, grant }) = open.claimed else {
+        let (Some((hash, session)), Some(grant)) = (open.session(), open.grant) else {
             return Ok(None);
         };
-        match self.reopened(&open.hash, session, attempt).await {
+        match self.reopened(&hash, session, attempt).await {
             Ok(()) => {}
             Err(StoreError::Refused(_)) => return Ok(None),
             Err(error) => return Err(error.into()),
@@ -133,14 +189,14 @@ impl TokenSessions {
         session: SessionId,
         attempt: AttemptId,
     ) -> Result<(), StoreError<BackendError>> {
-        let until = self.context().now.saturating_add(REOPEN);
+        let until = self.gate.now().saturating_add(REOPEN);
         let again = Transition::Reopen {
             attempt,
             connection_id: 0,
         };
-        match self.ask(hash, Transition::Migrate { session, until }).await {
+        match self.gate.ask(hash, Transition::Migrate { session, until }).await {
             // An earlier answer to this attempt was lost: the session has no number any more.
-            Ok(_) | Err(StoreError::Refused(Refusal::NotBound)) => self.ask(hash, again).await.map(drop),
+            Ok(_) | Err(StoreError::Refused(Refusal::NotBound)) => self.gate.ask(hash, again).await.map(drop),
             Err(error) => Err(error),
         }
     }
@@ -148,7 +204,8 @@ impl TokenSessions {
     /// A session of this token whose viewer was sent to another host; the oldest.
     fn switching(&self, presented: &Presented) -> Option<(SessionKey, Open, AttemptId)> {
         let open = self.lock();
-        let mine = open.iter().filter(|(_, open)| presented.hashes.contains(&open.hash));
+        let is_mine = |open: &Open| presented.hashes.iter().any(|hash| open.is_of(hash));
+        let mine = open.iter().filter(|(_, open)| is_mine(open));
         let switching = mine.filter_map(|(key, open)| Some((*key, open.clone(), open.switching?)));
         switching.min_by_key(|(key, ..)| *key)
     }
@@ -157,31 +214,32 @@ impl TokenSessions {
     pub(super) async fn bind(&self, key: SessionKey, connection_id: u32) -> Result<(), Denial> {
         let (hash, session) = self.claimed(key).ok_or(Refusal::NoSuchSession)?;
         let step = Transition::Bind { session, connection_id };
-        self.ask(&hash, step).await?;
+        let admitted = self.gate.ask(&hash, step).await?;
         if let Some(open) = self.lock().get_mut(&key) {
+            open.renamed(&admitted);
             open.connection_id = NonZeroU32::new(connection_id);
         }
+        // Held from now on. If that fails, the next time is soon.
+        self.hold(key).await;
         Ok(())
     }
 
     fn claimed(&self, key: SessionKey) -> Option<(TokenHash, SessionId)> {
-        let open = self.lock();
-        let open = open.get(&key)?;
-        Some((open.hash, open.claimed.as_ref()?.session))
+        self.lock().get(&key)?.session()
     }
 
     /// What the session's token allows now: it may have been retargeted, or revoked, since the session began.
     pub(super) async fn current(&self, key: SessionKey) -> Result<Arc<Grant>, Denial> {
-        let bound = self.lock().get(&key).map(|open| (open.hash, open.connection_id));
+        let bound = self.lock().get(&key).map(|open| (open.taken.hash, open.connection_id));
         let (hash, id) = bound.ok_or(Refusal::NoSuchSession)?;
         let connection_id = id.ok_or(Refusal::NotBound)?.get();
-        let admitted = self.ask(&hash, Transition::Join { connection_id }).await?;
+        let admitted = self.gate.ask(&hash, Transition::Join { connection_id }).await?;
         Ok(admitted.grant)
     }
 
     /// The viewer will be told to come again as a new session, which costs no use.
     pub(super) fn switch(&self, key: SessionKey) {
-        let attempt = AttemptId(self.random_bytes());
+        let attempt = AttemptId(self.gate.random_bytes());
         if let Some(open) = self.lock().get_mut(&key) {
             open.switching = Some(attempt);
         }
@@ -189,7 +247,6 @@ impl TokenSessions {
 
     /// The grant of a session, as it was when it began.
     pub(super) fn grant(&self, key: SessionKey) -> Option<Arc<Grant>> {
-        let open = self.lock();
-        Some(open.get(&key)?.claimed.as_ref()?.grant.clone())
+        self.lock().get(&key)?.grant.clone()
     }
 }

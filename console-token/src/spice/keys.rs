@@ -12,7 +12,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
-use super::lock;
+use crate::gate::lock;
 
 /// For the next try when no key could be made.
 const PAUSE: Duration = Duration::from_secs(1);

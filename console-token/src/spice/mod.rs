@@ -19,7 +19,8 @@
 //! | A further channel comes | `join`: spends nothing, also after the token's expiry |
 //! | The hypervisor moves the session | `join`, for the target that the token has now; [`ConsoleBackend::may_move`] decides |
 //! | The viewer comes again after `MIGRATE_SWITCH_HOST` | `migrate` and `reopen`: spends nothing |
-//! | The main channel ends | `close`: the use stays spent |
+//! | The main channel ends | `suspend` for [`Settings::reconnect`], else `close`: the use stays spent |
+//! | The viewer of a session that broke off comes again | `resume`: spends nothing |
 //! | From time to time | `attend`: a session whose token was revoked, or whose time is over, is ended |
 //!
 //! # When the store fails
@@ -57,10 +58,3 @@ pub use keys::TicketKeys;
 pub use proxy::TokenProxy;
 pub use sessions::TokenSessions;
 pub use settings::Settings;
-
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-/// Locks, also when another thread has panicked with the lock: what is locked here is changed in one step.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}

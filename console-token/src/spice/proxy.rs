@@ -179,7 +179,7 @@ impl<B: ConsoleBackend> ProxyHandler for TokenProxy<B> {
         let console = self.console.insert(console);
         let hypervisor = self.backend.connect(console).await?;
         let ticket = self.backend.ticket(console).await?;
-        let oaep_seed = self.sessions.random_bytes();
+        let oaep_seed = self.sessions.gate.random_bytes();
         Some((hypervisor, Upstream { ticket, oaep_seed }))
     }
 

@@ -1,10 +1,8 @@
 //! Which token opened which session.
 
-use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::fmt;
 use core::num::NonZeroU32;
-use core::time::Duration;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard};
 
@@ -16,20 +14,13 @@ use spice_proto::session::SessionKey;
 use spice_proto::session::relay::Config;
 use spice_proto::session::tracker::Peer;
 use spice_proto::{Connection, SessionManager};
-use thiserror::Error;
 use tokio::sync::Mutex as AsyncMutex;
-use tokio::time::{sleep, timeout};
-use zeroize::Zeroizing;
 
-use super::books::{Endings, Open, Presented};
-use super::{Denial, Place, Settings, TicketKeys, lock};
-use crate::{
-    Admitted, BackendError, Grant, Peppers, Secret, Store, StoreError, TokenHash, Transition, UnixSeconds,
-    VerifyContext,
-};
+use super::books::{Open, Presented};
+use super::{Denial, Place, Settings, TicketKeys};
+use crate::gate::{Endings, Gate, Terms, lease, lock};
+use crate::{BackendError, Grant, Peppers, Secret, Store, StoreError, TokenHash, UnixSeconds};
 
-/// Between two requests to a store that fails.
-const AGAIN: Duration = Duration::from_millis(100);
 /// Places of hypervisors whose capabilities are remembered.
 const KNOWN: usize = 4096;
 
@@ -39,26 +30,16 @@ const KNOWN: usize = 4096;
 /// of each session, and ends sessions whose token was revoked. Without it no connection gets further than its first
 /// message. See the [module](super) for a whole gateway.
 pub struct TokenSessions {
-    pub(super) store: Arc<dyn Store>,
+    pub(super) gate: Gate,
     pub(super) settings: Settings,
     pub(super) hub: Arc<SessionManager>,
     pub(super) keys: TicketKeys,
-    clock: Box<dyn Fn() -> UnixSeconds + Send + Sync>,
-    random: fn(&mut [u8]),
-    peppers: Mutex<Peppers>,
-    /// Looked up in place of what is no token, so that it takes the same time.
-    decoy: Secret,
     open: Mutex<HashMap<SessionKey, Open>>,
-    pub(super) endings: Mutex<Endings>,
+    pub(super) endings: Mutex<Endings<SessionKey>>,
     /// One session at a time is reopened, so that the store knows which one is meant.
     pub(super) reopening: AsyncMutex<()>,
     known: Mutex<HashMap<(Place, ChannelType), Capabilities>>,
 }
-
-/// The store has not answered.
-#[derive(Debug, Error)]
-#[error("no answer in time")]
-struct Silent;
 
 impl TokenSessions {
     /// No sessions yet. To be called within a tokio runtime.
@@ -73,17 +54,18 @@ impl TokenSessions {
         random: fn(&mut [u8]),
         settings: Settings,
     ) -> Arc<Self> {
-        let mut key = Zeroizing::new([0; 32]);
-        random(&mut *key);
+        let terms = Terms {
+            audience: settings.audience.clone(),
+            store_timeout: settings.store_timeout,
+            lease: lease(settings.lease, settings.attend_every),
+            reconnect: settings.reconnect,
+        };
+        let gate = Gate::new(store, peppers, clock, random, terms);
         Arc::new(Self {
-            store,
-            hub: Arc::new(SessionManager::new(settings.tracker.clone(), bytes(random))),
+            hub: Arc::new(SessionManager::new(settings.tracker.clone(), gate.random_bytes())),
+            gate,
             keys: TicketKeys::new(settings.keys.clone(), random),
             settings,
-            clock: Box::new(clock),
-            random,
-            peppers: Mutex::new(peppers),
-            decoy: Secret::base64url(&key),
             open: Mutex::default(),
             endings: Mutex::default(),
             reopening: AsyncMutex::default(),
@@ -96,29 +78,18 @@ impl TokenSessions {
     /// # Errors
     /// [`StoreError::Full`] or [`StoreError::Backend`].
     pub async fn issue(&self, grant: &Grant) -> Result<Secret, StoreError<BackendError>> {
-        let mut bytes = Zeroizing::new([0; 32]);
-        (self.random)(&mut *bytes);
-        let token = Secret::base64url(&bytes);
-        let hash = self.hash(&token);
-        match self.store.insert(&hash, grant).await {
-            Err(StoreError::Full { .. }) => {
-                self.store.sweep((self.clock)(), NonZeroU32::MAX).await?;
-                self.store.insert(&hash, grant).await?;
-            }
-            done => done?,
-        }
-        Ok(token)
+        self.gate.issue(grant).await
     }
 
     /// The hash under which a token is kept, to revoke or retarget it.
     #[must_use]
     pub fn hash(&self, token: &Secret) -> TokenHash {
-        lock(&self.peppers).hash(token)
+        self.gate.hash(token)
     }
 
     /// Looks at the peppers, or changes them: see [`Peppers`] for how to rotate.
     pub fn with_peppers<T>(&self, act: impl FnOnce(&mut Peppers) -> T) -> T {
-        act(&mut lock(&self.peppers))
+        self.gate.with_peppers(act)
     }
 
     /// A viewer's connection has come. `config`: what may pass, and where viewers of this listener find the gateway.
@@ -150,43 +121,6 @@ impl TokenSessions {
         lock(&self.open).get(&session)?.connection_id
     }
 
-    /// Random bytes.
-    pub(super) fn random_bytes<const N: usize>(&self) -> [u8; N] {
-        bytes(self.random)
-    }
-
-    pub(super) fn context(&self) -> VerifyContext<'_> {
-        let context = VerifyContext::at((self.clock)());
-        match &self.settings.audience {
-            Some(audience) => context.with_audience(audience),
-            None => context,
-        }
-    }
-
-    /// Asks the store; again and again while it fails, within its time.
-    pub(super) async fn ask(
-        &self,
-        hash: &TokenHash,
-        transition: Transition,
-    ) -> Result<Admitted, StoreError<BackendError>> {
-        let mut failure = None;
-        let asked = async {
-            loop {
-                match self.store.apply(hash, self.context(), transition).await {
-                    Err(StoreError::Backend(error)) => failure = Some(error),
-                    answer => return answer,
-                }
-                sleep(AGAIN).await;
-            }
-        };
-        let answer = timeout(self.settings.store_timeout, asked).await;
-        answer.unwrap_or_else(|_| {
-            Err(StoreError::Backend(
-                failure.unwrap_or_else(|| BackendError::new(Silent)),
-            ))
-        })
-    }
-
     /// Hashes what a ticket held. What did not open, or holds no token, costs the same work.
     pub(super) fn presented(&self, opened: Result<link::Secret, TicketError>) -> Presented {
         let token = match opened {
@@ -197,8 +131,7 @@ impl TokenSessions {
             Ok(token) => (Some(token), None),
             Err(flaw) => (None, Some(flaw)),
         };
-        let token = token.as_ref().unwrap_or(&self.decoy);
-        let hashes = lock(&self.peppers).hashes(token).collect();
+        let hashes = self.gate.hashes(token.as_ref());
         Presented { hashes, flaw }
     }
 
@@ -227,10 +160,4 @@ impl fmt::Debug for TokenSessions {
             .field("count", &self.count())
             .finish_non_exhaustive()
     }
-}
-
-fn bytes<const N: usize>(random: fn(&mut [u8])) -> [u8; N] {
-    let mut bytes = [0; N];
-    random(&mut bytes);
-    bytes
 }

@@ -19,14 +19,22 @@ pub struct Settings {
     pub audience: Option<Box<str>>,
     /// How long a store is asked before it counts as failed: 2 s. A link has 10 s in all.
     pub store_timeout: Duration,
-    /// How often the store is asked whether the open sessions may go on: every 10 s. A revocation ends a session that is
+    /// How often the store is asked whether the open sessions may go on: every 4 s. A revocation ends a session that is
     /// open within this time, or at once with [`TokenSessions::attend`](super::TokenSessions::attend).
     pub attend_every: Duration,
+    /// For how long the store takes a session for open of which its gateway says nothing: 15 s, at
+    /// least three times `attend_every`. Then it is as one that broke off: its viewer may come again within `reconnect`, and
+    /// it does not
+    /// count any more. 0: for ever, and a gateway that stops without a word leaves its sessions open in the store.
+    pub lease: Duration,
     /// When a refusal is sent, counted from the ticket: 50 ms. It should be later than a look-up takes, so that its time
     /// tells nothing about the token.
     pub refuse_after: Duration,
     /// How long a hypervisor is asked what it announces: 2 s. One that is silent must not use up the time of the link.
     pub inquiry_timeout: Duration,
+    /// For how long a viewer whose main channel ended may open its session again without a use: 0, not at all. In whole
+    /// seconds. SPICE does not tell a viewer that was closed from one that broke off.
+    pub reconnect: Duration,
 }
 
 impl Default for Settings {
@@ -36,9 +44,11 @@ impl Default for Settings {
             keys: KeyPoolConfig::default(),
             audience: None,
             store_timeout: Duration::from_secs(2),
-            attend_every: Duration::from_secs(10),
+            attend_every: Duration::from_secs(4),
+            lease: Duration::from_secs(15),
             refuse_after: Duration::from_millis(50),
             inquiry_timeout: Duration::from_secs(2),
+            reconnect: Duration::ZERO,
         }
     }
 }
@@ -79,10 +89,24 @@ impl Settings {
         self
     }
 
+    /// Sets [`Settings::lease`].
+    #[must_use]
+    pub fn with_lease(mut self, time: Duration) -> Self {
+        self.lease = time;
+        self
+    }
+
     /// Sets [`Settings::refuse_after`].
     #[must_use]
     pub fn with_refuse_after(mut self, time: Duration) -> Self {
         self.refuse_after = time;
+        self
+    }
+
+    /// Sets [`Settings::reconnect`].
+    #[must_use]
+    pub fn with_reconnect(mut self, time: Duration) -> Self {
+        self.reconnect = time;
         self
     }
 

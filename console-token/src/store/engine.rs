@@ -1,13 +1,14 @@
 //! What the stores of engines have in common: an engine keeps records with a version, and writes one
 //! only if its version is still the one that was read. All decisions are those of [`Record`].
 
-use alloc::{sync::Arc, vec::Vec};
+use alloc::{boxed::Box, sync::Arc, vec::Vec};
 use core::num::NonZeroU32;
 
-use super::exchange::exchanged;
+use super::exchange::{exchanged, replaced};
 use crate::{
-    Admitted, AttemptId, BackendError, ConsoleType, Grant, LeaseRules, LeaseTransition, Leases, Record, Refusal, Scope,
-    StoreError, Target, TokenHash, TokenSelector, Transition, UnixSeconds, VerifyContext,
+    Admitted, AttemptId, BackendError, ConsoleType, Fingerprint, Grant, LeaseRules, LeaseTransition, Leases, Note,
+    NoteChange, Record, Refusal, Scope, StoreError, Target, TokenHash, TokenSelector, Transition, UnixSeconds,
+    VerifyContext, replace::Trail,
 };
 
 /// How often a write is tried that others come before: each time one of them has got ahead.
@@ -51,7 +52,8 @@ pub(super) trait Engine: Send + Sync {
     /// Revokes in batches; how many were not revoked before.
     fn revoke(&self, selector: TokenSelector<'_>) -> impl Future<Output = Done<usize>> + Send;
 
-    /// Deletes tokens that are over and consoles without a lease that is held, at most so many of each.
+    /// Deletes tokens that are over, consoles without a lease that is held and notes that are over, at most so many of
+    /// each.
     fn sweep(&self, now: UnixSeconds, limit: NonZeroU32) -> impl Future<Output = Done<usize>> + Send;
 
     /// The leases of a console; none if it is not known.
@@ -59,6 +61,19 @@ pub(super) trait Engine: Send + Sync {
 
     /// Writes the leases if they are still as before.
     fn swap_leases(&self, console: &str, before: &Leases, leases: &Leases) -> impl Future<Output = Done<bool>> + Send;
+
+    fn load_note(&self, name: &str, now: UnixSeconds) -> impl Future<Output = Done<Option<Note>>> + Send;
+
+    /// At most [`Note::LISTED_MAX`], in the order of the bytes of their names.
+    fn load_notes(&self, prefix: &str, now: UnixSeconds) -> impl Future<Output = Done<Vec<(Box<str>, Note)>>> + Send;
+
+    /// Writes or removes the note if what is there is as expected.
+    fn swap_note(
+        &self,
+        name: &str,
+        now: UnixSeconds,
+        change: &NoteChange<'_>,
+    ) -> impl Future<Output = Done<bool>> + Send;
 }
 
 type Answered<T> = Result<T, StoreError<BackendError>>;
@@ -111,15 +126,67 @@ pub(super) async fn apply(
             return Ok(admitted);
         }
     }
+    let mut trail = Trail::of(hash);
     for _ in 0..TRIES {
-        let (before, version) = known(engine, hash).await?;
+        let (before, version) = known_behind(engine, &mut trail).await?;
         let mut record = before.clone();
-        let session = record.apply(context, transition)?;
-        if record == before || engine.swap(hash, version, &record).await.map_err(failed)? {
-            return Ok(record.admitted(session));
+        let session = record.apply_for(context, transition, trail.numbers)?;
+        if record == before || engine.swap(&trail.hash, version, &record).await.map_err(failed)? {
+            return Ok(record.admitted(session, trail.replaced_by()));
         }
     }
     Err(overtaken())
+}
+
+/// The token that has replaced this one, or this one.
+async fn known_behind(engine: &impl Engine, trail: &mut Trail) -> Answered<(Record, Version)> {
+    for _ in 0..Trail::LONGEST {
+        let (record, version) = known(engine, &trail.hash).await?;
+        if !trail.follow(&record) {
+            return Ok((record, version));
+        }
+    }
+    Err(Refusal::Unknown.into())
+}
+
+pub(super) async fn find(engine: &impl Engine, fingerprint: &Fingerprint) -> Answered<Option<(TokenHash, Record)>> {
+    let named = engine.named(TokenSelector::Fingerprint(fingerprint)).await;
+    for hash in named.map_err(failed)? {
+        // One that is gone meanwhile is not found.
+        if let Some((record, _)) = engine.load(&hash).await.map_err(failed)? {
+            return Ok(Some((hash, record)));
+        }
+    }
+    Ok(None)
+}
+
+pub(super) async fn replace(
+    engine: &impl Engine,
+    old: &TokenHash,
+    new: &TokenHash,
+    now: UnixSeconds,
+) -> Answered<Arc<Grant>> {
+    for _ in 0..TRIES {
+        let (mut record, version) = known(engine, old).await?;
+        let is_known = engine.load(new).await.map_err(failed)?.is_some();
+        let (grant, successor) = replaced(&mut record, is_known, new, now)?;
+        let Some(successor) = successor else { return Ok(grant) };
+        let (swap, create) = ((old, version, &record), (new, &successor));
+        if engine.swap_and_create(swap, create).await.map_err(failed)? {
+            return Ok(grant);
+        }
+    }
+    Err(overtaken())
+}
+
+pub(super) async fn set_note(
+    engine: &impl Engine,
+    name: &str,
+    now: UnixSeconds,
+    change: &NoteChange<'_>,
+) -> Answered<bool> {
+    change.check(name)?;
+    engine.swap_note(name, now, change).await.map_err(failed)
 }
 
 pub(super) async fn exchange(
@@ -230,6 +297,36 @@ macro_rules! store_of_engine {
                 ttl: u64,
             ) -> Answer<'a, Arc<Grant>> {
                 Box::pin(async move { engine::exchange(self, hash, &context, new, ttl).await })
+            }
+
+            fn find<'a>(&'a self, fingerprint: &'a $crate::Fingerprint) -> Answer<'a, Option<(TokenHash, Record)>> {
+                Box::pin(engine::find(self, fingerprint))
+            }
+
+            fn replace<'a>(
+                &'a self,
+                old: &'a TokenHash,
+                new: &'a TokenHash,
+                now: UnixSeconds,
+            ) -> Answer<'a, Arc<Grant>> {
+                Box::pin(engine::replace(self, old, new, now))
+            }
+
+            fn note<'a>(&'a self, name: &'a str, now: UnixSeconds) -> Answer<'a, Option<$crate::Note>> {
+                Box::pin(async move { self.load_note(name, now).await.map_err(engine::failed) })
+            }
+
+            fn notes<'a>(&'a self, prefix: &'a str, now: UnixSeconds) -> Answer<'a, Vec<(Box<str>, $crate::Note)>> {
+                Box::pin(async move { self.load_notes(prefix, now).await.map_err(engine::failed) })
+            }
+
+            fn set_note<'a>(
+                &'a self,
+                name: &'a str,
+                now: UnixSeconds,
+                change: $crate::NoteChange<'a>,
+            ) -> Answer<'a, bool> {
+                Box::pin(async move { engine::set_note(self, name, now, &change).await })
             }
 
             fn revoke<'a>(&'a self, selector: TokenSelector<'a>) -> Answer<'a, usize> {

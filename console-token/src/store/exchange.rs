@@ -1,8 +1,8 @@
-//! An exchange of one token for another, as every store does it.
+//! An exchange of one token for another, and a replacement of one by another, as every store does them.
 
 use alloc::sync::Arc;
 
-use crate::{AttemptId, Grant, Record, Refusal, StoreError, TokenHash, VerifyContext};
+use crate::{AttemptId, Grant, Record, Refusal, StoreError, TokenHash, UnixSeconds, VerifyContext};
 
 /// Applies an exchange to the record of the token that is given up. `known` is the grant of the new
 /// token, if the store has it already. Gives that grant, and whether it has to be kept now.
@@ -34,4 +34,23 @@ pub(crate) fn exchanged<B>(
             Ok((Arc::new(record.grant().exchanged(context.now, ttl)), true))
         }
     }
+}
+
+/// Replaces a token. Gives the grant, and the record of the new token if that has to be kept now. `is_known`: the store
+/// has a record of the new token.
+pub(crate) fn replaced<B>(
+    record: &mut Record,
+    is_known: bool,
+    new: &TokenHash,
+    now: UnixSeconds,
+) -> Result<(Arc<Grant>, Option<Record>), StoreError<B>> {
+    if record.replaced_by() == Some(new) {
+        // Asked again.
+        return Ok((Arc::clone(record.grant()), None));
+    }
+    if is_known {
+        return Err(StoreError::Duplicate);
+    }
+    let successor = record.replace(new, now)?;
+    Ok((Arc::clone(record.grant()), Some(successor)))
 }

@@ -14,16 +14,21 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use super::{Answer, exchange::exchanged};
+use super::{
+    Answer,
+    exchange::{exchanged, replaced},
+    notes::Notes,
+};
 use crate::{
-    Admitted, AttemptId, ConsoleType, Grant, LeaseRules, LeaseTransition, Leases, Record, Refusal, Store, StoreError,
-    Target, TokenHash, TokenSelector, Transition, UnixSeconds, VerifyContext,
+    Admitted, AttemptId, ConsoleType, Fingerprint, Grant, LeaseRules, LeaseTransition, Leases, Note, NoteChange,
+    Record, Refusal, Store, StoreError, Target, TokenHash, TokenSelector, Transition, UnixSeconds, VerifyContext,
+    replace::Trail,
 };
 
 /// A bounded store for the threads of one process, gone with it.
 ///
 /// Records lie in 256 shards by a byte of their hash, each behind a lock of its own. No call holds
-/// more than one of them, save an exchange, which holds two. A transition costs the look-up, and allocates
+/// more than one of them, save an exchange or a replacement, which holds two. A transition costs the look-up, and allocates
 /// nothing (a claim its session, an unlimited token the list of its last attempts).
 ///
 /// A grant with the names of a virtual machine, a user and an issuer takes 400 to 560 bytes with its place in the map,
@@ -43,6 +48,7 @@ pub struct MemoryStore {
     swept: AtomicU8,
     /// INVARIANT: at most `limit`; no entry without holders.
     consoles: Mutex<BTreeMap<Box<str>, Leases>>,
+    notes: Mutex<Notes>,
 }
 
 /// As many as a byte has values.
@@ -77,7 +83,7 @@ impl Hasher for FirstBytes {
 }
 
 impl MemoryStore {
-    /// A store for at most `limit` records, and leases at as many consoles. Memory is taken as they come.
+    /// A store for at most `limit` records, leases at as many consoles, and as many notes. Memory is taken as they come.
     #[must_use]
     pub fn new(limit: usize) -> Self {
         Self {
@@ -86,6 +92,7 @@ impl MemoryStore {
             limit,
             swept: AtomicU8::new(0),
             consoles: Mutex::default(),
+            notes: Mutex::new(Notes::new(limit)),
         }
     }
 
@@ -146,10 +153,26 @@ impl MemoryStore {
         context: &VerifyContext<'_>,
         transition: Transition,
     ) -> Result<Admitted, StoreError> {
-        let mut shard = self.shard(hash);
-        let record = shard.get_mut(&Key(*hash)).ok_or(Refusal::Unknown)?;
-        let session = record.apply(context, transition)?;
-        Ok(record.admitted(session))
+        let mut trail = Trail::of(hash);
+        for _ in 0..Trail::LONGEST {
+            let mut shard = self.shard(&trail.hash);
+            let record = shard.get_mut(&Key(trail.hash)).ok_or(Refusal::Unknown)?;
+            if !trail.follow(record) {
+                let session = record.apply_for(context, transition, trail.numbers)?;
+                return Ok(record.admitted(session, trail.replaced_by()));
+            }
+        }
+        Err(Refusal::Unknown.into())
+    }
+
+    /// [`Store::find`]. Looks at all records, one shard after the other.
+    #[must_use]
+    pub fn find(&self, fingerprint: &Fingerprint) -> Option<(TokenHash, Record)> {
+        self.shards.iter().find_map(|shard| {
+            let shard = lock(shard);
+            let found = shard.iter().find(|(key, _)| key.0.fingerprint() == *fingerprint);
+            found.map(|(key, record)| (key.0, record.clone()))
+        })
     }
 
     /// [`Store::exchange`].
@@ -164,7 +187,32 @@ impl MemoryStore {
         new: &TokenHash,
         ttl: u64,
     ) -> Result<Arc<Grant>, StoreError> {
-        // Always in the same order, so that two exchanges cannot wait for each other.
+        self.succeed(hash, new, |record, known| {
+            let known = known.map(|known| Arc::clone(known.grant()));
+            let (grant, is_new) = exchanged(record, known, context, new, ttl)?;
+            let successor = is_new.then(|| Record::from_shared(Arc::clone(&grant)));
+            Ok((grant, successor))
+        })
+    }
+
+    /// [`Store::replace`].
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Refused`], [`StoreError::Duplicate`] or [`StoreError::Full`].
+    pub fn replace(&self, old: &TokenHash, new: &TokenHash, now: UnixSeconds) -> Result<Arc<Grant>, StoreError> {
+        self.succeed(old, new, |record, known| replaced(record, known.is_some(), new, now))
+    }
+
+    /// Changes the record of one token and keeps that of another one that `change` gives, both or neither. `change` is
+    /// given the record that the new token has already.
+    fn succeed(
+        &self,
+        hash: &TokenHash,
+        new: &TokenHash,
+        change: impl FnOnce(&mut Record, Option<&Record>) -> Result<(Arc<Grant>, Option<Record>), StoreError>,
+    ) -> Result<Arc<Grant>, StoreError> {
+        // Always in the same order, so that two calls cannot wait for each other.
         let (from, to) = (shard_of(hash), shard_of(new));
         let mut first = self.lock(from.min(to));
         let mut second = (from != to).then(|| self.lock(from.max(to)));
@@ -173,22 +221,21 @@ impl MemoryStore {
             Some(second) if from < to => (Some(&mut *first), &mut **second),
             Some(second) => (Some(&mut **second), &mut *first),
         };
-        let known = of_new.get(&Key(*new)).map(|record| Arc::clone(record.grant()));
         // Of a shard with both, the token is looked up again for the change; the lock is held throughout.
-        let mut of_hash = of_hash;
-        let record = match &mut of_hash {
-            Some(shard) => shard.get_mut(&Key(*hash)),
-            None => of_new.get_mut(&Key(*hash)),
+        let mut after = {
+            let own = of_hash.as_deref().unwrap_or(of_new).get(&Key(*hash));
+            own.ok_or(Refusal::Unknown)?.clone()
         };
-        let record = record.ok_or(Refusal::Unknown)?;
-        let mut after = record.clone();
-        let (grant, is_new) = exchanged(&mut after, known, context, new, ttl)?;
-        if is_new {
+        let (grant, successor) = change(&mut after, of_new.get(&Key(*new)))?;
+        if successor.is_some() {
             self.make_room()?;
         }
-        *record = after;
-        if is_new {
-            of_new.insert(Key(*new), Record::from_shared(Arc::clone(&grant)));
+        let own = of_hash.unwrap_or(&mut *of_new).get_mut(&Key(*hash));
+        if let Some(own) = own {
+            *own = after;
+        }
+        if let Some(successor) = successor {
+            of_new.insert(Key(*new), successor);
         }
         Ok(grant)
     }
@@ -232,7 +279,8 @@ impl MemoryStore {
         let mut consoles = lock(&self.consoles);
         let before = consoles.len();
         consoles.retain(|_, leases| !leases.is_over(now));
-        swept.saturating_add(before.saturating_sub(consoles.len()))
+        swept = swept.saturating_add(before.saturating_sub(consoles.len()));
+        swept.saturating_add(lock(&self.notes).sweep(now))
     }
 
     /// [`Store::leases`].
@@ -266,6 +314,27 @@ impl MemoryStore {
         Ok(gone)
     }
 
+    /// [`Store::note`].
+    #[must_use]
+    pub fn note(&self, name: &str, now: UnixSeconds) -> Option<Note> {
+        lock(&self.notes).get(name, now).cloned()
+    }
+
+    /// [`Store::notes`].
+    #[must_use]
+    pub fn notes(&self, prefix: &str, now: UnixSeconds) -> Vec<(Box<str>, Note)> {
+        lock(&self.notes).list(prefix, now)
+    }
+
+    /// [`Store::set_note`].
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NoteTooLong`] or [`StoreError::Full`].
+    pub fn set_note(&self, name: &str, now: UnixSeconds, change: &NoteChange<'_>) -> Result<bool, StoreError> {
+        lock(&self.notes).set(name, now, change)
+    }
+
     fn each(&self, selector: &TokenSelector<'_>, mut change: impl FnMut(&mut Record) -> bool) -> usize {
         if let TokenSelector::Token(hash) = selector {
             return usize::from(self.shard(hash).get_mut(&Key(**hash)).is_some_and(change));
@@ -273,8 +342,11 @@ impl MemoryStore {
         let mut changed = 0_usize;
         for shard in self.shards.iter() {
             let mut shard = lock(shard);
-            let records = shard.values_mut().filter(|record| selector.names(record.grant()));
-            changed = changed.saturating_add(records.map(&mut change).filter(|changed| *changed).count());
+            let records = shard
+                .iter_mut()
+                .filter(|(key, record)| selector.names(&key.0, record.grant()));
+            let changes = records.map(|(_, record)| change(record)).filter(|changed| *changed);
+            changed = changed.saturating_add(changes.count());
         }
         changed
     }
@@ -343,6 +415,26 @@ impl Store for MemoryStore {
         ttl: u64,
     ) -> Answer<'a, Arc<Grant>> {
         now_or_never(self.exchange(hash, &context, new, ttl))
+    }
+
+    fn find<'a>(&'a self, fingerprint: &'a Fingerprint) -> Answer<'a, Option<(TokenHash, Record)>> {
+        now_or_never(Ok(self.find(fingerprint)))
+    }
+
+    fn replace<'a>(&'a self, old: &'a TokenHash, new: &'a TokenHash, now: UnixSeconds) -> Answer<'a, Arc<Grant>> {
+        now_or_never(self.replace(old, new, now))
+    }
+
+    fn note<'a>(&'a self, name: &'a str, now: UnixSeconds) -> Answer<'a, Option<Note>> {
+        now_or_never(Ok(self.note(name, now)))
+    }
+
+    fn notes<'a>(&'a self, prefix: &'a str, now: UnixSeconds) -> Answer<'a, Vec<(Box<str>, Note)>> {
+        now_or_never(Ok(self.notes(prefix, now)))
+    }
+
+    fn set_note<'a>(&'a self, name: &'a str, now: UnixSeconds, change: NoteChange<'a>) -> Answer<'a, bool> {
+        now_or_never(self.set_note(name, now, &change))
     }
 
     fn revoke<'a>(&'a self, selector: TokenSelector<'a>) -> Answer<'a, usize> {

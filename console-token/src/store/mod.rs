@@ -6,6 +6,8 @@ mod engine;
 mod exchange;
 #[cfg(feature = "std")]
 mod memory;
+#[cfg(feature = "std")]
+mod notes;
 #[cfg(feature = "redis")]
 mod redis;
 #[cfg(any(feature = "redis", feature = "sql"))]
@@ -24,8 +26,8 @@ use alloc::{boxed::Box, string::ToString as _, sync::Arc, vec::Vec};
 use core::{error::Error, fmt, num::NonZeroU32, pin::Pin};
 
 use crate::{
-    Admitted, AttemptId, ConsoleType, Grant, LeaseRules, LeaseTransition, Record, StoreError, Target, TokenHash,
-    Transition, UnixSeconds, VerifyContext,
+    Admitted, AttemptId, ConsoleType, Fingerprint, Grant, LeaseRules, LeaseTransition, Note, NoteChange, Record,
+    StoreError, Target, TokenHash, Transition, UnixSeconds, VerifyContext,
 };
 
 /// Tokens to be revoked or retargeted.
@@ -33,6 +35,8 @@ use crate::{
 pub enum TokenSelector<'a> {
     /// One.
     Token(&'a TokenHash),
+    /// Those with this fingerprint: one, or hardly ever two.
+    Fingerprint(&'a Fingerprint),
     /// Those whose [`Grant::vm`] this is.
     Vm(&'a str),
     /// Those whose [`Grant::user`] this is.
@@ -42,11 +46,12 @@ pub enum TokenSelector<'a> {
 }
 
 impl TokenSelector<'_> {
-    /// Whether the grant is one of them, if it is not asked by token.
+    /// Whether this token is one of them.
     #[cfg(feature = "std")]
-    fn names(&self, grant: &Grant) -> bool {
+    fn names(&self, own: &TokenHash, grant: &Grant) -> bool {
         match *self {
-            TokenSelector::Token(_) => false,
+            TokenSelector::Token(hash) => own == hash,
+            TokenSelector::Fingerprint(fingerprint) => own.fingerprint() == *fingerprint,
             TokenSelector::Vm(name) => grant.vm.as_deref() == Some(name),
             TokenSelector::User(name) => grant.user.as_deref() == Some(name),
             TokenSelector::Issuer(name) => grant.issuer.as_deref() == Some(name),
@@ -136,11 +141,15 @@ pub trait Store: Send + Sync {
     /// The record of a token, to be looked at; for operators, not for gateways.
     fn record<'a>(&'a self, hash: &'a TokenHash) -> Answer<'a, Option<Record>>;
 
+    /// The token of this fingerprint and its record; for operators, who know no more of a token than logs say.
+    fn find<'a>(&'a self, fingerprint: &'a Fingerprint) -> Answer<'a, Option<(TokenHash, Record)>>;
+
     /// [`Record::check`](crate::Record::check): what the token leads to, without spending a use; or
     /// [`StoreError::Refused`].
     fn check<'a>(&'a self, hash: &'a TokenHash, context: VerifyContext<'a>) -> Answer<'a, Arc<Grant>>;
 
-    /// [`Record::apply`](crate::Record::apply): a transition; or [`StoreError::Refused`].
+    /// [`Record::apply`](crate::Record::apply): a transition; or [`StoreError::Refused`]. Of a token that was
+    /// [replaced](Self::replace), to its sessions under the new one, which the answer names.
     fn apply<'a>(
         &'a self,
         hash: &'a TokenHash,
@@ -162,6 +171,11 @@ pub trait Store: Send + Sync {
         ttl: u64,
     ) -> Answer<'a, Arc<Grant>>;
 
+    /// [`Record::replace`](crate::Record::replace): the new token takes over the grant, the spent uses and the open
+    /// sessions of the old one, which is revoked; both or neither; or [`StoreError::Refused`],
+    /// [`StoreError::Duplicate`], [`StoreError::Full`]. The same again gets the first answer.
+    fn replace<'a>(&'a self, old: &'a TokenHash, new: &'a TokenHash, now: UnixSeconds) -> Answer<'a, Arc<Grant>>;
+
     /// [`Record::revoke`](crate::Record::revoke): how many were not revoked before. Each is revoked on
     /// its own: one that is made at the same moment may be missed.
     fn revoke<'a>(&'a self, selector: TokenSelector<'a>) -> Answer<'a, usize>;
@@ -174,7 +188,7 @@ pub trait Store: Send + Sync {
         target: &'a Target,
     ) -> Answer<'a, usize>;
 
-    /// Forgets tokens that are [over](crate::Record::is_over), and consoles without a lease that is held:
+    /// Forgets tokens that are [over](crate::Record::is_over), consoles without a lease that is held, and notes that are over:
     /// about as many as `batch` says, so that it never holds up the others for long. Fewer than that
     /// means that there are no more. By a clock past 2^52 seconds it may leave some of them.
     fn sweep(&self, now: UnixSeconds, batch: NonZeroU32) -> Answer<'_, usize>;
@@ -187,4 +201,19 @@ pub trait Store: Send + Sync {
         rules: &'a LeaseRules,
         transition: LeaseTransition,
     ) -> Answer<'a, Vec<AttemptId>>;
+
+    /// The note of this name, if there is one that is not over.
+    fn note<'a>(&'a self, name: &'a str, now: UnixSeconds) -> Answer<'a, Option<Note>>;
+
+    /// The notes whose names begin so, in the order of the bytes of their names: the first
+    /// [`Note::LISTED_MAX`] of them. Each is read on its own: of several that are written at the same moment some may be
+    /// read before and some after.
+    fn notes<'a>(&'a self, prefix: &'a str, now: UnixSeconds) -> Answer<'a, Vec<(Box<str>, Note)>>;
+
+    /// Compare and set: writes or removes a note if what is there is what the change expects. `false`: it was not, and
+    /// nothing was written. Or [`StoreError::NoteTooLong`], [`StoreError::Full`].
+    ///
+    /// A change that expects a version and is asked again after [`StoreError::Backend`] may find what it has written
+    /// itself: `false` then means to read again.
+    fn set_note<'a>(&'a self, name: &'a str, now: UnixSeconds, change: NoteChange<'a>) -> Answer<'a, bool>;
 }

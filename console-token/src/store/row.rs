@@ -3,19 +3,21 @@
 //! ```text
 //! attempts   | 32 hexadecimal digits | = | number of the use, or 2^64 - 1 if it was given back | , |   and so on, oldest first
 //! sessions   | number | : | claimed | : | connection id or 0 | : | migrating until, or nothing | : | reopened 0 or 1 | , |
+//!            | and after the last, if it is suspended or held: | : | from | : | until |
+//! replaced   | nothing, or: 64 hexadecimal digits | : | kept until |
 //! leases      | 32 hexadecimal digits | : | idle at, or nothing | : | hung at, or nothing | , |
 //! ```
 //!
 //! Numbers are decimal.
 
-use alloc::{format, string::String, sync::Arc, vec::Vec};
+use alloc::{boxed::Box, format, string::String, sync::Arc, vec::Vec};
 use core::{fmt::Write as _, num::NonZeroU32, str::FromStr};
 
 use crate::{
     AttemptId, BackendError, Grant, Leases, MAX_ATTEMPTS, MAX_OPEN_SESSIONS, Record, Scope, SessionId, TokenHash,
     UnixSeconds, Uses, hex,
     leases::Lease,
-    session::{Attempt, Session},
+    session::{Attempt, Replaced, Session, Suspended},
 };
 
 /// Below this length of `attempts` there is room for one more: an entry has at least 35 characters.
@@ -30,6 +32,7 @@ pub(super) struct Row {
     pub(super) next_session: u64,
     pub(super) attempts: String,
     pub(super) sessions: String,
+    pub(super) replaced: String,
 }
 
 /// What a statement or a script decides by, so that it needs no look into the grant.
@@ -42,7 +45,8 @@ pub(super) struct Terms {
     pub(super) lapses: u64,
     /// -1: unlimited.
     pub(super) uses: i64,
-    /// When no session is open any more unless one is claimed: 0 if none is, `u64::MAX` if only a close ends it.
+    /// When no session is open any more unless one is claimed, and the token leads to no other one: 0 if that is so now,
+    /// `u64::MAX` if only a close ends it.
     pub(super) busy_until: u64,
 }
 
@@ -50,10 +54,7 @@ impl Terms {
     pub(super) fn of(record: &Record) -> Self {
         let grant = record.grant();
         let (opens, lapses) = grant.window();
-        let ends = record
-            .sessions
-            .iter()
-            .map(|session| grant.session_ends(session.claimed));
+        let ends = record.sessions.iter().map(|session| session.ends(grant));
         Self {
             scope: scope(grant.scope),
             audience: audience(grant.audience.as_deref()),
@@ -63,7 +64,11 @@ impl Terms {
                 Uses::Unlimited => -1,
                 Uses::Limited(uses) => i64::from(uses.get()),
             },
-            busy_until: ends.map(|end| end.map_or(u64::MAX, |end| end.0)).max().unwrap_or(0),
+            busy_until: ends
+                .map(|end| end.map_or(u64::MAX, |end| end.0))
+                .chain(record.replaced.as_ref().map(|replaced| replaced.kept.0))
+                .max()
+                .unwrap_or(0),
         }
     }
 }
@@ -129,7 +134,11 @@ impl Row {
             let connection_id = session.connection_id.map_or(0, NonZeroU32::get);
             let (id, claimed, reopened) = (session.id, session.claimed.0, u8::from(session.reopened));
             let migrating = text_of(session.migrating);
-            let _ = write!(sessions, "{id}:{claimed}:{connection_id}:{migrating}:{reopened},");
+            let _ = write!(sessions, "{id}:{claimed}:{connection_id}:{migrating}:{reopened}");
+            if let Some(Suspended { from, until }) = session.suspended {
+                let _ = write!(sessions, ":{}:{}", from.0, until.0);
+            }
+            sessions.push(',');
         }
         Ok(Self {
             grant: serde_json::to_string(&**record.grant()).map_err(BackendError::new)?,
@@ -138,6 +147,9 @@ impl Row {
             next_session: record.next_session,
             attempts,
             sessions,
+            replaced: record.replaced.as_ref().map_or_else(String::new, |replaced| {
+                format!("{}:{}", hex(replaced.by.as_bytes()), replaced.kept.0)
+            }),
         })
     }
 
@@ -159,8 +171,18 @@ impl Row {
         record.next_session = self.next_session;
         record.attempts = entries(&self.attempts, MAX_ATTEMPTS, attempt)?.into();
         record.sessions = entries(&self.sessions, MAX_OPEN_SESSIONS.get().into(), session)?;
+        record.replaced = replaced(&self.replaced)?.map(Box::new);
         Ok(record)
     }
+}
+
+fn replaced(text: &str) -> Result<Option<Replaced>, BackendError> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let (by, kept) = text.split_once(':').ok_or_else(damaged)?;
+    let kept = UnixSeconds(kept.parse().map_err(|_| damaged())?);
+    Ok(Some(Replaced { by: hash(by)?, kept }))
 }
 
 fn session(text: &str) -> Option<Session> {
@@ -174,6 +196,13 @@ fn session(text: &str) -> Option<Session> {
             "0" => false,
             "1" => true,
             _ => return None,
+        },
+        suspended: match fields.next() {
+            Some(from) => Some(Suspended {
+                from: UnixSeconds(from.parse().ok()?),
+                until: UnixSeconds(fields.next()?.parse().ok()?),
+            }),
+            None => None,
         },
     };
     fields.next().is_none().then_some(session)

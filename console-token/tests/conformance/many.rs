@@ -11,6 +11,30 @@ use super::{Fresh, context, grant, refused};
 
 const ALL: NonZeroU32 = NonZeroU32::MAX;
 
+/// A session without an end keeps its record, by whatever clock.
+pub(super) async fn endless(store: &dyn Store, fresh: &mut Fresh) {
+    for console in [ConsoleType::SpiceDirect, ConsoleType::NoVnc] {
+        let hash = fresh.hash();
+        store.insert(&hash, &grant(console)).await.unwrap();
+        let step = match console {
+            ConsoleType::SpiceDirect => Transition::Claim(fresh.attempt()),
+            _ => Transition::Open(fresh.attempt()),
+        };
+        let session = store.apply(&hash, context(1000), step).await.unwrap().session;
+        for now in [1600, 1 << 40, 1 << 62, i64::MAX as u64, u64::MAX - 1, u64::MAX] {
+            store.sweep(UnixSeconds(now), ALL).await.unwrap();
+            store
+                .apply(&hash, context(now), Transition::Attend(session))
+                .await
+                .unwrap();
+        }
+        store
+            .apply(&hash, context(1600), Transition::Close(session))
+            .await
+            .unwrap();
+    }
+}
+
 pub(super) async fn owners(store: &dyn Store, fresh: &mut Fresh) {
     let (vm, user, issuer) = (fresh.name(), fresh.name(), fresh.name());
     let mut hashes = Vec::new();

@@ -11,6 +11,8 @@ use crate::naive;
 
 mod at_once;
 mod many;
+mod notes;
+mod replaced;
 mod uses;
 
 /// Gives hashes, attempts and names that no other call gives, from a number that grows.
@@ -67,6 +69,15 @@ fn refused<T: core::fmt::Debug, B: core::fmt::Debug>(result: Result<T, StoreErro
     }
 }
 
+/// The byte by which a sequence of operations names one of the 30 transitions; of some there are several numbers.
+pub(crate) fn byte_of(kind: u8) -> u8 {
+    match kind % 30 {
+        kind @ ..23 => 9 + kind,
+        // Those that came later.
+        kind => 224 + kind - 23,
+    }
+}
+
 /// The whole suite. `sequences`: how many random sequences of operations are held against the model.
 /// The store may hold other tokens, but none of an earlier run with the same `seed`.
 pub(crate) async fn suite(store: &dyn Store, seed: u64, sequences: u64) {
@@ -78,6 +89,12 @@ pub(crate) async fn suite(store: &dyn Store, seed: u64, sequences: u64) {
     values_travel(store, &mut fresh).await;
     exchanges(store, &mut fresh).await;
     uses::what_costs_a_use(store, &mut fresh).await;
+    notes::notes(store, &mut fresh).await;
+    notes::many_notes(store, &mut fresh).await;
+    replaced::found_by_fingerprint(store, &mut fresh).await;
+    replaced::sessions_go_on(store, &mut fresh).await;
+    replaced::refusals(store, &mut fresh).await;
+    many::endless(store, &mut fresh).await;
     many::owners(store, &mut fresh).await;
     many::leases(store, &mut fresh).await;
     many::sweeps(store, &mut fresh).await;
@@ -95,17 +112,24 @@ pub(crate) async fn suite(store: &dyn Store, seed: u64, sequences: u64) {
         let mut data = vec![0, 0, 0, 12, 0, uses % 5, 2, sessions % 4, 1, 1, 1, 0];
         for _ in 0..60 {
             let [kind, a, b, c, d, ..] = fresh.next().to_le_bytes();
-            data.extend([9 + kind % 23, 0, a, b, c, d]);
+            data.extend([byte_of(kind), 0, a, b, c, d]);
         }
         naive::run(store, usize::MAX, fresh.next().to_le_bytes(), &data, |_, _| ()).await;
     }
     for _ in 0..sequences {
-        // Connections that take uses and give them back.
+        // Connections that take uses and give them back, or stay open for a while.
         let [uses, ..] = fresh.next().to_le_bytes();
         let mut data = vec![0, 0, 0, 12, 0, uses % 5, 0, 0, 1, 1, 1, 0];
         for _ in 0..60 {
-            let [kind, a, b, c, ..] = fresh.next().to_le_bytes();
-            data.extend([[9, 20][usize::from(kind % 2)], 0, a % 14, b, c]);
+            let [kind, a, b, c, d, ..] = fresh.next().to_le_bytes();
+            data.extend([
+                [9, 20, 224, 17, 227, 229, 29, 30][usize::from(kind % 8)],
+                0,
+                a % 14,
+                b,
+                c % 4,
+                d,
+            ]);
         }
         naive::run(store, usize::MAX, fresh.next().to_le_bytes(), &data, |_, _| ()).await;
     }

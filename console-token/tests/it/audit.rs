@@ -22,6 +22,7 @@ fn events() -> Vec<Event> {
         Ok::<_, StoreError<BackendError>>(Admitted {
             session,
             grant: grant().into(),
+            replaced_by: None,
         })
     };
     let refused = |refusal: Refusal| Err::<Admitted, StoreError<BackendError>>(refusal.into());
@@ -33,7 +34,9 @@ fn events() -> Vec<Event> {
         Event::check::<BackendError>(&HASH, &context, &Ok(grant().into())),
         Event::check(&HASH, &context, &Err(failed())),
         Event::exchange::<BackendError>(&HASH, &context, &TokenHash::from_bytes([7; 32]), &Ok(grant().into())),
+        Event::replace::<BackendError>(now, &HASH, &TokenHash::from_bytes([8; 32]), &Ok(grant().into())),
         Event::revoke::<BackendError>(now, &TokenSelector::Token(&HASH), &Ok(1)),
+        Event::revoke::<BackendError>(now, &TokenSelector::Fingerprint(&HASH.fingerprint()), &Ok(1)),
         Event::revoke::<BackendError>(now, &TokenSelector::User("ann\u{1b}"), &Ok(2)),
         Event::retarget::<BackendError>(now, &TokenSelector::Vm("vm1"), &Ok(2)),
         Event::revoke::<BackendError>(now, &TokenSelector::Issuer("nova"), &Ok(0)),
@@ -57,6 +60,13 @@ fn events() -> Vec<Event> {
             attempt,
             connection_id: 5,
         },
+        Transition::Open(attempt),
+        Transition::Suspend {
+            session,
+            from: at(1000),
+            until: at(1030),
+        },
+        Transition::Resume { attempt, session },
         Transition::Close(session),
         Transition::Attend(session),
     ] {
@@ -97,6 +107,8 @@ fn a_line_for_each() {
         1000 token 66696e6765727072 vm "vm 1\n2" user "ann" issuer "nova" check: done
         1000 token 66696e6765727072 check: the store failed
         1000 token 66696e6765727072 vm "vm 1\n2" user "ann" issuer "nova" exchange for 0707070707070707: done
+        1000 token 66696e6765727072 vm "vm 1\n2" user "ann" issuer "nova" replace by 0808080808080808: done
+        1000 token 66696e6765727072 revoke: done, 1 tokens
         1000 token 66696e6765727072 revoke: done, 1 tokens
         1000 revoke by user "ann\u{1b}": done, 2 tokens
         1000 retarget by vm "vm1": done, 2 tokens
@@ -118,6 +130,12 @@ fn a_line_for_each() {
         1000 token 66696e6765727072 settle 3: revoked
         1000 token 66696e6765727072 vm "vm 1\n2" user "ann" issuer "nova" reopen 5: done, use 3
         1000 token 66696e6765727072 reopen 5: revoked
+        1000 token 66696e6765727072 vm "vm 1\n2" user "ann" issuer "nova" open: done, use 3
+        1000 token 66696e6765727072 open: revoked
+        1000 token 66696e6765727072 vm "vm 1\n2" user "ann" issuer "nova" suspend 3 from 1000 until 1030: done, use 3
+        1000 token 66696e6765727072 suspend 3 from 1000 until 1030: revoked
+        1000 token 66696e6765727072 vm "vm 1\n2" user "ann" issuer "nova" resume 3: done, use 3
+        1000 token 66696e6765727072 resume 3: revoked
         1000 token 66696e6765727072 vm "vm 1\n2" user "ann" issuer "nova" close 3: done, use 3
         1000 token 66696e6765727072 close 3: revoked
         1000 token 66696e6765727072 vm "vm 1\n2" user "ann" issuer "nova" attend 3: done, use 3

@@ -3,7 +3,7 @@
 use console_token::MemoryStore;
 
 #[path = "../conformance/mod.rs"]
-mod suite;
+pub(crate) mod suite;
 
 #[tokio::test]
 async fn memory() {
@@ -27,9 +27,29 @@ async fn sqlite() {
     first.close().await;
     second.close().await;
 
-    // A schema of the future is left alone.
+    // A database of the first version is brought up to date, and what was in it stays.
     sqlx::any::install_default_drivers();
     let pool = sqlx::AnyPool::connect(&url).await.unwrap();
+    for undone in [
+        "ALTER TABLE console_token DROP COLUMN replaced",
+        "DROP TABLE console_notes",
+        "DROP TABLE console_note_version",
+        "DELETE FROM console_schema WHERE version = 2",
+    ] {
+        sqlx::query(undone).execute(&pool).await.unwrap();
+    }
+    let count = async || {
+        let counted = sqlx::query_scalar::<_, i64>("SELECT COUNT(*) FROM console_token").fetch_one(&pool);
+        counted.await.unwrap()
+    };
+    let before = count().await;
+    assert!(0 < before);
+    let third = SqlStore::connect(&url, NonZeroU32::MIN).await.unwrap();
+    assert_eq!(count().await, before);
+    suite::suite(&third, 3, 1).await;
+    third.close().await;
+
+    // A schema of the future is left alone.
     let newer = "INSERT INTO console_schema (version) VALUES (99)";
     sqlx::query(newer).execute(&pool).await.unwrap();
     pool.close().await;

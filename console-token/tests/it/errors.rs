@@ -3,7 +3,7 @@
 use console_token::{Pepper, Refusal, StoreError, UnknownConsole};
 use expect_test::expect;
 
-const ALL: [Refusal; 20] = [
+const ALL: [Refusal; 21] = [
     Refusal::Malformed,
     Refusal::Unknown,
     Refusal::WrongScope,
@@ -21,6 +21,7 @@ const ALL: [Refusal; 20] = [
     Refusal::SessionExpired,
     Refusal::SessionClosed,
     Refusal::NotMigrating,
+    Refusal::NotSuspended,
     Refusal::Busy,
     Refusal::LeaseLost,
     Refusal::TooManyAttempts,
@@ -44,6 +45,7 @@ fn texts_inside() {
     texts.push(StoreError::<&str>::Refused(Refusal::Spent).to_string());
     texts.push(StoreError::<&str>::Full { limit: 3 }.to_string());
     texts.push(StoreError::<&str>::Duplicate.to_string());
+    texts.push(StoreError::<&str>::NoteTooLong.to_string());
     texts.push(StoreError::Backend("no route").to_string());
     texts.push(Pepper::new(&[1; 31]).unwrap_err().to_string());
     texts.push(UnknownConsole.to_string());
@@ -65,12 +67,14 @@ fn texts_inside() {
         the session is past its time limit
         the session is closed
         no migration is pending
+        the session is not suspended
         the console is in use
         the lease of the console is lost
         too many attempts
         refused: all uses are spent
         full: 3 records
         a token with this hash exists
+        the name or the value of the note is too long
         store: no route
         pepper too short: 31 bytes, at least 32 are needed
         unknown console protocol or type"#]]

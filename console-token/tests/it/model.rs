@@ -6,6 +6,7 @@ use core::task::{Context, Poll, Waker};
 use console_token::{AttemptId, MAX_ATTEMPTS, MemoryStore, Record, UnixSeconds, Uses, VerifyContext};
 use proptest::{collection::vec, prelude::*};
 
+use crate::conformance::suite::byte_of;
 use crate::naive;
 
 /// One less than there are tokens, so that the store is full now and then.
@@ -29,11 +30,12 @@ proptest! {
 
     /// Few operations on a token that was made for them: deeper into a session than chance gets.
     #[test]
-    fn sessions_do_what_the_model_does(uses in 0_u8..5, sessions in 0_u8..4, transitions in vec((9_u8..32, any::<[u8; 4]>()), 0..80)) {
-        // Insert token 0: from 0 for 12 s, no skew, the uses, SPICE, the sessions, no end, no audience, owner 0.
-        let mut data = std::vec![0, 0, 0, 12, 0, uses, 2, sessions, 1, 1, 1, 0];
+    fn sessions_do_what_the_model_does(spice in any::<bool>(), uses in 0_u8..5, sessions in 0_u8..4, transitions in vec((0_u8..30, any::<[u8; 4]>()), 0..80)) {
+        // Insert token 0: from 0 for 12 s, no skew, the uses, SPICE or connections, the sessions, no end, no audience, owner 0.
+        let scope = if spice { 2 } else { 0 };
+        let mut data = std::vec![0, 0, 0, 12, 0, uses, scope, sessions, 1, 1, 1, 0];
         for (kind, arguments) in transitions {
-            data.extend([kind, 0]);
+            data.extend([byte_of(kind), 0]);
             data.extend(arguments);
         }
         at_once(naive::run(&MemoryStore::new(LIMIT), LIMIT, [0; 8], &data, |_, _| ()));

@@ -162,9 +162,9 @@ fn a_token_for_another_scope() {
         let mut record = Record::new(vnc());
         refused(&mut record, Refusal::WrongScope, |record| record.claim_at(now));
         refused(&mut record, Refusal::WrongScope, |record| record.join_at(now, 0));
-        refused(&mut record, Refusal::WrongScope, |record| record.bind(id, 0));
+        refused(&mut record, Refusal::NoSuchSession, |record| record.bind(id, 1));
         refused(&mut record, Refusal::NoSuchSession, |record| record.release(id));
-        refused(&mut record, Refusal::WrongScope, |record| record.close(id));
+        refused(&mut record, Refusal::NoSuchSession, |record| record.close(id));
     }
 }
 

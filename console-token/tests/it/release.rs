@@ -69,3 +69,37 @@ fn a_revoked_token() {
         assert_eq!(record.check(&context(1000)), Err(Refusal::Revoked));
     }
 }
+
+/// Of exchanges nothing stays open.
+#[test]
+fn an_exchange_has_no_sessions() {
+    use console_token::Transition;
+
+    let mut record = Record::new(vnc().with_scope(Scope::Exchange));
+    let (session, at) = (SessionId::new(0), crate::at);
+    for transition in [
+        Transition::Redeem(attempt()),
+        Transition::Claim(attempt()),
+        Transition::Open(attempt()),
+        Transition::Bind {
+            session,
+            connection_id: 0,
+        },
+        Transition::Join { connection_id: 0 },
+        Transition::Suspend {
+            session,
+            from: at(0),
+            until: at(9),
+        },
+        Transition::Resume {
+            attempt: attempt(),
+            session,
+        },
+        Transition::Release(session),
+        Transition::Close(session),
+        Transition::Attend(session),
+    ] {
+        let refused = record.apply(&context(1000), transition);
+        assert_eq!(refused, Err(Refusal::WrongScope), "{transition}");
+    }
+}

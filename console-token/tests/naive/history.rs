@@ -37,6 +37,15 @@ pub(super) enum Done {
         attempt: AttemptId,
         connection_id: u32,
     },
+    Suspend {
+        id: u64,
+        from: u64,
+        until: u64,
+    },
+    Resume {
+        id: u64,
+        attempt: AttemptId,
+    },
     Close {
         id: u64,
     },
@@ -97,30 +106,50 @@ impl Token {
     }
 
     fn overdue(&self, id: u64, now: u64) -> bool {
+        self.overdue_then(id, now, self.history.len())
+    }
+
+    /// By what the history said when it had this length.
+    fn overdue_then(&self, id: u64, now: u64, then: usize) -> bool {
         let claimed = u128::from(self.claimed(id).1);
         let limit = self.made_out.session_limit.map(|limit| claimed + u128::from(limit));
         let end = self.made_out.session_end.map(|end| u128::from(end.0));
         // The last second there is ends everything that has an end.
         let reached = |end: Option<u128>| end.is_some_and(|end| end.min(u128::from(u64::MAX)) <= u128::from(now));
-        reached(limit) || reached(end)
+        reached(limit) || reached(end) || reached(self.suspended(id, then).map(|(_, until)| u128::from(until)))
     }
 
     /// Released, closed, or overdue when a later claim came.
     fn ended(&self, id: u64) -> bool {
         let later = &self.history[self.claimed(id).0 + 1..];
-        later.iter().any(|done| match *done {
+        later.iter().enumerate().any(|(place, done)| match *done {
             Done::Release { id: other } | Done::Close { id: other } => other == id,
-            Done::Claim { now, .. } => self.overdue(id, now),
+            // As it was at that moment.
+            Done::Claim { now, .. } => {
+                let then = self.claimed(id).0 + 1 + place;
+                self.overdue_then(id, now, then)
+            }
             _ => false,
         })
     }
 
+    fn is_session(&self, id: u64) -> bool {
+        let place = self.uses().nth(usize::try_from(id).unwrap());
+        place.is_some_and(|place| matches!(self.history[place], Done::Claim { .. }))
+    }
+
     pub(super) fn open(&self) -> impl Iterator<Item = u64> {
-        let sessions = match self.made_out.scope {
-            Scope::SpiceSession => self.next_id(),
-            _ => 0,
-        };
-        (0..sessions).filter(|id| !self.ended(*id))
+        (0..self.next_id()).filter(|id| self.is_session(*id) && !self.ended(*id))
+    }
+
+    /// Its viewer had broken off, and had not come again.
+    fn suspended(&self, id: u64, then: usize) -> Option<(u64, u64)> {
+        let mut suspended = self.history[..then].iter().filter_map(|done| match *done {
+            Done::Suspend { id: other, from, until } => (other == id).then_some(Some((from, until))),
+            Done::Resume { id: other, .. } => (other == id).then_some(None),
+            _ => None,
+        });
+        suspended.next_back().flatten()
     }
 
     /// Of a connection.
@@ -146,6 +175,7 @@ impl Token {
                 connection_id,
                 ..
             } => (other == id).then_some(connection_id),
+            Done::Resume { id: other, .. } => (other == id).then_some(0),
             _ => None,
         });
         numbers.next_back().and_then(NonZeroU32::new)
@@ -154,7 +184,9 @@ impl Token {
     fn migrating(&self, id: u64) -> Option<u64> {
         let mut pending = self.history.iter().filter_map(|done| match *done {
             Done::Migrate { id: other, until } => (other == id).then_some(Some(until)),
-            Done::Settle { id: other } | Done::Reopen { id: other, .. } => (other == id).then_some(None),
+            Done::Settle { id: other } | Done::Reopen { id: other, .. } | Done::Resume { id: other, .. } => {
+                (other == id).then_some(None)
+            }
             _ => None,
         });
         pending.next_back().flatten()
@@ -179,7 +211,7 @@ impl Token {
                     accepted.push((attempt, next));
                     next += 1;
                 }
-                Done::Reopen { attempt, id, .. } => accepted.push((attempt, id)),
+                Done::Reopen { attempt, id, .. } | Done::Resume { attempt, id } => accepted.push((attempt, id)),
                 _ => {}
             }
         }
@@ -256,7 +288,7 @@ impl Token {
     /// The session, if it is open.
     fn session(&self, id: SessionId) -> Result<u64, Refusal> {
         match id.get() < self.next_id() {
-            true if self.ended(id.get()) => Err(Refusal::SessionClosed),
+            true if !self.is_session(id.get()) || self.ended(id.get()) => Err(Refusal::SessionClosed),
             true => Ok(id.get()),
             false => Err(Refusal::NoSuchSession),
         }
@@ -269,28 +301,37 @@ impl Token {
     ) -> Result<SessionId, Refusal> {
         match transition {
             Transition::Redeem(_) => self.scope(Scope::Connection)?,
-            Transition::Release(_) if self.made_out.scope == Scope::Connection => {}
-            _ => self.scope(Scope::SpiceSession)?,
+            Transition::Claim(_) | Transition::Join { .. } | Transition::Reopen { .. } => {
+                self.scope(Scope::SpiceSession)?;
+            }
+            _ if self.made_out.scope == Scope::Exchange => return Err(Refusal::WrongScope),
+            _ => {}
         }
         let now = context.now.0;
         let id = match transition {
             Transition::Redeem(attempt) => {
                 let id = self.spend(context, attempt, Done::Spend { attempt })?;
-                self.not_released(id)?
+                // A use that was given back, or of a connection that has ended.
+                match self.is_session(id) && self.ended(id) {
+                    true => return Err(Refusal::SessionClosed),
+                    false => self.not_released(id)?,
+                }
             }
-            Transition::Claim(attempt) => {
+            Transition::Claim(attempt) | Transition::Open(attempt) => {
                 let id = self.spend(context, attempt, Done::Claim { attempt, now })?;
                 self.session(SessionId::new(id))?
             }
             Transition::Bind { session, connection_id } => self.bind(session, connection_id)?,
-            Transition::Release(session) if self.made_out.scope == Scope::Connection => {
+            Transition::Release(session)
+                if self.made_out.scope == Scope::Connection && !self.open().any(|id| id == session.get()) =>
+            {
                 let id = session.get();
                 if self.next_id() <= id {
                     return Err(Refusal::NoSuchSession);
                 }
                 let Done::Spend { attempt } = self.history[self.uses().nth(usize::try_from(id).unwrap()).unwrap()]
                 else {
-                    panic!("a use of another scope");
+                    return Err(Refusal::SessionClosed);
                 };
                 if self.answered(attempt) != Some(id) {
                     return Err(Refusal::SessionClosed);
@@ -304,7 +345,7 @@ impl Token {
                 if self
                     .history
                     .iter()
-                    .any(|done| matches!(done, Done::Bind { id: other, .. } if *other == id))
+                    .any(|done| matches!(done, Done::Bind { id: other, .. } | Done::Resume { id: other, .. } if *other == id))
                 {
                     return Err(Refusal::AlreadyBound);
                 }
@@ -325,6 +366,32 @@ impl Token {
                 id
             }
             Transition::Reopen { attempt, connection_id } => self.reopen(context, attempt, connection_id)?,
+            Transition::Suspend { session, from, until } => {
+                self.not_revoked()?;
+                let id = self.session(session)?;
+                // Of what it was before, only the limits of the grant count.
+                if self.overdue_then(id, now, self.claimed(id).0) {
+                    return Err(Refusal::SessionExpired);
+                }
+                let (from, until) = (from.0, until.0);
+                self.history.push(Done::Suspend { id, from, until });
+                id
+            }
+            Transition::Resume { attempt, session } => {
+                self.welcome(context)?;
+                let id = self.session(session)?;
+                if self.answered(attempt) != Some(id) {
+                    let suspended = self.suspended(id, self.history.len());
+                    suspended
+                        .filter(|(from, _)| *from <= now)
+                        .ok_or(Refusal::NotSuspended)?;
+                    if self.overdue(id, now) {
+                        return Err(Refusal::SessionExpired);
+                    }
+                    self.history.push(Done::Resume { id, attempt });
+                }
+                id
+            }
             Transition::Close(session) => {
                 let id = self.session(session)?;
                 self.history.push(Done::Close { id });

@@ -133,7 +133,7 @@ impl Both<'_> {
                 transition,
             } => {
                 let done = store.apply(&self.hash(*token), *context, *transition).await;
-                gave(done, |Admitted { session, grant }| Gave::Session(session, grant))
+                gave(done, |Admitted { session, grant, .. }| Gave::Session(session, grant))
             }
             Op::Exchange {
                 token,
@@ -271,6 +271,7 @@ impl Both<'_> {
             let Some(token) = slot else { continue };
             let named = match which.of(&hash, &name) {
                 TokenSelector::Token(hash) => own == *hash,
+                TokenSelector::Fingerprint(fingerprint) => own.fingerprint() == *fingerprint,
                 TokenSelector::Vm(name) => token.grant().vm.as_deref() == Some(name),
                 TokenSelector::User(name) => token.grant().user.as_deref() == Some(name),
                 TokenSelector::Issuer(name) => token.grant().issuer.as_deref() == Some(name),

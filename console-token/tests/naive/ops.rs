@@ -11,6 +11,9 @@ use super::TOKENS;
 /// The one name of a gateway.
 pub(crate) const AUDIENCE: &str = "gateway";
 
+/// Bytes from here on are transitions that came to this form later.
+const LATER: u8 = 224;
+
 /// An operation on a store.
 #[derive(Debug)]
 pub(crate) enum Op {
@@ -166,7 +169,10 @@ impl Bytes<'_> {
     }
 
     fn op(&mut self) -> Op {
-        let kind = self.byte() % 32;
+        let kind = match self.byte() {
+            byte @ LATER.. => 32 + (byte - LATER) % 7,
+            byte => byte % 32,
+        };
         match kind {
             0..=2 => Op::Insert {
                 token: self.token(),
@@ -210,6 +216,16 @@ impl Bytes<'_> {
                 connection_id: self.connection_id(),
             },
             20 => Transition::Release(self.session()),
+            32..=34 => Transition::Open(self.attempt()),
+            35 | 36 => Transition::Suspend {
+                session: self.session(),
+                from: UnixSeconds(self.time()),
+                until: UnixSeconds(self.time()),
+            },
+            37 | 38 => Transition::Resume {
+                attempt: self.attempt(),
+                session: self.session(),
+            },
             21..=23 => Transition::Join {
                 connection_id: self.connection_id(),
             },

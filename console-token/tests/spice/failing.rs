@@ -8,8 +8,9 @@ use std::sync::Mutex;
 use tokio::task::yield_now;
 
 use console_token::{
-    Admitted, Answer, AttemptId, BackendError, ConsoleType, Grant, LeaseRules, LeaseTransition, MemoryStore, Record,
-    Store, StoreError, Target, TokenHash, TokenSelector, Transition, UnixSeconds, VerifyContext,
+    Admitted, Answer, AttemptId, BackendError, ConsoleType, Fingerprint, Grant, LeaseRules, LeaseTransition,
+    MemoryStore, Note, NoteChange, Record, Store, StoreError, Target, TokenHash, TokenSelector, Transition,
+    UnixSeconds, VerifyContext,
 };
 
 /// What becomes of a transition.
@@ -120,6 +121,26 @@ impl Store for Failing {
         ttl: u64,
     ) -> Answer<'a, Arc<Grant>> {
         Store::exchange(&self.memory, hash, context, new, ttl)
+    }
+
+    fn find<'a>(&'a self, fingerprint: &'a Fingerprint) -> Answer<'a, Option<(TokenHash, Record)>> {
+        Store::find(&self.memory, fingerprint)
+    }
+
+    fn replace<'a>(&'a self, old: &'a TokenHash, new: &'a TokenHash, now: UnixSeconds) -> Answer<'a, Arc<Grant>> {
+        Store::replace(&self.memory, old, new, now)
+    }
+
+    fn note<'a>(&'a self, name: &'a str, now: UnixSeconds) -> Answer<'a, Option<Note>> {
+        Store::note(&self.memory, name, now)
+    }
+
+    fn notes<'a>(&'a self, prefix: &'a str, now: UnixSeconds) -> Answer<'a, Vec<(Box<str>, Note)>> {
+        Store::notes(&self.memory, prefix, now)
+    }
+
+    fn set_note<'a>(&'a self, name: &'a str, now: UnixSeconds, change: NoteChange<'a>) -> Answer<'a, bool> {
+        Store::set_note(&self.memory, name, now, change)
     }
 
     fn revoke<'a>(&'a self, selector: TokenSelector<'a>) -> Answer<'a, usize> {

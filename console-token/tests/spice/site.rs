@@ -10,11 +10,11 @@ use console_token::{ConsoleType, Grant, Pepper, Peppers, Record, Secret, Store, 
 use spice_proto::drive_session;
 use spice_proto::ids::ChannelType;
 use spice_proto::link::{self, KeyPoolConfig};
-use spice_proto::session::Policy;
 use spice_proto::session::migration::Endpoint;
 use spice_proto::session::policy::Settings as PolicySettings;
 use spice_proto::session::relay::Config;
 use spice_proto::session::tracker::Peer;
+use spice_proto::session::{Policy, Report, SessionKey};
 use tokio::io::duplex;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
@@ -119,17 +119,37 @@ impl Site {
 
     pub(crate) fn with(settings: Settings) -> Self {
         let store = Arc::new(Failing::new());
-        Self::over(store.clone(), store, settings)
+        Self::over(store.clone(), store, settings, Arc::new(AtomicU64::new(1000)))
+    }
+
+    /// Another gateway of the same store, and its own hypervisors.
+    pub(crate) fn another(&self, settings: Settings) -> Self {
+        Self::over(self.store.clone(), self.store.clone(), settings, self.ahead.clone())
+    }
+
+    /// It tells the store nothing any more.
+    pub(crate) fn kill(&self) {
+        self.run.abort();
+    }
+
+    /// Its last session.
+    pub(crate) fn key(&self) -> SessionKey {
+        let log = self.log.lock().unwrap();
+        let mut keys = log.iter().filter_map(|event| match event {
+            SessionEvent::Report(Report::Link { session, .. }) => Some(*session),
+            _ => None,
+        });
+        keys.next_back().unwrap()
     }
 
     /// Over an engine.
     #[cfg(feature = "sql")]
-    pub(crate) fn of(engine: Arc<dyn Store>) -> Self {
-        Self::over(engine, Arc::new(Failing::new()), Settings::default())
+    pub(crate) fn of(engine: Arc<dyn Store>, settings: Settings) -> Self {
+        let ahead = Arc::new(AtomicU64::new(1000));
+        Self::over(engine, Arc::new(Failing::new()), settings, ahead)
     }
 
-    fn over(used: Arc<dyn Store>, store: Arc<Failing>, settings: Settings) -> Self {
-        let ahead = Arc::new(AtomicU64::new(1000));
+    fn over(used: Arc<dyn Store>, store: Arc<Failing>, settings: Settings, ahead: Arc<AtomicU64>) -> Self {
         let clock = {
             let ahead = ahead.clone();
             move || UnixSeconds(ahead.load(Ordering::Relaxed))

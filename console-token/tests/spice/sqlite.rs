@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use console_token::spice::Settings;
 use console_token::{SqlStore, Store as _};
 use tokio::time::timeout;
 
@@ -34,7 +35,10 @@ async fn a_gateway_that_is_started_anew_goes_on_with_its_tokens() {
     let file = File(std::env::temp_dir().join(format!("console-token-spice-{}.db", std::process::id())));
     let test = async {
         let engine = file.open().await;
-        let (site, other) = (Site::of(engine.clone()), Site::of(engine.clone()));
+        let (site, other) = (
+            Site::of(engine.clone(), Settings::default()),
+            Site::of(engine.clone(), Settings::default()),
+        );
         let (one, two) = (site.token(1).await, site.token(2).await);
         let _open = (site.open(&one).await.unwrap(), site.open(&two).await.unwrap());
         // At the same time by another gateway.
@@ -45,7 +49,7 @@ async fn a_gateway_that_is_started_anew_goes_on_with_its_tokens() {
         drop((site, other));
 
         let engine = file.open().await;
-        let site = Site::of(engine.clone());
+        let site = Site::of(engine.clone(), Settings::default());
         assert_eq!(site.open(&one).await.err(), Some(DENIED));
         let viewer = site.open(&two).await.unwrap();
         assert_eq!(site.open(&two).await.err(), Some(DENIED));

@@ -20,6 +20,8 @@ use console_token::{RedisStore, SqlStore};
 use engines::{Engine, Kind};
 use race::{Crash, Race};
 
+#[cfg(feature = "tokio")]
+mod adapters;
 #[path = "../conformance/mod.rs"]
 mod conformance;
 #[path = "../engines/mod.rs"]
@@ -30,6 +32,39 @@ mod naive;
 mod proxy;
 #[path = "../engines/race.rs"]
 mod race;
+
+// Viewers, hypervisors and a gateway in memory, of which these tests need a part.
+#[cfg(feature = "spice")]
+#[path = "../spice/failing.rs"]
+#[allow(dead_code, reason = "tests/spice needs all of it")]
+mod failing;
+#[cfg(feature = "spice")]
+#[path = "../spice/hypervisor.rs"]
+#[allow(dead_code, reason = "tests/spice needs all of it")]
+mod hypervisor;
+#[cfg(feature = "spice")]
+#[path = "../spice/line.rs"]
+#[allow(dead_code, reason = "tests/spice needs all of it")]
+mod line;
+#[cfg(feature = "spice")]
+mod sessions;
+#[cfg(feature = "spice")]
+#[path = "../spice/site.rs"]
+#[allow(dead_code, reason = "tests/spice needs all of it")]
+mod site;
+
+#[cfg(feature = "spice")]
+const MAIN: spice_proto::ids::ChannelType = spice_proto::ids::ChannelType::MAIN;
+#[cfg(feature = "spice")]
+const INPUTS: spice_proto::ids::ChannelType = spice_proto::ids::ChannelType::INPUTS;
+#[cfg(feature = "spice")]
+const DISPLAY: spice_proto::ids::ChannelType = spice_proto::ids::ChannelType::DISPLAY;
+
+/// Random enough for keys and tokens of tests.
+#[cfg(feature = "tokio")]
+fn random(bytes: &mut [u8]) {
+    getrandom::fill(bytes).unwrap();
+}
 
 /// Tokens a race; `tests/race.rs` has ten times as many.
 const TOKENS: usize = 100;

@@ -5,13 +5,15 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 /// The features of this build, so that an example is built with the same.
-const FEATURES: [(&str, bool); 6] = [
+const FEATURES: [(&str, bool); 8] = [
     ("jwt", cfg!(feature = "jwt")),
     ("redis", cfg!(feature = "redis")),
+    ("rfb", cfg!(feature = "rfb")),
     ("serde", cfg!(feature = "serde")),
     ("spice", cfg!(feature = "spice")),
     ("sql", cfg!(feature = "sql")),
     ("std", cfg!(feature = "std")),
+    ("tokio", cfg!(feature = "tokio")),
 ];
 
 /// The program. `cargo test` has built it, but for `cargo test --tests`; then it is built here.

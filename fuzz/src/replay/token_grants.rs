@@ -2,9 +2,8 @@
 
 use std::collections::BTreeSet;
 
-/// What each operation can give: the refusals are those that its documentation names. A redeem cannot
-/// meet too many sessions, which only SPICE has.
-const OUTCOMES: [(&str, &str); 16] = [
+/// What each operation can give: the refusals are those that its documentation names.
+const OUTCOMES: [(&str, &str); 19] = [
     ("insert", "done Duplicate Full"),
     (
         "check",
@@ -12,7 +11,7 @@ const OUTCOMES: [(&str, &str); 16] = [
     ),
     (
         "redeem",
-        "done Unknown WrongScope WrongAudience Revoked NotYetValid Expired Spent",
+        "done Unknown WrongScope WrongAudience Revoked NotYetValid Expired Spent TooManySessions SessionClosed",
     ),
     (
         "exchange",
@@ -21,6 +20,18 @@ const OUTCOMES: [(&str, &str); 16] = [
     (
         "claim",
         "done Unknown WrongScope WrongAudience Revoked NotYetValid Expired Spent TooManySessions SessionClosed",
+    ),
+    (
+        "open",
+        "done Unknown WrongScope WrongAudience Revoked NotYetValid Expired Spent TooManySessions SessionClosed",
+    ),
+    (
+        "suspend",
+        "done Unknown WrongScope Revoked NoSuchSession SessionClosed SessionExpired",
+    ),
+    (
+        "resume",
+        "done Unknown WrongScope WrongAudience Revoked NoSuchSession SessionClosed NotSuspended SessionExpired",
     ),
     (
         "bind",

@@ -1,5 +1,6 @@
 //! Records in SQL: SQLite in the process, or PostgreSQL for many gateways.
 
+mod notes;
 mod open;
 
 use alloc::{boxed::Box, format, string::String, sync::Arc, vec::Vec};
@@ -17,8 +18,8 @@ use super::{
     row::{self, ROOM_FOR_ATTEMPT, Row, Terms},
 };
 use crate::{
-    Admitted, AttemptId, BackendError, Grant, Leases, Record, Scope, SessionId, TokenHash, TokenSelector, Transition,
-    UnixSeconds, VerifyContext,
+    Admitted, AttemptId, BackendError, Grant, Leases, Note, NoteChange, Record, Scope, SessionId, TokenHash,
+    TokenSelector, Transition, UnixSeconds, VerifyContext,
 };
 
 /// `$1` hash, `$2` scope, `$3` audience, `$4` now, `$5` attempt, `$6` room for attempts.
@@ -45,17 +46,17 @@ const CLAIM: &str = spend!(
     busy_until = CASE WHEN session_end < session_limit + $4 THEN session_end ELSE session_limit + $4 END"
 );
 
-const LOAD: &str = "SELECT version, terms, revoked, spent, next_session, attempts, sessions
+const LOAD: &str = "SELECT version, terms, revoked, spent, next_session, attempts, sessions, replaced
     FROM console_token WHERE hash = $1";
 
 const CREATE: &str =
     "INSERT INTO console_token (hash, version, terms, revoked, spent, next_session, attempts, sessions,
-        busy_until, scope, audience, opens, lapses, uses, session_limit, session_end, vm, owner, issuer)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
+        busy_until, replaced, scope, audience, opens, lapses, uses, session_limit, session_end, vm, owner, issuer)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
     ON CONFLICT (hash) DO NOTHING";
 
 const SWAP: &str = "UPDATE console_token SET version = version + 1, terms = $3, revoked = $4, spent = $5,
-        next_session = $6, attempts = $7, sessions = $8, busy_until = $9
+        next_session = $6, attempts = $7, sessions = $8, busy_until = $9, replaced = $10
     WHERE hash = $1 AND version = $2";
 
 /// `$1` now, `$2` how many at most. What has changed since it was found is looked at again.
@@ -63,17 +64,20 @@ const SWEEP: &str = "DELETE FROM console_token WHERE hash IN
     (SELECT hash FROM console_token WHERE lapses <= $1 AND busy_until <= $1 LIMIT $2)
     AND lapses <= $1 AND busy_until <= $1";
 
-/// Of a column that names tokens: `$1` the name, `$2` how many at most.
+/// Of tokens that a condition names: `$1` the name, `$2` how many at most.
 macro_rules! revoke {
-    ($column:literal) => {
+    ($named:literal) => {
         concat!(
             "UPDATE console_token SET revoked = 1, version = version + 1 WHERE hash IN
                 (SELECT hash FROM console_token WHERE ",
-            $column,
-            " = $1 AND revoked = 0 LIMIT $2) AND revoked = 0"
+            $named,
+            " AND revoked = 0 LIMIT $2) AND revoked = 0"
         )
     };
 }
+
+/// Hashes are in hexadecimal digits, which every collation sorts as their bytes, and before `g`.
+const WITH_FINGERPRINT: &str = "SELECT hash FROM console_token WHERE hash >= $1 AND hash < $1 || 'g'";
 
 /// How many tokens are revoked at once.
 const BATCH: i64 = 1000;
@@ -150,7 +154,7 @@ const SWEEP_SEATS: &str = "DELETE FROM console_seats WHERE console IN
 ///
 /// # Schema
 ///
-/// The tables `console_token`, `console_seats` and `console_schema`, the last of which holds the version. They are
+/// The tables `console_token`, `console_seats`, `console_notes`, `console_note_version` and `console_schema`, the last of which holds the version. They are
 /// made, and brought up to date, by [`connect`](Self::connect), in one transaction; gateways that start at the
 /// same moment wait for each other.
 pub struct SqlStore {
@@ -210,7 +214,7 @@ fn text(row: &AnyRow, column: &str) -> Result<String, BackendError> {
 
 type Query = query::Query<'static, sqlx::Any, sqlx::any::AnyArguments>;
 
-/// Binds `$1` to `$9`, which are the same for [`CREATE`] and [`SWAP`].
+/// Binds `$1` to `$10`, which are the same for [`CREATE`] and [`SWAP`].
 fn write(statement: &'static str, hash: &TokenHash, version: Version, record: &Record) -> Result<Query, BackendError> {
     let row = Row::of(record)?;
     let next_session = i64::try_from(row.next_session).map_err(BackendError::new)?;
@@ -223,7 +227,8 @@ fn write(statement: &'static str, hash: &TokenHash, version: Version, record: &R
         .bind(next_session)
         .bind(row.attempts)
         .bind(row.sessions)
-        .bind(moment(Terms::of(record).busy_until)))
+        .bind(moment(Terms::of(record).busy_until))
+        .bind(row.replaced))
 }
 
 fn create(hash: &TokenHash, record: &Record) -> Result<Query, BackendError> {
@@ -275,6 +280,7 @@ impl Engine for SqlStore {
         Ok(Some(Admitted {
             session: SessionId::new(number(&row, "session")?),
             grant: Row::grant(&text(&row, "terms")?)?,
+            replaced_by: None,
         }))
     }
 
@@ -290,6 +296,7 @@ impl Engine for SqlStore {
             next_session: number(&row, "next_session")?,
             attempts: text(&row, "attempts")?,
             sessions: text(&row, "sessions")?,
+            replaced: text(&row, "replaced")?,
         };
         Ok(Some((record.record()?, number(&row, "version")?)))
     }
@@ -323,21 +330,26 @@ impl Engine for SqlStore {
     async fn named(&self, selector: TokenSelector<'_>) -> Result<Vec<TokenHash>, BackendError> {
         let (statement, name) = match selector {
             TokenSelector::Token(hash) => return Ok(Vec::from([*hash])),
-            TokenSelector::Vm(name) => ("SELECT hash FROM console_token WHERE vm = $1", name),
-            TokenSelector::User(name) => ("SELECT hash FROM console_token WHERE owner = $1", name),
-            TokenSelector::Issuer(name) => ("SELECT hash FROM console_token WHERE issuer = $1", name),
+            TokenSelector::Fingerprint(fingerprint) => (WITH_FINGERPRINT, row::hex(fingerprint.as_bytes())),
+            TokenSelector::Vm(name) => ("SELECT hash FROM console_token WHERE vm = $1", name.into()),
+            TokenSelector::User(name) => ("SELECT hash FROM console_token WHERE owner = $1", name.into()),
+            TokenSelector::Issuer(name) => ("SELECT hash FROM console_token WHERE issuer = $1", name.into()),
         };
-        let rows = query(statement).bind(String::from(name)).fetch_all(&self.pool).await;
+        let rows = query(statement).bind(name).fetch_all(&self.pool).await;
         let rows = rows.map_err(BackendError::new)?;
         rows.iter().map(|row| row::hash(&text(row, "hash")?)).collect()
     }
 
     async fn revoke(&self, selector: TokenSelector<'_>) -> Result<usize, BackendError> {
         let (statement, name) = match selector {
-            TokenSelector::Token(hash) => (revoke!("hash"), row::hex(hash.as_bytes())),
-            TokenSelector::Vm(name) => (revoke!("vm"), name.into()),
-            TokenSelector::User(name) => (revoke!("owner"), name.into()),
-            TokenSelector::Issuer(name) => (revoke!("issuer"), name.into()),
+            TokenSelector::Token(hash) => (revoke!("hash = $1"), row::hex(hash.as_bytes())),
+            TokenSelector::Fingerprint(fingerprint) => (
+                revoke!("hash >= $1 AND hash < $1 || 'g'"),
+                row::hex(fingerprint.as_bytes()),
+            ),
+            TokenSelector::Vm(name) => (revoke!("vm = $1"), name.into()),
+            TokenSelector::User(name) => (revoke!("owner = $1"), name.into()),
+            TokenSelector::Issuer(name) => (revoke!("issuer = $1"), name.into()),
         };
         let mut revoked = 0_usize;
         loop {
@@ -350,9 +362,10 @@ impl Engine for SqlStore {
     }
 
     async fn sweep(&self, now: UnixSeconds, limit: NonZeroU32) -> Result<usize, BackendError> {
-        // What stands in a column as the last moment there is may lapse later.
-        let now = moment(now.0).min(i64::MAX - 1);
-        let mut swept = 0_usize;
+        // What stands in a column as the last moment there is may lapse later, and so may the sum of a moment and of no
+        // limit, which is capped.
+        let now = moment(now.0).min(i64::MAX - FAR - 1);
+        let mut swept = self.sweep_notes(now, limit).await?;
         for statement in [SWEEP, SWEEP_SEATS] {
             let batch = query(statement).bind(now).bind(i64::from(limit.get()));
             swept = swept.saturating_add(self.change(batch).await?);
@@ -376,6 +389,18 @@ impl Engine for SqlStore {
             .bind(moment(row::leases_end(leases)))
             .bind(row::leases_text(before));
         Ok(self.change(swap).await? == 1)
+    }
+
+    async fn load_note(&self, name: &str, now: UnixSeconds) -> Result<Option<Note>, BackendError> {
+        self.read_note(name, now).await
+    }
+
+    async fn load_notes(&self, prefix: &str, now: UnixSeconds) -> Result<Vec<(Box<str>, Note)>, BackendError> {
+        self.list_notes(prefix, now).await
+    }
+
+    async fn swap_note(&self, name: &str, now: UnixSeconds, change: &NoteChange<'_>) -> Result<bool, BackendError> {
+        self.write_note(name, now, change).await
     }
 }
 

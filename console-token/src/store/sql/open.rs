@@ -26,7 +26,9 @@ const TRUST: Duration = Duration::from_secs(1);
 /// The columns of `console_token` from `scope` to `session_end` are what the one statement of a redeem
 /// decides by; they follow from `terms`, the grant as JSON, which is what everything else reads.
 /// Moments are seconds since 1970; those that do not fit are the last that does, which refuses.
-const SCHEMA: &[&[&str]] = &[&[
+const SCHEMA: &[&[&str]] = &[TOKENS, NOTES];
+
+const TOKENS: &[&str] = &[
     "CREATE TABLE console_token (
         hash TEXT PRIMARY KEY,
         version BIGINT NOT NULL,
@@ -58,7 +60,22 @@ const SCHEMA: &[&[&str]] = &[&[
         ends BIGINT NOT NULL
     )",
     "CREATE INDEX console_seats_ends ON console_seats (ends)",
-]];
+];
+
+/// Names in hexadecimal digits, values in base64. The one row of `console_note_version` has the version of the last write
+/// of all.
+const NOTES: &[&str] = &[
+    "ALTER TABLE console_token ADD COLUMN replaced TEXT NOT NULL DEFAULT ''",
+    "CREATE TABLE console_notes (
+        name TEXT PRIMARY KEY,
+        value TEXT NOT NULL,
+        version BIGINT NOT NULL,
+        until BIGINT NOT NULL
+    )",
+    "CREATE INDEX console_notes_until ON console_notes (until)",
+    "CREATE TABLE console_note_version (version BIGINT NOT NULL)",
+    "INSERT INTO console_note_version (version) VALUES (0)",
+];
 
 /// Held by the gateway that brings the schema up to date: "console" in ASCII.
 const LOCK: &str = "SELECT CAST(pg_advisory_xact_lock(27988541971526757) AS TEXT)";

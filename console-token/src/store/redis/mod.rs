@@ -1,129 +1,27 @@
 //! Records in Redis, for many gateways.
 
+mod notes;
+mod scripts;
+
 use alloc::{boxed::Box, collections::BTreeSet, format, string::String, sync::Arc, vec::Vec};
 use core::{fmt, num::NonZeroU32, time::Duration};
 
 use ::redis::{
-    Client, FromRedisValue, Script, ScriptInvocation, Value,
+    Client, FromRedisValue, ScriptInvocation, Value,
     aio::{ConnectionManager, ConnectionManagerConfig},
     cmd,
 };
 
+use self::scripts::Scripts;
 use super::{
     Answer,
     engine::{self, Engine, Version, store_of_engine},
     row::{self, ROOM_FOR_ATTEMPT, Row, Terms},
 };
 use crate::{
-    Admitted, AttemptId, BackendError, Grant, Leases, Record, Scope, SessionId, TokenHash, TokenSelector, Transition,
-    UnixSeconds, VerifyContext,
+    Admitted, AttemptId, BackendError, Grant, Leases, Note, NoteChange, Record, Scope, SessionId, TokenHash,
+    TokenSelector, Transition, UnixSeconds, VerifyContext,
 };
-
-/// All conditions of a redeem or claim. Moments are of 20 digits and compared as text, since numbers of
-/// Lua do not hold 64 bits.
-///
-/// `KEYS` token, ends; `ARGV` scope, audience, now, attempt, room for attempts, the new session or
-/// nothing, hash.
-const SPEND: &str = r"
-local r = redis.call('HMGET', KEYS[1], 'scope', 'audience', 'revoked', 'opens', 'lapses', 'uses', 'spent',
-    'attempts', 'sessions', 'next_session', 'terms', 'session_limit', 'session_end')
-if r[1] ~= ARGV[1] or (r[2] ~= '' and r[2] ~= ARGV[2]) or r[3] ~= '0' then return false end
-if ARGV[3] < r[4] or r[5] <= ARGV[3] then return false end
-if r[6] ~= '-1' and tonumber(r[6]) <= tonumber(r[7]) then return false end
-if tonumber(ARGV[5]) <= #r[8] or string.find(r[8], ARGV[4] .. '=', 1, true) then return false end
-if r[9] ~= '' or 15 < #r[10] then return false end
-redis.call('HSET', KEYS[1], 'attempts', r[8] .. ARGV[4] .. '=' .. r[10] .. ',')
-redis.call('HINCRBY', KEYS[1], 'next_session', 1)
-redis.call('HINCRBY', KEYS[1], 'version', 1)
-if r[6] ~= '-1' then redis.call('HINCRBY', KEYS[1], 'spent', 1) end
-if ARGV[6] ~= '' then
-    redis.call('HSET', KEYS[1], 'sessions', r[10] .. ARGV[6])
-    local busy = math.huge
-    if r[12] ~= '' then busy = tonumber(ARGV[3]) + tonumber(r[12]) end
-    if r[13] ~= '' then busy = math.min(busy, tonumber(r[13])) end
-    busy = math.max(busy, tonumber(r[5]))
-    redis.call('ZADD', KEYS[2], busy == math.huge and '+inf' or string.format('%.0f', busy), ARGV[7])
-end
-return {r[10], r[11]}
-";
-
-/// `KEYS` ends, token, indexes; `ARGV` hash, end, field, value...
-const CREATE: &str = r"
-if redis.call('EXISTS', KEYS[2]) == 1 then return 0 end
-redis.call('HSET', KEYS[2], unpack(ARGV, 3))
-redis.call('ZADD', KEYS[1], ARGV[2], ARGV[1])
-for i = 3, #KEYS do redis.call('SADD', KEYS[i], ARGV[1]) end
-return 1
-";
-
-/// `KEYS` ends, token; `ARGV` hash, version, end, field, value...
-const SWAP: &str = r"
-if redis.call('HGET', KEYS[2], 'version') ~= ARGV[2] then return 0 end
-redis.call('HSET', KEYS[2], unpack(ARGV, 4))
-redis.call('HINCRBY', KEYS[2], 'version', 1)
-redis.call('ZADD', KEYS[1], ARGV[3], ARGV[1])
-return 1
-";
-
-/// `KEYS` ends, token, new token, indexes of the new one; `ARGV` hash, version, end, the number of the
-/// arguments that follow for the token, field, value...; new hash, end, field, value...
-const EXCHANGE: &str = r"
-if redis.call('HGET', KEYS[2], 'version') ~= ARGV[2] or redis.call('EXISTS', KEYS[3]) == 1 then return 0 end
-local new = 5 + tonumber(ARGV[4])
-redis.call('HSET', KEYS[2], unpack(ARGV, 5, new - 1))
-redis.call('HINCRBY', KEYS[2], 'version', 1)
-redis.call('ZADD', KEYS[1], ARGV[3], ARGV[1])
-redis.call('HSET', KEYS[3], unpack(ARGV, new + 2))
-redis.call('ZADD', KEYS[1], ARGV[new + 1], ARGV[new])
-for i = 4, #KEYS do redis.call('SADD', KEYS[i], ARGV[new]) end
-return 1
-";
-
-/// `KEYS` tokens.
-const REVOKE: &str = r"
-local revoked = 0
-for _, token in ipairs(KEYS) do
-    if redis.call('HGET', token, 'revoked') == '0' then
-        redis.call('HSET', token, 'revoked', '1')
-        redis.call('HINCRBY', token, 'version', 1)
-        revoked = revoked + 1
-    end
-end
-return revoked
-";
-
-/// `KEYS` ends; `ARGV` prefix of all keys, now, limit. Names of keys follow from the prefix.
-const SWEEP: &str = r"
-local over = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[2], 'LIMIT', 0, ARGV[3])
-for _, hash in ipairs(over) do
-    local token = ARGV[1] .. 'token:' .. hash
-    for _, index in ipairs({'vm', 'user', 'issuer'}) do
-        local name = redis.call('HGET', token, index)
-        if name then redis.call('SREM', ARGV[1] .. index .. ':' .. name, hash) end
-    end
-    redis.call('DEL', token)
-    redis.call('ZREM', KEYS[1], hash)
-end
-return #over
-";
-
-/// `KEYS` lease ends, console; `ARGV` console, leases before, leases, end.
-const SWAP_SEATS: &str = r"
-if (redis.call('GET', KEYS[2]) or '') ~= ARGV[2] then return 0 end
-redis.call('SET', KEYS[2], ARGV[3])
-redis.call('ZADD', KEYS[1], ARGV[4], ARGV[1])
-return 1
-";
-
-/// `KEYS` lease ends; `ARGV` prefix of all keys, now, limit.
-const SWEEP_SEATS: &str = r"
-local over = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[2], 'LIMIT', 0, ARGV[3])
-for _, console in ipairs(over) do
-    redis.call('DEL', ARGV[1] .. 'console:' .. console)
-    redis.call('ZREM', KEYS[1], console)
-end
-return #over
-";
 
 /// How many members of a set are asked for at once.
 const PAGE: usize = 1000;
@@ -183,17 +81,6 @@ pub struct RedisStore {
     scripts: Scripts,
 }
 
-struct Scripts {
-    spend: Script,
-    create: Script,
-    swap: Script,
-    exchange: Script,
-    revoke: Script,
-    sweep: Script,
-    swap_leases: Script,
-    sweep_seats: Script,
-}
-
 impl RedisStore {
     /// The prefix of the keys unless another is chosen.
     pub const PREFIX: &str = "{console-token}:";
@@ -214,16 +101,7 @@ impl RedisStore {
         Ok(Self {
             connection: connection.map_err(BackendError::new)?,
             prefix: prefix.into(),
-            scripts: Scripts {
-                spend: Script::new(SPEND),
-                create: Script::new(CREATE),
-                swap: Script::new(SWAP),
-                exchange: Script::new(EXCHANGE),
-                revoke: Script::new(REVOKE),
-                sweep: Script::new(SWEEP),
-                swap_leases: Script::new(SWAP_SEATS),
-                sweep_seats: Script::new(SWEEP_SEATS),
-            },
+            scripts: Scripts::new(),
         })
     }
 
@@ -238,6 +116,11 @@ impl RedisStore {
     /// When each token can be over: a set sorted by that.
     fn ends(&self) -> String {
         self.key("ends", "")
+    }
+
+    /// The hashes of all tokens, sorted by bytes: a fingerprint is the beginning of one.
+    fn hashes(&self) -> String {
+        self.key("hashes", "")
     }
 
     fn lease_ends(&self) -> String {
@@ -258,6 +141,15 @@ impl RedisStore {
     async fn members(&self, selector: &TokenSelector<'_>, cursor: u64) -> Result<(u64, Vec<String>), BackendError> {
         let index = match *selector {
             TokenSelector::Token(hash) => return Ok((0, Vec::from([row::hex(hash.as_bytes())]))),
+            TokenSelector::Fingerprint(fingerprint) => {
+                let digits = row::hex(fingerprint.as_bytes());
+                let mut range = cmd("ZRANGEBYLEX");
+                range
+                    .arg(self.hashes())
+                    .arg(format!("[{digits}"))
+                    .arg(format!("({digits}g"));
+                return Ok((0, self.ask(&range).await?));
+            }
             TokenSelector::Vm(name) => self.index("vm", name),
             TokenSelector::User(name) => self.index("user", name),
             TokenSelector::Issuer(name) => self.index("issuer", name),
@@ -319,6 +211,7 @@ fn state(record: &Record) -> Result<Fields, BackendError> {
         ("next_session", format!("{}", row.next_session)),
         ("attempts", row.attempts),
         ("sessions", row.sessions),
+        ("replaced", row.replaced),
     ]))
 }
 
@@ -380,6 +273,7 @@ impl Engine for RedisStore {
         Ok(Some(Admitted {
             session: SessionId::new(session),
             grant: Row::grant(&terms)?,
+            replaced_by: None,
         }))
     }
 
@@ -394,10 +288,19 @@ impl Engine for RedisStore {
             "next_session",
             "attempts",
             "sessions",
+            "replaced",
         ]);
         let fields: Vec<Value> = self.ask(&load).await?;
-        let [version, terms, revoked, spent, next_session, attempts, sessions] =
-            <[Value; 7]>::try_from(fields).map_err(|_| damaged())?;
+        let [
+            version,
+            terms,
+            revoked,
+            spent,
+            next_session,
+            attempts,
+            sessions,
+            replaced,
+        ] = <[Value; 8]>::try_from(fields).map_err(|_| damaged())?;
         if version == Value::Nil {
             return Ok(None);
         }
@@ -411,13 +314,14 @@ impl Engine for RedisStore {
             next_session: read(next_session)?,
             attempts: read(attempts)?,
             sessions: read(sessions)?,
+            replaced: read::<Option<String>>(replaced)?.unwrap_or_default(),
         };
         Ok(Some((record.record()?, read(version)?)))
     }
 
     async fn create(&self, hash: &TokenHash, record: &Record) -> Result<bool, BackendError> {
         let mut script = self.scripts.create.prepare_invoke();
-        script.key(self.ends()).key(self.token(hash));
+        script.key(self.ends()).key(self.hashes()).key(self.token(hash));
         for index in self.indexes(record.grant()) {
             script.key(index);
         }
@@ -440,7 +344,11 @@ impl Engine for RedisStore {
         (new, new_record): (&TokenHash, &Record),
     ) -> Result<bool, BackendError> {
         let mut script = self.scripts.exchange.prepare_invoke();
-        script.key(self.ends()).key(self.token(hash)).key(self.token(new));
+        script
+            .key(self.ends())
+            .key(self.hashes())
+            .key(self.token(hash))
+            .key(self.token(new));
         for index in self.indexes(new_record.grant()) {
             script.key(index);
         }
@@ -490,13 +398,14 @@ impl Engine for RedisStore {
 
     async fn sweep(&self, now: UnixSeconds, limit: NonZeroU32) -> Result<usize, BackendError> {
         let now = now.0.min(EXACT);
-        let mut swept = 0_usize;
+        let mut swept = self.sweep_notes(now, limit.get()).await?;
         for (script, ends) in [
             (&self.scripts.sweep, self.ends()),
             (&self.scripts.sweep_seats, self.lease_ends()),
         ] {
             let mut script = script.prepare_invoke();
-            script.key(ends).arg(&self.prefix).arg(now).arg(limit.get());
+            script.key(ends).key(self.hashes());
+            script.arg(&self.prefix).arg(now).arg(limit.get());
             swept = swept.saturating_add(self.run(&script).await?);
         }
         Ok(swept)
@@ -518,6 +427,18 @@ impl Engine for RedisStore {
             .arg(row::leases_text(leases))
             .arg(score(row::leases_end(leases)));
         self.run(&script).await
+    }
+
+    async fn load_note(&self, name: &str, now: UnixSeconds) -> Result<Option<Note>, BackendError> {
+        self.read_note(name, now).await
+    }
+
+    async fn load_notes(&self, prefix: &str, now: UnixSeconds) -> Result<Vec<(Box<str>, Note)>, BackendError> {
+        self.list_notes(prefix, now).await
+    }
+
+    async fn swap_note(&self, name: &str, now: UnixSeconds, change: &NoteChange<'_>) -> Result<bool, BackendError> {
+        self.write_note(name, now, change).await
     }
 }
 

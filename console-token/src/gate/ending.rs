@@ -1,0 +1,130 @@
+//! The ends of uses, which the store has to know, and is told until it answers.
+
+use alloc::collections::VecDeque;
+use std::sync::Mutex;
+
+use super::{Gate, lock};
+use crate::{BackendError, Fingerprint, Refusal, SessionId, TokenHash, Transition, UnixSeconds};
+
+/// Uses without an answer that are kept while the store fails. Sessions that were open are kept whatever their number.
+const UNANSWERED: usize = 10_000;
+
+/// A use that was taken, or may have been: the store was asked.
+#[derive(Debug, Clone)]
+pub(crate) struct Taken {
+    /// The token, as the store names it now.
+    pub(crate) hash: TokenHash,
+    /// What the store was asked for.
+    pub(crate) by: Transition,
+    /// `None` until the store has answered.
+    pub(crate) session: Option<SessionId>,
+}
+
+/// The end of a use.
+#[derive(Debug, Clone)]
+pub(crate) struct Ending<K> {
+    pub(crate) key: K,
+    pub(crate) taken: Taken,
+    /// A hypervisor may have accepted.
+    pub(crate) spent: bool,
+    /// Until when the viewer may come again, where it was spent.
+    pub(crate) until: Option<UnixSeconds>,
+}
+
+/// What the store made of an end.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Told {
+    /// It knows nothing of the use.
+    Unknown,
+    /// The use was given back.
+    Released,
+    /// The viewer may come again.
+    Suspended(UnixSeconds),
+    /// The use stays spent.
+    Closed,
+}
+
+/// What the store has to know, oldest first.
+#[derive(Debug)]
+pub(crate) struct Endings<K> {
+    waiting: VecDeque<Ending<K>>,
+}
+
+impl<K> Default for Endings<K> {
+    fn default() -> Self {
+        let waiting = VecDeque::new();
+        Self { waiting }
+    }
+}
+
+impl<K> Endings<K> {
+    pub(crate) fn push(&mut self, ending: Ending<K>) {
+        let unanswered = |ending: &Ending<K>| ending.taken.session.is_none();
+        // With a store that fails, strangers could fill the memory with uses of made-up tokens.
+        if unanswered(&ending) && UNANSWERED <= self.waiting.iter().filter(|other| unanswered(other)).count() {
+            return;
+        }
+        self.waiting.push_back(ending);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+}
+
+impl Gate {
+    /// Tells the store what it has to know, and `told` what came of it. Whether the store could be told all.
+    pub(crate) async fn tell<K: Copy>(
+        &self,
+        endings: &Mutex<Endings<K>>,
+        mut told: impl FnMut(K, Fingerprint, Result<Told, BackendError>),
+    ) -> bool
+    where
+        Ending<K>: Clone,
+    {
+        loop {
+            // It stays there until it was told.
+            let next = lock(endings).waiting.front().cloned();
+            let Some(ending) = next else { return true };
+            let answer = self.tell_one(&ending).await;
+            let works = answer.is_ok();
+            if works {
+                lock(endings).waiting.pop_front();
+            }
+            told(ending.key, ending.taken.hash.fingerprint(), answer);
+            if !works {
+                return false;
+            }
+        }
+    }
+
+    async fn tell_one<K>(&self, ending: &Ending<K>) -> Result<Told, BackendError> {
+        let Taken { hash, by, session } = &ending.taken;
+        let session = match session {
+            Some(session) => *session,
+            // Whether it was applied is not known: the same attempt is, once, and is given back.
+            None => match self.ask_once(hash, *by).await? {
+                Ok(admitted) => admitted.session,
+                Err(_) => return Ok(Told::Unknown),
+            },
+        };
+        if !ending.spent {
+            match self.ask_once(hash, Transition::Release(session)).await? {
+                Ok(_) => return Ok(Told::Released),
+                // A hypervisor has accepted, now or before the viewer came again.
+                Err(Refusal::AlreadyBound) => {}
+                Err(_) => return Ok(Told::Unknown),
+            }
+        }
+        let from = self.now();
+        if let Some(until) = ending.until.filter(|until| from < *until) {
+            let suspend = Transition::Suspend { session, from, until };
+            let suspended = self.ask_once(hash, suspend).await?;
+            if suspended.is_ok() {
+                return Ok(Told::Suspended(until));
+            }
+        }
+        let closed = self.ask_once(hash, Transition::Close(session)).await?;
+        Ok(closed.map_or(Told::Unknown, |_| Told::Closed))
+    }
+}

@@ -1,0 +1,252 @@
+//! What the adapters of gateways have in common: a store that is asked within its time, and learns how each use ended.
+
+mod ending;
+
+pub(crate) use ending::{Ending, Endings, Taken, Told};
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::num::NonZeroU32;
+use core::time::Duration;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use thiserror::Error;
+use tokio::time::{sleep, timeout};
+use zeroize::Zeroizing;
+
+use crate::replace::Trail;
+use crate::{
+    Admitted, BackendError, Grant, Peppers, Record, Refusal, Secret, SessionId, Store, StoreError, TokenHash,
+    Transition, UnixSeconds, VerifyContext,
+};
+
+/// Between two requests to a store that fails.
+const AGAIN: Duration = Duration::from_millis(100);
+/// For one answer of the store, where it is asked again later: a viewer whose link failed waits for its use to be given
+/// back.
+const ONE: Duration = Duration::from_secs(1);
+
+/// A store, and what is needed to ask it.
+pub(crate) struct Gate {
+    pub(crate) store: Arc<dyn Store>,
+    clock: Box<dyn Fn() -> UnixSeconds + Send + Sync>,
+    random: fn(&mut [u8]),
+    peppers: Mutex<Peppers>,
+    /// Looked up in place of what is no token, so that it takes the same time.
+    decoy: Secret,
+    terms: Terms,
+}
+
+/// How the store is asked.
+#[derive(Debug, Clone)]
+pub(crate) struct Terms {
+    pub(crate) audience: Option<Box<str>>,
+    pub(crate) store_timeout: Duration,
+    /// How long a session is held by a gateway that says nothing; 0: for ever.
+    pub(crate) lease: Duration,
+    /// For how long a viewer may come again.
+    pub(crate) reconnect: Duration,
+}
+
+/// How long a session is held, where the store is told so this often.
+pub(crate) fn lease(lease: Duration, attend_every: Duration) -> Duration {
+    /// One time can be missed, and one be late.
+    const TIMES: u32 = 3;
+    match lease.is_zero() {
+        true => lease,
+        false => lease.max(attend_every.saturating_mul(TIMES)),
+    }
+}
+
+/// The store has not answered.
+#[derive(Debug, Error)]
+#[error("no answer in time")]
+struct Silent;
+
+impl Gate {
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        peppers: Peppers,
+        clock: impl Fn() -> UnixSeconds + Send + Sync + 'static,
+        random: fn(&mut [u8]),
+        terms: Terms,
+    ) -> Self {
+        let mut key = Zeroizing::new([0; 32]);
+        random(&mut *key);
+        Self {
+            store,
+            clock: Box::new(clock),
+            random,
+            peppers: Mutex::new(peppers),
+            decoy: Secret::base64url(&key),
+            terms,
+        }
+    }
+
+    /// Makes a token, whose hash is kept with the grant. A store that is full is swept first.
+    pub(crate) async fn issue(&self, grant: &Grant) -> Result<Secret, StoreError<BackendError>> {
+        let mut bytes = Zeroizing::new([0; 32]);
+        (self.random)(&mut *bytes);
+        let token = Secret::base64url(&bytes);
+        let hash = self.hash(&token);
+        match self.store.insert(&hash, grant).await {
+            Err(StoreError::Full { .. }) => {
+                self.store.sweep(self.now(), NonZeroU32::MAX).await?;
+                self.store.insert(&hash, grant).await?;
+            }
+            done => done?,
+        }
+        Ok(token)
+    }
+
+    pub(crate) fn hash(&self, token: &Secret) -> TokenHash {
+        lock(&self.peppers).hash(token)
+    }
+
+    /// The hashes under which a token may be kept; without one, those of no token, which cost the same work.
+    pub(crate) fn hashes(&self, token: Option<&Secret>) -> Vec<TokenHash> {
+        lock(&self.peppers).hashes(token.unwrap_or(&self.decoy)).collect()
+    }
+
+    pub(crate) fn with_peppers<T>(&self, act: impl FnOnce(&mut Peppers) -> T) -> T {
+        act(&mut lock(&self.peppers))
+    }
+
+    pub(crate) fn now(&self) -> UnixSeconds {
+        (self.clock)()
+    }
+
+    /// So much later.
+    pub(crate) fn after(&self, time: Duration) -> UnixSeconds {
+        self.now().saturating_add(time.as_secs())
+    }
+
+    pub(crate) fn random_bytes<const N: usize>(&self) -> [u8; N] {
+        let mut bytes = [0; N];
+        (self.random)(&mut bytes);
+        bytes
+    }
+
+    pub(crate) fn context(&self) -> VerifyContext<'_> {
+        let context = VerifyContext::at(self.now());
+        match &self.terms.audience {
+            Some(audience) => context.with_audience(audience),
+            None => context,
+        }
+    }
+
+    /// Asks the store for a transition; again and again while it fails, within its time.
+    pub(crate) async fn ask(
+        &self,
+        hash: &TokenHash,
+        transition: Transition,
+    ) -> Result<Admitted, StoreError<BackendError>> {
+        self.retried(|| self.store.apply(hash, self.context(), transition))
+            .await
+    }
+
+    pub(crate) async fn check(&self, hash: &TokenHash) -> Result<Arc<Grant>, StoreError<BackendError>> {
+        self.retried(|| self.store.check(hash, self.context())).await
+    }
+
+    /// The record of a token, or of the one that has replaced it.
+    pub(crate) async fn record(&self, hash: &TokenHash) -> Result<Option<Record>, StoreError<BackendError>> {
+        let mut trail = Trail::of(hash);
+        for _ in 0..Trail::LONGEST {
+            let named = trail.hash;
+            match self.retried(|| self.store.record(&named)).await? {
+                Some(record) if trail.follow(&record) => {}
+                found => return Ok(found),
+            }
+        }
+        Ok(None)
+    }
+
+    async fn retried<T, F>(&self, mut request: impl FnMut() -> F) -> Result<T, StoreError<BackendError>>
+    where
+        F: Future<Output = Result<T, StoreError<BackendError>>>,
+    {
+        let mut failure = None;
+        let asked = async {
+            loop {
+                match request().await {
+                    Err(StoreError::Backend(error)) => failure = Some(error),
+                    answer => return answer,
+                }
+                sleep(AGAIN).await;
+            }
+        };
+        let answer = timeout(self.terms.store_timeout, asked).await;
+        answer.unwrap_or_else(|_| {
+            Err(StoreError::Backend(
+                failure.unwrap_or_else(|| BackendError::new(Silent)),
+            ))
+        })
+    }
+
+    /// Asks the store once.
+    pub(crate) async fn ask_once(
+        &self,
+        hash: &TokenHash,
+        transition: Transition,
+    ) -> Result<Result<Admitted, Refusal>, BackendError> {
+        match timeout(ONE, self.store.apply(hash, self.context(), transition)).await {
+            Ok(Ok(admitted)) => Ok(Ok(admitted)),
+            Ok(Err(error)) => refusal(error).map(Err),
+            Err(late) => Err(BackendError::new(late)),
+        }
+    }
+
+    /// Until when the viewer of a session that breaks off now may come again.
+    pub(crate) fn again(&self) -> Option<UnixSeconds> {
+        let reconnect = Some(self.terms.reconnect).filter(|time| !time.is_zero());
+        reconnect.map(|time| self.after(time))
+    }
+
+    /// What the store is asked about an open session from time to time, given when it was held last: to hold it, if that is
+    /// due, else whether it may go on.
+    pub(crate) fn attending(&self, session: SessionId, held: Option<UnixSeconds>) -> Transition {
+        let Terms { lease, reconnect, .. } = self.terms;
+        let (now, third) = (self.now(), lease.as_secs() / 3);
+        let is_due = held.is_none_or(|held| now < held || held.saturating_add(third) <= now);
+        if lease.is_zero() || !is_due {
+            return Transition::Attend(session);
+        }
+        let from = now.saturating_add(lease.as_secs());
+        Transition::Suspend {
+            session,
+            from,
+            until: from.saturating_add(reconnect.as_secs()),
+        }
+    }
+
+    /// Asks about open sessions, one after the other, as long as the store answers.
+    pub(crate) async fn attend<K>(
+        &self,
+        sessions: Vec<(K, TokenHash, Transition)>,
+        mut answered: impl FnMut(K, TokenHash, Transition, Result<Admitted, Refusal>),
+    ) {
+        for (key, hash, transition) in sessions {
+            match self.ask_once(&hash, transition).await {
+                Ok(answer) => answered(key, hash, transition, answer),
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+/// What the store refused, or its failure.
+pub(crate) fn refusal(error: StoreError<BackendError>) -> Result<Refusal, BackendError> {
+    match error {
+        StoreError::Refused(refusal) => Ok(refusal),
+        StoreError::Backend(error) => Err(error),
+        // INVARIANT: no transition gives these.
+        StoreError::Full { .. } | StoreError::Duplicate | StoreError::NoteTooLong => Ok(Refusal::Unknown),
+    }
+}
+
+/// Locks, also when another thread has panicked with the lock: what is locked here is changed in one step.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

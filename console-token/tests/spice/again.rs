@@ -1,0 +1,165 @@
+//! Viewers that come again to a session that broke off, and tokens that are replaced meanwhile.
+
+use std::num::NonZeroU32;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use console_token::spice::{SessionEvent, Settings};
+use console_token::{Secret, Store, TokenSelector, UnixSeconds};
+use tokio::time::{sleep, timeout};
+
+use crate::site::{Site, soon};
+use crate::{DENIED, DISPLAY, MAIN};
+
+fn reconnecting(seconds: u64) -> Settings {
+    Settings::default().with_reconnect(Duration::from_secs(seconds))
+}
+
+fn suspended(site: &Site) -> usize {
+    let log = site.log.lock().unwrap();
+    let is_suspended = |event: &&SessionEvent| matches!(event, SessionEvent::Suspended { .. });
+    log.iter().filter(is_suspended).count()
+}
+
+async fn broken_off(site: &Site, uses: u32) -> Secret {
+    let token = site.token(uses).await;
+    drop(site.open(&token).await.unwrap());
+    soon("suspended", || suspended(site) == 1).await;
+    token
+}
+
+#[tokio::test(start_paused = true)]
+async fn within_the_time_and_after() {
+    for (seconds, again) in [(0, true), (29, true), (30, false)] {
+        let site = Site::with(reconnecting(30));
+        let token = broken_off(&site, 1).await;
+        site.ahead.fetch_add(seconds, Ordering::Relaxed);
+        let viewer = site.open(&token).await;
+        assert_eq!(viewer.is_ok(), again, "{seconds}");
+        assert_eq!(site.uses_left(&token), Some(0));
+        if let Ok(viewer) = viewer {
+            // A session of its own for the hypervisor, with further channels.
+            assert_eq!(viewer.id, 102);
+            site.link(DISPLAY, viewer.id, token.expose()).await.unwrap();
+            assert_eq!(site.open(&token).await.err(), Some(DENIED), "a second viewer");
+            assert_eq!(site.record(&token).sessions().count(), 1);
+        }
+    }
+}
+
+/// Past the token's expiry too, at another gateway too, and a hypervisor that refuses meanwhile takes nothing.
+#[tokio::test(start_paused = true)]
+async fn again_and_again() {
+    let site = Site::with(reconnecting(600));
+    let token = broken_off(&site, 1).await;
+    site.ahead.fetch_add(599, Ordering::Relaxed);
+    site.world.wrong.store(true, Ordering::Relaxed);
+    assert!(site.open(&token).await.is_err());
+    sleep(Duration::from_secs(3)).await;
+    site.world.wrong.store(false, Ordering::Relaxed);
+    let other = site.another(reconnecting(600));
+    let (a, b) = tokio::join!(other.open(&token), site.open(&token));
+    assert_eq!(usize::from(a.is_ok()) + usize::from(b.is_ok()), 1);
+    drop((a, b));
+    sleep(Duration::from_secs(3)).await;
+    site.ahead.fetch_add(599, Ordering::Relaxed);
+    let viewer = site.open(&token).await.unwrap();
+    drop(viewer);
+    sleep(Duration::from_secs(3)).await;
+    site.ahead.fetch_add(600, Ordering::Relaxed);
+    assert_eq!(site.open(&token).await.err(), Some(DENIED));
+    let now = UnixSeconds(site.ahead.load(Ordering::Relaxed));
+    assert_eq!(Store::sweep(&*site.store, now, NonZeroU32::MAX).await.unwrap(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_ended_or_revoked_is_not_resumed() {
+    let site = Site::with(reconnecting(30));
+    let token = site.token(1).await;
+    let mut viewer = site.open(&token).await.unwrap();
+    let key = site.key();
+    assert!(site.sessions.end(key) && !site.sessions.end(key));
+    assert!(viewer.main.has_ended().await);
+    soon("no session", || site.record(&token).sessions().count() == 0).await;
+    assert_eq!(site.open(&token).await.err(), Some(DENIED));
+
+    let token = broken_off(&site, 1).await;
+    let hash = site.sessions.hash(&token);
+    assert_eq!(
+        Store::revoke(&*site.store, TokenSelector::Token(&hash)).await.unwrap(),
+        1
+    );
+    assert_eq!(site.open(&token).await.err(), Some(DENIED));
+}
+
+/// The session goes on under the new token; its viewer, which knows the old one alone, opens further channels of it.
+#[tokio::test(start_paused = true)]
+async fn a_replaced_token() {
+    for attended in [false, true] {
+        let site = Site::with(reconnecting(30));
+        let (token, new) = (site.token(2).await, Secret::base64url(&[9; 32]));
+        let mut viewer = site.open(&token).await.unwrap();
+        let (old_hash, new_hash) = (site.sessions.hash(&token), site.sessions.hash(&new));
+        Store::replace(&*site.store, &old_hash, &new_hash, UnixSeconds(1000))
+            .await
+            .unwrap();
+        if attended {
+            site.sessions.attend().await;
+        }
+        // In any order, and with either token.
+        let shown = if attended { [&token, &new] } else { [&new, &token] };
+        for shown in shown {
+            let display = site.link(DISPLAY, viewer.id, shown.expose()).await;
+            assert!(display.is_ok(), "{:?}", site.denials());
+            drop(display);
+            sleep(Duration::from_secs(1)).await;
+        }
+        assert_eq!(site.link(MAIN, 0, token.expose()).await.err(), Some(DENIED));
+        assert!(timeout(Duration::from_secs(60), viewer.main.hear()).await.is_err());
+        drop(viewer);
+        soon("suspended", || suspended(&site) == 1).await;
+        let mut viewer = site.open(&token).await.unwrap();
+        // The other use.
+        let _other = site.open(&new).await.unwrap();
+        assert_eq!(site.open(&new).await.err(), Some(DENIED));
+        assert_eq!(site.uses_left(&new), Some(0));
+        assert_eq!(
+            Store::revoke(&*site.store, TokenSelector::Token(&new_hash))
+                .await
+                .unwrap(),
+            1
+        );
+        assert!(timeout(Duration::from_secs(5), viewer.main.has_ended()).await.is_ok());
+        soon("no session", || site.record(&new).sessions().count() == 0).await;
+    }
+}
+
+/// What a gateway held that stops without a word is free after 15 seconds.
+#[tokio::test(start_paused = true)]
+async fn a_gateway_that_is_killed() {
+    let site = Site::with(reconnecting(30));
+    let token = site.token(1).await;
+    let viewer = site.open(&token).await.unwrap();
+    site.kill();
+    let other = site.another(reconnecting(30));
+    for (seconds, again) in [(14, false), (1, true)] {
+        site.ahead.fetch_add(seconds, Ordering::Relaxed);
+        assert_eq!(other.open(&token).await.is_ok(), again, "{seconds}");
+    }
+    drop(viewer);
+}
+
+/// A store that was away for longer than a session is held ends nothing, and further channels come at once.
+#[tokio::test(start_paused = true)]
+async fn a_store_that_was_away_for_long() {
+    let site = Site::with(reconnecting(30));
+    let token = site.token(1).await;
+    let mut viewer = site.open(&token).await.unwrap();
+    site.store.set(crate::failing::Mode::Down, |_| true);
+    sleep(Duration::from_secs(100)).await;
+    site.ahead.fetch_add(100, Ordering::Relaxed);
+    site.store.works();
+    site.link(DISPLAY, viewer.id, token.expose()).await.unwrap();
+    assert!(timeout(Duration::from_secs(60), viewer.main.hear()).await.is_err());
+    assert_eq!(site.record(&token).sessions().count(), 1);
+}
