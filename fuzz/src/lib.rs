@@ -117,7 +117,10 @@ pub fn each_case(folder: &str, target: &str, mut run: impl FnMut(&[u8])) -> usiz
 pub fn check_inputs(target: &str, mut check: impl FnMut(&[u8])) {
     check(&[]);
     (0..=u8::MAX).for_each(|byte| check(&[byte]));
-    let cases: usize = ["seeds", "regressions"].map(|folder| each_case(folder, target, &mut check)).iter().sum();
+    let cases: usize = ["seeds", "regressions"]
+        .map(|folder| each_case(folder, target, &mut check))
+        .iter()
+        .sum();
     println!("{target}: {cases} cases");
 }
 

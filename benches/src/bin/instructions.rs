@@ -121,7 +121,10 @@ fn some(word: &str) -> Result<(), Box<dyn Error>> {
     if cases.is_empty() {
         return Err(format!("no operation has {word:?} in its name").into());
     }
-    println!("instructions per operation, {}; the baseline is of {compiler}", rustc()?);
+    println!(
+        "instructions per operation, {}; the baseline is of {compiler}",
+        rustc()?
+    );
     for case in cases {
         line(case.name, count(case)?, baseline.get(case.name));
     }

@@ -125,11 +125,20 @@ mod tests {
     #[test]
     fn the_names_of_targets_begin_with_a_feature() {
         let manifest = fs::read_to_string(folder("Cargo.toml")).unwrap();
-        let features = manifest.split("[features]").nth(1).unwrap().split("\n[").next().unwrap();
+        let features = manifest
+            .split("[features]")
+            .nth(1)
+            .unwrap()
+            .split("\n[")
+            .next()
+            .unwrap();
         for entry in folder("src/bin").read_dir().unwrap() {
             let name = entry.unwrap().file_name().to_string_lossy().into_owned();
             let crate_of = name.split('_').next().unwrap();
-            assert!(features.contains(&format!("\n{crate_of} = ")), "{name}: no feature {crate_of}");
+            assert!(
+                features.contains(&format!("\n{crate_of} = ")),
+                "{name}: no feature {crate_of}"
+            );
         }
     }
 }
