@@ -94,8 +94,11 @@ fn rustc() -> Result<String, Box<dyn Error>> {
     )
 }
 
+/// Counts by the names of their operations.
+type Counts<'a> = BTreeMap<&'a str, f64>;
+
 /// The baseline: its compiler, and each count by name.
-fn baseline(stored: &str) -> Result<(&str, BTreeMap<&str, f64>), Box<dyn Error>> {
+fn baseline(stored: &str) -> Result<(&str, Counts<'_>), Box<dyn Error>> {
     let mut lines = stored.lines();
     let compiler = lines.next().unwrap_or_default();
     let counts = lines
