@@ -1,6 +1,6 @@
 //! Says what a viewer refuses, misreads or ignores in connection files. Exit status 1 if one has an error.
 //!
-//! `cargo run --example lint_vv -- console.vv`
+//! `cargo run -p vv-file --example lint_vv -- console.vv`
 
 use std::process::ExitCode;
 

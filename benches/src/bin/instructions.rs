@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! cargo run --profile bench -p benches --bin instructions              the table
+//! cargo run --profile bench -p benches --bin instructions -- WORD      only operations whose name has this word
 //! cargo run --profile bench -p benches --bin instructions -- --check   and an error if one grew by 3 %
 //! cargo run --profile bench -p benches --bin instructions -- --save    and a new baseline
 //! ```
@@ -32,7 +33,8 @@ fn main() -> ExitCode {
         ["--check"] => table(Mode::Check),
         ["--save"] => table(Mode::Save),
         ["run", name, repetitions] => run(name, repetitions),
-        _ => Err("usage: instructions [--check | --save]".into()),
+        [word] if !word.starts_with('-') => some(word),
+        _ => Err("usage: instructions [--check | --save | WORD]".into()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -92,15 +94,51 @@ fn rustc() -> Result<String, Box<dyn Error>> {
     )
 }
 
-fn table(mode: Mode) -> Result<(), Box<dyn Error>> {
-    let rustc = rustc()?;
-    let stored = std::fs::read_to_string(BASELINE).unwrap_or_default();
+/// Counts by the names of their operations.
+type Counts<'a> = BTreeMap<&'a str, f64>;
+
+/// The baseline: its compiler, and each count by name.
+fn baseline(stored: &str) -> Result<(&str, Counts<'_>), Box<dyn Error>> {
     let mut lines = stored.lines();
-    let same_compiler = lines.next() == Some(rustc.as_str());
-    let baseline: BTreeMap<&str, f64> = lines
+    let compiler = lines.next().unwrap_or_default();
+    let counts = lines
         .filter_map(|line| line.rsplit_once('\t'))
         .map(|(name, n)| Ok((name, n.parse()?)))
         .collect::<Result<_, std::num::ParseFloatError>>()?;
+    Ok((compiler, counts))
+}
+
+/// Prints a count beside that of the baseline, and gives the difference in percent.
+fn line(name: &str, now: f64, before: Option<&f64>) -> Option<f64> {
+    let change = before.map(|before| (now / before - 1.0) * 100.0);
+    let note = change.map_or_else(|| "new".to_owned(), |change| format!("{change:+.1} %"));
+    println!("{now:>14.1}  {name:<66} {note}");
+    change
+}
+
+/// Only the operations whose name has this word.
+fn some(word: &str) -> Result<(), Box<dyn Error>> {
+    let stored = std::fs::read_to_string(BASELINE).unwrap_or_default();
+    let (compiler, baseline) = baseline(&stored)?;
+    let cases: Vec<&Case> = CASES.iter().filter(|case| case.name.contains(word)).collect();
+    if cases.is_empty() {
+        return Err(format!("no operation has {word:?} in its name").into());
+    }
+    println!(
+        "instructions per operation, {}; the baseline is of {compiler}",
+        rustc()?
+    );
+    for case in cases {
+        line(case.name, count(case)?, baseline.get(case.name));
+    }
+    Ok(())
+}
+
+fn table(mode: Mode) -> Result<(), Box<dyn Error>> {
+    let rustc = rustc()?;
+    let stored = std::fs::read_to_string(BASELINE).unwrap_or_default();
+    let (compiler, baseline) = baseline(&stored)?;
+    let same_compiler = compiler == rustc;
     println!("instructions per operation, {rustc}");
     let mut saved = format!("{rustc}\n");
     let mut grown = Vec::new();
@@ -109,9 +147,7 @@ fn table(mode: Mode) -> Result<(), Box<dyn Error>> {
         let now = count(case)?;
         counts.insert(case.name, now);
         writeln!(saved, "{}\t{now:.1}", case.name)?;
-        let change = baseline.get(case.name).map(|before| (now / before - 1.0) * 100.0);
-        let note = change.map_or_else(|| "new".to_owned(), |change| format!("{change:+.1} %"));
-        println!("{now:>14.1}  {:<66} {note}", case.name);
+        let change = line(case.name, now, baseline.get(case.name));
         if change.is_none_or(|change| TOLERANCE < change) {
             grown.push(case.name);
         }

@@ -1,4 +1,4 @@
-//! Every seed and every regression, on the stable compiler.
+//! What the seeds reach, where that can be told: each target replays its own inputs, see `target!`.
 
 mod rfb_messages;
 mod rfb_roles;
@@ -6,40 +6,7 @@ mod spice;
 mod token_grants;
 mod tokens;
 
-use std::path::Path;
-
-/// Runs each case of a target's inputs in `seeds` or `regressions`, and gives their number.
-fn each_case(folder: &str, target: &str, mut run: impl FnMut(&[u8])) -> usize {
-    let mut count = 0;
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).join(target);
-    // A target without findings has no folder of regressions.
-    let Ok(entries) = folder.read_dir() else { return count };
-    for entry in entries {
-        let path = entry.unwrap().path();
-        println!("{}", path.display());
-        for case in crate::cases(&std::fs::read(path).unwrap()) {
-            run(case);
-            count += 1;
-        }
-    }
-    count
-}
-
-/// Runs all cases of a target, and gives their number.
-fn replay(target: &str, check: fn(&[u8])) -> usize {
-    let folders = ["seeds", "regressions"].map(|folder| each_case(folder, target, check));
-    folders.iter().sum()
-}
-
-#[test]
-fn spice_agent() {
-    assert!(40 <= replay("spice_agent", crate::spice_agent::check));
-}
-
-#[test]
-fn rfb_bridge() {
-    assert!(20 <= replay("rfb_bridge", crate::rfb_bridge::check));
-}
+use crate::each_case;
 
 /// The seeds reach the end of each log-in in both roles, and each way in which it goes wrong that has a word of its own.
 #[test]
@@ -98,16 +65,6 @@ fn rfb_session() {
     assert!(20 <= cases && 3 <= most, "{cases} {most}");
 }
 
-#[test]
-fn spice_frames() {
-    assert!(8 <= replay("spice_frames", crate::spice_frames::check));
-}
-
-#[test]
-fn spice_messages() {
-    assert!(60 <= replay("spice_messages", crate::spice_messages::check));
-}
-
 /// Every message of every channel is the start of a search.
 #[test]
 fn seeds_reach_every_spice_message() {
@@ -147,24 +104,4 @@ fn seeds_reach_every_spice_message() {
         }
     }
     assert_eq!(messages, 127);
-}
-
-#[test]
-fn token_strings() {
-    assert!(40 <= replay("token_strings", crate::token_strings::check));
-}
-
-#[test]
-fn vv_bytes() {
-    assert!(5 <= replay("vv_bytes", crate::vv_file::bytes));
-}
-
-#[test]
-fn vv_builder() {
-    assert!(5 <= replay("vv_builder", crate::vv_file::builder));
-}
-
-#[test]
-fn vv_lint() {
-    assert!(5 <= replay("vv_lint", crate::vv_file::lint));
 }

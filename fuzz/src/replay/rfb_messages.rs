@@ -7,7 +7,7 @@ use rfb_proto::message::{ClientMessage, ServerMessage};
 fn replay<T: Ord>(target: &str, reached: fn(&[u8]) -> BTreeSet<T>) -> (usize, BTreeSet<T>) {
     let (mut count, mut all) = (0, BTreeSet::new());
     for folder in ["seeds", "regressions"] {
-        count += super::each_case(folder, target, |case| all.extend(reached(case)));
+        count += crate::each_case(folder, target, |case| all.extend(reached(case)));
     }
     (count, all)
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 fn replay(target: &str, stages: fn(&[u8]) -> BTreeSet<String>) -> (usize, BTreeSet<String>) {
     let (mut count, mut reached) = (0, BTreeSet::new());
     for folder in ["seeds", "regressions"] {
-        count += super::each_case(folder, target, |case| reached.extend(stages(case)));
+        count += crate::each_case(folder, target, |case| reached.extend(stages(case)));
     }
     println!("{target}: {count} cases reach {reached:?}");
     (count, reached)

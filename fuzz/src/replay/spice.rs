@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 fn replay(target: &str, stages: fn(&[u8]) -> BTreeSet<String>) -> (usize, BTreeSet<String>) {
     let mut reached = BTreeSet::new();
     // Regressions run, too; what is reached counts from the seeds alone.
-    let regressions = super::each_case("regressions", target, |case| drop(stages(case)));
-    let count = super::each_case("seeds", target, |case| reached.extend(stages(case)));
+    let regressions = crate::each_case("regressions", target, |case| drop(stages(case)));
+    let count = crate::each_case("seeds", target, |case| reached.extend(stages(case)));
     println!(
         "{target}: {count} cases and {regressions} regressions; the cases reach {}",
         reached.len()

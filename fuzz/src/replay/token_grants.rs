@@ -67,7 +67,7 @@ const OUTCOMES: [(&str, &str); 19] = [
 
 fn replay(folder: &str) -> (usize, BTreeSet<String>) {
     let mut reached = BTreeSet::new();
-    let count = super::each_case(folder, "token_grants", |case| {
+    let count = crate::each_case(folder, "token_grants", |case| {
         reached.extend(crate::token_grants::outcomes(case))
     });
     (count, reached)

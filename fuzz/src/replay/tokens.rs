@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 /// Runs all inputs of a target. Those of its seeds must reach all of these, and no more.
 fn replay(target: &str, check: fn(&[u8]) -> Option<&'static str>, forms: &[&'static str]) {
     let mut reached = BTreeSet::new();
-    super::each_case("regressions", target, |case| {
+    crate::each_case("regressions", target, |case| {
         check(case);
     });
-    super::each_case("seeds", target, |case| reached.extend(check(case)));
+    crate::each_case("seeds", target, |case| reached.extend(check(case)));
     assert_eq!(reached, forms.iter().copied().collect());
 }
 

@@ -3,7 +3,7 @@
 //! `recipes/TARGET.txt` has one entry for each file of `seeds/TARGET/`. An entry is the name in brackets and then the
 //! pieces of the file, one a line, see [`Piece`](recipe::Piece). `ORIGIN.md` tells what each kind of seed is made from.
 //!
-//! `cargo run -p fuzz --bin seeds` writes `seeds/` again, `cargo run -p fuzz --bin seeds -- describe FILE...` prints
+//! `cargo run -p fuzz --example seeds` writes `seeds/` again, `cargo run -p fuzz --example seeds -- describe FILE...` prints
 //! the recipes of inputs that a search has found.
 
 pub mod describe;
@@ -109,12 +109,36 @@ mod tests {
     }
 
     #[test]
-    fn every_fuzz_target_has_recipes() {
+    fn recipes_and_regressions_are_of_targets_that_are_there() {
         let stems = |folder: &Path| {
             let entries = folder.read_dir().unwrap();
             let stems = entries.map(|entry| entry.unwrap().path().file_stem().unwrap().to_owned());
             stems.collect::<std::collections::BTreeSet<_>>()
         };
-        assert_eq!(stems(&folder("recipes")), stems(&folder("fuzz_targets")));
+        let targets = stems(&folder("src/bin"));
+        for inputs in ["recipes", "regressions"].map(|name| stems(&folder(name))) {
+            assert!(inputs.is_subset(&targets), "{inputs:?}");
+        }
+    }
+
+    /// `fuzz/run` builds a target with the feature that is the first part of its name.
+    #[test]
+    fn the_names_of_targets_begin_with_a_feature() {
+        let manifest = fs::read_to_string(folder("Cargo.toml")).unwrap();
+        let features = manifest
+            .split("[features]")
+            .nth(1)
+            .unwrap()
+            .split("\n[")
+            .next()
+            .unwrap();
+        for entry in folder("src/bin").read_dir().unwrap() {
+            let name = entry.unwrap().file_name().to_string_lossy().into_owned();
+            let crate_of = name.split('_').next().unwrap();
+            assert!(
+                features.contains(&format!("\n{crate_of} = ")),
+                "{name}: no feature {crate_of}"
+            );
+        }
     }
 }

@@ -12,6 +12,17 @@
 #![doc = include_str!("../../examples/minimal_proxy.rs")]
 //! ```
 //!
+//! A hypervisor with a VNC password and no TLS, such as QEMU with `-vnc 127.0.0.1:1,password-secret=p`, is refused by default
+//! (`no common security type`), since others on the way can read and change the session. Where it is wanted, the program does
+//! without `with_hypervisor_subtypes`, `ClientTls`, `with_hypervisor_tls` and the feature `rustls`, and has
+//!
+//! ```
+//! use rfb_proto::handshake::BridgeConfig;
+//! use rfb_proto::security::SecurityType;
+//!
+//! let bridge = BridgeConfig::default().with_hypervisor_types(&[SecurityType::VNC]);
+//! ```
+//!
 //! ```text
 //! TENANT_PASSWORD=... HYPERVISOR_PASSWORD=... cargo run -p rfb-proto --features tokio,rustls --example minimal_proxy -- \
 //!     127.0.0.1:5900 hypervisor.example:5901 hypervisor-ca.pem --view-only
