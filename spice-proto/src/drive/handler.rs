@@ -2,6 +2,7 @@
 
 extern crate std;
 
+use alloc::sync::Arc;
 use core::future::Future;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -14,6 +15,7 @@ use crate::ids::ChannelType;
 use crate::link::relay::{RelayOutcome, Upstream};
 use crate::link::server::Announcement;
 use crate::link::{LinkMess, Refusal, SealedTicket};
+use crate::session::policy::Policy;
 use crate::session::relay::{Dial, Move};
 use crate::session::tracker::Reason;
 use crate::session::{Entry, SessionKey};
@@ -146,6 +148,12 @@ pub trait ProxyHandler: Send {
         request: &LinkMess,
         sealed: SealedTicket,
     ) -> impl Future<Output = Result<Entry<ManagedClaim>, Refusal>> + Send;
+
+    /// What may pass on this connection, in place of the [`Config`](crate::session::relay::Config)'s policy: asked when
+    /// the token was accepted, and to be the same for all connections of a session. `None`: that.
+    fn policy(&mut self) -> Option<Arc<Policy>> {
+        None
+    }
 
     /// The token is good, and the connection may not join its session all the same. The refusal is sent to the tenant.
     /// It is [`Refusal::DENIED`] whatever the reason is, and should be the same as for a token that is not good. A

@@ -333,20 +333,27 @@ impl<A: ProxyHandler + 'static> Driver<'_, A> {
         let (relay, sides) = (&mut self.connection.relay, &mut self.sides);
         match answer {
             Answer::Announce(Ok(shown)) => relay.tenant()?.announce(&mut sides.tenant, shown),
-            Answer::Token(Ok(entry)) => match enter(hub, relay, entry) {
-                Ok(()) => Ok(()),
-                Err(NotEntered::Misuse(misuse)) => Err(misuse),
-                Err(NotEntered::Reason(reason)) => {
-                    let channel = relay.channel().ok_or(Misuse::NotAsked)?;
-                    let hub = hub.clone();
-                    self.desk.ask(move |mut answers| async move {
-                        hub.handled().await;
-                        let told = answers.refused(channel, reason).await;
-                        (answers, Answer::Refuse(told))
-                    });
-                    Ok(())
+            Answer::Token(Ok(entry)) => {
+                if let Desk::Free(answers) = &mut self.desk
+                    && let Some(policy) = answers.policy()
+                {
+                    relay.restrict(policy);
                 }
-            },
+                match enter(hub, relay, entry) {
+                    Ok(()) => Ok(()),
+                    Err(NotEntered::Misuse(misuse)) => Err(misuse),
+                    Err(NotEntered::Reason(reason)) => {
+                        let channel = relay.channel().ok_or(Misuse::NotAsked)?;
+                        let hub = hub.clone();
+                        self.desk.ask(move |mut answers| async move {
+                            hub.handled().await;
+                            let told = answers.refused(channel, reason).await;
+                            (answers, Answer::Refuse(told))
+                        });
+                        Ok(())
+                    }
+                }
+            }
             Answer::Announce(Err(why)) | Answer::Token(Err(why)) | Answer::Refuse(why) => relay.refuse(sides, why),
             Answer::Dial(None) => relay.unreachable(),
             Answer::Dial(Some(_)) => Ok(()),

@@ -1,5 +1,6 @@
 //! The caller's answers.
 
+use alloc::sync::Arc;
 use core::time::Duration;
 
 use super::data::Data;
@@ -7,6 +8,7 @@ use super::linking::{Ask, Linking};
 use super::{Dial, End, Entry, NotEntered, Place, Relay, Sessions, Stage};
 use crate::link::relay::Upstream;
 use crate::link::{LinkMess, Misuse, Refusal, ServerLink, SideBuffers};
+use crate::session::policy::Policy;
 use crate::session::tracker::{Reason, Request};
 #[cfg(doc)]
 use {super::Config, super::Report, super::SessionQuestion, crate::link::RelayLink, crate::link::Side};
@@ -87,6 +89,14 @@ impl Relay {
         });
         self.refresh(sessions);
         Ok(())
+    }
+
+    /// What may pass on this connection, in place of [`Config::policy`](super::Config::policy): where that is known with
+    /// the tenant's token only. To be called before [`Relay::enter`], and alike for all connections of a session.
+    pub fn restrict(&mut self, policy: Arc<Policy>) {
+        let mut config = super::Config::clone(&self.config);
+        config.policy = policy;
+        self.config = Arc::new(config);
     }
 
     /// What the tenant asks for, whose ticket is with the caller.

@@ -12,7 +12,7 @@ use spice_proto::link::server::{Announcement, ServerQuestion};
 use spice_proto::link::{Buffers, LinkMess, LinkReply, Refusal, SealedTicket, Secret, ServerLink, Transport};
 use spice_proto::session::migration::Kind;
 use spice_proto::session::relay::{Dial, Move};
-use spice_proto::session::{Entry, Host, SessionKey};
+use spice_proto::session::{Entry, Host, Policy, SessionKey};
 use spice_proto::{Clock, Driven, Limits, ManagedClaim, ProxyHandler, SessionManager, drive, inquire};
 use tokio::io::{AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::sync::mpsc;
@@ -92,6 +92,8 @@ pub(super) struct Plan {
     /// How the others than main behave on a host.
     pub(super) hosts: Vec<(Behaviour, Behaviour)>,
     pub(super) asked: Vec<String>,
+    /// What may pass with this token, in place of what the listener lets.
+    pub(super) policy: Option<Arc<Policy>>,
     /// The moves that were asked for.
     pub(super) moves: Vec<Move>,
     /// What is left of the token.
@@ -122,6 +124,7 @@ impl Default for Plan {
             denies: None,
             hosts: vec![(Behaviour::Accepts, Behaviour::Accepts); 4],
             asked: Vec::new(),
+            policy: None,
             moves: Vec::new(),
             uses: u32::MAX,
             open: Vec::new(),
@@ -185,6 +188,10 @@ impl Author {
 
 impl ProxyHandler for Author {
     type Hypervisor = DuplexStream;
+
+    fn policy(&mut self) -> Option<Arc<Policy>> {
+        self.plan.lock().unwrap().policy.clone()
+    }
 
     async fn announce(&mut self, request: &LinkMess) -> Result<Announcement, Refusal> {
         let denied = self.plan.lock().unwrap().denies;

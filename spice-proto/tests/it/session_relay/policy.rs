@@ -3,6 +3,7 @@
 use spice_proto::agent::{Clipboard, Message as AgentMessage, Pieces};
 use spice_proto::channel::main::ChannelsList;
 use spice_proto::ids::{ChannelType, ClipboardType};
+use spice_proto::session::Policy;
 use spice_proto::session::policy::{Directions, Settings, Withheld};
 use spice_proto::session::relay::End;
 
@@ -69,6 +70,29 @@ async fn one_who_may_only_look_changes_nothing() {
     source.passes(&mut viewer, 101, &[0; 2]).await;
     drop(viewer);
     relayed.await.unwrap();
+}
+
+/// The token says what may pass, also where the listener lets everything.
+#[tokio::test(start_paused = true)]
+async fn a_token_can_let_less_pass() {
+    let mut site = Site::new();
+    let strict = Settings::default()
+        .with_view_only(true)
+        .with_withheld(vec![Withheld::Kind(USBREDIR)]);
+    site.plan.lock().unwrap().policy = Some(Policy::new(&strict).into());
+    let (mut viewer, mut source, _) = site.open(MAIN, 0, 0).await;
+    source.say(103, &init(ID)).await;
+    source.say(104, &[2, 0, 0, 0, 9, 0, 3, 0]).await;
+    assert_eq!(viewer.hear().await.unwrap().0, 103);
+    assert_eq!(
+        viewer.hear().await,
+        Some((104, vec![1, 0, 0, 0, 3, 0])),
+        "USBREDIR is struck"
+    );
+    assert!(site.link(USBREDIR, ID).await.is_err());
+    let (mut viewer, mut source, _) = site.open(INPUTS, ID, 0).await;
+    viewer.say(101, &[0; 4]).await;
+    viewer.passes(&mut source, 1, &[0; 4]).await;
 }
 
 /// Agent data that are left out: who sent them gets his token back, and the viewer's count goes on.
