@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 #[cfg(doc)]
 use super::drive_session;
+use crate::filter::Filter;
 use crate::handshake::bridge::{BridgeOutcome, Upstream};
 use crate::handshake::server::ClientCredentials;
 use crate::handshake::{Refusal, Side};
@@ -82,6 +83,18 @@ pub trait ProxyHandler: Send {
     /// A connection to the hypervisor, and how it is entered. After a move ([`Cause::Moved`]) it is that of the place
     /// where the guest is now.
     fn dial(&mut self, dial: Dial) -> impl Future<Output = Result<(Self::Hypervisor, Upstream), NotDialled>> + Send;
+
+    /// What may pass for this tenant, in place of the [`Config`](crate::session::relay::Config)'s filter. Asked when the
+    /// hypervisor was dialled first; `None`: that.
+    fn filter(&mut self) -> Option<Filter> {
+        None
+    }
+
+    /// TLS with the hypervisor that was dialled last, in place of the [`Connection`](crate::Connection)'s. `None`: that.
+    #[cfg(feature = "rustls")]
+    fn hypervisor_tls(&mut self) -> Option<crate::tls::ClientTls> {
+        None
+    }
 
     /// The key that a tenant with RSA-AES is shown, and the random bytes of its log-in: 32 from a cryptographically secure
     /// source, for this log-in only. What the tenant has sealed is opened with the key where the driver runs, which takes

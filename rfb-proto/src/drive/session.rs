@@ -251,6 +251,12 @@ impl<A: ProxyHandler + 'static> Driver<'_, A> {
                         securing: None,
                     },
                     Action::StartTls { side, tls } => {
+                        #[cfg(feature = "rustls")]
+                        if let (Side::Hypervisor, Some(answers)) = (side, self.desk.free())
+                            && let Some(own) = answers.hypervisor_tls()
+                        {
+                            self.connection.certificates.hypervisors = Some(own);
+                        }
                         let (buffers, certificates) = (self.sides.side(side), &self.connection.certificates);
                         let started = match (side, &mut *hypervisor) {
                             (Side::Tenant, _) => tenant.stream.start_tls(&tls, certificates, buffers),
@@ -507,7 +513,12 @@ impl<A: ProxyHandler + 'static> Driver<'_, A> {
                 relay.refuse(sides, why).map(|()| None)
             }
             Answer::Dial(Err(NotDialled::Unreachable)) => relay.unreachable(sides).map(|()| None),
-            Answer::Dial(Ok((stream, upstream))) => relay.dialled(clock.now(), upstream).map(|()| Some(stream)),
+            Answer::Dial(Ok((stream, upstream))) => {
+                if let Some(filter) = self.desk.free().and_then(ProxyHandler::filter) {
+                    relay.restrict(filter);
+                }
+                relay.dialled(clock.now(), upstream).map(|()| Some(stream))
+            }
         };
         answered.ok().flatten()
     }

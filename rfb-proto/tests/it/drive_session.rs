@@ -6,11 +6,13 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use rfb_proto::encoding::Encoding;
+use rfb_proto::filter::Filter;
 use rfb_proto::handshake::Refusal;
 use rfb_proto::handshake::bridge::{BridgeError, BridgeOutcome, Upstream};
 use rfb_proto::handshake::server::ClientCredentials;
 use rfb_proto::handshake::{HandshakeError, Side};
 use rfb_proto::message::SetEncodings;
+use rfb_proto::security::SecurityType;
 use rfb_proto::security::vnc::Password;
 use rfb_proto::session::relay::{Cause, Config, Dial, End, Move};
 use rfb_proto::{Connection, Limits, NotDialled, ProxyHandler, drive_session};
@@ -32,6 +34,9 @@ struct Guest<H> {
     think: Duration,
     dials: Vec<Dial>,
     enters: bool,
+    /// What this tenant may do, and how its hypervisor is spoken to.
+    filter: Option<Filter>,
+    types: Option<Vec<SecurityType>>,
 }
 
 impl<H> Guest<H> {
@@ -41,6 +46,8 @@ impl<H> Guest<H> {
             think: Duration::from_millis(7),
             dials: Vec::new(),
             enters: true,
+            filter: None,
+            types: None,
         }
     }
 }
@@ -66,7 +73,15 @@ impl<H: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin> ProxyHandle
         sleep(self.think).await;
         self.dials.push(dial);
         let hypervisor = self.hypervisors.pop().ok_or(NotDialled::Unreachable)?;
-        Ok((hypervisor, upstream()))
+        let upstream = match &self.types {
+            Some(types) => upstream().with_types(types, &[]),
+            None => upstream(),
+        };
+        Ok((hypervisor, upstream))
+    }
+
+    fn filter(&mut self) -> Option<Filter> {
+        self.filter.clone()
     }
 
     fn authenticated(&mut self, outcome: &BridgeOutcome) -> bool {
@@ -339,4 +354,58 @@ async fn a_guest_that_moves_ends_it() {
     mover.moved(Move::End);
     assert_eq!(tenant.read(&mut [0]).await.unwrap(), 0);
     assert_eq!(driven.await.unwrap().0, End::Moved);
+}
+
+/// The token says what may pass, also where the configuration of the listener lets everything.
+#[tokio::test(start_paused = true)]
+async fn what_a_tenant_may_do_is_said_by_its_handler() {
+    for (filter, passes) in [(None, true), (Some(Filter::view_only()), false)] {
+        let (mut tenant, own_tenant) = duplex(1 << 16);
+        let (own_upper, mut upper) = duplex(1 << 16);
+        let mut guest = Guest::new([own_upper]);
+        guest.filter = filter;
+        let driven = drive_session(Connection::new(patient(config())), own_tenant, guest);
+        let (key, wish) = (
+            b"\x04\x01\0\0\0\0\0\x61".to_vec(),
+            client(SetEncodings::new(&[Encoding::ZRLE])),
+        );
+        let peers = async {
+            let says = [tenant_opening(1), key.clone(), wish.clone()].concat();
+            tenant.write_all(&says).await.unwrap();
+            upper.write_all(&hypervisor_opening(&init(640, 480))).await.unwrap();
+            let mut heard = hypervisor_hears(1);
+            if passes {
+                heard.extend(&key);
+            }
+            heard.extend(&wish);
+            let mut came = vec![0; heard.len()];
+            upper.read_exact(&mut came).await.unwrap();
+            assert!(came == heard, "{passes}");
+            drop((tenant, upper));
+        };
+        let ((), (end, _)) = tokio::join!(peers, driven);
+        assert!(matches!(end, End::Viewer | End::Hypervisor), "{end}");
+    }
+}
+
+/// The hypervisor offers VNC authentication, which this tenant's hypervisor may not be spoken to with.
+#[tokio::test(start_paused = true)]
+async fn what_a_hypervisor_is_spoken_to_with_is_said_by_the_handler() {
+    let (mut tenant, own_tenant) = duplex(1 << 16);
+    let (own_upper, mut upper) = duplex(1 << 16);
+    let mut guest = Guest::new([own_upper]);
+    guest.types = Some(vec![SecurityType::NONE]);
+    let driven = drive_session(Connection::new(patient(config())), own_tenant, guest);
+    let peers = async {
+        tenant.write_all(&tenant_opening(1)).await.unwrap();
+        upper.write_all(&hypervisor_opening(&init(640, 480))).await.unwrap();
+        let mut rest = Vec::new();
+        let _ = upper.read_to_end(&mut rest).await;
+        assert!(rest.len() <= 13, "no response: {rest:?}");
+    };
+    let ((), (end, _)) = tokio::join!(peers, driven);
+    let End::Handshake(BridgeError { side, .. }) = end else {
+        panic!("{end}")
+    };
+    assert_eq!(side, Side::Hypervisor);
 }

@@ -247,8 +247,10 @@ impl BridgeConfig {
     /// The client's role towards the hypervisor.
     pub(super) fn client(&self, upstream: &mut Upstream) -> ClientConfig {
         let types: Vec<_> = self.known_types(upstream).collect();
-        let subtypes = self.hypervisor_subtypes.iter().copied();
+        let subtypes = upstream.subtypes.as_ref().unwrap_or(&self.hypervisor_subtypes);
         let subtypes: Vec<_> = subtypes
+            .iter()
+            .copied()
             .filter(|subtype| match self.auth_order {
                 AuthOrder::Passthrough => subtype.exchange() == Some(Exchange::Vnc),
                 AuthOrder::TenantFirst | AuthOrder::HypervisorFirst => upstream.knows(subtype.exchange()),
@@ -269,8 +271,8 @@ impl BridgeConfig {
 
     /// What may be chosen from the hypervisor's list with these credentials.
     pub(super) fn known_types<'a>(&'a self, upstream: &'a Upstream) -> impl Iterator<Item = SecurityType> + 'a {
-        let types = self.hypervisor_types.iter().copied();
-        types.filter(|wanted| match *wanted {
+        let types = upstream.types.as_ref().unwrap_or(&self.hypervisor_types);
+        types.iter().copied().filter(|wanted| match *wanted {
             SecurityType::VENCRYPT => true,
             SecurityType::VNC if self.auth_order == AuthOrder::Passthrough => true,
             other => upstream.knows(Exchange::of(other)),
@@ -311,6 +313,12 @@ impl BridgeConfig {
 pub struct Upstream {
     /// For [`Tls::server_name`](crate::handshake::Tls::server_name).
     pub server_name: Option<String>,
+    /// What may be chosen from this hypervisor's list, best first, in place of
+    /// [`BridgeConfig::hypervisor_types`](super::BridgeConfig::hypervisor_types): where the tenant's token says which
+    /// hypervisor it is. `None`: that.
+    pub types: Option<Vec<SecurityType>>,
+    /// The same for [`BridgeConfig::hypervisor_subtypes`](super::BridgeConfig::hypervisor_subtypes).
+    pub subtypes: Option<Vec<Subtype>>,
     /// For VNC authentication. Never the tenant's.
     pub password: Option<Password>,
     /// For the Plain subtypes, RSA-AES, Diffie-Hellman and UltraVNC's logons. Never the tenant's.
@@ -338,6 +346,14 @@ impl Upstream {
     #[must_use]
     pub fn with_server_name(mut self, name: impl Into<String>) -> Self {
         self.server_name = Some(name.into());
+        self
+    }
+
+    /// Sets [`Upstream::types`] and [`Upstream::subtypes`].
+    #[must_use]
+    pub fn with_types(mut self, types: &[SecurityType], subtypes: &[Subtype]) -> Self {
+        self.types = Some(types.into());
+        self.subtypes = Some(subtypes.into());
         self
     }
 

@@ -5,6 +5,7 @@ use core::time::Duration;
 #[cfg(doc)]
 use super::SessionQuestion;
 use super::{End, NotFollowed, Relay, Stage};
+use crate::filter::Filter;
 use crate::handshake::bridge::Upstream;
 use crate::handshake::{Bridge, Misuse, Refusal, SideBuffers};
 
@@ -49,6 +50,14 @@ impl Relay {
             Stage::Reconnect(reconnect) => reconnect.dialled(now, &self.config, upstream),
             _ => Err(Misuse::NotAsked),
         }
+    }
+
+    /// What may pass for this tenant, in place of [`Config::filter`](super::Config::filter): where that is known with its
+    /// token only. Without effect once messages pass.
+    pub fn restrict(&mut self, filter: Filter) {
+        let mut config = super::Config::clone(&self.config);
+        config.filter = filter;
+        self.config = config.into();
     }
 
     /// Answers [`SessionQuestion::Dial`]: there is no connection to the hypervisor. A tenant in its handshake is told
