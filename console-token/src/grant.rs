@@ -156,6 +156,10 @@ pub struct Grant {
     /// Default: `None`. The value of `expires` ends sessions with their token (Nova's
     /// `enforce_session_timeout`).
     pub session_end: Option<UnixSeconds>,
+    /// What the gateway wants to know again when the token comes back, in a form of its own: a policy, say, or a title.
+    /// Nothing here looks into it, and [`Record::exchange`](crate::Record::exchange) hands it on. Default: `None`.
+    #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+    pub context: Option<Box<str>>,
 }
 
 impl Grant {
@@ -180,6 +184,7 @@ impl Grant {
             max_sessions: MAX_OPEN_SESSIONS,
             session_limit: None,
             session_end: None,
+            context: None,
         }
     }
 
@@ -257,6 +262,13 @@ impl Grant {
     #[must_use]
     pub fn with_session_end(mut self, end: UnixSeconds) -> Self {
         self.session_end = Some(end);
+        self
+    }
+
+    /// Sets what the gateway wants to know again.
+    #[must_use]
+    pub fn with_context(mut self, context: &str) -> Self {
+        self.context = Some(context.into());
         self
     }
 

@@ -342,6 +342,15 @@ impl Fingerprint {
     }
 }
 
+impl core::str::FromStr for Fingerprint {
+    type Err = Refusal;
+
+    /// Reads the 16 hexadecimal digits that `Display` writes.
+    fn from_str(text: &str) -> Result<Self, Refusal> {
+        hex::decode(text).map(Self).ok_or(Refusal::Malformed)
+    }
+}
+
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:x}", HexDisplay(&self.0))

@@ -48,6 +48,7 @@ impl Books {
                 reached: false,
                 until,
                 told: None,
+                finished: false,
             }),
             cut: watch::Sender::new(None),
         });
@@ -55,7 +56,6 @@ impl Books {
         let mut place = Place {
             books: self.clone(),
             held,
-            finished: false,
             forgotten: false,
         };
         match self.gate.ask(hash, by).await {
@@ -89,6 +89,8 @@ struct State {
     until: Option<UnixSeconds>,
     /// When the store was last told that it is held.
     told: Option<UnixSeconds>,
+    /// Its viewer has gone for good.
+    finished: bool,
 }
 
 impl Held {
@@ -117,6 +119,11 @@ impl Held {
             lock(&self.state).told = Some(gate.now());
         }
         self.renamed(admitted);
+    }
+
+    /// Its viewer does not come again.
+    pub(super) fn finish(&self) {
+        lock(&self.state).finished = true;
     }
 
     /// It has to end.
@@ -150,7 +157,6 @@ impl Held {
 pub(super) struct Place {
     pub(super) books: Arc<Books>,
     pub(super) held: Arc<Held>,
-    pub(super) finished: bool,
     /// The store was not asked for anything that it did.
     forgotten: bool,
 }
@@ -171,7 +177,7 @@ impl Drop for Place {
         // One that is ended by [`super::TokenConnections::stop`] may come again.
         let is_cut = self.held.cut.borrow().is_some_and(|why| why != Refusal::SessionClosed);
         let until = match state.reached {
-            _ if self.finished || is_cut => None,
+            _ if state.finished || is_cut => None,
             true => gate.again(),
             false => state.until,
         };

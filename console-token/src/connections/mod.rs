@@ -10,7 +10,7 @@
 //! | [`reached`](TokenUse::reached): a hypervisor may have accepted | `bind`: the use stays spent |
 //! | Dropped before that | `release`: the use is given back |
 //! | Dropped after that | `suspend` for [`Settings::reconnect`], else `close` |
-//! | [`finished`](TokenUse::finished) | `close` |
+//! | [`finish`](TokenUse::finish) | `close` |
 //! | From time to time | `suspend` from [`Settings::lease`] on, so that a gateway that stops holds nothing; `attend`: [`ended`](TokenUse::ended) tells of a token that was revoked, or a time that is over |
 //!
 //! # When the store fails
@@ -37,7 +37,7 @@
 //!     let mut console = UnixStream::connect(path).await?;
 //!     entered.reached().await?;
 //!     tokio::select! {
-//!         _ = copy_bidirectional(&mut viewer, &mut console) => entered.finished(),
+//!         _ = copy_bidirectional(&mut viewer, &mut console) => entered.finish(),
 //!         refusal = entered.ended() => eprintln!("cut: {refusal}"),
 //!     }
 //!     Ok(())
@@ -249,6 +249,15 @@ impl TokenConnections {
         let open: Vec<_> = lock(&self.books.open).values().cloned().collect();
         open.iter().for_each(|held| held.cut(Refusal::SessionClosed));
         while self.count() != 0 || !lock(&self.books.endings).is_empty() {
+            sleep(LOOK).await;
+        }
+    }
+
+    /// Waits until the store knows of all ends so far: a viewer that is told that its hypervisor is down can come again at
+    /// once with the use that was given back. [`run`](Self::run) has to be running. A store that fails is waited for, so
+    /// bound the time.
+    pub async fn told(&self) {
+        while !lock(&self.books.endings).is_empty() {
             sleep(LOOK).await;
         }
     }

@@ -11,7 +11,7 @@ use crate::{AttemptId, Fingerprint, Grant, Refusal, SessionId, Transition};
 ///
 /// Dropped, it tells the store through [`TokenConnections::run`](super::TokenConnections::run): its use is given back if no hypervisor was
 /// [reached](Self::reached); otherwise the connection broke off, and its viewer may come again within
-/// [`Settings::reconnect`](super::Settings::reconnect), unless it was [`finished`](Self::finished) or had to
+/// [`Settings::reconnect`](super::Settings::reconnect), unless it was [finished](Self::finish) or had to
 /// [end](Self::ended).
 pub struct TokenUse {
     place: Place,
@@ -87,9 +87,9 @@ impl TokenUse {
         why.unwrap_or(Refusal::SessionClosed)
     }
 
-    /// The connection has ended in order: its viewer does not come again without a use.
-    pub fn finished(mut self) {
-        self.place.finished = true;
+    /// The connection ends in order: its viewer does not come again without a use.
+    pub fn finish(&self) {
+        self.place.held.finish();
     }
 
     /// A hypervisor has refused, so that it cannot have accepted: the use is given back when this is dropped, if

@@ -5,6 +5,7 @@ use core::future::Future;
 use std::io;
 
 use rfb_proto::NotDialled;
+use rfb_proto::filter::Filter;
 use rfb_proto::handshake::bridge::Upstream;
 use rfb_proto::handshake::{Refusal, Side};
 use rfb_proto::session::relay::Dial;
@@ -67,6 +68,18 @@ pub trait ConsoleBackend: Send {
     fn admits(&mut self, grant: &Grant) -> bool {
         let _ = grant;
         true
+    }
+
+    /// What may pass for the viewer with this token, in place of the filter of the connection. `None`: that.
+    fn filter(&mut self, grant: &Grant) -> Option<Filter> {
+        let _ = grant;
+        None
+    }
+
+    /// TLS with the hypervisor that was connected to last, in place of the connection's. `None`: that.
+    #[cfg(feature = "rfb-tls")]
+    fn hypervisor_tls(&mut self) -> Option<rfb_proto::tls::ClientTls> {
+        None
     }
 
     /// A viewer is refused. For the log; what the viewer gets should be the same whatever the reason is, as the default

@@ -43,5 +43,5 @@ mod viewer;
 
 pub use self::backend::{ConsoleBackend, Event};
 pub use self::drive::{Ended, drive_viewer};
-pub use self::viewer::TokenViewer;
+pub use self::viewer::{TokenViewer, ViewerUse};
 pub use crate::connections::{ConnectionEvent, Denial, Settings, TokenConnections, TokenUse};

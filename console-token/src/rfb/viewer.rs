@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use std::io;
 
+use rfb_proto::filter::Filter;
 use rfb_proto::handshake::bridge::{BridgeOutcome, Upstream};
 use rfb_proto::handshake::server::ClientCredentials;
 use rfb_proto::handshake::{Refusal as Told, Side};
@@ -27,6 +28,25 @@ pub struct TokenViewer<B> {
     /// The backend admits the grant.
     admitted: bool,
     denial: Option<Denial>,
+}
+
+/// The use of a viewer's connection, once there is one.
+#[derive(Clone)]
+pub struct ViewerUse(Arc<Slot>);
+
+impl ViewerUse {
+    /// The connection ends in order: [`TokenUse::finish`].
+    pub fn finish(&self) {
+        if let Some(entered) = self.0.get() {
+            entered.finish();
+        }
+    }
+}
+
+impl fmt::Debug for ViewerUse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ViewerUse").field(&self.0.get()).finish()
+    }
 }
 
 impl TokenConnections {
@@ -58,6 +78,12 @@ impl<B: ConsoleBackend> TokenViewer<B> {
     #[must_use]
     pub fn token_use(&self) -> Option<Arc<TokenUse>> {
         self.slot.get()
+    }
+
+    /// Its use as it will be: to end it in order while the viewer is driven.
+    #[must_use]
+    pub fn uses(&self) -> ViewerUse {
+        ViewerUse(self.slot.clone())
     }
 
     /// Why it was refused, if it was.
@@ -168,6 +194,16 @@ impl<B: ConsoleBackend> ProxyHandler for TokenViewer<B> {
         // It is told otherwise by `ended`.
         entered.mark_reached();
         Ok(dialled)
+    }
+
+    fn filter(&mut self) -> Option<Filter> {
+        let entered = self.slot.get()?;
+        self.backend.filter(entered.grant())
+    }
+
+    #[cfg(feature = "rfb-tls")]
+    fn hypervisor_tls(&mut self) -> Option<rfb_proto::tls::ClientTls> {
+        self.backend.hypervisor_tls()
     }
 
     fn authenticated(&mut self, _: &BridgeOutcome) -> bool {

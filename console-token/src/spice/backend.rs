@@ -7,14 +7,14 @@ use core::num::NonZeroU16;
 
 use spice_proto::caps::Capabilities;
 use spice_proto::link::{self, LinkMess};
-use spice_proto::session::SessionKey;
 use spice_proto::session::migration;
 use spice_proto::session::relay::{Dial, Move};
+use spice_proto::session::{Policy, SessionKey};
 use spice_proto::{Limits, inquire};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Denial;
-use crate::{Fingerprint, Grant, Target};
+use crate::{Fingerprint, Grant, Secret, Target};
 
 /// What the author of a gateway supplies for one connection: the way to the hypervisor, and its password.
 ///
@@ -72,10 +72,22 @@ pub trait ConsoleBackend: Send {
         Ok(())
     }
 
+    /// The token that came with the connection, for a viewer whose ticket is empty: spice-html5 behind a gateway shows it in
+    /// the request of its WebSocket, or in a cookie, and nothing in its link. `None`: it has to be in the ticket.
+    fn shown(&mut self) -> Option<Secret> {
+        None
+    }
+
     /// The token opens a session: whether its console may be shown on this connection. If not, the use is given back.
     fn admits(&mut self, grant: &Grant) -> bool {
         let _ = grant;
         true
+    }
+
+    /// What may pass for the viewer with this token, in place of the policy of its listener. `None`: that.
+    fn policy(&mut self, grant: &Grant) -> Option<Arc<Policy>> {
+        let _ = grant;
+        None
     }
 
     /// What a hypervisor announces for a channel that it was not asked for before, on a connection of its own and

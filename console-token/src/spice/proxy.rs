@@ -11,7 +11,7 @@ use spice_proto::link::{KeyHandle, LinkMess, Refusal, SealedTicket};
 use spice_proto::session::migration::Kind;
 use spice_proto::session::relay::{Dial, Move};
 use spice_proto::session::tracker::Reason;
-use spice_proto::session::{Entry, SessionKey};
+use spice_proto::session::{Entry, Policy, SessionKey};
 use spice_proto::{ManagedClaim, ProxyHandler};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -90,7 +90,11 @@ impl<B: ConsoleBackend> TokenProxy<B> {
     async fn enter(&mut self, request: &LinkMess, sealed: SealedTicket) -> Result<Entry<ManagedClaim>, Option<Denial>> {
         let key = self.key.take().ok_or(None)?;
         let opened = self.sessions.keys.open(key, sealed).await.ok_or(None)?;
-        let presented = self.sessions.presented(opened);
+        let is_empty = opened.as_ref().is_ok_and(|text| text.expose().is_empty());
+        let presented = match self.backend.shown().filter(|_| is_empty) {
+            Some(token) => self.sessions.shown(&token),
+            None => self.sessions.presented(opened),
+        };
         if let Some(fingerprint) = presented.fingerprint() {
             self.backend.event(Event::Presented(fingerprint));
         }
@@ -165,6 +169,11 @@ impl<B: ConsoleBackend> ProxyHandler for TokenProxy<B> {
             // The runtime goes down.
             Err(None) => Err(Refusal::Close),
         }
+    }
+
+    fn policy(&mut self) -> Option<Arc<Policy>> {
+        let grant = self.sessions.grant(self.session?)?;
+        self.backend.policy(&grant)
     }
 
     async fn refused(&mut self, _: ChannelType, reason: Reason) -> Refusal {

@@ -135,6 +135,12 @@ impl TokenSessions {
         Presented { hashes, flaw }
     }
 
+    /// Hashes a token that came with the connection.
+    pub(super) fn shown(&self, token: &Secret) -> Presented {
+        let hashes = self.gate.hashes(Some(token));
+        Presented { hashes, flaw: None }
+    }
+
     pub(super) fn lock(&self) -> MutexGuard<'_, HashMap<SessionKey, Open>> {
         lock(&self.open)
     }

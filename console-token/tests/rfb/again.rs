@@ -157,7 +157,7 @@ async fn what_has_ended_is_not_resumed() {
     let token = site.token(1).await;
     let entered = site.connections.enter(&token).await.unwrap();
     entered.reached().await.unwrap();
-    entered.finished();
+    entered.finish();
     soon("no session", || site.sessions(&token) == 0).await;
     assert!(matches!(
         site.connections.enter(&token).await,

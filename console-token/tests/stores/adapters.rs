@@ -90,8 +90,8 @@ impl Site {
             assert!(is_refused(gateway.enter(&token).await, Refusal::Spent));
         }
         assert_eq!((self.left(&token).await, self.sessions(&token).await), (Some(0), 2));
-        one.finished();
-        other.finished();
+        one.finish();
+        other.finish();
         soon("no session", async || self.sessions(&token).await == 0).await;
         assert!(is_refused(b.enter(&token).await, Refusal::Spent));
 
@@ -99,7 +99,7 @@ impl Site {
         let token = b.issue(&grant(1)).await.unwrap();
         drop(a.enter(&token).await.unwrap());
         soon("the use", async || self.left(&token).await == Some(1)).await;
-        open(b, &token).await.finished();
+        open(b, &token).await.finish();
     }
 
     async fn again(&self) {
@@ -166,7 +166,7 @@ async fn connections_of_two_gateways() {
         engine.kill();
         assert!(matches!(b.enter(&token).await, Err(Denial::Store(_))), "{kind:?}");
         assert!(timeout(5 * EVERY, kept.ended()).await.is_err());
-        ends.finished();
+        ends.finish();
         drop(opening);
         engine.run();
         soon("one session", async || {
