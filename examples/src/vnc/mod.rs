@@ -7,12 +7,14 @@ pub use crate::secret::{Secret, SecretError};
 mod account;
 mod connection;
 mod method;
+#[cfg(feature = "tools")]
 mod sealed;
 mod stream;
 
 pub use account::{Account, challenge};
 pub use connection::Connection;
 pub use method::{Method, Needs, security_types, subtypes};
+#[cfg(feature = "tools")]
 pub use sealed::{Answered, ClientLogin, SealedClient, SealedServer, key, layered};
 pub use stream::{secure_client, secure_server};
 

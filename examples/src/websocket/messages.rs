@@ -2,6 +2,7 @@
 
 use std::io::{self, ErrorKind};
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -27,9 +28,26 @@ pub(super) fn failed(error: Error) -> io::Error {
     }
 }
 
+/// Why a WebSocket will be closed, if that is to be said.
+#[derive(Debug, Clone, Default)]
+pub struct CloseReason(Arc<Mutex<Option<(u16, &'static str)>>>);
+
+impl CloseReason {
+    /// The code and the text of the last message (RFC 6455 section 7.4).
+    pub fn set(&self, code: u16, text: &'static str) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((code, text));
+    }
+
+    fn get(&self) -> (CloseCode, &'static str) {
+        let set = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        set.map_or((CloseCode::Normal, ""), |(code, text)| (code.into(), text))
+    }
+}
+
 /// The messages of a WebSocket, as far as they are bytes.
 #[derive(Debug)]
 pub struct Messages<S> {
+    pub(super) reason: CloseReason,
     pub(super) socket: WebSocketStream<S>,
     /// Ours was said: how long its answer is waited for.
     pub(super) farewell: Option<Pin<Box<Sleep>>>,
@@ -120,7 +138,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Sink<&[u8]> for Messages<S> {
         if self.farewell.is_none() {
             ready!(Pin::new(&mut self.socket).poll_ready(cx)).map_err(failed)?;
             // A browser that has said its own gets the answer that is on its way.
-            let _ = self.say_farewell(CloseCode::Normal, "");
+            let (code, why) = self.reason.get();
+            let _ = self.say_farewell(code, why);
         }
         Pin::new(&mut self.socket).poll_flush(cx).map_err(failed)
     }

@@ -14,14 +14,15 @@ use std::time::Duration;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
 use tokio_tungstenite::tungstenite::http::{HeaderMap, HeaderValue, StatusCode, header};
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::{WebSocketStream, accept_hdr_async_with_config};
 use tokio_util::io::{SinkWriter, StreamReader};
 
-pub use messages::Messages;
 use messages::failed;
+pub use messages::{CloseReason, Messages};
 
 use crate::stream::{ReadAhead, protocol, read_ahead};
 
@@ -55,7 +56,34 @@ pub enum WebSocketError {
 }
 
 /// The bytes inside of a WebSocket.
-pub type WebSocket<S> = SinkWriter<StreamReader<Messages<ReadAhead<S>>, Bytes>>;
+pub type WebSocket<S> = SinkWriter<StreamReader<Messages<S>, Bytes>>;
+
+/// The value of `Sec-WebSocket-Accept` for a request's `Sec-WebSocket-Key`.
+#[must_use]
+pub fn accept_key(key: &[u8]) -> String {
+    derive_accept_key(key)
+}
+
+/// Whether a request offers the sub-protocol that both programs know.
+#[must_use]
+pub fn offers_binary(headers: &HeaderMap) -> bool {
+    offers(headers, PROTOCOL)
+}
+
+/// The bytes inside of a WebSocket whose handshake is over, and what is to be said at its end.
+pub async fn over<S: AsyncRead + AsyncWrite + Unpin>(stream: S) -> (WebSocket<S>, CloseReason) {
+    let socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config())).await;
+    let reason = CloseReason::default();
+    (bytes(socket, reason.clone()), reason)
+}
+
+fn config() -> WebSocketConfig {
+    WebSocketConfig::default()
+        .max_message_size(Some(MESSAGE))
+        .max_frame_size(Some(MESSAGE))
+        // Each message goes out at once.
+        .write_buffer_size(0)
+}
 
 /// Does the server's part of the handshake. Browsers let every page connect to everywhere, and say which one it is:
 /// those from `origins` may.
@@ -66,17 +94,12 @@ pub type WebSocket<S> = SinkWriter<StreamReader<Messages<ReadAhead<S>>, Bytes>>;
 /// # Errors
 /// The page is from elsewhere, or the handshake fails; the browser was told so. The head of the request did not come within
 /// 5 seconds, or is longer than 16 KiB. For what comes behind the head there is no time limit here.
-pub async fn accept<S>(mut stream: S, origins: &[String]) -> Result<WebSocket<S>, WebSocketError>
+pub async fn accept<S>(mut stream: S, origins: &[String]) -> Result<WebSocket<ReadAhead<S>>, WebSocketError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let head = timeout(HEAD_TIME, head(&mut stream)).await;
     let head = head.unwrap_or_else(|_| Err(late()))?;
-    let config = WebSocketConfig::default()
-        .max_message_size(Some(MESSAGE))
-        .max_frame_size(Some(MESSAGE))
-        // Each message goes out at once.
-        .write_buffer_size(0);
     let mut stranger = None;
     #[allow(clippy::result_large_err, reason = "the library wants it so")]
     let judge = |request: &Request, mut response: Response| {
@@ -95,19 +118,21 @@ where
         Ok(response)
     };
     let stream = read_ahead(head, stream);
-    let accepted = accept_hdr_async_with_config(stream, judge, Some(config)).await;
+    let accepted = accept_hdr_async_with_config(stream, judge, Some(config())).await;
     match (accepted, stranger) {
-        (Ok(socket), _) => Ok(bytes(socket)),
+        (Ok(socket), _) => Ok(bytes(socket, CloseReason::default())),
         (Err(_), Some(origin)) => Err(WebSocketError::Origin(origin)),
         (Err(error), None) => Err(WebSocketError::Handshake(failed(error))),
     }
 }
 
 /// The stream of bytes in the messages of a WebSocket.
-fn bytes<S: AsyncRead + AsyncWrite + Unpin>(
-    socket: WebSocketStream<S>,
-) -> SinkWriter<StreamReader<Messages<S>, Bytes>> {
-    SinkWriter::new(StreamReader::new(Messages { socket, farewell: None }))
+fn bytes<S: AsyncRead + AsyncWrite + Unpin>(socket: WebSocketStream<S>, reason: CloseReason) -> WebSocket<S> {
+    SinkWriter::new(StreamReader::new(Messages {
+        reason,
+        socket,
+        farewell: None,
+    }))
 }
 
 /// Reads the head of a request, and whatever comes with its last bytes. A head that cannot be one, or that ends too soon,

@@ -28,7 +28,7 @@ fn request() -> Request {
 }
 
 /// A WebSocket and the browser on its other end.
-async fn connected() -> (WebSocket<DuplexStream>, WebSocketStream<DuplexStream>) {
+async fn connected() -> (WebSocket<ReadAhead<DuplexStream>>, WebSocketStream<DuplexStream>) {
     let (near, far) = duplex(1 << 20);
     let origins = origins();
     let (accepted, browser) = tokio::join!(accept(near, &origins), client_async(request(), far));
@@ -48,7 +48,7 @@ async fn bytes_go_through() {
         );
         let (socket, response) = client_async(request, far).await.unwrap();
         assert_eq!(response.headers()[header::SEC_WEBSOCKET_PROTOCOL], PROTOCOL);
-        let mut stream = bytes(socket);
+        let mut stream = bytes(socket, CloseReason::default());
         let mut echo = [0; 100];
         loop {
             let length = stream.read(&mut echo).await.unwrap();
