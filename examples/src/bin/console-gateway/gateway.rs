@@ -1,274 +1,402 @@
-//! The gateway: listeners, and a task for each connection.
+//! What all connections share, and what of it a new configuration replaces.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::num::NonZeroU16;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use console_token::spice::{self, Denial, SessionEvent};
-use examples::places::{Place, Places};
+use console_token::connections::{self, ConnectionEvent, TokenConnections};
+use console_token::serial::PortRange;
+use console_token::spice::{self, Denial, SessionEvent, TokenSessions};
+use console_token::web::Network;
+use console_token::web::origin::OriginRule;
+use console_token::{AccessUrl, BackendError, Grant, Pepper, Peppers, Secret, Store, StoreError};
+use examples::descriptors;
+use examples::places::Places;
 use examples::refusals::Refusals;
-use examples::websocket::{self, WebSocketError};
-use examples::{descriptors, net};
 use rustls::ServerConfig;
-use spice_proto::link::{KeyPoolConfig, Refusal, Side};
-use spice_proto::session::migration::Endpoint;
-use spice_proto::session::policy::Settings;
-use spice_proto::session::relay::{Config, End};
-use spice_proto::session::tracker::{self, Peer};
-use spice_proto::session::{Policy, Report};
-use spice_proto::{BufferedStream, Connection, drive_session};
-use tokio::net::{TcpListener, TcpStream};
+use serde_json::json;
+use spice_proto::link::{KeyPoolConfig, Refusal};
+use spice_proto::session::tracker;
+use spice_proto::session::{Report, SessionKey};
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{Instrument, debug, error, field::Empty, info, info_span, warn};
+use tracing::{debug, error, info, warn};
 
-use crate::answers::Tenant;
-use crate::console::Viewer;
-use crate::sessions::Sessions;
-use crate::tls::Stream;
+use crate::config::{Config, Pages, Resolve, Tokens};
+use crate::console::Refused;
+use crate::console::place::Guest;
+use crate::console::spice::Held;
+use crate::console::tunnel::Tunnels;
+use crate::console::vv::Viewer;
+use crate::front::Guestbook;
+use crate::grant::clock::Clock;
+use crate::grant::policy::Rules;
+use crate::operate::audit::{Audit, Audited};
+use crate::operate::book::{About, Book, Entered, Why};
+use crate::operate::metrics::Metrics;
+use crate::operate::traffic::Traffic;
+use crate::random::{random, random_bytes};
+use crate::sync::lock;
 
-/// For a TLS handshake, or a WebSocket's.
-const HANDSHAKE: Duration = Duration::from_secs(5);
-/// From the connection to the token, that handshake included.
-const TOKEN: Duration = Duration::from_secs(15);
+/// From the connection to the token, a TLS handshake included.
+pub(crate) const TOKEN: Duration = Duration::from_secs(15);
 /// For all connections together, when the gateway stops.
 const STOP: Duration = Duration::from_secs(4);
 /// RSA keys in stock: two viewers can open all their channels at once.
 const KEYS: usize = 24;
+/// How often the store is asked whether open sessions may go on.
+const ATTEND: Duration = Duration::from_secs(2);
 
-/// What all connections share.
-pub(crate) struct Shared {
-    pub(crate) sessions: Arc<Sessions>,
-    /// What a refused viewer gets.
-    pub(crate) refuses_with: fn(&Denial) -> Refusal,
-    places: Places,
-    pub(crate) refusals: Arc<Refusals>,
-    /// Cancelled when the gateway goes down.
-    stop: CancellationToken,
-    next_id: AtomicU64,
+/// What a configuration says, as far as it can change while the gateway runs.
+pub(crate) struct Live {
+    pub(crate) api_token: Secret,
+    pub(crate) api_tls: Option<Arc<ServerConfig>>,
+    pub(crate) viewer: Viewer,
+    /// The base of access URLs, without a slash at its end.
+    pub(crate) url: String,
+    pub(crate) tokens: Tokens,
+    pub(crate) rules: Rules,
+    pub(crate) guests: Vec<Arc<Guest>>,
+    pub(crate) resolve: Resolve,
+    pub(crate) pages: Pages,
+    pub(crate) serial_ports: PortRange,
+    pub(crate) origin_rule: OriginRule,
+    pub(crate) proxy_protocol: Vec<Network>,
+    pub(crate) forwarded: Vec<Network>,
+    pub(crate) tls: Option<Arc<ServerConfig>>,
+    pub(crate) vnc_tls: Option<::rfb_proto::tls::ServerTls>,
+    /// The web listener, for the proxy in `.vv` files.
+    pub(crate) drain: Duration,
 }
 
-/// What a listener's connections speak, with SPICE inside of it.
-#[derive(Clone)]
-pub(crate) enum Carrier {
-    Plain,
-    Tls(Arc<ServerConfig>),
-    /// For pages from these origins; with TLS under it, or without.
-    WebSocket(Arc<[String]>, Option<Arc<ServerConfig>>),
+/// The addresses that listeners got.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Bound {
+    pub(crate) spice: Option<SocketAddr>,
+    pub(crate) spice_tls: Option<SocketAddr>,
+    pub(crate) web: Option<SocketAddr>,
+    pub(crate) web_plain: Option<SocketAddr>,
 }
 
-impl Carrier {
-    fn is_tls(&self) -> bool {
-        matches!(self, Self::Tls(_) | Self::WebSocket(_, Some(_)))
+impl Live {
+    pub(crate) fn new(config: Config, bound: Bound) -> Self {
+        let url = config.public.url(bound.web, bound.web_plain);
+        let listen = config.listen;
+        let mut origin_rule = OriginRule::default();
+        for origin in listen.origins {
+            origin_rule = origin_rule.with_page(origin);
+        }
+        for network in &listen.forwarded {
+            origin_rule = origin_rule.with_proxy(*network);
+        }
+        // Our own pages, as users see them.
+        if let Some(own) = origin_of(&url) {
+            origin_rule = origin_rule.with_page(own);
+        }
+        Self {
+            api_token: config.api.token,
+            api_tls: config.api.tls,
+            viewer: config.public.viewer(bound.spice, bound.spice_tls),
+            url,
+            tokens: config.tokens,
+            rules: config.rules,
+            guests: config.guests.into_iter().map(Arc::new).collect(),
+            resolve: config.resolve,
+            pages: config.pages,
+            serial_ports: config.operate.serial_ports,
+            origin_rule,
+            proxy_protocol: listen.proxy_protocol,
+            forwarded: listen.forwarded,
+            tls: listen.tls,
+            vnc_tls: listen.vnc_tls,
+            drain: config.operate.drain,
+        }
     }
-
-    /// The stream inside of a connection.
-    async fn open(self, tcp: TcpStream) -> Result<Stream, CarrierError> {
-        net::prepare(&tcp)?;
-        let opened = async {
-            Ok::<Stream, CarrierError>(match self {
-                Self::Plain => Box::new(tcp),
-                // Each message is a record, and all that go at once are one system call.
-                Self::Tls(tls) => Box::new(TlsAcceptor::from(tls).accept(BufferedStream::new(tcp)).await?),
-                Self::WebSocket(origins, None) => Box::new(websocket::accept(tcp, &origins).await?),
-                Self::WebSocket(origins, Some(tls)) => {
-                    let tls = TlsAcceptor::from(tls).accept(BufferedStream::new(tcp)).await?;
-                    Box::new(websocket::accept(tls, &origins).await?)
-                }
-            })
-        };
-        timeout(HANDSHAKE, opened).await.map_err(|_| CarrierError::TooLate)?
-    }
 }
 
-/// Why there is no stream inside of a connection.
-#[derive(Debug, thiserror::Error)]
-enum CarrierError {
-    #[error(transparent)]
-    Io(#[from] std::io::Error),
-    #[error(transparent)]
-    WebSocket(#[from] WebSocketError),
-    #[error("no handshake in time")]
-    TooLate,
+fn origin_of(url: &str) -> Option<console_token::web::origin::Origin> {
+    let (scheme, rest) = url.split_once("://")?;
+    let authority = rest.split('/').next()?;
+    format!("{scheme}://{authority}").parse().ok()
 }
 
 /// A running gateway.
 pub(crate) struct Gateway {
-    pub(crate) sessions: Arc<Sessions>,
-    pub(crate) shared: Arc<Shared>,
-    policy: Arc<Policy>,
-    connections: TaskTracker,
+    pub(crate) id: String,
+    live: RwLock<Arc<Live>>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<Clock>,
+    pub(crate) spice: Arc<TokenSessions>,
+    pub(crate) connections: Arc<TokenConnections>,
+    pub(crate) book: Arc<Book>,
+    pub(crate) audit: Arc<Audit>,
+    pub(crate) metrics: Metrics,
+    pub(crate) tunnels: Tunnels,
+    /// The SPICE sessions in the book, and what they show of their moves.
+    pub(crate) spice_sessions: Mutex<HashMap<SessionKey, Held>>,
+    /// What a refused viewer of SPICE gets.
+    pub(crate) refuses_with: fn(&Denial) -> Refusal,
+    pub(crate) places: Places,
+    pub(crate) refusals: Arc<Refusals>,
+    pub(crate) tasks: TaskTracker,
+    /// No more connections are taken.
+    pub(crate) closing: CancellationToken,
+    /// Every connection ends.
+    pub(crate) stop: CancellationToken,
+}
+
+/// What a gateway is made of.
+pub(crate) struct Parts {
+    pub(crate) id: String,
+    pub(crate) store: Arc<dyn Store>,
+    /// What tokens are hashed with; without it they are gone with the process.
+    pub(crate) pepper: Option<zeroize::Zeroizing<Vec<u8>>>,
+    pub(crate) clock: Arc<Clock>,
+    pub(crate) audit: Arc<Audit>,
+    pub(crate) refuses_with: fn(&Denial) -> Refusal,
+    pub(crate) live: Live,
 }
 
 impl Gateway {
-    /// How the sessions of a gateway are kept.
-    pub(crate) fn settings() -> spice::Settings {
-        let tracker = tracker::Config::default().with_link_timeout(TOKEN);
-        let keys = KeyPoolConfig::default().with_stock(KEYS);
-        spice::Settings::default().with_tracker(tracker).with_keys(keys)
-    }
-
-    /// Starts to make keys. Nothing is accepted yet. `refuses_with`: what a refused viewer gets.
-    pub(crate) fn new(sessions: Sessions, refuses_with: fn(&Denial) -> Refusal, settings: &Settings) -> Self {
-        let sessions = Arc::new(sessions);
-        let shared = Arc::new(Shared {
-            sessions: sessions.clone(),
+    /// Starts what works by itself: keys, lists of sessions. Nothing is accepted yet.
+    pub(crate) fn start(parts: Parts) -> Arc<Self> {
+        let Parts {
+            id,
+            store,
+            pepper,
+            clock,
+            audit,
             refuses_with,
-            refusals: Arc::default(),
-            places: Places::for_descriptors(descriptors::raise_limit()),
-            stop: CancellationToken::new(),
-            next_id: AtomicU64::new(1),
-        });
-        let connections = TaskTracker::new();
-        let sums = shared.clone();
-        connections.spawn(async move {
-            tokio::select! {
-                () = sums.stop.cancelled() => {}
-                () = sums.refusals.sum_up() => {}
-            }
-        });
-        let stop = shared.stop.clone();
-        let work = sessions.tokens.clone().run(log);
-        connections.spawn(async move {
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = work => {}
-            }
-        });
-        Self {
-            sessions,
-            shared,
-            policy: Arc::new(Policy::new(settings)),
+            live,
+        } = parts;
+        let store: Arc<dyn Store> = Arc::new(Audited::new(store, audit.clone()));
+        let key = pepper.unwrap_or_else(|| zeroize::Zeroizing::new(random_bytes::<32>().to_vec()));
+        let peppers = || Peppers::new(Pepper::new(&key).expect("it was long enough before"));
+        let reconnect = live.tokens.reconnect;
+        let wall = clock.clone();
+        let spice = TokenSessions::new(
+            store.clone(),
+            peppers(),
+            move || wall.now(),
+            random,
+            spice_settings(reconnect),
+        );
+        let wall = clock.clone();
+        let settings = connections::Settings::default()
+            .with_reconnect(reconnect)
+            .with_attend_every(ATTEND);
+        let connections = TokenConnections::new(store.clone(), peppers(), move || wall.now(), random, settings);
+        let gateway = Arc::new(Self {
+            book: Arc::new(Book::new(id.clone(), store.clone(), clock.clone())),
+            id,
+            live: RwLock::new(Arc::new(live)),
+            store,
+            clock,
+            spice,
             connections,
-        }
+            audit,
+            metrics: Metrics::default(),
+            tunnels: Tunnels::default(),
+            spice_sessions: Mutex::default(),
+            refuses_with,
+            places: Places::for_descriptors(descriptors::raise_limit()),
+            refusals: Arc::default(),
+            tasks: TaskTracker::new(),
+            closing: CancellationToken::new(),
+            stop: CancellationToken::new(),
+        });
+        gateway.clone().work();
+        gateway
     }
 
-    /// Accepts viewers. `viewer`: where they find the gateway, then and when their session moves.
-    pub(crate) fn accept(&mut self, listener: TcpListener, carrier: Carrier, viewer: &Viewer) -> Result<(), String> {
-        // One that has TLS would go to a plain port first.
-        let plain = viewer.port.filter(|_| !carrier.is_tls()).and_then(NonZeroU16::new);
-        let secure = viewer.tls_port.and_then(NonZeroU16::new);
-        let endpoint = Endpoint::new(&viewer.host, plain, secure, viewer.host_subject.as_deref());
-        let endpoint = endpoint.map_err(|error| format!("no place to come back to: {error}"))?;
-        let config = Arc::new(Config::new(self.policy.clone(), endpoint));
-        let (shared, connections) = (self.shared.clone(), self.connections.clone());
-        self.connections.spawn(async move {
-            loop {
-                let accepted = tokio::select! {
-                    () = shared.stop.cancelled() => return,
-                    accepted = listener.accept() => accepted,
-                };
-                match accepted {
-                    Ok((tcp, peer)) => {
-                        let from = Peer {
-                            address: peer.ip(),
-                            secure: carrier.is_tls(),
-                        };
-                        let place = shared.places.arrive(peer.ip());
-                        // Who gives way is decided by the places, from the first byte on.
-                        let connection = shared.sessions.tokens.accept(from, config.clone());
-                        connections.spawn(serve(shared.clone(), place, connection, tcp, peer, carrier.clone()));
-                    }
-                    // No file descriptors, most likely: others have to go first.
-                    Err(error) => {
-                        warn!(%error, "cannot accept");
-                        tokio::time::sleep(Duration::from_millis(100)).await;
-                    }
-                }
+    /// What goes on beside all connections, until the gateway stops.
+    fn work(self: Arc<Self>) {
+        let tasks = self.tasks.clone();
+        let until = |gateway: &Arc<Self>| gateway.stop.clone().cancelled_owned();
+        let (stop, refusals) = (until(&self), self.refusals.clone());
+        tasks.spawn(async move {
+            tokio::select! {
+                () = stop => {}
+                () = refusals.sum_up() => {}
             }
         });
-        Ok(())
+        let (stop, gateway) = (until(&self), self.clone());
+        tasks.spawn(async move {
+            let logged = gateway.clone();
+            tokio::select! {
+                () = stop => {}
+                () = gateway.spice.clone().run(move |event| logged.log_spice(event)) => {}
+            }
+        });
+        let (stop, gateway) = (until(&self), self.clone());
+        tasks.spawn(async move {
+            tokio::select! {
+                () = stop => {}
+                () = gateway.connections.clone().run(log_connection) => {}
+            }
+        });
+        let (stop, gateway) = (until(&self), self.clone());
+        tasks.spawn(async move {
+            let attended = gateway.clone();
+            let attend = || async {
+                attended.spice.attend().await;
+                attended.connections.attend().await;
+            };
+            tokio::select! {
+                () = stop => {}
+                () = gateway.book.keep(attend) => {}
+            }
+        });
     }
 
-    /// Stops: no connection is accepted, every one is ended, and this returns within seconds.
-    pub(crate) async fn stop(self) {
-        self.shared.stop.cancel();
-        self.sessions.tokens.manager().stop();
-        self.connections.close();
-        if timeout(STOP, self.connections.wait()).await.is_err() {
-            warn!(left = self.connections.len(), "connections did not end in time");
+    /// The configuration as it is now.
+    pub(crate) fn live(&self) -> Arc<Live> {
+        self.live.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A new configuration.
+    pub(crate) fn replace(&self, live: Live) {
+        *self.live.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(live);
+    }
+
+    /// The guest of this id or name.
+    pub(crate) fn guest(&self, wanted: &str) -> Option<Arc<Guest>> {
+        let live = self.live();
+        let mut guests = live.guests.iter();
+        guests.find(|guest| guest.id == wanted || guest.name == wanted).cloned()
+    }
+
+    /// Whether no viewer of SPICE gets in without TLS.
+    pub(crate) fn all_require_tls(&self) -> bool {
+        let live = self.live();
+        let consoles = live.guests.iter().flat_map(|guest| &guest.consoles);
+        let mut spice = consoles.filter(|console| console.protocol == console_token::Protocol::Spice);
+        let first = spice.next().is_some_and(|console| console.require_tls);
+        first && spice.all(|console| console.require_tls)
+    }
+
+    /// A session begins.
+    pub(crate) fn begins(self: &Arc<Self>, about: About) -> Entered {
+        self.begins_with(about, Arc::default())
+    }
+
+    /// A session begins, whose bytes are counted there.
+    pub(crate) fn begins_with(self: &Arc<Self>, about: About, traffic: Arc<Traffic>) -> Entered {
+        self.metrics.opened(&about.protocol.to_string());
+        let line = json!({
+            "guest": about.guest, "protocol": about.protocol.to_string(), "token": about.fingerprint,
+            "user": about.user, "peer": about.peer, "place": about.place,
+        });
+        let (gateway, closed) = (Arc::downgrade(self), line.clone());
+        // The audit log learns of its end, however that comes.
+        let entered = self.book.enter(about, traffic, move |session| {
+            let Some(gateway) = gateway.upgrade() else { return };
+            let (to_guest, from_guest) = session.bytes();
+            gateway.metrics.passed((to_guest, from_guest));
+            let mut line = closed.clone();
+            line["session"] = session.id.clone().into();
+            line["to_guest"] = to_guest.into();
+            line["from_guest"] = from_guest.into();
+            line["why"] = session.why().map(Why::text).into();
+            gateway.audit.log("closed", line);
+        });
+        tracing::Span::current().record("session", tracing::field::display(&entered.id));
+        let mut opened = line;
+        opened["session"] = entered.id.clone().into();
+        self.audit.log("opened", opened);
+        entered
+    }
+
+    /// A viewer was refused.
+    pub(crate) fn audit_refusal(&self, why: &Refused) {
+        self.audit.log("refused", json!({ "why": why.to_string() }));
+    }
+
+    /// The access URL of a token, as text.
+    pub(crate) fn url_of(&self, grant: &Grant, token: &Secret) -> Option<String> {
+        let page = crate::grant::api::page(&self.live().url, grant.console);
+        let url = AccessUrl::new(grant.console, &page, token).ok()?;
+        Some(url.expose().to_owned())
+    }
+
+    /// Where a viewer finds our tunnels, with the token in it.
+    pub(crate) fn proxy_url(&self, _: &Guestbook, credential: &Secret) -> String {
+        let live = self.live();
+        let (scheme, rest) = live.url.split_once("://").unwrap_or(("http", live.url.as_str()));
+        let authority = rest.split('/').next().unwrap_or(rest);
+        let has_port = authority
+            .rsplit_once(':')
+            .is_some_and(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
+        // spice-gtk takes other ports for granted than browsers do.
+        let port = match (has_port, scheme) {
+            (true, _) => "",
+            (false, "https") => ":443",
+            (false, _) => ":80",
+        };
+        format!("{scheme}://token:{}@{authority}{port}", credential.expose())
+    }
+
+    /// Forgets tokens that are over.
+    pub(crate) async fn purge(&self) -> Result<usize, StoreError<BackendError>> {
+        self.store.sweep(self.clock.now(), std::num::NonZeroU32::MAX).await
+    }
+
+    /// Stops: no connection is accepted, those that are open may go on for a while, and then every one is ended.
+    pub(crate) async fn stop(&self, drain: Duration) {
+        self.closing.cancel();
+        let drained = async {
+            while 0 < self.book.count() {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        if timeout(drain, drained).await.is_err() {
+            for session in self.book.own() {
+                session.end(Why::Stopping);
+            }
+            // For their last words.
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        // The store learns what has become of each.
+        let told = async { tokio::join!(self.spice.stop(), self.connections.stop()) };
+        if timeout(STOP, told).await.is_err() {
+            warn!("the store does not know of all ends");
+        }
+        self.stop.cancel();
+        self.tasks.close();
+        if timeout(STOP, self.tasks.wait()).await.is_err() {
+            warn!(left = self.tasks.len(), "connections did not end in time");
+        }
+    }
+
+    /// What became of a link or of a session.
+    fn log_spice(&self, event: SessionEvent) {
+        match event {
+            SessionEvent::Report(Report::Link { session, outcome, .. }) => {
+                debug!(session = session.number(), %outcome, "link");
+            }
+            SessionEvent::Report(Report::Ended { session, .. }) => {
+                lock(&self.spice_sessions).remove(&session);
+            }
+            SessionEvent::Closed { token, spent, .. } => debug!(%token, spent, "session closed"),
+            SessionEvent::NotClosed { token, error, .. } => error!(%error, %token, "session not closed"),
+            SessionEvent::Cut { token, refusal, .. } => info!(%token, %refusal, "session ended"),
+            _ => {}
         }
     }
 }
 
-/// One connection, from its first byte to its last.
-async fn serve(
-    shared: Arc<Shared>,
-    place: Place,
-    connection: Connection,
-    tcp: TcpStream,
-    peer: SocketAddr,
-    carrier: Carrier,
-) {
-    let request = shared.next_id.fetch_add(1, Ordering::Relaxed);
-    let span = info_span!(
-        "connection",
-        request,
-        %peer,
-        tls = carrier.is_tls(),
-        channel = Empty,
-        number = Empty,
-        connection_id = Empty,
-        token = Empty,
-        guest = Empty,
-        host = Empty,
-    );
-    let place = Arc::new(place);
-    let refusals = shared.refusals.clone();
-    let converse = async {
-        let carrier_is_tls = carrier.is_tls();
-        let stream = match carrier.open(tcp).await {
-            Ok(stream) => stream,
-            Err(error) => return refusals.log(|| info!(%error, "no handshake")),
-        };
-        let counts = connection.counts();
-        let sessions = shared.sessions.clone();
-        let tenant = Tenant::new(shared, place.clone(), counts.clone(), carrier_is_tls);
-        let (end, proxy) = drive_session(connection, stream, sessions.tokens.proxy(tenant)).await;
-        let Some(proxy) = proxy else {
-            return refusals.log(|| info!(%end, "ended"));
-        };
-        let tenant = proxy.backend();
-        match (end, &tenant.refused, &tenant.unreached) {
-            (_, Some(reason), _) => refusals.log(|| info!(%reason, "refused")),
-            (_, _, Some(error)) => warn!(reason = %format_args!("hypervisor not reached: {error}"), "no link"),
-            (End::Link(error), ..) if error.side == Side::Hypervisor => {
-                warn!(reason = %format_args!("hypervisor: {}", error.error), "no link");
-            }
-            (reason, ..) if !tenant.linked => refusals.log(|| info!(%reason, "no link")),
-            _ => {
-                let (to_viewer, to_hypervisor) = (counts.to_viewer(), counts.to_hypervisor());
-                info!(%end, to_viewer, to_hypervisor, "ended");
-            }
-        }
-    };
-    let gives_way = async {
-        place.gives_way().await;
-        refusals.log(|| info!("gave way to another connection"));
-    };
-    async {
-        tokio::select! {
-            () = converse => {}
-            () = gives_way => {}
-        }
-    }
-    .instrument(span)
-    .await;
+fn spice_settings(reconnect: Duration) -> spice::Settings {
+    let tracker = tracker::Config::default().with_link_timeout(TOKEN);
+    let keys = KeyPoolConfig::default().with_stock(KEYS);
+    spice::Settings::default()
+        .with_tracker(tracker)
+        .with_keys(keys)
+        .with_reconnect(reconnect)
+        .with_attend_every(ATTEND)
 }
 
-/// What became of a link or of a session.
-fn log(event: SessionEvent) {
-    match event {
-        SessionEvent::Report(Report::Link { session, outcome, .. }) => {
-            debug!(session = session.number(), %outcome, "link");
-        }
-        SessionEvent::Closed { token, spent, .. } => debug!(%token, spent, "session closed"),
-        SessionEvent::NotClosed { token, error, .. } => error!(%error, %token, "session not closed"),
-        SessionEvent::Cut { token, refusal, .. } => info!(%token, %refusal, "session ended"),
-        _ => {}
-    }
+fn log_connection(event: ConnectionEvent) {
+    debug!(?event, "token");
 }

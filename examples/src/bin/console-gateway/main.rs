@@ -1,29 +1,26 @@
-//! A gateway for SPICE consoles, made of this project's libraries.
+//! A gateway for the consoles of virtual machines, made of this project's libraries: SPICE, VNC, serial ports and WebMKS.
 //!
 //! ```text
-//! viewer  -- .vv: address, CA, token --> gateway  -- the hypervisor's own password --> hypervisor
-//!         <------------- HTTP API, for the portal that hands the .vv out
+//! viewer   -- token --> front -- grant --> console -- the hypervisor's own password --> hypervisor
+//! portal   -- HTTP API: asks for tokens ---^
+//! operator -- sees and ends what is open: operate
 //! ```
 //!
-//! Read it in the order of a connection: [`gateway`] accepts it and has the libraries drive it and judge its token, and
-//! [`answers`] what they ask: which [`guest`] it is for, where that is, and where it may move. [`sessions`] has the guests
-//! and their tokens.
-//! [`api`] makes tokens and the files that hold them. [`demo`] runs all of it against itself.
+//! Read it in the order of a connection: [`front`] is who comes in, and over what; [`grant`] is the API, tokens, and who
+//! else is asked for them; [`console`] has one file for each kind of console; [`operate`] is what operators see.
+//! [`gateway`] is what all of them share, [`config`] what they are told. [`demo`] runs all of it against itself.
 
-mod answers;
-mod api;
 mod cli;
 mod config;
 mod console;
 mod demo;
+mod front;
 mod gateway;
-mod guest;
-mod http;
+mod grant;
+mod operate;
 mod random;
 mod serve;
-mod sessions;
 mod sync;
-mod tls;
 
 use std::process::ExitCode;
 
@@ -36,7 +33,7 @@ fn main() -> ExitCode {
     match command::parse::<Cli>().command {
         Command::Demo { broken, log } => {
             start_log(log, LogFormat::Compact);
-            run(demo::run(broken.map(Into::into).unwrap_or_default()))
+            run(demo::run(broken))
         }
         Command::Serve {
             config: Some(config),

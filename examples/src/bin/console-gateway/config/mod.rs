@@ -3,148 +3,99 @@
 //! No message shows a value that could be a secret. [`HELP`] lists the keys.
 
 mod guests;
+mod help;
+mod listeners;
+mod resolve;
 mod table;
 
 use std::cell::RefCell;
 use std::fmt;
-use std::net::SocketAddr;
-use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use console_token::Secret;
+use console_token::serial::PortRange;
+use console_token::web::Network;
+use console_token::web::origin::Origin;
+use console_token::{Pepper, Secret};
 use rustls::ServerConfig;
-use spice_proto::ids::ChannelType;
-use spice_proto::session::policy::{Directions, Settings, Withheld};
 use zeroize::Zeroizing;
 
+pub(crate) use self::help::HELP;
+pub(crate) use self::listeners::{Api, Listen, Public};
+pub(crate) use self::resolve::{Allowed, Nova, Resolve};
 use self::table::{Check, Table};
-use crate::console::Viewer;
-use crate::guest::Guest;
-use crate::tls;
+use crate::console::place::Guest;
+use crate::grant::policy::Rules;
 
-/// Shortest token of the API: 16 characters of base64 are 96 bits.
-const TOKEN_MIN: usize = 16;
 /// Longest time that a token can have: a day.
 pub(crate) const TTL_MAX: u64 = 86_400;
 /// Seconds that a token has unless the configuration or the request says otherwise.
 const TTL: u64 = 600;
-
-/// Every key, for people.
-pub(crate) const HELP: &str = r#"Paths count from the folder of the file. A secret is the first line of a file, or env:NAME in its place.
-
-[api]                                   # for portals and operators
-listen = "127.0.0.1:8774"
-token_file = "api.token"                # sent as X-Auth-Token or Authorization: Bearer; at least 16 characters
-certificate = "api.pem"                 # with private_key: TLS; without them only loopback addresses may be bound
-private_key = "api.key"
-
-[public]                                # host and ports in .vv files: may differ from those bound (NAT, load balancer)
-host = "console.example.org"            # in .vv files and migration messages
-spice_port = 5900                       # of the listener `spice`; 0 or left out: none in .vv files;
-spice_tls_port = 5901                   # of `spice_tls`;          "bound": the port that the listener got
-host_subject = "CN=console.example.org" # of the certificate; may be left out
-ca = "public-ca.pem"                    # goes into .vv files; needed with spice_tls_port
-
-[listen]                                # each may be left out, but not both of SPICE
-spice = "0.0.0.0:5900"
-spice_tls = "0.0.0.0:5901"
-web = "0.0.0.0:443"                     # WebSockets for spice-html5 at /websockify, with TLS
-web_plain = "127.0.0.1:6080"            # the same without TLS: loopback only
-origins = ["https://portal.example.org"]  # where the pages come from that may connect; needed with web, web_plain
-certificate = "server.pem"              # of spice_tls and web
-private_key = "server.key"
-
-[tokens]
-ttl_seconds = 600                       # unless a request says otherwise; at most a day
-
-[policy]                                # may be left out, as each of its keys
-view_only = false
-clipboard = "both"                      # both, to-guest, from-guest, none
-files = "both"                          # the same
-withheld = ["usbredir", "webdav"]       # SPICE channels that no viewer gets
-
-[[guest]]                               # a virtual machine
-id = "52b2e44e-e561-464c-88f3-2fc6a1ecea2b"
-name = "db-7"                           # may be left out
-project = "tenant-a"                    # may be left out
-  [[guest.console]]
-  protocol = "spice"
-  require_tls = false                   # true: viewers without TLS are refused
-    [[guest.console.place]]             # where it is (the first), and where this guest, and no other, may go
-    host = "node1.internal"             # what is dialled
-    announced = ["10.1.0.11"]           # other names under which hypervisors announce this host in a migration
-    port = 5900
-    tls_port = 5901                     # used when it is there; needs ca
-    move_ports = "5900-5999"            # at which ports of this host a move may arrive; left out: port and tls_port
-    ca = "hypervisors-ca.pem"
-    host_subject = "CN=node1.internal"  # of its certificate; without it the name is checked
-    ticket_file = "db-7.ticket"         # the hypervisor's own password: no tenant ever has it
-"#;
+/// The same for the password of a `.vv` file.
+const SPICE_TTL: u64 = 60;
+/// Longest time to come again.
+const RECONNECT_MAX: u64 = 86_400;
+/// For open consoles when the gateway stops.
+const DRAIN: u64 = 30;
+const DRAIN_MAX: u64 = 86_400;
 
 /// A configuration that holds together.
 pub(crate) struct Config {
     pub(crate) api: Api,
     pub(crate) listen: Listen,
     pub(crate) public: Public,
-    pub(crate) ttl: u64,
+    pub(crate) store: Store,
+    pub(crate) tokens: Tokens,
+    pub(crate) operate: Operate,
+    pub(crate) pages: Pages,
     pub(crate) guests: Vec<Guest>,
-    pub(crate) policy: Settings,
+    pub(crate) resolve: Resolve,
+    /// What passes where no guest says otherwise.
+    pub(crate) rules: Rules,
 }
 
-/// The address of the API, and the token that it requires.
-pub(crate) struct Api {
-    pub(crate) listen: SocketAddr,
-    pub(crate) token: Secret,
-    pub(crate) tls: Option<Arc<ServerConfig>>,
+/// Where tokens are kept.
+pub(crate) struct Store {
+    /// `memory`, or of an engine.
+    pub(crate) url: String,
+    pub(crate) pepper: Option<Zeroizing<Vec<u8>>>,
+    pub(crate) gateway_id: Option<String>,
 }
 
-/// The listeners for viewers.
-#[derive(Default)]
-pub(crate) struct Listen {
-    pub(crate) spice: Option<SocketAddr>,
-    pub(crate) spice_tls: Option<SocketAddr>,
-    pub(crate) web: Option<SocketAddr>,
-    pub(crate) web_plain: Option<SocketAddr>,
-    /// The pages that may connect, by their origins.
-    pub(crate) origins: Arc<[String]>,
-    /// Of `spice_tls` and `web`.
-    pub(crate) tls: Option<Arc<ServerConfig>>,
-}
-
-/// The host and ports in `.vv` files.
-pub(crate) struct Public {
-    viewer: Viewer,
-    spice_port: PublicPort,
-    spice_tls_port: PublicPort,
-}
-
-/// A port in `.vv` files.
+/// How long tokens are good.
 #[derive(Debug, Clone, Copy)]
-enum PublicPort {
-    None,
-    Number(NonZeroU16),
-    /// The one that the listener got.
-    Bound,
+pub(crate) struct Tokens {
+    /// Seconds.
+    pub(crate) ttl: u64,
+    /// Seconds, for the password in a `.vv` file.
+    pub(crate) spice_ttl: u64,
+    /// In which a session that broke may come again.
+    pub(crate) reconnect: Duration,
 }
 
-impl PublicPort {
-    fn number(self, bound: Option<SocketAddr>) -> Option<u16> {
-        match self {
-            Self::None => None,
-            Self::Number(port) => Some(port.get()),
-            Self::Bound => bound.map(|address| address.port()),
-        }
-    }
+pub(crate) struct Operate {
+    pub(crate) audit: Option<PathBuf>,
+    pub(crate) drain: Duration,
+    pub(crate) serial_ports: PortRange,
 }
 
-impl Public {
-    /// The host and ports in `.vv` files, once the listeners are bound.
-    pub(crate) fn viewer(&self, spice: Option<SocketAddr>, spice_tls: Option<SocketAddr>) -> Viewer {
-        Viewer {
-            port: self.spice_port.number(spice),
-            tls_port: self.spice_tls_port.number(spice_tls),
-            ..self.viewer.clone()
+/// The folders of pages that others have made.
+#[derive(Debug, Clone)]
+pub(crate) struct Pages {
+    pub(crate) novnc: PathBuf,
+    pub(crate) spice_html5: PathBuf,
+    pub(crate) xterm: PathBuf,
+}
+
+impl Pages {
+    /// No folders.
+    pub(crate) fn none() -> Self {
+        let [novnc, spice_html5, xterm] = ["", "", ""].map(PathBuf::from);
+        Self {
+            novnc,
+            spice_html5,
+            xterm,
         }
     }
 }
@@ -196,42 +147,32 @@ fn read(check: &Check, file: &Path) -> Option<Config> {
         Err(error) => return check.wrong(located(&text, &error)),
     };
     let mut file = Table::new(String::new(), keys);
-    let api = api(check, file.table(check, "api"));
-    let (listen, tls) = listen(check, file.table(check, "listen"));
-    let public = public(check, file.table(check, "public"), &listen);
-    let ttl = tokens(check, file.table(check, "tokens"));
-    let policy = policy(check, file.table(check, "policy"));
-    let guests = guests::read(check, file.tables(check, "guest", "[[guest]]", Some("id")));
+    let api = listeners::api(check, file.table(check, "api"));
+    let listen = listeners::listen(check, file.table(check, "listen"));
+    let public = listeners::public(check, file.table(check, "public"), &listen);
+    let store = store(check, file.table(check, "store"));
+    let tokens = tokens(check, file.table(check, "tokens"));
+    let operate = operate(check, file.table(check, "operate"));
+    let pages = pages(check, file.table(check, "pages"));
+    let rules = rules(check, file.table(check, "policy"));
+    let resolve = resolve::read(check, file.table(check, "resolve"));
+    let tables = file.tables(check, "guest", "[[guest]]", Some("id"));
+    if tables.is_empty() && !resolve.is_there() {
+        check.wrong::<()>("there is no [[guest]], and no [resolve] that could name one");
+    }
+    let guests = guests::read(check, tables, &rules);
     file.end(check);
     Some(Config {
         api: api?,
-        listen: Listen { tls, ..listen },
+        listen,
         public: public?,
-        ttl,
+        store: store?,
+        tokens,
+        operate: operate?,
+        pages,
         guests,
-        policy,
-    })
-}
-
-fn api(check: &Check, mut table: Table) -> Option<Api> {
-    let listen = table
-        .needs(check, "listen")
-        .then(|| table.address(check, "listen"))
-        .flatten();
-    let token = table
-        .needs(check, "token_file")
-        .then(|| table.token(check, "token_file", TOKEN_MIN))
-        .flatten();
-    let with_tls = table.has("certificate") || table.has("private_key");
-    let tls = with_tls.then(|| server(check, &mut table)).flatten();
-    if !with_tls && listen.is_some_and(|listen| !listen.ip().is_loopback()) {
-        check.wrong::<()>("[api] listen: an address that is not loopback needs certificate and private_key");
-    }
-    table.end(check);
-    Some(Api {
-        listen: listen?,
-        token: token?,
-        tls,
+        resolve,
+        rules,
     })
 }
 
@@ -242,6 +183,7 @@ fn server(check: &Check, table: &mut Table) -> Option<Arc<ServerConfig>> {
         there.then(|| table.file(check, key)).flatten()
     };
     let (chain, key) = (named("certificate"), named("private_key"));
+    use crate::front::tls;
     match tls::server(&chain?, &key?) {
         Ok(config) => Some(config),
         Err(error @ tls::TlsError::NoKey) => check.wrong(format_args!("{}: {error}", table.key("private_key"))),
@@ -250,140 +192,148 @@ fn server(check: &Check, table: &mut Table) -> Option<Arc<ServerConfig>> {
     }
 }
 
-fn listen(check: &Check, mut table: Table) -> (Listen, Option<Arc<ServerConfig>>) {
-    if !table.has("spice") && !table.has("spice_tls") {
-        check.wrong::<()>("[listen] needs a listener for viewers: spice, spice_tls or both");
-    }
-    let web = table.has("web") || table.has("web_plain");
-    if web != table.has("origins") {
-        check.wrong::<()>("[listen] web and origins need each other: any page could connect otherwise");
-    }
-    let with_tls = ["spice_tls", "web", "certificate", "private_key"];
-    let tls = with_tls
-        .iter()
-        .any(|key| table.has(key))
-        .then(|| server(check, &mut table))
-        .flatten();
-    let listen = Listen {
-        spice: table.address(check, "spice"),
-        spice_tls: table.address(check, "spice_tls"),
-        web: table.address(check, "web"),
-        web_plain: table.address(check, "web_plain"),
-        origins: table.texts(check, "origins").into(),
-        tls: None,
+fn store(check: &Check, mut table: Table) -> Option<Store> {
+    let url = table.text(check, "url").unwrap_or_else(|| "memory".to_owned());
+    let kept = url != "memory";
+    // Not the URL: there may be a password in it.
+    let url = match url.split_once(':') {
+        None if !kept => url,
+        Some(("sqlite", path)) => format!("sqlite:{}", check.folder.join(path.trim_start_matches("//")).display()),
+        Some(("postgres" | "postgresql" | "redis" | "rediss", _)) => url,
+        _ => check
+            .wrong("[store] url: \"memory\", or one of sqlite:, postgres:// and redis:// is expected")
+            .unwrap_or(url),
     };
-    if listen.web_plain.is_some_and(|address| !address.ip().is_loopback()) {
-        check.wrong::<()>("[listen] web_plain: only a loopback address can go without TLS");
+    if kept && !cfg!(feature = "stores") {
+        check.wrong::<()>("[store] url: this program was built without engines; cargo's feature `stores` has them");
     }
-    table.end(check);
-    (listen, tls)
-}
-
-fn public(check: &Check, mut table: Table, listen: &Listen) -> Option<Public> {
-    let host = table
-        .needs(check, "host")
-        .then(|| table.text(check, "host"))
-        .flatten()
-        .unwrap_or_default();
-    let spice_port = public_port(check, &mut table, "spice_port", listen.spice);
-    let spice_tls_port = public_port(check, &mut table, "spice_tls_port", listen.spice_tls);
-    let with_ca = table.has("ca");
-    let ca = table.file(check, "ca");
-    let ca = match ca.map(|bytes| String::from_utf8(bytes.to_vec())) {
-        Some(Ok(ca)) => Some(ca),
-        Some(Err(_)) => check.wrong("[public] ca: not text"),
-        None => None,
-    };
-    if !with_ca && !matches!(spice_tls_port, PublicPort::None) {
-        check.wrong::<()>("[public] spice_tls_port needs ca");
-    }
-    let viewer = Viewer {
-        host,
-        port: Some(1),
-        tls_port: ca.as_ref().map(|_| 1),
-        ca,
-        host_subject: table.text(check, "host_subject"),
-    };
-    table.end(check);
-    // One is written for a try, so that none fails later.
-    match viewer.file("token", "title", false) {
-        _ if viewer.host.is_empty() => None, // said already
-        Ok(_) => Some(Public {
-            viewer,
-            spice_port,
-            spice_tls_port,
-        }),
-        Err(error) => check.wrong(format_args!("[public] no connection file can be made: {error}")),
-    }
-}
-
-/// A port in `.vv` files needs a listener behind it.
-fn public_port(check: &Check, table: &mut Table, key: &str, listener: Option<SocketAddr>) -> PublicPort {
-    let port = table.public_port(check, key);
-    if listener.is_none() && !matches!(port, PublicPort::None) {
-        let listener = key.trim_end_matches("_port");
-        check.wrong::<()>(format_args!("[public] {key} needs [listen] {listener}"));
-    }
-    port
-}
-
-impl Table {
-    fn public_port(&mut self, check: &Check, key: &str) -> PublicPort {
-        let wanted = "a port from 0 to 65535, or \"bound\",";
-        let port = self.take(check, key, wanted, |value| match value.as_str() {
-            Some("bound") => Some(PublicPort::Bound),
-            _ => {
-                let port = u16::try_from(value.as_integer()?).ok()?;
-                Some(NonZeroU16::new(port).map_or(PublicPort::None, PublicPort::Number))
-            }
-        });
-        port.unwrap_or(PublicPort::None)
-    }
-}
-
-fn tokens(check: &Check, mut table: Table) -> u64 {
-    let ttl = table.number(check, "ttl_seconds", 1..=TTL_MAX);
-    table.end(check);
-    ttl.unwrap_or(TTL)
-}
-
-fn policy(check: &Check, mut table: Table) -> Settings {
-    let mut withheld = Vec::new();
-    for name in table.texts(check, "withheld") {
-        let named = |kind: &ChannelType| kind.to_string().eq_ignore_ascii_case(&name);
-        match (2..=11).map(ChannelType).find(named) {
-            Some(kind) => withheld.push(Withheld::Kind(kind)),
-            None => check
-                .wrong(format_args!("[policy] withheld: no channel is called {name:?}"))
-                .unwrap_or(()),
-        }
-    }
-    let settings = Settings::default()
-        .with_view_only(table.flag(check, "view_only").unwrap_or(false))
-        .with_clipboard(directions(check, &mut table, "clipboard"))
-        .with_files(directions(check, &mut table, "files"))
-        .with_withheld(withheld);
-    table.end(check);
-    settings
-}
-
-/// In which directions something may go.
-fn directions(check: &Check, table: &mut Table, key: &str) -> Directions {
-    let wanted = "one of \"both\", \"to-guest\", \"from-guest\", \"none\"";
-    let ways = table.take(check, key, wanted, |value| {
-        let (to_guest, from_guest) = match value.as_str()? {
-            "both" => (true, true),
-            "to-guest" => (true, false),
-            "from-guest" => (false, true),
-            "none" => (false, false),
-            _ => return None,
-        };
-        Some(Directions { to_guest, from_guest })
+    let needs = !kept || table.needs(check, "pepper_file");
+    let pepper = needs.then(|| table.secret(check, "pepper_file")).flatten();
+    let pepper = pepper.and_then(|bytes| match Pepper::new(&bytes) {
+        Ok(_) => Some(bytes),
+        Err(error) => check.wrong(format_args!("[store] pepper_file: {error}")),
     });
-    ways.unwrap_or(Directions {
-        to_guest: true,
-        from_guest: true,
+    let gateway_id = table.text(check, "gateway_id");
+    if let Some(id) = &gateway_id
+        && (id.is_empty()
+            || 64 < id.len()
+            || !id
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)))
+    {
+        check.wrong::<()>("[store] gateway_id: 1 to 64 letters, digits and -_. are expected");
+    }
+    table.end(check);
+    Some(Store {
+        url,
+        pepper,
+        gateway_id,
     })
+}
+
+fn tokens(check: &Check, mut table: Table) -> Tokens {
+    let tokens = Tokens {
+        ttl: table.number(check, "ttl_seconds", 1..=TTL_MAX).unwrap_or(TTL),
+        spice_ttl: table
+            .number(check, "spice_ttl_seconds", 1..=TTL_MAX)
+            .unwrap_or(SPICE_TTL),
+        reconnect: table.seconds(check, "reconnect_seconds", RECONNECT_MAX, 0),
+    };
+    table.end(check);
+    tokens
+}
+
+fn operate(check: &Check, mut table: Table) -> Option<Operate> {
+    let audit = table.text(check, "audit").map(|path| check.folder.join(path));
+    let drain = table.seconds(check, "drain_seconds", DRAIN_MAX, DRAIN);
+    let ports = table.text(check, "serial_ports");
+    let ports = match ports.as_deref().map(str::parse) {
+        None => Some(PortRange::DEFAULT),
+        Some(Ok(ports)) => Some(ports),
+        Some(Err(error)) => check.wrong(format_args!("[operate] serial_ports: {error}")),
+    };
+    table.end(check);
+    Some(Operate {
+        audit,
+        drain,
+        serial_ports: ports?,
+    })
+}
+
+fn pages(check: &Check, mut table: Table) -> Pages {
+    let mut folder = |key: &str, usual: &str| {
+        let named = table.text(check, key);
+        let path = check.folder.join(named.as_deref().unwrap_or(usual));
+        if named.is_some() && !path.is_dir() {
+            check.wrong::<()>(format_args!("[pages] {key}: {} is no folder", path.display()));
+        }
+        path
+    };
+    let pages = Pages {
+        novnc: folder("novnc", "/usr/share/novnc"),
+        spice_html5: folder("spice_html5", "/usr/share/spice-html5"),
+        xterm: folder("xterm", "/usr/share/nodejs/xterm"),
+    };
+    table.end(check);
+    pages
+}
+
+/// What may pass: of the gateway, or of a console.
+fn rules(check: &Check, table: Table) -> Rules {
+    let what = table.name.clone();
+    let keys = table.into_keys();
+    match Rules::deserialize(keys) {
+        Ok(rules) => rules,
+        Err(error) => check
+            .wrong(format_args!("{what} {}", error.message().trim_end()))
+            .unwrap_or_default(),
+    }
+}
+
+impl Rules {
+    fn deserialize(keys: toml::Table) -> Result<Self, toml::de::Error> {
+        // Key by key, so that the complaint names the key.
+        for (key, value) in &keys {
+            let one = toml::Table::from_iter([(key.clone(), value.clone())]);
+            if let Err(error) = one.try_into::<Self>() {
+                let message = match error.message() {
+                    message if message.starts_with("unknown field") => format!("{key}: unknown key"),
+                    message => format!("{key}: {}", message.trim_end()),
+                };
+                return Err(serde::de::Error::custom(message));
+            }
+        }
+        keys.try_into()
+    }
+}
+
+/// Networks, each a text.
+fn networks(check: &Check, table: &mut Table, key: &str) -> Vec<Network> {
+    let texts = table.texts(check, key);
+    let read = |text: String| match text.parse() {
+        Ok(network) => Some(network),
+        Err(_) => check.wrong(format_args!(
+            "{}: {text:?} is no network, as \"10.0.0.0/8\"",
+            table.key(key)
+        )),
+    };
+    texts.into_iter().filter_map(read).collect()
+}
+
+/// Origins, each a text.
+fn origins(check: &Check, table: &mut Table, key: &str) -> Vec<Origin> {
+    let texts = table.texts(check, key);
+    let read = |text: String| match text.parse() {
+        Ok(origin) => Some(origin),
+        Err(error) => check.wrong(format_args!("{}: {text:?}: {error}", table.key(key))),
+    };
+    texts.into_iter().filter_map(read).collect()
+}
+
+/// The token of an API.
+fn api_token(check: &Check, table: &mut Table, shortest: usize) -> Option<Secret> {
+    let there = table.needs(check, "token_file");
+    there.then(|| table.token(check, "token_file", shortest)).flatten()
 }
 
 /// The error without the text that it is about.

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use console_token::Secret;
 use toml::{Table as Toml, Value};
@@ -56,11 +57,14 @@ impl Check {
 pub(super) struct Table {
     pub(super) name: String,
     keys: Toml,
+    /// The keys that were there.
+    named: Vec<String>,
 }
 
 impl Table {
-    pub(super) const fn new(name: String, keys: Toml) -> Self {
-        Self { name, keys }
+    pub(super) fn new(name: String, keys: Toml) -> Self {
+        let named = keys.keys().cloned().collect();
+        Self { name, keys, named }
     }
 
     /// How a key of it is called in a complaint.
@@ -88,6 +92,31 @@ impl Table {
         let value = self.keys.remove(key)?;
         // Not the value: it may be a secret in the wrong place.
         read(value).or_else(|| check.wrong(format_args!("{}: {wanted} is expected", self.key(key))))
+    }
+
+    /// A text that stays to be read.
+    pub(super) fn peek(&self, key: &str) -> Option<&str> {
+        self.keys.get(key)?.as_str()
+    }
+
+    /// Leaves a key out, of which something was said already.
+    pub(super) fn drop(&mut self, key: &str) {
+        self.keys.remove(key);
+    }
+
+    /// Whether the key was there, read already or not.
+    pub(super) fn was_named(&self, key: &str) -> bool {
+        self.named.iter().any(|name| name == key)
+    }
+
+    /// All keys, which are then for others to look at.
+    pub(super) fn into_keys(self) -> Toml {
+        self.keys
+    }
+
+    /// A time in whole seconds.
+    pub(super) fn seconds(&mut self, check: &Check, key: &str, most: u64, usual: u64) -> Duration {
+        Duration::from_secs(self.number(check, key, 0..=most).unwrap_or(usual))
     }
 
     pub(super) fn has(&self, key: &str) -> bool {

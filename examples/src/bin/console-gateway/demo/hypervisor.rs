@@ -27,10 +27,10 @@ use tokio_rustls::TlsAcceptor;
 use super::DISPLAY_INIT;
 use super::report::Outcome;
 use super::talk::{End, Raw, Talk, Traffic, digest};
+use super::{Cell, Channel};
+use crate::front::tls::Stream;
 use crate::random::{random, random_bytes};
-use crate::sessions::Channel;
 use crate::sync::lock;
-use crate::tls::Stream;
 
 /// `SPICE_MSG_DISPLAY_MARK`: the last thing that is sent on a display channel here.
 pub(super) const DISPLAY_MARK: u16 = display::ServerMessage::MARK;
@@ -70,7 +70,8 @@ pub(super) struct Seen {
 }
 
 struct Shared {
-    ticket: String,
+    /// Can be set by a monitor, as QEMU's.
+    ticket: Cell,
     keys: TicketKeys,
     tls: TlsAcceptor,
     state: Mutex<State>,
@@ -83,11 +84,11 @@ struct State {
 }
 
 impl Hypervisor {
-    pub(super) async fn start(ticket: &str, tls: Arc<ServerConfig>) -> Outcome<Self> {
+    pub(super) async fn start(ticket: &Cell, tls: Arc<ServerConfig>) -> Outcome<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
-            ticket: ticket.to_owned(),
+            ticket: ticket.clone(),
             keys: TicketKeys::new(KeyPoolConfig::default().with_stock(8), random),
             tls: tls.into(),
             state: Mutex::default(),
@@ -185,7 +186,8 @@ impl Shared {
             open: true,
             fatal: false,
         });
-        let code = match (ticket.expose() == self.ticket.as_bytes(), main, known) {
+        let good = ticket.expose() == lock(&self.ticket).as_bytes();
+        let code = match (good, main, known) {
             (false, ..) => LinkErrorCode::PERMISSION_DENIED,
             (true, false, false) => LinkErrorCode::BAD_CONNECTION_ID,
             _ => return Ok(state.links.len() - 1),

@@ -3,7 +3,9 @@
 use std::error::Error;
 use std::time::{Duration, Instant};
 
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
+
+use super::hypervisor::SOON;
 
 /// What a step, or a part of one, comes to.
 pub(super) type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
@@ -51,6 +53,11 @@ impl Report {
         }
     }
 
+    /// Prints what the next steps are about.
+    pub(super) fn section(&self, about: &str) {
+        println!("-- {about}");
+    }
+
     /// Runs a step and prints its line.
     pub(super) async fn step<T>(
         &mut self,
@@ -79,4 +86,16 @@ impl Report {
         let seconds = self.began.elapsed().as_secs_f32();
         println!("demo: {} steps, all as they must be, {seconds:.1} s", self.steps);
     }
+}
+
+/// Waits for something that is on its way. `false`: it did not come.
+pub(super) async fn soon(mut met: impl FnMut() -> bool) -> bool {
+    let until = Instant::now() + SOON;
+    while !met() {
+        if until <= Instant::now() {
+            return false;
+        }
+        sleep(Duration::from_millis(2)).await;
+    }
+    true
 }

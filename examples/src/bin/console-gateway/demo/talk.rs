@@ -10,8 +10,8 @@ use spice_proto::frame::{Body, Frame, Header, HeaderForm};
 use spice_proto::{EncodeError, Limits};
 
 use super::report::Outcome;
+use crate::front::tls::Stream;
 use crate::sync::lock;
-use crate::tls::Stream;
 
 /// The first bytes of a SHA-256, as text: enough to tell things apart.
 pub(super) fn digest(bytes: &[u8]) -> String {

@@ -22,13 +22,13 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use vv_file::ConnectionFile;
 
+use super::Channel;
 use super::hypervisor::{CURSOR_RESET, DISPLAY_MARK};
 use super::report::{Outcome, must};
 use super::talk::{End, Raw, Talk};
 use super::{DISPLAY_INIT, DISPLAY_INIT_BODY};
+use crate::front::tls::{self, Stream};
 use crate::random::random_bytes;
-use crate::sessions::Channel;
-use crate::tls::{self, Stream};
 
 /// What a viewer knows: what stands in its `.vv`.
 #[derive(Clone)]
@@ -73,7 +73,7 @@ impl Viewer {
             host: file.host.ok_or("no host in the .vv")?,
             port: file.tls_port.ok_or("no tls-port in the .vv")?.try_into()?,
             token: std::str::from_utf8(password.expose())?.to_owned(),
-            tls: tls::client(file.ca.ok_or("no ca in the .vv")?.as_bytes(), None)?,
+            tls: tls::client(file.ca.ok_or("no ca in the .vv")?.as_bytes(), None, None)?,
         })
     }
 

@@ -1,48 +1,24 @@
-//! The steps of the demo, in their order.
+//! Seed 000: a native viewer comes with a file that it got for a token of Nova's API.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
-
-use console_token::spice::Denial;
-use console_token::{MemoryStore, Secret};
-use examples::net;
+use console_token::nova::Microversion;
 use spice_proto::channel::common::{ClientMessage, Disconnecting};
 use spice_proto::ids::{ChannelType, LinkErrorCode};
-use spice_proto::link::Refusal;
-use spice_proto::session::policy::Settings;
-use tokio::net::TcpListener;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::timeout;
 
-use super::certificates::{Certificates, HOST};
+use super::Channel;
+use super::http;
 use super::hypervisor::{CHANNELS, Hypervisor, SOON, Seen};
-use super::portal;
-use super::report::{Failed, Outcome, Report, StepReport, must, told};
-use super::rules::{Broken, Rules, leak};
+use super::report::{Failed, Outcome, Report, StepReport, must, soon, told};
 use super::talk::{Talk, digest};
 use super::viewer::{Attempt, Refused, Viewer, begin, converse};
-use crate::api::{self, Api};
-use crate::gateway::{Carrier, Gateway};
-use crate::guest::{Console as SpiceConsole, Guest, Place, PlaceTls};
-use crate::random::random_bytes;
-use crate::sessions::{self, Channel, Sessions};
+use super::world::{SHORT, UUID, World, text};
 use crate::sync::lock;
-use crate::{config, console};
 
-const MAIN: Channel = (ChannelType::MAIN, 0);
+pub(super) const MAIN: Channel = (ChannelType::MAIN, 0);
 const DISPLAY: Channel = (ChannelType::DISPLAY, 0);
 const SECOND_DISPLAY: Channel = (ChannelType::DISPLAY, 1);
-const INPUTS: Channel = (ChannelType::INPUTS, 0);
+pub(super) const INPUTS: Channel = (ChannelType::INPUTS, 0);
 const CURSOR: Channel = (ChannelType::CURSOR, 0);
-/// Life of the tokens that expire, in seconds.
-const SHORT: u64 = 30;
-
-/// The gateway and its API.
-struct Running {
-    gateway: Gateway,
-    api: SocketAddr,
-    bearer: String,
-}
 
 /// A session of the viewer.
 struct Console {
@@ -51,178 +27,160 @@ struct Console {
     others: Vec<(Channel, Talk)>,
 }
 
-pub(super) async fn run(report: &mut Report, rules: Rules) -> Result<(), Failed> {
-    let ticket = text();
-    let (hypervisor, certificates) = report.step("hypervisor", start_hypervisor(&ticket)).await?;
-    let running = start_gateway(&hypervisor, &certificates, &ticket, rules);
-    let running = report.step("gateway", running).await?;
-    let (viewer, file) = report.step("mint", mint(&running, &hypervisor)).await?;
+pub(super) async fn run(report: &mut Report, world: &World) -> Result<(), Failed> {
+    let hypervisor = &world.peers.desktop;
+    let path = report.step("create", create(world)).await?;
+    report.step("show", show(world, &path)).await?;
+    let (viewer, file) = report.step("file", file(world, &path)).await?;
     file.lines().for_each(|line| println!("   | {line}"));
+    report.step("url-once", url_once(world, &path)).await?;
 
-    let mut console = report.step("main", open(&viewer, &hypervisor, &ticket)).await?;
+    let mut console = report.step("main", open(world, &viewer)).await?;
+    report.step("channels", join(world, &viewer, &mut console)).await?;
+    report.step("messages", speak(&mut console, hypervisor)).await?;
+    report.step("counts", compare(&console, world)).await?;
     report
-        .step("channels", join(&viewer, &mut console, &hypervisor, &ticket))
-        .await?;
-    report.step("messages", speak(&mut console, &hypervisor)).await?;
-    report.step("counts", compare(&console, &hypervisor, &running)).await?;
-    report
-        .step("early-leave", leave(&viewer, console.id, &hypervisor))
+        .step("early-leave", leave(&viewer, console.id, hypervisor))
         .await?;
 
     let mut refused = Vec::new();
     let again = refuse(
         viewer.connect(MAIN, 0),
-        &hypervisor,
+        hypervisor,
         "the same token again, its session is open",
     );
     refused.push((ChannelType::MAIN, report.step("second-viewer", again).await?));
     let guess = viewer.with_token(&text());
-    let wrong = refuse(guess.connect(MAIN, 0), &hypervisor, "a token that was not issued");
+    let wrong = refuse(guess.connect(MAIN, 0), hypervisor, "a token that was not issued");
     refused.push((ChannelType::MAIN, report.step("wrong-token", wrong).await?));
     let intruder = refuse(
         guess.connect(SECOND_DISPLAY, console.id),
-        &hypervisor,
+        hypervisor,
         "that token, for a channel of the open session",
     );
     refused.push((ChannelType::DISPLAY, report.step("intruder", intruder).await?));
-    let garbage = refuse(viewer.scrawl(), &hypervisor, "a ticket of random bytes");
+    let garbage = refuse(viewer.scrawl(), hypervisor, "a ticket of random bytes");
     refused.push((ChannelType::MAIN, report.step("garbage", garbage).await?));
 
     let id = console.id;
-    report.step("close", close(console, &hypervisor)).await?;
+    report.step("close", close(console, hypervisor)).await?;
     let spent = refuse(
         viewer.connect(MAIN, 0),
-        &hypervisor,
+        hypervisor,
         "the token again, after its session",
     );
     refused.push((ChannelType::MAIN, report.step("spent-token", spent).await?));
     let ended = refuse(
         viewer.connect(SECOND_DISPLAY, id),
-        &hypervisor,
+        hypervisor,
         "a channel for the session that has ended",
     );
     refused.push((ChannelType::DISPLAY, report.step("old-session", ended).await?));
 
-    let (_open, unused) = report.step("late-channel", outlive(&running, &hypervisor)).await?;
+    let (_open, unused) = report.step("late-channel", outlive(world)).await?;
     let expired = refuse(
         unused.connect(MAIN, 0),
-        &hypervisor,
+        hypervisor,
         "a token that was never used and has expired",
     );
     refused.push((ChannelType::MAIN, report.step("expired-token", expired).await?));
 
     report.step("alike", alike(&refused)).await?;
     let tokens = [viewer.token(), guess.token(), unused.token()];
-    report.step("secrets", secrets(&hypervisor, &ticket, &tokens)).await?;
-    report.step("stop", stop(running, &hypervisor)).await
+    report.step("secrets", secrets(world, &tokens)).await
 }
 
-/// A password that was not there before: 43 characters.
-fn text() -> String {
-    Secret::base64url(&random_bytes()).expose().to_owned()
+/// Nova's call. Gives the path of the access URL.
+async fn create(world: &World) -> Outcome<(String, StepReport)> {
+    let line = "POST /v2.1/servers/vm1/remote-consoles";
+    let wanted = r#"{"remote_console": {"protocol": "spice", "type": "spice-direct"}}"#;
+    let stranger = http::request(world.api, line, &[], wanted).await?;
+    must(stranger.status == 401, format!("without a token: {}", stranger.status))?;
+    let before = world.nova("2.98", line, wanted, false).await?;
+    must(before.status == 400, format!("before version 2.99: {}", before.status))?;
+    let created = world.nova("2.99", line, wanted, false).await?;
+    must(created.status == 200, format!("the API answered {}", created.status))?;
+    let url = created.json()?["remote_console"]["url"].as_str().map(ToOwned::to_owned);
+    let url = url.ok_or("no url")?;
+    let path = url.strip_prefix(&format!("http://{}", world.web));
+    let path = path.ok_or("another url")?.to_owned();
+    must(path.starts_with("/nova?token="), "the URL is not Nova's")?;
+    let happened = "401 without a token of the API, 400 before version 2.99, and then a URL, /nova?token=";
+    told(path, happened, untouched(&world.peers.desktop))
 }
 
-async fn start_hypervisor(ticket: &str) -> Outcome<((Hypervisor, Certificates), StepReport)> {
-    let certificates = Certificates::make()?;
-    let hypervisor = Hypervisor::start(ticket, certificates.hypervisor.clone()).await?;
-    let happened = format!("listens on {} with TLS", hypervisor.address);
-    let seen = format!("its own ticket is sha256 {}", digest(ticket.as_bytes()));
-    told((hypervisor, certificates), happened, seen)
+/// What a proxy asks, and an operator: where the token leads.
+async fn show(world: &World, path: &str) -> Outcome<((), StepReport)> {
+    let token = path.rsplit('=').next().unwrap_or_default();
+    let line = format!("GET /v2.1/os-console-auth-tokens/{token}");
+    let port = world.peers.desktop.address.port();
+    for version in [Microversion::V2_31, Microversion::V2_99] {
+        let shown = world.nova(&version.to_string(), &line, "", false).await?;
+        must(shown.status == 200, format!("the API answered {}", shown.status))?;
+        let shown = shown.json()?["console"].clone();
+        must(shown["instance_uuid"] == UUID, format!("another server: {shown}"))?;
+        let tls_port = shown.get("tls_port").and_then(serde_json::Value::as_u64);
+        let wanted = (version == Microversion::V2_99).then_some(u64::from(port));
+        must(tls_port == wanted, format!("version {version}: {shown}"))?;
+    }
+    let line = "GET /v2.1/os-console-auth-tokens/00000000-0000-4000-8000-000000000000";
+    let unknown = world.nova("2.99", line, "", false).await?;
+    must(unknown.status == 404, format!("an unknown token: {}", unknown.status))?;
+    let happened = format!("the token leads to tls_port {port}, which version 2.31 does not have; an unknown one: 404");
+    told((), happened, untouched(&world.peers.desktop))
 }
 
-async fn start_gateway(
-    hypervisor: &Hypervisor,
-    certificates: &Certificates,
-    ticket: &str,
-    rules: Rules,
-) -> Outcome<(Running, StepReport)> {
-    let place = Place {
-        host: HOST.to_owned(),
-        announced: Vec::new(),
-        port: None,
-        tls: Some(PlaceTls {
-            port: hypervisor.address.port(),
-            name: HOST.try_into()?,
-            config: certificates.client.clone(),
-        }),
-        move_ports: None,
-        ticket: spice_proto::link::Secret::new(ticket.as_bytes()),
-    };
-    let guest = Guest {
-        id: "vm1".to_owned(),
-        name: "vm1".to_owned(),
-        console: SpiceConsole {
-            require_tls: true,
-            places: vec![place.into()],
-        },
-    };
-    let store = Broken::new(MemoryStore::new(sessions::TOKENS), rules, "vm1");
-    let sessions = Sessions::new(Arc::new(store), Gateway::settings(), vec![guest]);
-    let refuses_with = if rules.leak_reason {
-        leak
-    } else {
-        |_: &Denial| Refusal::DENIED
-    };
-    let mut gateway = Gateway::new(sessions, refuses_with, &Settings::default());
-    let listener = net::listen("127.0.0.1:0".parse()?)?;
-    let spice = listener.local_addr()?;
-    let viewer = console::Viewer {
-        host: HOST.to_owned(),
-        port: None,
-        tls_port: Some(spice.port()),
-        ca: Some(certificates.ca.clone()),
-        host_subject: Some(Certificates::host_subject()),
-    };
-    gateway.accept(listener, Carrier::Tls(certificates.gateway.clone()), &viewer)?;
-    let bearer = text();
-    let router = api::router(Api {
-        sessions: gateway.sessions.clone(),
-        token: Secret::presented(bearer.as_bytes())?,
-        viewer,
-        ttl: config::TTL_MAX,
-        refusals: gateway.shared.refusals.clone(),
-    });
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let api = listener.local_addr()?;
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    let running = Running { gateway, api, bearer };
-    let happened = format!("takes viewers on {spice} with TLS, and requests on {api}; rules: {rules}");
-    told(running, happened, untouched(hypervisor))
-}
-
-/// Asks for a console, and reads the file as a viewer does.
-async fn ask(running: &Running, wanted: &str) -> Outcome<(Viewer, String)> {
-    let answer = portal::create(running.api, Some(&running.bearer), wanted).await?;
-    must(answer.status == 201, format!("the API answered {}", answer.status))?;
+/// The file of a URL, which has to be there.
+async fn fetch(world: &World, path: &str, guest: &str) -> Outcome<(Viewer, String)> {
+    let answer = http::get(world.web, path).await?;
+    must(answer.status == 200, format!("the page answered {}", answer.status))?;
+    let disposition = format!("attachment; filename=\"{guest}.vv\"");
     for (name, value) in [
         ("content-type", "application/x-virt-viewer"),
         ("cache-control", "no-store"),
-        ("content-disposition", "attachment; filename=\"vm1.vv\""),
+        ("content-disposition", disposition.as_str()),
     ] {
         must(answer.has(name, value), format!("no {name}: {value}"))?;
     }
     Ok((Viewer::open(&answer.body)?, answer.body))
 }
 
-async fn mint(running: &Running, hypervisor: &Hypervisor) -> Outcome<((Viewer, String), StepReport)> {
-    let wanted = r#"{"guest":"vm1","title":"demo"}"#;
-    let stranger = portal::create(running.api, None, wanted).await?;
-    must(
-        stranger.status == 401,
-        format!("without bearer token: {}", stranger.status),
-    )?;
-    let (viewer, file) = ask(running, wanted).await?;
+async fn file(world: &World, path: &str) -> Outcome<((Viewer, String), StepReport)> {
+    let (viewer, file) = fetch(world, path, "vm1").await?;
+    must(!path.contains(viewer.token()), "the file has the token of the URL")?;
     let token = digest(viewer.token().as_bytes());
-    let happened = format!("401 without bearer token, 201 with it: a .vv with a token, sha256 {token}");
-    told((viewer, file), happened, untouched(hypervisor))
+    let happened = format!("behind the URL is a .vv with a token for one session, sha256 {token}");
+    told((viewer, file), happened, untouched(&world.peers.desktop))
 }
 
-fn untouched(hypervisor: &Hypervisor) -> String {
+/// A URL that somebody has read over the user's shoulder is worth nothing.
+async fn url_once(world: &World, path: &str) -> Outcome<((), StepReport)> {
+    let again = http::get(world.web, path).await?;
+    must(
+        again.status == 403,
+        format!("the URL was answered again: {}", again.status),
+    )?;
+    let unknown = http::get(world.web, "/nova?token=00000000-0000-4000-8000-000000000000").await?;
+    let same = (unknown.status, &unknown.body) == (again.status, &again.body);
+    must(same, "a spent token is told from an unknown one")?;
+    let happened = "the URL again: 403, the same answer as for a token that was not issued";
+    told((), happened, untouched(&world.peers.desktop))
+}
+
+/// Asks for a console, and reads the file as a viewer does.
+pub(super) async fn ask(world: &World, guest: &str) -> Outcome<(Viewer, String)> {
+    let wanted = format!(r#"{{"guest":"{guest}","protocol":"spice","ttl_seconds":{SHORT}}}"#);
+    let url = world.created(&wanted).await?.url;
+    let path = url.strip_prefix(&format!("http://{}", world.web));
+    fetch(world, path.ok_or("another url")?, guest).await
+}
+
+pub(super) fn untouched(hypervisor: &Hypervisor) -> String {
     format!("hypervisor: {} connections", hypervisor.connections())
 }
 
 /// Connects, which has to work.
-async fn linked(viewer: &Viewer, channel: Channel, id: u32) -> Outcome<Talk> {
+pub(super) async fn linked(viewer: &Viewer, channel: Channel, id: u32) -> Outcome<Talk> {
     match viewer.connect(channel, id).await? {
         Attempt::Linked(talk) => Ok(talk),
         Attempt::Refused(refused) => Err(format!("{} {} refused: {refused}", channel.0, channel.1).into()),
@@ -230,10 +188,10 @@ async fn linked(viewer: &Viewer, channel: Channel, id: u32) -> Outcome<Talk> {
 }
 
 /// What the hypervisor saw of a link: it has to be its own ticket, and this session.
-fn check(hypervisor: &Hypervisor, channel: Channel, id: u32, ticket: &str) -> Outcome<Seen> {
-    let seen = hypervisor.newest(channel)?;
+fn check(world: &World, channel: Channel, id: u32) -> Outcome<Seen> {
+    let seen = world.peers.desktop.newest(channel)?;
     must(
-        seen.ticket == digest(ticket.as_bytes()),
+        seen.ticket == world.peers.own_ticket(),
         "the hypervisor got another ticket than its own",
     )?;
     let problem = format!("the hypervisor got connection_id {:#x}", seen.connection_id);
@@ -241,10 +199,10 @@ fn check(hypervisor: &Hypervisor, channel: Channel, id: u32, ticket: &str) -> Ou
     Ok(seen)
 }
 
-async fn open(viewer: &Viewer, hypervisor: &Hypervisor, ticket: &str) -> Outcome<(Console, StepReport)> {
+async fn open(world: &World, viewer: &Viewer) -> Outcome<(Console, StepReport)> {
     let mut main = linked(viewer, MAIN, 0).await?;
     let (id, channels) = begin(&mut main).await?;
-    let seen = check(hypervisor, MAIN, 0, ticket)?;
+    let seen = check(world, MAIN, 0)?;
     must(
         seen.session == id,
         "INIT names another session than the hypervisor made",
@@ -259,17 +217,12 @@ async fn open(viewer: &Viewer, hypervisor: &Hypervisor, ticket: &str) -> Outcome
     told(Console { id, main, others }, happened, seen)
 }
 
-async fn join(
-    viewer: &Viewer,
-    console: &mut Console,
-    hypervisor: &Hypervisor,
-    ticket: &str,
-) -> Outcome<((), StepReport)> {
+async fn join(world: &World, viewer: &Viewer, console: &mut Console) -> Outcome<((), StepReport)> {
     let mut tickets = Vec::new();
     for channel in [DISPLAY, INPUTS, CURSOR] {
         let talk = linked(viewer, channel, console.id).await?;
         console.others.push((channel, talk));
-        tickets.push(check(hypervisor, channel, console.id, ticket)?.ticket);
+        tickets.push(check(world, channel, console.id)?.ticket);
     }
     let seen = format!(
         "hypervisor: tickets sha256 {}, connection_id {:#010x}",
@@ -300,12 +253,12 @@ async fn speak(console: &mut Console, hypervisor: &Hypervisor) -> Outcome<((), S
 }
 
 /// Both ends have to have seen the same, and the gateway has to have counted it.
-async fn compare(console: &Console, hypervisor: &Hypervisor, running: &Running) -> Outcome<((), StepReport)> {
+async fn compare(console: &Console, world: &World) -> Outcome<((), StepReport)> {
     let others = console.others.iter().map(|(channel, talk)| (*channel, talk));
     let mut counts = Vec::new();
     for (channel, talk) in others.chain([(MAIN, &console.main)]) {
         let own = talk.traffic();
-        let link = hypervisor.newest(channel)?;
+        let link = world.peers.desktop.newest(channel)?;
         // What the viewer said last may still be on its way.
         let same = soon(|| *lock(&link.traffic) == own).await;
         let (to_viewer, to_hypervisor) = own.messages();
@@ -316,7 +269,7 @@ async fn compare(console: &Console, hypervisor: &Hypervisor, running: &Running) 
             own.messages()
         );
         must(same, problem)?;
-        let counted = running.gateway.sessions.counts(console.id);
+        let counted = world.gateway.counts(console.id);
         let passed = counted.into_iter().find(|(passed, ..)| *passed == channel);
         let passed = passed.map(|(_, to_viewer, to_hypervisor)| (to_viewer, to_hypervisor));
         let problem = format!("{name}: viewer {:?}, gateway {passed:?}", own.messages());
@@ -386,15 +339,14 @@ async fn close(console: Console, hypervisor: &Hypervisor) -> Outcome<((), StepRe
 }
 
 /// A session lives on when its token has expired. Also gives a token that was not used in time.
-async fn outlive(running: &Running, hypervisor: &Hypervisor) -> Outcome<((Vec<Talk>, Viewer), StepReport)> {
-    let wanted = format!(r#"{{"guest":"vm1","ttl_seconds":{SHORT}}}"#);
-    let (viewer, _) = ask(running, &wanted).await?;
-    let (unused, _) = ask(running, &wanted).await?;
+async fn outlive(world: &World) -> Outcome<((Vec<Talk>, Viewer), StepReport)> {
+    let (viewer, _) = ask(world, "vm1").await?;
+    let (unused, _) = ask(world, "vm1").await?;
     let mut main = linked(&viewer, MAIN, 0).await?;
     let (id, _) = begin(&mut main).await?;
-    running.gateway.sessions.clock.advance(SHORT + 1);
+    world.gateway.clock.advance(SHORT + 1);
     let late = linked(&viewer, INPUTS, id).await?;
-    let seen = hypervisor.newest(INPUTS)?;
+    let seen = world.peers.desktop.newest(INPUTS)?;
     must(seen.connection_id == id, "the hypervisor saw another session")?;
     let happened = format!(
         "a session with a token of {SHORT} s, the clock goes forward {} s, INPUTS links",
@@ -424,9 +376,9 @@ async fn alike(refused: &[(ChannelType, Refused)]) -> Outcome<((), StepReport)> 
     told((), happened, "hypervisor: heard of none")
 }
 
-async fn secrets(hypervisor: &Hypervisor, ticket: &str, tokens: &[&str]) -> Outcome<((), StepReport)> {
-    let links = hypervisor.links();
-    let own = digest(ticket.as_bytes());
+async fn secrets(world: &World, tokens: &[&str]) -> Outcome<((), StepReport)> {
+    let hypervisor = &world.peers.desktop;
+    let (links, own) = (hypervisor.links(), world.peers.own_ticket());
     for link in &links {
         must(link.ticket == own, "the hypervisor got another ticket than its own")?;
         let token = tokens.iter().any(|token| link.ticket == digest(token.as_bytes()));
@@ -445,27 +397,4 @@ async fn secrets(hypervisor: &Hypervisor, ticket: &str, tokens: &[&str]) -> Outc
         counts.1, counts.0
     );
     told((), happened, seen)
-}
-
-async fn stop(running: Running, hypervisor: &Hypervisor) -> Outcome<((), StepReport)> {
-    running.gateway.stop().await;
-    let all_closed = soon(|| hypervisor.links().iter().all(|link| !link.open)).await;
-    must(all_closed, "the hypervisor's links stay open")?;
-    told(
-        (),
-        "the gateway stops with a session open",
-        "hypervisor: all links have ended",
-    )
-}
-
-/// Waits for something that is on its way.
-async fn soon(mut met: impl FnMut() -> bool) -> bool {
-    let until = Instant::now() + SOON;
-    while !met() {
-        if until <= Instant::now() {
-            return false;
-        }
-        sleep(Duration::from_millis(2)).await;
-    }
-    true
 }

@@ -1,11 +1,12 @@
 //! HTTP for the API: a bounded number of connections, and none can be held by saying nothing.
 
 use std::io;
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use examples::places::{Place, Places};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -19,23 +20,26 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-use crate::tls::Stream;
+use super::tls::Stream;
 
 /// Connections at a time: a portal has a few. When there are more, the oldest of the address that has most is closed.
 const CONNECTIONS: NonZeroU32 = NonZeroU32::new(64).unwrap();
 /// For a TLS handshake, and for the head of each request.
-const HEAD: Duration = Duration::from_secs(5);
+pub(super) const HEAD: Duration = Duration::from_secs(5);
 /// For what is under way when the gateway stops.
 const STOP: Duration = Duration::from_secs(2);
 
-/// Serves HTTP/1.1 until it is stopped, and then within seconds no more.
+/// The other end of a connection to the API.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ApiPeer(pub(crate) SocketAddr);
+
+/// Serves HTTP/1.1 until it is stopped, and then within seconds no more. `tls`: asked for each connection.
 pub(crate) async fn serve(
     listener: TcpListener,
-    tls: Option<Arc<ServerConfig>>,
+    tls: impl Fn() -> Option<Arc<ServerConfig>>,
     router: Router,
     stop: CancellationToken,
 ) {
-    let tls = tls.map(TlsAcceptor::from);
     let places = Places::new(CONNECTIONS, CONNECTIONS);
     let connections = TaskTracker::new();
     loop {
@@ -46,7 +50,8 @@ pub(crate) async fn serve(
         match accepted {
             Ok((tcp, peer)) => {
                 let place = places.arrive(peer.ip());
-                let served = converse(place, tcp, tls.clone(), router.clone(), stop.clone());
+                let router = router.clone().layer(Extension(ApiPeer(peer)));
+                let served = converse(place, tcp, tls().map(TlsAcceptor::from), router, stop.clone());
                 connections.spawn(async move {
                     if let Err(error) = served.await {
                         debug!(%peer, %error, "API connection ended");

@@ -6,56 +6,89 @@
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use console_token::AdmitError;
+use console_token::{AdmitError, Protocol};
 use examples::net;
+use examples::vnc::Method;
+use rfb_proto::tls::ClientTls;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use spice_proto::BufferedStream;
 use spice_proto::link::{Secret, Transport};
 use spice_proto::session::migration;
+use tokio::net::UnixStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
-use crate::tls::Stream;
+use super::qmp::Monitor;
+use crate::front::tls::Stream;
+use crate::grant::policy::Rules;
 
 /// For name look-up, TCP and TLS together. Within the ten seconds that a whole link has.
 const DIAL: Duration = Duration::from_secs(5);
 
-/// A virtual machine, and its console.
+/// A virtual machine, and its consoles.
 #[derive(Debug)]
 pub(crate) struct Guest {
     /// By which tokens know it.
     pub(crate) id: String,
     /// For people.
     pub(crate) name: String,
-    pub(crate) console: Console,
+    /// In the order of the configuration.
+    pub(crate) consoles: Vec<Arc<Console>>,
 }
 
-/// A SPICE console: where it is, and where it may move.
+/// A console: where it is, and where it may move.
 #[derive(Debug)]
 pub(crate) struct Console {
+    pub(crate) protocol: Protocol,
     /// Viewers without TLS are refused.
     pub(crate) require_tls: bool,
-    /// The first is where the guest is when its session begins. Never empty.
+    /// What may pass.
+    pub(crate) rules: Rules,
+    /// The first is where the guest is unless it has moved. Never empty.
     pub(crate) places: Vec<Arc<Place>>,
 }
 
-/// A host on which the console can be.
+/// Where a console can be.
 #[derive(Debug)]
 pub(crate) struct Place {
-    /// What is dialled.
-    pub(crate) host: String,
+    pub(crate) at: Address,
     /// Other names under which hypervisors announce this host.
     pub(crate) announced: Vec<String>,
     pub(crate) port: Option<u16>,
     pub(crate) tls: Option<PlaceTls>,
     /// The ports at which a move may arrive; without it, those above.
     pub(crate) move_ports: Option<RangeInclusive<u16>>,
-    /// The hypervisor's own password; no tenant ever has it.
-    pub(crate) ticket: Secret,
+    /// The hypervisor's own password for SPICE; no tenant ever has it.
+    pub(crate) ticket: Option<Secret>,
+    /// Where tickets and console passwords are set.
+    pub(crate) monitor: Option<Arc<Monitor>>,
+    pub(crate) vnc: VncEntry,
+    /// Of a WebMKS console: what stands in its `internal_access_path`.
+    pub(crate) access_path: Option<console_token::AccessPath>,
+}
+
+/// What is dialled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Address {
+    /// A name or an address.
+    Host(String),
+    /// A socket in the file system.
+    Unix(PathBuf),
+}
+
+/// How a VNC server is entered.
+#[derive(Debug, Default)]
+pub(crate) struct VncEntry {
+    /// What may be spoken, best first.
+    pub(crate) methods: Vec<Method>,
+    pub(crate) user: Option<String>,
+    pub(crate) password: Option<Secret>,
+    pub(crate) tls: Option<ClientTls>,
 }
 
 /// The port with TLS, and the certificate that is expected there.
@@ -70,8 +103,8 @@ pub(crate) struct PlaceTls {
 #[derive(Debug, Clone)]
 pub(crate) struct PlaceAddress {
     pub(crate) place: Arc<Place>,
-    port: Option<u16>,
-    tls_port: Option<u16>,
+    pub(crate) port: Option<u16>,
+    pub(crate) tls_port: Option<u16>,
 }
 
 /// Why a place was not reached.
@@ -99,10 +132,31 @@ pub(crate) fn canonical(host: &str) -> String {
     }
 }
 
+impl Guest {
+    /// Its console of this protocol; of several serial ports, the one with this number.
+    pub(crate) fn console(&self, protocol: Protocol, number: usize) -> Option<&Arc<Console>> {
+        let mut consoles = self.consoles.iter();
+        consoles
+            .by_ref()
+            .filter(|console| console.protocol == protocol)
+            .nth(number)
+    }
+}
+
 impl Console {
-    /// Where it is when a session begins.
+    /// Where it is, if it has not moved.
     pub(crate) fn first(&self) -> Option<PlaceAddress> {
-        self.places.first().map(PlaceAddress::configured)
+        self.at(0)
+    }
+
+    /// At the place with this index, at the ports of the configuration.
+    pub(crate) fn at(&self, index: usize) -> Option<PlaceAddress> {
+        self.places.get(index).map(PlaceAddress::configured)
+    }
+
+    /// The index of a place.
+    pub(crate) fn index_of(&self, place: &Arc<Place>) -> Option<usize> {
+        self.places.iter().position(|own| Arc::ptr_eq(own, place))
     }
 
     /// The place of this console that a hypervisor means, if it means one.
@@ -129,14 +183,49 @@ impl Console {
             .filter(|place| place.names().any(|name| name == host));
         named.find_map(at)
     }
+
+    /// Whether this console can be at that host and port, as a tenant names them in a `CONNECT`.
+    pub(crate) fn is_at(&self, here: &PlaceAddress, host: &str, port: u16) -> bool {
+        let host = canonical(host);
+        let own = here.place.names().any(|name| name == host) && [here.port, here.tls_port].contains(&Some(port));
+        own || self.places.iter().any(|place| {
+            let ports = [place.port, place.tls.as_ref().map(|tls| tls.port)];
+            ports.contains(&Some(port)) && place.names().any(|name| name == host)
+        })
+    }
 }
 
 impl Place {
+    /// A place that a resolver has named.
+    pub(crate) fn resolved(host: String, port: Option<u16>) -> Self {
+        Self {
+            at: Address::Host(host),
+            announced: Vec::new(),
+            port,
+            tls: None,
+            move_ports: None,
+            ticket: None,
+            monitor: None,
+            vnc: VncEntry::default(),
+            access_path: None,
+        }
+    }
+
+    /// What is dialled, for logs.
+    pub(crate) fn host(&self) -> String {
+        match &self.at {
+            Address::Host(host) => host.clone(),
+            Address::Unix(path) => format!("unix:{}", path.display()),
+        }
+    }
+
     /// The names of its host, in canonical form.
     pub(crate) fn names(&self) -> impl Iterator<Item = String> {
-        std::iter::once(&self.host)
-            .chain(&self.announced)
-            .map(|name| canonical(name))
+        let own = match &self.at {
+            Address::Host(host) => Some(host),
+            Address::Unix(_) => None,
+        };
+        own.into_iter().chain(&self.announced).map(|name| canonical(name))
     }
 
     fn is_met_at(&self, told: u16, configured: Option<u16>) -> bool {
@@ -146,11 +235,24 @@ impl Place {
         }
     }
 
-    /// All ports of the host at which this place can be: its own, and those of a move.
-    pub(crate) fn ports(&self) -> impl Iterator<Item = RangeInclusive<u16>> {
-        let own = self.port.into_iter().chain(self.tls.as_ref().map(|tls| tls.port));
-        own.map(|port| port..=port).chain(self.move_ports.clone())
+    /// The ports that the configuration names.
+    pub(crate) fn ports(&self) -> impl Iterator<Item = u16> {
+        self.port.into_iter().chain(self.tls.as_ref().map(|tls| tls.port))
     }
+
+    /// The name that the certificate of a host should have.
+    pub(crate) fn server_name(&self) -> Option<&str> {
+        match &self.at {
+            Address::Host(host) => Some(bare(host)),
+            Address::Unix(_) => None,
+        }
+    }
+}
+
+/// An address without the brackets of IPv6.
+fn bare(host: &str) -> &str {
+    let inner = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    inner.unwrap_or(host)
 }
 
 impl PlaceAddress {
@@ -173,30 +275,40 @@ impl PlaceAddress {
     pub(crate) async fn dial(&self, wanted: Option<Transport>) -> Result<Stream, DialError> {
         let tls = self.place.tls.as_ref().zip(self.tls_port);
         let (port, tls) = match (wanted, self.port, tls) {
-            (None | Some(Transport::Tls), _, Some((tls, port))) => (port, Some(tls)),
-            (None | Some(Transport::Plain), Some(port), _) => (port, None),
+            (None | Some(Transport::Tls), _, Some((tls, port))) => (Some(port), Some(tls)),
+            (None | Some(Transport::Plain), port, _) => (port, None),
             (Some(wanted), ..) => return Err(DialError::OtherPort(wanted)),
-            // INVARIANT: a place has a port.
-            (None, None, None) => return Err(DialError::Connect(std::io::ErrorKind::AddrNotAvailable.into())),
         };
         let connected = timeout(DIAL, async {
-            let host = self.place.host.as_str();
-            let host = host
-                .strip_prefix('[')
-                .and_then(|host| host.strip_suffix(']'))
-                .unwrap_or(host);
-            let tcp = net::dial(host, port, DIAL).await.map_err(DialError::Connect)?;
-            let stream: Stream = match tls {
-                None => Box::new(tcp),
+            let stream = self.connect(port).await?;
+            Ok(match tls {
+                None => stream,
                 Some(PlaceTls { name, config, .. }) => {
-                    let tcp = BufferedStream::new(tcp);
                     let connector = TlsConnector::from(config.clone());
-                    Box::new(connector.connect(name.clone(), tcp).await.map_err(DialError::Tls)?)
+                    let connected = connector.connect(name.clone(), BufferedStream::new(stream)).await;
+                    Box::new(connected.map_err(DialError::Tls)?)
                 }
-            };
-            Ok(stream)
+            })
         });
         connected.await.unwrap_or(Err(DialError::TimedOut))
+    }
+
+    /// Connects without TLS.
+    pub(crate) async fn dial_plain(&self) -> Result<Stream, DialError> {
+        let connected = timeout(DIAL, self.connect(self.port)).await;
+        connected.unwrap_or(Err(DialError::TimedOut))
+    }
+
+    async fn connect(&self, port: Option<u16>) -> Result<Stream, DialError> {
+        Ok(match (&self.place.at, port) {
+            (Address::Unix(path), _) => Box::new(UnixStream::connect(path).await.map_err(DialError::Connect)?),
+            (Address::Host(host), Some(port)) => {
+                let tcp = net::dial(bare(host), port, DIAL).await;
+                Box::new(tcp.map_err(DialError::Connect)?)
+            }
+            // INVARIANT: a place has a port, or a path.
+            (Address::Host(_), None) => return Err(DialError::Connect(std::io::ErrorKind::AddrNotAvailable.into())),
+        })
     }
 }
 
@@ -210,19 +322,18 @@ mod tests {
 
     fn place(host: &str, announced: &[&str], port: u16, move_ports: Option<RangeInclusive<u16>>) -> Arc<Place> {
         Arc::new(Place {
-            host: host.to_owned(),
             announced: announced.iter().map(|&name| name.to_owned()).collect(),
-            port: Some(port),
-            tls: None,
             move_ports,
-            ticket: Secret::new(b"ticket"),
+            ..Place::resolved(host.to_owned(), Some(port))
         })
     }
 
     #[test]
     fn a_hypervisor_can_name_the_places_of_its_guest_only() {
         let console = Console {
+            protocol: Protocol::Spice,
             require_tls: false,
+            rules: Rules::default(),
             places: vec![
                 place("node1.example", &["10.1.0.11", "fe80::1"], 5900, None),
                 place("Node2.Example.", &["::ffff:10.1.0.12"], 5900, Some(5900..=5999)),
@@ -232,7 +343,7 @@ mod tests {
         let found = |host: &str, port: u16, tls_port: u16| {
             let told = Target::new(Kind::Seamless, host, NonZeroU16::new(port), NonZeroU16::new(tls_port));
             let at = console.place_at(&told)?;
-            let place = console.places.iter().position(|place| Arc::ptr_eq(place, &at.place))?;
+            let place = console.index_of(&at.place)?;
             Some((place, at.port?))
         };
         for (host, port, wanted) in [

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 pub(crate) use examples::stream::Stream;
+use rustls::client::Resumption;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
@@ -67,20 +68,37 @@ pub(crate) fn server(chain: &[u8], key: &[u8]) -> Result<Arc<ServerConfig>, TlsE
 ///
 /// The certificate must have the subject; without one, the name or address that is dialled must be one of its subject
 /// alternative names.
-pub(crate) fn client(ca: &[u8], subject: Option<&str>) -> Result<Arc<ClientConfig>, TlsError> {
-    if let Some(subject) = subject {
-        let subject = HostSubject::parse(subject).map_err(TlsError::Subject)?;
-        let verifier = Verifier::new(ca, Expected::Subject(subject))?;
-        return Ok(Arc::new(verifier.client_config()?));
-    }
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates(ca)? {
-        roots.add(certificate)?;
-    }
-    let config = ClientConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+///
+/// `identity`: our own certificate and its key, for a peer that asks for one.
+pub(crate) fn client(
+    ca: &[u8],
+    subject: Option<&str>,
+    identity: Option<(&[u8], &[u8])>,
+) -> Result<Arc<ClientConfig>, TlsError> {
+    let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
+    let builder = match subject {
+        Some(subject) => {
+            let subject = HostSubject::parse(subject).map_err(TlsError::Subject)?;
+            let verifier = Verifier::new(ca, Expected::Subject(subject))?;
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
+        }
+        None => {
+            let mut roots = RootCertStore::empty();
+            for certificate in certificates(ca)? {
+                roots.add(certificate)?;
+            }
+            builder.with_root_certificates(roots)
+        }
+    };
+    let mut config = match identity {
+        None => builder.with_no_client_auth(),
+        Some((chain, key)) => {
+            let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| TlsError::NoKey)?;
+            builder.with_client_auth_cert(certificates(chain)?, key)?
+        }
+    };
+    // Each connection shows its certificate.
+    config.resumption = Resumption::disabled();
     Ok(Arc::new(config))
 }
 

@@ -1,0 +1,178 @@
+//! The consoles, a file each kind, and what is common to those that are one connection.
+
+pub(crate) mod mks;
+pub(crate) mod place;
+pub(crate) mod qmp;
+pub(crate) mod serial;
+pub(crate) mod spice;
+pub(crate) mod tunnel;
+pub(crate) mod vnc;
+pub(crate) mod vv;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use console_token::connections::{Denial, TokenUse};
+use console_token::{Protocol, Refusal, Secret};
+use examples::websocket::CloseReason;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, copy_bidirectional_with_sizes};
+use tokio::time::timeout;
+use tracing::{Span, field::display, info};
+
+use self::place::{DialError, PlaceAddress};
+use crate::front::Guestbook;
+use crate::gateway::Gateway;
+use crate::grant::{Found, fingerprint};
+use crate::operate::book::{About, Entered, Why};
+
+/// Bytes of one read, where bytes are passed on as they are.
+const CHUNK: usize = 32 << 10;
+/// For the last words to a viewer.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// Why a viewer does not get in.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refused {
+    /// Unknown, expired, spent, revoked, or the store does not answer.
+    #[error("{0}")]
+    Token(String),
+    #[error("{0}")]
+    Unfit(&'static str),
+    /// Somebody else has the console.
+    #[error("the console is taken")]
+    Taken,
+    #[error("hypervisor not reached: {0}")]
+    Unreached(#[from] DialError),
+    #[error("hypervisor: {0}")]
+    Hypervisor(String),
+}
+
+impl Refused {
+    /// What a request is answered with.
+    pub(crate) const fn status(&self) -> StatusCode {
+        match self {
+            Self::Token(_) | Self::Unfit(_) => StatusCode::FORBIDDEN,
+            Self::Taken => StatusCode::CONFLICT,
+            Self::Unreached(_) | Self::Hypervisor(_) => StatusCode::BAD_GATEWAY,
+        }
+    }
+
+    /// What it counts as.
+    pub(crate) const fn kind(&self) -> &'static str {
+        match self {
+            Self::Token(_) => "token",
+            Self::Unfit(_) => "policy",
+            Self::Taken => "taken",
+            Self::Unreached(_) | Self::Hypervisor(_) => "hypervisor",
+        }
+    }
+}
+
+impl From<Denial> for Refused {
+    fn from(denial: Denial) -> Self {
+        Self::Token(denial.to_string())
+    }
+}
+
+/// A console that a token opens on one connection.
+pub(crate) struct Opened {
+    pub(crate) held: TokenUse,
+    pub(crate) found: Found,
+    pub(crate) at: PlaceAddress,
+    pub(crate) fingerprint: String,
+    pub(crate) user: Option<String>,
+}
+
+/// Takes a use of the token, which is given back unless [`TokenUse::reached`] follows.
+pub(crate) async fn open(gateway: &Arc<Gateway>, guest: &Guestbook, token: &Secret) -> Result<Opened, Refused> {
+    let held = match gateway.connections.enter(token).await {
+        Err(denial) if is_unknown(&denial) && gateway.resolve(token).await => gateway.connections.enter(token).await?,
+        entered => entered?,
+    };
+    let grant = held.grant().clone();
+    let fingerprint = fingerprint(&grant, held.fingerprint());
+    let span = Span::current();
+    span.record("token", display(&fingerprint));
+    let found = gateway.console_of(&grant);
+    let found = found.ok_or(Refused::Unfit("the token is for a guest that is not configured"))?;
+    span.record("guest", found.guest.name.as_str());
+    let user = grant.user.as_deref().map(ToOwned::to_owned);
+    if let Some(user) = &user {
+        span.record("user", user.as_str());
+    }
+    if found.console.require_tls && !guest.secure {
+        return Err(Refused::Unfit("the console is for viewers with TLS only"));
+    }
+    let at = gateway.place_of(&found).await;
+    let at = at.ok_or(Refused::Unfit("the console has no place"))?;
+    span.record("host", at.place.host());
+    Ok(Opened {
+        held,
+        found,
+        at,
+        fingerprint,
+        user,
+    })
+}
+
+pub(crate) const fn is_unknown(denial: &Denial) -> bool {
+    matches!(denial, Denial::Token(Refusal::Unknown))
+}
+
+impl Opened {
+    /// Its entry in the book of sessions.
+    pub(crate) fn enter(&self, gateway: &Arc<Gateway>, guest: &Guestbook) -> Entered {
+        gateway.begins(self.about(guest))
+    }
+
+    pub(crate) fn about(&self, guest: &Guestbook) -> About {
+        About {
+            guest: self.found.guest.id.clone(),
+            name: self.found.guest.name.clone(),
+            protocol: self.found.console.protocol,
+            number: self.found.context.number,
+            fingerprint: self.fingerprint.clone(),
+            user: self.user.clone(),
+            peer: guest.peer.to_string(),
+            place: shown(&self.at),
+        }
+    }
+
+    pub(crate) fn protocol(&self) -> Protocol {
+        self.found.console.protocol
+    }
+}
+
+/// A place, for operators.
+pub(crate) fn shown(at: &PlaceAddress) -> String {
+    match at.tls_port.or(at.port) {
+        Some(port) => format!("{}:{port}", at.place.host()),
+        None => at.place.host(),
+    }
+}
+
+/// Passes bytes on in both directions until one side ends, or the session has to. Gives why it had to.
+pub(crate) async fn pass<A, B>(viewer: &mut A, console: &mut B, session: &Entered, held: &TokenUse) -> Option<Why>
+where
+    A: AsyncRead + AsyncWrite + Unpin,
+    B: AsyncRead + AsyncWrite + Unpin,
+{
+    tokio::select! {
+        _ = copy_bidirectional_with_sizes(viewer, console, CHUNK, CHUNK) => None,
+        why = session.ended() => Some(why),
+        refusal = held.ended() => {
+            info!(%refusal, "the token is over");
+            session.end(Why::Token);
+            Some(Why::Token)
+        }
+    }
+}
+
+/// Closes a viewer's WebSocket, and says why.
+pub(crate) async fn farewell<S: AsyncWrite + Unpin>(stream: &mut S, close: &CloseReason, why: Option<Why>) {
+    if let Some(why) = why {
+        close.set(why.close_code(), why.text());
+    }
+    let _ = timeout(GOODBYE, stream.shutdown()).await;
+}
