@@ -17,3 +17,5 @@ mod service;
 mod slow;
 #[path = "console_gateway/spice.rs"]
 mod spice;
+#[path = "console_gateway/whole/mod.rs"]
+mod whole;

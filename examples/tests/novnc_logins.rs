@@ -29,6 +29,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use examples::stream::ReadAhead;
 use examples::vnc::{Method, security_types};
 use examples::websocket;
 use rfb_proto::proxy::*;
@@ -144,7 +145,7 @@ where
     address
 }
 
-type WebSocket = websocket::WebSocket<TcpStream>;
+type WebSocket = websocket::WebSocket<ReadAhead<TcpStream>>;
 
 fn runtime() -> Runtime {
     tokio::runtime::Builder::new_multi_thread()

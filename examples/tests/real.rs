@@ -12,6 +12,10 @@
 
 #[path = "real/browser.rs"]
 mod browser;
+#[path = "real/consoles/mod.rs"]
+mod consoles;
+#[path = "real/devtools.rs"]
+mod devtools;
 #[path = "../../console-token/tests/engines/mod.rs"]
 #[allow(dead_code, reason = "here no engine crashes")]
 mod engines;

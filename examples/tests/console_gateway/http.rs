@@ -20,6 +20,13 @@ impl Answer {
             .map(|(_, value)| value)
     }
 
+    /// A text in a body of JSON.
+    pub(crate) fn json(&self, key: &str) -> String {
+        let body: serde_json::Value = serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("no JSON: {self:?}"));
+        let text = body[key].as_str().unwrap_or_else(|| panic!("no {key}: {self:?}"));
+        text.to_owned()
+    }
+
     /// A value of the connection file, as it stands there.
     pub(crate) fn vv(&self, key: &str) -> Option<&str> {
         let mut lines = self.body.lines().filter_map(|line| line.split_once('='));
@@ -55,8 +62,16 @@ pub(crate) fn create(api: SocketAddr, body: &str) -> Answer {
     request(api, "POST /v1/consoles", &bearer, body)
 }
 
-/// A token for one session with the guest that is always there.
+/// A token for one session with the guest that is always there: SPICE in a browser, whose token is the password.
 pub(crate) fn token(api: SocketAddr) -> String {
-    let answer = create(api, r#"{"guest":"vm1"}"#);
-    answer.vv("password").expect("a password").to_owned()
+    let answer = create(api, r#"{"guest":"vm1","protocol":"spice","type":"spice-html5"}"#);
+    answer.json("token")
+}
+
+/// What a user gets that was sent to the URL of an answer.
+pub(crate) fn follow(web: SocketAddr, created: &Answer) -> Answer {
+    let url = created.json("url");
+    let (_, rest) = url.split_once("://").expect("a URL");
+    let (_, path) = rest.split_once('/').expect("a path");
+    request(web, &format!("GET /{path}"), &[], "")
 }

@@ -58,7 +58,7 @@ pub(crate) fn configuration(port: u16) -> String {
     format!(
         "[api]\nlisten = \"127.0.0.1:0\"\ntoken_file = \"api.token\"\n\
          [public]\nhost = \"127.0.0.1\"\nspice_port = \"bound\"\n\
-         [listen]\nspice = \"127.0.0.1:0\"\n\
+         [listen]\nspice = \"127.0.0.1:0\"\nweb_plain = \"127.0.0.1:0\"\n\
          [tokens]\nttl_seconds = 60\n\
          [[guest]]\nid = \"vm1\"\n[[guest.console]]\nprotocol = \"spice\"\n\
          [[guest.console.place]]\nhost = \"127.0.0.1\"\nport = {port}\nticket_file = \"vm1.ticket\"\n"
@@ -128,17 +128,26 @@ impl Service {
         self.address("api").expect("an address of the API")
     }
 
+    pub(crate) fn web(&self) -> SocketAddr {
+        self.address("web_plain").expect("an address of the web listener")
+    }
+
     pub(crate) fn plain(&self) -> SocketAddr {
         self.address("spice").expect("an address of the plain listener")
+    }
+
+    /// Sends a signal.
+    pub(crate) fn signal(&self, signal: &str) {
+        let sent = Command::new("kill")
+            .args(["-s", signal, &self.child.id().to_string()])
+            .status();
+        assert!(sent.expect("kill").success());
     }
 
     /// Sends a signal, and waits: how it ended, how long that took, and everything it logged.
     pub(crate) fn stop(mut self, signal: &str) -> (ExitStatus, Duration, String) {
         let began = Instant::now();
-        let sent = Command::new("kill")
-            .args(["-s", signal, &self.child.id().to_string()])
-            .status();
-        assert!(sent.expect("kill").success());
+        self.signal(signal);
         let status = loop {
             match self.child.try_wait().expect("a status") {
                 Some(status) => break status,

@@ -12,7 +12,7 @@ use spice_proto::link::LinkMess;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use vv_file::ConnectionFile;
 
-use crate::http::{create, request, token};
+use crate::http::{create, follow, request, token};
 use crate::program::{BEARER, Folder, PATIENCE, Service, TICKET, configuration};
 use crate::spice::{Link, connect};
 
@@ -40,7 +40,7 @@ fn link_message() -> BytesMut {
 #[test]
 fn nothing_is_answered_without_the_bearer_token() {
     let service = Service::start(&configuration(closed_port()));
-    let wanted = r#"{"guest":"vm1"}"#;
+    let wanted = r#"{"guest":"vm1","protocol":"spice"}"#;
     let headers = [
         None,
         Some("Authorization: Bearer".to_owned()),
@@ -65,7 +65,7 @@ fn nothing_is_answered_without_the_bearer_token() {
             let answer = request(service.api(), line, &header, body);
             assert_eq!(answer.status, 401, "{line} {header:?}");
             assert_eq!(
-                answer.body, r#"{"error":"the token of the API is needed"}"#,
+                answer.body, r#"{"unauthorized":{"code":401,"message":"the token of the API is needed"}}"#,
                 "{line} {header:?}"
             );
             assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
@@ -76,9 +76,11 @@ fn nothing_is_answered_without_the_bearer_token() {
 #[test]
 fn a_console_is_a_connection_file() {
     let service = Service::start(&configuration(closed_port()));
-    let body = r#"{"guest":"vm1","ttl_seconds":60,"uses":1,"title":"of \\ \"mine\""}"#;
-    let answer = create(service.api(), body);
-    assert_eq!(answer.status, 201, "{answer:?}");
+    let body = r#"{"guest":"vm1","protocol":"spice","ttl_seconds":60,"uses":1,"title":"of \\ \"mine\""}"#;
+    let created = create(service.api(), body);
+    assert_eq!(created.status, 201, "{created:?}");
+    let answer = follow(service.web(), &created);
+    assert_eq!(answer.status, 200, "{answer:?}");
     assert_eq!(answer.header("content-type"), Some("application/x-virt-viewer"));
     assert_eq!(answer.header("cache-control"), Some("no-store"));
     assert_eq!(
@@ -93,7 +95,8 @@ fn a_console_is_a_connection_file() {
     assert_eq!(file.tls_port, None);
     assert_eq!(file.title.as_deref(), Some("of \\ \"mine\""));
     assert_eq!(file.delete_this_file, Some(true));
-    assert_eq!(file.password.unwrap().expose().len(), 43);
+    assert_eq!(file.password.unwrap().expose().len(), 36);
+    assert_eq!(follow(service.web(), &created).status, 403, "the use is spent");
     assert_ne!(token(service.api()), token(service.api()));
 }
 
@@ -101,7 +104,8 @@ fn a_console_is_a_connection_file() {
 fn names_of_targets_make_safe_file_names() {
     let text = configuration(closed_port()).replace("\"vm1\"", r#""../\"x\"""#);
     let service = Service::start(&text);
-    let answer = create(service.api(), r#"{"guest":"../\"x\""}"#);
+    let created = create(service.api(), r#"{"guest":"../\"x\"","protocol":"spice"}"#);
+    let answer = follow(service.web(), &created);
     assert_eq!(
         answer.header("content-disposition"),
         Some("attachment; filename=\"x.vv\""),
@@ -112,23 +116,26 @@ fn names_of_targets_make_safe_file_names() {
 #[test]
 fn what_cannot_be_had_is_told_apart() {
     let service = Service::start(&configuration(closed_port()));
-    let long = format!(r#"{{"guest":"vm1","title":"{}"}}"#, "x".repeat(5000));
+    let long = format!(
+        r#"{{"guest":"vm1","protocol":"spice","title":"{}"}}"#,
+        "x".repeat(20_000)
+    );
     for (body, status) in [
         ("", 400),
         ("vm1", 400),
-        (r#"{"guest":"vm1""#, 400),
-        ("{}", 422),
-        (r#"["vm1"]"#, 422),
-        (r#"{"guest":1}"#, 422),
-        (r#"{"guest":"vm1","port":1}"#, 422),
-        (r#"{"guest":"vm1","uses":0}"#, 422),
-        (r#"{"guest":"vm1","uses":1001}"#, 422),
-        (r#"{"guest":"vm1","ttl_seconds":0}"#, 422),
-        (r#"{"guest":"vm1","ttl_seconds":86401}"#, 422),
-        (r#"{"guest":"vm1","ttl_seconds":-1}"#, 422),
-        (r#"{"guest":"vm1","title":"two\nlines"}"#, 422),
-        (r#"{"guest":"vm2"}"#, 404),
-        (r#"{"guest":""}"#, 404),
+        (r#"{"guest":"vm1","protocol":"spice""#, 400),
+        ("{}", 400),
+        (r#"["vm1"]"#, 400),
+        (r#"{"guest":1}"#, 400),
+        (r#"{"guest":"vm1","protocol":"spice","port":1}"#, 400),
+        (r#"{"guest":"vm1","protocol":"spice","uses":0}"#, 400),
+        (r#"{"guest":"vm1","protocol":"spice","uses":1001}"#, 400),
+        (r#"{"guest":"vm1","protocol":"spice","ttl_seconds":0}"#, 400),
+        (r#"{"guest":"vm1","protocol":"spice","ttl_seconds":86401}"#, 400),
+        (r#"{"guest":"vm1","protocol":"spice","ttl_seconds":-1}"#, 400),
+        (r#"{"guest":"vm1","protocol":"spice","title":"two\nlines"}"#, 400),
+        (r#"{"guest":"vm2","protocol":"spice"}"#, 404),
+        (r#"{"guest":"","protocol":"spice"}"#, 404),
         (&long, 413),
     ] {
         let answer = create(service.api(), body);
