@@ -47,7 +47,12 @@ fn a_load_balancer_says_whose_connection_it_is() {
 async fn a_reverse_proxy_says_whose_request_it_is() {
     let serial = Serial::start();
     let sections = "forwarded = [\"127.0.0.1\"]\n[public]\nurl = \"https://console.example.org\"";
-    let service = Service::start(&with(sections, &guest("vm1", "serial", &place(serial.port))));
+    let second = Serial::start();
+    let guests = [
+        guest("vm1", "serial", &place(serial.port)),
+        guest("vm2", "serial", &place(second.port)),
+    ];
+    let service = Service::start(&with(sections, &guests.concat()));
     let created = created(&service, SERIAL);
     assert!(
         created
@@ -62,6 +67,18 @@ async fn a_reverse_proxy_says_whose_request_it_is() {
         ("x-forwarded-proto", "https"),
     ];
     let _socket = websocket_with(service.web(), &target, &headers).await.unwrap();
+    // A host that only the proxy was asked for is our own, too; without the proxy's word it is not.
+    let other = token(&service, r#"{"guest":"vm2","protocol":"serial"}"#);
+    let target = format!("/?token={other}");
+    let refused = [("origin", "https://other.example.org"), ("x-forwarded-for", "203.0.113.9")];
+    assert_eq!(websocket_with(service.web(), &target, &refused).await.err(), Some(403));
+    let headers = [
+        ("origin", "https://other.example.org"),
+        ("x-forwarded-for", "203.0.113.9"),
+        ("x-forwarded-proto", "https"),
+        ("x-forwarded-host", "other.example.org"),
+    ];
+    let _other = websocket_with(service.web(), &target, &headers).await.expect("the same origin");
     let peer = sessions(&service)[0]["peer"].as_str().unwrap().to_owned();
     assert!(peer.starts_with("203.0.113.9"), "{peer}");
 }

@@ -22,6 +22,11 @@ async fn bytes_pass_both_ways_and_are_seen_by_operators() {
     let mut socket = websocket(service.web(), &token).await.unwrap();
     send(&mut socket, b"login\r").await;
     assert_eq!(receive(&mut socket, 7).await, b">login\r");
+    // The counts follow the bytes.
+    soon("the counts", || {
+        sessions(&service).first().is_some_and(|session| session["bytes_from_guest"] == 7)
+    })
+    .await;
     let open = sessions(&service);
     assert_eq!(open.len(), 1, "{open:?}");
     let session = &open[0];

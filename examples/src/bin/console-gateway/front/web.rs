@@ -1,7 +1,6 @@
 //! The web listener: pages, `.vv` files, WebSockets and tunnels.
 
 use std::convert::Infallible;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -69,13 +68,14 @@ pub(crate) async fn serve(gateway: Arc<Gateway>, guest: Guestbook, stream: Strea
 
 /// What a request is answered with.
 async fn answer(gateway: Arc<Gateway>, guest: Guestbook, mut request: Request<Incoming>) -> Response<Body> {
-    let guest = seen(&gateway, guest, request.headers());
+    let socket = guest;
+    let guest = seen(&gateway, socket.clone(), request.headers());
     if request.method() == Method::CONNECT {
         return connect::answer(gateway, guest, request).await;
     }
     if let Some(upgrade) = Upgrade::of(&mut request) {
         return match upgrade {
-            Ok(upgrade) => websocket(gateway, guest, request, upgrade).await,
+            Ok(upgrade) => websocket(gateway, (&socket, guest), request, upgrade).await,
             Err(status) => plain(status),
         };
     }
@@ -129,17 +129,12 @@ fn token<B>(request: &Request<B>) -> Option<Secret> {
 }
 
 /// Whether the page that connects may.
-pub(super) fn is_welcome(
-    gateway: &Gateway,
-    guest: &Guestbook,
-    socket: IpAddr,
-    headers: &HeaderMap,
-) -> Result<(), String> {
+fn is_welcome(gateway: &Gateway, socket: &Guestbook, headers: &HeaderMap) -> Result<(), String> {
     let (host, from) = (values(headers, "host"), values(headers, "origin"));
     let proto = values(headers, "x-forwarded-proto");
     let forwarded_host = values(headers, "x-forwarded-host");
     let forwarded_port = values(headers, "x-forwarded-port");
-    let request = origin::Request::new(socket, guest.secure, &host, &from)
+    let request = origin::Request::new(socket.peer.ip(), socket.secure, &host, &from)
         .with_forwarded_proto(&proto)
         .with_forwarded_host(&forwarded_host)
         .with_forwarded_port(&forwarded_port);
@@ -147,17 +142,18 @@ pub(super) fn is_welcome(
     judged.map(drop).map_err(|error| error.to_string())
 }
 
-/// A WebSocket: everything that can be refused is, before it begins.
+/// A WebSocket: everything that can be refused is, before it begins. `socket`: the connection itself, whatever a proxy says
+/// of whose it is.
 async fn websocket(
     gateway: Arc<Gateway>,
-    guest: Guestbook,
+    (socket, guest): (&Guestbook, Guestbook),
     request: Request<Incoming>,
     upgrade: Upgrade,
 ) -> Response<Body> {
     if !matches!(request.uri().path(), "/" | "/websockify") {
         return plain(StatusCode::NOT_FOUND);
     }
-    if let Err(why) = is_welcome(&gateway, &guest, guest.peer.ip(), request.headers()) {
+    if let Err(why) = is_welcome(&gateway, socket, request.headers()) {
         gateway.metrics.refused("origin");
         gateway.refusals.log(|| info!(reason = why, "refused"));
         return plain(StatusCode::FORBIDDEN);
