@@ -122,10 +122,15 @@ impl Browser {
         });
     }
 
-    /// Presses the left button in the middle of the page.
-    pub(crate) fn click(&mut self) {
+    /// Presses the left button in the middle of what the selector finds.
+    pub(crate) fn click(&mut self, selector: &str) {
+        let script = format!(
+            "(() => {{ const at = document.querySelector({selector:?}).getBoundingClientRect();
+                return [at.x + at.width / 2, at.y + at.height / 2]; }})()"
+        );
+        let at = self.value(&script);
         for kind in ["mousePressed", "mouseReleased"] {
-            let event = json!({ "type": kind, "x": 640, "y": 300, "button": "left", "clickCount": 1 });
+            let event = json!({ "type": kind, "x": at[0], "y": at[1], "button": "left", "clickCount": 1 });
             self.call("Input.dispatchMouseEvent", event);
         }
     }

@@ -4,6 +4,7 @@
 //! with the gateway's API, as a portal does, and goes in with nothing else.
 
 mod fronts;
+mod others;
 mod pages;
 mod passwords;
 mod spice;

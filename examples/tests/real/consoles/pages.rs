@@ -9,7 +9,7 @@ use crate::process::{Folder, wait_for};
 /// Goes to QEMU's monitor, and asks it for its version.
 fn asks_the_monitor(browser: &mut Browser) {
     browser.says("#state", "connected");
-    browser.click();
+    browser.click("#terminal");
     browser.types_with_ctrl('a');
     browser.types("c");
     wait_for("the monitor's prompt", || {

@@ -40,7 +40,7 @@ fn a_console_password_is_set_and_asked_for() {
     browser.answers_prompt("f1rst-pw");
     browser.shows(&expected);
     gets_a_key(&host, || {
-        browser.click();
+        browser.click("#screen canvas");
         browser.types("p");
     });
     // A new password.

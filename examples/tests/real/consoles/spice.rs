@@ -90,7 +90,7 @@ fn spice_html5_on_the_gateways_own_page() {
     let mut browser = Browser::open(&folder, "spice", &access.url);
     browser.shows_on("#spice-screen canvas", &expected);
     gets_a_key(&host, || {
-        browser.click();
+        browser.click("#spice-screen canvas");
         browser.types("s");
     });
     assert!(host.typed().ends_with(b"s"));

@@ -99,7 +99,7 @@ fn novnc_on_the_gateways_own_page() {
         let mut browser = Browser::open(&folder, name, &access.url);
         browser.shows(&expected);
         gets_a_key(&host, || {
-            browser.click();
+            browser.click("#screen canvas");
             browser.types("n");
         });
         assert!(host.typed().ends_with(b"n"));
@@ -149,7 +149,7 @@ fn viewers_follow_a_guest_that_the_api_moves() {
     gets_a_key(&target, press);
     source.end();
     gets_a_key(&target, || {
-        browser.click();
+        browser.click("#screen canvas");
         browser.types("b");
     });
     wait_for("the picture in vncviewer", || {
