@@ -117,8 +117,13 @@ impl Site {
             pages.len() - 1
         };
         let (origin, host, port) = (self.origin(), server.ip(), server.port());
+        // The gateway's tokens open the WebSocket, and are the password inside of it.
+        let path = match self.app.page == SPICE_HTML5.page {
+            true => format!("websockify%3Ftoken%3D{password}"),
+            false => "websockify".to_owned(),
+        };
         let url = format!(
-            "{origin}/{number}/{}?autoconnect=1&host={host}&port={port}&path=websockify&password={password}&quality=9",
+            "{origin}/{number}/{}?autoconnect=1&host={host}&port={port}&path={path}&password={password}&quality=9",
             self.app.page
         );
         let name = format!("chromium-{name}");
