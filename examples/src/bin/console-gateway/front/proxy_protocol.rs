@@ -11,6 +11,10 @@ use tokio::net::TcpStream;
 /// Bytes of a header: the addresses, and what a load balancer may add to them.
 const LONGEST: usize = 4096;
 
+/// What a header of version 1 begins with, and its longest line.
+const LINE: &[u8] = b"PROXY ";
+const LONGEST_LINE: usize = 107;
+
 /// Why there is no header.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ProxyError {
@@ -42,8 +46,13 @@ pub(crate) async fn read(mut tcp: TcpStream) -> Result<(Bytes, TcpStream, Option
 
 /// The length of the header, and the address in it; nothing while it has not all come.
 fn parse(received: &[u8]) -> Result<Option<(usize, Option<SocketAddr>)>, ProxyError> {
+    // The line of version 1 is looked at when it has come as a whole: some of its pieces look wrong for themselves.
+    let begun = received.len().min(LINE.len());
+    if received[..begun] == LINE[..begun] && !received.contains(&b'\n') && received.len() < LONGEST_LINE {
+        return Ok(None);
+    }
     let header = HeaderResult::parse(received);
-    if header.is_incomplete() {
+    if header.is_incomplete() && !received.starts_with(LINE) {
         return Ok(None);
     }
     match header {
