@@ -70,7 +70,10 @@ async fn a_reverse_proxy_says_whose_request_it_is() {
     // A host that only the proxy was asked for is our own, too; without the proxy's word it is not.
     let other = token(&service, r#"{"guest":"vm2","protocol":"serial"}"#);
     let target = format!("/?token={other}");
-    let refused = [("origin", "https://other.example.org"), ("x-forwarded-for", "203.0.113.9")];
+    let refused = [
+        ("origin", "https://other.example.org"),
+        ("x-forwarded-for", "203.0.113.9"),
+    ];
     assert_eq!(websocket_with(service.web(), &target, &refused).await.err(), Some(403));
     let headers = [
         ("origin", "https://other.example.org"),
@@ -78,7 +81,9 @@ async fn a_reverse_proxy_says_whose_request_it_is() {
         ("x-forwarded-proto", "https"),
         ("x-forwarded-host", "other.example.org"),
     ];
-    let _other = websocket_with(service.web(), &target, &headers).await.expect("the same origin");
+    let _other = websocket_with(service.web(), &target, &headers)
+        .await
+        .expect("the same origin");
     let peer = sessions(&service)[0]["peer"].as_str().unwrap().to_owned();
     assert!(peer.starts_with("203.0.113.9"), "{peer}");
 }

@@ -24,7 +24,9 @@ async fn bytes_pass_both_ways_and_are_seen_by_operators() {
     assert_eq!(receive(&mut socket, 7).await, b">login\r");
     // The counts follow the bytes.
     soon("the counts", || {
-        sessions(&service).first().is_some_and(|session| session["bytes_from_guest"] == 7)
+        sessions(&service)
+            .first()
+            .is_some_and(|session| session["bytes_from_guest"] == 7)
     })
     .await;
     let open = sessions(&service);
