@@ -31,7 +31,7 @@ use crate::{
 /// more than one of them, save an exchange or a replacement, which holds two. A transition costs the look-up, and allocates
 /// nothing (a claim its session, an unlimited token the list of its last attempts).
 ///
-/// A grant with the names of a virtual machine, a user and an issuer takes 400 to 560 bytes with its place in the map,
+/// A grant with the names of a virtual machine, a user and an issuer takes 400 to 580 bytes with its place in the map,
 /// which is full or has just grown: 534 at a million. A sweep gives all of it back.
 ///
 /// Nothing leaves it by itself, because it has no clock: call [`sweep`](Self::sweep) from time to
