@@ -158,6 +158,7 @@ async fn what_has_ended_is_not_resumed() {
     let entered = site.connections.enter(&token).await.unwrap();
     entered.reached().await.unwrap();
     entered.finish();
+    drop(entered);
     soon("no session", || site.sessions(&token) == 0).await;
     assert!(matches!(
         site.connections.enter(&token).await,
