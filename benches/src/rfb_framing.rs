@@ -50,7 +50,7 @@ fn short_updates(encoding: i32, payload: &[u8]) -> Vec<u8> {
     stream
 }
 
-/// Rectangles of [`short_updates`].
+/// Rectangles of a stream of updates of four and five.
 pub const IN_SHORT: u32 = RECTANGLES / 9 * 9;
 
 /// Frames it over and over.
