@@ -98,6 +98,8 @@ impl Monitor {
         thread::spawn(move || {
             for stream in listener.incoming() {
                 let mut stream = stream.unwrap();
+                // QEMU may still have something to say to the client before.
+                let _ = stream.write_all(b"{\"event\": \"SPICE_CONNECTED\"}\r\n{\"return\": {}}\r\n");
                 let _ = stream.write_all(b"{\"QMP\": {\"version\": {}, \"capabilities\": []}}\r\n");
                 let lines = BufReader::new(stream.try_clone().unwrap()).lines();
                 for line in lines.map_while(Result::ok) {

@@ -100,9 +100,8 @@ impl Talk {
             MonitorAddress::Tcp(address) => Box::new(TcpStream::connect(address).await?),
         };
         let mut talk = Self(BufReader::new(stream));
-        let greeting = talk.answer().await?;
-        if greeting.get("QMP").is_none() {
-            return Err(io::Error::new(ErrorKind::InvalidData, "it is no monitor of QEMU").into());
+        while talk.answer().await?.get("QMP").is_none() {
+            // What QEMU still had to say to the client before: an event, or an answer.
         }
         talk.command("qmp_capabilities", json!({})).await?;
         Ok(talk)
