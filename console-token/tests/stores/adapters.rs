@@ -90,8 +90,9 @@ impl Site {
             assert!(is_refused(gateway.enter(&token).await, Refusal::Spent));
         }
         assert_eq!((self.left(&token).await, self.sessions(&token).await), (Some(0), 2));
-        one.finish();
-        other.finish();
+        for entered in [one, other] {
+            entered.finish();
+        }
         soon("no session", async || self.sessions(&token).await == 0).await;
         assert!(is_refused(b.enter(&token).await, Refusal::Spent));
 
@@ -167,6 +168,7 @@ async fn connections_of_two_gateways() {
         assert!(matches!(b.enter(&token).await, Err(Denial::Store(_))), "{kind:?}");
         assert!(timeout(5 * EVERY, kept.ended()).await.is_err());
         ends.finish();
+        drop(ends);
         drop(opening);
         engine.run();
         soon("one session", async || {
