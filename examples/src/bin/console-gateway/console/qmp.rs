@@ -100,8 +100,15 @@ impl Talk {
             MonitorAddress::Tcp(address) => Box::new(TcpStream::connect(address).await?),
         };
         let mut talk = Self(BufReader::new(stream));
-        while talk.answer().await?.get("QMP").is_none() {
-            // What QEMU still had to say to the client before: an event, or an answer.
+        loop {
+            let said = talk.answer().await?;
+            if said.get("QMP").is_some() {
+                break;
+            }
+            // QEMU may still have something to say to the client before.
+            if !["event", "return", "error"].iter().any(|kind| said.get(kind).is_some()) {
+                return Err(io::Error::new(ErrorKind::InvalidData, "it is no monitor of QEMU").into());
+            }
         }
         talk.command("qmp_capabilities", json!({})).await?;
         Ok(talk)
