@@ -15,7 +15,11 @@ const OPEN: u32 = 16_384;
 
 /// The connections of one listener, or of several that share their places.
 #[derive(Debug, Clone)]
-pub struct Places(Arc<Mutex<ConnectionLimiter<CancellationToken>>>);
+pub struct Places {
+    limiter: Arc<Mutex<ConnectionLimiter<CancellationToken>>>,
+    half_open: NonZeroU32,
+    open: NonZeroU32,
+}
 
 /// A connection's place. It is given back when this is dropped.
 #[derive(Debug)]
@@ -25,12 +29,29 @@ pub struct Place {
     gives_way: CancellationToken,
 }
 
+/// Connections, and the most that there may be.
+#[derive(Debug, Clone, Copy)]
+pub struct Counts {
+    /// Those that were not let in yet.
+    pub half_open: usize,
+    /// Those that were let in.
+    pub open: usize,
+    /// The most of the first kind.
+    pub most_half_open: u32,
+    /// The most of the second kind.
+    pub most_open: u32,
+}
+
 impl Places {
     /// So many places for connections that were not let in yet, and for those that were.
     #[must_use]
     pub fn new(half_open: NonZeroU32, open: NonZeroU32) -> Self {
         let limits = ConnectionLimits::default().with_half_open(half_open).with_open(open);
-        Self(Arc::new(Mutex::new(ConnectionLimiter::new(limits))))
+        Self {
+            limiter: Arc::new(Mutex::new(ConnectionLimiter::new(limits))),
+            half_open,
+            open,
+        }
     }
 
     /// Places by the number of descriptors: a quarter of them for half-open connections, and half for open ones, which have
@@ -43,7 +64,19 @@ impl Places {
 
     fn with<R>(&self, act: impl FnOnce(&mut ConnectionLimiter<CancellationToken>) -> R) -> R {
         // Each call leaves the limiter whole, also one that panicked elsewhere.
-        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        act(&mut self.limiter.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// How many connections there are, and may be.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let (half_open, open) = self.with(|limiter| (limiter.half_open(), limiter.open()));
+        Counts {
+            half_open,
+            open,
+            most_half_open: self.half_open.get(),
+            most_open: self.open.get(),
+        }
     }
 
     /// A connection has come from there. If there is no room, another one gives way.

@@ -131,6 +131,12 @@ impl TicketKeys {
         }
     }
 
+    /// Keys that were made and not taken: at 0, links share keys, or wait.
+    #[must_use]
+    pub fn stock(&self) -> usize {
+        lock(&self.shared.pool).fresh()
+    }
+
     /// Opens the ticket of the link that has this key. `None`: the runtime goes down.
     pub async fn open(&self, key: KeyHandle, sealed: SealedTicket) -> Option<Result<Secret, TicketError>> {
         let opener = self.shared.openers.clone().acquire_owned().await.ok()?;

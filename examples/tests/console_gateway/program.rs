@@ -91,6 +91,13 @@ impl Service {
         Self::start_by(shell, folder, configuration)
     }
 
+    /// As a service manager does, which listens there.
+    pub(crate) fn start_notifying(configuration: &str, socket: &Path) -> Self {
+        let mut command = command();
+        command.env("NOTIFY_SOCKET", socket);
+        Self::start_by(command, Folder::new(), configuration)
+    }
+
     fn start_by(mut command: Command, folder: Folder, configuration: &str) -> Self {
         let path = folder.write("gateway.toml", configuration);
         let mut child = command

@@ -16,7 +16,7 @@ use examples::places::Places;
 use examples::refusals::Refusals;
 use rustls::ServerConfig;
 use serde_json::json;
-use spice_proto::link::{KeyPoolConfig, Refusal};
+use spice_proto::link::{KeyPoolConfig, Refusal, TicketOutcome};
 use spice_proto::session::tracker;
 use spice_proto::session::{Report, SessionKey};
 use tokio::time::timeout;
@@ -25,7 +25,6 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, error, info, warn};
 
 use crate::config::{Config, Pages, Resolve, Tokens};
-use crate::console::Refused;
 use crate::console::place::Guest;
 use crate::console::spice::Held;
 use crate::console::tunnel::Tunnels;
@@ -33,10 +32,11 @@ use crate::console::vv::Viewer;
 use crate::front::Guestbook;
 use crate::grant::clock::Clock;
 use crate::grant::policy::Rules;
-use crate::operate::audit::{Audit, Audited};
+use crate::operate::audit::Audit;
 use crate::operate::book::{About, Book, Entered, Why};
 use crate::operate::metrics::Metrics;
 use crate::operate::traffic::Traffic;
+use crate::operate::watched::Watched;
 use crate::random::{random, random_bytes};
 use crate::sync::lock;
 
@@ -132,7 +132,7 @@ pub(crate) struct Gateway {
     pub(crate) connections: Arc<TokenConnections>,
     pub(crate) book: Arc<Book>,
     pub(crate) audit: Arc<Audit>,
-    pub(crate) metrics: Metrics,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) tunnels: Tunnels,
     /// The SPICE sessions in the book, and what they show of their moves.
     pub(crate) spice_sessions: Mutex<HashMap<SessionKey, Held>>,
@@ -171,7 +171,8 @@ impl Gateway {
             refuses_with,
             live,
         } = parts;
-        let store: Arc<dyn Store> = Arc::new(Audited::new(store, audit.clone()));
+        let metrics: Arc<Metrics> = Arc::default();
+        let store: Arc<dyn Store> = Arc::new(Watched::new(store, audit.clone(), metrics.clone()));
         let key = pepper.unwrap_or_else(|| zeroize::Zeroizing::new(random_bytes::<32>().to_vec()));
         let peppers = || Peppers::new(Pepper::new(&key).expect("it was long enough before"));
         let reconnect = live.tokens.reconnect;
@@ -197,7 +198,7 @@ impl Gateway {
             spice,
             connections,
             audit,
-            metrics: Metrics::default(),
+            metrics,
             tunnels: Tunnels::default(),
             spice_sessions: Mutex::default(),
             refuses_with,
@@ -284,7 +285,7 @@ impl Gateway {
 
     /// A session begins, whose bytes are counted there.
     pub(crate) fn begins_with(self: &Arc<Self>, about: About, traffic: Arc<Traffic>) -> Entered {
-        self.metrics.opened(&about.protocol.to_string());
+        self.metrics.opened(about.protocol.as_str());
         let line = json!({
             "guest": about.guest, "protocol": about.protocol.to_string(), "token": about.fingerprint,
             "user": about.user, "peer": about.peer, "place": about.place,
@@ -310,8 +311,9 @@ impl Gateway {
     }
 
     /// A viewer was refused.
-    pub(crate) fn audit_refusal(&self, why: &Refused) {
-        self.audit.log("refused", json!({ "why": why.to_string() }));
+    pub(crate) fn audit_refusal(&self, guest: &Guestbook, why: &str) {
+        let peer = guest.peer.to_string();
+        self.audit.log("refused", json!({ "why": why, "peer": peer }));
     }
 
     /// The access URL of a token, as text.
@@ -374,6 +376,12 @@ impl Gateway {
     fn log_spice(&self, event: SessionEvent) {
         match event {
             SessionEvent::Report(Report::Link { session, outcome, .. }) => {
+                self.metrics.linked(match outcome {
+                    TicketOutcome::Accepted => "accepted",
+                    TicketOutcome::Refused(_) => "refused",
+                    TicketOutcome::NotSent => "not-reached",
+                    TicketOutcome::Unknown => "no-answer",
+                });
                 debug!(session = session.number(), %outcome, "link");
             }
             SessionEvent::Report(Report::Ended { session, .. }) => {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use console_token::{MemoryStore, Store};
 use examples::net;
+use sd_notify::NotifyState;
 use serde_json::{Map, Value};
 use spice_proto::link::Refusal;
 use tokio::net::TcpListener;
@@ -176,13 +177,20 @@ async fn serve(config: Config, file: &Path) -> Result<(), String> {
     let line = Value::from(line);
     println!("{line}");
     info!(%line, gateway = gateway.id, "listening");
+    notify(&[NotifyState::Ready]);
 
     let mut purge = interval(PURGE);
     purge.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let signal = loop {
         tokio::select! {
             signal = signals.stop() => break signal,
-            _ = hangup.recv() => reload(&gateway, file, bound),
+            _ = hangup.recv() => {
+                if let Ok(now) = NotifyState::monotonic_usec_now() {
+                    notify(&[NotifyState::Reloading, now]);
+                }
+                reload(&gateway, file, bound);
+                notify(&[NotifyState::Ready]);
+            }
             _ = purge.tick() => match gateway.purge().await {
                 Ok(forgotten) => debug!(forgotten, "tokens purged"),
                 Err(error) => error!(%error, "tokens not purged"),
@@ -191,6 +199,7 @@ async fn serve(config: Config, file: &Path) -> Result<(), String> {
     };
     let drain = gateway.live().drain;
     info!(signal, seconds = drain.as_secs(), "stopping");
+    notify(&[NotifyState::Stopping]);
     // A second signal is not waited for.
     let stopped = async {
         gateway.stop(drain).await;
@@ -209,6 +218,13 @@ async fn serve(config: Config, file: &Path) -> Result<(), String> {
     }
     info!("stopped");
     Ok(())
+}
+
+/// Tells the service manager, if one has started us and wants to know.
+fn notify(state: &[NotifyState]) {
+    if let Err(error) = sd_notify::notify(false, state) {
+        warn!(%error, "the service manager is not told");
+    }
 }
 
 /// Reads the configuration again. What is wrong with it changes nothing.

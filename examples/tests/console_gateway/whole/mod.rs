@@ -4,6 +4,7 @@ mod api;
 mod fakes;
 mod mks;
 mod network;
+mod operate;
 mod resolvers;
 mod serial;
 mod tunnels;

@@ -348,7 +348,8 @@ impl Tenant {
     }
 
     fn log_move(&self, found: &Found, end: MoveEnd, (from, to): (&str, &str), since: Instant) {
-        let milliseconds = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let took = since.elapsed();
+        let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         info!(
             guest = found.guest.name,
             from,
@@ -357,7 +358,7 @@ impl Tenant {
             outcome = end.text(),
             "move"
         );
-        self.gateway.metrics.moved(end.text());
+        self.gateway.metrics.moved(end.text(), Some(took));
         let line = json!({
             "guest": found.guest.id, "from": from, "to": to, "milliseconds": milliseconds, "outcome": end.text(),
         });
@@ -370,7 +371,7 @@ impl Tenant {
         let host = String::from_utf8_lossy(&target.host).into_owned();
         let from = self.at.as_ref().map(shown);
         warn!(guest, host, port = ?target.port, tls_port = ?target.tls_port, kind = ?target.kind, from, why, "move refused");
-        self.gateway.metrics.moved("refused");
+        self.gateway.metrics.moved("refused", None);
         let line = json!({ "guest": guest, "announced": host, "from": from, "outcome": "refused", "why": why });
         self.gateway.audit.log("move", line);
         false

@@ -16,7 +16,6 @@ use rfb_proto::security::vencrypt::Subtype;
 use rfb_proto::security::vnc::Password;
 use rfb_proto::session::relay::{Cause, Config, Dial, End, Move};
 use rfb_proto::{Connection, NotDialled};
-use serde_json::json;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
@@ -195,10 +194,7 @@ fn log(gateway: &Gateway, tenant: Option<&Tenant>, denial: Option<&Denial>, end:
         (None, None) => end.to_string(),
     };
     gateway.metrics.refused("vnc");
-    gateway.audit.log(
-        "refused",
-        json!({ "why": reason, "peer": tenant.guest.peer.to_string() }),
-    );
+    gateway.audit_refusal(&tenant.guest, &reason);
     gateway.refusals.log(|| info!(%reason, "refused"));
 }
 

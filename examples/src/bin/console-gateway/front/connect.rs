@@ -29,7 +29,7 @@ pub(super) async fn answer(gateway: Arc<Gateway>, guest: Guestbook, mut request:
     };
     let tunnel = match Tunnel::open(&gateway, &guest, &token, &wanted).await {
         Ok(tunnel) => tunnel,
-        Err(why) => return refuse_with_use(&gateway, &why).await,
+        Err(why) => return refuse_with_use(&gateway, &guest, &why).await,
     };
     if let Err(full) = guest.place.admit() {
         info!(reason = %full, "refused");

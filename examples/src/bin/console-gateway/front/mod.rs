@@ -89,6 +89,7 @@ pub(crate) async fn accept(gateway: Arc<Gateway>, door: Door) {
         match accepted {
             Ok((tcp, peer)) => {
                 let request = NEXT.fetch_add(1, Ordering::Relaxed);
+                gateway.metrics.accepted(name);
                 let span = info_span!(
                     "connection",
                     request,

@@ -84,7 +84,7 @@ async fn answer(gateway: Arc<Gateway>, guest: Guestbook, mut request: Request<In
         // Not HEAD: it would take the use.
         (&Method::GET, "/nova" | "/console.vv") => match token(&request) {
             Some(token) => nova::file(&gateway, &guest, &token).await,
-            None => refuse(&gateway, &Refused::Token("no token was shown".to_owned())),
+            None => refuse(&gateway, &guest, &Refused::Token("no token was shown".to_owned())),
         },
         (_, "/status") => status::answer(&gateway, &guest, request).await,
         (&Method::GET | &Method::HEAD, path) if !matches!(path, "/nova" | "/console.vv") => {
@@ -155,11 +155,12 @@ async fn websocket(
     }
     if let Err(why) = is_welcome(&gateway, socket, request.headers()) {
         gateway.metrics.refused("origin");
+        gateway.audit_refusal(&guest, &why);
         gateway.refusals.log(|| info!(reason = why, "refused"));
         return plain(StatusCode::FORBIDDEN);
     }
     let Some(token) = token(&request) else {
-        return refuse(&gateway, &Refused::Token("no token was shown".to_owned()));
+        return refuse(&gateway, &guest, &Refused::Token("no token was shown".to_owned()));
     };
     match ready(&gateway, &guest, &token).await {
         Ok(ready) => {
@@ -182,7 +183,7 @@ async fn websocket(
             tasks.spawn(served.instrument(Span::current()));
             answer
         }
-        Err(why) => refuse_with_use(&gateway, &why).await,
+        Err(why) => refuse_with_use(&gateway, &guest, &why).await,
     }
 }
 
@@ -256,15 +257,15 @@ impl Ready {
 }
 
 /// A refusal behind which the use has been given back: a viewer that comes again at once finds it.
-pub(super) async fn refuse_with_use(gateway: &Gateway, why: &Refused) -> Response<Body> {
+pub(super) async fn refuse_with_use(gateway: &Gateway, guest: &Guestbook, why: &Refused) -> Response<Body> {
     let _ = tokio::time::timeout(GIVE_BACK, gateway.connections.told()).await;
-    refuse(gateway, why)
+    refuse(gateway, guest, why)
 }
 
 /// A refusal: the same for all tokens that are not good, and the reason for the log.
-pub(crate) fn refuse(gateway: &Gateway, why: &Refused) -> Response<Body> {
+pub(crate) fn refuse(gateway: &Gateway, guest: &Guestbook, why: &Refused) -> Response<Body> {
     gateway.metrics.refused(why.kind());
-    gateway.audit_refusal(why);
+    gateway.audit_refusal(guest, &why.to_string());
     gateway.refusals.log(|| info!(reason = %why, "refused"));
     plain(why.status())
 }

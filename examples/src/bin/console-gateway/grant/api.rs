@@ -113,10 +113,7 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
         .route("/v1/tokens/{fingerprint}/replace", post(sessions::replace))
         .route("/v1/serial-ports", post(serial_ports::acquire))
         .route("/v1/serial-ports/{guest}", delete(serial_ports::release))
-        .route(
-            "/healthz",
-            get(|| async { answer(StatusCode::OK, &json!({"status": "ok"})) }),
-        )
+        .route("/healthz", get(health))
         .route("/metrics", get(metrics))
         .fallback(|| async { Refused::not_found("The resource") })
         .method_not_allowed_fallback(any(|| async {
@@ -127,6 +124,14 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
         }))
         .layer(from_fn_with_state(gateway.clone(), authorized))
         .with_state(gateway)
+}
+
+/// For load balancers: a gateway that stops takes no more connections.
+async fn health(State(gateway): App) -> Response {
+    match gateway.closing.is_cancelled() {
+        false => answer(StatusCode::OK, &json!({ "status": "ok" })),
+        true => answer(StatusCode::SERVICE_UNAVAILABLE, &json!({ "status": "stopping" })),
+    }
 }
 
 /// Lets requests with the token through. A missing and a wrong one are answered alike, and nothing of the body is read

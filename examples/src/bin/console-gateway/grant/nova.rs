@@ -36,7 +36,7 @@ pub(crate) async fn file(gateway: &Arc<Gateway>, guest: &Guestbook, token: &Secr
             }
             answer
         }
-        Err(Failed::Refused(why)) => refuse(gateway, &why),
+        Err(Failed::Refused(why)) => refuse(gateway, guest, &why),
         Err(Failed::Here(problem)) => {
             warn!(problem, "no connection file");
             plain(StatusCode::INTERNAL_SERVER_ERROR)

@@ -1,26 +1,30 @@
 //! The audit log: what happened to tokens and sessions, a line of JSON each, without secrets.
 
+use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
-use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use console_token::{
-    Admitted, Answer, AttemptId, ConsoleType, Event, Fingerprint, Grant, LeaseRules, LeaseTransition, Note, NoteChange,
-    Record, Store, Target, TokenHash, TokenSelector, Transition, UnixSeconds, VerifyContext,
-};
+use console_token::{Event, UnixSeconds};
 use serde_json::{Map, Value};
 use tracing::error;
 
 use crate::grant::clock::{Clock, rfc3339};
 use crate::sync::lock;
 
+/// Refusals, and moves, that the page for operators shows.
+const RECENT: usize = 20;
+
 /// Where the lines go.
 pub(crate) struct Audit {
     path: Option<PathBuf>,
     file: Mutex<Option<File>>,
     clock: Arc<Clock>,
+    /// The last refusals, the newest first.
+    refusals: Mutex<VecDeque<Map<String, Value>>>,
+    /// The last moves, the newest first.
+    moves: Mutex<VecDeque<Map<String, Value>>>,
 }
 
 impl Audit {
@@ -30,6 +34,8 @@ impl Audit {
             path,
             file: Mutex::default(),
             clock,
+            refusals: Mutex::default(),
+            moves: Mutex::default(),
         };
         audit.reopen()?;
         Ok(audit)
@@ -43,6 +49,26 @@ impl Audit {
         Ok(())
     }
 
+    /// Whether there is a file.
+    pub(crate) const fn is_kept(&self) -> bool {
+        self.path.is_some()
+    }
+
+    /// The time that lines have.
+    pub(crate) fn now(&self) -> UnixSeconds {
+        self.clock.now()
+    }
+
+    /// The last refusals, the newest first.
+    pub(crate) fn refusals(&self) -> Vec<Map<String, Value>> {
+        lock(&self.refusals).iter().cloned().collect()
+    }
+
+    /// The last moves, those that were refused included, the newest first.
+    pub(crate) fn moves(&self) -> Vec<Map<String, Value>> {
+        lock(&self.moves).iter().cloned().collect()
+    }
+
     /// Writes a line: what has happened, and more of it.
     pub(crate) fn log(&self, event: &str, more: Value) {
         let mut line = Map::new();
@@ -51,10 +77,21 @@ impl Audit {
         if let Value::Object(more) = more {
             line.extend(more);
         }
+        let recent = match event {
+            "refused" => Some(&self.refusals),
+            "move" => Some(&self.moves),
+            _ => None,
+        };
+        if let Some(recent) = recent {
+            let mut recent = lock(recent);
+            recent.truncate(RECENT - 1);
+            recent.push_front(line.clone());
+        }
         self.write(line);
     }
 
-    fn token(&self, event: Event) {
+    /// Writes a line of the event of a token.
+    pub(crate) fn token(&self, event: Event) {
         let mut line = Map::new();
         line.insert("at".to_owned(), rfc3339(event.at).into());
         line.insert("event".to_owned(), "token".into());
@@ -76,139 +113,5 @@ impl Audit {
         if let Err(error) = file.write_all(text.as_bytes()) {
             error!(%error, "the audit log cannot be written");
         }
-    }
-}
-
-/// A store of which everything that concerns tokens is written down.
-pub(crate) struct Audited {
-    store: Arc<dyn Store>,
-    audit: Arc<Audit>,
-}
-
-impl Audited {
-    pub(crate) const fn new(store: Arc<dyn Store>, audit: Arc<Audit>) -> Self {
-        Self { store, audit }
-    }
-}
-
-impl Audited {
-    /// What was asked of the store, once it has answered.
-    fn log<T>(&self, answer: &T, event: impl FnOnce(&T) -> Event) {
-        if self.audit.path.is_some() {
-            self.audit.token(event(answer));
-        }
-    }
-}
-
-impl Store for Audited {
-    fn insert<'a>(&'a self, hash: &'a TokenHash, grant: &'a Grant) -> Answer<'a, ()> {
-        Box::pin(async move {
-            let answer = self.store.insert(hash, grant).await;
-            self.log(&answer, |answer| {
-                Event::insert(self.audit.clock.now(), hash, grant, answer)
-            });
-            answer
-        })
-    }
-
-    fn record<'a>(&'a self, hash: &'a TokenHash) -> Answer<'a, Option<Record>> {
-        self.store.record(hash)
-    }
-
-    fn find<'a>(&'a self, fingerprint: &'a Fingerprint) -> Answer<'a, Option<(TokenHash, Record)>> {
-        self.store.find(fingerprint)
-    }
-
-    fn check<'a>(&'a self, hash: &'a TokenHash, context: VerifyContext<'a>) -> Answer<'a, Arc<Grant>> {
-        self.store.check(hash, context)
-    }
-
-    fn apply<'a>(
-        &'a self,
-        hash: &'a TokenHash,
-        context: VerifyContext<'a>,
-        transition: Transition,
-    ) -> Answer<'a, Admitted> {
-        Box::pin(async move {
-            let answer = self.store.apply(hash, context, transition).await;
-            // That a session goes on is no news.
-            if !(answer.is_ok() && matches!(transition, Transition::Attend(_))) {
-                self.log(&answer, |answer| Event::transition(hash, &context, transition, answer));
-            }
-            answer
-        })
-    }
-
-    fn exchange<'a>(
-        &'a self,
-        hash: &'a TokenHash,
-        context: VerifyContext<'a>,
-        new: &'a TokenHash,
-        ttl: u64,
-    ) -> Answer<'a, Arc<Grant>> {
-        Box::pin(async move {
-            let answer = self.store.exchange(hash, context, new, ttl).await;
-            self.log(&answer, |answer| Event::exchange(hash, &context, new, answer));
-            answer
-        })
-    }
-
-    fn replace<'a>(&'a self, old: &'a TokenHash, new: &'a TokenHash, now: UnixSeconds) -> Answer<'a, Arc<Grant>> {
-        Box::pin(async move {
-            let answer = self.store.replace(old, new, now).await;
-            self.log(&answer, |answer| Event::replace(now, old, new, answer));
-            answer
-        })
-    }
-
-    fn revoke<'a>(&'a self, selector: TokenSelector<'a>) -> Answer<'a, usize> {
-        Box::pin(async move {
-            let answer = self.store.revoke(selector).await;
-            self.log(&answer, |answer| {
-                Event::revoke(self.audit.clock.now(), &selector, answer)
-            });
-            answer
-        })
-    }
-
-    fn retarget<'a>(
-        &'a self,
-        selector: TokenSelector<'a>,
-        console: ConsoleType,
-        target: &'a Target,
-    ) -> Answer<'a, usize> {
-        self.store.retarget(selector, console, target)
-    }
-
-    fn sweep(&self, now: UnixSeconds, batch: NonZeroU32) -> Answer<'_, usize> {
-        self.store.sweep(now, batch)
-    }
-
-    fn leases<'a>(
-        &'a self,
-        console: &'a str,
-        now: UnixSeconds,
-        rules: &'a LeaseRules,
-        transition: LeaseTransition,
-    ) -> Answer<'a, Vec<AttemptId>> {
-        Box::pin(async move {
-            let answer = self.store.leases(console, now, rules, transition).await;
-            if !(answer.is_ok() && matches!(transition, LeaseTransition::Keep { .. })) {
-                self.log(&answer, |answer| Event::leases(now, console, transition, answer));
-            }
-            answer
-        })
-    }
-
-    fn note<'a>(&'a self, name: &'a str, now: UnixSeconds) -> Answer<'a, Option<Note>> {
-        self.store.note(name, now)
-    }
-
-    fn notes<'a>(&'a self, prefix: &'a str, now: UnixSeconds) -> Answer<'a, Vec<(Box<str>, Note)>> {
-        self.store.notes(prefix, now)
-    }
-
-    fn set_note<'a>(&'a self, name: &'a str, now: UnixSeconds, change: NoteChange<'a>) -> Answer<'a, bool> {
-        self.store.set_note(name, now, change)
     }
 }

@@ -5,3 +5,4 @@ pub(crate) mod book;
 pub(crate) mod metrics;
 pub(crate) mod status;
 pub(crate) mod traffic;
+pub(crate) mod watched;

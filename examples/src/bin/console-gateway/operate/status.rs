@@ -1,4 +1,4 @@
-//! The page for operators: live sessions, each with a button that ends it.
+//! The page for operators: live sessions, each with a button that ends it; and the last moves and refusals.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -8,6 +8,7 @@ use axum::http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use console_token::web::place;
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
+use serde_json::{Map, Value};
 
 use super::book::Listed;
 use crate::front::Guestbook;
@@ -30,7 +31,7 @@ pub(crate) async fn answer(gateway: &Arc<Gateway>, _: &Guestbook, request: Reque
         return answer;
     }
     match *request.method() {
-        Method::GET | Method::HEAD => page(&gateway.book.all().await, &gateway.id),
+        Method::GET | Method::HEAD => page(&gateway.book.all().await, gateway),
         Method::POST => end(gateway, request).await,
         _ => plain(StatusCode::METHOD_NOT_ALLOWED),
     }
@@ -58,7 +59,43 @@ async fn end(gateway: &Arc<Gateway>, request: Request<Incoming>) -> Response<Bod
     }
 }
 
-fn page(sessions: &[Listed], gateway: &str) -> Response<Body> {
+/// What the last moves and refusals of this gateway say, as heads of columns and keys of lines of the audit log.
+const MOVES: [(&str, &str); 8] = [
+    ("At", "at"),
+    ("Guest", "guest"),
+    ("Announced", "announced"),
+    ("From", "from"),
+    ("To", "to"),
+    ("Milliseconds", "milliseconds"),
+    ("Outcome", "outcome"),
+    ("Why", "why"),
+];
+const REFUSALS: [(&str, &str); 3] = [("At", "at"), ("Peer", "peer"), ("Why", "why")];
+
+/// Lines of the audit log as a table.
+fn table(id: &str, columns: &[(&str, &str)], lines: &[Map<String, Value>]) -> String {
+    let mut table = format!("<table id=\"{id}\"><tr>");
+    for (head, _) in columns {
+        let _ = write!(table, "<th>{head}");
+    }
+    table.push_str("</tr>\n");
+    for line in lines {
+        table.push_str("<tr>");
+        for (_, key) in columns {
+            let text = match line.get(*key) {
+                None | Some(Value::Null) => String::new(),
+                Some(Value::String(text)) => text.clone(),
+                Some(other) => other.to_string(),
+            };
+            let _ = write!(table, "<td>{}</td>", escaped(&text));
+        }
+        table.push_str("</tr>\n");
+    }
+    table.push_str("</table>\n");
+    table
+}
+
+fn page(sessions: &[Listed], gateway: &Gateway) -> Response<Body> {
     let mut rows = String::new();
     for session in sessions {
         let user = session.user.as_deref().unwrap_or_default();
@@ -86,13 +123,16 @@ fn page(sessions: &[Listed], gateway: &str) -> Response<Body> {
             escaped(&session.id)
         );
     }
+    let moves = table("moves", &MOVES, &gateway.audit.moves());
+    let refusals = table("refusals", &REFUSALS, &gateway.audit.refusals());
     let html = format!(
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta http-equiv=\"refresh\" content=\"5\">\n\
          <title>Consoles</title><style>body{{font-family:sans-serif}}td,th{{padding:2px 8px;text-align:left}}</style></head>\n\
-         <body><h1>Open consoles: {}</h1><p>Gateway {}</p>\n<table><tr><th>Guest<th>Protocol<th>User<th>Peer<th>Since<th>Active<th>Place\
-         <th>Gateway<th>Token<th>Channels<th>To guest<th>From guest<th></tr>\n{rows}</table></body></html>\n",
+         <body><h1>Open consoles: {}</h1><p>Gateway {}</p>\n<table id=\"sessions\"><tr><th>Guest<th>Protocol<th>User<th>Peer<th>Since<th>Active<th>Place\
+         <th>Gateway<th>Token<th>Channels<th>To guest<th>From guest<th></tr>\n{rows}</table>\n\
+         <h2>Last moves</h2>\n{moves}<h2>Last refusals</h2>\n{refusals}</body></html>\n",
         sessions.len(),
-        escaped(gateway),
+        escaped(&gateway.id),
     );
     let mut answer = Response::new(Body::from(html));
     for (name, value) in [
