@@ -1,8 +1,8 @@
-//! A serial console on the gateway's own page, with xterm.js.
+//! The gateway's own pages: a serial console with xterm.js, and what operators see.
 
 use super::{LISTENERS, at, certificate, guest, still, typing};
 use crate::devtools::Browser;
-use crate::gateway::Gateway;
+use crate::gateway::{BEARER, Gateway};
 use crate::guest::free_port;
 use crate::process::{Folder, wait_for};
 
@@ -88,4 +88,36 @@ fn a_serial_console_moves_with_its_guest() {
     source.end();
     let mut after = Browser::open(&folder, "after", &access.url);
     asks_the_monitor(&mut after);
+}
+
+/// The page for operators shows an open console by itself, and its button ends it; what was refused is below.
+#[test]
+#[ignore = "needs QEMU, Chromium and xterm.js"]
+fn the_operators_page_ends_a_session() {
+    let folder = Folder::new();
+    let address = free_port();
+    let _host = still(&folder, "qemu", |command| {
+        let port = address.port();
+        command.args(["-serial", &format!("mon:tcp:127.0.0.1:{port},server=on,wait=off")]);
+    });
+    certificate(&folder);
+    let gateway = Gateway::start(
+        &folder,
+        &(LISTENERS.to_owned() + &guest("vm", "serial", &[at(address)])),
+    );
+    let web = gateway.websocket.expect("a web listener");
+    let mut operator = Browser::open(&folder, "operator", &format!("http://operator:{BEARER}@{web}/status"));
+    operator.says("h1", "Open consoles: 0");
+    let access = gateway.access("vm", "serial", "serial");
+    let mut browser = Browser::open(&folder, "serial", &access.url);
+    asks_the_monitor(&mut browser);
+    // It is loaded again by itself.
+    operator.says("h1", "Open consoles: 1");
+    assert!(operator.text("#sessions").contains("serial"));
+    let mut second = Browser::open(&folder, "second", &access.url);
+    second.says("#state", "closed");
+    operator.says("#refusals", "127.0.0.1:");
+    operator.click("#sessions button");
+    browser.says("#state", "(1008)");
+    operator.says("h1", "Open consoles: 0");
 }

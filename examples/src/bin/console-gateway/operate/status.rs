@@ -110,17 +110,18 @@ fn page(sessions: &[Listed], gateway: &Gateway) -> Response<Body> {
             &session.gateway,
             &session.fingerprint,
         ];
-        rows.push_str("<tr>");
+        let _ = write!(
+            rows,
+            "<tr><td><form method=\"post\"><button name=\"end\" value=\"{}\">End</button></form></td>",
+            escaped(&session.id)
+        );
         for cell in cells {
             let _ = write!(rows, "<td>{}</td>", escaped(cell));
         }
         let _ = writeln!(
             rows,
-            "<td>{}</td><td>{}</td><td>{}</td><td><form method=\"post\"><button name=\"end\" value=\"{}\">End</button></form></td></tr>",
-            session.channels,
-            session.bytes_to_guest,
-            session.bytes_from_guest,
-            escaped(&session.id)
+            "<td>{}</td><td>{}</td><td>{}</td></tr>",
+            session.channels, session.bytes_to_guest, session.bytes_from_guest,
         );
     }
     let moves = table("moves", &MOVES, &gateway.audit.moves());
@@ -128,8 +129,8 @@ fn page(sessions: &[Listed], gateway: &Gateway) -> Response<Body> {
     let html = format!(
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta http-equiv=\"refresh\" content=\"5\">\n\
          <title>Consoles</title><style>body{{font-family:sans-serif}}td,th{{padding:2px 8px;text-align:left}}</style></head>\n\
-         <body><h1>Open consoles: {}</h1><p>Gateway {}</p>\n<table id=\"sessions\"><tr><th>Guest<th>Protocol<th>User<th>Peer<th>Since<th>Active<th>Place\
-         <th>Gateway<th>Token<th>Channels<th>To guest<th>From guest<th></tr>\n{rows}</table>\n\
+         <body><h1>Open consoles: {}</h1><p>Gateway {}</p>\n<table id=\"sessions\"><tr><th><th>Guest<th>Protocol<th>User<th>Peer<th>Since<th>Active<th>Place\
+         <th>Gateway<th>Token<th>Channels<th>To guest<th>From guest</tr>\n{rows}</table>\n\
          <h2>Last moves</h2>\n{moves}<h2>Last refusals</h2>\n{refusals}</body></html>\n",
         sessions.len(),
         escaped(&gateway.id),
