@@ -36,15 +36,12 @@ impl Watched {
     }
 
     /// What the store answers, in the audit log too, if it is `news`.
-    fn logged<'a, T: 'a>(
+    fn logged<'a, T: Send + Sync + 'a>(
         &'a self,
         operation: &'static str,
         answer: Answer<'a, T>,
         news: impl Fn(&Result<T, StoreError<console_token::BackendError>>) -> Option<Event> + Send + 'a,
-    ) -> Answer<'a, T>
-    where
-        T: Send + Sync,
-    {
+    ) -> Answer<'a, T> {
         Box::pin(async move {
             let answer = self.timed(operation, answer).await;
             if self.audit.is_kept()
