@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 
 use crate::replace::Trail;
 use crate::{
-    Admitted, BackendError, Grant, Peppers, Record, Refusal, Secret, SessionId, Store, StoreError, TokenHash,
+    Admitted, BackendError, Grant, Note, NoteChange, Peppers, Record, Refusal, Secret, SessionId, Store, StoreError, TokenHash,
     Transition, UnixSeconds, VerifyContext,
 };
 
@@ -161,6 +161,24 @@ impl Gate {
             }
         }
         Ok(None)
+    }
+
+    /// The note of this name.
+    #[cfg(feature = "spice")]
+    pub(crate) async fn note(&self, name: &str) -> Result<Option<Note>, StoreError<BackendError>> {
+        self.retried(|| self.store.note(name, self.now())).await
+    }
+
+    /// The notes whose names begin so.
+    #[cfg(feature = "spice")]
+    pub(crate) async fn notes(&self, prefix: &str) -> Result<Vec<(Box<str>, Note)>, StoreError<BackendError>> {
+        self.retried(|| self.store.notes(prefix, self.now())).await
+    }
+
+    /// Writes or removes a note.
+    #[cfg(feature = "spice")]
+    pub(crate) async fn set_note(&self, name: &str, change: NoteChange<'_>) -> Result<bool, StoreError<BackendError>> {
+        self.retried(|| self.store.set_note(name, self.now(), change)).await
     }
 
     async fn retried<T, F>(&self, mut request: impl FnMut() -> F) -> Result<T, StoreError<BackendError>>

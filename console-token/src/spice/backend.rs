@@ -100,6 +100,22 @@ pub trait ConsoleBackend: Send {
         }
     }
 
+    /// Another gateway has the session of this connection, or may have: a connection to that one, to where it takes those
+    /// of gateways. `name` is its [`Settings::gateway`](super::Settings::gateway). `None`: it is not reached, which costs
+    /// no use; as it stands, none ever is.
+    ///
+    /// What is said on it is a viewer's link with the tenant's token, so both gateways have to be sure of each other, as by
+    /// TLS with certificates that they know. The other gateway needs to be told the tenant's address, and whether the tenant
+    /// came by TLS, for its [`Peer`](spice_proto::session::tracker::Peer): a header of the PROXY protocol has both. For a
+    /// connection that has come from another gateway itself the answer is `None`, so that none goes round in circles.
+    ///
+    /// It is asked before the token is known, to see what is announced for the channel, and again after
+    /// [`Event::HandedOn`].
+    fn gateway(&mut self, name: &str) -> impl Future<Output = Option<Self::Hypervisor>> + Send {
+        let _ = name;
+        ready(None)
+    }
+
     /// A connection is refused. For the log; what the viewer gets should be the same whatever the reason is, as
     /// [`Refusal::DENIED`](link::Refusal::DENIED) is.
     fn refused(&mut self, denial: &Denial) -> link::Refusal {
@@ -141,6 +157,8 @@ pub enum Event<'a> {
     Presented(Fingerprint),
     /// The token is good, and opens this session or belongs to it.
     Entered(SessionKey),
+    /// The token is good, and its session is at the gateway of this name, to which the connection is handed on.
+    HandedOn(&'a str),
     /// The link stands on both sides.
     Linked(SessionKey),
     /// The hypervisor has named the session.

@@ -1,5 +1,6 @@
 //! What is kept of the open sessions.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::num::NonZeroU32;
@@ -37,6 +38,17 @@ pub(super) struct Open {
     pub(super) finished: bool,
     /// When the store was last told that it is held.
     pub(super) told: Option<UnixSeconds>,
+    /// What the other gateways know of it.
+    pub(super) noted: Option<Noted>,
+}
+
+/// What the other gateways know of a session.
+#[derive(Debug, Clone)]
+pub(super) struct Noted {
+    pub(super) id: NonZeroU32,
+    /// How many former names of its token.
+    pub(super) names: usize,
+    pub(super) since: UnixSeconds,
 }
 
 /// What a good token lets its connection do.
@@ -45,6 +57,26 @@ pub(super) struct Entered {
     pub(super) entry: Entry<ManagedClaim>,
     /// As it was when the session began.
     pub(super) grant: Arc<Grant>,
+    /// The gateway that has the session, if that is another one.
+    pub(super) gateway: Option<Box<str>>,
+}
+
+impl Entered {
+    pub(super) const fn here(entry: Entry<ManagedClaim>, grant: Arc<Grant>) -> Self {
+        Self {
+            entry,
+            grant,
+            gateway: None,
+        }
+    }
+
+    pub(super) const fn elsewhere(gateway: Box<str>, grant: Arc<Grant>) -> Self {
+        Self {
+            entry: Entry::Elsewhere,
+            grant,
+            gateway: Some(gateway),
+        }
+    }
 }
 
 impl Presented {
@@ -66,6 +98,7 @@ impl Open {
             until,
             finished: false,
             told: None,
+            noted: None,
         }
     }
 

@@ -98,10 +98,13 @@ impl TokenSessions {
             };
             log(SessionEvent::Report(report));
             if let Report::Ended { session, spent } = report {
-                self.ended(session, spent);
+                let over = self.ended(session, spent);
                 // A store that fails must not hold up the reports of others.
                 if works {
                     works = self.tell(log).await;
+                }
+                if let Some(over) = over.filter(|_| works) {
+                    self.withdraw(&over).await;
                 }
             }
         }
@@ -116,23 +119,23 @@ impl TokenSessions {
     }
 
     /// A session is over, and has no connections any more.
-    fn ended(&self, key: SessionKey, spent: bool) {
+    fn ended(&self, key: SessionKey, spent: bool) -> Option<Open> {
         // One that was refused is not there.
         let mut sessions = self.lock();
-        if let Some(open) = sessions.remove(&key) {
-            let until = match spent {
-                _ if open.finished => None,
-                true => self.gate.again(),
-                false => open.until,
-            };
-            let taken = open.taken;
-            lock(&self.endings).push(Ending {
-                key,
-                taken,
-                spent,
-                until,
-            });
-        }
+        let open = sessions.remove(&key)?;
+        let until = match spent {
+            _ if open.finished => None,
+            true => self.gate.again(),
+            false => open.until,
+        };
+        let taken = open.taken.clone();
+        lock(&self.endings).push(Ending {
+            key,
+            taken,
+            spent,
+            until,
+        });
+        Some(open)
     }
 
     /// Tells the store what it has to know. Whether it could be told.
@@ -194,6 +197,7 @@ impl TokenSessions {
 
     async fn attend_each(&self, log: &(impl Fn(SessionEvent) + Sync)) {
         self.attend_some(log, |_| true).await;
+        self.publish_due().await;
     }
 
     /// Those of which this holds.

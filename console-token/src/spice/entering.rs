@@ -22,12 +22,9 @@ impl TokenSessions {
     /// The session that a connection with this token opens or belongs to. Whether it may join is for the tracker to say.
     pub(super) async fn enter(&self, presented: Presented, request: &LinkMess) -> Result<Entered, Denial> {
         let entered = if (request.channel_type, request.connection_id) == (ChannelType::MAIN, 0) {
-            match self.reopen(&presented).await? {
+            match self.again(&presented).await? {
                 Some(entered) => Ok(entered),
-                None => match self.resume(&presented).await? {
-                    Some(entered) => Ok(entered),
-                    None => self.claim(&presented).await,
-                },
+                None => self.claim(&presented).await,
             }
         } else {
             self.join(&presented, request.connection_id).await
@@ -36,6 +33,17 @@ impl TokenSessions {
             None => entered,
             Some(flaw) => Err(flaw),
         }
+    }
+
+    /// The main channel of a session that is there comes again: spends nothing.
+    async fn again(&self, presented: &Presented) -> Result<Option<Entered>, Denial> {
+        if let Some(entered) = self.reopen(presented).await? {
+            return Ok(Some(entered));
+        }
+        if let Some(entered) = self.reopen_elsewhere(presented).await? {
+            return Ok(Some(entered));
+        }
+        self.resume(presented).await
     }
 
     /// The main channel of a new session: spends a use.
@@ -68,8 +76,7 @@ impl TokenSessions {
                 if let Some(open) = self.lock().get_mut(&key) {
                     open.begins(&admitted);
                 }
-                let (entry, grant) = (Entry::Open(claim), admitted.grant);
-                Ok(Entered { entry, grant })
+                Ok(Entered::here(Entry::Open(claim), admitted.grant))
             }
             Err(error) => {
                 // If it was refused, nothing was taken.
@@ -114,14 +121,17 @@ impl TokenSessions {
         for hash in &presented.hashes {
             match self.joined(hash, connection_id).await {
                 Ok(admitted) => {
-                    let hash = admitted.replaced_by.unwrap_or(*hash);
+                    let shown = hash;
+                    let hash = admitted.replaced_by.unwrap_or(*shown);
                     if let Some(entered) = self.opened(&hash, admitted.session) {
                         return Ok(entered);
+                    }
+                    if let Some(gateway) = self.owner([shown, &hash], admitted.session).await? {
+                        return Ok(Entered::elsewhere(gateway, admitted.grant));
                     }
                     // Its token may have been replaced since it was last asked for.
                     let number = Some(admitted.session);
                     self.attend_some(&|_| {}, |open| open.taken.session == number).await;
-                    // One that another gateway has opened is not here.
                     let entered = self.opened(&hash, admitted.session);
                     return entered.ok_or(Denial::Session(Reason::Ended));
                 }
@@ -150,7 +160,7 @@ impl TokenSessions {
         open.iter().find_map(|(key, open)| {
             let grant = open.grant.clone()?;
             let entry = Entry::Join(*key);
-            (open.is_of(hash) && open.taken.session == Some(session)).then_some(Entered { entry, grant })
+            (open.is_of(hash) && open.taken.session == Some(session)).then_some(Entered::here(entry, grant))
         })
     }
 
@@ -179,8 +189,20 @@ impl TokenSessions {
         if let Some(open) = self.lock().get_mut(&key) {
             (open.switching, open.connection_id) = (None, None);
         }
-        let entry = Entry::Join(key);
-        Ok(Some(Entered { entry, grant }))
+        self.withdraw_switch(key).await;
+        Ok(Some(Entered::here(Entry::Join(key), grant)))
+    }
+
+    /// The same, where another gateway has the session. Which one of several it is, that one decides.
+    async fn reopen_elsewhere(&self, presented: &Presented) -> Result<Option<Entered>, Denial> {
+        for hash in &presented.hashes {
+            let Some(gateway) = self.switched(hash).await? else {
+                continue;
+            };
+            let record = self.gate.record(hash).await?.filter(|record| !record.is_revoked());
+            return Ok(record.map(|record| Entered::elsewhere(gateway, record.grant().clone())));
+        }
+        Ok(None)
     }
 
     async fn reopened(
@@ -219,6 +241,7 @@ impl TokenSessions {
             open.renamed(&admitted);
             open.connection_id = NonZeroU32::new(connection_id);
         }
+        self.publish(key).await;
         // Held from now on. If that fails, the next time is soon.
         self.hold(key).await;
         Ok(())
@@ -238,11 +261,12 @@ impl TokenSessions {
     }
 
     /// The viewer will be told to come again as a new session, which costs no use.
-    pub(super) fn switch(&self, key: SessionKey) {
+    pub(super) async fn switch(&self, key: SessionKey) {
         let attempt = AttemptId(self.gate.random_bytes());
         if let Some(open) = self.lock().get_mut(&key) {
             open.switching = Some(attempt);
         }
+        self.publish_switch(key).await;
     }
 
     /// The grant of a session, as it was when it began.

@@ -23,6 +23,21 @@
 //! | The viewer of a session that broke off comes again | `resume`: spends nothing |
 //! | From time to time | `attend`: a session whose token was revoked, or whose time is over, is ended |
 //!
+//! # Several gateways
+//!
+//! Gateways that share a store know each other's tokens. The channels of one session come to several of them if a balancer
+//! in front deals connections out in turn. With [`Settings::gateway`], the gateway that took a session's first main channel
+//! has the session and keeps all of its state, and the others hand its further channels on:
+//!
+//! ```text
+//!  viewer ---- token ----> gateway B ---- the same token ----> gateway A ---- hypervisor's password ----> hypervisor
+//!                              |                                   |
+//!                              +----- join; who has it? ---> Store <--- claim, bind, "it is at A"
+//! ```
+//!
+//! For A, B is a viewer; for B, A is a hypervisor whose ticket is the token. So policy, moves and counts are A's as ever.
+//! The author of a gateway supplies the way from one to the other: [`ConsoleBackend::gateway`].
+//!
 //! # When the store fails
 //!
 //! Each request is repeated for [`Settings::store_timeout`]. Then:
@@ -47,6 +62,7 @@ mod denial;
 mod ending;
 mod entering;
 mod keys;
+mod owners;
 mod proxy;
 mod sessions;
 mod settings;

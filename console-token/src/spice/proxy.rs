@@ -1,5 +1,6 @@
 //! The answers for one connection.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::fmt;
 
@@ -7,12 +8,12 @@ use spice_proto::caps::Capabilities;
 use spice_proto::ids::ChannelType;
 use spice_proto::link::relay::{RelayOutcome, Upstream};
 use spice_proto::link::server::Announcement;
-use spice_proto::link::{KeyHandle, LinkMess, Refusal, SealedTicket};
+use spice_proto::link::{KeyHandle, LinkMess, Refusal, SealedTicket, Secret};
 use spice_proto::session::migration::Kind;
 use spice_proto::session::relay::{Dial, Move};
 use spice_proto::session::tracker::Reason;
 use spice_proto::session::{Entry, Policy, SessionKey};
-use spice_proto::{ManagedClaim, ProxyHandler};
+use spice_proto::{Limits, ManagedClaim, ProxyHandler, inquire};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::books::Entered;
@@ -34,6 +35,8 @@ pub struct TokenProxy<B> {
     session: Option<SessionKey>,
     /// Where this connection goes.
     console: Option<Console>,
+    /// The gateway that has its session, and the token for that one.
+    owner: Option<(Box<str>, Secret)>,
     denial: Option<Denial>,
 }
 
@@ -54,6 +57,7 @@ impl<B: ConsoleBackend> TokenProxy<B> {
             asked: Instant::now(),
             session: None,
             console: None,
+            owner: None,
             denial: None,
         }
     }
@@ -91,24 +95,57 @@ impl<B: ConsoleBackend> TokenProxy<B> {
         let key = self.key.take().ok_or(None)?;
         let opened = self.sessions.keys.open(key, sealed).await.ok_or(None)?;
         let is_empty = opened.as_ref().is_ok_and(|text| text.expose().is_empty());
-        let presented = match self.backend.shown().filter(|_| is_empty) {
-            Some(token) => self.sessions.shown(&token),
-            None => self.sessions.presented(opened),
+        // For the gateway that has the session, if that is another one.
+        let (presented, token) = match self.backend.shown().filter(|_| is_empty) {
+            Some(token) => {
+                let text = Secret::new(token.expose().as_bytes());
+                (self.sessions.shown(&token), Some(text))
+            }
+            None => {
+                let text = opened.as_ref().ok().map(|text| Secret::new(text.expose()));
+                (self.sessions.presented(opened), text)
+            }
         };
         if let Some(fingerprint) = presented.fingerprint() {
             self.backend.event(Event::Presented(fingerprint));
         }
-        let Entered { entry, grant } = self.sessions.enter(presented, request).await.map_err(Some)?;
+        let Entered { entry, grant, gateway } = self.sessions.enter(presented, request).await.map_err(Some)?;
         if !self.backend.admits(&grant) {
             return Err(Some(Denial::NotAdmitted));
         }
         let key = match &entry {
-            Entry::Open(claim) => claim.key(),
-            Entry::Join(key) => *key,
+            Entry::Open(claim) => Some(claim.key()),
+            Entry::Join(key) => Some(*key),
+            Entry::Elsewhere => None,
         };
-        self.session = Some(key);
-        self.backend.event(Event::Entered(key));
+        self.session = key;
+        if let Some(key) = key {
+            self.backend.event(Event::Entered(key));
+        }
+        if let Some((name, token)) = gateway.zip(token) {
+            self.backend.event(Event::HandedOn(&name));
+            self.owner = Some((name, token));
+        }
         Ok(entry)
+    }
+
+    /// What may be promised for this channel, if its session may be another gateway's.
+    async fn announced_elsewhere(&mut self, request: &LinkMess) -> Capabilities {
+        let mut promised = Capabilities::spice_server(request.channel_type);
+        let within = self.sessions.settings.inquiry_timeout;
+        let asked = async {
+            for name in self.sessions.named_elsewhere(request.connection_id).await {
+                let Some(gateway) = self.backend.gateway(&name).await else {
+                    continue;
+                };
+                if let Ok(announced) = inquire(gateway, request, &Limits::default()).await {
+                    promised = promised.kept_by(&announced);
+                }
+            }
+        };
+        // Those that have not answered by then will not take the channel either.
+        let _ = timeout(within, asked).await;
+        promised
     }
 
     /// Whether the session may move there.
@@ -129,10 +166,11 @@ impl<B: ConsoleBackend> ProxyHandler for TokenProxy<B> {
 
     async fn announce(&mut self, request: &LinkMess) -> Result<Announcement, Refusal> {
         self.backend.requested(request)?;
+        let capabilities = self.announced_elsewhere(request).await;
         let key = self.sessions.keys.take().await;
         let shown = Announcement {
             public_key: key.public(),
-            capabilities: Capabilities::spice_server(request.channel_type),
+            capabilities,
         };
         self.key = Some(key);
         Ok(shown)
@@ -192,6 +230,13 @@ impl<B: ConsoleBackend> ProxyHandler for TokenProxy<B> {
         Some((hypervisor, Upstream { ticket, oaep_seed }))
     }
 
+    async fn elsewhere(&mut self, _: &LinkMess) -> Option<(B::Hypervisor, Upstream)> {
+        let (name, ticket) = self.owner.take()?;
+        let gateway = self.backend.gateway(&name).await?;
+        let oaep_seed = self.sessions.gate.random_bytes();
+        Some((gateway, Upstream { ticket, oaep_seed }))
+    }
+
     fn linked(&mut self, _: &RelayOutcome) {
         if let Some(key) = self.session {
             self.backend.event(Event::Linked(key));
@@ -215,7 +260,7 @@ impl<B: ConsoleBackend> ProxyHandler for TokenProxy<B> {
         let accepted = self.moves(asked).await;
         if accepted {
             if asked.target.kind == Kind::SwitchHost {
-                self.sessions.switch(asked.session);
+                self.sessions.switch(asked.session).await;
             }
             self.backend.event(Event::Moves(asked));
         } else {

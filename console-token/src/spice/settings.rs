@@ -35,6 +35,10 @@ pub struct Settings {
     /// For how long a viewer whose main channel ended may open its session again without a use: 0, not at all. In whole
     /// seconds. SPICE does not tell a viewer that was closed from one that broke off.
     pub reconnect: Duration,
+    /// The name of this gateway among those that share its store, by which the others find it
+    /// ([`ConsoleBackend::gateway`](super::ConsoleBackend::gateway)): none, and a channel whose session another gateway has
+    /// is refused. At most 64 bytes.
+    pub gateway: Option<Box<str>>,
 }
 
 impl Default for Settings {
@@ -49,6 +53,7 @@ impl Default for Settings {
             refuse_after: Duration::from_millis(50),
             inquiry_timeout: Duration::from_secs(2),
             reconnect: Duration::ZERO,
+            gateway: None,
         }
     }
 }
@@ -107,6 +112,13 @@ impl Settings {
     #[must_use]
     pub fn with_reconnect(mut self, time: Duration) -> Self {
         self.reconnect = time;
+        self
+    }
+
+    /// Sets [`Settings::gateway`].
+    #[must_use]
+    pub fn with_gateway(mut self, name: &str) -> Self {
+        self.gateway = Some(name.into());
         self
     }
 

@@ -166,6 +166,20 @@ pub trait ProxyHandler: Send {
     /// A connection to the hypervisor, and its ticket. `None`: there is none.
     fn dial(&mut self, dial: Dial) -> impl Future<Output = Option<(Self::Hypervisor, Upstream)>> + Send;
 
+    /// The token's session is another proxy's ([`Entry::Elsewhere`]): a connection to that one, and the tenant's token
+    /// as the ticket for it. What the other proxy is must be known for certain, by TLS, since it gets the token. `None`:
+    /// it is not reached; as it stands, none ever is.
+    ///
+    /// The other proxy sees a viewer that comes from this one. So that it knows the tenant's address, and whether the
+    /// tenant came by TLS, tell it both before the link, as in a header of the PROXY protocol.
+    ///
+    /// Such a connection can be promised no more than the other proxy announces for it, as that one takes care of its
+    /// hypervisors: see to it in [`ProxyHandler::announce`], with [`inquire`] at those that may have the session.
+    fn elsewhere(&mut self, request: &LinkMess) -> impl Future<Output = Option<(Self::Hypervisor, Upstream)>> + Send {
+        let _ = request;
+        core::future::ready(None)
+    }
+
     /// The link stands on both sides.
     fn linked(&mut self, outcome: &RelayOutcome) {
         let _ = outcome;

@@ -170,6 +170,7 @@ where
 fn enter(hub: &SessionManager, relay: &mut Relay, entry: Entry<ManagedClaim>) -> Result<(), NotEntered> {
     let entry = match entry {
         Entry::Join(key) => Some(Entry::Join(key)),
+        Entry::Elsewhere => Some(Entry::Elsewhere),
         Entry::Open(claim) => claim.used().map(Entry::Open),
     };
     // INVARIANT: a claim is used once, since that takes it.
@@ -316,6 +317,10 @@ impl<A: ProxyHandler + 'static> Driver<'_, A> {
             SessionQuestion::Tenant(_) => self.desk.ask(refuse),
             SessionQuestion::Dial(dial) => self.desk.ask(|mut answers| async move {
                 let dialled = answers.dial(dial).await;
+                (answers, Answer::Dial(dialled))
+            }),
+            SessionQuestion::Elsewhere(request) => self.desk.ask(|mut answers| async move {
+                let dialled = answers.elsewhere(&request).await;
                 (answers, Answer::Dial(dialled))
             }),
             SessionQuestion::BindSession { session, id } => self.desk.ask(move |mut answers| async move {

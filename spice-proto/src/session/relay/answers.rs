@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 use core::time::Duration;
 
 use super::data::Data;
-use super::linking::{Ask, Linking};
+use super::linking::{Ask, Linking, Wanted};
 use super::{Dial, End, Entry, NotEntered, Place, Relay, Sessions, Stage};
 use crate::link::relay::Upstream;
 use crate::link::{LinkMess, Misuse, Refusal, ServerLink, SideBuffers};
@@ -14,7 +14,7 @@ use crate::session::tracker::{Reason, Request};
 use {super::Config, super::Report, super::SessionQuestion, crate::link::RelayLink, crate::link::Side};
 
 impl Relay {
-    fn linking(&mut self) -> Result<&mut Linking, Misuse> {
+    pub(super) fn linking(&mut self) -> Result<&mut Linking, Misuse> {
         match &mut self.stage {
             Stage::Linking(linking) => Ok(linking),
             _ => Err(Misuse::NotAsked),
@@ -69,8 +69,14 @@ impl Relay {
                 return Err(why);
             }
         };
+        let Some(key) = entry.key() else {
+            return self.hand_on(now, sessions, request);
+        };
+        if self.config.policy.withholds(Request::of(&request).channel) {
+            sessions.hand_back(entry);
+            return Err(Reason::NotAnnounced.into());
+        }
         let asked = Request::of(&request);
-        let key = entry.key();
         let (seat, admission) = sessions.admit(now, self.link, entry, asked, &self.config.endpoint)?;
         let target = sessions.with(key, |migration, _| migration.target(admission.host).cloned());
         self.place = Some(Place {
@@ -80,13 +86,13 @@ impl Relay {
             host: admission.host,
             reported: false,
         });
-        self.linking()?.dial = Ask::New(Dial {
+        self.linking()?.dial = Ask::New(Wanted::Dial(Dial {
             session: key,
             request,
             host: admission.host,
             target: target.flatten(),
             transport: None,
-        });
+        }));
         self.refresh(sessions);
         Ok(())
     }
@@ -103,9 +109,6 @@ impl Relay {
     fn requested(&mut self) -> Result<LinkMess, NotEntered> {
         let request = self.linking()?.request.take().ok_or(Misuse::NotAsked)?;
         self.channel = Some(request.channel_type);
-        if self.config.policy.withholds(Request::of(&request).channel) {
-            return Err(Reason::NotAnnounced.into());
-        }
         Ok(request)
     }
 

@@ -35,14 +35,20 @@ pub enum Entry<C = Claim> {
     Open(C),
     /// Belong to the session with this key, which is open already. It never opens one.
     Join(SessionKey),
+    /// Belong to a session that another proxy has, as may be behind a balancer that knows nothing of sessions. This proxy
+    /// hands the connection on: it is for the other one as a viewer is, with the tenant's own request and token
+    /// ([`SessionQuestion::Elsewhere`](super::SessionQuestion::Elsewhere)), and passes on the bytes that follow. What may
+    /// pass, and where the session moves, is decided there. Nothing is reported of it.
+    Elsewhere,
 }
 
 impl Entry {
-    /// The session that it is about.
-    pub(super) const fn key(&self) -> SessionKey {
+    /// The session that it is about, of those that are here.
+    pub(super) const fn key(&self) -> Option<SessionKey> {
         match self {
-            Self::Open(claim) => claim.key(),
-            Self::Join(key) => *key,
+            Self::Open(claim) => Some(claim.key()),
+            Self::Join(key) => Some(*key),
+            Self::Elsewhere => None,
         }
     }
 }

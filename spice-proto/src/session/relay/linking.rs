@@ -11,7 +11,9 @@ use crate::link::{LinkMess, Misuse, RelayLink, Side, SideBuffers, server};
 pub(super) struct Linking {
     pub(super) link: RelayLink,
     pub(super) request: Option<LinkMess>,
-    pub(super) dial: Ask<Dial>,
+    pub(super) dial: Ask<Wanted>,
+    /// The session is another proxy's.
+    pub(super) elsewhere: bool,
     /// What was asked for.
     pub(super) dialled: Option<Dial>,
     /// What became of the hypervisor's part.
@@ -20,6 +22,15 @@ pub(super) struct Linking {
     pub(super) lost: Option<End>,
     /// It is gone.
     pub(super) gone: bool,
+}
+
+/// A connection that is needed.
+#[derive(Debug)]
+pub(super) enum Wanted {
+    /// To a hypervisor.
+    Dial(Dial),
+    /// To the proxy that has the session.
+    Elsewhere(LinkMess),
 }
 
 /// A question on its way.
@@ -75,13 +86,17 @@ impl Linking {
         if self.failed.is_some() || self.lost.is_some() && !self.link.has_begun() {
             return Ok(Action::Synchronize);
         }
-        if let Some(dial) = self.dial.take() {
-            self.dialled = Some(dial.clone());
-            return Ok(Action::Ask(SessionQuestion::Dial(dial)));
+        match self.dial.take() {
+            Some(Wanted::Dial(dial)) => {
+                self.dialled = Some(dial.clone());
+                return Ok(Action::Ask(SessionQuestion::Dial(dial)));
+            }
+            Some(Wanted::Elsewhere(request)) => return Ok(Action::Ask(SessionQuestion::Elsewhere(request))),
+            None => {}
         }
         let action = match self.link.step(now, sides) {
             Ok(action) => action,
-            Err(error) if error.side == Side::Hypervisor && entered => {
+            Err(error) if error.side == Side::Hypervisor && (entered || self.elsewhere) => {
                 self.failed = Some(error.into());
                 return Ok(Action::Synchronize);
             }
@@ -109,13 +124,16 @@ impl Linking {
                 Action::Ask(SessionQuestion::Tenant(question))
             }
             RelayAction::Ask(relay::RelayQuestion::Redial(transport)) => {
-                let dialled = self.dialled.take().map_or(Ask::None, |dial| {
-                    Ask::New(Dial {
-                        transport: Some(transport),
-                        ..dial
-                    })
-                });
-                self.dial = dialled;
+                match self.dialled.take() {
+                    Some(dial) => {
+                        self.dial = Ask::New(Wanted::Dial(Dial {
+                            transport: Some(transport),
+                            ..dial
+                        }));
+                    }
+                    // Another proxy has one port for us.
+                    None => self.failed = Some(End::Unreachable),
+                }
                 Action::Hangup
             }
             // INVARIANT: SASL is not allowed towards hypervisors, so nothing is asked.

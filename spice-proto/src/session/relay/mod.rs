@@ -9,6 +9,7 @@
 //! |---|---|
 //! | [`SessionQuestion::Tenant`]: which key, which capabilities? what does this ticket open? | [`ServerLink::announce`](crate::link::ServerLink::announce) of [`Relay::tenant`]; [`Relay::enter`]; [`Relay::refuse`] |
 //! | [`SessionQuestion::Dial`]: connect to the hypervisor | [`Relay::dialled`], [`Relay::unreachable`] |
+//! | [`SessionQuestion::Elsewhere`]: connect to the proxy that has the session | the same |
 //! | [`SessionQuestion::BindSession`]: record the session's id | [`Relay::bound`], [`Relay::not_bound`] |
 //! | [`SessionQuestion::Target`]: is that a place of the session's guest? | [`Relay::accept_target`], [`Relay::refuse_target`] |
 //!
@@ -39,6 +40,7 @@ mod data;
 mod entry;
 mod forwarding;
 mod linking;
+mod passing;
 mod question;
 mod sessions;
 
@@ -52,6 +54,7 @@ use core::time::Duration;
 
 use self::data::Data;
 use self::linking::{Ask, Linking};
+use self::passing::Passing;
 use super::migration::{Answer, ConnectionHandle, Lost};
 use super::tracker::{Link, Peer};
 use super::{Host, SessionKey};
@@ -82,6 +85,8 @@ enum Stage {
         lost: Option<End>,
     },
     Data(Box<Data>),
+    /// Bytes pass to and from the proxy that has the session.
+    Passing(Passing),
     /// The viewer was told that it is connected, and it is not. `told`: the driver knows.
     Pretended {
         told: bool,
@@ -115,6 +120,8 @@ pub struct Relay {
     outcome: Option<RelayOutcome>,
     /// What the hypervisor announced, until the driver knows.
     learnt: Option<Capabilities>,
+    /// Its session is another proxy's.
+    elsewhere: bool,
 }
 
 impl Relay {
@@ -130,6 +137,7 @@ impl Relay {
             link: RelayLink::new(now, link_config).asking(),
             request: None,
             dial: Ask::None,
+            elsewhere: false,
             dialled: None,
             failed: None,
             lost: None,
@@ -146,6 +154,7 @@ impl Relay {
             channel: None,
             outcome: None,
             learnt: None,
+            elsewhere: false,
         }
     }
 
@@ -234,6 +243,13 @@ impl Relay {
                 self.counts.note(data.passed());
                 action
             }
+            Stage::Passing(passing) => {
+                let action = passing.step(sides);
+                if let Action::Done(end) = action {
+                    self.stage = Stage::Done(end);
+                }
+                action
+            }
             Stage::Pretended { told, .. } => {
                 // There is no receiver for it.
                 sides.tenant.rx.clear();
@@ -266,6 +282,7 @@ impl Relay {
         match &mut self.stage {
             Stage::Linking(linking) => linking.eof(sides, side),
             Stage::Data(data) => data.eof(side),
+            Stage::Passing(passing) => passing.eof(side),
             Stage::Pretended { gone, .. } => *gone |= side == Side::Tenant,
             Stage::Draining { end, .. } if side == Side::Hypervisor => self.stage = Stage::Done(*end),
             Stage::Linked { .. } | Stage::Draining { .. } | Stage::Done(_) => {}
@@ -352,6 +369,9 @@ impl Relay {
         self.report(sessions);
         if let Stage::Linking(linking) = &self.stage {
             self.learnt = linking.link.learnt().cloned();
+        }
+        if self.elsewhere {
+            return self.handed_on(sides, accepted);
         }
         let Some(place) = self.place else { return };
         let answer = sessions.with(place.key, |migration, tracker| {

@@ -90,6 +90,9 @@ pub enum SessionQuestion {
     Tenant(server::ServerQuestion),
     /// Connect to the hypervisor: [`Relay::dialled`] or [`Relay::unreachable`].
     Dial(Dial),
+    /// The session is another proxy's ([`Entry::Elsewhere`](super::Entry::Elsewhere)). Connect to that one:
+    /// [`Relay::dialled`] with the tenant's token as ticket, or [`Relay::unreachable`]. This is what the tenant asks for.
+    Elsewhere(LinkMess),
     /// The hypervisor has named the session. Record the id wherever other processes look for it: [`Relay::bound`]; or
     /// [`Relay::not_bound`].
     BindSession {

@@ -184,7 +184,7 @@ impl Sessions {
         let key = match entry {
             Entry::Open(claim) => claim.key(),
             Entry::Join(key) if self.tracker.host(key).is_some() => key,
-            Entry::Join(_) => {
+            Entry::Join(_) | Entry::Elsewhere => {
                 let _ = self.tracker.close(now, link);
                 return Err(Reason::Ended);
             }
