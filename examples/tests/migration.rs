@@ -60,6 +60,19 @@ mod moves {
     }
 }
 
+/// The same over several gateways on one store, among which the viewer's connections are dealt out in turn.
+mod gateways {
+    crate::migration::rows! {
+        semi_seamless_spicy_over_two => moves(SemiSeamless, Spicy, Plain, Plain, gateways: 2);
+        semi_seamless_remote_viewer_tls_over_three => moves(SemiSeamless, RemoteViewer, Tls, Tls, gateways: 3);
+        seamless_spicy_over_three => moves(Seamless, Spicy, Plain, Tls, gateways: 3);
+        seamless_remote_viewer_tls_over_two => moves(Seamless, RemoteViewer, Tls, Plain, gateways: 2);
+        switch_host_spicy_over_two => moves(SwitchHost, Spicy, Plain, Plain, gateways: 2);
+        switch_host_remote_viewer_over_three => moves(SwitchHost, RemoteViewer, Plain, Plain, gateways: 3);
+        three_moves_seamless_spicy_over_two => moves_three_times(Seamless, Spicy, Plain, Plain, gateways: 2);
+    }
+}
+
 /// What else can happen on the way of a guest whose target is well.
 mod on_the_way {
     use crate::migration::Absent;

@@ -210,6 +210,8 @@ impl Connection {
                 }
             }
             SessionQuestion::Tenant(_) => relay.refuse(sides, Refusal::Close), // SASL was not announced
+            // No other proxy has sessions.
+            SessionQuestion::Elsewhere(_) => relay.unreachable(),
             SessionQuestion::Dial(_) => {
                 let stream = TcpStream::connect_timeout(&proxy.hypervisor, PATIENCE);
                 match stream.and_then(Socket::new) {

@@ -68,7 +68,11 @@
 //!
 //! # Several gateways
 //!
-//! A store is shared by the gateways that have the same peppers. A session is held by its gateway for 15 seconds at a time
+//! A store is shared by the gateways that have the same peppers. The channels of one SPICE session may come to several of them:
+//! with [`spice::Settings::gateway`](crate::spice::Settings::gateway) the one that took the first main channel has the session,
+//! and the others hand further channels on to it ([`spice`](crate::spice): several gateways).
+//!
+//! A session is held by its gateway for 15 seconds at a time
 //! (`Settings::lease`), so that one that stops without a word holds nothing for longer; `Settings::reconnect` lets viewers
 //! come again, at another gateway too. What gateways have to tell each other otherwise, such as which sessions are open where,
 //! or which ticket a hypervisor has now, is a [`Note`](crate::Note): a value under a name, until a time, with compare and set.

@@ -15,6 +15,7 @@ mod again;
 #[path = "../support/example.rs"]
 mod example;
 mod failing;
+mod gateways;
 mod hypervisor;
 mod line;
 mod moves;

@@ -7,7 +7,7 @@ use crate::hypervisor::session_id;
 use crate::site::{PROXY, SECOND, Site, soon};
 use crate::{DENIED, INPUTS, MAIN};
 
-const SWITCH_HOST: u16 = 111;
+pub(crate) const SWITCH_HOST: u16 = 111;
 const SEAMLESS: u16 = 116;
 
 fn to(host: &str) -> Destination {
@@ -29,7 +29,7 @@ fn seamless(host: &str) -> Vec<u8> {
     body.to_vec()
 }
 
-fn switch(host: &str) -> Vec<u8> {
+pub(crate) fn switch(host: &str) -> Vec<u8> {
     let mut body = BytesMut::new();
     let switch = MigrateSwitchHost { destination: to(host) };
     switch.encode(&mut body).unwrap();

@@ -1,5 +1,6 @@
 //! A gateway over a store in memory, and two hypervisors.
 
+use std::collections::HashMap;
 use std::num::{NonZeroU16, NonZeroU32};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -42,7 +43,12 @@ pub(crate) struct World {
     pub(crate) unreachable: AtomicBool,
     pub(crate) denials: Mutex<Vec<String>>,
     pub(crate) events: Mutex<Vec<String>>,
+    /// The ways to other gateways.
+    pub(crate) others: Mutex<HashMap<String, Way>>,
 }
+
+/// Makes a connection to a gateway.
+pub(crate) type Way = Box<dyn Fn() -> Stream + Send>;
 
 pub(crate) struct Backend(Arc<World>);
 
@@ -79,6 +85,11 @@ impl ConsoleBackend for Backend {
     fn refused(&mut self, denial: &Denial) -> link::Refusal {
         self.0.denials.lock().unwrap().push(denial.to_string());
         link::Refusal::DENIED
+    }
+
+    async fn gateway(&mut self, name: &str) -> Option<Stream> {
+        let others = self.0.others.lock().unwrap();
+        Some(others.get(name)?())
     }
 
     fn event(&mut self, event: Event<'_>) {
@@ -171,6 +182,7 @@ impl Site {
                 unreachable: AtomicBool::new(false),
                 denials: Mutex::default(),
                 events: Mutex::default(),
+                others: Mutex::default(),
             }),
             store,
             sessions,
@@ -206,6 +218,22 @@ impl Site {
         let second = target(SECOND);
         let changed = Store::retarget(&*self.store, one, ConsoleType::SpiceDirect, &second);
         assert_eq!(changed.await.unwrap(), 1);
+    }
+
+    /// The other gateway is reached from here.
+    pub(crate) fn reaches(&self, name: &str, other: &Self) {
+        let (sessions, config, world) = (other.sessions.clone(), other.config.clone(), other.world.clone());
+        let way = move || {
+            let (near, far) = duplex(4096);
+            let peer = Peer::new([127, 0, 0, 1].into(), false);
+            let connection = sessions.accept(peer, config.clone());
+            let proxy = sessions.proxy(Backend(world.clone()));
+            tokio::spawn(async move {
+                let _ = drive_session(connection, far, proxy).await;
+            });
+            Box::new(near) as Stream
+        };
+        self.world.others.lock().unwrap().insert(name.to_owned(), Box::new(way));
     }
 
     /// A viewer's connection, driven by a task.

@@ -99,18 +99,18 @@ struct LinkKey {
 impl Recorder {
     /// Passes everything on as it is.
     pub(crate) fn start(server: SocketAddr) -> Self {
-        Self::listening(free_port(), server, Manner::Untouched, None)
+        Self::listening(free_port(), &[server], Manner::Untouched, None)
     }
 
-    /// Stands at this address, in front of its server.
-    pub(crate) fn between(address: SocketAddr, server: SocketAddr, between: &Between<'_>) -> Self {
+    /// Stands at this address, in front of its servers, and deals connections out to them in turn.
+    pub(crate) fn between(address: SocketAddr, servers: &[SocketAddr], between: &Between<'_>) -> Self {
         let manner = if between.without_migration {
             Manner::WithoutMigration
         } else {
             Manner::Untouched
         };
         let tls = between.pki.map(|pki| Middle::new(pki, address.ip()));
-        Self::listening(address, server, manner, tls)
+        Self::listening(address, servers, manner, tls)
     }
 
     /// Puts a key of its own in place of the server's key in each plain SPICE link, opens the
@@ -118,7 +118,7 @@ impl Recorder {
     pub(crate) fn opening(server: SocketAddr, folder: &Folder, name: &str) -> Self {
         let private = folder.join(&format!("{name}-link-key.pem"));
         let public = pki::link_key(folder, &private);
-        Self::listening(free_port(), server, Manner::Opening(LinkKey { private, public }), None)
+        Self::listening(free_port(), &[server], Manner::Opening(LinkKey { private, public }), None)
     }
 
     /// What has been recorded so far, in the order of the connects.
@@ -143,11 +143,12 @@ impl Recorder {
         })
     }
 
-    fn listening(address: SocketAddr, server: SocketAddr, manner: Manner, tls: Option<Middle>) -> Self {
+    fn listening(address: SocketAddr, servers: &[SocketAddr], manner: Manner, tls: Option<Middle>) -> Self {
         let listener = TcpListener::bind(address).expect("a port for a recorder");
         let connections = Arc::new(Mutex::new(Vec::new()));
         let stopped = Arc::new(AtomicBool::new(false));
         let manner = Arc::new((manner, tls));
+        let servers = servers.to_vec();
         thread::spawn({
             let (connections, stopped) = (Arc::clone(&connections), Arc::clone(&stopped));
             move || {
@@ -160,7 +161,8 @@ impl Recorder {
                         all.push(Connection::default());
                         all.len() - 1
                     };
-                    let server = TcpStream::connect_timeout(&server, PATIENCE).expect("the server of a recorder");
+                    let server = &servers[index % servers.len()];
+                    let server = TcpStream::connect_timeout(server, PATIENCE).expect("the server of a recorder");
                     relay(&client, &server, &manner, &connections, index);
                 }
             }

@@ -59,6 +59,9 @@
 //!   has an example. Without [`ProxyHandler::target`] no session moves. More in [`migration`](super::migration).
 //! * **Behind a NAT or a load balancer** the [`Endpoint`] is the public host and the public ports of the listener, as
 //!   they stand in the connection file.
+//! * **Several proxies behind a balancer** get the channels of one session in turn, unless it goes by the viewer's address.
+//!   The one that has the session keeps all of its state. The others hand further channels on to it, when they know by
+//!   the token which one that is: [`Entry::Elsewhere`], [`ProxyHandler::elsewhere`].
 //! * **A hypervisor older than spice-server 0.15** announces less than [`Capabilities::spice_server`] promises. Each
 //!   channel behind a session's first one asks it first ([`ProxyHandler::capabilities`], [`inquire`]).
 //! * **Each TCP stream has TCP_NODELAY**: what is flushed is to leave at once.

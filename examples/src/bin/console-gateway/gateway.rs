@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -30,6 +31,7 @@ use crate::console::spice::Held;
 use crate::console::tunnel::Tunnels;
 use crate::console::vv::Viewer;
 use crate::front::Guestbook;
+use crate::front::gateways::Gateways;
 use crate::grant::clock::Clock;
 use crate::grant::policy::Rules;
 use crate::operate::audit::Audit;
@@ -136,6 +138,10 @@ pub(crate) struct Gateway {
     pub(crate) tunnels: Tunnels,
     /// The SPICE sessions in the book, and what they show of their moves.
     pub(crate) spice_sessions: Mutex<HashMap<SessionKey, Held>>,
+    /// The other gateways of the store, if there can be any.
+    pub(crate) gateways: Option<Arc<Gateways>>,
+    /// Connections whose sessions they have.
+    pub(crate) handed_on: Arc<AtomicUsize>,
     /// What a refused viewer of SPICE gets.
     pub(crate) refuses_with: fn(&Denial) -> Refusal,
     pub(crate) places: Places,
@@ -157,6 +163,7 @@ pub(crate) struct Parts {
     pub(crate) audit: Arc<Audit>,
     pub(crate) refuses_with: fn(&Denial) -> Refusal,
     pub(crate) live: Live,
+    pub(crate) gateways: Option<Arc<Gateways>>,
 }
 
 impl Gateway {
@@ -170,6 +177,7 @@ impl Gateway {
             audit,
             refuses_with,
             live,
+            gateways,
         } = parts;
         let metrics: Arc<Metrics> = Arc::default();
         let store: Arc<dyn Store> = Arc::new(Watched::new(store, audit.clone(), metrics.clone()));
@@ -182,7 +190,7 @@ impl Gateway {
             peppers(),
             move || wall.now(),
             random,
-            spice_settings(reconnect),
+            spice_settings(reconnect, gateways.is_some().then_some(&id)),
         );
         let wall = clock.clone();
         let settings = connections::Settings::default()
@@ -201,6 +209,8 @@ impl Gateway {
             metrics,
             tunnels: Tunnels::default(),
             spice_sessions: Mutex::default(),
+            gateways,
+            handed_on: Arc::default(),
             refuses_with,
             places: Places::for_descriptors(descriptors::raise_limit()),
             refusals: Arc::default(),
@@ -223,6 +233,15 @@ impl Gateway {
                 () = refusals.sum_up() => {}
             }
         });
+        if let Some(gateways) = self.gateways.clone() {
+            let stop = until(&self);
+            tasks.spawn(async move {
+                tokio::select! {
+                    () = stop => {}
+                    () = gateways.keep() => {}
+                }
+            });
+        }
         let (stop, gateway) = (until(&self), self.clone());
         tasks.spawn(async move {
             let logged = gateway.clone();
@@ -349,7 +368,7 @@ impl Gateway {
     pub(crate) async fn stop(&self, drain: Duration) {
         self.closing.cancel();
         let drained = async {
-            while 0 < self.book.count() {
+            while 0 < self.book.count() + self.handed_on.load(Ordering::Relaxed) {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };
@@ -395,14 +414,19 @@ impl Gateway {
     }
 }
 
-fn spice_settings(reconnect: Duration) -> spice::Settings {
+/// `gateway`: its name, where others share the store.
+fn spice_settings(reconnect: Duration, gateway: Option<&String>) -> spice::Settings {
     let tracker = tracker::Config::default().with_link_timeout(TOKEN);
     let keys = KeyPoolConfig::default().with_stock(KEYS);
-    spice::Settings::default()
+    let settings = spice::Settings::default()
         .with_tracker(tracker)
         .with_keys(keys)
         .with_reconnect(reconnect)
-        .with_attend_every(ATTEND)
+        .with_attend_every(ATTEND);
+    match gateway {
+        Some(name) => settings.with_gateway(name),
+        None => settings,
+    }
 }
 
 fn log_connection(event: ConnectionEvent) {

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use crate::config::{self, Config};
+use crate::front::gateways::{self, GatewayDoor, Gateways, listener_for};
 use crate::front::{self, Door, Speaks, http};
 use crate::gateway::{Bound, Gateway, Live, Parts};
 use crate::grant::api;
@@ -146,10 +147,19 @@ async fn serve(config: Config, file: &Path) -> Result<(), String> {
     let audit = Audit::open(config.operate.audit.clone(), clock.clone());
     let audit = audit.map_err(|error| format!("[operate] audit: {error}"))?;
     let (api_listener, api_address) = open("[api] listen", config.api.listen)?;
-    let (doors, bound, doors_line) = doors(&config.listen)?;
+    let (doors, bound, mut doors_line) = doors(&config.listen)?;
     let made_up = || base16ct::lower::encode_string(&random_bytes::<6>());
     let id = config.store.gateway_id.clone().unwrap_or_else(made_up);
     let pepper = config.store.pepper.clone();
+    let for_gateways = listener_for(config.listen.gateways, &config.store.url).await?;
+    let (gateways, gateway_door) = match for_gateways {
+        Some((listener, address)) => {
+            doors_line.insert("gateways".to_owned(), address.to_string().into());
+            let gateways = Gateways::join(id.clone(), store.clone(), clock.clone(), address).await?;
+            (Some(gateways.clone()), Some(GatewayDoor { listener, gateways }))
+        }
+        None => (None, None),
+    };
     let live = Live::new(config, bound);
     for door in doors.iter().filter(|door| door.speaks == Speaks::Spice) {
         front::endpoint(&live.viewer, door.secure)?;
@@ -162,7 +172,11 @@ async fn serve(config: Config, file: &Path) -> Result<(), String> {
         audit: Arc::new(audit),
         refuses_with: |_| Refusal::DENIED,
         live,
+        gateways,
     });
+    if let Some(door) = gateway_door {
+        gateway.tasks.spawn(gateways::accept(gateway.clone(), door));
+    }
     for door in doors {
         gateway.tasks.spawn(front::accept(gateway.clone(), door));
     }

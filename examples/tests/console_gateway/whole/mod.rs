@@ -2,6 +2,10 @@
 
 mod api;
 mod fakes;
+#[cfg(feature = "stores")]
+mod gateways;
+#[cfg(feature = "stores")]
+mod hypervisor;
 mod mks;
 mod network;
 mod operate;

@@ -58,6 +58,8 @@ pub(crate) struct Row {
     pub(crate) absent: Absent,
     /// Whether there is a gateway: without one, the recorder is in front of the source itself.
     pub(crate) gateway: bool,
+    /// How many gateways there are on one store: the recorder deals connections out to them in turn.
+    pub(crate) gateways: usize,
 }
 
 impl Row {
@@ -71,6 +73,7 @@ impl Row {
             known: Known::Well,
             absent: Absent::Zero,
             gateway: true,
+            gateways: 1,
         }
     }
 
@@ -81,5 +84,6 @@ impl Row {
         let mut scene = Scene::start(self, &folder, &desktop);
         scene.types("a");
         story(&mut scene);
+        scene.was_dealt_out();
     }
 }

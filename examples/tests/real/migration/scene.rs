@@ -126,6 +126,11 @@ impl<'a> Scene<'a> {
         (from.as_mut().expect(running), to.as_ref().expect(running))
     }
 
+    /// Several gateways have had their share of the viewer's connections.
+    pub(super) fn was_dealt_out(&self) {
+        self.wiring.was_dealt_out();
+    }
+
     /// All links that were accepted, in their order.
     pub(crate) fn links(&self) -> Vec<Link> {
         self.wiring.recorder.connections().iter().filter_map(Link::of).collect()

@@ -32,7 +32,7 @@ pub(super) const SPICY_TITLE: &str = "spice display 0:0";
 /// Everything between a viewer and the QEMUs. The order of the fields is the order in which they end.
 pub(super) struct Wiring {
     pub(super) recorder: Recorder,
-    _gateway: Option<Gateway>,
+    gateways: Vec<Gateway>,
     /// In front of the target, if that is to fail.
     pub(super) front: Option<Front>,
     /// Source, target, and another target.
@@ -58,25 +58,25 @@ impl Wiring {
             pki::server(folder, &authority, GATEWAY, RECORDER)
         });
         let sections = sections(folder, row, &places, pki.as_deref());
-        let gateway = row.gateway.then(|| Gateway::start(folder, &sections));
-        let behind = match &gateway {
-            Some(gateway) => gateway.plain.or(gateway.tls).expect("a listener"),
-            None => places[0].address,
-        };
-        let address = SocketAddr::new(IpAddr::V4(RECORDER), behind.port());
+        let gateways = gateways(folder, row, &sections);
+        let mut behind: Vec<_> = gateways.iter().filter_map(|gateway| gateway.plain.or(gateway.tls)).collect();
+        if behind.is_empty() {
+            behind.push(places[0].address);
+        }
+        let address = SocketAddr::new(IpAddr::V4(RECORDER), behind[0].port());
         let between = Between {
             pki: pki.as_deref(),
             without_migration: row.kind == Kind::SwitchHost,
         };
-        let vv = match &gateway {
+        let vv = match gateways.first() {
             Some(gateway) => gateway.console_of("machine", TITLE, 60),
             None => connection_file(address, places[0].ticket),
         };
         let port = |there: bool| if there { address.port() } else { 0 };
         let text = |text: String| Bytes::from(format!("{text}\0"));
         Self {
-            recorder: Recorder::between(address, behind, &between),
-            _gateway: gateway,
+            recorder: Recorder::between(address, &behind, &between),
+            gateways,
             front,
             places,
             told: Destination {
@@ -87,6 +87,18 @@ impl Wiring {
             },
             address,
             vv,
+        }
+    }
+
+    /// Each of several gateways has handed a connection on, but for the one that has the session.
+    pub(super) fn was_dealt_out(&self) {
+        if let [first, others @ ..] = &self.gateways[..]
+            && !others.is_empty()
+        {
+            let count = |gateway: &Gateway| gateway.process.logged().matches("handed on to the gateway").count();
+            let counts: Vec<_> = others.iter().map(count).collect();
+            assert!(counts.iter().all(|count| 0 < *count), "{counts:?}");
+            assert_eq!(count(first), 0, "the first one has the session");
         }
     }
 
@@ -101,6 +113,28 @@ impl Wiring {
                 };
                 desktop.spicy("moves", &endpoint, gateway_subject(row).as_deref(), &self.vv.password())
             }
+        }
+    }
+}
+
+/// The gateways; several are on one store, and say that they are where the first one is.
+fn gateways(folder: &Folder, row: &Row, sections: &str) -> Vec<Gateway> {
+    match (row.gateway, row.gateways) {
+        (false, _) => Vec::new(),
+        (true, 1) => vec![Gateway::start(folder, sections)],
+        (true, count) => {
+            folder.write("pepper", [b'p'; 48]);
+            let mut gateways: Vec<Gateway> = Vec::new();
+            for number in 1..=count {
+                let store = format!("[store]\nurl = \"sqlite:gateway.db\"\npepper_file = \"pepper\"\ngateway_id = \"gw{number}\"\n");
+                let first = gateways.first().and_then(|first| first.plain.or(first.tls));
+                let sections = match first {
+                    Some(first) => sections.replace("\"bound\"", &first.port().to_string()),
+                    None => sections.to_owned(),
+                };
+                gateways.push(Gateway::named(folder, &format!("gw{number}"), &format!("{sections}{store}")));
+            }
+            gateways
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The drivers on networks as they are: narrow, slow, buffered, and gone.
 
 mod buffered;
+mod elsewhere;
 mod gone;
 mod link;
 mod session;

@@ -94,6 +94,7 @@ impl Bare {
                     relay.dialled(sides, upstream).unwrap();
                 }
                 Action::Ask(SessionQuestion::BindSession { .. }) => relay.bound(sides).unwrap(),
+                Action::Ask(SessionQuestion::Elsewhere(_)) => unreachable!("the session is here"),
                 Action::Ask(SessionQuestion::Target(_)) => relay.accept_target(NOW, sessions, sides).unwrap(),
                 Action::Hangup => {}
                 action => {

@@ -31,6 +31,8 @@ pub(crate) struct Listen {
     pub(crate) web: Option<SocketAddr>,
     pub(crate) web_plain: Option<SocketAddr>,
     pub(crate) vnc: Option<SocketAddr>,
+    /// For the other gateways of the store.
+    pub(crate) gateways: Option<SocketAddr>,
     /// The pages of others that may connect.
     pub(crate) origins: Vec<Origin>,
     /// From these a PROXY header comes first.
@@ -128,6 +130,7 @@ pub(super) fn listen(check: &Check, mut table: Table) -> Listen {
         web: table.address(check, "web"),
         web_plain: table.address(check, "web_plain"),
         vnc: table.address(check, "vnc"),
+        gateways: table.address(check, "gateways"),
         origins: origins(check, &mut table, "origins"),
         proxy_protocol: networks(check, &mut table, "proxy_protocol"),
         forwarded: networks(check, &mut table, "forwarded"),
@@ -146,6 +149,7 @@ pub(super) fn listen(check: &Check, mut table: Table) -> Listen {
         ("web", listen.web),
         ("web_plain", listen.web_plain),
         ("vnc", listen.vnc),
+        ("gateways", listen.gateways),
     ];
     for (n, (name, address)) in named.iter().enumerate() {
         let same =

@@ -1,6 +1,7 @@
 //! The consoles, a file each kind, and what is common to those that are one connection.
 
 pub(crate) mod mks;
+mod owner;
 pub(crate) mod place;
 pub(crate) mod qmp;
 pub(crate) mod serial;

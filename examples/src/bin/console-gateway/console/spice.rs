@@ -5,6 +5,7 @@
 //! the ticket.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Instant;
@@ -24,10 +25,12 @@ use spice_proto::session::{Policy, SessionKey};
 use spice_proto::{Limits, drive_session, inquire};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::field::display;
-use tracing::{Span, info, warn};
+use tracing::{Span, debug, info, warn};
 
 use super::place::{DialError, PlaceAddress};
+use super::owner::Owner;
 use super::{farewell, shown};
+use crate::front::gateways::GatewayError;
 use crate::front::tls::Stream;
 use crate::front::{Guestbook, endpoint};
 use crate::gateway::Gateway;
@@ -170,6 +173,11 @@ fn log(gateway: &Gateway, tenant: &Tenant, end: &End) {
                 .log("refused", json!({ "why": reason, "peer": tenant.peer }));
             gateway.refusals.log(|| info!(%reason, "refused"));
         }
+        (_, _, None) if tenant.owner.is_some() => {
+            if let Some(owner) = &tenant.owner {
+                owner.log(end);
+            }
+        }
         (_, _, Some(error)) => warn!(reason = %format_args!("hypervisor not reached: {error}"), "no link"),
         (End::Link(error), ..) if error.side == Side::Hypervisor => {
             warn!(reason = %format_args!("hypervisor: {}", error.error), "no link");
@@ -202,6 +210,11 @@ pub(crate) struct Tenant {
     refused: Option<String>,
     unreached: Option<DialError>,
     linked: bool,
+    /// Another gateway has its session.
+    owner: Option<Owner>,
+    /// It has come from another gateway.
+    handed_on: bool,
+    from: SocketAddr,
 }
 
 impl Tenant {
@@ -223,6 +236,9 @@ impl Tenant {
             refused: None,
             unreached: None,
             linked: false,
+            owner: None,
+            handed_on: guest.handed_on,
+            from: guest.peer,
         }
     }
 
@@ -406,7 +422,10 @@ impl ConsoleBackend for Tenant {
             Some(found) if found.console.require_tls && !self.secure => {
                 Some("the console is for viewers with TLS only")
             }
-            Some(_) => None,
+            Some(found) => {
+                Span::current().record("guest", found.guest.name.as_str());
+                None
+            }
         };
         self.unfit.is_none()
     }
@@ -484,8 +503,27 @@ impl ConsoleBackend for Tenant {
         true
     }
 
+    async fn gateway(&mut self, name: &str) -> Option<Stream> {
+        // One that has come from a gateway goes no further.
+        let gateways = self.gateway.gateways.clone().filter(|_| !self.handed_on)?;
+        let dialled = match &self.owner {
+            Some(_) if self.place.admit().is_err() => Err(GatewayError::Full),
+            _ => gateways.dial(name, self.from, self.secure).await,
+        };
+        match (dialled, &mut self.owner) {
+            (Ok(stream), _) => return Some(stream),
+            (Err(error), Some(owner)) => owner.unreached = Some(error),
+            (Err(error), None) => debug!(gateway = name, %error, "not asked what it announces"),
+        }
+        None
+    }
+
     fn event(&mut self, event: Event<'_>) {
         match event {
+            Event::HandedOn(name) => {
+                self.owner = Some(Owner::new(name, &self.gateway.handed_on));
+                info!(gateway = name, "handed on to the gateway that has the session");
+            }
             Event::Presented(fingerprint) => {
                 self.presented = Some(fingerprint);
                 Span::current().record("token", display(fingerprint));

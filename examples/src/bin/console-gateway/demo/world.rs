@@ -288,6 +288,7 @@ impl World {
             audit: Arc::new(Audit::open(None, clock)?),
             refuses_with: refuses_with(broken),
             live,
+            gateways: None,
         });
         for (name, listener, speaks, secure) in [
             ("spice_tls", spice, Speaks::Spice, true),

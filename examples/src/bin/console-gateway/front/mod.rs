@@ -1,6 +1,7 @@
 //! Who comes in, and over what: listeners, and a task for each connection.
 
 pub(crate) mod connect;
+pub(crate) mod gateways;
 pub(crate) mod http;
 pub(crate) mod layer;
 pub(crate) mod pages;
@@ -30,7 +31,7 @@ use crate::console::{spice, vnc};
 use crate::gateway::Gateway;
 
 /// For a TLS handshake, or a PROXY header.
-const HANDSHAKE: Duration = Duration::from_secs(5);
+pub(crate) const HANDSHAKE: Duration = Duration::from_secs(5);
 
 /// What a listener's connections speak.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +58,8 @@ pub(crate) struct Guestbook {
     /// It came over TLS, to us.
     pub(crate) secure: bool,
     pub(crate) place: Arc<Place>,
+    /// Another gateway hands it on.
+    pub(crate) handed_on: bool,
 }
 
 /// Why a connection went no further.
@@ -128,7 +131,7 @@ async fn welcome(gateway: Arc<Gateway>, tcp: TcpStream, peer: SocketAddr, speaks
             return refused(&gateway, peer, &error.into());
         }
         match timeout(HANDSHAKE, proxy_protocol::read(tcp)).await {
-            Ok(Ok((early, tcp, source))) => (Box::new(read_ahead(early, tcp)), source.unwrap_or(peer)),
+            Ok(Ok((early, tcp, header))) => (Box::new(read_ahead(early, tcp)), header.source.unwrap_or(peer)),
             Ok(Err(error)) => return refused(&gateway, peer, &error.into()),
             Err(_) => return refused(&gateway, peer, &OpenError::TooLate),
         }
@@ -144,6 +147,7 @@ async fn welcome(gateway: Arc<Gateway>, tcp: TcpStream, peer: SocketAddr, speaks
         peer,
         secure,
         place: place.clone(),
+        handed_on: false,
     };
     let converse = async {
         match open(&gateway, stream, secure).await {

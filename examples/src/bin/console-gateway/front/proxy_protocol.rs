@@ -1,12 +1,11 @@
 //! The PROXY protocol, versions 1 and 2: a load balancer says whose connection it is.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use bytes::{Bytes, BytesMut};
 use ppp::{HeaderResult, PartialResult as _, v1, v2};
-use tokio::io::AsyncReadExt as _;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 /// Bytes of a header: the addresses, and what a load balancer may add to them.
 const LONGEST: usize = 4096;
@@ -14,6 +13,18 @@ const LONGEST: usize = 4096;
 /// What a header of version 1 begins with, and its longest line.
 const LINE: &[u8] = b"PROXY ";
 const LONGEST_LINE: usize = 107;
+
+/// In the value of `PP2_TYPE_SSL`: the client came by TLS.
+const CLIENT_SSL: u8 = 1;
+
+/// What a header says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Header {
+    /// Who has connected to the load balancer: nobody, for its own health checks.
+    pub(crate) source: Option<SocketAddr>,
+    /// That was by TLS.
+    pub(crate) secure: bool,
+}
 
 /// Why there is no header.
 #[derive(Debug, thiserror::Error)]
@@ -26,17 +37,41 @@ pub(crate) enum ProxyError {
     TooLong,
 }
 
-/// Reads the header. Gives what has come behind it, and who has connected to the load balancer: nobody, for its own
-/// health checks.
-pub(crate) async fn read(mut tcp: TcpStream) -> Result<(Bytes, TcpStream, Option<SocketAddr>), ProxyError> {
+/// A header of version 2: this tenant has connected to `reached`.
+pub(crate) fn header(tenant: SocketAddr, reached: SocketAddr, secure: bool) -> io::Result<Vec<u8>> {
+    // Both of one family.
+    let (tenant, reached) = match (tenant, reached) {
+        (SocketAddr::V4(_), SocketAddr::V4(_)) | (SocketAddr::V6(_), SocketAddr::V6(_)) => (tenant, reached),
+        _ => (mapped(tenant), mapped(reached)),
+    };
+    let header = v2::Builder::with_addresses(
+        v2::Version::Two | v2::Command::Proxy,
+        v2::Protocol::Stream,
+        (tenant, reached),
+    );
+    // Whether its certificate was checked comes behind that: it has none.
+    let ssl = [u8::from(secure) * CLIENT_SSL, 0, 0, 0, 1];
+    header.write_tlv(v2::Type::SSL, &ssl)?.build()
+}
+
+fn mapped(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+        IpAddr::V6(ip) => ip,
+    };
+    SocketAddr::new(ip.into(), address.port())
+}
+
+/// Reads the header. Gives what has come behind it.
+pub(crate) async fn read<S: AsyncRead + Unpin>(mut stream: S) -> Result<(Bytes, S, Header), ProxyError> {
     let mut received = BytesMut::with_capacity(256);
     loop {
-        if tcp.read_buf(&mut received).await? == 0 {
+        if stream.read_buf(&mut received).await? == 0 {
             return Err(ProxyError::NoHeader);
         }
-        if let Some((length, source)) = parse(&received)? {
+        if let Some((length, header)) = parse(&received)? {
             let rest = received.split_off(length.min(received.len()));
-            return Ok((rest.freeze(), tcp, source));
+            return Ok((rest.freeze(), stream, header));
         }
         if LONGEST <= received.len() {
             return Err(ProxyError::TooLong);
@@ -44,8 +79,8 @@ pub(crate) async fn read(mut tcp: TcpStream) -> Result<(Bytes, TcpStream, Option
     }
 }
 
-/// The length of the header, and the address in it; nothing while it has not all come.
-fn parse(received: &[u8]) -> Result<Option<(usize, Option<SocketAddr>)>, ProxyError> {
+/// The length of the header, and what it says; nothing while it has not all come.
+fn parse(received: &[u8]) -> Result<Option<(usize, Header)>, ProxyError> {
     // The line of version 1 is looked at when it has come as a whole: some of its pieces look wrong for themselves.
     let begun = received.len().min(LINE.len());
     if received[..begun] == LINE[..begun] && !received.contains(&b'\n') && received.len() < LONGEST_LINE {
@@ -56,14 +91,24 @@ fn parse(received: &[u8]) -> Result<Option<(usize, Option<SocketAddr>)>, ProxyEr
         return Ok(None);
     }
     match header {
-        HeaderResult::V1(Ok(header)) => Ok(Some((header.header.len(), source_v1(header.addresses)))),
+        HeaderResult::V1(Ok(header)) => {
+            let said = Header {
+                source: source_v1(header.addresses),
+                secure: false,
+            };
+            Ok(Some((header.header.len(), said)))
+        }
         HeaderResult::V2(Ok(header)) => {
             // `LOCAL`: the load balancer itself.
             let source = match header.command {
                 v2::Command::Local => None,
                 v2::Command::Proxy => source_v2(header.addresses),
             };
-            Ok(Some((header.len(), source)))
+            let secure = header.tlvs().flatten().any(|tlv| {
+                let flags = tlv.value.first().copied().unwrap_or(0);
+                tlv.kind == u8::from(v2::Type::SSL) && flags & CLIENT_SSL != 0
+            });
+            Ok(Some((header.len(), Header { source, secure })))
         }
         _ => Err(ProxyError::NoHeader),
     }
@@ -80,7 +125,7 @@ fn source_v1(addresses: v1::Addresses) -> Option<SocketAddr> {
 fn source_v2(addresses: v2::Addresses) -> Option<SocketAddr> {
     Some(match addresses {
         v2::Addresses::IPv4(ip) => (ip.source_address, ip.source_port).into(),
-        v2::Addresses::IPv6(ip) => (ip.source_address, ip.source_port).into(),
+        v2::Addresses::IPv6(ip) => (ip.source_address.to_canonical(), ip.source_port).into(),
         v2::Addresses::Unix(_) | v2::Addresses::Unspecified => return None,
     })
 }
@@ -117,7 +162,28 @@ mod tests {
             let mut with_more = header.clone();
             with_more.extend(b"REDQ");
             let parsed = parse(&with_more).unwrap();
-            assert_eq!(parsed, Some((header.len(), source)), "{}", header.escape_ascii());
+            let said = Header { source, secure: false };
+            assert_eq!(parsed, Some((header.len(), said)), "{}", header.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        for (tenant, reached) in [
+            ("192.0.2.7:4660", "10.0.0.1:7000"),
+            ("[2001:db8::7]:4660", "[::1]:7000"),
+            ("[2001:db8::7]:4660", "10.0.0.1:7000"),
+            ("192.0.2.7:4660", "[::1]:7000"),
+        ] {
+            for secure in [false, true] {
+                let source = tenant.parse().unwrap();
+                let written = header(source, reached.parse().unwrap(), secure).unwrap();
+                let said = Header {
+                    source: Some(source),
+                    secure,
+                };
+                assert_eq!(parse(&written).unwrap(), Some((written.len(), said)), "{tenant} {reached}");
+            }
         }
     }
 
