@@ -17,8 +17,8 @@ use zeroize::Zeroizing;
 
 use crate::replace::Trail;
 use crate::{
-    Admitted, BackendError, Grant, Note, NoteChange, Peppers, Record, Refusal, Secret, SessionId, Store, StoreError, TokenHash,
-    Transition, UnixSeconds, VerifyContext,
+    Admitted, BackendError, Grant, Note, NoteChange, Peppers, Record, Refusal, Secret, SessionId, Store, StoreError,
+    TokenHash, Transition, UnixSeconds, VerifyContext,
 };
 
 /// Between two requests to a store that fails.

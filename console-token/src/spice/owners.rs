@@ -17,8 +17,8 @@ use core::num::NonZeroU32;
 
 use spice_proto::session::SessionKey;
 
-use super::books::{Noted, Open};
 use super::TokenSessions;
+use super::books::{Noted, Open};
 use crate::{BackendError, NoteChange, SessionId, StoreError, TokenHash, UnixSeconds};
 
 /// Seconds for which a note is there.
@@ -145,7 +145,10 @@ impl TokenSessions {
             && is_unused()
         {
             // Another gateway may write it meanwhile.
-            let _ = self.gate.set_note(name, NoteChange::remove().expecting(note.version)).await;
+            let _ = self
+                .gate
+                .set_note(name, NoteChange::remove().expecting(note.version))
+                .await;
         }
     }
 

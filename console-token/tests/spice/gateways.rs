@@ -41,7 +41,14 @@ async fn a_channel_is_handed_on_to_the_gateway_of_its_session() {
     main.say(104, &[]).await;
     main.expect(104).await;
     assert_eq!((one.sessions.count(), two.sessions.count()), (1, 0));
-    assert!(two.world.events.lock().unwrap().iter().any(|event| event == "HandedOn(\"one\")"));
+    assert!(
+        two.world
+            .events
+            .lock()
+            .unwrap()
+            .iter()
+            .any(|event| event == "HandedOn(\"one\")")
+    );
     assert_eq!(one.uses_left(&token), Some(0));
     assert_eq!(notes(&one).await.len(), 2);
     // Unknown tokens, other ids and a spent token are refused alike.
@@ -65,10 +72,20 @@ async fn a_replaced_token_leads_to_the_same_gateway() {
     let (id, _main) = one.main(&token).await.unwrap();
     let new = Secret::base64url(&[9; 32]);
     let hashes = (one.sessions.hash(&token), one.sessions.hash(&new));
-    one.store.replace(&hashes.0, &hashes.1, UnixSeconds(1000)).await.unwrap();
-    let _inputs = two.link(INPUTS, id, token.expose()).await.expect("the old one, at once");
+    one.store
+        .replace(&hashes.0, &hashes.1, UnixSeconds(1000))
+        .await
+        .unwrap();
+    let _inputs = two
+        .link(INPUTS, id, token.expose())
+        .await
+        .expect("the old one, at once");
     one.sessions.attend().await;
-    assert_eq!(two.link(INPUTS, id, new.expose()).await.err(), Some(DENIED), "it is open");
+    assert_eq!(
+        two.link(INPUTS, id, new.expose()).await.err(),
+        Some(DENIED),
+        "it is open"
+    );
     let _display = two.link(DISPLAY, id, new.expose()).await.expect("the new one");
     assert_eq!(notes(&one).await.len(), 3);
 }

@@ -118,7 +118,12 @@ impl Recorder {
     pub(crate) fn opening(server: SocketAddr, folder: &Folder, name: &str) -> Self {
         let private = folder.join(&format!("{name}-link-key.pem"));
         let public = pki::link_key(folder, &private);
-        Self::listening(free_port(), &[server], Manner::Opening(LinkKey { private, public }), None)
+        Self::listening(
+            free_port(),
+            &[server],
+            Manner::Opening(LinkKey { private, public }),
+            None,
+        )
     }
 
     /// What has been recorded so far, in the order of the connects.

@@ -116,6 +116,9 @@ fn channels_are_dealt_out() {
         let mut channels = Vec::new();
         for (number, kind) in [DISPLAY, INPUTS, CURSOR].into_iter().enumerate() {
             let (mut near, mut far) = site.channel(&host, (number + 1) % count, &token, kind);
+            if kind == DISPLAY {
+                near.passes(&mut far, 101, &[0; 14]);
+            }
             far.passes(&mut near, 3, &[1; 8]);
             near.passes(&mut far, 3, &PONG);
             channels.push((near, far));
@@ -128,13 +131,24 @@ fn channels_are_dealt_out() {
             assert_eq!(near.hear(), Some((304, picture.clone())));
         });
         let shown = site.sessions(1);
-        assert_eq!((&shown[0]["channels"], &shown[0]["gateway"]), (&4.into(), &"gw1".into()));
+        assert_eq!(
+            (&shown[0]["channels"], &shown[0]["gateway"]),
+            (&4.into(), &"gw1".into())
+        );
         // Its use is spent, wherever it is shown again.
         for gateway in 0..count {
             let again = site.open(gateway, &token, MAIN, 0).err();
-            assert_eq!(again, Some(Link::Refused(LinkErrorCode::PERMISSION_DENIED)), "{gateway}");
+            assert_eq!(
+                again,
+                Some(Link::Refused(LinkErrorCode::PERMISSION_DENIED)),
+                "{gateway}"
+            );
             let other = site.open(gateway, &token, DISPLAY, 7).err();
-            assert_eq!(other, Some(Link::Refused(LinkErrorCode::PERMISSION_DENIED)), "{gateway}");
+            assert_eq!(
+                other,
+                Some(Link::Refused(LinkErrorCode::PERMISSION_DENIED)),
+                "{gateway}"
+            );
         }
         viewer.passes(&mut main, 3, &PONG);
         viewer.hang_up();
@@ -147,7 +161,10 @@ fn channels_are_dealt_out() {
 /// What may not pass does not, when another gateway is in between.
 #[test]
 fn the_policy_is_that_of_the_session() {
-    for (policy, passes) in [("", true), ("[policy]\nview_only = true\nwithheld = [\"cursor\"]\n", false)] {
+    for (policy, passes) in [
+        ("", true),
+        ("[policy]\nview_only = true\nwithheld = [\"cursor\"]\n", false),
+    ] {
         let host = Hypervisor::start();
         let site = Site::new(2, &[&host], policy);
         let token = site.token();
@@ -226,14 +243,19 @@ fn a_viewer_is_sent_to_another_host_through_another_gateway() {
     let mut main = there.channel(MAIN, 0);
     main.passes(&mut viewer, 103, &init(77));
     main.passes(&mut viewer, 104, &LIST);
+    let mut channels = Vec::new();
     for gateway in 0..3 {
         let kind = [DISPLAY, INPUTS, CURSOR][gateway];
-        let mut near = site.open(gateway, &token, kind, 77).unwrap_or_else(|link| panic!("{link:?}"));
-        there.channel(kind, 77).passes(&mut near, 3, &[1; 8]);
+        let mut near = site
+            .open(gateway, &token, kind, 77)
+            .unwrap_or_else(|link| panic!("{link:?}"));
+        let mut far = there.channel(kind, 77);
+        far.passes(&mut near, 3, &[1; 8]);
+        channels.push((near, far));
         let before = site.open(gateway, &token, kind, ID).map(drop);
         assert_eq!(before, Err(Link::Refused(LinkErrorCode::PERMISSION_DENIED)));
     }
-    assert_eq!(site.sessions(1)[0]["channels"], 1);
+    assert_eq!(site.sessions(1)[0]["channels"], 4);
     // It was once, and no use is left.
     assert!(site.open(1, &token, MAIN, 0).is_err() && site.open(0, &token, MAIN, 0).is_err());
 }
@@ -248,12 +270,17 @@ fn a_session_moves_over_all_gateways() {
     let (mut inputs, mut at_source) = site.channel(&here, 1, &token, INPUTS);
     source.say(116, &seamless(there.port));
     let (number, body) = viewer.hear().expect("the target is told");
-    assert_eq!((number, &body[..2]), (116, &site.gateways[0].plain().port().to_le_bytes()[..]));
+    assert_eq!(
+        (number, &body[..2]),
+        (116, &site.gateways[0].plain().port().to_le_bytes()[..])
+    );
     let mut main = site.open(1, &token, MAIN, ID).unwrap_or_else(|link| panic!("{link:?}"));
     let mut target = there.channel(MAIN, ID);
     main.passes(&mut target, 110, &[1, 0, 0, 0]);
     target.passes(&mut main, 117, &[]);
-    let mut moved = site.open(2, &token, INPUTS, ID).unwrap_or_else(|link| panic!("{link:?}"));
+    let mut moved = site
+        .open(2, &token, INPUTS, ID)
+        .unwrap_or_else(|link| panic!("{link:?}"));
     let mut at_target = there.channel(INPUTS, ID);
     viewer.passes(&mut source, 111, &[]);
     // Each channel flushes its mark, and its state goes with it.
@@ -288,7 +315,10 @@ fn a_killed_owner_loses_its_sessions() {
     viewer.ends(SOON);
     // It is not reached, as a hypervisor is not.
     let asked = Instant::now();
-    assert_eq!(site.open(0, &token, INPUTS, ID).err(), Some(Link::Refused(LinkErrorCode::ERROR)));
+    assert_eq!(
+        site.open(0, &token, INPUTS, ID).err(),
+        Some(Link::Refused(LinkErrorCode::ERROR))
+    );
     assert!(asked.elapsed() < SOON);
     let began = Instant::now();
     let mut viewer = loop {
@@ -320,7 +350,12 @@ fn a_killed_gateway_loses_its_own_connections() {
 }
 
 fn now() -> UnixSeconds {
-    UnixSeconds(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs())
+    UnixSeconds(
+        SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap()
+            .as_secs(),
+    )
 }
 
 /// A gateway whose certificate is not the one in the store gets no token, and it costs no use.
@@ -330,9 +365,13 @@ async fn a_gateway_with_another_certificate_gets_nothing() {
     let site = Site::new(2, &[&host], "");
     let token = site.token();
     let (mut viewer, mut main) = site.session(&host, &token);
-    let store = SqlStore::connect(&format!("sqlite:{}", site.database.display()), 1.try_into().unwrap());
-    let store = store.await.unwrap();
-    let note = store.note("gateway/gw1", now()).await.unwrap().expect("it says where it is");
+    let url = format!("sqlite:{}", site.database.display());
+    let store = SqlStore::connect(&url, 1.try_into().unwrap()).await.unwrap();
+    let note = store
+        .note("gateway/gw1", now())
+        .await
+        .unwrap()
+        .expect("it says where it is");
     let said: Value = serde_json::from_slice(&note.value).unwrap();
     let mut forged = said.clone();
     forged["certificate"] = "00".repeat(32).into();
@@ -352,7 +391,10 @@ async fn a_gateway_with_another_certificate_gets_nothing() {
         }
     }
     assert!(refused);
-    soon("the note of the gateway itself", || site.open(1, &token, INPUTS, ID).is_ok()).await;
+    soon("the note of the gateway itself", || {
+        site.open(1, &token, INPUTS, ID).is_ok()
+    })
+    .await;
     main.passes(&mut viewer, 3, &[1; 8]);
 }
 
@@ -387,7 +429,10 @@ fn strangers_get_nothing_from_the_listener_for_gateways() {
         let mut said = Vec::new();
         let ended = stream.read_to_end(&mut said);
         assert!(said.is_empty(), "{with_certificate}: {}", said.escape_ascii());
-        assert!(!ended.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock), "{with_certificate}");
+        assert!(
+            !ended.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock),
+            "{with_certificate}"
+        );
     }
     let (_, _, log) = site.gateways.into_iter().next().unwrap().stop("TERM");
     assert!(log.contains("it is no gateway of this store"), "{log}");

@@ -73,7 +73,9 @@ impl Channel {
     }
 
     pub(super) fn say(&mut self, number: u16, body: &[u8]) {
-        self.stream.write_all(&message(number, body)).expect("the peer is there");
+        self.stream
+            .write_all(&message(number, body))
+            .expect("the peer is there");
     }
 
     /// The next message; none at the end of the connection.

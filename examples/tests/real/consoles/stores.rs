@@ -130,7 +130,9 @@ fn a_balancer_that_deals_out_before_three_gateways() {
         Gateway::named(&folder, id, &format!("{listeners}{store}{vm}"))
     };
     let gateways = ["gw1", "gw2", "gw3"].map(start);
-    let plains = gateways.each_ref().map(|gateway| gateway.plain.expect("the SPICE listener"));
+    let plains = gateways
+        .each_ref()
+        .map(|gateway| gateway.plain.expect("the SPICE listener"));
     let _nginx = balancer(&folder, balanced, &plains, "");
     let through = Endpoint::plain(balanced);
     let desktop = Desktop::start(&folder);
@@ -148,7 +150,9 @@ fn a_balancer_that_deals_out_before_three_gateways() {
         text.matches("\"guest\":\"vm\"").count()
     });
     assert_eq!(sessions, [1; 3]);
-    let handed = gateways.each_ref().map(|gateway| gateway.process.logged().contains("handed on to the gateway"));
+    let handed = gateways
+        .each_ref()
+        .map(|gateway| gateway.process.logged().contains("handed on to the gateway"));
     assert_eq!(handed.iter().filter(|handed| **handed).count(), 2, "{handed:?}");
     // A second viewer beside it, whose channels are dealt out as well.
     let other = gateways[1].console_of("vm", "other", 60).password();
@@ -181,7 +185,9 @@ fn spice_html5_over_two_gateways() {
         Gateway::named(&folder, id, &format!("{listeners}{store}{vm}"))
     };
     let gateways = ["gw1", "gw2"].map(start);
-    let webs = gateways.each_ref().map(|gateway| gateway.websocket.expect("the web listener"));
+    let webs = gateways
+        .each_ref()
+        .map(|gateway| gateway.websocket.expect("the web listener"));
     let _nginx = balancer(&folder, balanced, &webs, "");
     let access = gateways[0].access("vm", "spice", "spice-html5");
     let mut browser = Browser::open(&folder, "spice", &access.url);

@@ -59,7 +59,10 @@ impl Wiring {
         });
         let sections = sections(folder, row, &places, pki.as_deref());
         let gateways = gateways(folder, row, &sections);
-        let mut behind: Vec<_> = gateways.iter().filter_map(|gateway| gateway.plain.or(gateway.tls)).collect();
+        let mut behind: Vec<_> = gateways
+            .iter()
+            .filter_map(|gateway| gateway.plain.or(gateway.tls))
+            .collect();
         if behind.is_empty() {
             behind.push(places[0].address);
         }
@@ -126,13 +129,19 @@ fn gateways(folder: &Folder, row: &Row, sections: &str) -> Vec<Gateway> {
             folder.write("pepper", [b'p'; 48]);
             let mut gateways: Vec<Gateway> = Vec::new();
             for number in 1..=count {
-                let store = format!("[store]\nurl = \"sqlite:gateway.db\"\npepper_file = \"pepper\"\ngateway_id = \"gw{number}\"\n");
+                let store = format!(
+                    "[store]\nurl = \"sqlite:gateway.db\"\npepper_file = \"pepper\"\ngateway_id = \"gw{number}\"\n"
+                );
                 let first = gateways.first().and_then(|first| first.plain.or(first.tls));
                 let sections = match first {
                     Some(first) => sections.replace("\"bound\"", &first.port().to_string()),
                     None => sections.to_owned(),
                 };
-                gateways.push(Gateway::named(folder, &format!("gw{number}"), &format!("{sections}{store}")));
+                gateways.push(Gateway::named(
+                    folder,
+                    &format!("gw{number}"),
+                    &format!("{sections}{store}"),
+                ));
             }
             gateways
         }

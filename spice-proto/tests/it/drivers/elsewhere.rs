@@ -194,7 +194,9 @@ async fn what_is_handed_on_ends_with_its_proxies() {
                 (End::Session, End::Viewer)
             }
         };
-        let ended = timeout(Duration::from_secs(5), async { (here.await.unwrap(), there.await.unwrap()) });
+        let ended = timeout(Duration::from_secs(5), async {
+            (here.await.unwrap(), there.await.unwrap())
+        });
         assert_eq!(ended.await.expect("at once"), ends);
     }
 }
@@ -224,7 +226,10 @@ async fn an_owner_may_not_be_there() {
     let (to_owner, at_owner) = wide();
     proxy.others.lock().unwrap().push_back(to_owner);
     let there = owner.drive(at_owner, false);
-    assert_eq!(refused(&proxy, b"another").await, Some(LinkErrorCode::PERMISSION_DENIED));
+    assert_eq!(
+        refused(&proxy, b"another").await,
+        Some(LinkErrorCode::PERMISSION_DENIED)
+    );
     assert!(matches!(there.await.unwrap(), End::Link(_)));
     let (to_owner, at_owner) = wide();
     proxy.others.lock().unwrap().push_back(to_owner);

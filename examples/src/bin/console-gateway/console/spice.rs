@@ -27,8 +27,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::field::display;
 use tracing::{Span, debug, info, warn};
 
-use super::place::{DialError, PlaceAddress};
 use super::owner::Owner;
+use super::place::{DialError, PlaceAddress};
 use super::{farewell, shown};
 use crate::front::gateways::GatewayError;
 use crate::front::tls::Stream;

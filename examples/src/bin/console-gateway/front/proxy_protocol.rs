@@ -182,7 +182,11 @@ mod tests {
                     source: Some(source),
                     secure,
                 };
-                assert_eq!(parse(&written).unwrap(), Some((written.len(), said)), "{tenant} {reached}");
+                assert_eq!(
+                    parse(&written).unwrap(),
+                    Some((written.len(), said)),
+                    "{tenant} {reached}"
+                );
             }
         }
     }

@@ -20,8 +20,7 @@ pub(crate) async fn listener_for(
         None => SocketAddr::new(towards(store).await, 0),
     };
     let bound = net::listen(address).and_then(|listener| Ok((listener.local_addr()?, listener)));
-    let (bound, listener) =
-        bound.map_err(|error| format!("[listen] gateways: cannot listen on {address}: {error}"))?;
+    let (bound, listener) = bound.map_err(|error| format!("[listen] gateways: cannot listen on {address}: {error}"))?;
     let reached = match bound.ip().is_unspecified() {
         true => SocketAddr::new(towards(store).await, bound.port()),
         false => bound,
@@ -69,7 +68,10 @@ mod tests {
     #[test]
     fn stores_have_hosts_or_none() {
         for (store, host) in [
-            ("postgres://user:secret@db.internal/console", Some(("db.internal", 5432))),
+            (
+                "postgres://user:secret@db.internal/console",
+                Some(("db.internal", 5432)),
+            ),
             ("postgresql://db:5433/console", Some(("db", 5433))),
             ("redis://:secret@[2001:db8::1]:6380/0", Some(("2001:db8::1", 6380))),
             ("rediss://cache", Some(("cache", 6379))),

@@ -110,7 +110,9 @@ impl Gateways {
         let now = self.clock.now();
         let change = NoteChange::write(&value, now.saturating_add(LEASE));
         let written = self.store.set_note(&Self::note(&self.name), now, change).await;
-        written.map(drop).map_err(|error| GatewayError::Store(error.to_string()))
+        written
+            .map(drop)
+            .map_err(|error| GatewayError::Store(error.to_string()))
     }
 
     /// Says it again and again, until it is dropped.
@@ -127,7 +129,9 @@ impl Gateways {
     async fn knows(&self, pin: &Pin) -> Result<bool, GatewayError> {
         let notes = self.store.notes(&Self::note(""), self.clock.now()).await;
         let notes = notes.map_err(|error| GatewayError::Store(error.to_string()))?;
-        let mut noted = notes.iter().filter_map(|(_, note)| serde_json::from_slice::<Noted>(&note.value).ok());
+        let mut noted = notes
+            .iter()
+            .filter_map(|(_, note)| serde_json::from_slice::<Noted>(&note.value).ok());
         Ok(noted.any(|noted| noted.certificate == *pin))
     }
 
@@ -143,7 +147,9 @@ impl Gateways {
             let server = ServerName::try_from(NAME).map_err(std::io::Error::other)?;
             let connector = TlsConnector::from(config);
             let mut stream = connector.connect(server, BufferedStream::new(tcp)).await?;
-            stream.write_all(&proxy_protocol::header(tenant, address, secure)?).await?;
+            stream
+                .write_all(&proxy_protocol::header(tenant, address, secure)?)
+                .await?;
             Ok(Box::new(stream) as Stream)
         });
         dialled.await.unwrap_or(Err(GatewayError::TimedOut))
