@@ -14,7 +14,7 @@ use crate::session::tracker::{Reason, Request};
 use {super::Config, super::Report, super::SessionQuestion, crate::link::RelayLink, crate::link::Side};
 
 impl Relay {
-    pub(super) fn linking(&mut self) -> Result<&mut Linking, Misuse> {
+    fn linking(&mut self) -> Result<&mut Linking, Misuse> {
         match &mut self.stage {
             Stage::Linking(linking) => Ok(linking),
             _ => Err(Misuse::NotAsked),
@@ -94,6 +94,20 @@ impl Relay {
             transport: None,
         }));
         self.refresh(sessions);
+        Ok(())
+    }
+
+    /// The tenant's session is another proxy's: it does not come into these sessions.
+    fn hand_on(&mut self, now: Duration, sessions: &mut Sessions, request: LinkMess) -> Result<(), NotEntered> {
+        // It has shown its token, and is half open no more.
+        let in_time = sessions.tracker_mut().close(now, self.link).is_ok();
+        if !in_time {
+            return Err(Reason::Late.into());
+        }
+        let linking = self.linking()?;
+        linking.dial = Ask::New(Wanted::Elsewhere(request));
+        linking.elsewhere = true;
+        self.elsewhere = true;
         Ok(())
     }
 

@@ -400,6 +400,23 @@ impl Relay {
         }
     }
 
+    /// The proxy that has the session has accepted, or has not: the viewer gets its answer.
+    fn handed_on(&mut self, sides: &mut SideBuffers, accepted: Result<(), End>) {
+        let end = accepted.err().unwrap_or(End::Session);
+        self.stage = match &mut self.stage {
+            // Both proxies have MINI_HEADER. If not, the bytes would not be the same on both sides.
+            Stage::Linked { outcome, .. } if outcome.tenant_form == outcome.hypervisor_form => {
+                self.outcome = Some((**outcome).clone());
+                Stage::Passing(Passing::default())
+            }
+            Stage::Linking(linking) => {
+                let _ = linking.link.give_up(sides, passing::told(end));
+                Stage::Done(end)
+            }
+            _ => Stage::Done(end),
+        };
+    }
+
     /// One side is gone, or the connection must end.
     fn lose(&mut self, now: Duration, sessions: &mut Sessions, sides: &mut SideBuffers, side: Side, end: End) {
         if let Stage::Linking(linking) = &mut self.stage

@@ -1,14 +1,12 @@
 //! A connection whose session another proxy has: it is handed on to that one.
 
+use bytes::BytesMut;
+
 use super::forwarding::HIGH_WATER;
-use super::linking::{Ask, Linking, Wanted};
-use super::{Action, End, NotEntered, Relay, Sessions, Stage};
+use super::{Action, End};
 use crate::ids::LinkErrorCode;
 use crate::link::relay::RelayError;
-use crate::link::{HandshakeError, LinkMess, Refusal, Side, SideBuffers};
-use crate::session::tracker::Reason;
-use bytes::BytesMut;
-use core::time::Duration;
+use crate::link::{HandshakeError, Refusal, Side, SideBuffers};
 
 /// A side to which nothing more can be moved is read up to here all the same, to see when it goes.
 const AHEAD: usize = 16 << 10;
@@ -52,53 +50,13 @@ fn pass(from: &mut BytesMut, to: &mut BytesMut, last: bool) {
     }
 }
 
-impl Relay {
-    /// The tenant's session is another proxy's: it does not come into these sessions.
-    pub(super) fn hand_on(
-        &mut self,
-        now: Duration,
-        sessions: &mut Sessions,
-        request: LinkMess,
-    ) -> Result<(), NotEntered> {
-        // It has shown its token, and is half open no more.
-        let in_time = sessions.tracker_mut().close(now, self.link).is_ok();
-        if !in_time {
-            return Err(Reason::Late.into());
-        }
-        let linking = self.linking()?;
-        linking.dial = Ask::New(Wanted::Elsewhere(request));
-        linking.elsewhere = true;
-        self.elsewhere = true;
-        Ok(())
-    }
-
-    /// The other proxy has accepted, or has not: the viewer gets its answer.
-    pub(super) fn handed_on(&mut self, sides: &mut SideBuffers, accepted: Result<(), End>) {
-        let failed = accepted.err();
-        self.stage = match &mut self.stage {
-            // Both proxies have MINI_HEADER. If not, the bytes are not the same on both sides.
-            Stage::Linked { outcome, .. } if outcome.tenant_form == outcome.hypervisor_form => {
-                self.outcome = Some((**outcome).clone());
-                Stage::Passing(Passing::default())
-            }
-            Stage::Linking(linking) => {
-                let end = failed.unwrap_or(End::Session);
-                refuse(linking, sides, end);
-                Stage::Done(end)
-            }
-            _ => Stage::Done(failed.unwrap_or(End::Session)),
-        };
-    }
-}
-
-/// The viewer is told what the other proxy said.
-fn refuse(linking: &mut Linking, sides: &mut SideBuffers, end: End) {
-    let code = match end {
+/// What the viewer is told when the other proxy has not accepted: that one's words.
+pub(super) const fn told(end: End) -> Refusal {
+    Refusal::Code(match end {
         End::Link(RelayError {
             side: Side::Hypervisor,
             error: HandshakeError::Rejected(code),
         }) => code,
         _ => LinkErrorCode::ERROR,
-    };
-    let _ = linking.link.give_up(sides, Refusal::Code(code));
+    })
 }
