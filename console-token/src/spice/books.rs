@@ -4,9 +4,13 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::num::NonZeroU32;
+use std::collections::HashMap;
 
 use spice_proto::ManagedClaim;
+use spice_proto::caps::Capabilities;
+use spice_proto::ids::ChannelType;
 use spice_proto::session::Entry;
+use tokio::time::Instant;
 
 use super::Denial;
 use crate::gate::Taken;
@@ -41,6 +45,9 @@ pub(super) struct Open {
     /// What the other gateways know of it.
     pub(super) noted: Option<Noted>,
 }
+
+/// What other gateways announced a moment ago, by their name, the number of a session, and the channel.
+pub(super) type Heard = HashMap<(Box<str>, u32, ChannelType), (Instant, Capabilities)>;
 
 /// What the other gateways know of a session.
 #[derive(Debug, Clone)]

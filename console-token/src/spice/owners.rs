@@ -14,11 +14,16 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::num::NonZeroU32;
+use core::time::Duration;
 
+use spice_proto::caps::Capabilities;
+use spice_proto::link::LinkMess;
 use spice_proto::session::SessionKey;
+use tokio::time::Instant;
 
 use super::TokenSessions;
 use super::books::{Noted, Open};
+use crate::gate::lock;
 use crate::{BackendError, NoteChange, SessionId, StoreError, TokenHash, UnixSeconds};
 
 /// Seconds for which a note is there.
@@ -28,7 +33,11 @@ const RENEWED: u64 = KEPT / 2;
 /// Seconds for which a viewer that is sent to another host may take to come again.
 const SWITCH: u64 = 30;
 /// Gateways that are asked what they announce, for one connection.
-pub(super) const INQUIRIES: usize = 4;
+const INQUIRIES: usize = 4;
+/// For how long an answer is good, and how many are kept: links of strangers with the number of a session must not cost a
+/// connection to its gateway each.
+const HEARD: Duration = Duration::from_secs(1);
+const HEARD_MAX: usize = 4096;
 
 /// The kinds of notes about one session.
 #[derive(Debug, Clone, Copy)]
@@ -180,6 +189,23 @@ impl TokenSessions {
         let notes = self.gate.notes(&of_id(connection_id)).await.unwrap_or_default();
         let others = notes.iter().filter_map(|(_, note)| self.other(&note.value));
         others.take(INQUIRIES).collect()
+    }
+
+    /// What another gateway has announced for such a channel, a moment ago.
+    pub(super) fn heard(&self, gateway: &str, request: &LinkMess) -> Option<Capabilities> {
+        let key = (gateway.into(), request.connection_id, request.channel_type);
+        let heard = lock(&self.heard);
+        let (since, announced) = heard.get(&key)?;
+        (since.elapsed() < HEARD).then(|| announced.clone())
+    }
+
+    pub(super) fn hears(&self, gateway: Box<str>, request: &LinkMess, announced: &Capabilities) {
+        let mut heard = lock(&self.heard);
+        if HEARD_MAX <= heard.len() {
+            heard.clear();
+        }
+        let key = (gateway, request.connection_id, request.channel_type);
+        heard.insert(key, (Instant::now(), announced.clone()));
     }
 
     /// Tells the other gateways that the viewer of a session here comes again as for a new one. To be done before the viewer

@@ -135,11 +135,16 @@ impl<B: ConsoleBackend> TokenProxy<B> {
         let within = self.sessions.settings.inquiry_timeout;
         let asked = async {
             for name in self.sessions.named_elsewhere(request.connection_id).await {
+                if let Some(announced) = self.sessions.heard(&name, request) {
+                    promised = promised.kept_by(&announced);
+                    continue;
+                }
                 let Some(gateway) = self.backend.gateway(&name).await else {
                     continue;
                 };
                 if let Ok(announced) = inquire(gateway, request, &Limits::default()).await {
                     promised = promised.kept_by(&announced);
+                    self.sessions.hears(name, request, &announced);
                 }
             }
         };

@@ -16,7 +16,7 @@ use spice_proto::session::tracker::Peer;
 use spice_proto::{Connection, SessionManager};
 use tokio::sync::Mutex as AsyncMutex;
 
-use super::books::{Open, Presented};
+use super::books::{Heard, Open, Presented};
 use super::{Denial, Place, Settings, TicketKeys};
 use crate::gate::{Endings, Gate, Terms, lease, lock};
 use crate::{BackendError, Grant, Peppers, Secret, Store, StoreError, TokenHash, UnixSeconds};
@@ -39,6 +39,7 @@ pub struct TokenSessions {
     /// One session at a time is reopened, so that the store knows which one is meant.
     pub(super) reopening: AsyncMutex<()>,
     known: Mutex<HashMap<(Place, ChannelType), Capabilities>>,
+    pub(super) heard: Mutex<Heard>,
 }
 
 impl TokenSessions {
@@ -70,6 +71,7 @@ impl TokenSessions {
             endings: Mutex::default(),
             reopening: AsyncMutex::default(),
             known: Mutex::default(),
+            heard: Mutex::default(),
         })
     }
 
