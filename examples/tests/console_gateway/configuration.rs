@@ -245,11 +245,6 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     ),
     (
         "web_plain = \"127.0.0.1:0\"",
-        "web_plain = \"127.0.0.1:0\"\ngateways = \"127.0.0.1:0\"",
-        "[listen] gateways: a store in memory has no other gateways",
-    ),
-    (
-        "web_plain = \"127.0.0.1:0\"",
         "web_plain = \"0.0.0.0:0\"",
         "[listen] web_plain: only a loopback address",
     ),

@@ -239,6 +239,7 @@ fn a_viewer_is_sent_to_another_host_through_another_gateway() {
     assert_eq!(number, 111);
     assert_eq!(body[..2], site.gateways[0].plain().port().to_le_bytes());
     viewer.hang_up();
+    main.hang_up();
     let mut viewer = site.open(1, &token, MAIN, 0).unwrap_or_else(|link| panic!("{link:?}"));
     let mut main = there.channel(MAIN, 0);
     main.passes(&mut viewer, 103, &init(77));

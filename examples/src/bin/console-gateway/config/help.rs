@@ -23,8 +23,8 @@ spice_tls = "0.0.0.0:5901"
 web = "0.0.0.0:443"                     # with TLS: pages, access URLs, WebSockets, HTTP CONNECT
 web_plain = "127.0.0.1:6080"            # the same without TLS: for loopback, or for the peers of `forwarded`
 vnc = "0.0.0.0:5910"                    # RFB for native viewers: VeNCrypt X509Plain; the token is user or password
-gateways = "10.0.0.5:7000"              # for the other gateways of the store: SPICE channels whose session is here; left out:
-                                        # a port of the address by which this machine reaches the store
+gateways = "10.0.0.5:7000"              # for the other gateways of the store: SPICE channels whose session is here. Left out: a
+                                        # port of the address by which this machine reaches the store; with memory: none
 certificate = "server.pem"              # of spice_tls, web and vnc
 private_key = "server.key"
 proxy_protocol = ["10.0.0.0/8"]         # from these peers a PROXY header (v1, v2) comes first, or nothing is served

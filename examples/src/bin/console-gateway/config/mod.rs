@@ -151,9 +151,6 @@ fn read(check: &Check, file: &Path) -> Option<Config> {
     let listen = listeners::listen(check, file.table(check, "listen"));
     let public = listeners::public(check, file.table(check, "public"), &listen);
     let store = store(check, file.table(check, "store"));
-    if listen.gateways.is_some() && store.as_ref().is_some_and(|store| store.url == "memory") {
-        check.wrong::<()>("[listen] gateways: a store in memory has no other gateways");
-    }
     let tokens = tokens(check, file.table(check, "tokens"));
     let operate = operate(check, file.table(check, "operate"));
     let pages = pages(check, file.table(check, "pages"));
