@@ -11,7 +11,7 @@ use spice_proto::link::relay::Upstream;
 use spice_proto::link::server::Announcement;
 use spice_proto::link::{Buffers, HandshakeError, LinkMess, Refusal, SealedTicket, Secret};
 use spice_proto::session::migration::Endpoint;
-use spice_proto::session::policy::Settings;
+use spice_proto::session::policy::{Settings, Withheld};
 use spice_proto::session::relay::{Config, Dial, End};
 use spice_proto::session::tracker::{self, Peer};
 use spice_proto::session::{Entry, Policy};
@@ -82,7 +82,7 @@ impl HandsOn {
     fn drive(&self, tenant: Stream, ticket: &'static [u8]) -> JoinHandle<End> {
         let endpoint = Endpoint::new("proxy.example", None, NonZeroU16::new(5910), None).unwrap();
         // What may pass is the other proxy's to say.
-        let withheld = Settings::default().with_withheld(vec![USB, DISPLAY]);
+        let withheld = Settings::default().with_withheld([USB, DISPLAY].map(Withheld::Kind).to_vec());
         let limits = spice_proto::Limits::default().with_link_timeout(LONG);
         let config = Config::new(Arc::new(Policy::new(&withheld)), endpoint).with_limits(limits);
         let peer = Peer::new([127, 0, 0, 1].into(), false);
