@@ -16,7 +16,7 @@ use spice_proto::session::relay::{Config, Dial, End};
 use spice_proto::session::tracker::{self, Peer};
 use spice_proto::session::{Entry, Policy};
 use spice_proto::{Clock, DriveError, ManagedClaim, ProxyHandler, SessionManager, drive, drive_session};
-use tokio::io::{AsyncWriteExt as _, split};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, split};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -183,7 +183,7 @@ async fn what_is_handed_on_ends_with_its_proxies() {
     for owner_stops in [false, true] {
         let (owner, proxy) = (Proxy::new(), HandsOn::new());
         let _main = owner.main().await;
-        let (_viewer, _hypervisor, [here, there]) = proxy.channel(&owner, USB, [wide(), wide(), wide()]).await;
+        let (mut viewer, hypervisor, [here, there]) = proxy.channel(&owner, USB, [wide(), wide(), wide()]).await;
         let ends = match owner_stops {
             true => {
                 owner.hub.stop();
