@@ -141,6 +141,7 @@ impl Bench {
             match self.step() {
                 Action::Ask(SessionQuestion::BindSession { .. }) => self.relay.bound(&mut self.sides).unwrap(),
                 Action::Ask(SessionQuestion::Elsewhere(_)) => unreachable!("the session is here"),
+                Action::Ask(SessionQuestion::Identity(_)) => self.relay.accept_identity().unwrap(),
                 Action::Ask(SessionQuestion::Target(target)) => {
                     keep(target);
                     let (relay, sides) = (&mut self.relay, &mut self.sides);

@@ -226,6 +226,7 @@ impl Connection {
             // `Sessions::named` knows it; a proxy of several processes writes it down first.
             SessionQuestion::BindSession { .. } => relay.bound(sides),
             SessionQuestion::Target(_) => relay.refuse_target(now, sessions, sides),
+            SessionQuestion::Identity(_) => relay.accept_identity(),
         }
     }
 

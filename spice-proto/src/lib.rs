@@ -52,7 +52,7 @@ pub mod tls;
 pub use drive::{BufferedStream, Clock, DriveError, Driven, drive, inquire, while_connected};
 #[cfg(all(feature = "rsa", feature = "tokio"))]
 pub use drive::{
-    Connection, ManagedClaim, ProxyHandler, SessionManager, drive_relay, drive_session, while_both_connected,
+    Connection, ManagedClaim, ProxyHandler, SessionManager, drive_relay, drive_session, identify, while_both_connected,
 };
 pub use error::{CryptoError, DecodeError, DecodeErrorKind, EncodeError};
 pub use limits::Limits;

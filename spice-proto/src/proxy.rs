@@ -21,9 +21,9 @@ pub use crate::link::server::Announcement;
 pub use crate::link::{Key, KeyHandle, KeyPool, KeyPoolConfig, LinkMess, Refusal, SealedTicket, Secret, Transport};
 pub use crate::session::migration::{Endpoint, Target};
 pub use crate::session::policy::{Policy, Settings};
-pub use crate::session::relay::{Config as ProxyConfig, Dial, End, Entry, Move, Report};
+pub use crate::session::relay::{Config as ProxyConfig, Dial, End, Entry, GuestIdentity, Move, Report};
 pub use crate::session::tracker::{Config as TrackerConfig, Peer, Reason};
 pub use crate::session::{Host, SessionKey};
 pub use crate::{
-    BufferedStream, Connection, Limits, ManagedClaim, ProxyHandler, SessionManager, drive_session, inquire,
+    BufferedStream, Connection, Limits, ManagedClaim, ProxyHandler, SessionManager, drive_session, identify, inquire,
 };

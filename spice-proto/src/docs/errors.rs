@@ -84,6 +84,7 @@
 //! | `Fault` | a message that the session's moves do not allow, see [`Fault`] | none here: a hostile viewer, or a hypervisor that moves twice |
 //! | `Malformed` | a frame cannot be read: [`DecodeError`] | see above |
 //! | `NotBound` | [`ProxyHandler::bind`] said `false` | the store of the session's ids |
+//! | `OtherGuest` | [`ProxyHandler::identity`] said `false`: the hypervisor has another guest | where the guest is |
 //!
 //! Behind the link stage nothing is sent to the peer: its connection is closed.
 //!

@@ -32,6 +32,11 @@
 //! * [`Move`] names the session, the [`Host`] that it is on, and the [`Target`]. Accept it only if the target is a place
 //!   of **this** guest: [`Move`] has an example. `false` is always safe: the viewer comes to the proxy, is refused there,
 //!   and stays where it is.
+//! * Where several guests may be at the ports of a target, ask it which one it has, before the move is accepted:
+//!   [`identify`] begins a session of its own there, and says the name and the UUID that the hypervisor gives. QEMU with
+//!   `-incoming` answers (7.2, with `-name` and `-uuid`), and the move goes on as if nobody had asked. To the viewer that
+//!   follows without a break it says neither, so that there is nothing to compare later; where a hypervisor does say
+//!   one, [`ProxyHandler::identity`] is asked, and the viewer gets it behind that. `false` leaves the target.
 //! * Each [`Dial`] to the target has it too, with a `host` of its own: 0 is the session's first hypervisor.
 //! * A viewer that was told `MIGRATE_SWITCH_HOST` comes with `connection_id` 0 and its old token: that is
 //!   [`Entry::Join`], not a second use. [`ProxyHandler::token`] is asked, so remember which session was told

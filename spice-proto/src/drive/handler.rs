@@ -9,14 +9,14 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::manager::ManagedClaim;
 #[cfg(doc)]
-use super::{drive_session, inquire, manager::SessionManager};
+use super::{drive_session, identify, inquire, manager::SessionManager};
 use crate::caps::Capabilities;
 use crate::ids::ChannelType;
 use crate::link::relay::{RelayOutcome, Upstream};
 use crate::link::server::Announcement;
 use crate::link::{LinkMess, Refusal, SealedTicket};
 use crate::session::policy::Policy;
-use crate::session::relay::{Dial, Move};
+use crate::session::relay::{Dial, GuestIdentity, Move};
 use crate::session::tracker::Reason;
 use crate::session::{Entry, SessionKey};
 #[cfg(doc)]
@@ -198,5 +198,13 @@ pub trait ProxyHandler: Send {
     fn target(&mut self, asked: &Move) -> impl Future<Output = bool> + Send {
         let _ = asked;
         core::future::ready(false)
+    }
+
+    /// The hypervisor says which guest it has: `false` if that is another one than the session is of, and the hypervisor
+    /// is left. Name and UUID are said in two messages. A target that the viewer follows to without a break says
+    /// neither: where several guests may be at a target, ask it with [`identify`] before a [`Move`] is accepted.
+    fn identity(&mut self, said: &GuestIdentity) -> impl Future<Output = bool> + Send {
+        let _ = said;
+        core::future::ready(true)
     }
 }

@@ -11,6 +11,8 @@
 mod buffered;
 #[cfg(feature = "rsa")]
 mod handler;
+#[cfg(feature = "rsa")]
+mod identify;
 mod link;
 #[cfg(feature = "rsa")]
 mod manager;
@@ -25,6 +27,7 @@ pub use link::{drive, inquire, while_connected};
 #[cfg(feature = "rsa")]
 pub use {
     handler::ProxyHandler,
+    identify::identify,
     manager::{Connection, ManagedClaim, SessionManager},
     relay::{drive_relay, while_both_connected},
     session::drive_session,

@@ -33,6 +33,7 @@ enum Answer<H> {
     Dial(Option<(H, Upstream)>),
     Bind(bool),
     Target(bool),
+    Identity(bool),
 }
 
 type Pending<A> = Pin<Box<dyn Future<Output = (A, Answer<<A as ProxyHandler>::Hypervisor>)> + Send>>;
@@ -331,6 +332,10 @@ impl<A: ProxyHandler + 'static> Driver<'_, A> {
                 let accepted = answers.target(&asked).await;
                 (answers, Answer::Target(accepted))
             }),
+            SessionQuestion::Identity(said) => self.desk.ask(|mut answers| async move {
+                let is_right = answers.identity(&said).await;
+                (answers, Answer::Identity(is_right))
+            }),
         }
     }
 
@@ -364,6 +369,8 @@ impl<A: ProxyHandler + 'static> Driver<'_, A> {
             Answer::Dial(Some(_)) => Ok(()),
             Answer::Bind(true) => relay.bound(sides),
             Answer::Bind(false) => relay.not_bound(),
+            Answer::Identity(true) => relay.accept_identity(),
+            Answer::Identity(false) => relay.refuse_identity(),
             Answer::Target(accept) => hub.with(|now, sessions| match accept {
                 true => relay.accept_target(now, sessions, sides),
                 false => relay.refuse_target(now, sessions, sides),

@@ -192,6 +192,26 @@ impl Relay {
         self.target(now, sessions, sides, false)
     }
 
+    /// Answers [`SessionQuestion::Identity`]: that is the session's guest, and the viewer may learn it.
+    ///
+    /// # Errors
+    /// [`Misuse::NotAsked`].
+    pub fn accept_identity(&mut self) -> Result<(), Misuse> {
+        self.data()?.answer_identity(true)
+    }
+
+    /// Answers [`SessionQuestion::Identity`]: that is another guest. The hypervisor is left, and its viewer gets nothing
+    /// of what it said from then on. Before the viewer has said that it is connected to the target of a move, the
+    /// session stays where it is; later, it ends.
+    ///
+    /// # Errors
+    /// [`Misuse::NotAsked`].
+    pub fn refuse_identity(&mut self) -> Result<(), Misuse> {
+        self.data()?.answer_identity(false)?;
+        self.woken = true;
+        Ok(())
+    }
+
     fn target(
         &mut self,
         now: Duration,

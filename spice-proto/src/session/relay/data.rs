@@ -4,7 +4,7 @@ use bytes::Bytes;
 use core::time::Duration;
 
 use super::forwarding::{Flow, PolicyForwarder};
-use super::{Action, Ask, Config, End, Move, SessionQuestion};
+use super::{Action, Ask, Config, End, GuestIdentity, Move, SessionQuestion};
 use crate::channel::common::Migrate;
 use crate::channel::display;
 use crate::channel::main::ServerMessage;
@@ -31,6 +31,7 @@ enum Held {
     Nothing,
     Bind(Ask<u32>),
     Target(Ask<Target>),
+    Identity(Ask<GuestIdentity>),
 }
 
 #[derive(Debug)]
@@ -44,6 +45,8 @@ pub(super) struct Data {
     to_hypervisor: PolicyForwarder,
     to_viewer: PolicyForwarder,
     held: Held,
+    /// What the message at the front says of the guest was accepted.
+    vouched: bool,
     /// The hypervisor is read from.
     reads: bool,
     /// Nothing may be put between the server's messages.
@@ -75,6 +78,7 @@ impl Data {
             to_hypervisor: PolicyForwarder::new(channel, Sender::Client, [tenant, hypervisor], policy, limits),
             to_viewer: PolicyForwarder::new(channel, Sender::Server, [hypervisor, tenant], policy, limits),
             held: Held::Nothing,
+            vouched: false,
             reads: true,
             adjacent: false,
             viewer_gone: false,
@@ -114,6 +118,7 @@ impl Data {
                 let (session, host) = self.place;
                 SessionQuestion::Target(Move { session, host, target })
             }),
+            Held::Identity(ask) => ask.take().map(SessionQuestion::Identity),
         };
         if let Some(question) = question {
             return Action::Ask(question);
@@ -230,6 +235,13 @@ impl Data {
             && self.reads
             && let Some(frame) = self.to_viewer.shown(src)
         {
+            let number = frame.header.number;
+            let says = self.channel == ChannelType::MAIN && GuestIdentity::is_said_by(number);
+            if says && !core::mem::take(&mut self.vouched) {
+                let said = GuestIdentity::read(number, frame.body);
+                self.held = Held::Identity(Ask::New(said));
+                return self.over.take();
+            }
             match migration.server_message(now, tracker, seat, &frame) {
                 Pass::Forward => {
                     let migrates = frame.header.number == Migrate::NUMBER;
@@ -296,6 +308,21 @@ impl Data {
             _ => return Err(Misuse::NotAsked),
         }
         self.held = Held::Nothing;
+        Ok(())
+    }
+
+    /// What the message at the front says of the guest is right, or not.
+    pub(super) fn answer_identity(&mut self, is_right: bool) -> Result<(), Misuse> {
+        match &mut self.held {
+            Held::Identity(ask) => ask.answer()?,
+            _ => return Err(Misuse::NotAsked),
+        }
+        self.held = Held::Nothing;
+        self.vouched = is_right;
+        if !is_right {
+            self.over = Some((Side::Hypervisor, End::OtherGuest));
+            self.reads = false;
+        }
         Ok(())
     }
 

@@ -12,9 +12,10 @@
 //! | [`SessionQuestion::Elsewhere`]: connect to the proxy that has the session | the same |
 //! | [`SessionQuestion::BindSession`]: record the session's id | [`Relay::bound`], [`Relay::not_bound`] |
 //! | [`SessionQuestion::Target`]: is that a place of the session's guest? | [`Relay::accept_target`], [`Relay::refuse_target`] |
+//! | [`SessionQuestion::Identity`]: may the session be with a hypervisor that says so? | [`Relay::accept_identity`], [`Relay::refuse_identity`] |
 //!
-//! `INIT` is held until the id is recorded, and a message about a migration until its target is accepted; the other
-//! direction, and other connections, go on meanwhile. Everything else is done here: connections are placed and
+//! `INIT` is held until the id is recorded, a message about a migration until its target is accepted, and the guest's
+//! name and UUID until they are; the other direction, and other connections, go on meanwhile. Everything else is done here: connections are placed and
 //! refused, channels that are withheld are struck from `CHANNELS_LIST`, targets are rewritten, a source that must not
 //! be read is not read, what failed is covered up while a viewer could not bear it, a display link is not closed
 //! before it has begun, and one message stays one message.
@@ -39,12 +40,14 @@ mod answers;
 mod data;
 mod entry;
 mod forwarding;
+mod identity;
 mod linking;
 mod passing;
 mod question;
 mod sessions;
 
 pub use entry::{Claim, Entry, Report};
+pub use identity::GuestIdentity;
 pub use question::{Action, Config, Counts, Dial, End, Move, NotEntered, SessionQuestion};
 pub use sessions::Sessions;
 

@@ -3,6 +3,7 @@
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use super::GuestIdentity;
 use crate::caps::Capabilities;
 use crate::error::DecodeError;
 use crate::limits::Limits;
@@ -104,6 +105,9 @@ pub enum SessionQuestion {
     /// Accept a move only to a place of the guest that this session is of: [`Relay::accept_target`]; any other is
     /// refused: [`Relay::refuse_target`]. See [`Move`].
     Target(Move),
+    /// The hypervisor says which guest it has; the viewer has not seen it: [`Relay::accept_identity`], or
+    /// [`Relay::refuse_identity`] if that is another one than the session is of.
+    Identity(GuestIdentity),
 }
 
 /// A connection to a hypervisor that is needed.
@@ -215,6 +219,9 @@ pub enum End {
         /// What is wrong with it.
         fault: Fault,
     },
+    /// The hypervisor says that it has another guest.
+    #[error("the hypervisor has another guest")]
+    OtherGuest,
     /// It cannot be read.
     #[error("{}: {error}", side_name(.by))]
     Malformed {

@@ -3,6 +3,7 @@
 mod buffered;
 mod elsewhere;
 mod gone;
+mod identify;
 mod link;
 mod session;
 mod streams;

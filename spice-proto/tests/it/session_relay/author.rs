@@ -11,7 +11,7 @@ use spice_proto::link::relay::Upstream;
 use spice_proto::link::server::{Announcement, ServerQuestion};
 use spice_proto::link::{Buffers, LinkMess, LinkReply, Refusal, SealedTicket, Secret, ServerLink, Transport};
 use spice_proto::session::migration::Kind;
-use spice_proto::session::relay::{Dial, Move};
+use spice_proto::session::relay::{Dial, GuestIdentity, Move};
 use spice_proto::session::{Entry, Host, Policy, SessionKey};
 use spice_proto::{Clock, Driven, Limits, ManagedClaim, ProxyHandler, SessionManager, drive, inquire};
 use tokio::io::{AsyncWriteExt as _, DuplexStream, duplex};
@@ -111,6 +111,8 @@ pub(super) struct Plan {
     pub(super) known: HashMap<(Host, ChannelType), Capabilities>,
     /// Each inquiry that was made.
     pub(super) inquiries: Vec<(Host, ChannelType)>,
+    /// The identity that is another guest's.
+    pub(super) other: Option<GuestIdentity>,
     /// What was learnt of links.
     pub(super) learnt: Vec<(ChannelType, Capabilities)>,
 }
@@ -134,6 +136,7 @@ impl Default for Plan {
             inquires: false,
             known: HashMap::new(),
             inquiries: Vec::new(),
+            other: None,
             learnt: Vec::new(),
         }
     }
@@ -287,6 +290,11 @@ impl ProxyHandler for Author {
         sleep(delay).await;
         self.note("bound");
         session_id != 0xbad
+    }
+
+    async fn identity(&mut self, said: &GuestIdentity) -> bool {
+        self.note(format!("identity {said:?}"));
+        self.plan.lock().unwrap().other.as_ref() != Some(said)
     }
 
     async fn target(&mut self, asked: &Move) -> bool {

@@ -96,6 +96,7 @@ impl Bare {
                 Action::Ask(SessionQuestion::BindSession { .. }) => relay.bound(sides).unwrap(),
                 Action::Ask(SessionQuestion::Elsewhere(_)) => unreachable!("the session is here"),
                 Action::Ask(SessionQuestion::Target(_)) => relay.accept_target(NOW, sessions, sides).unwrap(),
+                Action::Ask(SessionQuestion::Identity(_)) => relay.accept_identity().unwrap(),
                 Action::Hangup => {}
                 action => {
                     let drained = sides.tenant.tx.len() + sides.hypervisor.tx.len();

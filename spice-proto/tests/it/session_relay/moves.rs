@@ -10,7 +10,7 @@ use spice_proto::link::HandshakeError;
 use spice_proto::session::Host;
 use spice_proto::session::migration::Kind;
 use spice_proto::session::policy::Settings;
-use spice_proto::session::relay::End;
+use spice_proto::session::relay::{End, GuestIdentity};
 use tokio::time::{Instant, sleep};
 
 use super::{Behaviour, DISPLAY, ID, INPUTS, Line, MAIN, SESSION, Site, init};
@@ -301,5 +301,62 @@ async fn a_seamless_move() {
             drop(source);
             target.passes(&mut there, 106, &[1, 0, 0, 0]).await;
         }
+    }
+}
+
+/// NAME, as it is sent.
+fn name(name: &str) -> Vec<u8> {
+    let length = u32::try_from(name.len() + 1).unwrap();
+    [&length.to_le_bytes(), name.as_bytes(), b"\0"].concat()
+}
+
+/// What a hypervisor says of its guest goes on when it is accepted, and in the order in which it was said.
+#[tokio::test(start_paused = true)]
+async fn the_guests_name_and_uuid_are_asked_about() {
+    let mut site = Site::new();
+    let (mut viewer, mut source, _) = site.session().await;
+    source.say(113, &name("own")).await;
+    source.say(114, &[7; 16]).await;
+    source.say(106, &[1, 0, 0, 0]).await;
+    assert_eq!(viewer.hear().await, Some((113, name("own"))));
+    assert_eq!(viewer.hear().await, Some((114, vec![7; 16])));
+    assert_eq!(viewer.hear().await, Some((106, vec![1, 0, 0, 0])));
+    assert_eq!(site.asked().len(), 2);
+    // Refused at the source, the session ends.
+    site.plan(|plan| {
+        plan.other = Some(GuestIdentity {
+            uuid: Some([8; 16]),
+            ..GuestIdentity::default()
+        });
+    });
+    source.say(114, &[8; 16]).await;
+    assert_eq!((viewer.hear().await, source.hear().await), (None, None));
+}
+
+/// A target with another guest is left, and its viewer gets nothing of it: the session stays where it is.
+#[tokio::test(start_paused = true)]
+async fn a_target_with_another_guest_is_left() {
+    for by_name in [true, false] {
+        let mut site = Site::new();
+        let (number, body) = if by_name {
+            (113, name("other"))
+        } else {
+            (114, vec![9; 16])
+        };
+        site.plan(|plan| {
+            plan.other = Some(GuestIdentity {
+                name: by_name.then(|| Bytes::from_static(b"other")),
+                uuid: (!by_name).then_some([9; 16]),
+            });
+        });
+        let (mut viewer, mut source) = moving(&mut site).await;
+        let (mut there, mut target, _) = site.open(MAIN, ID, 1).await;
+        target.say(number, &body).await;
+        assert_eq!(target.hear().await, None, "it was not left");
+        assert!(there.is_silent(Duration::from_secs(1)).await);
+        viewer.say(102, &[]).await;
+        assert_eq!(source.hear().await, Some((103, vec![])));
+        assert_eq!(viewer.hear().await, Some((102, vec![])));
+        source.passes(&mut viewer, 106, &[1, 0, 0, 0]).await;
     }
 }

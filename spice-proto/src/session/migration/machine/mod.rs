@@ -148,6 +148,8 @@ impl Migration {
                 ServerMessage::MIGRATE_BEGIN
                 | ServerMessage::MIGRATE_CANCEL
                 | ServerMessage::INIT
+                | ServerMessage::NAME
+                | ServerMessage::UUID
                 | ServerMessage::CHANNELS_LIST
                 | ServerMessage::MIGRATE_SWITCH_HOST
                 | ServerMessage::MIGRATE_END
