@@ -243,6 +243,8 @@ impl Watched {
             (_, SessionQuestion::Tenant(BridgeQuestion::Challenge)) => {
                 relay.bridge().and_then(|bridge| bridge.challenge(sides, CHALLENGE))
             }
+            (1, SessionQuestion::Name(_)) => relay.refuse_name(),
+            (_, SessionQuestion::Name(_)) => relay.accept_name(),
             (_, SessionQuestion::Tenant(_)) => relay.bridge().and_then(|bridge| bridge.admit(sides)),
         };
         answered.unwrap();
@@ -254,6 +256,8 @@ impl Watched {
         assert_eq!(relay.refuse(sides, Refusal::Close), Err(Misuse::NotAsked));
         assert_eq!(relay.unreachable(sides), Err(Misuse::NotAsked));
         assert_eq!(relay.dialled(self.now, Upstream::default()), Err(Misuse::NotAsked));
+        assert_eq!(relay.accept_name(), Err(Misuse::NotAsked));
+        assert_eq!(relay.refuse_name(), Err(Misuse::NotAsked));
         if let Ok(bridge) = relay.bridge() {
             assert_eq!(bridge.admit(sides), Err(Misuse::NotAsked));
         }

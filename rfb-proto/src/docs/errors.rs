@@ -102,6 +102,7 @@
 //! | `LogIn` | the log-in there failed: [`BridgeError`] |
 //! | `Init` | its ServerInit cannot be read |
 //! | `NotAnswered` | the log-in there asks for a layer (RA2, RA2_256), and the calling program has refused it |
+//! | `OtherGuest` | the new server has another guest: `ProxyHandler::moved_to` said `false` |
 //! | `State` | see [`MoveFault`] |
 //!
 //! | [`MoveFault`] | Cause |

@@ -54,6 +54,9 @@
 //! old hypervisor. A proxy that is told of the move (`Connection::mover`) disconnects the viewer, or keeps it: the relay connects
 //! to the new hypervisor, logs in there, sets the client's format and encodings again and asks for the whole picture.
 //!
+//! Before the viewer sees anything of the new server, `ProxyHandler::moved_to` is asked about the name of its desktop: QEMU's is
+//! `QEMU (NAME)` where it was started with a name, and tells a proxy that it was led to another guest.
+//!
 //! | state of the client | what becomes of it |
 //! |---|---|
 //! | size of the desktop | told by DesktopSize or ExtendedDesktopSize; a client that knows neither is disconnected if it changes |

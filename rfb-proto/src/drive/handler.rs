@@ -123,6 +123,14 @@ pub trait ProxyHandler: Send {
         None
     }
 
+    /// The hypervisor that was dialled behind a move, or behind a loss, calls its desktop so. `false` if that is another guest:
+    /// the connection ends before the tenant has seen anything of it. QEMU says `QEMU (NAME)` where it was started with a
+    /// name.
+    fn moved_to(&mut self, name: &[u8]) -> bool {
+        let _ = name;
+        true
+    }
+
     /// Both sides are in. `false`: the connection is closed.
     fn authenticated(&mut self, outcome: &BridgeOutcome) -> bool {
         let _ = outcome;

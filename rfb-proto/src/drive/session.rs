@@ -441,6 +441,15 @@ impl<A: ProxyHandler + 'static> Driver<'_, A> {
                 let dialled = answers.dial(dial).await;
                 (answers, Answer::Dial(dialled))
             }),
+            SessionQuestion::Name(name) => {
+                let accepted = self.desk.free().is_some_and(|answers| answers.moved_to(&name));
+                let relay = &mut self.connection.relay;
+                // INVARIANT: it is the answer to what was asked.
+                let _ = match accepted {
+                    true => relay.accept_name(),
+                    false => relay.refuse_name(),
+                };
+            }
             // INVARIANT: the relay asks for connections itself.
             SessionQuestion::Tenant(BridgeQuestion::Connect) => self.refuse(),
             SessionQuestion::Tenant(question) => self.ask_of_login(question),

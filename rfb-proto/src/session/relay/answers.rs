@@ -35,6 +35,7 @@ impl Relay {
                 self.viewer = None;
                 Ok(())
             }
+            Stage::Reconnect(reconnect) if reconnect.is_named().is_ok() => self.refuse_name(),
             _ => self.unreachable(sides),
         }
     }
@@ -50,6 +51,32 @@ impl Relay {
             Stage::Reconnect(reconnect) => reconnect.dialled(now, &self.config, upstream),
             _ => Err(Misuse::NotAsked),
         }
+    }
+
+    /// Answers [`SessionQuestion::Name`]: that is the console's guest, and the tenant goes on with this hypervisor.
+    ///
+    /// # Errors
+    /// [`Misuse::NotAsked`].
+    pub fn accept_name(&mut self) -> Result<(), Misuse> {
+        match &mut self.stage {
+            Stage::Reconnect(reconnect) => reconnect.accept_name(),
+            _ => Err(Misuse::NotAsked),
+        }
+    }
+
+    /// Answers [`SessionQuestion::Name`]: that is another guest. The connection ends, and its tenant has seen nothing of that
+    /// hypervisor.
+    ///
+    /// # Errors
+    /// [`Misuse::NotAsked`].
+    pub fn refuse_name(&mut self) -> Result<(), Misuse> {
+        match &self.stage {
+            Stage::Reconnect(reconnect) => reconnect.is_named()?,
+            _ => return Err(Misuse::NotAsked),
+        }
+        self.stage = Stage::Done(End::from(NotFollowed::OtherGuest));
+        self.viewer = None;
+        Ok(())
     }
 
     /// What may pass for this tenant, in place of [`Config::filter`](super::Config::filter): where that is known with its

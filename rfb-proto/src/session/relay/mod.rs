@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`SessionQuestion::Tenant`]: a challenge; is the tenant let in? | [`Bridge::challenge`], [`Bridge::admit`] of [`Relay::bridge`]; [`Relay::refuse`] |
 //! | [`SessionQuestion::Dial`]: connect to the hypervisor | [`Relay::dialled`], [`Relay::unreachable`] |
+//! | [`SessionQuestion::Name`]: is that the console's guest, behind a move? | [`Relay::accept_name`], [`Relay::refuse_name`] |
 //!
 //! ```text
 //! loop: step ----> Ask ---------> answer, now or later

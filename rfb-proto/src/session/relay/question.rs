@@ -4,6 +4,8 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use bytes::Bytes;
+
 #[cfg(doc)]
 use super::Relay;
 use crate::error::DecodeError;
@@ -149,6 +151,9 @@ pub enum SessionQuestion {
     Tenant(BridgeQuestion),
     /// Connect to the hypervisor: [`Relay::dialled`], [`Relay::unreachable`] or [`Relay::refuse`].
     Dial(Dial),
+    /// The hypervisor behind a move, or behind a loss, calls its desktop so, in its ServerInit: [`Relay::accept_name`], or
+    /// [`Relay::refuse_name`] if that is another guest. The tenant has seen nothing of it.
+    Name(Bytes),
 }
 
 /// A connection to a hypervisor that is needed.
@@ -242,6 +247,9 @@ pub enum NotFollowed {
     /// The log-in there asks for a layer of RSA-AES, and the caller has refused it ([`Relay::refuse`]).
     #[error("the log-in asks for a layer that there is not")]
     NotAnswered,
+    /// The new hypervisor has another guest ([`Relay::refuse_name`]).
+    #[error("the new hypervisor has another guest")]
+    OtherGuest,
     /// It took too long.
     #[error("it took too long")]
     TimedOut,

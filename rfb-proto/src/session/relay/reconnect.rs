@@ -8,6 +8,7 @@ use super::question::{Action, Cause, Config, Counts, Dial, End, NotFollowed, Ses
 use super::stage::{AHEAD, Gone, Next, Over, take_init};
 use crate::handshake::bridge::{AuthOrder, BridgeAction, BridgeConfig, BridgeQuestion, Upstream};
 use crate::handshake::{Bridge, Buffers, Misuse, Side, SideBuffers};
+use crate::init::ServerInit;
 use crate::security::SecurityType;
 use crate::version::Version;
 
@@ -35,6 +36,10 @@ enum State {
     LogIn(Box<LogIn>),
     /// ServerInit is due.
     Init,
+    /// Its name is asked about.
+    Name(Box<ServerInit>),
+    /// Its name is right.
+    Named(Box<ServerInit>),
 }
 
 /// The log-in at the new hypervisor: the bridge, whose tenant is played here, since the real one is in already.
@@ -101,6 +106,11 @@ impl Reconnect {
                 Err(Err(why)) => Err(End::from(why).into()),
             },
             State::Init => self.init(config, sides, gone),
+            State::Name(_) => Ok(receive(sides, false)),
+            State::Named(init) => {
+                let init = ServerInit::clone(init);
+                self.go_on(init, sides)
+            }
         }
     }
 
@@ -140,6 +150,29 @@ impl Reconnect {
             Ok(None) => return Ok(receive(sides, true)),
             Err(error) => return Err(End::from(NotFollowed::Init(error)).into()),
         };
+        let name = init.name.clone();
+        self.state = State::Name(Box::new(init));
+        Ok(Action::Ask(SessionQuestion::Name(name)))
+    }
+
+    /// The name is asked about.
+    pub(super) const fn is_named(&self) -> Result<(), Misuse> {
+        match self.state {
+            State::Name(_) => Ok(()),
+            _ => Err(Misuse::NotAsked),
+        }
+    }
+
+    /// The name is right: the tenant goes on with this hypervisor.
+    pub(super) fn accept_name(&mut self) -> Result<(), Misuse> {
+        self.is_named()?;
+        if let State::Name(init) = core::mem::replace(&mut self.state, State::Left) {
+            self.state = State::Named(init);
+        }
+        Ok(())
+    }
+
+    fn go_on(&mut self, init: ServerInit, sides: &mut SideBuffers) -> Next<()> {
         let SideBuffers { tenant, hypervisor } = sides;
         let moved = self.data.framing.moved(&init, &mut hypervisor.tx, &mut tenant.tx);
         moved.map_err(|why| End::from(NotFollowed::State(why)))?;

@@ -127,6 +127,7 @@ fn play(config: &Arc<Config>, says: [&[u8]; 2], piece: usize, moves: bool) -> En
                 relay.dialled(now, Upstream::default()).unwrap();
             }
             Action::Ask(SessionQuestion::Dial(_)) => relay.unreachable(&mut sides).unwrap(),
+            Action::Ask(SessionQuestion::Name(_)) => relay.accept_name().unwrap(),
             Action::Hangup => {}
             Action::Done(end) => {
                 assert_eq!(relay.step(now, &mut sides), Action::Done(end.clone()));

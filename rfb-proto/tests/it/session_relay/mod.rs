@@ -107,6 +107,10 @@ pub(crate) struct World {
     /// What is read.
     pub(crate) reads: (bool, bool),
     pub(crate) end: Option<End>,
+    /// The names of desktops that were asked about.
+    pub(crate) names: Vec<Bytes>,
+    /// The one that is another guest's.
+    pub(crate) other: Option<Bytes>,
 }
 
 impl World {
@@ -123,6 +127,8 @@ impl World {
             takes: [true; 2],
             reads: (false, false),
             end: None,
+            names: Vec::new(),
+            other: None,
         };
         world.run();
         world
@@ -243,6 +249,14 @@ impl World {
                     true => self.relay.dialled(self.now, upstream()).unwrap(),
                     false => self.relay.unreachable(sides).unwrap(),
                 }
+            }
+            SessionQuestion::Name(name) => {
+                let answered = match Some(&name) == self.other.as_ref() {
+                    true => self.relay.refuse_name(),
+                    false => self.relay.accept_name(),
+                };
+                answered.unwrap();
+                self.names.push(name);
             }
             other => panic!("{other:?}"),
         }

@@ -2,16 +2,17 @@
 
 use core::time::Duration;
 
-use rfb_proto::PixelFormat;
+use bytes::Bytes;
 use rfb_proto::encoding::Encoding;
 use rfb_proto::framing::MoveFault;
-use rfb_proto::handshake::Side;
+use rfb_proto::handshake::{Misuse, Side};
 use rfb_proto::message::{
     ClientCutText, ClientFence, EnableContinuousUpdates, EndOfContinuousUpdates, Extensions, FenceFlags,
     FramebufferUpdateRequest, PointerEvent, QemuClientMessage, QemuExtendedKeyEvent, ServerFence, SetEncodings,
     SetPixelFormat,
 };
 use rfb_proto::session::relay::{Cause, End, Move, NotFollowed};
+use rfb_proto::{PixelFormat, ServerInit};
 
 use super::passes::{key, rectangle, request, update};
 use super::{World, client, config, hypervisor_hears, hypervisor_opening, init, server};
@@ -374,4 +375,30 @@ fn a_move_in_the_handshake() {
     // A client that has set nothing is asked for nothing but its format and the picture.
     let greeting = [client(SetPixelFormat::new(PixelFormat::RGB888)), full_request(640, 480)].concat();
     assert_eq!(told(&mut world), greeting);
+}
+
+/// The new server's name is asked about before the tenant sees anything of it; a wrong one ends the connection.
+#[test]
+fn another_guest_behind_a_move() {
+    let named = |name: &'static str| ServerInit {
+        name: Bytes::from_static(name.as_bytes()),
+        ..init(640, 480)
+    };
+    for size in [1, 1000] {
+        let mut world = World::open(config());
+        asks(&mut world, &[Encoding::RAW]);
+        world.other = Some(Bytes::from_static(b"QEMU (other)"));
+        world.moves_to(&named("QEMU (own)"));
+        assert_eq!((world.names.len(), world.end.clone()), (1, None));
+        world.take_tenant();
+        world.relay.moved(Move::Follow);
+        world.run();
+        let picture = update(Encoding::RAW, (2, 1), &[2; 8]);
+        let opening = [hypervisor_opening(&named("QEMU (other)")), picture].concat();
+        world.says_in_pieces(Side::Hypervisor, &opening, size);
+        assert_eq!(world.names, [&b"QEMU (own)"[..], b"QEMU (other)"]);
+        assert_eq!(world.end, Some(End::NotFollowed(Box::new(NotFollowed::OtherGuest))));
+        assert_eq!(world.take_tenant(), b"");
+        assert_eq!(world.relay.accept_name(), Err(Misuse::NotAsked));
+    }
 }
