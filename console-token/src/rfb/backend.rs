@@ -82,6 +82,13 @@ pub trait ConsoleBackend: Send {
         None
     }
 
+    /// The hypervisor that was connected to behind a move calls its desktop so. `false` if that is another guest: the
+    /// connection ends, and its viewer has seen nothing of it.
+    fn moved_to(&mut self, name: &[u8]) -> bool {
+        let _ = name;
+        true
+    }
+
     /// A viewer is refused. For the log; what the viewer gets should be the same whatever the reason is, as the default
     /// of [`Refusal`] is.
     fn refused(&mut self, denial: &Denial) -> Refusal {

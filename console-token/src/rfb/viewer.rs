@@ -206,6 +206,10 @@ impl<B: ConsoleBackend> ProxyHandler for TokenViewer<B> {
         self.backend.hypervisor_tls()
     }
 
+    fn moved_to(&mut self, name: &[u8]) -> bool {
+        self.backend.moved_to(name)
+    }
+
     fn authenticated(&mut self, _: &BridgeOutcome) -> bool {
         self.backend.event(Event::Reached);
         self.slot.accepted.notify_one();

@@ -8,7 +8,7 @@ use core::num::NonZeroU16;
 use spice_proto::caps::Capabilities;
 use spice_proto::link::{self, LinkMess};
 use spice_proto::session::migration;
-use spice_proto::session::relay::{Dial, Move};
+use spice_proto::session::relay::{Dial, GuestIdentity, Move};
 use spice_proto::session::{Policy, SessionKey};
 use spice_proto::{Limits, inquire};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -60,6 +60,13 @@ pub trait ConsoleBackend: Send {
     /// moved to.
     fn may_move(&mut self, grant: &Grant, asked: &Move) -> impl Future<Output = bool> + Send {
         ready(leads_to(grant, &asked.target))
+    }
+
+    /// The hypervisor of this connection says which guest it has. `false` if that is another one: it is left, before the
+    /// viewer has learnt it.
+    fn identity(&mut self, said: &GuestIdentity) -> impl Future<Output = bool> + Send {
+        let _ = said;
+        ready(true)
     }
 
     /// A viewer asks for a channel, and has not shown its token. A refusal such as `NEED_SECURED` may follow from the

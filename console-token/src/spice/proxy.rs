@@ -10,7 +10,7 @@ use spice_proto::link::relay::{RelayOutcome, Upstream};
 use spice_proto::link::server::Announcement;
 use spice_proto::link::{KeyHandle, LinkMess, Refusal, SealedTicket, Secret};
 use spice_proto::session::migration::Kind;
-use spice_proto::session::relay::{Dial, Move};
+use spice_proto::session::relay::{Dial, GuestIdentity, Move};
 use spice_proto::session::tracker::Reason;
 use spice_proto::session::{Entry, Policy, SessionKey};
 use spice_proto::{Limits, ManagedClaim, ProxyHandler, inquire};
@@ -259,6 +259,10 @@ impl<B: ConsoleBackend> ProxyHandler for TokenProxy<B> {
                 false
             }
         }
+    }
+
+    async fn identity(&mut self, said: &GuestIdentity) -> bool {
+        self.backend.identity(said).await
     }
 
     async fn target(&mut self, asked: &Move) -> bool {
