@@ -1,5 +1,7 @@
 //! The gateway as a program: what it prints, what it refuses, how it ends.
 
+#[path = "support/authd.rs"]
+mod authd;
 #[path = "console_gateway/configuration.rs"]
 mod configuration;
 #[path = "console_gateway/demo.rs"]

@@ -11,6 +11,7 @@ mod network;
 mod operate;
 mod resolvers;
 mod serial;
+mod spice_moves;
 mod tunnels;
 mod vnc;
 

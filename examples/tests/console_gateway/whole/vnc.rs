@@ -148,3 +148,36 @@ async fn a_native_viewer_shows_its_token_as_password_or_as_user() {
         assert!(!again.status.success());
     }
 }
+
+/// Where guests share ports for moves, a server that QEMU names after another guest is left, and the viewer has seen nothing
+/// of it. Without a name, or where no other guest may be, it is as ever.
+#[tokio::test]
+async fn a_viewer_does_not_follow_to_another_guest() {
+    for (desktop, shared, follows) in [
+        ("QEMU (vm2)", true, false),
+        ("QEMU (vm1)", true, true),
+        ("QEMU", true, true),
+        ("QEMU (vm2)", false, true),
+    ] {
+        let (here, there) = (fakes::vnc("QEMU (vm1)"), fakes::vnc(desktop));
+        let range = format!("\nmove_ports = \"{there}-{there}\"");
+        let places = format!("{}\n[[guest.console.place]]\n{}", place(here), place(there));
+        let other = place(9) + if shared { &range } else { "" };
+        let guests = guest("vm1", "vnc", &places) + &guest("vm2", "vnc", &other);
+        let service = Service::start(&with_guests(&guests));
+        let mut socket = websocket(service.web(), &token(&service, VNC)).await.unwrap();
+        self::desktop(&mut socket).await;
+        soon("the session", || sessions(&service).len() == 1).await;
+        assert_eq!(call(&service, "PUT /v1/guests/vm1/place", r#"{"place":1}"#).status, 204);
+        let metrics = || call(&service, "GET /metrics", "").body;
+        if follows {
+            // The new server answers with a bell.
+            send(&mut socket, &[4, 1, 0, 0, 0, 0, 0, 0x61]).await;
+            assert_eq!(receive(&mut socket, 1).await, [2], "{desktop}");
+            assert!(!metrics().contains("console_gateway_moves_total{outcome=\"refused\"} 1"));
+        } else {
+            assert_eq!(close_code(&mut socket).await, Some(4410), "{desktop}");
+            assert!(metrics().contains("console_gateway_moves_total{outcome=\"refused\"} 1"));
+        }
+    }
+}

@@ -45,6 +45,7 @@ fn guest(check: &Check, mut table: Table, widest: &Rules, monitors: &mut Monitor
         .flatten()
         .unwrap_or_default();
     let name = table.text(check, "name").unwrap_or_else(|| id.clone());
+    let hypervisor_name = table.text(check, "hypervisor_name");
     // It is not looked at: a tenant is the portal's to know.
     let _ = table.text(check, "project");
     for (key, text) in [("id", &id), ("name", &name)] {
@@ -66,7 +67,12 @@ fn guest(check: &Check, mut table: Table, widest: &Rules, monitors: &mut Monitor
             check.wrong::<()>(format_args!("[[guest]] {id:?} has two consoles of protocol {protocol}"));
         }
     }
-    Some(Guest { id, name, consoles })
+    Some(Guest {
+        id,
+        name,
+        hypervisor_name,
+        consoles,
+    })
 }
 
 fn console(check: &Check, mut table: Table, widest: &Rules, monitors: &mut Monitors) -> Option<Arc<Console>> {

@@ -60,6 +60,7 @@ withheld = ["usbredir", "webdav"]       # SPICE channels that no viewer gets
 [[guest]]                               # a virtual machine
 id = "52b2e44e-e561-464c-88f3-2fc6a1ecea2b"
 name = "db-7"                           # may be left out
+hypervisor_name = "instance-0000002a"   # by which its hypervisors know it; left out: name or id
 project = "tenant-a"                    # may be left out
   [[guest.console]]                     # one for each that it has
   protocol = "spice"                    # spice, vnc, serial, mks

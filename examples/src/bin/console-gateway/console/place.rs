@@ -37,6 +37,8 @@ pub(crate) struct Guest {
     pub(crate) id: String,
     /// For people.
     pub(crate) name: String,
+    /// By which its hypervisors know it, where that is not `name`.
+    pub(crate) hypervisor_name: Option<String>,
     /// In the order of the configuration.
     pub(crate) consoles: Vec<Arc<Console>>,
 }
@@ -228,6 +230,12 @@ impl Place {
         own.into_iter().chain(&self.announced).map(|name| canonical(name))
     }
 
+    /// Whether a move may arrive at that port, or it is one of its own.
+    fn reaches(&self, port: u16) -> bool {
+        let own = self.ports().any(|own| own == port);
+        own || self.move_ports.as_ref().is_some_and(|ports| ports.contains(&port))
+    }
+
     fn is_met_at(&self, told: u16, configured: Option<u16>) -> bool {
         match &self.move_ports {
             Some(ports) => ports.contains(&told),
@@ -247,6 +255,16 @@ impl Place {
             Address::Unix(_) => None,
         }
     }
+}
+
+/// Whether a place of the guest may be there, too: at the same host, and at one of these ports.
+pub(crate) fn shares(guest: &Guest, at: &PlaceAddress) -> bool {
+    let names: Vec<String> = at.place.names().collect();
+    let mut places = guest.consoles.iter().flat_map(|console| &console.places);
+    places.any(|place| {
+        let mut ports = at.port.into_iter().chain(at.tls_port);
+        ports.any(|port| place.reaches(port)) && place.names().any(|name| names.contains(&name))
+    })
 }
 
 /// An address without the brackets of IPv6.

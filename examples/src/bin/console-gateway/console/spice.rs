@@ -19,7 +19,7 @@ use spice_proto::caps::Capabilities;
 use spice_proto::ids::{ChannelType, LinkErrorCode};
 use spice_proto::link::{LinkMess, Refusal, Secret, Side};
 use spice_proto::session::migration::Endpoint;
-use spice_proto::session::relay::{Config, Counts, Dial, End, Move};
+use spice_proto::session::relay::{Config, Counts, Dial, End, GuestIdentity, Move};
 use spice_proto::session::tracker::Peer;
 use spice_proto::session::{Policy, SessionKey};
 use spice_proto::{Limits, drive_session, inquire};
@@ -199,6 +199,8 @@ pub(crate) struct Tenant {
     /// Its session, where it is one of the channels.
     joined: Option<(SessionKey, Entered)>,
     is_main: bool,
+    /// It goes to the target of a move.
+    came_by_move: bool,
     found: Option<Found>,
     at: Option<PlaceAddress>,
     presented: Option<Fingerprint>,
@@ -228,6 +230,7 @@ impl Tenant {
             counts,
             joined: None,
             is_main: false,
+            came_by_move: false,
             found: None,
             at: None,
             presented: None,
@@ -456,6 +459,7 @@ impl ConsoleBackend for Tenant {
             self.join(console, &found, &at);
         }
         self.found = Some(found);
+        self.came_by_move = console.dial.target.is_some();
         let at = self.at.insert(at);
         let hypervisor = match self.place.admit() {
             Ok(()) => at.dial(console.dial.transport).await,
@@ -490,6 +494,9 @@ impl ConsoleBackend for Tenant {
         if there.is(here) {
             return self.not_moved(asked, &name, "the guest is there already");
         }
+        if let Some(why) = self.gateway.has_another(&found, &there, grant.expires).await {
+            return self.not_moved(asked, &name, &why);
+        }
         let (from, to) = (shown(here), shown(&there));
         info!(guest = name, kind = ?asked.target.kind, from, to, "the session moves");
         if let Some(held) = lock(&self.gateway.spice_sessions).get_mut(&asked.session) {
@@ -516,6 +523,21 @@ impl ConsoleBackend for Tenant {
             (Err(error), None) => debug!(gateway = name, %error, "not asked what it announces"),
         }
         None
+    }
+
+    /// At a target that others may have, too: what it did not say when it was asked, it may say now.
+    async fn identity(&mut self, said: &GuestIdentity) -> bool {
+        let (Some(found), Some(at), true) = (&self.found, &self.at, self.came_by_move) else {
+            return true;
+        };
+        if !self.gateway.is_shared(&found.guest, at) {
+            return true;
+        }
+        let Some(why) = found.guest.contradicts(said) else {
+            return true;
+        };
+        self.gateway.left(&found.guest, at, &why);
+        false
     }
 
     fn event(&mut self, event: Event<'_>) {

@@ -123,6 +123,7 @@ pub(crate) async fn serve_native(gateway: Arc<Gateway>, guest: Guestbook, mut st
         .with_tenant_subtypes(&[Subtype::X509_PLAIN]);
     let tenant = Tenant::new(gateway.clone(), guest);
     drive(&gateway, None, tenant, config, &mut stream).await;
+    farewell(&mut stream, &CloseReason::default(), None).await;
 }
 
 /// Drives a session. Gives why the gateway has ended it, if it has.
@@ -141,7 +142,8 @@ where
         connection = connection.with_tenant_tls(tls.clone());
     }
     let mover = connection.mover();
-    let stream = Counted::new(viewer, tenant.traffic.clone());
+    // A WebSocket is closed with the reason, which is known at the end.
+    let stream = Counted::new(viewer, tenant.traffic.clone()).staying_open();
     let (entered, is_in) = oneshot::channel();
     tenant.entered = Some(entered);
     let place = tenant.guest.place.clone();
@@ -298,6 +300,18 @@ impl ConsoleBackend for Tenant {
 
     fn hypervisor_tls(&mut self) -> Option<rfb_proto::tls::ClientTls> {
         self.shown.as_ref()?.1.place.vnc.tls.clone()
+    }
+
+    fn moved_to(&mut self, name: &[u8]) -> bool {
+        let Some((found, at)) = &self.shown else { return true };
+        if !self.gateway.is_shared(&found.guest, at) {
+            return true;
+        }
+        let Some(why) = found.guest.contradicts_desktop(name) else {
+            return true;
+        };
+        self.gateway.left(&found.guest, at, &why);
+        false
     }
 
     fn event(&mut self, event: Event<'_>) {

@@ -222,6 +222,7 @@ fn guest<const N: usize>(id: &str, name: &str, consoles: [(Protocol, Place); N])
     Arc::new(Guest {
         id: id.to_owned(),
         name: name.to_owned(),
+        hypervisor_name: None,
         consoles: consoles.map(console).into(),
     })
 }

@@ -229,6 +229,7 @@ fn resolved(grant: &Grant, context: Context, rules: &Rules) -> Option<Found> {
     });
     let guest = Arc::new(Guest {
         name: id.clone(),
+        hypervisor_name: None,
         id,
         consoles: vec![console.clone()],
     });

@@ -30,11 +30,23 @@ impl Traffic {
 pub(crate) struct Counted<S> {
     stream: S,
     traffic: Arc<Traffic>,
+    /// Whoever writes to it does not close it.
+    stays_open: bool,
 }
 
 impl<S> Counted<S> {
     pub(crate) const fn new(stream: S, traffic: Arc<Traffic>) -> Self {
-        Self { stream, traffic }
+        Self {
+            stream,
+            traffic,
+            stays_open: false,
+        }
+    }
+
+    /// For a driver that closes what it writes to, where there is more to be said behind it.
+    pub(crate) const fn staying_open(mut self) -> Self {
+        self.stays_open = true;
+        self
     }
 }
 
@@ -80,6 +92,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.stays_open {
+            return self.poll_flush(cx);
+        }
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
