@@ -10,6 +10,8 @@
 //! The tests need the packages of `debian-packages.txt`:
 //! `cargo test -p examples --test real -- --ignored`.
 
+#[path = "support/authd.rs"]
+mod authd;
 #[path = "real/browser.rs"]
 mod browser;
 #[path = "real/consoles/mod.rs"]

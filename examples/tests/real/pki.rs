@@ -40,6 +40,26 @@ pub(crate) fn server(folder: &Folder, authority: &Path, organisation: &str, addr
     path
 }
 
+/// A certificate of the authority for a client, in the folder of the authority.
+pub(crate) fn client(folder: &Folder, authority: &Path) {
+    fs::write(
+        authority.join("client-extensions"),
+        "basicConstraints=critical,CA:FALSE\nkeyUsage=critical,digitalSignature,keyEncipherment\nextendedKeyUsage=clientAuth\n",
+    )
+    .expect("a file of the test");
+    #[rustfmt::skip]
+    let steps: [&[&str]; 2] = [
+        &["req", "-newkey", "rsa:2048", "-nodes", "-subj", "/O=Test Bed/CN=gateway",
+          "-keyout", &file(authority, "client-key.pem"), "-out", &file(authority, "client.csr")],
+        &["x509", "-req", "-days", "2", "-sha256", "-set_serial", "7", "-extfile", &file(authority, "client-extensions"),
+          "-CA", &file(authority, "ca-cert.pem"), "-CAkey", &file(authority, "ca-key.pem"),
+          "-in", &file(authority, "client.csr"), "-out", &file(authority, "client-cert.pem")],
+    ];
+    for step in steps {
+        openssl(folder, "client", step);
+    }
+}
+
 /// The subject of such a certificate, as SPICE clients write one.
 pub(crate) fn subject(organisation: &str, address: Ipv4Addr) -> String {
     format!("O={organisation},CN={address}")

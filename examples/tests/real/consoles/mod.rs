@@ -3,7 +3,10 @@
 //! QEMU runs a guest with a picture that is known to the pixel and that says which keys it gets. Each test makes tokens
 //! with the gateway's API, as a portal does, and goes in with nothing else.
 
+mod certificates;
 mod fronts;
+mod mks;
+mod moves;
 mod others;
 mod pages;
 mod passwords;
