@@ -128,6 +128,15 @@ pub(crate) fn cursor_server(message: &cursor::ServerMessage, dst: &mut BytesMut)
             put!(dst, 11; m.position.x, m.position.y, m.trail_length, m.trail_frequency, m.visible, m.cursor.flags.0);
             dst.extend_from_slice(&m.cursor.data);
         }
+        M::Set(m) => {
+            let Some(header) = &m.cursor.header else {
+                unreachable!("not recorded: {m:?}");
+            };
+            put!(dst, 24; m.position.x, m.position.y, m.visible, m.cursor.flags.0, header.unique, header.r#type.0,
+                header.width, header.height, header.hot_spot_x, header.hot_spot_y);
+            dst.extend_from_slice(&m.cursor.data);
+        }
+        M::Move(m) => put!(dst, 4; m.position.x, m.position.y),
         M::InvalAll | M::Reset => {}
         M::Common(m) => common_server(m, dst),
         _ => unreachable!("not recorded: {message:?}"),
@@ -229,6 +238,20 @@ pub(crate) fn display_server(message: &display::ServerMessage, dst: &mut BytesMu
             }
         }
         M::SurfaceCreate(m) => put!(dst, 20; m.surface_id, m.width, m.height, m.format.0, m.flags.0),
+        M::CopyBits(m) => {
+            base(&m.base, dst);
+            put!(dst, 8; m.src_pos.x, m.src_pos.y);
+        }
+        M::InvalList(m) => {
+            put!(dst, 2; (m.resources.len() as u16));
+            for resource in &m.resources {
+                put!(dst, 9; resource.r#type, resource.id);
+            }
+        }
+        M::StreamData(m) => {
+            put!(dst, 12; m.id, m.multi_media_time, (m.data.len() as u32));
+            dst.extend_from_slice(&m.data);
+        }
         M::InvalAllPalettes | M::Mark => {}
         M::Common(m) => common_server(m, dst),
         _ => unreachable!("not recorded: {message:?}"),

@@ -9,6 +9,7 @@ pub mod consoles;
 pub mod frames;
 pub mod links;
 pub mod messages;
+pub mod mix;
 pub mod relay;
 pub mod rfb;
 pub mod rfb_framing;
@@ -164,6 +165,72 @@ pub const CASES: &[Case] = &[
         repetitions: 20,
         operations: messages::RECORDED,
         prepare: messages::encode_by_hand,
+    },
+    Case {
+        name: "spice: mixed message, walked by hand without a copy (the limit)",
+        repetitions: 10,
+        operations: mix::MESSAGES,
+        prepare: mix::walked,
+    },
+    Case {
+        name: "spice: mixed message, decoded, any channel",
+        repetitions: 10,
+        operations: mix::MESSAGES,
+        prepare: mix::any_channel,
+    },
+    Case {
+        name: "spice: mixed message, decoded, set of its channel",
+        repetitions: 10,
+        operations: mix::MESSAGES,
+        prepare: mix::own_set,
+    },
+    Case {
+        name: "spice: mixed message, written as a frame",
+        repetitions: 10,
+        operations: mix::MESSAGES,
+        prepare: mix::written,
+    },
+    Case {
+        name: "spice: mixed message, written as a frame by hand (the limit)",
+        repetitions: 10,
+        operations: mix::MESSAGES,
+        prepare: mix::written_by_hand,
+    },
+    Case {
+        name: "spice: mixed frame, split off with its fellows, each owned",
+        repetitions: 10,
+        operations: mix::MESSAGES,
+        prepare: mix::split,
+    },
+    Case {
+        name: "spice: mixed frame, split off with its fellows, as a range of their one piece",
+        repetitions: 10,
+        operations: mix::MESSAGES,
+        prepare: mix::split_ranges,
+    },
+    Case {
+        name: "spice: mixed frame, owned, one by one",
+        repetitions: 10,
+        operations: mix::MESSAGES,
+        prepare: mix::one_by_one,
+    },
+    Case {
+        name: "spice: mixed frame, looked at in the buffer (the limit)",
+        repetitions: 10,
+        operations: mix::MESSAGES,
+        prepare: mix::walked_frames,
+    },
+    Case {
+        name: "spice: mixed message of a main channel, relayed in reads of 64 KiB",
+        repetitions: 10,
+        operations: mix::MESSAGES,
+        prepare: mix::main_channel,
+    },
+    Case {
+        name: "spice: mixed message of a main channel, copied (the limit)",
+        repetitions: 10,
+        operations: mix::MESSAGES,
+        prepare: mix::main_channel_copied,
     },
     Case {
         name: "spice: decode Init",

@@ -33,7 +33,7 @@ pub const RECORDED: u32 = 128 + 46 + 2;
 /// Short messages of a main channel's server, with INIT, CHANNELS_LIST and the two of a migration that is called off.
 pub const SHORT: u32 = 4000 + 4;
 /// One connection, and the sessions that it belongs to.
-struct Bench {
+pub(crate) struct Bench {
     sessions: Sessions,
     relay: Relay,
     sides: SideBuffers,
@@ -158,12 +158,26 @@ impl Bench {
     }
 
     fn feed(&mut self, buffers: fn(&mut SideBuffers) -> &mut Buffers, bytes: &[u8]) {
-        for chunk in bytes.chunks(READ) {
+        self.feed_in(buffers, bytes, READ);
+    }
+
+    fn feed_in(&mut self, buffers: fn(&mut SideBuffers) -> &mut Buffers, bytes: &[u8], read: usize) {
+        for chunk in bytes.chunks(read) {
             let rx = &mut buffers(&mut self.sides).rx;
-            rx.reserve(READ);
+            rx.reserve(read);
             rx.extend_from_slice(chunk);
             self.run();
         }
+    }
+
+    /// A main channel of which USB channels are withheld.
+    pub(crate) fn main() -> Self {
+        Self::linked(sessions(), ChannelType::MAIN, 0, true)
+    }
+
+    /// The hypervisor says this, in reads of this size.
+    pub(crate) fn feed_server(&mut self, bytes: &[u8], read: usize) {
+        self.feed_in(|sides| &mut sides.hypervisor, bytes, read);
     }
 }
 
