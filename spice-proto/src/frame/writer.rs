@@ -70,21 +70,26 @@ impl Writer {
     ///
     /// # Errors
     /// A value that its field cannot hold; `dst` is then as it was, and no serial is used.
+    #[inline]
     pub fn write(&mut self, message: &impl Body, dst: &mut BytesMut) -> Result<(), EncodeError> {
-        let size = crate::fields::length(message.encoded_len(), "Header", "size", u32::MAX)?;
         let before = dst.len();
-        let serial = self.serial.saturating_add(1);
-        Header {
-            serial,
+        let mut header = Header {
+            serial: self.serial.saturating_add(1),
             number: message.number(),
-            size,
+            size: 0,
             sub_list: 0,
-        }
-        .write(self.form, dst);
+        };
+        header.write(self.form, dst);
+        let body = dst.len();
         message.encode(dst).inspect_err(|_| dst.truncate(before))?;
-        self.serial = serial;
+        // The size is known now, and costs no walk through the message in front of it.
+        header.size = crate::fields::length(dst.len().saturating_sub(body), "Header", "size", u32::MAX)
+            .inspect_err(|_| dst.truncate(before))?;
+        header.put_size(self.form, dst.get_mut(before..).unwrap_or_default());
+        self.serial = header.serial;
         Ok(())
     }
+
     /// Appends a frame, with a serial of this connection.
     ///
     /// # Errors
