@@ -26,6 +26,7 @@ pub(crate) struct Targets<'a> {
 
 impl<'a> Targets<'a> {
     /// Writes a pointer, which is filled in when its target has a place.
+    #[inline]
     pub(crate) fn push(&mut self, dst: &mut BytesMut, target: &'a dyn Target) {
         self.waiting.push((dst.len(), target));
         put_fixed(&0_u32, dst);
@@ -41,6 +42,10 @@ pub(crate) trait Target {
 pub(crate) trait Part: Sized {
     /// Reads it. `name` is the field, for errors.
     fn take(r: &mut Reader<'_>, name: &'static str) -> Result<Self, DecodeError>;
+    /// Reads it to where a pointer leads. What is made in its box is not moved there.
+    fn take_boxed(r: &mut Reader<'_>, name: &'static str) -> Result<Box<Self>, DecodeError> {
+        Self::take(r, name).map(Box::new)
+    }
     /// Bytes that it takes in the fixed part, and behind its pointers.
     fn bytes(&self) -> usize;
     /// Writes the fixed part, and leaves word of its pointers.
@@ -63,6 +68,7 @@ impl<T: Fixed> Part for T {
         T::SIZE
     }
 
+    #[inline(always)]
     fn put<'a>(&'a self, dst: &mut BytesMut, _: &mut Targets<'a>) -> Result<(), EncodeError> {
         put_fixed(self, dst);
         Ok(())
@@ -84,11 +90,12 @@ pub(crate) fn put_fixed<T: Fixed>(value: &T, dst: &mut BytesMut) {
 
 /// A pointer that may be null.
 impl<T: Part> Part for Option<Box<T>> {
+    #[inline(always)]
     fn take(r: &mut Reader<'_>, name: &'static str) -> Result<Self, DecodeError> {
         let at = r.position();
         match r.fixed::<u32>(name)? {
             0 => Ok(None),
-            offset => T::take(&mut r.follow(offset, name, at)?, name).map(|target| Some(Box::new(target))),
+            offset => T::take_boxed(&mut r.follow(offset, name, at)?, name).map(Some),
         }
     }
 
@@ -98,6 +105,7 @@ impl<T: Part> Part for Option<Box<T>> {
             .saturating_add(u32::SIZE)
     }
 
+    #[inline(always)]
     fn put<'a>(&'a self, dst: &mut BytesMut, targets: &mut Targets<'a>) -> Result<(), EncodeError> {
         match self {
             Some(target) => targets.push(dst, &**target),
@@ -111,6 +119,7 @@ impl<T: Part> Part for Option<Box<T>> {
 macro_rules! pointers {
     ($($target:ty),*) => {$(
         impl $crate::parts::Part for alloc::boxed::Box<$target> {
+            #[inline]
             fn take(r: &mut $crate::fields::Reader<'_>, name: &'static str) -> Result<Self, $crate::DecodeError> {
                 let at = r.position();
                 let null = $crate::DecodeErrorKind::Invalid("null pointer where something must be");
@@ -153,33 +162,14 @@ pub(crate) fn put_message<T: Part>(message: &T, name: &'static str, dst: &mut By
 }
 
 /// A structure as a list of parts. `message` gives it the public methods as well.
+///
+/// ```text
+/// pub struct Name {
+///     part: Type,                       any part
+///     block { id: u32, area: Rect },    values of one size that follow each other: one check, one write
+/// }
+/// ```
 macro_rules! parts {
-    ($(#[$meta:meta])* pub struct $name:ident { $($(#[$doc:meta])* $field:ident: $ty:ty),* $(,)? }) => {
-        $(#[$meta])*
-        #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-        #[cfg_attr(feature = "serde", derive(serde::Serialize))]
-        #[cfg_attr(feature = "arbitrary", derive(::arbitrary::Arbitrary))]
-        pub struct $name { $($(#[$doc])* pub $field: $ty,)* }
-
-        impl $crate::parts::Part for $name {
-            #[inline]
-            fn take(r: &mut $crate::fields::Reader<'_>, _name: &'static str) -> Result<Self, $crate::DecodeError> {
-                $(let $field = $crate::parts::Part::take(r, const { $crate::fields::plain(stringify!($field)) })?;)*
-                Ok(Self { $($field),* })
-            }
-            fn bytes(&self) -> usize {
-                0_usize $(.saturating_add($crate::parts::Part::bytes(&self.$field)))*
-            }
-            fn put<'a>(
-                &'a self,
-                dst: &mut bytes::BytesMut,
-                targets: &mut $crate::parts::Targets<'a>,
-            ) -> Result<(), $crate::EncodeError> {
-                $($crate::parts::Part::put(&self.$field, dst, targets)?;)*
-                Ok(())
-            }
-        }
-    };
     (message $(#[$meta:meta])* pub struct $name:ident { $($body:tt)* }) => {
         $crate::parts::parts! { $(#[$meta])* pub struct $name { $($body)* } }
         $crate::fields::codec!($name);
@@ -196,10 +186,73 @@ macro_rules! parts {
             fn wire_len(&self) -> usize {
                 $crate::parts::Part::bytes(self)
             }
+            #[inline]
             fn write(&self, dst: &mut bytes::BytesMut) -> Result<(), $crate::EncodeError> {
                 $crate::parts::put_message(self, stringify!($name), dst)
             }
         }
+    };
+    ($(#[$meta:meta])* pub struct $name:ident { $($body:tt)* }) => {
+        $crate::parts::parts! { @list [$(#[$meta])* $name] {} {} $($body)* }
+    };
+    // Takes the parts off one by one: the fields of the structure, and the steps that read and write them.
+    (@list [$($head:tt)*] {$($fields:tt)*} {$($steps:tt)*}
+        block { $($(#[$doc:meta])* $field:ident: $ty:ty),* $(,)? }, $($rest:tt)*) => {
+        $crate::parts::parts! { @list [$($head)*] {$($fields)* $($(#[$doc])* $field: $ty,)*}
+            {$($steps)* block [$($field: $ty),*];} $($rest)* }
+    };
+    (@list [$($head:tt)*] {$($fields:tt)*} {$($steps:tt)*}
+        $(#[$doc:meta])* $field:ident: $ty:ty, $($rest:tt)*) => {
+        $crate::parts::parts! { @list [$($head)*] {$($fields)* $(#[$doc])* $field: $ty,}
+            {$($steps)* part [$field: $ty];} $($rest)* }
+    };
+    (@list [$(#[$meta:meta])* $name:ident] {$($(#[$doc:meta])* $field:ident: $ty:ty,)*}
+        {$($kind:ident [$($step:tt)*];)*}) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+        #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+        #[cfg_attr(feature = "arbitrary", derive(::arbitrary::Arbitrary))]
+        pub struct $name { $($(#[$doc])* pub $field: $ty,)* }
+
+        impl $crate::parts::Part for $name {
+            #[inline(always)]
+            fn take(r: &mut $crate::fields::Reader<'_>, _name: &'static str) -> Result<Self, $crate::DecodeError> {
+                $($crate::parts::parts! { @take $kind r $($step)* })*
+                Ok(Self { $($field),* })
+            }
+            fn bytes(&self) -> usize {
+                0_usize $(.saturating_add($crate::parts::Part::bytes(&self.$field)))*
+            }
+            #[inline(always)]
+            fn put<'a>(
+                &'a self,
+                dst: &mut bytes::BytesMut,
+                targets: &mut $crate::parts::Targets<'a>,
+            ) -> Result<(), $crate::EncodeError> {
+                let Self { $($field),* } = self;
+                $($crate::parts::parts! { @put $kind dst targets $($step)* })*
+                Ok(())
+            }
+        }
+    };
+    (@take part $r:ident $field:ident: $ty:ty) => {
+        let $field = $crate::parts::Part::take($r, const { $crate::fields::plain(stringify!($field)) })?;
+    };
+    (@take block $r:ident $($field:ident: $ty:ty),*) => {
+        let mut block = $r.block(0 $(+ <$ty as $crate::fields::Fixed>::SIZE)*, const { &[$($crate::fields::Field {
+            name: $crate::fields::plain(stringify!($field)),
+            size: <$ty as $crate::fields::Fixed>::SIZE,
+            inner: <$ty as $crate::fields::Fixed>::FIELDS,
+        }),*] })?;
+        $(let $field = <$ty as $crate::fields::Fixed>::get(&mut block);)*
+    };
+    (@put part $dst:ident $targets:ident $field:ident: $ty:ty) => {
+        $crate::parts::Part::put($field, $dst, $targets)?;
+    };
+    (@put block $dst:ident $targets:ident $($field:ident: $ty:ty),*) => {
+        $crate::fields::put_block::<{ 0 $(+ <$ty as $crate::fields::Fixed>::SIZE)* }>($dst, |block| {
+            $($crate::fields::Fixed::put($field, block);)*
+        });
     };
 }
 pub(crate) use {parts, pointers};

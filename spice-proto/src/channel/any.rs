@@ -31,8 +31,8 @@ macro_rules! any {
             #[inline]
             pub fn decode(channel: ChannelType, frame: &Frame) -> Result<Self, DecodeError> {
                 match channel {
-                    $($(ChannelType::$channel)|+ => <$message>::decode(frame).map(Self::$variant),)*
-                    _ => common::$name::decode(frame).map(Self::Other),
+                    $($(ChannelType::$channel)|+ => any!(@decode $variant $message, frame),)*
+                    _ => any!(@decode Other common::$name, frame),
                 }
             }
 
@@ -97,6 +97,9 @@ macro_rules! any {
                 Self::encoded_len(self)
             }
         }
+    };
+    (@decode $variant:ident $message:ty, $frame:ident) => {
+        <$message>::decode_as($frame, Self::$variant, |frame| Self::$variant(<$message>::Unknown(frame)))
     };
 }
 

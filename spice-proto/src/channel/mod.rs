@@ -63,9 +63,20 @@ macro_rules! messages {
             /// The first field of the body that does not fit, with its offset in the body.
             #[inline]
             pub fn decode(frame: &$crate::frame::Frame) -> Result<Self, $crate::DecodeError> {
+                Self::decode_as(frame, |message| message, Self::Unknown)
+            }
+
+            /// As `decode`, and puts the message into the value that it is a part of. That is done where the message
+            /// is made, since moving what was made elsewhere costs more than making it.
+            #[inline]
+            pub(crate) fn decode_as<T>(
+                frame: &$crate::frame::Frame,
+                known: impl Fn(Self) -> T,
+                unknown: impl Fn($crate::frame::Frame) -> T,
+            ) -> Result<T, $crate::DecodeError> {
                 match frame.header.number {
-                    $($number => messages!(@decode $variant $($ty)?, frame),)*
-                    _ => messages!(@other frame $($common)?),
+                    $($number => messages!(@decode known $variant $($ty)?, frame),)*
+                    _ => messages!(@other frame known unknown $($common)?),
                 }
             }
 
@@ -196,13 +207,14 @@ macro_rules! messages {
         let number = ::arbitrary::Arbitrary::arbitrary($u)?;
         Self::arbitrary_body(number, $u)
     }};
-    (@other $frame:ident $common:ty) => {{
-        let message = <$common>::decode($frame)?;
-        Ok(if message.is_unknown() { Self::Unknown($frame.clone()) } else { Self::Common(message) })
-    }};
-    (@other $frame:ident) => { Ok(Self::Unknown($frame.clone())) };
-    (@decode $variant:ident $ty:ident, $frame:ident) => { <$ty>::decode(&$frame.body).map(Self::$variant) };
-    (@decode $variant:ident, $frame:ident) => { Ok(Self::$variant) };
+    (@other $frame:ident $known:ident $unknown:ident $common:ty) => {
+        <$common>::decode_as($frame, |message| $known(Self::Common(message)), $unknown)
+    };
+    (@other $frame:ident $known:ident $unknown:ident) => { Ok($unknown($frame.clone())) };
+    (@decode $known:ident $variant:ident $ty:ident, $frame:ident) => {
+        Ok($known(Self::$variant(<$ty>::decode(&$frame.body)?)))
+    };
+    (@decode $known:ident $variant:ident, $frame:ident) => { Ok($known(Self::$variant)) };
     (@pattern $variant:ident $ty:ident) => { Self::$variant(_) };
     (@pattern $variant:ident) => { Self::$variant };
     (@bind $message:ident $variant:ident $ty:ident) => { Self::$variant($message) };

@@ -111,9 +111,10 @@ impl<const N: usize> Fixed for [u8; N] {
 /// The bytes of one message, and where the reader is in them.
 pub(crate) struct Reader<'a> {
     body: &'a [u8],
+    /// The end of the body that was not read.
+    left: &'a [u8],
     /// What the payloads are slices of. Without it they are copied.
     source: Option<&'a Bytes>,
-    at: usize,
     message: &'static str,
 }
 
@@ -122,43 +123,51 @@ impl fmt::Debug for Reader<'_> {
         f.debug_struct("Reader")
             .field("message", &self.message)
             .field("body", &Unseen(self.body))
-            .field("at", &self.at)
+            .field("at", &self.position())
             .finish_non_exhaustive()
     }
 }
 
 impl<'a> Reader<'a> {
+    #[inline]
     pub(crate) fn new(body: &'a Bytes, message: &'static str) -> Self {
         Self {
             body,
+            left: body,
             source: Some(body),
-            at: 0,
             message,
         }
     }
 
+    #[inline]
     pub(crate) fn borrowed(body: &'a [u8], message: &'static str) -> Self {
         Self {
             body,
+            left: body,
             source: None,
-            at: 0,
             message,
         }
     }
 
     /// The bytes that are left.
+    #[inline]
     pub(crate) fn left(&self) -> &'a [u8] {
-        self.body.get(self.at..).unwrap_or_default()
+        self.left
+    }
+
+    /// Takes `size` bytes, or leaves everything as it is.
+    #[inline(always)]
+    fn take(&mut self, size: usize) -> Option<&'a [u8]> {
+        let (taken, left) = self.left.split_at_checked(size)?;
+        self.left = left;
+        Some(taken)
     }
 
     /// Takes `size` bytes as one block. `fields` names what is in it, with the sizes.
     #[inline(always)]
     pub(crate) fn block(&mut self, size: usize, fields: &'static [Field]) -> Result<&'a [u8], DecodeError> {
-        match self.left().split_at_checked(size) {
-            Some((block, _)) => {
-                self.at = self.at.saturating_add(size);
-                Ok(block)
-            }
+        match self.take(size) {
+            Some(block) => Ok(block),
             None => Err(self.short_block(fields)),
         }
     }
@@ -166,8 +175,8 @@ impl<'a> Reader<'a> {
     /// Finds the first field that the bytes do not hold.
     #[cold]
     fn short_block(&self, mut fields: &'static [Field]) -> DecodeError {
-        let mut left = self.left().len();
-        let mut offset = self.at;
+        let mut left = self.left.len();
+        let mut offset = self.position();
         while let [field, others @ ..] = fields {
             fields = match field {
                 Field { size, .. } if *size <= left => {
@@ -190,36 +199,47 @@ impl<'a> Reader<'a> {
         self.error(field, offset, DecodeErrorKind::Truncated { needed, left })
     }
 
+    /// A value of one size that is not there.
+    #[cold]
+    fn short_value(&self, name: &'static str, size: usize, fields: &'static [Field]) -> DecodeError {
+        match fields {
+            [] => self.truncated(name, self.position(), size as u64, self.left.len()),
+            fields => self.short_block(fields),
+        }
+    }
+
     /// Where the reader is in the body.
+    #[inline]
     pub(crate) fn position(&self) -> usize {
-        self.at
+        self.body.len().saturating_sub(self.left.len())
     }
 
     /// A value of one size.
     #[inline(always)]
     pub(crate) fn fixed<T: Fixed>(&mut self, name: &'static str) -> Result<T, DecodeError> {
-        match self.left().split_at_checked(T::SIZE) {
-            Some((mut block, _)) => {
-                self.at = self.at.saturating_add(T::SIZE);
-                Ok(T::get(&mut block))
-            }
-            None if T::FIELDS.is_empty() => Err(self.truncated(name, self.at, T::SIZE as u64, self.left().len())),
-            None => Err(self.short_block(T::FIELDS)),
+        match self.take(T::SIZE) {
+            Some(mut block) => Ok(T::get(&mut block)),
+            None => Err(self.short_value(name, T::SIZE, T::FIELDS)),
         }
     }
 
     /// A reader of the same body where a wire pointer leads. `name` and `at` are those of the pointer.
+    #[inline]
     pub(crate) fn follow(&self, offset: u32, name: &'static str, at: usize) -> Result<Self, DecodeError> {
-        match usize::try_from(offset) {
-            Ok(offset) if offset <= self.body.len() => Ok(Self { at: offset, ..*self }),
-            _ => {
-                let kind = DecodeErrorKind::OutOfBounds {
-                    value: offset.into(),
-                    len: self.body.len(),
-                };
-                Err(self.error(name, at, kind))
-            }
+        match usize::try_from(offset).ok().and_then(|offset| self.body.get(offset..)) {
+            Some(left) => Ok(Self { left, ..*self }),
+            None => Err(self.outside(offset, name, at)),
         }
+    }
+
+    /// A pointer out of the body.
+    #[cold]
+    fn outside(&self, offset: u32, name: &'static str, at: usize) -> DecodeError {
+        let kind = DecodeErrorKind::OutOfBounds {
+            value: offset.into(),
+            len: self.body.len(),
+        };
+        self.error(name, at, kind)
     }
 
     /// An error about this message.
@@ -234,41 +254,34 @@ impl<'a> Reader<'a> {
     }
 
     /// Everything to the end.
+    #[inline]
     pub(crate) fn rest(&mut self) -> Bytes {
-        let start = self.at;
-        self.at = self.body.len();
-        self.slice(start, self.at)
+        let start = self.position();
+        self.left = &[];
+        self.slice(start, self.body.len())
     }
 
     /// `count` bytes, as a slice of the body.
+    #[inline]
     pub(crate) fn blob(&mut self, count: u32, field: &'static str) -> Result<Bytes, DecodeError> {
         self.blob64(count.into(), field)
     }
 
     /// As [`Reader::blob`], for a count that is a product.
+    #[inline]
     pub(crate) fn blob64(&mut self, count: u64, field: &'static str) -> Result<Bytes, DecodeError> {
-        let (start, left) = (self.at, self.left().len());
-        match usize::try_from(count) {
-            Ok(count) if count <= left => {
-                self.at = self.at.saturating_add(count);
-                Ok(self.slice(start, self.at))
-            }
-            _ => Err(self.truncated(field, start, count, left)),
+        let start = self.position();
+        match usize::try_from(count).ok().and_then(|count| self.take(count)) {
+            Some(taken) => Ok(self.slice(start, start.saturating_add(taken.len()))),
+            None => Err(self.truncated(field, start, count, self.left.len())),
         }
     }
 
     /// `count` bytes, without a copy.
     pub(crate) fn bytes(&mut self, count: u32, field: &'static str) -> Result<&'a [u8], DecodeError> {
-        let left = self.left();
-        match usize::try_from(count)
-            .ok()
-            .and_then(|count| left.split_at_checked(count))
-        {
-            Some((bytes, _)) => {
-                self.at = self.at.saturating_add(bytes.len());
-                Ok(bytes)
-            }
-            None => Err(self.truncated(field, self.at, count.into(), left.len())),
+        match usize::try_from(count).ok().and_then(|count| self.take(count)) {
+            Some(bytes) => Ok(bytes),
+            None => Err(self.truncated(field, self.position(), count.into(), self.left.len())),
         }
     }
 
@@ -282,15 +295,10 @@ impl<'a> Reader<'a> {
 
     /// `count` elements. Room is made only for elements whose bytes are there.
     pub(crate) fn array<T: Fixed>(&mut self, count: u32, field: &'static str) -> Result<Vec<T>, DecodeError> {
-        let left = self.left();
         let needed = u64::from(count).saturating_mul(T::SIZE as u64);
-        let Some((mut block, _)) = usize::try_from(needed)
-            .ok()
-            .and_then(|needed| left.split_at_checked(needed))
-        else {
-            return Err(self.truncated(field, self.at, needed, left.len()));
+        let Some(mut block) = usize::try_from(needed).ok().and_then(|needed| self.take(needed)) else {
+            return Err(self.truncated(field, self.position(), needed, self.left.len()));
         };
-        self.at = self.at.saturating_add(block.len());
         let mut elements = Vec::with_capacity(block.len().checked_div(T::SIZE).unwrap_or(0));
         while !block.is_empty() {
             elements.push(T::get(&mut block));

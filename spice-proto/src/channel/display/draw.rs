@@ -14,10 +14,12 @@ use crate::parts::{Part, Targets, parts, put_fixed};
 parts! {
     /// Where every drawing goes.
     pub struct DisplayBase {
-        /// The surface.
-        surface_id: u32,
-        /// The area.
-        r#box: Rect,
+        block {
+            /// The surface.
+            surface_id: u32,
+            /// The area.
+            r#box: Rect,
+        },
         /// What of it is drawn.
         clip: Clip,
     }
@@ -26,10 +28,12 @@ parts! {
 parts! {
     /// A picture that says which pixels of an area are drawn.
     pub struct QMask {
-        /// What it is.
-        flags: MaskFlags,
-        /// Its pixel at the area's corner.
-        pos: Point,
+        block {
+            /// What it is.
+            flags: MaskFlags,
+            /// Its pixel at the area's corner.
+            pos: Point,
+        },
         /// The picture; none: all pixels are drawn.
         bitmap: Option<Box<Image>>,
     }
@@ -70,10 +74,12 @@ parts! { message
         src_area: Rect,
         /// The brush.
         brush: Brush,
-        /// How.
-        rop_descriptor: RopDescriptor,
-        /// How it is scaled.
-        scale_mode: ImageScaleMode,
+        block {
+            /// How.
+            rop_descriptor: RopDescriptor,
+            /// How it is scaled.
+            scale_mode: ImageScaleMode,
+        },
         /// Which pixels.
         mask: QMask,
     }
@@ -86,12 +92,14 @@ parts! { message
         base: DisplayBase,
         /// The picture.
         src_bitmap: Option<Box<Image>>,
-        /// What of it.
-        src_area: Rect,
-        /// How.
-        rop_descriptor: RopDescriptor,
-        /// How it is scaled.
-        scale_mode: ImageScaleMode,
+        block {
+            /// What of it.
+            src_area: Rect,
+            /// How.
+            rop_descriptor: RopDescriptor,
+            /// How it is scaled.
+            scale_mode: ImageScaleMode,
+        },
         /// Which pixels.
         mask: QMask,
     }
@@ -118,10 +126,12 @@ parts! { message
         src_area: Rect,
         /// The brush.
         brush: Brush,
-        /// The table: the result for each of eight cases.
-        rop3: u8,
-        /// How it is scaled.
-        scale_mode: ImageScaleMode,
+        block {
+            /// The table: the result for each of eight cases.
+            rop3: u8,
+            /// How it is scaled.
+            scale_mode: ImageScaleMode,
+        },
         /// Which pixels.
         mask: QMask,
     }
@@ -138,10 +148,12 @@ parts! { message
         attr: LineAttr,
         /// What with.
         brush: Brush,
-        /// How the line is mixed.
-        fore_mode: u16,
-        /// How its gaps are mixed.
-        back_mode: u16,
+        block {
+            /// How the line is mixed.
+            fore_mode: u16,
+            /// How its gaps are mixed.
+            back_mode: u16,
+        },
     }
 }
 
@@ -158,10 +170,12 @@ parts! { message
         fore_brush: Brush,
         /// What with, behind them.
         back_brush: Brush,
-        /// How they are mixed.
-        fore_mode: u16,
-        /// How what is behind them is mixed.
-        back_mode: u16,
+        block {
+            /// How they are mixed.
+            fore_mode: u16,
+            /// How what is behind them is mixed.
+            back_mode: u16,
+        },
     }
 }
 
@@ -172,12 +186,14 @@ parts! { message
         base: DisplayBase,
         /// The picture.
         src_bitmap: Option<Box<Image>>,
-        /// What of it.
-        src_area: Rect,
-        /// That colour, as the picture has it.
-        src_color: u32,
-        /// That colour in full.
-        true_color: u32,
+        block {
+            /// What of it.
+            src_area: Rect,
+            /// That colour, as the picture has it.
+            src_color: u32,
+            /// That colour in full.
+            true_color: u32,
+        },
     }
 }
 
@@ -186,10 +202,12 @@ parts! { message
     pub struct DrawAlphaBlend {
         /// Where.
         base: DisplayBase,
-        /// What has alpha.
-        alpha_flags: AlphaFlags,
-        /// Alpha of the whole; 255: as it is.
-        alpha: u8,
+        block {
+            /// What has alpha.
+            alpha_flags: AlphaFlags,
+            /// Alpha of the whole; 255: as it is.
+            alpha: u8,
+        },
         /// The picture.
         src_bitmap: Option<Box<Image>>,
         /// What of it.

@@ -180,11 +180,13 @@ pub struct Image {
 pointers!(Image);
 
 /// A counted run of bytes.
+#[inline(always)]
 fn take_data(r: &mut Reader<'_>) -> Result<Bytes, DecodeError> {
     let size: u32 = r.fixed("data_size")?;
     r.blob(size, "data")
 }
 
+#[inline]
 fn put_data(data: &Bytes, message: &'static str, dst: &mut BytesMut) -> Result<(), EncodeError> {
     put_fixed(&length(data.len(), message, "data_size", u32::MAX)?, dst);
     dst.extend_from_slice(data);
@@ -253,24 +255,26 @@ impl LzPltData {
 }
 
 impl Payload {
-    fn take(kind: ImageType, r: &mut Reader<'_>) -> Result<Self, DecodeError> {
+    /// Reads it, and makes what it is a part of.
+    #[inline(always)]
+    fn take_into<T>(kind: ImageType, r: &mut Reader<'_>, make: impl FnOnce(Self) -> T) -> Result<T, DecodeError> {
         Ok(match kind {
-            ImageType::BITMAP => Self::Bitmap(BitmapData::take(r)?),
+            ImageType::BITMAP => make(Self::Bitmap(BitmapData::take(r)?)),
             ImageType::QUIC | ImageType::LZ_RGB | ImageType::GLZ_RGB | ImageType::JPEG | ImageType::LZ4 => {
-                Self::Packed(take_data(r)?)
+                make(Self::Packed(take_data(r)?))
             }
-            ImageType::LZ_PLT => Self::LzPlt(LzPltData::take(r)?),
-            ImageType::ZLIB_GLZ_RGB => Self::ZlibGlz {
+            ImageType::LZ_PLT => make(Self::LzPlt(LzPltData::take(r)?)),
+            ImageType::ZLIB_GLZ_RGB => make(Self::ZlibGlz {
                 glz_data_size: r.fixed("glz_data_size")?,
                 data: take_data(r)?,
-            },
-            ImageType::JPEG_ALPHA => Self::JpegAlpha {
+            }),
+            ImageType::JPEG_ALPHA => make(Self::JpegAlpha {
                 flags: r.fixed("flags")?,
                 jpeg_size: r.fixed("jpeg_size")?,
                 data: take_data(r)?,
-            },
-            ImageType::SURFACE => Self::Surface(r.fixed("surface_id")?),
-            _ => Self::Nothing,
+            }),
+            ImageType::SURFACE => make(Self::Surface(r.fixed("surface_id")?)),
+            _ => make(Self::Nothing),
         })
     }
 
@@ -297,8 +301,12 @@ impl Payload {
 impl Part for Image {
     fn take(r: &mut Reader<'_>, _: &'static str) -> Result<Self, DecodeError> {
         let descriptor = ImageDescriptor::take(r, "descriptor")?;
-        let payload = Payload::take(descriptor.r#type, r)?;
-        Ok(Self { descriptor, payload })
+        Payload::take_into(descriptor.r#type, r, |payload| Self { descriptor, payload })
+    }
+
+    fn take_boxed(r: &mut Reader<'_>, _: &'static str) -> Result<Box<Self>, DecodeError> {
+        let descriptor = ImageDescriptor::take(r, "descriptor")?;
+        Payload::take_into(descriptor.r#type, r, |payload| Box::new(Self { descriptor, payload }))
     }
 
     fn bytes(&self) -> usize {
@@ -318,6 +326,7 @@ impl Part for Image {
         payload.saturating_add(ImageDescriptor::BLOCK)
     }
 
+    #[inline]
     fn put<'a>(&'a self, dst: &mut BytesMut, targets: &mut Targets<'a>) -> Result<(), EncodeError> {
         let kind = self.descriptor.r#type;
         if !self.payload.goes_with(kind) {

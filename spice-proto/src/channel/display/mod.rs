@@ -181,26 +181,28 @@ layout! {
 parts! { message
     /// A video begins.
     pub struct StreamCreate {
-        /// Where it is shown.
-        surface_id: u32,
-        /// Its number, below 64.
-        id: u32,
-        /// How its pictures lie.
-        flags: StreamFlags,
-        /// How they are packed.
-        codec_type: VideoCodecType,
-        /// A clock, not in use.
-        stamp: u64,
-        /// Pixels of a picture.
-        stream_width: u32,
-        /// Pixels of a picture.
-        stream_height: u32,
-        /// Pixels of it in the guest.
-        src_width: u32,
-        /// Pixels of it in the guest.
-        src_height: u32,
-        /// Where on the surface.
-        dest: Rect,
+        block {
+            /// Where it is shown.
+            surface_id: u32,
+            /// Its number, below 64.
+            id: u32,
+            /// How its pictures lie.
+            flags: StreamFlags,
+            /// How they are packed.
+            codec_type: VideoCodecType,
+            /// A clock, not in use.
+            stamp: u64,
+            /// Pixels of a picture.
+            stream_width: u32,
+            /// Pixels of a picture.
+            stream_height: u32,
+            /// Pixels of it in the guest.
+            src_width: u32,
+            /// Pixels of it in the guest.
+            src_height: u32,
+            /// Where on the surface.
+            dest: Rect,
+        },
         /// What of it is seen.
         clip: Clip,
     }

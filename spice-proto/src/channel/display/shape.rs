@@ -54,7 +54,15 @@ pub enum Clip {
     Rects(Vec<Rect>),
 }
 
+fn put_rects(rects: &[Rect], dst: &mut BytesMut) -> Result<(), EncodeError> {
+    put_fixed(&ClipType::RECTS, dst);
+    put_fixed(&length(rects.len(), "Clip", "num_rects", u32::MAX)?, dst);
+    put_array(dst, rects);
+    Ok(())
+}
+
 impl Part for Clip {
+    #[inline(always)]
     fn take(r: &mut Reader<'_>, _: &'static str) -> Result<Self, DecodeError> {
         match r.fixed("type")? {
             ClipType::RECTS => {
@@ -72,16 +80,15 @@ impl Part for Clip {
         }
     }
 
+    #[inline(always)]
     fn put<'a>(&'a self, dst: &mut BytesMut, _: &mut Targets<'a>) -> Result<(), EncodeError> {
         match self {
-            Self::Whole(kind) => put_fixed(kind, dst),
-            Self::Rects(rects) => {
-                put_fixed(&ClipType::RECTS, dst);
-                put_fixed(&length(rects.len(), "Clip", "num_rects", u32::MAX)?, dst);
-                put_array(dst, rects);
+            Self::Whole(kind) => {
+                put_fixed(kind, dst);
+                Ok(())
             }
+            Self::Rects(rects) => put_rects(rects, dst),
         }
-        Ok(())
     }
 }
 
@@ -108,6 +115,7 @@ pub enum Brush {
 }
 
 impl Part for Brush {
+    #[inline]
     fn take(r: &mut Reader<'_>, _: &'static str) -> Result<Self, DecodeError> {
         match r.fixed("type")? {
             BrushType::SOLID => r.fixed("color").map(Self::Solid),
