@@ -223,7 +223,8 @@ impl FrameForwarder {
         let mut frames = self.splitter.frames(src);
         let (mut count, mut held) = (0_u64, None);
         for frame in frames.by_ref() {
-            count = count.saturating_add(1);
+            // INVARIANT: a frame has a header, so that there are fewer frames than bytes in memory.
+            count = count.wrapping_add(1);
             if decide(frame) != FrameDecision::Forward {
                 held = Some(frame);
                 break;
@@ -321,6 +322,13 @@ impl FrameForwarder {
         src: &mut BytesMut,
         dst: &mut BytesMut,
     ) -> Result<(), EncodeError> {
+        // Once for all that may follow it: what lies behind another message is copied.
+        dst.reserve(
+            HeaderForm::Full
+                .len()
+                .saturating_add(body.len())
+                .saturating_add(src.len()),
+        );
         self.write(number, body, dst)?;
         self.leave_out(src);
         Ok(())

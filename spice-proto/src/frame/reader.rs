@@ -55,7 +55,7 @@ impl FrameReader {
             form: self.form,
             limit,
             src,
-            at: 0,
+            left: src,
             descriptor: false,
         };
         if self.descriptors {
@@ -158,6 +158,39 @@ impl fmt::Debug for OwnedFrames {
     }
 }
 
+impl OwnedFrames {
+    /// The frames that are left, as slices of the one piece that they were taken off in: for a caller that looks at
+    /// each and keeps few. As an iterator each gives a [`Frame`] that can be kept, whose body counts as another user of
+    /// that piece: about four times the cost.
+    ///
+    /// ```
+    /// use bytes::BytesMut;
+    /// use spice_proto::Limits;
+    /// use spice_proto::frame::{FrameReader, HeaderForm};
+    ///
+    /// # fn main() -> Result<(), spice_proto::DecodeError> {
+    /// let mut rx = BytesMut::from(&[2, 0, 0, 0, 0, 0, 7, 0, 1, 0, 0, 0, 42][..]);
+    /// let run = FrameReader::new(HeaderForm::Mini, &Limits::default()).split(&mut rx)?;
+    /// let numbers: Vec<u16> = run.frames().map(|frame| frame.header.number).collect();
+    /// assert_eq!((numbers, run.count(), rx.len()), (vec![2, 7], 2, 0));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[inline]
+    #[must_use]
+    pub fn frames(&self) -> Frames<'_> {
+        let src = self.run.get(self.at..).unwrap_or_default();
+        Frames {
+            form: self.form,
+            // `split` has looked at each size.
+            limit: u32::MAX,
+            src,
+            left: src,
+            descriptor: false,
+        }
+    }
+}
+
 impl Iterator for OwnedFrames {
     type Item = Frame;
 
@@ -182,7 +215,8 @@ pub struct Frames<'a> {
     form: HeaderForm,
     limit: u32,
     src: &'a [u8],
-    at: usize,
+    /// The end of `src` that was not given out.
+    left: &'a [u8],
     /// A byte that carries descriptors follows `src`.
     descriptor: bool,
 }
@@ -193,7 +227,7 @@ impl fmt::Debug for Frames<'_> {
             .field("form", &self.form)
             .field("limit", &self.limit)
             .field("src", &Unseen(self.src))
-            .field("at", &self.at)
+            .field("at", &self.at())
             .finish_non_exhaustive()
     }
 }
@@ -205,12 +239,13 @@ impl<'a> Frames<'a> {
         let mut frames = self.clone();
         while let Some(frame) = frames.next() {
             if descriptor_follows(&frame) {
-                let descriptor = frames.src.len() != frames.at;
+                let descriptor = !frames.left.is_empty();
                 // Without that byte the frame is not whole.
-                let end = if descriptor { frames.at } else { frames.before(&frame) };
+                let end = if descriptor { frames.at() } else { frames.before(&frame) };
                 let src = self.src.get(..end).unwrap_or_default();
                 return Self {
                     src,
+                    left: src,
                     descriptor,
                     ..self
                 };
@@ -219,20 +254,27 @@ impl<'a> Frames<'a> {
         self
     }
 
+    /// Where the first frame begins that was not given out.
+    const fn at(&self) -> usize {
+        self.src.len().saturating_sub(self.left.len())
+    }
+
     /// Where the frame begins that was given out last.
     pub(super) const fn before(&self, frame: &FrameRef<'_>) -> usize {
-        self.at.saturating_sub(frame.body.len()).saturating_sub(self.form.len())
+        self.at()
+            .saturating_sub(frame.body.len())
+            .saturating_sub(self.form.len())
     }
 
     /// Whether the last frame was given out and a byte that carries descriptors follows it.
     pub(super) fn descriptor(&self) -> bool {
-        self.descriptor && self.at == self.src.len()
+        self.descriptor && self.left.is_empty()
     }
 
     /// Bytes of the frames that were given out.
     #[must_use]
     pub fn taken(&self) -> usize {
-        self.at.saturating_add(usize::from(self.descriptor()))
+        self.at().saturating_add(usize::from(self.descriptor()))
     }
 
     /// When the iterator has ended: the header of the frame that is not complete, if the header is.
@@ -240,7 +282,7 @@ impl<'a> Frames<'a> {
     /// # Errors
     /// A body above [`Limits::passed_body`], or a list of sub-messages outside of its body.
     pub fn next_header(&self) -> Result<Option<Header>, DecodeError> {
-        let header = self.src.get(self.at..).and_then(|left| Header::read(self.form, left));
+        let header = Header::read(self.form, self.left);
         header
             .map(|header| header.check(self.form, self.limit).map(|()| header))
             .transpose()
@@ -252,14 +294,13 @@ impl<'a> Iterator for Frames<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<FrameRef<'a>> {
-        let left = self.src.get(self.at..)?;
-        let header = Header::read(self.form, left)?;
-        let end = self.form.len().checked_add(header.size as usize)?;
-        let body = left.get(self.form.len()..end)?;
+        let (head, rest) = self.left.split_at_checked(self.form.len())?;
+        let header = Header::read(self.form, head)?;
+        let (body, left) = rest.split_at_checked(header.size as usize)?;
         if self.form == HeaderForm::Full && header.sub_list > header.size || header.size > self.limit {
             return None;
         }
-        self.at = self.at.saturating_add(end);
+        self.left = left;
         Some(FrameRef { header, body })
     }
 }
