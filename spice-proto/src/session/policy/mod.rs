@@ -331,9 +331,10 @@ impl Policy {
     #[must_use]
     pub fn strike(&self, list: &ChannelsList) -> Option<ChannelsList> {
         let any = list.channels.iter().any(|channel| self.withholds(*channel));
-        let left = || list.channels.iter().filter(|channel| !self.withholds(**channel));
-        any.then(|| ChannelsList {
-            channels: left().copied().collect(),
+        any.then(|| {
+            let mut left = list.clone();
+            left.channels.retain(|channel| !self.withholds(*channel));
+            left
         })
     }
 
@@ -499,12 +500,14 @@ impl PolicyFilter {
         let Ok(list) = ChannelsList::decode_slice(frame.body) else {
             return end;
         };
-        match policy.strike(&list) {
-            None => (PolicyDecision::Forward, None),
-            Some(left) if left.encode(dst).is_ok() => {
-                (PolicyDecision::Replace(Replacement::Body), Some(Rule::Withheld))
-            }
-            Some(_) => end,
+        let Some(left) = policy.strike(&list) else {
+            return (PolicyDecision::Forward, None);
+        };
+        // At once as large as it gets: the body is not moved then.
+        dst.reserve(left.encoded_len());
+        match left.encode(dst) {
+            Ok(()) => (PolicyDecision::Replace(Replacement::Body), Some(Rule::Withheld)),
+            Err(_) => end,
         }
     }
 

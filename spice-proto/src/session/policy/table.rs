@@ -297,10 +297,11 @@ impl Run {
         if number < self.first || self.last < number {
             return None;
         }
+        // INVARIANT: not less than `first`, and both are small: neither wraps.
         Some(
             (number as usize)
-                .saturating_sub(self.first as usize)
-                .saturating_add(self.base),
+                .wrapping_sub(self.first as usize)
+                .wrapping_add(self.base),
         )
     }
 }

@@ -2,6 +2,7 @@
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::hash::BuildHasher;
 use core::time::Duration;
 
 use hashbrown::HashMap;
@@ -11,7 +12,7 @@ use super::entry::{Claim, Entry, Report};
 use crate::channel::main::ChannelId;
 use crate::link::{LinkMess, TicketOutcome};
 use crate::session::migration::{ConnectionHandle, Effect, Endpoint, Migration};
-use crate::session::tracker::{Admission, Config, Expired, HashKey, Link, Reason, Request};
+use crate::session::tracker::{Admission, Config, Expired, Link, NumberHash, Reason, Request};
 use crate::session::{Host, SessionKey, Tracker};
 
 /// Hypervisors that are asked what they announce, for one connection.
@@ -48,6 +49,49 @@ struct Group {
     id: Option<u32>,
 }
 
+impl Group {
+    /// Hands effects to the connections that they are for.
+    fn settle(&mut self, wakes: &mut VecDeque<Link>) {
+        while let Some(effect) = self.migration.poll_effect() {
+            let (seat, set): (Option<ConnectionHandle>, fn(&mut PendingActions)) = match effect {
+                Effect::Close(seat) => (Some(seat), |pending| pending.close = true),
+                Effect::Pretend(seat) => (Some(seat), |pending| pending.pretend = true),
+                Effect::Cancel(seat) => (Some(seat), |pending| pending.cancel = true),
+                Effect::End => (None, |pending| pending.close = true),
+            };
+            for member in &mut self.members {
+                if seat.is_none_or(|seat| seat == member.seat) {
+                    set(&mut member.pending);
+                    wakes.push_back(member.link);
+                }
+            }
+        }
+        let deadline = self.migration.deadline();
+        if deadline != self.deadline {
+            self.deadline = deadline;
+            wakes.extend(self.members.iter().map(|member| member.link));
+        }
+    }
+}
+
+/// The key of the table of ids, so that a hypervisor cannot choose what collides.
+#[derive(Clone)]
+struct HashKey([u8; 16]);
+
+impl core::fmt::Debug for HashKey {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("HashKey(..)")
+    }
+}
+
+impl BuildHasher for HashKey {
+    type Hasher = siphasher::sip::SipHasher13;
+
+    fn build_hasher(&self) -> Self::Hasher {
+        siphasher::sip::SipHasher13::new_with_key(&self.0)
+    }
+}
+
 /// All sessions of a proxy, as their [`Relay`](super::Relay)s share them: a [`Tracker`], and a [`Migration`] for each
 /// session.
 ///
@@ -57,7 +101,7 @@ struct Group {
 #[derive(Debug)]
 pub struct Sessions {
     tracker: Tracker,
-    groups: HashMap<SessionKey, Group, HashKey>,
+    groups: HashMap<SessionKey, Group, NumberHash>,
     /// The sessions with an id: hypervisors repeat them.
     ids: HashMap<u32, Vec<SessionKey>, HashKey>,
     wakes: VecDeque<Link>,
@@ -74,7 +118,7 @@ impl Sessions {
     pub fn new(config: Config, hash_key: [u8; 16]) -> Self {
         Self {
             tracker: Tracker::new(config, hash_key),
-            groups: HashMap::with_hasher(HashKey(hash_key)),
+            groups: HashMap::with_hasher(NumberHash::new(hash_key)),
             ids: HashMap::with_hasher(HashKey(hash_key)),
             wakes: VecDeque::new(),
             reports: VecDeque::new(),
@@ -198,8 +242,8 @@ impl Sessions {
         });
         let admitted = group.migration.admit(now, &mut self.tracker, link, request);
         // Those that are replaced, before the new one has its place.
-        self.settle(key);
-        if let (Ok((seat, _)), Some(group)) = (&admitted, self.groups.get_mut(&key)) {
+        group.settle(&mut self.wakes);
+        if let Ok((seat, _)) = &admitted {
             group.members.push(Member {
                 link,
                 seat: *seat,
@@ -279,7 +323,7 @@ impl Sessions {
     ) -> Option<T> {
         let group = self.groups.get_mut(&key)?;
         let done = act(&mut group.migration, &mut self.tracker);
-        self.settle(key);
+        group.settle(&mut self.wakes);
         Some(done)
     }
 
@@ -293,11 +337,14 @@ impl Sessions {
 
     /// What was ordered for a connection, by others or by the time.
     pub(super) fn pending(&mut self, now: Duration, key: SessionKey, link: Link) -> PendingActions {
-        if self.deadline_of(key).is_some_and(|deadline| deadline <= now) {
-            self.with(key, |migration, tracker| migration.expire(now, tracker));
+        let Some(group) = self.groups.get_mut(&key) else {
+            return PendingActions::default();
+        };
+        if group.deadline.is_some_and(|deadline| deadline <= now) {
+            group.migration.expire(now, &mut self.tracker);
+            group.settle(&mut self.wakes);
         }
-        let members = self.groups.get_mut(&key).map(|group| group.members.iter_mut());
-        let member = members.into_iter().flatten().find(|member| member.link == link);
+        let member = group.members.iter_mut().find(|member| member.link == link);
         member
             .map(|member| core::mem::take(&mut member.pending))
             .unwrap_or_default()
@@ -306,32 +353,6 @@ impl Sessions {
     /// When the connections of a session have to look at it.
     pub(super) fn deadline_of(&self, key: SessionKey) -> Option<Duration> {
         self.groups.get(&key)?.deadline
-    }
-
-    /// Hands effects to the connections that they are for.
-    fn settle(&mut self, key: SessionKey) {
-        let Some(group) = self.groups.get_mut(&key) else {
-            return;
-        };
-        while let Some(effect) = group.migration.poll_effect() {
-            let (seat, set): (Option<ConnectionHandle>, fn(&mut PendingActions)) = match effect {
-                Effect::Close(seat) => (Some(seat), |pending| pending.close = true),
-                Effect::Pretend(seat) => (Some(seat), |pending| pending.pretend = true),
-                Effect::Cancel(seat) => (Some(seat), |pending| pending.cancel = true),
-                Effect::End => (None, |pending| pending.close = true),
-            };
-            for member in &mut group.members {
-                if seat.is_none_or(|seat| seat == member.seat) {
-                    set(&mut member.pending);
-                    self.wakes.push_back(member.link);
-                }
-            }
-        }
-        let deadline = group.migration.deadline();
-        if deadline != group.deadline {
-            group.deadline = deadline;
-            self.wakes.extend(group.members.iter().map(|member| member.link));
-        }
     }
 
     fn close_all(&mut self, key: SessionKey) {

@@ -58,7 +58,7 @@ pub use snapshot::{Pair, Snapshot, Stage};
 pub use types::{Admission, Closed, Counts, Expired, Link, Misuse, Peer, Request};
 
 use alloc::collections::VecDeque;
-use core::hash::BuildHasher;
+use core::hash::{BuildHasher, Hasher};
 use core::time::Duration;
 
 use hashbrown::HashMap;
@@ -74,26 +74,58 @@ use crate::ids::{AuthMechanism, ChannelType};
 pub struct Tracker {
     config: Config,
     links: Links,
-    sessions: HashMap<SessionKey, Session, HashKey>,
+    sessions: HashMap<SessionKey, Session, NumberHash>,
     /// Sessions that lost their main channel, in the order of their deadlines; each stands here at most once.
     lost: VecDeque<(Duration, SessionKey)>,
 }
 
-/// The key of the hash tables, so that a peer cannot choose what collides.
+/// The hash of session keys: one multiplication. They are numbers of the proxy's own, mostly counted, so that no peer
+/// chooses what collides; they are looked up several times for each message that a session is shown.
 #[derive(Clone)]
-pub(in crate::session) struct HashKey(pub(in crate::session) [u8; 16]);
+pub(in crate::session) struct NumberHash(u64);
 
-impl core::fmt::Debug for HashKey {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str("HashKey(..)")
+impl NumberHash {
+    /// With a key, so that tables of different processes differ.
+    pub(in crate::session) const fn new(key: [u8; 16]) -> Self {
+        let [a, b, c, d, e, f, g, h, ..] = key;
+        Self(u64::from_le_bytes([a, b, c, d, e, f, g, h]))
     }
 }
 
-impl BuildHasher for HashKey {
-    type Hasher = siphasher::sip::SipHasher13;
+impl core::fmt::Debug for NumberHash {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("NumberHash(..)")
+    }
+}
 
-    fn build_hasher(&self) -> Self::Hasher {
-        siphasher::sip::SipHasher13::new_with_key(&self.0)
+impl BuildHasher for NumberHash {
+    type Hasher = NumberHasher;
+
+    #[inline]
+    fn build_hasher(&self) -> NumberHasher {
+        NumberHasher(self.0)
+    }
+}
+
+/// See [`NumberHash`].
+pub(in crate::session) struct NumberHasher(u64);
+
+impl Hasher for NumberHasher {
+    #[inline]
+    fn write_u64(&mut self, number: u64) {
+        // 2^64 divided by the golden ratio: numbers in a row are spread over all bits. The table takes its place from
+        // the low ones and a mark from the high ones.
+        let spread = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = spread ^ (spread >> 32);
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64((*byte).into()));
+    }
+
+    #[inline]
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
 
@@ -104,7 +136,7 @@ impl Tracker {
         Self {
             config,
             links: Links::new(),
-            sessions: HashMap::with_hasher(HashKey(hash_key)),
+            sessions: HashMap::with_hasher(NumberHash::new(hash_key)),
             lost: VecDeque::new(),
         }
     }
