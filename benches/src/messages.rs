@@ -161,6 +161,14 @@ macro_rules! make_messages {
 
 sets!(make_messages!());
 
+/// Bytes of the bodies of all recorded messages.
+#[must_use]
+pub fn bodies() -> usize {
+    let streams = recorded();
+    let frames = streams.iter().flat_map(|stream| &stream.frames);
+    frames.map(|frame| frame.body.len()).sum()
+}
+
 /// Decodes all recorded messages.
 #[must_use]
 pub fn decode() -> Box<dyn FnMut()> {

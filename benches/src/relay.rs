@@ -175,6 +175,11 @@ impl Bench {
         Self::linked(sessions(), ChannelType::MAIN, 0, true)
     }
 
+    /// A display channel.
+    pub(crate) fn display() -> Self {
+        other(ChannelType::DISPLAY)
+    }
+
     /// The hypervisor says this, in reads of this size.
     pub(crate) fn feed_server(&mut self, bytes: &[u8], read: usize) {
         self.feed_in(|sides| &mut sides.hypervisor, bytes, read);

@@ -110,3 +110,17 @@ pub fn refuse(others: u32) -> Box<dyn FnMut()> {
         );
     })
 }
+
+/// So many sessions of ten channels begin, and then end.
+pub(crate) fn many(count: u32) -> Box<dyn FnMut()> {
+    let mut tracker = Tracker::new(Config::default(), [7; 16]);
+    let mut first = 0;
+    Box::new(move || {
+        let mains: Vec<Link> = (first..first + count).map(|n| open(&mut tracker, n)).collect();
+        for (n, main) in (first..).zip(mains) {
+            assert_eq!(tracker.close(NOW, main), Ok(Closed::Session));
+            keep(tracker.forget(token(n)));
+        }
+        first += count;
+    })
+}

@@ -1,11 +1,12 @@
-//! The relay between a viewer with TLS and a hypervisor without, beside a bare copy of the bytes by tokio, in one run.
+//! The relay between a viewer with TLS and a hypervisor without, beside a bare copy of the bytes by tokio, and haproxy
+//! where it is installed, in one run.
 //!
 //! ```text
 //! cargo bench -p benches --bench relay
 //! ```
 //!
 //! Viewer and hypervisor each have a thread; the relay, or the copy, has one of its own, whose processor time is counted.
-//! Rounds of the two take turns, and the medians are printed: bytes a second, processor time for a gigabyte, and the
+//! haproxy is a process with one thread. Rounds of all take turns, and the medians are printed: bytes a second, processor time for a gigabyte, and the
 //! time of a key press there and back. The relay gives each message a TLS record of its own, which spice-gtk needs; the
 //! copy makes as few records as it likes.
 
@@ -17,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use benches::mix;
 use peers::{Load, Measured};
-use proxies::{Bare, Relayed};
+use proxies::{Bare, Haproxy, Proxy, Relayed};
 
 /// Bytes of one round.
 const ROUND: usize = 192 << 20;
@@ -39,47 +40,63 @@ fn median(mut of: Vec<f64>) -> f64 {
 }
 
 fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    // The name of another bench.
+    if arguments
+        .iter()
+        .any(|word| !word.starts_with('-') && !"relay".contains(word.as_str()))
+    {
+        return;
+    }
     // `cargo test --benches` only wants to see that it runs.
-    let short = !std::env::args().any(|argument| argument == "--bench");
+    let has = |option: &str| arguments.iter().any(|argument| argument == option);
+    let short = !has("--bench") || has("--test");
     let (round, rounds, keys) = if short { (1 << 20, 1, 20) } else { (ROUND, ROUNDS, KEYS) };
     let loads = [
         ("messages of 2 kB", messages(2000)),
         ("display mix", mix::display_stream()),
         ("messages of 50 B", messages(50)),
     ];
-    let (relayed, bare) = (Relayed::start(), Bare::start());
-    println!("| load | copy, MB/s | relay, MB/s | ratio | copy, CPU s/GB | relay, CPU s/GB | ratio |");
-    println!("|---|---|---|---|---|---|---|");
-    for (name, bytes) in loads {
-        let load = Arc::new(Load::new(bytes, round));
-        let mut taken: [Vec<Measured>; 2] = [Vec::new(), Vec::new()];
+    let (bare, relayed, haproxy) = (Bare::start(), Relayed::start(), Haproxy::find());
+    let mut proxies: Vec<(&str, &dyn Proxy)> = vec![("copy", &bare), ("relay", &relayed)];
+    if let Some(haproxy) = &haproxy {
+        proxies.push(("haproxy", haproxy));
+    }
+    println!("| load | proxy | MB/s | of the copy | CPU s/GB | of the copy |");
+    println!("|---|---|---|---|---|---|");
+    for (load, bytes) in loads {
+        let sent = Arc::new(Load::new(bytes, round));
+        let mut taken: Vec<Vec<Measured>> = proxies.iter().map(|_| Vec::new()).collect();
         for _ in 0..rounds {
-            taken[0].push(peers::stream(bare.proxy(), false, load.clone()));
-            taken[1].push(peers::stream(relayed.proxy(), true, load.clone()));
+            for ((_, proxy), taken) in proxies.iter().zip(&mut taken) {
+                taken.push(peers::stream(*proxy, sent.clone()));
+            }
         }
-        let [copy, relay] = taken.map(|rounds| {
-            (
-                median(rounds.iter().map(Measured::megabytes_a_second).collect()),
-                median(rounds.iter().map(Measured::seconds_a_gigabyte).collect()),
-            )
-        });
-        println!(
-            "| {name} | {:.0} | {:.0} | {:.2} | {:.2} | {:.2} | {:.2} |",
-            copy.0,
-            relay.0,
-            relay.0 / copy.0,
-            copy.1,
-            relay.1,
-            relay.1 / copy.1
-        );
+        let medians: Vec<(f64, f64)> = taken.iter().map(|rounds| medians(rounds)).collect();
+        for ((name, _), (speed, processor)) in proxies.iter().zip(&medians) {
+            let (of_speed, of_processor) = (speed / medians[0].0, processor / medians[0].1);
+            println!("| {load} | {name} | {speed:.0} | {of_speed:.2} | {processor:.2} | {of_processor:.2} |");
+        }
     }
-    let mut taken: [Vec<f64>; 2] = [Vec::new(), Vec::new()];
+    let mut taken: Vec<Vec<f64>> = proxies.iter().map(|_| Vec::new()).collect();
     for _ in 0..rounds {
-        taken[0].push(micros(peers::keys(bare.proxy(), false, keys)));
-        taken[1].push(micros(peers::keys(relayed.proxy(), true, keys)));
+        for ((_, proxy), taken) in proxies.iter().zip(&mut taken) {
+            taken.push(micros(peers::keys(*proxy, keys)));
+        }
     }
-    let [copy, relay] = taken.map(median);
-    println!("\na key press there and back, us: copy {copy:.1}, relay {relay:.1}, ratio {:.2}", relay / copy);
+    println!("\n| a key press there and back | us | of the copy |");
+    println!("|---|---|---|");
+    let medians: Vec<f64> = taken.into_iter().map(median).collect();
+    for ((name, _), taken) in proxies.iter().zip(&medians) {
+        println!("| {name} | {taken:.1} | {:.2} |", taken / medians[0]);
+    }
+}
+
+fn medians(rounds: &[Measured]) -> (f64, f64) {
+    (
+        median(rounds.iter().map(Measured::megabytes_a_second).collect()),
+        median(rounds.iter().map(Measured::seconds_a_gigabyte).collect()),
+    )
 }
 
 fn micros(time: Duration) -> f64 {

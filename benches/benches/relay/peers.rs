@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use rcgen::{CertifiedKey, generate_simple_self_signed};
+use rcgen::{CertifiedKey, KeyPair, generate_simple_self_signed};
 use spice_proto::caps::Capabilities;
 use spice_proto::channel::main::{ChannelId, ChannelsList, Init, ServerMessage as Main};
 use spice_proto::frame::{HeaderForm, Writer};
@@ -62,11 +62,23 @@ impl Measured {
     }
 }
 
-/// The proxy's certificate, and who knows it.
+/// The proxy's certificate and key.
+fn identity() -> &'static CertifiedKey<KeyPair> {
+    static IDENTITY: OnceLock<CertifiedKey<KeyPair>> = OnceLock::new();
+    IDENTITY.get_or_init(|| generate_simple_self_signed([NAME.to_owned()]).unwrap())
+}
+
+/// Both as text.
+pub fn pem() -> String {
+    let CertifiedKey { cert, signing_key } = identity();
+    cert.pem() + &signing_key.serialize_pem()
+}
+
+/// The proxy with this certificate, and who knows it.
 pub fn tls() -> &'static (Arc<ServerConfig>, Arc<ClientConfig>) {
     static TLS: OnceLock<(Arc<ServerConfig>, Arc<ClientConfig>)> = OnceLock::new();
     TLS.get_or_init(|| {
-        let CertifiedKey { cert, signing_key } = generate_simple_self_signed([NAME.to_owned()]).unwrap();
+        let CertifiedKey { cert, signing_key } = identity();
         let provider = Arc::new(crypto::ring::default_provider());
         let key = PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
         let server = ServerConfig::builder_with_provider(provider.clone())
@@ -215,7 +227,8 @@ async fn open(proxy: SocketAddr, linked: bool, channel: ChannelType) -> (Option<
 }
 
 /// The hypervisor sends the load to the viewer.
-pub fn stream(proxy: &Proxy, linked: bool, load: Arc<Load>) -> Measured {
+pub fn stream(proxy: &dyn Proxy, load: Arc<Load>) -> Measured {
+    let linked = proxy.speaks();
     let sent = load.clone();
     let (go, gone) = tokio::sync::oneshot::channel();
     proxy.dials(hypervisor(linked, |mut stream| async move {
@@ -249,7 +262,8 @@ pub fn stream(proxy: &Proxy, linked: bool, load: Arc<Load>) -> Measured {
 }
 
 /// The mean time of a key press there and back.
-pub fn keys(proxy: &Proxy, linked: bool, count: u32) -> Duration {
+pub fn keys(proxy: &dyn Proxy, count: u32) -> Duration {
+    let linked = proxy.speaks();
     proxy.dials(hypervisor(linked, |mut stream| async move {
         let mut key = KEY;
         while stream.read_exact(&mut key).await.is_ok() {

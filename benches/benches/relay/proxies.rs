@@ -1,7 +1,10 @@
-//! The relay, and the copy that it is held against.
+//! The relay, and the proxies that it is held against.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::Duration;
 
 use spice_proto::proxy::*;
 use tokio::io::copy_bidirectional;
@@ -9,33 +12,35 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Builder;
 use tokio_rustls::TlsAcceptor;
 
-use crate::peers::tls;
+use crate::peers::{pem, tls};
 
-/// A proxy on a thread of its own.
-pub struct Proxy {
-    address: SocketAddr,
-    hypervisor: Arc<Mutex<Option<SocketAddr>>>,
-    /// Where Linux says how long the thread was on a processor.
-    time: String,
+/// What stands between a viewer with TLS and a hypervisor without.
+pub trait Proxy {
+    /// Where viewers find it.
+    fn address(&self) -> SocketAddr;
+    /// Where the next sessions go.
+    fn dials(&self, hypervisor: SocketAddr);
+    /// Seconds of processor time since any fixed moment.
+    fn processor(&self) -> f64;
+    /// It speaks SPICE, and passes on nothing else.
+    fn speaks(&self) -> bool;
 }
 
-impl Proxy {
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
+/// Seconds that Linux says a thread was on a processor.
+fn on_processor(schedstat: &str) -> f64 {
+    let text = std::fs::read_to_string(schedstat).unwrap_or_default();
+    let nanoseconds = text.split(' ').next().and_then(|text| text.parse::<f64>().ok());
+    nanoseconds.unwrap_or(f64::NAN) / 1e9
+}
 
-    /// Where the next sessions go.
-    pub fn dials(&self, hypervisor: SocketAddr) {
-        *self.hypervisor.lock().unwrap_or_else(PoisonError::into_inner) = Some(hypervisor);
-    }
+/// A proxy on a thread of its own.
+struct Threaded {
+    address: SocketAddr,
+    hypervisor: Arc<Mutex<Option<SocketAddr>>>,
+    schedstat: String,
+}
 
-    /// Seconds of processor time so far.
-    pub fn processor(&self) -> f64 {
-        let nanoseconds = std::fs::read_to_string(&self.time).ok();
-        let nanoseconds = nanoseconds.and_then(|text| text.split(' ').next()?.parse::<f64>().ok());
-        nanoseconds.unwrap_or(f64::NAN) / 1e9
-    }
-
+impl Threaded {
     fn start<F>(serve: fn(TcpListener, Arc<Mutex<Option<SocketAddr>>>) -> F) -> Self
     where
         F: Future<Output = ()> + 'static,
@@ -48,19 +53,47 @@ impl Proxy {
             runtime.block_on(async {
                 let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
                 let thread = std::fs::read_link("/proc/thread-self").unwrap_or_default();
-                let time = format!("/proc/{}/schedstat", thread.display());
-                tell.send((listener.local_addr().unwrap(), time)).unwrap();
+                let schedstat = format!("/proc/{}/schedstat", thread.display());
+                tell.send((listener.local_addr().unwrap(), schedstat)).unwrap();
                 serve(listener, dialled).await;
             });
         });
-        let (address, time) = told.recv().unwrap();
+        let (address, schedstat) = told.recv().unwrap();
         Self {
             address,
             hypervisor,
-            time,
+            schedstat,
         }
     }
+
+    fn dials(&self, hypervisor: SocketAddr) {
+        *self.hypervisor.lock().unwrap_or_else(PoisonError::into_inner) = Some(hypervisor);
+    }
 }
+
+macro_rules! threaded {
+    ($($name:ident speaks $speaks:literal),*) => {$(
+        impl Proxy for $name {
+            fn address(&self) -> SocketAddr {
+                self.0.address
+            }
+
+            fn dials(&self, hypervisor: SocketAddr) {
+                self.0.dials(hypervisor);
+            }
+
+            fn processor(&self) -> f64 {
+                on_processor(&self.0.schedstat)
+            }
+
+            fn speaks(&self) -> bool {
+                $speaks
+            }
+        }
+    )*};
+}
+
+threaded!(Bare speaks false, Relayed speaks true);
 
 async fn dial(hypervisor: &Mutex<Option<SocketAddr>>) -> Option<TcpStream> {
     let address = (*hypervisor.lock().unwrap_or_else(PoisonError::into_inner))?;
@@ -70,11 +103,11 @@ async fn dial(hypervisor: &Mutex<Option<SocketAddr>>) -> Option<TcpStream> {
 }
 
 /// TLS on one side, TCP on the other, and tokio's copy between them.
-pub struct Bare(Proxy);
+pub struct Bare(Threaded);
 
 impl Bare {
     pub fn start() -> Self {
-        Self(Proxy::start(|listener, hypervisor| async move {
+        Self(Threaded::start(|listener, hypervisor| async move {
             let acceptor = TlsAcceptor::from(tls().0.clone());
             while let Ok((viewer, _)) = listener.accept().await {
                 let (acceptor, hypervisor) = (acceptor.clone(), hypervisor.clone());
@@ -87,18 +120,14 @@ impl Bare {
             }
         }))
     }
-
-    pub fn proxy(&self) -> &Proxy {
-        &self.0
-    }
 }
 
 /// This library.
-pub struct Relayed(Proxy);
+pub struct Relayed(Threaded);
 
 impl Relayed {
     pub fn start() -> Self {
-        Self(Proxy::start(|listener, hypervisor| async move {
+        Self(Threaded::start(|listener, hypervisor| async move {
             let acceptor = TlsAcceptor::from(tls().0.clone());
             let manager = Arc::new(SessionManager::new(TrackerConfig::default(), [3; 16]));
             tokio::spawn(manager.clone().run(|_| ()));
@@ -117,10 +146,6 @@ impl Relayed {
                 });
             }
         }))
-    }
-
-    pub fn proxy(&self) -> &Proxy {
-        &self.0
     }
 }
 
@@ -159,5 +184,82 @@ impl ProxyHandler for Handler {
                 oaep_seed: [9; 20],
             },
         ))
+    }
+}
+
+/// haproxy with one thread, started anew for each hypervisor.
+pub struct Haproxy {
+    address: SocketAddr,
+    files: PathBuf,
+    child: Mutex<Option<Child>>,
+}
+
+impl Haproxy {
+    /// `None`: it is not installed.
+    pub fn find() -> Option<Self> {
+        Command::new("haproxy").arg("-v").output().ok()?;
+        let address = std::net::TcpListener::bind("127.0.0.1:0").ok()?.local_addr().ok()?;
+        let files = std::env::temp_dir().join(format!("relay-bench-{}", std::process::id()));
+        std::fs::create_dir_all(&files).ok()?;
+        std::fs::write(files.join("pem"), pem()).ok()?;
+        Some(Self {
+            address,
+            files,
+            child: Mutex::new(None),
+        })
+    }
+
+    fn stop(&self) {
+        if let Some(mut child) = self.child.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+impl Proxy for Haproxy {
+    fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    fn dials(&self, hypervisor: SocketAddr) {
+        self.stop();
+        let (pem, config) = (self.files.join("pem"), self.files.join("cfg"));
+        let text = format!(
+            "global\n  nbthread 1\ndefaults\n  mode tcp\n  timeout connect 5s\n  timeout client 1m\n  timeout server 1m\n\
+             frontend viewers\n  bind {} ssl crt {}\n  default_backend hypervisors\n\
+             backend hypervisors\n  server one {hypervisor}\n",
+            self.address,
+            pem.display()
+        );
+        std::fs::write(&config, text).unwrap();
+        let child = Command::new("haproxy")
+            .arg("-db")
+            .arg("-f")
+            .arg(&config)
+            .spawn()
+            .unwrap();
+        *self.child.lock().unwrap_or_else(PoisonError::into_inner) = Some(child);
+        // It dials no hypervisor before the handshake.
+        while std::net::TcpStream::connect(self.address).is_err() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    fn processor(&self) -> f64 {
+        let child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
+        let id = child.as_ref().map_or(0, Child::id);
+        on_processor(&format!("/proc/{id}/schedstat"))
+    }
+
+    fn speaks(&self) -> bool {
+        false
+    }
+}
+
+impl Drop for Haproxy {
+    fn drop(&mut self) {
+        self.stop();
+        let _ = std::fs::remove_dir_all(&self.files);
     }
 }

@@ -1,4 +1,5 @@
-//! Every message of the mix decoded: by its channel's set, by that of all channels, and walked by hand.
+//! Every message of the mix decoded: by its channel's set, by that of all channels, and walked by hand. The message is
+//! looked at where it was made.
 
 use spice_proto::channel::{ClientMessage, ServerMessage, cursor, display, inputs, main};
 use spice_proto::ids::ChannelType;
@@ -35,8 +36,8 @@ pub fn any_channel() -> Box<dyn FnMut()> {
         } in &frames
         {
             match from_server {
-                true => keep(&ServerMessage::decode(*channel, frame).unwrap()),
-                false => keep(&ClientMessage::decode(*channel, frame).unwrap()),
+                true => keep(ServerMessage::decode(*channel, frame).as_ref().unwrap()),
+                false => keep(ClientMessage::decode(*channel, frame).as_ref().unwrap()),
             }
         }
     })
@@ -54,11 +55,11 @@ pub fn own_set() -> Box<dyn FnMut()> {
         } in &frames
         {
             match (*channel, from_server) {
-                (ChannelType::DISPLAY, _) => keep(&display::ServerMessage::decode(frame).unwrap()),
-                (ChannelType::CURSOR, _) => keep(&cursor::ServerMessage::decode(frame).unwrap()),
-                (ChannelType::INPUTS, true) => keep(&inputs::ServerMessage::decode(frame).unwrap()),
-                (ChannelType::INPUTS, false) => keep(&inputs::ClientMessage::decode(frame).unwrap()),
-                _ => keep(&main::ServerMessage::decode(frame).unwrap()),
+                (ChannelType::DISPLAY, _) => keep(display::ServerMessage::decode(frame).as_ref().unwrap()),
+                (ChannelType::CURSOR, _) => keep(cursor::ServerMessage::decode(frame).as_ref().unwrap()),
+                (ChannelType::INPUTS, true) => keep(inputs::ServerMessage::decode(frame).as_ref().unwrap()),
+                (ChannelType::INPUTS, false) => keep(inputs::ClientMessage::decode(frame).as_ref().unwrap()),
+                _ => keep(main::ServerMessage::decode(frame).as_ref().unwrap()),
             }
         }
     })

@@ -8,7 +8,8 @@ use spice_proto::channel::display::{InvalList, ResourceId, StreamData};
 use spice_proto::channel::{ClientMessage, ServerMessage, common, cursor, display, inputs, main};
 use spice_proto::ids::{
     BitmapFlags, BitmapFormat, ClipType, CursorFlags, CursorType, ImageFlags, ImageScaleMode, ImageType,
-    KeyboardModifiers, MaskFlags, MouseButton, MouseButtons, MouseModes, NotifySeverity, NotifyVisibility, RopDescriptor,
+    KeyboardModifiers, MaskFlags, MouseButton, MouseButtons, MouseModes, NotifySeverity, NotifyVisibility,
+    RopDescriptor,
 };
 
 use super::{Draw, Mixed};
@@ -105,7 +106,7 @@ impl Draw {
         match self.below(20) {
             0..=10 => M::DrawCopy(DrawCopy {
                 base: self.base(),
-                src_bitmap: Some(self.image().into()),
+                src_bitmap: Some(self.image()),
                 src_area: self.rect(),
                 rop_descriptor: RopDescriptor(8),
                 scale_mode: ImageScaleMode(0),
@@ -173,7 +174,11 @@ impl Draw {
                     button: MouseButton(1 + self.below(3) as u8),
                     buttons_state,
                 };
-                if n == 18 { M::MousePress(click) } else { M::MouseRelease(click) }
+                if n == 18 {
+                    M::MousePress(click)
+                } else {
+                    M::MouseRelease(click)
+                }
             }
         }
     }

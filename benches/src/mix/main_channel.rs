@@ -1,4 +1,4 @@
-//! A main channel through the session's relay, in reads of 64 KiB.
+//! A main channel, and a display channel, through the session's relay in reads of 64 KiB.
 
 use bytes::{Bytes, BytesMut};
 use spice_proto::channel::main::{ChannelId, ChannelsList, Init, ServerMessage as Main};
@@ -63,6 +63,19 @@ pub fn main_channel() -> Box<dyn FnMut()> {
     let mut bench = Bench::main();
     bench.feed_server(&stream(&opening()), READ);
     Box::new(move || bench.feed_server(&said, READ))
+}
+
+/// Bytes that are relayed.
+#[must_use]
+pub fn main_channel_len() -> usize {
+    said().len()
+}
+
+/// A display channel of a session: gives what its hypervisor says to the tenant.
+#[must_use]
+pub fn display_relay() -> Box<dyn FnMut(&[u8])> {
+    let mut bench = Bench::display();
+    Box::new(move |bytes| bench.feed_server(bytes, READ))
 }
 
 /// The limit: the same bytes, copied into a buffer and taken off.

@@ -13,7 +13,7 @@ mod write;
 
 pub use decode::{any_channel, own_set, walked};
 pub use frames::{one_by_one, split, split_ranges, walked_frames};
-pub use main_channel::{main_channel, main_channel_copied};
+pub use main_channel::{display_relay, main_channel, main_channel_copied, main_channel_len};
 pub use write::{written, written_by_hand};
 
 use bytes::{Bytes, BytesMut};
@@ -80,6 +80,12 @@ pub struct MixedFrame {
 fn messages() -> Vec<Mixed> {
     let mut draw = Draw(0x9e37_79b9_7f4a_7c15);
     (0..MESSAGES).map(|_| draw.message()).collect()
+}
+
+/// Bytes of the mix, as frames with mini headers.
+#[must_use]
+pub fn stream_len() -> usize {
+    frames::stream(&messages()).len()
 }
 
 /// What the display channel of the mix says, as frames with mini headers.

@@ -28,7 +28,8 @@ pub(super) fn body(channel: ChannelType, from_server: bool, number: u16, body: &
 }
 
 fn rect(block: &[u8; 16]) -> [i32; 4] {
-    let [a, b, c, d] = [0, 4, 8, 12].map(|at| i32::from_le_bytes([block[at], block[at + 1], block[at + 2], block[at + 3]]));
+    let [a, b, c, d] =
+        [0, 4, 8, 12].map(|at| i32::from_le_bytes([block[at], block[at + 1], block[at + 2], block[at + 3]]));
     [a, b, c, d]
 }
 
@@ -190,7 +191,12 @@ fn common(number: u16, body: &[u8]) -> Option<()> {
         7 => {
             let (block, _) = src.split_first_chunk::<20>()?;
             let number = |at: usize| Some(u32::from_le_bytes(*block.get(at..at + 4)?.first_chunk()?));
-            keep((u64::from_le_bytes(*block.first_chunk()?), number(8)?, number(12)?, number(16)?));
+            keep((
+                u64::from_le_bytes(*block.first_chunk()?),
+                number(8)?,
+                number(12)?,
+                number(16)?,
+            ));
             src = src.get(20..)?;
             keep(counted(src)?);
         }

@@ -87,13 +87,13 @@ impl Header {
 
     /// Fills in the size of a header that was written with another one.
     #[inline]
-    pub(super) fn put_size(&self, form: HeaderForm, header: &mut [u8]) {
+    pub(super) fn put_size(form: HeaderForm, size: u32, header: &mut [u8]) {
         let at = match form {
             HeaderForm::Mini => 2,
             HeaderForm::Full => 10,
         };
         if let Some(place) = header.get_mut(at..).and_then(|bytes| bytes.first_chunk_mut()) {
-            *place = self.size.to_le_bytes();
+            *place = size.to_le_bytes();
         }
     }
 

@@ -46,6 +46,17 @@ pub trait Body {
     fn encoded_len(&self) -> usize;
 }
 
+/// A body that is longer than the header can say.
+#[cold]
+fn too_long(size: usize) -> EncodeError {
+    EncodeError {
+        message: "Header",
+        field: "size",
+        value: size as u64,
+        limit: u32::MAX.into(),
+    }
+}
+
 /// Writes frames, and numbers them.
 #[derive(Debug, Clone)]
 pub struct Writer {
@@ -73,20 +84,30 @@ impl Writer {
     #[inline]
     pub fn write(&mut self, message: &impl Body, dst: &mut BytesMut) -> Result<(), EncodeError> {
         let before = dst.len();
-        let mut header = Header {
-            serial: self.serial.saturating_add(1),
+        let serial = self.serial.saturating_add(1);
+        Header {
+            serial,
             number: message.number(),
             size: 0,
             sub_list: 0,
-        };
-        header.write(self.form, dst);
+        }
+        .write(self.form, dst);
         let body = dst.len();
-        message.encode(dst).inspect_err(|_| dst.truncate(before))?;
-        // The size is known now, and costs no walk through the message in front of it.
-        header.size = crate::fields::length(dst.len().saturating_sub(body), "Header", "size", u32::MAX)
+        message
+            .encode(dst)
+            .and_then(|()| {
+                // The size is known now, and costs no walk through the message in front of it.
+                let size = dst.len().saturating_sub(body);
+                match (u32::try_from(size), dst.get_mut(before..)) {
+                    (Ok(size), Some(header)) => {
+                        Header::put_size(self.form, size, header);
+                        Ok(())
+                    }
+                    _ => Err(too_long(size)),
+                }
+            })
             .inspect_err(|_| dst.truncate(before))?;
-        header.put_size(self.form, dst.get_mut(before..).unwrap_or_default());
-        self.serial = header.serial;
+        self.serial = serial;
         Ok(())
     }
 

@@ -179,7 +179,7 @@ pub(crate) fn drawing(picture: &Picture) -> Result<Vec<ServerMessage>> {
             r#box: whole()?,
             clip: Clip::Whole(ClipType::NONE),
         },
-        src_bitmap: Some(Box::new(image)),
+        src_bitmap: Some(image),
         src_area: whole()?,
         rop_descriptor: RopDescriptor::OP_PUT,
         scale_mode: ImageScaleMode::INTERPOLATE,

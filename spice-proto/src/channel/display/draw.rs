@@ -69,7 +69,7 @@ parts! { message
         /// Where.
         base: DisplayBase,
         /// The picture.
-        src_bitmap: Option<Box<Image>>,
+        src_bitmap: Option<Image>,
         /// What of it.
         src_area: Rect,
         /// The brush.
@@ -91,7 +91,7 @@ parts! { message
         /// Where.
         base: DisplayBase,
         /// The picture.
-        src_bitmap: Option<Box<Image>>,
+        src_bitmap: Option<Image>,
         block {
             /// What of it.
             src_area: Rect,
@@ -121,7 +121,7 @@ parts! { message
         /// Where.
         base: DisplayBase,
         /// The picture.
-        src_bitmap: Option<Box<Image>>,
+        src_bitmap: Option<Image>,
         /// What of it.
         src_area: Rect,
         /// The brush.
@@ -185,7 +185,7 @@ parts! { message
         /// Where.
         base: DisplayBase,
         /// The picture.
-        src_bitmap: Option<Box<Image>>,
+        src_bitmap: Option<Image>,
         block {
             /// What of it.
             src_area: Rect,
@@ -209,7 +209,7 @@ parts! { message
             alpha: u8,
         },
         /// The picture.
-        src_bitmap: Option<Box<Image>>,
+        src_bitmap: Option<Image>,
         /// What of it.
         src_area: Rect,
     }
@@ -240,7 +240,7 @@ pub struct Composite {
     /// How. The three `HAS_` bits are written as the fields below say, whatever stands here.
     pub flags: CompositeFlags,
     /// The source.
-    pub src_bitmap: Option<Box<Image>>,
+    pub src_bitmap: Option<Image>,
     /// The mask, if there is one; its pointer can be null all the same.
     pub mask_bitmap: Option<Option<Box<Image>>>,
     /// How the source is transformed.

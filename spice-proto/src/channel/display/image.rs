@@ -179,6 +179,32 @@ pub struct Image {
 
 pointers!(Image);
 
+/// A pointer that may be null. The picture of a drawing is a part of it in memory: it has one as a rule, and a box for
+/// each costs more than the room.
+impl Part for Option<Image> {
+    #[inline(always)]
+    fn take(r: &mut Reader<'_>, name: &'static str) -> Result<Self, DecodeError> {
+        let at = r.position();
+        match r.fixed::<u32>(name)? {
+            0 => Ok(None),
+            offset => Image::take(&mut r.follow(offset, name, at)?, name).map(Some),
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        self.as_ref().map_or(0, Part::bytes).saturating_add(4)
+    }
+
+    #[inline(always)]
+    fn put<'a>(&'a self, dst: &mut BytesMut, targets: &mut Targets<'a>) -> Result<(), EncodeError> {
+        match self {
+            Some(image) => targets.push(dst, image),
+            None => put_fixed(&0_u32, dst),
+        }
+        Ok(())
+    }
+}
+
 /// A counted run of bytes.
 #[inline(always)]
 fn take_data(r: &mut Reader<'_>) -> Result<Bytes, DecodeError> {

@@ -17,27 +17,27 @@ impl ServerMessage {
         let found: [Option<&Image>; 3] = match self {
             Self::DrawFill(draw) => [None, pattern(&draw.brush), draw.mask.bitmap.as_deref()],
             Self::DrawOpaque(draw) => [
-                draw.src_bitmap.as_deref(),
+                draw.src_bitmap.as_ref(),
                 pattern(&draw.brush),
                 draw.mask.bitmap.as_deref(),
             ],
             Self::DrawCopy(draw) | Self::DrawBlend(draw) => {
-                [draw.src_bitmap.as_deref(), None, draw.mask.bitmap.as_deref()]
+                [draw.src_bitmap.as_ref(), None, draw.mask.bitmap.as_deref()]
             }
             Self::DrawBlackness(draw) | Self::DrawWhiteness(draw) | Self::DrawInvers(draw) => {
                 [None, None, draw.mask.bitmap.as_deref()]
             }
             Self::DrawRop3(draw) => [
-                draw.src_bitmap.as_deref(),
+                draw.src_bitmap.as_ref(),
                 pattern(&draw.brush),
                 draw.mask.bitmap.as_deref(),
             ],
             Self::DrawStroke(draw) => [None, pattern(&draw.brush), None],
             Self::DrawText(draw) => [pattern(&draw.fore_brush), pattern(&draw.back_brush), None],
-            Self::DrawTransparent(draw) => [draw.src_bitmap.as_deref(), None, None],
-            Self::DrawAlphaBlend(draw) => [draw.src_bitmap.as_deref(), None, None],
+            Self::DrawTransparent(draw) => [draw.src_bitmap.as_ref(), None, None],
+            Self::DrawAlphaBlend(draw) => [draw.src_bitmap.as_ref(), None, None],
             Self::DrawComposite(draw) => [
-                draw.data.src_bitmap.as_deref(),
+                draw.data.src_bitmap.as_ref(),
                 None,
                 draw.data.mask_bitmap.as_ref().and_then(Option::as_deref),
             ],

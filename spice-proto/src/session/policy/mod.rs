@@ -327,11 +327,14 @@ impl Policy {
         view_only || self.settings.withheld.iter().any(named)
     }
 
+    fn strikes(&self, list: &ChannelsList) -> bool {
+        list.channels.iter().any(|channel| self.withholds(*channel))
+    }
+
     /// The list without channels that are withheld; `None` when it has none of them.
     #[must_use]
     pub fn strike(&self, list: &ChannelsList) -> Option<ChannelsList> {
-        let any = list.channels.iter().any(|channel| self.withholds(*channel));
-        any.then(|| {
+        self.strikes(list).then(|| {
             let mut left = list.clone();
             left.channels.retain(|channel| !self.withholds(*channel));
             left
@@ -497,12 +500,13 @@ impl PolicyFilter {
 
     fn channels(&self, policy: &Policy, frame: &FrameRef<'_>, dst: &mut BytesMut) -> (PolicyDecision, Option<Rule>) {
         let end = (PolicyDecision::End(Rule::Withheld), Some(Rule::Withheld));
-        let Ok(list) = ChannelsList::decode_slice(frame.body) else {
+        let Ok(mut left) = ChannelsList::decode_slice(frame.body) else {
             return end;
         };
-        let Some(left) = policy.strike(&list) else {
+        if !policy.strikes(&left) {
             return (PolicyDecision::Forward, None);
-        };
+        }
+        left.channels.retain(|channel| !policy.withholds(*channel));
         // At once as large as it gets: the body is not moved then.
         dst.reserve(left.encoded_len());
         match left.encode(dst) {
