@@ -15,6 +15,7 @@ pub mod rfb;
 pub mod rfb_framing;
 pub mod rfb_session;
 pub mod sessions;
+pub mod spice_growth;
 pub mod tokens;
 pub mod vv;
 

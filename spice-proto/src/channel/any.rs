@@ -47,6 +47,7 @@ macro_rules! any {
 
             /// The message number, as it stands in the header.
             #[must_use]
+            #[inline]
             pub fn number(&self) -> u16 {
                 match self {
                     $(Self::$variant(message) => message.number(),)*
@@ -87,9 +88,11 @@ macro_rules! any {
         }
 
         impl Body for $name {
+            #[inline]
             fn number(&self) -> u16 {
                 Self::number(self)
             }
+            #[inline]
             fn encode(&self, dst: &mut BytesMut) -> Result<(), EncodeError> {
                 Self::encode(self, dst)
             }

@@ -88,6 +88,7 @@ macro_rules! messages {
 
             /// The message number, as it stands in the header.
             #[must_use]
+            #[inline]
             pub fn number(&self) -> u16 {
                 match self {
                     $(messages!(@pattern $variant $($ty)?) => $number,)*
@@ -160,9 +161,11 @@ macro_rules! messages {
         }
 
         impl $crate::frame::Body for $name {
+            #[inline]
             fn number(&self) -> u16 {
                 Self::number(self)
             }
+            #[inline]
             fn encode(&self, dst: &mut bytes::BytesMut) -> Result<(), $crate::EncodeError> {
                 Self::encode(self, dst)
             }
