@@ -14,6 +14,9 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::peers::{pem, tls};
 
+/// Where the next session goes.
+type Dialled = Arc<Mutex<Option<SocketAddr>>>;
+
 /// What stands between a viewer with TLS and a hypervisor without.
 pub trait Proxy {
     /// Where viewers find it.
@@ -36,12 +39,12 @@ fn on_processor(schedstat: &str) -> f64 {
 /// A proxy on a thread of its own.
 struct Threaded {
     address: SocketAddr,
-    hypervisor: Arc<Mutex<Option<SocketAddr>>>,
+    hypervisor: Dialled,
     schedstat: String,
 }
 
 impl Threaded {
-    fn start<F>(serve: fn(TcpListener, Arc<Mutex<Option<SocketAddr>>>) -> F) -> Self
+    fn start<F>(serve: fn(TcpListener, Dialled) -> F) -> Self
     where
         F: Future<Output = ()> + 'static,
     {
@@ -151,7 +154,7 @@ impl Relayed {
 
 struct Handler {
     manager: Arc<SessionManager>,
-    hypervisor: Arc<Mutex<Option<SocketAddr>>>,
+    hypervisor: Dialled,
 }
 
 impl ProxyHandler for Handler {

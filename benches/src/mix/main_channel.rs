@@ -72,10 +72,9 @@ pub fn main_channel_len() -> usize {
 }
 
 /// A display channel of a session: gives what its hypervisor says to the tenant.
-#[must_use]
-pub fn display_relay() -> Box<dyn FnMut(&[u8])> {
+pub fn display_relay() -> impl FnMut(&[u8]) {
     let mut bench = Bench::display();
-    Box::new(move |bytes| bench.feed_server(bytes, READ))
+    move |bytes| bench.feed_server(bytes, READ)
 }
 
 /// The limit: the same bytes, copied into a buffer and taken off.

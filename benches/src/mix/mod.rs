@@ -37,7 +37,7 @@ impl Draw {
 
     /// Below `end`.
     fn below(&mut self, end: u32) -> u32 {
-        ((self.next() >> 32) * u64::from(end) >> 32) as u32
+        (((self.next() >> 32) * u64::from(end)) >> 32) as u32
     }
 
     /// So many bytes, of which a decoder of pictures would make nothing.
