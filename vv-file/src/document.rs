@@ -1,18 +1,17 @@
 //! The bytes of a whole file.
 
-use alloc::vec::Vec;
 use core::fmt;
 
-use zeroize::Zeroizing;
+use crate::wiped::Wiped;
 
 /// The bytes of a file that is ready to be sent or stored.
 ///
 /// They can contain secrets: `Debug` shows the length only, and the bytes are overwritten when the document is
 /// dropped.
-pub struct Document(Zeroizing<Vec<u8>>);
+pub struct Document(Wiped);
 
 impl Document {
-    pub(crate) fn new(bytes: Zeroizing<Vec<u8>>) -> Self {
+    pub(crate) fn new(bytes: Wiped) -> Self {
         Self(bytes)
     }
 

@@ -33,6 +33,7 @@ mod strict;
 pub mod subject;
 pub mod usb_filter;
 pub mod version;
+mod wiped;
 
 pub use builder::{Builder, Channel, ColorDepth, Effect, Engine, HotkeyAction};
 pub use connection::{ConnectionFile, ConnectionType};

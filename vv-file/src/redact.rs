@@ -10,8 +10,8 @@ use crate::{
     key_file::KeyFile,
     ovirt::Ovirt,
     proxy::Proxy,
+    wiped::Wiped,
 };
-use zeroize::Zeroizing;
 
 const REDACTED: &[u8] = b"REDACTED";
 
@@ -52,7 +52,7 @@ fn redacted(file: &KeyFile) -> Document {
     }
     replaced.sort_unstable_by_key(|(line, _)| *line);
     let mut replaced = replaced.into_iter().peekable();
-    let mut data = Zeroizing::new(Vec::with_capacity(file.as_bytes().len()));
+    let mut data = Wiped::with_capacity(file.as_bytes().len());
     for (index, line) in file.lines().enumerate() {
         if let Some((_, key)) = replaced.next_if(|(number, _)| *number == index.saturating_add(1)) {
             data.extend_from_slice(key);

@@ -3,17 +3,17 @@
 use alloc::vec::Vec;
 use core::fmt;
 
-use zeroize::Zeroizing;
+use crate::wiped::Wiped;
 
 /// A secret of a connection file, with a redacted `Debug`. Its bytes are overwritten when it is dropped.
 ///
 /// `Clone` and comparison are not implemented, so that the caller copies and compares secrets explicitly.
-pub struct Secret(Zeroizing<Vec<u8>>);
+pub struct Secret(Wiped);
 
 impl Secret {
     /// Takes ownership of the bytes; they are overwritten when the secret is dropped.
     pub fn new(bytes: impl Into<Vec<u8>>) -> Self {
-        Self(Zeroizing::new(bytes.into()))
+        Self(Wiped::new(bytes.into()))
     }
 
     /// The bytes themselves.

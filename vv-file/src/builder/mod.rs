@@ -14,8 +14,6 @@ use core::fmt;
 
 pub use names::{Channel, ColorDepth, Effect, Engine, HotkeyAction};
 
-use zeroize::Zeroizing;
-
 use crate::{
     direction,
     document::Document,
@@ -32,6 +30,7 @@ use crate::{
     subject::HostSubject,
     usb_filter::UsbFilter,
     version,
+    wiped::Wiped,
 };
 
 /// The fields of a connection file that is to be written.
@@ -407,7 +406,7 @@ impl Builder {
         });
         let bound = lines.fold(HEADERS.saturating_add(comment), usize::saturating_add);
         // The buffer never grows: growing would leave copies of the password in freed memory.
-        let mut file = Zeroizing::new(Vec::with_capacity(bound));
+        let mut file = Wiped::with_capacity(bound);
         file.extend_from_slice(b"[virt-viewer]\n");
         for (key, setting) in &self.settings {
             self.write_line(key, setting, &mut file);

@@ -6,10 +6,8 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use zeroize::Zeroizing;
-
 use super::{KeyFile, encode_item_into, encode_string_into, parse};
-use crate::error::EditError;
+use crate::{error::EditError, wiped::Wiped};
 
 impl KeyFile {
     /// Sets the raw text of a value (`g_key_file_set_value`).
@@ -43,7 +41,7 @@ impl KeyFile {
     /// # Errors
     /// As for [`set_value`](Self::set_value): a NUL cannot be written, nor a form feed in front.
     pub fn set_string(&mut self, group: impl AsRef<[u8]>, key: impl AsRef<[u8]>, text: &str) -> Result<(), EditError> {
-        let mut raw = Zeroizing::new(Vec::with_capacity(super::encoded_bound(text.as_bytes())));
+        let mut raw = Wiped::with_capacity(super::encoded_bound(text.as_bytes()));
         encode_string_into(text.as_bytes(), &mut raw);
         self.set_value(group, key, raw.as_slice())
     }
@@ -58,7 +56,7 @@ impl KeyFile {
         key: impl AsRef<[u8]>,
         items: &[T],
     ) -> Result<(), EditError> {
-        let mut raw = Zeroizing::new(Vec::new());
+        let mut raw = Wiped::new(Vec::new());
         for item in items {
             encode_item_into(item.as_ref().as_bytes(), &mut raw);
         }
@@ -108,7 +106,7 @@ impl KeyFile {
         Ok(true)
     }
 
-    fn with_new_entry(&self, group: &[u8], key: &[u8], raw: &[u8]) -> Zeroizing<Vec<u8>> {
+    fn with_new_entry(&self, group: &[u8], key: &[u8], raw: &[u8]) -> Wiped {
         let Some(found) = self.group(group) else {
             let end = self.source.len();
             let newline = self.line_end_at(end);
@@ -147,10 +145,10 @@ impl KeyFile {
         }
     }
 
-    fn replaced(&self, span: Range<usize>, parts: &[&[u8]]) -> Zeroizing<Vec<u8>> {
+    fn replaced(&self, span: Range<usize>, parts: &[&[u8]]) -> Wiped {
         let added = parts.iter().fold(0_usize, |sum, part| sum.saturating_add(part.len()));
         // Large enough from the start: a buffer that grows leaves copies of secrets behind.
-        let mut source = Zeroizing::new(Vec::with_capacity(self.source.len().saturating_add(added)));
+        let mut source = Wiped::with_capacity(self.source.len().saturating_add(added));
         source.extend_from_slice(self.source.get(..span.start).unwrap_or_default());
         for part in parts {
             source.extend_from_slice(part);
@@ -160,8 +158,8 @@ impl KeyFile {
     }
 
     /// The text without some stretches, which are in order.
-    fn without(&self, spans: &[Range<usize>]) -> Zeroizing<Vec<u8>> {
-        let mut source = Zeroizing::new(Vec::with_capacity(self.source.len()));
+    fn without(&self, spans: &[Range<usize>]) -> Wiped {
+        let mut source = Wiped::with_capacity(self.source.len());
         let mut from = 0;
         for span in spans {
             source.extend_from_slice(self.source.get(from..span.start).unwrap_or_default());
@@ -172,11 +170,7 @@ impl KeyFile {
     }
 
     /// Takes a new text over if it reads as it should.
-    fn adopt(
-        &mut self,
-        source: Zeroizing<Vec<u8>>,
-        check: impl FnOnce(&Self) -> Result<(), EditError>,
-    ) -> Result<(), EditError> {
+    fn adopt(&mut self, source: Wiped, check: impl FnOnce(&Self) -> Result<(), EditError>) -> Result<(), EditError> {
         let structure = Self::structure(&source, &self.limits).map_err(|error| {
             // What was put in spoils at most its own line, and a value does so with a line end.
             if error.kind.code() == Some(crate::error::ErrorCode::UnknownEncoding) || error.kind.code().is_none() {

@@ -11,10 +11,9 @@ mod utf16;
 mod value;
 
 use alloc::{collections::BTreeMap, vec::Vec};
-use core::{fmt, ops::Range};
+use core::{cmp::Ordering, fmt, ops::Range};
 
 use nom::Offset;
-use zeroize::Zeroizing;
 
 use self::parse::{Fault, Statement, Text};
 pub(crate) use self::utf16::is_utf16;
@@ -23,6 +22,7 @@ pub(crate) use self::value::{encode_item_into, encode_string_into, encoded_bound
 use crate::{
     document::Document,
     error::{ErrorCode, ParseError, ParseErrorKind},
+    wiped::Wiped,
 };
 
 /// Limits on files from untrusted sources.
@@ -74,12 +74,15 @@ const COMMON_LINES: usize = 48;
 /// Keys of a file from which on they are looked up by an index. A walk along so few is shorter than making one.
 const INDEXED: usize = 64;
 
+/// Groups up to which they are looked at one after the other.
+const FEW_GROUPS: usize = 4;
+
 /// A parsed key file.
 ///
 /// It keeps the whole text, secrets included: `Debug` shows counts only, and the text is
 /// overwritten when the file is dropped.
 pub struct KeyFile {
-    source: Zeroizing<Vec<u8>>,
+    source: Wiped,
     limits: Limits,
     lines: Vec<Line>,
     /// Lines before the first group; only comments can stand there.
@@ -88,8 +91,49 @@ pub struct KeyFile {
     groups: Vec<Group>,
     /// The groups by index in the order of their names, so that a file of many takes no quadratic time.
     by_name: Vec<usize>,
-    /// In a file of many keys, the lines with one by index in the order of their groups, keys and places.
-    by_key: Vec<(usize, usize)>,
+    /// The keys in the order of the file.
+    keys: Vec<Key>,
+    /// In a file of many keys, all of them in the order of their groups, keys and places.
+    by_key: Vec<Place>,
+}
+
+/// Where a key of a file of many is.
+struct Place {
+    /// Index of the group.
+    group: usize,
+    /// Of [`prefix`]: nearly always that alone tells two keys apart.
+    prefix: u64,
+    /// Index of the line.
+    line: usize,
+}
+
+/// The first bytes of a key, in whose order keys are that differ in them.
+fn prefix(key: &[u8]) -> u64 {
+    let mut bytes = [0; 8];
+    for (byte, of_key) in bytes.iter_mut().zip(key) {
+        *byte = *of_key;
+    }
+    u64::from_be_bytes(bytes)
+}
+
+/// A key of a file.
+struct Key {
+    /// Of [`mark`].
+    mark: u32,
+    /// Index of its group, and of its line.
+    group: usize,
+    line: usize,
+}
+
+/// What most keys differ in: the length, the first byte and the last two.
+#[inline]
+fn mark(key: &[u8]) -> u32 {
+    let [length, ..] = key.len().to_le_bytes();
+    match key {
+        [first, .., third, last] => u32::from_le_bytes([length, *first, *third, *last]),
+        [first, ..] => u32::from_le_bytes([length, *first, 0, 0]),
+        [] => 0,
+    }
 }
 
 /// What the lines of a file are, without their text.
@@ -98,8 +142,7 @@ struct Structure {
     preamble: Chain,
     groups: Vec<Group>,
     by_name: Vec<usize>,
-    /// Whether there are so many keys that they are looked up by an index.
-    is_indexed: bool,
+    keys: Vec<Key>,
 }
 
 /// A line of the source. INVARIANT: the spans of all lines together are the whole source.
@@ -107,8 +150,7 @@ struct Line {
     /// With its line end.
     span: Range<usize>,
     entry: Option<Entry>,
-    /// The entries or comments before and after this one under the same name, by index into the lines.
-    previous: Option<usize>,
+    /// The entry or comment behind this one under the same name, by index into the lines.
     next: Option<usize>,
 }
 
@@ -155,10 +197,10 @@ impl KeyFile {
     /// The first line that GLib would refuse, or a limit.
     pub fn parse_with(input: &[u8], limits: &Limits) -> Result<Self, ParseError> {
         let structure = Self::structure(input, limits)?;
-        Ok(Self::new(Zeroizing::new(input.to_vec()), limits, structure))
+        Ok(Self::new(Wiped::new(input.to_vec()), limits, structure))
     }
 
-    fn new(source: Zeroizing<Vec<u8>>, limits: &Limits, structure: Structure) -> Self {
+    fn new(source: Wiped, limits: &Limits, structure: Structure) -> Self {
         let mut file = Self {
             source,
             limits: *limits,
@@ -166,25 +208,25 @@ impl KeyFile {
             preamble: structure.preamble,
             groups: structure.groups,
             by_name: structure.by_name,
+            keys: structure.keys,
             by_key: Vec::new(),
         };
-        if structure.is_indexed {
+        if INDEXED < file.keys.len() {
             file.by_key = file.index();
         }
         file
     }
 
     #[cold]
-    fn index(&self) -> Vec<(usize, usize)> {
-        let mut keys: Vec<(usize, &[u8], usize)> = Vec::with_capacity(self.lines.len());
-        for (group, found) in self.groups.iter().enumerate() {
-            let entries = self.chain(found.lines);
-            let of_group =
-                entries.filter_map(|(line, found)| Some((group, self.slice(&found.entry.as_ref()?.key), line)));
-            keys.extend(of_group);
-        }
+    fn index(&self) -> Vec<Place> {
+        let sortable = |key: &Key| {
+            let name = self.key_of(key.line);
+            (key.group, prefix(name), name, key.line)
+        };
+        let mut keys: Vec<_> = self.keys.iter().map(sortable).collect();
         keys.sort_unstable();
-        keys.into_iter().map(|(group, _, line)| (group, line)).collect()
+        let place = |(group, prefix, _, line)| Place { group, prefix, line };
+        keys.into_iter().map(place).collect()
     }
 
     fn key_of(&self, line: usize) -> &[u8] {
@@ -217,7 +259,7 @@ impl KeyFile {
             preamble: reader.preamble,
             groups: reader.groups,
             by_name: reader.by_name.into_values().collect(),
-            is_indexed: INDEXED < reader.keys,
+            keys: reader.keys,
         })
     }
 
@@ -288,7 +330,7 @@ impl KeyFile {
     pub fn to_data(&self) -> Document {
         // No line grows by more than a newline, and no group by more than an empty line.
         let bound = self.source.len().saturating_add(self.lines.len().saturating_mul(2));
-        let mut data = Zeroizing::new(Vec::with_capacity(bound));
+        let mut data = Wiped::with_capacity(bound);
         self.write_lines(self.preamble, &mut data);
         for group in &self.groups {
             if !matches!(data.as_slice(), [] | [_] | [.., b'\n', _]) {
@@ -323,7 +365,15 @@ impl KeyFile {
         self.groups.get(self.group_index(name)?)
     }
 
+    #[inline]
     fn group_index(&self, name: &[u8]) -> Option<usize> {
+        if self.groups.len() <= FEW_GROUPS {
+            return self.groups.iter().position(|group| self.slice(&group.name) == name);
+        }
+        self.group_by_name(name)
+    }
+
+    fn group_by_name(&self, name: &[u8]) -> Option<usize> {
         let named = |index: &usize| self.groups.get(*index).map(|group| self.slice(&group.name));
         let place = self
             .by_name
@@ -337,24 +387,30 @@ impl KeyFile {
         if !self.by_key.is_empty() {
             return self.find_by_index(group, key);
         }
-        let mut place = self.group(group)?.lines.ends.map(|(_, last)| last);
-        while let Some(line) = place.and_then(|index| self.lines.get(index)) {
-            match &line.entry {
-                Some(entry) if entry.key.len() == key.len() && self.slice(&entry.key) == key => return Some(entry),
-                _ => place = line.previous,
-            }
-        }
-        None
+        let (group, mark) = (self.group_index(group)?, mark(key));
+        let mut marked = self
+            .keys
+            .iter()
+            .rev()
+            .filter(|found| found.mark == mark && found.group == group);
+        marked.find_map(|found| {
+            let entry = self.lines.get(found.line)?.entry.as_ref()?;
+            (self.slice(&entry.key) == key).then_some(entry)
+        })
     }
 
     #[cold]
     fn find_by_index(&self, group: &[u8], key: &[u8]) -> Option<&Entry> {
         let group = self.group_index(group)?;
-        let is_up_to = |&(other, line): &(usize, usize)| (other, self.key_of(line)) <= (group, key);
+        let wanted = (group, prefix(key));
+        let is_up_to = |place: &Place| match (place.group, place.prefix).cmp(&wanted) {
+            Ordering::Equal => self.key_of(place.line) <= key,
+            order => order.is_lt(),
+        };
         let last = self.by_key.partition_point(is_up_to).checked_sub(1)?;
-        let (found, line) = *self.by_key.get(last)?;
-        let entry = self.lines.get(line)?.entry.as_ref()?;
-        (found == group && self.slice(&entry.key) == key).then_some(entry)
+        let place = self.by_key.get(last)?;
+        let entry = self.lines.get(place.line)?.entry.as_ref()?;
+        (place.group == group && self.slice(&entry.key) == key).then_some(entry)
     }
 
     fn entries<'a>(&'a self, group: &[u8]) -> impl Iterator<Item = (usize, &'a Entry)> + use<'a> {
@@ -407,7 +463,7 @@ struct Reader<'a> {
     input: &'a [u8],
     limits: &'a Limits,
     lines: Vec<Line>,
-    keys: usize,
+    keys: Vec<Key>,
     preamble: Chain,
     groups: Vec<Group>,
     /// Where each group is, so that a file of many groups takes no quadratic time.
@@ -422,7 +478,7 @@ impl<'a> Reader<'a> {
             limits,
             // A common file has about so many; more are allocated as they come.
             lines: Vec::with_capacity(COMMON_LINES),
-            keys: 0,
+            keys: Vec::with_capacity(COMMON_LINES),
             preamble: Chain::default(),
             groups: Vec::new(),
             by_name: BTreeMap::new(),
@@ -443,7 +499,7 @@ impl<'a> Reader<'a> {
             Statement::Comment => None,
             Statement::Group(name) => {
                 self.open(name);
-                self.push(from, next, None, None);
+                self.push(from, next, None);
                 return Ok(());
             }
             Statement::Entry { key, value } => Some(self.entry(key, value, text.is_seen())?),
@@ -457,17 +513,16 @@ impl<'a> Reader<'a> {
         if let Some(line) = previous.and_then(|previous| self.lines.get_mut(previous)) {
             line.next = Some(index);
         }
-        self.push(from, next, entry, previous);
+        self.push(from, next, entry);
         Ok(())
     }
 
-    fn push(&mut self, from: &[u8], next: &[u8], entry: Option<Entry>, previous: Option<usize>) {
+    fn push(&mut self, from: &[u8], next: &[u8], entry: Option<Entry>) {
         let start = self.input.offset(from);
         let end = self.input.len().saturating_sub(next.len());
         self.lines.push(Line {
             span: start..end,
             entry,
-            previous,
             next: None,
         });
     }
@@ -493,13 +548,17 @@ impl<'a> Reader<'a> {
             });
         };
         parse::check_key(key)?;
-        if self.limits.keys <= self.keys {
+        if self.limits.keys <= self.keys.len() {
             let kind = ParseErrorKind::TooManyKeys {
                 limit: self.limits.keys,
             };
             return Err(Fault { kind, at: key });
         }
-        self.keys = self.keys.saturating_add(1);
+        self.keys.push(Key {
+            mark: mark(key),
+            group: current,
+            line: self.lines.len(),
+        });
         // GLib compares up to the end of the line: here a NUL is part of the value.
         let is_utf8 = || is_seen && value.eq_ignore_ascii_case(b"UTF-8");
         if current == 0 && key == b"Encoding" && !is_utf8() {

@@ -19,9 +19,9 @@ use nom::{
     branch::alt,
     bytes::complete::{take, take_till, take_till1, take_while},
     character::complete::{char, one_of},
-    combinator::{all_consuming, map, opt, recognize, rest, verify},
+    combinator::{all_consuming, map, map_opt, opt, recognize, rest, verify},
     multi::many0_count,
-    sequence::{delimited, separated_pair, terminated},
+    sequence::{delimited, terminated},
 };
 
 use super::alphanumeric::is_alphanumeric;
@@ -83,25 +83,51 @@ pub(super) fn split_line(input: &[u8]) -> (Text<'_>, &[u8]) {
 pub(super) fn statement(line: Text<'_>) -> Result<Statement<'_>, Fault<'_>> {
     let text = line.seen.trim_ascii_start();
     match text.first() {
-        None | Some(b'#') => return Ok(Statement::Comment),
-        _ => {}
+        None | Some(b'#') => Ok(Statement::Comment),
+        Some(b'[') => bracketed(text, line.unseen),
+        // Nearly all lines are entries, and only a bracket can begin anything else.
+        Some(_) => match split_entry(text) {
+            Some((key, value)) => Ok(Statement::Entry { key, value }),
+            None => Err(unknown(text)),
+        },
     }
+}
+
+/// A line that begins with a bracket: a group, or an entry whose key is refused later.
+#[cold]
+fn bracketed<'a>(text: &'a [u8], unseen: &[u8]) -> Result<Statement<'a>, Fault<'a>> {
     let grammar = alt((
         map(all_consuming(group), Statement::Group),
         map(entry, |(key, value)| Statement::Entry { key, value }),
     ));
     match all_consuming(grammar).parse(text).finish() {
-        Ok((_, Statement::Group(name))) => check_group_name(name, line.unseen),
+        Ok((_, Statement::Group(name))) => check_group_name(name, unseen),
         Ok((_, statement)) => Ok(statement),
-        Err(_) => Err(Fault {
-            kind: ParseErrorKind::UnknownLine,
-            at: text,
-        }),
+        Err(_) => Err(unknown(text)),
+    }
+}
+
+#[cold]
+fn unknown(text: &[u8]) -> Fault<'_> {
+    Fault {
+        kind: ParseErrorKind::UnknownLine,
+        at: text,
     }
 }
 
 /// Checks a key with its locale suffix.
 pub(super) fn check_key(key: &[u8]) -> Result<(), Fault<'_>> {
+    // The backslash is between the two brackets: one comparison for the three. No equals sign is in a key.
+    let is_plain = |byte: &u8| !matches!(byte, b'['..=b']');
+    match key {
+        // No locale, and nothing that a name cannot have: nearly all keys.
+        [_, ..] if key.last() != Some(&b' ') && key.iter().all(is_plain) => Ok(()),
+        _ => check_any_key(key),
+    }
+}
+
+/// The same for any key.
+fn check_any_key(key: &[u8]) -> Result<(), Fault<'_>> {
     match all_consuming((key_name, opt(locale))).parse(key).finish() {
         Ok(_) => Ok(()),
         Err(error) => Err(Fault {
@@ -149,12 +175,14 @@ fn check_group_name<'a>(name: &'a [u8], after_nul: &[u8]) -> Result<Statement<'a
 }
 
 fn entry(input: &[u8]) -> IResult<&[u8], (&[u8], &[u8])> {
-    let key = map(
-        verify(until(b'='), |key: &[u8]| !key.is_empty()),
-        <[u8]>::trim_ascii_end,
-    );
-    let value = map(rest, <[u8]>::trim_ascii_start);
-    separated_pair(key, char('='), value).parse(input)
+    map_opt(rest, split_entry).parse(input)
+}
+
+/// The key and the value of an entry; `None` if there is no equals sign, or nothing before it.
+fn split_entry(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (key, rest) = text.split_at_checked(memchr::memchr(b'=', text)?)?;
+    let value = rest.get(1..)?;
+    (!key.is_empty()).then(|| (key.trim_ascii_end(), value.trim_ascii_start()))
 }
 
 /// Blanks, control characters and quotes are all allowed; only a space at the end is not, because

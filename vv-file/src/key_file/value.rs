@@ -16,7 +16,7 @@ use nom::{
     branch::alt,
     bytes::complete::{is_not, take_while},
     character::complete::{anychar, char, digit1, one_of},
-    combinator::{fail, map, opt, rest},
+    combinator::{map, opt, rest},
     sequence::preceded,
 };
 use zeroize::Zeroizing;
@@ -195,15 +195,22 @@ fn decode(text: &str, bad_escapes: BadEscapes) -> Result<String, ValueError> {
     // Decoding only shrinks, so the buffer never moves and leaves no copy of a secret behind.
     let mut decoded = Zeroizing::new(String::with_capacity(text.len()));
     let mut input = text;
-    while let Ok((left, (run, escape))) = (plain, escape).parse(input) {
+    while let Some((run, behind)) = before_backslash(input) {
         decoded.push_str(run);
-        match (escape, bad_escapes) {
+        // Line ends of certificates are what most escapes stand for.
+        if let Some(left) = behind.strip_prefix('n') {
+            decoded.push('\n');
+            input = left;
+            continue;
+        }
+        let mut behind = behind.chars();
+        match (Escape::of(behind.next()), bad_escapes) {
             (Escape::Good(character), _) => decoded.push(character),
             (Escape::Bad(_), BadEscapes::Fatal) => return Err(ValueError::Escape),
             (Escape::Bad(Some(character)), BadEscapes::Kept) => decoded.extend(['\\', character]),
             (Escape::Bad(None), BadEscapes::Kept) => {}
         }
-        input = left;
+        input = behind.as_str();
     }
     decoded.push_str(input);
     Ok(core::mem::take(&mut *decoded))
@@ -276,6 +283,20 @@ enum Escape {
     Bad(Option<char>),
 }
 
+impl Escape {
+    /// That with this letter behind the backslash.
+    fn of(letter: Option<char>) -> Self {
+        match letter {
+            Some('s') => Self::Good(' '),
+            Some('n') => Self::Good('\n'),
+            Some('t') => Self::Good('\t'),
+            Some('r') => Self::Good('\r'),
+            Some('\\') => Self::Good('\\'),
+            other => Self::Bad(other),
+        }
+    }
+}
+
 /// A part of the raw text of a list.
 enum Piece<'a> {
     Plain(&'a str),
@@ -283,23 +304,14 @@ enum Piece<'a> {
     Escape(Escape),
 }
 
-/// What stands before a backslash.
-fn plain(input: &str) -> IResult<&str, &str> {
-    let end = memchr::memchr(BACKSLASH, input.as_bytes());
-    let parts = end.and_then(|end| input.split_at_checked(end));
-    parts.map_or_else(|| fail().parse(input), |(run, left)| Ok((left, run)))
+/// What stands before the first backslash, and behind it.
+fn before_backslash(input: &str) -> Option<(&str, &str)> {
+    let end = memchr::memchr(BACKSLASH, input.as_bytes())?;
+    Some((input.get(..end)?, input.get(end.checked_add(1)?..)?))
 }
 
 fn escape(input: &str) -> IResult<&str, Escape> {
-    let letter = map(opt(anychar), |letter| match letter {
-        Some('s') => Escape::Good(' '),
-        Some('n') => Escape::Good('\n'),
-        Some('t') => Escape::Good('\t'),
-        Some('r') => Escape::Good('\r'),
-        Some('\\') => Escape::Good('\\'),
-        other => Escape::Bad(other),
-    });
-    preceded(char('\\'), letter).parse(input)
+    preceded(char('\\'), map(opt(anychar), Escape::of)).parse(input)
 }
 
 fn list_piece(input: &str) -> IResult<&str, Piece<'_>> {
