@@ -220,10 +220,7 @@ fn a_redeem_allocates_nothing() {
 #[test]
 fn memory_of_a_grant() {
     const GRANTS: u64 = 1_000_000;
-    let grant = vnc()
-        .with_vm("9d9d3a8e-6f5c-4b0a-9a77-0d2a5f6d9e11")
-        .with_user("4b825dc642cb6eb9a060e54bf8d69288")
-        .with_issuer("nova");
+    let grant = named();
     let store = MemoryStore::new(1_000_000);
     let filled = allocation_counter::measure(|| {
         for number in 0..GRANTS {
@@ -235,6 +232,38 @@ fn memory_of_a_grant() {
     assert!((390..=580).contains(&each), "{each}");
     let swept = allocation_counter::measure(|| assert_eq!(store.sweep(at(1600), ALL), 1_000_000));
     assert_eq!(filled.bytes_current + swept.bytes_current, 0, "all is given back");
+}
+
+/// The same for grants of many uses: room for 32 attempts more, whatever of it is used.
+#[test]
+fn memory_of_a_grant_of_many_uses() {
+    const GRANTS: u64 = 100_000;
+    for (uses, least, most) in [(2, 390 + 48, 580 + 64), (32, 1160, 1350), (1000, 1160, 1350)] {
+        let grant = named().with_uses(Uses::Limited(NonZeroU32::new(uses).unwrap()));
+        let store = MemoryStore::new(100_000);
+        let filled = allocation_counter::measure(|| {
+            for number in 0..GRANTS {
+                store.insert(&spread(number), &grant).unwrap();
+            }
+        });
+        let redeemed = allocation_counter::measure(|| {
+            for number in 0..GRANTS {
+                redeem(&store, &spread(number), 1000).unwrap();
+            }
+        });
+        let each = filled.bytes_current / i64::try_from(GRANTS).unwrap();
+        println!("{each} bytes a grant of {uses} uses");
+        assert!((least..=most).contains(&each), "{uses} uses: {each}");
+        assert_eq!(redeemed.count_total, 0, "{uses} uses");
+    }
+}
+
+/// A grant with the names that most have.
+fn named() -> Grant {
+    vnc()
+        .with_vm("9d9d3a8e-6f5c-4b0a-9a77-0d2a5f6d9e11")
+        .with_user("4b825dc642cb6eb9a060e54bf8d69288")
+        .with_issuer("nova")
 }
 
 #[test]
