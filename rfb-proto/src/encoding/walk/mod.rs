@@ -35,6 +35,15 @@ pub(crate) fn whole(rectangle: &Rectangle, src: &[u8], context: &Context) -> Opt
     usize::try_from(len).ok()
 }
 
+/// The same for Hextile, whose tiles are gone through: not for a caller's loop.
+pub(crate) fn whole_tiles(rectangle: &Rectangle, src: &[u8], context: &Context) -> Option<usize> {
+    let len = match rectangle.encoding {
+        Encoding::HEXTILE => Hextile::whole(rectangle, src, context.sizes.pixel)?,
+        _ => return None,
+    };
+    (len <= context.limit as usize).then_some(len)
+}
+
 /// The same for those that have their length in the payload; only as the payload says it.
 #[inline(always)]
 fn whole_counted(rectangle: &Rectangle, src: &[u8], context: &Context) -> Option<u64> {

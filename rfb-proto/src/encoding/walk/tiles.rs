@@ -47,6 +47,22 @@ impl Hextile {
         Tiles::new(rectangle).map_or(Next::End, |tiles| Next::Hextile(Self { tiles, deflated }))
     }
 
+    /// The length of all tiles, if they are there.
+    pub(super) fn whole(rectangle: &Rectangle, src: &[u8], pixel: u32) -> Option<usize> {
+        let Next::Hextile(mut tiles) = Self::start(rectangle, false) else {
+            return Some(0);
+        };
+        match tiles.step_as::<false>(src, pixel) {
+            Ok(Step::Skip {
+                control,
+                opaque: 0,
+                next: Next::End,
+                ..
+            }) => Some(control),
+            _ => None,
+        }
+    }
+
     /// Over the whole tiles in `src`, and to the end of the first that is not, if it is known.
     #[inline]
     pub(super) fn step(&mut self, src: &[u8], pixel: u32) -> Result<Step, Fault> {

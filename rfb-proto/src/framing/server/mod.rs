@@ -2,6 +2,7 @@
 
 mod moved;
 mod pass;
+mod usual;
 
 use super::formats::Formats;
 use super::messages::Messages;
@@ -13,7 +14,7 @@ use crate::fields::Fixed;
 use crate::init::ServerInit;
 use crate::limits::Limits;
 use crate::message::{
-    ClientMessage, Extension, Extensions, FenceFlags, FramebufferUpdate, MAX_FENCE_PAYLOAD, ServerMessage, SetEncodings,
+    ClientMessage, Extension, Extensions, FenceFlags, MAX_FENCE_PAYLOAD, ServerMessage, SetEncodings,
 };
 use crate::pixel_format::PixelFormat;
 use crate::pixel_rules::PixelRules;
@@ -139,6 +140,26 @@ impl ServerFramer {
     /// Where the stream cannot be followed any further. The same error comes from every call after it.
     #[inline]
     pub fn next_part<'a>(&mut self, src: &mut &'a [u8]) -> Result<Option<Part<'a>>, FramingError> {
+        // What most of a stream is made of, if it is next and all there. The compiler puts it into the caller's loop.
+        match self.state {
+            State::Rectangle if self.plain => {
+                if let Some(piece) = self.take_whole(src) {
+                    return Ok(Some(Part::Rectangle(piece)));
+                }
+            }
+            State::Message => {
+                if let Some(head) = self.update_head(src) {
+                    return Ok(Some(Part::Update(head)));
+                }
+            }
+            _ => {}
+        }
+        self.any_part(src)
+    }
+
+    /// Any part, out of the way of the usual ones.
+    #[inline(never)]
+    fn any_part<'a>(&mut self, src: &mut &'a [u8]) -> Result<Option<Part<'a>>, FramingError> {
         match self.state {
             State::Rectangle => self.rectangle(src),
             State::Message => self.message(src),
@@ -250,43 +271,16 @@ impl ServerFramer {
         self.plain = known && self.policy == Policy::Lenient;
     }
 
-    /// The head of a rectangle, and what there is of its payload.
-    #[inline]
+    /// The head of any rectangle, and what there is of its payload.
     fn rectangle<'a>(&mut self, src: &mut &'a [u8]) -> Result<Option<Part<'a>>, FramingError> {
         let Some((mut head, rest)) = src.split_at_checked(HEAD) else {
             return Ok(self.needs(HEAD.saturating_sub(src.len()), "rectangle"));
         };
         let rectangle = Rectangle::get(&mut head);
-        let len = match self.plain {
-            true => walk::whole(&rectangle, rest, &self.context),
-            false => None,
-        };
-        let Some(len) = len else {
-            return self.other_rectangle(src, rectangle, rest);
-        };
-        let (payload, rest) = rest.split_at_checked(len).unwrap_or((rest, &[]));
-        *src = rest;
-        self.messages.taken = self.messages.taken.wrapping_add(len as u64).wrapping_add(HEAD as u64);
-        self.shows = true;
-        let ends = self.end_rectangle(false);
-        Ok(Some(Part::Rectangle(Piece {
-            rectangle,
-            first: true,
-            offset: 0,
-            payload,
-            ends,
-        })))
-    }
-
-    /// The head of a rectangle, and what there is of its payload: any rectangle.
-    fn other_rectangle<'a>(
-        &mut self,
-        src: &mut &'a [u8],
-        rectangle: Rectangle,
-        rest: &'a [u8],
-    ) -> Result<Option<Part<'a>>, FramingError> {
         if !self.plain {
             self.check(&rectangle)?;
+        } else if let Some(len) = walk::whole_tiles(&rectangle, rest, &self.context) {
+            return Ok(self.take_piece(src, rectangle, rest, len).map(Part::Rectangle));
         }
         let walk = match Walk::start(&rectangle, &self.context) {
             Ok(walk) => walk,
@@ -476,16 +470,8 @@ impl ServerFramer {
         Ok(())
     }
 
-    /// A message, or the head of an update.
+    /// A message that is no update.
     fn message<'a>(&mut self, src: &mut &'a [u8]) -> Result<Option<Part<'a>>, FramingError> {
-        if let [ServerMessage::FRAMEBUFFER_UPDATE, padding, high, low, rest @ ..] = src
-            // A piece of another message can look like one.
-            && !self.messages.is_inside()
-        {
-            *src = rest;
-            self.messages.taken = self.messages.taken.saturating_add(UPDATE_HEAD as u64);
-            return Ok(Some(self.update(*padding, u16::from_be_bytes([*high, *low]))));
-        }
         let next = self.messages.next::<ServerMessage>(src, self.extensions, &self.limits);
         let message = match next {
             Ok(Some(message)) => message,
@@ -499,15 +485,6 @@ impl ServerFramer {
             self.told(message);
         }
         Ok(Some(Part::Message(message)))
-    }
-
-    #[inline]
-    fn update<'a>(&mut self, padding: u8, rectangles: u16) -> Part<'a> {
-        (self.rectangles, self.shows) = (rectangles.into(), false);
-        if rectangles != 0 {
-            self.state = State::Rectangle;
-        }
-        Part::Update(FramebufferUpdate { padding, rectangles })
     }
 
     /// A whole message: takes note of what it tells.

@@ -2,7 +2,7 @@
 
 use super::{HEAD, ServerFramer, State};
 use crate::encoding::Rectangle;
-use crate::encoding::walk::{self, Context};
+use crate::encoding::walk::Context;
 use crate::fields::Fixed as _;
 use crate::framing::Piece;
 use crate::init::ServerInit;
@@ -59,23 +59,10 @@ impl ServerFramer {
             return None;
         }
         let (mut head, rest) = src.split_at_checked(HEAD)?;
-        let rectangle = Rectangle::get(&mut head);
-        if concerns(&rectangle, rest) {
+        if concerns(&Rectangle::get(&mut head), rest) {
             return None;
         }
-        let len = walk::whole(&rectangle, rest, &self.context)?;
-        let (payload, rest) = rest.split_at_checked(len)?;
-        *src = rest;
-        self.messages.taken = self.messages.taken.wrapping_add(len.wrapping_add(HEAD) as u64);
-        self.shows = true;
-        let ends = self.end_rectangle(false);
-        Some(Piece {
-            rectangle,
-            first: true,
-            offset: 0,
-            payload,
-            ends,
-        })
+        self.take_whole(src)
     }
 
     /// Whether a rectangle is next.
