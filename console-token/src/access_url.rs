@@ -267,7 +267,11 @@ fn put_in_path(query: &str, token: &Secret, url: &mut String) -> Result<(), Acce
 
 /// Characters of RFC 3986 section 3.3, `pchar`, without percent-encoding.
 fn is_pchar(character: char) -> bool {
-    character.is_ascii_alphanumeric() || "-._~!$&'()*+,;=:@".contains(character)
+    let is_mark = matches!(
+        character,
+        '-' | '.' | '_' | '~' | '!' | '$' | '&' | '\'' | '(' | ')' | '*' | '+' | ',' | ';' | '=' | ':' | '@'
+    );
+    character.is_ascii_alphanumeric() || is_mark
 }
 
 /// Any run of the characters that are allowed, or of bytes that are percent-encoded.
