@@ -84,6 +84,41 @@ pub fn server(init: bool, at_once: bool) -> Box<dyn FnMut()> {
     })
 }
 
+/// The least for that: what the client sends is copied in and looked at, what the server sends is copied out, all of it
+/// in pieces whose length the compiler knows.
+pub fn server_by_hand() -> Box<dyn FnMut()> {
+    fn receive<const N: usize>(rx: &mut BytesMut, client: &mut &[u8]) {
+        let (now, later) = client.split_first_chunk::<N>().unwrap();
+        rx.extend_from_slice(now);
+        assert!(rx[..] == *now);
+        rx.clear();
+        *client = later;
+    }
+    fn send<const N: usize>(tx: &mut BytesMut, server: &mut &[u8]) {
+        let (now, later) = server.split_first_chunk::<N>().unwrap();
+        tx.extend_from_slice(now);
+        *server = later;
+    }
+    let mut buffers = Buffers::default();
+    buffers.rx.reserve(4096);
+    buffers.tx.reserve(4096);
+    Box::new(move || {
+        let Buffers { rx, tx } = &mut buffers;
+        tx.clear();
+        let (mut client, mut server) = (black_box(C2S), black_box(S2C));
+        send::<12>(tx, &mut server);
+        receive::<12>(rx, &mut client);
+        send::<3>(tx, &mut server);
+        receive::<1>(rx, &mut client);
+        send::<16>(tx, &mut server);
+        receive::<16>(rx, &mut client);
+        send::<4>(tx, &mut server);
+        receive::<1>(rx, &mut client);
+        send::<43>(tx, &mut server);
+        assert_eq!(tx.len(), UP_TO_INIT.1);
+    })
+}
+
 /// A client's handshake with VNC authentication, the response not computed.
 pub fn client() -> Box<dyn FnMut()> {
     let config = ClientConfig::new(&[SecurityType::VNC]);

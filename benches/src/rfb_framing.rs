@@ -10,7 +10,7 @@ pub const RECTANGLES: u32 = 1000;
 /// Tiles of the Hextile rectangle.
 pub const TILES: u32 = 40 * 30;
 
-fn framer() -> ServerFramer {
+pub(crate) fn framer() -> ServerFramer {
     let (width, height, format) = (640, 480, PixelFormat::RGB888);
     let name = Default::default();
     ServerFramer::new(

@@ -2,13 +2,39 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, DefaultHasher};
+use std::num::NonZeroU32;
 
 use console_token::{
-    AttemptId, ConsoleType, Grant, MemoryStore, Pepper, Secret, Target, TokenHash, Transition, UnixSeconds,
+    AttemptId, ConsoleType, Grant, MemoryStore, Pepper, Secret, Target, TokenHash, Transition, UnixSeconds, Uses,
     VerifyContext,
 };
 
-use crate::keep;
+use sha2::{Digest as _, Sha256};
+
+use crate::draw::Draw;
+use crate::{Case, keep};
+
+/// What is counted here beside what `CASES` of the library has.
+pub(crate) const CASES: &[Case] = &[
+    Case::new(
+        "token: bare SHA-256 of a token and one map look-up (the limit)",
+        1000,
+        1,
+        || bare_look_up((0..KNOWN).map(token).collect()),
+    ),
+    Case::new(
+        "token: redeem, mixed tokens of 36 to 60 characters, grants of 1 to 3 uses",
+        1000,
+        1,
+        redeem_mixed,
+    ),
+    Case::new(
+        "token: bare SHA-256 of a mixed token and one map look-up (the limit)",
+        1000,
+        1,
+        || bare_look_up(mixed_tokens()),
+    ),
+];
 
 /// Grants that are alive.
 const LIVE: u32 = 100_000;
@@ -22,12 +48,10 @@ fn pepper() -> Pepper {
 
 /// 32 bytes that look random.
 fn bytes(seed: u64) -> [u8; 32] {
-    let mut state = seed;
+    let mut draw = Draw::new(seed);
     let mut bytes = [0; 32];
     for part in bytes.chunks_mut(8) {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        part.copy_from_slice(&(mixed ^ (mixed >> 27)).to_le_bytes());
+        part.copy_from_slice(&draw.number().to_le_bytes());
     }
     bytes
 }
@@ -64,6 +88,96 @@ pub fn look_up() -> Box<dyn FnMut()> {
     Box::new(move || {
         let hash = pepper.hash(&tokens.next().unwrap());
         keep(map.get(hash.as_bytes()).unwrap());
+    })
+}
+
+/// Less than any store can do with: SHA-256 of each token without a key, and a look-up in a map.
+fn bare_look_up(tokens: Vec<Secret>) -> Box<dyn FnMut()> {
+    let key = |token: &Secret| -> [u8; 32] { Sha256::digest(token.expose()).into() };
+    let others = (KNOWN..LIVE).map(|number| bytes(u64::from(number) << 32));
+    let map: HashMap<[u8; 32], u32, BuildHasherDefault<DefaultHasher>> =
+        tokens.iter().map(key).chain(others).zip(0..).collect();
+    let mut tokens = tokens.into_iter();
+    Box::new(move || keep(map.get(&key(&tokens.next().unwrap())).unwrap()))
+}
+
+/// A third each of UUIDs, of this library's own and of those of another issuer.
+fn mixed_tokens() -> Vec<Secret> {
+    let mut draw = Draw::new(7);
+    let mut mixed = || match draw.between(0, 2) {
+        0 => Secret::uuid4(draw.bytes(16).as_slice().try_into().unwrap()),
+        1 => Secret::base64url(&bytes(draw.number())),
+        _ => {
+            let text = Secret::base64url(&bytes(draw.number()));
+            let prefix = &"issuer-4.example."[..draw.between(5, 17) as usize];
+            Secret::presented(format!("{prefix}{}", text.expose()).as_bytes()).unwrap()
+        }
+    };
+    (0..KNOWN).map(|_| mixed()).collect()
+}
+
+/// A grant at one of many hosts or at a socket, of 1 to 3 uses.
+fn mixed_grant(number: u32, draw: &mut Draw) -> Grant {
+    let target = match draw.between(0, 2) {
+        0 => Target::Unix {
+            path: format!("/run/consoles/{number}.sock").into(),
+        },
+        _ => Target::Host {
+            host: format!("hypervisor-{}.example.org", number % 500).into(),
+            port: Some(5900),
+            tls_port: Some(5901),
+        },
+    };
+    let uses = NonZeroU32::new(draw.between(1, 3)).unwrap();
+    let grant = Grant::new(target, ConsoleType::NoVnc, NOW, 600);
+    grant
+        .with_uses(Uses::Limited(uses))
+        .with_user(&format!("user-{}", number % 2000))
+}
+
+/// Each such token once.
+fn redeem_mixed() -> Box<dyn FnMut()> {
+    let (pepper, store, mut draw) = (pepper(), MemoryStore::new(LIVE as usize), Draw::new(8));
+    let tokens = mixed_tokens();
+    let known = tokens.iter().map(|token| pepper.hash(token));
+    let others = (KNOWN..LIVE).map(|number| TokenHash::from_bytes(bytes(u64::from(number) << 32)));
+    for (hash, number) in known.chain(others).zip(0..) {
+        store.insert(&hash, &mixed_grant(number, &mut draw)).unwrap();
+    }
+    let mut tokens = tokens.into_iter().zip(0_u128..);
+    Box::new(move || {
+        let (token, attempt) = tokens.next().unwrap();
+        let step = Transition::Redeem(AttemptId(attempt.to_le_bytes()));
+        keep(
+            store
+                .apply(&pepper.hash(&token), &VerifyContext::at(NOW), step)
+                .unwrap(),
+        );
+    })
+}
+
+/// A token of so many bytes, checked and hashed.
+pub fn hash_of(length: usize) -> Box<dyn FnMut()> {
+    let (pepper, text) = (pepper(), vec![b'x'; length]);
+    Box::new(move || keep(pepper.hash(&Secret::presented(std::hint::black_box(&text)).unwrap())))
+}
+
+/// One token of unlimited uses, redeemed again and again, among all others.
+pub fn redeem_again() -> Box<dyn FnMut()> {
+    let pepper = pepper();
+    let store = store(&pepper);
+    let token = Secret::base64url(&[0x5a; 32]);
+    let grant = mixed_grant(0, &mut Draw::new(1)).with_uses(Uses::Unlimited);
+    store.insert(&pepper.hash(&token), &grant).unwrap();
+    let mut attempt = 0_u128;
+    Box::new(move || {
+        attempt += 1;
+        let step = Transition::Redeem(AttemptId(attempt.to_le_bytes()));
+        keep(
+            store
+                .apply(&pepper.hash(&token), &VerifyContext::at(NOW), step)
+                .unwrap(),
+        );
     })
 }
 

@@ -16,7 +16,8 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::process::{Command, ExitCode};
 
-use benches::{CASES, Case};
+use benches::ratios::{RATIOS, Ratio};
+use benches::{Case, callgrind, cases};
 
 /// Growth that fails the check, in percent.
 const TOLERANCE: f64 = 3.0;
@@ -54,7 +55,7 @@ enum Mode {
 
 /// One operation, inside callgrind.
 fn run(name: &str, repetitions: &str) -> Result<(), Box<dyn Error>> {
-    let case = CASES.iter().find(|case| case.name == name).ok_or("no such operation")?;
+    let case = cases().find(|case| case.name == name).ok_or("no such operation")?;
     let mut repeat = (case.prepare)();
     for _ in 0..repetitions.parse::<u32>()? {
         repeat();
@@ -71,18 +72,7 @@ fn count(case: &Case) -> Result<f64, Box<dyn Error>> {
 }
 
 fn collect(case: &Case, repetitions: u32) -> Result<u64, Box<dyn Error>> {
-    let output = Command::new("valgrind")
-        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
-        .arg(std::env::current_exe()?)
-        .args(["run", case.name, &repetitions.to_string()])
-        .output()
-        .map_err(|error| format!("valgrind: {error}"))?;
-    let text = String::from_utf8_lossy(&output.stderr);
-    if !output.status.success() {
-        return Err(format!("{}: {text}", case.name).into());
-    }
-    let line = text.lines().find_map(|line| line.split_once("Collected : "));
-    Ok(line.ok_or("valgrind printed no count")?.1.trim().parse()?)
+    callgrind::collected(&["run", case.name, &repetitions.to_string()])
 }
 
 fn rustc() -> Result<String, Box<dyn Error>> {
@@ -116,11 +106,27 @@ fn line(name: &str, now: f64, before: Option<&f64>) -> Option<f64> {
     change
 }
 
+/// Prints the ratios whose two counts are there. The first that is greater than it may be is an error.
+fn ratios(counts: &Counts<'_>) -> Result<(), Box<dyn Error>> {
+    let mut result = Ok(());
+    for Ratio { of, to, most } in RATIOS {
+        let (Some(count), Some(limit)) = (counts.get(of), counts.get(to)) else {
+            continue;
+        };
+        let ratio = count / limit;
+        println!("{ratio:>14.3}  {of} / {to}");
+        if result.is_ok() && most.is_some_and(|most| most < ratio) {
+            result = Err(format!("{of}: {ratio:.3} times {to}").into());
+        }
+    }
+    result
+}
+
 /// Only the operations whose name has this word.
 fn some(word: &str) -> Result<(), Box<dyn Error>> {
     let stored = std::fs::read_to_string(BASELINE).unwrap_or_default();
     let (compiler, baseline) = baseline(&stored)?;
-    let cases: Vec<&Case> = CASES.iter().filter(|case| case.name.contains(word)).collect();
+    let cases: Vec<&Case> = cases().filter(|case| case.name.contains(word)).collect();
     if cases.is_empty() {
         return Err(format!("no operation has {word:?} in its name").into());
     }
@@ -128,10 +134,13 @@ fn some(word: &str) -> Result<(), Box<dyn Error>> {
         "instructions per operation, {}; the baseline is of {compiler}",
         rustc()?
     );
+    let mut counts = Counts::new();
     for case in cases {
-        line(case.name, count(case)?, baseline.get(case.name));
+        let now = count(case)?;
+        line(case.name, now, baseline.get(case.name));
+        counts.insert(case.name, now);
     }
-    Ok(())
+    ratios(&counts)
 }
 
 fn table(mode: Mode) -> Result<(), Box<dyn Error>> {
@@ -143,7 +152,7 @@ fn table(mode: Mode) -> Result<(), Box<dyn Error>> {
     let mut saved = format!("{rustc}\n");
     let mut grown = Vec::new();
     let mut counts = BTreeMap::new();
-    for case in CASES {
+    for case in cases() {
         let now = count(case)?;
         counts.insert(case.name, now);
         writeln!(saved, "{}\t{now:.1}", case.name)?;
@@ -199,6 +208,7 @@ fn table(mode: Mode) -> Result<(), Box<dyn Error>> {
     });
     let spread = (most / least - 1.0) * 100.0;
     println!("{spread:>14.3}  token: % between the means of guesses, by the number of right characters");
+    ratios(&counts)?;
     // These hold with every compiler.
     if let Some(growth) = growth.into_iter().find(|growth| MOST_GROWTH < *growth) {
         return Err(
