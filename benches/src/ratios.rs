@@ -49,7 +49,7 @@ pub const RATIOS: &[Ratio] = &[
     ratio(
         "token: redeem, 100,000 in the store",
         "token: bare SHA-256 of a token and one map look-up (the limit)",
-        Some(2.0),
+        Some(2.1),
     ),
     ratio(
         "token: redeem, mixed tokens of 36 to 60 characters, grants of 1 to 3 uses",
@@ -70,6 +70,6 @@ pub const RATIOS: &[Ratio] = &[
     ratio(
         "vv: key of a file of 16,000 keys, found by its name",
         "vv: key of a file of 1,000 keys, found by its name",
-        Some(2.0),
+        Some(2.1),
     ),
 ];
