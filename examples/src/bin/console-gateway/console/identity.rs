@@ -79,7 +79,7 @@ impl Gateway {
     pub(crate) fn left(&self, guest: &Guest, at: &PlaceAddress, why: &str) {
         let to = super::shown(at);
         warn!(guest = guest.name, to, why, "move refused");
-        self.metrics.moved("refused");
+        self.metrics.moved("refused", None);
         let line = json!({ "guest": guest.id, "to": to, "outcome": "refused", "why": why });
         self.audit.log("move", line);
     }
