@@ -11,6 +11,8 @@ extern crate alloc;
 extern crate std;
 
 mod access_url;
+#[cfg(feature = "arbitrary")]
+mod arbitrary;
 mod audit;
 mod connection_limiter;
 #[cfg(feature = "tokio")]

@@ -4,10 +4,13 @@
 
 extern crate alloc;
 
+#[cfg(feature = "arbitrary")]
+mod arbitrary;
 #[cfg(feature = "tokio")]
 pub mod codec;
 #[cfg(all(
     any(doc, doctest),
+    feature = "arbitrary",
     feature = "ard",
     feature = "ms-logon",
     feature = "rsa-aes",

@@ -7,6 +7,7 @@
 //! | [`web`] | tokens in URLs and requests, pages that may connect, targets of `CONNECT` |
 //! | [`gateways`] | SPICE, VNC, serial and WebMKS gateways: which parts, in which order |
 //! | [`errors`] | each error: cause, remedy, what the peer receives |
+//! | [`fuzzing`] | tests of code that uses this crate |
 //!
 //! # Which part needs which feature
 //!
@@ -14,6 +15,7 @@
 //! |---|---|
 //! | tokens, grants, records, `web`, `serial`, `webmks::Login`, `Throttle`, `ConnectionLimiter` | none |
 //! | `MemoryStore` | `std` (default) |
+//! | values from a fuzzer's bytes | `arbitrary` |
 //! | `nova`, `resolver`, JSON of tickets, `serde` of grants | `serde` |
 //! | `signed`: keys, signing, verifying | `jwt` |
 //! | `RedisStore` | `redis` |
@@ -23,6 +25,7 @@
 //! | `spice`: tokens coupled to SPICE sessions | `spice` |
 
 pub mod errors;
+pub mod fuzzing;
 pub mod gateways;
 pub mod stores;
 pub mod tokens;

@@ -8,8 +8,9 @@
 //! * any cutting of a stream into pieces gives the same result;
 //! * a machine that has failed stays failed, and says the same.
 //!
-//! What is left to try is the program around it: its handler, its loop, what it does with messages. Machines take time
-//! and randomness as arguments, so that a target is deterministic without any preparation. `fuzz_targets/messages.rs`
+//! `fuzz/LAWS.md` of the repository tells what each law catches, and which targets hold it. What is left to try is the
+//! program around the crate: its handler, its loop, what it does with messages. Machines take time and randomness as
+//! arguments, so that a target is deterministic without any preparation. `fuzz_targets/messages.rs`
 //! after `cargo fuzz init`, with feature `arbitrary` for inputs that are valid messages:
 //!
 //! ```
