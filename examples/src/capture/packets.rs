@@ -87,7 +87,14 @@ impl Packets {
     /// # Errors
     /// It cannot be opened.
     pub fn open(path: &Path, options: &Options) -> Result<Self, CaptureError> {
-        let mut input = super::open(path)?;
+        Self::read(path, super::open(path)?, options)
+    }
+
+    /// Reads what comes from `input`, which errors call `path`.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn read(path: &Path, mut input: impl Read + Send + 'static, options: &Options) -> Result<Self, CaptureError> {
         let mut start = Vec::new();
         (&mut input)
             .take(GZIP.len() as u64)
