@@ -12,10 +12,13 @@
 //! The laws: no panic, no hang; any chunking of an input gives the same result; nothing is kept beyond the
 //! limits; a peer receives no more than the protocol's own code; an error is terminal.
 
+pub mod reach;
 #[cfg(all(test, feature = "rfb", feature = "spice", feature = "token"))]
 mod replay;
 #[cfg(feature = "rfb")]
 pub mod rfb_bridge;
+#[cfg(feature = "rfb")]
+pub mod rfb_drivers;
 #[cfg(feature = "rfb")]
 pub mod rfb_logins;
 #[cfg(feature = "rfb")]
@@ -31,11 +34,15 @@ pub mod seeds;
 #[cfg(feature = "spice")]
 pub mod spice_agent;
 #[cfg(feature = "spice")]
+pub mod spice_drivers;
+#[cfg(feature = "spice")]
 pub mod spice_frames;
 #[cfg(feature = "spice")]
 pub mod spice_link;
 #[cfg(feature = "spice")]
 pub mod spice_messages;
+#[cfg(feature = "spice")]
+pub mod spice_relay;
 #[cfg(feature = "spice")]
 pub mod spice_session;
 #[cfg(feature = "token")]

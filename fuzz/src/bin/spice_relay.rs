@@ -1,0 +1,3 @@
+#![cfg_attr(fuzzing, no_main)]
+//! What a proxy runs on: several `Relay`s that share their `Sessions`, as a sequence of operations. See `fuzz::spice_relay`.
+fuzz::target!(fuzz::spice_relay::check);
