@@ -33,7 +33,7 @@ pub struct Function {
 }
 
 impl Function {
-    /// The crate and the last two parts: what remains the same wherever a type is exported.
+    /// The crate, the type of a method, and the name: what remains the same wherever it is exported.
     #[must_use]
     pub fn key(&self) -> String {
         key(&self.path)
@@ -41,13 +41,23 @@ impl Function {
 }
 
 fn key(path: &str) -> String {
-    let parts: Vec<&str> = path.split("::").filter(|part| !part.is_empty()).collect();
-    let last = &parts[parts.len().saturating_sub(2)..];
-    match parts.first() {
-        // A function of the crate itself.
-        Some(name) if parts.len() == 2 => format!("{name}::{}", last[1]),
-        Some(name) => format!("{name}::{}", last.join("::")),
-        None => String::new(),
+    // What a function makes, as the future of an async one, is the function.
+    let parts: Vec<&str> = path
+        .split("::")
+        .filter(|part| !part.is_empty() && !part.starts_with('{'))
+        .collect();
+    let (Some(first), Some(last)) = (parts.first(), parts.last()) else {
+        return String::new();
+    };
+    // A function is exported from other modules than its own; a type keeps its name.
+    let of_type = parts
+        .iter()
+        .rev()
+        .nth(1)
+        .filter(|part| part.starts_with(char::is_uppercase));
+    match of_type {
+        Some(name) => format!("{first}::{name}::{last}"),
+        None => format!("{first}::{last}"),
     }
 }
 
@@ -206,7 +216,11 @@ fn names_of_types_and_functions() {
             "<rfb_proto::a::Type<x::Y> as core::str::FromStr>::from_str",
             "rfb_proto::Type::from_str",
         ),
-        ("vv_file::pem::decode", "vv_file::pem::decode"),
+        ("vv_file::pem::decode", "vv_file::decode"),
+        (
+            "spice_proto::drive::link::drive::<x::Y>::{closure#0}",
+            "spice_proto::drive",
+        ),
         ("<vv_file::a::KeyFile>::get::<&[u8], &[u8]>", "vv_file::KeyFile::get"),
         ("<rfb_proto::drive::Stream<S>>::new", "rfb_proto::Stream::new"),
     ] {
