@@ -47,6 +47,19 @@ fn key_files_are_read_as_glib_reads_them() {
     assert_eq!(differences, 0);
 }
 
+/// Names and values of letters, digits and a few signs, as browsers send them. What Python makes of others is no grammar: it
+/// drops a part with a quoted text inside, takes two cookies out of one part, and takes what it knows out of nonsense.
+fn is_cookie(header: &str) -> bool {
+    let plain = |text: &str| {
+        let sign = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+        !text.is_empty() && text.bytes().all(sign)
+    };
+    header.split("; ").all(|part| {
+        let pair = part.split_once('=');
+        pair.is_some_and(|(name, value)| plain(name) && plain(value))
+    })
+}
+
 /// Nova's proxy reads the target of a request, and then its cookies.
 #[test]
 #[ignore = "needs Python"]
@@ -61,6 +74,7 @@ fn tokens_are_found_where_nova_finds_them() {
             let (target, cookie) = text.split_once('\n').unwrap_or((&text, ""));
             // A request line and a header are one line each.
             let [target, cookie] = [target, cookie].map(|text| text.replace(char::is_control, ""));
+            let cookie = if is_cookie(&cookie) { cookie } else { String::new() };
             json!({"what": "nova", "target": target, "cookie": cookie})
         })
         .collect();

@@ -51,7 +51,8 @@ pub(crate) fn targets() -> Vec<Vec<u8>> {
         "/?a=1&token=%zz&token=%C3%A9",
         "?token",
         "/\ntoken=abc; a=b",
-        "/?x\n a = b ; token = \"q d\"; token=e",
+        "/?x\na=b; token=c; token=e",
+        "/\ntoken=a.b-c_d",
         "//host/?token=abc",
         "/;p?token=a;token=b",
     ];
