@@ -46,7 +46,7 @@ fn text(ticket: &[u8]) {
     };
     let expected = match std::str::from_utf8(body) {
         _ if MAX_TICKET < body.len() => Err(TicketFault::TooLong),
-        _ if body.iter().any(|byte| *byte == 0) => Err(TicketFault::Nul),
+        _ if body.contains(&0) => Err(TicketFault::Nul),
         Err(_) => Err(TicketFault::NotUtf8),
         Ok(text) => Ok(text),
     };
