@@ -158,19 +158,13 @@ fn client_says(parameters: &ArdParameters, user: &[u8], password: &[u8], seed: &
     let mut buffers = Buffers::default();
     buffers.rx.extend_from_slice(b"RFB 003.008\n\x01\x1e");
     parameters.encode(&mut buffers.rx).expect("it fits");
-    loop {
-        match machine
-            .step(std::time::Duration::ZERO, &mut buffers)
-            .expect("it goes on")
-        {
-            Action::Ask(ClientQuestion::DiffieHellman(parameters)) => {
-                buffers.tx.clear();
-                let response = parameters.respond(user, password, seed).expect("they fit");
-                machine.diffie_hellman(&mut buffers, &response).expect("it was asked");
-                let _ = machine.step(std::time::Duration::ZERO, &mut buffers);
-                return buffers.tx.to_vec();
-            }
-            other => panic!("{other:?}"),
-        }
-    }
+    let action = machine.step(std::time::Duration::ZERO, &mut buffers).expect("it goes on");
+    let Action::Ask(ClientQuestion::DiffieHellman(parameters)) = action else {
+        panic!("{action:?}");
+    };
+    buffers.tx.clear();
+    let response = parameters.respond(user, password, seed).expect("they fit");
+    machine.diffie_hellman(&mut buffers, &response).expect("it was asked");
+    let _ = machine.step(std::time::Duration::ZERO, &mut buffers);
+    buffers.tx.to_vec()
 }
