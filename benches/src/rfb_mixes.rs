@@ -114,8 +114,11 @@ fn updates(encodings: &[fn(&mut Draw, &mut Vec<u8>, usize)]) -> Vec<u8> {
     stream
 }
 
-/// The mixes by name, each with how many rectangles it has.
-pub const STREAMS: [(&str, u32, fn() -> Vec<u8>); 4] = [
+/// A mix: its name, how many rectangles it has, and how it is made.
+pub type Stream = (&'static str, u32, fn() -> Vec<u8>);
+
+/// The mixes.
+pub const STREAMS: [Stream; 4] = [
     ("Raw, updates of 1 to 8", RECTANGLES, || updates(&[raw])),
     ("CopyRect, updates of 1 to 8", RECTANGLES, || updates(&[copy_rect])),
     ("Raw, CopyRect, ZRLE or Tight, updates of 1 to 8", RECTANGLES, || {

@@ -120,10 +120,10 @@ fn mixed_tokens() -> Vec<Secret> {
 fn mixed_grant(number: u32, draw: &mut Draw) -> Grant {
     let target = match draw.between(0, 2) {
         0 => Target::Unix {
-            path: format!("/run/consoles/{number}.sock").into(),
+            path: format!("/run/consoles/{number}.sock"),
         },
         _ => Target::Host {
-            host: format!("hypervisor-{}.example.org", number % 500).into(),
+            host: format!("hypervisor-{}.example.org", number % 500),
             port: Some(5900),
             tls_port: Some(5901),
         },

@@ -273,7 +273,7 @@ impl World {
             }
             SessionQuestion::Tenant(ServerQuestion::Ticket { .. }) if yes => return self.enter(at, how),
             SessionQuestion::Tenant(_) => relay.refuse(sides, Refusal::Code(LinkErrorCode::PERMISSION_DENIED)),
-            SessionQuestion::Dial(_) if yes => {
+            SessionQuestion::Dial(_) | SessionQuestion::Elsewhere(_) if yes => {
                 let upstream = Upstream {
                     ticket: Secret::new(b"ticket"),
                     oaep_seed: [1; 20],
@@ -282,13 +282,15 @@ impl World {
                 line.hypervisor = dialled.is_ok();
                 dialled
             }
-            SessionQuestion::Dial(_) => relay.unreachable(),
+            SessionQuestion::Dial(_) | SessionQuestion::Elsewhere(_) => relay.unreachable(),
             SessionQuestion::BindSession { session, id } => {
                 assert!(self.sessions.named(id).contains(&session));
                 if yes { relay.bound(sides) } else { relay.not_bound() }
             }
             SessionQuestion::Target(_) if yes => relay.accept_target(self.now, &mut self.sessions, sides),
             SessionQuestion::Target(_) => relay.refuse_target(self.now, &mut self.sessions, sides),
+            SessionQuestion::Identity(_) if yes => relay.accept_identity(),
+            SessionQuestion::Identity(_) => relay.refuse_identity(),
         };
         // Its time may be over, or what it was about: no other way to be refused.
         if answered.is_err() {

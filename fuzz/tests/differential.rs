@@ -158,7 +158,9 @@ fn client_says(parameters: &ArdParameters, user: &[u8], password: &[u8], seed: &
     let mut buffers = Buffers::default();
     buffers.rx.extend_from_slice(b"RFB 003.008\n\x01\x1e");
     parameters.encode(&mut buffers.rx).expect("it fits");
-    let action = machine.step(std::time::Duration::ZERO, &mut buffers).expect("it goes on");
+    let action = machine
+        .step(std::time::Duration::ZERO, &mut buffers)
+        .expect("it goes on");
     let Action::Ask(ClientQuestion::DiffieHellman(parameters)) = action else {
         panic!("{action:?}");
     };
