@@ -11,26 +11,27 @@
 //! limits let; a connection that was entered is reported once, and so is each claim, in the end; when all connections are
 //! closed nothing is left in the tracker; and how the bytes come in pieces changes nothing.
 
+mod said;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
 use spice_proto::Limits;
 use spice_proto::caps::Capabilities;
-use spice_proto::channel::main::{Destination, MigrateBegin, MigrateBeginSeamless};
 use spice_proto::frame::HeaderForm;
 use spice_proto::ids::{ChannelType, LinkErrorCode};
 use spice_proto::link::relay::Upstream;
 use spice_proto::link::server::{Announcement, ServerQuestion};
-use spice_proto::link::{LinkMess, LinkReply, PublicKey, Refusal, Secret, Side, SideBuffers};
+use spice_proto::link::{PublicKey, Refusal, Secret, Side, SideBuffers};
 use spice_proto::session::migration::Endpoint;
 use spice_proto::session::policy::Settings;
 use spice_proto::session::relay::{Action, Config, End, NotEntered, Report, SessionQuestion};
 use spice_proto::session::tracker::{self, Link, Peer};
 use spice_proto::session::{Entry, Policy, Relay, SessionKey, Sessions};
 
+use self::said::{hypervisor_opening, migration, viewer_opening};
 use crate::Input;
 
 const CONNECTIONS: usize = 4;
@@ -64,7 +65,7 @@ fn config(settings: u8) -> Arc<Config> {
 }
 
 fn public_key() -> PublicKey {
-    PublicKey::from_der(*include_bytes!("public-key.der"))
+    PublicKey::from_der(*include_bytes!("../public-key.der"))
 }
 
 /// One connection, with what its peers have not been read of yet.
@@ -441,54 +442,6 @@ impl Line {
 fn name(value: &impl std::fmt::Debug) -> String {
     let text = format!("{value:?}");
     text.split([' ', '{', ')']).next().unwrap_or_default().to_owned()
-}
-
-fn viewer_opening(channel: u8, id: u32) -> Vec<u8> {
-    let request = LinkMess {
-        connection_id: id,
-        channel_type: ChannelType(channel),
-        channel_id: 0,
-        capabilities: Capabilities::spice_server(ChannelType(channel)),
-    };
-    let mut bytes = BytesMut::new();
-    request.encode(&mut bytes).expect("it fits");
-    // The mechanism, then a sealed ticket: what is in it is the caller's to judge.
-    bytes.extend_from_slice(&1_u32.to_le_bytes());
-    bytes.extend_from_slice(&[7; 128]);
-    bytes.to_vec()
-}
-
-fn hypervisor_opening(channel: u8, result: u32) -> Vec<u8> {
-    let reply = LinkReply {
-        error: LinkErrorCode::OK,
-        pub_key: *include_bytes!("public-key.der"),
-        capabilities: Capabilities::spice_server(ChannelType(channel)),
-    };
-    let mut bytes = BytesMut::new();
-    reply.encode(&mut bytes).expect("it fits");
-    bytes.extend_from_slice(&result.to_le_bytes());
-    bytes.to_vec()
-}
-
-/// A message that names where to go.
-fn migration(seamless: bool) -> (u16, Vec<u8>) {
-    let destination = Destination {
-        port: 5900,
-        sport: u16::MAX,
-        host: Bytes::from_static(b"10.1.2.3\0"),
-        cert_subject: Bytes::from_static(b"CN=hypervisor\0"),
-    };
-    let mut body = BytesMut::new();
-    if seamless {
-        let begin = MigrateBeginSeamless {
-            destination,
-            src_mig_version: 1,
-        };
-        begin.encode(&mut body).expect("it fits");
-        return (116, body.to_vec());
-    }
-    MigrateBegin { destination }.encode(&mut body).expect("it fits");
-    (101, body.to_vec())
 }
 
 /// One run. Whether it may be compared with another: pieces do not matter only where no time passes and nobody hangs up,
