@@ -182,16 +182,11 @@ fn twins_are_alike() {
         fields/mod.rs: Fixedfor[u8;N]::put
         fields/mod.rs: Fixed::get
         fields/mod.rs: Fixed::put
-        fields/mod.rs: Reader<'a>::array
-        fields/mod.rs: Reader<'a>::block
         fields/mod.rs: Reader<'a>::error
-        fields/mod.rs: Reader<'a>::left
-        fields/mod.rs: Reader<'a>::short_block
         fields/mod.rs: Reader<'a>::slice
         fields/mod.rs: Reader<'a>::truncated
         fields/mod.rs: Unseen
         fields/mod.rs: append
-        fields/mod.rs: fmt::DebugforReader<'_>::fmt
         fields/mod.rs: fmt::DebugforUnseen<'_>::fmt
         fields/mod.rs: length
         fields/mod.rs: put_array
