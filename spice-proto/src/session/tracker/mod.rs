@@ -40,10 +40,10 @@
 //! had.
 //!
 //! Every operation takes the same time however many sessions there are: a session holds no more channels and
-//! connections than its limits say, and what is looked up across sessions is hashed with a key that the caller
-//! drew. A session of ten channels takes about 1,200 bytes. The tracker holds no more than [`Config`] allows, and the
-//! half-open connections that its caller lets come; a
-//! session is kept after its end, so that its key opens no other, until [`Tracker::forget`].
+//! connections than its limits say, and sessions are looked up by [`SessionKey`]s, which are the caller's own numbers:
+//! counted or drawn, never what a peer can choose. A session of ten channels takes about 1,200 bytes. The tracker holds no
+//! more than [`Config`] allows, and the half-open connections that its caller lets come; a session is kept after its end,
+//! so that its key opens no other, until [`Tracker::forget`].
 
 mod config;
 mod links;
