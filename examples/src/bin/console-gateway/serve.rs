@@ -213,6 +213,7 @@ async fn serve(config: Config, file: &Path) -> Result<(), String> {
     };
     let drain = gateway.live().drain;
     info!(signal, seconds = drain.as_secs(), "stopping");
+    gateway.closing.cancel();
     notify(&[NotifyState::Stopping]);
     // A second signal is not waited for.
     let stopped = async {

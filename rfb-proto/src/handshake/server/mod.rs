@@ -324,10 +324,23 @@ impl ServerHandshake {
 
     /// Whether what is in `rx` may be a part of a secret.
     fn is_secret_due(&self) -> bool {
-        matches!(
-            self.stage(),
-            Stage::Vnc | Stage::Credentials | Stage::Sasl | Stage::RsaAes | Stage::DiffieHellman | Stage::MsLogon
-        )
+        match self.stage() {
+            Stage::Vnc | Stage::Credentials | Stage::Sasl | Stage::RsaAes | Stage::DiffieHellman | Stage::MsLogon => {
+                true
+            }
+            Stage::Version
+            | Stage::SecurityTypes
+            | Stage::SecurityChoice
+            | Stage::VeNCrypt
+            | Stage::Tight
+            | Stage::Tls
+            | Stage::SecurityResult
+            | Stage::Reason
+            | Stage::ClientInit
+            | Stage::ServerInit
+            | Stage::Answer
+            | Stage::Ended => false,
+        }
     }
 
     fn end(&mut self, error: HandshakeError, told: Option<Refusal>) {
