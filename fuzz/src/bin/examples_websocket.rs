@@ -7,6 +7,8 @@
 //!
 //! In any pieces the same is heard and answered; who is let in has asked as the protocol says, from our page; nothing waits
 //! for ever.
+//!
+//! Not searched in CI: see LAWS.md.
 
 use std::time::Duration;
 

@@ -11,6 +11,8 @@
 //! 5 words:       | name: length u8 | bytes |
 //! 6 TLS:         | chunk u8 | first bytes |
 //! ```
+//!
+//! Not searched in CI: see LAWS.md.
 
 use std::sync::OnceLock;
 

@@ -7,6 +7,8 @@
 //!
 //! From a shared buffer and from borrowed bytes the same is decoded; it encodes to as many bytes as it says, and comes back. What
 //! is whole lacks nothing, and what lacks something is not decoded.
+//!
+//! Not searched in CI: see LAWS.md.
 
 use bytes::{Bytes, BytesMut};
 use rfb_proto::message::{self, Extensions};

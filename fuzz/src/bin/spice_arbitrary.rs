@@ -4,6 +4,8 @@
 //! ```text
 //! | bit 0: of a client u8 | draws, from which messages are made |
 //! ```
+//!
+//! Not searched in CI: see LAWS.md.
 
 use arbitrary::{Arbitrary, Unstructured};
 use bytes::BytesMut;

@@ -6,6 +6,8 @@
 //! ```
 //!
 //! From a shared buffer and from borrowed bytes the same is decoded; it encodes to as many bytes as it says, and comes back.
+//!
+//! Not searched in CI: see LAWS.md.
 
 use bytes::{Bytes, BytesMut};
 use spice_proto::agent::caps::Agreed;

@@ -9,6 +9,8 @@
 //! 3 any key:    | up to 162 bytes |
 //! 4 words:      | name: length u8, bytes | the first bytes, or a list of mechanisms |
 //! ```
+//!
+//! Not searched in CI: see LAWS.md.
 
 use std::sync::OnceLock;
 

@@ -8,6 +8,8 @@
 //! 2 certificate: | pinned, host u8 | changes: length u8, each | place u16 | byte u8 | | certificate, PEM |
 //! 3 signature:   | scheme and signature, as on the wire: length u8 | message: length u8 | certificate, PEM |
 //! ```
+//!
+//! Not searched in CI: see LAWS.md.
 
 use std::sync::Arc;
 use std::sync::OnceLock;

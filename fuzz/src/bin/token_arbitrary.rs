@@ -6,6 +6,8 @@
 //! ```
 //!
 //! A refused transition changes nothing; an audit line is one line, and says nothing of the token or of where it leads.
+//!
+//! Not searched in CI: see LAWS.md.
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use console_token::{

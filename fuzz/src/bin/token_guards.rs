@@ -11,6 +11,8 @@
 //! ```
 //!
 //! Each state machine stands against a model that only a test could afford.
+//!
+//! Not searched in CI: see LAWS.md.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};

@@ -4,6 +4,8 @@
 //! ```text
 //! | draws, from which a file and values are made |
 //! ```
+//!
+//! Not searched in CI: see LAWS.md.
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use vv_file::subject::HostSubject;

@@ -6,6 +6,8 @@
 //! ```
 //!
 //! After each edit the file reads back as the map says, keeps to its limits, and is as it was where an edit was refused.
+//!
+//! Not searched in CI: see LAWS.md.
 
 use std::collections::BTreeMap;
 

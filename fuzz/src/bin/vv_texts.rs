@@ -6,6 +6,8 @@
 //! ```
 //!
 //! What is read is written as what reads the same; a download has a name that every system takes; versions have one order.
+//!
+//! Not searched in CI: see LAWS.md.
 
 use std::cmp::Ordering;
 
