@@ -224,7 +224,7 @@ pub(crate) fn short() -> Box<dyn FnMut()> {
     let (named, short): (Vec<_>, Vec<_>) = recorded
         .into_iter()
         .filter(|frame| frame.header.size <= 64)
-        .partition(|frame| matches!(frame.header.number, 103 | 104));
+        .partition(|frame| matches!(frame.header.number, 103 | 104 | 113 | 114));
     let short = short.iter().cycle().take(4000);
     let said = named.iter().chain(short).map(bytes).collect::<Vec<_>>().concat();
     let mut bench = Bench::linked(sessions(), ChannelType::MAIN, 0, true);
