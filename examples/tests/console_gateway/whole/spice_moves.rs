@@ -122,12 +122,15 @@ async fn serve(
                 };
                 machine.announce(&mut buffers, shown).unwrap();
             }
-            Driven::Ask(ServerQuestion::Ticket { .. }) => machine.accept(&mut buffers).unwrap(),
+            Driven::Ask(ServerQuestion::Ticket { .. }) => {
+                // Noted before the answer: who has the answer may look at once.
+                links.lock().unwrap().push(id);
+                machine.accept(&mut buffers).unwrap();
+            }
             Driven::Ask(question) => panic!("{question:?}"),
             Driven::Done(_) => break,
         }
     }
-    links.lock().unwrap().push(id);
     if id == 0 {
         let mut init = SESSION.to_le_bytes().to_vec();
         init.resize(32, 0);
