@@ -128,7 +128,8 @@ impl Network {
 fn protocol<T: std::fmt::Debug + std::fmt::Display>(error: DriveError<T>) -> String {
     match error {
         DriveError::Protocol(error) if format!("{error:?}").contains("TimedOut") => format!("{:?}", Some(error)),
-        DriveError::Protocol(error) => format!("{error:?}"),
+        // What the driver tells of a stranger depends on what came with the first wrong byte.
+        DriveError::Protocol(error) | DriveError::NotRfb { error, .. } => format!("{error:?}"),
         // The peer went without a word that anything waits for.
         other => format!("io: {other}"),
     }

@@ -88,9 +88,8 @@ fn throttle(mut input: Input<'_>) {
         accounts.insert((source, account), of_account);
         if what & 1 == 1 {
             throttle.succeeded(address, &[account]);
-            let back = |bucket: &mut Bucket, refill: u64| bucket.missing = bucket.missing.saturating_sub(refill);
-            back(sources.get_mut(&source).expect("it is there"), SOURCE.1);
-            back(accounts.get_mut(&(source, account)).expect("it is there"), ACCOUNT.1);
+            accounts.remove(&(source, account));
+            sources.get_mut(&source).expect("it was spent").missing -= SOURCE.1;
         }
     }
 }
