@@ -1,35 +1,34 @@
 //! The programs of this project: see `src/bin/`. Here is what several of them share.
 
-#[cfg(feature = "tools")]
+pub mod stream;
+pub mod websocket;
+
+#[cfg(feature = "capture")]
 pub mod capture;
 
+#[cfg(feature = "programs")]
 pub mod command;
-
+#[cfg(feature = "programs")]
 pub mod descriptors;
+#[cfg(feature = "programs")]
+pub mod net;
+#[cfg(feature = "programs")]
+pub mod places;
+#[cfg(feature = "programs")]
+pub mod refusals;
+#[cfg(feature = "programs")]
+pub mod secret;
+#[cfg(feature = "programs")]
+pub mod spice;
+#[cfg(feature = "programs")]
+pub mod tls;
+#[cfg(feature = "programs")]
+pub mod vnc;
 
 #[cfg(feature = "tools")]
 pub mod dissect;
-
 #[cfg(feature = "tools")]
 pub mod picture;
-
-pub mod net;
-
-pub mod places;
-
-pub mod refusals;
-
-pub mod secret;
-
-pub mod spice;
-
-pub mod stream;
-
-pub mod tls;
-
-pub mod vnc;
-
-pub mod websocket;
 
 /// The code samples of the README, compiled and run.
 #[cfg(doctest)]
