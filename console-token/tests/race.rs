@@ -18,6 +18,8 @@ use race::{Crash, Race};
 
 #[path = "engines/mod.rs"]
 mod engines;
+#[path = "../../examples/tests/support/ports.rs"]
+mod ports;
 #[path = "engines/proxy.rs"]
 mod proxy;
 #[path = "engines/race.rs"]

@@ -10,6 +10,8 @@ mod demo;
 mod http;
 #[path = "support/narrow.rs"]
 mod narrow;
+#[path = "support/ports.rs"]
+mod ports;
 #[path = "console_gateway/program.rs"]
 #[allow(dead_code, reason = "shared with the other tests")]
 mod program;

@@ -19,6 +19,8 @@ mod picture;
 #[path = "real/pki.rs"]
 #[allow(dead_code, reason = "shared with the other tests")]
 mod pki;
+#[path = "support/ports.rs"]
+mod ports;
 #[path = "real/process.rs"]
 #[allow(dead_code, reason = "shared with the other tests")]
 mod process;

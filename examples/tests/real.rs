@@ -40,6 +40,8 @@ mod narrow;
 mod picture;
 #[path = "real/pki.rs"]
 mod pki;
+#[path = "support/ports.rs"]
+mod ports;
 #[path = "real/probe.rs"]
 mod probe;
 #[path = "real/process.rs"]

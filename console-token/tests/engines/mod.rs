@@ -1,13 +1,15 @@
 //! Redis and PostgreSQL, each started for one test: on loopback, on data in a temporary folder, ended by
 //! its process id.
 
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
+
+use crate::ports::free_port;
 
 /// How long an engine may take to start, also after it was killed.
 const START: Duration = Duration::from_secs(60);
@@ -37,8 +39,7 @@ impl Engine {
         if let Some((user, group)) = postgres_user(kind) {
             chown(&folder, Some(user), Some(group)).unwrap();
         }
-        // It stays free until the engine takes it: the tests run one at a time.
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port().port();
         let mut engine = Self {
             kind,
             folder,

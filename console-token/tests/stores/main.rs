@@ -28,6 +28,8 @@ mod conformance;
 mod engines;
 #[path = "../naive/mod.rs"]
 mod naive;
+#[path = "../../../examples/tests/support/ports.rs"]
+mod ports;
 #[path = "../engines/proxy.rs"]
 mod proxy;
 #[path = "../engines/race.rs"]

@@ -124,10 +124,7 @@ fn a_configuration_can_be_checked_alone() {
         (output.status.code(), String::from_utf8(output.stderr).unwrap())
     };
     assert_eq!(check(&[]), (Some(0), String::new()));
-    let closed = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let closed = crate::ports::free_port();
     folder.write("gateway.toml", configuration(closed.port()));
     let (status, said) = check(&["--dial"]);
     assert_eq!(status, Some(1));

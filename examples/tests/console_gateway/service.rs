@@ -13,13 +13,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use vv_file::ConnectionFile;
 
 use crate::http::{create, follow, request, token};
+use crate::ports::free_port;
 use crate::program::{BEARER, Folder, PATIENCE, Service, TICKET, configuration};
 use crate::spice::{Link, connect};
-
-/// A port without a listener.
-fn closed_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
 
 /// What a client says first.
 fn link_message() -> BytesMut {
@@ -39,7 +35,7 @@ fn link_message() -> BytesMut {
 
 #[test]
 fn nothing_is_answered_without_the_bearer_token() {
-    let service = Service::start(&configuration(closed_port()));
+    let service = Service::start(&configuration(free_port().port()));
     let wanted = r#"{"guest":"vm1","protocol":"spice"}"#;
     let headers = [
         None,
@@ -75,7 +71,7 @@ fn nothing_is_answered_without_the_bearer_token() {
 
 #[test]
 fn a_console_is_a_connection_file() {
-    let service = Service::start(&configuration(closed_port()));
+    let service = Service::start(&configuration(free_port().port()));
     let body = r#"{"guest":"vm1","protocol":"spice","ttl_seconds":60,"uses":1,"title":"of \\ \"mine\""}"#;
     let created = create(service.api(), body);
     assert_eq!(created.status, 201, "{created:?}");
@@ -102,7 +98,7 @@ fn a_console_is_a_connection_file() {
 
 #[test]
 fn names_of_targets_make_safe_file_names() {
-    let text = configuration(closed_port()).replace("\"vm1\"", r#""../\"x\"""#);
+    let text = configuration(free_port().port()).replace("\"vm1\"", r#""../\"x\"""#);
     let service = Service::start(&text);
     let created = create(service.api(), r#"{"guest":"../\"x\"","protocol":"spice"}"#);
     let answer = follow(service.web(), &created);
@@ -115,7 +111,7 @@ fn names_of_targets_make_safe_file_names() {
 
 #[test]
 fn what_cannot_be_had_is_told_apart() {
-    let service = Service::start(&configuration(closed_port()));
+    let service = Service::start(&configuration(free_port().port()));
     let long = format!(
         r#"{{"guest":"vm1","protocol":"spice","title":"{}"}}"#,
         "x".repeat(20_000)
@@ -176,7 +172,7 @@ fn a_target_that_is_not_there_costs_no_use() {
 
 #[test]
 fn the_last_connection_is_served_however_many_wait() {
-    let service = Service::start(&configuration(closed_port()));
+    let service = Service::start(&configuration(free_port().port()));
     let silent: Vec<_> = (0..40).map(|_| TcpStream::connect(service.plain()).unwrap()).collect();
     let denied = Link::Refused(LinkErrorCode::PERMISSION_DENIED);
     assert_eq!(connect(service.plain(), "never issued"), denied);
@@ -187,7 +183,7 @@ fn the_last_connection_is_served_however_many_wait() {
 /// before or behind the reply, delay no other connection.
 #[test]
 fn strangers_use_up_no_keys() {
-    let service = Service::start(&configuration(closed_port()));
+    let service = Service::start(&configuration(free_port().port()));
     let gateway = service.plain();
     let stop = AtomicBool::new(false);
     let sent = AtomicUsize::new(0);
@@ -232,7 +228,7 @@ fn strangers_use_up_no_keys() {
 #[test]
 fn it_stops_when_it_is_told_to() {
     for signal in ["TERM", "INT"] {
-        let service = Service::start(&configuration(closed_port()));
+        let service = Service::start(&configuration(free_port().port()));
         let idle_viewer = TcpStream::connect(service.plain()).unwrap();
         let idle_portal = TcpStream::connect(service.api()).unwrap();
         std::thread::sleep(Duration::from_millis(50));
@@ -250,7 +246,7 @@ fn it_stops_when_it_is_told_to() {
 
 #[test]
 fn the_log_tells_what_happened_and_no_secret() {
-    let service = Service::start(&configuration(closed_port()));
+    let service = Service::start(&configuration(free_port().port()));
     let (good, spent) = (token(service.api()), "a-password-never-issued");
     assert_eq!(
         request(
@@ -313,7 +309,7 @@ fn a_console_for_viewers_with_tls_costs_no_use_without() {
     let own = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
     folder.write("server.pem", own.cert.pem());
     folder.write("server.key", own.signing_key.serialize_pem());
-    let of_all = configuration(closed_port())
+    let of_all = configuration(free_port().port())
         .replace(
             "spice_port = \"bound\"\n",
             "spice_port = \"bound\"\nspice_tls_port = \"bound\"\nca = \"server.pem\"\n",
@@ -326,7 +322,7 @@ fn a_console_for_viewers_with_tls_costs_no_use_without() {
     let (head, guest) = of_all.split_once("[[guest]]").unwrap();
     let protocol = "protocol = \"spice\"\n";
     let strict = guest.replace(protocol, &format!("{protocol}require_tls = true\n"));
-    let port = closed_port();
+    let port = free_port().port();
     let other = guest
         .replace("vm1\"", "vm2\"")
         .replace("port = ", &format!("port = {port} #"));

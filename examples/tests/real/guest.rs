@@ -1,13 +1,15 @@
 //! QEMU with a guest that shows a picture and then only tells which keys are pressed.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
 
 use crate::gateway::Vv;
 use crate::pki;
 use crate::process::{Folder, Process, wait_for};
+
+use crate::ports::free_port;
 
 /// QEMU's password, which the viewer never learns.
 pub(crate) const TICKET: &str = "hypervisor-Pa55-w0rd";
@@ -198,7 +200,7 @@ impl Guest {
     }
 
     fn with_picture(folder: &Folder, pki: Option<PathBuf>, sector: &[u8], options: &str) -> Self {
-        let (address, process) = boot(folder, sector, "failed to initialize spice server", |command| {
+        let (address, process) = boot(folder, sector, |command| {
             let address = free_port();
             let port = match &pki {
                 Some(pki) => format!("tls-port={},x509-dir={}", address.port(), pki.display()),
@@ -235,14 +237,15 @@ impl Guest {
     }
 }
 
+/// What QEMU says when another program has got a port in the meantime.
+const TAKEN: [&str; 3] = [
+    "failed to initialize spice server",
+    "Failed to find an available port",
+    "Failed to listen on",
+];
+
 /// Starts QEMU with the server that `listen` adds on a free port, and waits until the guest has its picture.
-/// `taken` is what QEMU says when another program has got the port in the meantime.
-pub(crate) fn boot<T>(
-    folder: &Folder,
-    sector: &[u8],
-    taken: &str,
-    mut listen: impl FnMut(&mut Command) -> T,
-) -> (T, Process) {
+pub(crate) fn boot<T>(folder: &Folder, sector: &[u8], mut listen: impl FnMut(&mut Command) -> T) -> (T, Process) {
     write_floppy(folder, sector);
     for attempt in 0..5 {
         let name = format!("qemu-{attempt}");
@@ -258,7 +261,8 @@ pub(crate) fn boot<T>(
         if let (true, Some(place)) = (halted, place) {
             return (place, process);
         }
-        assert!(process.logged().contains(taken), "QEMU ended");
+        let log = process.logged();
+        assert!(TAKEN.iter().any(|taken| log.contains(taken)), "QEMU ended: {log}");
     }
     panic!("QEMU finds no port");
 }
@@ -295,14 +299,3 @@ pub(crate) fn console(folder: &Folder, name: &str) -> Vec<u8> {
 
 /// Options of QEMU's SPICE server: whatever it measures of the link, it sends no lossy picture.
 pub(crate) const LOSSLESS: &str = "jpeg-wan-compression=never,streaming-video=off";
-
-/// A port without a listener.
-pub(crate) fn free_port() -> SocketAddr {
-    free_port_of(Ipv4Addr::LOCALHOST)
-}
-
-/// The same of another address of the loopback.
-pub(crate) fn free_port_of(address: Ipv4Addr) -> SocketAddr {
-    let listener = TcpListener::bind((address, 0)).expect("a port");
-    listener.local_addr().expect("an address")
-}

@@ -7,9 +7,10 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::guest::{self, TICKET, free_port};
+use crate::guest::{self, TICKET};
 use crate::picture::Picture;
 use crate::pki;
+use crate::ports::free_port;
 use crate::process::{Folder, Process, wait_for};
 use crate::viewer::{Endpoint, screenshot};
 
@@ -31,7 +32,7 @@ fn guest_of(
     spice: &str,
     prepare: impl Fn(&mut Command),
 ) -> (SocketAddr, Process) {
-    guest::boot(folder, sector, "failed to initialize spice server", |command| {
+    guest::boot(folder, sector, |command| {
         let address = free_port();
         let port = match pki {
             Some(pki) => format!("tls-port={},x509-dir={}", address.port(), pki.display()),

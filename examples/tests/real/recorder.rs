@@ -18,9 +18,9 @@ use spice_proto::caps;
 use spice_proto::ids::ChannelType;
 use spice_proto::link::{LinkHeader, LinkMess};
 
-use crate::guest::free_port;
 use crate::middle::Middle;
 use crate::pki;
+use crate::ports::free_port;
 use crate::process::{Folder, PATIENCE, wait_for};
 
 /// What one connection carried, as its two ends sent it.

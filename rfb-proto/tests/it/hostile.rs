@@ -15,6 +15,9 @@ use crate::scripts::Script;
 
 /// Per machine.
 const RANDOM_MUTATIONS: usize = 100_000;
+/// Of log-ins with large numbers, each of which takes a millisecond or more: a search changes them further (target
+/// `rfb_logins`).
+const RANDOM_MUTATIONS_OF_LOGINS: usize = 10_000;
 
 /// What the player itself takes for an input of this length, and what the machine may take. Log-ins with large numbers
 /// count with them, here with up to 2048 bits, and their callers do.
@@ -221,16 +224,15 @@ fn hostile(is_server: bool) -> (usize, usize) {
             }
         }
     }
-    // As many for the log-ins alone as for all the others.
     let is_login = |course: &Course| course.name.starts_with("vnc-login");
     let logins = courses.iter().filter(|course| is_login(course)).count();
     for course in &courses {
-        let alike = if is_login(course) {
-            logins
+        let (mutations, alike) = if is_login(course) {
+            (RANDOM_MUTATIONS_OF_LOGINS, logins)
         } else {
-            courses.len() - logins
+            (RANDOM_MUTATIONS, courses.len() - logins)
         };
-        let each = RANDOM_MUTATIONS.div_ceil(alike);
+        let each = mutations.div_ceil(alike);
         let mut draw = random(course.parts.iter().map(Vec::len).sum::<usize>() as u64);
         for _ in 0..each {
             let mut parts = course.parts.clone();

@@ -3,7 +3,6 @@
 use std::{
     fs,
     io::{BufRead, BufReader, Write},
-    net::TcpListener,
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -13,6 +12,11 @@ use std::{
 
 use serde_json::{Value, json};
 use vv_file::Builder;
+
+use self::ports::free_port;
+
+#[path = "../../../examples/tests/support/ports.rs"]
+mod ports;
 
 const PATIENCE: Duration = Duration::from_secs(40);
 
@@ -39,10 +43,6 @@ impl Drop for Folder {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
@@ -105,7 +105,7 @@ fn opens(protocol: &str, password: &str, is_right: bool) {
     let name = format!("vv-real-{protocol}-{is_right}-{}", std::process::id());
     let folder = Folder(std::env::temp_dir().join(name));
     fs::create_dir_all(&folder.0).unwrap();
-    let (spice, vnc) = (free_port(), free_port());
+    let [spice, vnc] = [(); 2].map(|()| free_port().port());
     let path = folder.0.join("qmp");
     // VNC takes a display, which is the port less 5900; ports that the system hands out lie above.
     let vnc_display = vnc - 5900;

@@ -99,10 +99,7 @@ async fn odd_answers_are_refusals() {
             "{status} {body:.20}"
         );
     }
-    let closed = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let closed = crate::ports::free_port();
     let text = format!("nova = {{ url = \"http://{closed}\", token_file = \"api.token\" }}\nallow = [\"127.0.0.1:1\"]");
     let service = Service::start(&with(&resolve(&text), ""));
     assert_eq!(websocket(service.web(), TOKEN).await.err(), Some(403));

@@ -136,11 +136,7 @@ async fn operators_end_sessions_and_revoke_tokens() {
 #[tokio::test]
 async fn a_port_that_is_not_there_costs_no_use() {
     let serial = Serial::start();
-    let closed = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    let closed = crate::ports::free_port().port();
     let folder = Folder::new();
     let path = folder.write("unused", "").with_file_name("serial.sock");
     let consoles = [

@@ -8,8 +8,9 @@ use examples::vnc::Method;
 
 use super::{LISTENERS, at, certificate, gets_a_key, guest, still, vnc_server};
 use crate::gateway::Gateway;
-use crate::guest::{LOSSLESS, free_port};
+use crate::guest::LOSSLESS;
 use crate::pki;
+use crate::ports::free_port;
 use crate::process::{Folder, Process, wait_for};
 use crate::viewer::{Desktop, Endpoint, screenshot};
 use crate::vnc::clients::{gvnccapture, vncviewer};

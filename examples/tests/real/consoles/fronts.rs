@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use super::{LISTENERS, at, certificate, console, guest, still, vnc_server};
 use crate::devtools::Browser;
 use crate::gateway::{BEARER, Gateway};
-use crate::guest::free_port;
+use crate::ports::free_port;
 use crate::process::{Folder, Process, wait_for};
 
 /// From where nginx connects: what comes from there is believed, and nothing else.

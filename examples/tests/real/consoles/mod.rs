@@ -20,9 +20,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::gateway::{Gateway, json_text};
-use crate::guest::{boot_sector, free_port, typing_sector, write_floppy};
+use crate::guest::{boot_sector, typing_sector, write_floppy};
 use crate::migration::host::Host;
 use crate::pki;
+use crate::ports::free_port;
 use crate::process::{Folder, wait_for};
 
 /// What stands before the guests: listeners for everything that a tenant may bring.

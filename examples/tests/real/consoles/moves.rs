@@ -4,8 +4,9 @@ use std::process::Command;
 
 use super::{LISTENERS, at, certificate, gets_a_key, guest, typing};
 use crate::gateway::Gateway;
-use crate::guest::{LOSSLESS, free_port};
+use crate::guest::LOSSLESS;
 use crate::migration::host::{Absent, Host, Place};
+use crate::ports::free_port;
 use crate::process::{Folder, wait_for};
 use crate::viewer::Desktop;
 

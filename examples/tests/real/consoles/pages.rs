@@ -3,7 +3,7 @@
 use super::{LISTENERS, at, certificate, guest, still, typing};
 use crate::devtools::Browser;
 use crate::gateway::{BEARER, Gateway};
-use crate::guest::free_port;
+use crate::ports::free_port;
 use crate::process::{Folder, wait_for};
 
 /// Goes to QEMU's monitor, and asks it for its version.

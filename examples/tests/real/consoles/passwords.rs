@@ -3,7 +3,8 @@
 use super::{LISTENERS, at, certificate, gets_a_key, guest, still, vnc_server};
 use crate::devtools::Browser;
 use crate::gateway::{Gateway, Vv};
-use crate::guest::{LOSSLESS, free_port};
+use crate::guest::LOSSLESS;
+use crate::ports::free_port;
 use crate::process::Folder;
 use crate::viewer::{Desktop, Endpoint, screenshot};
 

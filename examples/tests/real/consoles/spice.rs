@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use super::{LISTENERS, at, certificate, gets_a_key, guest, still};
 use crate::devtools::Browser;
 use crate::gateway::{Gateway, Vv, json_text};
-use crate::guest::{LOSSLESS, free_port};
+use crate::guest::LOSSLESS;
 use crate::migration::host::Host;
+use crate::ports::free_port;
 use crate::process::Folder;
 use crate::viewer::{Desktop, Endpoint, screenshot};
 

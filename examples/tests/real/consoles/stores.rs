@@ -6,8 +6,9 @@ use super::{LISTENERS, at, certificate, gets_a_key, guest, still, vnc_server};
 use crate::devtools::Browser;
 use crate::engines::{Engine, Kind, url};
 use crate::gateway::Gateway;
-use crate::guest::{LOSSLESS, free_port};
+use crate::guest::LOSSLESS;
 use crate::migration::host::Host;
+use crate::ports::free_port;
 use crate::process::{Folder, Process, wait_for};
 use crate::viewer::{Desktop, Endpoint, screenshot};
 

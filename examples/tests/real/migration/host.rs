@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use spice_proto::ids::ChannelType;
 
-use crate::guest::{LOSSLESS, READY, console, free_port_of, machine};
+use crate::guest::{LOSSLESS, READY, console, machine};
 use crate::picture::Picture;
+use crate::ports::free_port_of;
 use crate::process::{Folder, PATIENCE, Process, wait_for};
 
 /// How SPICE is spoken on a leg.

@@ -21,10 +21,11 @@ use super::bridge::tenant;
 use super::clients::{gvncviewer, vncviewer_with};
 use super::{Login, PASSWORD, TENANT};
 use crate::browser::{NOVNC, Site};
-use crate::guest::{READY, free_port, typing_sector, write_floppy};
+use crate::guest::{READY, typing_sector, write_floppy};
 use crate::migration::host::Host;
 use crate::picture::Picture;
 use crate::pki;
+use crate::ports::free_port;
 use crate::process::{Folder, wait_for};
 use crate::viewer::Desktop;
 

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use examples::vnc::Method;
 
 use super::PASSWORD;
-use crate::guest::{boot, boot_sector, free_port, moving_sector};
+use crate::guest::{boot, boot_sector, moving_sector};
 use crate::pki;
+use crate::ports::free_port;
 use crate::process::{Folder, Process};
 
 /// One guest, whose screen four servers show.
@@ -31,7 +32,7 @@ impl Qemu {
 
     fn with_guest(folder: &Folder, sector: &[u8]) -> Self {
         let pki = pki::authority(folder, "qemu");
-        let (servers, process) = boot(folder, sector, "Failed to listen on", |command| {
+        let (servers, process) = boot(folder, sector, |command| {
             command
                 .args(["-vga", "std"])
                 .args(["-object", &format!("secret,id=password,data={PASSWORD}")])

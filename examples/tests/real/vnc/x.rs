@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::{PASSWORD, USER, USER_PASSWORD};
-use crate::guest::free_port;
 use crate::picture::Picture;
 use crate::pki;
+use crate::ports::free_port;
 use crate::process::{Folder, Process, wait_for};
 use crate::viewer::Desktop;
 
