@@ -107,21 +107,34 @@ impl FrameReader {
         header.check(self.form, self.frame_body)?;
         let (head, size) = (self.form.len(), header.size as usize);
         let end = head.saturating_add(size);
-        let mut missing = end.saturating_sub(src.len());
-        let mut descriptor = false;
-        if let (true, Some(body)) = (self.descriptors, src.get(head..end)) {
-            descriptor = descriptor_follows(&FrameRef { header, body });
-            missing = usize::from(descriptor && src.len() == end);
+        if self.descriptors && end <= src.len() {
+            return Ok(self.decode_with_descriptor(header, end, src));
         }
-        if missing > 0 {
-            src.reserve(missing);
+        if src.len() < end {
+            src.reserve(end - src.len());
             return Ok(None);
         }
         // One split, and the header is then dropped from the finished `Bytes`, where that is cheap.
         let mut body = src.split_to(end).freeze();
         body.advance(head);
-        src.advance(usize::from(descriptor));
         Ok(Some(Frame { header, body }))
+    }
+
+    /// The whole frame that ends there, with the byte behind it that carries descriptors, if there is to be one. Out of the
+    /// way of those that have none.
+    #[cold]
+    fn decode_with_descriptor(&self, header: Header, end: usize, src: &mut BytesMut) -> Option<Frame> {
+        let head = self.form.len();
+        let body = src.get(head..end)?;
+        let descriptor = descriptor_follows(&FrameRef { header, body });
+        if descriptor && src.len() == end {
+            src.reserve(1);
+            return None;
+        }
+        let mut body = src.split_to(end).freeze();
+        body.advance(head);
+        src.advance(usize::from(descriptor));
+        Some(Frame { header, body })
     }
 }
 
