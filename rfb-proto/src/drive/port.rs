@@ -21,6 +21,9 @@ use crate::handshake::{Buffers, wipe};
 /// with a password in it has to fit.
 const LEAST_ROOM: usize = 4096;
 
+/// Bytes that are read of a peer that is told that nothing follows: more than lies in the buffers of two sockets.
+const UNREAD: usize = 8 << 20;
+
 /// What a side has come to.
 pub(super) enum Moved {
     /// Bytes were read, written or flushed.
@@ -148,23 +151,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Port<S> {
         true
     }
 
-    /// Reads once.
+    /// Reads once. When nothing is there, an empty buffer gives its memory back.
     fn poll_receive(&mut self, cx: &mut Context<'_>, rx: &mut BytesMut) -> Poll<Moved> {
         let least = if self.wipes { LEAST_ROOM } else { self.room };
         if rx.capacity().saturating_sub(rx.len()) < least {
             rx.reserve(self.room);
         }
-        let read: io::Result<usize> = ready!(poll_read_buf(Pin::new(&mut self.stream), cx, rx));
-        Poll::Ready(match read {
+        let read: Poll<io::Result<usize>> = poll_read_buf(Pin::new(&mut self.stream), cx, rx);
+        if read.is_pending() && rx.is_empty() {
+            *rx = BytesMut::new();
+        }
+        Poll::Ready(match ready!(read) {
             Ok(1..) => Moved::Bytes,
             Ok(0) | Err(_) => Moved::End,
         })
     }
 
     /// Sends all that is left and says that nothing follows. Then reads up to the peer's end: a connection that is
-    /// closed with something unread is reset, and the peer loses what it was sent last.
+    /// closed with something unread is reset, and the peer loses what it was sent last. A peer that goes on sending, more
+    /// than can have been on its way, reads no last words.
     pub(super) async fn close(&mut self, buffers: &mut Buffers) {
-        let mut shut = false;
+        let (mut shut, mut read) = (false, 0_usize);
         poll_fn(|cx| {
             self.poll_send(cx, &mut buffers.tx);
             if !self.is_sent(buffers) {
@@ -174,12 +181,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Port<S> {
                 let _ = ready!(Pin::new(&mut self.stream).poll_shutdown(cx));
                 shut = true;
             }
-            loop {
+            while read < UNREAD {
                 buffers.wipe_rx();
                 if !matches!(ready!(self.poll_receive(cx, &mut buffers.rx)), Moved::Bytes) {
-                    return Poll::Ready(());
+                    break;
                 }
+                read = read.saturating_add(buffers.rx.len());
             }
+            Poll::Ready(())
         })
         .await;
     }

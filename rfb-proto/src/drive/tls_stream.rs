@@ -8,15 +8,15 @@ use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 use std::io::{self, ErrorKind};
 
-use bytes::Buf as _;
+use bytes::{Buf as _, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
 use crate::handshake::{Buffers, Tls, wipe};
 use crate::tls::{ClientTls, PeerName, ServerTls, TlsError, TlsSession};
 
-/// Bytes that are read at a time: a whole record and what stands in front of it.
-const READ: usize = 17 << 10;
+/// Bytes that are read at a time: several records, with what stands in front of them.
+const READ: usize = 64 << 10;
 /// Bytes that wait to be sent, at most, before no more are taken.
 const UNSENT: usize = 64 << 10;
 
@@ -145,6 +145,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
                 Poll::Pending => return Poll::Pending,
             }
         }
+        *tx = BytesMut::new();
         if self.unflushed {
             ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
             self.unflushed = false;
@@ -156,7 +157,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let rx = &mut self.session.socket.rx;
         rx.reserve(READ);
-        let read = ready!(poll_read_buf(Pin::new(&mut self.stream), cx, rx))?;
+        let read = poll_read_buf(Pin::new(&mut self.stream), cx, rx);
+        if read.is_pending() && rx.is_empty() {
+            // At rest it holds no memory.
+            *rx = BytesMut::new();
+        }
+        let read = ready!(read)?;
         self.ended = read == 0;
         Poll::Ready(Ok(read))
     }
@@ -178,6 +184,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsStream<S> {
                 // It may have been a password.
                 wipe(given);
                 plain.advance(count);
+                if plain.is_empty() {
+                    // At rest it holds no memory.
+                    *plain = BytesMut::new();
+                }
                 return Poll::Ready(Ok(()));
             }
             if buf.remaining() == 0 || this.session.is_closed() {
@@ -213,6 +223,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<S> {
         }
         let room = UNSENT.saturating_sub(unsent(this));
         let taken = buf.get(..room).unwrap_or(buf);
+        // Nothing waits for the end of the handshake: straight into records.
+        if this.plain.tx.is_empty() {
+            let sealed = this.session.seal(taken);
+            if 0 < sealed {
+                return Poll::Ready(Ok(sealed));
+            }
+        }
         this.plain.tx.extend_from_slice(taken);
         this.session.process(&mut this.plain).map_err(failure)?;
         Poll::Ready(Ok(taken.len()))

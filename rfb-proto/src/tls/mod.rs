@@ -34,7 +34,7 @@ use alloc::string::ToString as _;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, Write as _};
 
 pub use pin::{BadFingerprint, Fingerprint};
 
@@ -346,11 +346,13 @@ impl TlsSession {
             let state = state.map_err(|error| TlsError::of_session(error, &self.began))?;
             self.closed = state.peer_has_closed();
             let here = state.plaintext_bytes_to_read();
-            let start = plain.rx.len();
-            plain.rx.put_bytes(0, here);
-            if let Some(room) = plain.rx.get_mut(start..) {
-                let read = self.session.reader().read(room).unwrap_or(0);
-                plain.rx.truncate(start.saturating_add(read));
+            plain.rx.reserve(here);
+            let mut reader = self.session.reader();
+            // An error says that nothing is there for now.
+            while let Ok(chunk @ [_, ..]) = reader.fill_buf() {
+                plain.rx.extend_from_slice(chunk);
+                let taken = chunk.len();
+                reader.consume(taken);
             }
             // After the peer's farewell nothing is taken any more.
             if taken == 0 {
@@ -358,6 +360,19 @@ impl TlsSession {
             }
         }
         Ok(())
+    }
+
+    /// Encrypts these bytes, as [`TlsSession::process`] does with those in `plain.tx`. Gives how many it took: none
+    /// before the handshake is over.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn seal(&mut self, bytes: &[u8]) -> usize {
+        if self.session.is_handshaking() || self.failed.is_some() {
+            return 0;
+        }
+        // INVARIANT: this takes what there is room for and does not fail.
+        let taken = self.session.writer().write(bytes).unwrap_or(0);
+        self.write_tls();
+        taken
     }
 
     fn send(&mut self, plain: &mut Buffers) {

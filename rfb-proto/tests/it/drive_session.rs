@@ -291,6 +291,26 @@ async fn last_words() {
     }
 }
 
+/// A hypervisor that sends without an end, and does not see that nobody is there any more, is not read for as long as it
+/// sends.
+#[tokio::test(start_paused = true)]
+async fn a_hypervisor_that_goes_on_sending_is_left() {
+    let (mut tenant, own) = duplex(1024);
+    let (own_upper, mut upper) = duplex(64 << 10);
+    let connection = Connection::new(patient(config()));
+    let driven = tokio::spawn(drive_session(connection, own, Guest::new([own_upper])));
+    tenant.write_all(&tenant_opening(1)).await.unwrap();
+    upper.write_all(&hypervisor_opening(&init(1, 1))).await.unwrap();
+    sleep(Duration::from_millis(500)).await;
+    drop(tenant);
+    let (bells, mut sent) = ([2; 4096], 0);
+    while upper.write_all(&bells).await.is_ok() {
+        sent += bells.len();
+        assert!(sent < 32 << 20, "{sent} bytes were read for nobody");
+    }
+    assert_eq!(driven.await.unwrap().0, End::Viewer);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_guest_that_moves() {
     for capacity in CAPACITIES {

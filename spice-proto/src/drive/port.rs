@@ -17,6 +17,9 @@ use tokio_util::io::poll_read_buf;
 use crate::frame::RecordSplitter;
 use crate::link::Buffers;
 
+/// Bytes that are read of a peer that is told that nothing follows: more than lies in the buffers of two sockets.
+const UNREAD: usize = 8 << 20;
+
 /// What a side has come to.
 pub(super) enum Moved {
     /// Bytes were read, written or flushed.
@@ -146,10 +149,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Port<S> {
         self.error = Some(error);
     }
 
-    /// Reads once.
+    /// Reads once. When nothing is there, an empty buffer gives its memory back.
     fn poll_receive(&mut self, cx: &mut Context<'_>, rx: &mut BytesMut) -> Poll<Moved> {
         rx.reserve(self.room);
-        Poll::Ready(match ready!(poll_read_buf(Pin::new(&mut self.stream), cx, rx)) {
+        let read = poll_read_buf(Pin::new(&mut self.stream), cx, rx);
+        if read.is_pending() && rx.is_empty() {
+            *rx = BytesMut::new();
+        }
+        Poll::Ready(match ready!(read) {
             Ok(0) => Moved::End,
             Ok(_) => Moved::Bytes,
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => Moved::End,
@@ -182,9 +189,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Port<S> {
     }
 
     /// Sends all that is left and says that nothing follows. Then reads up to the peer's end: a connection that is
-    /// closed with something unread is reset, and the peer loses what it was sent last.
+    /// closed with something unread is reset, and the peer loses what it was sent last. A peer that goes on sending, more
+    /// than can have been on its way, reads no last words.
     pub(super) async fn close(&mut self, buffers: &mut Buffers) {
-        let mut shut = false;
+        let (mut shut, mut read) = (false, 0_usize);
         poll_fn(|cx| {
             self.poll_send(cx, &mut buffers.tx);
             if !self.is_sent(buffers) {
@@ -194,12 +202,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Port<S> {
                 let _ = ready!(Pin::new(&mut self.stream).poll_shutdown(cx));
                 shut = true;
             }
-            loop {
+            while read < UNREAD {
                 buffers.rx.clear();
                 if !matches!(ready!(self.poll_receive(cx, &mut buffers.rx)), Moved::Bytes) {
-                    return Poll::Ready(());
+                    break;
                 }
+                read = read.saturating_add(buffers.rx.len());
             }
+            Poll::Ready(())
         })
         .await;
     }

@@ -432,6 +432,31 @@ async fn nobody_is_waited_for_for_ever() {
     }
 }
 
+/// A peer that sends without an end, and does not see that nobody is there any more, is not read for as long as it sends.
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_goes_on_sending_is_left() {
+    for viewer_goes in [false, true] {
+        let proxy = Proxy::new();
+        let _main = proxy.main().await;
+        let (tenant, near) = (line(64 << 10, Inner::Nothing), line(64 << 10, Inner::Nothing));
+        let (viewer, hypervisor, relayed) = proxy.channel(USB, tenant, near).await;
+        let (mut stays, goes) = match viewer_goes {
+            true => (hypervisor, viewer),
+            false => (viewer, hypervisor),
+        };
+        drop(goes);
+        let (said, mut sent) = (messages(101, [50_000; 4]), 0);
+        while stays.stream.write_all(&said).await.is_ok() {
+            sent += said.len();
+            assert!(sent < 32 << 20, "{sent} bytes were read for nobody");
+        }
+        assert_eq!(
+            relayed.await.unwrap(),
+            if viewer_goes { End::Viewer } else { End::Hypervisor }
+        );
+    }
+}
+
 /// A viewer that reads nothing does not fill the proxy's memory: neither with small messages nor with one large one.
 #[tokio::test(start_paused = true)]
 async fn a_viewer_that_does_not_read_holds_its_hypervisor_back() {
