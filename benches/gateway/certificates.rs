@@ -69,9 +69,23 @@ impl Files {
         }
     }
 
+    /// The folder goes with this value, also when a part of the bench fails.
+    pub fn guard(&self) -> Folder {
+        Folder(self.folder.clone())
+    }
+
     /// A file in the folder.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
+    }
+}
+
+/// A folder, gone with this value.
+pub struct Folder(PathBuf);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
     }
 }
 

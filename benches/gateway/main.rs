@@ -80,6 +80,7 @@ fn main() -> ExitCode {
 fn measure(runtime: &Runtime, program: &str, parts: &[&str]) -> ExitCode {
     let folder = std::env::temp_dir().join(format!("gateway-bench-{}", std::process::id()));
     let files = Files::make(&folder);
+    let _guard = files.guard();
     let bench = Bench {
         hypervisors: Hypervisors::start(&files, "127.0.0.1"),
         files,
@@ -111,6 +112,5 @@ fn measure(runtime: &Runtime, program: &str, parts: &[&str]) -> ExitCode {
         }
     });
     let all_hold = table.print();
-    let _ = std::fs::remove_dir_all(&folder);
     if all_hold { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
