@@ -4,7 +4,7 @@
 //! |---|---|
 //! | A connection comes | [`ConnectionLimiter`](crate::ConnectionLimiter): a place; the heaviest source gives way |
 //! | A WebSocket's request | [`OriginRule`](crate::web::origin::OriginRule), [`web::place`](crate::web::place) |
-//! | A password is wrong | [`Throttle`](crate::Throttle) |
+//! | A password or token is wrong | [`Throttle`](crate::Throttle): [`check`](crate::Throttle::check) before it is looked at, [`attempt`](crate::Throttle::attempt) when it was wrong |
 //! | The token | [`Secret::presented`](crate::Secret::presented), [`Peppers::hashes`](crate::Peppers::hashes), [`Store::apply`](crate::Store::apply) |
 //! | The target | [`Grant::target`](crate::Grant::target); of a `CONNECT`: [`TargetRule`](crate::web::target::TargetRule) |
 //! | The console is exclusive | [`Store::leases`](crate::Store::leases) |

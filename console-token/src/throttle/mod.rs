@@ -182,19 +182,40 @@ impl Throttle {
     /// counted, so that the wait does not grow.
     pub fn attempt(&mut self, address: IpAddr, account: &[u8], now: UnixSeconds) -> Result<(), Refusal> {
         self.table.forget_full(now);
-        let source = Source::of(address);
-        let counts = [
-            (Key::of_account(source, account), self.rules.per_account),
-            (Key::of_source(source), self.rules.per_source),
-        ];
-        let spent = counts.map(|(key, rate)| rate.spend(self.table.look(key).unwrap_or(now), now));
-        if spent.contains(&None) {
-            return Err(Refusal::TooManyAttempts);
-        }
-        for ((key, _), full_at) in counts.into_iter().zip(spent.into_iter().flatten()) {
+        let spent = self.spent(Source::of(address), account, now)?;
+        for (key, full_at) in spent {
             self.table.set(key, full_at, self.rules.limit);
         }
         Ok(())
+    }
+
+    /// Whether [`attempt`](Self::attempt) would count an attempt now. Nothing is counted.
+    ///
+    /// For a caller that counts wrong attempts only, when they have turned out to be wrong: many right ones at the same
+    /// moment, such as the channels of many viewers behind one NAT, then take nothing from each other. Wrong ones at the
+    /// same moment can exceed the rate by their number.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::TooManyAttempts`], as for [`attempt`](Self::attempt).
+    pub fn check(&mut self, address: IpAddr, account: &[u8], now: UnixSeconds) -> Result<(), Refusal> {
+        self.table.forget_full(now);
+        self.spent(Source::of(address), account, now).map(drop)
+    }
+
+    /// Both counts with one more attempt.
+    fn spent(&mut self, source: Source, account: &[u8], now: UnixSeconds) -> Result<[(Key, UnixSeconds); 2], Refusal> {
+        let account = (Key::of_account(source, account), self.rules.per_account);
+        let source = (Key::of_source(source), self.rules.per_source);
+        let mut spend = |(key, rate): (Key, Rate)| {
+            let full_at = rate.spend(self.table.look(key).unwrap_or(now), now);
+            full_at.map(|full_at| (key, full_at)).ok_or(Refusal::TooManyAttempts)
+        };
+        // Both are looked at, so that neither is forgotten before the other.
+        match [spend(account), spend(source)] {
+            [Ok(account), Ok(source)] => Ok([account, source]),
+            _ => Err(Refusal::TooManyAttempts),
+        }
     }
 
     /// The attempt was a right one: it does not count, and wrong ones of this source at this account before it are

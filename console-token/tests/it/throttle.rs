@@ -219,6 +219,21 @@ fn the_largest_numbers() {
     throttle.attempt(source("192.0.2.1"), b"", at(u64::MAX)).unwrap_err();
 }
 
+/// Failures only are counted: what is looked at and not counted takes nothing from anybody.
+#[test]
+fn a_look_counts_nothing() {
+    let mut throttle = throttle(2, 10, WIDE, 100);
+    let one = source("192.0.2.1");
+    for _ in 0..1000 {
+        throttle.check(one, b"", at(0)).unwrap();
+    }
+    assert!(throttle.is_empty());
+    assert_eq!(admitted(&mut throttle, one, "", 0), 2);
+    throttle.check(one, b"", at(9)).unwrap_err();
+    throttle.check(one, b"", at(10)).unwrap();
+    throttle.check(one, b"other", at(0)).unwrap();
+}
+
 /// Seconds until a count is back at its start, by the second.
 type Debts<K> = BTreeMap<K, u64>;
 
@@ -247,6 +262,8 @@ proptest! {
             } else {
                 Err(Refusal::TooManyAttempts)
             };
+            let looked = tested.check(numbered(source), &[name], at(now));
+            prop_assert_eq!(looked, expected, "{} {}", source, name);
             let answer = tested.attempt(numbered(source), &[name], at(now));
             prop_assert_eq!(answer, expected, "{} {}", source, name);
             if answer.is_ok() && is_right {

@@ -76,7 +76,9 @@ fn throttle(mut input: Input<'_>) {
             (accounts.get(&(source, account)), ACCOUNT),
         ]
         .map(|(bucket, rate)| bucket.copied().unwrap_or(new).spend(now, rate));
+        let looked = throttle.check(address, &[account], UnixSeconds(now)).is_ok();
         let admitted = throttle.attempt(address, &[account], UnixSeconds(now)).is_ok();
+        assert_eq!(looked, admitted, "at {now}: source {source}, account {account}");
         let expected = spent.iter().all(Option::is_some);
         assert_eq!(admitted, expected, "at {now}: source {source}, account {account}");
         assert!(throttle.len() <= 1000 && !throttle.is_empty());
