@@ -7,6 +7,8 @@ pub mod websocket;
 pub mod capture;
 
 #[cfg(feature = "programs")]
+pub mod budget;
+#[cfg(feature = "programs")]
 pub mod command;
 #[cfg(feature = "programs")]
 pub mod descriptors;

@@ -47,6 +47,13 @@ impl Folder {
     }
 }
 
+impl Folder {
+    /// Of a file in it.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
 impl Drop for Folder {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
@@ -71,7 +78,7 @@ pub(crate) struct Service {
     log: Option<JoinHandle<String>>,
     /// The line that it prints.
     pub(crate) line: String,
-    _folder: Folder,
+    folder: Folder,
 }
 
 impl Service {
@@ -91,6 +98,11 @@ impl Service {
         Self::start_by(shell, folder, configuration)
     }
 
+    /// With the log that an operator has.
+    pub(crate) fn start_quiet(folder: Folder, configuration: &str) -> Self {
+        Self::start_with(command(), folder, configuration, "info")
+    }
+
     /// As a service manager does, which listens there.
     pub(crate) fn start_notifying(configuration: &str, socket: &Path) -> Self {
         let mut command = command();
@@ -98,11 +110,15 @@ impl Service {
         Self::start_by(command, Folder::new(), configuration)
     }
 
-    fn start_by(mut command: Command, folder: Folder, configuration: &str) -> Self {
+    fn start_by(command: Command, folder: Folder, configuration: &str) -> Self {
+        Self::start_with(command, folder, configuration, "trace")
+    }
+
+    fn start_with(mut command: Command, folder: Folder, configuration: &str, log: &str) -> Self {
         let path = folder.write("gateway.toml", configuration);
         let mut child = command
             .stdin(Stdio::null())
-            .args(["serve", "--log", "trace", "--config"])
+            .args(["serve", "--log", log, "--config"])
             .arg(path)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -121,8 +137,18 @@ impl Service {
             child,
             log: Some(log),
             line,
-            _folder: folder,
+            folder,
         }
+    }
+
+    /// Where its configuration is.
+    pub(crate) fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// An address out of the line.
@@ -141,6 +167,15 @@ impl Service {
 
     pub(crate) fn plain(&self) -> SocketAddr {
         self.address("spice").expect("an address of the plain listener")
+    }
+
+    /// Waits for the end of one that does not start: everything it said.
+    pub(crate) fn ended(mut self) -> String {
+        if !self.line.is_empty() {
+            return String::new();
+        }
+        let _ = self.child.wait();
+        self.log.take().expect("only waited for once").join().expect("the log")
     }
 
     /// Sends a signal.

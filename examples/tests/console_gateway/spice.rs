@@ -70,10 +70,10 @@ pub(crate) fn link(
     let mut buffers = Buffers::default();
     loop {
         let action = client.step(start.elapsed(), &mut buffers);
-        stream
-            .write_all(&buffers.tx.split())
-            .and_then(|()| stream.flush())
-            .expect("the server reads");
+        let sent = stream.write_all(&buffers.tx.split()).and_then(|()| stream.flush());
+        if sent.is_err() {
+            return Err(Link::Closed);
+        }
         match action {
             Ok(Action::Receive { at_least }) => {
                 let mut bytes = vec![0; at_least];

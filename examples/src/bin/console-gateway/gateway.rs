@@ -1,7 +1,7 @@
 //! What all connections share, and what of it a new configuration replaces.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
@@ -12,14 +12,12 @@ use console_token::spice::{self, Denial, SessionEvent, TokenSessions};
 use console_token::web::Network;
 use console_token::web::origin::OriginRule;
 use console_token::{AccessUrl, BackendError, Grant, Pepper, Peppers, Secret, Store, StoreError};
-use examples::descriptors;
-use examples::places::Places;
 use examples::refusals::Refusals;
 use rustls::ServerConfig;
 use serde_json::json;
 use spice_proto::link::{KeyPoolConfig, Refusal, TicketOutcome};
 use spice_proto::session::tracker;
-use spice_proto::session::{Report, SessionKey};
+use spice_proto::session::{Policy, Report, SessionKey};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -31,8 +29,10 @@ use crate::console::spice::Held;
 use crate::console::tunnel::Tunnels;
 use crate::console::vv::Viewer;
 use crate::front::Guestbook;
+use crate::front::budgets::Budgets;
 use crate::front::gateways::Gateways;
 use crate::grant::clock::Clock;
+use crate::grant::guesses::Guesses;
 use crate::grant::policy::Rules;
 use crate::operate::audit::Audit;
 use crate::operate::book::{About, Book, Entered, Why};
@@ -60,6 +60,8 @@ pub(crate) struct Live {
     pub(crate) url: String,
     pub(crate) tokens: Tokens,
     pub(crate) rules: Rules,
+    /// Of viewers of SPICE whose token is not known yet.
+    pub(crate) spice_policy: Arc<Policy>,
     pub(crate) guests: Vec<Arc<Guest>>,
     pub(crate) resolve: Resolve,
     pub(crate) pages: Pages,
@@ -103,6 +105,7 @@ impl Live {
             viewer: config.public.viewer(bound.spice, bound.spice_tls),
             url,
             tokens: config.tokens,
+            spice_policy: config.rules.spice(),
             rules: config.rules,
             guests: config.guests.into_iter().map(Arc::new).collect(),
             resolve: config.resolve,
@@ -144,7 +147,8 @@ pub(crate) struct Gateway {
     pub(crate) handed_on: Arc<AtomicUsize>,
     /// What a refused viewer of SPICE gets.
     pub(crate) refuses_with: fn(&Denial) -> Refusal,
-    pub(crate) places: Places,
+    pub(crate) budgets: Budgets,
+    pub(crate) guesses: Guesses,
     pub(crate) refusals: Arc<Refusals>,
     pub(crate) tasks: TaskTracker,
     /// No more connections are taken.
@@ -164,6 +168,7 @@ pub(crate) struct Parts {
     pub(crate) refuses_with: fn(&Denial) -> Refusal,
     pub(crate) live: Live,
     pub(crate) gateways: Option<Arc<Gateways>>,
+    pub(crate) budgets: Budgets,
 }
 
 impl Gateway {
@@ -178,6 +183,7 @@ impl Gateway {
             refuses_with,
             live,
             gateways,
+            budgets,
         } = parts;
         let metrics: Arc<Metrics> = Arc::default();
         let store: Arc<dyn Store> = Arc::new(Watched::new(store, audit.clone(), metrics.clone()));
@@ -212,7 +218,8 @@ impl Gateway {
             gateways,
             handed_on: Arc::default(),
             refuses_with,
-            places: Places::for_descriptors(descriptors::raise_limit()),
+            budgets,
+            guesses: Guesses::default(),
             refusals: Arc::default(),
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
@@ -327,6 +334,31 @@ impl Gateway {
         opened["session"] = entered.id.clone().into();
         self.audit.log("opened", opened);
         entered
+    }
+
+    /// Whether a token from there is looked at: not after too many wrong ones, unless a console is open from there, whose
+    /// viewer must lose nothing by what others behind its address do.
+    pub(crate) fn may_guess(&self, from: IpAddr) -> Result<(), console_token::Refusal> {
+        let may = self.guesses.may_guess(from, self.clock.now());
+        may.or_else(|too_many| match self.budgets.open.has_from(from) {
+            true => Ok(()),
+            false => Err(too_many),
+        })
+    }
+
+    /// A token from there was none.
+    pub(crate) fn guessed(&self, from: IpAddr) {
+        self.guesses.guessed(from, self.clock.now());
+    }
+
+    /// Whether a password behind the token with this fingerprint is looked at.
+    pub(crate) fn may_guess_at(&self, fingerprint: &str) -> Result<(), console_token::Refusal> {
+        self.guesses.may_guess_at(fingerprint, self.clock.now())
+    }
+
+    /// A password behind the token with this fingerprint was wrong.
+    pub(crate) fn guessed_at(&self, fingerprint: &str) {
+        self.guesses.guessed_at(fingerprint, self.clock.now());
     }
 
     /// A viewer was refused.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use console_token::{MemoryStore, Store};
-use examples::net;
+use examples::{descriptors, net};
 use sd_notify::NotifyState;
 use serde_json::{Map, Value};
 use spice_proto::link::Refusal;
@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use crate::config::{self, Config};
+use crate::front::budgets::Budgets;
 use crate::front::gateways::{self, GatewayDoor, Gateways, listener_for};
 use crate::front::{self, Door, Speaks, http};
 use crate::gateway::{Bound, Gateway, Live, Parts};
@@ -142,6 +143,9 @@ async fn serve(config: Config, file: &Path) -> Result<(), String> {
     let cannot_wait = |error| format!("cannot wait for signals: {error}");
     let mut signals = Signals::new().map_err(cannot_wait)?;
     let mut hangup = signal(SignalKind::hangup()).map_err(cannot_wait)?;
+    let (limits, of_api) = config.limits;
+    let budgets = Budgets::of(limits, of_api, descriptors::raise_limit());
+    let budgets = budgets.map_err(|error| format!("[limits]: {error}"))?;
     let store = open_store(&config.store).await?;
     let clock: Arc<Clock> = Arc::default();
     let audit = Audit::open(config.operate.audit.clone(), clock.clone());
@@ -173,6 +177,7 @@ async fn serve(config: Config, file: &Path) -> Result<(), String> {
         refuses_with: |_| Refusal::DENIED,
         live,
         gateways,
+        budgets,
     });
     if let Some(door) = gateway_door {
         gateway.tasks.spawn(gateways::accept(gateway.clone(), door));
@@ -183,7 +188,12 @@ async fn serve(config: Config, file: &Path) -> Result<(), String> {
     let stop = CancellationToken::new();
     let (router, of_tls) = (api::router(gateway.clone()), gateway.clone());
     let tls = move || of_tls.live().api_tls.clone();
-    let mut api = tokio::spawn(http::serve(api_listener, tls, router, stop.clone()));
+    let mut api = tokio::spawn(http::serve(
+        (api_listener, gateway.budgets.api.clone()),
+        tls,
+        router,
+        stop.clone(),
+    ));
     let mut line = Map::new();
     line.insert("api".to_owned(), api_address.to_string().into());
     line.extend(doors_line);

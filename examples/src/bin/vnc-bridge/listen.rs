@@ -2,11 +2,13 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use console_token::{Throttle, ThrottleRules, UnixSeconds};
-use examples::places::{Place, Places};
+use examples::budget::{Budget, Limits};
+use examples::places::{OpenPlaces, Place, Places};
 use examples::refusals::Refusals;
 use examples::vnc::Stream;
 use examples::{descriptors, net, websocket};
@@ -68,6 +70,7 @@ const ACCOUNT: &[u8] = b"";
 
 impl Door for Visitor {
     fn attempt(&self) -> bool {
+        self.place.linked();
         self.with(|throttle| throttle.attempt(self.address, ACCOUNT, now()))
             .is_ok()
     }
@@ -90,6 +93,8 @@ fn now() -> UnixSeconds {
 pub(crate) async fn run(config: Config) -> io::Result<()> {
     // Before the listeners: whoever sees an address may also send a signal.
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let budget =
+        Budget::of(Limits::default(), NonZeroU32::MIN, 0, descriptors::raise_limit()).map_err(io::Error::other)?;
     let mut listeners = Vec::new();
     let mut bound = Map::new();
     for (name, address, carrier) in [
@@ -106,7 +111,7 @@ pub(crate) async fn run(config: Config) -> io::Result<()> {
     println!("{}", Value::from(bound));
     let house = Arc::new(House {
         config: Arc::new(config),
-        places: Places::for_descriptors(descriptors::raise_limit()),
+        places: Places::new(budget.accepted, budget.linked, OpenPlaces::new(budget.open)),
         wrong_passwords: Mutex::new(Throttle::new(ThrottleRules::default())),
         refusals: Refusals::default(),
         stop: CancellationToken::new(),

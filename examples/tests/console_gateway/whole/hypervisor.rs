@@ -112,6 +112,11 @@ impl Channel {
         assert!(began.elapsed() < within, "{:?}", began.elapsed());
     }
 
+    /// The port from which it was opened.
+    pub(super) fn local_port(&self) -> u16 {
+        self.stream.local_addr().unwrap().port()
+    }
+
     pub(super) fn hang_up(self) {
         let _ = self.stream.shutdown(Shutdown::Both);
     }
@@ -140,6 +145,11 @@ impl Hypervisor {
             }
         });
         Self { port, linked }
+    }
+
+    /// Ends those that nobody has asked for, as after viewers that were not let in.
+    pub(super) fn forget(&self) {
+        self.linked.lock().unwrap().clear();
     }
 
     /// The channel of this kind that came with this id.

@@ -4,6 +4,7 @@ mod api;
 mod fakes;
 #[cfg(feature = "stores")]
 mod gateways;
+mod guesses;
 #[cfg(feature = "stores")]
 mod hypervisor;
 mod mks;

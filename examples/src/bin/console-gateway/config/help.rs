@@ -46,6 +46,12 @@ audit = "audit.jsonl"                   # what happened to tokens and sessions; 
 drain_seconds = 30                      # for open consoles, at SIGTERM
 serial_ports = "10000:20000"            # handed out by POST /v1/serial-ports: the last one not
 
+[limits]                                # of connections; left out: by the file descriptors that the process may have
+accepted = 4096                         # that have said nothing yet: of the web listeners, and as many of SPICE and VNC
+linked = 4096                           # that have said what they want, and shown no good token yet: the same
+open = 16384                            # that were let in: two descriptors each
+api = 64                                # to the API: without its token, and as many with it
+
 [pages]                                 # folders; Debian's by default
 novnc = "/usr/share/novnc"
 spice_html5 = "/usr/share/spice-html5"

@@ -10,6 +10,7 @@ mod table;
 
 use std::cell::RefCell;
 use std::fmt;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use console_token::serial::PortRange;
 use console_token::web::Network;
 use console_token::web::origin::Origin;
 use console_token::{Pepper, Secret};
+use examples::budget::Limits;
 use rustls::ServerConfig;
 use zeroize::Zeroizing;
 
@@ -39,6 +41,8 @@ const RECONNECT_MAX: u64 = 86_400;
 /// For open consoles when the gateway stops.
 const DRAIN: u64 = 30;
 const DRAIN_MAX: u64 = 86_400;
+/// Most connections at a stage: whether the machine can hold them is seen when the gateway starts.
+const CONNECTIONS_MAX: u64 = 1_000_000;
 
 /// A configuration that holds together.
 pub(crate) struct Config {
@@ -53,6 +57,8 @@ pub(crate) struct Config {
     pub(crate) resolve: Resolve,
     /// What passes where no guest says otherwise.
     pub(crate) rules: Rules,
+    /// How many connections there may be; and of them to the API, at each stage.
+    pub(crate) limits: (Limits, Option<NonZeroU32>),
 }
 
 /// Where tokens are kept.
@@ -154,6 +160,7 @@ fn read(check: &Check, file: &Path) -> Option<Config> {
     let tokens = tokens(check, file.table(check, "tokens"));
     let operate = operate(check, file.table(check, "operate"));
     let pages = pages(check, file.table(check, "pages"));
+    let limits = limits(check, file.table(check, "limits"));
     let rules = rules(check, file.table(check, "policy"));
     let resolve = resolve::read(check, file.table(check, "resolve"));
     let tables = file.tables(check, "guest", "[[guest]]", Some("id"));
@@ -173,6 +180,7 @@ fn read(check: &Check, file: &Path) -> Option<Config> {
         guests,
         resolve,
         rules,
+        limits,
     })
 }
 
@@ -258,6 +266,22 @@ fn operate(check: &Check, mut table: Table) -> Option<Operate> {
         drain,
         serial_ports: ports?,
     })
+}
+
+/// How many connections there may be; and of them to the API.
+fn limits(check: &Check, mut table: Table) -> (Limits, Option<NonZeroU32>) {
+    let mut most = |key: &str| {
+        let most = table.number(check, key, 1..=CONNECTIONS_MAX)?;
+        NonZeroU32::new(u32::try_from(most).ok()?)
+    };
+    let limits = Limits {
+        accepted: most("accepted"),
+        linked: most("linked"),
+        open: most("open"),
+    };
+    let of_api = most("api");
+    table.end(check);
+    (limits, of_api)
 }
 
 fn pages(check: &Check, mut table: Table) -> Pages {

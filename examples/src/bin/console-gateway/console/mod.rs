@@ -36,9 +36,15 @@ const GOODBYE: Duration = Duration::from_secs(2);
 /// Why a viewer does not get in.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refused {
-    /// Unknown, expired, spent, revoked, or the store does not answer.
+    /// Expired, spent, revoked, or the store does not answer.
     #[error("{0}")]
     Token(String),
+    /// Nobody has made it.
+    #[error("unknown token")]
+    Unknown,
+    /// Too many wrong ones were shown: it is not looked at.
+    #[error("{0}")]
+    Unheard(Refusal),
     #[error("{0}")]
     Unfit(&'static str),
     /// Somebody else has the console.
@@ -51,10 +57,15 @@ pub(crate) enum Refused {
 }
 
 impl Refused {
+    /// It was a token, and is none any more.
+    pub(crate) fn over() -> Self {
+        Self::Token("expired, spent or revoked".to_owned())
+    }
+
     /// What a request is answered with.
     pub(crate) const fn status(&self) -> StatusCode {
         match self {
-            Self::Token(_) | Self::Unfit(_) => StatusCode::FORBIDDEN,
+            Self::Token(_) | Self::Unknown | Self::Unheard(_) | Self::Unfit(_) => StatusCode::FORBIDDEN,
             Self::Taken => StatusCode::CONFLICT,
             Self::Unreached(_) | Self::Hypervisor(_) => StatusCode::BAD_GATEWAY,
         }
@@ -63,7 +74,8 @@ impl Refused {
     /// What it counts as.
     pub(crate) const fn kind(&self) -> &'static str {
         match self {
-            Self::Token(_) => "token",
+            Self::Token(_) | Self::Unknown => "token",
+            Self::Unheard(_) => "guesses",
             Self::Unfit(_) => "policy",
             Self::Taken => "taken",
             Self::Unreached(_) | Self::Hypervisor(_) => "hypervisor",
@@ -73,7 +85,17 @@ impl Refused {
 
 impl From<Denial> for Refused {
     fn from(denial: Denial) -> Self {
-        Self::Token(denial.to_string())
+        match denial {
+            Denial::Token(Refusal::Unknown | Refusal::Malformed) => Self::Unknown,
+            denial => Self::Token(denial.to_string()),
+        }
+    }
+}
+
+impl Gateway {
+    /// Whether what a viewer shows is looked at.
+    pub(crate) fn may_show(&self, guest: &Guestbook) -> Result<(), Refused> {
+        self.may_guess(guest.peer.ip()).map_err(Refused::Unheard)
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use console_token::spice::{Console, ConsoleBackend, Denial, Event};
-use console_token::{Fingerprint, Grant, Protocol};
+use console_token::{Fingerprint, Grant, Protocol, Refusal as TokenRefusal};
 use examples::places::Place;
 use examples::websocket::CloseReason;
 use serde_json::json;
@@ -133,7 +133,7 @@ where
         Ok(endpoint) => endpoint,
         Err(problem) => return warn!(problem, "no link"),
     };
-    let config = Arc::new(Config::new(live.rules.spice(), endpoint));
+    let config = Arc::new(Config::new(live.spice_policy.clone(), endpoint));
     let from = Peer {
         address: guest.peer.ip(),
         secure: guest.secure,
@@ -167,10 +167,14 @@ where
 fn log(gateway: &Gateway, tenant: &Tenant, end: &End) {
     match (end, &tenant.refused, &tenant.unreached) {
         (_, Some(reason), _) => {
-            gateway.metrics.refused("spice");
             gateway
-                .audit
-                .log("refused", json!({ "why": reason, "peer": tenant.peer }));
+                .metrics
+                .refused(if tenant.unheard { "guesses" } else { "spice" });
+            // Strangers must not fill the audit log either.
+            if !tenant.unheard {
+                let line = json!({ "why": reason, "peer": tenant.peer });
+                gateway.audit.log("refused", line);
+            }
             gateway.refusals.log(|| info!(%reason, "refused"));
         }
         (_, _, None) if tenant.owner.is_some() => {
@@ -210,6 +214,8 @@ pub(crate) struct Tenant {
     unfit: Option<&'static str>,
     /// Why it was refused, for the log.
     refused: Option<String>,
+    /// What it would show is not looked at.
+    unheard: bool,
     unreached: Option<DialError>,
     linked: bool,
     /// Another gateway has its session.
@@ -237,6 +243,7 @@ impl Tenant {
             shown: None,
             unfit: None,
             refused: None,
+            unheard: false,
             unreached: None,
             linked: false,
             owner: None,
@@ -405,8 +412,16 @@ impl ConsoleBackend for Tenant {
         span.record("channel", display(request.channel_type));
         span.record("number", request.channel_id);
         span.record("connection_id", request.connection_id);
+        self.place.linked();
         if !self.secure && self.gateway.all_require_tls() {
             return Err(Refusal::Code(LinkErrorCode::NEED_SECURED));
+        }
+        if !self.handed_on
+            && let Err(too_many) = self.gateway.may_guess(self.from.ip())
+        {
+            self.refused = Some(too_many.to_string());
+            self.unheard = true;
+            return Err(Refusal::DENIED);
         }
         Ok(())
     }
@@ -438,6 +453,12 @@ impl ConsoleBackend for Tenant {
     }
 
     fn refused(&mut self, denial: &Denial) -> Refusal {
+        if matches!(
+            denial,
+            Denial::Ticket(_) | Denial::Token(TokenRefusal::Unknown | TokenRefusal::Malformed)
+        ) {
+            self.gateway.guessed(self.from.ip());
+        }
         let unfit = self.unfit.filter(|_| matches!(denial, Denial::NotAdmitted));
         self.refused = Some(unfit.map_or_else(|| denial.to_string(), ToOwned::to_owned));
         (self.gateway.refuses_with)(denial)

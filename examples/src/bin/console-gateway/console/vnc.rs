@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use console_token::rfb::{ConsoleBackend, Denial, Ended, Event, TokenUse, TokenViewer, drive_viewer};
-use console_token::{Grant, Protocol, Secret};
+use console_token::{Grant, Protocol, Refusal, Secret};
 use examples::vnc::{challenge, security_types, subtypes};
 use examples::websocket::CloseReason;
 use rfb_proto::filter::Filter;
 use rfb_proto::handshake::BridgeConfig;
-use rfb_proto::handshake::bridge::{AuthOrder, Upstream};
+use rfb_proto::handshake::bridge::{AuthOrder, BridgeError, Upstream};
+use rfb_proto::handshake::{HandshakeError, Side};
 use rfb_proto::security::SecurityType;
 use rfb_proto::security::plain::Credentials;
 use rfb_proto::security::vencrypt::Subtype;
@@ -68,6 +69,7 @@ impl Vnc {
         if opened.protocol() != Protocol::Vnc {
             return Err(Refused::Unfit("the token is for a console of another protocol"));
         }
+        gateway.may_guess_at(&opened.fingerprint).map_err(Refused::Unheard)?;
         let server = opened.at.dial_plain().await?;
         Ok(Self {
             gateway: gateway.clone(),
@@ -117,6 +119,10 @@ fn bridge(place: &Place) -> BridgeConfig {
 
 /// A native viewer: VeNCrypt with X509Plain, and the token as user or password.
 pub(crate) async fn serve_native(gateway: Arc<Gateway>, guest: Guestbook, mut stream: Stream) {
+    if let Err(reason) = gateway.may_guess(guest.peer.ip()) {
+        gateway.metrics.refused("guesses");
+        return gateway.refusals.log(|| info!(%reason, "refused"));
+    }
     // What may be spoken to the hypervisor is known with the token.
     let config = BridgeConfig::default()
         .with_tenant_types(&[SecurityType::VENCRYPT])
@@ -190,6 +196,12 @@ fn log(gateway: &Gateway, tenant: Option<&Tenant>, denial: Option<&Denial>, end:
         let (to_guest, from_guest) = session.traffic.bytes();
         return info!(%end, to_guest, from_guest, "VNC console closed");
     }
+    if let Some(Denial::Token(Refusal::Unknown | Refusal::Malformed)) = denial {
+        gateway.guessed(tenant.guest.peer.ip());
+    }
+    if tenant.has_guessed(end) {
+        gateway.guessed_at(&tenant.fingerprint);
+    }
     let reason = match (&tenant.refused, denial) {
         (Some(reason), _) => reason.clone(),
         (None, Some(denial)) => denial.to_string(),
@@ -231,6 +243,19 @@ impl Tenant {
             entered: None,
             refused: None,
         }
+    }
+
+    /// It has answered the hypervisor's challenge itself, and wrongly.
+    fn has_guessed(&self, end: &Ended) -> bool {
+        let Some((_, at)) = &self.shown else { return false };
+        let by_hypervisor = matches!(
+            end,
+            Ended::By(End::Handshake(BridgeError {
+                side: Side::Hypervisor,
+                error: HandshakeError::Rejected(_),
+            }))
+        );
+        by_hypervisor && at.place.vnc.passes_through(&at.place)
     }
 
     /// Where the console is: for a viewer that was let in before, that is known.

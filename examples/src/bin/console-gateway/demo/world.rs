@@ -9,6 +9,8 @@ use std::time::Duration;
 use console_token::serial::PortRange;
 use console_token::web::origin::OriginRule;
 use console_token::{AccessPath, MemoryStore, Protocol, Secret};
+use examples::budget::Limits;
+use examples::descriptors::raise_limit;
 use examples::net;
 use examples::vnc::Method;
 use tokio::net::TcpListener;
@@ -30,6 +32,7 @@ use crate::config::{self, Pages, Resolve, Tokens};
 use crate::console::place::{Console, Guest, Place, PlaceTls};
 use crate::console::qmp::{self, MonitorAddress};
 use crate::console::vv;
+use crate::front::budgets::Budgets;
 use crate::front::{self, Door, Speaks};
 use crate::gateway::{Gateway, Live, Parts};
 use crate::grant::api;
@@ -269,6 +272,7 @@ impl World {
                 reconnect: Duration::ZERO,
             },
             rules: Policy::default(),
+            spice_policy: Policy::default().spice(),
             guests: peers.guests(broken)?,
             resolve: peers.resolve(broken)?,
             pages: Pages::none(),
@@ -290,6 +294,7 @@ impl World {
             refuses_with: refuses_with(broken),
             live,
             gateways: None,
+            budgets: Budgets::of(Limits::default(), None, raise_limit())?,
         });
         for (name, listener, speaks, secure) in [
             ("spice_tls", spice, Speaks::Spice, true),

@@ -12,7 +12,7 @@ use hyper_util::rt::TokioIo;
 use tracing::{Instrument, Span, debug, info};
 
 use super::Guestbook;
-use super::web::{plain, refuse_with_use, values};
+use super::web::{plain, refuse, refuse_with_use, values};
 use crate::console::tunnel::{Tunnel, Wanted};
 use crate::gateway::Gateway;
 
@@ -27,6 +27,9 @@ pub(super) async fn answer(gateway: Arc<Gateway>, guest: Guestbook, mut request:
         Ok(asked) => asked,
         Err(answer) => return *answer,
     };
+    if let Err(why) = gateway.may_show(&guest) {
+        return refuse(&gateway, &guest, &why);
+    }
     let tunnel = match Tunnel::open(&gateway, &guest, &token, &wanted).await {
         Ok(tunnel) => tunnel,
         Err(why) => return refuse_with_use(&gateway, &guest, &why).await,

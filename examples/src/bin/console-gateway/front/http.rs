@@ -1,8 +1,8 @@
-//! HTTP for the API: a bounded number of connections, and none can be held by saying nothing.
+//! HTTP for the API: a bounded number of connections, and none can be held by saying nothing. A connection gives way as long as
+//! it has not shown the API's token, and after that only to others that have.
 
 use std::io;
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,25 +22,22 @@ use tracing::{debug, warn};
 
 use super::tls::Stream;
 
-/// Connections at a time: a portal has a few. When there are more, the oldest of the address that has most is closed.
-const CONNECTIONS: NonZeroU32 = NonZeroU32::new(64).unwrap();
 /// For a TLS handshake, and for the head of each request.
 pub(super) const HEAD: Duration = Duration::from_secs(5);
 /// For what is under way when the gateway stops.
 const STOP: Duration = Duration::from_secs(2);
 
-/// The other end of a connection to the API.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct ApiPeer(pub(crate) SocketAddr);
+/// The other end of a connection to the API, and its place.
+#[derive(Debug, Clone)]
+pub(crate) struct ApiPeer(pub(crate) SocketAddr, pub(crate) Arc<Place>);
 
 /// Serves HTTP/1.1 until it is stopped, and then within seconds no more. `tls`: asked for each connection.
 pub(crate) async fn serve(
-    listener: TcpListener,
+    (listener, places): (TcpListener, Places),
     tls: impl Fn() -> Option<Arc<ServerConfig>>,
     router: Router,
     stop: CancellationToken,
 ) {
-    let places = Places::new(CONNECTIONS, CONNECTIONS);
     let connections = TaskTracker::new();
     loop {
         let accepted = tokio::select! {
@@ -49,8 +46,8 @@ pub(crate) async fn serve(
         };
         match accepted {
             Ok((tcp, peer)) => {
-                let place = places.arrive(peer.ip());
-                let router = router.clone().layer(Extension(ApiPeer(peer)));
+                let place = Arc::new(places.arrive(peer.ip()));
+                let router = router.clone().layer(Extension(ApiPeer(peer, place.clone())));
                 let served = converse(place, tcp, tls().map(TlsAcceptor::from), router, stop.clone());
                 connections.spawn(async move {
                     if let Err(error) = served.await {
@@ -73,7 +70,7 @@ pub(crate) async fn serve(
 
 /// One connection. It never counts as open, so it can always give way, also while a request is served.
 async fn converse(
-    place: Place,
+    place: Arc<Place>,
     tcp: TcpStream,
     tls: Option<TlsAcceptor>,
     router: Router,

@@ -1,5 +1,6 @@
 //! Who comes in, and over what: listeners, and a task for each connection.
 
+pub(crate) mod budgets;
 pub(crate) mod connect;
 pub(crate) mod gateways;
 pub(crate) mod http;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use examples::net;
 use examples::places::Place;
 use examples::stream::read_ahead;
@@ -123,46 +125,65 @@ pub(crate) async fn accept(gateway: Arc<Gateway>, door: Door) {
 /// One connection, from its first byte to its last.
 async fn welcome(gateway: Arc<Gateway>, tcp: TcpStream, peer: SocketAddr, speaks: Speaks, secure: bool) {
     let live = gateway.live();
-    let refusals = gateway.refusals.clone();
+    if let Err(error) = net::prepare(&tcp) {
+        return refused(&gateway, peer, &error.into());
+    }
     let named = live.proxy_protocol.iter().any(|network| network.contains(peer.ip()));
     // A load balancer's connections are many, and none of them is its own.
-    let (stream, peer): (Stream, _) = if named {
-        if let Err(error) = net::prepare(&tcp) {
-            return refused(&gateway, peer, &error.into());
-        }
-        match timeout(HANDSHAKE, proxy_protocol::read(tcp)).await {
-            Ok(Ok((early, tcp, header))) => (Box::new(read_ahead(early, tcp)), header.source.unwrap_or(peer)),
+    let (early, tcp, peer) = match named {
+        true => match timeout(HANDSHAKE, proxy_protocol::read(tcp)).await {
+            Ok(Ok((early, tcp, header))) => (early, tcp, header.source.unwrap_or(peer)),
             Ok(Err(error)) => return refused(&gateway, peer, &error.into()),
             Err(_) => return refused(&gateway, peer, &OpenError::TooLate),
-        }
-    } else {
-        match net::prepare(&tcp) {
-            Ok(()) => (Box::new(tcp), peer),
-            Err(error) => return refused(&gateway, peer, &error.into()),
-        }
+        },
+        false => (Bytes::new(), tcp, peer),
     };
     tracing::Span::current().record("peer", tracing::field::display(peer));
-    let place = Arc::new(gateway.places.arrive(peer.ip()));
-    let guest = Guestbook {
-        peer,
-        secure,
-        place: place.clone(),
-        handed_on: false,
+    let places = match speaks {
+        Speaks::Web => &gateway.budgets.web,
+        Speaks::Spice | Speaks::Vnc => &gateway.budgets.consoles,
     };
+    let place = Arc::new(places.arrive(peer.ip()));
     let converse = async {
-        match open(&gateway, stream, secure).await {
-            Ok(stream) => match speaks {
-                Speaks::Spice => spice::serve(gateway.clone(), guest, stream, None).await,
-                Speaks::Vnc => vnc::serve_native(gateway.clone(), guest, stream).await,
-                Speaks::Web => web::serve(gateway.clone(), guest, stream).await,
-            },
-            Err(error) => refused(&gateway, peer, &error),
+        // In VNC the server speaks first.
+        if speaks != Speaks::Vnc && early.is_empty() {
+            match timeout(HANDSHAKE, tcp.peek(&mut [0])).await {
+                Ok(Ok(0)) => return gateway.refusals.log(|| info!("gone without a word")),
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => return refused(&gateway, peer, &error.into()),
+                Err(_) => return refused(&gateway, peer, &OpenError::TooLate),
+            }
         }
+        let guest = Guestbook {
+            peer,
+            secure,
+            place: place.clone(),
+            handed_on: false,
+        };
+        // In a place of its own: a connection that says nothing has no need of the room that it takes.
+        Box::pin(converse(&gateway, guest, (early, tcp), speaks)).await;
     };
     tokio::select! {
         () = converse => {}
-        () = place.gives_way() => refusals.log(|| info!("gave way to another connection")),
+        () = place.gives_way() => gateway.refusals.log(|| info!("gave way to another connection")),
         () = gateway.stop.cancelled() => {}
+    }
+}
+
+/// One connection of which the first bytes are there.
+async fn converse(gateway: &Arc<Gateway>, guest: Guestbook, (early, tcp): (Bytes, TcpStream), speaks: Speaks) {
+    let stream: Stream = match early.is_empty() {
+        true => Box::new(tcp),
+        false => Box::new(read_ahead(early, tcp)),
+    };
+    let stream = match open(gateway, stream, guest.secure).await {
+        Ok(stream) => stream,
+        Err(error) => return refused(gateway, guest.peer, &error),
+    };
+    match speaks {
+        Speaks::Spice => spice::serve(gateway.clone(), guest, stream, None).await,
+        Speaks::Vnc => vnc::serve_native(gateway.clone(), guest, stream).await,
+        Speaks::Web => web::serve(gateway.clone(), guest, stream).await,
     }
 }
 

@@ -24,7 +24,7 @@ use crate::console::serial::Serial;
 use crate::console::vnc::Vnc;
 use crate::console::{Refused, spice};
 use crate::gateway::Gateway;
-use crate::grant::nova;
+use crate::grant::{Looked, nova};
 use crate::operate::status;
 
 /// Bytes of a request's head. Browsers send about one KiB, more with large cookies.
@@ -68,6 +68,7 @@ pub(crate) async fn serve(gateway: Arc<Gateway>, guest: Guestbook, stream: Strea
 
 /// What a request is answered with.
 async fn answer(gateway: Arc<Gateway>, guest: Guestbook, mut request: Request<Incoming>) -> Response<Body> {
+    guest.place.linked();
     let socket = guest;
     let guest = seen(&gateway, socket.clone(), request.headers());
     if request.method() == Method::CONNECT {
@@ -197,14 +198,16 @@ enum Ready {
 
 /// The console that a token leads to, as far as it has to be reached before the viewer is let in.
 async fn ready(gateway: &Arc<Gateway>, guest: &Guestbook, token: &Secret) -> Result<Ready, Refused> {
+    gateway.may_show(guest)?;
     let looked = gateway.look(token).await;
     let looked = looked.map_err(|error| Refused::Token(error.to_string()))?;
-    let protocol = match looked {
-        Some((_, grant)) => grant.console.protocol(),
+    let protocol = match &looked {
+        Looked::Good(grant) => grant.console.protocol(),
         // A resolver may know it.
-        None => match gateway.resolved_protocol(token).await {
+        Looked::Over | Looked::Unknown => match gateway.resolved_protocol(token).await {
             Some(protocol) => protocol,
-            None => return Err(Refused::Token("unknown, expired, spent or revoked".to_owned())),
+            None if matches!(looked, Looked::Unknown) => return Err(Refused::Unknown),
+            None => return Err(Refused::over()),
         },
     };
     Ok(match protocol {
@@ -265,6 +268,15 @@ pub(super) async fn refuse_with_use(gateway: &Gateway, guest: &Guestbook, why: &
 /// A refusal: the same for all tokens that are not good, and the reason for the log.
 pub(crate) fn refuse(gateway: &Gateway, guest: &Guestbook, why: &Refused) -> Response<Body> {
     gateway.metrics.refused(why.kind());
+    match why {
+        Refused::Unknown => gateway.guessed(guest.peer.ip()),
+        // Strangers must not fill the audit log.
+        Refused::Unheard(_) => {
+            gateway.refusals.log(|| info!(reason = %why, "refused"));
+            return plain(why.status());
+        }
+        _ => {}
+    }
     gateway.audit_refusal(guest, &why.to_string());
     gateway.refusals.log(|| info!(reason = %why, "refused"));
     plain(why.status())

@@ -21,7 +21,7 @@ use tracing::{error, info};
 use super::clock::rfc3339;
 use super::nova::{ONCE, PasswordFailed};
 use super::policy::Rules;
-use super::{Context, Found, Wanted};
+use super::{Context, Found, Looked, Wanted};
 use crate::config::TTL_MAX;
 use crate::console::place::Guest;
 use crate::front::http::ApiPeer;
@@ -142,8 +142,13 @@ async fn authorized(State(gateway): App, request: Request, next: Next) -> Respon
     let asked = asked.map(|name| (name, headers.contains_key(name)));
     let version = version(headers);
     let shown = shown(headers).is_some_and(|given| given == gateway.live().api_token);
-    let peer = request.extensions().get::<ApiPeer>().copied();
-    let is_local = peer.is_some_and(|peer| peer.0.ip().to_canonical().is_loopback());
+    let peer = request.extensions().get::<ApiPeer>().cloned();
+    let is_local = peer
+        .as_ref()
+        .is_some_and(|peer| peer.0.ip().to_canonical().is_loopback());
+    if let Some(ApiPeer(_, place)) = peer.filter(|_| shown) {
+        place.linked();
+    }
     let is_health = matches!(request.uri().path(), "/healthz" | "/metrics") && request.method() == Method::GET;
     let mut answered = if shown || is_health && is_local {
         match &version {
@@ -355,7 +360,9 @@ async fn show(
     let token = Secret::presented(token.as_bytes()).map_err(|_| NovaError::TokenNotFound)?;
     let looked = gateway.look(&token).await;
     let looked = looked.map_err(|error| Refused::from(StoreError::Backend(error)))?;
-    let (_, grant) = looked.ok_or(NovaError::TokenNotFound)?;
+    let Looked::Good(grant) = looked else {
+        return Err(NovaError::TokenNotFound.into());
+    };
     let found = gateway.console_of(&grant).ok_or(NovaError::TokenNotFound)?;
     let at = gateway.place_of(&found).await.ok_or(NovaError::TokenNotFound)?;
     let is_direct = grant.console == ConsoleType::SpiceDirect;

@@ -3,6 +3,7 @@
 pub(crate) mod api;
 pub(crate) mod clock;
 pub(crate) mod current;
+pub(crate) mod guesses;
 pub(crate) mod nova;
 pub(crate) mod policy;
 pub(crate) mod resolve;
@@ -70,6 +71,15 @@ pub(crate) struct Minted {
     /// For logs, and to revoke it by.
     pub(crate) fingerprint: String,
     pub(crate) expires: console_token::UnixSeconds,
+}
+
+/// What a look at a token shows.
+pub(crate) enum Looked {
+    /// A use is left, or a session is open.
+    Good(Arc<Grant>),
+    /// It was one.
+    Over,
+    Unknown,
 }
 
 /// The console that a token leads to.
@@ -183,7 +193,7 @@ impl Gateway {
     }
 
     /// Whether a use of the token is left, or a session is open: what it leads to. Costs nothing.
-    pub(crate) async fn look(&self, token: &Secret) -> Result<Option<(Fingerprint, Arc<Grant>)>, BackendError> {
+    pub(crate) async fn look(&self, token: &Secret) -> Result<Looked, BackendError> {
         let context = VerifyContext::at(self.clock.now());
         let hashes: Vec<_> = self.spice.with_peppers(|peppers| peppers.hashes(token).collect());
         for hash in hashes {
@@ -191,16 +201,19 @@ impl Gateway {
                 Ok(Some(record)) => record,
                 Ok(None) => continue,
                 Err(StoreError::Backend(error)) => return Err(error),
-                Err(_) => return Ok(None),
+                Err(_) => return Ok(Looked::Over),
             };
             let is_good = record.check(&context).is_ok() && record.uses_left() != Some(0);
             let own = fingerprint(record.grant(), hash.fingerprint());
             let is_open = !record.is_revoked()
                 && (record.sessions().next().is_some()
                     || self.book.all().await.iter().any(|session| session.fingerprint == own));
-            return Ok((is_good || is_open).then(|| (hash.fingerprint(), record.grant().clone())));
+            return Ok(match is_good || is_open {
+                true => Looked::Good(record.grant().clone()),
+                false => Looked::Over,
+            });
         }
-        Ok(None)
+        Ok(Looked::Unknown)
     }
 }
 

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
-use console_token::{ConsoleType, Protocol, Refusal, Secret, StoreError};
+use console_token::{ConsoleType, Protocol, Secret, StoreError};
 use tracing::{Span, field::display, info, warn};
 use vv_file::download;
 
-use super::{Found, fingerprint};
+use super::{Found, Looked, fingerprint};
 use crate::console::Refused;
 use crate::console::place::PlaceAddress;
 use crate::console::qmp::Display;
@@ -56,6 +56,7 @@ impl From<Refused> for Failed {
 }
 
 async fn make(gateway: &Arc<Gateway>, guest: &Guestbook, token: &Secret) -> Result<(String, Vec<u8>), Failed> {
+    gateway.may_show(guest)?;
     let looked = gateway
         .look(token)
         .await
@@ -63,7 +64,7 @@ async fn make(gateway: &Arc<Gateway>, guest: &Guestbook, token: &Secret) -> Resu
     let ttl = gateway.live().tokens.spice_ttl;
     // Everything that can be refused is, before the use is taken.
     let (password, grant) = match looked {
-        Some((_, grant)) => {
+        Looked::Good(grant) => {
             let found = gateway.console_of(&grant);
             let found = found.ok_or(Refused::Unfit("the token is for a guest that is not configured"))?;
             if found.console.protocol != Protocol::Spice || grant.console != ConsoleType::SpiceDirect {
@@ -75,7 +76,11 @@ async fn make(gateway: &Arc<Gateway>, guest: &Guestbook, token: &Secret) -> Resu
             let exchanged = gateway.exchange(token, ttl).await;
             exchanged.map_err(|error| Refused::Token(error.to_string()))?
         }
-        None => gateway.exchange_of_nova(token, ttl).await?,
+        Looked::Unknown => gateway.exchange_of_nova(token, ttl).await?,
+        Looked::Over => match gateway.exchange_of_nova(token, ttl).await {
+            Err(Refused::Unknown) => return Err(Refused::over().into()),
+            exchanged => exchanged?,
+        },
     };
     let found = gateway.console_of(&grant);
     let found = found.ok_or(Refused::Unfit("the token is for a guest that is not configured"))?;
@@ -167,8 +172,3 @@ pub(crate) enum PasswordFailed {
 
 /// One use, or none.
 pub(crate) const ONCE: NonZeroU32 = NonZeroU32::MIN;
-
-/// What an unknown token is refused with.
-pub(crate) fn unknown() -> Refused {
-    Refused::Token(Refusal::Unknown.to_string())
-}

@@ -8,6 +8,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use examples::places::Count;
+
 use crate::gateway::Gateway;
 use crate::sync::lock;
 
@@ -15,7 +17,7 @@ use crate::sync::lock;
 const BUCKETS: [f64; 8] = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0];
 
 /// Name, kind and meaning of each family, without the prefix `console_gateway_`.
-const FAMILIES: [(&str, &str, &str); 16] = [
+const FAMILIES: [(&str, &str, &str); 18] = [
     ("info", "gauge", "1, with the version and the id of the gateway."),
     (
         "accepted_total",
@@ -28,6 +30,16 @@ const FAMILIES: [(&str, &str, &str); 16] = [
         "Open connections, by state: half-open ones have shown no good token yet.",
     ),
     ("connections_limit", "gauge", "The most connections, by state."),
+    (
+        "waiting",
+        "gauge",
+        "Half-open connections, by kind and stage: accepted ones have said nothing yet, linked ones what they want.",
+    ),
+    (
+        "waiting_limit",
+        "gauge",
+        "The most half-open connections, by kind and stage.",
+    ),
     (
         "links_total",
         "counter",
@@ -212,7 +224,6 @@ impl Metrics {
     }
 
     fn rows(&self, family: &str, gateway: &Gateway) -> Vec<Row> {
-        let places = gateway.places.counts();
         match family {
             "info" => {
                 let id = gateway
@@ -224,14 +235,10 @@ impl Metrics {
                 vec![Row::new(format!("{{version=\"{version}\",gateway=\"{id}\"}}"), 1)]
             }
             "accepted_total" => self.accepted.rows("listener"),
-            "connections" => vec![
-                Row::by("state", "half_open", places.half_open),
-                Row::by("state", "open", places.open),
-            ],
-            "connections_limit" => vec![
-                Row::by("state", "half_open", places.most_half_open),
-                Row::by("state", "open", places.most_open),
-            ],
+            "connections" => by_state(gateway, |count| count.now as u64),
+            "connections_limit" => by_state(gateway, |count| count.most.into()),
+            "waiting" => by_stage(gateway, |count| count.now as u64),
+            "waiting_limit" => by_stage(gateway, |count| count.most.into()),
             "links_total" => self.links.rows("outcome"),
             "sessions" => {
                 let mut open: BTreeMap<String, u64> = BTreeMap::new();
@@ -274,6 +281,29 @@ impl Metrics {
             (sum.0.saturating_add(bytes.0), sum.1.saturating_add(bytes.1))
         })
     }
+}
+
+/// Of connections to consoles: half-open ones of each kind and stage together, and open ones.
+fn by_state(gateway: &Gateway, figure: fn(Count) -> u64) -> Vec<Row> {
+    let budgets = &gateway.budgets;
+    let waiting = [&budgets.web, &budgets.consoles].map(|places| {
+        let counts = places.counts();
+        figure(counts.accepted) + figure(counts.linked)
+    });
+    vec![
+        Row::by("state", "half_open", waiting.iter().sum::<u64>()),
+        Row::by("state", "open", figure(budgets.open.count())),
+    ]
+}
+
+fn by_stage(gateway: &Gateway, figure: fn(Count) -> u64) -> Vec<Row> {
+    let kinds = gateway.budgets.kinds().into_iter();
+    let rows = kinds.flat_map(|(kind, places)| {
+        let counts = places.counts();
+        let stages = [("accepted", counts.accepted), ("linked", counts.linked)];
+        stages.map(|(stage, count)| Row::new(format!("{{kind=\"{kind}\",stage=\"{stage}\"}}"), figure(count)))
+    });
+    rows.collect()
 }
 
 #[cfg(test)]

@@ -19,12 +19,20 @@ use crate::gateway::Gateway;
 const FORM: usize = 1024;
 
 /// Answers whoever has the token of the API, as Basic password.
-pub(crate) async fn answer(gateway: &Arc<Gateway>, _: &Guestbook, request: Request<Incoming>) -> Response<Body> {
+pub(crate) async fn answer(gateway: &Arc<Gateway>, guest: &Guestbook, request: Request<Incoming>) -> Response<Body> {
+    let from = guest.peer.ip();
+    // After too many wrong ones none is looked at, and the answer is the same.
+    let heard = gateway.may_guess(from).is_ok();
     let shown = request.headers().get_all(header::AUTHORIZATION).iter();
     let shown: Vec<_> = shown.map(|value| value.to_str().unwrap_or_default()).collect();
     let token = place::basic(shown).ok().flatten().and_then(|shown| shown.secret().ok());
-    if token.is_none_or(|token| token != gateway.live().api_token) {
-        gateway.metrics.refused("status");
+    let is_shown = token.is_some();
+    if !heard || token.is_none_or(|token| token != gateway.live().api_token) {
+        // A browser asks without at first.
+        if heard && is_shown {
+            gateway.guessed(from);
+        }
+        gateway.metrics.refused(if heard { "status" } else { "guesses" });
         let mut answer = plain(StatusCode::UNAUTHORIZED);
         let challenge = HeaderValue::from_static("Basic realm=\"console-gateway\", charset=\"UTF-8\"");
         answer.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);

@@ -88,7 +88,7 @@ async fn serve(
     let stop = gateway.stop.clone();
     let served = async {
         // Strangers have places here until they are known for what they are.
-        let place = gateway.places.arrive(from.ip());
+        let place = gateway.budgets.consoles.arrive(from.ip());
         let opened = timeout(HANDSHAKE, open(&gateways, tls, tcp));
         let opened = tokio::select! {
             opened = opened => opened.unwrap_or(Err(DoorError::TooLate)),
@@ -104,7 +104,7 @@ async fn serve(
         };
         let span = tracing::Span::current();
         span.record("peer", display(peer)).record("tls", secure);
-        let place = Arc::new(gateway.places.arrive(peer.ip()));
+        let place = Arc::new(gateway.budgets.consoles.arrive(peer.ip()));
         let guest = Guestbook {
             peer,
             secure,

@@ -19,7 +19,7 @@ use console_token::{
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use super::{Context, nova};
+use super::Context;
 use crate::config::Resolve;
 use crate::console::Refused;
 use crate::gateway::Gateway;
@@ -86,7 +86,7 @@ impl Gateway {
             Some(_) => named(&live.resolve, token).await,
             None => None,
         };
-        let named = resolved.ok_or_else(nova::unknown)?;
+        let named = resolved.ok_or(Refused::Unknown)?;
         if named.protocol != Protocol::Spice {
             return Err(Refused::Unfit("the token is for a console without a connection file"));
         }
