@@ -13,6 +13,8 @@ mod http;
 #[path = "console_gateway/program.rs"]
 #[allow(dead_code, reason = "shared with the other tests")]
 mod program;
+#[path = "strangers/scene.rs"]
+mod scene;
 #[path = "console_gateway/spice.rs"]
 #[allow(dead_code, reason = "shared with the other tests")]
 mod spice;

@@ -17,12 +17,17 @@ const SOON: Duration = Duration::from_secs(2);
 /// [`SOON`] on this machine, to be asked for before an attack begins: longer by what other programs take of its
 /// processors meanwhile.
 pub(crate) fn soon() -> Duration {
+    at_ease(SOON)
+}
+
+/// A time on this machine that is this one on a machine that does nothing else.
+pub(crate) fn at_ease(time: Duration) -> Duration {
     let (began, [ran, waited]) = (Instant::now(), scheduled());
     while began.elapsed() < Duration::from_millis(300) {
         std::hint::spin_loop();
     }
     let [ran, waited] = [scheduled()[0] - ran, scheduled()[1] - waited];
-    SOON.mul_f64(1.0 + waited.div_duration_f64(ran.max(Duration::from_millis(1))).min(10.0))
+    time.mul_f64(1.0 + waited.div_duration_f64(ran.max(Duration::from_millis(1))).min(10.0))
 }
 
 /// The time for which this thread has run, and for which it has waited for a processor.
