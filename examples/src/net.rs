@@ -17,7 +17,7 @@ const KEEPALIVE_PROBES: u32 = 3;
 /// `TCP_USER_TIMEOUT`: the time for sent data to be acknowledged, for a peer that vanishes in the middle of a picture.
 const USER_TIMEOUT: Duration = Duration::from_secs(60);
 /// The length of the queue of connections that wait to be accepted.
-const BACKLOG: u32 = 4096;
+const BACKLOG: u32 = 1024;
 
 /// Opens a listener.
 ///

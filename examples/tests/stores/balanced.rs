@@ -122,7 +122,7 @@ fn a_gateway_is_killed(site: &mut Site, kind: Kind) {
 fn the_engine_is_slow(site: &Site, kind: Kind) {
     let mut open = site.session(&site.token());
     let (one, other) = (site.token(), site.token());
-    site.line.delays(Duration::from_millis(150));
+    site.line.delays(Duration::from_millis(50));
     let began = Instant::now();
     open.goes_on();
     let at_once = began.elapsed();
@@ -142,7 +142,7 @@ fn the_engine_is_slow(site: &Site, kind: Kind) {
     open.hang_up();
     session.hang_up();
     told(
-        &format!("300 ms behind each question: a new session with four channels in {took:.1?}"),
+        &format!("100 ms behind each question: a new session with four channels in {took:.1?}"),
         kind,
     );
 }

@@ -6,6 +6,7 @@ mod fakes;
 mod gateways;
 mod guesses;
 #[cfg(feature = "stores")]
+#[allow(dead_code, reason = "shared with tests/stores.rs")]
 mod hypervisor;
 mod mks;
 mod network;

@@ -45,7 +45,8 @@ pub(crate) async fn serve(gateway: Arc<Gateway>, guest: Guestbook, stream: Strea
     let answers = gateway.clone();
     let service = service_fn(move |request| {
         let answered = answer(answers.clone(), guest.clone(), request);
-        async move { Ok::<_, Infallible>(answered.await) }
+        // In a place of its own: a connection whose request is not whole has no need of the room that it takes.
+        Box::pin(async move { Ok::<_, Infallible>(answered.await) })
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
