@@ -133,12 +133,16 @@ pub(crate) fn besieged(kind: &str, load: impl Fn(&Target) -> Load) {
     for turn in 0..6 {
         println!("at ease: in after {:?}", view(&service, &target, turn % 2 == 0));
     }
-    let (cold, _) = holds(service.id());
+    let (cold, descriptors) = holds(service.id());
     let first = load(&target);
     sleep(BEFORE);
     first.stop();
-    sleep(PAUSE * 3);
-    let (before, descriptors) = holds(service.id());
+    let began = Instant::now();
+    while descriptors + 2 < holds(service.id()).1 && began.elapsed() < SETTLED {
+        sleep(Duration::from_millis(500));
+    }
+    sleep(PAUSE);
+    let (before, _) = holds(service.id());
     println!("before: {:.1} MB, {:.1} MB, {descriptors} descriptors; soon is {soon:.1?}", megabytes(cold), megabytes(before));
     let (used, siege) = (processor(service.id()), Instant::now());
     let load = load(&target);
