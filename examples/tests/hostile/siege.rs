@@ -143,7 +143,11 @@ pub(crate) fn besieged(kind: &str, load: impl Fn(&Target) -> Load) {
     }
     sleep(PAUSE);
     let (before, _) = holds(service.id());
-    println!("before: {:.1} MB, {:.1} MB, {descriptors} descriptors; soon is {soon:.1?}", megabytes(cold), megabytes(before));
+    println!(
+        "before: {:.1} MB, {:.1} MB, {descriptors} descriptors; soon is {soon:.1?}",
+        megabytes(cold),
+        megabytes(before)
+    );
     let (used, siege) = (processor(service.id()), Instant::now());
     let load = load(&target);
     let seconds = Duration::from_secs(setting("HOSTILE_SECONDS", 60));

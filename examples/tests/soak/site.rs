@@ -52,7 +52,10 @@ impl Site {
     pub(crate) fn start(kind: Kind, guests: &Guests) -> Self {
         let engine = Engine::start(kind);
         let spice = free_port();
-        let (apis, plains) = ([(); GATEWAYS].map(|()| free_port()), [(); GATEWAYS].map(|()| free_port()));
+        let (apis, plains) = (
+            [(); GATEWAYS].map(|()| free_port()),
+            [(); GATEWAYS].map(|()| free_port()),
+        );
         let mut known = String::new();
         for (number, ports) in guests.ports.iter().enumerate() {
             let _ = write!(
