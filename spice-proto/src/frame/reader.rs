@@ -111,7 +111,7 @@ impl FrameReader {
             return Ok(self.decode_with_descriptor(header, end, src));
         }
         if src.len() < end {
-            src.reserve(end - src.len());
+            src.reserve(end.saturating_sub(src.len()));
             return Ok(None);
         }
         // One split, and the header is then dropped from the finished `Bytes`, where that is cheap.
