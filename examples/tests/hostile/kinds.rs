@@ -52,7 +52,7 @@ pub(crate) async fn drip(mut stream: TcpStream) {
 /// Says a link message and is gone: each second one with the answer.
 pub(crate) async fn link_and_gone(mut stream: TcpStream) {
     let port = stream.local_addr().map_or(0, |address| address.port());
-    if stream.write_all(LINK).await.is_ok() && port % 2 == 0 {
+    if stream.write_all(LINK).await.is_ok() && port.is_multiple_of(2) {
         let _ = stream.read(&mut [0; 512]).await;
     }
 }
