@@ -16,6 +16,9 @@ use crate::link::Channel;
 pub(crate) const SWITCH_HOST: u16 = 111;
 /// `INIT`, and what a client answers it with.
 pub(crate) const INIT: u16 = 103;
+/// Which channels there are, beside the main one: inputs.
+pub(crate) const CHANNELS_LIST: u16 = 104;
+const LIST: [u8; 6] = [1, 0, 0, 0, 3, 0];
 /// A message that passes in both directions: `SET_ACK` and `PONG` have this number.
 pub(crate) const WORD: u16 = 3;
 
@@ -95,6 +98,7 @@ impl Guests {
             let mut init = [0; 32];
             init[..4].copy_from_slice(&id.to_le_bytes());
             channel.say(INIT, &init).await?;
+            channel.say(CHANNELS_LIST, &LIST).await?;
         }
         loop {
             let (number, body) = channel.hear().await?;

@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
-use crate::guests::{Guests, INIT, SWITCH_HOST, WORD};
+use crate::guests::{CHANNELS_LIST, Guests, INIT, SWITCH_HOST, WORD};
 use crate::link::Channel;
 use crate::program::BEARER;
 use crate::site::WINDOW;
@@ -169,6 +169,7 @@ async fn open(town: &Town, token: &str) -> io::Result<Session> {
             break u32::from_le_bytes([body[0], body[1], body[2], body[3]]);
         }
     };
+    while main.hear().await?.0 != CHANNELS_LIST {}
     let inputs = connect(town, token, ChannelType::INPUTS, id).await?;
     Ok(Session {
         id,
