@@ -28,3 +28,15 @@ mod site;
 #[path = "console_gateway/spice.rs"]
 #[allow(dead_code, reason = "shared with the other tests")]
 mod spice;
+
+#[test]
+#[ignore = "needs haproxy, Redis and PostgreSQL"]
+fn three_gateways_behind_a_balancer() {
+    std::thread::scope(|scope| {
+        let stories =
+            [engines::Kind::Redis, engines::Kind::Postgres].map(|kind| scope.spawn(move || balanced::story(kind)));
+        for story in stories {
+            story.join().expect("a story");
+        }
+    });
+}

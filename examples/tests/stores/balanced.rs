@@ -197,22 +197,12 @@ pub(crate) fn the_engine_is_down(site: &mut Site, kind: Kind, time: Duration) {
     );
 }
 
-fn story(kind: Kind) {
+/// All of it.
+pub(crate) fn story(kind: Kind) {
     let mut site = Site::start(kind);
     tokens_are_spent_once(&site, kind);
     channels_are_dealt_out(&site, kind);
     the_engine_is_slow(&site, kind);
     the_engine_is_down(&mut site, kind, Duration::from_secs(4));
     a_gateway_is_killed(&mut site, kind);
-}
-
-#[test]
-#[ignore = "needs haproxy, Redis and PostgreSQL"]
-fn three_gateways_behind_a_balancer() {
-    std::thread::scope(|scope| {
-        let stories = [Kind::Redis, Kind::Postgres].map(|kind| scope.spawn(move || story(kind)));
-        for story in stories {
-            story.join().expect("a story");
-        }
-    });
 }
