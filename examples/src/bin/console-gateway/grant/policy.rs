@@ -1,13 +1,18 @@
 //! What may pass between a viewer and its guest: a default, which a console and then a request can narrow.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, Weak};
 
 use rfb_proto::filter::{Clipboard, Filter};
 use serde::{Deserialize, Serialize};
 use spice_proto::ids::ChannelType;
 use spice_proto::session::Policy;
 use spice_proto::session::policy::{Directions, Settings, Withheld};
+
+use crate::sync::lock;
+
+/// Policies of the connections that are open, by their rules. One takes 11 kB, and nearly all connections have the same.
+static SHARED: Mutex<Vec<(Rules, Weak<Policy>)>> = Mutex::new(Vec::new());
 
 /// In which directions something may go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -106,15 +111,27 @@ impl Rules {
         *self == Self::default()
     }
 
-    /// For the relay of SPICE.
+    /// For the relay of SPICE: one that a connection has already, if its rules are these.
     pub(crate) fn spice(&self) -> Arc<Policy> {
+        let mut shared = lock(&SHARED);
+        let same = shared.iter().find(|(rules, _)| rules == self);
+        if let Some(policy) = same.and_then(|(_, policy)| policy.upgrade()) {
+            return policy;
+        }
+        shared.retain(|(_, policy)| 0 < policy.strong_count());
+        let policy = Arc::new(self.made());
+        shared.push((self.clone(), Arc::downgrade(&policy)));
+        policy
+    }
+
+    fn made(&self) -> Policy {
         let withheld = self.withheld.iter().map(|name| Withheld::Kind(ChannelType(name.0)));
         let settings = Settings::default()
             .with_view_only(self.view_only)
             .with_clipboard(self.clipboard.directions())
             .with_files(self.files.directions())
             .with_withheld(withheld.collect());
-        Arc::new(Policy::new(&settings))
+        Policy::new(&settings)
     }
 
     /// For the relay of RFB.
@@ -138,6 +155,24 @@ mod tests {
 
     fn rules(json: &str) -> Rules {
         serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn connections_with_the_same_rules_share_their_policy() {
+        let with = |files, clipboard| Rules {
+            view_only: true,
+            clipboard,
+            files,
+            ..Rules::default()
+        };
+        let (one, other) = (with(Way::ToGuest, Way::None), with(Way::FromGuest, Way::None));
+        let first = one.spice();
+        assert!(Arc::ptr_eq(&first, &one.clone().spice()));
+        assert!(!Arc::ptr_eq(&first, &other.spice()));
+        drop(first);
+        let _made_anew = with(Way::None, Way::ToGuest).spice();
+        let kept = lock(&SHARED).iter().any(|(rules, _)| *rules == one);
+        assert!(!kept, "nobody has it any more");
     }
 
     #[test]
