@@ -65,7 +65,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use self::books::{Books, Held};
 use crate::gate::{Gate, Terms, Told, lease, lock};
 use crate::{
-    Admitted, AttemptId, BackendError, Grant, Peppers, Refusal, Secret, Store, StoreError, TokenHash, Transition,
+    Admitted, AttemptId, BackendError, Grant, Peppers, Refusal, Scope, Secret, Store, StoreError, TokenHash, Transition,
     UnixSeconds,
 };
 
@@ -151,6 +151,8 @@ impl TokenConnections {
                     let again = self.suspended(hash).await?.into_iter().next();
                     return again.map(|(_, grant)| grant).ok_or(Denial::Token(refusal));
                 }
+                // It is to be exchanged, and opens nothing itself.
+                Ok(grant) if grant.scope == Scope::Exchange => return Err(Refusal::WrongScope.into()),
                 answer => return answer.map_err(Denial::from),
             }
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use console_token::connections::{ConnectionEvent, Denial, Settings};
-use console_token::{ConsoleType, Grant, Refusal, Store, UnixSeconds};
+use console_token::{ConsoleType, Grant, Refusal, Scope, Store, UnixSeconds};
 use rfb_proto::session::relay::Move;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -86,6 +86,22 @@ async fn a_token_that_was_shown_before() {
     drop(viewer);
     soon("no session", || site.sessions(&token) == 0).await;
     assert_eq!(site.uses_left(&token), Some(0));
+}
+
+/// A token that is to be exchanged opens nothing, and is not said to.
+#[tokio::test(start_paused = true)]
+async fn a_token_for_an_exchange() {
+    let site = Site::new();
+    let grant = site.grant(1).with_scope(Scope::Exchange);
+    let token = site.connections.issue(&grant).await.unwrap();
+    assert!(matches!(
+        site.connections.check(&token).await,
+        Err(Denial::Token(Refusal::WrongScope))
+    ));
+    assert!(matches!(
+        site.connections.enter(&token).await,
+        Err(Denial::Token(Refusal::WrongScope))
+    ));
 }
 
 /// The hypervisor's challenge goes to the tenant, whose wrong password costs no use.
