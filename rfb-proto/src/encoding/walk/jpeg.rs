@@ -32,7 +32,7 @@ impl Jpeg {
             (_, []) => return Ok(Step::need(2, "marker")),
             (_, [0xff]) => return Ok(Step::need(1, "marker")),
             (Self::Start, [0xff, 0xd8, ..]) => return skip(2, 0, Next::Jpeg(Self::Marker)),
-            (Self::Start, _) | (_, [..0xff, ..] | [0xff, 0, ..]) => {
+            (Self::Start, _) | (_, [0..=0xfe, ..] | [0xff, 0, ..]) => {
                 return Err(Fault::invalid("marker", 0, "no marker of JPEG"));
             }
             // Any number of these may stand in front of a marker.
