@@ -71,6 +71,9 @@ pub use store::MemoryStore;
 pub use store::RedisStore;
 #[cfg(feature = "sql")]
 pub use store::SqlStore;
+#[cfg(all(feature = "arbitrary", feature = "serde"))]
+#[doc(hidden)]
+pub use store::rows;
 pub use store::{Answer, BackendError, Store, TokenSelector};
 pub use throttle::{Rate, Throttle, ThrottleRules};
 pub use transition::{Admitted, Transition};

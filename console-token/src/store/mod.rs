@@ -10,8 +10,10 @@ mod memory;
 mod notes;
 #[cfg(feature = "redis")]
 mod redis;
-#[cfg(any(feature = "redis", feature = "sql"))]
+#[cfg(any(feature = "redis", feature = "sql", all(feature = "arbitrary", feature = "serde")))]
 mod row;
+#[cfg(all(feature = "arbitrary", feature = "serde"))]
+pub mod rows;
 #[cfg(feature = "sql")]
 mod sql;
 

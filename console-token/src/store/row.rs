@@ -10,6 +10,11 @@
 //!
 //! Numbers are decimal.
 
+#![cfg_attr(
+    not(any(feature = "redis", feature = "sql")),
+    allow(dead_code, reason = "engines use all of it, and fuzz targets what reads")
+)]
+
 use alloc::{boxed::Box, format, string::String, sync::Arc, vec::Vec};
 use core::{fmt::Write as _, num::NonZeroU32, str::FromStr};
 
