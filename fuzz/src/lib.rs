@@ -12,6 +12,8 @@
 //! The laws: no panic, no hang; any chunking of an input gives the same result; nothing is kept beyond the
 //! limits; a peer receives no more than the protocol's own code; an error is terminal.
 
+#[cfg(feature = "adapters")]
+pub mod adapters;
 pub mod reach;
 #[cfg(all(test, feature = "rfb", feature = "spice", feature = "token"))]
 mod replay;
@@ -31,6 +33,8 @@ pub mod rfb_session;
 pub mod rfb_stream;
 #[cfg(feature = "seeds")]
 pub mod seeds;
+#[cfg(any(feature = "rfb", feature = "spice"))]
+pub mod shown;
 #[cfg(feature = "spice")]
 pub mod spice_agent;
 #[cfg(feature = "spice")]

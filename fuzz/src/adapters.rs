@@ -1,0 +1,59 @@
+//! What the targets of console-token's adapters share: a runtime whose time passes only when nobody can do anything, and
+//! random bytes that are the same in each run of an input.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+/// Longer than all that has a deadline.
+pub const NEVER: Duration = Duration::from_secs(100_000);
+
+static DRAWN: AtomicU64 = AtomicU64::new(0);
+
+/// What each key for tickets is made of: to look for primes would cost as much as a hundred links.
+const PRIMES: [[u8; 64]; 2] = [
+    [
+        0xc5, 0xed, 0x3a, 0xff, 0x69, 0xb6, 0x0d, 0x3f, 0xbd, 0xd4, 0x75, 0x86, 0x01, 0xb5, 0xc1, 0xb6, 0x73, 0x64,
+        0xf4, 0x6c, 0xf2, 0xdb, 0x80, 0x51, 0x82, 0x64, 0x42, 0xa6, 0x57, 0x6b, 0x55, 0xb1, 0xa2, 0xc5, 0x6e, 0xe5,
+        0xd0, 0xf8, 0x60, 0xea, 0x21, 0xaf, 0x58, 0xf2, 0x3b, 0x12, 0x5d, 0x2c, 0x30, 0x82, 0x36, 0x85, 0x6e, 0x1f,
+        0xce, 0x63, 0x4e, 0x76, 0x41, 0x39, 0x26, 0xd9, 0x58, 0x79,
+    ],
+    [
+        0xe4, 0xe0, 0xdf, 0x5f, 0xbf, 0x04, 0x54, 0x57, 0x8c, 0x3e, 0xc3, 0xf8, 0x74, 0x16, 0x4a, 0x19, 0x7f, 0xac,
+        0x3a, 0x82, 0x9d, 0x15, 0xf8, 0xb9, 0x2e, 0x8a, 0x61, 0xbf, 0x00, 0x2f, 0xea, 0xce, 0xdd, 0x1c, 0xff, 0x99,
+        0x2d, 0x38, 0x3d, 0x2c, 0xf7, 0x9a, 0xfb, 0x8c, 0x62, 0x35, 0x4e, 0x55, 0x14, 0x11, 0x44, 0x0d, 0xe2, 0x00,
+        0x8e, 0xc6, 0x81, 0x37, 0xcb, 0x14, 0xb8, 0x86, 0x75, 0xbd,
+    ],
+];
+
+/// Which of them is next.
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
+/// Fills it as SplitMix64 does; [`run`] begins anew. As many bytes as a prime has are one.
+pub fn random(bytes: &mut [u8]) {
+    if let Ok(prime) = <&mut [u8; 64]>::try_from(&mut *bytes) {
+        *prime = PRIMES[(NEXT.fetch_add(1, Ordering::Relaxed) % 2) as usize];
+        return;
+    }
+    for piece in bytes.chunks_mut(8) {
+        let drawn = DRAWN.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
+        let mixed = (drawn ^ drawn >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        piece.copy_from_slice(&(mixed ^ mixed >> 31).to_le_bytes()[..piece.len()]);
+    }
+}
+
+/// Runs what an input asks for to its end.
+///
+/// # Panics
+/// It waits for ever, or for a thing that does not come.
+pub fn run<F: Future>(steps: F) -> F::Output {
+    DRAWN.store(1, Ordering::Relaxed);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async { timeout(NEVER, steps).await.expect("it waits for ever") })
+}
