@@ -12,6 +12,7 @@ use rfb_proto::message::{ClientMessage, ExtendedClipboard, Extensions, ServerMes
 use rfb_proto::{DecodeError, Limits};
 
 use crate::Input;
+use crate::shown::shown;
 
 /// Small enough to be reached.
 fn limits() -> Limits {
@@ -83,6 +84,7 @@ fn client(stream: &[u8], chunk: usize, extensions: Extensions) -> BTreeSet<u16> 
             types.insert(message[0].into());
             hold(&message, |bytes| {
                 let decoded = ClientMessage::decode(bytes, &extensions, &limits())?;
+                shown(&decoded, bytes.len());
                 if let ClientMessage::ClientCutText(text) = &decoded {
                     clipboard(text.extended, &text.text);
                 }
@@ -111,6 +113,7 @@ fn server(stream: &[u8], extensions: Extensions) -> BTreeSet<u16> {
         types.insert(256 + u16::from(message.number()));
         hold(bytes, |bytes| {
             let decoded = ServerMessage::decode(bytes, &extensions, &limits())?;
+            shown(&decoded, bytes.len());
             assert_eq!(decoded, message);
             if let ServerMessage::ServerCutText(text) = &decoded {
                 clipboard(text.extended, &text.text);

@@ -11,6 +11,7 @@ use spice_proto::ids::ChannelType;
 use spice_proto::{DecodeError, EncodeError};
 
 use crate::Input;
+use crate::shown::shown;
 
 /// Checks one input.
 pub fn check(data: &[u8]) {
@@ -19,7 +20,12 @@ pub fn check(data: &[u8]) {
     let number = u16::from_le_bytes([input.byte(), input.byte()]);
     let frame = frame(number, Bytes::copy_from_slice(input.rest()));
     match direction {
-        0 => hold(&frame, |frame| ServerMessage::decode(kind, frame)),
+        0 => {
+            hold(&frame, |frame| ServerMessage::decode(kind, frame));
+            if let Ok(ServerMessage::Display(drawing)) = ServerMessage::decode(kind, &frame) {
+                assert!(drawing.images().count() <= 3, "source, brush and mask");
+            }
+        }
         _ => hold(&frame, |frame| ClientMessage::decode(kind, frame)),
     }
 }
@@ -45,10 +51,14 @@ fn bytes_of(message: &impl Body) -> Result<Bytes, EncodeError> {
 }
 
 /// What decodes encodes, to bytes that decode to the same and encode to the same.
-fn hold<M: Body + PartialEq + core::fmt::Debug>(frame: &Frame, decode: impl Fn(&Frame) -> Result<M, DecodeError>) {
+fn hold<M: Body + PartialEq + core::fmt::Debug + serde::Serialize>(
+    frame: &Frame,
+    decode: impl Fn(&Frame) -> Result<M, DecodeError>,
+) {
     match decode(frame) {
         Err(error) => assert!(error.offset <= frame.body.len(), "{error}"),
         Ok(message) => {
+            shown(&message, frame.body.len());
             let number = message.number();
             assert_eq!(number, frame.header.number);
             let bytes = bytes_of(&message).expect("what was decoded fits");

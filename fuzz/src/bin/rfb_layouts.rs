@@ -14,6 +14,8 @@ use bytes::{Bytes, BytesMut};
 use rfb_proto::message::{self, Extensions};
 use rfb_proto::{DecodeError, EncodeError, Limits, encoding, security};
 
+use fuzz::shown::logged;
+
 fuzz::target!(check);
 
 /// Small enough to be reached.
@@ -48,6 +50,7 @@ fn hold<T: PartialEq + std::fmt::Debug>(
         assert!(value.is_err(), "{value:?} lacks {missing:?}");
     }
     let Ok(value) = value else { return };
+    logged(&value, bytes.len());
     assert_eq!(missing, Ok(0));
     let mut wire = BytesMut::from(&b"in front"[..]);
     encode(&value, &mut wire).expect("it was decoded");

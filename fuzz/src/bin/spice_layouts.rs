@@ -14,6 +14,8 @@ use spice_proto::agent::caps::Agreed;
 use spice_proto::channel::{common, cursor, display, inputs, main, playback, port, record, smartcard, vmc};
 use spice_proto::{DecodeError, EncodeError, agent, link, session};
 
+use fuzz::shown::logged;
+
 fuzz::target!(check);
 
 fn hold<T: PartialEq + std::fmt::Debug>(
@@ -26,6 +28,7 @@ fn hold<T: PartialEq + std::fmt::Debug>(
     let value = decode(body);
     assert_eq!(borrowed(body), value);
     let Ok(value) = value else { return };
+    logged(&value, body.len());
     let mut wire = BytesMut::from(&b"in front"[..]);
     encode(&value, &mut wire).expect("it was decoded");
     assert_eq!(wire.len() - 8, len(&value));

@@ -39,6 +39,8 @@ const OPERATIONS: usize = 300;
 const SIDES: [Side; 2] = [Side::Tenant, Side::Hypervisor];
 /// Main, display, inputs, cursor.
 const CHANNELS: [u8; 4] = [1, 2, 3, 4];
+/// The session is another proxy's, in place of a number.
+const ELSEWHERE: u8 = 63;
 /// Larger than a message that is let through, and what is read ahead.
 const MOST: usize = 256 << 10;
 
@@ -308,10 +310,14 @@ impl World {
                 Entry::Open(claim)
             }
             2 => Entry::Join(self.latest),
+            _ if how >> 2 == ELSEWHERE => Entry::Elsewhere,
             _ => Entry::Join(SessionKey::new(u64::from(how >> 2))),
         };
+        let is_here = !matches!(entry, Entry::Elsewhere);
         let (now, line) = (self.now, &mut self.lines[at]);
         match line.relay.enter(now, &mut self.sessions, entry) {
+            // Of what another proxy has there is no report here.
+            Ok(()) if !is_here => assert!(line.relay.session().is_none(), "it is in none of these sessions"),
             Ok(()) => {
                 line.entered = true;
                 self.entered += 1;
