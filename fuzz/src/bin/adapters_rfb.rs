@@ -167,7 +167,8 @@ impl World {
         match viewer {
             Some(viewer) => {
                 assert!(!token.revoked || self.fails || self.reconnect);
-                assert_eq!(self.site.connections.count(), before + 1);
+                // Another one may have ended meanwhile, behind a move.
+                assert!(self.site.connections.count() <= before + 1);
                 token.spent += 1;
                 self.seen.push(Seen {
                     of,

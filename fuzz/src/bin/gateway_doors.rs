@@ -264,12 +264,9 @@ fn connection(is_api: bool, mut input: Input<'_>) {
     let again = world.answered(is_api, &says, piece);
     world.forget();
     let again = codes(&again);
-    // The web listener hangs up when its client does, whatever it is about to answer.
-    let common = if is_api {
-        again.len().max(told.len())
-    } else {
-        again.len().min(told.len())
-    };
+    // Whether a request that is not whole is answered before the connection ends depends on what was read with its beginning; and
+    // the web listener hangs up when its client does, whatever it is about to answer.
+    let common = again.len().min(told.len());
     assert_eq!(again.get(..common), told.get(..common), "{text}");
 }
 
