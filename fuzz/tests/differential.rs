@@ -5,7 +5,6 @@
 //! | key files: groups, keys, every reader, what is written back | GLib |
 //! | the token that Nova's proxy finds in a request | CPython's `urllib.parse` and `http.cookies`, called as Nova calls them |
 //! | VNC's response to a challenge | DES of OpenSSL |
-//! | SPICE messages and link messages (feature `peers`) | shakenfist-spice-protocol |
 //! | Diffie-Hellman log-in (type 30) as a client says it | Python's integers, MD5 and AES of OpenSSL |
 //!
 //! A difference is a fault of a library here, or is named with its reason where it is skipped.
@@ -16,9 +15,6 @@ mod glib;
 mod inputs;
 #[path = "differential/python.rs"]
 mod python;
-#[cfg(feature = "peers")]
-#[path = "differential/spice.rs"]
-mod spice;
 
 use rfb_proto::handshake::client::ClientQuestion;
 use rfb_proto::handshake::{Action, Buffers, ClientConfig, ClientHandshake, Machine as _};
