@@ -65,8 +65,8 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use self::books::{Books, Held};
 use crate::gate::{Gate, Terms, Told, lease, lock};
 use crate::{
-    Admitted, AttemptId, BackendError, Grant, Peppers, Refusal, Scope, Secret, Store, StoreError, TokenHash, Transition,
-    UnixSeconds,
+    Admitted, AttemptId, BackendError, Grant, Peppers, Refusal, Scope, Secret, Store, StoreError, TokenHash,
+    Transition, UnixSeconds,
 };
 
 /// How often a store that failed is asked again.
