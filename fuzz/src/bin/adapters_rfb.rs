@@ -12,6 +12,8 @@
 //! The laws: while the store works, a use is spent exactly if a hypervisor may have accepted, and else given back; nobody gets
 //! in without a use; all refusals sound alike and come after the same time; whoever was cut learns nothing more; in the end no
 //! connection is left, and the store knows.
+//!
+//! Not searched in CI: see LAWS.md.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;

@@ -12,6 +12,8 @@
 //! The laws: a session costs one use, its further channels none; a use whose hypervisor was not reached, or refused, is given
 //! back; nobody gets in without a use, or with the number of another's session; all refusals look alike; in the end no session
 //! is open, here or in the store, and no note about one is left.
+//!
+//! Not searched in CI: see LAWS.md.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;

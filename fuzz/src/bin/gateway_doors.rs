@@ -11,6 +11,8 @@
 //!
 //! The gateway is compiled in: its files are those of `examples/src/bin/console-gateway`. One gateway, without listeners,
 //! serves all inputs, and forgets after each: its keys for RSA take a second.
+//!
+//! Not searched in CI: see LAWS.md.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -21,7 +23,7 @@ use std::time::Duration;
 
 use axum::{Extension, Router};
 use console_token::{MemoryStore, NoteChange, Store, UnixSeconds};
-use examples::places::Places;
+use examples::budget::Limits;
 use fuzz::Input;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -33,6 +35,7 @@ use tokio::time::timeout;
 
 use self::config::Config;
 use self::front::Guestbook;
+use self::front::budgets::Budgets;
 use self::front::http::ApiPeer;
 use self::gateway::{Bound, Gateway, Live, Parts};
 
@@ -121,7 +124,6 @@ struct World {
     store: Arc<MemoryStore>,
     gateway: Arc<Gateway>,
     router: Router,
-    places: Places,
 }
 
 impl World {
@@ -145,17 +147,18 @@ impl World {
                 refuses_with: |_| Refusal::DENIED,
                 live: Live::new(config, Bound::default()),
                 gateways: None,
+                budgets: Budgets::of(Limits::default(), None, 1024).expect("enough for a few"),
             })
         });
         let loopback: SocketAddr = "127.0.0.1:1".parse().expect("an address");
-        let router = grant::api::router(gateway.clone()).layer(Extension(ApiPeer(loopback)));
+        let place = Arc::new(gateway.budgets.api.arrive(loopback.ip()));
+        let router = grant::api::router(gateway.clone()).layer(Extension(ApiPeer(loopback, place)));
         Self {
             folder,
             runtime,
             store,
             gateway,
             router,
-            places: Places::new(NonZeroU32::MIN, NonZeroU32::MIN),
         }
     }
 
@@ -193,7 +196,7 @@ impl World {
                     let guest = Guestbook {
                         peer,
                         secure: true,
-                        place: Arc::new(self.places.arrive(peer.ip())),
+                        place: Arc::new(self.gateway.budgets.web.arrive(peer.ip())),
                         handed_on: false,
                     };
                     front::web::serve(self.gateway.clone(), guest, Box::new(near)).await;

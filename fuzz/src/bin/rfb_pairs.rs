@@ -10,6 +10,8 @@
 //!
 //! The laws: the viewer is let in exactly if both log-ins are right; nobody is connected to for a viewer that is not let in; no
 //! side is told the other's user or password, nor why the hypervisor refuses.
+//!
+//! Not searched in CI: see LAWS.md.
 
 use std::sync::{Arc, LazyLock};
 

@@ -11,6 +11,8 @@
 //!
 //! What decodes encodes to the same bytes; what is packed unpacks to the same; a pixel has a colour exactly in a format that is
 //! good; a version line that is read is written again.
+//!
+//! Not searched in CI: see LAWS.md.
 
 use std::collections::BTreeMap;
 

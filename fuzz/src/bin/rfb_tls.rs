@@ -11,6 +11,8 @@
 //!
 //! The laws: what one side says comes out at the other, whole and in order; a hypervisor that is not trusted is told nothing of
 //! the password; nothing waits for ever.
+//!
+//! Not searched in CI: see LAWS.md.
 
 use std::io;
 use std::sync::{Arc, LazyLock};

@@ -10,6 +10,8 @@
 //!
 //! The laws: a server never has more than twice its window unacknowledged, and never stops for ever while its client hears and
 //! answers; a capability is there exactly if its bit is, under its name; whatever a server says, it is left in time.
+//!
+//! Not searched in CI: see LAWS.md.
 
 use std::collections::VecDeque;
 use std::time::Duration;

@@ -8,6 +8,8 @@
 //! Grants and places are drawn from the end of the input. The laws: what is asked of several tokens is done to exactly those that
 //! the selector names; each line is one line, and says nothing of a token or of where it leads; what was refused has changed
 //! nothing; a swept store has no token that is over.
+//!
+//! Not searched in CI: see LAWS.md.
 
 use std::num::NonZeroU32;
 

@@ -8,6 +8,8 @@
 //! ```
 //!
 //! A row that can be read makes a record on which every question and every transition has an answer.
+//!
+//! Not searched in CI: see LAWS.md.
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use console_token::rows::{self, RowText};

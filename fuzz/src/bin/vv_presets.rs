@@ -7,6 +7,8 @@
 //!
 //! A file that is written reads back with what was put in, and the lint finds no error in it; what is refused is refused with a
 //! reason that shows no password.
+//!
+//! Not searched in CI: see LAWS.md.
 
 use fuzz::Input;
 use vv_file::presets::{Kerbside, Ovirt, ProxmoxVe};
