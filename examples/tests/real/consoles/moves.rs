@@ -1,6 +1,8 @@
 //! Moves to a QEMU that says which guest it has, where two guests share ports.
 
 use std::process::Command;
+use std::thread::sleep;
+use std::time::Duration;
 
 use super::{LISTENERS, at, certificate, gets_a_key, guest, typing};
 use crate::gateway::Gateway;
@@ -74,9 +76,12 @@ fn follows_to_its_own_guest_only(seamless: bool) {
         assert!(audit().contains(said), "{}", audit());
         gets_a_key(&source, press);
         source.announce(&right, None, Absent::Zero);
-        wait_for("the viewer at the target", || {
-            (!target.channels().is_empty()).then_some(())
+        let channels = source.channels().len();
+        wait_for("all channels of the viewer at the target", || {
+            (channels <= target.channels().len()).then_some(())
         });
+        // Then it tells the source. A guest that has gone before that is followed by another way: the viewer comes anew.
+        sleep(Duration::from_millis(500));
         source.migrate_to(&target);
         gets_a_key(&target, press);
         source.end();
