@@ -9,6 +9,8 @@
 //!
 //! A capture gives the same events however its file is read; a connection is opened before anything else is told of it, and
 //! closed behind all of it; of a damaged gzip file, as many as could be unpacked. Segments in any order, doubled and overlapping, give the stream that they were cut from.
+//!
+//! Not searched in CI: see LAWS.md.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{Cursor, Read};

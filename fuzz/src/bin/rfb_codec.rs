@@ -7,6 +7,8 @@
 //!
 //! Any pieces give the same messages, rectangles and errors; what was read is written as it was; a stream that ends inside
 //! of a message is not whole.
+//!
+//! Not searched in CI: see LAWS.md.
 
 use bytes::{Bytes, BytesMut};
 use fuzz::Input;

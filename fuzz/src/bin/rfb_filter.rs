@@ -10,6 +10,8 @@
 //!
 //! No message that the rules forbid goes to the server; what is pressed on the server can always be let go; no more than
 //! twice what the rate says passes; a rectangle takes as many bytes as it has, in any pieces.
+//!
+//! Not searched in CI: see LAWS.md.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

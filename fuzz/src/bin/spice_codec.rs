@@ -7,6 +7,8 @@
 //!
 //! A codec finds what `FrameReader` finds, in any pieces. What is written is read again, with serials that count from 1.
 //! A forwarder that discards, inserts and replaces leaves a stream that can be read. Records end where messages do.
+//!
+//! Not searched in CI: see LAWS.md.
 
 use bytes::BytesMut;
 use spice_proto::Limits;
