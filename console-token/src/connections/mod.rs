@@ -162,8 +162,8 @@ impl TokenConnections {
     /// A viewer comes with a token: takes a use. Or, without one, the viewer comes again to its session that broke off, within
     /// [`Settings::reconnect`]; of several that come one gets it, and a session that is open is not taken from its viewer.
     ///
-    /// The token may be of [`Scope::Connection`](crate::Scope::Connection), or of
-    /// [`Scope::SpiceSession`](crate::Scope::SpiceSession) for a tunnel that stands for the session. What kind of console it
+    /// The token may be of [`Scope::Connection`], or of
+    /// [`Scope::SpiceSession`] for a tunnel that stands for the session. What kind of console it
     /// is for is the caller's to look at: [`TokenUse::grant`].
     ///
     /// When this future is dropped, or the store does not answer in time, [`run`](Self::run) settles with the store what
