@@ -88,6 +88,10 @@ impl Record {
     /// A gateway that holds a session says so from time to time, with moments that lie ahead: if it stops without a word,
     /// its sessions are free. Other moments replace the first ones.
     ///
+    /// [`resume`](Self::resume) takes a moment that has passed for what it says. A gateway that reads it after its store was
+    /// away has to know that nobody could write another one meanwhile, as the adapters do: for a viewer whose connection has
+    /// broken off they write 0, and what else has passed counts when the store has answered for as long as a session is held.
+    ///
     /// # Errors
     ///
     /// [`Refusal::WrongScope`], [`Refusal::Revoked`], [`Refusal::NoSuchSession`], [`Refusal::SessionClosed`], or
@@ -145,13 +149,11 @@ impl Record {
         Ok(())
     }
 
-    /// The sessions whose viewers may come again, oldest first, and until when.
+    /// The sessions whose viewers may come again, oldest first.
     #[cfg(feature = "tokio")]
-    pub(crate) fn suspended(&self, now: UnixSeconds) -> impl Iterator<Item = (SessionId, UnixSeconds)> {
+    pub(crate) fn suspended(&self, now: UnixSeconds) -> impl Iterator<Item = (SessionId, Suspended)> {
         let open = self.sessions.iter().filter(move |open| !open.is_over(&self.grant, now));
-        open.filter_map(move |open| {
-            let suspended = open.suspended.filter(|suspended| suspended.from <= now)?;
-            Some((open.id, suspended.until))
-        })
+        let suspended = open.filter_map(|open| Some((open.id, open.suspended?)));
+        suspended.filter(move |(_, suspended)| suspended.from <= now)
     }
 }

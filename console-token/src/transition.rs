@@ -48,7 +48,7 @@ pub enum Transition {
     Suspend {
         /// The session.
         session: SessionId,
-        /// From then on the viewer may come again.
+        /// From then on the viewer may come again; 0 if its connection has broken off.
         from: UnixSeconds,
         /// Then the session is over.
         until: UnixSeconds,

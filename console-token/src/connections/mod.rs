@@ -213,7 +213,7 @@ impl TokenConnections {
         else {
             return Ok(Vec::new());
         };
-        let suspended = record.suspended(self.books.gate.now()).map(|(session, until)| {
+        let suspended = self.books.gate.suspended(&record).into_iter().map(|(session, until)| {
             let attempt = AttemptId(self.books.gate.random_bytes());
             (
                 (Transition::Resume { attempt, session }, attempt, until),
@@ -241,7 +241,7 @@ impl TokenConnections {
     /// awaited by a task of its own, for as long as there are connections; it does not return. `log` learns what
     /// happened.
     pub async fn run(self: Arc<Self>, log: impl Fn(ConnectionEvent) + Send + Sync) {
-        tokio::join!(self.settle(&log), self.keep_attending(&log));
+        tokio::join!(self.settle(&log), self.keep_attending(&log), self.books.gate.watch());
     }
 
     /// Ends all connections, and returns when the store knows: [`run`](Self::run) has to be running, and the tasks of the
@@ -302,9 +302,10 @@ impl TokenConnections {
     }
 
     async fn keep_attending(&self, log: &(impl Fn(ConnectionEvent) + Sync)) {
+        let mut works = true;
         loop {
-            sleep(self.settings.attend_every).await;
-            self.attend_each(log).await;
+            sleep(Gate::until_next(self.settings.attend_every, works)).await;
+            works = self.attend_each(log).await;
         }
     }
 
@@ -314,7 +315,7 @@ impl TokenConnections {
         self.attend_each(&|_| {}).await;
     }
 
-    async fn attend_each(&self, log: &(impl Fn(ConnectionEvent) + Sync)) {
+    async fn attend_each(&self, log: &(impl Fn(ConnectionEvent) + Sync)) -> bool {
         let open: Vec<_> = lock(&self.books.open).values().cloned().collect();
         let sessions = open.into_iter().filter_map(|held| {
             let (hash, asked) = held.attending(&self.books.gate)?;
@@ -332,7 +333,7 @@ impl TokenConnections {
                 });
             }
         };
-        self.books.gate.attend(sessions.collect(), answered).await;
+        self.books.gate.attend(sessions.collect(), answered).await
     }
 }
 

@@ -3,7 +3,7 @@
 use alloc::collections::VecDeque;
 use std::sync::Mutex;
 
-use super::{Gate, lock};
+use super::{BROKE_OFF, Gate, lock};
 use crate::{BackendError, Fingerprint, Refusal, SessionId, TokenHash, Transition, UnixSeconds};
 
 /// Uses without an answer that are kept while the store fails. Sessions that were open are kept whatever their number.
@@ -116,8 +116,8 @@ impl Gate {
                 Err(_) => return Ok(Told::Unknown),
             }
         }
-        let from = self.now();
-        if let Some(until) = ending.until.filter(|until| from < *until) {
+        if let Some(until) = ending.until.filter(|until| self.now() < *until) {
+            let from = BROKE_OFF;
             let suspend = Transition::Suspend { session, from, until };
             let suspended = self.ask_once(hash, suspend).await?;
             if suspended.is_ok() {

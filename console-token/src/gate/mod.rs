@@ -26,6 +26,12 @@ const AGAIN: Duration = Duration::from_millis(100);
 /// For one answer of the store, where it is asked again later: a viewer whose link failed waits for its use to be given
 /// back.
 const ONE: Duration = Duration::from_secs(1);
+/// Between two looks at whether the store answers, where nothing else is asked, and before all sessions are asked about again
+/// when it did not.
+const LOOK: Duration = Duration::from_secs(1);
+/// `from` of [`Transition::Suspend`] for a viewer whose connection has broken off: it may come again whatever became of the
+/// store meanwhile.
+const BROKE_OFF: UnixSeconds = UnixSeconds(0);
 
 /// A store, and what is needed to ask it.
 pub(crate) struct Gate {
@@ -35,6 +41,8 @@ pub(crate) struct Gate {
     peppers: Mutex<Peppers>,
     /// Looked up in place of what is no token, so that it takes the same time.
     decoy: Secret,
+    /// Since when each request was answered; none, if the last one was not.
+    answers_since: Mutex<Option<UnixSeconds>>,
     terms: Terms,
 }
 
@@ -80,6 +88,7 @@ impl Gate {
             random,
             peppers: Mutex::new(peppers),
             decoy: Secret::base64url(&key),
+            answers_since: Mutex::default(),
             terms,
         }
     }
@@ -189,18 +198,63 @@ impl Gate {
         let asked = async {
             loop {
                 match request().await {
-                    Err(StoreError::Backend(error)) => failure = Some(error),
+                    Err(StoreError::Backend(error)) => {
+                        self.note_failure();
+                        failure = Some(error);
+                    }
                     answer => return answer,
                 }
                 sleep(AGAIN).await;
             }
         };
-        let answer = timeout(self.terms.store_timeout, asked).await;
-        answer.unwrap_or_else(|_| {
-            Err(StoreError::Backend(
-                failure.unwrap_or_else(|| BackendError::new(Silent)),
-            ))
-        })
+        match timeout(self.terms.store_timeout, asked).await {
+            Ok(answer) => {
+                self.note_answer();
+                answer
+            }
+            Err(_) => {
+                self.note_failure();
+                let failure = failure.unwrap_or_else(|| BackendError::new(Silent));
+                Err(StoreError::Backend(failure))
+            }
+        }
+    }
+
+    fn note_answer(&self) {
+        lock(&self.answers_since).get_or_insert_with(|| self.now());
+    }
+
+    fn note_failure(&self) {
+        *lock(&self.answers_since) = None;
+    }
+
+    /// Looks from time to time whether the store answers: [`suspended`](Self::suspended) has to know, also where nobody has
+    /// asked for anything. Returns only where no viewer may come again.
+    pub(crate) async fn watch(&self) {
+        if self.terms.lease.is_zero() || self.terms.reconnect.is_zero() {
+            return;
+        }
+        let hash = self.hash(&self.decoy);
+        loop {
+            match timeout(ONE, self.store.record(&hash)).await {
+                Ok(Ok(_)) => self.note_answer(),
+                _ => self.note_failure(),
+            }
+            sleep(LOOK).await;
+        }
+    }
+
+    /// The sessions of a token whose viewers may come again, oldest first, and until when.
+    ///
+    /// One that its gateway has not renewed is taken for one whose gateway has stopped only when the store has answered for as
+    /// long as a session is held: while it did not, nobody could renew anything.
+    pub(crate) fn suspended(&self, record: &Record) -> Vec<(SessionId, UnixSeconds)> {
+        let now = self.now();
+        let held = self.terms.lease.as_secs();
+        let could_renew = lock(&self.answers_since).is_some_and(|since| since.saturating_add(held) <= now);
+        let suspended = record.suspended(now);
+        let free = suspended.filter(|(_, suspended)| could_renew || suspended.from == BROKE_OFF);
+        free.map(|(session, suspended)| (session, suspended.until)).collect()
     }
 
     /// Asks the store once.
@@ -209,11 +263,16 @@ impl Gate {
         hash: &TokenHash,
         transition: Transition,
     ) -> Result<Result<Admitted, Refusal>, BackendError> {
-        match timeout(ONE, self.store.apply(hash, self.context(), transition)).await {
+        let answer = match timeout(ONE, self.store.apply(hash, self.context(), transition)).await {
             Ok(Ok(admitted)) => Ok(Ok(admitted)),
             Ok(Err(error)) => refusal(error).map(Err),
             Err(late) => Err(BackendError::new(late)),
+        };
+        match &answer {
+            Ok(_) => self.note_answer(),
+            Err(_) => self.note_failure(),
         }
+        answer
     }
 
     /// Until when the viewer of a session that breaks off now may come again.
@@ -239,18 +298,25 @@ impl Gate {
         }
     }
 
-    /// Asks about open sessions, one after the other, as long as the store answers.
+    /// Asks about open sessions, one after the other, as long as the store answers. Whether it did.
     pub(crate) async fn attend<K>(
         &self,
         sessions: Vec<(K, TokenHash, Transition)>,
         mut answered: impl FnMut(K, TokenHash, Transition, Result<Admitted, Refusal>),
-    ) {
+    ) -> bool {
         for (key, hash, transition) in sessions {
             match self.ask_once(&hash, transition).await {
                 Ok(answer) => answered(key, hash, transition, answer),
-                Err(_) => return,
+                Err(_) => return false,
             }
         }
+        true
+    }
+
+    /// How long to wait before the open sessions are asked about again: a store that failed may be back soon, and others wait
+    /// to see what is held.
+    pub(crate) fn until_next(attend_every: Duration, works: bool) -> Duration {
+        if works { attend_every } else { attend_every.min(LOOK) }
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::TokenSessions;
 use super::books::Open;
-use crate::gate::{Ending, Told, lock};
+use crate::gate::{Ending, Gate, Told, lock};
 use crate::{Admitted, BackendError, Fingerprint, Refusal, TokenHash, Transition, UnixSeconds};
 
 /// How often a store that failed is asked again.
@@ -69,7 +69,12 @@ impl TokenSessions {
     /// It takes all reports of [`manager`](Self::manager): [`SessionManager::report`](spice_proto::SessionManager::report)
     /// is not for others then.
     pub async fn run(self: Arc<Self>, log: impl Fn(SessionEvent) + Send + Sync) {
-        tokio::join!(self.keys.make(), self.settle(&log), self.keep_attending(&log));
+        tokio::join!(
+            self.keys.make(),
+            self.settle(&log),
+            self.keep_attending(&log),
+            self.gate.watch()
+        );
     }
 
     /// Ends all sessions and connections, and returns when the store knows: [`run`](Self::run) has to be running. Their
@@ -183,9 +188,10 @@ impl TokenSessions {
     }
 
     async fn keep_attending(&self, log: &(impl Fn(SessionEvent) + Sync)) {
+        let mut works = true;
         loop {
-            sleep(self.settings.attend_every).await;
-            self.attend_each(log).await;
+            sleep(Gate::until_next(self.settings.attend_every, works)).await;
+            works = self.attend_each(log).await;
         }
     }
 
@@ -195,13 +201,14 @@ impl TokenSessions {
         self.attend_each(&|_| {}).await;
     }
 
-    async fn attend_each(&self, log: &(impl Fn(SessionEvent) + Sync)) {
-        self.attend_some(log, |_| true).await;
+    async fn attend_each(&self, log: &(impl Fn(SessionEvent) + Sync)) -> bool {
+        let works = self.attend_some(log, |_| true).await;
         self.publish_due().await;
+        works
     }
 
-    /// Those of which this holds.
-    pub(super) async fn attend_some(&self, log: &(impl Fn(SessionEvent) + Sync), asks: impl Fn(&Open) -> bool) {
+    /// Those of which this holds. Whether the store answered.
+    pub(super) async fn attend_some(&self, log: &(impl Fn(SessionEvent) + Sync), asks: impl Fn(&Open) -> bool) -> bool {
         let sessions: Vec<(SessionKey, TokenHash, Transition)> = {
             let open = self.lock();
             let asked = open.iter().filter_map(|(key, open)| {
@@ -223,6 +230,6 @@ impl TokenSessions {
             }
             Err(_) => {}
         };
-        self.gate.attend(sessions, answered).await;
+        self.gate.attend(sessions, answered).await
     }
 }

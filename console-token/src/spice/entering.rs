@@ -96,7 +96,7 @@ impl TokenSessions {
         for hash in &presented.hashes {
             let record = self.gate.record(hash).await?.filter(|record| !record.is_revoked());
             let Some(record) = record else { continue };
-            for (session, until) in record.suspended(self.gate.now()) {
+            for (session, until) in self.gate.suspended(&record) {
                 let attempt = AttemptId(self.gate.random_bytes());
                 match self
                     .take(hash, Transition::Resume { attempt, session }, Some(until))

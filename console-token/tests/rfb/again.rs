@@ -6,6 +6,7 @@ use console_token::connections::{ConnectionEvent, Denial, Settings};
 use console_token::{Refusal, Store, UnixSeconds};
 use tokio::time::{sleep, timeout};
 
+use crate::failing::Mode;
 use crate::site::{Site, soon};
 
 /// Whether the store knows that its one session broke off.
@@ -269,7 +270,7 @@ async fn a_connection_that_is_held() {
         sleep(Duration::from_secs(4)).await;
         assert!(other.open(&token).await.is_none());
     }
-    site.store.set(crate::failing::Mode::Down, |_| true);
+    site.store.set(Mode::Down, |_| true);
     sleep(Duration::from_secs(100)).await;
     site.pass(100);
     site.store.works();
@@ -277,4 +278,44 @@ async fn a_connection_that_is_held() {
     assert!(other.open(&token).await.is_none());
     assert!(viewer.types().await);
     assert_eq!(site.sessions(&token), 1);
+}
+
+/// Behind an outage that was longer than a connection is held, it is not taken from its viewer: its own gateway, which could
+/// not renew it, has the time of a lease to do so, also for a gateway that asked for nothing meanwhile.
+#[tokio::test(start_paused = true)]
+async fn a_spent_token_behind_an_outage() {
+    for mode in [Mode::Down, Mode::Hangs] {
+        let settings = Settings::default().with_reconnect(Duration::from_secs(600));
+        let site = Site::with(settings.clone());
+        let (token, lost) = (site.token(1).await, site.token(1).await);
+        let mut viewer = site.open(&token).await.unwrap();
+        drop(site.open(&lost).await.unwrap());
+        soon("suspended", || is_suspended(&site)).await;
+        let other = site.another(settings);
+        let second = async || {
+            site.pass(1);
+            sleep(Duration::from_secs(1)).await;
+        };
+        second().await;
+        site.store.goes_away(mode);
+        for _ in 0..100 {
+            second().await;
+        }
+        site.store.works();
+        // Whose connection was known to have broken off need not wait.
+        assert!(other.open(&lost).await.is_some(), "{mode:?}");
+        for _ in 0..40 {
+            assert!(other.open(&token).await.is_none(), "{mode:?}");
+            assert!(other.connections.check(&token).await.is_err(), "{mode:?}");
+            assert!(viewer.types().await, "{mode:?}");
+            second().await;
+        }
+        assert_eq!(site.sessions(&token), 1);
+        // And it is free when its gateway stops.
+        site.kill();
+        for _ in 0..15 {
+            second().await;
+        }
+        assert!(other.open(&token).await.is_some(), "{mode:?}");
+    }
 }

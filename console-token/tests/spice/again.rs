@@ -8,6 +8,7 @@ use console_token::spice::{SessionEvent, Settings};
 use console_token::{Secret, Store, TokenSelector, UnixSeconds};
 use tokio::time::{sleep, timeout};
 
+use crate::failing::Mode;
 use crate::site::{Site, soon};
 use crate::{DENIED, DISPLAY, MAIN};
 
@@ -142,6 +143,8 @@ async fn a_gateway_that_is_killed() {
     let viewer = site.open(&token).await.unwrap();
     site.kill();
     let other = site.another(reconnecting(30));
+    // It has seen that the store answers.
+    sleep(Duration::from_secs(1)).await;
     for (seconds, again) in [(14, false), (1, true)] {
         site.ahead.fetch_add(seconds, Ordering::Relaxed);
         assert_eq!(other.open(&token).await.is_ok(), again, "{seconds}");
@@ -155,11 +158,44 @@ async fn a_store_that_was_away_for_long() {
     let site = Site::with(reconnecting(30));
     let token = site.token(1).await;
     let mut viewer = site.open(&token).await.unwrap();
-    site.store.set(crate::failing::Mode::Down, |_| true);
+    site.store.set(Mode::Down, |_| true);
     sleep(Duration::from_secs(100)).await;
     site.ahead.fetch_add(100, Ordering::Relaxed);
     site.store.works();
     site.link(DISPLAY, viewer.id, token.expose()).await.unwrap();
     assert!(timeout(Duration::from_secs(60), viewer.main.hear()).await.is_err());
     assert_eq!(site.record(&token).sessions().count(), 1);
+}
+
+/// Behind an outage that was longer than a session is held, a spent token does not take it over, also at a gateway that asked
+/// for nothing meanwhile.
+#[tokio::test(start_paused = true)]
+async fn a_spent_token_behind_an_outage() {
+    for mode in [Mode::Down, Mode::Hangs] {
+        let site = Site::with(reconnecting(600));
+        let (token, lost) = (site.token(1).await, broken_off(&site, 1).await);
+        let _viewer = site.open(&token).await.unwrap();
+        let other = site.another(reconnecting(600));
+        let second = async || {
+            site.ahead.fetch_add(1, Ordering::Relaxed);
+            sleep(Duration::from_secs(1)).await;
+        };
+        second().await;
+        site.store.goes_away(mode);
+        for _ in 0..100 {
+            second().await;
+        }
+        site.store.works();
+        assert!(other.open(&lost).await.is_ok(), "{mode:?}");
+        for _ in 0..40 {
+            assert_eq!(other.open(&token).await.err(), Some(DENIED), "{mode:?}");
+            second().await;
+        }
+        assert_eq!(site.record(&token).sessions().count(), 1);
+        site.kill();
+        for _ in 0..15 {
+            second().await;
+        }
+        assert!(other.open(&token).await.is_ok(), "{mode:?}");
+    }
 }

@@ -33,6 +33,8 @@ pub(crate) type Which = fn(&Transition) -> bool;
 pub(crate) struct Failing {
     pub(crate) memory: MemoryStore,
     mode: Mutex<(Mode, Which)>,
+    /// What becomes of everything that a gateway asks for: works, is down or hangs.
+    outage: Mutex<Mode>,
     /// Transitions that were applied or refused, by name.
     pub(crate) asked: Mutex<Vec<String>>,
 }
@@ -42,6 +44,7 @@ impl Failing {
         Self {
             memory: MemoryStore::new(100),
             mode: Mutex::new((Mode::Works, |_| true)),
+            outage: Mutex::new(Mode::Works),
             asked: Mutex::default(),
         }
     }
@@ -52,6 +55,20 @@ impl Failing {
 
     pub(crate) fn works(&self) {
         self.set(Mode::Works, |_| true);
+        *self.outage.lock().unwrap() = Mode::Works;
+    }
+
+    /// Nothing is answered any more.
+    pub(crate) fn goes_away(&self, mode: Mode) {
+        *self.outage.lock().unwrap() = mode;
+    }
+
+    fn unless_away<'a, T: Send + 'a>(&self, answer: impl FnOnce() -> Answer<'a, T>) -> Answer<'a, T> {
+        match *self.outage.lock().unwrap() {
+            Mode::Works => answer(),
+            Mode::Down | Mode::Deaf => Box::pin(async { failure() }),
+            Mode::Hangs | Mode::AppliesAndHangs => Box::pin(std::future::pending()),
+        }
     }
 }
 
@@ -65,11 +82,11 @@ impl Store for Failing {
     }
 
     fn record<'a>(&'a self, hash: &'a TokenHash) -> Answer<'a, Option<Record>> {
-        Store::record(&self.memory, hash)
+        self.unless_away(|| Store::record(&self.memory, hash))
     }
 
     fn check<'a>(&'a self, hash: &'a TokenHash, context: VerifyContext<'a>) -> Answer<'a, Arc<Grant>> {
-        Store::check(&self.memory, hash, context)
+        self.unless_away(|| Store::check(&self.memory, hash, context))
     }
 
     fn apply<'a>(
@@ -79,7 +96,10 @@ impl Store for Failing {
         transition: Transition,
     ) -> Answer<'a, Admitted> {
         let (mode, which) = *self.mode.lock().unwrap();
-        let mode = if which(&transition) { mode } else { Mode::Works };
+        let mode = match *self.outage.lock().unwrap() {
+            Mode::Works if which(&transition) => mode,
+            outage => outage,
+        };
         let applied = || {
             self.asked.lock().unwrap().push(transition.to_string());
             Store::apply(&self.memory, hash, context, transition)
@@ -132,15 +152,15 @@ impl Store for Failing {
     }
 
     fn note<'a>(&'a self, name: &'a str, now: UnixSeconds) -> Answer<'a, Option<Note>> {
-        Store::note(&self.memory, name, now)
+        self.unless_away(|| Store::note(&self.memory, name, now))
     }
 
     fn notes<'a>(&'a self, prefix: &'a str, now: UnixSeconds) -> Answer<'a, Vec<(Box<str>, Note)>> {
-        Store::notes(&self.memory, prefix, now)
+        self.unless_away(|| Store::notes(&self.memory, prefix, now))
     }
 
     fn set_note<'a>(&'a self, name: &'a str, now: UnixSeconds, change: NoteChange<'a>) -> Answer<'a, bool> {
-        Store::set_note(&self.memory, name, now, change)
+        self.unless_away(|| Store::set_note(&self.memory, name, now, change))
     }
 
     fn revoke<'a>(&'a self, selector: TokenSelector<'a>) -> Answer<'a, usize> {
