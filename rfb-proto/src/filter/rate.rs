@@ -9,7 +9,8 @@ use crate::message::{ClientMessage, GiiSubtype, PointerEvent, QemuClientMessage}
 /// Bounds how many input events a client may send in a second: a bucket that fills with time.
 ///
 /// When it is empty, movements and presses are withheld. What was pressed can always be let go, or a key would repeat
-/// for ever on the server. So no more than twice as many events as the rate says can pass.
+/// for ever on the server; an event that presses several buttons, which can be let go one by one, counts as many times. So no
+/// more than twice as many events as the rate says can pass.
 ///
 /// ```
 /// use core::time::Duration;
@@ -32,6 +33,8 @@ pub struct InputRate {
     most: Duration,
     /// Time that is saved up.
     saved: Duration,
+    /// Time that has to pass before any is saved up again: what an event took that was not there.
+    owed: Duration,
     /// When that was.
     at: Option<Duration>,
     /// Keys that are down on the server.
@@ -62,6 +65,7 @@ impl InputRate {
             interval,
             most,
             saved: most,
+            owed: Duration::ZERO,
             at: None,
             keys: Vec::new(),
             buttons: 0,
@@ -102,6 +106,8 @@ impl InputRate {
 
     fn pointer(&mut self, now: Duration, event: &PointerEvent) -> Verdict {
         if self.spend(now) {
+            let pressed = (event.buttons & !self.buttons).count_ones();
+            self.owe(self.interval.saturating_mul(pressed.saturating_sub(1)));
             self.buttons = event.buttons;
             return Verdict::Pass;
         }
@@ -125,7 +131,9 @@ impl InputRate {
     fn spend(&mut self, now: Duration) -> bool {
         let passed = now.saturating_sub(self.at.unwrap_or(now));
         self.at = Some(now.max(self.at.unwrap_or_default()));
-        self.saved = self.saved.saturating_add(passed).min(self.most);
+        let left = passed.saturating_sub(self.owed);
+        self.owed = self.owed.saturating_sub(passed);
+        self.saved = self.saved.saturating_add(left).min(self.most);
         match self.saved.checked_sub(self.interval) {
             Some(saved) => {
                 self.saved = saved;
@@ -133,5 +141,12 @@ impl InputRate {
             }
             None => false,
         }
+    }
+
+    /// So much is taken, now or from what comes.
+    fn owe(&mut self, time: Duration) {
+        let lacking = time.saturating_sub(self.saved);
+        self.saved = self.saved.saturating_sub(time);
+        self.owed = self.owed.saturating_add(lacking);
     }
 }

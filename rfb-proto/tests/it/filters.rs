@@ -315,6 +315,21 @@ fn buttons_are_let_go_when_nothing_else_passes() {
     assert_eq!(rate.judge(Duration::from_secs(1), &pointer(1)), Verdict::Withhold);
 }
 
+/// Buttons that are pressed in one event and let go one by one are as many events as those that are pressed one by one.
+#[test]
+fn buttons_pressed_at_once_count_each() {
+    let mut rate = InputRate::new(10, 2);
+    let mut passed = 0;
+    for tick in 0..=600_u16 {
+        let now = Duration::from_millis(u64::from(tick) * 100 / 6);
+        let held = 0xff_u16.checked_shl(u32::from(tick % 9)).unwrap_or(0) & 0xff;
+        passed += u32::from(rate.judge(now, &pointer(held)) != Verdict::Withhold);
+    }
+    // Ten seconds.
+    assert!(passed <= 2 * (2 + 100 + 7), "{passed}");
+    assert!(100 <= passed, "{passed}");
+}
+
 proptest! {
     /// In any second no more than the rate, the burst and as many releases pass, and no key stays down that was let go.
     #[test]
