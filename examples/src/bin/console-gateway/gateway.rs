@@ -24,8 +24,8 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, error, info, warn};
 
 use crate::config::{Config, Pages, Resolve, Tokens};
+use crate::console::held::Held;
 use crate::console::place::Guest;
-use crate::console::spice::Held;
 use crate::console::tunnel::Tunnels;
 use crate::console::vv::Viewer;
 use crate::front::Guestbook;

@@ -1,5 +1,6 @@
 //! The consoles, a file each kind, and what is common to those that are one connection.
 
+pub(crate) mod held;
 pub(crate) mod identity;
 pub(crate) mod mks;
 mod owner;

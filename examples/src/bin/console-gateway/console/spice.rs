@@ -4,7 +4,6 @@
 //! malformed and undecryptable tokens, and channels that may not come, all get `PERMISSION_DENIED`, the same time after
 //! the ticket.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::sync::Arc;
@@ -27,6 +26,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::field::display;
 use tracing::{Span, debug, info, warn};
 
+use super::held::{Held, MoveEnd, Moving};
 use super::owner::Owner;
 use super::place::{DialError, PlaceAddress};
 use super::{farewell, shown};
@@ -38,77 +38,6 @@ use crate::grant::{Found, fingerprint};
 use crate::operate::book::{About, Entered, Order, Why};
 use crate::operate::traffic::{Counted, Traffic};
 use crate::sync::lock;
-
-/// A session in the book, and where it is.
-pub(crate) struct Held {
-    entered: Entered,
-    at: PlaceAddress,
-    moving: Option<Moving>,
-    /// What has passed on each of its channels.
-    channels: HashMap<(ChannelType, u8), Arc<Counts>>,
-}
-
-/// A move that was accepted, until it is known what becomes of it.
-struct Moving {
-    there: PlaceAddress,
-    since: Instant,
-    /// The main channel stands there.
-    linked: bool,
-    /// The main channel at the place before is gone.
-    left: bool,
-}
-
-impl Held {
-    /// The main channel is linked there. `true`: the move is finished.
-    fn linked(&mut self, at: &PlaceAddress) -> bool {
-        let Some(moving) = self.moving.as_mut().filter(|moving| moving.there.is(at)) else {
-            return false;
-        };
-        moving.linked = true;
-        moving.left
-    }
-
-    /// The main channel there is gone.
-    fn unlinked(&mut self, at: &PlaceAddress) -> MoveEnd {
-        let Some(moving) = &mut self.moving else {
-            return MoveEnd::None;
-        };
-        if moving.there.is(at) {
-            return if moving.left {
-                MoveEnd::Failed
-            } else {
-                MoveEnd::Cancelled
-            };
-        }
-        moving.left = true;
-        if moving.linked {
-            MoveEnd::Finished
-        } else {
-            MoveEnd::None
-        }
-    }
-}
-
-/// What has become of a move.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum MoveEnd {
-    /// Nothing yet.
-    None,
-    Finished,
-    Cancelled,
-    Failed,
-}
-
-impl MoveEnd {
-    const fn text(self) -> &'static str {
-        match self {
-            Self::None => "pending",
-            Self::Finished => "finished",
-            Self::Cancelled => "cancelled",
-            Self::Failed => "failed",
-        }
-    }
-}
 
 /// The WebSocket that a connection is inside of.
 pub(crate) struct Socket {
