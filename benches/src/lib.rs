@@ -20,7 +20,6 @@ pub mod rfb_framing;
 pub mod rfb_mixes;
 pub mod rfb_session;
 pub mod sessions;
-pub mod spice_growth;
 pub mod tokens;
 pub mod vv;
 

@@ -11,8 +11,8 @@
 use std::error::Error;
 use std::process::ExitCode;
 
-use benches::callgrind;
 use benches::growth::{CURVES, Curve, Measured, plot, slope};
+use benches::{callgrind, growth};
 
 /// A steeper curve is an error.
 const MOST: f64 = 1.1;
@@ -22,7 +22,7 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let result = match arguments[..] {
         [] => all(None),
-        ["run", name, amount, times] => run(name, amount, times),
+        ["run", name, amount] => run(name, amount),
         [file] if !file.starts_with('-') => all(Some(file)),
         _ => Err("usage: growth [FILE.svg]".into()),
     };
@@ -36,14 +36,14 @@ fn main() -> ExitCode {
 }
 
 /// One operation, inside callgrind.
-fn run(name: &str, amount: &str, times: &str) -> Result<(), Box<dyn Error>> {
+fn run(name: &str, amount: &str) -> Result<(), Box<dyn Error>> {
     let curve = CURVES.iter().find(|curve| curve.name == name).ok_or("no such curve")?;
-    let mut operation = (curve.prepare)(amount.parse()?);
-    (0..times.parse::<u32>()?).for_each(|_| operation());
+    callgrind::repeat(1, &mut *(curve.prepare)(amount.parse()?));
     Ok(())
 }
 
 fn all(file: Option<&str>) -> Result<(), Box<dyn Error>> {
+    growth::check();
     let measured = CURVES.iter().map(measure).collect::<Result<Vec<_>, _>>()?;
     if let Some(file) = file {
         std::fs::write(file, plot(&measured))?;
@@ -54,13 +54,12 @@ fn all(file: Option<&str>) -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// Measures one curve and prints it. The first time is warm-up.
+/// Measures one curve and prints it.
 fn measure(curve: &Curve) -> Result<Measured, Box<dyn Error>> {
     println!("{}", curve.name);
     let mut points = Vec::new();
     for amount in curve.amounts {
-        let count = |times| callgrind::collected(&["run", curve.name, &amount.to_string(), times]);
-        let instructions = count("2")?.saturating_sub(count("1")?) as f64;
+        let instructions = callgrind::collected(&["run", curve.name, &amount.to_string()])? as f64;
         let each = instructions / f64::from(*amount);
         println!(
             "{amount:>12} {:<7} {instructions:>14.0} instructions {each:>10.1} for each",

@@ -7,8 +7,7 @@
 //! cargo run --profile bench -p benches --bin instructions -- --save    and a new baseline
 //! ```
 //!
-//! Each operation is run in a process of its own, once N times and once 2 N times: the difference is N
-//! operations without the start-up. Counts depend on the compiler, so a baseline of another rustc is shown
+//! Each operation is run in a process of its own, N times to warm up and N times counted. Counts depend on the compiler, so a baseline of another rustc is shown
 //! beside the counts and judges nothing.
 
 use std::collections::BTreeMap;
@@ -17,7 +16,7 @@ use std::fmt::Write as _;
 use std::process::{Command, ExitCode};
 
 use benches::ratios::{RATIOS, Ratio};
-use benches::{Case, callgrind, cases};
+use benches::{Case, callgrind, cases, growth};
 
 /// Growth that fails the check, in percent.
 const TOLERANCE: f64 = 3.0;
@@ -31,7 +30,10 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let result = match arguments[..] {
         [] => table(Mode::Print),
-        ["--check"] => table(Mode::Check),
+        ["--check"] => {
+            growth::check();
+            table(Mode::Check)
+        }
         ["--save"] => table(Mode::Save),
         ["run", name, repetitions] => run(name, repetitions),
         [word] if !word.starts_with('-') => some(word),
@@ -56,23 +58,14 @@ enum Mode {
 /// One operation, inside callgrind.
 fn run(name: &str, repetitions: &str) -> Result<(), Box<dyn Error>> {
     let case = cases().find(|case| case.name == name).ok_or("no such operation")?;
-    let mut repeat = (case.prepare)();
-    for _ in 0..repetitions.parse::<u32>()? {
-        repeat();
-    }
+    callgrind::repeat(repetitions.parse()?, &mut *(case.prepare)());
     Ok(())
 }
 
 /// Instructions of one operation.
 fn count(case: &Case) -> Result<f64, Box<dyn Error>> {
-    let once = collect(case, case.repetitions)?;
-    let twice = collect(case, case.repetitions * 2)?;
-    let repeated = twice.checked_sub(once).ok_or("the longer run took less")?;
-    Ok(repeated as f64 / f64::from(case.repetitions) / f64::from(case.operations))
-}
-
-fn collect(case: &Case, repetitions: u32) -> Result<u64, Box<dyn Error>> {
-    callgrind::collected(&["run", case.name, &repetitions.to_string()])
+    let all = callgrind::collected(&["run", case.name, &case.repetitions.to_string()])?;
+    Ok(all as f64 / f64::from(case.repetitions) / f64::from(case.operations))
 }
 
 fn rustc() -> Result<String, Box<dyn Error>> {

@@ -1,5 +1,7 @@
 //! How cost grows: the same operation over more and more, and the slope of the curve on a log-log scale.
 
+mod bodies;
+
 use std::fmt::Write as _;
 use std::num::NonZeroU32;
 
@@ -9,7 +11,7 @@ use console_token::{
 use vv_file::KeyFile;
 
 use crate::draw::Draw;
-use crate::{keep, vv};
+use crate::{keep, sessions, vv};
 
 /// An operation that can be done over more or less.
 pub struct Curve {
@@ -55,12 +57,32 @@ pub const CURVES: &[Curve] = &[
         amounts: GRANTS,
         prepare: redeem_among,
     },
+    Curve {
+        name: "spice-proto: sessions of ten channels begin and end",
+        unit: "sessions",
+        amounts: SESSIONS,
+        prepare: sessions::many,
+    },
+    Curve {
+        name: "spice-proto: a body written, taken off a buffer and decoded",
+        unit: "bytes",
+        amounts: BODIES,
+        prepare: bodies::written_and_decoded,
+    },
+    Curve {
+        name: "spice-proto: a body relayed in a session in reads of 64 KiB",
+        unit: "bytes",
+        amounts: BODIES,
+        prepare: bodies::relayed,
+    },
 ];
 
 const SIZES: &[u32] = &[1 << 10, 1 << 12, 1 << 14, 1 << 16, 1 << 18, 1 << 20, 1 << 22];
 /// The lint takes 4,096 keys at most.
 const LINTED: &[u32] = &[1 << 10, 1 << 12, 1 << 14, 1 << 16, 1 << 17];
 const GRANTS: &[u32] = &[1, 10, 100, 1000, 10_000, 100_000, 1_000_000];
+const SESSIONS: &[u32] = &[1, 10, 100, 1000, 10_000];
+const BODIES: &[u32] = &[16, 256, 4 << 10, 64 << 10, 1 << 20, 16 << 20];
 const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
 
 /// The slope of a curve on a log-log scale, by least squares: 1 is linear, 2 quadratic.
@@ -261,30 +283,21 @@ fn grid(svg: &mut String, ends: (f64, f64), line: impl Fn(f64) -> (f64, f64, f64
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn points(of: fn(f64) -> f64) -> Vec<(f64, f64)> {
-        [1.0, 10.0, 100.0, 1000.0].map(|x| (x, of(x))).into()
+/// Holds the ruler against what is known, before anything is measured with it: slopes of known curves, and sizes of files.
+///
+/// # Panics
+/// It does not measure what it says.
+pub fn check() {
+    let points = |of: fn(f64) -> f64| [1.0, 10.0, 100.0, 1000.0].map(|x| (x, of(x)));
+    for (of, expected) in [
+        (points(|x| 3.0 * x), 1.0),
+        (points(|x| x * x / 7.0), 2.0),
+        (points(|_| 5.0), 0.0),
+    ] {
+        assert!((slope(&of) - expected).abs() < 1e-9, "{}", slope(&of));
     }
-
-    #[test]
-    fn slopes_of_known_curves() {
-        for (of, expected) in [
-            (points(|x| 3.0 * x), 1.0),
-            (points(|x| x * x / 7.0), 2.0),
-            (points(|_| 5.0), 0.0),
-        ] {
-            assert!((slope(&of) - expected).abs() < 1e-9, "{}", slope(&of));
-        }
-    }
-
-    #[test]
-    fn a_file_has_about_the_size_that_was_wanted() {
-        for size in SIZES {
-            let len = file(*size).len() as f64;
-            assert!((0.85..1.15).contains(&(len / f64::from(*size))), "{size}: {len}");
-        }
+    for size in SIZES {
+        let len = file(*size).len() as f64;
+        assert!((0.85..1.15).contains(&(len / f64::from(*size))), "{size}: {len}");
     }
 }
