@@ -30,6 +30,15 @@ pub(super) struct Moving {
 }
 
 impl Held {
+    pub(super) fn new(entered: Entered, at: PlaceAddress) -> Self {
+        Self {
+            entered,
+            at,
+            moving: None,
+            channels: HashMap::new(),
+        }
+    }
+
     /// The main channel is linked there. `true`: the move is finished.
     pub(super) fn linked(&mut self, at: &PlaceAddress) -> bool {
         let Some(moving) = self.moving.as_mut().filter(|moving| moving.there.is(at)) else {

@@ -232,13 +232,7 @@ impl Tenant {
                 };
                 let entered = self.gateway.begins(about);
                 self.watch(*session, &entered);
-                let held = Held {
-                    entered: entered.clone(),
-                    at: at.clone(),
-                    moving: None,
-                    channels: HashMap::new(),
-                };
-                sessions.insert(*session, held);
+                sessions.insert(*session, Held::new(entered.clone(), at.clone()));
                 entered
             }
         };
