@@ -139,6 +139,7 @@ impl<'a> Arbitrary<'a> for Transition {
             },
             9 => Self::Suspend {
                 session: u.arbitrary()?,
+                resumed: u.arbitrary()?,
                 from: u.arbitrary()?,
                 until: u.arbitrary()?,
             },

@@ -88,18 +88,23 @@ impl Record {
     /// A gateway that holds a session says so from time to time, with moments that lie ahead: if it stops without a word,
     /// its sessions are free. Other moments replace the first ones.
     ///
+    /// `resumed` says how the caller came to the session: by this attempt of [`resume`](Self::resume), or, with `None`, since it
+    /// began. Where another has taken it up since, it is not the caller's any more: what it says too late, or says again since
+    /// an answer was lost, must not free the session of the viewer that is there now.
+    ///
     /// [`resume`](Self::resume) takes a moment that has passed for what it says. A gateway that reads it after its store was
     /// away has to know that nobody could write another one meanwhile, as the adapters do: for a viewer whose connection has
     /// broken off they write 0, and what else has passed counts when the store has answered for as long as a session is held.
     ///
     /// # Errors
     ///
-    /// [`Refusal::WrongScope`], [`Refusal::Revoked`], [`Refusal::NoSuchSession`], [`Refusal::SessionClosed`], or
-    /// [`Refusal::SessionExpired`] past the limits of the grant.
+    /// [`Refusal::WrongScope`], [`Refusal::Revoked`], [`Refusal::NoSuchSession`], [`Refusal::SessionClosed`], also where another
+    /// has taken it up, or [`Refusal::SessionExpired`] past the limits of the grant.
     pub fn suspend(
         &mut self,
         now: UnixSeconds,
         session: SessionId,
+        resumed: Option<AttemptId>,
         from: UnixSeconds,
         until: UnixSeconds,
     ) -> Result<(), Refusal> {
@@ -107,6 +112,9 @@ impl Record {
         self.not_revoked()?;
         let grant = self.grant.clone();
         let open = self.open_session(session)?;
+        if open.resumed != resumed {
+            return Err(Refusal::SessionClosed);
+        }
         if grant.session_ends(open.claimed).is_some_and(|end| end <= now) {
             return Err(Refusal::SessionExpired);
         }
@@ -144,7 +152,7 @@ impl Record {
             return Err(Refusal::SessionExpired);
         }
         (open.suspended, open.migrating, open.connection_id) = (None, None, None);
-        open.reopened = true;
+        (open.reopened, open.resumed) = (true, Some(attempt));
         self.remember(attempt, session);
         Ok(())
     }

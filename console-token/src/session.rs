@@ -53,6 +53,8 @@ pub(crate) struct Session {
     pub(crate) reopened: bool,
     /// Its viewer broke off, or will have if its gateway stops.
     pub(crate) suspended: Option<Suspended>,
+    /// Who has taken it up last, after it broke off.
+    pub(crate) resumed: Option<AttemptId>,
 }
 
 /// What has taken the place of a token.
@@ -307,6 +309,7 @@ impl Record {
             migrating: None,
             reopened: false,
             suspended: None,
+            resumed: None,
         });
         Ok(id)
     }

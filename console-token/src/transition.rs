@@ -48,6 +48,8 @@ pub enum Transition {
     Suspend {
         /// The session.
         session: SessionId,
+        /// The attempt of the [`Resume`](Self::Resume) by which it was taken up; `None` since it began.
+        resumed: Option<AttemptId>,
         /// From then on the viewer may come again; 0 if its connection has broken off.
         from: UnixSeconds,
         /// Then the session is over.
@@ -94,9 +96,14 @@ impl Record {
             Transition::Migrate { session, until } => self.migrate(session, until).map(|()| session),
             Transition::Settle(session) => self.settle(session).map(|()| session),
             Transition::Reopen { attempt, connection_id } => self.reopen(context, attempt, connection_id),
-            Transition::Suspend { session, from, until } => {
-                self.suspend(context.now, session, from, until).map(|()| session)
-            }
+            Transition::Suspend {
+                session,
+                resumed,
+                from,
+                until,
+            } => self
+                .suspend(context.now, session, resumed, from, until)
+                .map(|()| session),
             Transition::Resume { attempt, session } => self.resume(context, attempt, session).map(|()| session),
             Transition::Close(session) => self.close(session).map(|()| session),
             Transition::Attend(session) => self.attend(context.now, session).map(|()| session),
@@ -127,7 +134,9 @@ impl fmt::Display for Transition {
             Self::Migrate { session, until } => write!(f, "migrate {session} until {}", until.0),
             Self::Settle(session) => write!(f, "settle {session}"),
             Self::Reopen { connection_id, .. } => write!(f, "reopen {connection_id}"),
-            Self::Suspend { session, from, until } => {
+            Self::Suspend {
+                session, from, until, ..
+            } => {
                 write!(f, "suspend {session} from {} until {}", from.0, until.0)
             }
             Self::Resume { session, .. } => write!(f, "resume {session}"),

@@ -4,7 +4,7 @@ use alloc::collections::VecDeque;
 use std::sync::Mutex;
 
 use super::{BROKE_OFF, Gate, lock};
-use crate::{BackendError, Fingerprint, Refusal, SessionId, TokenHash, Transition, UnixSeconds};
+use crate::{AttemptId, BackendError, Fingerprint, Refusal, SessionId, TokenHash, Transition, UnixSeconds};
 
 /// Uses without an answer that are kept while the store fails. Sessions that were open are kept whatever their number.
 const UNANSWERED: usize = 10_000;
@@ -18,6 +18,16 @@ pub(crate) struct Taken {
     pub(crate) by: Transition,
     /// `None` until the store has answered.
     pub(crate) session: Option<SessionId>,
+}
+
+impl Taken {
+    /// The attempt by which a session that broke off was taken up; `None` for one that began here.
+    pub(crate) const fn resumed(&self) -> Option<AttemptId> {
+        match self.by {
+            Transition::Resume { attempt, .. } => Some(attempt),
+            _ => None,
+        }
+    }
 }
 
 /// The end of a use.
@@ -100,6 +110,7 @@ impl Gate {
 
     async fn tell_one<K>(&self, ending: &Ending<K>) -> Result<Told, BackendError> {
         let Taken { hash, by, session } = &ending.taken;
+        let resumed = ending.taken.resumed();
         let session = match session {
             Some(session) => *session,
             // Whether it was applied is not known: the same attempt is, once, and is given back.
@@ -117,11 +128,17 @@ impl Gate {
             }
         }
         if let Some(until) = ending.until.filter(|until| self.now() < *until) {
-            let from = BROKE_OFF;
-            let suspend = Transition::Suspend { session, from, until };
-            let suspended = self.ask_once(hash, suspend).await?;
-            if suspended.is_ok() {
-                return Ok(Told::Suspended(until));
+            let suspend = Transition::Suspend {
+                session,
+                resumed,
+                from: BROKE_OFF,
+                until,
+            };
+            match self.ask_once(hash, suspend).await? {
+                Ok(_) => return Ok(Told::Suspended(until)),
+                // Its viewer has come again meanwhile.
+                Err(Refusal::SessionClosed) => return Ok(Told::Unknown),
+                Err(_) => {}
             }
         }
         let closed = self.ask_once(hash, Transition::Close(session)).await?;

@@ -283,19 +283,21 @@ impl Gate {
 
     /// What the store is asked about an open session from time to time, given when it was held last: to hold it, if that is
     /// due, else whether it may go on.
-    pub(crate) fn attending(&self, session: SessionId, held: Option<UnixSeconds>) -> Transition {
+    pub(crate) fn attending(&self, taken: &Taken, held: Option<UnixSeconds>) -> Option<Transition> {
+        let session = taken.session?;
         let Terms { lease, reconnect, .. } = self.terms;
         let (now, third) = (self.now(), lease.as_secs() / 3);
         let is_due = held.is_none_or(|held| now < held || held.saturating_add(third) <= now);
         if lease.is_zero() || !is_due {
-            return Transition::Attend(session);
+            return Some(Transition::Attend(session));
         }
         let from = now.saturating_add(lease.as_secs());
-        Transition::Suspend {
+        Some(Transition::Suspend {
             session,
+            resumed: taken.resumed(),
             from,
             until: from.saturating_add(reconnect.as_secs()),
-        }
+        })
     }
 
     /// Asks about open sessions, one after the other, as long as the store answers. Whether it did.

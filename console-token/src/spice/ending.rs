@@ -167,10 +167,10 @@ impl TokenSessions {
 
     /// Tells the store that a session is held here.
     pub(super) async fn hold(&self, key: SessionKey) {
-        let asked = self.lock().get(&key).and_then(|open| {
-            let (hash, session) = open.session()?;
-            Some((hash, self.gate.attending(session, open.told)))
-        });
+        let asked = self
+            .lock()
+            .get(&key)
+            .and_then(|open| Some((open.taken.hash, self.gate.attending(&open.taken, open.told)?)));
         let Some((hash, asked)) = asked else { return };
         if let Ok(Ok(admitted)) = self.gate.ask_once(&hash, asked).await {
             self.attended(key, asked, &admitted);
@@ -212,8 +212,8 @@ impl TokenSessions {
         let sessions: Vec<(SessionKey, TokenHash, Transition)> = {
             let open = self.lock();
             let asked = open.iter().filter_map(|(key, open)| {
-                let (hash, session) = open.session()?;
-                asks(open).then(|| (*key, hash, self.gate.attending(session, open.told)))
+                let asked = self.gate.attending(&open.taken, open.told)?;
+                asks(open).then_some((*key, open.taken.hash, asked))
             });
             asked.collect()
         };

@@ -4,6 +4,7 @@
 //! attempts   | 32 hexadecimal digits | = | number of the use, or 2^64 - 1 if it was given back | , |   and so on, oldest first
 //! sessions   | number | : | claimed | : | connection id or 0 | : | migrating until, or nothing | : | reopened 0 or 1 | , |
 //!            | and after the last, if it is suspended or held: | : | from | : | until |
+//!            | and after that, if it was resumed: | : | 32 hexadecimal digits, the last attempt |
 //! replaced   | nothing, or: 64 hexadecimal digits | : | kept until |
 //! leases      | 32 hexadecimal digits | : | idle at, or nothing | : | hung at, or nothing | , |
 //! ```
@@ -143,6 +144,9 @@ impl Row {
             if let Some(Suspended { from, until }) = session.suspended {
                 let _ = write!(sessions, ":{}:{}", from.0, until.0);
             }
+            if let Some(attempt) = session.resumed {
+                let _ = write!(sessions, ":{}", hex(&attempt.0));
+            }
             sessions.push(',');
         }
         Ok(Self {
@@ -192,7 +196,7 @@ fn replaced(text: &str) -> Result<Option<Replaced>, BackendError> {
 
 fn session(text: &str) -> Option<Session> {
     let mut fields = text.split(':');
-    let session = Session {
+    let mut session = Session {
         id: SessionId::new(fields.next()?.parse().ok()?),
         claimed: UnixSeconds(fields.next()?.parse().ok()?),
         connection_id: NonZeroU32::new(fields.next()?.parse().ok()?),
@@ -202,15 +206,27 @@ fn session(text: &str) -> Option<Session> {
             "1" => true,
             _ => return None,
         },
-        suspended: match fields.next() {
-            Some(from) => Some(Suspended {
-                from: UnixSeconds(from.parse().ok()?),
-                until: UnixSeconds(fields.next()?.parse().ok()?),
-            }),
-            None => None,
-        },
+        suspended: None,
+        resumed: None,
     };
-    fields.next().is_none().then_some(session)
+    let moment = |text: &str| text.parse().ok().map(UnixSeconds);
+    let (suspended, resumed) = match fields.collect::<Vec<_>>()[..] {
+        [] => (None, None),
+        [resumed] => (None, Some(resumed)),
+        [from, until] => (Some((from, until)), None),
+        [from, until, resumed] => (Some((from, until)), Some(resumed)),
+        _ => return None,
+    };
+    if let Some((from, until)) = suspended {
+        session.suspended = Some(Suspended {
+            from: moment(from)?,
+            until: moment(until)?,
+        });
+    }
+    if let Some(resumed) = resumed {
+        session.resumed = Some(AttemptId(hex::decode(resumed)?));
+    }
+    Some(session)
 }
 
 pub(super) fn leases_text(leases: &Leases) -> String {

@@ -63,6 +63,7 @@ fn events() -> Vec<Event> {
         Transition::Open(attempt),
         Transition::Suspend {
             session,
+            resumed: None,
             from: at(1000),
             until: at(1030),
         },

@@ -88,6 +88,7 @@ fn an_exchange_has_no_sessions() {
         Transition::Join { connection_id: 0 },
         Transition::Suspend {
             session,
+            resumed: None,
             from: at(0),
             until: at(9),
         },

@@ -152,6 +152,14 @@ impl Token {
         suspended.next_back().flatten()
     }
 
+    /// The last attempt that took it up after it broke off.
+    fn resumed(&self, id: u64) -> Option<AttemptId> {
+        self.history.iter().rev().find_map(|done| match *done {
+            Done::Resume { id: other, attempt } if other == id => Some(attempt),
+            _ => None,
+        })
+    }
+
     /// Of a connection.
     fn not_released(&self, id: u64) -> Result<u64, Refusal> {
         match self.history.contains(&Done::Release { id }) {
@@ -366,9 +374,17 @@ impl Token {
                 id
             }
             Transition::Reopen { attempt, connection_id } => self.reopen(context, attempt, connection_id)?,
-            Transition::Suspend { session, from, until } => {
+            Transition::Suspend {
+                session,
+                resumed,
+                from,
+                until,
+            } => {
                 self.not_revoked()?;
                 let id = self.session(session)?;
+                if self.resumed(id) != resumed {
+                    return Err(Refusal::SessionClosed);
+                }
                 // Of what it was before, only the limits of the grant count.
                 if self.overdue_then(id, now, self.claimed(id).0) {
                     return Err(Refusal::SessionExpired);

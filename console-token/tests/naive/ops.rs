@@ -219,6 +219,7 @@ impl Bytes<'_> {
             32..=34 => Transition::Open(self.attempt()),
             35 | 36 => Transition::Suspend {
                 session: self.session(),
+                resumed: (kind == 36).then(|| self.attempt()),
                 from: UnixSeconds(self.time()),
                 until: UnixSeconds(self.time()),
             },

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use console_token::connections::{ConnectionEvent, Denial, Settings};
-use console_token::{Refusal, Store, UnixSeconds};
+use console_token::{Refusal, Store, Transition, UnixSeconds};
 use tokio::time::{sleep, timeout};
 
 use crate::failing::Mode;
@@ -317,5 +317,32 @@ async fn a_spent_token_behind_an_outage() {
             second().await;
         }
         assert!(other.open(&token).await.is_some(), "{mode:?}");
+    }
+}
+
+/// A gateway whose word of an end was heard, and not answered, says it again: that does not free the session that the viewer has
+/// taken up elsewhere meanwhile.
+#[tokio::test(start_paused = true)]
+async fn an_end_that_is_told_twice() {
+    for mode in [Mode::Deaf, Mode::AppliesAndHangs] {
+        let site = Site::reconnecting(600);
+        let token = site.token(1).await;
+        let viewer = site.open(&token).await.unwrap();
+        site.store
+            .set(mode, |transition| matches!(transition, Transition::Suspend { .. }));
+        drop(viewer);
+        sleep(Duration::from_secs(2)).await;
+        let other = site.another(Settings::default().with_reconnect(Duration::from_secs(600)));
+        let mut viewer = other.open(&token).await.unwrap();
+        site.store.works();
+        for _ in 0..5 {
+            sleep(Duration::from_secs(1)).await;
+            assert!(site.open(&token).await.is_none(), "{mode:?}: a rival is in");
+            assert!(viewer.types().await, "{mode:?}");
+        }
+        // And the end at the other gateway counts.
+        drop(viewer);
+        sleep(Duration::from_secs(2)).await;
+        assert!(site.open(&token).await.is_some(), "{mode:?}");
     }
 }

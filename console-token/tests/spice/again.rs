@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use console_token::spice::{SessionEvent, Settings};
-use console_token::{Secret, Store, TokenSelector, UnixSeconds};
+use console_token::{Secret, Store, TokenSelector, Transition, UnixSeconds};
 use tokio::time::{sleep, timeout};
 
 use crate::failing::Mode;
@@ -197,5 +197,30 @@ async fn a_spent_token_behind_an_outage() {
             second().await;
         }
         assert!(other.open(&token).await.is_ok(), "{mode:?}");
+    }
+}
+
+/// A gateway says again that a session broke off, since it heard no answer: the session that its viewer has taken up elsewhere
+/// meanwhile stays that viewer's.
+#[tokio::test(start_paused = true)]
+async fn an_end_that_is_told_twice() {
+    for mode in [Mode::Deaf, Mode::AppliesAndHangs] {
+        let site = Site::with(reconnecting(600));
+        let token = site.token(1).await;
+        let viewer = site.open(&token).await.unwrap();
+        site.store
+            .set(mode, |transition| matches!(transition, Transition::Suspend { .. }));
+        drop(viewer);
+        sleep(Duration::from_secs(2)).await;
+        let other = site.another(reconnecting(600));
+        let viewer = other.open(&token).await.unwrap();
+        site.store.works();
+        for _ in 0..5 {
+            sleep(Duration::from_secs(1)).await;
+            assert_eq!(site.open(&token).await.err(), Some(DENIED), "{mode:?}: a rival is in");
+        }
+        drop(viewer);
+        sleep(Duration::from_secs(2)).await;
+        assert!(site.open(&token).await.is_ok(), "{mode:?}");
     }
 }

@@ -75,6 +75,7 @@ fn asked(record: &Record, now: u64) {
         },
         Transition::Suspend {
             session: first,
+            resumed: None,
             from,
             until,
         },
