@@ -29,6 +29,8 @@ const ONE: Duration = Duration::from_secs(1);
 /// Between two looks at whether the store answers, where nothing else is asked, and before all sessions are asked about again
 /// when it did not.
 const LOOK: Duration = Duration::from_secs(1);
+/// A store of which nothing is heard for so many seconds is away. A request that takes longer among many is no outage.
+const SILENCE: u64 = 2;
 /// `from` of [`Transition::Suspend`] for a viewer whose connection has broken off: it may come again whatever became of the
 /// store meanwhile.
 const BROKE_OFF: UnixSeconds = UnixSeconds(0);
@@ -41,9 +43,16 @@ pub(crate) struct Gate {
     peppers: Mutex<Peppers>,
     /// Looked up in place of what is no token, so that it takes the same time.
     decoy: Secret,
-    /// Since when each request was answered; none, if the last one was not.
-    answers_since: Mutex<Option<UnixSeconds>>,
+    /// While the store answers.
+    answers: Mutex<Option<Answers>>,
     terms: Terms,
+}
+
+/// A time in which the store was never silent for [`SILENCE`].
+#[derive(Clone, Copy)]
+struct Answers {
+    since: UnixSeconds,
+    last: UnixSeconds,
 }
 
 /// How the store is asked.
@@ -88,7 +97,7 @@ impl Gate {
             random,
             peppers: Mutex::new(peppers),
             decoy: Secret::base64url(&key),
-            answers_since: Mutex::default(),
+            answers: Mutex::default(),
             terms,
         }
     }
@@ -221,11 +230,16 @@ impl Gate {
     }
 
     fn note_answer(&self) {
-        lock(&self.answers_since).get_or_insert_with(|| self.now());
+        let now = self.now();
+        lock(&self.answers)
+            .get_or_insert(Answers { since: now, last: now })
+            .last = now;
     }
 
     fn note_failure(&self) {
-        *lock(&self.answers_since) = None;
+        let now = self.now();
+        let mut answers = lock(&self.answers);
+        *answers = answers.filter(|answers| now < answers.last.saturating_add(SILENCE));
     }
 
     /// Looks from time to time whether the store answers: [`suspended`](Self::suspended) has to know, also where nobody has
@@ -251,7 +265,7 @@ impl Gate {
     pub(crate) fn suspended(&self, record: &Record) -> Vec<(SessionId, UnixSeconds)> {
         let now = self.now();
         let held = self.terms.lease.as_secs();
-        let could_renew = lock(&self.answers_since).is_some_and(|since| since.saturating_add(held) <= now);
+        let could_renew = lock(&self.answers).is_some_and(|answers| answers.since.saturating_add(held) <= now);
         let suspended = record.suspended(now);
         let free = suspended.filter(|(_, suspended)| could_renew || suspended.from == BROKE_OFF);
         free.map(|(session, suspended)| (session, suspended.until)).collect()
@@ -300,12 +314,14 @@ impl Gate {
         })
     }
 
-    /// Asks about open sessions, one after the other, as long as the store answers. Whether it did.
+    /// Asks about open sessions, one after the other, as long as the store answers: first those that are to be held. Whether it
+    /// did.
     pub(crate) async fn attend<K>(
         &self,
-        sessions: Vec<(K, TokenHash, Transition)>,
+        mut sessions: Vec<(K, TokenHash, Transition)>,
         mut answered: impl FnMut(K, TokenHash, Transition, Result<Admitted, Refusal>),
     ) -> bool {
+        sessions.sort_by_key(|(_, _, asked)| matches!(asked, Transition::Attend(_)));
         for (key, hash, transition) in sessions {
             match self.ask_once(&hash, transition).await {
                 Ok(answer) => answered(key, hash, transition, answer),
