@@ -17,7 +17,9 @@ pub const MAIN_CHANNEL_C2S: &[u8] =
     include_bytes!("../../spice-proto/tests/data/captures/spice-agent-filexfer-clipboard/00.c2s.bin");
 /// Where its data stage begins.
 pub const MAIN_CHANNEL_C2S_AT: usize = 174;
-const S2C: &[u8] = include_bytes!("../../spice-proto/tests/data/captures/spice-agent-filexfer-clipboard/00.s2c.bin");
+/// What QEMU answered.
+pub const MAIN_CHANNEL_S2C: &[u8] =
+    include_bytes!("../../spice-proto/tests/data/captures/spice-agent-filexfer-clipboard/00.s2c.bin");
 const NOW: Duration = Duration::ZERO;
 
 fn bytes_from(seed: u64) -> impl FnMut(&mut [u8]) {
@@ -80,7 +82,7 @@ pub fn relay(whole: bool) -> Box<dyn FnMut()> {
                 RelayAction::Ask(relay::RelayQuestion::Tenant(ServerQuestion::Ticket { sealed, .. })) if whole => {
                     let token = key().open(&sealed, &mut bytes_from(5)).unwrap();
                     assert!(token.expose().starts_with(b"a-token"));
-                    sides.hypervisor.rx.extend_from_slice(&S2C[..206]);
+                    sides.hypervisor.rx.extend_from_slice(&MAIN_CHANNEL_S2C[..206]);
                     let upstream = Upstream {
                         ticket: Secret::new(b"Pa55-w0rd"),
                         oaep_seed: [9; 20],
@@ -119,10 +121,10 @@ pub(crate) fn decode_mess() -> Box<dyn FnMut()> {
 pub(crate) fn decode_reply() -> Box<dyn FnMut()> {
     let limits = Limits::default();
     let mut again = BytesMut::new();
-    LinkReply::decode_slice(&S2C[16..202], &limits)
+    LinkReply::decode_slice(&MAIN_CHANNEL_S2C[16..202], &limits)
         .unwrap()
         .encode(&mut again)
         .unwrap();
-    assert_eq!(again, &S2C[..202]);
-    Box::new(move || keep(LinkReply::decode_slice(std::hint::black_box(&S2C[16..202]), &limits).unwrap()))
+    assert_eq!(again, &MAIN_CHANNEL_S2C[..202]);
+    Box::new(move || keep(LinkReply::decode_slice(std::hint::black_box(&MAIN_CHANNEL_S2C[16..202]), &limits).unwrap()))
 }

@@ -28,7 +28,24 @@ const NOW: Duration = Duration::ZERO;
 const UP_TO_RESULT: (usize, usize) = (29, 35);
 const UP_TO_INIT: (usize, usize) = (30, 78);
 
-fn challenge() -> [u8; 16] {
+/// The password of that session.
+pub const PASSWORD: &[u8; 8] = b"s3cretpw";
+
+/// What its client said up to its ClientInit.
+#[must_use]
+pub fn client_to_init() -> &'static [u8] {
+    &C2S[..UP_TO_INIT.0]
+}
+
+/// The ServerInit.
+#[must_use]
+pub fn server_init() -> &'static [u8] {
+    &S2C[UP_TO_RESULT.1..UP_TO_INIT.1]
+}
+
+/// The challenge.
+#[must_use]
+pub fn challenge() -> [u8; 16] {
     S2C[15..31].try_into().unwrap()
 }
 
@@ -152,7 +169,7 @@ pub fn client() -> Box<dyn FnMut()> {
 
 /// The check of a response.
 pub fn verify() -> Box<dyn FnMut()> {
-    let password = Password::new(b"s3cretpw");
+    let password = Password::new(PASSWORD);
     let (challenge, response) = (challenge(), response());
     assert!(password.verify(&challenge, &response));
     Box::new(move || keep(password.verify(black_box(&challenge), black_box(&response))))
@@ -160,7 +177,7 @@ pub fn verify() -> Box<dyn FnMut()> {
 
 /// What the des crate itself takes for that: the key and two blocks.
 pub fn des() -> Box<dyn FnMut()> {
-    let key = b"s3cretpw".map(u8::reverse_bits);
+    let key = PASSWORD.map(u8::reverse_bits);
     let challenge = challenge();
     Box::new(move || {
         let cipher = Des::new(black_box(&key).into());

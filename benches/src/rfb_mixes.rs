@@ -194,7 +194,7 @@ pub fn frame(stream: Vec<u8>) -> Box<dyn FnMut()> {
 }
 
 /// Headers of Raw and CopyRect rectangles, payloads skipped.
-fn by_hand(stream: Vec<u8>) -> Box<dyn FnMut()> {
+pub fn by_hand(stream: Vec<u8>) -> Box<dyn FnMut()> {
     Box::new(move || {
         let mut left = black_box(&stream[..]);
         while let [0, _, high, low, rest @ ..] = left {
@@ -267,7 +267,7 @@ fn tile(draw: &mut Draw, stream: &mut Vec<u8>, area: usize) {
 }
 
 /// Masks of tiles, the rest skipped.
-fn hextile_by_hand(stream: Vec<u8>) -> Box<dyn FnMut()> {
+pub fn hextile_by_hand(stream: Vec<u8>) -> Box<dyn FnMut()> {
     Box::new(move || {
         let mut left = black_box(&stream[..]);
         while let Some((head, rest)) = left.split_first_chunk::<16>() {
@@ -381,7 +381,7 @@ fn client_taken() -> Box<dyn FnMut()> {
 }
 
 /// Fields of the three that are frequent, the others skipped.
-fn client_by_hand() -> Box<dyn FnMut()> {
+pub fn client_by_hand() -> Box<dyn FnMut()> {
     let stream = client();
     Box::new(move || {
         let mut left = black_box(&stream[..]);

@@ -46,7 +46,8 @@ const MIX: [&str; 8] = [
     "[virt-viewer]\ntype=spice\nhost=2001:db8::7\nport=5900\ntitle=K\u{e4}se \\\\ Br\u{f6}tchen\n\n[lang]\ntitle[de]=Titel\n",
 ];
 
-fn mix() -> Vec<Vec<u8>> {
+/// These, as bytes.
+pub fn mix() -> Vec<Vec<u8>> {
     MIX.map(|file| file.as_bytes().to_vec()).into()
 }
 
@@ -113,7 +114,7 @@ pub fn read_all(files: Vec<Vec<u8>>) -> Box<dyn FnMut()> {
 }
 
 /// The least: where lines end and keys do, and one look at each value for its encoding and for escapes.
-fn by_hand(files: Vec<Vec<u8>>) -> Box<dyn FnMut()> {
+pub fn by_hand(files: Vec<Vec<u8>>) -> Box<dyn FnMut()> {
     Box::new(move || {
         for file in &files {
             let mut left = &std::hint::black_box(file)[..];

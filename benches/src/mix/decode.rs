@@ -12,16 +12,9 @@ fn frames() -> Vec<MixedFrame> {
     let messages = messages();
     let frames: Vec<MixedFrame> = messages.iter().map(Mixed::frame).collect();
     for (message, mixed) in messages.iter().zip(&frames) {
-        assert_eq!(*message, decoded(mixed));
+        assert_eq!(*message, mixed.decode());
     }
     frames
-}
-
-fn decoded(mixed: &MixedFrame) -> Mixed {
-    match mixed.from_server {
-        true => Mixed::Server(ServerMessage::decode(mixed.channel, &mixed.frame).unwrap()),
-        false => Mixed::Client(ClientMessage::decode(mixed.channel, &mixed.frame).unwrap()),
-    }
 }
 
 /// By the set of all channels.

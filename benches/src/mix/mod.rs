@@ -71,15 +71,46 @@ pub enum Mixed {
 
 /// A frame, and where it belongs.
 pub struct MixedFrame {
-    channel: ChannelType,
-    from_server: bool,
-    frame: Frame,
+    /// Type of the channel.
+    pub channel: ChannelType,
+    /// From the server.
+    pub from_server: bool,
+    /// Header and body.
+    pub frame: Frame,
+}
+
+impl MixedFrame {
+    /// What it says.
+    #[must_use]
+    pub fn decode(&self) -> Mixed {
+        match self.from_server {
+            true => Mixed::Server(ServerMessage::decode(self.channel, &self.frame).unwrap()),
+            false => Mixed::Client(ClientMessage::decode(self.channel, &self.frame).unwrap()),
+        }
+    }
 }
 
 /// The mix, as messages.
 fn messages() -> Vec<Mixed> {
     let mut draw = Draw(0x9e37_79b9_7f4a_7c15);
     (0..MESSAGES).map(|_| draw.message()).collect()
+}
+
+/// The mix, as frames.
+#[must_use]
+pub fn mixed_frames() -> Vec<MixedFrame> {
+    messages().iter().map(Mixed::frame).collect()
+}
+
+/// A walk by hand over the body of a message, with what is in the mix; see the limit of decoding.
+#[must_use]
+pub fn walk_body(mixed: &MixedFrame) -> Option<()> {
+    walk::body(
+        mixed.channel,
+        mixed.from_server,
+        mixed.frame.header.number,
+        &mixed.frame.body,
+    )
 }
 
 /// Bytes of the mix, as frames with mini headers.
@@ -116,7 +147,8 @@ impl Mixed {
         }
     }
 
-    fn encode(&self, dst: &mut BytesMut) {
+    /// Appends its body.
+    pub fn encode(&self, dst: &mut BytesMut) {
         match self {
             Self::Server(message) => message.encode(dst).unwrap(),
             Self::Client(message) => message.encode(dst).unwrap(),
