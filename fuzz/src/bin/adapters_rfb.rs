@@ -342,7 +342,7 @@ async fn step(world: &mut World, input: &mut Input<'_>) {
     let (what, which) = (input.byte(), input.byte());
     let token = (!world.tokens.is_empty()).then(|| usize::from(which) % world.tokens.len());
     let viewer = (!world.seen.is_empty()).then(|| usize::from(which) % world.seen.len());
-    match (what % 14, token, viewer) {
+    match (what & 15, token, viewer) {
         (0, ..) if world.tokens.len() < TOKENS => world.issue(which).await,
         (1..=3, Some(of), _) if world.seen.len() < VIEWERS => world.comes(of, what & 16 != 0, what & 32 != 0).await,
         (4, ..) => world.refusals(which).await,

@@ -398,7 +398,7 @@ async fn step(world: &mut World, input: &mut Input<'_>) {
     let token = (!world.tokens.is_empty()).then(|| usize::from(which) % world.tokens.len());
     let session = (!world.sessions.is_empty()).then(|| usize::from(which) % world.sessions.len());
     let at = usize::from(what >> 4) % world.sites.len();
-    match (what % 15, token, session) {
+    match (what & 15, token, session) {
         (0, ..) if world.tokens.len() < TOKENS => world.issue(which).await,
         (1 | 2, Some(of), _) if world.sessions.len() < SESSIONS => world.open(of, at).await,
         (3 | 4, _, Some(session)) if world.sessions[session].channels.len() < 3 => world.join(session, what).await,
