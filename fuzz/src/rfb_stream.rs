@@ -4,7 +4,8 @@
 //! | mode u8: 0, 4..: any, 1: made up, 2: a session | chunk u8 | format u8, bit 7: strict |
 //! | any: the stream |
 //! | made up: draws, from which updates are made |
-//! | a session: operations, each u8 (bit 0: from the client, bits 1 to 3: what becomes of messages), u8 length, bytes |
+//! | a session: operations, each u8 (bit 0: from the client, bits 1 to 3: what becomes of messages, bits 4 to 7: what a twin sees
+//!   of requests, keys, the pointer, pictures), u8 length, bytes |
 //! ```
 
 use std::collections::BTreeSet;
@@ -12,11 +13,11 @@ use std::collections::BTreeSet;
 use bytes::{Bytes, BytesMut};
 use rfb_proto::encoding::Encoding;
 use rfb_proto::framing::{
-    AmbiguousFormat, Ends, FramingError, HELD, Message, Part, Piece, Relay, ServerFramer, Verdict, Watch,
+    AmbiguousFormat, Bypass, Ends, FramingError, HELD, Message, Part, Piece, Relay, ServerFramer, Verdict, Watch,
 };
 use rfb_proto::message::pseudo::Pseudo;
 use rfb_proto::message::{FramebufferUpdate, ServerMessage, SetEncodings};
-use rfb_proto::{Limits, PixelFormat, Policy, ServerInit};
+use rfb_proto::{Limits, PixelFormat, PixelRules, Policy, ServerInit};
 
 use crate::Input;
 
@@ -362,6 +363,9 @@ fn session(mut input: Input<'_>, format: PixelFormat, bits: u8) -> BTreeSet<i64>
     let mut relay = Relay::new(&init(format), &limits())
         .with_ambiguous_format(doubt)
         .with_stripping(bits & 0x10 == 0);
+    if bits & 0x80 != 0 {
+        relay = relay.with_policy(Policy::Strict).with_pixel_rules(PixelRules::Qemu);
+    }
     let mut rx = [BytesMut::new(), BytesMut::new()];
     let mut judge = Judge {
         bits: 0,
@@ -375,7 +379,7 @@ fn session(mut input: Input<'_>, format: PixelFormat, bits: u8) -> BTreeSet<i64>
         let operation = input.byte();
         let bytes = input.short_blob();
         let from_client = operation & 1 != 0;
-        twins.read(from_client, bytes);
+        twins.read(operation, bytes);
         let (rx, mut tx) = (&mut rx[usize::from(from_client)], BytesMut::new());
         rx.extend_from_slice(bytes);
         let before = rx.len();
@@ -400,6 +404,20 @@ fn session(mut input: Input<'_>, format: PixelFormat, bits: u8) -> BTreeSet<i64>
     judge.reached
 }
 
+/// Is not shown what the upper bits of an operation do not name.
+struct Unshown(u8);
+
+impl Watch for Unshown {
+    fn bypass(&self) -> Bypass {
+        let passes = |bit: u8| self.0 >> bit & 1 == 0;
+        Bypass::NOTHING
+            .with_requests(passes(4))
+            .with_keys(passes(5))
+            .with_pointer(passes(6))
+            .with_pictures(passes(7))
+    }
+}
+
 /// What passes without being shown passes as it does when it is shown.
 struct Twins {
     relays: [Relay; 2],
@@ -417,10 +435,12 @@ impl Twins {
         }
     }
 
-    fn read(&mut self, from_client: bool, bytes: &[u8]) {
+    fn read(&mut self, operation: u8, bytes: &[u8]) {
         if self.failed {
             return;
         }
+        let from_client = operation & 1 != 0;
+        let mut unshown = Unshown(operation);
         let mut all = Judge {
             bits: 0,
             long: [Verdict::Pass, Verdict::Pass],
@@ -437,11 +457,11 @@ impl Twins {
         let ends = match from_client {
             true => [
                 shown.from_client(shown_rx, shown_tx, &mut all),
-                unseen.from_client(unseen_rx, unseen_tx, &mut ()),
+                unseen.from_client(unseen_rx, unseen_tx, &mut unshown),
             ],
             false => [
                 shown.from_server(shown_rx, shown_tx, &mut all),
-                unseen.from_server(unseen_rx, unseen_tx, &mut ()),
+                unseen.from_server(unseen_rx, unseen_tx, &mut unshown),
             ],
         };
         assert_eq!((&ends[0], &*shown_rx, &*shown_tx), (&ends[1], &*unseen_rx, &*unseen_tx));

@@ -19,6 +19,7 @@ use spice_proto::ids::{BitmapFlags, ImageFlags, ImageType, JpegAlphaFlags, LinkE
 use spice_proto::{DecodeError, Limits};
 
 use crate::Input;
+use crate::shown::logged;
 
 /// Largest message held and passed: small enough to be reached.
 const HELD: u32 = 300;
@@ -201,12 +202,15 @@ fn read<'a>(receiver: Receiver, bodies: impl Iterator<Item = &'a [u8]>) -> Read 
     let (mut frames, mut error) = (Vec::new(), None);
     let mut seen = 0;
     for body in bodies {
-        let passed = parts
-            .parts(body)
-            .filter(|part| part.is_ok_and(|part| part.missing() == 0))
-            .count();
+        let found = parts.parts(body);
+        logged(&found, 0);
+        let passed = found.filter(|part| part.is_ok_and(|part| part.missing() == 0)).count();
         seen += passed;
-        for frame in assembler.frames(&Bytes::copy_from_slice(body)) {
+        // What the guest copies is not shown.
+        let whole = Bytes::copy_from_slice(body);
+        let found = assembler.frames(&whole);
+        logged(&found, 0);
+        for frame in found {
             match (frame, error) {
                 (Ok(frame), None) => frames.push(frame),
                 (Err(found), None) => error = Some(found),
@@ -214,6 +218,7 @@ fn read<'a>(receiver: Receiver, bodies: impl Iterator<Item = &'a [u8]>) -> Read 
             }
         }
     }
+    logged(&(&assembler, &parts), 0);
     // Parts have the larger limit.
     assert!(frames.len() <= seen, "both ways find the same messages");
     assert!(error.is_some() || frames.len() == seen);

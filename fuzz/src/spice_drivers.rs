@@ -5,12 +5,13 @@
 //! ```
 //!
 //! Roles: 0 server, 1 client, 2 relay, 3 inquiry, 4 session, 5 a buffered stream. Bits: what is answered; bit 4: peers
-//! stay when they have said all.
+//! stay when they have said all; bit 6: the proxy stops.
 //!
 //! The law: whatever the stream, a driver ends as the machine ends that is stepped by hand with the same bytes, and its
 //! peer hears the same. Nothing waits for ever: time passes only when nobody can do anything, and the peers have said
 //! all that they will.
 
+use std::io::IoSlice;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,7 +31,7 @@ use spice_proto::{
     BufferedStream, Clock, DriveError, Driven, Limits, ManagedClaim, ProxyHandler, SessionManager, drive, drive_relay,
     drive_session, inquire, while_both_connected, while_connected,
 };
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, split};
+use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, split};
 use tokio::time::{sleep, timeout};
 
 use self::streams::{Inner, Stream, line};
@@ -385,16 +386,30 @@ async fn session(network: Network, bits: u8, tenant: &[u8], hypervisor: &[u8]) {
         hypervisor: (bits & 32 == 0).then_some(second),
         bits,
     };
-    let (end, to_viewer, _) = tokio::join!(
+    // A proxy that is stopped ends what it has.
+    let stops = async {
+        if bits & 64 != 0 {
+            sleep(Duration::from_millis(network.piece as u64)).await;
+            manager.stop();
+        }
+    };
+    let (end, to_viewer, _, ()) = tokio::join!(
         async {
             let (end, handler) = drive_session(connection, near, handler).await;
             drop(handler);
             end
         },
         network.peer(viewer, tenant),
-        network.peer(far, hypervisor)
+        network.peer(far, hypervisor),
+        stops
     );
     assert!(!end.to_string().is_empty());
+    let mut reports = 0;
+    while let Ok(report) = timeout(Duration::from_secs(1), manager.report()).await {
+        // A link, its claim, and the end of the session: each once.
+        reports += 1;
+        assert!(reports <= 3, "{report:?}");
+    }
     assert!(counts.to_viewer() as usize <= to_viewer.len());
     manager.with(|_, sessions| {
         let counts = sessions.tracker().counts();
@@ -403,13 +418,17 @@ async fn session(network: Network, bits: u8, tenant: &[u8], hypervisor: &[u8]) {
 }
 
 /// A buffer in front of a stream: what was written arrives, whole and in order.
-async fn buffered(network: Network, bytes: &[u8]) {
+async fn buffered(network: Network, bits: u8, bytes: &[u8]) {
     // Below it is a socket, which sends what it takes.
     let (near, far) = line(network.capacity, Inner::Nothing);
     let mut near = BufferedStream::new(near);
     let writes = async {
         for piece in bytes.chunks(network.piece) {
-            near.write_all(piece).await.expect("the peer is there");
+            if bits & 1 == 0 {
+                near.write_all(piece).await.expect("the peer is there");
+            } else {
+                in_two(&mut near, piece).await;
+            }
             assert!(near.unsent() <= BufferedStream::<Stream>::CAPACITY);
         }
         near.shutdown().await.expect("the peer is there");
@@ -420,6 +439,25 @@ async fn buffered(network: Network, bytes: &[u8]) {
     };
     let (back, heard) = tokio::join!(writes, network.peer(far, bytes));
     assert!(heard == bytes && back == bytes);
+    // What it holds is not shown.
+    let mut held = BufferedStream::new(tokio::io::sink());
+    held.write_all(bytes).await.expect("a sink takes everything");
+    let (sink, unsent) = (held.get_ref(), held.unsent());
+    let shown = format!("BufferedStream {{ stream: {sink:?}, unsent: {unsent}, received: 0 }}");
+    assert_eq!(format!("{held:?}"), shown);
+}
+
+/// All of it, from two places at once.
+async fn in_two(near: &mut BufferedStream<Stream>, piece: &[u8]) {
+    assert!(AsyncWrite::is_write_vectored(near));
+    let (mut one, mut other) = piece.split_at(piece.len() / 2);
+    while !one.is_empty() || !other.is_empty() {
+        let both = [IoSlice::new(one), IoSlice::new(other)];
+        let written = near.write_vectored(&both).await.expect("the peer is there");
+        let first = written.min(one.len());
+        assert!(0 < written);
+        (one, other) = (&one[first..], &other[written - first..]);
+    }
 }
 
 async fn ends<F: Future>(run: F) -> F::Output {
@@ -483,7 +521,7 @@ pub fn check(data: &[u8]) {
                 }
             }
             4 => session(network, bits, tenant, peer).await,
-            _ => buffered(network, peer).await,
+            _ => buffered(network, bits, peer).await,
         }
     }));
 }

@@ -10,6 +10,7 @@ use spice_proto::ids::ChannelType;
 use spice_proto::{DecodeError, Limits};
 
 use crate::Input;
+use crate::shown::logged;
 
 /// What came out of a stream.
 #[derive(Debug, PartialEq)]
@@ -74,7 +75,13 @@ pub fn check(data: &[u8]) {
     let mut owned = Vec::new();
     while let Ok(Some(frame)) = splitter.decode(&mut rx) {
         let subs = SubMessages::new(&frame.body, frame.header.sub_list);
-        assert!(subs.map_or(0, Iterator::count) <= frame.body.len());
+        // What a frame holds is not shown.
+        logged(&subs, 0);
+        let of_frame = SubMessages::of(&frame).map(|subs| subs.map_or(0, Iterator::count));
+        let count = subs.map_or(0, Iterator::count);
+        assert!(count <= frame.body.len() && of_frame.is_none_or(|all| all == count));
+        let len = frame.header.frame_len(from);
+        assert_eq!(len, (frame.body.len() + from.len()) as u64);
         owned.push((frame.header.number, frame.header.size));
     }
     assert_eq!(at_once, owned, "all at once, in pieces, and one by one");

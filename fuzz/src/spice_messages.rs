@@ -22,11 +22,28 @@ pub fn check(data: &[u8]) {
     match direction {
         0 => {
             hold(&frame, |frame| ServerMessage::decode(kind, frame));
+            if let Ok(message) = ServerMessage::decode(kind, &frame) {
+                named(&frame, &message, message.name(), message.is_unknown());
+                assert!(message.common().is_none_or(|common| common.number() == number));
+            }
             if let Ok(ServerMessage::Display(drawing)) = ServerMessage::decode(kind, &frame) {
                 assert!(drawing.images().count() <= 3, "source, brush and mask");
             }
         }
-        _ => hold(&frame, |frame| ClientMessage::decode(kind, frame)),
+        _ => {
+            hold(&frame, |frame| ClientMessage::decode(kind, frame));
+            if let Ok(message) = ClientMessage::decode(kind, &frame) {
+                named(&frame, &message, message.name(), message.is_unknown());
+            }
+        }
+    }
+}
+
+/// A message without a layout passes as it came.
+fn named(frame: &Frame, message: &impl Body, name: &str, is_unknown: bool) {
+    assert!(!name.is_empty());
+    if is_unknown {
+        assert_eq!(bytes_of(message).as_ref(), Ok(&frame.body));
     }
 }
 

@@ -8,11 +8,11 @@
 //! 8 answer                                                                of vm-console-proxy
 //! ```
 
-use console_token::nova::{CreateAnswer, CreateRequest, Fault, Microversion, NovaError, ShowAnswer};
+use console_token::nova::{CreateAnswer, CreateRequest, Fault, Microversion, NovaError, ShowAnswer, show_path};
 use console_token::resolver::libvirt::Answer;
 use console_token::resolver::websockify::{Dialect, Entry};
 use console_token::resolver::{ResolverError, kubevirt, libvirt, websockify};
-use console_token::{JsonError, Secret, Target};
+use console_token::{ConsoleType, Grant, JsonError, Protocol, Secret, Target, UnixSeconds};
 use serde_json::Value;
 
 use crate::Input;
@@ -76,6 +76,10 @@ fn request(version: Microversion, json: &[u8]) -> Option<&'static str> {
     };
     assert_eq!(members["type"], request.console_type.as_str());
     assert_eq!(request.console().protocol(), request.protocol);
+    let own = CreateRequest::new(request.console_type);
+    assert!(own == request || request.protocol == Protocol::Serial);
+    let is_action = version < Microversion::V2_6;
+    assert_eq!(CreateRequest::path(version) == "action", is_action);
     let written = request.to_json(version).unwrap();
     assert_eq!(CreateRequest::from_json(version, written.as_bytes()), Ok(request));
     Some(reached)
@@ -117,6 +121,9 @@ fn shown(version: Microversion, json: &[u8]) -> Option<&'static str> {
     assert_eq!(console["internal_access_path"].as_str(), path);
     let again = ShowAnswer::from_json(version, answer.to_json(version).unwrap().as_bytes());
     assert_eq!(again.as_ref(), Ok(&answer));
+    if let Ok(target) = answer.target() {
+        granted(&answer, target);
+    }
     match answer.target() {
         Ok(Target::Host { host, port, tls_port }) => {
             assert!(!host.is_empty() && port != Some(0) && tls_port != Some(0));
@@ -131,7 +138,35 @@ fn shown(version: Microversion, json: &[u8]) -> Option<&'static str> {
     }
 }
 
+/// A grant for the target gives the same answer; one without a server, or for a socket, gives none.
+fn granted(answer: &ShowAnswer, target: Target) {
+    let console = if answer.tls_port.is_some() {
+        ConsoleType::SpiceDirect
+    } else {
+        ConsoleType::NoVnc
+    };
+    let grant = Grant::new(target, console, UnixSeconds(1), 600);
+    assert_eq!(ShowAnswer::of(&grant), Err(NovaError::Member("instance_uuid")));
+    let again = ShowAnswer::of(&grant.with_vm(&answer.instance_uuid)).expect("it has a port");
+    assert_eq!((&again.host, again.port), (&answer.host, answer.port));
+    assert_eq!(again.target().is_ok(), answer.target().is_ok());
+    let socket = Target::Unix {
+        path: "/run/vnc".into(),
+    };
+    let socket = Grant::new(socket, console, UnixSeconds(1), 600).with_vm(&answer.instance_uuid);
+    assert_eq!(ShowAnswer::of(&socket), Err(NovaError::Member("host")));
+}
+
 fn fault(json: &[u8]) -> Option<&'static str> {
+    // What is answered for want of a machine or a token is read again as well.
+    for error in [
+        NovaError::InstanceNotFound,
+        NovaError::TokenNotFound,
+        NovaError::InstanceNotReady,
+        NovaError::NotImplemented,
+    ] {
+        assert!(error.status() != 400 && refused(error, json).is_none());
+    }
     let fault = match Fault::from_json(json) {
         Ok(fault) => fault,
         Err(error) => return refused(error, json),
@@ -166,6 +201,17 @@ fn of_libvirt(json: &[u8]) -> Option<&'static str> {
 
 fn file_of_libvirt(mut input: Input<'_>) -> Option<&'static str> {
     let token = Secret::presented(input.short_blob()).ok()?;
+    // In a path the token is one part, of characters that stand for themselves.
+    for (path, front) in [
+        (libvirt::path(&token), "token/"),
+        (show_path(&token), "os-console-auth-tokens/"),
+    ] {
+        let part = path.strip_prefix(front).expect("its front");
+        assert!(
+            part.bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-._~%".contains(&byte))
+        );
+    }
     let json = input.rest();
     let answer = match libvirt::lookup(json, &token) {
         Ok(Some(answer)) => answer,
@@ -191,6 +237,14 @@ fn file_of_websockify(mut input: Input<'_>) -> Option<&'static str> {
     for dialect in [Dialect::Released, Dialect::Repository] {
         let found = websockify::find(&text, &token, dialect).map(|row| joined(row.entry));
         assert_eq!(found, by_the_plugin(&text, &token, dialect), "{dialect:?}");
+    }
+    if let Some(row) = websockify::find(&text, &token, Dialect::default()) {
+        assert!(websockify::entries(&text).any(|(own, entry)| own == token && entry == row.entry));
+        // What is shown of a line has no token in it.
+        assert_eq!(
+            format!("{row:?}"),
+            format!("Row {{ line: {}, entry: {:?}, .. }}", row.line, row.entry)
+        );
     }
     let found = websockify::lookup(&text, &token);
     assert_eq!(
@@ -272,10 +326,22 @@ fn of_websockify(bytes: &[u8]) -> Option<&'static str> {
     assert!(fields == plain || text.contains('"'));
     let source = websockify::RedisSource::from_source(&text).ok()?;
     assert!(source.port != 0 && !source.host.is_empty());
+    let token = Secret::presented(b"a-token").expect("it is one");
+    let key = source.key(&token);
+    assert!(key.ends_with("a-token") && source.namespace.as_ref().is_none_or(|name| key.starts_with(&**name)));
+    let hides = format!("{source:?}").contains(r#"password: Some("redacted")"#);
+    assert_eq!(hides, source.password.is_some());
     Some("websockify: source")
 }
 
 fn of_kubevirt(json: &[u8]) -> Option<&'static str> {
+    let names = String::from_utf8_lossy(json);
+    let (namespace, name) = names.split_once('/').unwrap_or((&names, "vm"));
+    if let Some(path) = kubevirt::path(namespace, name, kubevirt::MIN_SECONDS) {
+        // Both names are whole parts of it.
+        assert!(path.contains(&format!("/{namespace}/virtualmachines/{name}/vnc?")) && path.matches('/').count() == 7);
+    }
+    assert_eq!(kubevirt::path(namespace, name, kubevirt::MIN_SECONDS - 1), None);
     let Ok(answer) = kubevirt::Answer::from_json(json) else {
         return None;
     };

@@ -12,7 +12,7 @@ use std::sync::LazyLock;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use console_token::signed::{Claims, Keys, Rule, SignedError, SigningKey, VerifyingKey};
-use console_token::{Pepper, SignedToken, UnixSeconds};
+use console_token::{ConsoleType, Grant, Pepper, SignedToken, Target, UnixSeconds};
 use ring::{hmac, signature::Ed25519KeyPair};
 use serde_json::Value;
 
@@ -166,12 +166,27 @@ fn signed(mut input: Input<'_>, now: u64, algorithm: Algorithm) -> Option<&'stat
         assert_eq!(claims["jti"], verified.claims().id);
     }
     if let Ok(websockify) = &websockify {
+        let grant = websockify.grant(ConsoleType::NoVnc);
+        marked(&grant, websockify.claims().expires);
+        assert_eq!(&grant.target, &websockify.claims().target);
+        assert!(
+            right(now)
+                .1
+                .is_ok_and(|again| again.marker(&GATE.pepper) == websockify.marker(&GATE.pepper))
+        );
+        assert!(!format!("{websockify:?}").contains(&message));
         let host = claims["host"].as_str().unwrap();
         assert!(!host.is_empty() && format!("{:?}", websockify.claims()).contains(&format!("{ends}")));
         assert!(ends <= now.saturating_add(MAX_LIFE));
         return Some("signed: websockify");
     }
     Some("signed: kerbside")
+}
+
+/// A marker is kept for as long as any clock within the skew accepts its token.
+fn marked(grant: &Grant, ends: UnixSeconds) {
+    let kept = grant.expires.0.saturating_add(u64::from(grant.skew));
+    assert!(ends.0.saturating_add(SKEW) <= kept);
 }
 
 /// What was signed is accepted in its time and at no other, by its audience, and with no bit changed.
@@ -225,6 +240,14 @@ fn claims(mut input: Input<'_>, now: u64) -> Option<&'static str> {
         GATE.keys.verify(&token, &other, UnixSeconds(now)),
         Err(SignedError::WrongAudience)
     );
+    let target = Target::Host {
+        host: "192.0.2.7".into(),
+        port: Some(5900),
+        tls_port: None,
+    };
+    let grant = verified.grant(target.clone(), ConsoleType::NoVnc);
+    marked(&grant, claims.expires);
+    assert_eq!((&grant.target, grant.vm.as_deref()), (&target, Some(&*subject)));
     // The marker is of issuer and id, and moving a letter from one to the other makes it another.
     let marker = verified.marker(&GATE.pepper);
     let mut moved = Claims::new(&format!("{issuer}x"), &audience, "", &id, UnixSeconds(issued), life);

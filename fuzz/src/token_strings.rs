@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use console_token::serial::{PortAllocator, PortCountError, PortRange, PortRangeError, port_count};
 use console_token::webmks::{
-    Action, Buffers, ConnectInfo, Login, LoginConfig, LoginError, Misbehaviour, MksTicket, Thumbprint,
+    Action, Buffers, ConnectInfo, Login, LoginConfig, LoginError, Misbehaviour, Misuse, MksTicket, Stage, Thumbprint,
 };
 use console_token::{
     AccessPath, AccessUrl, AccessUrlError, ConsolePassword, ConsoleType, NovaHash, Pepper, Peppers, Protocol, Secret,
@@ -67,13 +67,44 @@ fn token(bytes: &[u8]) {
     assert_eq!(token.expose().as_bytes(), bytes);
     assert_eq!(token.fits_spice_password(), bytes.len() <= 60);
     assert_eq!(token.fits_vnc_password(), bytes.len() <= 8);
-    let peppers = Peppers::new(Pepper::new(&[1; 32]).unwrap()).with_previous(Pepper::new(&[2; 80]).unwrap());
+    let both = || Peppers::new(Pepper::new(&[1; 32]).unwrap()).with_previous(Pepper::new(&[2; 80]).unwrap());
+    let peppers = both();
+    made(bytes);
+    rotated(both(), &token);
     let hashes: Vec<_> = peppers.hashes(&token).collect();
     assert!(hashes.len() == 2 && hashes[0] == peppers.hash(&token) && hashes[0] != hashes[1]);
     let nova = token.nova_hash();
     assert_eq!(NovaHash::from_hex(&nova.to_hex()), Some(nova));
     let shown = format!("{token:?}{nova:?}{:?}", hashes[0]);
     assert!(bytes.len() < 9 || !shown.contains(token.expose()));
+}
+
+/// A secret that is made of random bytes is one that is presented.
+fn made(bytes: &[u8]) {
+    let mut random = [0; 32];
+    random.iter_mut().zip(bytes).for_each(|(place, byte)| *place = *byte);
+    let mut short = [0; 16];
+    short.copy_from_slice(&random[..16]);
+    let uuid = Secret::uuid4(&short);
+    let places: Vec<usize> = uuid.expose().match_indices('-').map(|(place, _)| place).collect();
+    assert_eq!((uuid.expose().len(), &places[..]), (36, &[8, 13, 18, 23][..]));
+    assert!(uuid.expose().as_bytes()[14] == b'4' && b"89ab".contains(&uuid.expose().as_bytes()[19]));
+    for secret in [uuid, Secret::base64url(&random)] {
+        let presented = Secret::presented(secret.expose().as_bytes()).unwrap();
+        assert_eq!(presented.expose(), secret.expose());
+        assert!(!format!("{secret:?}").contains(secret.expose()));
+    }
+}
+
+/// A token is found under each pepper that is kept, the newest first.
+fn rotated(mut peppers: Peppers, token: &Secret) {
+    let before: Vec<_> = peppers.hashes(token).collect();
+    peppers.rotate(Pepper::new(&[3; 32]).unwrap());
+    let after: Vec<_> = peppers.hashes(token).collect();
+    assert!(after.len() == 3 && peppers.count() == 3 && after[1..] == before[..]);
+    peppers.retire(1);
+    assert!(peppers.hashes(token).eq(after[..2].iter().cloned()));
+    assert!(format!("{peppers:?}").contains("redacted"));
 }
 
 /// What is made of a base keeps it, has the token where it is looked for, and takes no second one.
@@ -270,14 +301,32 @@ fn talk(replies: &[&[u8]; 5], cut: usize) -> (Result<Thumbprint, LoginError>, Ve
     const NOW: Duration = Duration::from_secs(1);
     let ticket = Secret::presented(b"ticket").unwrap();
     let ticket = MksTicket::new(ticket, "a b.vmx", Thumbprint::of(b"login")).unwrap();
-    let mut login = Login::new(NOW, LoginConfig::default().with_max_reply(128), ticket, &[7; 12]);
+    let config = LoginConfig::default()
+        .with_max_reply(128)
+        .with_timeout(Duration::from_secs(5));
+    let mut login = Login::new(NOW, config, ticket, &[7; 12]);
+    assert_eq!(login.deadline(), NOW + Duration::from_secs(5));
+    let shown = format!("{login:?}");
+    assert!(
+        !shown.contains("\"ticket\"") && shown.contains("Random(redacted)"),
+        "{shown}"
+    );
     let mut buffers = Buffers::default();
     let mut said = Vec::new();
     let mut replies = replies.iter();
     let mut to_send = replies.next().unwrap().to_vec();
     for _ in 0..10_000 {
         let stepped = login.step(NOW, &mut buffers);
-        let sent = buffers.tx.split();
+        let stage = login.stage();
+        assert!(
+            !stage.to_string().is_empty() && (stage != Stage::Ended || !matches!(stepped, Ok(Action::Receive { .. })))
+        );
+        let sent = buffers.tx.clone();
+        assert_eq!(
+            format!("{buffers:?}"),
+            format!("Buffers {{ rx: {}, tx: {} }}", buffers.rx.len(), sent.len())
+        );
+        buffers.sent(sent.len());
         if sent.ends_with(b"\r\n") {
             to_send.extend_from_slice(replies.next().unwrap());
         }
@@ -286,14 +335,21 @@ fn talk(replies: &[&[u8]; 5], cut: usize) -> (Result<Thumbprint, LoginError>, Ve
         match stepped {
             Ok(Action::Receive { at_least }) => {
                 assert!(0 < at_least && buffers.rx.len() < login.max_input());
+                // An answer that was not asked for changes nothing.
+                assert_eq!(login.secured(&mut buffers, b"login"), Err(Misuse::NotAsked.into()));
                 if to_send.is_empty() {
+                    if cut == 1 {
+                        let late = login.step(login.deadline(), &mut buffers);
+                        assert_eq!(late, Err(LoginError::TimedOut(stage)));
+                        return (Err(LoginError::Closed(stage)), said);
+                    }
                     return (login.eof().map(|outcome| outcome.thumbprint), said);
                 }
                 let cut = cut.min(to_send.len());
                 buffers.rx.extend(to_send.drain(..cut));
             }
             Ok(Action::StartTls(tls)) => {
-                assert!(buffers.rx.is_empty());
+                assert!(buffers.rx.is_empty() && login.step(NOW, &mut buffers) == Ok(Action::Waiting));
                 // Read only now, it would be for TLS to refuse.
                 if !to_send.is_empty() {
                     let early = Misbehaviour::BytesBeforeTls(tls.layer);
@@ -304,7 +360,11 @@ fn talk(replies: &[&[u8]; 5], cut: usize) -> (Result<Thumbprint, LoginError>, Ve
                 assert_eq!(secured.is_ok(), Thumbprint::of(certificate) == tls.thumbprint);
             }
             Ok(Action::Waiting) => unreachable!("TLS was reported"),
-            Ok(Action::Done(outcome)) => return (Ok(outcome.thumbprint), said),
+            Ok(Action::Done(outcome)) => {
+                let after = [login.step(NOW, &mut buffers).err(), login.eof().err()];
+                assert_eq!(after, [Some(Misuse::Ended.into()); 2]);
+                return (Ok(outcome.thumbprint), said);
+            }
             Err(error) => {
                 assert_eq!(login.step(NOW, &mut buffers), Err(error));
                 assert!(buffers.tx.is_empty());
@@ -319,6 +379,13 @@ fn talk(replies: &[&[u8]; 5], cut: usize) -> (Result<Thumbprint, LoginError>, Ve
 fn tickets(text: &str) {
     if let Ok(ticket) = MksTicket::from_access_path(&AccessPath::new(text)) {
         let written = ticket.to_access_path();
+        let made = MksTicket::new(
+            Secret::presented(ticket.ticket().expose().as_bytes()).unwrap(),
+            ticket.cfg_file(),
+            ticket.thumbprint(),
+        );
+        assert_eq!(made.as_ref(), Ok(&ticket));
+        assert_eq!(format!("{written:?}"), "AccessPath(redacted)");
         assert_eq!(MksTicket::from_access_path(&written), Ok(ticket));
     }
     if let Ok(info) = ConnectInfo::from_json(text) {
@@ -330,12 +397,21 @@ fn tickets(text: &str) {
     if let Ok(thumbprint) = text.parse::<Thumbprint>() {
         assert_eq!(thumbprint.to_string(), text.replace(':', "").to_lowercase());
         assert_eq!(format!("{thumbprint:#}").parse(), Ok(thumbprint));
+        let digits: String = thumbprint.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(format!("{thumbprint:?}"), format!("Thumbprint({digits})"));
     }
     for console in CONSOLES {
         let fits = matches!(console.protocol(), Protocol::Vnc | Protocol::Spice)
             && (1..=8).contains(&text.len())
             && !text.chars().any(char::is_control);
-        assert_eq!(ConsolePassword::new(console, text).is_ok(), fits);
+        let password = ConsolePassword::new(console, text);
+        assert_eq!(password.is_ok(), fits);
+        if let Ok(password) = password {
+            assert_eq!(
+                (password.expose(), format!("{password:?}")),
+                (text, "ConsolePassword(redacted)".into())
+            );
+        }
         assert_eq!(text == console.as_str(), text.parse() == Ok(console));
     }
 }

@@ -13,10 +13,11 @@
 //! ```
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::num::NonZeroU16;
 
-use console_token::web::origin::{Caller, OriginError, OriginRule, Request};
+use console_token::web::origin::{Caller, Origin, OriginError, OriginRule, Request};
 use console_token::web::place::{self, Place, PlaceError, Presented};
-use console_token::web::target::{Connect, ConnectError, Special, TargetRule};
+use console_token::web::target::{Connect, ConnectError, Console, Special, TargetError, TargetRule};
 use console_token::web::{Authority, Host, Network, Redacted};
 
 use crate::Input;
@@ -232,6 +233,25 @@ fn origin(mut input: Input<'_>) -> Option<&'static str> {
         let request = Request::new(peer, tls, &hosts, &origins);
         rule.check(&request.with_forwarded_proto(&protos).with_forwarded_host(&forwardeds))
     };
+    // Each part of the rule admits what it names, and nothing else.
+    let request = Request::new(stranger, tls, &hosts, &origins);
+    let closed = OriginRule::default().with_same_origin(false).with_no_browser(false);
+    assert!(closed.check(&request).is_err());
+    let none = Request::new(stranger, tls, &hosts, &[]);
+    assert_eq!(closed.check(&none), Err(OriginError::Missing));
+    assert_eq!(rule.check(&none), Ok(Caller::NoBrowser));
+    let twice = [origins[0], origins[0]];
+    let twice = Request::new(stranger, tls, &hosts, &twice);
+    assert_eq!(rule.check(&twice), Err(OriginError::Ambiguous));
+    if let Ok(page) = origin.parse::<Origin>() {
+        let own = closed.clone().with_page(page.clone());
+        assert_eq!(own.check(&request), Ok(Caller::Page(page.clone())));
+        let neighbours = closed.with_host(page.host.clone()).check(&request);
+        let own = rule.own(&request);
+        assert_eq!(neighbours.is_ok(), own.is_ok_and(|own| own.scheme == page.scheme));
+    }
+    let port = request.with_forwarded_port(&forwardeds);
+    assert_eq!(rule.check(&port), plain(stranger));
     // What a stranger says of where it was asked changes nothing.
     assert_eq!(told(stranger), plain(stranger));
     let result = told(proxy);
@@ -294,13 +314,38 @@ fn connect(bytes: &[u8]) -> Option<&'static str> {
         assert!(rule.check(&host, port).is_err());
         rule.insert(host.clone(), port);
         let admitted = rule.check(&host, port);
-        match host {
-            Host::Address(address) => assert_eq!(admitted.is_err(), Special::of(address).is_some()),
+        match &host {
+            Host::Address(address) => assert_eq!(admitted.is_err(), Special::of(*address).is_some()),
             Host::Name(_) => assert!(admitted.is_ok()),
         }
+        if let Ok(console) = admitted {
+            resolved(&console, &host, port);
+        }
+        assert!(rule.remove(&host, port) && !rule.remove(&host, port) && rule.check(&host, port).is_err());
+        assert!(!format!("{connect:?}").contains('/'));
         return Some(if has_token { "CONNECT: token" } else { "CONNECT: target" });
     }
     connect.host_token().ok().flatten().map(|_| "CONNECT: host token")
+}
+
+/// A gateway connects to no special address, and to no other one than a console's own.
+fn resolved(console: &Console<'_>, host: &Host, port: NonZeroU16) {
+    assert_eq!(console.host(), host);
+    assert_eq!(console.addresses(&[]), Err(TargetError::Unresolved));
+    let (public, own): (IpAddr, IpAddr) = (Ipv4Addr::new(192, 0, 2, 7).into(), Ipv4Addr::LOCALHOST.into());
+    match host {
+        Host::Name(_) => {
+            assert_eq!(console.addresses(&[public]), Ok(vec![(public, port.get()).into()]));
+            assert!(matches!(
+                console.addresses(&[public, own]),
+                Err(TargetError::Special(_))
+            ));
+        }
+        Host::Address(address) => {
+            assert_eq!(console.addresses(&[*address]), Ok(vec![(*address, port.get()).into()]));
+            assert_eq!(console.addresses(&[own, *address]), Err(TargetError::Unresolved));
+        }
+    }
 }
 
 /// IPv4 by arithmetic of its own, and the same however it is wrapped.

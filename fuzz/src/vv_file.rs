@@ -5,7 +5,8 @@
 //! builder:     | flags u8 | fields u16 | port u16 | tls port u16 | eleven texts, each length u16, bytes | ca |
 //! ```
 
-use vv_file::connection::Options;
+use vv_file::connection::{ConnectionType, Options};
+use vv_file::error::ErrorCode;
 use vv_file::hotkey::{Hotkey, display, normalize};
 use vv_file::key_file::{BadEscapes, Limits};
 use vv_file::policy::{Demand, Policy};
@@ -41,6 +42,10 @@ pub fn bytes(data: &[u8]) {
         for entry in file.entries_of(group) {
             let value = entry.value;
             assert_eq!(value.text().ok().as_deref(), value.string().ok().as_deref());
+            if let Err(error) = value.string() {
+                let is_utf8 = std::str::from_utf8(value.raw()).is_ok();
+                assert_eq!(error.code() == ErrorCode::UnknownEncoding, !is_utf8, "{error}");
+            }
             let _ = (
                 value.string_with(BadEscapes::Kept),
                 value.list(),
@@ -94,11 +99,19 @@ pub fn lint(data: &[u8]) {
     let has_error = findings.iter().any(|finding| finding.severity == Severity::Error);
     assert_eq!(ConnectionFile::parse_strict(data).is_err(), has_error);
     let kept = ConnectionFile::parse_with(data, &Options::default().with_bad_escapes(BadEscapes::Kept));
-    let Ok(file) = ConnectionFile::parse(data) else {
-        assert!(kept.is_err() && has_error);
-        return;
+    let file = match ConnectionFile::parse(data) {
+        Ok(file) => file,
+        Err(error) => {
+            assert!(kept.is_err() && has_error);
+            // GLib has a code for all but our own limits.
+            let limits = Limits::default();
+            let is_long = data.len() > limits.size || lines > limits.lines || lines > limits.keys;
+            assert!(error.code().is_some() || is_long, "{error}");
+            return;
+        }
     };
     let v = &file.virt_viewer;
+    keys(&file);
     let _ = (
         v.subject(),
         v.proxy_uri(),
@@ -125,6 +138,32 @@ pub fn lint(data: &[u8]) {
     let redacted = file.redacted();
     let again = KeyFile::parse(redacted.as_bytes()).unwrap();
     assert_eq!(again.groups().count(), file.key_file().groups().count());
+}
+
+/// What is asked for by a name of ours is what stands under the key.
+fn keys(file: &ConnectionFile) {
+    let text = |key: &str| file.key_file().get("virt-viewer", key)?.string().ok();
+    let v = &file.virt_viewer;
+    let kind = v.connection_type.as_ref().map(ConnectionType::name);
+    assert_eq!(kind, text(key::TYPE).as_deref());
+    for (action, key) in [
+        (HotkeyAction::ToggleFullscreen, key::TOGGLE_FULLSCREEN),
+        (HotkeyAction::ReleaseCursor, key::RELEASE_CURSOR),
+        (HotkeyAction::ZoomIn, key::ZOOM_IN),
+        (HotkeyAction::ZoomOut, key::ZOOM_OUT),
+        (HotkeyAction::ZoomReset, key::ZOOM_RESET),
+        (HotkeyAction::SecureAttention, key::SECURE_ATTENTION),
+        (HotkeyAction::UsbDeviceReset, key::USB_DEVICE_RESET),
+    ] {
+        let hotkey = v.hotkey(action);
+        assert_eq!(hotkey.is_some(), text(key).is_some(), "{key}");
+        if let Some(hotkey) = hotkey {
+            assert!(hotkey.is_taken_for(action) || !hotkey.works_for(action));
+        }
+    }
+    if let Some(Err(error)) = v.proxy_uri() {
+        assert!(!error.is_bypassed() || !error.to_string().contains("cannot connect"));
+    }
 }
 
 /// A setter of one line of text.

@@ -2,7 +2,7 @@
 //! Keys, certificates and names that an operator or a peer gives, and TLS that a peer begins.
 //!
 //! ```text
-//! | what u8 | ... |                      what modulo 7:
+//! | what u8 | ... |                      what modulo 8:
 //! 0 key:         | DER |
 //! 1 key:         | text |
 //! 2 sealed:      | changes: length u8, each | place u8 | byte u8 | | content |
@@ -10,7 +10,11 @@
 //! 4 fingerprint: | text |
 //! 5 words:       | name: length u8 | bytes |
 //! 6 TLS:         | chunk u8 | first bytes |
+//! 7 log-ins:     | offered: length u8, bytes | wanted: length u8, bytes | challenge 16 bytes | password |
 //! ```
+//!
+//! A choice is one of those that were offered; a password answers its own challenge, and no other password does; secrets are in
+//! no text.
 //!
 //! Not searched in CI: see LAWS.md.
 
@@ -19,11 +23,16 @@ use std::sync::OnceLock;
 use bytes::{Bytes, BytesMut};
 use fuzz::Input;
 use rfb_proto::handshake::Buffers;
-use rfb_proto::security::rsa_aes::{Key, PublicKey, Strength};
+use rfb_proto::security::ard::ArdSecret;
+use rfb_proto::security::ms_logon::{MsLogonIIISecret, MsLogonSecret, respond_iii};
+use rfb_proto::security::rsa_aes::{Key, Pin, PublicKey, Strength};
 use rfb_proto::security::sasl::Mechanisms;
-use rfb_proto::security::{SecurityType, Seed};
+use rfb_proto::security::tight::Capability;
+use rfb_proto::security::vencrypt::Subtype;
+use rfb_proto::security::vnc::Password;
+use rfb_proto::security::{SecurityChoice, SecurityType, SecurityTypeWord, SecurityTypes, Seed};
 use rfb_proto::tls::{ClientTls, Fingerprint, Identity, PeerName, ServerTls};
-use rfb_proto::{FirstBytes, Limits, PixelFormat, PixelRules};
+use rfb_proto::{FirstBytes, Limits, PixelFormat, PixelRules, ServerInit};
 
 fuzz::target!(check);
 
@@ -46,6 +55,19 @@ fn any_key(key: &Key) {
     key.public().encode(&mut wire).expect("it fits");
     let public = PublicKey::decode(&wire.freeze(), &Limits::default());
     assert_eq!(public.as_ref(), Ok(key.public()));
+    pins(key.public());
+}
+
+/// A pinned key is the one that was pinned, however that was done.
+fn pins(key: &PublicKey) {
+    let other = self::key().public();
+    assert_eq!(key.bits().div_ceil(8) as usize, key.modulus().len());
+    assert_eq!(key.exponent().len(), key.modulus().len());
+    assert_eq!(key.fingerprint() == other.fingerprint(), key == other);
+    for pin in [Pin::Key(other.clone()), Pin::Sha256(other.sha256())] {
+        assert!(pin.is_of(other) && pin.is_of(key) == (key == other));
+    }
+    assert!(Pin::Any.is_of(key));
 }
 
 fn sealed(mut input: Input<'_>) {
@@ -104,10 +126,18 @@ fn words(mut input: Input<'_>) {
     let first = FirstBytes::of(bytes);
     assert!(bytes.starts_with(first.bytes()));
     assert!(!first.to_string().is_empty() || bytes.is_empty());
+    assert!(!format!("{first:?}").contains(['\n', '\r', '\u{1b}']));
     if bytes.starts_with(b"RFB 003.008\n") {
         assert!(first.looks_like().is_some());
     }
     let _ = PixelRules::recognised(bytes);
+    let init = ServerInit {
+        width: 0,
+        height: 0,
+        format: PixelFormat::RGB888,
+        name: Bytes::copy_from_slice(bytes),
+    };
+    assert!(!init.name_text().chars().any(char::is_control));
     let limits = Limits::default();
     if let Ok(mechanisms) = Mechanisms::decode_slice(bytes, &limits) {
         let listed = mechanisms.list.split(|byte| *byte == b',').any(|own| own == name);
@@ -119,6 +149,111 @@ fn words(mut input: Input<'_>) {
     if let Ok(format) = PixelFormat::decode_slice(name, &limits) {
         let pixel = format.rgb(bytes);
         assert!(pixel.is_none() || usize::from(format.bits_per_pixel / 8) <= bytes.len());
+    }
+}
+
+fn types(offered: &[u8], wanted: &[u8]) {
+    let [offered, wanted] = [offered, wanted].map(|types| types.iter().copied().map(SecurityType).collect::<Vec<_>>());
+    let offer = SecurityTypes::from(&offered[..]);
+    assert_eq!(offer.is_refusal(), offered.is_empty());
+    // Type 0 is none.
+    let is_offered = |wanted: &SecurityType| wanted.0 != 0 && offered.contains(wanted);
+    let expected = wanted.iter().copied().find(is_offered);
+    assert_eq!(offer.choose(&wanted).map(|choice| choice.security_type), expected);
+    for security_type in wanted {
+        let choice = SecurityChoice { security_type };
+        match offer.check(choice) {
+            Ok(checked) => assert!(checked == security_type && is_offered(&checked)),
+            Err(error) => assert!(error.security_type == security_type && !is_offered(&security_type)),
+        }
+        let (word, subtype) = (SecurityTypeWord::from(security_type), Subtype::from(security_type));
+        assert_eq!(
+            [word.security_type(), subtype.security_type()],
+            [Some(security_type); 2]
+        );
+        assert_eq!(word.is_refusal(), security_type.0 == 0);
+        assert_eq!(
+            (word.name(), word.to_string()),
+            (security_type.name(), security_type.to_string())
+        );
+        if let Some(capability) = Capability::for_type(security_type) {
+            assert!(capability.same_name(&capability) && capability.to_string().is_ascii());
+        }
+        assert!(subtype.tls().is_none_or(|tls| !tls.to_string().is_empty()));
+    }
+}
+
+fn passwords(challenge: [u8; 16], given: &[u8]) {
+    let password = Password::new(given);
+    let response = password.respond(&challenge);
+    assert!(password.verify(&challenge, &response));
+    assert_eq!(password.truncated(), 8 < given.len());
+    let kept = Password::from_obfuscated(&password.to_obfuscated());
+    assert_eq!(kept.to_obfuscated(), password.to_obfuscated());
+    assert_eq!(kept.respond(&challenge), response);
+    // The highest bit of each byte is the parity of DES, which reads them from the other end.
+    let counts = |byte: &u8| byte & 0x7f != 0;
+    assert_eq!(password.is_empty(), !given.iter().take(8).any(counts));
+    assert_eq!(Password::new(b"").verify(&challenge, &response), password.is_empty());
+    assert_eq!(format!("{password:?}"), "Password(..)");
+}
+
+/// What a log-in shows is opened by the secret that it was made for, and by no other; none of it is in a text.
+fn secrets(seed: [u8; 32], password: &[u8]) {
+    let (own, other) = (Seed::new(seed), Seed::new([0x5a; 32]));
+    let named = |text: String| assert!(text.ends_with("(..)"), "{text}");
+    named(format!("{own:?}"));
+    let user = b"alice";
+    let hidden = |text: String| assert!(!text.contains("alice") && text.contains("(..)"), "{text}");
+    let secret = MsLogonSecret::new(&own);
+    named(format!("{secret:?}"));
+    let parameters = secret.parameters();
+    assert!(parameters.public() < parameters.modulus() && 1 < parameters.generator());
+    if let Ok(response) = parameters.respond(user, password, &other) {
+        hidden(format!("{response:?}"));
+        let opened = secret.open(&response).expect("it was made for it");
+        assert_eq!((&opened.user[..], opened.password.expose()), (&user[..], password));
+    }
+    let secret = MsLogonIIISecret::new(&own);
+    named(format!("{secret:?}"));
+    if let Ok(response) = respond_iii(&secret.public(), user, password, &other) {
+        hidden(format!("{response:?}"));
+        let opened = secret.open(&response).expect("it was made for it");
+        assert_eq!((&opened.user[..], opened.password.expose()), (&user[..], password));
+        let stranger = MsLogonIIISecret::new(&Seed::new([0x77; 32])).open(&response);
+        assert!(stranger.is_none_or(|shown| &shown.user[..] != user));
+    }
+}
+
+/// The group has 1024 bits: one is enough.
+fn diffie_hellman(password: &[u8]) {
+    static SECRET: OnceLock<ArdSecret> = OnceLock::new();
+    let secret = SECRET.get_or_init(|| ArdSecret::new(&Seed::new([9; 32])));
+    let parameters = secret.parameters();
+    assert!(1 < parameters.generator() && parameters.public().len() == parameters.prime().len());
+    if let Ok(response) = parameters.respond(b"alice", password, &Seed::new([8; 32])) {
+        assert!(
+            [format!("{secret:?}"), format!("{response:?}")]
+                .iter()
+                .all(|text| text.ends_with("(..)"))
+        );
+        let opened = secret.open(&response).expect("it was made for it");
+        assert!(password.contains(&0) || opened.password.expose() == password);
+    }
+}
+
+fn log_ins(mut input: Input<'_>) {
+    let (offered, wanted) = (input.short_blob(), input.short_blob());
+    types(offered, wanted);
+    let challenge: [u8; 16] = std::array::from_fn(|_| input.byte());
+    let password = input.rest();
+    passwords(challenge, password);
+    let mut seed = [0x3c; 32];
+    seed[..16].copy_from_slice(&challenge);
+    secrets(seed, password);
+    // A power of 2048 bits takes its time.
+    if !password.is_empty() {
+        diffie_hellman(password);
     }
 }
 
@@ -153,7 +288,7 @@ fn tls(mut input: Input<'_>) {
 
 fn check(data: &[u8]) {
     let mut input = Input::new(&data[..data.len().min(LONGEST)]);
-    match input.byte() % 7 {
+    match input.byte() % 8 {
         0 => {
             if let Ok(key) = Key::from_der(input.rest()) {
                 any_key(&key);
@@ -168,6 +303,7 @@ fn check(data: &[u8]) {
         3 => certificates(input),
         4 => fingerprint(&String::from_utf8_lossy(input.rest())),
         5 => words(input),
-        _ => tls(input),
+        6 => tls(input),
+        _ => log_ins(input),
     }
 }

@@ -25,6 +25,9 @@ fn limits() -> Limits {
         .with_name(256)
         .with_reason(256)
         .with_clipboard(1024)
+        .with_text_chat(1024)
+        .with_file_transfer(1024)
+        .with_audio(1024)
 }
 
 struct Methods<D, B, M> {

@@ -2,27 +2,36 @@
 //! What stands inside of messages of RFB: rectangles that are no pictures, clipboards, pixel formats, version lines, numbers.
 //!
 //! ```text
-//! | what u8 | ... |                                          what modulo 4:
+//! | what u8 | ... |                                          what modulo 5:
 //! 0 pseudo-rectangles: | head of the rectangle 12 bytes | pixel format 16 bytes | payload |
 //! 1 clipboard: | for each format: which u8 | length u8 | text | |
 //! 2 pixel formats: | 16 bytes | a pixel |
 //! 3 version lines: | 12 bytes |
+//! 4 numbers: | u32 | JSON |
 //! ```
 //!
 //! What decodes encodes to the same bytes; what is packed unpacks to the same; a pixel has a colour exactly in a format that is
-//! good; a version line that is read is written again.
+//! good; a version line that is read is written again; a number and its name are the same in JSON.
 //!
 //! Not searched in CI: see LAWS.md.
 
 use std::collections::BTreeMap;
+use std::fmt::{Debug, Display};
 
 use bytes::{Bytes, BytesMut};
 use fuzz::Input;
 use fuzz::shown::{logged, shown};
-use rfb_proto::encoding::Rectangle;
-use rfb_proto::message::pseudo::Pseudo;
-use rfb_proto::message::{ClipboardFlags, ExtendedClipboard, Provide};
+use rfb_proto::encoding::{Encoding, Rectangle};
+use rfb_proto::message::pseudo::{LedState, Pseudo, ResizeReason, ResizeStatus, VmwareCursorKind};
+use rfb_proto::message::{
+    AudioFormat, ClientCutText, ClipboardFlags, ExtendedClipboard, FenceFlags, GiiSubtype, Provide, QemuAudioNotice,
+    QemuAudioRequest, QemuSubtype, XvpCode,
+};
+use rfb_proto::security::SecurityType;
+use rfb_proto::security::vencrypt::Subtype;
 use rfb_proto::{Limits, PixelFormat, Policy, ProtocolVersion, Version};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 fuzz::target!(check);
 
@@ -79,6 +88,8 @@ fn clipboard(mut input: Input<'_>) {
     let again = ExtendedClipboard::decode(&written.freeze(), &limits()).expect("it was written");
     shown(&again, length);
     assert_eq!(again, message);
+    let cut = ClientCutText::from_extended(&message).expect("it fits");
+    assert!(cut.extended && ExtendedClipboard::decode(&cut.text, &limits()) == Ok(again));
     match packed.unpack(&limits()) {
         Ok(unpacked) => {
             let unpacked: BTreeMap<u32, Bytes> = unpacked.into_iter().map(|(format, text)| (format.0, text)).collect();
@@ -138,12 +149,48 @@ fn versions(mut input: Input<'_>) {
     }
 }
 
+/// It is written as what reads the same, and a text of a stranger is one or the reason why not.
+fn number<T: Copy + Debug + Display + PartialEq + Serialize + DeserializeOwned>(value: T, json: &str) {
+    let alike = |value: T| {
+        let written = serde_json::to_string(&value).expect("each number has a form");
+        let read = serde_json::from_str::<T>(&written);
+        assert_eq!(read.ok(), Some(value), "{written}");
+    };
+    shown(&value, 4);
+    let text = value.to_string();
+    assert!(!text.is_empty() && !text.contains(['\n', '\r', '\u{1b}']));
+    alike(value);
+    match serde_json::from_str::<T>(json) {
+        Ok(read) => alike(read),
+        Err(error) => assert!(!error.to_string().is_empty()),
+    }
+}
+
+macro_rules! numbers {
+    ($number:ident, $json:ident: $($ty:ident),* $(,)?) => { $(number($ty($number as _), $json);)* };
+}
+
+fn numbers(mut input: Input<'_>) {
+    let drawn = u32::from_le_bytes(taken(&mut input));
+    let json = &*String::from_utf8_lossy(input.rest());
+    numbers!(drawn, json:
+        AudioFormat, ClipboardFlags, Encoding, FenceFlags, GiiSubtype, LedState, QemuAudioNotice, QemuAudioRequest,
+        QemuSubtype, ResizeReason, ResizeStatus, SecurityType, Subtype, VmwareCursorKind, XvpCode,
+    );
+    let flags = ClipboardFlags(drawn);
+    assert!(flags.with(ClipboardFlags::TEXT).contains(flags));
+    if let Ok(format) = serde_json::from_str::<PixelFormat>(json) {
+        shown(&format, 16);
+    }
+}
+
 fn check(data: &[u8]) {
     let mut input = Input::new(data);
-    match input.byte() % 4 {
+    match input.byte() % 5 {
         0 => pseudo(input),
         1 => clipboard(input),
         2 => pixels(input),
-        _ => versions(input),
+        3 => versions(input),
+        _ => numbers(input),
     }
 }

@@ -12,9 +12,9 @@
 use bytes::{Bytes, BytesMut};
 use spice_proto::agent::caps::Agreed;
 use spice_proto::channel::{common, cursor, display, inputs, main, playback, port, record, smartcard, vmc};
-use spice_proto::{DecodeError, EncodeError, agent, link, session};
+use spice_proto::{DecodeError, EncodeError, Limits, agent, link, session};
 
-use fuzz::shown::logged;
+use fuzz::shown::{logged, shown};
 
 fuzz::target!(check);
 
@@ -80,6 +80,14 @@ fn check(data: &[u8]) {
         playback::Volume, port::Event, port::Init, record::Start, record::StartMark, smartcard::Data,
         vmc::CompressedData, vmc::Data, link::messages::LinkHeader, session::Snapshot,
     );
+    let limits = Limits::default();
+    let request = link::LinkMess::decode(body, &limits);
+    assert_eq!(request, link::LinkMess::decode_slice(body, &limits));
+    if let Ok(request) = request {
+        shown(&request, body.len());
+    }
+    let reply = link::LinkReply::decode(body, &limits);
+    assert_eq!(reply, link::LinkReply::decode_slice(body, &limits));
     layouts!(body, (Agreed::NOTHING):
         agent::Clipboard, agent::ClipboardGrab, agent::ClipboardRelease, agent::ClipboardRequest,
     );

@@ -14,9 +14,10 @@
 
 use std::sync::OnceLock;
 
+use bytes::BytesMut;
 use fuzz::Input;
 use spice_proto::Limits;
-use spice_proto::link::sasl::MechList;
+use spice_proto::link::sasl::{MechList, SealedPacket};
 use spice_proto::link::{FirstBytes, Key, Protocol, PublicKey, SealedTicket};
 use spice_proto::session::tracker::{MAX_TICKET, TicketFault, ticket_text};
 
@@ -127,6 +128,16 @@ fn words(mut input: Input<'_>) {
         if let (Some(one), Some(other)) = (FirstBytes::of(&bytes[..cut]).protocol(), first.protocol()) {
             assert_eq!(one, other);
         }
+    }
+    let limits = Limits::default().with_sasl_packet(1 << 16);
+    match SealedPacket::decode(bytes, &limits) {
+        Ok(Some(packet)) => {
+            let mut written = BytesMut::new();
+            packet.encode(&mut written);
+            assert!(packet.length <= 1 << 16 && bytes.starts_with(&written));
+        }
+        Ok(None) => assert!(bytes.len() < SealedPacket::LEN),
+        Err(error) => assert!(!error.to_string().is_empty()),
     }
     if let Ok(Some((list, taken))) = MechList::decode(bytes, &Limits::default()) {
         assert!(taken <= bytes.len());

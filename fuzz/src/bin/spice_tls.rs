@@ -2,15 +2,17 @@
 //! What a hypervisor's certificate is, and what it is held against.
 //!
 //! ```text
-//! | what u8 | ... |                      what modulo 4:
+//! | what u8 | ... |                      what modulo 5:
 //! 0 subject:     | text |
 //! 1 authorities: | is a host u8 | PEM |
 //! 2 certificate: | pinned, host u8 | changes: length u8, each | place u16 | byte u8 | | certificate, PEM |
 //! 3 signature:   | scheme and signature, as on the wire: length u8 | message: length u8 | certificate, PEM |
+//! 4 itself:      | host: length u8 | authorities and the certificate last, PEM |
 //! ```
 //!
 //! Not searched in CI: see LAWS.md.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -137,6 +139,38 @@ fn certificate(mut input: Input<'_>) {
     }
 }
 
+/// Whatever the authorities are, a certificate is taken for a host that stands in it only.
+fn itself(mut input: Input<'_>) {
+    let host = String::from_utf8_lossy(input.short_blob()).into_owned();
+    let pem = input.rest();
+    let Ok(verifier) = Verifier::new(pem, Expected::Host(host.clone())) else {
+        return;
+    };
+    let certificates = CertificateDer::pem_slice_iter(pem).filter_map(Result::ok);
+    let Some(certificate) = certificates.last() else { return };
+    let name = ServerName::try_from("host.example").expect("a name");
+    let judged = verifier.verify_server_cert(&certificate, &[], &name, &[], now());
+    if let Err(error) = judged {
+        assert!(!error.to_string().is_empty());
+        return;
+    }
+    let has = |part: &[u8]| {
+        let alike = |window: &[u8]| window.eq_ignore_ascii_case(part);
+        !part.is_empty() && certificate.windows(part.len()).any(alike)
+    };
+    let is_named = match host.parse::<IpAddr>() {
+        Ok(IpAddr::V4(address)) => has(&address.octets()) || has(host.as_bytes()),
+        Ok(IpAddr::V6(address)) => has(&address.octets()) || has(host.as_bytes()),
+        Err(_) => {
+            let host = host.trim_end_matches('.');
+            // BMPString.
+            let wide: Vec<u8> = host.encode_utf16().flat_map(u16::to_be_bytes).collect();
+            has(host.as_bytes()) || has(&wide) || has(b"*")
+        }
+    };
+    assert!(is_named, "{host}");
+}
+
 fn signature(mut input: Input<'_>) {
     let (signed, message) = (input.short_blob(), input.short_blob());
     let Ok(certificate) = CertificateDer::from_pem_slice(input.rest()) else {
@@ -155,10 +189,11 @@ fn signature(mut input: Input<'_>) {
 
 fn check(data: &[u8]) {
     let mut input = Input::new(data);
-    match input.byte() % 4 {
+    match input.byte() % 5 {
         0 => subject(&String::from_utf8_lossy(input.rest())),
         1 => authorities(input),
         2 => certificate(input),
-        _ => signature(input),
+        3 => signature(input),
+        _ => itself(input),
     }
 }

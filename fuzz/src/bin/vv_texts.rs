@@ -69,6 +69,14 @@ fn check(data: &[u8]) {
             let secret = String::from_utf8_lossy(secret.expose());
             secret.len() < 8 || !shown.contains(&*secret)
         }));
+        // As it is written it reads the same, but for its password.
+        let again = Proxy::parse(&proxy.to_string()).expect("it was one");
+        assert_eq!(
+            (again.scheme, &again.user, &again.host, again.port),
+            (proxy.scheme, &proxy.user, &proxy.host, proxy.port)
+        );
+        let stars = again.password.as_ref().map(|secret| secret.expose());
+        assert_eq!(stars, proxy.password.as_ref().map(|_| &b"***"[..]));
     }
     if let Ok(certificates) = pem::decode(&other) {
         let written = pem::encode(&certificates);
