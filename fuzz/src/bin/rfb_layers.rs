@@ -215,7 +215,7 @@ impl ProxyHandler for Proxy {
 
     fn ms_logon_ii(&mut self) -> Option<MsLogonParameters> {
         let secret = MsLogonSecret::new(&Seed::new(SEED));
-        self.answers.then(|| secret.parameters().clone())
+        self.answers.then(|| *secret.parameters())
     }
 
     fn ms_logon_iii(&mut self) -> Option<[u8; PUBLIC_LEN]> {
@@ -311,7 +311,8 @@ fn check(data: &[u8]) {
     let ((end, proxy), viewer, hypervisor) =
         runtime.block_on(async { timeout(NEVER, run).await.expect("it waits for ever") });
     let enters = !is(0) && !is(3) && !breaks;
-    let is_known = !is(1) && !is(4) && !(is(2) && has_key(hypervisor_type));
+    let is_other = is(2) && has_key(hypervisor_type);
+    let is_known = !is(1) && !is(4) && !is_other;
     let is_in = [hypervisor.is_some(), viewer.is_some()];
     assert_eq!(
         is_in,
