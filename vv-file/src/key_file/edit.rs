@@ -189,18 +189,14 @@ impl KeyFile {
 /// Checks that names are read as they are written.
 fn check_names(group: &[u8], key: &[u8]) -> Result<(), EditError> {
     let bracketed = [b"[", group, b"]"].concat();
-    let is_line = |text: &[u8]| !text.contains(&b'\n') && !text.contains(&0);
+    // What is read has no line end and no NUL in it: a name with one is another.
     match parse::statement(parse::split_line(&bracketed).0) {
-        Ok(parse::Statement::Group(name)) if name == group && is_line(group) => {}
+        Ok(parse::Statement::Group(name)) if name == group => {}
         _ => return Err(EditError::GroupName),
     }
     let line = [key, b"="].concat();
     match parse::statement(parse::split_line(&line).0) {
-        Ok(parse::Statement::Entry { key: name, .. })
-            if name == key && is_line(key) && parse::check_key(key).is_ok() =>
-        {
-            Ok(())
-        }
+        Ok(parse::Statement::Entry { key: name, .. }) if name == key && parse::check_key(key).is_ok() => Ok(()),
         _ => Err(EditError::KeyName),
     }
 }

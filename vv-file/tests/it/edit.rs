@@ -75,10 +75,12 @@ fn what_would_read_otherwise_is_refused() {
         assert_eq!(file.set_value("a", "k", raw), Err(EditError::Value), "{raw:?}");
     }
     assert_eq!(file.set_string("a", "k", "\0"), Err(EditError::Value));
-    for key in ["", "a=b", "a[", " a", "a ", "#a", "[x]", "a\nb", "a\0", "a[b c]"] {
+    for key in [
+        "", "a=b", "a[", " a", "a ", "#a", "[x]", "a\nb", "a\0", "a[b c]", "a=\n", "a=\0", "a\t",
+    ] {
         assert_eq!(file.set_value("a", key, "v"), Err(EditError::KeyName), "{key:?}");
     }
-    for group in ["", "a]", "[", "a\nb", "a\x7f"] {
+    for group in ["", "a]", "[", "a\nb", "a\x7f", "a]\n", "a]\n[b", "a]\0", "a\0"] {
         assert_eq!(file.set_value(group, "k", "v"), Err(EditError::GroupName), "{group:?}");
     }
     assert!(matches!(

@@ -52,6 +52,47 @@ fn errors_name_their_place() {
     expect!["line 1, column 1: key before the first group"].assert_eq(&connection(b"type=spice\n"));
 }
 
+/// GLib looks for the bracket of a group from the end of the line, and for the encoding up to it, whatever NUL is between.
+#[test]
+fn what_stands_behind_a_nul_counts_where_glib_sees_it() {
+    let kind = |input: &[u8]| KeyFile::parse(input).map(|_| ()).map_err(|error| error.kind);
+    assert_eq!(kind(b"[a]\0x\n"), Ok(()));
+    assert_eq!(kind(b"[a]\0x]\n"), Err(ParseErrorKind::GroupName));
+    for encoding in ["UTF-8", "utf-8", " Utf-8"] {
+        assert_eq!(kind(format!("[a]\nEncoding={encoding}\n").as_bytes()), Ok(()));
+    }
+    assert_eq!(kind(b"[a]\nEncoding=UTF-8\0\n"), Err(ParseErrorKind::Encoding));
+}
+
+/// Continuation bytes that belong to no character are passed over with the character before them.
+#[test]
+fn stray_continuation_bytes() {
+    for good in [&b"[g]\x80\n"[..], b"[g] \xbf\t\x80\n", b"[g]\nk[d\x80e\xbf]=v\n"] {
+        assert!(KeyFile::parse(good).is_ok(), "{}", good.escape_ascii());
+    }
+    for bad in [
+        &b"[g]\xc0\n"[..],
+        b"[g]@\n",
+        b"[g]\x7f\n",
+        b"[g]\nk[\x80]=v\n",
+        b"[g]\nk[d\xc3]=v\n",
+    ] {
+        assert!(KeyFile::parse(bad).is_err(), "{}", bad.escape_ascii());
+    }
+}
+
+#[test]
+fn brackets_are_in_no_key_and_a_backslash_may_be() {
+    for key in ["]", "]]", "a]", "a[", "\\]"] {
+        let error = KeyFile::parse(format!("[g]\n{key}=v\n").as_bytes()).unwrap_err();
+        assert_eq!(error.kind, ParseErrorKind::KeyName, "{key}");
+    }
+    for key in ["\\", "\\\\", "a\\b"] {
+        let file = KeyFile::parse(format!("[g]\n{key}=v\n").as_bytes()).unwrap();
+        assert_eq!(file.get("g", key).unwrap().raw(), b"v", "{key}");
+    }
+}
+
 #[test]
 fn limits_hold_at_their_value_and_not_one_over() {
     let input = b"# c\n[g]\na=1\na=2\n";
