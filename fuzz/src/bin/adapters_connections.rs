@@ -29,6 +29,7 @@ use tokio::time::{sleep, timeout};
 
 use self::failing::{Failing, Mode};
 
+#[allow(dead_code, reason = "the tests use more of it")]
 #[path = "../../../console-token/tests/spice/failing.rs"]
 mod failing;
 

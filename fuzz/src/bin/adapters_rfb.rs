@@ -32,6 +32,7 @@ use self::failing::Mode;
 use self::peers::{Manners, Viewer, view};
 use self::site::{FIRST, PASSWORD, SECOND, Site, target};
 
+#[allow(dead_code, reason = "the tests use more of it")]
 #[path = "../../../console-token/tests/spice/failing.rs"]
 mod failing;
 #[expect(dead_code, reason = "the tests use more of it")]

@@ -33,6 +33,7 @@ use self::hypervisor::session_id;
 use self::line::Line;
 use self::site::{FIRST, SECOND, Site};
 
+#[allow(dead_code, reason = "the tests use more of it")]
 #[path = "../../../console-token/tests/spice/failing.rs"]
 mod failing;
 #[allow(dead_code, reason = "the tests use more of it")]

@@ -56,6 +56,9 @@ mod tests {
             b"\0\0\0\0",
             b"[g]\nk=a\0b\n",
             b"a\0\0b",
+            // Half is not most.
+            b"a\0bc",
+            b"\0abc",
             b"\xef\xbb\xbf[g]\n",
         ] {
             assert!(!is_utf16(input), "{input:?}");

@@ -271,6 +271,7 @@ proptest! {
         let list = encode_list(&items);
         let file = [b"[g]\ntext=".as_slice(), &raw, b"\nlist=", &list, b"\n"].concat();
         let file = KeyFile::parse(&file).unwrap();
+        prop_assert_eq!(&*file.get("g", "text").unwrap().text().unwrap(), text.as_str());
         prop_assert_eq!(file.get("g", "text").unwrap().string().unwrap(), text);
         prop_assert_eq!(file.get("g", "list").unwrap().list().unwrap(), items);
     }
