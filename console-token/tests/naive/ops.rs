@@ -170,6 +170,8 @@ impl Bytes<'_> {
 
     fn op(&mut self) -> Op {
         let kind = match self.byte() {
+            // Added last, so that the others stay what they were.
+            u8::MAX => 39,
             byte @ LATER.. => 32 + (byte - LATER) % 7,
             byte => byte % 32,
         };
@@ -219,7 +221,7 @@ impl Bytes<'_> {
             32..=34 => Transition::Open(self.attempt()),
             35 | 36 => Transition::Suspend {
                 session: self.session(),
-                resumed: (kind == 36).then(|| self.attempt()),
+                resumed: None,
                 from: UnixSeconds(self.time()),
                 until: UnixSeconds(self.time()),
             },
@@ -232,6 +234,12 @@ impl Bytes<'_> {
             },
             24 | 25 => Transition::Migrate {
                 session: self.session(),
+                until: UnixSeconds(self.time()),
+            },
+            39 => Transition::Suspend {
+                session: self.session(),
+                resumed: Some(self.attempt()),
+                from: UnixSeconds(self.time()),
                 until: UnixSeconds(self.time()),
             },
             26 => Transition::Settle(self.session()),

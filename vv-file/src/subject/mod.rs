@@ -27,7 +27,6 @@ use nom::{
     sequence::{preceded, separated_pair, terminated},
 };
 
-use self::attribute::Names;
 use crate::error::SubjectError;
 
 /// A distinguished name, entry by entry in the order of the certificate.
@@ -95,10 +94,9 @@ impl HostSubject {
         if self.0.is_empty() {
             return Err(SubjectError::Empty);
         }
-        let mut names = Names::default();
         for (index, (key, value)) in self.0.iter().enumerate() {
             let entry = number(index);
-            let (_, attribute) = names.find(key).ok_or(SubjectError::UnknownKey { entry })?;
+            let (_, attribute) = attribute::find(key).ok_or(SubjectError::UnknownKey { entry })?;
             if !attribute.takes(value) {
                 return Err(SubjectError::Value { entry });
             }

@@ -4,7 +4,7 @@
 
 use alloc::borrow::Cow;
 use alloc::string::String;
-use alloc::vec::Vec;
+use core::cmp::Ordering;
 
 /// OpenSSL 3.0's table of objects (`objects.txt`): an object identifier and a short or long name a line, in the order of
 /// the names. Names without an identifier are left out: no certificate can hold them.
@@ -117,30 +117,36 @@ impl Characters {
     }
 }
 
-/// OpenSSL's names with their identifiers, split into lines when the first one is asked for that is not among the
-/// bounded.
-#[derive(Default)]
-pub(super) struct Names(Vec<(&'static str, &'static str)>);
-
-impl Names {
-    /// The object identifier that a key stands for, in numbers with dots, and what its values may be. A key is a name of
-    /// OpenSSL's, in its case, or an identifier in numbers.
-    pub(super) fn find(&mut self, key: &str) -> Option<(Cow<'static, str>, Attribute)> {
-        if let Some(bounded) = BOUNDED.iter().find(|bounded| bounded.names.contains(&key)) {
-            return Some((bounded.identifier.into(), Attribute::of(bounded)));
-        }
-        if self.0.is_empty() {
-            self.0 = NAMES.lines().filter_map(name_and_identifier).collect();
-        }
-        if let Ok(place) = self.0.binary_search_by(|(name, _)| (*name).cmp(key)) {
-            let (_, identifier) = self.0.get(place)?;
-            return Some(((*identifier).into(), Attribute::UNBOUNDED));
-        }
-        let identifier = identifier(key)?;
-        let bounded = BOUNDED.iter().find(|bounded| bounded.identifier == identifier);
-        let attribute = bounded.map_or(Attribute::UNBOUNDED, Attribute::of);
-        Some((identifier.into(), attribute))
+/// The object identifier that a key stands for, in numbers with dots, and what its values may be. A key is a name of
+/// OpenSSL's, in its case, or an identifier in numbers.
+pub(super) fn find(key: &str) -> Option<(Cow<'static, str>, Attribute)> {
+    if let Some(bounded) = BOUNDED.iter().find(|bounded| bounded.names.contains(&key)) {
+        return Some((bounded.identifier.into(), Attribute::of(bounded)));
     }
+    if let Some(identifier) = listed(key) {
+        return Some((identifier.into(), Attribute::UNBOUNDED));
+    }
+    let identifier = identifier(key)?;
+    let bounded = BOUNDED.iter().find(|bounded| bounded.identifier == identifier);
+    let attribute = bounded.map_or(Attribute::UNBOUNDED, Attribute::of);
+    Some((identifier.into(), attribute))
+}
+
+/// The identifier of a name in the table, by halves of its text.
+fn listed(name: &str) -> Option<&'static str> {
+    let mut left = NAMES;
+    while !left.is_empty() {
+        let half = left.get(..left.len() / 2)?;
+        let (before, rest) = left.split_at_checked(half.rfind('\n').map_or(0, |end| end.saturating_add(1)))?;
+        let (line, after) = rest.split_once('\n').unwrap_or((rest, ""));
+        let (found, identifier) = name_and_identifier(line)?;
+        left = match found.cmp(name) {
+            Ordering::Equal => return Some(identifier),
+            Ordering::Less => after,
+            Ordering::Greater => before,
+        };
+    }
+    None
 }
 
 fn name_and_identifier(line: &'static str) -> Option<(&'static str, &'static str)> {
@@ -180,13 +186,22 @@ fn identifier(key: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use alloc::format;
+    use alloc::vec::Vec;
+
     use super::*;
 
     #[test]
     fn names_are_in_order_and_none_stands_twice() {
         let names: Vec<_> = NAMES.lines().map(|line| name_and_identifier(line).unwrap()).collect();
-        assert!(names.is_sorted_by(|a, b| a.0 < b.0));
+        assert!(NAMES.is_ascii() && names.is_sorted_by(|a, b| a.0 < b.0));
         for (name, number) in &names {
+            assert_eq!(listed(name), Some(*number));
+            assert_eq!(listed(&format!("{name} ")), None);
+            assert_eq!(
+                listed(name.get(1..).unwrap()).is_some(),
+                names.iter().any(|other| Some(other.0) == name.get(1..))
+            );
             assert_eq!(identifier(number).as_deref(), Some(*number), "{name}");
         }
         // The bounded are names of the table, too.

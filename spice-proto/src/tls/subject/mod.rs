@@ -23,7 +23,6 @@ use nom::sequence::{preceded, separated_pair, terminated};
 use nom::{Finish as _, IResult, Parser as _};
 use x509_cert::attr::AttributeTypeAndValue;
 
-use self::attribute::Names;
 use super::certificate::{Certificate, text as text_of};
 
 /// Why a text is no subject.
@@ -89,10 +88,9 @@ impl HostSubject {
         if self.0.is_empty() {
             return Err(SubjectError::Empty);
         }
-        let mut names = Names::default();
         let entries = self.0.iter().enumerate().map(|(at, (key, value))| {
             let entry = at.saturating_add(1);
-            let found = names.find(key).and_then(|(oid, of)| Some((encoded(&oid)?, of)));
+            let found = attribute::find(key).and_then(|(oid, of)| Some((encoded(&oid)?, of)));
             let (oid, attribute) = found.ok_or(SubjectError::UnknownKey { entry })?;
             match attribute.takes(value) {
                 true => Ok((oid, canonical(value))),
