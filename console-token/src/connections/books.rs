@@ -110,7 +110,7 @@ impl Held {
     /// What the store is to be asked about it now.
     pub(super) fn attending(&self, gate: &Gate) -> Option<(TokenHash, Transition)> {
         let state = lock(&self.state);
-        Some((state.taken.hash, gate.attending(&state.taken, state.told)?))
+        Some((state.taken.hash, state.taken.attending(gate, state.told)?))
     }
 
     /// The store has answered that it may go on.

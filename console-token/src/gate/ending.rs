@@ -21,6 +21,11 @@ pub(crate) struct Taken {
 }
 
 impl Taken {
+    /// What the store is to be asked about it now, given when it was held last.
+    pub(crate) fn attending(&self, gate: &Gate, held: Option<UnixSeconds>) -> Option<Transition> {
+        Some(gate.attending(self.session?, self.resumed(), held))
+    }
+
     /// The attempt by which a session that broke off was taken up; `None` for one that began here.
     pub(crate) const fn resumed(&self) -> Option<AttemptId> {
         match self.by {

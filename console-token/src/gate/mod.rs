@@ -17,8 +17,8 @@ use zeroize::Zeroizing;
 
 use crate::replace::Trail;
 use crate::{
-    Admitted, BackendError, Grant, Note, NoteChange, Peppers, Record, Refusal, Secret, SessionId, Store, StoreError,
-    TokenHash, Transition, UnixSeconds, VerifyContext,
+    Admitted, AttemptId, BackendError, Grant, Note, NoteChange, Peppers, Record, Refusal, Secret, SessionId, Store,
+    StoreError, TokenHash, Transition, UnixSeconds, VerifyContext,
 };
 
 /// Between two requests to a store that fails.
@@ -297,21 +297,25 @@ impl Gate {
 
     /// What the store is asked about an open session from time to time, given when it was held last: to hold it, if that is
     /// due, else whether it may go on.
-    pub(crate) fn attending(&self, taken: &Taken, held: Option<UnixSeconds>) -> Option<Transition> {
-        let session = taken.session?;
+    pub(crate) fn attending(
+        &self,
+        session: SessionId,
+        resumed: Option<AttemptId>,
+        held: Option<UnixSeconds>,
+    ) -> Transition {
         let Terms { lease, reconnect, .. } = self.terms;
         let (now, third) = (self.now(), lease.as_secs() / 3);
         let is_due = held.is_none_or(|held| now < held || held.saturating_add(third) <= now);
         if lease.is_zero() || !is_due {
-            return Some(Transition::Attend(session));
+            return Transition::Attend(session);
         }
         let from = now.saturating_add(lease.as_secs());
-        Some(Transition::Suspend {
+        Transition::Suspend {
             session,
-            resumed: taken.resumed(),
+            resumed,
             from,
             until: from.saturating_add(reconnect.as_secs()),
-        })
+        }
     }
 
     /// Asks about open sessions, one after the other, as long as the store answers: first those that are to be held. Whether it

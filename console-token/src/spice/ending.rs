@@ -170,7 +170,7 @@ impl TokenSessions {
         let asked = self
             .lock()
             .get(&key)
-            .and_then(|open| Some((open.taken.hash, self.gate.attending(&open.taken, open.told)?)));
+            .and_then(|open| Some((open.taken.hash, open.taken.attending(&self.gate, open.told)?)));
         let Some((hash, asked)) = asked else { return };
         if let Ok(Ok(admitted)) = self.gate.ask_once(&hash, asked).await {
             self.attended(key, asked, &admitted);
@@ -212,7 +212,7 @@ impl TokenSessions {
         let sessions: Vec<(SessionKey, TokenHash, Transition)> = {
             let open = self.lock();
             let asked = open.iter().filter_map(|(key, open)| {
-                let asked = self.gate.attending(&open.taken, open.told)?;
+                let asked = open.taken.attending(&self.gate, open.told)?;
                 asks(open).then_some((*key, open.taken.hash, asked))
             });
             asked.collect()
