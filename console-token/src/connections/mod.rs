@@ -16,7 +16,8 @@
 //! # When the store fails
 //!
 //! Each request is repeated for [`Settings::store_timeout`]. Then a viewer is refused, and it is settled later whether it
-//! had a use; releases and ends are repeated until the store answers; connections that are open go on.
+//! had a use; releases and ends are repeated until the store answers; connections that are open go on, and are not free for
+//! others until the store has answered for as long as [`Settings::lease`].
 //!
 //! # Example
 //!

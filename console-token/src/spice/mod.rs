@@ -46,7 +46,8 @@
 //!   store answers: the use is neither lost nor had twice;
 //! - a bind ends its session; a join is refused, and the viewer can try again;
 //! - a release or a close is repeated until the store answers, so that no session stays open there;
-//! - sessions that are open go on.
+//! - sessions that are open go on, and what their gateways could not hold meanwhile is not free for others until the store has
+//!   answered for as long as [`Settings::lease`].
 //!
 //! # Example
 //!
