@@ -17,9 +17,11 @@ use zeroize::Zeroizing;
 
 use crate::replace::Trail;
 use crate::{
-    Admitted, AttemptId, BackendError, Grant, Note, NoteChange, Peppers, Record, Refusal, Secret, SessionId, Store,
-    StoreError, TokenHash, Transition, UnixSeconds, VerifyContext,
+    Admitted, AttemptId, BackendError, Grant, Peppers, Record, Refusal, Secret, SessionId, Store, StoreError,
+    TokenHash, Transition, UnixSeconds, VerifyContext,
 };
+#[cfg(feature = "spice")]
+use crate::{Note, NoteChange};
 
 /// Between two requests to a store that fails.
 const AGAIN: Duration = Duration::from_millis(100);

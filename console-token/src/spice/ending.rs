@@ -123,6 +123,14 @@ impl TokenSessions {
         self.hub.with(|_, sessions| sessions.end(session))
     }
 
+    /// The store lets a session not go on. One that is closed there may be another gateway's now, and is not closed again.
+    fn cut(&self, session: SessionKey, refusal: Refusal) -> bool {
+        match refusal {
+            Refusal::SessionClosed => self.hub.with(|_, sessions| sessions.end(session)),
+            _ => self.end(session),
+        }
+    }
+
     /// A session is over, and has no connections any more.
     fn ended(&self, key: SessionKey, spent: bool) -> Option<Open> {
         // One that was refused is not there.
@@ -220,7 +228,7 @@ impl TokenSessions {
         let answered = |session: SessionKey, hash: TokenHash, asked, answer: Result<Admitted, Refusal>| match answer {
             Ok(admitted) => self.attended(session, asked, &admitted),
             // One that has ended meanwhile is not there any more.
-            Err(refusal) if self.end(session) => {
+            Err(refusal) if self.cut(session, refusal) => {
                 let token = hash.fingerprint();
                 log(SessionEvent::Cut {
                     session,

@@ -224,3 +224,27 @@ async fn an_end_that_is_told_twice() {
         assert!(site.open(&token).await.is_ok(), "{mode:?}");
     }
 }
+
+/// A gateway whose session was taken up elsewhere, since it could not hold it, ends its own, and not the one that is there now.
+#[tokio::test(start_paused = true)]
+async fn a_session_that_was_lost_to_another_gateway() {
+    let site = Site::with(reconnecting(600));
+    let token = site.token(1).await;
+    let mut lost = site.open(&token).await.unwrap();
+    let other = site.another(reconnecting(600));
+    site.store.set(Mode::Down, |transition| {
+        matches!(transition, Transition::Suspend { .. })
+    });
+    for _ in 0..20 {
+        site.ahead.fetch_add(1, Ordering::Relaxed);
+        sleep(Duration::from_secs(1)).await;
+    }
+    let mut viewer = other.open(&token).await.unwrap();
+    site.store.works();
+    assert!(timeout(Duration::from_secs(10), lost.main.has_ended()).await.unwrap());
+    assert!(
+        timeout(Duration::from_secs(30), viewer.main.hear()).await.is_err(),
+        "it goes on"
+    );
+    assert_eq!(site.record(&token).sessions().count(), 1);
+}

@@ -208,10 +208,10 @@ fn hostile(is_server: bool) -> (usize, usize) {
         for index in 0..parts.len() {
             for at in 0..parts[index].len() {
                 let byte = parts[index][at];
-                // Scripts in every value, recordings in every bit; of log-ins, most of which is random or sealed, one bit of
-                // each byte.
+                // Scripts in every value, recordings in every bit; of log-ins, most of which is random or sealed, the
+                // lowest and the highest.
                 let deltas: Vec<u8> = match course.name.starts_with("vnc-") {
-                    true if course.name.starts_with("vnc-login") => vec![1 << (at % 8)],
+                    true if course.name.starts_with("vnc-login") => vec![1, 0x80],
                     true => (0..8).map(|bit| 1 << bit).collect(),
                     false => (1..=255).collect(),
                 };
