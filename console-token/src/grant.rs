@@ -82,19 +82,37 @@ pub struct VerifyContext<'a> {
     pub now: UnixSeconds,
     /// The name under which grants are made out to this gateway.
     pub audience: Option<&'a str>,
+    /// Of a session that it begins now: from when on its viewer may come again, and when the session is over, unless the
+    /// gateway says something else meanwhile.
+    pub lease: Option<(UnixSeconds, UnixSeconds)>,
 }
 
 impl<'a> VerifyContext<'a> {
     /// A gateway without a name: grants that are made out to one are refused.
     #[must_use]
     pub const fn at(now: UnixSeconds) -> Self {
-        Self { now, audience: None }
+        Self {
+            now,
+            audience: None,
+            lease: None,
+        }
     }
 
     /// Names the gateway.
     #[must_use]
     pub const fn with_audience(mut self, audience: &'a str) -> Self {
         self.audience = Some(audience);
+        self
+    }
+
+    /// A session that this transition begins ([`Record::claim`](crate::Record::claim), [`Record::open`](crate::Record::open)) or
+    /// takes up ([`Record::resume`](crate::Record::resume)) is held until `from`, as by
+    /// [`Record::suspend`](crate::Record::suspend): if the gateway stops before it says anything else, the viewer may come again
+    /// then, and `until` then the session is over. Without it, a gateway that stops in its first moments leaves a session that
+    /// nobody can take up.
+    #[must_use]
+    pub const fn with_lease(mut self, from: UnixSeconds, until: UnixSeconds) -> Self {
+        self.lease = Some((from, until));
         self
     }
 }

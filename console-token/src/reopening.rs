@@ -151,7 +151,7 @@ impl Record {
         if open.is_over(&grant, context.now) {
             return Err(Refusal::SessionExpired);
         }
-        (open.suspended, open.migrating, open.connection_id) = (None, None, None);
+        (open.suspended, open.migrating, open.connection_id) = (Suspended::from_start(context), None, None);
         (open.reopened, open.resumed) = (true, Some(attempt));
         self.remember(attempt, session);
         Ok(())

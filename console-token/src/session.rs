@@ -72,6 +72,13 @@ pub(crate) struct Suspended {
     pub(crate) until: UnixSeconds,
 }
 
+impl Suspended {
+    /// Of a session that begins or is taken up now.
+    pub(crate) fn from_start(context: &VerifyContext<'_>) -> Option<Self> {
+        context.lease.map(|(from, until)| Self { from, until })
+    }
+}
+
 /// An attempt that was accepted, and the use that it got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Attempt {
@@ -308,7 +315,7 @@ impl Record {
             connection_id: None,
             migrating: None,
             reopened: false,
-            suspended: None,
+            suspended: Suspended::from_start(context),
             resumed: None,
         });
         Ok(id)

@@ -40,14 +40,9 @@ impl Books {
         let held = Arc::new(Held {
             attempt,
             state: Mutex::new(State {
-                taken: Taken {
-                    hash: *hash,
-                    by,
-                    session: None,
-                },
+                taken: Taken::new(&self.gate, hash, by),
                 reached: false,
                 until,
-                told: None,
                 finished: false,
             }),
             cut: watch::Sender::new(None),
@@ -87,8 +82,6 @@ struct State {
     reached: bool,
     /// Its viewer has come again: until when it can do so if no hypervisor is reached this time.
     until: Option<UnixSeconds>,
-    /// When the store was last told that it is held.
-    told: Option<UnixSeconds>,
     /// Its viewer has gone for good.
     finished: bool,
 }
@@ -110,14 +103,18 @@ impl Held {
     /// What the store is to be asked about it now.
     pub(super) fn attending(&self, gate: &Gate) -> Option<(TokenHash, Transition)> {
         let state = lock(&self.state);
-        Some((state.taken.hash, state.taken.attending(gate, state.told)?))
+        Some((state.taken.hash, state.taken.attending(gate)?))
+    }
+
+    /// What holds it, if that is due.
+    pub(super) fn holding(&self, gate: &Gate) -> Option<(TokenHash, Transition)> {
+        let state = lock(&self.state);
+        Some((state.taken.hash, state.taken.holding(gate)?))
     }
 
     /// The store has answered that it may go on.
     pub(super) fn attended(&self, gate: &Gate, asked: Transition, admitted: &Admitted) {
-        if matches!(asked, Transition::Suspend { .. }) {
-            lock(&self.state).told = Some(gate.now());
-        }
+        lock(&self.state).taken.attended(gate, asked);
         self.renamed(admitted);
     }
 

@@ -6,7 +6,7 @@
 //!
 //! | What happens | What the store is asked |
 //! |---|---|
-//! | [`enter`](TokenConnections::enter): a viewer comes | `open`: spends a use; or `resume`, where its last connection broke off |
+//! | [`enter`](TokenConnections::enter): a viewer comes | `open`: spends a use; or `resume`, where its last connection broke off; held from then on |
 //! | [`reached`](TokenUse::reached): a hypervisor may have accepted | `bind`: the use stays spent |
 //! | Dropped before that | `release`: the use is given back |
 //! | Dropped after that | `suspend` for [`Settings::reconnect`], else `close` |

@@ -67,11 +67,12 @@ impl TokenUse {
         let connection_id = u32::from_be_bytes([a, b, c, d]).max(1);
         let bind = |session| Transition::Bind { session, connection_id };
         let (held, books) = (&self.place.held, &self.place.books);
-        held.ask(books, bind).await?;
-        if let Some((hash, asked)) = held.attending(&books.gate) {
+        // What is not held any more may be another viewer's, whose use this must not spend.
+        if let Some((hash, asked)) = held.holding(&books.gate) {
             let admitted = books.gate.ask(&hash, asked).await?;
             held.attended(&books.gate, asked, &admitted);
         }
+        held.ask(books, bind).await?;
         Ok(())
     }
 

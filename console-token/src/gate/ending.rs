@@ -18,12 +18,36 @@ pub(crate) struct Taken {
     pub(crate) by: Transition,
     /// `None` until the store has answered.
     pub(crate) session: Option<SessionId>,
+    /// When the store was last told that it is held; first, when it was asked.
+    pub(crate) held: UnixSeconds,
 }
 
 impl Taken {
-    /// What the store is to be asked about it now, given when it was held last.
-    pub(crate) fn attending(&self, gate: &Gate, held: Option<UnixSeconds>) -> Option<Transition> {
-        Some(gate.attending(self.session?, self.resumed(), held))
+    /// Before the store is asked.
+    pub(crate) fn new(gate: &Gate, hash: &TokenHash, by: Transition) -> Self {
+        Self {
+            hash: *hash,
+            by,
+            session: None,
+            held: gate.now(),
+        }
+    }
+
+    /// What holds it, if that is due.
+    pub(crate) fn holding(&self, gate: &Gate) -> Option<Transition> {
+        gate.holding(self.session?, self.resumed(), self.held)
+    }
+
+    /// What the store is asked about it from time to time: to hold it, if that is due, else whether it may go on.
+    pub(crate) fn attending(&self, gate: &Gate) -> Option<Transition> {
+        self.holding(gate).or(self.session.map(Transition::Attend))
+    }
+
+    /// The store has answered what it was asked about it.
+    pub(crate) fn attended(&mut self, gate: &Gate, asked: Transition) {
+        if matches!(asked, Transition::Suspend { .. }) {
+            self.held = gate.now();
+        }
     }
 
     /// The attempt by which a session that broke off was taken up; `None` for one that began here.
@@ -114,7 +138,7 @@ impl Gate {
     }
 
     async fn tell_one<K>(&self, ending: &Ending<K>) -> Result<Told, BackendError> {
-        let Taken { hash, by, session } = &ending.taken;
+        let Taken { hash, by, session, .. } = &ending.taken;
         let resumed = ending.taken.resumed();
         let session = match session {
             Some(session) => *session,

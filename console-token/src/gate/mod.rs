@@ -149,11 +149,21 @@ impl Gate {
     }
 
     pub(crate) fn context(&self) -> VerifyContext<'_> {
-        let context = VerifyContext::at(self.now());
-        match &self.terms.audience {
-            Some(audience) => context.with_audience(audience),
-            None => context,
+        let mut context = VerifyContext::at(self.now());
+        if let Some(audience) = &self.terms.audience {
+            context = context.with_audience(audience);
         }
+        if let Some((from, until)) = self.lease() {
+            context = context.with_lease(from, until);
+        }
+        context
+    }
+
+    /// What is held from now on: when its viewer may come again if nothing else is said, and when it is over then.
+    fn lease(&self) -> Option<(UnixSeconds, UnixSeconds)> {
+        let Terms { lease, reconnect, .. } = self.terms;
+        let from = self.after(lease);
+        (!lease.is_zero()).then(|| (from, from.saturating_add(reconnect.as_secs())))
     }
 
     /// Asks the store for a transition; again and again while it fails, within its time.
@@ -297,27 +307,22 @@ impl Gate {
         reconnect.map(|time| self.after(time))
     }
 
-    /// What the store is asked about an open session from time to time, given when it was held last: to hold it, if that is
-    /// due, else whether it may go on.
-    pub(crate) fn attending(
+    /// What holds an open session, if that is due, given when it was held last.
+    pub(crate) fn holding(
         &self,
         session: SessionId,
         resumed: Option<AttemptId>,
-        held: Option<UnixSeconds>,
-    ) -> Transition {
-        let Terms { lease, reconnect, .. } = self.terms;
-        let (now, third) = (self.now(), lease.as_secs() / 3);
-        let is_due = held.is_none_or(|held| now < held || held.saturating_add(third) <= now);
-        if lease.is_zero() || !is_due {
-            return Transition::Attend(session);
-        }
-        let from = now.saturating_add(lease.as_secs());
-        Transition::Suspend {
+        held: UnixSeconds,
+    ) -> Option<Transition> {
+        let (from, until) = self.lease()?;
+        let (now, third) = (self.now(), self.terms.lease.as_secs() / 3);
+        let is_due = now < held || held.saturating_add(third) <= now;
+        is_due.then_some(Transition::Suspend {
             session,
             resumed,
             from,
-            until: from.saturating_add(reconnect.as_secs()),
-        }
+            until,
+        })
     }
 
     /// Asks about open sessions, one after the other, as long as the store answers: first those that are to be held. Whether it

@@ -40,8 +40,6 @@ pub(super) struct Open {
     pub(super) until: Option<UnixSeconds>,
     /// Its viewer may not come again.
     pub(super) finished: bool,
-    /// When the store was last told that it is held.
-    pub(super) told: Option<UnixSeconds>,
     /// What the other gateways know of it.
     pub(super) noted: Option<Noted>,
 }
@@ -104,7 +102,6 @@ impl Open {
             former: Vec::new(),
             until,
             finished: false,
-            told: None,
             noted: None,
         }
     }

@@ -7,8 +7,8 @@ use core::time::Duration;
 use spice_proto::session::{Report, SessionKey};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use super::TokenSessions;
 use super::books::Open;
+use super::{Denial, TokenSessions};
 use crate::gate::{Ending, Gate, Told, lock};
 use crate::{Admitted, BackendError, Fingerprint, Refusal, TokenHash, Transition, UnixSeconds};
 
@@ -173,24 +173,23 @@ impl TokenSessions {
         self.gate.tell(&self.endings, told).await
     }
 
-    /// Tells the store that a session is held here.
-    pub(super) async fn hold(&self, key: SessionKey) {
+    /// Tells the store that a session is held here, if that is due.
+    pub(super) async fn hold(&self, key: SessionKey) -> Result<(), Denial> {
         let asked = self
             .lock()
             .get(&key)
-            .and_then(|open| Some((open.taken.hash, open.taken.attending(&self.gate, open.told)?)));
-        let Some((hash, asked)) = asked else { return };
-        if let Ok(Ok(admitted)) = self.gate.ask_once(&hash, asked).await {
+            .and_then(|open| Some((open.taken.hash, open.taken.holding(&self.gate)?)));
+        if let Some((hash, asked)) = asked {
+            let admitted = self.gate.ask(&hash, asked).await?;
             self.attended(key, asked, &admitted);
         }
+        Ok(())
     }
 
     /// The store has answered that a session may go on.
     fn attended(&self, key: SessionKey, asked: Transition, admitted: &Admitted) {
         if let Some(open) = self.lock().get_mut(&key) {
-            if matches!(asked, Transition::Suspend { .. }) {
-                open.told = Some(self.gate.now());
-            }
+            open.taken.attended(&self.gate, asked);
             open.renamed(admitted);
         }
     }
@@ -220,7 +219,7 @@ impl TokenSessions {
         let sessions: Vec<(SessionKey, TokenHash, Transition)> = {
             let open = self.lock();
             let asked = open.iter().filter_map(|(key, open)| {
-                let asked = open.taken.attending(&self.gate, open.told)?;
+                let asked = open.taken.attending(&self.gate)?;
                 asks(open).then_some((*key, open.taken.hash, asked))
             });
             asked.collect()

@@ -65,11 +65,7 @@ impl TokenSessions {
     async fn take(&self, hash: &TokenHash, by: Transition, until: Option<UnixSeconds>) -> Result<Entered, Denial> {
         let claim = self.hub.claim();
         let key = claim.key();
-        let taken = Taken {
-            hash: *hash,
-            by,
-            session: None,
-        };
+        let taken = Taken::new(&self.gate, hash, by);
         self.lock().insert(key, Open::new(taken, until));
         match self.gate.ask(hash, by).await {
             Ok(admitted) => {
@@ -234,6 +230,8 @@ impl TokenSessions {
 
     /// The hypervisor has named the session. Before the viewer learns the name: its next connections follow at once.
     pub(super) async fn bind(&self, key: SessionKey, connection_id: u32) -> Result<(), Denial> {
+        // What is not held any more may be another viewer's, whose session this must not name.
+        self.hold(key).await?;
         let (hash, session) = self.claimed(key).ok_or(Refusal::NoSuchSession)?;
         let step = Transition::Bind { session, connection_id };
         let admitted = self.gate.ask(&hash, step).await?;
@@ -242,8 +240,6 @@ impl TokenSessions {
             open.connection_id = NonZeroU32::new(connection_id);
         }
         self.publish(key).await;
-        // Held from now on. If that fails, the next time is soon.
-        self.hold(key).await;
         Ok(())
     }
 

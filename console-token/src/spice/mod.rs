@@ -21,7 +21,7 @@
 //! | The viewer comes again after `MIGRATE_SWITCH_HOST` | `migrate` and `reopen`: spends nothing |
 //! | The main channel ends | `suspend` for [`Settings::reconnect`], else `close`: the use stays spent |
 //! | The viewer of a session that broke off comes again | `resume`: spends nothing |
-//! | From time to time | `attend`: a session whose token was revoked, or whose time is over, is ended |
+//! | From time to time | `suspend` from [`Settings::lease`] on, so that a gateway that stops holds nothing; `attend`: a session whose token was revoked, or whose time is over, is ended |
 //!
 //! # Several gateways
 //!

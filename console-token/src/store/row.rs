@@ -21,13 +21,19 @@ use core::{fmt::Write as _, num::NonZeroU32, str::FromStr};
 
 use crate::{
     AttemptId, BackendError, Grant, Leases, MAX_ATTEMPTS, MAX_OPEN_SESSIONS, Record, Scope, SessionId, TokenHash,
-    UnixSeconds, Uses, hex,
+    UnixSeconds, Uses, VerifyContext, hex,
     leases::Lease,
     session::{Attempt, Replaced, Session, Suspended},
 };
 
 /// Below this length of `attempts` there is room for one more: an entry has at least 35 characters.
 pub(super) const ROOM_FOR_ATTEMPT: usize = (MAX_ATTEMPTS - 1) * 35;
+
+/// What follows the number of a session that is claimed now.
+pub(super) fn claimed(context: &VerifyContext<'_>) -> String {
+    let held = context.lease.map(|(from, until)| format!(":{}:{}", from.0, until.0));
+    format!(":{}:0::0{},", context.now.0, held.unwrap_or_default())
+}
 
 /// A record, in the form of columns.
 #[derive(Debug)]

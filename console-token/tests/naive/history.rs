@@ -7,6 +7,9 @@ use console_token::{
     VerifyContext,
 };
 
+/// From when on a viewer may come again, and until when.
+pub(super) type Lease = Option<(u64, u64)>;
+
 /// What was accepted.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Done {
@@ -17,6 +20,7 @@ pub(super) enum Done {
     Claim {
         attempt: AttemptId,
         now: u64,
+        lease: Lease,
     },
     Bind {
         id: u64,
@@ -45,6 +49,7 @@ pub(super) enum Done {
     Resume {
         id: u64,
         attempt: AttemptId,
+        lease: Lease,
     },
     Close {
         id: u64,
@@ -143,10 +148,12 @@ impl Token {
     }
 
     /// Its viewer had broken off, and had not come again.
-    fn suspended(&self, id: u64, then: usize) -> Option<(u64, u64)> {
-        let mut suspended = self.history[..then].iter().filter_map(|done| match *done {
+    fn suspended(&self, id: u64, then: usize) -> Lease {
+        let claimed = self.claimed(id).0;
+        let mut suspended = self.history[..then].iter().enumerate().filter_map(|(place, done)| match *done {
+            Done::Claim { lease, .. } => (place == claimed).then_some(lease),
             Done::Suspend { id: other, from, until } => (other == id).then_some(Some((from, until))),
-            Done::Resume { id: other, .. } => (other == id).then_some(None),
+            Done::Resume { id: other, lease, .. } => (other == id).then_some(lease),
             _ => None,
         });
         suspended.next_back().flatten()
@@ -155,7 +162,7 @@ impl Token {
     /// The last attempt that took it up after it broke off.
     fn resumed(&self, id: u64) -> Option<AttemptId> {
         self.history.iter().rev().find_map(|done| match *done {
-            Done::Resume { id: other, attempt } if other == id => Some(attempt),
+            Done::Resume { id: other, attempt, .. } if other == id => Some(attempt),
             _ => None,
         })
     }
@@ -219,7 +226,7 @@ impl Token {
                     accepted.push((attempt, next));
                     next += 1;
                 }
-                Done::Reopen { attempt, id, .. } | Done::Resume { attempt, id } => accepted.push((attempt, id)),
+                Done::Reopen { attempt, id, .. } | Done::Resume { attempt, id, .. } => accepted.push((attempt, id)),
                 _ => {}
             }
         }
@@ -315,7 +322,7 @@ impl Token {
             _ if self.made_out.scope == Scope::Exchange => return Err(Refusal::WrongScope),
             _ => {}
         }
-        let now = context.now.0;
+        let (now, lease) = (context.now.0, context.lease.map(|(from, until)| (from.0, until.0)));
         let id = match transition {
             Transition::Redeem(attempt) => {
                 let id = self.spend(context, attempt, Done::Spend { attempt })?;
@@ -326,7 +333,7 @@ impl Token {
                 }
             }
             Transition::Claim(attempt) | Transition::Open(attempt) => {
-                let id = self.spend(context, attempt, Done::Claim { attempt, now })?;
+                let id = self.spend(context, attempt, Done::Claim { attempt, now, lease })?;
                 self.session(SessionId::new(id))?
             }
             Transition::Bind { session, connection_id } => self.bind(session, connection_id)?,
@@ -404,7 +411,7 @@ impl Token {
                     if self.overdue(id, now) {
                         return Err(Refusal::SessionExpired);
                     }
-                    self.history.push(Done::Resume { id, attempt });
+                    self.history.push(Done::Resume { id, attempt, lease });
                 }
                 id
             }

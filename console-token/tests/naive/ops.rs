@@ -113,10 +113,18 @@ impl Bytes<'_> {
     }
 
     fn context(&mut self) -> VerifyContext<'static> {
-        let context = VerifyContext::at(UnixSeconds(self.time()));
-        match self.byte() % 8 {
-            0 => context,
-            1 => context.with_audience("gateway2"),
+        let now = self.time();
+        let context = VerifyContext::at(UnixSeconds(now));
+        match self.byte() {
+            byte @ 240.. => {
+                let from = now.saturating_add(u64::from(byte % 4));
+                let until = from.saturating_add(u64::from(byte / 4 % 4));
+                context
+                    .with_audience(AUDIENCE)
+                    .with_lease(UnixSeconds(from), UnixSeconds(until))
+            }
+            byte if byte % 8 == 0 => context,
+            byte if byte % 8 == 1 => context.with_audience("gateway2"),
             _ => context.with_audience(AUDIENCE),
         }
     }

@@ -237,6 +237,25 @@ async fn a_gateway_that_is_killed() {
     std::mem::forget(entered);
 }
 
+/// The same in its first moments: when it has taken the use, and when its viewer has come again.
+#[tokio::test(start_paused = true)]
+async fn a_gateway_that_is_killed_before_anything_is_reached() {
+    for resumed in [false, true] {
+        let site = Site::reconnecting(30);
+        let token = if resumed { broken_off(&site).await } else { site.token(1).await };
+        let entered = site.connections.enter(&token).await.unwrap();
+        site.kill();
+        let other = site.another(Settings::default().with_reconnect(Duration::from_secs(30)));
+        sleep(Duration::from_secs(1)).await;
+        for (seconds, again) in [(14, false), (1, true)] {
+            site.pass(seconds);
+            assert_eq!(other.open(&token).await.is_some(), again, "{resumed} {seconds}");
+        }
+        assert_eq!((site.uses_left(&token), site.sessions(&token)), (Some(0), 1), "{resumed}");
+        std::mem::forget(entered);
+    }
+}
+
 /// The same without another chance for viewers: what was held is free.
 #[tokio::test(start_paused = true)]
 async fn what_a_dead_gateway_held_is_free() {

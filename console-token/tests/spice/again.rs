@@ -152,6 +152,33 @@ async fn a_gateway_that_is_killed() {
     drop(viewer);
 }
 
+/// The same in its first moments, before it has heard from the store: of a viewer that comes first, or again.
+#[tokio::test(start_paused = true)]
+async fn a_gateway_that_is_killed_in_its_first_moments() {
+    for resumed in [false, true] {
+        let site = Site::with(reconnecting(30));
+        let token = if resumed { broken_off(&site, 1).await } else { site.token(1).await };
+        site.store.set(Mode::AppliesAndHangs, |transition| {
+            matches!(transition, Transition::Claim(_) | Transition::Resume { .. })
+        });
+        let asked = site.store.asked.lock().unwrap().len();
+        let (stream, _task) = site.connect();
+        let text = token.expose().to_owned();
+        let viewer = tokio::spawn(async move { crate::line::link(stream, MAIN, 0, text.as_bytes()).await.is_ok() });
+        soon("it is taken", || asked < site.store.asked.lock().unwrap().len()).await;
+        site.kill();
+        site.store.works();
+        let other = site.another(reconnecting(30));
+        sleep(Duration::from_secs(1)).await;
+        for (seconds, again) in [(14, false), (1, true)] {
+            site.ahead.fetch_add(seconds, Ordering::Relaxed);
+            assert_eq!(other.open(&token).await.is_ok(), again, "{resumed} {seconds}");
+        }
+        assert_eq!(site.record(&token).sessions().count(), 1);
+        viewer.abort();
+    }
+}
+
 /// A store that was away for longer than a session is held ends nothing, and further channels come at once.
 #[tokio::test(start_paused = true)]
 async fn a_store_that_was_away_for_long() {

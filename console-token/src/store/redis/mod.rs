@@ -253,9 +253,10 @@ impl Engine for RedisStore {
         attempt: AttemptId,
     ) -> Result<Option<Admitted>, BackendError> {
         let session = match scope {
-            Scope::SpiceSession => format!(":{}:0::0,", context.now.0),
+            Scope::SpiceSession => row::claimed(context),
             _ => String::new(),
         };
+        let over = context.lease.map_or_else(String::new, |(_, until)| moment(until.0));
         let mut script = self.scripts.spend.prepare_invoke();
         script.key(self.token(hash)).key(self.ends());
         script
@@ -266,7 +267,8 @@ impl Engine for RedisStore {
             .arg(row::hex(&attempt.0))
             .arg(ROOM_FOR_ATTEMPT)
             .arg(session)
-            .arg(row::hex(hash.as_bytes()));
+            .arg(row::hex(hash.as_bytes()))
+            .arg(over);
         let Some((session, terms)) = self.run::<Option<(u64, String)>>(&script).await? else {
             return Ok(None);
         };

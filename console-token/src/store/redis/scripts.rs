@@ -6,7 +6,7 @@ use ::redis::Script;
 /// Lua do not hold 64 bits.
 ///
 /// `KEYS` token, ends; `ARGV` scope, audience, now, attempt, room for attempts, the new session or
-/// nothing, hash.
+/// nothing, hash, when the session is over unless it is held or nothing.
 const SPEND: &str = r"
 local r = redis.call('HMGET', KEYS[1], 'scope', 'audience', 'revoked', 'opens', 'lapses', 'uses', 'spent',
     'attempts', 'sessions', 'next_session', 'terms', 'session_limit', 'session_end')
@@ -24,6 +24,7 @@ if ARGV[6] ~= '' then
     local busy = math.huge
     if r[12] ~= '' then busy = tonumber(ARGV[3]) + tonumber(r[12]) end
     if r[13] ~= '' then busy = math.min(busy, tonumber(r[13])) end
+    if ARGV[8] ~= '' then busy = math.min(busy, tonumber(ARGV[8])) end
     busy = math.max(busy, tonumber(r[5]))
     redis.call('ZADD', KEYS[2], busy == math.huge and '+inf' or string.format('%.0f', busy), ARGV[7])
 end

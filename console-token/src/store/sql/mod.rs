@@ -40,10 +40,12 @@ macro_rules! spend {
 
 const REDEEM: &str = spend!("");
 
-/// `$7` now, as text. With no other session open, this one is as long open as the console may be busy.
+/// `$7` what follows the number of the session, `$8` when it is over unless it is held. With no other session open, this
+/// one is as long open as the console may be busy.
 const CLAIM: &str = spend!(
-    ", sessions = CAST(next_session AS TEXT) || ':' || $7 || ':0::0,',
-    busy_until = CASE WHEN session_end < session_limit + $4 THEN session_end ELSE session_limit + $4 END"
+    ", sessions = CAST(next_session AS TEXT) || $7,
+    busy_until = CASE WHEN $8 < session_end AND $8 < session_limit + $4 THEN $8
+        WHEN session_end < session_limit + $4 THEN session_end ELSE session_limit + $4 END"
 );
 
 const LOAD: &str = "SELECT version, terms, revoked, spent, next_session, attempts, sessions, replaced
@@ -272,7 +274,8 @@ impl Engine for SqlStore {
             .bind(row::hex(&attempt.0))
             .bind(room);
         if scope == Scope::SpiceSession {
-            spend = spend.bind(format!("{now}"));
+            let over = context.lease.map_or(u64::MAX, |(_, until)| until.0);
+            spend = spend.bind(row::claimed(context)).bind(moment(over));
         }
         let Some(row) = spend.fetch_optional(&self.pool).await.map_err(BackendError::new)? else {
             return Ok(None);
