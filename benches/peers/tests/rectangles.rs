@@ -1,7 +1,7 @@
 //! Where rectangles end, against libvncclient: drawn streams of the encodings that need no zlib, and recorded sessions of
 //! QEMU, x11vnc and Xtigervnc.
 
-#[path = "../../../fuzz/tests/differential/inputs.rs"]
+#[path = "../../../fuzz/laws/src/lib.rs"]
 #[allow(dead_code, reason = "other tests need more of it")]
 mod inputs;
 

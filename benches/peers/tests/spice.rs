@@ -12,7 +12,7 @@ use spice_proto::frame::{Frame, Header};
 use spice_proto::ids::ChannelType;
 use spice_proto::link::{LinkMess, LinkReply};
 
-#[path = "../../../fuzz/tests/differential/inputs.rs"]
+#[path = "../../../fuzz/laws/src/lib.rs"]
 #[allow(dead_code, reason = "other tests need more of it")]
 mod inputs;
 

@@ -1,28 +1,28 @@
-//! What is given to both: the cases of seeds and regressions, and mutations.
+//! What the laws are held with: the cases of seeds and regressions of all targets, and mutations that are the same in each run.
 
 use fuzz::each_case;
 
 /// A generator of numbers that is the same everywhere, and in each run.
-pub(crate) struct Random(u64);
+pub struct Random(u64);
 
 impl Random {
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         Self(0x2545_f491_4f6c_dd1d)
     }
 
-    pub(crate) fn below(&mut self, bound: usize) -> usize {
+    pub fn below(&mut self, bound: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         (self.0 >> 20) as usize % bound
     }
 
-    pub(crate) fn bytes(&mut self, len: usize) -> Vec<u8> {
+    pub fn bytes(&mut self, len: usize) -> Vec<u8> {
         (0..len).map(|_| self.below(256) as u8).collect()
     }
 
     /// Letters and digits.
-    pub(crate) fn text(&mut self, len: usize) -> Vec<u8> {
+    pub fn text(&mut self, len: usize) -> Vec<u8> {
         (0..len)
             .map(|_| b"abcdefghijklmnopqrstuvwxyz0123456789"[self.below(36)])
             .collect()
@@ -30,7 +30,7 @@ impl Random {
 }
 
 /// All cases of these targets, without doubles.
-pub(crate) fn of(targets: &[&str]) -> Vec<Vec<u8>> {
+pub fn of(targets: &[&str]) -> Vec<Vec<u8>> {
     let mut cases = Vec::new();
     for target in targets {
         for folder in ["seeds", "regressions"] {
@@ -43,7 +43,7 @@ pub(crate) fn of(targets: &[&str]) -> Vec<Vec<u8>> {
 }
 
 /// Targets of requests, with the places where a token can be.
-pub(crate) fn targets() -> Vec<Vec<u8>> {
+pub fn targets() -> Vec<Vec<u8>> {
     let texts = [
         "/?token=abc",
         "/vnc.html?token=a%20b+c&token=&x=1#token=d",
@@ -60,7 +60,7 @@ pub(crate) fn targets() -> Vec<Vec<u8>> {
 }
 
 /// Adds so many mutations of what is there: bytes changed, put in, taken out and doubled; and halves of two.
-pub(crate) fn mutate(cases: &mut Vec<Vec<u8>>, count: usize) {
+pub fn mutate(cases: &mut Vec<Vec<u8>>, count: usize) {
     let mut random = Random::new();
     let given = cases.len();
     for _ in 0..count {

@@ -10,7 +10,7 @@ use std::path::Path;
 use fuzz::reach::byte_functions;
 
 fn read(name: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name);
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
@@ -123,7 +123,7 @@ fn functions_of_examples(folder: &Path, found: &mut BTreeSet<String>) {
 
 #[test]
 fn the_library_of_examples_is_reached_as_well() {
-    let home = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut functions = BTreeSet::new();
     functions_of_examples(&home.join("../examples/src"), &mut functions);
     assert!(10 <= functions.len(), "{functions:?}");

@@ -2,10 +2,6 @@
 //!
 //! `LAWS.md` has all laws. This one needs an allocator that counts, which a search has not.
 
-#[allow(dead_code, reason = "the differential tests use more of it")]
-#[path = "differential/inputs.rs"]
-mod inputs;
-
 use bytes::{Bytes, BytesMut};
 use fuzz::seeds;
 use rfb_proto::framing::{ClientFramer, ServerFramer};
@@ -129,11 +125,11 @@ const ALWAYS: u64 = 16 << 10;
 fn what_is_held_is_bounded_by_what_came() {
     let targets = seeds::make().expect("recipes");
     let names: Vec<&str> = targets.keys().map(String::as_str).collect();
-    let mut cases = inputs::of(&names);
+    let mut cases = laws::of(&names);
     println!("{} cases of {} targets", cases.len(), names.len());
     assert!(700 <= cases.len());
     let count = 4 * cases.len();
-    inputs::mutate(&mut cases, count);
+    laws::mutate(&mut cases, count);
     for (name, factor, decode) in DECODERS {
         let (mut most, mut worst) = (0.0_f64, 0);
         for case in &cases {
@@ -157,7 +153,7 @@ fn what_is_held_is_bounded_by_what_came() {
 /// A length in a message takes no memory until its bytes are there: any four bytes of a case say that much follows.
 #[test]
 fn lengths_take_no_memory() {
-    let mut cases = inputs::of(&[
+    let mut cases = laws::of(&[
         "spice_messages",
         "spice_agent",
         "rfb_messages",

@@ -9,10 +9,8 @@
 //!
 //! A difference is a fault of a library here, or is named with its reason where it is skipped.
 
-#[path = "../../vv-file/tests/real/glib.rs"]
+#[path = "../../../vv-file/tests/real/glib.rs"]
 mod glib;
-#[path = "differential/inputs.rs"]
-mod inputs;
 #[path = "differential/python.rs"]
 mod python;
 
@@ -23,15 +21,14 @@ use rfb_proto::security::vnc::Password;
 use rfb_proto::security::{SecurityType, Seed};
 use serde_json::json;
 
-use self::inputs::Random;
 
 /// GLib takes none of these: its `encoding_length` and the lines of this crate are the same but for the limit of a file, which
 /// no seed comes near.
 #[test]
 #[ignore = "needs GLib"]
 fn key_files_are_read_as_glib_reads_them() {
-    let mut files = inputs::of(&["vv_bytes", "vv_lint", "vv_edit"]);
-    inputs::mutate(&mut files, 6000);
+    let mut files = laws::of(&["vv_bytes", "vv_lint", "vv_edit"]);
+    laws::mutate(&mut files, 6000);
     // GLib's functions take group and key names that end at a NUL.
     files.retain(|file| !file.contains(&0));
     println!("{} files", files.len());
@@ -64,9 +61,9 @@ fn is_cookie(header: &str) -> bool {
 #[test]
 #[ignore = "needs Python"]
 fn tokens_are_found_where_nova_finds_them() {
-    let mut texts = inputs::of(&["token_web"]);
-    texts.extend(inputs::targets());
-    inputs::mutate(&mut texts, 20_000);
+    let mut texts = laws::of(&["token_web"]);
+    texts.extend(laws::targets());
+    laws::mutate(&mut texts, 20_000);
     let asked: Vec<_> = texts
         .iter()
         .map(|bytes| {
@@ -102,7 +99,7 @@ fn tokens_are_found_where_nova_finds_them() {
 #[test]
 #[ignore = "needs OpenSSL"]
 fn vnc_responses_are_those_of_openssl() {
-    let mut random = Random::new();
+    let mut random = laws::Random::new();
     let asked: Vec<_> = (0..5000)
         .map(|_| {
             let len = random.below(11);
@@ -124,7 +121,7 @@ fn vnc_responses_are_those_of_openssl() {
 #[test]
 #[ignore = "needs OpenSSL"]
 fn diffie_hellman_log_ins_open_at_another_server() {
-    let mut random = Random::new();
+    let mut random = laws::Random::new();
     let servers: Vec<_> = (0..40)
         .map(|_| json!({"what": "dh", "private": glib::hex(&random.bytes(40))}))
         .collect();
