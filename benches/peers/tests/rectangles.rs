@@ -217,7 +217,7 @@ fn tile(random: &mut Random, pixel: usize, bytes: &mut Vec<u8>, area: usize) {
 
 #[test]
 fn drawn_rectangles_end_where_libvncclient_ends_them() {
-    let mut random = Random::new();
+    let mut random = Random::default();
     let streams: Vec<Stream> = (0..3000).map(|n| drawn(&mut random, [1, 2, 4][n % 3])).collect();
     let mut rectangles = 0;
     for (stream, theirs) in streams.iter().zip(theirs("drawn", &streams)) {

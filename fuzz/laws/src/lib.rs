@@ -3,13 +3,17 @@
 use fuzz::each_case;
 
 /// A generator of numbers that is the same everywhere, and in each run.
+#[derive(Debug)]
 pub struct Random(u64);
 
-impl Random {
-    pub fn new() -> Self {
+impl Default for Random {
+    fn default() -> Self {
         Self(0x2545_f491_4f6c_dd1d)
     }
+}
 
+impl Random {
+    /// A number below `bound`.
     pub fn below(&mut self, bound: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -17,6 +21,7 @@ impl Random {
         (self.0 >> 20) as usize % bound
     }
 
+    /// So many bytes.
     pub fn bytes(&mut self, len: usize) -> Vec<u8> {
         (0..len).map(|_| self.below(256) as u8).collect()
     }
@@ -61,7 +66,7 @@ pub fn targets() -> Vec<Vec<u8>> {
 
 /// Adds so many mutations of what is there: bytes changed, put in, taken out and doubled; and halves of two.
 pub fn mutate(cases: &mut Vec<Vec<u8>>, count: usize) {
-    let mut random = Random::new();
+    let mut random = Random::default();
     let given = cases.len();
     for _ in 0..count {
         let mut case = cases[random.below(given)].clone();

@@ -99,7 +99,7 @@ fn tokens_are_found_where_nova_finds_them() {
 #[test]
 #[ignore = "needs OpenSSL"]
 fn vnc_responses_are_those_of_openssl() {
-    let mut random = laws::Random::new();
+    let mut random = laws::Random::default();
     let asked: Vec<_> = (0..5000)
         .map(|_| {
             let len = random.below(11);
@@ -121,7 +121,7 @@ fn vnc_responses_are_those_of_openssl() {
 #[test]
 #[ignore = "needs OpenSSL"]
 fn diffie_hellman_log_ins_open_at_another_server() {
-    let mut random = laws::Random::new();
+    let mut random = laws::Random::default();
     let servers: Vec<_> = (0..40)
         .map(|_| json!({"what": "dh", "private": glib::hex(&random.bytes(40))}))
         .collect();

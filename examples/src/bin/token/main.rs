@@ -147,7 +147,7 @@ async fn inspect(inspect: &Inspect) -> Result<u8> {
         "grant": terms,
         "now": now.0,
         "seconds_left": grant.window().1.0.saturating_sub(now.0),
-        "accepted": record.check(&VerifyContext { now, audience: grant.audience.as_deref() }).map_or_else(|refusal| refusal.to_string(), |()| "yes".into()),
+        "accepted": record.check(&VerifyContext { audience: grant.audience.as_deref(), ..VerifyContext::at(now) }).map_or_else(|refusal| refusal.to_string(), |()| "yes".into()),
     });
     print(&format!("{shown:#}"))
 }
@@ -197,8 +197,8 @@ async fn verify(verify: &Verify) -> Result<u8> {
     }
     let Hashed { store, hash } = opened.hashed(&token)?;
     let context = VerifyContext {
-        now: now(),
         audience: verify.audience.as_deref(),
+        ..VerifyContext::at(now())
     };
     match store.check(&hash, context).await {
         Ok(grant) => print(&format!("accepted: {}, until {}", grant.console, grant.window().1.0)),
@@ -226,8 +226,8 @@ async fn resolve(resolve: &Resolve) -> Result<u8> {
     }
     let Hashed { store, hash } = opened.hashed(&token)?;
     let context = VerifyContext {
-        now: now(),
         audience: resolve.audience.as_deref(),
+        ..VerifyContext::at(now())
     };
     let mut checked = store.check(&hash, context).await;
     // An answer that cannot be written should cost no use.
