@@ -37,10 +37,13 @@ use super::proxy_protocol;
 use super::tls::Stream;
 use crate::grant::clock::Clock;
 
-/// Seconds for which a gateway is there of which nothing is heard.
-const LEASE: u64 = 15;
-/// How often it says that it is there.
+/// Seconds for which the others know where a gateway is of which nothing is heard: longer than a store is away, since sessions
+/// begin as soon as it is back. One that has stopped does not answer there, and nobody else has its key.
+const KEPT: u64 = 600;
+/// How often it says so.
 const ROUND: Duration = Duration::from_secs(5);
+/// The same, when the store did not answer.
+const AGAIN: Duration = Duration::from_secs(1);
 /// For a connection to another gateway, with its handshake.
 const DIAL: Duration = Duration::from_secs(3);
 /// The name in the certificates, which nothing looks at.
@@ -108,7 +111,7 @@ impl Gateways {
         };
         let value = serde_json::to_vec(&noted).map_err(std::io::Error::from)?;
         let now = self.clock.now();
-        let change = NoteChange::write(&value, now.saturating_add(LEASE));
+        let change = NoteChange::write(&value, now.saturating_add(KEPT));
         let written = self.store.set_note(&Self::note(&self.name), now, change).await;
         written
             .map(drop)
@@ -117,9 +120,12 @@ impl Gateways {
 
     /// Says it again and again, until it is dropped.
     pub(crate) async fn keep(&self) {
+        let mut works = true;
         loop {
-            sleep(ROUND).await;
-            if let Err(error) = self.say().await {
+            sleep(if works { ROUND } else { AGAIN }).await;
+            let said = timeout(ROUND, self.say()).await.unwrap_or(Err(GatewayError::TimedOut));
+            works = said.is_ok();
+            if let Err(error) = said {
                 warn!(%error, "other gateways do not know of this one");
             }
         }
