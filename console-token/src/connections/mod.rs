@@ -61,7 +61,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use self::books::{Books, Held};
 use crate::gate::{Gate, Terms, Told, lease, lock};
@@ -306,7 +306,9 @@ impl TokenConnections {
         let mut works = true;
         loop {
             sleep(Gate::until_next(self.settings.attend_every, works)).await;
+            let began = Instant::now();
             works = self.attend_each(log).await;
+            self.books.gate.note_round(began.elapsed());
         }
     }
 
@@ -318,10 +320,7 @@ impl TokenConnections {
 
     async fn attend_each(&self, log: &(impl Fn(ConnectionEvent) + Sync)) -> bool {
         let open: Vec<_> = lock(&self.books.open).values().cloned().collect();
-        let sessions = open.into_iter().filter_map(|held| {
-            let (hash, asked) = held.attending(&self.books.gate)?;
-            Some((held, hash, asked))
-        });
+        let asked = |held: &Arc<Held>| held.attending(&self.books.gate);
         let answered = |held: Arc<Held>, hash: TokenHash, asked, answer: Result<Admitted, Refusal>| match answer {
             Ok(admitted) => held.attended(&self.books.gate, asked, &admitted),
             Err(refusal) => {
@@ -334,7 +333,7 @@ impl TokenConnections {
                 });
             }
         };
-        self.books.gate.attend(sessions.collect(), answered).await
+        self.books.gate.attend(open, asked, answered).await
     }
 }
 

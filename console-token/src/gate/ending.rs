@@ -138,7 +138,12 @@ impl Gate {
     }
 
     async fn tell_one<K>(&self, ending: &Ending<K>) -> Result<Told, BackendError> {
-        let Taken { hash, by, session, .. } = &ending.taken;
+        let Taken {
+            hash,
+            by,
+            session,
+            held,
+        } = &ending.taken;
         let resumed = ending.taken.resumed();
         let session = match session {
             Some(session) => *session,
@@ -169,6 +174,12 @@ impl Gate {
                 Err(Refusal::SessionClosed) => return Ok(Told::Unknown),
                 Err(_) => {}
             }
+        }
+        // Past its lease it may be another viewer's, which is not ours to close.
+        if let Some(hold) = self.holding(session, resumed, *held)
+            && self.ask_once(hash, hold).await? == Err(Refusal::SessionClosed)
+        {
+            return Ok(Told::Unknown);
         }
         let closed = self.ask_once(hash, Transition::Close(session)).await?;
         Ok(closed.map_or(Told::Unknown, |_| Told::Closed))

@@ -7,7 +7,10 @@ pub(crate) use ending::{Ending, Endings, Taken, Told};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::future::poll_fn;
 use core::num::NonZeroU32;
+use core::sync::atomic::{AtomicBool, Ordering};
+use core::task::Poll;
 use core::time::Duration;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -47,6 +50,8 @@ pub(crate) struct Gate {
     decoy: Secret,
     /// While the store answers.
     answers: Mutex<Option<Answers>>,
+    /// How long it took last to ask about all open sessions.
+    round: Mutex<Duration>,
     terms: Terms,
 }
 
@@ -68,10 +73,13 @@ pub(crate) struct Terms {
     pub(crate) reconnect: Duration,
 }
 
+/// For so many rounds a session is held at least: one can be missed, and one be late.
+const TIMES: u32 = 3;
+/// How many sessions the store is asked about at the same time.
+const AT_ONCE: usize = 16;
+
 /// How long a session is held, where the store is told so this often.
 pub(crate) fn lease(lease: Duration, attend_every: Duration) -> Duration {
-    /// One time can be missed, and one be late.
-    const TIMES: u32 = 3;
     match lease.is_zero() {
         true => lease,
         false => lease.max(attend_every.saturating_mul(TIMES)),
@@ -100,6 +108,7 @@ impl Gate {
             peppers: Mutex::new(peppers),
             decoy: Secret::base64url(&key),
             answers: Mutex::default(),
+            round: Mutex::default(),
             terms,
         }
     }
@@ -161,9 +170,19 @@ impl Gate {
 
     /// What is held from now on: when its viewer may come again if nothing else is said, and when it is over then.
     fn lease(&self) -> Option<(UnixSeconds, UnixSeconds)> {
-        let Terms { lease, reconnect, .. } = self.terms;
-        let from = self.after(lease);
-        (!lease.is_zero()).then(|| (from, from.saturating_add(reconnect.as_secs())))
+        let from = self.after(self.held());
+        (!self.terms.lease.is_zero()).then(|| (from, from.saturating_add(self.terms.reconnect.as_secs())))
+    }
+
+    /// How long a session is held: longer where the store is slow and the sessions are many, since each has to wait for its turn.
+    fn held(&self) -> Duration {
+        let rounds = lock(&self.round).saturating_mul(TIMES);
+        self.terms.lease.saturating_add(rounds)
+    }
+
+    /// To ask about all open sessions took so long.
+    pub(crate) fn note_round(&self, took: Duration) {
+        *lock(&self.round) = took;
     }
 
     /// Asks the store for a transition; again and again while it fails, within its time.
@@ -276,7 +295,7 @@ impl Gate {
     /// long as a session is held: while it did not, nobody could renew anything.
     pub(crate) fn suspended(&self, record: &Record) -> Vec<(SessionId, UnixSeconds)> {
         let now = self.now();
-        let held = self.terms.lease.as_secs();
+        let held = self.held().as_secs();
         let could_renew = lock(&self.answers).is_some_and(|answers| answers.since.saturating_add(held) <= now);
         let suspended = record.suspended(now);
         let free = suspended.filter(|(_, suspended)| could_renew || suspended.from == BROKE_OFF);
@@ -325,21 +344,38 @@ impl Gate {
         })
     }
 
-    /// Asks about open sessions, one after the other, as long as the store answers: first those that are to be held. Whether it
-    /// did.
+    /// Asks about open sessions, some at a time, as long as the store answers: first those that are to be held. `asks` says what
+    /// about each when its turn has come. Whether the store answered.
     pub(crate) async fn attend<K>(
         &self,
-        mut sessions: Vec<(K, TokenHash, Transition)>,
-        mut answered: impl FnMut(K, TokenHash, Transition, Result<Admitted, Refusal>),
+        mut sessions: Vec<K>,
+        asks: impl Fn(&K) -> Option<(TokenHash, Transition)>,
+        answered: impl Fn(K, TokenHash, Transition, Result<Admitted, Refusal>),
     ) -> bool {
-        sessions.sort_by_key(|(_, _, asked)| matches!(asked, Transition::Attend(_)));
-        for (key, hash, transition) in sessions {
-            match self.ask_once(&hash, transition).await {
-                Ok(answer) => answered(key, hash, transition, answer),
-                Err(_) => return false,
+        sessions.sort_by_cached_key(|key| !matches!(asks(key), Some((_, Transition::Suspend { .. }))));
+        let workers = sessions.len().min(AT_ONCE);
+        let (waiting, works) = (Mutex::new(sessions.into_iter()), AtomicBool::new(true));
+        let next = || lock(&waiting).next().filter(|_| works.load(Ordering::Relaxed));
+        let work = async || {
+            while let Some(key) = next() {
+                let Some((hash, asked)) = asks(&key) else { continue };
+                match self.ask_once(&hash, asked).await {
+                    Ok(answer) => answered(key, hash, asked, answer),
+                    Err(_) => works.store(false, Ordering::Relaxed),
+                }
             }
-        }
-        true
+        };
+        let mut workers: Vec<_> = (0..workers).map(|_| Box::pin(work())).collect();
+        poll_fn(|context| {
+            workers.retain_mut(|worker| worker.as_mut().poll(context).is_pending());
+            if workers.is_empty() {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
+        works.load(Ordering::Relaxed)
     }
 
     /// How long to wait before the open sessions are asked about again: a store that failed may be back soon, and others wait

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use spice_proto::session::{Report, SessionKey};
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::books::Open;
 use super::{Denial, TokenSessions};
@@ -198,7 +198,9 @@ impl TokenSessions {
         let mut works = true;
         loop {
             sleep(Gate::until_next(self.settings.attend_every, works)).await;
+            let began = Instant::now();
             works = self.attend_each(log).await;
+            self.gate.note_round(began.elapsed());
         }
     }
 
@@ -216,13 +218,14 @@ impl TokenSessions {
 
     /// Those of which this holds. Whether the store answered.
     pub(super) async fn attend_some(&self, log: &(impl Fn(SessionEvent) + Sync), asks: impl Fn(&Open) -> bool) -> bool {
-        let sessions: Vec<(SessionKey, TokenHash, Transition)> = {
+        let sessions: Vec<SessionKey> = {
             let open = self.lock();
-            let asked = open.iter().filter_map(|(key, open)| {
-                let asked = open.taken.attending(&self.gate)?;
-                asks(open).then_some((*key, open.taken.hash, asked))
-            });
-            asked.collect()
+            let some = open.iter().filter(|(_, open)| asks(open));
+            some.map(|(key, _)| *key).collect()
+        };
+        let asked = |session: &SessionKey| {
+            let taken = &self.lock().get(session)?.taken.clone();
+            Some((taken.hash, taken.attending(&self.gate)?))
         };
         let answered = |session: SessionKey, hash: TokenHash, asked, answer: Result<Admitted, Refusal>| match answer {
             Ok(admitted) => self.attended(session, asked, &admitted),
@@ -237,6 +240,6 @@ impl TokenSessions {
             }
             Err(_) => {}
         };
-        self.gate.attend(sessions, answered).await
+        self.gate.attend(sessions, asked, answered).await
     }
 }

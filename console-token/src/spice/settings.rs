@@ -23,9 +23,8 @@ pub struct Settings {
     /// open within this time, or at once with [`TokenSessions::attend`](super::TokenSessions::attend).
     pub attend_every: Duration,
     /// For how long the store takes a session for open of which its gateway says nothing: 15 s, at
-    /// least three times `attend_every`. Then it is as one that broke off: its viewer may come again within `reconnect`, and
-    /// it does not
-    /// count any more. 0: for ever, and a gateway that stops without a word leaves its sessions open in the store.
+    /// least three times `attend_every`, and longer where it takes long to ask about all sessions. Then it is as one that broke
+    /// off: its viewer may come again within `reconnect`, and it does not count any more. 0: for ever, and a gateway that stops without a word leaves its sessions open in the store.
     pub lease: Duration,
     /// When a refusal is sent, counted from the ticket: 50 ms. It should be later than a look-up takes, so that its time
     /// tells nothing about the token.

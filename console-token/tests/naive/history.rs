@@ -150,12 +150,15 @@ impl Token {
     /// Its viewer had broken off, and had not come again.
     fn suspended(&self, id: u64, then: usize) -> Lease {
         let claimed = self.claimed(id).0;
-        let mut suspended = self.history[..then].iter().enumerate().filter_map(|(place, done)| match *done {
-            Done::Claim { lease, .. } => (place == claimed).then_some(lease),
-            Done::Suspend { id: other, from, until } => (other == id).then_some(Some((from, until))),
-            Done::Resume { id: other, lease, .. } => (other == id).then_some(lease),
-            _ => None,
-        });
+        let mut suspended = self.history[..then]
+            .iter()
+            .enumerate()
+            .filter_map(|(place, done)| match *done {
+                Done::Claim { lease, .. } => (place == claimed).then_some(lease),
+                Done::Suspend { id: other, from, until } => (other == id).then_some(Some((from, until))),
+                Done::Resume { id: other, lease, .. } => (other == id).then_some(lease),
+                _ => None,
+            });
         suspended.next_back().flatten()
     }
 

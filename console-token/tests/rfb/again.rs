@@ -242,7 +242,11 @@ async fn a_gateway_that_is_killed() {
 async fn a_gateway_that_is_killed_before_anything_is_reached() {
     for resumed in [false, true] {
         let site = Site::reconnecting(30);
-        let token = if resumed { broken_off(&site).await } else { site.token(1).await };
+        let token = if resumed {
+            broken_off(&site).await
+        } else {
+            site.token(1).await
+        };
         let entered = site.connections.enter(&token).await.unwrap();
         site.kill();
         let other = site.another(Settings::default().with_reconnect(Duration::from_secs(30)));
@@ -251,7 +255,11 @@ async fn a_gateway_that_is_killed_before_anything_is_reached() {
             site.pass(seconds);
             assert_eq!(other.open(&token).await.is_some(), again, "{resumed} {seconds}");
         }
-        assert_eq!((site.uses_left(&token), site.sessions(&token)), (Some(0), 1), "{resumed}");
+        assert_eq!(
+            (site.uses_left(&token), site.sessions(&token)),
+            (Some(0), 1),
+            "{resumed}"
+        );
         std::mem::forget(entered);
     }
 }
@@ -337,6 +345,52 @@ async fn a_spent_token_behind_an_outage() {
         }
         assert!(other.open(&token).await.is_some(), "{mode:?}");
     }
+}
+
+/// More sessions than a slow store can be asked about one after the other within the time for which they are held.
+#[tokio::test(start_paused = true)]
+async fn many_sessions_and_a_slow_store() {
+    let settings = Settings::default().with_reconnect(Duration::from_secs(600));
+    let site = Site::with(settings.clone());
+    let mut open = Vec::new();
+    for _ in 0..90 {
+        let token = site.token(1).await;
+        let entered = site.connections.enter(&token).await.unwrap();
+        entered.reached().await.unwrap();
+        open.push((token, entered));
+    }
+    let other = site.another(settings);
+    site.store.takes(Duration::from_millis(400));
+    for (token, _) in &open {
+        site.pass(1);
+        sleep(Duration::from_secs(1)).await;
+        assert!(other.connections.enter(token).await.is_err());
+    }
+    assert!(open.iter().all(|(token, _)| site.sessions(token) == 1));
+}
+
+/// A gateway that learns late what became of its use leaves the session alone that its viewer has taken up elsewhere.
+#[tokio::test(start_paused = true)]
+async fn a_use_that_is_settled_late() {
+    let site = Site::reconnecting(600);
+    let token = site.token(1).await;
+    site.store.set(Mode::AppliesAndHangs, |transition| {
+        matches!(transition, Transition::Open(_))
+    });
+    assert!(site.open(&token).await.is_none());
+    let other = site.another(Settings::default().with_reconnect(Duration::from_secs(600)));
+    for _ in 0..20 {
+        site.pass(1);
+        sleep(Duration::from_secs(1)).await;
+    }
+    let mut viewer = other.open(&token).await.unwrap();
+    site.store.works();
+    for _ in 0..20 {
+        site.pass(1);
+        sleep(Duration::from_secs(1)).await;
+        assert!(viewer.types().await);
+    }
+    assert_eq!((site.uses_left(&token), site.sessions(&token)), (Some(0), 1));
 }
 
 /// A gateway whose word of an end was heard, and not answered, says it again: that does not free the session that the viewer has

@@ -157,7 +157,11 @@ async fn a_gateway_that_is_killed() {
 async fn a_gateway_that_is_killed_in_its_first_moments() {
     for resumed in [false, true] {
         let site = Site::with(reconnecting(30));
-        let token = if resumed { broken_off(&site, 1).await } else { site.token(1).await };
+        let token = if resumed {
+            broken_off(&site, 1).await
+        } else {
+            site.token(1).await
+        };
         site.store.set(Mode::AppliesAndHangs, |transition| {
             matches!(transition, Transition::Claim(_) | Transition::Resume { .. })
         });
@@ -225,6 +229,57 @@ async fn a_spent_token_behind_an_outage() {
         }
         assert!(other.open(&token).await.is_ok(), "{mode:?}");
     }
+}
+
+/// More sessions than a slow store can be asked about one after the other within the time for which they are held.
+#[tokio::test(start_paused = true)]
+async fn many_sessions_and_a_slow_store() {
+    let site = Site::with(reconnecting(600));
+    let mut open = Vec::new();
+    for _ in 0..40 {
+        let token = site.token(1).await;
+        open.push((site.open(&token).await.unwrap(), token));
+    }
+    let other = site.another(reconnecting(600));
+    site.store.takes(Duration::from_millis(800));
+    for (_viewer, token) in &open {
+        site.ahead.fetch_add(1, Ordering::Relaxed);
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(other.open(token).await.err(), Some(DENIED));
+    }
+    assert!(open.iter().all(|(_, token)| site.record(token).sessions().count() == 1));
+}
+
+/// A gateway that learns late what became of its claim leaves the session alone that its viewer has taken up elsewhere.
+#[tokio::test(start_paused = true)]
+async fn a_claim_that_is_settled_late() {
+    let site = Site::with(reconnecting(600));
+    let token = site.token(1).await;
+    site.store.set(Mode::AppliesAndHangs, |transition| {
+        matches!(transition, Transition::Claim(_))
+    });
+    assert_eq!(site.open(&token).await.err(), Some(DENIED));
+    let other = site.another(reconnecting(600));
+    let second = async || {
+        site.ahead.fetch_add(1, Ordering::Relaxed);
+        sleep(Duration::from_secs(1)).await;
+    };
+    for _ in 0..20 {
+        second().await;
+    }
+    let mut viewer = other.open(&token).await.unwrap();
+    site.store.works();
+    for _ in 0..20 {
+        second().await;
+    }
+    assert!(
+        timeout(Duration::from_secs(1), viewer.main.hear()).await.is_err(),
+        "it goes on"
+    );
+    assert_eq!(
+        (site.uses_left(&token), site.record(&token).sessions().count()),
+        (Some(0), 1)
+    );
 }
 
 /// A gateway says again that a session broke off, since it heard no answer: the session that its viewer has taken up elsewhere

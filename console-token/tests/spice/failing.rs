@@ -4,8 +4,10 @@ use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use tokio::task::yield_now;
+use tokio::time::sleep;
 
 use console_token::{
     Admitted, Answer, AttemptId, BackendError, ConsoleType, Fingerprint, Grant, LeaseRules, LeaseTransition,
@@ -35,6 +37,8 @@ pub(crate) struct Failing {
     mode: Mutex<(Mode, Which)>,
     /// What becomes of everything that a gateway asks for: works, is down or hangs.
     outage: Mutex<Mode>,
+    /// How long an answer to a transition takes.
+    takes: Mutex<Duration>,
     /// Transitions that were applied or refused, by name.
     pub(crate) asked: Mutex<Vec<String>>,
 }
@@ -45,6 +49,7 @@ impl Failing {
             memory: MemoryStore::new(100),
             mode: Mutex::new((Mode::Works, |_| true)),
             outage: Mutex::new(Mode::Works),
+            takes: Mutex::default(),
             asked: Mutex::default(),
         }
     }
@@ -56,6 +61,11 @@ impl Failing {
     pub(crate) fn works(&self) {
         self.set(Mode::Works, |_| true);
         *self.outage.lock().unwrap() = Mode::Works;
+    }
+
+    /// An answer to a transition takes so long.
+    pub(crate) fn takes(&self, time: Duration) {
+        *self.takes.lock().unwrap() = time;
     }
 
     /// Nothing is answered any more.
@@ -108,8 +118,12 @@ impl Store for Failing {
             // As an engine elsewhere: others get ahead meanwhile.
             Mode::Works => {
                 let applied = applied();
-                Box::pin(async {
+                let takes = *self.takes.lock().unwrap();
+                Box::pin(async move {
                     yield_now().await;
+                    if !takes.is_zero() {
+                        sleep(takes).await;
+                    }
                     applied.await
                 })
             }

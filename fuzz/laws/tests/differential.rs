@@ -21,7 +21,6 @@ use rfb_proto::security::vnc::Password;
 use rfb_proto::security::{SecurityType, Seed};
 use serde_json::json;
 
-
 /// GLib takes none of these: its `encoding_length` and the lines of this crate are the same but for the limit of a file, which
 /// no seed comes near.
 #[test]
