@@ -4,14 +4,17 @@
 //! cargo run -p fuzz --example coverage -- LCOV
 //! ```
 //!
-//! `fuzz/run --coverage` calls it.
+//! `fuzz/run --coverage` calls it. It prints the functions that no seed reaches, with their reasons, and fails if
+//! `unreached.txt` is another list.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
+use std::process::ExitCode;
 use std::{env, fs, io};
 
-use fuzz::reach::{Function, byte_functions, name_of};
+use fuzz::reach::{Function, byte_functions, is_closure, name_of};
+use fuzz::unreached;
 
 const CRATES: [&str; 4] = ["spice-proto", "rfb-proto", "console-token", "vv-file"];
 
@@ -19,8 +22,27 @@ const CRATES: [&str; 4] = ["spice-proto", "rfb-proto", "console-token", "vv-file
 #[derive(Debug, Default)]
 struct File {
     lines: BTreeMap<u32, u64>,
-    /// By where they begin: names, and how often one of their instances was run.
-    functions: BTreeMap<u32, (BTreeSet<String>, u64)>,
+    /// By where they begin.
+    functions: BTreeMap<u32, Functions>,
+}
+
+/// The instances of what begins in one line: a function, or all that a macro makes there.
+#[derive(Debug, Default)]
+struct Functions {
+    names: BTreeSet<String>,
+    /// One of them is no closure.
+    has_function: bool,
+    /// How often one of them was run.
+    count: u64,
+}
+
+impl Functions {
+    /// Without the crate.
+    fn name(&self) -> String {
+        let name = self.names.first().map_or("", String::as_str);
+        let name = name.split_once("::").map_or(name, |(_, name)| name);
+        format!("{name}{}", if self.has_function { "" } else { "::{closure}" })
+    }
 }
 
 /// Every file of the libraries, by `CRATE/src/PATH`.
@@ -48,11 +70,13 @@ fn read(lcov: &str) -> BTreeMap<String, File> {
             ("DA", Ok(line), Ok(count)) => *file.lines.entry(line).or_default() += count,
             ("FN", Ok(line), _) => {
                 begins.insert(value, line);
-                file.functions.entry(line).or_default().0.insert(name_of(value));
+                let functions = file.functions.entry(line).or_default();
+                functions.names.insert(name_of(value));
+                functions.has_function |= !is_closure(value);
             }
             ("FNDA", Ok(count), _) => {
                 if let Some(line) = begins.get(value) {
-                    file.functions.entry(*line).or_default().1 += u64::from(count);
+                    file.functions.entry(*line).or_default().count += u64::from(count);
                 }
             }
             _ => {}
@@ -76,7 +100,7 @@ fn table(files: &BTreeMap<String, File>) -> String {
     for (path, file) in files {
         let crate_name = path.split('/').next().unwrap_or_default();
         let covered = file.lines.values().filter(|count| **count > 0).count();
-        let reached = file.functions.values().filter(|(_, count)| *count > 0).count();
+        let reached = file.functions.values().filter(|functions| functions.count > 0).count();
         for name in [module(path), format!("{crate_name} **all**"), "**all**".to_owned()] {
             let row = modules.entry(name).or_default();
             *row = (
@@ -98,31 +122,33 @@ fn table(files: &BTreeMap<String, File>) -> String {
     text
 }
 
-/// Functions that no seed reaches, by file.
-fn unreached(files: &BTreeMap<String, File>) -> String {
-    let mut text = String::new();
+/// Functions that no seed reaches: where each begins, and `FILE: NAME`.
+fn unreached(files: &BTreeMap<String, File>) -> Vec<(u32, String)> {
+    let mut found = Vec::new();
     for (path, file) in files {
-        let names: Vec<String> = file
-            .functions
-            .iter()
-            .filter(|(_, (_, count))| *count == 0)
-            .filter_map(|(line, (names, _))| Some(format!("{line}: {}", names.first()?)))
-            .collect();
-        for name in names {
-            let _ = writeln!(text, "{path}:{name}");
-        }
+        let functions = file.functions.iter().filter(|(_, functions)| functions.count == 0);
+        found.extend(functions.map(|(line, functions)| (*line, format!("{path}: {}", functions.name()))));
     }
-    text
+    found
+}
+
+/// Prints what no seed reaches, and why. Gives what the list does not say, or says too much.
+fn explain(unreached: Vec<(u32, String)>, list: &str) -> io::Result<String> {
+    let list = unreached::parse(list).map_err(io::Error::other)?;
+    for (line, function) in &unreached {
+        let reason = unreached::reason_of(function, &list).unwrap_or("?");
+        println!("{function} (line {line}) - {reason}");
+    }
+    let functions: Vec<String> = unreached.into_iter().map(|(_, function)| function).collect();
+    Ok(unreached::differences(&functions, &list))
 }
 
 /// The public functions that take bytes and were run.
 fn reached(files: &BTreeMap<String, File>, api: &[Function]) -> String {
     let mut run: BTreeSet<&str> = BTreeSet::new();
     for file in files.values() {
-        for (names, count) in file.functions.values() {
-            if *count > 0 {
-                run.extend(names.iter().map(String::as_str));
-            }
+        for functions in file.functions.values().filter(|functions| functions.count > 0) {
+            run.extend(functions.names.iter().map(String::as_str));
         }
     }
     let mut text = String::new();
@@ -132,7 +158,7 @@ fn reached(files: &BTreeMap<String, File>, api: &[Function]) -> String {
     text
 }
 
-fn main() -> io::Result<()> {
+fn main() -> io::Result<ExitCode> {
     let lcov = env::args().nth(1).expect("the file that llvm-cov wrote");
     let files = read(&fs::read_to_string(lcov)?);
     let home = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -144,6 +170,11 @@ fn main() -> io::Result<()> {
     let (front, rest) = old.split_once(begin).expect("the mark of the table");
     let (_, back) = rest.split_once(end).expect("the mark of its end");
     fs::write(path, [front, begin, &table(&files), end, back].concat())?;
-    print!("{}", unreached(&files));
-    Ok(())
+    let list = fs::read_to_string(home.join("unreached.txt"))?;
+    let differences = explain(unreached(&files), &list)?;
+    if differences.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    eprint!("fuzz/unreached.txt is another list:\n{differences}");
+    Ok(ExitCode::FAILURE)
 }

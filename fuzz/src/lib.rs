@@ -59,6 +59,7 @@ pub mod token_signed;
 pub mod token_strings;
 #[cfg(feature = "token")]
 pub mod token_web;
+pub mod unreached;
 #[cfg(feature = "vv")]
 pub mod vv_file;
 

@@ -157,6 +157,13 @@ pub fn name_of(mangled: &str) -> String {
     key(&plain(&name))
 }
 
+/// Whether a mangled name is that of a closure.
+#[cfg(feature = "seeds")]
+#[must_use]
+pub fn is_closure(mangled: &str) -> bool {
+    format!("{:#}", rustc_demangle::demangle(mangled)).contains("::{closure")
+}
+
 /// `<crate::Type<T> as crate::Trait>::name` is the type's.
 #[cfg(feature = "seeds")]
 fn plain(name: &str) -> String {

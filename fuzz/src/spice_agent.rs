@@ -19,7 +19,7 @@ use spice_proto::ids::{BitmapFlags, ImageFlags, ImageType, JpegAlphaFlags, LinkE
 use spice_proto::{DecodeError, Limits};
 
 use crate::Input;
-use crate::shown::logged;
+use crate::shown::{logged, shown};
 
 /// Largest message held and passed: small enough to be reached.
 const HELD: u32 = 300;
@@ -69,6 +69,7 @@ fn hold(frame: &Frame, agreed: Agreed) -> Option<Message> {
     assert_eq!(again.data.len(), message.encoded_len(), "the length is exact");
     assert!(again.data.len() <= frame.data.len(), "nothing is added");
     assert_eq!(Message::decode(&again, agreed).as_ref(), Ok(&message));
+    shown(&message, frame.data.len());
     if let Message::FileXferStatus(status) = &message
         && let Ok(Some(detail)) = status.detail(agreed)
     {

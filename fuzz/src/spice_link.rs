@@ -157,6 +157,10 @@ fn watch(client: &[u8], server: &[u8], chunk: usize) -> BTreeSet<String> {
                         return reached;
                     }
                 };
+                // The server may still say why.
+                if let Some(error) = watched.unreadable() {
+                    reached.insert(format!("unreadable: {error:?}"));
+                }
                 assert!(0 < len && len <= *came);
                 moved = true;
                 let name = format!("{part:?}");

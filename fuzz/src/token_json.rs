@@ -226,6 +226,7 @@ fn file_of_libvirt(mut input: Input<'_>) -> Option<&'static str> {
     let own = value[token.expose()].to_string();
     assert!(libvirt::MAX_LEN < own.len() || Answer::from_json(own.as_bytes()).as_ref() == Ok(&answer));
     let written = libvirt::write_file([(&token, &answer)]).unwrap();
+    assert!(libvirt::write_file([(&token, &answer), (&token, &answer)]).is_err());
     assert_eq!(libvirt::lookup(written.as_bytes(), &token), Ok(Some(answer)));
     Some("libvirt: in the file")
 }

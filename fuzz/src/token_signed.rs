@@ -117,6 +117,7 @@ fn signed(mut input: Input<'_>, now: u64, algorithm: Algorithm) -> Option<&'stat
     let header = input.short_blob();
     let claims = input.rest();
     let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
+    no_base64(header, algorithm);
     let signature = algorithm.sign(&message);
     let token = SignedToken::presented(format!("{message}.{signature}").as_bytes()).ok()?;
     let right = |now| {
@@ -181,6 +182,16 @@ fn signed(mut input: Input<'_>, now: u64, algorithm: Algorithm) -> Option<&'stat
         return Some("signed: websockify");
     }
     Some("signed: kerbside")
+}
+
+/// Claims that are no base64 are refused, although they are signed.
+fn no_base64(header: &[u8], algorithm: Algorithm) {
+    let message = format!("{}.A", URL_SAFE_NO_PAD.encode(header));
+    let token = format!("{message}.{}", algorithm.sign(&message));
+    if let Ok(token) = SignedToken::presented(token.as_bytes()) {
+        let verified = GATE.keys.verify(&token, &GATE.rule, UnixSeconds(EPOCH));
+        assert!(verified.is_err());
+    }
 }
 
 /// A marker is kept for as long as any clock within the skew accepts its token.

@@ -47,6 +47,8 @@ fn bounded(found: &Result<Option<Presented>, PlaceError>) -> bool {
             assert!((1..=Presented::MAX_LEN).contains(&presented.expose().len()));
             let secret = presented.secret();
             assert!(secret.is_err() || secret.unwrap().expose().as_bytes() == presented.expose());
+            let signed = presented.signed();
+            assert!(signed.is_err() || signed.unwrap().expose().as_bytes() == presented.expose());
             true
         }
         _ => false,

@@ -30,6 +30,11 @@ fn limits() -> Limits {
     Limits::default().with_cut_text(64).with_clipboard(256).with_name(32)
 }
 
+/// Clipboards that go in pieces are within them.
+fn long() -> Limits {
+    limits().with_cut_text(1 << 20)
+}
+
 fn rules(bits: u16) -> Filter {
     let bit = |at: u16| bits >> at & 1 == 0;
     let clipboard = |at: u16| match bits >> at & 3 {
@@ -128,15 +133,17 @@ fn replaced(message: &[u8], bytes: &Bytes, filter: &Filter, extensions: &Extensi
 }
 
 fn relay(mut input: Input<'_>) {
-    let filter = rules(u16::from_le_bytes([input.byte(), input.byte()]));
+    let rules = u16::from_le_bytes([input.byte(), input.byte()]);
+    let filter = self::rules(rules);
     let rate = input.byte();
+    let limits = if rules & 1 << 12 == 0 { limits() } else { long() };
     let init = ServerInit {
         width: 64,
         height: 64,
         format: PixelFormat::RGB888,
         name: Bytes::new(),
     };
-    let mut guard = Guard::new(filter.clone(), &limits());
+    let mut guard = Guard::new(filter.clone(), &limits);
     if rate != 0 {
         guard = guard.with_rate(InputRate::new(rate.into(), u32::from(rate & 15)));
     }
@@ -147,7 +154,7 @@ fn relay(mut input: Input<'_>) {
         extensions: Extensions::ALL,
         withheld: 0,
     };
-    let mut relay = Relay::new(&init, &limits());
+    let mut relay = Relay::new(&init, &limits);
     let (mut rx, mut now) = ([BytesMut::new(), BytesMut::new()], Duration::ZERO);
     while !input.is_empty() {
         let operation = input.byte();

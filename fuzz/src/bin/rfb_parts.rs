@@ -57,6 +57,7 @@ fn pseudo(mut input: Input<'_>) {
     match Pseudo::decode(&rectangle, &payload, &format, &limits()) {
         Ok(Some(decoded)) => {
             assert!(!encoding.is_picture());
+            assert_eq!(decoded.encoding(), encoding);
             shown(&decoded, payload.len());
             let mut written = BytesMut::new();
             decoded.encode(&mut written).expect("it was decoded");

@@ -6,8 +6,8 @@
 //! ```
 //!
 //! Bits: 0 and 1: the subtype that the viewer is offered, 2: the hypervisor has TLS, 3: it is one of another authority, 4: it has
-//! another name, 5: the viewer hangs up after so many bytes (`cut`), 6: it is not let in. The peers are of this crate as well:
-//! both ends know their keys, which a search cannot.
+//! another name, 5: the viewer hangs up after so many bytes (`cut`), 6: it is not let in, 7: the gateway takes any name that the
+//! authority has certified. The peers are of this crate as well: both ends know their keys, which a search cannot.
 //!
 //! The laws: what one side says comes out at the other, whole and in order; a hypervisor that is not trusted is told nothing of
 //! the password; nothing waits for ever.
@@ -190,7 +190,7 @@ async fn hypervisor(mut stream: Slow, tls: Option<&ServerTls>, says: &[u8], expe
 struct Gateway {
     hypervisor: Option<Slow>,
     lets_in: bool,
-    name: &'static str,
+    name: Option<&'static str>,
     failed: Vec<Side>,
 }
 
@@ -213,9 +213,10 @@ impl ProxyHandler for Gateway {
     }
 
     async fn dial(&mut self, _: Dial) -> Result<(Slow, Upstream), NotDialled> {
-        let upstream = Upstream::default()
-            .with_server_name(self.name)
-            .with_password(Password::new(PASSWORD));
+        let mut upstream = Upstream::default().with_password(Password::new(PASSWORD));
+        if let Some(name) = self.name {
+            upstream = upstream.with_server_name(name);
+        }
         Ok((self.hypervisor.take().ok_or(NotDialled::Unreachable)?, upstream))
     }
 
@@ -242,7 +243,7 @@ fn check(data: &[u8]) {
         write: Duration::from_millis(u64::from(shape >> 3 & 3)),
     };
     let subtype = SUBTYPES[usize::from(bits & 3) % SUBTYPES.len()];
-    let (with_tls, trusted) = (is(2), !(is(3) || is(4)));
+    let (with_tls, trusted) = (is(2), !(is(3) || is(4) && !is(7)));
     let bridge = BridgeConfig::default()
         .with_tenant_types(&[SecurityType::VENCRYPT])
         .with_tenant_subtypes(&[subtype])
@@ -259,7 +260,7 @@ fn check(data: &[u8]) {
     let gateway = Gateway {
         hypervisor: Some(own_upper),
         lets_in: !is(6),
-        name: if is(4) { "other.example" } else { HOST },
+        name: (!is(7)).then_some(if is(4) { "other.example" } else { HOST }),
         failed: Vec::new(),
     };
     let driven = Connection::new(Arc::new(Config::new(bridge)))

@@ -20,7 +20,8 @@ fn check(data: &[u8]) {
     let mut input = Input::new(data);
     let (what, bits) = (input.byte(), input.byte());
     let ports = [[input.byte(), input.byte()], [input.byte(), input.byte()]].map(u16::from_le_bytes);
-    let texts: [String; 8] = std::array::from_fn(|_| String::from_utf8_lossy(input.short_blob()).into_owned());
+    let blobs: [&[u8]; 8] = std::array::from_fn(|_| input.short_blob());
+    let texts = blobs.map(|blob| String::from_utf8_lossy(blob).into_owned());
     let [host, password, title, subject, ca, proxy, filter, rest] = texts.each_ref().map(String::as_str);
     let is = |bit: u8| bits >> bit & 1 == 1;
     let versions = [("rhev-win64", filter)];
@@ -78,7 +79,8 @@ fn check(data: &[u8]) {
         3 => kerbside.spice(),
         _ => Builder::spice(host)
             .port(ports[0])
-            .password(password.as_bytes())
+            // Of a VM's password nobody knows whether it is text.
+            .password(blobs[1])
             .color_depth(if is(0) { ColorDepth::Bits16 } else { ColorDepth::Bits32 })
             .disable_effects([Effect::Animation])
             .enable_smartcard(is(1))

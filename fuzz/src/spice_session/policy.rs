@@ -409,6 +409,8 @@ fn struck(policy: &Policy, before: &[u8], after: &[u8], verdict: PolicyDecision)
         .copied()
         .filter(|channel| !policy.withholds(*channel))
         .collect();
+    let struck = policy.strike(&list).map(|list| list.channels);
+    assert_eq!(struck, (left != list.channels).then(|| left.clone()));
     let after = ChannelsList::decode_slice(after).expect("a list takes the place of a list");
     assert_eq!(after.channels, left);
     assert_eq!(verdict == PolicyDecision::Forward, left == list.channels);
