@@ -189,6 +189,8 @@ impl Watched {
 
     fn look(&self) {
         assert!(self.sizes().iter().all(|held| *held <= 2 * HELD), "it keeps too much");
+        // What is withheld is a message, and comes behind ServerInit.
+        assert!(self.relay.withheld() == 0 || self.relay.server_init().is_some());
     }
 
     /// The bytes come as a driver would bring them.

@@ -76,7 +76,12 @@ fn hold(frame: &Frame, agreed: Agreed) -> Option<Message> {
         let made = spice_proto::agent::FileXferStatus::with_detail(status.id, detail, agreed);
         assert!(status.data.starts_with(&made.data) && made.result == status.result);
     }
+    let is_unknown = matches!(message, Message::Unknown(_));
+    assert!(!message.name().is_empty() && message.is_unknown() == is_unknown);
     if again.header.protocol == 1 {
+        let pieces = Pieces::new(&message).expect("it fits");
+        let (count, _) = pieces.size_hint();
+        assert_eq!(count, pieces.count(), "the number of pieces is exact");
         let mut assembler = Assembler::new(Receiver::Server, &Limits::default());
         let mut found = Vec::new();
         for body in Pieces::of(&again).expect("it fits") {
@@ -316,9 +321,13 @@ fn head(mut input: Input<'_>) {
         },
         payload,
     };
+    let mut other = image.clone();
+    other.descriptor.r#type = ImageType::SURFACE;
+    other.payload = Payload::Surface(1);
     match image.head() {
         Err(error) => assert!(error.offset <= len, "{error}"),
         Ok(None) => assert!(matches!(image.payload, Payload::Nothing | Payload::Surface(_))),
+        Ok(Some(head)) if head.check(&other).is_ok() => panic!("{head:?} is no head of {other:?}"),
         Ok(Some(head)) => match head.check(&image) {
             Ok(()) => {
                 let size = head.size().unwrap_or((width.into(), height.into()));

@@ -1,7 +1,7 @@
 //! Streams of SPICE frames: taken apart, and passed on with the same or other headers.
 //!
 //! ```text
-//! | bit 0: full headers come, bit 1: full headers go, bit 2: over a UNIX socket | chunk u8 | stream |
+//! | bit 0: full headers come, bit 1: full headers go, bit 2: over a UNIX socket, bit 4: large bodies pass | chunk u8 | stream |
 //! ```
 
 use bytes::BytesMut;
@@ -35,7 +35,8 @@ pub fn check(data: &[u8]) {
     };
     let stream = input.rest();
     // Small enough to be reached.
-    let limits = Limits::default().with_frame_body(1 << 10).with_passed_body(1 << 12);
+    let passed = if forms & 16 == 0 { 1 << 12 } else { 1 << 20 };
+    let limits = Limits::default().with_frame_body(1 << 10).with_passed_body(passed);
 
     let forwarder = || {
         let forwarder = FrameForwarder::new(channel, from, to, &limits);
@@ -66,6 +67,8 @@ pub fn check(data: &[u8]) {
         held.extend_from_slice(piece);
         while let Ok(frames) = splitter.split(&mut held) {
             let before = at_once.len();
+            let borrowed: Vec<_> = frames.frames().map(|frame| frame.to_frame()).collect();
+            assert_eq!(frames.clone().collect::<Vec<_>>(), borrowed, "as slices and as frames");
             at_once.extend(frames.map(|frame| (frame.header.number, frame.header.size)));
             if at_once.len() == before {
                 break;

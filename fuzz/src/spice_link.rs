@@ -13,7 +13,6 @@ use bytes::BytesMut;
 use spice_proto::Limits;
 use spice_proto::caps::{Capabilities, CapabilityWords};
 use spice_proto::ids::{ChannelType, LinkErrorCode};
-use spice_proto::link::Sender;
 use spice_proto::link::client;
 use spice_proto::link::relay::{self, RelayAction, Upstream};
 use spice_proto::link::sasl::MechList;
@@ -23,8 +22,10 @@ use spice_proto::link::{
     Action, Buffers, ClientConfig, ClientLink, HandshakeError, Incompatibility, LinkMess, Machine, PublicKey, Refusal,
     RelayConfig, RelayLink, Secret, ServerLink, Side, SideBuffers,
 };
+use spice_proto::link::{Event, Sender};
 
 use crate::Input;
+use crate::shown::logged;
 
 const NOW: Duration = Duration::ZERO;
 /// A link of any size ends in fewer steps than this: byte by byte, with a question for every few of them.
@@ -131,6 +132,13 @@ fn assert_left_alone(error: HandshakeError, buffers: &Buffers) {
     }
 }
 
+/// What is kept for a log is short.
+fn told(poll: impl FnMut() -> Option<Event>) {
+    for event in core::iter::from_fn(poll) {
+        logged(&event, 0);
+    }
+}
+
 /// Both directions of a link, as they come in pieces. What is taken off comes back from its encoder; a link
 /// message may have had bytes behind its capability words.
 fn watch(client: &[u8], server: &[u8], chunk: usize) -> BTreeSet<String> {
@@ -157,6 +165,7 @@ fn watch(client: &[u8], server: &[u8], chunk: usize) -> BTreeSet<String> {
                         return reached;
                     }
                 };
+                assert!(!part.name().is_empty());
                 // The server may still say why.
                 if let Some(error) = watched.unreadable() {
                     reached.insert(format!("unreadable: {error:?}"));
@@ -299,6 +308,7 @@ fn serve(answers: u8, mut input: &[u8], chunk: usize, sasl: bool) -> Ended {
     let mut asked = BTreeSet::new();
     for _ in 0..steps(input.len()) {
         let action = machine.step(NOW, &mut buffers);
+        told(|| machine.poll_event());
         if let Ok(Action::Ask(question)) = &action {
             asked.insert(server_question(question));
         }
@@ -453,6 +463,7 @@ fn relay(answers: u8, tenant: &[u8], hypervisor: &[u8], chunk: usize, sasl: bool
     let mut asked = BTreeSet::new();
     for _ in 0..steps(tenant.len() + hypervisor.len()) {
         let action = machine.step(NOW, &mut sides);
+        told(|| machine.poll_event());
         if let Ok(RelayAction::Ask(question)) = &action {
             asked.insert(relay_question(question));
         }

@@ -22,7 +22,7 @@ use spice_proto::caps::{Capabilities, CapabilitySet, CapabilityWords, name, name
 use spice_proto::frame::{AckCounter, AckWindow, Acknowledge};
 use spice_proto::ids::ChannelType;
 use spice_proto::link::{LinkMess, Secret, relay::Upstream};
-use spice_proto::{Limits, identify};
+use spice_proto::{Limits, agent, identify};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex, split};
 use tokio::time::{Instant, timeout};
 
@@ -132,6 +132,8 @@ fn capabilities(mut input: Input<'_>) {
         common: common.iter().copied().collect(),
         channel: own.iter().copied().collect(),
     };
+    shown(&capabilities, 4 * words.len());
+    assert!(agent::caps::names(&capabilities.channel).len() <= 32 * own.len());
     let request = LinkMess {
         connection_id: 0,
         channel_type: channel,

@@ -23,12 +23,18 @@ use rustls::client::danger::ServerCertVerifier as _;
 use rustls::internal::msgs::codec::{Codec as _, Reader};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use spice_proto::tls::{Expected, HostSubject, Verifier, server_name};
+use spice_proto::tls::{Expected, HostSubject, Verifier, in_words, server_name};
 
 fuzz::target!(check);
 
 const AUTHORITY: &[u8] = include_bytes!("../../../spice-proto/tests/data/certificates/ca3.pem");
 const SUBJECT: &str = "O=Test Bed,CN=host.example";
+
+/// Of the same authority, which has revoked the second.
+const LEAVES: [&[u8]; 2] = [
+    include_bytes!("../../../spice-proto/tests/data/certificates/v1.pem"),
+    include_bytes!("../../../spice-proto/tests/data/certificates/revoked.pem"),
+];
 
 /// Between the first and the last day of the certificates of the tests: the year 2030.
 fn now() -> UnixTime {
@@ -81,6 +87,13 @@ fn subject(text: &str) {
     let _ = Verifier::new(AUTHORITY, Expected::Subject(subject)).is_ok();
 }
 
+/// A refusal has a reason.
+fn explained(refusal: Option<rustls::Error>) {
+    if let Some(error) = refusal {
+        assert!(!error.to_string().is_empty() && in_words(&error).is_none_or(|words| !words.is_empty()));
+    }
+}
+
 fn authorities(mut input: Input<'_>) {
     let expected = match input.byte() & 1 {
         0 => Expected::Subject(HostSubject::parse(SUBJECT).expect("a subject")),
@@ -97,6 +110,10 @@ fn authorities(mut input: Input<'_>) {
                 .verify_server_cert(&certificate, &[], &name, &[], now())
                 .is_err()
         );
+        let leaves = LEAVES.map(|pem| CertificateDer::from_pem_slice(pem).expect("a certificate"));
+        for judged in leaves.map(|leaf| verifier.verify_server_cert(&leaf, &[], &name, &[], now())) {
+            explained(judged.err());
+        }
         let _ = verifier.client_config().expect("a configuration");
     }
 }
@@ -150,9 +167,8 @@ fn itself(mut input: Input<'_>) {
     let Some(certificate) = certificates.last() else { return };
     let name = ServerName::try_from("host.example").expect("a name");
     let judged = verifier.verify_server_cert(&certificate, &[], &name, &[], now());
-    if let Err(error) = judged {
-        assert!(!error.to_string().is_empty());
-        return;
+    if judged.is_err() {
+        return explained(judged.err());
     }
     let has = |part: &[u8]| {
         let alike = |window: &[u8]| window.eq_ignore_ascii_case(part);

@@ -524,8 +524,14 @@ fn run(data: &[u8], settings: u8, chunk: usize) -> (Outcome, bool, BTreeSet<Stri
             13 => {
                 alike = false;
                 if let Some(line) = world.lines.get_mut(at).filter(|line| line.end.is_none()) {
-                    line.relay.stop(world.now, &mut world.sessions, &mut line.sides);
-                    line.woken = true;
+                    if side == 0 {
+                        line.relay.stop(world.now, &mut world.sessions, &mut line.sides);
+                        line.woken = true;
+                    } else {
+                        // A driver that is dropped.
+                        line.relay.close(world.now, &mut world.sessions);
+                        (line.end, line.question) = (Some(End::Session), None);
+                    }
                 }
             }
             14 => world.id = u32::from(input.byte()) + 1,

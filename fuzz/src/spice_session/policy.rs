@@ -15,7 +15,7 @@ use spice_proto::link::Sender;
 use spice_proto::session::policy::{
     AllowList, Budget, Consequence, Directions, PolicyDecision, Replacement, Rule, Settings, Withheld, largest_bodies,
 };
-use spice_proto::session::{Policy, PolicyFilter};
+use spice_proto::session::{Migration, Policy, PolicyFilter};
 
 use super::frame;
 use crate::Input;
@@ -204,6 +204,11 @@ pub(super) fn sequence(mut input: Input<'_>) -> BTreeSet<String> {
         seen.header.size = claimed.unwrap_or(seen.header.size);
         let header = seen.header;
 
+        let looks = Migration::looks_at(channel, sender, &header);
+        assert!(
+            looks || !Migration::watches(channel, sender, number),
+            "what is watched is shown"
+        );
         let wait = gate.wait(policy, now, header.size);
         let verdict = gate.header(policy, now, &header);
         let reported = reporter.header(report, now, &header);
