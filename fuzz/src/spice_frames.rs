@@ -1,7 +1,12 @@
 //! Streams of SPICE frames: taken apart, and passed on with the same or other headers.
 //!
 //! ```text
-//! | bit 0: full headers come, bit 1: full headers go, bit 2: over a UNIX socket, bit 4: large bodies pass | chunk u8 | stream |
+//! | forms u8 | chunk u8 | stream |
+//! ```
+//!
+//! ```text
+//! forms: bit 0: full headers come, 1: full headers go, 2: over a UNIX socket, 3: a cursor channel, 4: large bodies pass,
+//!        5: they are held
 //! ```
 
 use bytes::BytesMut;
@@ -36,14 +41,16 @@ pub fn check(data: &[u8]) {
     let stream = input.rest();
     // Small enough to be reached.
     let passed = if forms & 16 == 0 { 1 << 12 } else { 1 << 20 };
-    let limits = Limits::default().with_frame_body(1 << 10).with_passed_body(passed);
+    let held = if forms & 32 == 0 { 1 << 10 } else { 1 << 20 };
+    let limits = Limits::default().with_frame_body(held).with_passed_body(passed);
+    let most = held.max(1 << 12) as usize;
 
     let forwarder = || {
         let forwarder = FrameForwarder::new(channel, from, to, &limits);
         if unix { forwarder.with_descriptors() } else { forwarder }
     };
-    let whole = pass(forwarder(), stream, stream.len().max(1));
-    let mut in_parts = pass(forwarder(), stream, chunk);
+    let whole = pass(forwarder(), stream, stream.len().max(1), most);
+    let mut in_parts = pass(forwarder(), stream, chunk, most);
     if whole.error.is_some() {
         // What stood in front of an error has gone out in any chunking, or is still held.
         in_parts.out.truncate(whole.out.len());
@@ -104,7 +111,7 @@ pub fn check(data: &[u8]) {
     );
 }
 
-fn pass(mut forwarder: FrameForwarder, stream: &[u8], chunk: usize) -> Passed {
+fn pass(mut forwarder: FrameForwarder, stream: &[u8], chunk: usize, most: usize) -> Passed {
     let (mut rx, mut out) = (BytesMut::new(), Vec::new());
     let mut seen = Vec::new();
     let mut error = None;
@@ -126,7 +133,7 @@ fn pass(mut forwarder: FrameForwarder, stream: &[u8], chunk: usize) -> Passed {
                 break;
             }
         }
-        assert!(rx.len() <= (1 << 12) + 18 + chunk, "no more is held than a frame");
+        assert!(rx.len() <= most + 18 + chunk, "no more is held than a frame");
     }
     assert!(seen.len() as u64 >= forwarder.forwarded());
     Passed { out, seen, error }
