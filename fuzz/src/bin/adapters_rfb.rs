@@ -15,16 +15,22 @@
 //!
 //! Not searched in CI: see LAWS.md.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use console_token::connections::Settings;
-use console_token::{ConsoleType, Secret, Store as _, TokenSelector, Transition};
+use console_token::rfb::ConsoleBackend;
+use console_token::{ConsoleType, Grant, Secret, Store as _, TokenSelector, Transition};
 use fuzz::Input;
 use fuzz::adapters::{random, run};
-use rfb_proto::Mover;
-use rfb_proto::session::relay::Move;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, split};
+use rfb_proto::handshake::BridgeConfig;
+use rfb_proto::handshake::bridge::Upstream;
+use rfb_proto::security::SecurityType;
+use rfb_proto::security::vencrypt::Subtype;
+use rfb_proto::session::relay::{Config, Dial, Move};
+use rfb_proto::{Connection, Mover, NotDialled, drive_session};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex, split};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -88,6 +94,21 @@ struct World {
     knows_password: bool,
     /// What a viewer hears that is refused, and when.
     refusal: Option<(Vec<u8>, Duration)>,
+}
+
+/// A backend without a hypervisor, which leaves all else to the defaults.
+struct Nowhere;
+
+impl ConsoleBackend for Nowhere {
+    type Hypervisor = DuplexStream;
+
+    async fn connect(&mut self, _: &Arc<Grant>, _: Dial) -> Result<(DuplexStream, Upstream), NotDialled> {
+        Err(NotDialled::Unreachable)
+    }
+
+    fn challenge(&mut self) -> [u8; 16] {
+        [3; 16]
+    }
 }
 
 /// What a viewer says that logs in with Plain.
@@ -244,6 +265,40 @@ impl World {
         timeout(LONG, coming.task).await.expect("it ends").expect("no panic");
     }
 
+    /// A gateway with a driver of its own that reaches no hypervisor: it gives the use back. With VNC's response no token can
+    /// be shown.
+    async fn driven(&mut self, of: usize, with_vnc: bool) {
+        let token = self.tokens[of].secret.expose().to_owned();
+        let (kind, says) = match with_vnc {
+            true => (SecurityType::VNC, [&b"RFB 003.008\n\x02"[..], &[7; 16]].concat()),
+            false => (SecurityType::VENCRYPT, plain(b"", token.as_bytes())),
+        };
+        let bridge = BridgeConfig::default()
+            .with_tenant_types(&[kind])
+            .with_tenant_subtypes(&[Subtype::PLAIN])
+            .with_hypervisor_types(&[SecurityType::VNC]);
+        let (near, far) = duplex(4096);
+        let viewer = self.site.connections.viewer(None, Nowhere);
+        let uses = viewer.uses();
+        let (mut read, mut write) = split(near);
+        let mut heard = Vec::new();
+        let talk = async {
+            let _ = write.write_all(&says).await;
+            let _ = read.read_to_end(&mut heard).await;
+        };
+        let drive = drive_session(Connection::new(Config::new(bridge)), far, viewer);
+        let both = async { tokio::join!(drive, talk) };
+        let ((end, viewer), ()) = timeout(LONG, both).await.expect("it ends");
+        if let Some(viewer) = viewer {
+            viewer.ended(&end);
+            assert!(viewer.denial().is_some() || viewer.token_use().is_some(), "{end}");
+            let Nowhere = viewer.backend();
+            assert!(!format!("{viewer:?}").contains(&token));
+        }
+        uses.finish();
+        assert!(!format!("{uses:?}").contains(&token));
+    }
+
     async fn leave(&mut self, at: usize) {
         let seen = self.seen.swap_remove(at);
         drop(seen.viewer);
@@ -371,6 +426,7 @@ async fn step(world: &mut World, input: &mut Input<'_>) {
             // It may be gone: its hypervisor may have let nobody in behind a move.
             let _ = world.seen[at].viewer.types().await;
         }
+        (14, Some(of), _) => world.driven(of, which & 16 != 0).await,
         _ => {}
     }
     if world.clean {

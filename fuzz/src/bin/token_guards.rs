@@ -228,10 +228,12 @@ fn notes(mut input: Input<'_>) {
         };
         let set = store.set_note(name, UnixSeconds(now), &change);
         assert_eq!(set.ok(), Some(fits), "{change:?}");
+        unseen(&change, value);
         if fits {
             model.remove(name);
             if let Some(value) = change.value {
                 if let Some(note) = store.note(name, UnixSeconds(now)) {
+                    unseen(&note, value);
                     assert!(
                         0 < note.version && seen.insert((name, note.version)),
                         "a version is used once"
@@ -262,6 +264,15 @@ fn notes(mut input: Input<'_>) {
     let long = "x".repeat(Note::NAME_MAX + 1);
     let change = NoteChange::write(b"", UnixSeconds(u64::MAX));
     assert!(store.set_note(&long, UnixSeconds(now), &change).is_err());
+}
+
+/// A note may be a secret: what is shown of it is its length.
+fn unseen(shown: &impl std::fmt::Debug, value: &[u8]) {
+    let (shown, value) = (format!("{shown:?}"), value.escape_ascii().to_string());
+    assert!(
+        shown.len() < 200 && (value.len() < 12 || !shown.contains(&value)),
+        "{shown}"
+    );
 }
 
 /// Each text against its own way to be written.
