@@ -22,17 +22,30 @@ pub struct Reason<'a> {
 /// # Errors
 /// A line has no reason, or names no function.
 pub fn parse(list: &str) -> Result<Vec<Reason<'_>>, String> {
+    let lines = reasons(list)?;
+    for Reason { pattern, .. } in &lines {
+        let (_, name) = pattern
+            .split_once(": ")
+            .ok_or_else(|| format!("no function: {pattern}"))?;
+        if name.trim_matches(['*', ':']).is_empty() {
+            return Err(format!("no function, but all of a file: {pattern}"));
+        }
+    }
+    Ok(lines)
+}
+
+/// The lines of any list of patterns with reasons, `PATTERN - reason`: of `exceptions.txt` as well.
+///
+/// # Errors
+/// A line has no reason.
+pub fn reasons(list: &str) -> Result<Vec<Reason<'_>>, String> {
     let lines = list.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
     lines
         .map(|line| {
-            let (pattern, reason) = line.split_once(" - ").ok_or_else(|| format!("no reason: {line}"))?;
-            let (_, name) = pattern.split_once(": ").ok_or_else(|| format!("no function: {line}"))?;
-            if name.trim_matches(['*', ':']).is_empty() {
-                return Err(format!("no function, but all of a file: {line}"));
-            }
-            if reason.len() < SHORTEST_REASON {
-                return Err(format!("no reason: {line}"));
-            }
+            let parts = line
+                .split_once(" - ")
+                .filter(|(_, reason)| SHORTEST_REASON <= reason.len());
+            let (pattern, reason) = parts.ok_or_else(|| format!("no reason: {line}"))?;
             Ok(Reason { pattern, reason })
         })
         .collect()

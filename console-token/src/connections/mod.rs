@@ -61,7 +61,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use self::books::{Books, Held};
 use crate::gate::{Gate, Terms, Told, lease, lock};
@@ -306,9 +306,7 @@ impl TokenConnections {
         let mut works = true;
         loop {
             sleep(Gate::until_next(self.settings.attend_every, works)).await;
-            let began = Instant::now();
-            works = self.attend_each(log).await;
-            self.books.gate.note_round(began.elapsed());
+            works = self.books.gate.round(self.attend_each(log)).await;
         }
     }
 

@@ -75,8 +75,9 @@
 //! A session is held by its gateway for 15 seconds at a time
 //! (`Settings::lease`), so that one that stops without a word holds nothing for longer: from its first moment, by
 //! [`VerifyContext::with_lease`](crate::VerifyContext::with_lease), and then by [`Suspend`](crate::Transition::Suspend).
-//! `Settings::reconnect` lets viewers come again, at another gateway too. What gateways have to tell each other otherwise, such as which sessions are open where,
-//! or which ticket a hypervisor has now, is a [`Note`](crate::Note): a value under a name, until a time, with compare and set.
+//! `Settings::reconnect` lets viewers come again, at another gateway too. What gateways have to tell each other otherwise, such
+//! as which sessions are open where, or which ticket a hypervisor has now, is a [`Note`](crate::Note): a value under a name,
+//! until a time, with compare and set.
 //!
 //! ```rust
 //! # use std::sync::Arc;

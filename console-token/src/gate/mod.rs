@@ -15,7 +15,7 @@ use core::time::Duration;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use thiserror::Error;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use zeroize::Zeroizing;
 
 use crate::replace::Trail;
@@ -180,9 +180,12 @@ impl Gate {
         self.terms.lease.saturating_add(rounds)
     }
 
-    /// To ask about all open sessions took so long.
-    pub(crate) fn note_round(&self, took: Duration) {
-        *lock(&self.round) = took;
+    /// Asks about all open sessions, and notes how long that took.
+    pub(crate) async fn round(&self, asked: impl Future<Output = bool>) -> bool {
+        let began = Instant::now();
+        let works = asked.await;
+        *lock(&self.round) = began.elapsed();
+        works
     }
 
     /// Asks the store for a transition; again and again while it fails, within its time.

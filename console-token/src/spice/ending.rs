@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use spice_proto::session::{Report, SessionKey};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::books::Open;
 use super::{Denial, TokenSessions};
@@ -198,9 +198,7 @@ impl TokenSessions {
         let mut works = true;
         loop {
             sleep(Gate::until_next(self.settings.attend_every, works)).await;
-            let began = Instant::now();
-            works = self.attend_each(log).await;
-            self.gate.note_round(began.elapsed());
+            works = self.gate.round(self.attend_each(log)).await;
         }
     }
 

@@ -8,30 +8,17 @@ use std::fs;
 use std::path::Path;
 
 use fuzz::reach::byte_functions;
+use fuzz::unreached::{fits, reasons};
 
 fn read(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name);
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// Patterns, each a path in which `*` at an end stands for anything, with their reasons.
+/// Patterns of paths, with their reasons.
 fn exceptions_of(text: &str) -> Vec<(&str, &str)> {
-    let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
-    lines
-        .map(|line| {
-            let (pattern, reason) = line.split_once(" - ").unwrap_or_else(|| panic!("no reason: {line}"));
-            assert!(10 <= reason.len(), "a reason is a sentence: {line}");
-            (pattern, reason)
-        })
-        .collect()
-}
-
-fn fits(pattern: &str, path: &str) -> bool {
-    match (pattern.strip_prefix('*'), pattern.strip_suffix('*')) {
-        (Some(end), _) => path.ends_with(end),
-        (None, Some(beginning)) => path.starts_with(beginning),
-        (None, None) => path == pattern,
-    }
+    let lines = reasons(text).unwrap_or_else(|error| panic!("{error}"));
+    lines.iter().map(|line| (line.pattern, line.reason)).collect()
 }
 
 #[test]
