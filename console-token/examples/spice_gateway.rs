@@ -69,7 +69,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let (viewer, from) = listener.accept().await?;
         viewer.set_nodelay(true)?;
         let connection = sessions.accept(Peer::new(from.ip(), false), config.clone());
-        let proxy = sessions.proxy(Hypervisor(password.clone().into()));
+        let proxy = sessions.proxy(from.ip(), Hypervisor(password.clone().into()));
         tokio::spawn(drive_session(connection, viewer, proxy));
     }
 }

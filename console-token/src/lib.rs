@@ -20,6 +20,7 @@ pub mod connections;
 mod console;
 pub mod docs;
 mod error;
+mod fair_queue;
 #[cfg(feature = "tokio")]
 mod gate;
 mod grant;
@@ -55,6 +56,9 @@ pub use audit::{Event, EventKind, EventSubject, Outcome, Owner};
 pub use connection_limiter::{AdmitError, Arrival, ConnectionLimiter, ConnectionLimits, Displaced, SlotId};
 pub use console::{AccessPath, ConsoleType, Protocol, Target};
 pub use error::{Refusal, StoreError, UnknownConsole};
+pub use fair_queue::{FairQueue, WaitId};
+#[cfg(feature = "std")]
+pub use fair_queue::{FairScheduler, InTurns, Turn, WaitForTurn};
 pub use grant::{AttemptId, Grant, MAX_OPEN_SESSIONS, Scope, UnixSeconds, Uses, VerifyContext};
 #[cfg(feature = "serde")]
 pub use json::JsonError;

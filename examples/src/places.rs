@@ -12,6 +12,7 @@
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use console_token::{AdmitError, ConnectionLimiter, ConnectionLimits, SlotId};
@@ -46,6 +47,7 @@ pub struct Place {
     places: Places,
     from: IpAddr,
     stage: Mutex<Stage>,
+    is_known: AtomicBool,
     gives_way: CancellationToken,
 }
 
@@ -161,6 +163,7 @@ impl Places {
             places: self.clone(),
             from,
             stage: Mutex::new(Stage::Accepted(slot)),
+            is_known: AtomicBool::new(false),
             gives_way,
         }
     }
@@ -207,7 +210,19 @@ impl Place {
             return Err(AdmitError::Displaced);
         }
         *stage = Stage::Open(open);
+        self.known();
         Ok(())
+    }
+
+    /// The connection has shown a good token, for whatever that is: it is no stranger's.
+    pub fn known(&self) {
+        self.is_known.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the connection has shown a good token. Always so after [`Place::admit`].
+    #[must_use]
+    pub fn is_known(&self) -> bool {
+        self.is_known.load(Ordering::Relaxed)
     }
 
     /// Ends when the connection has to give way to another one, and so has to be closed. Never after [`Place::admit`].

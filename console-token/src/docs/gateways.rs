@@ -3,6 +3,7 @@
 //! | Step | Part |
 //! |---|---|
 //! | A connection comes | [`ConnectionLimiter`](crate::ConnectionLimiter): a place; the heaviest source gives way |
+//! | Handshakes, tickets, requests | `FairScheduler` (feature `std`): who comes now and then does not stand behind who asks all the time |
 //! | A WebSocket's request | [`OriginRule`](crate::web::origin::OriginRule), [`web::place`](crate::web::place) |
 //! | A password or token is wrong | [`Throttle`](crate::Throttle): [`check`](crate::Throttle::check) before it is looked at, [`attempt`](crate::Throttle::attempt) when it was wrong |
 //! | The token | [`Secret::presented`](crate::Secret::presented), [`Peppers::hashes`](crate::Peppers::hashes), [`Store::apply`](crate::Store::apply) |

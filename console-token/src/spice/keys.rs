@@ -2,20 +2,25 @@
 
 use alloc::sync::Arc;
 use core::fmt;
+use core::net::IpAddr;
+use core::num::NonZeroU32;
 use core::time::Duration;
 use std::sync::Mutex;
 
 use spice_proto::Clock;
 use spice_proto::link::ticket::TicketError;
 use spice_proto::link::{Key, KeyHandle, KeyPool, KeyPoolConfig, SealedTicket, Secret};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
+use crate::FairScheduler;
 use crate::gate::lock;
 
 /// For the next try when no key could be made.
 const PAUSE: Duration = Duration::from_secs(1);
+/// What a link is charged for a key, and for the opening of its ticket, in any unit: one is as scarce as the other.
+const COST: Duration = Duration::from_millis(1);
 
 /// RSA keys for tickets, and the task that makes them.
 ///
@@ -23,7 +28,11 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// build without optimisation of the crates `rsa` and `num-bigint-dig` most of a second), so [`make`](Self::make) does it
 /// in the background; a link takes a key that is ready, under pressure one that others have too.
 ///
-/// Both the making of keys and the opening of tickets run on tokio's threads for blocking work.
+/// Both the making of keys and the opening of tickets run on tokio's threads for blocking work. Links take their turns at
+/// keys, where these are short, and at the opening of tickets by the address that they come from (see [`FairQueue`]): a
+/// viewer does not stand behind all who guess. A source is charged for links that are not [`let_in`](Self::let_in).
+///
+/// [`FairQueue`]: crate::FairQueue
 ///
 /// ```
 /// use console_token::spice::TicketKeys;
@@ -44,9 +53,10 @@ const PAUSE: Duration = Duration::from_secs(1);
 ///     let keys = keys.clone();
 ///     async move { keys.make().await }
 /// });
-/// let key = keys.take().await;
+/// let viewer = [198, 51, 100, 7].into();
+/// let key = keys.take(viewer).await;
 /// let sealed = key.public().seal(b"token", [7; 20]).unwrap(); // what the viewer does
-/// let opened = keys.open(key, sealed).await.unwrap();
+/// let opened = keys.open(viewer, key, sealed).await.unwrap();
 /// assert_eq!(opened.unwrap().expose(), b"token");
 /// # }
 /// ```
@@ -63,15 +73,16 @@ struct Shared {
     taken: Notify,
     /// A key was made.
     made: Notify,
+    /// Who takes a key next, one at a time.
+    takers: FairScheduler,
     /// Bounds how many tickets are opened at once, so that the maker of keys keeps its share of the processors.
-    openers: Arc<Semaphore>,
+    openers: FairScheduler,
 }
 
 impl TicketKeys {
     /// No key yet. To be called within a tokio runtime.
     #[must_use]
     pub fn new(config: KeyPoolConfig, random: fn(&mut [u8])) -> Self {
-        let openers = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             shared: Arc::new(Shared {
                 pool: Mutex::new(KeyPool::new(config)),
@@ -79,7 +90,8 @@ impl TicketKeys {
                 random,
                 taken: Notify::new(),
                 made: Notify::new(),
-                openers: Arc::new(Semaphore::new(openers)),
+                takers: FairScheduler::new(NonZeroU32::MIN),
+                openers: FairScheduler::for_processors(),
             }),
         }
     }
@@ -117,9 +129,10 @@ impl TicketKeys {
         }
     }
 
-    /// A key for a link. It waits only while [`make`](Self::make) has not made the first one, or all have served as much
-    /// as they may.
-    pub async fn take(&self) -> KeyHandle {
+    /// A key for a link from this address. It waits only while [`make`](Self::make) has not made the first one, or all have
+    /// served as much as they may.
+    pub async fn take(&self, from: IpAddr) -> KeyHandle {
+        let _turn = self.shared.takers.turn(from, COST).await;
         loop {
             let made = self.shared.made.notified();
             let taken = lock(&self.shared.pool).take(self.shared.clock.now());
@@ -137,17 +150,28 @@ impl TicketKeys {
         lock(&self.shared.pool).fresh()
     }
 
-    /// Opens the ticket of the link that has this key. `None`: the runtime goes down.
-    pub async fn open(&self, key: KeyHandle, sealed: SealedTicket) -> Option<Result<Secret, TicketError>> {
-        let opener = self.shared.openers.clone().acquire_owned().await.ok()?;
+    /// The link from this address was let in: it is not charged for its key and its ticket.
+    pub fn let_in(&self, from: IpAddr) {
+        self.shared.takers.refund(from, COST);
+        self.shared.openers.refund(from, COST);
+    }
+
+    /// Opens the ticket of the link from this address that has this key. `None`: the runtime goes down.
+    pub async fn open(
+        &self,
+        from: IpAddr,
+        key: KeyHandle,
+        sealed: SealedTicket,
+    ) -> Option<Result<Secret, TicketError>> {
+        let turn = self.shared.openers.turn(from, COST).await;
         let opening = match lock(&self.shared.pool).opening(key, sealed) {
             Ok(opening) => opening,
             Err(error) => return Some(Err(error)),
         };
         let mut random = self.shared.random;
-        // The permit is held until the work is done, also when its result is not wanted any more.
+        // The turn lasts until the work is done, also when its result is not wanted any more.
         let work = spawn_blocking(move || {
-            let _opener = opener;
+            let _turn = turn;
             opening.open(&mut random)
         });
         work.await.ok()

@@ -3,6 +3,7 @@
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::fmt;
+use core::net::IpAddr;
 
 use spice_proto::caps::Capabilities;
 use spice_proto::ids::ChannelType;
@@ -28,6 +29,7 @@ use super::{Console, ConsoleBackend, Denial, Event, TokenSessions};
 /// question was open.
 pub struct TokenProxy<B> {
     sessions: Arc<TokenSessions>,
+    from: IpAddr,
     backend: B,
     /// The key that the viewer was shown.
     key: Option<KeyHandle>,
@@ -41,17 +43,18 @@ pub struct TokenProxy<B> {
 }
 
 impl TokenSessions {
-    /// What answers for one connection; for [`drive_session`](spice_proto::drive_session).
+    /// What answers for one connection from this address; for [`drive_session`](spice_proto::drive_session).
     #[must_use]
-    pub fn proxy<B: ConsoleBackend>(self: &Arc<Self>, backend: B) -> TokenProxy<B> {
-        TokenProxy::new(self.clone(), backend)
+    pub fn proxy<B: ConsoleBackend>(self: &Arc<Self>, from: IpAddr, backend: B) -> TokenProxy<B> {
+        TokenProxy::new(self.clone(), from, backend)
     }
 }
 
 impl<B: ConsoleBackend> TokenProxy<B> {
-    fn new(sessions: Arc<TokenSessions>, backend: B) -> Self {
+    fn new(sessions: Arc<TokenSessions>, from: IpAddr, backend: B) -> Self {
         Self {
             sessions,
+            from,
             backend,
             key: None,
             asked: Instant::now(),
@@ -93,7 +96,7 @@ impl<B: ConsoleBackend> TokenProxy<B> {
     /// Dropped, a claim is given back, and so is its use.
     async fn enter(&mut self, request: &LinkMess, sealed: SealedTicket) -> Result<Entry<ManagedClaim>, Option<Denial>> {
         let key = self.key.take().ok_or(None)?;
-        let opened = self.sessions.keys.open(key, sealed).await.ok_or(None)?;
+        let opened = self.sessions.keys.open(self.from, key, sealed).await.ok_or(None)?;
         let is_empty = opened.as_ref().is_ok_and(|text| text.expose().is_empty());
         // For the gateway that has the session, if that is another one.
         let (presented, token) = match self.backend.shown().filter(|_| is_empty) {
@@ -172,7 +175,7 @@ impl<B: ConsoleBackend> ProxyHandler for TokenProxy<B> {
     async fn announce(&mut self, request: &LinkMess) -> Result<Announcement, Refusal> {
         self.backend.requested(request)?;
         let capabilities = self.announced_elsewhere(request).await;
-        let key = self.sessions.keys.take().await;
+        let key = self.sessions.keys.take(self.from).await;
         let shown = Announcement {
             public_key: key.public(),
             capabilities,
@@ -207,7 +210,10 @@ impl<B: ConsoleBackend> ProxyHandler for TokenProxy<B> {
     async fn token(&mut self, request: &LinkMess, sealed: SealedTicket) -> Result<Entry<ManagedClaim>, Refusal> {
         self.asked = Instant::now();
         match self.enter(request, sealed).await {
-            Ok(entry) => Ok(entry),
+            Ok(entry) => {
+                self.sessions.keys.let_in(self.from);
+                Ok(entry)
+            }
             Err(Some(denial)) => Err(self.refuse(denial).await),
             // The runtime goes down.
             Err(None) => Err(Refusal::Close),

@@ -18,6 +18,8 @@ mod conformance;
 mod connection_limiter;
 mod console;
 mod errors;
+#[cfg(feature = "std")]
+mod fair_queue;
 mod leases;
 #[cfg(feature = "std")]
 mod model;

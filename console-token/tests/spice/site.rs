@@ -225,9 +225,9 @@ impl Site {
         let (sessions, config, world) = (other.sessions.clone(), other.config.clone(), other.world.clone());
         let way = move || {
             let (near, far) = duplex(4096);
-            let peer = Peer::new([127, 0, 0, 1].into(), false);
-            let connection = sessions.accept(peer, config.clone());
-            let proxy = sessions.proxy(Backend(world.clone()));
+            let address = [127, 0, 0, 1].into();
+            let connection = sessions.accept(Peer::new(address, false), config.clone());
+            let proxy = sessions.proxy(address, Backend(world.clone()));
             tokio::spawn(async move {
                 let _ = drive_session(connection, far, proxy).await;
             });
@@ -241,7 +241,7 @@ impl Site {
         let (near, far) = duplex(4096);
         let (address, secure) = ([127, 0, 0, 1].into(), false);
         let connection = self.sessions.accept(Peer { address, secure }, self.config.clone());
-        let proxy = self.sessions.proxy(Backend(self.world.clone()));
+        let proxy = self.sessions.proxy(address, Backend(self.world.clone()));
         let task = tokio::spawn(async move {
             let _ = drive_session(connection, far, proxy).await;
         });

@@ -20,6 +20,10 @@ use crate::handshake::{Buffers, wipe};
 /// With less room than this more is made. A buffer that had to grow leaves a copy of what was in it behind, so a message
 /// with a password in it has to fit.
 const LEAST_ROOM: usize = 4096;
+/// The room that is made, until messages are forwarded: a stranger that says a byte at a time keeps it.
+const HANDSHAKE_ROOM: usize = 2 * LEAST_ROOM;
+/// Room for one read of messages.
+const READ: usize = 32 << 10;
 
 /// Bytes that are read of a peer that is told that nothing follows: more than lies in the buffers of two sockets.
 const UNREAD: usize = 8 << 20;
@@ -36,10 +40,8 @@ pub(super) enum Moved {
 /// A stream.
 pub(super) struct Port<S> {
     pub(super) stream: S,
-    /// Room for one read.
-    room: usize,
-    /// What is sent may be a secret, and is overwritten.
-    pub(super) wipes: bool,
+    /// Messages are forwarded. Before, what is sent may be a secret, and is overwritten.
+    begun: bool,
     /// A flush has to follow what was written, or is under way.
     unflushed: bool,
     /// Nothing can be written any more.
@@ -61,16 +63,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Port<super::wire::Wire<S>> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Port<S> {
-    /// `room`: for one read.
-    pub(super) const fn new(stream: S, room: usize) -> Self {
+    pub(super) const fn new(stream: S) -> Self {
         Self {
             stream,
-            room,
-            wipes: true,
+            begun: false,
             // The previous user of the stream may have left something in its buffers.
             unflushed: true,
             broken: false,
         }
+    }
+
+    /// The handshake is over: what follows are messages.
+    pub(super) const fn begins(&mut self) {
+        self.begun = true;
     }
 
     /// Everything was written and flushed, or cannot be.
@@ -128,7 +133,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Port<S> {
     /// Takes what has gone out off the buffer.
     fn take(&self, tx: &mut BytesMut, count: usize) {
         let count = count.min(tx.len());
-        if self.wipes {
+        if !self.begun {
             wipe(tx.get_mut(..count).unwrap_or_default());
         }
         tx.advance(count);
@@ -153,9 +158,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Port<S> {
 
     /// Reads once. When nothing is there, an empty buffer gives its memory back.
     fn poll_receive(&mut self, cx: &mut Context<'_>, rx: &mut BytesMut) -> Poll<Moved> {
-        let least = if self.wipes { LEAST_ROOM } else { self.room };
+        let (least, room) = match self.begun {
+            true => (READ, READ),
+            false => (LEAST_ROOM, HANDSHAKE_ROOM),
+        };
         if rx.capacity().saturating_sub(rx.len()) < least {
-            rx.reserve(self.room);
+            rx.reserve(room);
         }
         let read: Poll<io::Result<usize>> = poll_read_buf(Pin::new(&mut self.stream), cx, rx);
         if read.is_pending() && rx.is_empty() {

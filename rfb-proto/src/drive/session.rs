@@ -26,8 +26,6 @@ use crate::security::{Seed, rsa_aes::Key};
 use crate::session::Relay;
 use crate::session::relay::{Action, Config, Counts, End, Move, SessionQuestion};
 
-/// Room for one read.
-const READ: usize = 32 << 10;
 /// A side is read up to here while TLS begins on the other one, to see when it goes.
 const AHEAD: usize = 16 << 10;
 /// For the last words on a connection that we end.
@@ -209,7 +207,7 @@ where
         #[cfg(feature = "rsa-aes")]
         rsa_aes: None,
     };
-    let mut tenant = Port::new(Wire::Plain(tenant), READ);
+    let mut tenant = Port::new(Wire::Plain(tenant));
     let mut hypervisor: Option<Port<Wire<A::Hypervisor>>> = None;
     let end = driver.run(&mut tenant, &mut hypervisor).await;
     let Driver { desk, mut sides, .. } = driver;
@@ -294,10 +292,11 @@ impl<A: ProxyHandler + 'static> Driver<'_, A> {
                     Action::Done(end) => return end,
                 },
             };
-            let has_begun = self.connection.relay.has_begun();
-            tenant.wipes = !has_begun;
-            if let Some(port) = hypervisor {
-                port.wipes = !has_begun;
+            if self.connection.relay.has_begun() {
+                tenant.begins();
+                if let Some(port) = hypervisor {
+                    port.begins();
+                }
             }
             let until = clock.instant(self.connection.relay.deadline());
             if until != self.sleep.deadline() {
@@ -329,7 +328,7 @@ impl<A: ProxyHandler + 'static> Driver<'_, A> {
                 }
                 Turn::Answer(answer) => {
                     if let Some(stream) = self.answer(*answer, clock) {
-                        *hypervisor = Some(Port::new(Wire::Plain(stream), READ));
+                        *hypervisor = Some(Port::new(Wire::Plain(stream)));
                     }
                 }
             }

@@ -15,8 +15,8 @@ use crate::caps::Capabilities;
 use crate::limits::Limits;
 use crate::link::{Action, Buffers, ClientConfig, ClientLink, HandshakeError, LinkMess, Machine, Misuse};
 
-/// Room for one read.
-pub(super) const READ: usize = 4 << 10;
+/// Room for one read: a link message, a reply or a ticket.
+pub(super) const READ: usize = 1 << 10;
 /// For what is said last, when the time for the link is nearly over or over.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 

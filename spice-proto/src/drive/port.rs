@@ -35,7 +35,7 @@ pub(super) enum Moved {
 pub(super) struct Port<S> {
     stream: S,
     /// Room for one read.
-    room: usize,
+    pub(super) room: usize,
     /// A flush has to follow what was written, or is under way.
     unflushed: bool,
     /// Nothing can be written any more.

@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Sleep, sleep_until};
 
 use super::handler::ProxyHandler;
+use super::link;
 use super::manager::{Connection, ManagedClaim, SessionManager};
 use super::port::{Moved, Port};
 use crate::frame::RecordSplitter;
@@ -22,7 +23,7 @@ use crate::link::{Misuse, Refusal, Side, SideBuffers};
 use crate::session::relay::{Action, End, NotEntered, SessionQuestion};
 use crate::session::{Entry, Relay};
 
-/// Room for one read.
+/// Room for one read, once the viewer was let in: a stranger that says a byte at a time keeps the room of a read.
 const READ: usize = 32 << 10;
 
 /// An answer on its way back.
@@ -144,7 +145,7 @@ where
         sides: SideBuffers::default(),
         sleep,
     };
-    let mut tenant = Port::new(tenant, READ);
+    let mut tenant = Port::new(tenant, link::READ);
     let mut hypervisor: Option<Port<A::Hypervisor>> = None;
     let end = driver.run(&hub, &mut tenant, &mut hypervisor).await;
     let Driver { desk, mut sides, .. } = driver;
@@ -201,6 +202,7 @@ impl<A: ProxyHandler + 'static> Driver<'_, A> {
                     if let (false, Some(outcome), Desk::Free(answers)) = (linked, relay.outcome(), &mut self.desk) {
                         answers.linked(outcome);
                         linked = true;
+                        tenant.room = READ;
                     }
                     if let (true, None, Some(outcome)) = (self.connection.records, &tenant.cutter, relay.outcome()) {
                         // What is there are the last words of the link stage.

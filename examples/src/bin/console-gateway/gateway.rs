@@ -11,7 +11,10 @@ use console_token::serial::PortRange;
 use console_token::spice::{self, Denial, SessionEvent, TokenSessions};
 use console_token::web::Network;
 use console_token::web::origin::OriginRule;
-use console_token::{AccessUrl, BackendError, Grant, Pepper, Peppers, Secret, Store, StoreError};
+use console_token::{
+    AccessUrl, BackendError, FairScheduler, Grant, InTurns, Pepper, Peppers, Secret, Store, StoreError,
+};
+use examples::places::Place;
 use examples::refusals::Refusals;
 use rustls::ServerConfig;
 use serde_json::json;
@@ -149,6 +152,8 @@ pub(crate) struct Gateway {
     pub(crate) refuses_with: fn(&Denial) -> Refusal,
     pub(crate) budgets: Budgets,
     pub(crate) guesses: Guesses,
+    /// Of connections that were not let in yet, at the processors.
+    pub(crate) turns: FairScheduler,
     pub(crate) refusals: Arc<Refusals>,
     pub(crate) tasks: TaskTracker,
     /// No more connections are taken.
@@ -220,6 +225,7 @@ impl Gateway {
             refuses_with,
             budgets,
             guesses: Guesses::default(),
+            turns: FairScheduler::for_processors(),
             refusals: Arc::default(),
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
@@ -334,6 +340,13 @@ impl Gateway {
         opened["session"] = entered.id.clone().into();
         self.audit.log("opened", opened);
         entered
+    }
+
+    /// What strangers ask for is done in turns, until they have shown a good token, so that none of them keeps the
+    /// processors from the others.
+    pub(crate) fn in_turns<F: Future>(&self, from: IpAddr, place: &Arc<Place>, converse: F) -> InTurns<F> {
+        let place = place.clone();
+        self.turns.run(from, move || place.is_known(), converse)
     }
 
     /// Whether a token from there is looked at: not after too many wrong ones, unless a console is open from there, whose

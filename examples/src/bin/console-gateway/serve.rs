@@ -189,7 +189,7 @@ async fn serve(config: Config, file: &Path) -> Result<(), String> {
     let (router, of_tls) = (api::router(gateway.clone()), gateway.clone());
     let tls = move || of_tls.live().api_tls.clone();
     let mut api = tokio::spawn(http::serve(
-        (api_listener, gateway.budgets.api.clone()),
+        (api_listener, gateway.budgets.api.clone(), gateway.turns.clone()),
         tls,
         router,
         stop.clone(),

@@ -77,7 +77,7 @@ where
     });
     let (end, proxy) = {
         let counted = Counted::new(&mut stream, traffic);
-        drive_session(connection, counted, gateway.spice.proxy(tenant)).await
+        drive_session(connection, counted, gateway.spice.proxy(from.address, tenant)).await
     };
     let mut why = None;
     match proxy {

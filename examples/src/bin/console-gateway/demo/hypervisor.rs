@@ -4,7 +4,7 @@
 //! what it sees. Like QEMU it does not survive a display link that ends before its first message; other than
 //! QEMU it says so.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -97,11 +97,11 @@ impl Hypervisor {
         tokio::spawn(async move { making.make().await });
         let serving = shared.clone();
         tokio::spawn(async move {
-            while let Ok((tcp, _)) = listener.accept().await {
+            while let Ok((tcp, from)) = listener.accept().await {
                 lock(&serving.state).connections += 1;
                 let serving = serving.clone();
                 tokio::spawn(async move {
-                    if let Err(error) = serving.serve(tcp).await {
+                    if let Err(error) = serving.serve(tcp, from.ip()).await {
                         tracing::info!(%error, "hypervisor: connection failed");
                     }
                 });
@@ -128,7 +128,7 @@ impl Hypervisor {
 }
 
 impl Shared {
-    async fn serve(&self, tcp: TcpStream) -> Outcome<()> {
+    async fn serve(&self, tcp: TcpStream, from: IpAddr) -> Outcome<()> {
         tcp.set_nodelay(true)?;
         let mut stream: Stream = Box::new(self.tls.accept(BufferedStream::new(tcp)).await?);
         let (clock, mut buffers, mut key, mut link) = (Clock::start(), Buffers::default(), None, 0);
@@ -136,7 +136,7 @@ impl Shared {
         let outcome = loop {
             match drive(&mut server, &mut buffers, &mut stream, clock).await? {
                 Driven::Ask(ServerQuestion::Link(request)) => {
-                    let fresh = self.keys.take().await;
+                    let fresh = self.keys.take(from).await;
                     let shown = Announcement {
                         public_key: fresh.public(),
                         capabilities: Capabilities::spice_server(request.channel_type),
@@ -146,7 +146,7 @@ impl Shared {
                 }
                 Driven::Ask(ServerQuestion::Ticket { request, sealed }) => {
                     let key = key.take().ok_or("no key")?;
-                    let opened = self.keys.open(key, sealed).await.ok_or("stopping")?;
+                    let opened = self.keys.open(from, key, sealed).await.ok_or("stopping")?;
                     match self.admit(&request, opened) {
                         Ok(number) => {
                             link = number;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::{Extension, Router};
+use console_token::FairScheduler;
 use examples::places::{Place, Places};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -33,7 +34,7 @@ pub(crate) struct ApiPeer(pub(crate) SocketAddr, pub(crate) Arc<Place>);
 
 /// Serves HTTP/1.1 until it is stopped, and then within seconds no more. `tls`: asked for each connection.
 pub(crate) async fn serve(
-    (listener, places): (TcpListener, Places),
+    (listener, places, turns): (TcpListener, Places, FairScheduler),
     tls: impl Fn() -> Option<Arc<ServerConfig>>,
     router: Router,
     stop: CancellationToken,
@@ -48,7 +49,9 @@ pub(crate) async fn serve(
             Ok((tcp, peer)) => {
                 let place = Arc::new(places.arrive(peer.ip()));
                 let router = router.clone().layer(Extension(ApiPeer(peer, place.clone())));
+                let has_token = place.clone();
                 let served = converse(place, tcp, tls().map(TlsAcceptor::from), router, stop.clone());
+                let served = turns.run(peer.ip(), move || has_token.is_known(), served);
                 connections.spawn(async move {
                     if let Err(error) = served.await {
                         debug!(%peer, %error, "API connection ended");

@@ -160,8 +160,13 @@ async fn welcome(gateway: Arc<Gateway>, tcp: TcpStream, peer: SocketAddr, speaks
             place: place.clone(),
             handed_on: false,
         };
-        // In a place of its own: a connection that says nothing has no need of the room that it takes.
-        Box::pin(converse(&gateway, guest, (early, tcp), speaks)).await;
+        let converse = converse(&gateway, guest, (early, tcp), speaks);
+        // Behind a reverse proxy that is believed are many, of whom one is known by his request only.
+        let is_proxy = speaks == Speaks::Web && live.forwarded.iter().any(|network| network.contains(peer.ip()));
+        match is_proxy {
+            true => Box::pin(converse).await,
+            false => gateway.in_turns(peer.ip(), &place, converse).await,
+        }
     };
     tokio::select! {
         () = converse => {}

@@ -168,16 +168,17 @@ async fn websocket(
         Ok(ready) => {
             let answer = upgrade.answer();
             let (tasks, stop) = (gateway.tasks.clone(), gateway.stop.clone());
-            let place = guest.place.clone();
+            let (place, from, turns) = (guest.place.clone(), guest.peer.ip(), gateway.clone());
             let served = async move {
                 match upgrade.stream().await {
                     Ok((stream, close)) => ready.serve(gateway, guest, stream, close).await,
                     Err(error) => debug!(%error, "no WebSocket"),
                 }
             };
+            let in_turns = turns.in_turns(from, &place, served);
             let served = async move {
                 tokio::select! {
-                    () = served => {}
+                    () = in_turns => {}
                     () = place.gives_way() => info!("gave way to another connection"),
                     () = stop.cancelled() => {}
                 }

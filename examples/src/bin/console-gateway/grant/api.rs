@@ -148,6 +148,7 @@ async fn authorized(State(gateway): App, request: Request, next: Next) -> Respon
         .is_some_and(|peer| peer.0.ip().to_canonical().is_loopback());
     if let Some(ApiPeer(_, place)) = peer.filter(|_| shown) {
         place.linked();
+        place.known();
     }
     let is_health = matches!(request.uri().path(), "/healthz" | "/metrics") && request.method() == Method::GET;
     let mut answered = if shown || is_health && is_local {

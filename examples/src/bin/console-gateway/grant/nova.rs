@@ -21,6 +21,7 @@ use crate::gateway::Gateway;
 pub(crate) async fn file(gateway: &Arc<Gateway>, guest: &Guestbook, token: &Secret) -> Response<Body> {
     match make(gateway, guest, token).await {
         Ok((name, text)) => {
+            guest.place.known();
             let mut answer = Response::new(Body::from(text));
             let headers = answer.headers_mut();
             let disposition = download::content_disposition(&name);

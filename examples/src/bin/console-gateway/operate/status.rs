@@ -38,6 +38,7 @@ pub(crate) async fn answer(gateway: &Arc<Gateway>, guest: &Guestbook, request: R
         answer.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
         return answer;
     }
+    guest.place.known();
     match *request.method() {
         Method::GET | Method::HEAD => page(&gateway.book.all().await, gateway),
         Method::POST => end(gateway, request).await,

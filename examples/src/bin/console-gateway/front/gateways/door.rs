@@ -88,8 +88,9 @@ async fn serve(
     let stop = gateway.stop.clone();
     let served = async {
         // Strangers have places here until they are known for what they are.
-        let place = gateway.budgets.consoles.arrive(from.ip());
-        let opened = timeout(HANDSHAKE, open(&gateways, tls, tcp));
+        let place = Arc::new(gateway.budgets.consoles.arrive(from.ip()));
+        let opened = gateway.in_turns(from.ip(), &place, open(&gateways, tls, tcp));
+        let opened = timeout(HANDSHAKE, opened);
         let opened = tokio::select! {
             opened = opened => opened.unwrap_or(Err(DoorError::TooLate)),
             () = place.gives_way() => return,
@@ -111,8 +112,9 @@ async fn serve(
             place: place.clone(),
             handed_on: true,
         };
+        let served = spice::serve(gateway.clone(), guest, stream, None);
         tokio::select! {
-            () = spice::serve(gateway.clone(), guest, stream, None) => {}
+            () = gateway.in_turns(peer.ip(), &place, served) => {}
             () = place.gives_way() => gateway.refusals.log(|| info!("gave way to another connection")),
         }
     };
