@@ -1,7 +1,7 @@
 //! 2,000 hostile connections a second of one kind, from 200 addresses, for a minute: an honest viewer gets in within three
 //! seconds each time, an open console loses nothing, and the gateway is behind it as it was before.
 //!
-//! 15 minutes, and some to build: `cargo test --release -p examples --all-features --test hostile -- --ignored --nocapture --test-threads=1`.
+//! 20 minutes, and some to build: `cargo test --release -p examples --all-features --test hostile -- --ignored --nocapture --test-threads=1`.
 //! `HOSTILE_SECONDS` and `HOSTILE_RATE` change how long, and how many a second.
 
 #[path = "strangers/attack.rs"]

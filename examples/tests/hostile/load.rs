@@ -18,7 +18,7 @@ const AT_ONCE: u64 = 12_000;
 /// Until a connection is made.
 const CONNECT: Duration = Duration::from_secs(3);
 /// The longest that one is kept.
-const LIFE: Duration = Duration::from_secs(30);
+pub(crate) const LIFE: Duration = Duration::from_secs(30);
 /// Between two looks at what is due.
 const TICK: Duration = Duration::from_millis(5);
 /// The most that are begun at once, after a pause.

@@ -12,7 +12,7 @@ use rustls::{ClientConfig, RootCertStore};
 
 use crate::attack::at_ease;
 use crate::http;
-use crate::load::{Load, setting};
+use crate::load::{LIFE, Load, setting};
 use crate::program::{Folder, Service};
 use crate::scene::{Open, Picture};
 
@@ -20,8 +20,9 @@ use crate::scene::{Open, Picture};
 const SOON: Duration = Duration::from_secs(3);
 /// Between two viewers.
 const PAUSE: Duration = Duration::from_secs(2);
-/// Of the same load, before anything is measured: what the program's allocator keeps for the next time it keeps from then on.
-const BEFORE: Duration = Duration::from_secs(10);
+/// Of the same load, before anything is measured: longer than a connection lasts. What the program's allocator keeps for the next
+/// time it keeps from then on.
+const BEFORE: Duration = Duration::from_secs(LIFE.as_secs() + 5);
 /// For what was taken to be given back.
 const SETTLED: Duration = Duration::from_secs(40);
 

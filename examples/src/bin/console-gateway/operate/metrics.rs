@@ -17,7 +17,7 @@ use crate::sync::lock;
 const BUCKETS: [f64; 8] = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0];
 
 /// Name, kind and meaning of each family, without the prefix `console_gateway_`.
-const FAMILIES: [(&str, &str, &str); 18] = [
+const FAMILIES: [(&str, &str, &str); 19] = [
     ("info", "gauge", "1, with the version and the id of the gateway."),
     (
         "accepted_total",
@@ -39,6 +39,11 @@ const FAMILIES: [(&str, &str, &str); 18] = [
         "waiting_limit",
         "gauge",
         "The most half-open connections, by kind and stage.",
+    ),
+    (
+        "turns_waiting",
+        "gauge",
+        "Half-open connections that wait for a turn at a processor.",
     ),
     (
         "links_total",
@@ -239,6 +244,7 @@ impl Metrics {
             "connections_limit" => by_state(gateway, |count| count.most.into()),
             "waiting" => by_stage(gateway, |count| count.now as u64),
             "waiting_limit" => by_stage(gateway, |count| count.most.into()),
+            "turns_waiting" => Row::one(gateway.turns.waiting()),
             "links_total" => self.links.rows("outcome"),
             "sessions" => {
                 let mut open: BTreeMap<String, u64> = BTreeMap::new();
