@@ -1,5 +1,6 @@
 //! The programs of this project: see `src/bin/`. Here is what several of them share.
 
+pub mod head;
 pub mod stream;
 pub mod websocket;
 

@@ -1,9 +1,12 @@
 //! Connections of any kind.
 
-use std::io::Cursor;
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, Chain, Join, ReadHalf, WriteHalf, join, split};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// A connection. The indirect call is nothing next to the system call behind it.
 pub type Stream = Box<dyn Io>;
@@ -14,12 +17,58 @@ pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
 /// A connection of which the first bytes were read already.
-pub type ReadAhead<S> = Join<Chain<Cursor<Bytes>, ReadHalf<S>>, WriteHalf<S>>;
+#[derive(Debug)]
+pub struct ReadAhead<S> {
+    ahead: VecDeque<Bytes>,
+    stream: S,
+}
 
-/// Puts bytes that were read back in front of a connection.
-pub fn read_ahead<S: AsyncRead + AsyncWrite>(bytes: Bytes, stream: S) -> ReadAhead<S> {
-    let (read, write) = split(stream);
-    join(Cursor::new(bytes).chain(read), write)
+/// Puts bytes that were read back in front of a connection. Each read gives one of the pieces, or of the connection.
+pub fn read_ahead<S, const PIECES: usize>(pieces: [Bytes; PIECES], stream: S) -> ReadAhead<S> {
+    let ahead = pieces.into_iter().filter(|piece| !piece.is_empty()).collect();
+    ReadAhead { ahead, stream }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for ReadAhead<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let Some(piece) = self.ahead.front_mut() else {
+            return Pin::new(&mut self.stream).poll_read(cx, buf);
+        };
+        buf.put_slice(&piece.split_to(piece.len().min(buf.remaining())));
+        if piece.is_empty() {
+            self.ahead.pop_front();
+        }
+        if self.ahead.is_empty() {
+            self.ahead = VecDeque::new();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for ReadAhead<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
 }
 
 /// The name of the protocol whose first bytes these are, for a message about the wrong protocol. `None`: it is not known.
@@ -55,13 +104,14 @@ fn is_request(first: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::io::{AsyncWriteExt as _, duplex};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 
     #[tokio::test]
     async fn what_was_read_comes_first() {
         let (near, mut far) = duplex(100);
         far.write_all(b"rest").await.unwrap();
-        let mut stream = read_ahead(Bytes::from_static(b"begun, "), near);
+        let pieces = [&b"beg"[..], b"", b"un, "].map(Bytes::from_static);
+        let mut stream = read_ahead(pieces, near);
         stream.write_all(b"answer").await.unwrap();
         stream.shutdown().await.unwrap();
         let mut answer = String::new();

@@ -90,7 +90,7 @@ fn listened<S: AsyncRead + AsyncWrite + Send + Unpin>(
 ) -> (impl AsyncRead + AsyncWrite + Send + Unpin, FirstBytes) {
     let heard = FirstBytes::default();
     let hears = heard.clone();
-    let buffered = BufferedStream::new(read_ahead(early, stream));
+    let buffered = BufferedStream::new(read_ahead([early], stream));
     (
         InspectReader::new(buffered, move |bytes: &[u8]| hears.hear(bytes)),
         heard,

@@ -11,8 +11,8 @@ mod tests;
 use std::io::{self, ErrorKind};
 use std::time::Duration;
 
-use bytes::{BufMut as _, Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
@@ -24,6 +24,7 @@ use tokio_util::io::{SinkWriter, StreamReader};
 use messages::failed;
 pub use messages::{CloseReason, Messages};
 
+use crate::head::{self, Head};
 use crate::stream::{ReadAhead, protocol, read_ahead};
 
 /// The path to which both programs connect by default.
@@ -32,12 +33,8 @@ const PATH: &str = "/websockify";
 const PROTOCOL: &str = "binary";
 /// Bytes of one message. Both programs send a few at a time.
 const MESSAGE: usize = 64 << 10;
-/// First bytes that tell a request of HTTP from other protocols.
-const FIRST: usize = 4;
 /// Bytes of a request's head. Browsers send about one KiB, more with large cookies.
 const HEAD: usize = 16 << 10;
-/// Headers in it: as many as the library takes.
-const HEADERS: usize = 124;
 /// For the whole head, in however many pieces it comes.
 const HEAD_TIME: Duration = Duration::from_secs(5);
 
@@ -49,7 +46,7 @@ pub enum WebSocketError {
     Origin(Option<String>),
     /// It is no WebSocket, or the connection failed.
     #[error("no WebSocket: {0}")]
-    Handshake(io::Error),
+    Handshake(#[from] io::Error),
     /// It does not even speak HTTP, but this.
     #[error("no WebSocket: the peer speaks {0}")]
     Foreign(String),
@@ -98,8 +95,8 @@ pub async fn accept<S>(mut stream: S, origins: &[String]) -> Result<WebSocket<Re
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let head = timeout(HEAD_TIME, head(&mut stream)).await;
-    let head = head.unwrap_or_else(|_| Err(late()))?;
+    let request = timeout(HEAD_TIME, request(&mut stream)).await;
+    let Head { head, rest, .. } = request.unwrap_or_else(|_| Err(late()))?;
     let mut stranger = None;
     #[allow(clippy::result_large_err, reason = "the library wants it so")]
     let judge = |request: &Request, mut response: Response| {
@@ -117,7 +114,8 @@ where
         }
         Ok(response)
     };
-    let stream = read_ahead(head, stream);
+    // In two reads: what a browser says before it is answered is nothing to the library, if it comes behind the head.
+    let stream = read_ahead([head, rest], stream);
     let accepted = accept_hdr_async_with_config(stream, judge, Some(config())).await;
     match (accepted, stranger) {
         (Ok(socket), _) => Ok(bytes(socket, CloseReason::default())),
@@ -135,39 +133,23 @@ fn bytes<S: AsyncRead + AsyncWrite + Unpin>(socket: WebSocketStream<S>, reason: 
     }))
 }
 
-/// Reads the head of a request, and whatever comes with its last bytes. A head that cannot be one, or that ends too soon,
-/// is given as far as it was read: the library says what is wrong with it.
-async fn head<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> Result<Bytes, WebSocketError> {
-    let mut head = BytesMut::with_capacity(4 << 10);
-    loop {
-        let before = head.len();
-        if HEAD <= before {
-            return Err(too_long(stream).await);
-        }
-        let mut room = (&mut head).limit(HEAD - before);
-        let is_end = stream.read_buf(&mut room).await.map_err(WebSocketError::Handshake)? == 0;
+/// Reads the head of a request. A head that cannot be one, or that ends too soon, is given as far as it was read: the library
+/// says what is wrong with it.
+async fn request<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> Result<Head, WebSocketError> {
+    let head = head::read(stream, HEAD, |first| {
         // A method that is not known is a method.
-        let may_be_method = head.first().is_none_or(u8::is_ascii_uppercase);
-        match protocol(&head) {
-            Some("HTTP") => {}
-            Some(spoken) => return Err(WebSocketError::Foreign(spoken.to_owned())),
-            None if !may_be_method => return Err(foreign(&head)),
-            None => {}
+        let may_be_method = first.first().is_none_or(u8::is_ascii_uppercase);
+        match protocol(first) {
+            Some("HTTP") => Ok(()),
+            Some(spoken) => Err(WebSocketError::Foreign(spoken.to_owned())),
+            None if !may_be_method => Err(foreign(first)),
+            None => Ok(()),
         }
-        let is_line = FIRST <= head.len() && head[before..].contains(&b'\n');
-        if is_end || is_line && is_whole(&head) {
-            return Ok(head.freeze());
-        }
+    });
+    match head.await? {
+        head if head.is_too_long => Err(too_long(stream).await),
+        head => Ok(head),
     }
-}
-
-/// Whether no more bytes are needed to tell what the request is, or that it is none.
-fn is_whole(head: &[u8]) -> bool {
-    let mut headers = [httparse::EMPTY_HEADER; HEADERS];
-    !matches!(
-        httparse::Request::new(&mut headers).parse(head),
-        Ok(httparse::Status::Partial)
-    )
 }
 
 fn foreign(first: &[u8]) -> WebSocketError {

@@ -3,7 +3,7 @@
 use super::messages::FAREWELL;
 use super::*;
 use futures_util::{SinkExt as _, StreamExt as _};
-use tokio::io::{DuplexStream, duplex};
+use tokio::io::{AsyncReadExt as _, DuplexStream, duplex};
 use tokio::time::sleep;
 use tokio_tungstenite::client_async;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
@@ -361,4 +361,33 @@ async fn a_browser_that_does_not_answer_a_farewell_is_left() {
         panic!("no farewell");
     };
     assert_eq!(told.code, CloseCode::Normal);
+}
+
+/// What a browser says before it is answered comes out of the WebSocket, however it is cut on its way.
+#[tokio::test]
+async fn what_lies_behind_the_request_is_of_the_websocket() {
+    let asks = get(PATH, &[&format!("Origin: {OURS}")]);
+    for piece in [1, 7, 64, 4096] {
+        let (near, far) = duplex(piece);
+        let (mut read, mut write) = tokio::io::split(far);
+        let frame: [u8; 9] = [0x82, 0x83, 0, 0, 0, 0, b'h', b'e', b'y'];
+        let said = [asks.as_bytes(), &frame[..]].concat();
+        let says = async { write.write_all(&said).await.unwrap() };
+        let answered = async {
+            let mut answer = Vec::new();
+            while !answer.ends_with(b"\r\n\r\n") {
+                answer.push(read.read_u8().await.unwrap());
+            }
+            answer
+        };
+        let hears = async {
+            let mut socket = accept(near, &origins()).await.unwrap();
+            let mut bytes = [0; 3];
+            socket.read_exact(&mut bytes).await.unwrap();
+            bytes
+        };
+        let ((), answer, heard) = tokio::join!(says, answered, hears);
+        assert!(answer.starts_with(b"HTTP/1.1 101 "), "pieces of {piece}");
+        assert_eq!(&heard, b"hey", "pieces of {piece}");
+    }
 }

@@ -179,7 +179,7 @@ async fn welcome(gateway: Arc<Gateway>, tcp: TcpStream, peer: SocketAddr, speaks
 async fn converse(gateway: &Arc<Gateway>, guest: Guestbook, (early, tcp): (Bytes, TcpStream), speaks: Speaks) {
     let stream: Stream = match early.is_empty() {
         true => Box::new(tcp),
-        false => Box::new(read_ahead(early, tcp)),
+        false => Box::new(read_ahead([early], tcp)),
     };
     let stream = match open(gateway, stream, guest.secure).await {
         Ok(stream) => stream,

@@ -1,6 +1,7 @@
 //! The web listener: pages, `.vv` files, WebSockets and tunnels.
 
 use std::convert::Infallible;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,10 +10,13 @@ use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, 
 use console_token::web::origin;
 use console_token::web::place;
 use console_token::{Protocol, Secret};
+use examples::head;
+use examples::stream::read_ahead;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::time::timeout;
 use tracing::{Instrument, Span, debug, info};
 
 use super::http::HEAD;
@@ -34,7 +38,7 @@ const HEAD_BYTES: usize = 16 << 10;
 const GIVE_BACK: Duration = Duration::from_secs(1);
 
 /// Serves one connection of HTTP/1.1, until it ends or becomes something else.
-pub(crate) async fn serve(gateway: Arc<Gateway>, guest: Guestbook, stream: Stream) {
+pub(crate) async fn serve(gateway: Arc<Gateway>, guest: Guestbook, mut stream: Stream) {
     let live = gateway.live();
     let from = guest.peer.ip();
     let is_known = from.to_canonical().is_loopback() || live.forwarded.iter().any(|network| network.contains(from));
@@ -42,6 +46,16 @@ pub(crate) async fn serve(gateway: Arc<Gateway>, guest: Guestbook, stream: Strea
         return gateway.refusals.log(|| info!("without TLS from elsewhere"));
     }
     let stop = gateway.closing.clone();
+    let head = tokio::select! {
+        head = timeout(HEAD, head::read(&mut stream, HEAD_BYTES, |_| Ok::<_, io::Error>(()))) => head,
+        () = stop.cancelled() => return,
+    };
+    let head = match head {
+        Ok(Ok(head)) => head,
+        Ok(Err(error)) => return gateway.refusals.log(|| info!(%error, "no request")),
+        Err(_) => return gateway.refusals.log(|| info!("no request in time")),
+    };
+    let stream = read_ahead([head.head, head.rest], stream);
     let answers = gateway.clone();
     let service = service_fn(move |request| {
         let answered = answer(answers.clone(), guest.clone(), request);
@@ -263,7 +277,7 @@ impl Ready {
 
 /// A refusal behind which the use has been given back: a viewer that comes again at once finds it.
 pub(super) async fn refuse_with_use(gateway: &Gateway, guest: &Guestbook, why: &Refused) -> Response<Body> {
-    let _ = tokio::time::timeout(GIVE_BACK, gateway.connections.told()).await;
+    let _ = timeout(GIVE_BACK, gateway.connections.told()).await;
     refuse(gateway, guest, why)
 }
 

@@ -140,5 +140,5 @@ async fn open(
     }
     let (early, stream, header) = proxy_protocol::read(stream).await?;
     let peer = header.source.ok_or(DoorError::NoTenant)?;
-    Ok((Box::new(read_ahead(early, stream)), peer, header.secure))
+    Ok((Box::new(read_ahead([early], stream)), peer, header.secure))
 }
