@@ -108,8 +108,9 @@ type Ended = (Vec<Frame>, Option<DecodeError>);
 fn assemble(receiver: Receiver, limits: &Limits, bytes: &[u8], size: usize) -> Ended {
     let mut assembler = Assembler::new(receiver, limits);
     let (mut found, mut ended) = (Vec::new(), None);
-    for body in bytes.chunks(size.max(1)) {
-        let body = Bytes::copy_from_slice(body);
+    let bytes = Bytes::copy_from_slice(bytes);
+    for start in (0..bytes.len()).step_by(size.max(1)) {
+        let body = bytes.slice(start..bytes.len().min(start + size));
         for frame in assembler.frames(&body) {
             match (frame, ended) {
                 (Ok(frame), None) => found.push(frame),

@@ -1,6 +1,8 @@
 //! An interpreter of the table of the interface (`spice-messages.toml`). It knows nothing of the crate.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use proptest::test_runner::{RngAlgorithm, TestRng};
 
@@ -53,8 +55,13 @@ fn item<'a>(items: &'a mut [Item], way: &[usize]) -> &'a mut Item {
     }
 }
 
+/// The fields of a structure, as the table lists them.
+type Fields = Rc<Vec<toml::Table>>;
+
 pub(crate) struct Interpreter {
     table: toml::Table,
+    /// The fields of structures that were asked for.
+    structures: RefCell<BTreeMap<String, Fields>>,
     rng: TestRng,
     /// Names of the capabilities that both sides have, which conditions of agent messages ask for.
     pub(crate) capabilities: Vec<String>,
@@ -65,6 +72,7 @@ impl Interpreter {
         let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/spice-messages.toml"));
         Self {
             table: text.unwrap().parse().unwrap(),
+            structures: RefCell::default(),
             rng: TestRng::from_seed(RngAlgorithm::ChaCha, b"spice-proto coverage seed 000001"),
             capabilities: Vec::new(),
         }
@@ -103,12 +111,17 @@ impl Interpreter {
             .collect()
     }
 
-    fn structure(&self, name: &str) -> Vec<toml::Table> {
+    fn structure(&self, name: &str) -> Fields {
+        if let Some(known) = self.structures.borrow().get(name) {
+            return known.clone();
+        }
         let found = self
             .of_kind("struct")
             .find(|entry| entry["name"].as_str() == Some(name))
             .unwrap();
-        self.fields(found)
+        let fields = Rc::new(self.fields(found));
+        self.structures.borrow_mut().insert(name.to_owned(), fields.clone());
+        fields
     }
 
     fn element_size(&self, of: &str) -> usize {
@@ -314,9 +327,9 @@ impl Interpreter {
                         [0, 1, many][self.random(3) as usize]
                     } else if decides {
                         // Every arm of a switch, and values without a name.
-                        let named = self.values_of(ty);
+                        let named: Vec<u64> = self.values_of(ty).values().map(Self::number).collect();
                         let pick = self.random(named.len() as u64 + 1) as usize;
-                        named.get(pick).map_or(0, |(_, value)| *value)
+                        named.get(pick).copied().unwrap_or(0)
                     } else {
                         self.random(u64::MAX) & (u64::MAX >> (64 - 8 * width))
                     };
@@ -348,18 +361,18 @@ impl Interpreter {
     }
 
     /// The named values of an enumeration or a set of flags.
-    fn values_of(&self, ty: &str) -> Vec<(String, u64)> {
+    fn values_of(&self, ty: &str) -> &toml::Table {
         let name = ty.split(':').nth(1).unwrap();
         let entry = self
             .of_kind("enum")
             .chain(self.of_kind("flags"))
             .chain(self.of_kind("constants"))
             .find(|e| e["name"].as_str() == Some(name));
-        let values = entry.unwrap()["values"].as_table().unwrap();
-        values
-            .iter()
-            .map(|(name, value)| (name.clone(), value.as_integer().unwrap() as u64))
-            .collect()
+        entry.unwrap()["values"].as_table().unwrap()
+    }
+
+    fn number(value: &toml::Value) -> u64 {
+        value.as_integer().unwrap() as u64
     }
 
     /// Whether a condition holds: `field == NAME`, `(field & NAME) != 0` or `== 0`, `cap NAME`.
@@ -370,12 +383,7 @@ impl Interpreter {
         let word = |c: char| !c.is_alphanumeric() && c != '_' && c != '.';
         let words: Vec<&str> = when.split(word).filter(|word| !word.is_empty()).collect();
         let (value, ty) = &values[words[0]];
-        let named = self
-            .values_of(ty)
-            .into_iter()
-            .find(|(name, _)| name == words[1])
-            .unwrap()
-            .1;
+        let named = Self::number(&self.values_of(ty)[words[1]]);
         if when.contains('&') {
             (value & named != 0) == when.contains("!=")
         } else {

@@ -1,5 +1,7 @@
 //! What tests of the link stage begin with.
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use spice_proto::caps::{Capabilities, CapabilityWords};
@@ -18,6 +20,37 @@ pub(crate) fn random(seed: u64) -> impl FnMut(&mut [u8]) {
             state ^= state << 17;
             *byte = (state >> 32) as u8;
         }
+    }
+}
+
+/// A source, and what it has given so far.
+struct Drawn {
+    source: Box<dyn FnMut(&mut [u8]) + Send>,
+    bytes: Vec<u8>,
+}
+
+/// The first bytes of [`random`] with this seed. Each is drawn once in a run: megabytes take long.
+pub(crate) fn random_bytes(seed: u64, len: usize) -> Vec<u8> {
+    static DRAWN: Mutex<BTreeMap<u64, Drawn>> = Mutex::new(BTreeMap::new());
+    let mut all = DRAWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let Drawn { source, bytes } = all.entry(seed).or_insert_with(|| Drawn {
+        source: Box::new(random(seed)),
+        bytes: Vec::new(),
+    });
+    let known = bytes.len();
+    if known < len {
+        bytes.resize(len, 0);
+        source(&mut bytes[known..]);
+    }
+    bytes[..len].to_vec()
+}
+
+#[test]
+fn random_bytes_are_those_of_random() {
+    for len in [5, 0, 3, 100, 17] {
+        let mut bytes = vec![0; len];
+        random(0x5eed)(&mut bytes);
+        assert_eq!(random_bytes(0x5eed, len), bytes);
     }
 }
 

@@ -12,7 +12,7 @@ use tokio_rustls::TlsConnector;
 
 use super::streams::{Inner, Pace, line, receive, send};
 use super::tls::identity;
-use crate::pair::random;
+use crate::pair::random_bytes;
 
 const CAPACITY: usize = BufferedStream::<tokio::io::DuplexStream>::CAPACITY;
 const SOON: Duration = Duration::from_secs(1);
@@ -59,8 +59,7 @@ async fn a_full_buffer_holds_the_writer_and_nobody_else() {
 
 #[tokio::test(start_paused = true)]
 async fn bytes_pass_in_both_directions() {
-    let mut bytes = vec![0; 300_000];
-    random(1)(&mut bytes);
+    let bytes = random_bytes(1, 300_000);
     for capacity in [1, 1000, 100_000] {
         for piece in [1, 999, 100_000] {
             let volume = if capacity == 1 || piece == 1 { 9000 } else { bytes.len() };

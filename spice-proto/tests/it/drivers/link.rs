@@ -17,7 +17,7 @@ use tokio::time::{sleep, timeout};
 
 use super::streams::{Inner, Pace, Stream, line, receive, send};
 use super::{CAPACITIES, INNERS, LONG, runtime};
-use crate::pair::{TICKET, TOKEN, client, key, open, random, request};
+use crate::pair::{TICKET, TOKEN, client, key, open, random_bytes, request};
 
 const MAIN: ChannelType = ChannelType::MAIN;
 
@@ -32,11 +32,9 @@ struct Bulk {
 
 impl Bulk {
     fn new(seed: u64, say: usize, hear: usize) -> Self {
-        let mut bytes = vec![0; say];
-        random(seed)(&mut bytes);
         Self {
             asks: false,
-            say: bytes,
+            say: random_bytes(seed, say),
             hear,
             heard: Vec::new(),
         }
@@ -77,8 +75,7 @@ impl Machine for Bulk {
 async fn bulk(capacity: usize, inner: Inner, volume: usize, reads: Pace, writes: Pace) {
     let (mut near, far) = line(capacity, inner);
     let (mut machine, mut buffers) = (Bulk::new(1, volume, volume), Buffers::default());
-    let (expected, mut back) = (machine.say.clone(), vec![0; volume]);
-    random(2)(&mut back);
+    let (expected, back) = (machine.say.clone(), random_bytes(2, volume));
     let (read, write) = tokio::io::split(far);
     let other = async {
         tokio::join!(receive(read, volume, reads), send(write, &back, writes))
@@ -148,8 +145,7 @@ async fn a_driver_can_be_dropped_and_called_again() {
     for inner in INNERS {
         let (mut near, far) = line(100, inner);
         let (mut machine, mut buffers) = (Bulk::new(1, 30_000, 30_000), Buffers::default());
-        let (expected, mut back) = (machine.say.clone(), vec![0; 30_000]);
-        random(2)(&mut back);
+        let (expected, back) = (machine.say.clone(), random_bytes(2, 30_000));
         let (read, write) = tokio::io::split(far);
         let pace = Pace::new(300, 10);
         let other = async { tokio::join!(receive(read, 30_000, pace), send(write, &back, pace)).0.0 };

@@ -28,7 +28,7 @@ use tokio::time::{sleep, timeout};
 
 use super::streams::{Inner, Pace, Stream, line, receive, send};
 use super::{CAPACITIES, INNERS, LONG, link, runtime};
-use crate::pair::{TICKET, TOKEN, client, key, open, random, request};
+use crate::pair::{TICKET, TOKEN, client, key, open, random_bytes, request};
 
 pub(super) const MAIN: ChannelType = ChannelType::MAIN;
 pub(super) const DISPLAY: ChannelType = ChannelType::DISPLAY;
@@ -272,13 +272,15 @@ pub(super) fn init() -> Vec<u8> {
 
 /// Messages with bodies of these sizes.
 pub(super) fn messages(number: u16, sizes: impl IntoIterator<Item = usize>) -> Vec<u8> {
-    let mut fill = random(9);
-    let message = |size| {
-        let mut body = vec![0; size];
-        fill(&mut body);
-        frame(number, &body)
-    };
-    sizes.into_iter().flat_map(message).collect()
+    let sizes: Vec<usize> = sizes.into_iter().collect();
+    let bodies = random_bytes(9, sizes.iter().sum());
+    let (mut bytes, mut left) = (Vec::new(), &bodies[..]);
+    for size in sizes {
+        let (body, rest) = left.split_at(size);
+        bytes.extend_from_slice(&frame(number, body));
+        left = rest;
+    }
+    bytes
 }
 
 /// How the four ends of a channel behave.

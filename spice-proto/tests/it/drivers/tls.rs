@@ -66,13 +66,15 @@ pub(super) struct SocketCounts {
 }
 
 impl Socket {
-    fn note(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            if 0 < self.left {
-                self.left -= 1;
-                continue;
-            }
+    fn note(&mut self, mut bytes: &[u8]) {
+        loop {
+            let skipped = self.left.min(bytes.len());
+            self.left -= skipped;
+            let Some((byte, rest)) = bytes[skipped..].split_first() else {
+                return;
+            };
             self.header.push(*byte);
+            bytes = rest;
             if let [kind, _, _, high, low] = self.header[..] {
                 self.left = usize::from(high) << 8 | usize::from(low);
                 self.header.clear();
