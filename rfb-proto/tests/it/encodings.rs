@@ -198,12 +198,13 @@ fn every_encoding_ends_where_the_table_says() {
     for (number, drawn) in FRAMED {
         for (index, (format, sizes)) in formats().into_iter().enumerate() {
             let mut draw = random(index as u64 ^ u64::from(number.cast_unsigned()));
+            let fresh = framer(format);
             for _ in 0..ROUNDS {
                 let size = size(drawn, &mut draw);
                 let payload = rectangles::payload(number, size.0, size.1, sizes, true, &mut draw).unwrap();
                 arms.entry(number).or_default().extend(&payload.arms);
                 let stream = stream(number, size, &payload);
-                let found = frame(&mut framer(format), [&stream[..]].into_iter());
+                let found = frame(&mut fresh.clone(), [&stream[..]].into_iter());
                 let expected = vec![(Encoding(number), payload.bytes.clone())];
                 assert_eq!(
                     found.rectangles, expected,
@@ -214,7 +215,7 @@ fn every_encoding_ends_where_the_table_says() {
                 for _ in 0..3 {
                     let chunk = 1 + draw(20);
                     assert_eq!(
-                        frame(&mut framer(format), stream.chunks(chunk)),
+                        frame(&mut fresh.clone(), stream.chunks(chunk)),
                         found,
                         "{number} by {chunk}"
                     );
@@ -240,6 +241,7 @@ fn a_cut_names_its_field_and_what_is_missing() {
     for (number, drawn) in FRAMED {
         let mut draw = random(u64::from(number.cast_unsigned()) ^ 0xc07);
         for (format, sizes) in formats() {
+            let fresh = framer(format);
             for _ in 0..4 {
                 let size = size(drawn, &mut draw);
                 let payload = rectangles::payload(number, size.0, size.1, sizes, true, &mut draw).unwrap();
@@ -259,24 +261,24 @@ fn a_cut_names_its_field_and_what_is_missing() {
                             (payload.fields[index].1, start, 16 + payload.fields[index].0)
                         }
                     };
-                    let mut framer = framer(format);
+                    let mut framer = fresh.clone();
                     // First to the beginning of the field, or not: it makes no difference.
                     let mut at = &stream[..[0, start][cut % 2]];
                     while framer.next_part(&mut at).unwrap().is_some() {}
                     let mut rest = &stream[usize::try_from(framer.taken()).unwrap()..cut];
                     while framer.next_part(&mut rest).unwrap().is_some() {}
                     let missing = framer.missing();
-                    let what = format!("{number} {size:?} cut at {cut}: {missing:?}, {field} {start}..{end}");
+                    let what = || format!("{number} {size:?} cut at {cut}: {missing:?}, {field} {start}..{end}");
                     // They go up to the next marker, of which it is not known whether it is there.
                     let entropy = ["entropy data", "marker"].contains(&missing.field)
                         && ["entropy data", "marker"].contains(&field);
-                    assert!(missing.field == field || entropy, "{what}");
+                    assert!(missing.field == field || entropy, "{}", what());
                     let end = match entropy {
                         true => 16 + payload.bytes.len(),
                         // The head of an update is one block, whose fields are named one by one.
                         false => end.max(4),
                     };
-                    assert!((1..=(end - cut) as u64).contains(&missing.bytes), "{what}");
+                    assert!((1..=(end - cut) as u64).contains(&missing.bytes), "{}", what());
                     cuts += 1;
                 }
             }

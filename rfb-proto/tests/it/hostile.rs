@@ -4,12 +4,12 @@
 //! for against what the machine says it needs at most). Nothing is allocated beyond what the input gives reason to.
 
 use rfb_proto::Policy;
-use rfb_proto::handshake::{ClientConfig, ClientHandshake, ServerConfig, ServerHandshake};
+use rfb_proto::handshake::{ClientConfig, ServerConfig};
 use rfb_proto::security::SecurityType;
 use rfb_proto::security::vencrypt::Subtype;
 
 use crate::data::{each, own, text};
-use crate::play::{Answers, NOW, Now, Player, Role, server_init};
+use crate::play::{Answers, Now, Player, Start, server_init};
 use crate::recordings;
 use crate::scripts::Script;
 
@@ -37,18 +37,19 @@ struct Course {
 
 /// The scripts, with the machines that they are for, and the recordings, with machines that take everything.
 fn courses(is_server: bool) -> Vec<Course> {
-    let vectors: &'static toml::Table = Box::leak(Box::new(own("rfb-vectors.toml")));
+    let vectors = own("rfb-vectors.toml");
     let mut courses = Vec::new();
-    for table in each(vectors, "transcript") {
+    for table in each(&vectors, "transcript") {
         if text(table, "role") != if is_server { "server" } else { "client" } {
             continue;
         }
         let script = Script::new(table);
+        let (start, answers) = script.start(Policy::Lenient);
         courses.push(Course {
             name: script.id.to_owned(),
             parts: script.peer_streams(),
             same_choice: true,
-            start: Box::new(move || script.player(Policy::Lenient)),
+            start: Box::new(move || start.player(&answers)),
         });
     }
     #[cfg(all(feature = "rsa-aes", feature = "ard", feature = "ms-logon"))]
@@ -62,6 +63,7 @@ fn courses(is_server: bool) -> Vec<Course> {
             });
         }
     }
+    let (start, answers) = anything(is_server);
     let own_copy = std::env::var_os(recordings::SOURCE).is_none();
     for connection in recordings::all() {
         let (stream, at) = match is_server {
@@ -76,28 +78,29 @@ fn courses(is_server: bool) -> Vec<Course> {
             ],
             None => vec![stream.to_vec()],
         };
+        let (start, answers) = (start.clone(), answers.clone());
         courses.push(Course {
             name: connection.name,
             parts,
             same_choice: own_copy,
-            start: Box::new(move || anything(is_server)),
+            start: Box::new(move || start.player(&answers)),
         });
     }
     courses
 }
 
 /// A machine that takes whatever the peer may want.
-fn anything(is_server: bool) -> Player {
+fn anything(is_server: bool) -> (Start, Answers) {
     let types = [16, 19, 18, 20, 2, 1].map(SecurityType);
     let inside = [20, 2, 1].map(SecurityType);
     let subtypes: Vec<_> = (256..=267).chain([20, 2, 1]).map(Subtype).collect();
-    let role = if is_server {
+    let start = if is_server {
         let config = ServerConfig::new(&types)
             .with_subtypes(&subtypes)
             .with_tight_types(&[19, 20, 2, 1].map(SecurityType))
             .with_tls_types(&inside)
             .with_sasl_mechanisms(b"DIGEST-MD5,PLAIN");
-        Role::Server(Box::new(ServerHandshake::new(NOW, config)))
+        Start::Server(config)
     } else {
         let config = ClientConfig::new(&types)
             .with_subtypes(&subtypes)
@@ -105,7 +108,7 @@ fn anything(is_server: bool) -> Player {
             .with_tls_types(&inside)
             .with_cleartext(true)
             .with_repeater(b"ID:1");
-        Role::Client(Box::new(ClientHandshake::new(NOW, config)))
+        Start::Client(config)
     };
     let answers = Answers {
         password: Some(b"secret".to_vec()),
@@ -113,7 +116,7 @@ fn anything(is_server: bool) -> Player {
         server_init: Some(server_init()),
         ..Answers::default()
     };
-    Player::new(role, answers)
+    (start, answers)
 }
 
 /// Feeds the parts; gives the length of what was sent when it was over.

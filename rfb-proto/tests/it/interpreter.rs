@@ -1,6 +1,7 @@
 //! An interpreter of the table of the protocol (`rfb-messages.toml`). It knows nothing of the crate.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use proptest::test_runner::{RngAlgorithm, TestRng};
 use toml::{Table, Value};
@@ -49,14 +50,16 @@ impl Made {
 }
 
 pub(crate) struct Interpreter {
-    table: Table,
+    table: &'static Table,
     rng: TestRng,
 }
 
 impl Interpreter {
     pub(crate) fn new() -> Self {
+        // A property test makes an interpreter for each of its cases.
+        static TABLE: LazyLock<Table> = LazyLock::new(|| own("rfb-messages.toml"));
         Self {
-            table: own("rfb-messages.toml"),
+            table: &TABLE,
             rng: TestRng::from_seed(RngAlgorithm::ChaCha, b"rfb-proto coverage seed 00000001"),
         }
     }
@@ -76,7 +79,7 @@ impl Interpreter {
     }
 
     pub(crate) fn rows(&self, kind: &str) -> Vec<Table> {
-        each(&self.table, kind).cloned().collect()
+        each(self.table, kind).cloned().collect()
     }
 
     pub(crate) fn structure(&self, name: &str) -> Table {

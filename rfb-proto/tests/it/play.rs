@@ -7,7 +7,8 @@ use rfb_proto::ServerInit;
 use rfb_proto::handshake::client::{self, ClientOutcome};
 use rfb_proto::handshake::server::{self, ClientCredentials, ServerOutcome};
 use rfb_proto::handshake::{
-    Action, Buffers, ClientHandshake, Event, HandshakeError, Machine, Misuse, Refusal, ServerHandshake, Tls,
+    Action, Buffers, ClientConfig, ClientHandshake, Event, HandshakeError, Machine, Misuse, Refusal, ServerConfig,
+    ServerHandshake, Tls,
 };
 use rfb_proto::security::vnc::Password;
 
@@ -50,6 +51,24 @@ pub(crate) struct Sasl {
 pub(crate) enum Role {
     Client(Box<ClientHandshake>),
     Server(Box<ServerHandshake>),
+}
+
+/// How a machine begins.
+#[derive(Debug, Clone)]
+pub(crate) enum Start {
+    Client(ClientConfig),
+    Server(ServerConfig),
+}
+
+impl Start {
+    /// The machine, with a caller that knows these answers.
+    pub(crate) fn player(&self, answers: &Answers) -> Player {
+        let role = match self.clone() {
+            Self::Client(config) => Role::Client(Box::new(ClientHandshake::new(NOW, config))),
+            Self::Server(config) => Role::Server(Box::new(ServerHandshake::new(NOW, config))),
+        };
+        Player::new(role, answers.clone())
+    }
 }
 
 #[derive(Debug, Clone, PartialEq)]

@@ -40,7 +40,10 @@ impl Payload {
 
     /// Bytes that mean nothing to who only looks for the end; many of them look like control bytes.
     fn fill(&mut self, field: &'static str, len: usize, draw: Draw) {
-        let bytes: Vec<u8> = (0..len).map(|_| [0, 1, 0xff, 0xd9, draw(256) as u8][draw(5)]).collect();
+        let mut bytes = Vec::with_capacity(len);
+        while bytes.len() < len {
+            bytes.push([0, 1, 0xff, 0xd9, draw(256) as u8][draw(5)]);
+        }
         self.put(field, &bytes);
     }
 

@@ -1,8 +1,8 @@
 //! The handshake scripts of `rfb-vectors.toml`: the comments at its top define the form.
 
 use rfb_proto::handshake::{
-    ClientConfig, ClientHandshake, Event, HandshakeError, Incompatibility, Misbehaviour, Refusal, Rejected, Rejection,
-    RejectionReason, Security, ServerConfig, ServerHandshake, Stage, TlsKind,
+    ClientConfig, Event, HandshakeError, Incompatibility, Misbehaviour, Refusal, Rejected, Rejection, RejectionReason,
+    Security, ServerConfig, Stage, TlsKind,
 };
 use rfb_proto::security::SecurityType;
 use rfb_proto::security::vencrypt::Subtype;
@@ -10,7 +10,7 @@ use rfb_proto::{ClientInit, Limits, Policy, ServerInit, Version};
 use toml::{Table, Value};
 
 use crate::data::{array, hex, text};
-use crate::play::{Answers, NOW, Now, Outcome, Player, Role};
+use crate::play::{Answers, Now, Outcome, Player, Start};
 
 /// One script of one connection.
 pub(crate) struct Script<'a> {
@@ -158,7 +158,13 @@ impl<'a> Script<'a> {
         subtypes(self.config(key))
     }
 
-    pub(crate) fn player(&self, policy: Policy) -> Player {
+    fn player(&self, policy: Policy) -> Player {
+        let (start, answers) = self.start(policy);
+        start.player(&answers)
+    }
+
+    /// The machine as the script's table has it, and what its caller knows.
+    pub(crate) fn start(&self, policy: Policy) -> (Start, Answers) {
         let answers = Answers {
             user: self.bytes("username").unwrap_or_default(),
             password: self.bytes("password"),
@@ -176,7 +182,7 @@ impl<'a> Script<'a> {
         } else {
             SecurityType::NONE
         }];
-        let role = if self.is_server {
+        let start = if self.is_server {
             let version = match self.config("server_version").map_or("3.8", |v| v.as_str().unwrap()) {
                 "3.3" => Version::V3_3,
                 "3.7" => Version::V3_7,
@@ -192,7 +198,7 @@ impl<'a> Script<'a> {
                 .with_sasl_mechanisms(b"PLAIN")
                 .with_apple(self.flag("quirk_apple_889"))
                 .with_limits(limits(self.config("limits")));
-            Role::Server(Box::new(ServerHandshake::new(NOW, config)))
+            Start::Server(config)
         } else {
             let types = self.types("allow_types");
             let mut config = ClientConfig::new(&types)
@@ -210,9 +216,9 @@ impl<'a> Script<'a> {
             if let Some(target) = self.bytes("repeater_id") {
                 config = config.with_repeater(&target);
             }
-            Role::Client(Box::new(ClientHandshake::new(NOW, config)))
+            Start::Client(config)
         };
-        Player::new(role, answers)
+        (start, answers)
     }
 
     /// Runs it as it is written; with its lenience taken away as well, if it has any.
