@@ -11,7 +11,7 @@ use spice_proto::link::{
     Secret, ServerLink, SideBuffers,
 };
 
-pub(crate) use crate::link_values::{NOW, random, random_bytes, request};
+pub(crate) use crate::link_values::{NOW, random, request};
 
 /// One key for all tests: making one takes long.
 pub(crate) fn key() -> &'static Key {

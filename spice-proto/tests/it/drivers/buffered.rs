@@ -12,7 +12,7 @@ use tokio_rustls::TlsConnector;
 
 use super::streams::{Inner, Pace, line, receive, send};
 use super::tls::identity;
-use crate::pair::random_bytes;
+use crate::link_values::random_bytes;
 
 const CAPACITY: usize = BufferedStream::<tokio::io::DuplexStream>::CAPACITY;
 const SOON: Duration = Duration::from_secs(1);

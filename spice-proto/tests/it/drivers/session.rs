@@ -28,7 +28,8 @@ use tokio::time::{sleep, timeout};
 
 use super::streams::{Inner, Pace, Stream, line, receive, send};
 use super::{CAPACITIES, INNERS, LONG, link, runtime};
-use crate::pair::{TICKET, TOKEN, client, key, open, random_bytes, request};
+use crate::link_values::random_bytes;
+use crate::pair::{TICKET, TOKEN, client, key, open, request};
 
 pub(super) const MAIN: ChannelType = ChannelType::MAIN;
 pub(super) const DISPLAY: ChannelType = ChannelType::DISPLAY;
