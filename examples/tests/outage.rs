@@ -7,6 +7,8 @@
 mod balanced;
 #[path = "../../console-token/tests/engines/mod.rs"]
 mod engines;
+#[path = "support/haproxy.rs"]
+mod haproxy;
 #[path = "console_gateway/http.rs"]
 #[allow(dead_code, reason = "shared with the other tests")]
 mod http;

@@ -8,6 +8,8 @@
 mod engines;
 #[path = "soak/guests.rs"]
 mod guests;
+#[path = "support/haproxy.rs"]
+mod haproxy;
 #[path = "soak/link.rs"]
 mod link;
 #[path = "support/ports.rs"]

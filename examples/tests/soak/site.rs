@@ -1,15 +1,14 @@
 //! The gateways of the soak, which come back at the same ports, and what they hold.
 
 use std::fmt::Write as _;
-use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Command, Stdio};
-use std::thread::sleep;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use crate::engines::{Engine, Kind, url};
 use crate::guests::Guests;
+use crate::haproxy::{self, Balancer, Listener};
 use crate::ports::free_port;
-use crate::program::{Folder, PATIENCE, Service};
+use crate::program::{Folder, Service};
 
 /// In which a session that broke may come again.
 pub(crate) const WINDOW: Duration = Duration::from_secs(90);
@@ -37,15 +36,8 @@ pub(crate) struct Site {
     pub(crate) spice: SocketAddr,
     gateways: Vec<Gateway>,
     looked: Option<Duration>,
-    balancer: Child,
+    _balancer: Balancer,
     _folder: Folder,
-}
-
-impl Drop for Site {
-    fn drop(&mut self) {
-        let _ = self.balancer.kill();
-        let _ = self.balancer.wait();
-    }
 }
 
 impl Site {
@@ -86,34 +78,22 @@ impl Site {
         });
         let gateways = gateways.collect();
         let folder = Folder::new();
-        let mut text = format!(
-            "global\n  maxconn 8000\ndefaults\n  mode tcp\n  timeout connect 2s\n  timeout client 1h\n  timeout server 1h\n  \
-             retries 3\n  option redispatch 1\nlisten spice\n  bind {spice}\n  balance roundrobin\n"
-        );
-        for (number, plain) in plains.iter().enumerate() {
-            let _ = writeln!(
-                text,
-                "  server gw{number} {plain} send-proxy-v2 check check-send-proxy inter 500 rise 1 fall 1"
-            );
-        }
-        let file = folder.write("haproxy.cfg", text);
-        let mut command = Command::new("/usr/sbin/haproxy");
-        command.arg("-db").arg("-q").arg("-f").arg(file).stdin(Stdio::null());
+        let listeners = [Listener {
+            name: "spice",
+            address: spice,
+            gateways: plains.to_vec(),
+        }];
+        let file = folder.write("haproxy.cfg", haproxy::configuration(&listeners));
         let mut site = Self {
             engine,
             spice,
             gateways,
             looked: None,
-            balancer: command.spawn().expect("haproxy"),
+            _balancer: Balancer::start(&file, &listeners),
             _folder: folder,
         };
         for number in 0..GATEWAYS {
             site.start_gateway(number);
-        }
-        let began = Instant::now();
-        while TcpStream::connect(spice).is_err() {
-            assert!(began.elapsed() < PATIENCE, "haproxy does not listen");
-            sleep(Duration::from_millis(20));
         }
         site
     }

@@ -1,7 +1,6 @@
 //! Three gateways on one engine, and haproxy before them.
 
-use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -10,6 +9,7 @@ use serde_json::Value;
 use spice_proto::ids::ChannelType;
 
 use crate::engines::{Engine, Kind, url};
+use crate::haproxy::{self, Balancer, Listener};
 use crate::http::{self, Answer, request};
 use crate::hypervisor::{Channel, Hypervisor, LIST, init};
 use crate::line::Line;
@@ -25,16 +25,6 @@ pub(crate) const CURSOR: ChannelType = ChannelType::CURSOR;
 pub(crate) const WINDOW: Duration = Duration::from_secs(60);
 const PING: [u8; 8] = [1; 8];
 const PONG: [u8; 12] = [7; 12];
-
-/// haproxy, until this is dropped.
-struct Balancer(Child);
-
-impl Drop for Balancer {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
 
 pub(crate) struct Site {
     pub(crate) engine: Engine,
@@ -198,28 +188,16 @@ impl Site {
 }
 
 fn balancer(folder: &Folder, gateways: &[(String, Service)], ways: [(&str, SocketAddr); 2]) -> Balancer {
-    let mut text = "global\n  maxconn 4000\ndefaults\n  mode tcp\n  timeout connect 2s\n  timeout client 1h\n  timeout server 1h\n  \
-                    retries 3\n  option redispatch 1\n"
-        .to_owned();
-    for (listener, address) in ways {
-        text += &format!("listen {listener}\n  bind {address}\n  balance roundrobin\n");
-        for (name, gateway) in gateways {
-            let at = gateway.address(listener).expect("an address");
-            text += &format!("  server {name} {at} send-proxy-v2 check check-send-proxy inter 500 rise 1 fall 1\n");
-        }
-    }
-    let file = folder.write("haproxy.cfg", text);
-    let mut command = Command::new("/usr/sbin/haproxy");
-    command.arg("-db").arg("-q").arg("-f").arg(file).stdin(Stdio::null());
-    let balancer = Balancer(command.spawn().expect("haproxy"));
-    let began = Instant::now();
-    for (_, address) in ways {
-        while TcpStream::connect(address).is_err() {
-            assert!(began.elapsed() < PATIENCE, "haproxy does not listen");
-            sleep(Duration::from_millis(20));
-        }
-    }
-    balancer
+    let listeners = ways.map(|(name, address)| Listener {
+        name,
+        address,
+        gateways: gateways
+            .iter()
+            .map(|(_, gateway)| gateway.address(name).expect("an address"))
+            .collect(),
+    });
+    let file = folder.write("haproxy.cfg", haproxy::configuration(&listeners));
+    Balancer::start(&file, &listeners)
 }
 
 /// A session with both ends of its channels.
