@@ -43,6 +43,61 @@ fn a_load_balancer_says_whose_connection_it_is() {
     assert!(log.contains("does not begin with a header"), "{log}");
 }
 
+/// A load balancer looks whether a listener is there, and hangs up or resets the connection without a word: that is no refusal.
+/// Who shows no token does not get into the audit log, whatever it says.
+#[tokio::test]
+async fn a_load_balancer_that_only_looks_is_not_refused() {
+    let folder = Folder::new();
+    let audit = folder.path("audit.jsonl");
+    let own = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    folder.write("server.pem", own.cert.pem());
+    folder.write("server.key", own.signing_key.serialize_pem());
+    let sections = "spice = \"127.0.0.1:0\"\nspice_tls = \"127.0.0.1:0\"\nvnc = \"127.0.0.1:0\"\n\
+                    certificate = \"server.pem\"\nprivate_key = \"server.key\"\nproxy_protocol = [\"127.0.0.0/8\"]\n\
+                    [public]\nhost = \"127.0.0.1\"\nspice_port = \"bound\"\nspice_tls_port = \"bound\"\nca = \"server.pem\"\n\
+                    [operate]\naudit = \"audit.jsonl\"";
+    let vm = guest("vm1", "vnc", &format!("{}\nauth = [\"none\"]", place(9)));
+    let service = Service::start_in(folder, &with(sections, &vm));
+    // As haproxy begins a connection of its own: LOCAL, without addresses.
+    let header = b"\r\n\r\n\0\r\nQUIT\n\x20\x00\x00\x00";
+    let metrics = || call(&service, "GET /metrics", "").body;
+    let looks = |name: &str, says: &[u8], resets: bool| {
+        let address = service.address(name).unwrap();
+        let mut stream = std::net::TcpStream::connect(address).unwrap_or_else(|error| panic!("{name}: {error}"));
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(&[header, says].concat()).unwrap();
+        if name == "vnc" {
+            stream.read_exact(&mut [0; 12]).unwrap();
+        } else {
+            // The header is read before the connection is gone.
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        if resets {
+            socket2::SockRef::from(&stream)
+                .set_linger(Some(std::time::Duration::ZERO))
+                .unwrap();
+        }
+    };
+    for resets in [false, true] {
+        for name in ["spice", "spice_tls", "web_plain", "vnc"] {
+            looks(name, b"", resets);
+        }
+    }
+    // A word, and then nothing: that is one.
+    looks("vnc", b"RFB 003.008\n", false);
+    let refused = "console_gateway_refusals_total{reason=\"vnc\"} 1\n";
+    soon("a refusal", || metrics().contains(refused)).await;
+    let body = metrics();
+    let refusals: Vec<_> = body
+        .lines()
+        .filter(|line| line.starts_with("console_gateway_refusals_total{"))
+        .collect();
+    assert_eq!(refusals, [refused.trim_end()]);
+    assert_eq!(std::fs::read_to_string(audit).unwrap(), "");
+    let (_, _, log) = service.stop("TERM");
+    assert_eq!(log.matches("gone without a word").count(), 8, "{log}");
+}
+
 #[tokio::test]
 async fn a_reverse_proxy_says_whose_request_it_is() {
     let serial = Serial::start();

@@ -207,9 +207,28 @@ fn log(gateway: &Gateway, tenant: Option<&Tenant>, denial: Option<&Denial>, end:
         (None, Some(denial)) => denial.to_string(),
         (None, None) => end.to_string(),
     };
+    let is_stranger = tenant.fingerprint.is_empty() && denial.is_none();
+    if is_stranger && tenant.traffic.bytes().0 == 0 && is_hang_up(end) {
+        // A load balancer that looks whether the listener is there.
+        return gateway.refusals.log(|| info!("gone without a word"));
+    }
     gateway.metrics.refused("vnc");
-    gateway.audit_refusal(&tenant.guest, &reason);
+    // Strangers must not fill the audit log.
+    if !is_stranger {
+        gateway.audit_refusal(&tenant.guest, &reason);
+    }
     gateway.refusals.log(|| info!(%reason, "refused"));
+}
+
+/// Whether the viewer hung up before it was in.
+const fn is_hang_up(end: &Ended) -> bool {
+    matches!(
+        end,
+        Ended::By(End::Handshake(BridgeError {
+            side: Side::Tenant,
+            error: HandshakeError::Closed(_),
+        }))
+    )
 }
 
 /// What is asked about one viewer.

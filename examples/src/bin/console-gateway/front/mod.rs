@@ -148,9 +148,9 @@ async fn welcome(gateway: Arc<Gateway>, tcp: TcpStream, peer: SocketAddr, speaks
         // In VNC the server speaks first.
         if speaks != Speaks::Vnc && early.is_empty() {
             match timeout(HANDSHAKE, tcp.peek(&mut [0])).await {
-                Ok(Ok(0)) => return gateway.refusals.log(|| info!("gone without a word")),
+                // With a reset, as load balancers end the connections by which they look whether the listener is there.
+                Ok(Ok(0) | Err(_)) => return gateway.refusals.log(|| info!("gone without a word")),
                 Ok(Ok(_)) => {}
-                Ok(Err(error)) => return refused(&gateway, peer, &error.into()),
                 Err(_) => return refused(&gateway, peer, &OpenError::TooLate),
             }
         }
