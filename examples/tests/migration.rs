@@ -7,12 +7,18 @@
 //! The tests need the packages of `debian-packages.txt`:
 //! `cargo test -p examples --test migration -- --ignored --test-threads=1`.
 
+#[path = "../../console-token/tests/engines/mod.rs"]
+#[allow(dead_code, reason = "shared with the other tests")]
+mod engines;
 #[path = "real/gateway.rs"]
 #[allow(dead_code, reason = "shared with the other tests")]
 mod gateway;
 #[path = "real/guest.rs"]
 #[allow(dead_code, reason = "shared with the other tests")]
 mod guest;
+#[path = "support/haproxy.rs"]
+#[allow(dead_code, reason = "shared with the other tests")]
+mod haproxy;
 #[path = "real/middle.rs"]
 mod middle;
 #[path = "real/migration/mod.rs"]
@@ -72,6 +78,18 @@ mod gateways {
         switch_host_spicy_over_two => moves(SwitchHost, Spicy, Plain, Plain, gateways: 2);
         switch_host_remote_viewer_over_three => moves(SwitchHost, RemoteViewer, Plain, Plain, gateways: 3);
         three_moves_seamless_spicy_over_two => moves_three_times(Seamless, Spicy, Plain, Plain, gateways: 2);
+    }
+}
+
+/// The same behind haproxy, on an engine: the gateways show one session wherever its channels come in, and its token is used once.
+/// One more is in `real.rs`, with a VNC console.
+mod balanced {
+    use crate::engines::Kind::{Postgres, Redis};
+
+    crate::migration::rows! {
+        seamless_spicy_behind_haproxy => moves_as_one_session(Seamless, Spicy, Plain, Tls, gateways: 3, balanced: Some(Redis));
+        semi_seamless_spicy_behind_haproxy => moves_as_one_session(SemiSeamless, Spicy, Plain, Plain, gateways: 3, balanced: Some(Postgres));
+        switch_host_remote_viewer_behind_haproxy => moves_as_one_session(SwitchHost, RemoteViewer, Tls, Plain, gateways: 3, balanced: Some(Redis));
     }
 }
 

@@ -25,6 +25,9 @@ mod engines;
 mod gateway;
 #[path = "real/guest.rs"]
 mod guest;
+#[path = "support/haproxy.rs"]
+#[allow(dead_code, reason = "shared with the other tests")]
+mod haproxy;
 #[path = "real/middle.rs"]
 mod middle;
 #[path = "real/migration/mod.rs"]

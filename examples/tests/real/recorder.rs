@@ -30,6 +30,8 @@ pub(crate) struct Connection {
     pub(crate) to_client: Vec<u8>,
     /// What the client had sealed for the server, where the recorder could open it.
     pub(crate) password: Option<Vec<u8>>,
+    /// From where the recorder has connected to the server.
+    pub(crate) from: Option<SocketAddr>,
     /// How many of the two directions have ended.
     ended: usize,
 }
@@ -168,6 +170,7 @@ impl Recorder {
                     };
                     let server = &servers[index % servers.len()];
                     let server = TcpStream::connect_timeout(server, PATIENCE).expect("the server of a recorder");
+                    connections.lock().expect("a recording")[index].from = server.local_addr().ok();
                     relay(&client, &server, &manner, &connections, index);
                 }
             }

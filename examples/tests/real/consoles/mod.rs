@@ -3,6 +3,7 @@
 //! QEMU runs a guest with a picture that is known to the pixel and that says which keys it gets. Each test makes tokens
 //! with the gateway's API, as a portal does, and goes in with nothing else.
 
+mod balanced;
 mod certificates;
 mod fronts;
 mod mks;
@@ -21,7 +22,7 @@ use std::time::Duration;
 
 use crate::gateway::{Gateway, json_text};
 use crate::guest::{boot_sector, typing_sector, write_floppy};
-use crate::migration::host::Host;
+use crate::migration::host::{self, Host};
 use crate::pki;
 use crate::ports::free_port;
 use crate::process::{Folder, wait_for};
@@ -76,9 +77,7 @@ struct Access {
 /// A VNC server of a QEMU that is being started, at an address that its options follow.
 fn vnc_server(command: &mut Command, options: &str) -> SocketAddr {
     let address = free_port();
-    // QEMU counts from 5900.
-    let display = address.port().checked_sub(5900).expect("a port above those of VNC");
-    command.args(["-vnc", &format!("127.0.0.1:{display}{options}")]);
+    host::vnc_server(command, address, options);
     address
 }
 

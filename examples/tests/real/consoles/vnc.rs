@@ -18,7 +18,7 @@ use crate::vnc::{Login, PASSWORD};
 const SECURE: &str = "auth = [\"x509vnc\"]\nca = \"qemu/ca-cert.pem\"\npassword_file = \"vnc.password\"\n";
 
 /// What a native viewer shows the gateway: the token is the password, and the user does not matter.
-fn login(authority: &Path, token: &str) -> Login {
+pub(super) fn login(authority: &Path, token: &str) -> Login {
     Login {
         method: Method::X509Plain,
         password: Some(token.to_owned().leak()),

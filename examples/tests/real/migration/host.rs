@@ -41,6 +41,8 @@ pub(crate) struct Place {
     pub(crate) ticket: &'static str,
     /// A folder with its certificate, if its port is a TLS port.
     pub(crate) pki: Option<PathBuf>,
+    /// Where it has a VNC server too, that takes everybody.
+    pub(crate) vnc: Option<SocketAddr>,
 }
 
 impl Place {
@@ -52,6 +54,7 @@ impl Place {
             told: address,
             ticket,
             pki,
+            vnc: None,
         }
     }
 }
@@ -82,6 +85,9 @@ impl<'a> Host<'a> {
                 .args(["-object", &format!("secret,id=ticket,data={}", place.ticket)])
                 .args(["-spice", &spice, "-device", "qxl-vga"])
                 .args(DEVICES);
+            if let Some(vnc) = place.vnc {
+                vnc_server(command, vnc, ",share=ignore");
+            }
         })
     }
 
@@ -236,6 +242,13 @@ impl<'a> Host<'a> {
         }
         writeln!(self.commands, "{message}").expect("QEMU takes commands");
     }
+}
+
+/// Gives a QEMU that is being started a VNC server at this address, with these options.
+pub(crate) fn vnc_server(command: &mut Command, address: SocketAddr, options: &str) {
+    // QEMU counts from 5900.
+    let display = address.port().checked_sub(5900).expect("a port above those of VNC");
+    command.args(["-vnc", &format!("{}:{display}{options}", address.ip())]);
 }
 
 /// What a hypervisor says of a port that the target does not have.

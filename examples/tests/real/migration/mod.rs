@@ -6,8 +6,10 @@
 //! ```
 //!
 //! The gateway tells viewers the recorder's address, so all that a viewer does passes the recorder: after a move as well,
-//! unless it was told another address. The guest fills a row of its screen for each key, and tells the QEMU in which it is.
+//! unless it was told another address. Of several gateways, either the recorder deals connections out to them, or haproxy, which
+//! is behind it then. The guest fills a row of its screen for each key, and tells the QEMU in which it is.
 
+mod balanced;
 mod front;
 pub(crate) mod host;
 mod links;

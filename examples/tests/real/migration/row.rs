@@ -4,6 +4,7 @@ use super::front::Fault;
 use super::host::{Absent, Leg};
 use super::links::to_client;
 use super::scene::Scene;
+use crate::engines;
 use crate::process::Folder;
 use crate::viewer::Desktop;
 
@@ -60,6 +61,10 @@ pub(crate) struct Row {
     pub(crate) gateway: bool,
     /// How many gateways there are on one store: the recorder deals connections out to them in turn.
     pub(crate) gateways: usize,
+    /// haproxy does so in its place, behind it, and the store is this engine. Without it, it is a file of SQLite.
+    pub(crate) balanced: Option<engines::Kind>,
+    /// Whether the guest has a VNC console too, behind haproxy and inside TLS.
+    pub(crate) vnc: bool,
 }
 
 impl Row {
@@ -74,6 +79,8 @@ impl Row {
             absent: Absent::Zero,
             gateway: true,
             gateways: 1,
+            balanced: None,
+            vnc: false,
         }
     }
 
@@ -82,6 +89,7 @@ impl Row {
         let folder = Folder::new();
         let desktop = Desktop::start(&folder);
         let mut scene = Scene::start(self, &folder, &desktop);
+        scene.takes_keys();
         scene.types("a");
         story(&mut scene);
         scene.was_dealt_out();

@@ -1,20 +1,24 @@
 //! Everything that takes part in one move, and what can be done with it.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
+use serde_json::Value;
 use spice_proto::channel::main::Destination;
 use spice_proto::ids::ChannelType;
 
+use super::balanced;
 use super::host::{Host, Leg};
 use super::links::{Link, destination, to_client, to_server};
 use super::row::{Kind, Program, Row};
 use super::wiring::{HYPERVISORS, SPICY_TITLE, TITLE, Wiring};
+use crate::gateway::Gateway;
 use crate::guest::{typing_sector, write_floppy};
 use crate::pki;
 use crate::process::{Folder, wait_for};
-use crate::viewer::{Desktop, Viewer};
+use crate::viewer::{Desktop, Viewer, screenshot};
 
 /// The order of the fields is the order in which they end.
 pub(crate) struct Scene<'a> {
@@ -55,6 +59,11 @@ impl<'a> Scene<'a> {
         let host = Host::start(self.folder, &self.wiring.places[index], self.started, false, seamless);
         self.started += 1;
         assert!(self.hosts[index].replace(host).is_none(), "this QEMU runs already");
+    }
+
+    /// The QEMU that has the guest.
+    pub(crate) fn current(&mut self) -> &mut Host<'a> {
+        self.host(self.here)
     }
 
     fn host(&mut self, index: usize) -> &mut Host<'a> {
@@ -131,6 +140,98 @@ impl<'a> Scene<'a> {
         self.wiring.was_dealt_out();
     }
 
+    pub(crate) fn gateways(&self) -> &[Gateway] {
+        &self.wiring.gateways
+    }
+
+    /// Where native viewers of VNC come, and the authority of the certificate there.
+    #[allow(dead_code, reason = "tests/real.rs has the case with VNC")]
+    pub(crate) fn vnc(&self) -> (SocketAddr, PathBuf) {
+        let balancer = self.wiring.balancer.as_ref().expect("a balancer");
+        (balancer.vnc, self.wiring.authority(self.folder).expect("a certificate"))
+    }
+
+    /// The sessions of this protocol, as each gateway shows them.
+    pub(crate) fn sessions(&self, protocol: &str) -> Vec<Vec<Value>> {
+        let of = |gateway: &Gateway| {
+            let (_, body) = gateway.call("GET /v1/sessions", "", "");
+            let mut body: Value = serde_json::from_str(&body).expect("JSON");
+            let mut sessions = body["sessions"].as_array_mut().map(std::mem::take).expect("a list");
+            sessions.retain(|session| session["protocol"] == protocol);
+            sessions
+        };
+        self.gateways().iter().map(of).collect()
+    }
+
+    /// The viewer's session: all gateways show it, and nothing else, at the gateway that the others have handed channels on
+    /// to, with as many channels as the hypervisor has where the guest is.
+    pub(crate) fn session(&mut self) -> Value {
+        wait_for("one session with all its channels", || {
+            let channels = self.current().channels().len();
+            let shown = self.sessions("spice");
+            let is_whole = |sessions: &Vec<Value>| match &sessions[..] {
+                [session] => session["channels"] == channels && session["id"] == shown[0][0]["id"],
+                _ => false,
+            };
+            let whole = shown.iter().all(is_whole);
+            whole.then(|| {
+                assert_eq!(shown[0][0]["gateway"].as_str(), self.wiring.owner().as_deref());
+                shown[0][0].clone()
+            })
+        })
+    }
+
+    /// From where the viewer's first channel has come to the gateways, or to what is before them.
+    pub(crate) fn peer(&self) -> String {
+        let connections = self.wiring.recorder.connections();
+        let mut mains = connections
+            .iter()
+            .filter(|connection| Link::of(connection).is_some_and(|link| link.is(ChannelType::MAIN)));
+        let from = mains.next().and_then(|main| main.from);
+        from.expect("a main channel").to_string()
+    }
+
+    /// How many channels each gateway has handed on.
+    pub(crate) fn handed_on(&self) -> Vec<usize> {
+        self.wiring.handed_on()
+    }
+
+    /// Other viewers come with the viewer's token, one at each gateway, and are refused.
+    pub(crate) fn lets_nobody_else_in(&self) {
+        let (endpoint, token) = (self.wiring.endpoint(self.folder), self.wiring.token());
+        let expected: Vec<_> = self.refusals().iter().map(|count| count + 1).collect();
+        for number in 0..expected.len() {
+            screenshot(self.folder, &format!("other-{number}"), &endpoint, &token).assert_refused();
+        }
+        self.has_refused(&expected);
+    }
+
+    /// How many viewers each gateway has refused.
+    fn refusals(&self) -> Vec<usize> {
+        self.audited(&["\"event\":\"refused\""])
+    }
+
+    /// Waits until each gateway has refused so many, of whom the last one may know it before the audit log does.
+    pub(crate) fn has_refused(&self, expected: &[usize]) {
+        wait_for("the refusals in the audit logs", || {
+            let refusals = self.refusals();
+            let more = refusals.iter().zip(expected).any(|(count, expected)| expected < count);
+            assert!(!more, "{refusals:?} for {expected:?}");
+            (refusals == expected).then_some(())
+        });
+    }
+
+    /// How many uses of tokens for SPICE the gateways have taken: a viewer that comes again takes none.
+    pub(crate) fn uses(&self) -> usize {
+        self.audited(&["\"what\":\"claim\"", "\"outcome\":\"done"]).iter().sum()
+    }
+
+    /// How many lines with these words each gateway has in its audit log.
+    fn audited(&self, words: &[&str]) -> Vec<usize> {
+        let count = |number| balanced::audited(self.folder, number, words);
+        (0..self.gateways().len()).map(count).collect()
+    }
+
     /// All links that were accepted, in their order.
     pub(crate) fn links(&self) -> Vec<Link> {
         self.wiring.recorder.connections().iter().filter_map(Link::of).collect()
@@ -183,6 +284,14 @@ impl<'a> Scene<'a> {
             .iter()
             .map(|link| link.heard(to_client::MIGRATE_CANCEL))
             .sum()
+    }
+
+    /// Waits until the viewer has the channel of its keys: it has its picture before that, and loses what is typed meanwhile.
+    pub(super) fn takes_keys(&self) {
+        wait_for("the channel of the keys", || {
+            let is_up = |link: &Link| link.is(ChannelType::INPUTS) && !link.to_client.is_empty();
+            self.links().iter().any(is_up).then_some(())
+        });
     }
 
     /// Types, each key once: each reaches the guest where it is now, and the viewer shows what it did.

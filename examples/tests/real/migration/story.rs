@@ -13,21 +13,48 @@ const OTHER: usize = 2;
 
 /// The guest moves, the viewer follows, the source ends.
 pub(crate) fn moves(row: &Row) {
-    row.play(|scene| {
-        let channels = scene.channels();
-        scene.announce(TARGET);
-        if row.kind != Kind::SwitchHost {
-            scene.answers_with(1, scene.connected());
-        }
-        scene.types("b");
-        scene.move_guest(TARGET);
-        scene.arrives();
-        scene.has_all_channels(&channels);
-        scene.source_ends(SOURCE);
-        scene.types("xyz");
-        assert_eq!(scene.only_the_gateway_is_told(), [row.kind.message()]);
-        followed(row.kind, scene);
-    });
+    row.play(|scene| goes_along(row.kind, scene));
+}
+
+fn goes_along(kind: Kind, scene: &mut Scene<'_>) {
+    let channels = scene.channels();
+    scene.announce(TARGET);
+    if kind != Kind::SwitchHost {
+        scene.answers_with(1, scene.connected());
+    }
+    scene.types("b");
+    scene.move_guest(TARGET);
+    scene.arrives();
+    scene.has_all_channels(&channels);
+    scene.source_ends(SOURCE);
+    scene.types("xyz");
+    assert_eq!(scene.only_the_gateway_is_told(), [kind.message()]);
+    followed(kind, scene);
+}
+
+/// The same with gateways behind haproxy: all of them show one session, before and after, with all channels that the hypervisor
+/// has, at one of them; its token was used once, and nobody else gets in with it.
+pub(crate) fn moves_as_one_session(row: &Row) {
+    row.play(|scene| goes_along_as_one_session(row.kind, scene));
+}
+
+pub(crate) fn goes_along_as_one_session(kind: Kind, scene: &mut Scene<'_>) {
+    let before = scene.session();
+    assert_eq!(before["peer"], scene.peer(), "the balancer's own address is shown");
+    scene.lets_nobody_else_in();
+    let handed_on = scene.handed_on();
+    goes_along(kind, scene);
+    let after = scene.session();
+    for what in ["id", "gateway", "fingerprint", "since"] {
+        assert_eq!(before[what], after[what], "{what}: {before} and {after}");
+    }
+    assert_ne!(before["place"], after["place"]);
+    // Its channels at the target have come to all gateways, too.
+    let since: Vec<_> = scene.handed_on().into_iter().zip(handed_on).collect();
+    let is_in_use = |(now, then): &(usize, usize)| now != then || *now == 0;
+    assert!(since.iter().all(is_in_use), "{since:?}");
+    scene.lets_nobody_else_in();
+    assert_eq!(scene.uses(), 1, "uses of the token");
 }
 
 /// The links of a viewer that has moved once.

@@ -2,14 +2,16 @@
 
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use spice_proto::channel::main::Destination;
 
+use super::balanced::{self, Balancer};
 use super::front::Front;
 use super::host::{Leg, Place};
 use super::row::{Kind, Known, Program, Row};
+use crate::engines::Engine;
 use crate::gateway::{Gateway, Vv};
 use crate::pki;
 use crate::ports::free_port_of;
@@ -21,7 +23,7 @@ const SOURCE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 const TARGET: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 3);
 const OTHER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 5);
 /// Where viewers are sent.
-const RECORDER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 4);
+pub(super) const RECORDER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 4);
 /// In the subjects of the certificates.
 pub(super) const HYPERVISORS: &str = "Hypervisors";
 const GATEWAY: &str = "Gateway";
@@ -32,7 +34,9 @@ pub(super) const SPICY_TITLE: &str = "spice display 0:0";
 /// Everything between a viewer and the QEMUs. The order of the fields is the order in which they end.
 pub(super) struct Wiring {
     pub(super) recorder: Recorder,
-    gateways: Vec<Gateway>,
+    pub(super) balancer: Option<Balancer>,
+    pub(super) gateways: Vec<Gateway>,
+    _engine: Option<Engine>,
     /// In front of the target, if that is to fail.
     pub(super) front: Option<Front>,
     /// Source, target, and another target.
@@ -58,15 +62,27 @@ impl Wiring {
             pki::server(folder, &authority, GATEWAY, RECORDER)
         });
         let sections = sections(folder, row, &places, pki.as_deref());
-        let gateways = gateways(folder, row, &sections);
-        let mut behind: Vec<_> = gateways
-            .iter()
-            .filter_map(|gateway| gateway.plain.or(gateway.tls))
-            .collect();
-        if behind.is_empty() {
-            behind.push(places[0].address);
-        }
-        let address = SocketAddr::new(IpAddr::V4(RECORDER), behind[0].port());
+        let engine = row.balanced.map(Engine::start);
+        let mut balancer = None;
+        let (gateways, behind, address) = match (row.balanced, &engine) {
+            (Some(kind), Some(engine)) => {
+                let address = free_port_of(RECORDER);
+                let (gateways, before) = balanced::gateways(folder, row, (kind, engine), &sections, address.port());
+                let behind = vec![before.spice];
+                balancer = Some(before);
+                (gateways, behind, address)
+            }
+            _ => {
+                let gateways = gateways(folder, row, &sections);
+                let listeners = gateways.iter().filter_map(|gateway| gateway.plain.or(gateway.tls));
+                let mut behind: Vec<_> = listeners.collect();
+                if behind.is_empty() {
+                    behind.push(places[0].address);
+                }
+                let address = SocketAddr::new(IpAddr::V4(RECORDER), behind[0].port());
+                (gateways, behind, address)
+            }
+        };
         let between = Between {
             pki: pki.as_deref(),
             without_migration: row.kind == Kind::SwitchHost,
@@ -79,7 +95,9 @@ impl Wiring {
         let text = |text: String| Bytes::from(format!("{text}\0"));
         Self {
             recorder: Recorder::between(address, &behind, &between),
+            balancer,
             gateways,
+            _engine: engine,
             front,
             places,
             told: Destination {
@@ -93,16 +111,48 @@ impl Wiring {
         }
     }
 
-    /// Each of several gateways has handed a connection on, but for the one that has the session.
-    pub(super) fn was_dealt_out(&self) {
-        if let [first, others @ ..] = &self.gateways[..]
-            && !others.is_empty()
-        {
-            let count = |gateway: &Gateway| gateway.process.logged().matches("handed on to the gateway").count();
-            let counts: Vec<_> = others.iter().map(count).collect();
-            assert!(counts.iter().all(|count| 0 < *count), "{counts:?}");
-            assert_eq!(count(first), 0, "the first one has the session");
+    /// How many connections each gateway has handed on to another one.
+    pub(super) fn handed_on(&self) -> Vec<usize> {
+        let count = |gateway: &Gateway| gateway.process.logged().matches("handed on to the gateway").count();
+        self.gateways.iter().map(count).collect()
+    }
+
+    /// The one of several gateways that has the session: each other one has handed a connection on to it.
+    pub(super) fn owner(&self) -> Option<String> {
+        let counts = self.handed_on();
+        if counts.len() < 2 {
+            return None;
         }
+        let mut owners = (0..counts.len()).filter(|&number| counts[number] == 0);
+        let (Some(owner), None) = (owners.next(), owners.next()) else {
+            panic!("handed on: {counts:?}");
+        };
+        Some(balanced::name(owner))
+    }
+
+    /// That was so, and where the recorder deals them out, it is the first one.
+    pub(super) fn was_dealt_out(&self) {
+        if let (Some(owner), None) = (self.owner(), &self.balancer) {
+            assert_eq!(owner, balanced::name(0), "the first one has the session");
+        }
+    }
+
+    /// Where viewers come.
+    pub(super) fn endpoint(&self, folder: &Folder) -> Endpoint {
+        match self.authority(folder) {
+            Some(authority) => Endpoint::tls(self.address, authority),
+            None => Endpoint::plain(self.address),
+        }
+    }
+
+    /// Of the gateway's certificate, if it has one.
+    pub(super) fn authority(&self, folder: &Folder) -> Option<PathBuf> {
+        Some(folder.write("viewer-ca.pem", self.vv.get("ca")?))
+    }
+
+    /// What the viewer shows the gateway.
+    pub(super) fn token(&self) -> String {
+        self.vv.password()
     }
 
     /// Starts the viewer.
@@ -110,17 +160,14 @@ impl Wiring {
         match row.program {
             Program::RemoteViewer => desktop.open("moves", &self.vv),
             Program::Spicy => {
-                let endpoint = match self.vv.get("ca") {
-                    Some(ca) => Endpoint::tls(self.address, folder.write("viewer-ca.pem", ca)),
-                    None => Endpoint::plain(self.address),
-                };
-                desktop.spicy("moves", &endpoint, gateway_subject(row).as_deref(), &self.vv.password())
+                let subject = gateway_subject(row);
+                desktop.spicy("moves", &self.endpoint(folder), subject.as_deref(), &self.token())
             }
         }
     }
 }
 
-/// The gateways; several are on one store, and say that they are where the first one is.
+/// The gateways without haproxy; several are on one store, and say that they are where the first one is.
 fn gateways(folder: &Folder, row: &Row, sections: &str) -> Vec<Gateway> {
     match (row.gateway, row.gateways) {
         (false, _) => Vec::new(),
@@ -128,20 +175,17 @@ fn gateways(folder: &Folder, row: &Row, sections: &str) -> Vec<Gateway> {
         (true, count) => {
             folder.write("pepper", [b'p'; 48]);
             let mut gateways: Vec<Gateway> = Vec::new();
-            for number in 1..=count {
+            for number in 0..count {
+                let name = balanced::name(number);
                 let store = format!(
-                    "[store]\nurl = \"sqlite:gateway.db\"\npepper_file = \"pepper\"\ngateway_id = \"gw{number}\"\n"
+                    "[store]\nurl = \"sqlite:gateway.db\"\npepper_file = \"pepper\"\ngateway_id = \"{name}\"\n"
                 );
                 let first = gateways.first().and_then(|first| first.plain.or(first.tls));
                 let sections = match first {
                     Some(first) => sections.replace("\"bound\"", &first.port().to_string()),
                     None => sections.to_owned(),
                 };
-                gateways.push(Gateway::named(
-                    folder,
-                    &format!("gw{number}"),
-                    &format!("{sections}{store}"),
-                ));
+                gateways.push(Gateway::named(folder, &name, &format!("{sections}{store}")));
             }
             gateways
         }
@@ -156,7 +200,9 @@ fn places(row: &Row, folder: &Folder) -> [Place; 3] {
         let pki = authority.map(|authority| pki::server(folder, authority, HYPERVISORS, address));
         // Without a gateway, the viewer has one password for all.
         let ticket = if row.gateway { ticket } else { "Pa55-w0rd-of-them-all" };
-        Place::new(name, address, ticket, pki)
+        let mut place = Place::new(name, address, ticket, pki);
+        place.vnc = row.vnc.then(|| free_port_of(address));
+        place
     };
     [
         place("source", SOURCE, "Pa55-w0rd-of-the-source"),
@@ -210,6 +256,15 @@ fn sections(folder: &Folder, row: &Row, places: &[Place; 3], pki: Option<&Path>)
         if let Some(pki) = &place.pki {
             line(format!("ca = \"{}\"", pki.join("ca-cert.pem").display()));
         }
+    }
+    if row.vnc {
+        line("[[guest.console]]\nprotocol = \"vnc\"".to_owned());
+    }
+    for address in places.iter().filter_map(|place| place.vnc) {
+        let (ip, port) = (address.ip(), address.port());
+        line(format!(
+            "[[guest.console.place]]\nhost = \"{ip}\"\nport = {port}\nauth = [\"none\"]"
+        ));
     }
     text
 }
