@@ -23,9 +23,11 @@ pub(crate) fn random(seed: u64) -> impl FnMut(&mut [u8]) {
     }
 }
 
+type Source = Box<dyn FnMut(&mut [u8]) + Send>;
+
 /// A source, and what it has given so far.
 struct Drawn {
-    source: Box<dyn FnMut(&mut [u8]) + Send>,
+    source: Source,
     bytes: Vec<u8>,
 }
 

@@ -19,7 +19,7 @@ use rfb_proto::session::relay::{Cause, Config, Dial, End, Move};
 use rfb_proto::{Connection, NotDialled};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::place::{Place, PlaceAddress, VncEntry};
 use super::{Opened, Refused, farewell, open, shown};
@@ -210,7 +210,7 @@ fn log(gateway: &Gateway, tenant: Option<&Tenant>, denial: Option<&Denial>, end:
     let is_stranger = tenant.fingerprint.is_empty() && denial.is_none();
     if is_stranger && tenant.traffic.bytes().0 == 0 && is_hang_up(end) {
         // A load balancer that looks whether the listener is there.
-        return gateway.refusals.log(|| info!("gone without a word"));
+        return debug!("gone without a word");
     }
     gateway.metrics.refused("vnc");
     // Strangers must not fill the audit log.

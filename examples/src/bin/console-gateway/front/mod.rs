@@ -26,7 +26,7 @@ use spice_proto::session::migration::Endpoint;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
-use tracing::{Instrument, field::Empty, info, info_span, warn};
+use tracing::{Instrument, debug, field::Empty, info, info_span, warn};
 
 use self::tls::Stream;
 use crate::console::{spice, vnc};
@@ -149,7 +149,7 @@ async fn welcome(gateway: Arc<Gateway>, tcp: TcpStream, peer: SocketAddr, speaks
         if speaks != Speaks::Vnc && early.is_empty() {
             match timeout(HANDSHAKE, tcp.peek(&mut [0])).await {
                 // With a reset, as load balancers end the connections by which they look whether the listener is there.
-                Ok(Ok(0) | Err(_)) => return gateway.refusals.log(|| info!("gone without a word")),
+                Ok(Ok(0) | Err(_)) => return debug!("gone without a word"),
                 Ok(Ok(_)) => {}
                 Err(_) => return refused(&gateway, peer, &OpenError::TooLate),
             }
