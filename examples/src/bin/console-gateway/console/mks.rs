@@ -7,6 +7,7 @@ use console_token::Secret;
 use console_token::webmks::{Action, Buffers, Login, LoginConfig, MksTicket};
 use examples::websocket::CloseReason;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 use tracing::info;
 
@@ -15,15 +16,15 @@ use crate::front::Guestbook;
 use crate::front::layer::Layer;
 use crate::front::tls::Stream;
 use crate::gateway::Gateway;
-use crate::operate::book::Why;
+use crate::operate::book::{Entered, Why};
 use crate::operate::traffic::Counted;
 use crate::random::random_bytes;
 
 /// A console that is open.
 pub(crate) struct Mks {
-    gateway: Arc<Gateway>,
-    guest: Guestbook,
     opened: Opened,
+    session: Entered,
+    moves: watch::Receiver<u32>,
     console: Stream,
 }
 
@@ -37,23 +38,24 @@ impl Mks {
         let stream = opened.at.dial_plain().await?;
         let console = log_in(stream, ticket).await.map_err(Refused::Hypervisor)?;
         opened.held.reached().await?;
+        // Before the viewer knows that it is in: an operator's order, or a move of the guest, may follow at once.
+        let session = opened.enter(gateway, guest);
         Ok(Self {
-            gateway: gateway.clone(),
-            guest: guest.clone(),
+            moves: session.moves.subscribe(),
             opened,
+            session,
             console,
         })
     }
 
     /// Serves the viewer to the end.
     pub(crate) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(mut self, viewer: S, close: &CloseReason) {
-        let session = self.opened.enter(&self.gateway, &self.guest);
+        let session = self.session.clone();
         info!("WebMKS console opened");
         let mut viewer = Counted::new(viewer, session.traffic.clone());
-        let mut moves = session.moves.subscribe();
         let why = tokio::select! {
             why = pass(&mut viewer, &mut self.console, &session, &self.opened.held) => why,
-            _ = moves.changed() => Some(Why::Moved),
+            _ = self.moves.changed() => Some(Why::Moved),
         };
         farewell(&mut viewer, close, why).await;
         info!(why = why.map(Why::text), "WebMKS console closed");

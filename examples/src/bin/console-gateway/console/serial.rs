@@ -7,6 +7,7 @@ use std::time::Duration;
 use console_token::{AttemptId, LeaseRules, LeaseTransition, Refusal, Secret, StoreError, WhenFull};
 use examples::websocket::CloseReason;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::{Opened, Refused, farewell, open, pass, shown};
@@ -96,9 +97,9 @@ impl Drop for Seat {
 
 /// A serial console that is open.
 pub(crate) struct Serial {
-    gateway: Arc<Gateway>,
-    guest: Guestbook,
     opened: Opened,
+    session: Entered,
+    moves: watch::Receiver<u32>,
     seat: Seat,
     port: Stream,
 }
@@ -117,10 +118,12 @@ impl Serial {
         }
         let port = opened.at.dial(None).await?;
         opened.held.reached().await?;
+        // Before the viewer knows that it is in: an operator's order, or a move of the guest, may follow at once.
+        let session = opened.enter(gateway, guest);
         Ok(Self {
-            gateway: gateway.clone(),
-            guest: guest.clone(),
+            moves: session.moves.subscribe(),
             opened,
+            session,
             seat,
             port,
         })
@@ -131,7 +134,7 @@ impl Serial {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let session = self.opened.enter(&self.gateway, &self.guest);
+        let session = self.session.clone();
         info!("serial console opened");
         let read_only = self.opened.found.rules().view_only;
         let mut viewer = Counted::new(ReadOnly::new(viewer, read_only), session.traffic.clone());
@@ -148,11 +151,10 @@ impl Serial {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let mut moves = session.moves.subscribe();
         tokio::select! {
             why = pass(viewer, &mut self.port, session, &self.opened.held) => why,
             () = self.seat.keep() => Some(Why::Displaced),
-            _ = moves.changed() => Some(Why::Moved),
+            _ = self.moves.changed() => Some(Why::Moved),
         }
     }
 }
