@@ -29,7 +29,8 @@ const REMEMBERED: usize = 65_536;
 /// someone who was let in is given back by [`refund`](Self::refund), so that failures count and successes do not.
 ///
 /// `T` is what the caller needs to tell a waiting one that its turn has come. The queue does no I/O and reads no clock.
-/// Each call but [`age`](Self::age) takes time in proportion to the logarithm of the number of sources and waiting ones.
+/// Each call but [`age`](Self::age) and [`len`](Self::len) takes time in proportion to the logarithm of the number of
+/// sources and waiting ones.
 /// What waits is bounded by whoever asks. Costs are remembered of 65,536 sources; while there are more, a further one
 /// counts as new each time. [`FairScheduler`] is this queue for tasks.
 ///
