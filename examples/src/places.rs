@@ -47,6 +47,7 @@ pub struct Place {
     places: Places,
     from: IpAddr,
     stage: Mutex<Stage>,
+    /// It has shown a good token.
     is_known: AtomicBool,
     gives_way: CancellationToken,
 }
