@@ -1,6 +1,7 @@
 //! Every kind of console through the program, in front of small stand-ins for what is behind it.
 
 mod api;
+mod dialled;
 mod fakes;
 #[cfg(feature = "stores")]
 mod gateways;

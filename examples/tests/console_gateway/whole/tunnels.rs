@@ -16,7 +16,7 @@ fn place(port: u16) -> String {
 }
 
 /// A tunnel, or the status in its place.
-async fn connect(web: SocketAddr, authority: &str, credential: Option<String>) -> Result<TcpStream, u16> {
+pub(super) async fn connect(web: SocketAddr, authority: &str, credential: Option<String>) -> Result<TcpStream, u16> {
     let mut stream = TcpStream::connect(web).await.unwrap();
     let credential = credential
         .map(|value| format!("Proxy-Authorization: {value}\r\n"))
@@ -34,7 +34,7 @@ async fn connect(web: SocketAddr, authority: &str, credential: Option<String>) -
     }
 }
 
-fn bearer(token: &str) -> Option<String> {
+pub(super) fn bearer(token: &str) -> Option<String> {
     Some(format!("Bearer {token}"))
 }
 
@@ -176,4 +176,27 @@ async fn a_file_can_lead_through_a_tunnel() {
         .await
         .expect("a tunnel");
     greeting(&mut tunnel).await;
+}
+
+/// An operator's order right behind the answer finds the session.
+#[tokio::test]
+async fn a_tunnel_is_in_the_book_before_its_answer() {
+    let own = fakes::vnc("own");
+    let service = Service::start(&with_guests(&guest("vm1", "vnc", &place(own))));
+    for _ in 0..20 {
+        let mut tunnel = connect(
+            service.web(),
+            &format!("127.0.0.1:{own}"),
+            bearer(&token(&service, VNC)),
+        )
+        .await
+        .unwrap();
+        let open = sessions(&service);
+        assert_eq!((open.len(), &open[0]["channels"]), (1, &1.into()), "{open:?}");
+        let id = open[0]["id"].as_str().unwrap();
+        assert_eq!(call(&service, &format!("DELETE /v1/sessions/{id}"), "").status, 204);
+        let mut rest = Vec::new();
+        let _ = timeout(PATIENCE, tunnel.read_to_end(&mut rest)).await.expect("its end");
+        soon("the end", || sessions(&service).is_empty()).await;
+    }
 }

@@ -10,7 +10,7 @@ fn place(port: u16) -> String {
 }
 
 /// A browser's side of the handshake, to the name of the desktop.
-async fn desktop(socket: &mut Socket) -> String {
+pub(super) async fn desktop(socket: &mut Socket) -> String {
     assert_eq!(receive(socket, 12).await, b"RFB 003.008\n");
     send(socket, b"RFB 003.008\n").await;
     assert_eq!(receive(socket, 2).await, [1, 1], "the token was shown already");

@@ -7,7 +7,6 @@ use console_token::Secret;
 use console_token::webmks::{Action, Buffers, Login, LoginConfig, MksTicket};
 use examples::websocket::CloseReason;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 use tracing::info;
 
@@ -24,7 +23,6 @@ use crate::random::random_bytes;
 pub(crate) struct Mks {
     opened: Opened,
     session: Entered,
-    moves: watch::Receiver<u32>,
     console: Stream,
 }
 
@@ -37,11 +35,8 @@ impl Mks {
         let ticket = ticket.ok_or(Refused::Unfit("the console has no ticket"))?;
         let stream = opened.at.dial_plain().await?;
         let console = log_in(stream, ticket).await.map_err(Refused::Hypervisor)?;
-        opened.held.reached().await?;
-        // Before the viewer knows that it is in: an operator's order, or a move of the guest, may follow at once.
-        let session = opened.enter(gateway, guest);
+        let session = opened.let_in(gateway, guest).await?;
         Ok(Self {
-            moves: session.moves.subscribe(),
             opened,
             session,
             console,
@@ -55,7 +50,7 @@ impl Mks {
         let mut viewer = Counted::new(viewer, session.traffic.clone());
         let why = tokio::select! {
             why = pass(&mut viewer, &mut self.console, &session, &self.opened.held) => why,
-            _ = self.moves.changed() => Some(Why::Moved),
+            () = self.opened.moves.moved() => Some(Why::Moved),
         };
         farewell(&mut viewer, close, why).await;
         info!(why = why.map(Why::text), "WebMKS console closed");

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use console_token::connections::{Denial, TokenUse};
-use console_token::{Protocol, Refusal, Secret};
+use console_token::{AdmitError, Protocol, Refusal, Secret};
 use examples::websocket::CloseReason;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, copy_bidirectional_with_sizes};
 use tokio::time::timeout;
@@ -28,6 +28,7 @@ use crate::front::Guestbook;
 use crate::gateway::Gateway;
 use crate::grant::{Found, fingerprint};
 use crate::operate::book::{About, Entered, Why};
+use crate::operate::moves::MoveWatch;
 
 /// Bytes of one read, where bytes are passed on as they are.
 const CHUNK: usize = 32 << 10;
@@ -51,6 +52,9 @@ pub(crate) enum Refused {
     /// Somebody else has the console.
     #[error("the console is taken")]
     Taken,
+    /// As many consoles are open as there may be, or the connection has given way.
+    #[error("{0}")]
+    Full(#[from] AdmitError),
     #[error("hypervisor not reached: {0}")]
     Unreached(#[from] DialError),
     #[error("hypervisor: {0}")]
@@ -68,6 +72,7 @@ impl Refused {
         match self {
             Self::Token(_) | Self::Unknown | Self::Unheard(_) | Self::Unfit(_) => StatusCode::FORBIDDEN,
             Self::Taken => StatusCode::CONFLICT,
+            Self::Full(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Unreached(_) | Self::Hypervisor(_) => StatusCode::BAD_GATEWAY,
         }
     }
@@ -79,6 +84,7 @@ impl Refused {
             Self::Unheard(_) => "guesses",
             Self::Unfit(_) => "policy",
             Self::Taken => "taken",
+            Self::Full(_) => "full",
             Self::Unreached(_) | Self::Hypervisor(_) => "hypervisor",
         }
     }
@@ -105,6 +111,8 @@ pub(crate) struct Opened {
     pub(crate) held: TokenUse,
     pub(crate) found: Found,
     pub(crate) at: PlaceAddress,
+    /// The guest's moves since it was asked where it is.
+    pub(crate) moves: MoveWatch,
     pub(crate) fingerprint: String,
     pub(crate) user: Option<String>,
 }
@@ -129,6 +137,7 @@ pub(crate) async fn open(gateway: &Arc<Gateway>, guest: &Guestbook, token: &Secr
     if found.console.require_tls && !guest.secure {
         return Err(Refused::Unfit("the console is for viewers with TLS only"));
     }
+    let moves = gateway.book.moves.watch(&found.guest.id);
     let at = gateway.place_of(&found).await;
     let at = at.ok_or(Refused::Unfit("the console has no place"))?;
     span.record("host", at.place.host());
@@ -136,6 +145,7 @@ pub(crate) async fn open(gateway: &Arc<Gateway>, guest: &Guestbook, token: &Secr
         held,
         found,
         at,
+        moves,
         fingerprint,
         user,
     })
@@ -146,12 +156,15 @@ pub(crate) const fn is_unknown(denial: &Denial) -> bool {
 }
 
 impl Opened {
-    /// Its entry in the book of sessions.
-    pub(crate) fn enter(&self, gateway: &Arc<Gateway>, guest: &Guestbook) -> Entered {
-        gateway.begins(self.about(guest))
+    /// The console is reached: the connection has a place among those that are open, the use is taken, and the session is in
+    /// the book. All that before the viewer knows that it is in, since an operator's order may follow at once.
+    pub(crate) async fn let_in(&self, gateway: &Arc<Gateway>, guest: &Guestbook) -> Result<Entered, Refused> {
+        guest.place.admit()?;
+        self.held.reached().await?;
+        Ok(gateway.begins(self.about(guest)))
     }
 
-    pub(crate) fn about(&self, guest: &Guestbook) -> About {
+    fn about(&self, guest: &Guestbook) -> About {
         About {
             guest: self.found.guest.id.clone(),
             name: self.found.guest.name.clone(),

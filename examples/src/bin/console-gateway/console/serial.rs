@@ -7,7 +7,6 @@ use std::time::Duration;
 use console_token::{AttemptId, LeaseRules, LeaseTransition, Refusal, Secret, StoreError, WhenFull};
 use examples::websocket::CloseReason;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::{Opened, Refused, farewell, open, pass, shown};
@@ -99,7 +98,6 @@ impl Drop for Seat {
 pub(crate) struct Serial {
     opened: Opened,
     session: Entered,
-    moves: watch::Receiver<u32>,
     seat: Seat,
     port: Stream,
 }
@@ -117,11 +115,8 @@ impl Serial {
             displace(gateway, &opened).await;
         }
         let port = opened.at.dial(None).await?;
-        opened.held.reached().await?;
-        // Before the viewer knows that it is in: an operator's order, or a move of the guest, may follow at once.
-        let session = opened.enter(gateway, guest);
+        let session = opened.let_in(gateway, guest).await?;
         Ok(Self {
-            moves: session.moves.subscribe(),
             opened,
             session,
             seat,
@@ -154,7 +149,7 @@ impl Serial {
         tokio::select! {
             why = pass(viewer, &mut self.port, session, &self.opened.held) => why,
             () = self.seat.keep() => Some(Why::Displaced),
-            _ = self.moves.changed() => Some(Why::Moved),
+            () = self.opened.moves.moved() => Some(Why::Moved),
         }
     }
 }

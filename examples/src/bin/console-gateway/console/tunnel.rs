@@ -26,7 +26,7 @@ pub(crate) struct Tunnels(Mutex<HashMap<[u8; 32], Weak<Shared>>>);
 /// What the tunnels of one session share.
 pub(crate) struct Shared {
     opened: Opened,
-    session: Mutex<Option<Entered>>,
+    session: tokio::sync::Mutex<Option<Entered>>,
 }
 
 /// Where a tunnel is to lead.
@@ -41,18 +41,15 @@ pub(crate) enum Wanted {
 pub(crate) enum Tunnel {
     Serial(Box<Serial>),
     Plain {
-        gateway: Arc<Gateway>,
-        guest: Guestbook,
         shared: Arc<Shared>,
+        channel: Channel,
         console: Stream,
-        transport: Transport,
+        port: u16,
     },
 }
 
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Transport {
-    port: u16,
-}
+/// One connection of a session, which the book counts until this is dropped.
+pub(crate) struct Channel(Entered);
 
 impl Tunnel {
     /// All that can be refused, before the viewer is let in.
@@ -75,7 +72,7 @@ impl Tunnel {
                 }
                 Arc::new(Shared {
                     opened,
-                    session: Mutex::default(),
+                    session: tokio::sync::Mutex::default(),
                 })
             }
         };
@@ -91,18 +88,17 @@ impl Tunnel {
         let mut at = shared.opened.at.clone();
         (at.port, at.tls_port) = (Some(port), None);
         let console = at.dial_plain().await?;
-        shared.opened.held.reached().await?;
+        let channel = shared.let_in(gateway, guest).await?;
         if shared.opened.protocol() == Protocol::Spice {
             let mut tunnels = lock(&gateway.tunnels.0);
             tunnels.retain(|_, shared| shared.strong_count() != 0);
             tunnels.insert(*hash.as_bytes(), Arc::downgrade(&shared));
         }
         Ok(Self::Plain {
-            gateway: gateway.clone(),
-            guest: guest.clone(),
             shared,
+            channel,
             console,
-            transport: Transport { port },
+            port,
         })
     }
 
@@ -111,22 +107,20 @@ impl Tunnel {
         match self {
             Self::Serial(serial) => serial.serve(viewer, &CloseReason::default()).await,
             Self::Plain {
-                gateway,
-                guest,
                 shared,
+                channel,
                 mut console,
-                transport,
+                port,
             } => {
-                let session = shared.enter(&gateway, &guest);
-                info!(port = transport.port, "tunnel opened");
-                let mut viewer = Counted::new(viewer, session.traffic.clone());
-                let mut moves = session.moves.subscribe();
+                info!(port, "tunnel opened");
+                let mut viewer = Counted::new(viewer, channel.0.traffic.clone());
+                let mut moves = shared.opened.moves.clone();
                 let why = tokio::select! {
-                    why = pass(&mut viewer, &mut console, &session, &shared.opened.held) => why,
+                    why = pass(&mut viewer, &mut console, &channel.0, &shared.opened.held) => why,
                     // What passes is not looked at, so nothing could be carried over.
-                    _ = moves.changed() => Some(Why::Moved),
+                    () = moves.moved() => Some(Why::Moved),
                 };
-                session.has_channels(-1);
+                drop(channel);
                 info!(why = why.map(Why::text), "tunnel closed");
                 if let (true, Some(shared)) = (why.is_some_and(Why::is_final), Arc::into_inner(shared)) {
                     shared.opened.held.finish();
@@ -137,16 +131,22 @@ impl Tunnel {
 }
 
 impl Shared {
-    /// The session, with one channel more.
-    fn enter(&self, gateway: &Arc<Gateway>, guest: &Guestbook) -> Entered {
-        let mut session = lock(&self.session);
-        match &*session {
-            Some(session) => {
-                session.has_channels(1);
-                session.clone()
-            }
-            None => session.insert(self.opened.enter(gateway, guest)).clone(),
+    /// One channel more: the first one opens the session.
+    async fn let_in(&self, gateway: &Arc<Gateway>, guest: &Guestbook) -> Result<Channel, Refused> {
+        let mut session = self.session.lock().await;
+        if let Some(session) = &*session {
+            guest.place.admit()?;
+            session.has_channels(1);
+            return Ok(Channel(session.clone()));
         }
+        let first = self.opened.let_in(gateway, guest).await?;
+        Ok(Channel(session.insert(first).clone()))
+    }
+}
+
+impl Drop for Channel {
+    fn drop(&mut self) {
+        self.0.has_channels(-1);
     }
 }
 

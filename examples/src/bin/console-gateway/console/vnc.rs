@@ -28,6 +28,7 @@ use crate::front::tls::Stream;
 use crate::gateway::Gateway;
 use crate::grant::Found;
 use crate::operate::book::{About, Entered, Why};
+use crate::operate::moves::MoveWatch;
 use crate::operate::traffic::{Counted, Traffic};
 
 impl VncEntry {
@@ -71,6 +72,7 @@ impl Vnc {
         }
         gateway.may_guess_at(&opened.fingerprint).map_err(Refused::Unheard)?;
         let server = opened.at.dial_plain().await?;
+        guest.place.admit()?;
         Ok(Self {
             gateway: gateway.clone(),
             guest: guest.clone(),
@@ -90,10 +92,11 @@ impl Vnc {
             held,
             found,
             at,
+            moves,
             fingerprint,
             user,
         } = self.opened;
-        tenant.shown = Some((found, at));
+        (tenant.shown, tenant.moves) = (Some((found, at)), Some(moves));
         (tenant.fingerprint, tenant.user, tenant.server) = (fingerprint, user, Some(self.server));
         let why = drive(&self.gateway, Some(held), tenant, config, &mut viewer).await;
         farewell(&mut viewer, close, why).await;
@@ -156,14 +159,13 @@ where
     let answers = gateway.connections.viewer(held, tenant);
     let uses = answers.uses();
     let watch = async {
-        let Ok(session): Result<Entered, _> = is_in.await else {
+        let Ok((session, mut moves)): Result<(Entered, MoveWatch), _> = is_in.await else {
             return std::future::pending().await;
         };
-        let mut moves = session.moves.subscribe();
         loop {
             tokio::select! {
                 why = session.ended() => return why,
-                _ = moves.changed() => mover.moved(Move::Follow),
+                () = moves.moved() => mover.moved(Move::Follow),
             }
         }
     };
@@ -237,6 +239,8 @@ struct Tenant {
     guest: Guestbook,
     /// The console, and where it is, once the token was shown.
     shown: Option<(Found, PlaceAddress)>,
+    /// The guest's moves since then.
+    moves: Option<MoveWatch>,
     /// The connection that was made before the viewer was let in.
     server: Option<Stream>,
     fingerprint: String,
@@ -244,7 +248,7 @@ struct Tenant {
     traffic: Arc<Traffic>,
     session: Option<Entered>,
     /// Tells that it is in.
-    entered: Option<oneshot::Sender<Entered>>,
+    entered: Option<oneshot::Sender<(Entered, MoveWatch)>>,
     refused: Option<String>,
 }
 
@@ -254,6 +258,7 @@ impl Tenant {
             gateway,
             guest,
             shown: None,
+            moves: None,
             server: None,
             fingerprint: String::new(),
             user: None,
@@ -286,6 +291,9 @@ impl Tenant {
             .gateway
             .console_of(grant)
             .ok_or("the token is for a guest that is not configured")?;
+        if cause == Cause::Entered {
+            self.moves = Some(self.gateway.book.moves.watch(&found.guest.id));
+        }
         let at = self.gateway.place_of(&found).await.ok_or("the console has no place")?;
         self.user = grant.user.as_deref().map(ToOwned::to_owned);
         let span = tracing::Span::current();
@@ -379,8 +387,8 @@ impl ConsoleBackend for Tenant {
                 };
                 let session = self.gateway.begins_with(about, self.traffic.clone());
                 info!("VNC console opened");
-                if let Some(entered) = self.entered.take() {
-                    let _ = entered.send(session.clone());
+                if let (Some(entered), Some(moves)) = (self.entered.take(), self.moves.take()) {
+                    let _ = entered.send((session.clone(), moves));
                 }
                 self.session = Some(session);
             }

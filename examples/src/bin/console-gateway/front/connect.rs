@@ -9,7 +9,7 @@ use console_token::web::{Authority, place};
 use hyper::body::Incoming;
 use hyper::upgrade::on;
 use hyper_util::rt::TokioIo;
-use tracing::{Instrument, Span, debug, info};
+use tracing::{Instrument, Span, debug};
 
 use super::Guestbook;
 use super::web::{plain, refuse, refuse_with_use, values};
@@ -34,10 +34,6 @@ pub(super) async fn answer(gateway: Arc<Gateway>, guest: Guestbook, mut request:
         Ok(tunnel) => tunnel,
         Err(why) => return refuse_with_use(&gateway, &guest, &why).await,
     };
-    if let Err(full) = guest.place.admit() {
-        info!(reason = %full, "refused");
-        return plain(StatusCode::SERVICE_UNAVAILABLE);
-    }
     let becomes = on(&mut request);
     let (tasks, stop) = (gateway.tasks.clone(), gateway.stop.clone());
     let place = guest.place.clone();

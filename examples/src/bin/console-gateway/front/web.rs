@@ -243,13 +243,8 @@ async fn ready(gateway: &Arc<Gateway>, guest: &Guestbook, token: &Secret) -> Res
 }
 
 impl Ready {
-    async fn serve<S>(
-        self,
-        gateway: Arc<Gateway>,
-        guest: Guestbook,
-        mut stream: S,
-        close: examples::websocket::CloseReason,
-    ) where
+    async fn serve<S>(self, gateway: Arc<Gateway>, guest: Guestbook, stream: S, close: examples::websocket::CloseReason)
+    where
         S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
     {
         match self {
@@ -257,20 +252,9 @@ impl Ready {
                 let socket = spice::Socket { close, token };
                 spice::serve(gateway, guest, stream, Some(socket)).await;
             }
-            // A console that is open keeps its place.
-            other => {
-                if let Err(full) = guest.place.admit() {
-                    info!(reason = %full, "refused");
-                    close.set(1013, "too many consoles are open");
-                    return crate::console::farewell(&mut stream, &close, None).await;
-                }
-                match other {
-                    Self::Vnc(vnc) => vnc.serve(stream, &close).await,
-                    Self::Serial(serial) => serial.serve(stream, &close).await,
-                    Self::Mks(mks) => mks.serve(stream, &close).await,
-                    Self::Spice(_) => {}
-                }
-            }
+            Self::Vnc(vnc) => vnc.serve(stream, &close).await,
+            Self::Serial(serial) => serial.serve(stream, &close).await,
+            Self::Mks(mks) => mks.serve(stream, &close).await,
         }
     }
 }

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::moves::Moves;
 use super::traffic::Traffic;
 use crate::grant::clock::{Clock, rfc3339};
 use crate::random::random_bytes;
@@ -105,7 +106,7 @@ struct Given {
     order: Order,
 }
 
-fn milliseconds() -> u64 {
+pub(super) fn milliseconds() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
@@ -161,8 +162,6 @@ pub(crate) struct Session {
     over: CancellationToken,
     /// What its other connections have moved.
     more: Mutex<Vec<Arc<Traffic>>>,
-    /// Its guest has moved, so many times.
-    pub(crate) moves: tokio::sync::watch::Sender<u32>,
 }
 
 impl Session {
@@ -259,6 +258,8 @@ pub(crate) struct Book {
     open: Mutex<HashMap<String, Arc<Session>>>,
     changes: AtomicU64,
     changed: tokio::sync::Notify,
+    /// Which guests have moved.
+    pub(crate) moves: Arc<Moves>,
 }
 
 /// A session's entry in the book, gone with this.
@@ -298,6 +299,7 @@ impl Book {
             open: Mutex::default(),
             changes: AtomicU64::new(0),
             changed: tokio::sync::Notify::new(),
+            moves: Arc::default(),
         }
     }
 
@@ -327,7 +329,6 @@ impl Book {
             ends: CancellationToken::new(),
             over: CancellationToken::new(),
             more: Mutex::default(),
-            moves: tokio::sync::watch::Sender::new(0),
         });
         lock(&self.open).insert(session.id.clone(), session.clone());
         self.touch();
@@ -396,6 +397,9 @@ impl Book {
 
     /// Does what it says here.
     fn carry_out(&self, order: &Order, at: u64) {
+        if let Order::Moved { guest } = order {
+            self.moves.moved(guest, at);
+        }
         // What was opened since is not meant.
         for session in self.own().into_iter().filter(|session| session.began <= at) {
             let About { guest, protocol, .. } = &session.about;
@@ -412,7 +416,6 @@ impl Book {
                 {
                     session.end(*why);
                 }
-                Order::Moved { guest: of } if of == guest => session.moves.send_modify(|times| *times += 1),
                 _ => {}
             }
         }
