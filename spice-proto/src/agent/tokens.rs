@@ -1,6 +1,6 @@
 //! Flow control of `AGENT_DATA`: each costs a token that the other side gave.
 //!
-//! | who | what | effect |
+//! | sender | message | effect |
 //! |---|---|---|
 //! | server | `INIT`, `AGENT_CONNECTED_TOKENS` | the client has so many tokens |
 //! | server | `AGENT_CONNECTED` | an agent is there; the client keeps the tokens that it has |

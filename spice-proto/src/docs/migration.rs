@@ -34,9 +34,9 @@
 //!   and stays where it is.
 //! * Where several guests may be at the ports of a target, ask it which one it has, before the move is accepted:
 //!   [`identify`] begins a session of its own there, and says the name and the UUID that the hypervisor gives. QEMU with
-//!   `-incoming` answers (7.2, with `-name` and `-uuid`), and the move goes on as if nobody had asked. To the viewer that
-//!   follows without a break it says neither, so that there is nothing to compare later; where a hypervisor does say
-//!   one, [`ProxyHandler::identity`] is asked, and the viewer gets it behind that. `false` leaves the target.
+//!   `-incoming` answers (7.2, with `-name` and `-uuid`), and the inquiry does not disturb the move. QEMU sends neither to
+//!   a viewer that follows without a break, so that the proxy has nothing to compare later; where a hypervisor does send
+//!   one, [`ProxyHandler::identity`] is asked, and the viewer gets it after the answer. `false` leaves the target.
 //! * Each [`Dial`] to the target has it too, with a `host` of its own: 0 is the session's first hypervisor.
 //! * A viewer that was told `MIGRATE_SWITCH_HOST` comes with `connection_id` 0 and its old token: that is
 //!   [`Entry::Join`], not a second use. [`ProxyHandler::token`] is asked, so remember which session was told

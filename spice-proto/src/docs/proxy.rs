@@ -103,8 +103,8 @@
 //! | close | [`Relay::close`] in the end, whatever the reason | the channel stays taken, and its session open |
 //!
 //! Bytes: both `tx` are written and flushed and the sides of [`Action::Receive`] are read at the same time, also while a
-//! question is open; a side that hangs up is told to [`Relay::eof`]. This is `examples/sans_io_proxy.rs`, on sockets of
-//! the standard library:
+//! question is open; when a side hangs up, the loop calls [`Relay::eof`]. This is `examples/sans_io_proxy.rs`, on sockets
+//! of the standard library:
 //!
 //! ```no_run
 #![doc = include_str!("../../examples/sans_io_proxy.rs")]

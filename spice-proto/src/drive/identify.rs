@@ -23,9 +23,9 @@ const ROOM: usize = 32 << 10;
 
 /// Asks a server which guest it has, with a session of its own that has a main channel only, and leaves.
 ///
-/// A QEMU that waits for a guest (`-incoming`) answers as well, and the migration goes on undisturbed; QEMU's server shows
-/// its guest to one client at a time, so that whoever is connected is put out. A proxy asks before it takes a session
-/// where other guests may be, too: see [`Move`](crate::session::relay::Move).
+/// A QEMU that waits for a guest (`-incoming`) answers as well, and the migration goes on undisturbed. QEMU's server shows
+/// its guest to one client at a time: the inquiry disconnects a client that is there. A proxy asks before it takes a
+/// session where other guests may be, too: see [`Move`](crate::session::relay::Move).
 ///
 /// What the server has said is whole when it has answered a message that is sent behind its `INIT`. With one that does not
 /// answer it is what was said within `patience`, for all of it; with one that says nothing, it is empty.

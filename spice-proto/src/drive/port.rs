@@ -17,7 +17,8 @@ use tokio_util::io::poll_read_buf;
 use crate::frame::RecordSplitter;
 use crate::link::Buffers;
 
-/// Bytes that are read of a peer that is told that nothing follows: more than lies in the buffers of two sockets.
+/// Bytes that are still read of a peer after this side has shut its own direction: more than lies in the buffers of two
+/// sockets.
 const UNREAD: usize = 8 << 20;
 
 /// What a side has come to.

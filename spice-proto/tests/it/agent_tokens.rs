@@ -1,4 +1,4 @@
-//! Tokens: who may send, and what happens to those who do so without; and conversations that begin anew.
+//! Tokens of the agent: which side may send, what follows if it sends without one, and conversations that begin anew.
 
 use bytes::Bytes;
 use spice_proto::Limits;

@@ -40,7 +40,7 @@ fn survives<M: Body + PartialEq + core::fmt::Debug>(
     prop_assert_eq!(back.as_ref(), Ok(message));
     let behind = decode(&frame(number, Bytes::from([&bytes[..], b"behind"].concat()))).unwrap();
     prop_assert!(behind == *message || bytes_of(&behind, b"")[..] == [&bytes[..], b"behind"].concat());
-    // A cut is an error; where the end is open, or a NUL that nobody counts is cut off, it is what is left.
+    // A cut is an error, unless the end is open or only a NUL that no length counts is cut off: the rest is a value.
     for cut in 0..bytes.len().min(600) {
         match decode(&frame(number, bytes.slice(..cut))) {
             Err(error) => prop_assert!(error.offset <= cut, "{error}"),

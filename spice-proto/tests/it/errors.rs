@@ -116,7 +116,7 @@ fn all() -> Vec<Box<dyn Error>> {
     all
 }
 
-/// Who prints an error and then its sources, as `anyhow` does, says nothing twice.
+/// A program that prints an error and then its sources, as `anyhow` does, prints nothing twice.
 #[test]
 fn no_error_repeats_its_source() {
     for error in all() {

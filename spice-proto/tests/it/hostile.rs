@@ -1,6 +1,6 @@
 //! Every machine, fed every prefix, every single-byte mutation and many random mutations of recorded
 //! handshakes: no panic, no hang, no allocation above the limits, a typed error with field and offset, and
-//! a peer that is told no more than the protocol's own code.
+//! no answer to the peer beyond the protocol's own code.
 
 use std::collections::BTreeSet;
 

@@ -338,7 +338,7 @@ fn answers_out_of_order_are_misuse_and_change_nothing() {
     ));
     server.accept(&mut buffers).unwrap();
 
-    // In the middle of the exchange a code is told in a link reply.
+    // In the middle of the exchange the server sends a refusal's code in a link reply.
     let (mut server, mut buffers) = served();
     buffers.tx.clear();
     buffers.rx.extend_from_slice(&start(b"PLAIN", b"x\0"));

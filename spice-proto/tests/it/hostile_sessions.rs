@@ -177,9 +177,9 @@ impl Honest {
     }
 }
 
-/// Someone who has stolen tokens, from the addresses that they are used from, or has some of their own.
+/// An attacker with stolen tokens, at the addresses that these are used from, and with tokens of its own.
 struct Hostile {
-    /// A session of their own, in the hands of a hypervisor that is as bad.
+    /// A session of its own, whose hypervisor is hostile as well.
     own: Honest,
     counts: BTreeMap<String, usize>,
 }
@@ -280,7 +280,7 @@ impl Hostile {
         self.refused(fault);
     }
 
-    /// A migration to where it may not go: the viewer is told of the proxy, and is refused there.
+    /// A migration to a forbidden target: the viewer gets the proxy's address as the target, and is refused there.
     fn forbidden(&mut self, tracker: &mut Tracker, now: Duration) {
         let own = &mut self.own;
         let (number, body) = begin(true);
@@ -321,7 +321,7 @@ impl Hostile {
             let pass = own.client(tracker, now, seat, 5, &state);
             assert_eq!(pass, Pass::Refuse(Fault::Forged));
         }
-        // Whoever forges loses the connection; without its main channel the move comes to nothing.
+        // A viewer that forges a state loses the connection; without its main channel the move comes to nothing.
         own.migration.lost(now, tracker, main, Side::Tenant);
         let left: Vec<ConnectionHandle> = own.others.drain(..).chain([display, own.main]).collect();
         for seat in left {
@@ -329,7 +329,7 @@ impl Hostile {
         }
         assert_eq!(own.migration.poll_effect(), Some(Effect::End));
         assert!(tracker.target_access(own.token).is_none() && Host(0) < host);
-        // A new token, since theirs is dead.
+        // A new token, since the attacker's is dead.
         assert!(tracker.forget(own.token));
         let n = own.n;
         self.own = Honest::new(tracker, now, n);

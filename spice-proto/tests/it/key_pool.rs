@@ -56,8 +56,8 @@ fn a_fresh_key_is_preferred_and_no_link_waits() {
     }
 }
 
-/// Who hangs up gives the key back; one that nobody has is shared before one that is under way, and one whose tickets are
-/// all known before one whose link ended without.
+/// A link that hangs up gives its key back. A key without a link is shared before one of a link that is under way, and a key
+/// whose tickets are all known before one whose link ended without a ticket.
 #[test]
 fn keys_come_back() {
     let mut pool = pool(config(), 3);
@@ -71,7 +71,7 @@ fn keys_come_back() {
     let order: Vec<PublicKey> = next.iter().map(KeyHandle::public).collect();
     assert_eq!(order[..2], [keys[2], keys[1]]);
     drop((stays, next));
-    // A thousand who hang up consume nothing.
+    // Links that hang up consume nothing, however many they are.
     for _ in 0..900 {
         drop(pool.take(SECOND).unwrap());
     }

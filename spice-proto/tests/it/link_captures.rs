@@ -160,7 +160,7 @@ fn client_link_asks_as_the_real_clients() {
 fn request(connection: &Connection) -> Option<(usize, LinkMess)> {
     let (len, body) = link_message(&connection.c2s)?;
     let request = LinkMess::decode_slice(body, &Limits::default()).ok()?;
-    // Who has no ticket to send, or says so, is another test's.
+    // Another test plays the clients that have no ticket to send, or whose capabilities say so.
     let sasl = connection.linked().is_some_and(|linked| {
         let both = |bit| request.capabilities.has_common(bit) && linked.reply.capabilities.has_common(bit);
         linked.sasl || (both(common::AUTH_SASL) && both(common::PROTOCOL_AUTH_SELECTION))

@@ -197,7 +197,7 @@ fn what_is_not_on_the_list_does_not_pass() {
         judge(ChannelType::DISPLAY, Sender::Client, 101),
         PolicyDecision::End(Rule::Allowed)
     );
-    // What nobody has a layout for, on a channel of a kind that nobody knows.
+    // A message that has no known layout, on a channel of an unknown kind.
     assert_eq!(judge(ChannelType(99), Sender::Server, 101), filled);
     assert_eq!(
         Policy::new(&Settings::default()).judge(ChannelType(99), Sender::Server, &header(101, 9)),
@@ -347,7 +347,7 @@ fn withheld_channels_are_struck_from_lists() {
         PolicyDecision::End(Rule::Withheld)
     );
     assert_eq!(gate.tally().count(Rule::Withheld), 2);
-    // Who may only look has no devices.
+    // A viewer that may only look has no devices.
     let policy = Policy::new(&Settings::default().with_view_only(true));
     assert_eq!(
         policy.strike(&all).unwrap().channels,

@@ -24,7 +24,7 @@ pub(crate) struct Connection {
     pub(crate) s2c_cut: bool,
     /// The recorder ended TLS.
     tls: bool,
-    /// What the recorder read, in its order: who said so many bytes. `None`: not recorded.
+    /// What the recorder read, in its order: the sender, and how many bytes. `None`: not recorded.
     reads: Option<Vec<(Sender, usize)>>,
 }
 
@@ -282,7 +282,7 @@ fn reads(segments: &[serde_json::Value]) -> Vec<(Sender, usize)> {
     reads.into_iter().map(|(_, read)| read).collect()
 }
 
-/// What was tried, row by row: every row that fails is told, not the first one only.
+/// What was tried, row by row: every row that fails is reported, not the first one only.
 #[derive(Default)]
 pub(crate) struct Rows {
     rows: usize,

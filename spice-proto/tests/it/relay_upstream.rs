@@ -138,7 +138,7 @@ impl Near {
         }
     }
 
-    /// What the tenant came to.
+    /// How the tenant's link has ended.
     fn tenant(&mut self) -> Result<(), HandshakeError> {
         match self.tenant.step(NOW, &mut self.buffers) {
             Ok(Action::Done(_)) => Ok(()),
@@ -261,7 +261,7 @@ fn sasl_that_was_not_allowed() {
         let mut hypervisor = Hypervisor::new(false);
         let error = near.run(&mut hypervisor, USER, 1000).unwrap_err();
         let why = HandshakeError::PeerIncompatible(Incompatibility::NoTickets);
-        // One that cannot select is told with a second reply, where its ticket is not waited for.
+        // To a request that cannot select, the hypervisor sends a second reply and does not wait for a ticket.
         let second = HandshakeError::Rejected(LinkErrorCode::VERSION_MISMATCH);
         assert_eq!(error.side, Side::Hypervisor);
         assert!([why, second].contains(&error.error), "{error}");
@@ -269,7 +269,7 @@ fn sasl_that_was_not_allowed() {
     }
 }
 
-/// A mechanism that is not content ends the link in the middle of the exchange; the tenant is told what the caller says.
+/// A mechanism that is not content ends the link in the middle of the exchange; the tenant gets the caller's refusal.
 #[test]
 fn refused_while_the_hypervisor_waits() {
     let mut near = Near::new(

@@ -119,7 +119,7 @@ impl End {
 pub(crate) type ClientEnd = Result<ClientOutcome, HandshakeError>;
 pub(crate) type ServerEnd = Result<ServerOutcome, HandshakeError>;
 
-/// Runs a client against a server, `chunk` bytes at a time. Whom SASL showed is let in as `admit` says.
+/// Runs a client against a server, `chunk` bytes at a time. `admit` is the server's answer after SASL.
 fn run_pair(script: &Script, admit: Option<Refusal>, chunk: usize) -> (ClientEnd, ServerEnd) {
     let mut client = ClientLink::sasl(NOW, ClientConfig::new(asked()));
     let mut server = ServerLink::new(NOW, Limits::default());
@@ -244,7 +244,7 @@ fn client_and_server_in_any_chunks() {
                 assert!(!client.capabilities.has_common(common::AUTH_SPICE));
                 assert_eq!(server.announced, client.capabilities);
 
-                // Whom SASL showed may still not be let in, and the result says so inside of the layer.
+                // The server may still refuse a client that SASL has shown; the result says so inside of the layer.
                 let (client, server) = run_pair(&script, Some(Refusal::Code(DENIED)), chunk);
                 assert_eq!(client, Err(HandshakeError::Rejected(DENIED)));
                 assert_eq!(server, Err(HandshakeError::Refused(Refusal::Code(DENIED))));

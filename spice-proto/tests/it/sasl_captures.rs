@@ -227,7 +227,7 @@ fn play_client(known: &Recorded, played: &mut Played<'_>) {
             }
             Ok(Action::Ask(client::ClientQuestion::SaslLayer)) => {
                 played.stands();
-                // Nobody here has the keys. With what is inside of the layer the link stands.
+                // The test has no keys of the layer. It supplies what is inside, and the link stands.
                 played.buffers.rx = BytesMut::from(&[0; 4][..]);
                 machine.layered().unwrap();
                 let Ok(Action::Done(outcome)) = machine.step(NOW, &mut played.buffers) else {

@@ -164,7 +164,7 @@ fn roles_show_no_secret() {
     }
 }
 
-/// A relay: the tenant's token, and the hypervisor's ticket or what its SASL is told.
+/// A relay: the tenant's token, and the hypervisor's ticket or the secrets for its SASL.
 fn relayed(tenant_sasl: bool, upstream_sasl: bool, secret: &[u8], shown: &mut Shown) {
     let config = RelayConfig::default().with_upstream_sasl(upstream_sasl);
     let mut relay = RelayLink::new(NOW, config);

@@ -81,7 +81,7 @@ fn what_peers_may_seal() {
     assert_eq!(open(&seal_raw(&[b'x'; 86])), Err(TicketError::TooLong));
 }
 
-/// Who compares tokens wants to see what is behind the NUL.
+/// A caller that compares tokens needs what is behind the NUL, too.
 #[test]
 fn a_ticket_opens_as_it_is() {
     for plain in [&b"secret\0"[..], b"secret", b"secret\0behind", b"", &[b'x'; 86]] {
@@ -126,7 +126,7 @@ fn opening_is_blinded() {
     }
 }
 
-/// The machines know public keys only: who has the private half, in whatever implementation, opens the ticket.
+/// The machines know public keys only: the owner of the private half opens the ticket, with any implementation.
 #[test]
 fn the_key_can_be_anywhere() {
     let elsewhere = rsa::RsaPrivateKey::new(&mut Fixed(random(5)), 1024).unwrap();

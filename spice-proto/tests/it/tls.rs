@@ -1,4 +1,4 @@
-//! Whom a server has to be: real certificates, and handshakes in memory.
+//! Which server a client accepts: real certificates, and handshakes in memory.
 
 use std::io::Write as _;
 use std::sync::Arc;

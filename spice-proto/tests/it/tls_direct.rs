@@ -201,7 +201,7 @@ fn revoked_certificates_are_refused() {
     assert_eq!(handshake("revoked", no_list), Ok(()));
 }
 
-/// Who has a certificate and not its key is nobody.
+/// A server that has a certificate and not its key is refused.
 #[test]
 fn the_key_has_to_be_that_of_the_certificate() {
     for version in [&version::TLS13, &version::TLS12] {

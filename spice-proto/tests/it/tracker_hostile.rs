@@ -1,4 +1,4 @@
-//! Many sessions, and many who would like to be in one.
+//! Many sessions, and many strangers that try to join one.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
@@ -103,7 +103,7 @@ fn operations_do_not_grow_with_the_sessions() {
 fn ten_thousand_hostile_links_do_not_disturb_a_session() {
     let mut tracker = Tracker::new(Config::default(), [7; 16]);
     let main = session(&mut tracker, 1);
-    // None is refused: which of them gives way to whom is for the caller to say.
+    // The tracker refuses none of them: the caller decides which one gives way.
     let half_open: Vec<_> = (0..10_000_u32)
         .map(|n| tracker.accept(NOW, peer(100 + n % 50)))
         .collect();
@@ -252,7 +252,7 @@ fn a_lost_main_channel_is_waited_for() {
     assert_eq!(tracker.links(token(1)).count(), 10);
     tracker.bind(link, 77).unwrap();
     assert_eq!(tracker.expire(Duration::from_secs(60)), None);
-    // Nobody comes the next time.
+    // The next time the viewer does not come again.
     tracker.switch_told(token(1)).unwrap();
     assert_eq!(tracker.close(soon, link), Ok(Closed::Main));
     assert_eq!(tracker.expire(Duration::from_secs(18)), None);

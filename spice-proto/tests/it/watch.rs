@@ -1,4 +1,4 @@
-//! The link stage as somebody sees it who reads both directions.
+//! The link stage as an observer of both directions sees it.
 
 use bytes::{Bytes, BytesMut};
 use spice_proto::ids::{AuthMechanism, LinkErrorCode};
@@ -229,7 +229,7 @@ fn the_server_judges_what_the_client_sent() {
         .encode(&mut refusal)
         .unwrap();
     let refused = Some(WatchedOutcome::Refused(LinkErrorCode::INVALID_DATA));
-    // Another protocol: an error only if nobody refuses it.
+    // Another protocol: an error only if the server does not refuse it.
     let seen = watch(b"GET / HTTP/1.1\r\n\r\n", &refusal, 1);
     assert_eq!((seen.outcome, seen.taken), (refused.clone(), [0, refusal.len()]));
     let seen = watch(b"GET / HTTP/1.1\r\n\r\n", b"HTTP/1.1 101 \r\n\r\n", usize::MAX);
@@ -241,7 +241,7 @@ fn the_server_judges_what_the_client_sent() {
     let mut accepting = BytesMut::new();
     LinkReply::refusal(LinkErrorCode::OK).encode(&mut accepting).unwrap();
     let request_len = 16 + 18 + 4 + 4;
-    // A mechanism that there is not, and a ticket behind it that nobody reads.
+    // A mechanism that does not exist, and a ticket behind it that is not read.
     let mechanism = [&client[..request_len], &7_u32.to_le_bytes(), &[0; 128]].concat();
     let reply_len = 16 + 178 + 8;
     let seen = watch(&mechanism, &[&server[..reply_len], &refusal].concat(), usize::MAX);

@@ -203,7 +203,7 @@ fn frame(number: u16, body: &[u8]) -> FrameRef<'_> {
     FrameRef { header, body }
 }
 
-/// A message, by who says it.
+/// A message, by its sender.
 #[derive(Clone, Copy)]
 enum Said {
     Server(u16),

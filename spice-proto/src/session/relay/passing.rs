@@ -50,7 +50,7 @@ fn pass(from: &mut BytesMut, to: &mut BytesMut, last: bool) {
     }
 }
 
-/// What the viewer is told when the other proxy has not accepted: that one's words.
+/// The viewer's refusal when the other proxy has not accepted: the code of that proxy.
 pub(super) const fn told(end: End) -> Refusal {
     Refusal::Code(match end {
         End::Link(RelayError {

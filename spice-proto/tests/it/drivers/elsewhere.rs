@@ -202,7 +202,7 @@ async fn what_is_handed_on_ends_with_its_proxies() {
     }
 }
 
-/// What a viewer is told that is not handed on.
+/// The code that a viewer receives whose connection is not handed on.
 async fn refused(proxy: &HandsOn, ticket: &'static [u8]) -> Option<LinkErrorCode> {
     let (tenant, mut viewer) = wide();
     let end = proxy.drive(tenant, ticket);

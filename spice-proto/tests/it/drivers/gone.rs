@@ -36,7 +36,7 @@ const WAYS: [Way; 4] = [Way::End, Way::Reset, Way::Said, Way::SaidAndReset];
 enum Way {
     End,
     Reset,
-    /// With something said that nobody was waiting for.
+    /// After bytes that the other side was not waiting for.
     Said,
     SaidAndReset,
 }
@@ -147,7 +147,7 @@ async fn a_hypervisor_that_goes_is_not_answered() {
     }
 }
 
-/// 120 strangers who leave behind their link message hold no places against whoever comes next.
+/// Strangers that leave after their link message hold no places against the viewer that comes next.
 #[tokio::test(start_paused = true)]
 async fn places_of_those_who_left_are_free() {
     let mut proxy = Proxy::with(tracker::Config::default(), &Settings::default());
@@ -358,7 +358,7 @@ async fn a_client_that_goes_is_not_answered() {
     }
 }
 
-/// One who stays gets the answer, and the deadline holds.
+/// A client that stays gets the answer, and the deadline holds.
 #[tokio::test(start_paused = true)]
 async fn a_client_that_stays_is_answered() {
     let clock = Clock::start();

@@ -177,7 +177,7 @@ impl Proxy {
 
     /// A tenant's connection.
     pub(super) fn drive(&self, tenant: Stream, secure: bool) -> JoinHandle<End> {
-        // A tenant whose link failed is told so when somebody has heard of it.
+        // A tenant whose link failed gets its answer only after the caller has taken the report.
         if !self.heard.swap(true, Ordering::Relaxed) {
             let hub = self.hub.clone();
             tokio::spawn(async move {
@@ -435,7 +435,7 @@ async fn nobody_is_waited_for_for_ever() {
     }
 }
 
-/// A peer that sends without an end, and does not see that nobody is there any more, is not read for as long as it sends.
+/// A peer that sends without an end, and does not see that the other side is gone, is not read for as long as it sends.
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_goes_on_sending_is_left() {
     for viewer_goes in [false, true] {
@@ -495,7 +495,7 @@ async fn a_viewer_that_does_not_read_holds_its_hypervisor_back() {
     }
 }
 
-/// A viewer whose agent data are left out, and who does not read what he gets back for them, does not fill the memory.
+/// A viewer whose agent data are left out, and that does not read what it gets back for them, does not fill the memory.
 #[tokio::test(start_paused = true)]
 async fn tokens_that_nobody_reads_become_one_message() {
     const LEFT_OUT: u32 = 2000;

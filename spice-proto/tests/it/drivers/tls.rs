@@ -22,7 +22,7 @@ use super::streams::{Inner, Pace, Stream, line, receive, send};
 /// ACK of the common messages, which a viewer sends every 20 messages.
 const ACK: u16 = 2;
 
-/// A server's certificate, and who trusts it.
+/// A server with its certificate, and a client that trusts it.
 pub(super) fn identity() -> (TlsAcceptor, TlsConnector) {
     let key = KeyPair::generate().unwrap();
     let certificate = CertificateParams::new(["proxy.example".to_owned()])

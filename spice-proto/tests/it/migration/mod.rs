@@ -143,7 +143,7 @@ impl World {
         self.migration.accept(self.now, &mut self.tracker).unwrap()
     }
 
-    /// The source says that the guest will move, and the viewer is told.
+    /// The source announces a move of the guest, and the announcement reaches the viewer.
     fn begin(&mut self, main: ConnectionHandle, seamless: bool) {
         let (number, body) = begin(seamless);
         assert!(matches!(self.server(main, number, &body), Pass::Ask(_)));

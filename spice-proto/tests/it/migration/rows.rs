@@ -130,7 +130,7 @@ fn a_refused_target_is_refused_at_the_proxy() {
     // The ports of the proxy, as for a target that is gone to.
     assert_eq!(told[..4], [0, 0, 0x16, 0x17]);
     assert_eq!(world.phase(), Some(TargetAccess::MainOnly));
-    // Whoever comes is not let in, and nothing could be dialled.
+    // A viewer that comes is not let in, and there is nothing to dial.
     for _ in 0..3 {
         assert_eq!(world.open(ID, (1, 0)).unwrap_err(), Reason::NoMigration);
     }
@@ -259,7 +259,7 @@ fn what_is_left_of_one_target_does_not_fail_the_next() {
     assert_eq!(world.phase(), Some(TargetAccess::Closed));
 }
 
-/// What a main channel has asked is not answered when it is gone: nobody could be told.
+/// A main channel's question ends with the channel: there is no connection left that the answer could go to.
 #[test]
 fn a_question_ends_with_its_connection() {
     let (mut world, seats) = World::connected(false);

@@ -1,4 +1,4 @@
-//! What a tenant is told that is refused: the same, whatever the reason is.
+//! A tenant that is refused gets the same answer, whatever the reason is.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -160,7 +160,7 @@ async fn withholding(viewer: &mut Line, source: &mut Line) -> Arc<spice_proto::s
 
 #[tokio::test(start_paused = true)]
 async fn every_refusal_looks_the_same() {
-    // A token that nobody made.
+    // A token that was never made.
     let mut site = Site::new();
     let unknown = answered(&mut site, MAIN, 0, b"unknown").await;
     assert_eq!(

@@ -128,13 +128,13 @@ impl Site {
         });
     }
 
-    /// What is told next of links and sessions.
+    /// The next report about links and sessions.
     async fn report(&mut self) -> Report {
         let report = timeout(LONG * 20, self.reports.as_mut().unwrap().recv());
         report.await.expect("nothing is told").unwrap()
     }
 
-    /// The session that is told next to have ended, and whether its use is spent.
+    /// The next session whose end is reported, and whether its use is spent.
     async fn ended(&mut self) -> (SessionKey, bool) {
         loop {
             if let Report::Ended { session, spent } = self.report().await {

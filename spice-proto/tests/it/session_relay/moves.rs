@@ -188,8 +188,8 @@ async fn a_target_that_is_not_allowed_is_not_gone_to() {
     assert_eq!(site.ended().await, (SESSION, true));
 }
 
-/// Each listener has public ports of its own, which are not those that it is bound to: a viewer is told those of the one
-/// that its main channel came to, also when it has moved to another one.
+/// Each listener has public ports of its own, which are not those that it is bound to: a viewer gets those of the one that
+/// its main channel came to, also when that has moved to another one.
 #[tokio::test(start_paused = true)]
 async fn a_viewer_is_told_the_public_address_of_its_listener() {
     let listeners = [("public.example", Some(15900), 15901), ("198.51.100.7", None, 443)];
@@ -260,7 +260,7 @@ async fn a_session_comes_again_elsewhere() {
     assert!(site.link(INPUTS, ID).await.is_err());
 }
 
-/// It is waited for as long as a source waits, and then the session is over, with nobody there to notice.
+/// The session waits for its viewer for as long as a source waits, and then ends, though no connection is left to notice.
 #[tokio::test(start_paused = true)]
 async fn a_session_that_does_not_come_again_ends() {
     let mut site = Site::new();

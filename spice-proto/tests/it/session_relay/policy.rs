@@ -95,7 +95,7 @@ async fn a_token_can_let_less_pass() {
     viewer.passes(&mut source, 1, &[0; 4]).await;
 }
 
-/// Agent data that are left out: who sent them gets his token back, and the viewer's count goes on.
+/// Agent data that are left out: their sender gets its token back, and the viewer's count goes on.
 #[tokio::test(start_paused = true)]
 async fn clipboards_that_are_off() {
     let mut site = Site::with(&Settings::default().with_clipboard(Directions::NONE));

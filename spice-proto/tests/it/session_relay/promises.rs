@@ -155,7 +155,7 @@ async fn an_id_of_several_sessions_is_promised_what_all_have() {
     let dials = promised(&site, DISPLAY);
     assert_eq!(dials.len(), 2);
     assert_ne!(dials[0].session, dials[1].session);
-    // Not announced, or no main channel that is waited for: nobody to ask.
+    // Not announced, or no main channel that is waited for: there is no hypervisor to ask.
     assert_eq!(
         (promised(&site, ChannelType::WEBDAV).len(), promised(&site, MAIN).len()),
         (0, 0)

@@ -1,4 +1,4 @@
-//! The order of things, with an author who takes his time.
+//! The order of the relay's steps, when the caller answers slowly.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::{Behaviour, DISPLAY, ID, INPUTS, LIST, LONG, MAIN, SESSION, Site, ini
 
 const SLOW: Duration = Duration::from_secs(2);
 
-/// INIT is held until the id is recorded: who comes earlier has guessed it. The other direction goes on meanwhile.
+/// INIT is held until the id is recorded: a link that comes earlier has guessed it. The other direction goes on meanwhile.
 #[tokio::test(start_paused = true)]
 async fn init_is_held_until_the_id_is_recorded() {
     let mut site = Site::new();
@@ -87,7 +87,7 @@ async fn an_id_that_cannot_be_recorded_is_not_shown() {
     }
 }
 
-/// Answers that come when nobody waits for them any more do no harm.
+/// Answers that come after the relay has stopped waiting for them do no harm.
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_comes_too_late_is_none() {
     let mut site = Site::new();

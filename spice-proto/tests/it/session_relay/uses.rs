@@ -48,7 +48,7 @@ enum Leaves {
 }
 
 impl Site {
-    /// All that is told of the session until it has ended.
+    /// All reports about the session until it has ended, and whether its use is spent.
     async fn reports(&mut self) -> (Vec<Report>, bool) {
         let mut links = Vec::new();
         loop {
@@ -90,8 +90,8 @@ impl Site {
     }
 }
 
-/// Whatever a hypervisor does, what became of its link is told once, and the use is had again exactly if it cannot have
-/// accepted; also when the tenant goes meanwhile, or the task that drives it is aborted.
+/// Whatever a hypervisor does, the outcome of its link is reported once, and the use is given back exactly if it cannot
+/// have accepted; also when the tenant goes meanwhile, or the task that drives it is aborted.
 #[tokio::test(start_paused = true)]
 async fn a_use_is_spent_when_a_ticket_may_have_reached_a_hypervisor() {
     let soon = SECOND / 10;
@@ -176,7 +176,8 @@ async fn a_claim_that_comes_too_late_is_given_back() {
     site.link(MAIN, 0).await.unwrap();
 }
 
-/// Who is refused by a hypervisor comes again at once: the use is there before he knows, however slow the store is.
+/// A tenant that a hypervisor refuses comes again at once: the use is back before the tenant is refused, however slow the
+/// store is.
 #[tokio::test(start_paused = true)]
 async fn a_use_is_given_back_before_the_tenant_is_told() {
     for behaviour in [Behaviour::Gone, Behaviour::Refuses] {
@@ -228,7 +229,7 @@ async fn two_viewers_with_one_token() {
         at_source.passes(inputs, 101, &[0; 2]).await;
         let (mut display, mut at_display, _) = site.open(DISPLAY, ids[other], 0).await;
         display.passes(&mut at_display, 101, &[0; 14]).await;
-        // Nobody joins the one that is over, and no use has come back.
+        // No connection joins the session that is over, and no use has come back.
         assert!(site.link(DISPLAY, ids[first_to_end]).await.is_err());
         assert_eq!(site.link(MAIN, 0).await.map(drop).unwrap_err(), DENIED);
         drop(viewers);
@@ -346,7 +347,7 @@ async fn what_opens_and_what_joins() {
         assert_eq!(entered, Err(NotEntered::Reason(reason)));
         assert_eq!((ended(&mut sessions), ended(&mut sessions)), (Some(key), None));
     }
-    // One that comes when nobody was asked.
+    // A claim for a relay that has not asked.
     let mut relay = Relay::new(now, &mut sessions, peer, config.clone());
     let claim = sessions.claim();
     let key = claim.key();

@@ -93,7 +93,7 @@ impl<'a> World<'a> {
             .iter()
             .filter(|open| open.peer.address == peer.address)
             .count();
-        // Whom the caller's limiter lets come.
+        // The caller's limiter would not let it come.
         if HALF_OPEN <= self.half_open.len() || FROM_ADDRESS <= from_address {
             return;
         }
