@@ -1,7 +1,7 @@
 //! Each error: its cause, its remedy, and what the peer was told.
 //!
-//! Errors are values, hold no secret, and of the peer's text at most a bounded reason. An error of a machine is terminal; what the
-//! peer is told is in `tx` already, and is to be sent. A test holds these tables against the types.
+//! Errors are values, hold no secret, and of the peer's text at most a bounded reason. An error of a machine is terminal; the
+//! answer to the peer is in `tx` already, and is to be sent. A test holds these tables against the types.
 //!
 //! # Bytes that do not decode
 //!

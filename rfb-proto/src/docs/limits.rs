@@ -30,8 +30,8 @@
 //! | [`Limits::audio`](crate::Limits::audio) | Most samples in one message, in bytes: 1 MiB, as TigerVNC. |
 //! | [`Limits::rectangle`](crate::Limits::rectangle) | Most bytes that the pixels of one rectangle may have: 256 MiB (a 64-megapixel picture). |
 //!
-//! Above a limit a handshake ends with the error `TooLarge`, and the peer is told nothing, but a client whose user or password
-//! is too long: `Authentication failed`. A
+//! Above a limit a handshake ends with the error `TooLarge`. It sends the peer nothing, but to a client whose user or password
+//! is too long it sends `Authentication failed`. A
 //! stream behind the handshake ends. A relay ([`session::Relay`](crate::session::Relay)) holds no rectangle: payloads go on in the
 //! pieces that they come in, and each direction has a high-water mark, so that a viewer that does not read holds its hypervisor
 //! back.

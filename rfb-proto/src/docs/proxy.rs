@@ -51,7 +51,7 @@
 //! # When the guest moves
 //!
 //! A VNC console does not follow its guest: after a live migration the picture stands still, and the connection ends with the
-//! old hypervisor. A proxy that is told of the move (`Connection::mover`) disconnects the viewer, or keeps it: the relay connects
+//! old hypervisor. A proxy that learns of the move (`Connection::mover`) disconnects the viewer, or keeps it: the relay connects
 //! to the new hypervisor, logs in there, sets the client's format and encodings again and asks for the whole picture.
 //!
 //! Before the viewer sees anything of the new server, `ProxyHandler::moved_to` is asked about the name of its desktop: QEMU's is

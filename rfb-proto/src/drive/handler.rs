@@ -146,7 +146,7 @@ pub trait ProxyHandler: Send {
 /// Why there is no connection to a hypervisor.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NotDialled {
-    /// It could not be reached. A tenant in its handshake is told [`BridgeConfig::upstream_failure`].
+    /// The hypervisor could not be reached. A tenant in its handshake gets [`BridgeConfig::upstream_failure`].
     Unreachable,
     /// The tenant is refused with this; after a move its connection ends.
     Refused(Refusal),

@@ -25,7 +25,8 @@ const HANDSHAKE_ROOM: usize = 2 * LEAST_ROOM;
 /// Room for one read of messages.
 const READ: usize = 32 << 10;
 
-/// Bytes that are read of a peer that is told that nothing follows: more than lies in the buffers of two sockets.
+/// Bytes that are still read of a peer after this side has shut its own direction: more than lies in the buffers of two
+/// sockets.
 const UNREAD: usize = 8 << 20;
 
 /// What a side has come to.

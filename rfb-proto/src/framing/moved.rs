@@ -101,7 +101,7 @@ pub(super) struct Carried {
     pub(super) to_server: [Option<Bytes>; 2],
 }
 
-/// What a new server is told, and what the client is told about it.
+/// What the relay sends to a new server, and what it sends to the client about it.
 #[derive(Debug, Default)]
 pub(super) struct Greeting {
     pub(super) to_server: Vec<Bytes>,

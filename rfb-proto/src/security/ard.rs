@@ -9,7 +9,7 @@
 //! The key is the MD5 hash of the shared secret (size bytes, big endian), the cipher AES-128 without chaining (ECB). What is
 //! sealed are user and password, 64 bytes each: UTF-8, a NUL, and random bytes.
 //!
-//! Nothing authenticates the server: who sits in the middle gets user and password, so use it inside of something that
+//! Nothing authenticates the server: an attacker in the middle gets user and password, so use it inside of a layer that
 //! does. Without chaining, equal blocks are sealed alike. Only the log-in is hidden; the session is in clear text.
 //!
 //! A group is taken if its prime has at least 1024 bits (servers before macOS 10.14 have these), at most

@@ -11,11 +11,11 @@
 //! whose key bytes are turned round as in VNC authentication. The key are the 8 bytes of the shared secret (II), or the first
 //! 8 bytes of its SHA-256 hash (III).
 //!
-//! **What they are worth**: nothing against anybody who can listen. The group of MSLogonII has 64 bits at most, and UltraVNC
+//! **What they are worth**: nothing against an attacker that can listen. The group of MSLogonII has 64 bits at most, and UltraVNC
 //! itself takes 31: a recorded log-in is opened in a moment. MSLogonIII agrees on a good secret and then uses 56 bits of it;
-//! these are found by trying in days, with hired machines in hours. Neither authenticates the server, so that who sits in
-//! the middle gets user and password at once; and these are those of a Windows account. They are off unless a list names
-//! them; name them only where the connection is protected otherwise.
+//! these are found by trying in days, with hired machines in hours. Neither authenticates the server, so that an attacker in
+//! the middle gets user and password at once; and these are those of a Windows account. Both types are off unless a list
+//! names them; name them only where the connection is protected otherwise.
 //!
 //! A group is taken if its modulus is odd and at least 5, and if the server's value is from 2 to the modulus less 2.
 //!

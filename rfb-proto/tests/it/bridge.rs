@@ -376,7 +376,7 @@ fn cve_2011_0011_no_password_is_not_no_authentication() {
     assert!(matches!(error.error, HandshakeError::Rejected(_)), "{error}");
 }
 
-/// The tenant is told where it can be told when there is no hypervisor for it.
+/// A tenant that has no hypervisor gets the reason at the place in its handshake that has room for one.
 #[test]
 fn no_hypervisor() {
     for (auth_order, version) in [

@@ -193,7 +193,7 @@ fn nova() {
     assert!(talk.sides.hypervisor.tx.ends_with(b"\n\x01"));
 }
 
-/// Versions other than 3.8 are not for nova, and it tells nobody.
+/// nova takes version 3.8 only, and sends no reason to a peer with another one.
 #[test]
 fn nova_takes_no_other_version() {
     let mut talk = Talk::new(BridgeConfig::nova());

@@ -297,7 +297,7 @@ fn interaction(walk: &Walk) -> InteractionCapabilities {
 fn check_server(connection: &Connection, walk: &Walk, player: &Player, at: usize) {
     let rest = connection.c2s.len() - at + player.buffers.rx.len();
     let messages = connection.c2s.len() - walk.c2s_at;
-    // The choice of who lists no way to authenticate is none, which a list of ours is not.
+    // A recorded server that lists no way to authenticate gets no choice; our list is never empty.
     if walk.choice == Some(16) && walk.inner_types.is_empty() && walk.inner.is_some() {
         return;
     }
@@ -347,8 +347,8 @@ fn server_handshake_says_what_the_real_servers_said() {
     rows.end();
 }
 
-/// The scripts of `rfb-vectors.toml` as recordings: ends and types that nobody recorded. Scripts whose machine says
-/// what is its own to choose, or which leaves bytes open, are none.
+/// The scripts of `rfb-vectors.toml` as recordings: ends and types that were never recorded. A script whose machine says
+/// what is its own to choose, or which leaves bytes open, is left out.
 #[test]
 fn scripts_are_recordings_too() {
     let vectors = crate::data::own("rfb-vectors.toml");

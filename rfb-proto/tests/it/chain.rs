@@ -174,7 +174,7 @@ impl Chain {
             if moved {
                 continue;
             }
-            // Nothing moves. Who has ended hangs up, and its peer is told so.
+            // Nothing moves. A machine that has ended hangs up, and its peer sees the end of the stream.
             let before = (viewer.is_some(), bridge.is_some(), hypervisor.is_some());
             if bridge.is_none() && (matches!(viewer, Some(Err(_))) || self.ends[0].failed.is_some()) {
                 bridge = self.hang_up(Side::Tenant);

@@ -39,7 +39,7 @@ fn a_stream_that_is_never_ended_is_unpacked() {
     // It really has no end: zlib's own check is not there.
     let whole = miniz_oxide::inflate::decompress_to_vec_zlib(&provided.data);
     assert!(whole.is_err());
-    // Each cut of what is needed is told.
+    // Each cut of the bytes that are needed is an error.
     let needed = (1..recorded.len() - 4)
         .find(|len| {
             let data = provided.data.slice(..*len);

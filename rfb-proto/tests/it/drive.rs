@@ -151,7 +151,7 @@ async fn a_silent_peer_runs_out_of_time() {
 
 #[tokio::test]
 async fn a_peer_that_hangs_up_has_closed() {
-    // Nobody is there to be greeted.
+    // The peer is gone before the greeting.
     let (near, mut far) = duplex(100);
     drop(near);
     let clock = Clock::start();

@@ -139,7 +139,7 @@ async fn from_end_to_end() {
     }
 }
 
-/// A hypervisor that hangs up, or is not there at all, is told to the tenant.
+/// The tenant gets a reason when the hypervisor hangs up, or is not there at all.
 #[tokio::test]
 async fn a_hypervisor_that_is_gone() {
     for with_stream in [true, false] {

@@ -207,7 +207,7 @@ impl Going {
         let (mut viewer, mut hypervisor) = (self.viewer, self.hypervisor);
         let leaves = async move {
             sleep(Duration::from_secs(1)).await;
-            // One direction stays, so that what it is told can be read.
+            // One direction stays open, so that the last words of the bridge can be read.
             match viewer_goes {
                 true => viewer.shutdown().await.unwrap(),
                 false => hypervisor.shutdown().await.unwrap(),
@@ -259,7 +259,7 @@ fn viewer_says(with_response: bool) -> Vec<u8> {
     [b"RFB 003.008\n\x02", response].concat()
 }
 
-/// The viewer goes while the hypervisor is waited for, or an answer: the hypervisor is told that there is no choice.
+/// The viewer goes while the bridge waits for the hypervisor, or for an answer: the hypervisor hears that there is no choice.
 #[tokio::test(start_paused = true)]
 async fn a_viewer_that_goes() {
     let silent = &b""[..];
@@ -326,14 +326,14 @@ async fn a_viewer_that_goes() {
         expected.assert_eq(&error);
         assert!(to_hypervisor.starts_with(told), "{to_hypervisor:?}");
     }
-    // The viewer has not chosen yet, and the hypervisor waits for its choice: it is told type 0, as by nova.
+    // The viewer has not chosen yet, and the hypervisor waits for a choice: the bridge sends it type 0, as nova does.
     let going = Going::new(AuthOrder::Passthrough, b"RFB 003.008\n", types).await;
     let (error, _, to_hypervisor) = going.end(None, true).await;
     expect!["tenant: closed by the peer while waiting for the choice of a security type"].assert_eq(&error);
     assert_eq!(to_hypervisor, b"RFB 003.008\n\0");
 }
 
-/// The hypervisor goes while the viewer is waited for, or an answer: the viewer is told, where there is room for it.
+/// The hypervisor goes while the bridge waits for an answer: the viewer gets a reason, where there is room for it.
 #[tokio::test(start_paused = true)]
 async fn a_hypervisor_that_goes() {
     let types = &b"RFB 003.008\n\x01\x02"[..];
@@ -350,7 +350,7 @@ async fn a_hypervisor_that_goes() {
     assert!(to_viewer.ends_with(told), "{to_viewer:?}");
 }
 
-/// The hypervisor goes while the viewer has to say something: the viewer is told when it has said it.
+/// The hypervisor goes while the viewer has to say something: the viewer hears of it when it has said that.
 #[tokio::test(start_paused = true)]
 async fn a_hypervisor_that_goes_while_the_viewer_is_waited_for() {
     let types = &b"RFB 003.008\n\x01\x02"[..];
@@ -468,7 +468,7 @@ async fn a_hypervisor_that_takes_nothing() {
     }
 }
 
-/// Each side is refused at its first byte that is not RFB, and the other is told.
+/// Each side is refused at its first byte that is not RFB, and the other side hears of it.
 #[tokio::test(start_paused = true)]
 async fn not_rfb() {
     for says in [&b"HELLO\r\n"[..], b"\x15\x03\x01\x00\x02\x02F", b"RE"] {

@@ -256,7 +256,7 @@ async fn a_tenant_that_says_nothing_is_told_so_by_the_end() {
     assert!(guest.is_some());
 }
 
-/// A tenant that is told something gets it, and a peer that never closes does not keep its place.
+/// The last words to a tenant reach it, and a peer that never closes does not keep its place.
 #[tokio::test(start_paused = true)]
 async fn last_words() {
     for (hypervisors, told) in [(0, "Authentication with the console failed"), (1, "")] {
@@ -291,8 +291,7 @@ async fn last_words() {
     }
 }
 
-/// A hypervisor that sends without an end, and does not see that nobody is there any more, is not read for as long as it
-/// sends.
+/// A hypervisor that sends without an end, and does not see that the viewer is gone, is not read for as long as it sends.
 #[tokio::test(start_paused = true)]
 async fn a_hypervisor_that_goes_on_sending_is_left() {
     let (mut tenant, own) = duplex(1024);

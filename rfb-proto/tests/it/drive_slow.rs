@@ -361,7 +361,7 @@ async fn no_question_is_open() {
     assert_eq!(protocol(error.unwrap_err()), HandshakeError::Misuse(Misuse::NotAsked));
 }
 
-/// Takes nothing: whoever writes to it is told that the pipe is broken.
+/// Takes nothing: each write fails with a broken pipe.
 struct Deaf(DuplexStream);
 
 impl AsyncRead for Deaf {
@@ -392,7 +392,7 @@ async fn a_refusal_in_front_of_a_broken_pipe() {
             expect!["connection refused: busy"],
         ),
         (b"RFB 003.003\n\x00\x00\x00\x00", false, expect!["connection refused"]),
-        // It has said nothing of use, so the pipe is what is told.
+        // The server has said nothing of use, so the error is the broken pipe.
         (b"RFB 003.008\n", false, expect!["connection failed: broken pipe"]),
         (b"RFB 003.008\n", true, expect!["connection failed: broken pipe"]),
     ] {
@@ -432,7 +432,7 @@ async fn the_last_words_are_not_taken() {
     drop(near);
 }
 
-/// A peer that is refused is told, also if it writes before it reads; and its flood is not kept.
+/// A peer that is refused gets the reason, also if it writes before it reads; and its flood is not kept.
 #[tokio::test(start_paused = true)]
 async fn a_refused_peer_that_writes_before_it_reads() {
     let (mut near, mut far) = connection(1, Shape::new(false, true), Shape::new(true, true));

@@ -296,8 +296,8 @@ fn an_extended_clipboard_in_front_of_the_caps() {
     }
 }
 
-/// A length of 2^31 and above is never that of a plain text, whoever sends it, whatever was agreed on, however high the
-/// limit is.
+/// A length of 2^31 and above is never that of a plain text, whichever side sends it, whatever was agreed on, however high
+/// the limit is.
 #[test]
 fn no_plain_text_has_two_gigabytes() {
     let limits = Limits::default().with_cut_text(u32::MAX);
@@ -430,7 +430,7 @@ fn many_rectangles_at_once() {
         .assert_eq(&framer.next_part(&mut rx).unwrap_err().to_string());
 }
 
-/// The numbers 252 and 254 are UltraVNC's where the client has asked for monitors, and nobody's else.
+/// The message types 252 and 254 are UltraVNC's where the client has asked for monitors, and unknown elsewhere.
 #[test]
 fn monitors_are_asked_for() {
     let limits = Limits::default();
@@ -467,7 +467,7 @@ fn monitors_are_asked_for() {
     assert!(extensions.agreed(Extension::MonitorInfo));
     let set = ClientMessage::decode_slice(&set, &extensions, &limits).unwrap();
     assert_eq!(Extension::of_message(&set), Some(Extension::MonitorInfo));
-    // One who may only look does not choose for the others.
+    // A viewer that may only look does not choose for the others.
     let seen = |filter: Filter| filter.client(&set, &limits) == rfb_proto::framing::Verdict::Pass;
     assert!(seen(Filter::default()) && !seen(Filter::view_only()));
     assert!(!seen(Filter::default().with_withheld(&[Encoding::MONITOR_INFO])));

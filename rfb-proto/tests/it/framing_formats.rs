@@ -1,4 +1,4 @@
-//! The format of pixels while it changes: what a framer knows for sure, and what it is told to do in doubt.
+//! The format of pixels while it changes: what a framer knows for sure, and what [`AmbiguousFormat`] decides in doubt.
 
 use bytes::BytesMut;
 use expect_test::expect;
@@ -307,7 +307,7 @@ fn a_server_sets_the_format_itself() {
     assert_eq!((framer.format(), framer.pending_format()), (&MIDDLE, None));
 }
 
-/// A format in which nobody knows how long a pixel is. What has no pixels goes on.
+/// A format whose pixels have no known length. What has no pixels goes on.
 #[test]
 fn a_format_without_a_size() {
     let broken = PixelFormat {

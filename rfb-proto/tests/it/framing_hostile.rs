@@ -203,7 +203,7 @@ fn control_bytes_that_mean_nothing() {
     expect!["byte 0: ServerMessage.type at byte 0: 5 is not known"].assert_eq(&error_of(&[5]));
 }
 
-/// Those whose end nobody can find are named, and those that have no name by number.
+/// The error names an encoding whose end cannot be found, by number if it has no name.
 #[test]
 fn impossible_encodings_are_named() {
     let errors = [10, 20, 22, 0x4832_3634, 1000, 1105, -65536, 3];
@@ -224,7 +224,7 @@ fn impossible_encodings_are_named() {
 }
 
 /// TigerVNC wrote where a rectangle said, outside of the framebuffer too (CVE-2019-15691 and others). A framer does not
-/// write, so it is told whether to care.
+/// write, so its policy says whether it cares.
 #[test]
 fn outside_of_the_framebuffer() {
     let strict = || lenient(&Limits::default()).with_policy(Policy::Strict);

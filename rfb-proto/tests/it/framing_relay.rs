@@ -145,7 +145,7 @@ fn long_messages_go_in_pieces() {
             None => [&client[..], &server[..]],
         };
         assert!(out == expected.map(<[u8]>::to_vec), "{withhold:?}");
-        // Who watches sees all of it.
+        // The observer sees all of it.
         let pieces = seen.client.iter().filter(|(number, ..)| *number == 6);
         assert_eq!(pieces.map(|(.., len)| len).sum::<usize>(), 8 + len);
         assert_eq!(

@@ -40,7 +40,7 @@ fn versions_of_servers() {
 
 #[test]
 fn versions_of_clients() {
-    // What is told begins with a list (3.7 and 3.8), the word of VNC (3.3), or a refusal.
+    // The server's answer begins with a list (3.7 and 3.8), the type VNC as a word (3.3), or a refusal.
     for (greeting, line, lenient, strict) in [
         (Version::V3_8, "003.003", Some(Version::V3_3), Some(Version::V3_3)),
         (Version::V3_8, "003.005", Some(Version::V3_3), None),

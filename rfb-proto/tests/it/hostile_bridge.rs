@@ -1,7 +1,7 @@
 //! Bad input to the bridge from both sides: every prefix, every byte changed, and random changes.
 //!
 //! Nothing may panic, no step may go on without progress, nothing is allocated beyond what the input gives reason to,
-//! no secret of one side is told to the other, and the tenant is not accepted unless the hypervisor has accepted.
+//! no secret of one side reaches the other, and the tenant is not accepted unless the hypervisor has accepted.
 
 use rfb_proto::handshake::bridge::{AuthOrder, BridgeAction, BridgeQuestion, Upstream};
 use rfb_proto::handshake::{Bridge, BridgeConfig, Event, HandshakeError, Side, SideBuffers};

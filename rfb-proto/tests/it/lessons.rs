@@ -71,7 +71,7 @@ fn cve_2011_0011_an_empty_password_is_a_password() {
         panic!();
     };
     assert_eq!((&shown.user[..], shown.password.expose()), (&b""[..], &b""[..]));
-    // And nothing to choose from is nobody let in, in Tight as well.
+    // And a server that has no type to offer lets no client in, in Tight as well.
     let mut server = server(ServerConfig::new(&[
         SecurityType::TIGHT,
         SecurityType::VENCRYPT,
@@ -288,7 +288,7 @@ fn bytes_in_front_of_tls_are_not_read_as_what_is_inside() {
     assert_eq!(server.now, Now::Needs(1));
 }
 
-/// CVE-2020-26117 (TigerVNC): whom a certificate is for has to be known to whoever looks at it.
+/// CVE-2020-26117 (TigerVNC): the verifier of a certificate has to know the name that it must be for.
 #[test]
 fn cve_2020_26117_the_name_goes_with_the_request_for_tls() {
     let config = ClientConfig::new(&[SecurityType::VENCRYPT]).with_subtypes(&[Subtype::X509_NONE]);

@@ -50,7 +50,7 @@ fn vencrypt_acknowledgements_have_opposite_senses() {
         "an empty list has no reason behind it"
     );
 
-    // Other versions: 0.1 is told that there is none to speak, above 0.2 all that is there is 0.2.
+    // Other versions: to 0.1 the client answers that there is none to speak, to those above 0.2 with 0.2.
     for (offered, answer) in [([0, 1], [0, 0]), ([0, 0], [0, 0]), ([0, 3], [0, 2]), ([1, 0], [0, 2])] {
         let mut client = client(ClientConfig::new(&[SecurityType::VENCRYPT]).with_subtypes(&[Subtype::X509_NONE]));
         client.feed(b"RFB 003.008\n\x01\x13");
@@ -143,7 +143,7 @@ fn tunnels_and_capabilities_of_tight() {
     let Now::Failed(error) = &client.now else { panic!() };
     expect!["peer incompatible: no common Tight authentication; offered: STDV VNCAUTH_ (119)"]
         .assert_eq(&error.to_string());
-    // Nothing listed means nobody has to authenticate, which is not what this client wants.
+    // An empty list means that no client has to authenticate, which is not what this client wants.
     let mut client = start(Policy::Lenient);
     client.feed(&[0; 8]);
     assert!(matches!(

@@ -21,7 +21,7 @@ pub(crate) const NOW: Duration = Duration::ZERO;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Answers {
     pub(crate) user: Vec<u8>,
-    /// Without one nobody is let in who has to show one, and none is shown.
+    /// `None`: a client shows no password, and a server lets no client in that has to show one.
     pub(crate) password: Option<Vec<u8>>,
     /// The server's.
     pub(crate) challenge: [u8; 16],

@@ -33,7 +33,7 @@ macro_rules! value_laws {
             let missing = <$message>::missing(&encoded[..cut], &limits).unwrap();
             prop_assert!(0 < missing && cut + missing <= encoded.len(), "{} at {}", missing, cut);
         }
-        // A driver that reads what it is told to needs no more than two reads: the fixed part, the rest.
+        // A driver that reads what `missing` says needs no more than two reads: the fixed part, the rest.
         let mut have = 0;
         for _ in 0..2 {
             have += <$message>::missing(&encoded[..have], &limits).unwrap();

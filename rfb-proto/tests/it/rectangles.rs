@@ -38,7 +38,7 @@ impl Payload {
         }
     }
 
-    /// Bytes that mean nothing to who only looks for the end; many of them look like control bytes.
+    /// Bytes that mean nothing to a reader that only looks for the end; many of them look like control bytes.
     fn fill(&mut self, field: &'static str, len: usize, draw: Draw) {
         let mut bytes = Vec::with_capacity(len);
         while bytes.len() < len {

@@ -304,7 +304,7 @@ fn not_tls() {
     }
 }
 
-/// A certificate that is pinned is taken whoever signed it, for whatever name and use; every other one is not.
+/// A certificate that is pinned is taken with any signer, name and use; every other one is not.
 #[test]
 fn pinned_certificates() {
     let (one, other) = (Authority::new(), Authority::new());

@@ -271,7 +271,7 @@ async fn a_session_with_tls_on_both_sides() {
     }
 }
 
-/// Without certificates, or with those of another authority, the tenant is told that there is no console.
+/// Without certificates, or with those of another authority, the tenant is refused: there is no console.
 #[tokio::test(start_paused = true)]
 async fn a_hypervisor_without_tls_is_none() {
     let (far, others) = (Ends::new(), Ends::new());

@@ -21,7 +21,7 @@ const MANNERS: [(bool, bool); 4] = [(true, true), (true, false), (false, true), 
 const SOON: Duration = Duration::from_millis(500);
 
 async fn say(mut stream: DuplexStream, says: Vec<u8>, at_once: bool, stays: bool) {
-    // Whoever is refused early says the rest to nobody.
+    // A peer that is refused early may write the rest to a closed stream.
     if at_once {
         let _ = stream.write_all(&says).await;
     } else {
@@ -155,7 +155,7 @@ async fn not_rfb() {
     }
 }
 
-/// A repeater speaks RFB; who connects has to say where to.
+/// A repeater speaks RFB; the client has to say where it wants to connect.
 #[tokio::test(start_paused = true)]
 async fn a_repeater() {
     let places = errors(b"RFB 000.000\n", true, true).await;

@@ -94,7 +94,7 @@ pub enum ClientQuestion {
     /// to be replaced by what is in it, then [`ClientHandshake::layered`] goes on.
     SaslLayer,
     /// Is this the server's key? If so, a key of one's own and random bytes are for [`ClientHandshake::rsa_aes`]. If not,
-    /// hang up: who owns the key that was taken gets user and password.
+    /// hang up: the owner of a key that is taken gets user and password.
     RsaAes {
         /// What the server shows, to be compared with what is known of it.
         server_key: PublicKey,

@@ -24,7 +24,7 @@
 //! A side's key for messages is the hash of the peer's random number and its own. The nonce is a counter of 16 bytes,
 //! little endian, of each direction; the length is authenticated.
 //!
-//! Who sits in the middle is found out only if the client knows the server's key: it has to compare the key of
+//! An attacker in the middle is found out only if the client knows the server's key: it has to compare the key of
 //! [`ClientQuestion::RsaAes`](crate::handshake::client::ClientQuestion::RsaAes), or its [fingerprint](PublicKey::sha256),
 //! with one that it got in another way.
 //!

@@ -165,7 +165,7 @@ pub enum Pin {
     Key(PublicKey),
     /// The key with this SHA-256 fingerprint, see [`PublicKey::sha256`].
     Sha256([u8; 32]),
-    /// Any key. Who sits in the middle then gets user and password.
+    /// Any key. An attacker in the middle then gets user and password.
     Any,
 }
 

@@ -87,7 +87,7 @@ impl Relay {
         self.config = config.into();
     }
 
-    /// Answers [`SessionQuestion::Dial`]: there is no connection to the hypervisor. A tenant in its handshake is told
+    /// Answers [`SessionQuestion::Dial`]: there is no connection to the hypervisor. A tenant in its handshake gets
     /// [`BridgeConfig::upstream_failure`](crate::handshake::BridgeConfig::upstream_failure).
     ///
     /// # Errors

@@ -19,21 +19,21 @@
 //! ```
 //!
 //! What may not pass is withheld, replaced or taken out of what the client asks for, and the session goes on. Updates
-//! pass in the pieces that they come in, without a copy. A tenant that is refused is told why until its SecurityResult
-//! is sent; behind that RFB has no words for an end, and the connection is closed.
+//! pass in the pieces that they come in, without a copy. A tenant that is refused gets the reason until its
+//! SecurityResult is sent; behind that RFB has no message for an end, and the connection is closed.
 //!
 //! The loop is shipped for tokio streams, as `drive_session` (feature `tokio`).
 //!
 //! # When the guest moves
 //!
 //! A VNC console does not follow its guest: after a live migration the picture stands still, and the connection ends
-//! with the old hypervisor. [`Relay::moved`] is told of the move, by whoever has ordered it. With [`Move::End`] the
+//! with the old hypervisor. The program that has ordered the move calls [`Relay::moved`]. With [`Move::End`] the
 //! tenant is disconnected. With [`Move::Follow`] it stays:
 //!
 //! 1. what the old hypervisor has begun to say is finished, and its connection is closed;
 //! 2. [`SessionQuestion::Dial`] asks for the new one, with [`Cause::Moved`];
 //! 3. the relay logs in there, as the bridge's configuration has it, and reads its ServerInit;
-//! 4. the new hypervisor is told what the client has set, and asked for the whole picture. What of the client's state
+//! 4. the relay sends there what the client has set, and asks for the whole picture. What of the client's state
 //!    cannot be carried over is not asked for again; [`framing::Relay::moved`](crate::framing::Relay::moved) has the list.
 //!
 //! What the tenant says meanwhile waits. With [`Config::reconnect`] the same is done when the hypervisor hangs up.

@@ -12,7 +12,7 @@ use crate::init::{ClientInit, ServerInit};
 use crate::security::Reason;
 use crate::session::Viewer;
 
-/// What a tenant is told when there is no place for it.
+/// The reason that a tenant gets when there is no place for it.
 const FULL: &str = "Too many viewers";
 
 #[derive(Debug)]

@@ -81,7 +81,7 @@ fn a_tenant_follows_its_guest() {
     }
 }
 
-/// Another size is told the client, if it can change its own.
+/// The relay tells the client another size, if the client can change its own.
 #[test]
 fn another_size() {
     for (encoding, payload) in [

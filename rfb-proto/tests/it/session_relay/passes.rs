@@ -160,7 +160,7 @@ fn who_may_only_look() {
     assert_eq!(world.take_tenant(), picture);
 }
 
-/// A viewer that is not allowed to change the size is told, with the screens that there are; not in the middle of an update.
+/// A viewer that may not change the size gets a refusal with the screens that there are; not in the middle of an update.
 #[test]
 fn a_change_of_size_is_refused_where_a_message_ends() {
     let mut world = World::open(config().with_filter(Filter::view_only()));
