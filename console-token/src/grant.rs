@@ -109,7 +109,7 @@ impl<'a> VerifyContext<'a> {
     /// takes up ([`Record::resume`](crate::Record::resume)) is held until `from`, as by
     /// [`Record::suspend`](crate::Record::suspend): if the gateway stops before it says anything else, the viewer may come again
     /// then, and `until` then the session is over. Without it, a gateway that stops in its first moments leaves a session that
-    /// nobody can take up.
+    /// no viewer can take up.
     #[must_use]
     pub const fn with_lease(mut self, from: UnixSeconds, until: UnixSeconds) -> Self {
         self.lease = Some((from, until));

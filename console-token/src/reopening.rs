@@ -93,8 +93,9 @@ impl Record {
     /// an answer was lost, must not free the session of the viewer that is there now.
     ///
     /// [`resume`](Self::resume) takes a moment that has passed for what it says. A gateway that reads it after its store was
-    /// away has to know that nobody could write another one meanwhile, as the adapters do: for a viewer whose connection has
-    /// broken off they write 0, and what else has passed counts when the store has answered for as long as a session is held.
+    /// away has to know that no gateway could write another one meanwhile, as the adapters do: for a viewer whose connection
+    /// has broken off they write 0, and another moment that has passed counts only when the store has answered for as long as a
+    /// session is held.
     ///
     /// # Errors
     ///

@@ -53,7 +53,7 @@ pub(crate) struct Session {
     pub(crate) reopened: bool,
     /// Its viewer broke off, or will have if its gateway stops.
     pub(crate) suspended: Option<Suspended>,
-    /// Who has taken it up last, after it broke off.
+    /// The attempt that has taken it up last, after it broke off.
     pub(crate) resumed: Option<AttemptId>,
 }
 

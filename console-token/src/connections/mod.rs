@@ -256,7 +256,7 @@ impl TokenConnections {
         }
     }
 
-    /// Waits until the store knows of all ends so far: a viewer that is told that its hypervisor is down can come again at
+    /// Waits until the store knows of all ends so far: a viewer that learns that its hypervisor is down can come again at
     /// once with the use that was given back. [`run`](Self::run) has to be running. A store that fails is waited for, so
     /// bound the time.
     pub async fn told(&self) {

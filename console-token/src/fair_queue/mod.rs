@@ -14,8 +14,8 @@ use crate::Source;
 /// Sources whose cost is remembered while they do not wait.
 const REMEMBERED: usize = 65_536;
 
-/// A queue for work that is done before anyone has shown that they may ask for it: TLS handshakes, private-key
-/// operations, requests with a token.
+/// A queue for work that is done before a peer has shown that it may ask for it: TLS handshakes, private-key operations,
+/// requests with a token.
 ///
 /// [`ConnectionLimiter`](crate::ConnectionLimiter) keeps a flood from taking all places, and [`Throttle`](crate::Throttle)
 /// bounds the guesses of a source. Neither helps a viewer that stands behind 2,000 connections which all want a handshake:
@@ -25,14 +25,14 @@ const REMEMBERED: usize = 65_536;
 /// others ask for, and sources that ask all the time get equal shares. [`age`](Self::age) halves all costs, so that what
 /// was is forgotten.
 ///
-/// A turn costs what [`end`](Self::end) says: nanoseconds of a processor, bytes, whatever is scarce. What was done for
-/// someone who was let in is given back by [`refund`](Self::refund), so that failures count and successes do not.
+/// A turn costs what [`end`](Self::end) says: nanoseconds of a processor, bytes, whatever is scarce. The cost of a peer
+/// that was let in is given back by [`refund`](Self::refund), so that failures count and successes do not.
 ///
 /// `T` is what the caller needs to tell a waiting one that its turn has come. The queue does no I/O and reads no clock.
 /// Each call but [`age`](Self::age) and [`len`](Self::len) takes time in proportion to the logarithm of the number of
 /// sources and waiting ones.
-/// What waits is bounded by whoever asks. Costs are remembered of 65,536 sources; while there are more, a further one
-/// counts as new each time. [`FairScheduler`] is this queue for tasks.
+/// The caller bounds how many wait. Costs are remembered of 65,536 sources; while there are more, a further one counts as
+/// new each time. [`FairScheduler`] is this queue for tasks.
 ///
 /// ```
 /// use core::num::NonZeroU32;
@@ -121,7 +121,7 @@ impl<T> FairQueue<T> {
         self.change(id.source, |share| share.waiting.remove(&id.number))
     }
 
-    /// A turn of this address is over, and has cost so much. The turn of whoever's handle this gives begins.
+    /// A turn of this address is over, and has cost so much. `Some`: the turn of the waiting one with this handle begins.
     pub fn end(&mut self, address: IpAddr, cost: u64) -> Option<T> {
         let source = Source::of(address);
         if self.sources.len() < REMEMBERED || self.sources.contains_key(&source) {
@@ -134,8 +134,8 @@ impl<T> FairQueue<T> {
         self.cancel(first)
     }
 
-    /// What this address has cost was well spent: so much of it does not count. That a source has many viewers, all of whom
-    /// are let in, is nothing to hold against it.
+    /// What this address has cost was well spent: so much of it does not count. A source with many viewers that are all let
+    /// in is not held back for their number.
     pub fn refund(&mut self, address: IpAddr, cost: u64) {
         let source = Source::of(address);
         if self.sources.contains_key(&source) {

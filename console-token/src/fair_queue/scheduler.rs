@@ -258,9 +258,9 @@ impl<F: Future> Future for InTurns<F> {
                     return Poll::Pending;
                 };
                 if has_waited {
-                    // Whoever ended the turn before has woken this task, which many runtimes then run at once: what is
-                    // let in would get a processor only between one stranger and the next. It goes to the end of the
-                    // runtime's queue.
+                    // The task that ended the turn before has woken this one, which many runtimes then run at once:
+                    // connections that are let in would get a processor only between one stranger and the next. This task
+                    // goes to the end of the runtime's queue.
                     self.turn = Some(turn);
                     context.waker().wake_by_ref();
                     return Poll::Pending;

@@ -1,4 +1,4 @@
-//! The ends of uses, which the store has to know, and is told until it answers.
+//! The ends of uses, which the store has to know: the gate repeats each until the store answers.
 
 use alloc::collections::VecDeque;
 use std::sync::Mutex;

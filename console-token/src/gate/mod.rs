@@ -78,7 +78,7 @@ const TIMES: u32 = 3;
 /// How many sessions the store is asked about at the same time.
 const AT_ONCE: usize = 16;
 
-/// How long a session is held, where the store is told so this often.
+/// How long a session is held, where the gate says so to the store this often.
 pub(crate) fn lease(lease: Duration, attend_every: Duration) -> Duration {
     match lease.is_zero() {
         true => lease,
@@ -276,8 +276,8 @@ impl Gate {
         *answers = answers.filter(|answers| now < answers.last.saturating_add(SILENCE));
     }
 
-    /// Looks from time to time whether the store answers: [`suspended`](Self::suspended) has to know, also where nobody has
-    /// asked for anything. Returns only where no viewer may come again.
+    /// Looks from time to time whether the store answers: [`suspended`](Self::suspended) has to know, also where no viewer
+    /// has asked for anything. Returns only where no viewer may come again.
     pub(crate) async fn watch(&self) {
         if self.terms.lease.is_zero() || self.terms.reconnect.is_zero() {
             return;
@@ -295,7 +295,7 @@ impl Gate {
     /// The sessions of a token whose viewers may come again, oldest first, and until when.
     ///
     /// One that its gateway has not renewed is taken for one whose gateway has stopped only when the store has answered for as
-    /// long as a session is held: while it did not, nobody could renew anything.
+    /// long as a session is held: while it did not, no gateway could renew anything.
     pub(crate) fn suspended(&self, record: &Record) -> Vec<(SessionId, UnixSeconds)> {
         let now = self.now();
         let held = self.held().as_secs();

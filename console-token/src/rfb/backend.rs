@@ -52,7 +52,7 @@ pub trait ConsoleBackend: Send {
 
     /// A connection to the hypervisor that the grant leads to, and how it is entered. After a move
     /// ([`Cause::Moved`](rfb_proto::session::relay::Cause::Moved)) and after a loss the grant is what the token allows then:
-    /// [retarget](crate::Store::retarget) it before the move is told.
+    /// [retarget](crate::Store::retarget) it before the move is reported.
     fn connect(
         &mut self,
         grant: &Arc<Grant>,

@@ -92,8 +92,8 @@ impl<B: ConsoleBackend> TokenViewer<B> {
         self.denial.as_ref()
     }
 
-    /// The connection has ended so: the use is given back if the hypervisor cannot have accepted. To be called by those who
-    /// do not drive it with [`drive_viewer`](super::drive_viewer).
+    /// The connection has ended so: the use is given back if the hypervisor cannot have accepted. To be called by a program
+    /// that does not drive it with [`drive_viewer`](super::drive_viewer).
     pub fn ended(&self, end: &End) {
         if let Some(entered) = self.slot.get().filter(|_| has_refused(end)) {
             entered.mark_refused();
@@ -191,7 +191,7 @@ impl<B: ConsoleBackend> ProxyHandler for TokenViewer<B> {
             Err(denial) => return Err(NotDialled::Refused(self.refuse(asked, denial).await)),
         };
         let dialled = self.backend.connect(&grant, dial).await?;
-        // It is told otherwise by `ended`.
+        // `ended` corrects it if the hypervisor refuses.
         entered.mark_reached();
         Ok(dialled)
     }

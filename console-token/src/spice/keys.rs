@@ -30,7 +30,8 @@ const COST: Duration = Duration::from_millis(1);
 ///
 /// Both the making of keys and the opening of tickets run on tokio's threads for blocking work. Links take their turns at
 /// keys, where these are short, and at the opening of tickets by the address that they come from (see [`FairQueue`]): a
-/// viewer does not stand behind all who guess. A source is charged for links that are not [`let_in`](Self::let_in).
+/// viewer does not stand behind all guesses of strangers. A source is charged for links that are not
+/// [`let_in`](Self::let_in).
 ///
 /// [`FairQueue`]: crate::FairQueue
 ///
@@ -73,7 +74,7 @@ struct Shared {
     taken: Notify,
     /// A key was made.
     made: Notify,
-    /// Who takes a key next, one at a time.
+    /// Which link takes a key next, one at a time.
     takers: FairScheduler,
     /// Bounds how many tickets are opened at once, so that the maker of keys keeps its share of the processors.
     openers: FairScheduler,

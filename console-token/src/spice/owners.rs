@@ -6,8 +6,8 @@
 //! | `spice/id/ID/GATEWAY` | the gateway has sessions with this `connection_id` | as long as it has |
 //! | `spice/switch/TOKEN/SESSION` | the gateway has this session, whose viewer comes again as for a new one | from the switch to its return |
 //!
-//! A gateway that was killed leaves its notes behind until they are over. They lead to where nobody is, as a hypervisor that
-//! is not reached, and the next gateway that has the session writes them anew.
+//! A gateway that was killed leaves its notes behind until they are over. They lead to an address that does not answer, as a
+//! hypervisor that is not reached, and the next gateway that has the session writes them anew.
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -80,7 +80,7 @@ impl TokenSessions {
     }
 
     /// Tells the other gateways that a session is here. To be done before its viewer learns its number. Where the store fails,
-    /// it is told the next time that sessions are attended to.
+    /// the note is written the next time that sessions are attended to.
     pub(super) async fn publish(&self, key: SessionKey) {
         let Some(own) = self.own() else { return };
         let open = self.lock().get(&key).cloned();
@@ -209,7 +209,7 @@ impl TokenSessions {
     }
 
     /// Tells the other gateways that the viewer of a session here comes again as for a new one. To be done before the viewer
-    /// is told to.
+    /// hears that it has to.
     pub(super) async fn publish_switch(&self, key: SessionKey) {
         let Some(own) = self.own() else { return };
         let written = NoteChange::write(own.as_bytes(), self.gate.now().saturating_add(SWITCH));

@@ -468,7 +468,7 @@ impl Store for MemoryStore {
 }
 
 impl fmt::Debug for MemoryStore {
-    /// Counts only: a store is too large for a log, and its targets are not for everyone who reads one.
+    /// Counts only: a store is too large for a log, and its targets are not for every reader of one.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemoryStore")
             .field("len", &self.len())

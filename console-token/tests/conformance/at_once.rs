@@ -75,7 +75,7 @@ pub(super) async fn at_once(store: &dyn Store, fresh: &mut Fresh) {
         assert_eq!(store.record(new).await.unwrap().is_some(), number == winner);
     }
 
-    // The same new token from two sides: whoever comes second finds it there, and has spent nothing.
+    // The same new token from two sides: the second caller finds it there, and has spent nothing.
     let (one, other, new) = (fresh.hash(), fresh.hash(), fresh.hash());
     for url in [&one, &other] {
         store.insert(url, &exchange).await.unwrap();

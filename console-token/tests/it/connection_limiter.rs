@@ -1,4 +1,4 @@
-//! Half-open and open connections: who gives way, and who gets in beside a flood.
+//! Half-open and open connections: which one gives way, and which one gets in beside a flood.
 
 use core::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
@@ -163,7 +163,7 @@ fn open_connections_have_places_of_their_own() {
     };
     assert_eq!(limiter.admit(fourth), Err(full));
     assert_eq!(full.to_string(), "all 3 places for open connections are taken");
-    // A flood takes nothing from those who are open, and who leaves makes room.
+    // A flood takes no place from open connections, and a connection that leaves makes room.
     flood(&mut limiter, 8, 10);
     assert!(limiter.leave(third));
     assert!(!limiter.leave(third), "once");

@@ -71,7 +71,7 @@ async fn again_and_again() {
     );
 }
 
-/// The one who is there is not thrown out, and of those who come again one is let in.
+/// The viewer that is there is not thrown out, and of the viewers that come again one is let in.
 #[tokio::test(start_paused = true)]
 async fn one_at_a_time() {
     let site = Site::reconnecting(30);

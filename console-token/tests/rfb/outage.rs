@@ -137,7 +137,7 @@ async fn a_resumption_without_an_answer() {
     }
 }
 
-/// A suspension that the store does not hear of in time lets nobody in twice, and leaves nothing open.
+/// A suspension that the store does not hear of in time lets no viewer in twice, and leaves nothing open.
 #[tokio::test(start_paused = true)]
 async fn a_suspension_without_an_answer() {
     for mode in ALL {

@@ -11,7 +11,7 @@ use crate::moves::{SWITCH_HOST, switch};
 use crate::site::{SECOND, Site, soon};
 use crate::{DENIED, DISPLAY, INPUTS, MAIN};
 
-/// What a viewer is told whose hypervisor is not reached.
+/// The code that a viewer gets whose hypervisor is not reached.
 const ERROR: Option<u32> = Some(1);
 
 /// Two gateways that reach each other.

@@ -159,7 +159,7 @@ async fn connections_of_two_gateways() {
         let site = Site::new([race::connect(kind, &address).await, race::connect(kind, &address).await]);
         site.all().await;
 
-        // Killed: what is open goes on, nothing new begins, and what ends meanwhile is told when the engine is back.
+        // Killed: what is open goes on, nothing new begins, and the store learns of ends when the engine is back.
         let [a, b] = &site.gateways;
         let token = a.issue(&grant(3)).await.unwrap();
         let (kept, ends) = (open(a, &token).await, open(b, &token).await);

@@ -54,7 +54,7 @@ fn texts() {
 }
 
 proptest! {
-    /// What is written reads as the same again, whoever reads it.
+    /// What is written reads as the same again with each reader.
     #[test]
     fn written_and_read(token in "[!-~]{1,40}", name in "[a-z][a-z0-9.-]{0,20}|[0-9a-f:]{2,20}|[0-9.]{7,15}", number: u16) {
         let token = secret(&token);

@@ -108,7 +108,7 @@ fn broken_heads() {
         ),
         ("CONNECT a:1 HTTP/1.1\r\nX: a\u{85}b\r\n\r\n", ConnectError::Malformed),
         ("CONNECT a:1 HTTP/1.1\r\nX: a\u{7f}b\r\n\r\n", ConnectError::Malformed),
-        // Content, perhaps for whoever shares the connection.
+        // Content, perhaps for the next request on a shared connection.
         (
             "CONNECT a:1 HTTP/1.1\r\nContent-Length: 0\r\n\r\n",
             ConnectError::Content,
@@ -253,7 +253,7 @@ fn addresses_after_resolution() {
     let expected = vec!["192.0.2.7:5901".parse().unwrap(), "[2001:db8::7]:5901".parse().unwrap()];
     assert_eq!(console.addresses(&good), Ok(expected));
     assert_eq!(console.addresses(&[]), Err(TargetError::Unresolved));
-    // One is enough: who answers so for this name is not to be trusted.
+    // One is enough: a resolver that answers so for this name is not to be trusted.
     let mixed = [good[0], address("169.254.169.254")];
     assert_eq!(console.addresses(&mixed), Err(TargetError::Special(Special::LinkLocal)));
     let literal = rule.check(&"192.0.2.7".parse().unwrap(), port(5901)).unwrap();
