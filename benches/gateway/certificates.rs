@@ -53,7 +53,7 @@ impl Files {
             .with_no_client_auth()
             .with_single_cert(vec![certificate.clone()], key)
             .expect("a certificate and its key");
-        // As the gateway: nobody comes again.
+        // As the gateway: no client resumes a session of TLS.
         server.send_tls13_tickets = 0;
         let mut roots = RootCertStore::empty();
         roots.add(certificate).expect("an authority");

@@ -1,7 +1,7 @@
 //! Stand-ins for hypervisors, on a thread of their own: SPICE behind TLS, RFB with VeNCrypt, RFB behind TLS.
 //!
-//! Whoever comes is let in. A display channel says nothing until its viewer has sent something, whose first byte of the
-//! body says what it wants to get: a [`Load`].
+//! Every client is let in. A display channel says nothing until its viewer has sent a message; the first byte of its body
+//! says what the viewer wants to get: a [`Load`].
 
 use std::io;
 use std::net::SocketAddr;

@@ -88,7 +88,7 @@ pub fn websockify(port: u16, files: &Files) -> Option<Proxy> {
     listening(&mut command, address)
 }
 
-/// An address that nobody listens at.
+/// An address at which no program listens.
 fn free() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.local_addr().expect("an address")

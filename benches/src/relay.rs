@@ -277,7 +277,7 @@ pub(crate) fn inputs() -> Box<dyn FnMut()> {
     Box::new(move || bench.feed(|sides| &mut sides.tenant, &bytes))
 }
 
-/// DRAW_COPY with a body that nobody has to see.
+/// DRAW_COPY with a body that the relay does not have to decode.
 fn picture() -> Bytes {
     message(304, &vec![7; PICTURE])
 }

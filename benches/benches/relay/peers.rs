@@ -74,7 +74,7 @@ pub fn pem() -> String {
     cert.pem() + &signing_key.serialize_pem()
 }
 
-/// The proxy with this certificate, and who knows it.
+/// The proxy with this certificate, and a client that knows it.
 pub fn tls() -> &'static (Arc<ServerConfig>, Arc<ClientConfig>) {
     static TLS: OnceLock<(Arc<ServerConfig>, Arc<ClientConfig>)> = OnceLock::new();
     TLS.get_or_init(|| {

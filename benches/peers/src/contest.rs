@@ -22,7 +22,7 @@ pub fn keep<T>(value: T) {
     black_box(value);
 }
 
-/// Whoever does it too, and how; or why not.
+/// A library that is compared, and how it does the work; or why it cannot.
 pub struct Peer {
     pub name: &'static str,
     pub run: Result<Run, String>,

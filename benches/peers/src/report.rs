@@ -18,7 +18,7 @@ const CRATES: [&str; 5] = [
 const HEAD: &str =
     "| operation | sample | bytes | ours | the least, times ours | peers, times ours |\n|---|---|---:|---:|---|---|\n";
 
-/// What is measured, by whom, and what came out.
+/// What is measured, with which peers, and what came out.
 pub fn markdown(outcomes: &[Outcome], rounds: usize) -> String {
     let mut text = format!(
         "{}. Peers: {}. Medians of {rounds} rounds that take turns, with what half of all lies between; 2.0 takes twice the time of ours.\n\n",

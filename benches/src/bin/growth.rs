@@ -5,8 +5,8 @@
 //! cargo run --profile bench -p benches --bin growth -- FILE.svg  and the curves as a picture
 //! ```
 //!
-//! Instructions are counted with callgrind, and so are the same in every run, whoever else uses the machine. A slope is that
-//! of the counts on a log-log scale: 1 is linear, 2 quadratic.
+//! Instructions are counted with callgrind, and so are the same in every run, whatever else runs on the machine. A slope is
+//! that of the counts on a log-log scale: 1 is linear, 2 quadratic.
 
 use std::error::Error;
 use std::process::ExitCode;

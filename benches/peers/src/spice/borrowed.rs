@@ -1,5 +1,5 @@
-//! The cheapest that shakenfist-spice-protocol offers to who only looks: the three messages with much data in them are read
-//! by its parts, which borrow; the others as they are.
+//! The cheapest way to look at messages with shakenfist-spice-protocol: the three with much data in them are read by its
+//! parts, which borrow; the others as they are.
 
 use benches::mix::MixedFrame;
 use shakenfist_spice_protocol::messages::{
