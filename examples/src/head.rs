@@ -1,7 +1,7 @@
 //! The head of an HTTP request, read before anything else is made for it.
 //!
-//! Parsers of streams have room for a whole request from its first byte on. Who sends half a request keeps no more here than
-//! what was sent. And a head in one piece is read alike, however it was cut on its way.
+//! Parsers of streams have room for a whole request from its first byte on. A client that sends half a request takes no more
+//! memory here than what it has sent. And a head in one piece is read alike, however it was cut on its way.
 
 use std::io;
 
@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 /// Room for one read: browsers send about so much.
 const READ: usize = 1 << 10;
-/// Headers in a request, for those who look for its end.
+/// Headers in a request, for a parser that looks for its end.
 const HEADERS: usize = 124;
 
 /// What was read of a connection.

@@ -7,8 +7,8 @@
 //! ```
 //!
 //! Each stage has places of its own: connections that say nothing take none from those that wait for the answer about a
-//! token, and neither takes one from an open console. Whoever gives way is chosen by [`ConnectionLimiter`]: the oldest of
-//! the source that has most.
+//! token, and neither takes one from an open console. [`ConnectionLimiter`] chooses the connection that gives way: the
+//! oldest of the source that has most.
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;

@@ -43,7 +43,7 @@ use picture::Picture;
 use process::{Folder, Process, wait_for};
 
 const METHODS: [Method; 3] = [Method::Ra2ne, Method::Ard, Method::MsLogon2];
-/// Who may log in to our server, and at our proxy. The two passwords have nothing in common.
+/// The user that may log in to our server, and at our proxy. The two passwords have nothing in common.
 const USER: &str = "alice";
 const PASSWORD: &str = "Pa55-w0rd-of-alice";
 const TENANT: &str = "t3nant-of-the-proxy";

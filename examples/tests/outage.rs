@@ -106,7 +106,7 @@ fn restarted_in_the_middle_of_races() {
                 ended.collect::<Vec<_>>()
             });
             assert!(viewers.len() <= 1, "{kind:?}: {} viewers are in", viewers.len());
-            // Nobody else gets in beside one that is, for as long as its hypervisor does not hang up.
+            // No second viewer gets in beside the one that is, for as long as its hypervisor does not hang up.
             if let [_viewer] = &viewers[..] {
                 admitted += 1;
                 let _far = site.host.channel(site::MAIN, 0);

@@ -60,7 +60,7 @@ fn sees_all(address: &str, password: &str) {
     assert_eq!(channels[1]["messages"]["draw_copy"], 1, "{report}");
 }
 
-/// A proxy with this program: who shows the token sees everything, and more than once; others nothing.
+/// A proxy with this program: a viewer that shows the token sees everything, and more than once; others nothing.
 fn proxies(name: &str) -> Vec<String> {
     let folder = Folder::new();
     let (_server, hypervisor) = picture(&folder);

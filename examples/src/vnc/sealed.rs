@@ -97,7 +97,7 @@ impl SealedServer {
 pub struct SealedClient<'a> {
     /// The server's key of RSA.
     pub pin: Pin,
-    /// Who logs in.
+    /// The user that logs in.
     pub user: &'a [u8],
     /// The password.
     pub password: &'a [u8],

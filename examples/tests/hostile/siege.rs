@@ -33,7 +33,7 @@ pub(crate) struct Target {
     pub(crate) web: SocketAddr,
     pub(crate) vnc: SocketAddr,
     pub(crate) api: SocketAddr,
-    /// Of those who trust the gateway's certificate.
+    /// Of clients that trust the gateway's certificate.
     pub(crate) trust: Arc<ClientConfig>,
 }
 

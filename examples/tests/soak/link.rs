@@ -54,7 +54,7 @@ impl Channel {
         }
     }
 
-    /// A hypervisor's, who has one key for all links.
+    /// The link of a hypervisor, which has one key for all links.
     pub(crate) async fn accept(mut stream: TcpStream, key: Arc<Key>) -> io::Result<(LinkMess, Self)> {
         let mut server = ServerLink::new(Duration::ZERO, Limits::default());
         let mut buffers = Buffers::default();

@@ -173,8 +173,8 @@ impl Site {
         }
     }
 
-    /// Neither memory nor descriptors have grown since each gateway was two minutes old, or half of what it is now; and with
-    /// nobody there, few descriptors are left.
+    /// Neither memory nor descriptors have grown since each gateway was two minutes old, or half of what it is now; and when all
+    /// viewers are gone, few descriptors are left.
     pub(crate) fn is_flat(&self) {
         for (number, gateway) in self.gateways.iter().enumerate() {
             let last = gateway.looks.last().expect("a look");

@@ -16,7 +16,7 @@ use crate::link::Channel;
 use crate::program::BEARER;
 use crate::site::WINDOW;
 
-/// For one answer of whoever is there.
+/// For one answer of the other side.
 const ANSWER: Duration = Duration::from_secs(20);
 /// Between two words on a channel.
 const THINKS: Duration = Duration::from_millis(400);

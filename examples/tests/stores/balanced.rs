@@ -20,7 +20,7 @@ fn told(what: &str, kind: Kind) {
     println!("STORES | {kind:?} | {what}");
 }
 
-/// Tokens are spent once among all, whoever comes to whichever gateway, and a `.vv` file is handed out once.
+/// Tokens are spent once among all gateways, whichever a viewer comes to, and a `.vv` file is handed out once.
 fn tokens_are_spent_once(site: &Site, kind: Kind) {
     for _ in 0..3 {
         let token = site.token();
@@ -47,7 +47,7 @@ fn tokens_are_spent_once(site: &Site, kind: Kind) {
     );
 }
 
-/// The channels of a session are at all gateways, and each says who the viewer is.
+/// The channels of a session are at all gateways, and each shows the viewer's own address.
 fn channels_are_dealt_out(site: &Site, kind: Kind) {
     let mut session = site.owned_session();
     session.goes_on();
@@ -170,7 +170,8 @@ pub(crate) fn the_engine_is_down(site: &mut Site, kind: Kind, time: Duration) {
         sleep(Duration::from_millis(200));
     }
     site.engine.run();
-    // The viewers that are in stay, and nobody gets in with their tokens, not even before the gateways have told the engine.
+    // The viewers that are in stay, and no other viewer gets in with their tokens, not even before the gateways have told the
+    // engine.
     for _ in 0..20 {
         assert!(
             site.open(&spent, MAIN, 0).is_err(),

@@ -60,7 +60,7 @@ const SERVER_INIT: &[u8; 28] = b"\0\x10\0\x10\x20\x18\0\x01\0\xff\0\xff\0\xff\x1
 /// A clipboard, as the client tells it; the server's differs in its first byte.
 const CUT_TEXT: &[u8; 13] = b"\x06\0\0\0\0\0\0\x05hello";
 
-/// A hypervisor without a password whose clipboard is what it is told.
+/// A hypervisor without a password that sends each clipboard text back.
 fn echo() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");

@@ -41,7 +41,7 @@ pub(crate) fn configuration(listeners: &[Listener<'_>]) -> String {
     text
 }
 
-/// What it is told to run in the foreground, with the configuration in this file.
+/// The arguments with which it runs in the foreground, with the configuration in this file.
 pub(crate) fn arguments(command: &mut Command, file: &Path) {
     command.arg("-db").arg("-f").arg(file);
 }

@@ -5,10 +5,11 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 /// Below those that the kernel gives to connections, and to listeners that name none, which other tests have many of: such
-/// a port would be somebody else's before the program that it is meant for has begun.
+/// a port would be taken by another test before the program that it is meant for has begun.
 const PORTS: Range<u16> = 20_000..32_768;
 
-/// A port of this address that nobody listens on. Each is given out once in a process, and others begin elsewhere.
+/// A port of this address on which no program listens. Each is given out once in a process, and other processes begin
+/// elsewhere.
 pub(crate) fn free_port_of(address: Ipv4Addr) -> SocketAddr {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let begin = std::process::id().wrapping_mul(211);

@@ -299,7 +299,7 @@ fn a_screen_without_pixels_is_told() {
 #[test]
 fn what_never_comes_is_named_and_not_asked_for_all_the_time() {
     let folder = Folder::new();
-    // What the server sends to each request, and how it is told.
+    // What the server sends to each request, and how the program reports what is missing.
     let format = PixelFormat::RGB888;
     let upper = update(&[raw(&format, 0, 0, 40, 20)]);
     let holes = update(&[

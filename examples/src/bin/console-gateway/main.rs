@@ -6,9 +6,10 @@
 //! operator -- sees and ends what is open: operate
 //! ```
 //!
-//! Read it in the order of a connection: [`front`] is who comes in, and over what; [`grant`] is the API, tokens, and who
-//! else is asked for them; [`console`] has one file for each kind of console; [`operate`] is what operators see.
-//! [`gateway`] is what all of them share, [`config`] what they are told. [`demo`] runs all of it against itself.
+//! Read it in the order of a connection: [`front`] has the listeners and what comes in over them; [`grant`] has the API,
+//! the tokens, and the services that are asked for other tokens; [`console`] has one file for each kind of console;
+//! [`operate`] is what operators see. [`gateway`] is what all of them share, [`config`] what is configured. [`demo`] runs
+//! all of it against itself.
 
 mod cli;
 mod config;

@@ -241,7 +241,7 @@ impl Data {
                     sub_list: 0,
                     ..frame.header
                 };
-                // What is told of the list counts from the start of the body, and so does `data` in it.
+                // Offsets in the list count from the start of the body, and so does `data` in it.
                 let at = body.as_ptr() as usize - frame.body.as_ptr() as usize;
                 let inner = Frame { header, body };
                 let message = Message::decode(sender, self.channel, &inner).map_err(|error| failed(at, error))?;

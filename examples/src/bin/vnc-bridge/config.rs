@@ -23,14 +23,14 @@ pub(crate) struct Config {
     pub(crate) origins: Vec<String>,
     /// Both handshakes, and what may pass behind them.
     pub(crate) session: Arc<session::Config>,
-    /// Who is let in, unless that is passed through.
+    /// The user that is let in, unless authentication is passed through.
     pub(crate) account: Account,
     /// Towards tenants.
     pub(crate) server_tls: Option<ServerTls>,
     pub(crate) hypervisor: Hypervisor,
     /// A console on which no byte passes for so long is ended.
     pub(crate) idle: Duration,
-    /// How long open consoles may go on when the bridge is told to stop.
+    /// How long open consoles may go on after the signal to stop.
     pub(crate) drain: Duration,
 }
 

@@ -40,9 +40,9 @@ pub(crate) struct House {
     places: Places,
     wrong_passwords: Mutex<Throttle>,
     refusals: Refusals,
-    /// Cancelled when nobody is let in any more.
+    /// Cancelled when no more viewers are let in.
     stop: CancellationToken,
-    /// Cancelled when those who are in have to go.
+    /// Cancelled when the viewers that are in have to go.
     end: CancellationToken,
 }
 
@@ -91,7 +91,7 @@ fn now() -> UnixSeconds {
 
 /// Accepts connections until SIGINT or SIGTERM, and then waits for those that are open.
 pub(crate) async fn run(config: Config) -> io::Result<()> {
-    // Before the listeners: whoever sees an address may also send a signal.
+    // Before the listeners: a program that sees an address may also send a signal.
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let budget =
         Budget::of(Limits::default(), NonZeroU32::MIN, 0, descriptors::raise_limit()).map_err(io::Error::other)?;
@@ -134,7 +134,7 @@ pub(crate) async fn run(config: Config) -> io::Result<()> {
     house.stop.cancel();
     connections.close();
     info!(open = connections.len(), "stopping");
-    // Who asks twice means it.
+    // A second signal ends the wait.
     tokio::select! {
         () = connections.wait() => {}
         () = tokio::time::sleep(house.config.drain) => {}

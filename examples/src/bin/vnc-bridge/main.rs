@@ -7,8 +7,9 @@
 //!              the tenant's password
 //! ```
 //!
-//! Read it in the order of a connection: [`config`] says who is let in and where to, [`listen`] and [`examples::websocket`]
-//! accept connections, [`bridge`] answers what a session asks; `rfb_proto::drive_session` does the rest.
+//! Read it in the order of a connection: [`config`] has the user that is let in and the hypervisor, [`listen`] and
+//! [`examples::websocket`] accept connections, [`bridge`] answers what a session asks; `rfb_proto::drive_session` does the
+//! rest.
 
 mod bridge;
 mod cli;

@@ -399,7 +399,7 @@ async fn a_gateway_with_another_certificate_gets_nothing() {
     main.passes(&mut viewer, 3, &[1; 8]);
 }
 
-/// The listener for gateways serves nobody else: without a certificate, or with one that no gateway has.
+/// The listener for gateways serves no client without a certificate, and none with one that no gateway has.
 #[test]
 fn strangers_get_nothing_from_the_listener_for_gateways() {
     let host = Hypervisor::start();

@@ -139,7 +139,7 @@ fn locked() -> u16 {
     port
 }
 
-/// What a browser is told that answers the challenge with this password: 0 if it is let in.
+/// The result for a browser that answers the challenge with this password: 0 if it is let in.
 async fn answers(web: SocketAddr, token: &str, password: &[u8]) -> Result<u32, u16> {
     let mut socket = websocket(web, token).await?;
     receive(&mut socket, 12).await;

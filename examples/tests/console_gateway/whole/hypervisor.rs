@@ -122,7 +122,7 @@ impl Channel {
     }
 }
 
-/// A hypervisor: who has its ticket is let in.
+/// A hypervisor, which lets in a client that has its ticket.
 pub(super) struct Hypervisor {
     pub(super) port: u16,
     linked: Arc<Mutex<Vec<(LinkMess, Channel)>>>,
@@ -147,7 +147,7 @@ impl Hypervisor {
         Self { port, linked }
     }
 
-    /// Ends those that nobody has asked for, as after viewers that were not let in.
+    /// Ends the channels that no test has taken, as after viewers that were not let in.
     pub(super) fn forget(&self) {
         self.linked.lock().unwrap().clear();
     }

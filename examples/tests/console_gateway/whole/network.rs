@@ -44,7 +44,7 @@ fn a_load_balancer_says_whose_connection_it_is() {
 }
 
 /// A load balancer looks whether a listener is there, and hangs up or resets the connection without a word: that is no refusal.
-/// Who shows no token does not get into the audit log, whatever it says.
+/// A peer that shows no token does not get into the audit log, whatever it sends.
 #[tokio::test]
 async fn a_load_balancer_that_only_looks_is_not_refused() {
     let folder = Folder::new();

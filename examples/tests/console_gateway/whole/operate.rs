@@ -147,7 +147,7 @@ async fn figures_count() {
     });
 }
 
-/// Refusals are on the page, with who was refused and why; what a stranger sends is text there, and no markup.
+/// Refusals are on the page, with the peer and the reason; what a stranger sends is text there, and no markup.
 #[tokio::test]
 async fn the_page_shows_refusals() {
     let (_serial, guests) = serial_guest();

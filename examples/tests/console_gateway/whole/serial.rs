@@ -83,7 +83,7 @@ async fn a_user_with_force_displaces_the_one_before() {
     assert_eq!(close_code(&mut first).await, Some(4409));
     send(&mut second, b"x").await;
     assert_eq!(receive(&mut second, 2).await, b">x");
-    // The gateway reads its own orders back from the store, within a second. This one was not meant for him who gave it.
+    // The gateway reads its own orders back from the store, within a second. This one must not end the viewer that gave it.
     tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
     send(&mut second, b"y").await;
     assert_eq!(receive(&mut second, 2).await, b">y");

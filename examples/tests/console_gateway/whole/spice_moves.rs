@@ -123,7 +123,7 @@ async fn serve(
                 machine.announce(&mut buffers, shown).unwrap();
             }
             Driven::Ask(ServerQuestion::Ticket { .. }) => {
-                // Noted before the answer: who has the answer may look at once.
+                // Noted before the answer: a test that has the answer may look at once.
                 links.lock().unwrap().push(id);
                 machine.accept(&mut buffers).unwrap();
             }

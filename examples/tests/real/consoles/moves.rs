@@ -16,7 +16,7 @@ const ID: &str = "52b2e44e-e561-464c-88f3-2fc6a1ecea2b";
 const OTHER: &str = "0e6a6b0e-6f0f-4b5c-9d38-0a2d3f4b5c6d";
 const TICKET: &str = "Pa55-w0rd-of-all";
 
-/// A place whose QEMU is told to viewers as such.
+/// A place of which viewers receive the QEMU's own address.
 fn place(name: &'static str) -> Place {
     Place::new(name, std::net::Ipv4Addr::LOCALHOST, TICKET, None)
 }

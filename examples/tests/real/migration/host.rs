@@ -41,7 +41,7 @@ pub(crate) struct Place {
     pub(crate) ticket: &'static str,
     /// A folder with its certificate, if its port is a TLS port.
     pub(crate) pki: Option<PathBuf>,
-    /// Where it has a VNC server too, that takes everybody.
+    /// Where it has a VNC server too, which lets every client in.
     pub(crate) vnc: Option<SocketAddr>,
 }
 

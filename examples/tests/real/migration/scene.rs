@@ -211,7 +211,7 @@ impl<'a> Scene<'a> {
         self.audited(&["\"event\":\"refused\""])
     }
 
-    /// Waits until each gateway has refused so many, of whom the last one may know it before the audit log does.
+    /// Waits until each gateway has refused so many viewers: the last one may know it before the audit log does.
     pub(crate) fn has_refused(&self, expected: &[usize]) {
         wait_for("the refusals in the audit logs", || {
             let refusals = self.refusals();

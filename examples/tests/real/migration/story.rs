@@ -33,7 +33,7 @@ fn goes_along(kind: Kind, scene: &mut Scene<'_>) {
 }
 
 /// The same with gateways behind haproxy: all of them show one session, before and after, with all channels that the hypervisor
-/// has, at one of them; its token was used once, and nobody else gets in with it.
+/// has, at one of them; its token was used once, and no other viewer gets in with it.
 pub(crate) fn moves_as_one_session(row: &Row) {
     row.play(|scene| goes_along_as_one_session(row.kind, scene));
 }

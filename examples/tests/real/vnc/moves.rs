@@ -29,7 +29,7 @@ use crate::ports::free_port;
 use crate::process::{Folder, wait_for};
 use crate::viewer::Desktop;
 
-/// Where a guest is, and who looks at it.
+/// Where a guest is, and the viewers that look at it.
 #[derive(Default)]
 struct Guest {
     place: Mutex<Option<SocketAddr>>,

@@ -1,4 +1,4 @@
-//! Who may come in where, and what users are told of it.
+//! The listeners, which clients may come in at each, and the addresses that users get.
 
 use std::net::SocketAddr;
 use std::num::NonZeroU16;

@@ -1,4 +1,4 @@
-//! Consoles that are not in the configuration: who is asked for them, and where they may be.
+//! Consoles that are not in the configuration: the services that are asked for them, and where they may be.
 
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
@@ -15,7 +15,7 @@ use super::table::{Check, Table};
 use crate::front::tls;
 use crate::grant::resolve::client::Base;
 
-/// Who is asked, and where its answers may lead.
+/// The services that are asked, and where their answers may lead.
 #[derive(Default)]
 pub(crate) struct Resolve {
     pub(crate) nova: Option<Nova>,
@@ -188,7 +188,7 @@ fn protocol(check: &Check, table: &mut Table) -> Protocol {
     protocol.unwrap_or(Protocol::Vnc)
 }
 
-/// Who is believed to be the server, and who we are.
+/// The authority of the server's certificate, and the gateway's own certificate.
 fn trust(check: &Check, table: &mut Table) -> Option<Option<Arc<ClientConfig>>> {
     let name = table.name.clone();
     if table.has("certificate") != table.has("private_key") {

@@ -41,7 +41,7 @@ pub(crate) enum Refused {
     /// Expired, spent, revoked, or the store does not answer.
     #[error("{0}")]
     Token(String),
-    /// Nobody has made it.
+    /// The token was never made.
     #[error("unknown token")]
     Unknown,
     /// Too many wrong ones were shown: it is not looked at.

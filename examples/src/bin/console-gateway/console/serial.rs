@@ -38,7 +38,7 @@ fn rules(force: bool) -> LeaseRules {
 }
 
 impl Seat {
-    /// Takes the seat; with `force` it is taken from whoever has it.
+    /// Takes the seat; with `force` it is taken from the viewer that has it.
     pub(crate) async fn take(gateway: &Arc<Gateway>, opened: &Opened) -> Result<Self, Refused> {
         let number = opened.found.context.number;
         let name = format!("serial/{}/{number}", opened.found.guest.id);

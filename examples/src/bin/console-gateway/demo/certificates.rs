@@ -21,7 +21,7 @@ pub(super) struct Certificates {
     pub(super) ca: String,
     /// Of the gateway, towards hypervisors: it has a certificate of its own.
     pub(super) client: Arc<ClientConfig>,
-    /// Of a stranger, who trusts the same authority and has no certificate.
+    /// Of a stranger that trusts the same authority and has no certificate.
     pub(super) stranger: Arc<ClientConfig>,
     pub(super) gateway: Arc<ServerConfig>,
     /// Asks clients for a certificate of the authority.

@@ -33,7 +33,7 @@ fn seen(server: &VncServer) -> String {
     format!("VNC server: {} connections", server.connections())
 }
 
-/// The tenant's WebSocket over TLS; and a hypervisor that lets nobody in who has no certificate of its authority.
+/// The tenant's WebSocket over TLS; and a hypervisor that lets in only clients with a certificate of its authority.
 async fn tls(world: &World) -> Outcome<((), StepReport)> {
     let certificates = &world.peers.certificates;
     let name = || ServerName::try_from(HOST);

@@ -58,7 +58,7 @@ async fn console(world: &World) -> Outcome<((), StepReport)> {
     told((), happened, seen)
 }
 
-/// Whoever answers at the address of the host gets no ticket.
+/// A server with another certificate at the address of the host gets no ticket.
 async fn other_login(world: &World) -> Outcome<(String, StepReport)> {
     let before = world.peers.authd.tickets().len();
     let token = mks(world, "esx-login").await?;
@@ -69,7 +69,7 @@ async fn other_login(world: &World) -> Outcome<(String, StepReport)> {
     told(token, "another certificate than vCenter named at the log-in: 502", seen)
 }
 
-/// Whoever answers in the place of the console gets no key that is pressed.
+/// A server with another certificate in the place of the console gets no key that is pressed.
 async fn other_console(world: &World) -> Outcome<(String, StepReport)> {
     let liar = &world.peers.liar;
     let token = mks(world, "esx-console").await?;

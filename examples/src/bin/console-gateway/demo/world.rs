@@ -324,7 +324,7 @@ impl World {
         })
     }
 
-    /// A call of the API, by one who may.
+    /// A call of the API, with its token.
     pub(super) async fn call(&self, line: &str, body: &str) -> Outcome<Answer> {
         let bearer = format!("Bearer {}", self.bearer);
         request(self.api, line, &[("Authorization", &bearer)], body).await

@@ -1,4 +1,4 @@
-//! Who comes in, and over what: listeners, and a task for each connection.
+//! Where clients come in: listeners, and a task for each connection.
 
 pub(crate) mod budgets;
 pub(crate) mod connect;
@@ -161,7 +161,7 @@ async fn welcome(gateway: Arc<Gateway>, tcp: TcpStream, peer: SocketAddr, speaks
             handed_on: false,
         };
         let converse = converse(&gateway, guest, (early, tcp), speaks);
-        // Behind a reverse proxy that is believed are many, of whom one is known by his request only.
+        // A reverse proxy that is believed connects for many clients: the request alone says for which one.
         let is_proxy = speaks == Speaks::Web && live.forwarded.iter().any(|network| network.contains(peer.ip()));
         match is_proxy {
             true => Box::pin(converse).await,

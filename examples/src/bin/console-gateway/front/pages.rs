@@ -10,7 +10,7 @@ use crate::config::Pages;
 
 /// A terminal, with xterm.js.
 const SERIAL: &str = include_str!("serial.html");
-/// A console as bytes: what passes is shown, for who has no viewer of VMware's.
+/// A console as bytes: what passes is shown, for users without a viewer of VMware's.
 const MKS: &str = include_str!("mks.html");
 /// What [`with_password`] adds.
 const SPICE_PASSWORD: &str = include_str!("spice_password.html");

@@ -20,7 +20,7 @@ const CLIENT_SSL: u8 = 1;
 /// What a header says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Header {
-    /// Who has connected to the load balancer: nobody, for its own health checks.
+    /// The client that has connected to the load balancer. `None`: a health check of the balancer itself.
     pub(crate) source: Option<SocketAddr>,
     /// That was by TLS.
     pub(crate) secure: bool,

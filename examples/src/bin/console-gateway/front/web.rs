@@ -110,7 +110,7 @@ async fn answer(gateway: Arc<Gateway>, guest: Guestbook, mut request: Request<In
     }
 }
 
-/// Who asks: behind a reverse proxy that is believed, what it says.
+/// The client that asks: behind a reverse proxy that is believed, the one that the proxy names.
 fn seen(gateway: &Gateway, guest: Guestbook, headers: &HeaderMap) -> Guestbook {
     let live = gateway.live();
     if !live.forwarded.iter().any(|network| network.contains(guest.peer.ip())) {

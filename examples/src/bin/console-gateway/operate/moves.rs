@@ -22,8 +22,8 @@ pub(crate) struct MoveWatch {
 }
 
 impl Moves {
-    /// Watches a guest. Where it is has to be asked behind this: a move after the answer is seen then, also while its console
-    /// is being dialled.
+    /// Watches a guest. The caller asks for the guest's place only after this call: then it sees each move after the answer,
+    /// also while the console is being dialled.
     pub(crate) fn watch(self: &Arc<Self>, guest: &str) -> MoveWatch {
         let mut guests = lock(&self.0);
         let sender = guests.entry(guest.to_owned()).or_default();

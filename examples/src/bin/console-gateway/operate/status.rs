@@ -18,7 +18,7 @@ use crate::gateway::Gateway;
 /// Bytes of the form that a button sends.
 const FORM: usize = 1024;
 
-/// Answers whoever has the token of the API, as Basic password.
+/// Answers a client that shows the token of the API, as Basic password.
 pub(crate) async fn answer(gateway: &Arc<Gateway>, guest: &Guestbook, request: Request<Incoming>) -> Response<Body> {
     let from = guest.peer.ip();
     // After too many wrong ones none is looked at, and the answer is the same.

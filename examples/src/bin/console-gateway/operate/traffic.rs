@@ -30,7 +30,7 @@ impl Traffic {
 pub(crate) struct Counted<S> {
     stream: S,
     traffic: Arc<Traffic>,
-    /// Whoever writes to it does not close it.
+    /// `poll_shutdown` does not close the stream.
     stays_open: bool,
 }
 

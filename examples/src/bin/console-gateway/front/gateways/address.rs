@@ -7,7 +7,7 @@ use examples::net;
 use tokio::net::{TcpListener, UdpSocket, lookup_host};
 
 /// Binds the listener for gateways, and gives its address as they reach it: the one that is configured, or a port of the
-/// address by which this machine reaches its store. `None`: a store in memory is nobody else's.
+/// address by which this machine reaches its store. `None`: no other gateway shares a store in memory.
 pub(crate) async fn listener_for(
     configured: Option<SocketAddr>,
     store: &str,

@@ -8,8 +8,8 @@
 //!
 //! Each gateway makes a certificate when it starts, and keeps a note in the store that says where it takes connections of
 //! gateways and which certificate it has. A gateway connects only to the certificate in the note of the one that it is
-//! looking for, and serves only those whose certificate stands in one. So who can write into the store is a gateway, as it
-//! is for tokens, and nobody else is. The certificates of tenants and hypervisors have no part in it.
+//! looking for, and serves only those whose certificate stands in one. So a program that can write into the store is a
+//! gateway, as it is for tokens, and no other program is. The certificates of tenants and hypervisors have no part in it.
 
 mod address;
 mod door;
@@ -38,7 +38,7 @@ use super::tls::Stream;
 use crate::grant::clock::Clock;
 
 /// Seconds for which the others know where a gateway is of which nothing is heard: longer than a store is away, since sessions
-/// begin as soon as it is back. One that has stopped does not answer there, and nobody else has its key.
+/// begin as soon as it is back. One that has stopped does not answer there, and no other program has its key.
 const KEPT: u64 = 600;
 /// How often it says so.
 const ROUND: Duration = Duration::from_secs(5);
