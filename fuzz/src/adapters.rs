@@ -1,5 +1,5 @@
-//! What the targets of console-token's adapters share: a runtime whose time passes only when nobody can do anything, and
-//! random bytes that are the same in each run of an input.
+//! What the targets of console-token's adapters share: a runtime whose time passes only when no task can go on, and random
+//! bytes that are the same in each run of an input.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

@@ -79,7 +79,7 @@ fn assert_alike((end, heard): Ended, (expected, all): Ended, hangs_up: bool) {
     assert!(gone || end == expected, "{end}, not {expected}");
     let late = end.contains("TimedOut");
     for (at, (heard, all)) in heard.iter().zip(&all).enumerate() {
-        // A hypervisor that is left is told no more, not even what is under way to it.
+        // A hypervisor that is left gets no more bytes, not even those that are under way to it.
         let left = at == 1 && end.starts_with("BridgeError");
         let alike = if hangs_up || late || left {
             all.starts_with(heard)

@@ -354,8 +354,8 @@ fn play(mut role: Role, head: Head, mut input: Input<'_>, chunk: usize, stages: 
             Now::Waiting => panic!("nothing is open"),
             now => now,
         };
-        // What was left is the same however it was cut; at TLS, and behind a failure, which overwrites what may be a
-        // secret, it is nobody's.
+        // What was left is the same however it was cut. It is not compared at TLS, and behind a failure, which overwrites
+        // what may be a secret.
         let left = if now == Now::Tls || matches!(now, Now::Failed(_)) {
             Vec::new()
         } else {

@@ -207,7 +207,7 @@ impl Watched {
         }
     }
 
-    /// Who may only look does not press keys.
+    /// A viewer that may only look does not press keys.
     fn heard(&mut self, sent: &[u8]) {
         // What was sent up to ClientInit is not counted, and may be taken together with what follows.
         let counted = self.relay.counts().to_hypervisor();

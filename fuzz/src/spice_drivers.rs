@@ -8,8 +8,8 @@
 //! stay when they have said all; bit 6: the proxy stops.
 //!
 //! The law: whatever the stream, a driver ends as the machine ends that is stepped by hand with the same bytes, and its
-//! peer hears the same. Nothing waits for ever: time passes only when nobody can do anything, and the peers have said
-//! all that they will.
+//! peer hears the same. Nothing waits for ever: time passes only when no task can go on, and the peers have said all
+//! that they will.
 
 use std::io::IoSlice;
 use std::sync::Arc;
@@ -91,7 +91,7 @@ fn assert_alike((end, heard): Ended, (expected, all): Ended, hangs_up: bool) {
     assert!(gone || end == expected, "{end}, not {expected}");
     let late = end.contains("TimedOut");
     for (at, (heard, all)) in heard.iter().zip(&all).enumerate() {
-        // A hypervisor that is left is told no more, not even what is under way to it.
+        // A hypervisor that is left gets no more bytes, not even those that are under way to it.
         let left = at == 1 && end.starts_with("RelayError");
         let alike = if hangs_up || late || left {
             all.starts_with(heard)

@@ -9,8 +9,8 @@
 //! Settings: bit 0: viewers may come again, bit 1: no lease. What a step does is named in [`step`].
 //!
 //! The laws: a token opens no more than its uses, and exactly what the model says while the store works; a use is given back
-//! exactly if no hypervisor was reached, also where answers were lost; a connection is cut only for a reason; each end is told
-//! once; in the end nothing is open.
+//! exactly if no hypervisor was reached, also where answers were lost; a connection is cut only for a reason; each end is
+//! reported once; in the end nothing is open.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::{NonZeroU8, NonZeroU32};

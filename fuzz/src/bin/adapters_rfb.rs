@@ -9,9 +9,9 @@
 //! Settings: bit 0: viewers may come again. In what a raw viewer says, `ff` stands for a token. The gateway and the peers are
 //! those of `console-token/tests/rfb`.
 //!
-//! The laws: while the store works, a use is spent exactly if a hypervisor may have accepted, and else given back; nobody gets
-//! in without a use; all refusals sound alike and come after the same time; whoever was cut learns nothing more; in the end no
-//! connection is left, and the store knows.
+//! The laws: while the store works, a use is spent exactly if a hypervisor may have accepted, and else given back; no viewer
+//! gets in without a use; all refusals sound alike and come after the same time; a viewer that was cut off learns nothing
+//! more; in the end no connection is left, and the store knows.
 //!
 //! Not searched in CI: see LAWS.md.
 
@@ -144,7 +144,7 @@ impl World {
         let uses = u32::from(which & 3) + 1;
         let mut grant = self.site.grant(uses);
         if which & 0x30 == 0x30 {
-            // Nobody is shown this one by VNC.
+            // VNC shows this console to no viewer.
             grant.console = ConsoleType::Serial;
         }
         let secret = self.site.connections.issue(&grant).await.expect("there is room");
@@ -205,7 +205,7 @@ impl World {
             }
             None => {
                 timeout(LONG, coming.task).await.expect("it ends").expect("no panic");
-                // It may have accepted, and nobody knows.
+                // The hypervisor may have accepted, and the gateway does not know.
                 let silent = self.manners == Manners::Silent && open && (enough || self.reconnect);
                 token.spent += u32::from(silent);
             }
@@ -427,7 +427,7 @@ async fn step(world: &mut World, input: &mut Input<'_>) {
         }
         (12, ..) => world.fail(which),
         (13, _, Some(at)) => {
-            // It may be gone: its hypervisor may have let nobody in behind a move.
+            // The viewer may be gone: its hypervisor may have refused the gateway behind a move.
             let _ = world.seen[at].viewer.types().await;
         }
         (14, Some(of), _) => world.driven(of, which & 16 != 0).await,

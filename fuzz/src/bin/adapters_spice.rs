@@ -10,8 +10,8 @@
 //! peers are those of `console-token/tests/spice`.
 //!
 //! The laws: a session costs one use, its further channels none; a use whose hypervisor was not reached, or refused, is given
-//! back; nobody gets in without a use, or with the number of another's session; all refusals look alike; in the end no session
-//! is open, here or in the store, and no note about one is left.
+//! back; no viewer gets in without a use, or with the number of another's session; all refusals look alike; in the end no
+//! session is open, here or in the store, and no note about one is left.
 //!
 //! Not searched in CI: see LAWS.md.
 
@@ -85,10 +85,10 @@ struct World {
     sites: Vec<Site>,
     tokens: Vec<Token>,
     sessions: Vec<Session>,
-    /// The store has worked all the time, no guest has moved, and nobody comes again.
+    /// The store has worked all the time, no guest has moved, and no viewer comes again.
     exact: bool,
     fails: bool,
-    /// Gateways that take nobody any more.
+    /// Gateways that take no more viewers.
     stopped: Vec<usize>,
 }
 
@@ -431,7 +431,7 @@ async fn step(world: &mut World, input: &mut Input<'_>) {
         _ => {}
     }
     if world.exact {
-        // What has ended is told at once.
+        // Each end is reported at once.
         sleep(Duration::from_millis(100)).await;
         world.compare();
     }

@@ -7,8 +7,9 @@
 //! 1 segments: | first number u32 | order: length u8, each a segment's number | the stream |
 //! ```
 //!
-//! A capture gives the same events however its file is read; a connection is opened before anything else is told of it, and
-//! closed behind all of it; of a damaged gzip file, as many as could be unpacked. Segments in any order, doubled and overlapping, give the stream that they were cut from.
+//! A capture gives the same events however its file is read: a connection's opening comes before all its other events, and
+//! its close behind them; of a damaged gzip file, as many as could be unpacked. Segments in any order, doubled and
+//! overlapping, give the stream that they were cut from.
 //!
 //! Not searched in CI: see LAWS.md.
 
@@ -56,7 +57,7 @@ fn events(bytes: &[u8], chunk: usize, options: &Options) -> (Vec<Event>, Option<
     (found, None)
 }
 
-/// Each connection is told of from its opening to its end.
+/// The events of each connection begin with its opening and stop with its end.
 fn order(events: &[Event], whole: bool) {
     let mut open: BTreeMap<u64, [bool; 2]> = BTreeMap::new();
     let mut next = 0;

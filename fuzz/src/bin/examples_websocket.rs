@@ -5,8 +5,8 @@
 //! | bit 0: behind the handshake, bit 1: from our page | capacity u8 | chunk u8 | what the browser says |
 //! ```
 //!
-//! In any pieces the same is heard and answered; who is let in has asked as the protocol says, from our page; nothing waits
-//! for ever.
+//! In any pieces the same is heard and answered; a browser that is let in has asked as the protocol says, from our page;
+//! nothing waits for ever.
 //!
 //! Not searched in CI: see LAWS.md.
 

@@ -5,9 +5,9 @@
 //! | what u8 | 0 configuration: text | 1 API, 2 web: piece u8, bytes of a connection; ff stands for a good token |
 //! ```
 //!
-//! The laws: nothing answers 500; in any pieces a connection is answered alike; without the token of the API nothing is done
-//! and nothing is told; as many tokens are made as are told; no answer has a password of a hypervisor, or a file that is not
-//! to be seen; a configuration is refused with each reason on a line, twice alike.
+//! The laws: nothing answers 500; in any pieces a connection is answered alike; without the token of the API the gateway does
+//! nothing and shows nothing; it makes as many tokens as it gives out; no answer has a password of a hypervisor, or a file
+//! that is not to be seen; a configuration is refused with each reason on a line, twice alike.
 //!
 //! The gateway is compiled in: its files are those of `examples/src/bin/console-gateway`. One gateway, without listeners,
 //! serves all inputs, and forgets after each: its keys for RSA take a second.
@@ -70,7 +70,7 @@ const LONGEST: usize = 8192;
 const NEVER: Duration = Duration::from_secs(30);
 /// The token of the API, in a file that the configuration names.
 const BEARER: &str = "api-token-of-16-characters";
-/// What nobody may see.
+/// What no client may see.
 const SECRETS: [&str; 3] = ["ticket-of-a-hypervisor", "pa55-w0r", "file-behind-the-pages"];
 
 /// A gateway's configuration, with a guest for each kind of console.

@@ -190,7 +190,7 @@ fn relay(mut input: Input<'_>) {
     }
 }
 
-/// The answer to who may not resize: an update of one rectangle.
+/// The answer to a client that may not resize: an update of one rectangle.
 fn refused(screens: &[Screen], framebuffer: (u16, u16)) {
     let answer = resize_refused(framebuffer, screens).expect("few screens");
     assert_eq!(answer[..4], [0, 0, 0, 1]);

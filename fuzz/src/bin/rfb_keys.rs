@@ -83,7 +83,7 @@ fn sealed(mut input: Input<'_>) {
         let strength = Strength::of(kind).expect("its type");
         let seed = Seed::new([3; 32]);
         for sealed in [&bytes[..], &bytes[..255], &[]] {
-            // What does not open gives as many bytes, which nobody knows: the log-in fails later, and the same way.
+            // What does not open gives as many bytes, which no peer knows: the log-in fails later, and the same way.
             let opened = key().open(sealed, strength, &seed);
             assert_eq!(opened.expose().len(), strength.random_len());
         }
@@ -280,7 +280,7 @@ fn tls(mut input: Input<'_>) {
         }
         assert!(buffers.rx.is_empty(), "nothing is received before the handshake");
     }
-    // Nobody can finish a handshake without keys that only it has drawn.
+    // The input cannot finish a handshake: that takes keys that only the session has drawn.
     assert!(session.is_handshaking());
     session.close();
     let _ = (session.process(&mut buffers), session.is_closed(), Bytes::new());

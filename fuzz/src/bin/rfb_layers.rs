@@ -9,8 +9,8 @@
 //! Bits: 0: the user enters a wrong password, 1: the proxy shows the hypervisor one, 2: it knows the hypervisor by another key, 3: it
 //! has no answer to its tenants' log-ins, 4: the hypervisor is not reached, 5: the viewer sends a byte that no layer made.
 //!
-//! The laws: what one side says comes out at the other, whole and in order, if both are who they say; nobody else is let in; the
-//! hypervisor is not asked before its key is known; nothing waits for ever.
+//! The laws: what one side says comes out at the other, whole and in order, if both sides are authentic; no other peer is let
+//! in; the hypervisor is not asked before its key is known; nothing waits for ever.
 //!
 //! Not searched in CI: see LAWS.md.
 
@@ -102,7 +102,7 @@ fn layered(stream: Box<dyn Io>, keys: rfb_proto::security::rsa_aes::LayerKeys, b
     Box::new(layer)
 }
 
-/// A hypervisor. `None`: nobody has got in.
+/// A hypervisor. `None`: it has let no client in.
 async fn hypervisor(stream: Slow, security_type: SecurityType) -> Option<Open> {
     let (clock, mut buffers) = (Clock::start(), Buffers::default());
     let mut stream: Box<dyn Io> = Box::new(stream);

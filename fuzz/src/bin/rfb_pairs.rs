@@ -8,8 +8,8 @@
 //! Bits: 0: the viewer's password is wrong, 1: the bridge's is, 2: the hypervisor is asked first, 3: it is not reached, 4 and 5:
 //! which of its keys the bridge takes, 6: the bridge lacks what the log-in takes. The three are those of `rfb-proto/tests/it`.
 //!
-//! The laws: the viewer is let in exactly if both log-ins are right; nobody is connected to for a viewer that is not let in; no
-//! side is told the other's user or password, nor why the hypervisor refuses.
+//! The laws: the viewer is let in exactly if both log-ins are right; the bridge connects to no hypervisor for a viewer that is
+//! not let in; no side learns the other's user or password, nor why the hypervisor refuses.
 //!
 //! Not searched in CI: see LAWS.md.
 

@@ -9,7 +9,7 @@
 //! another name, 5: the viewer hangs up after so many bytes (`cut`), 6: it is not let in, 7: the gateway takes any name that the
 //! authority has certified. The peers are of this crate as well: both ends know their keys, which a search cannot.
 //!
-//! The laws: what one side says comes out at the other, whole and in order; a hypervisor that is not trusted is told nothing of
+//! The laws: what one side says comes out at the other, whole and in order; a hypervisor that is not trusted gets nothing of
 //! the password; nothing waits for ever.
 //!
 //! Not searched in CI: see LAWS.md.
@@ -157,7 +157,7 @@ async fn converse(stream: impl Io, mut heard: Vec<u8>, says: &[u8], expected: us
     heard
 }
 
-/// What a hypervisor has heard behind its handshake. `None`: nobody was let in.
+/// What a hypervisor has heard behind its handshake. `None`: it has let no client in.
 async fn hypervisor(mut stream: Slow, tls: Option<&ServerTls>, says: &[u8], expected: usize) -> Option<Vec<u8>> {
     let clock = Clock::start();
     let config = match tls {

@@ -69,7 +69,7 @@ fn subject(text: &str) {
         }
         out
     };
-    // Blanks around a value belong to nobody, and there is no other way to write them.
+    // Blanks around a value are not part of it, and there is no other way to write them.
     let plain = |text: &String| text.trim() == text && !text.contains('=');
     if subject
         .entries()
@@ -145,7 +145,7 @@ fn certificate(mut input: Input<'_>) {
             "a changed certificate is taken, and the one that was signed is not"
         );
     }
-    // A pin that is no key's, or one of a byte more, is nobody's.
+    // A pin that is no public key, or has a byte more, fits no certificate.
     let subject = HostSubject::parse(SUBJECT).expect("a subject");
     let pinned = Verifier::new(AUTHORITY, Expected::Subject(subject))
         .expect("an authority")
@@ -198,7 +198,7 @@ fn signature(mut input: Input<'_>) {
     for verifier in verifiers() {
         let old = verifier.verify_tls12_signature(message, &certificate, &signed);
         let new = verifier.verify_tls13_signature(message, &certificate, &signed);
-        // Nobody here has the keys of these certificates.
+        // The input has no keys of these certificates.
         assert!(old.is_err() && new.is_err());
     }
 }

@@ -6,8 +6,8 @@
 //! 0 to 3 a connection arrives from this address, 4 and 5 it is let in, 6 it leaves, 7 other limits
 //! ```
 //!
-//! The law: a newcomer always gets a place; who gives way is the oldest of the source with the most; open ones never do; a
-//! place is had once and given back once, and in the end all are free.
+//! The law: a newcomer always gets a place; the oldest connection of the source with the most gives way, and open ones never
+//! do; a place is had once and given back once, and in the end all are free.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::num::NonZeroU32;
@@ -58,7 +58,7 @@ impl Model {
         self.all.iter().filter(fits).count()
     }
 
-    /// Who gives way to a newcomer.
+    /// The connection that gives way to a newcomer.
     fn gives_way(&self, newcomer: Source) -> Option<usize> {
         if self.number(State::HalfOpen, None) < self.limits.half_open.get() as usize {
             return None;

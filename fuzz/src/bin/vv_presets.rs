@@ -79,7 +79,7 @@ fn check(data: &[u8]) {
         3 => kerbside.spice(),
         _ => Builder::spice(host)
             .port(ports[0])
-            // Of a VM's password nobody knows whether it is text.
+            // A VM's password need not be text.
             .password(blobs[1])
             .color_depth(if is(0) { ColorDepth::Bits16 } else { ColorDepth::Bits32 })
             .disable_effects([Effect::Animation])

@@ -450,8 +450,8 @@ fn name(value: &impl std::fmt::Debug) -> String {
     text.split([' ', '{', ')']).next().unwrap_or_default().to_owned()
 }
 
-/// One run. Whether it may be compared with another: pieces do not matter only where no time passes and nobody hangs up,
-/// since what is read by then differs.
+/// One run, and whether it may be compared with another: pieces do not matter only where no time passes and no peer hangs
+/// up, since what is read by then differs.
 fn run(data: &[u8], settings: u8, chunk: usize) -> (Outcome, bool, BTreeSet<String>) {
     let mut input = Input::new(data);
     let mut world = World::new(settings, chunk);

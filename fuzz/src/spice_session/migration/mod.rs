@@ -3,7 +3,7 @@
 //! The world plays viewer, hypervisors and driver as the input says, in any order. What it knows is small: which
 //! connections there are, what was said on them, and [`TABLE`], the states of a session with what leads from
 //! one to the next. What passes is held against that: nothing that was not asked for reaches a hypervisor, and what a
-//! viewer is told of a target is, byte for byte, what is written here from the proxy's own endpoint.
+//! viewer receives about a target is, byte for byte, what is written here from the proxy's own endpoint.
 
 mod said;
 mod table;
