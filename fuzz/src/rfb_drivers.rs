@@ -402,7 +402,7 @@ async fn tls(network: Network, is_client: bool, says: &[u8]) {
         if is_client {
             let tls = ClientTls::new(identity.chain, None).expect("an authority");
             let tls = tls.config(rfb_proto::tls::PeerName::Any).expect("a configuration");
-            let session = rustls::ClientConnection::new(tls.0, tls.1).expect("a session");
+            let session = rustls::client::UnbufferedClientConnection::new(tls.0, tls.1).expect("a session");
             let session = rfb_proto::tls::TlsSession::new(session, &mut buffers);
             let mut stream = TlsStream::new(near, session);
             // The first bytes that are read want the handshake.

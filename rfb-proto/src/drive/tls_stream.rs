@@ -17,6 +17,8 @@ use crate::tls::{ClientTls, PeerName, ServerTls, TlsError, TlsSession};
 
 /// Bytes that are read at a time: several records, with what stands in front of them.
 const READ: usize = 64 << 10;
+/// The same in the handshake.
+const HANDSHAKE_READ: usize = 4 << 10;
 /// Bytes that wait to be sent, at most, before no more are taken.
 const UNSENT: usize = 64 << 10;
 
@@ -60,10 +62,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
     /// not looked at. The handshake is over when this is ready.
     ///
     /// # Errors
-    /// The stream failed, or the handshake did: then the error holds a [`TlsError`], and the peer was sent its alert.
+    /// The stream failed, or the handshake did: then the error holds a [`TlsError`], and the peer was sent its alert, as far
+    /// as the stream took it at once.
     pub async fn connect(stream: S, tls: &Tls, with: &ClientTls, buffers: &mut Buffers) -> io::Result<Self> {
         let mut secured = Self::connecting(stream, tls, with, buffers)?;
-        poll_fn(|cx| secured.poll_handshake(cx)).await?;
+        secured.handshake().await?;
         Ok(secured)
     }
 
@@ -73,7 +76,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
     /// As [`TlsStream::connect`].
     pub async fn accept(stream: S, with: &ServerTls, buffers: &mut Buffers) -> io::Result<Self> {
         let mut secured = Self::accepting(stream, with, buffers)?;
-        poll_fn(|cx| secured.poll_handshake(cx)).await?;
+        secured.handshake().await?;
         Ok(secured)
     }
 
@@ -105,6 +108,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
         &self.session
     }
 
+    /// The stream below; and of its bytes those that were read and not decrypted, and those that are not sent yet.
+    #[must_use]
+    pub fn into_parts(self) -> (S, Buffers) {
+        (self.stream, self.session.socket)
+    }
+
+    /// Takes the handshake to its end, for a stream that was made with [`TlsStream::new`].
+    ///
+    /// # Errors
+    /// As [`TlsStream::connect`].
+    pub async fn handshake(&mut self) -> io::Result<()> {
+        poll_fn(|cx| self.poll_handshake(cx)).await
+    }
+
     /// Ready when the handshake is over.
     ///
     /// # Errors
@@ -112,8 +129,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
     pub fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             if let Err(error) = self.session.process(&mut self.plain) {
-                // The peer is sent the alert first, if it can be.
-                let _ = ready!(self.poll_send(cx));
+                // The alert, as far as the stream takes it at once: a peer that does not read must not hold the failure up.
+                let _ = self.poll_send(cx);
                 return Poll::Ready(Err(failure(error)));
             }
             let sent = self.poll_send(cx)?;
@@ -155,16 +172,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
 
     /// Reads ciphertext. 0: nothing more comes.
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let room = match self.session.is_handshaking() {
+            true => HANDSHAKE_READ,
+            false => READ,
+        };
         let rx = &mut self.session.socket.rx;
-        rx.reserve(READ);
+        rx.reserve(room);
         let read = poll_read_buf(Pin::new(&mut self.stream), cx, rx);
-        if read.is_pending() && rx.is_empty() {
-            // At rest it holds no memory.
-            *rx = BytesMut::new();
+        if read.is_pending() {
+            rest(rx);
         }
         let read = ready!(read)?;
         self.ended = read == 0;
         Poll::Ready(Ok(read))
+    }
+}
+
+/// While nothing comes a buffer holds no more memory than a few times its bytes: those are a part of a record, most often
+/// none.
+fn rest(buffer: &mut BytesMut) {
+    if buffer.len() < buffer.capacity() / 4 {
+        *buffer = BytesMut::from(&buffer[..]);
     }
 }
 
@@ -193,12 +221,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsStream<S> {
             if buf.remaining() == 0 || this.session.is_closed() {
                 return Poll::Ready(Ok(()));
             }
-            if this.ended {
-                return Poll::Ready(Err(ErrorKind::UnexpectedEof.into()));
-            }
-            if this.session.socket.rx.is_empty() {
-                ready!(this.poll_receive(cx))?;
-            }
             if let Err(error) = this.session.process(&mut this.plain) {
                 let _ = this.poll_send(cx);
                 return Poll::Ready(Err(failure(error)));
@@ -207,6 +229,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsStream<S> {
             if !this.session.socket.tx.is_empty() {
                 let _ = this.poll_send(cx)?;
             }
+            if !this.plain.rx.is_empty() || this.session.is_closed() {
+                continue;
+            }
+            if this.ended {
+                return Poll::Ready(Err(ErrorKind::UnexpectedEof.into()));
+            }
+            ready!(this.poll_receive(cx))?;
         }
     }
 }
@@ -223,15 +252,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<S> {
         }
         let room = UNSENT.saturating_sub(unsent(this));
         let taken = buf.get(..room).unwrap_or(buf);
-        // Nothing waits for the end of the handshake: straight into records.
-        if this.plain.tx.is_empty() {
-            let sealed = this.session.seal(taken);
-            if 0 < sealed {
-                return Poll::Ready(Ok(sealed));
-            }
+        // Straight into records, unless they have to wait for the end of the handshake.
+        if !this.session.process_with(&mut this.plain, taken).map_err(failure)? {
+            this.plain.tx.extend_from_slice(taken);
         }
-        this.plain.tx.extend_from_slice(taken);
-        this.session.process(&mut this.plain).map_err(failure)?;
         Poll::Ready(Ok(taken.len()))
     }
 
@@ -242,7 +266,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<S> {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.closed {
             self.closed = true;
-            self.session.close();
+            let this = &mut *self;
+            // A session that has failed has said so in its alert.
+            let _ = this.session.close(&mut this.plain);
         }
         ready!(self.poll_send(cx))?;
         Pin::new(&mut self.stream).poll_shutdown(cx)

@@ -28,32 +28,29 @@
 extern crate std;
 
 mod pin;
+mod session;
 mod verifier;
 
 use alloc::string::ToString as _;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
-use std::io::{BufRead as _, Write as _};
 
 pub use pin::{BadFingerprint, Fingerprint};
+pub use session::{TlsConnection, TlsSession};
 
 use verifier::{Accepts, Verifier};
 
-use bytes::Buf as _;
-use bytes::BufMut as _;
 use rustls::client::danger::ServerCertVerifier;
-use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::client::{Resumption, UnbufferedClientConnection, WebPkiServerVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::server::WebPkiClientVerifier;
-use rustls::{
-    CertificateError, ClientConfig, ClientConnection, Connection, RootCertStore, ServerConfig, ServerConnection,
-};
+use rustls::server::{UnbufferedServerConnection, WebPkiClientVerifier};
+use rustls::{CertificateError, ClientConfig, RootCertStore, ServerConfig};
 
 use crate::first_bytes::FirstBytes;
-use crate::handshake::{Buffers, wipe};
+use crate::handshake::Buffers;
 
 /// What is wrong with certificates, a key, a name or a TLS session. Never shows what was in a key.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -194,7 +191,7 @@ impl ClientTls {
     /// [`TlsError::BadName`], or what rustls says.
     pub fn connect(&self, name: PeerName<'_>, buffers: &mut Buffers) -> Result<TlsSession, TlsError> {
         let (config, name) = self.config(name)?;
-        Ok(TlsSession::new(ClientConnection::new(config, name)?, buffers))
+        Ok(TlsSession::new(UnbufferedClientConnection::new(config, name)?, buffers))
     }
 
     /// What rustls is to be given for a session with this server, for drivers that have TLS streams of their own
@@ -257,142 +254,16 @@ impl ServerTls {
     /// # Errors
     /// What rustls says.
     pub fn accept(&self, buffers: &mut Buffers) -> Result<TlsSession, TlsError> {
-        Ok(TlsSession::new(ServerConnection::new(self.config.clone())?, buffers))
+        Ok(TlsSession::new(
+            UnbufferedServerConnection::new(self.config.clone())?,
+            buffers,
+        ))
     }
 
     /// What rustls is to be given for a session, as [`ClientTls::config`].
     #[must_use]
     pub fn config(&self) -> Arc<ServerConfig> {
         self.config.clone()
-    }
-}
-
-/// A TLS session between a connection and a machine.
-#[derive(Debug)]
-pub struct TlsSession {
-    session: Connection,
-    /// What the peer's bytes began with.
-    began: Vec<u8>,
-    closed: bool,
-    failed: Option<TlsError>,
-    /// The connection's bytes: what is read from it goes into `rx`, what is in `tx` is to be sent.
-    pub socket: Buffers,
-}
-
-impl TlsSession {
-    /// For a session with a configuration of one's own. `buffers` as for [`ClientTls::connect`]: what is left in
-    /// its `tx` is sent in front of TLS, and what is in its `rx` is TLS already.
-    #[must_use]
-    pub fn new(session: impl Into<Connection>, buffers: &mut Buffers) -> Self {
-        Self {
-            session: session.into(),
-            began: Vec::new(),
-            closed: false,
-            failed: None,
-            socket: core::mem::take(buffers),
-        }
-    }
-
-    /// Decrypts what is in `socket.rx` into `plain.rx`, encrypts what is in `plain.tx` into `socket.tx`, and
-    /// takes the handshake on. Call it after reading, and after the machine has written.
-    ///
-    /// # Errors
-    /// The session failed, for good. `socket.tx` may hold an alert for the peer.
-    pub fn process(&mut self, plain: &mut Buffers) -> Result<(), TlsError> {
-        if let Some(error) = &self.failed {
-            return Err(error.clone());
-        }
-        match self.receive(plain) {
-            Ok(()) => self.send(plain),
-            Err(error) => self.failed = Some(error),
-        }
-        self.write_tls();
-        self.failed.clone().map_or(Ok(()), Err)
-    }
-
-    /// Whether the handshake is not over. The machine is to be stepped on when it is; what it writes before waits.
-    #[must_use]
-    pub fn is_handshaking(&self) -> bool {
-        self.session.is_handshaking()
-    }
-
-    /// Whether the peer has said that nothing more will come. For the machine that is the end of the stream.
-    #[must_use]
-    pub fn is_closed(&self) -> bool {
-        self.closed
-    }
-
-    /// Tells the peer that nothing more will come. Send `socket.tx`, then close.
-    pub fn close(&mut self) {
-        self.session.send_close_notify();
-        self.write_tls();
-    }
-
-    /// Rustls's own view of the session: versions, ciphers, certificates.
-    #[must_use]
-    pub fn session(&self) -> &Connection {
-        &self.session
-    }
-
-    fn receive(&mut self, plain: &mut Buffers) -> Result<(), TlsError> {
-        let unseen = FirstBytes::SHOWN.saturating_sub(self.began.len());
-        self.began.extend(self.socket.rx.iter().take(unseen));
-        while !self.socket.rx.is_empty() {
-            // INVARIANT: reading from a slice does not fail, and the buffer for plaintext, whose being full
-            // would be the other error, is emptied below.
-            let taken = self.session.read_tls(&mut &self.socket.rx[..]).unwrap_or(0);
-            self.socket.rx.advance(taken);
-            let state = self.session.process_new_packets();
-            let state = state.map_err(|error| TlsError::of_session(error, &self.began))?;
-            self.closed = state.peer_has_closed();
-            let here = state.plaintext_bytes_to_read();
-            plain.rx.reserve(here);
-            let mut reader = self.session.reader();
-            // An error says that nothing is there for now.
-            while let Ok(chunk @ [_, ..]) = reader.fill_buf() {
-                plain.rx.extend_from_slice(chunk);
-                let taken = chunk.len();
-                reader.consume(taken);
-            }
-            // After the peer's farewell nothing is taken any more.
-            if taken == 0 {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// Encrypts these bytes, as [`TlsSession::process`] does with those in `plain.tx`. Gives how many it took: none
-    /// before the handshake is over.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn seal(&mut self, bytes: &[u8]) -> usize {
-        if self.session.is_handshaking() || self.failed.is_some() {
-            return 0;
-        }
-        // INVARIANT: this takes what there is room for and does not fail.
-        let taken = self.session.writer().write(bytes).unwrap_or(0);
-        self.write_tls();
-        taken
-    }
-
-    fn send(&mut self, plain: &mut Buffers) {
-        while !self.session.is_handshaking() && !plain.tx.is_empty() {
-            // INVARIANT: this takes what there is room for and does not fail; there is room after the write.
-            let taken = self.session.writer().write(&plain.tx).unwrap_or(0);
-            // It may have been a password.
-            wipe(plain.tx.get_mut(..taken).unwrap_or_default());
-            plain.tx.advance(taken);
-            self.write_tls();
-            if taken == 0 {
-                break;
-            }
-        }
-    }
-
-    fn write_tls(&mut self) {
-        let mut socket = (&mut self.socket.tx).writer();
-        // INVARIANT: writing to memory does not fail.
-        while self.session.wants_write() && self.session.write_tls(&mut socket).is_ok_and(|written| 0 < written) {}
     }
 }
 

@@ -36,7 +36,7 @@ impl Pair {
 
     /// With a server of [`unchecked`].
     fn with_unchecked(client: &ClientTls, name: PeerName<'_>, server: &Arc<rustls::ServerConfig>) -> Self {
-        let session = rustls::ServerConnection::new(server.clone()).unwrap();
+        let session = rustls::server::UnbufferedServerConnection::new(server.clone()).unwrap();
         let (mut plain_client, mut plain_server) = (Buffers::default(), Buffers::default());
         Self {
             client: (client.connect(name, &mut plain_client).unwrap(), plain_client),
@@ -192,12 +192,65 @@ fn farewell() {
     let mut pair = Pair::new(&client, PeerName::Any, &server);
     assert_eq!(pair.run(usize::MAX), [None, None]);
     assert!(!pair.server.0.is_closed());
-    pair.client.0.close();
+    pair.client.1.tx.extend_from_slice(b"last words");
+    pair.client.0.close(&mut pair.client.1).unwrap();
     // Nothing behind it is read.
     pair.client.0.socket.tx.extend_from_slice(b"\x17\x03\x03\x00\x01x");
     assert_eq!(pair.run(usize::MAX), [None, None]);
     assert!(pair.server.0.is_closed());
-    assert!(pair.server.1.rx.is_empty());
+    assert_eq!(pair.server.1.rx[..], b"last words"[..]);
+}
+
+/// A server could send behind its own part of the handshake. It does not know the client there, and what it says may be for a
+/// client with a certificate only.
+#[test]
+fn a_server_says_nothing_before_the_client_has_finished() {
+    let authority = Authority::new();
+    let client = ClientTls::new(authority.pem.as_bytes(), None).unwrap();
+    let server = ServerTls::new(authority.server().identity(), None).unwrap();
+    let mut pair = Pair::new(&client, PeerName::Any, &server);
+    pair.server.1.tx.extend_from_slice(b"for those that are known");
+    let ((client, plain_client), (server, plain_server)) = (&mut pair.client, &mut pair.server);
+    client.process(plain_client).unwrap();
+    carry(&mut client.socket, &mut server.socket, usize::MAX);
+    server.process(plain_server).unwrap();
+    assert!(server.is_handshaking() && !plain_server.tx.is_empty());
+    carry(&mut server.socket, &mut client.socket, usize::MAX);
+    client.process(plain_client).unwrap();
+    assert!(!client.is_handshaking() && plain_client.rx.is_empty());
+    // Nor does it say farewell.
+    server.close(plain_server).unwrap();
+    assert!(server.socket.tx.is_empty());
+    assert_eq!(pair.run(usize::MAX), [None, None]);
+    assert_eq!(pair.client.1.rx[..], b"for those that are known"[..]);
+}
+
+/// A session at rest holds keys, and of a record that has come in part that part.
+#[test]
+fn a_session_has_no_buffers_of_its_own() {
+    let authority = Authority::new();
+    let client = ClientTls::new(authority.pem.as_bytes(), None).unwrap();
+    let server = ServerTls::new(authority.server().identity(), None).unwrap();
+    let mut pair = Pair::new(&client, PeerName::Any, &server);
+    pair.client.1.tx.extend_from_slice(&[7; 100_000]);
+    assert_eq!(pair.run(usize::MAX), [None, None]);
+    assert_eq!(pair.server.1.rx[..], [7; 100_000]);
+    for (tls, _) in [&pair.client, &pair.server] {
+        assert!(tls.socket.rx.is_empty() && tls.socket.tx.is_empty());
+    }
+    let ((client, plain_client), (server, plain_server)) = (&mut pair.client, &mut pair.server);
+    plain_client.tx.extend_from_slice(b"in two parts");
+    client.process(plain_client).unwrap();
+    plain_server.rx.clear();
+    carry(&mut client.socket, &mut server.socket, 9);
+    server.process(plain_server).unwrap();
+    assert_eq!((server.socket.rx.len(), plain_server.rx.len()), (9, 0));
+    carry(&mut client.socket, &mut server.socket, usize::MAX);
+    server.process(plain_server).unwrap();
+    assert_eq!(
+        (server.socket.rx.len(), &plain_server.rx[..]),
+        (0, &b"in two parts"[..])
+    );
 }
 
 /// Bytes that are no TLS end the session; nothing of them is read.

@@ -128,6 +128,43 @@ async fn it_begins_with_what_the_machine_left() {
     }
 }
 
+/// While it waits, also for the rest of a record, in the handshake or behind it, a stream holds no more than what has come.
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_waits_holds_little() {
+    let ends = Ends::new();
+    let (near, mut far) = duplex(4096);
+    let session = ends.server.accept(&mut Buffers::default()).unwrap();
+    let mut stream = TlsStream::new(near, session);
+    far.write_all(&[0x16, 3, 1]).await.unwrap();
+    timeout(Duration::from_secs(1), stream.handshake()).await.unwrap_err();
+    let held = |stream: &TlsStream<_>| {
+        let Buffers { rx, tx } = &stream.session().socket;
+        (rx.len(), rx.capacity() + tx.capacity())
+    };
+    let (len, held_in_handshake) = held(&stream);
+    assert!(len == 3 && held_in_handshake < 100, "{held_in_handshake}");
+
+    let (near, far) = duplex(1 << 20);
+    let (mut one, mut two) = (Buffers::default(), Buffers::default());
+    let tls = tls();
+    let ends = tokio::join!(
+        TlsStream::connect(near, &tls, &ends.client, &mut one),
+        TlsStream::accept(far, &ends.server, &mut two)
+    );
+    let (mut client, mut server) = (ends.0.unwrap(), ends.1.unwrap());
+    client.write_all(&counted(100_000, 1)).await.unwrap();
+    client.flush().await.unwrap();
+    let mut heard = vec![0; 100_000];
+    server.read_exact(&mut heard).await.unwrap();
+    assert!(heard == counted(100_000, 1));
+    // Three bytes of the head of a record.
+    let (mut bare, _) = client.into_parts();
+    bare.write_all(&[0x17, 3, 3]).await.unwrap();
+    timeout(Duration::from_secs(1), server.read_u8()).await.unwrap_err();
+    let (len, held) = held(&server);
+    assert!(len == 3 && held < 100, "{held}");
+}
+
 #[tokio::test]
 async fn a_server_that_is_not_trusted() {
     let (ends, others) = (Ends::new(), Ends::new());
