@@ -1,5 +1,6 @@
 //! The driver of a connection, which also ends it.
 
+use alloc::boxed::Box;
 use core::future::pending;
 
 use rfb_proto::session::relay::End;
@@ -30,25 +31,29 @@ pub enum Ended {
 /// dropped.
 ///
 /// The future can be dropped at any time: the connection then has broken off.
-pub async fn drive_viewer<B, T>(
+pub fn drive_viewer<B, T>(
     connection: Connection,
     tenant: T,
     viewer: TokenViewer<B>,
-) -> (Ended, Option<TokenViewer<B>>)
+) -> impl Future<Output = (Ended, Option<TokenViewer<B>>)>
 where
     B: ConsoleBackend + 'static,
     T: AsyncRead + AsyncWrite + Send + Unpin,
 {
     let slot = viewer.slot.clone();
-    tokio::select! {
-        (end, viewer) = drive_session(connection, tenant, viewer) => {
-            if let Some(entered) = slot.get().filter(|_| has_refused(&end)) {
-                entered.mark_refused();
+    // What is moved inside of a future has room there twice.
+    let session = Box::pin(drive_session(connection, tenant, viewer));
+    async move {
+        tokio::select! {
+            (end, viewer) = session => {
+                if let Some(entered) = slot.get().filter(|_| has_refused(&end)) {
+                    entered.mark_refused();
+                }
+                (Ended::By(end), viewer)
             }
-            (Ended::By(end), viewer)
+            refusal = cut(&slot) => (Ended::Cut(refusal), None),
+            refusal = record(&slot) => (Ended::Cut(refusal), None),
         }
-        refusal = cut(&slot) => (Ended::Cut(refusal), None),
-        refusal = record(&slot) => (Ended::Cut(refusal), None),
     }
 }
 

@@ -177,7 +177,7 @@ struct Wanted {
 
 struct Driver<'a, A: ProxyHandler> {
     connection: &'a mut Connection,
-    desk: Desk<A>,
+    desk: &'a mut Desk<A>,
     sides: SideBuffers,
     sleep: Pin<&'a mut Sleep>,
     /// The handler knows that both sides are in.
@@ -192,41 +192,45 @@ struct Driver<'a, A: ProxyHandler> {
 ///
 /// Both directions go on at the same time, and while a question is open both sides are looked at: when the tenant goes,
 /// the question is dropped. The future can be dropped at any time.
-pub async fn drive_session<A, T>(mut connection: Connection, tenant: T, answers: A) -> (End, Option<A>)
+pub fn drive_session<A, T>(mut connection: Connection, tenant: T, answers: A) -> impl Future<Output = (End, Option<A>)>
 where
     A: ProxyHandler + 'static,
     T: AsyncRead + AsyncWrite + Send + Unpin,
 {
-    let sleep = pin!(sleep_until(connection.clock.instant(Duration::MAX)));
-    let mut driver = Driver {
-        connection: &mut connection,
-        desk: Desk::Free(answers),
-        sides: SideBuffers::default(),
-        sleep,
-        told: false,
-        #[cfg(feature = "rsa-aes")]
-        rsa_aes: None,
-    };
+    // What an `async fn` is given it keeps twice: where it was given, and where it is used.
+    let mut desk = Desk::Free(answers);
     let mut tenant = Port::new(Wire::Plain(tenant));
-    let mut hypervisor: Option<Port<Wire<A::Hypervisor>>> = None;
-    let end = driver.run(&mut tenant, &mut hypervisor).await;
-    let Driver { desk, mut sides, .. } = driver;
-    let unsent = !sides.tenant.tx.is_empty() || !sides.hypervisor.tx.is_empty();
-    let patience = match end {
-        End::Viewer | End::Hypervisor if unsent => LINGER,
-        _ => GOODBYE,
-    };
-    let close_hypervisor = async {
-        if let Some(hypervisor) = &mut hypervisor {
-            hypervisor.close(&mut sides.hypervisor).await;
+    async move {
+        let sleep = pin!(sleep_until(connection.clock.instant(Duration::MAX)));
+        let mut driver = Driver {
+            connection: &mut connection,
+            desk: &mut desk,
+            sides: SideBuffers::default(),
+            sleep,
+            told: false,
+            #[cfg(feature = "rsa-aes")]
+            rsa_aes: None,
+        };
+        let mut hypervisor: Option<Port<Wire<A::Hypervisor>>> = None;
+        let end = driver.run(&mut tenant, &mut hypervisor).await;
+        let mut sides = driver.sides;
+        let unsent = !sides.tenant.tx.is_empty() || !sides.hypervisor.tx.is_empty();
+        let patience = match end {
+            End::Viewer | End::Hypervisor if unsent => LINGER,
+            _ => GOODBYE,
+        };
+        let close_hypervisor = async {
+            if let Some(hypervisor) = &mut hypervisor {
+                hypervisor.close(&mut sides.hypervisor).await;
+            }
+        };
+        let goodbye = async { tokio::join!(tenant.close(&mut sides.tenant), close_hypervisor) };
+        // A peer that does not read in time misses it.
+        let _ = timeout(patience, goodbye).await;
+        match desk {
+            Desk::Free(answers) => (end, Some(answers)),
+            Desk::Busy(_) | Desk::Lost => (end, None),
         }
-    };
-    let goodbye = async { tokio::join!(tenant.close(&mut sides.tenant), close_hypervisor) };
-    // A peer that does not read in time misses it.
-    let _ = timeout(patience, goodbye).await;
-    match desk {
-        Desk::Free(answers) => (end, Some(answers)),
-        Desk::Busy(_) | Desk::Lost => (end, None),
     }
 }
 

@@ -81,11 +81,17 @@ impl<A: ProxyHandler + 'static> Desk<A> {
         }
     }
 
-    /// The handler, unless a question is open that can be broken off.
-    async fn close(self) -> Option<A> {
+    /// Waits for the answer to a question that cannot be broken off.
+    async fn settle(&mut self) {
+        if let Self::Busy { kept: true, .. } = self {
+            poll_fn(|cx| self.poll(cx)).await;
+        }
+    }
+
+    /// The handler, unless a question is open.
+    fn close(self) -> Option<A> {
         match self {
             Self::Free(answers) => Some(answers),
-            Self::Busy { pending, kept: true } => Some(pending.await.0),
             Self::Busy { .. } | Self::Lost => None,
         }
     }
@@ -103,7 +109,7 @@ enum Turn<H> {
 /// What is waited for beside the two streams.
 struct Driver<'a, A: ProxyHandler> {
     connection: &'a mut Connection,
-    desk: Desk<A>,
+    desk: &'a mut Desk<A>,
     sides: SideBuffers,
     sleep: Pin<&'a mut Sleep>,
 }
@@ -132,40 +138,45 @@ struct Driver<'a, A: ProxyHandler> {
 ///
 /// The future can be dropped at any time: the connection is gone from its session then, and [`SessionManager::report`]
 /// tells what became of its link.
-pub async fn drive_session<A, T>(mut connection: Connection, tenant: T, answers: A) -> (End, Option<A>)
+pub fn drive_session<A, T>(mut connection: Connection, tenant: T, answers: A) -> impl Future<Output = (End, Option<A>)>
 where
     A: ProxyHandler + 'static,
     T: AsyncRead + AsyncWrite + Send + Unpin,
 {
-    let hub = connection.hub.clone();
-    let sleep = pin!(sleep_until(hub.clock.instant(Duration::MAX)));
-    let mut driver = Driver {
-        connection: &mut connection,
-        desk: Desk::Free(answers),
-        sides: SideBuffers::default(),
-        sleep,
-    };
+    // What an `async fn` is given it keeps twice: where it was given, and where it is used.
+    let mut desk = Desk::Free(answers);
     let mut tenant = Port::new(tenant, link::READ);
-    let mut hypervisor: Option<Port<A::Hypervisor>> = None;
-    let end = driver.run(&hub, &mut tenant, &mut hypervisor).await;
-    let Driver { desk, mut sides, .. } = driver;
-    let failed = connection.relay.channel().is_some() && connection.relay.outcome().is_none();
-    // What the session has to know does not wait for the last words.
-    drop(connection);
-    if failed {
-        hub.handled().await;
-    }
-    let close_hypervisor = async {
-        if let Some(hypervisor) = &mut hypervisor {
-            hypervisor.close(&mut sides.hypervisor).await;
+    async move {
+        let hub = connection.hub.clone();
+        let sleep = pin!(sleep_until(hub.clock.instant(Duration::MAX)));
+        let mut driver = Driver {
+            connection: &mut connection,
+            desk: &mut desk,
+            sides: SideBuffers::default(),
+            sleep,
+        };
+        let mut hypervisor: Option<Port<A::Hypervisor>> = None;
+        let end = driver.run(&hub, &mut tenant, &mut hypervisor).await;
+        let mut sides = driver.sides;
+        let failed = connection.relay.channel().is_some() && connection.relay.outcome().is_none();
+        // What the session has to know does not wait for the last words.
+        drop(connection);
+        if failed {
+            hub.handled().await;
         }
-    };
-    let goodbye = async { tokio::join!(tenant.close(&mut sides.tenant), close_hypervisor) };
-    tokio::select! {
-        _ = goodbye => {}
-        () = hub.drained(end) => {}
+        let close_hypervisor = async {
+            if let Some(hypervisor) = &mut hypervisor {
+                hypervisor.close(&mut sides.hypervisor).await;
+            }
+        };
+        let goodbye = async { tokio::join!(tenant.close(&mut sides.tenant), close_hypervisor) };
+        tokio::select! {
+            _ = goodbye => {}
+            () = hub.drained(end) => {}
+        }
+        desk.settle().await;
+        (end, desk.close())
     }
-    (end, desk.close().await)
 }
 
 /// Enters a connection into its session.
@@ -194,12 +205,12 @@ impl<A: ProxyHandler + 'static> Driver<'_, A> {
                 Action::Synchronize => {
                     let (relay, sides) = (&mut self.connection.relay, &mut self.sides);
                     hub.with(|now, sessions| relay.synchronize(now, sessions, sides));
-                    if let (Some(channel), Desk::Free(answers)) = (relay.channel(), &mut self.desk)
+                    if let (Some(channel), Desk::Free(answers)) = (relay.channel(), &mut *self.desk)
                         && let Some(announced) = relay.take_learnt()
                     {
                         answers.learnt(channel, &announced);
                     }
-                    if let (false, Some(outcome), Desk::Free(answers)) = (linked, relay.outcome(), &mut self.desk) {
+                    if let (false, Some(outcome), Desk::Free(answers)) = (linked, relay.outcome(), &mut *self.desk) {
                         answers.linked(outcome);
                         linked = true;
                         tenant.room = READ;
@@ -346,7 +357,7 @@ impl<A: ProxyHandler + 'static> Driver<'_, A> {
         match answer {
             Answer::Announce(Ok(shown)) => relay.tenant()?.announce(&mut sides.tenant, shown),
             Answer::Token(Ok(entry)) => {
-                if let Desk::Free(answers) = &mut self.desk
+                if let Desk::Free(answers) = &mut *self.desk
                     && let Some(policy) = answers.policy()
                 {
                     relay.restrict(policy);
