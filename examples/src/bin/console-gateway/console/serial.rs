@@ -7,6 +7,8 @@ use std::time::Duration;
 use console_token::{AttemptId, LeaseRules, LeaseTransition, Refusal, Secret, StoreError, WhenFull};
 use examples::websocket::CloseReason;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tracing::{info, warn};
 
 use super::{Opened, Refused, farewell, open, pass, shown};
@@ -20,11 +22,14 @@ use crate::operate::traffic::Counted;
 const HUNG: u64 = 15;
 /// How often a gateway says that the seat is taken.
 const KEEP: Duration = Duration::from_secs(3);
+/// For the store to learn that a seat is given up.
+const GIVE_UP: Duration = Duration::from_secs(1);
 
 /// A seat at a serial port, given up with this.
 pub(crate) struct Seat {
     gateway: Arc<Gateway>,
-    name: String,
+    /// In the store. `None`: it is given up.
+    name: Option<String>,
     holder: AttemptId,
 }
 
@@ -51,7 +56,7 @@ impl Seat {
         match taken {
             Ok(_) => Ok(Self {
                 gateway: gateway.clone(),
-                name,
+                name: Some(name),
                 holder,
             }),
             Err(StoreError::Refused(Refusal::Busy)) => Err(Refused::Taken),
@@ -61,6 +66,7 @@ impl Seat {
 
     /// Keeps the seat. Comes back when it was taken away.
     pub(crate) async fn keep(&self) {
+        let Some(name) = &self.name else { return };
         loop {
             tokio::time::sleep(KEEP).await;
             let keep = LeaseTransition::Keep {
@@ -68,7 +74,7 @@ impl Seat {
                 active: true,
             };
             let now = self.gateway.clock.now();
-            match self.gateway.store.leases(&self.name, now, &rules(false), keep).await {
+            match self.gateway.store.leases(name, now, &rules(false), keep).await {
                 Err(StoreError::Refused(_)) => return,
                 Err(error) => warn!(%error, "the seat is not kept"),
                 Ok(_) => {}
@@ -77,20 +83,31 @@ impl Seat {
     }
 }
 
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let (gateway, name, holder) = (self.gateway.clone(), std::mem::take(&mut self.name), self.holder);
+impl Seat {
+    /// Gives it up, and waits for a while until the store knows: a viewer that comes again at once finds it free.
+    async fn leave(mut self) {
+        if let Some(told) = self.give_up() {
+            let _ = timeout(GIVE_UP, told).await;
+        }
+    }
+
+    /// Once.
+    fn give_up(&mut self) -> Option<JoinHandle<()>> {
+        let (gateway, name, holder) = (self.gateway.clone(), self.name.take()?, self.holder);
         let tasks = gateway.tasks.clone();
-        tasks.spawn(async move {
-            let leave = LeaseTransition::Leave(holder);
-            if let Err(error) = gateway
-                .store
-                .leases(&name, gateway.clock.now(), &rules(false), leave)
-                .await
-            {
+        Some(tasks.spawn(async move {
+            let (rules, leave) = (rules(false), LeaseTransition::Leave(holder));
+            let left = gateway.store.leases(&name, gateway.clock.now(), &rules, leave);
+            if let Err(error) = left.await {
                 warn!(%error, "the seat is not given up");
             }
-        });
+        }))
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        drop(self.give_up());
     }
 }
 
@@ -134,6 +151,9 @@ impl Serial {
         let read_only = self.opened.found.rules().view_only;
         let mut viewer = Counted::new(ReadOnly::new(viewer, read_only), session.traffic.clone());
         let why = self.until_the_end(&mut viewer, &session).await;
+        // The port first: many take one client at a time.
+        drop(self.port);
+        self.seat.leave().await;
         farewell(&mut viewer, close, why).await;
         let (to_guest, from_guest) = session.traffic.bytes();
         info!(to_guest, from_guest, why = why.map(Why::text), "serial console closed");

@@ -97,20 +97,8 @@ async fn disconnect(world: &World, mut open: Browser) -> Outcome<((), StepReport
     )
 }
 
-/// The seat is given up a moment after the session: asks until it is.
-async fn sit_down(world: &World, token: &str) -> Outcome<Browser> {
-    for _ in 0..100 {
-        match Browser::open(world.web, token).await? {
-            Ok(browser) => return Ok(browser),
-            Err(409) => tokio::time::sleep(std::time::Duration::from_millis(10)).await,
-            Err(status) => return Err(format!("a good token was answered with {status}").into()),
-        }
-    }
-    Err("the port stays taken".into())
-}
-
 async fn left(world: &World, refused: &str) -> Outcome<((), StepReport)> {
-    let mut browser = sit_down(world, refused).await?;
+    let mut browser = world.browser(refused).await?;
     echo(&mut browser).await?;
     browser.close().await?;
     world.ended("port").await?;
@@ -129,7 +117,7 @@ async fn hung(world: &World) -> Outcome<((), StepReport)> {
         ..LeaseRules::EXCLUSIVE
     };
     let token = token(world).await?;
-    sit_down(world, &token).await?.close().await?;
+    world.browser(&token).await?.close().await?;
     world.ended("port").await?;
     let take = LeaseTransition::Take(AttemptId(random_bytes()));
     let mut taken = false;
