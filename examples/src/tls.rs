@@ -1,8 +1,9 @@
-//! TLS inside of a connection, by tokio-rustls: over bytes that were read already, with buffers below it, with an end
+//! TLS inside of a connection, by rfb-proto's [`TlsStream`]; for programs, over bytes that were read already, with an end
 //! that is an end, and with words for a peer that does not speak it.
 //!
-//! The buffers are needed, not only faster: a handshake of tokio-rustls 0.26 over a stream that takes a few bytes at a
-//! time stops for good, since a flush that has to wait is not tried again once the stream has room.
+//! Not tokio-rustls: it keeps 4 KiB for each direction of a connection at rest, writes to the system once for each record,
+//! and in version 0.26 its handshake stops for good over a stream that takes a few bytes at a time, since a flush that has
+//! to wait is not tried again once the stream has room.
 
 use std::io::{self, ErrorKind};
 use std::pin::Pin;
@@ -10,17 +11,54 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use rfb_proto::handshake::Buffers;
+use rfb_proto::tls::{TlsConnection, TlsSession};
+use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::ServerName;
+use rustls::server::UnbufferedServerConnection;
 use rustls::{ClientConfig, ServerConfig};
-use spice_proto::BufferedStream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, join, split};
-use tokio_rustls::{TlsAcceptor, TlsConnector};
 use tokio_util::io::InspectReader;
+
+pub use rfb_proto::TlsStream;
 
 use crate::stream::{Stream, protocol, read_ahead};
 
 /// As many first bytes as tell a protocol.
 const FIRST: usize = 16;
+
+/// The client's side of TLS, with its handshake done.
+///
+/// # Errors
+/// The handshake failed: the server's certificate, most likely.
+pub async fn client<S>(stream: S, config: Arc<ClientConfig>, name: ServerName<'static>) -> io::Result<TlsStream<S>>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let session = UnbufferedClientConnection::new(config, name).map_err(io::Error::other)?;
+    handshake(stream, session.into()).await
+}
+
+/// The server's side of TLS, with its handshake done.
+///
+/// # Errors
+/// The handshake failed.
+pub async fn server<S>(stream: S, config: Arc<ServerConfig>) -> io::Result<TlsStream<S>>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let session = UnbufferedServerConnection::new(config).map_err(io::Error::other)?;
+    handshake(stream, session.into()).await
+}
+
+async fn handshake<S>(stream: S, session: TlsConnection) -> io::Result<TlsStream<S>>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut stream = TlsStream::new(stream, TlsSession::new(session, &mut Buffers::default()));
+    stream.handshake().await?;
+    Ok(stream)
+}
 
 /// Speaks TLS on a connection, as a client. `early`: bytes of the server that were read already.
 ///
@@ -36,7 +74,7 @@ where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let (stream, heard) = listened(stream, early);
-    let connected = TlsConnector::from(config).connect(name, stream).await;
+    let connected = client(stream, config, name).await;
     connected.map(whole).map_err(|error| heard.explain(error))
 }
 
@@ -50,7 +88,7 @@ where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let (stream, heard) = listened(stream, early);
-    let accepted = TlsAcceptor::from(config).accept(stream).await;
+    let accepted = server(stream, config).await;
     accepted.map(whole).map_err(|error| heard.explain(error))
 }
 
@@ -90,11 +128,8 @@ fn listened<S: AsyncRead + AsyncWrite + Send + Unpin>(
 ) -> (impl AsyncRead + AsyncWrite + Send + Unpin, FirstBytes) {
     let heard = FirstBytes::default();
     let hears = heard.clone();
-    let buffered = BufferedStream::new(read_ahead([early], stream));
-    (
-        InspectReader::new(buffered, move |bytes: &[u8]| hears.hear(bytes)),
-        heard,
-    )
+    let ahead = read_ahead([early], stream);
+    (InspectReader::new(ahead, move |bytes: &[u8]| hears.hear(bytes)), heard)
 }
 
 /// The plaintext, to its end.

@@ -10,7 +10,6 @@ use spice_proto::link::{Action, Buffers, ClientConfig as LinkConfig, ClientLink,
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::sleep;
-use tokio_rustls::TlsConnector;
 
 /// A link message for a main channel, without capabilities: 16 + 18 bytes.
 const LINK: &[u8] = b"REDQ\x02\0\0\0\x02\0\0\0\x12\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\0\0\x12\0\0\0";
@@ -167,7 +166,7 @@ pub(crate) async fn wrong_plain(mut stream: TcpStream, tls: Arc<ClientConfig>) {
         return;
     }
     let name = "127.0.0.1".try_into().expect("a name");
-    let Ok(mut stream) = TlsConnector::from(tls).connect(name, stream).await else {
+    let Ok(mut stream) = examples::tls::client(stream, tls, name).await else {
         return;
     };
     let (user, password) = ("operator", made_up());

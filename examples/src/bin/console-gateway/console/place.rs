@@ -16,12 +16,10 @@ use examples::vnc::Method;
 use rfb_proto::tls::ClientTls;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use spice_proto::BufferedStream;
 use spice_proto::link::{Secret, Transport};
 use spice_proto::session::migration;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
 
 use super::qmp::Monitor;
 use crate::front::tls::Stream;
@@ -302,8 +300,7 @@ impl PlaceAddress {
             Ok(match tls {
                 None => stream,
                 Some(PlaceTls { name, config, .. }) => {
-                    let connector = TlsConnector::from(config.clone());
-                    let connected = connector.connect(name.clone(), BufferedStream::new(stream)).await;
+                    let connected = examples::tls::client(stream, config.clone(), name.clone()).await;
                     Box::new(connected.map_err(DialError::Tls)?)
                 }
             })

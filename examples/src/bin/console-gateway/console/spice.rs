@@ -9,7 +9,7 @@ use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Instant;
 
-use console_token::spice::{Console, ConsoleBackend, Denial, Event};
+use console_token::spice::{Console, ConsoleBackend, Denial, Event, TokenProxy};
 use console_token::{Fingerprint, Grant, Protocol, Refusal as TokenRefusal};
 use examples::places::Place;
 use examples::websocket::CloseReason;
@@ -63,25 +63,11 @@ where
         Err(problem) => return warn!(problem, "no link"),
     };
     let config = Arc::new(Config::new(live.spice_policy.clone(), endpoint));
-    let from = Peer {
-        address: guest.peer.ip(),
-        secure: guest.secure,
-    };
-    let connection = gateway.spice.accept(from, config);
-    let refusals = gateway.refusals.clone();
-    let traffic: Arc<Traffic> = Arc::default();
-    let mut tenant = Tenant::new(gateway.clone(), &guest, traffic.clone(), connection.counts());
-    let close = socket.map(|socket| {
-        tenant.shown = Some(socket.token);
-        socket.close
-    });
-    let (end, proxy) = {
-        let counted = Counted::new(&mut stream, traffic);
-        drive_session(connection, counted, gateway.spice.proxy(from.address, tenant)).await
-    };
+    let (close, token) = socket.map(|Socket { close, token }| (close, token)).unzip();
+    let (end, proxy) = drive(&gateway, &guest, &mut stream, config, token).await;
     let mut why = None;
     match proxy {
-        None => refusals.log(|| info!(%end, "ended")),
+        None => gateway.refusals.log(|| info!(%end, "ended")),
         Some(proxy) => {
             let tenant = proxy.backend();
             why = tenant.why();
@@ -91,6 +77,29 @@ where
     if let Some(close) = close {
         farewell(&mut stream, &close, why).await;
     }
+}
+
+/// The session's part on one connection. Not `async`: what is on its way to the driver would have room in the future as well.
+fn drive<'a, S>(
+    gateway: &'a Arc<Gateway>,
+    guest: &Guestbook,
+    stream: &'a mut S,
+    config: Arc<Config>,
+    token: Option<console_token::Secret>,
+) -> impl Future<Output = (End, Option<TokenProxy<Tenant>>)> + use<'a, S>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin,
+{
+    let from = Peer {
+        address: guest.peer.ip(),
+        secure: guest.secure,
+    };
+    let connection = gateway.spice.accept(from, config);
+    let traffic: Arc<Traffic> = Arc::default();
+    let mut tenant = Tenant::new(gateway.clone(), guest, traffic.clone(), connection.counts());
+    tenant.shown = token;
+    let counted = Counted::new(stream, traffic);
+    drive_session(connection, counted, gateway.spice.proxy(from.address, tenant))
 }
 
 fn log(gateway: &Gateway, tenant: &Tenant, end: &End) {

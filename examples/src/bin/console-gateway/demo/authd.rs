@@ -5,11 +5,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use console_token::webmks::Thumbprint;
+use examples::tls::TlsStream;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
+use rfb_proto::tls::TlsSession;
 use rustls::ServerConfig;
+use rustls::server::UnbufferedServerConnection;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsAcceptor;
 
 use super::report::{Outcome, must};
 use super::talk::digest;
@@ -31,8 +33,8 @@ pub(super) struct Authd {
 
 struct Shared {
     ticket: String,
-    login: TlsAcceptor,
-    console: TlsAcceptor,
+    login: Arc<ServerConfig>,
+    console: Arc<ServerConfig>,
     /// The certificate that it says the console has.
     named: Thumbprint,
     /// Digests of the tickets that came.
@@ -56,8 +58,8 @@ impl Authd {
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
             ticket: ticket.to_owned(),
-            login: login.into(),
-            console: console.into(),
+            login,
+            console,
             named: if honest { own } else { thumbprint },
             tickets: Mutex::default(),
             consoles: AtomicUsize::new(0),
@@ -95,7 +97,7 @@ impl Shared {
     async fn serve(&self, mut tcp: TcpStream) -> Outcome<()> {
         tcp.set_nodelay(true)?;
         tcp.write_all(b"220 VMware Authentication Daemon\r\n").await?;
-        let mut stream = self.login.accept(tcp).await?;
+        let mut stream = examples::tls::server(tcp, self.login.clone()).await?;
         let mut random = String::new();
         loop {
             let line = line(&mut stream).await?;
@@ -120,7 +122,11 @@ impl Shared {
                 _ => {}
             }
         }
-        let mut stream = self.console.accept(stream.into_inner().0).await?;
+        // On the bare connection, where the client's next hello may have come already.
+        let (tcp, mut ahead) = stream.into_parts();
+        let session = UnbufferedServerConnection::new(self.console.clone())?;
+        let mut stream = TlsStream::new(tcp, TlsSession::new(session, &mut ahead));
+        stream.handshake().await?;
         let mut said = vec![0; random.len()];
         stream.read_exact(&mut said).await?;
         must(said == random.as_bytes(), "another number than at the log-in")?;

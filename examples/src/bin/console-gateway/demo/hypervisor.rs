@@ -20,9 +20,8 @@ use spice_proto::ids::{ChannelType, LinkErrorCode, MouseModes};
 use spice_proto::link::server::{Announcement, ServerOutcome, ServerQuestion};
 use spice_proto::link::ticket::TicketError;
 use spice_proto::link::{Buffers, KeyPoolConfig, LinkMess, Refusal, Secret, ServerLink};
-use spice_proto::{BufferedStream, Clock, Driven, Limits, drive};
+use spice_proto::{Clock, Driven, Limits, drive};
 use tokio::net::{TcpListener, TcpStream};
-use tokio_rustls::TlsAcceptor;
 
 use super::DISPLAY_INIT;
 use super::report::Outcome;
@@ -73,7 +72,7 @@ struct Shared {
     /// Can be set by a monitor, as QEMU's.
     ticket: Cell,
     keys: TicketKeys,
-    tls: TlsAcceptor,
+    tls: Arc<ServerConfig>,
     state: Mutex<State>,
 }
 
@@ -90,7 +89,7 @@ impl Hypervisor {
         let shared = Arc::new(Shared {
             ticket: ticket.clone(),
             keys: TicketKeys::new(KeyPoolConfig::default().with_stock(8), random),
-            tls: tls.into(),
+            tls,
             state: Mutex::default(),
         });
         let making = shared.keys.clone();
@@ -130,7 +129,7 @@ impl Hypervisor {
 impl Shared {
     async fn serve(&self, tcp: TcpStream, from: IpAddr) -> Outcome<()> {
         tcp.set_nodelay(true)?;
-        let mut stream: Stream = Box::new(self.tls.accept(BufferedStream::new(tcp)).await?);
+        let mut stream: Stream = Box::new(examples::tls::server(tcp, self.tls.clone()).await?);
         let (clock, mut buffers, mut key, mut link) = (Clock::start(), Buffers::default(), None, 0);
         let mut server = ServerLink::new(clock.now(), Limits::default());
         let outcome = loop {

@@ -4,7 +4,6 @@ use rustls::pki_types::ServerName;
 use spice_proto::ids::LinkErrorCode;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 
 use super::browser::Browser;
 use super::certificates::HOST;
@@ -37,9 +36,9 @@ fn seen(server: &VncServer) -> String {
 async fn tls(world: &World) -> Outcome<((), StepReport)> {
     let certificates = &world.peers.certificates;
     let name = || ServerName::try_from(HOST);
-    let connector = TlsConnector::from(certificates.stranger.clone());
+    let stranger = &certificates.stranger;
     let tcp = TcpStream::connect(world.web_tls).await?;
-    let stream = connector.connect(name()?.to_owned(), tcp).await?;
+    let stream = examples::tls::client(tcp, stranger.clone(), name()?.to_owned()).await?;
     let url = format!("wss://{}/?token={}", world.web_tls, world.token(VNC).await?);
     let opened = Browser::over(Box::new(stream), &url, None).await?;
     let mut browser = opened.map_err(|status| format!("a good token was answered with {status}"))?;
@@ -48,7 +47,7 @@ async fn tls(world: &World) -> Outcome<((), StepReport)> {
 
     let tcp = TcpStream::connect(world.peers.desktop.address).await?;
     let let_in = async {
-        let mut stream = connector.connect(name()?.to_owned(), tcp).await?;
+        let mut stream = examples::tls::client(tcp, stranger.clone(), name()?.to_owned()).await?;
         stream.write_all(b"REDQ").await?;
         stream.flush().await?;
         // With TLS 1.3 a client learns with the first answer what the server thinks of it.

@@ -16,10 +16,9 @@ use spice_proto::link::messages::{PUBLIC_KEY_LEN, SEALED_TICKET_LEN};
 use spice_proto::link::{
     Buffers, ClientConfig as LinkConfig, ClientLink, HandshakeError, LinkHeader, LinkMess, Secret,
 };
-use spice_proto::{BufferedStream, Clock, DriveError, Driven, drive};
+use spice_proto::{Clock, DriveError, Driven, drive};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 use vv_file::ConnectionFile;
 
 use super::Channel;
@@ -133,9 +132,7 @@ impl Viewer {
         let tcp = TcpStream::connect((self.host.as_str(), self.port)).await?;
         tcp.set_nodelay(true)?;
         let name = ServerName::try_from(self.host.clone())?;
-        let stream = TlsConnector::from(self.tls.clone())
-            .connect(name, BufferedStream::new(tcp))
-            .await?;
+        let stream = examples::tls::client(tcp, self.tls.clone(), name).await?;
         Ok(Recorder {
             inner: Box::new(stream),
             heard: Vec::new(),

@@ -13,10 +13,8 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use rustls::ServerConfig;
-use spice_proto::BufferedStream;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
@@ -50,7 +48,7 @@ pub(crate) async fn serve(
                 let place = Arc::new(places.arrive(peer.ip()));
                 let router = router.clone().layer(Extension(ApiPeer(peer, place.clone())));
                 let has_token = place.clone();
-                let served = converse(place, tcp, tls().map(TlsAcceptor::from), router, stop.clone());
+                let served = converse(place, tcp, tls(), router, stop.clone());
                 let served = turns.run(peer.ip(), move || has_token.is_known(), served);
                 connections.spawn(async move {
                     if let Err(error) = served.await {
@@ -75,7 +73,7 @@ pub(crate) async fn serve(
 async fn converse(
     place: Arc<Place>,
     tcp: TcpStream,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Arc<ServerConfig>>,
     router: Router,
     stop: CancellationToken,
 ) -> io::Result<()> {
@@ -83,7 +81,7 @@ async fn converse(
     let served = async {
         let stream: Stream = match tls {
             None => Box::new(tcp),
-            Some(tls) => Box::new(timeout(HEAD, tls.accept(BufferedStream::new(tcp))).await??),
+            Some(tls) => Box::new(timeout(HEAD, examples::tls::server(tcp, tls)).await??),
         };
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())

@@ -5,13 +5,15 @@ use std::io;
 use std::sync::Arc;
 
 use console_token::webmks::{Buffers, Thumbprint};
+use examples::tls::TlsStream;
+use rfb_proto::handshake;
+use rfb_proto::tls::TlsSession;
+use rustls::client::UnbufferedClientConnection;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 
 use super::tls::Stream;
 
@@ -46,9 +48,9 @@ impl Layer {
 
     /// TLS on the bare connection: a layer that is there is left without being closed. Gives the peer's certificate.
     pub(crate) async fn secure(self, thumbprint: Thumbprint) -> io::Result<(Self, Vec<u8>)> {
-        let bare = match self {
-            Self::Plain(stream) => stream,
-            Self::Tls(stream) => stream.into_inner().0,
+        let (bare, mut rest) = match self {
+            Self::Plain(stream) => (stream, handshake::Buffers::default()),
+            Self::Tls(stream) => stream.into_parts(),
         };
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider.clone());
@@ -62,8 +64,10 @@ impl Layer {
             .with_no_client_auth();
         config.enable_sni = false;
         let name = ServerName::IpAddress(std::net::Ipv4Addr::UNSPECIFIED.into());
-        let stream = TlsConnector::from(Arc::new(config)).connect(name, bare).await?;
-        let certificates = stream.get_ref().1.peer_certificates();
+        let session = UnbufferedClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
+        let mut stream = TlsStream::new(bare, TlsSession::new(session, &mut rest));
+        stream.handshake().await?;
+        let certificates = stream.session().session().peer_certificates();
         let certificate = certificates.and_then(|chain| chain.first());
         let certificate = certificate.map(|certificate| certificate.to_vec()).unwrap_or_default();
         Ok((Self::Tls(Box::new(stream)), certificate))

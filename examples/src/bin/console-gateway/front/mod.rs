@@ -21,11 +21,9 @@ use bytes::Bytes;
 use examples::net;
 use examples::places::Place;
 use examples::stream::read_ahead;
-use spice_proto::BufferedStream;
 use spice_proto::session::migration::Endpoint;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
 use tracing::{Instrument, debug, field::Empty, info, info_span, warn};
 
 use self::tls::Stream;
@@ -187,7 +185,8 @@ async fn converse(gateway: &Arc<Gateway>, guest: Guestbook, (early, tcp): (Bytes
     };
     match speaks {
         Speaks::Spice => spice::serve(gateway.clone(), guest, stream, None).await,
-        Speaks::Vnc => vnc::serve_native(gateway.clone(), guest, stream).await,
+        // In a place of its own: a future has room for the largest of its parts, and a SPICE session has ten of these.
+        Speaks::Vnc => Box::pin(vnc::serve_native(gateway.clone(), guest, stream)).await,
         Speaks::Web => web::serve(gateway.clone(), guest, stream).await,
     }
 }
@@ -203,8 +202,7 @@ async fn open(gateway: &Gateway, stream: Stream, secure: bool) -> Result<Stream,
         return Ok(stream);
     }
     let tls = gateway.live().tls.clone().ok_or(OpenError::NoCertificate)?;
-    // Each message is a record, and all that go at once are one system call.
-    let accepted = TlsAcceptor::from(tls).accept(BufferedStream::new(stream));
+    let accepted = examples::tls::server(stream, tls);
     let accepted = timeout(HANDSHAKE, accepted).await.map_err(|_| OpenError::TooLate)?;
     Ok(Box::new(accepted?))
 }

@@ -252,7 +252,8 @@ impl Ready {
                 let socket = spice::Socket { close, token };
                 spice::serve(gateway, guest, stream, Some(socket)).await;
             }
-            Self::Vnc(vnc) => vnc.serve(stream, &close).await,
+            // In a place of its own, as for native viewers.
+            Self::Vnc(vnc) => Box::pin(vnc.serve(stream, &close)).await,
             Self::Serial(serial) => serial.serve(stream, &close).await,
             Self::Mks(mks) => mks.serve(stream, &close).await,
         }

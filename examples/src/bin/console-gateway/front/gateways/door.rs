@@ -7,10 +7,8 @@ use std::time::Duration;
 use examples::net;
 use examples::stream::read_ahead;
 use rustls::ServerConfig;
-use spice_proto::BufferedStream;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
 use tracing::{Instrument, field::Empty, field::display, info, info_span, warn};
 
 use super::pins::Pin;
@@ -131,9 +129,13 @@ async fn open(
     tcp: TcpStream,
 ) -> Result<(Stream, SocketAddr, bool), DoorError> {
     net::prepare(&tcp)?;
-    let stream = TlsAcceptor::from(tls).accept(BufferedStream::new(tcp)).await?;
-    let (_, session) = stream.get_ref();
-    let shown = session.peer_certificates().and_then(<[_]>::first).map(Pin::of);
+    let stream = examples::tls::server(tcp, tls).await?;
+    let shown = stream
+        .session()
+        .session()
+        .peer_certificates()
+        .and_then(<[_]>::first)
+        .map(Pin::of);
     let shown = shown.ok_or(DoorError::Stranger)?;
     if !gateways.knows(&shown).await? {
         return Err(DoorError::Stranger);

@@ -23,11 +23,9 @@ use console_token::{NoteChange, Store};
 use examples::net;
 use rustls::pki_types::ServerName;
 use serde::{Deserialize, Serialize};
-use spice_proto::BufferedStream;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
-use tokio_rustls::TlsConnector;
 use tracing::warn;
 
 pub(crate) use self::address::listener_for;
@@ -151,8 +149,7 @@ impl Gateways {
             let tcp = net::dial(&address.ip().to_string(), address.port(), DIAL).await?;
             let config = self.identity.client(certificate).map_err(std::io::Error::other)?;
             let server = ServerName::try_from(NAME).map_err(std::io::Error::other)?;
-            let connector = TlsConnector::from(config);
-            let mut stream = connector.connect(server, BufferedStream::new(tcp)).await?;
+            let mut stream = examples::tls::client(tcp, config, server).await?;
             stream
                 .write_all(&proxy_protocol::header(tenant, address, secure)?)
                 .await?;
