@@ -1,9 +1,9 @@
 //! TLS inside of a connection, by rfb-proto's [`TlsStream`]; for programs, over bytes that were read already, with an end
 //! that is an end, and with words for a peer that does not speak it.
 //!
-//! Not tokio-rustls: it keeps 4 KiB for each direction of a connection at rest, writes to the system once for each record,
-//! and in version 0.26 its handshake stops for good over a stream that takes a few bytes at a time, since a flush that has
-//! to wait is not tried again once the stream has room.
+//! Not tokio-rustls: it keeps 4 KiB for a connection at rest, writes to the system once for each record, and in version 0.26
+//! its handshake stops for good over a stream that takes a few bytes at a time, since a flush that has to wait is not tried
+//! again once the stream has room.
 
 use std::io::{self, ErrorKind};
 use std::pin::Pin;

@@ -74,6 +74,8 @@ pub struct TlsSession {
     session: TlsConnection,
     /// What the peer's bytes began with.
     began: Vec<u8>,
+    /// Some of them were used: what is in `socket.rx` is not the beginning any more.
+    begun: bool,
     closed: bool,
     failed: Option<TlsError>,
     /// The connection's bytes: what is read from it goes into `rx`, what is in `tx` is to be sent. Half a record stays in
@@ -114,6 +116,7 @@ impl TlsSession {
         Self {
             session: session.into(),
             began: Vec::new(),
+            begun: false,
             closed: false,
             failed: None,
             socket: core::mem::take(buffers),
@@ -167,8 +170,10 @@ impl TlsSession {
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
-        let unseen = FirstBytes::SHOWN.saturating_sub(self.began.len());
-        self.began.extend(self.socket.rx.iter().take(unseen));
+        if !self.begun {
+            self.began.clear();
+            self.began.extend(self.socket.rx.iter().take(FirstBytes::SHOWN));
+        }
         let mut plain = Plain {
             buffers: plain,
             more,
@@ -178,7 +183,10 @@ impl TlsSession {
         };
         loop {
             plain.may_send = !self.is_handshaking();
-            match self.session.step(&mut self.socket, &mut plain) {
+            let unused = self.socket.rx.len();
+            let next = self.session.step(&mut self.socket, &mut plain);
+            self.begun |= self.socket.rx.len() != unused;
+            match next {
                 Ok(Next::Step) => {}
                 Ok(Next::PeerClosed) => self.closed = true,
                 // The handshake has come to its end in this step.
