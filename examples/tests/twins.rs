@@ -12,7 +12,7 @@ use quote::ToTokens;
 use syn::{ImplItem, Item, ItemImpl, TraitItem};
 
 /// Files below `spice-proto/src`, and their twins below `rfb-proto/src`.
-const TWINS: [(&str, &str); 14] = [
+const TWINS: [(&str, &str); 15] = [
     ("fields/mod.rs", "fields/mod.rs"),
     ("fields/layout.rs", "fields/layout.rs"),
     ("error.rs", "error.rs"),
@@ -27,6 +27,7 @@ const TWINS: [(&str, &str); 14] = [
     ("drive/mod.rs", "drive/mod.rs"),
     ("drive/port.rs", "drive/line.rs"),
     ("tls/mod.rs", "tls/mod.rs"),
+    ("tls/mod.rs", "tls/error.rs"),
 ];
 
 /// What is not the same, and why.
@@ -230,10 +231,10 @@ fn twins_are_alike() {
         drive/mod.rs: Driven::Ask
         drive/mod.rs: Driven::Done
         drive/mod.rs: From<tokio::io::Error>forDriveError<Protocol>::from
-        tls/mod.rs: TlsError::BadCertificate
-        tls/mod.rs: TlsError::BadName
-        tls/mod.rs: TlsError::NoCertificate
         tls/mod.rs: provider
+        tls/error.rs: TlsError::BadCertificate
+        tls/error.rs: TlsError::BadName
+        tls/error.rs: TlsError::NoCertificate
     "#]]
     .assert_eq(&same);
 }

@@ -11,7 +11,7 @@ use rustls::unbuffered::{
     ConnectionState, EncodeError, EncodeTlsData, EncryptError, InsufficientSizeError, UnbufferedStatus, WriteTraffic,
 };
 
-use super::TlsError;
+use super::error::TlsError;
 use crate::first_bytes::FirstBytes;
 use crate::handshake::{Buffers, wipe};
 
