@@ -80,7 +80,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Port<S> {
     }
 
     /// Everything was written and flushed, or cannot be.
-    fn is_sent(&self, buffers: &Buffers) -> bool {
+    pub(super) fn is_sent(&self, buffers: &Buffers) -> bool {
         buffers.tx.is_empty() && !self.unflushed
     }
 

@@ -214,7 +214,11 @@ where
         let mut hypervisor: Option<Port<Wire<A::Hypervisor>>> = None;
         let end = driver.run(&mut tenant, &mut hypervisor).await;
         let mut sides = driver.sides;
-        let unsent = !sides.tenant.tx.is_empty() || !sides.hypervisor.tx.is_empty();
+        // Also what TLS has taken, and not sent yet.
+        let unsent = !tenant.is_sent(&sides.tenant)
+            || hypervisor
+                .as_ref()
+                .is_some_and(|hypervisor| !hypervisor.is_sent(&sides.hypervisor));
         let patience = match end {
             End::Viewer | End::Hypervisor if unsent => LINGER,
             _ => GOODBYE,
