@@ -13,6 +13,7 @@ use crate::sync::lock;
 pub(crate) struct Moves(Mutex<HashMap<String, watch::Sender<u64>>>);
 
 /// What one console learns of its guest's moves.
+#[derive(Clone)]
 pub(crate) struct MoveWatch {
     moves: Arc<Moves>,
     guest: String,
@@ -56,22 +57,12 @@ impl MoveWatch {
     }
 }
 
-impl Clone for MoveWatch {
-    fn clone(&self) -> Self {
-        Self {
-            moves: self.moves.clone(),
-            guest: self.guest.clone(),
-            last: self.last.clone(),
-            since: self.since,
-        }
-    }
-}
-
 impl Drop for MoveWatch {
     fn drop(&mut self) {
         let mut guests = lock(&self.moves.0);
-        // This one is still counted.
-        if guests.get(&self.guest).is_some_and(|last| last.receiver_count() <= 1) {
+        // Within the lock: of two that go at the same time the second one finds none left.
+        self.last = watch::channel(0).1;
+        if guests.get(&self.guest).is_some_and(|last| last.receiver_count() == 0) {
             guests.remove(&self.guest);
         }
     }
@@ -118,6 +109,13 @@ mod tests {
         moves.moved("vm1", 1);
         assert_eq!(lock(&moves.0).len(), 1);
         drop(two);
+        assert!(lock(&moves.0).is_empty());
+        let many: Vec<_> = (0..64).map(|_| moves.watch("vm1")).collect();
+        std::thread::scope(|threads| {
+            for watch in many {
+                threads.spawn(|| drop(watch));
+            }
+        });
         moves.moved("vm1", 2);
         assert!(lock(&moves.0).is_empty());
     }
