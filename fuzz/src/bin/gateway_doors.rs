@@ -31,7 +31,7 @@ use hyper_util::service::TowerToHyperService;
 use spice_proto::link::Refusal;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex, split};
 use tokio::runtime::Runtime;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use self::config::Config;
 use self::front::Guestbook;
@@ -124,6 +124,8 @@ struct World {
     store: Arc<MemoryStore>,
     gateway: Arc<Gateway>,
     router: Router,
+    /// Tasks that run while nothing is asked.
+    resting: usize,
 }
 
 impl World {
@@ -154,6 +156,7 @@ impl World {
         let place = Arc::new(gateway.budgets.api.arrive(loopback.ip()));
         let router = grant::api::router(gateway.clone()).layer(Extension(ApiPeer(loopback, place)));
         Self {
+            resting: runtime.metrics().num_alive_tasks(),
             folder,
             runtime,
             store,
@@ -165,8 +168,10 @@ impl World {
     /// As if nothing had been said. How many tokens there were.
     fn forget(&self) -> usize {
         let (now, never) = (UnixSeconds(1 << 40), NonZeroU32::MAX);
+        // What is swept is more than that: what is noted of this gateway, from time to time, is swept too.
+        let tokens = self.store.len();
         self.runtime.block_on(async {
-            let swept = Store::sweep(&*self.store, now, never).await.expect("it is in memory");
+            Store::sweep(&*self.store, now, never).await.expect("it is in memory");
             for (name, _) in Store::notes(&*self.store, "", UnixSeconds(0))
                 .await
                 .expect("it is in memory")
@@ -174,8 +179,8 @@ impl World {
                 let gone = Store::set_note(&*self.store, &name, UnixSeconds(0), NoteChange::remove()).await;
                 gone.expect("it is in memory");
             }
-            swept
-        })
+        });
+        tokens
     }
 
     /// What a connection is answered that says this, in such pieces.
@@ -203,8 +208,18 @@ impl World {
                 }
             };
             let talk = async { tokio::join!(served, client(far, says, piece)).1 };
-            timeout(NEVER, talk).await.expect("it waits for ever")
+            let heard = timeout(NEVER, talk).await.expect("it waits for ever");
+            let rested = timeout(NEVER, self.rest()).await;
+            rested.expect("what a connection began goes on for ever");
+            heard
         })
+    }
+
+    /// Until all that a connection has begun has ended: a token that is made behind its end would count for the next one.
+    async fn rest(&self) {
+        while self.resting < self.runtime.metrics().num_alive_tasks() {
+            sleep(Duration::from_millis(1)).await;
+        }
     }
 }
 
@@ -227,10 +242,10 @@ async fn client(far: DuplexStream, says: &[u8], piece: usize) -> Vec<u8> {
 
 static WORLD: LazyLock<Mutex<World>> = LazyLock::new(|| Mutex::new(World::new()));
 
-/// The codes of the answers of a connection.
+/// The codes of the answers of a connection. A request of HTTP/1.0 is answered with HTTP/1.0.
 fn codes(heard: &[u8]) -> Vec<u16> {
     let text = String::from_utf8_lossy(heard);
-    let starts = text.match_indices("HTTP/1.1 ");
+    let starts = text.match_indices("HTTP/1.");
     let code = |at: usize| text.get(at + 9..at + 12)?.parse().ok();
     starts.filter_map(|(at, _)| code(at)).collect()
 }
@@ -245,8 +260,6 @@ fn connection(is_api: bool, mut input: Input<'_>) {
             byte => says.push(*byte),
         }
     }
-    // A request of the input before may have been answered behind the end of its connection.
-    world.forget();
     let heard = world.answered(is_api, &says, says.len().max(1));
     let tokens = world.forget();
     let told = codes(&heard);
