@@ -256,7 +256,6 @@ fn encode_into(text: &[u8], separator: Option<u8>, raw: &mut Vec<u8>) {
         match byte {
             b' ' if leading => raw.extend_from_slice(b"\\s"),
             b'\t' if leading => raw.extend_from_slice(b"\\t"),
-            b' ' | b'\t' => raw.push(byte),
             b'\n' => raw.extend_from_slice(b"\\n"),
             b'\r' => raw.extend_from_slice(b"\\r"),
             b'\\' => {

@@ -185,3 +185,12 @@ fn a_common_file_takes_few_allocations() {
     println!("{} bytes, {} allocations", file.len(), counted.count_total);
     assert!(counted.count_total <= 30, "{}", counted.count_total);
 }
+
+/// A buffer that grows leaves a copy of a secret behind.
+#[test]
+fn a_string_is_encoded_in_one_place() {
+    for text in ["s3cret; and more of it", &"\\".repeat(1000), &"\n".repeat(1000)] {
+        let counted = allocation_counter::measure(|| drop(vv_file::key_file::encode_string(text.as_bytes())));
+        assert_eq!(counted.count_total, 1, "{text}");
+    }
+}

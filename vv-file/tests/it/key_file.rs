@@ -134,6 +134,20 @@ fn what_is_not_there_is_none() {
     assert!(!file.has_group("h"));
 }
 
+/// Numbers of a list may have blanks of C before them, whose blanks are one more than Rust's; and booleans blanks behind.
+#[test]
+fn numbers_and_booleans_are_read_as_glib_reads_them() {
+    let file =
+        KeyFile::parse(b"[g]\nn=1; 2;\t-3;\x0b+4;\nt=true\nf=false  \none=1\nnone=0\t\nb=1;false;true ;0 \n").unwrap();
+    let value = |key: &str| file.get("g", key).unwrap();
+    assert_eq!(value("n").integer_list(), Ok(vec![1, 2, -3, 4]));
+    assert_eq!(value("t").boolean(), Ok(true));
+    assert_eq!(value("f").boolean(), Ok(false));
+    assert_eq!(value("one").boolean(), Ok(true));
+    assert_eq!(value("none").boolean(), Ok(false));
+    assert_eq!(value("b").boolean_list(), Ok(vec![true, false, true, false]));
+}
+
 #[test]
 fn a_carriage_return_at_the_end_wears_off() {
     // Only the last line can hold one without a second; GLib writes it before a newline, and then
@@ -220,19 +234,20 @@ fn found<'a>(file: &'a KeyFile, group: &[u8], key: &[u8]) -> Option<&'a [u8]> {
 }
 
 proptest! {
-    /// With few keys and with so many that they are looked up by an index.
+    /// With few groups and keys, and with so many that they are looked up by an index.
     #[test]
     fn a_key_is_found_in_its_group_and_the_last_one_counts(
-        lines in prop::collection::vec((0..4_u8, 0..40_u8), 0..300),
+        groups in 1..10_u8,
+        lines in prop::collection::vec((0..10_u8, 0..40_u8), 0..300),
     ) {
         let mut text = String::new();
         for (number, (group, key)) in lines.iter().enumerate() {
-            text += &format!("[{group}]\n# c\nk{key}={number}\n");
+            text += &format!("[{}]\n# c\nk{key}={number}\n", group % groups);
         }
         let file = KeyFile::parse(text.as_bytes()).unwrap();
-        for group in ["0", "1", "2", "3", "4", ""] {
+        for group in (0..11).map(|number| number.to_string()).chain(["".into()]) {
             for key in (0..41).map(|number| format!("k{number}")).chain(["".into(), "z".into(), "K1".into()]) {
-                let value = file.get(group, &key).map(|value| value.raw());
+                let value = file.get(&group, &key).map(|value| value.raw());
                 prop_assert_eq!(value, found(&file, group.as_bytes(), key.as_bytes()), "{} {}", group, key);
             }
         }

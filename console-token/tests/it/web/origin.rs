@@ -174,6 +174,8 @@ fn pages_that_are_listed() {
     let check = |origin: &[&str]| strict.check(&Request::new(PEER, true, &own, origin));
     assert_eq!(check(&["https://gw.example"]), Err(OriginError::Foreign));
     assert_eq!(check(&[]), Err(OriginError::Missing));
+    let open = Request::new(PEER, true, &own, &[]);
+    assert_eq!(strict.clone().with_no_browser(true).check(&open), Ok(Caller::NoBrowser));
     assert_eq!(check(&["https://portal.example:8443"]), Ok(Caller::Page(portal)));
 }
 

@@ -1,5 +1,7 @@
 //! Where a token travels.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use console_token::web::place::{
     NAME, Place, PlaceError, Presented, SUB_PROTOCOL, SubProtocols, basic, bearer, connect_host, cookie, nova, query,
     set_cookie, spice_password, sub_protocols,
@@ -175,6 +177,9 @@ fn headers() {
     for (headers, found) in cases {
         assert_eq!(shown(basic(headers.iter().copied())), found, "{headers:?}");
     }
+    // A user's name has no length of its own, but credentials have: the longest are 6,144 bytes, encoded.
+    let longest = STANDARD.encode(format!("{}:b", "u".repeat(6142)));
+    assert_eq!(shown(basic([format!("Basic {longest}").as_str()])), some("b"));
     let long = "a".repeat(8193);
     assert_eq!(
         shown(basic([format!("Basic {long}").as_str()])),

@@ -84,6 +84,10 @@ fn long_ones_are_cut() {
     let exact = format!("/{}", "a".repeat(1023));
     assert_eq!(shown(&exact), exact);
     assert!(shown(&format!("/{}?token=abc", "a".repeat(2000))).len() < 1100);
+    // Names of parameters have a length of their own.
+    let (name, longer) = ("n".repeat(32), "n".repeat(33));
+    assert_eq!(shown(&format!("/?{name}=1")), format!("/?{name}=1"));
+    assert_eq!(shown(&format!("/?{longer}=1")), "/?***=1");
     // The cut is in the token.
     let split = format!("/{}?token={UUID}", "a".repeat(1010));
     assert!(shown(&split).ends_with("?token=***..."));
