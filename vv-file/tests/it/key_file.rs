@@ -1,5 +1,7 @@
 //! Places of errors, limits, and whatever bytes come.
 
+use std::collections::BTreeMap;
+
 use expect_test::expect;
 use proptest::prelude::*;
 use vv_file::{
@@ -224,15 +226,6 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(token, 0..40).prop_map(|tokens| tokens.concat())
 }
 
-/// The last entry of a group with a key, found along all of them.
-fn found<'a>(file: &'a KeyFile, group: &[u8], key: &[u8]) -> Option<&'a [u8]> {
-    let entries = file.entries_of(group);
-    entries
-        .filter(|entry| entry.key == key)
-        .last()
-        .map(|entry| entry.value.raw())
-}
-
 proptest! {
     /// With few groups and keys, and with so many that they are looked up by an index.
     #[test]
@@ -240,15 +233,18 @@ proptest! {
         groups in 1..10_u8,
         lines in prop::collection::vec((0..10_u8, 0..40_u8), 0..300),
     ) {
-        let mut text = String::new();
+        let (mut text, mut last) = (String::new(), BTreeMap::new());
         for (number, (group, key)) in lines.iter().enumerate() {
-            text += &format!("[{}]\n# c\nk{key}={number}\n", group % groups);
+            let (group, key, value) = ((group % groups).to_string(), format!("k{key}"), number.to_string());
+            text += &format!("[{group}]\n# c\n{key}={value}\n");
+            last.insert((group, key), value);
         }
         let file = KeyFile::parse(text.as_bytes()).unwrap();
         for group in (0..11).map(|number| number.to_string()).chain(["".into()]) {
             for key in (0..41).map(|number| format!("k{number}")).chain(["".into(), "z".into(), "K1".into()]) {
                 let value = file.get(&group, &key).map(|value| value.raw());
-                prop_assert_eq!(value, found(&file, group.as_bytes(), key.as_bytes()), "{} {}", group, key);
+                let expected = last.get(&(group.clone(), key.clone())).map(String::as_bytes);
+                prop_assert_eq!(value, expected, "{} {}", group, key);
             }
         }
     }
