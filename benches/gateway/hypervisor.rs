@@ -122,7 +122,7 @@ impl Hypervisors {
     /// Their ports, for the gateway.
     pub fn places(&self) -> Places {
         Places {
-            spice: self.spice.map(|address| address.port()),
+            spice: self.spice.map(|address| address.port()).into(),
             vnc: self.vnc.port(),
         }
     }

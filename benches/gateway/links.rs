@@ -5,16 +5,15 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use spice_proto::ids::ChannelType;
-use tokio::io::AsyncReadExt as _;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use crate::certificates::Files;
-use crate::hypervisor::{KEY, LOCKS, Load, some};
+use crate::console::{self, Opened};
 use crate::process::Process;
 use crate::program::SPICE;
 use crate::table::{Bound, Table};
-use crate::viewer::{self, Session, Tls};
+use crate::viewer::{self, Session};
 use crate::{Bench, median, proxies};
 
 /// Sessions of a round.
@@ -26,8 +25,6 @@ const LINKS: usize = 5;
 const AT_ONCE: usize = 8;
 /// Consoles whose memory is measured.
 const IDLE: usize = 1000;
-/// Consoles that ought to be held.
-const HELD: usize = 10_000;
 
 /// A session with all of its channels, which is closed at once.
 async fn open_and_close(files: &Files, to: SocketAddr, token: &str) -> io::Result<()> {
@@ -99,75 +96,24 @@ pub async fn rows(bench: &Bench, table: &mut Table) {
     table.figure(what, (medians[0][0], ""), Bound::None, "");
 }
 
-/// A console of three channels that has shown something.
-struct Console {
-    _channels: [Tls; 3],
-}
-
-async fn open(files: Files, to: SocketAddr, token: String) -> io::Result<Console> {
-    let Session { main, id } = viewer::session(&files, to, &token).await?;
-    let mut display = viewer::channel(&files, to, &token, (ChannelType::DISPLAY, id)).await?;
-    viewer::send(&mut display, &viewer::wants(Load::Some)).await?;
-    let mut picture = vec![0; some().len()];
-    display.read_exact(&mut picture).await?;
-    let mut inputs = viewer::channel(&files, to, &token, (ChannelType::INPUTS, id)).await?;
-    for _ in 0..5 {
-        viewer::send(&mut inputs, &KEY).await?;
-        inputs.read_exact(&mut [0; LOCKS.len()]).await?;
-    }
-    Ok(Console {
-        _channels: [main, display, inputs],
-    })
-}
-
-/// The rows of idle consoles.
+/// The row of idle consoles.
 pub async fn idle(bench: &Bench, table: &mut Table) {
     let gateway = bench.gateway();
     let to = gateway.address("spice_tls");
-    let (mut api, mut guests) = (gateway.api(), SPICE.iter().cycle());
+    let (mut api, guests) = (gateway.api(), SPICE.iter().cycle());
     let empty = gateway.process.memory();
-    let (mut held, mut why, mut opening) = (Vec::new(), None, JoinSet::new());
-    let mut begun = 0;
-    while held.len() < HELD && why.is_none() {
-        let wanted = if held.len() < IDLE { IDLE } else { HELD };
-        while opening.len() < AT_ONCE && begun < wanted {
-            let token = api.token(guests.next().expect("guests without an end"));
-            opening.spawn(timeout(Duration::from_secs(20), open(bench.files.clone(), to, token)));
-            begun += 1;
-        }
-        match opening.join_next().await {
-            Some(Ok(Ok(Ok(console)))) => held.push(console),
-            Some(Ok(Ok(Err(error)))) => why = Some(error.to_string()),
-            _ => why = Some("not opened in time".to_owned()),
-        }
-        if held.len() == IDLE && opening.is_empty() {
-            sleep(Duration::from_secs(5)).await;
-            let memory = gateway.process.memory();
-            let of = format!(
-                "{:.1} MB without any, {:.1} kB a channel, which is two TLS connections",
-                empty / 1e6,
-                (memory - empty) / 3e3 / IDLE as f64
-            );
-            let what = format!("{IDLE} idle SPICE consoles of 3 channels after traffic, resident");
-            table.figure(what, (memory / 1e6, "MB"), Bound::AtMost(80.0), of);
-        }
+    let tokens = guests.take(IDLE).map(|guest| (to, api.token(guest)));
+    let Opened { consoles, why } = console::open(&bench.files, tokens).await;
+    let what = format!("{IDLE} idle SPICE consoles of 3 channels after traffic, resident");
+    if let Some(why) = why {
+        return table.missing(what, format!("after {}: {why}", consoles.len()));
     }
-    sleep(Duration::from_secs(2)).await;
+    sleep(Duration::from_secs(5)).await;
+    let memory = gateway.process.memory();
     let of = format!(
-        "{} descriptors of the {} that the machine gives a process, {:.1} MB; {}",
-        gateway.process.descriptors(),
-        limit(),
-        gateway.process.memory() / 1e6,
-        why.map_or("all".to_owned(), |why| format!("the next one: {why}"))
+        "{:.1} MB without any, {:.1} kB a channel, which is two TLS connections",
+        empty / 1e6,
+        (memory - empty) / 3e3 / IDLE as f64
     );
-    let what = "idle SPICE consoles of 3 channels held";
-    table.figure(what, (held.len() as f64, ""), Bound::AtLeast(HELD as f64), of);
-}
-
-/// Descriptors that a process may have.
-fn limit() -> String {
-    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
-    let mut lines = limits.lines().filter_map(|line| line.strip_prefix("Max open files"));
-    let most = lines.next().and_then(|line| line.split_whitespace().nth(1));
-    most.unwrap_or("?").to_owned()
+    table.figure(what, (memory / 1e6, "MB"), Bound::AtMost(80.0), of);
 }

@@ -6,9 +6,12 @@
 //! ```
 //!
 //! Everything but part `link` is on the loopback. Rounds of what is compared take turns, and the medians count.
-//! Processor time is that of the proxy's process, as Linux counts it for the scheduler.
+//! Processor time is that of the proxy's process, as Linux counts it for the scheduler. Part `held` has as many gateways,
+//! viewers and hypervisors as it needs, each a process of its own.
 
 mod certificates;
+mod console;
+mod held;
 mod hypervisor;
 mod keys;
 mod link;
@@ -68,6 +71,8 @@ fn main() -> ExitCode {
             let to = to.parse().expect("an address");
             runtime.block_on(link::press(Path::new(folder), to, token));
         }
+        ["held-hypervisors", folder] => held::serve(Path::new(folder)),
+        ["held-viewers", folder] => held::view(Path::new(folder), &runtime),
         [program, ref parts @ ..] => return measure(&runtime, program, parts),
         [] => {
             eprintln!("run by benches/gateway/run");
@@ -106,6 +111,9 @@ fn measure(runtime: &Runtime, program: &str, parts: &[&str]) -> ExitCode {
         }
         if wanted("idle") {
             links::idle(&bench, &mut table).await;
+        }
+        if wanted("held") {
+            held::rows(&bench, &mut table);
         }
         if wanted("restart") {
             restart::rows(&bench, &mut table).await;

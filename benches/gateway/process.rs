@@ -1,8 +1,12 @@
 //! Programs that are measured: started, looked at in /proc, ended.
 
-use std::fs;
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+use std::{fs, thread};
+
+use serde_json::Value;
 
 /// A program, ended with this value.
 pub struct Process {
@@ -76,5 +80,43 @@ impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// A program that is told JSON in lines, and says such lines. It ends when its standard input does, so also when this
+/// process is gone.
+pub struct Talking {
+    stdin: ChildStdin,
+    said: mpsc::Receiver<Value>,
+    _process: Process,
+}
+
+impl Talking {
+    /// Starts it. `None`: it is not there.
+    pub fn start(command: &mut Command) -> Option<Self> {
+        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().ok()?;
+        let mut process = Process { child };
+        let (stdin, stdout) = (process.child.stdin.take()?, process.child.stdout.take()?);
+        let (say, said) = mpsc::channel();
+        thread::spawn(move || {
+            let lines = BufReader::new(stdout).lines().map_while(Result::ok);
+            let values = lines.map_while(|line| serde_json::from_str(&line).ok());
+            let _ = values.map(|value| say.send(value)).find(Result::is_err);
+        });
+        Some(Self {
+            stdin,
+            said,
+            _process: process,
+        })
+    }
+
+    /// Tells it something; one that is gone hears nothing, and says nothing.
+    pub fn tell(&mut self, value: &Value) {
+        let _ = writeln!(self.stdin, "{value}");
+    }
+
+    /// What it says next. `None`: nothing in this time.
+    pub fn hear(&self, within: Duration) -> Option<Value> {
+        self.said.recv_timeout(within).ok()
     }
 }

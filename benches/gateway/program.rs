@@ -15,33 +15,52 @@ use crate::process::Process;
 const BEARER: &str = "bearer-of-this-bench";
 /// A connection to the API is not used again after this time.
 const RESTED: Duration = Duration::from_secs(1);
-/// The guests with a SPICE console, each at a hypervisor of its own.
+/// The guests with a SPICE console, each at a hypervisor of its own, where there are four: see [`guest`].
 pub const SPICE: [&str; 4] = ["spice0", "spice1", "spice2", "spice3"];
 /// The guest with a VNC console.
 pub const VNC: &str = "vnc";
 
+/// Connections at each stage before they are let in, where a configuration sets the limits.
+const WAITING: usize = 128;
+/// Connections to the API, of those with its token and of those without.
+const API: usize = 64;
+/// Descriptors of a gateway with these limits for all but connections that were let in: two stages of two kinds of
+/// connections, the API, and twice what the gateway keeps for files, listeners and the store.
+pub const BESIDE: usize = 4 * WAITING + 2 * API + 96;
+
 /// Where hypervisors are.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct Places {
-    /// SPICE, behind TLS.
-    pub spice: [u16; 4],
+    /// SPICE, behind TLS, of one guest after the other.
+    pub spice: Vec<u16>,
     /// RFB that begins with VeNCrypt.
     pub vnc: u16,
 }
 
+/// The guest with a SPICE console at the hypervisor of this number.
+pub fn guest(number: usize) -> String {
+    format!("spice{number}")
+}
+
 /// What the configuration says beside guests.
 pub struct Settings<'a> {
+    /// By which its files are told from those of others.
+    pub name: &'a str,
     /// The address of the listeners for viewers.
     pub host: &'a str,
     /// The URL of the store.
     pub store: &'a str,
+    /// Connections that it lets in. `None`: as many as it takes by itself.
+    pub open: Option<usize>,
 }
 
 impl Default for Settings<'_> {
     fn default() -> Self {
         Self {
+            name: "gateway",
             host: "127.0.0.1",
             store: "memory",
+            open: None,
         }
     }
 }
@@ -53,20 +72,21 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Starts it. Its log goes to `gateway.log` in the folder.
+    /// Starts it. Its log goes into a file of its name in the folder.
     pub fn start(program: &Path, files: &Files, places: Places, settings: &Settings<'_>) -> Self {
-        let configuration = files.path("gateway.toml");
+        let configuration = files.path(&format!("{}.toml", settings.name));
+        let log_file = files.path(&format!("{}.log", settings.name));
         fs::write(files.path("api.token"), BEARER).expect("a file");
         fs::write(files.path("ticket"), "hypervisors-own-ticket").expect("a file");
         fs::write(files.path("pepper"), [b'p'; 48]).expect("a file");
         fs::write(&configuration, text(places, settings)).expect("a configuration");
-        let log = fs::File::create(files.path("gateway.log")).expect("a file for the log");
+        let log = fs::File::create(&log_file).expect("a file for the log");
         let mut command = Command::new(program);
         command.args(["serve", "--log", "warn", "--config"]).arg(&configuration);
         let started = Process::with_line(command.stderr(log));
         let (process, line) = started.expect("the gateway starts");
         let line = serde_json::from_str(&line).unwrap_or_else(|_| {
-            let log = fs::read_to_string(files.path("gateway.log")).unwrap_or_default();
+            let log = fs::read_to_string(&log_file).unwrap_or_default();
             panic!("the gateway did not start: {log}")
         });
         Self { process, line }
@@ -85,7 +105,7 @@ impl Gateway {
 }
 
 fn text(places: Places, settings: &Settings<'_>) -> String {
-    let Settings { host, store } = settings;
+    let Settings { host, store, .. } = settings;
     let mut text = format!(
         "[api]\nlisten = \"127.0.0.1:0\"\ntoken_file = \"api.token\"\n\
          [public]\nhost = \"{host}\"\nspice_tls_port = \"bound\"\nca = \"{CERTIFICATE}\"\n\
@@ -94,14 +114,21 @@ fn text(places: Places, settings: &Settings<'_>) -> String {
          [store]\nurl = \"{store}\"\npepper_file = \"pepper\"\n\
          [tokens]\nttl_seconds = 86400\n"
     );
+    if let Some(open) = settings.open {
+        text += &format!("[limits]\naccepted = {WAITING}\nlinked = {WAITING}\nopen = {open}\napi = {API}\n");
+    }
     let console = |id: &str, protocol: &str, place: &str| {
         format!(
             "[[guest]]\nid = \"{id}\"\n[[guest.console]]\nprotocol = \"{protocol}\"\n\
              [[guest.console.place]]\nhost = \"127.0.0.1\"\nca = \"{CERTIFICATE}\"\n{place}\n"
         )
     };
-    for (id, port) in SPICE.iter().zip(places.spice) {
-        text += &console(id, "spice", &format!("tls_port = {port}\nticket_file = \"ticket\""));
+    for (number, port) in places.spice.iter().enumerate() {
+        text += &console(
+            &guest(number),
+            "spice",
+            &format!("tls_port = {port}\nticket_file = \"ticket\""),
+        );
     }
     text + &console(VNC, "vnc", &format!("port = {}\nauth = [\"x509none\"]", places.vnc))
 }

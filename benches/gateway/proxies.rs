@@ -1,4 +1,4 @@
-//! What the gateway is held against: a bare copy, haproxy, websockify.
+//! What the gateway is held against: a bare copy, haproxy, websockify. And what it keeps its tokens in: Redis.
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use crate::certificates::{BOTH, CERTIFICATE, Files, KEY, name};
 use crate::process::Process;
 
-/// A program in front of one hypervisor.
+/// A program in front of one hypervisor, or a store.
 pub struct Proxy {
     pub process: Process,
     pub address: SocketAddr,
@@ -85,6 +85,22 @@ pub fn websockify(port: u16, files: &Files) -> Option<Proxy> {
         .arg(format!("127.0.0.1:{port}"))
         .stdout(Stdio::null())
         .stderr(Stdio::null());
+    listening(&mut command, address)
+}
+
+/// Redis that keeps what it has confirmed, as the store asks for. `None`: it is not installed.
+pub fn redis(files: &Files) -> Option<Proxy> {
+    let address = free();
+    let log = fs::File::create(files.path("redis.log")).expect("a file");
+    let mut command = Command::new("redis-server");
+    command
+        .args(["--bind", &address.ip().to_string()])
+        .args(["--port", &address.port().to_string()])
+        .arg("--dir")
+        .arg(&files.folder)
+        .args(["--save", "", "--daemonize", "no"])
+        .args(["--appendonly", "yes", "--appendfsync", "always"])
+        .stdout(log);
     listening(&mut command, address)
 }
 
