@@ -106,7 +106,8 @@ pub async fn alive(consoles: Vec<Console>) -> Opened {
     let (mut consoles, mut asked) = (consoles.into_iter(), JoinSet::new());
     let (mut alive, mut why) = (Vec::new(), None);
     loop {
-        while let (true, Some(mut console)) = (asked.len() < AT_ONCE, consoles.next()) {
+        while asked.len() < AT_ONCE {
+            let Some(mut console) = consoles.next() else { break };
             asked.spawn(async move { in_time(console.is_alive()).await.map(|()| console) });
         }
         match asked.join_next().await {

@@ -148,7 +148,9 @@ async fn spice(stream: TcpStream, files: &Files, loads: &Loads) -> io::Result<()
     match accept(&mut stream).await? {
         ChannelType::MAIN => {
             static NEXT: AtomicU32 = AtomicU32::new(1);
-            let opening = opening(NEXT.fetch_add(1, Ordering::Relaxed));
+            // Hypervisors draw the number of a session at random: those of several processes are not the same.
+            let own = std::process::id() << 16;
+            let opening = opening(own.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)));
             send(&mut stream, &opening).await?;
             rest(stream).await
         }
