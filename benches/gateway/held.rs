@@ -36,8 +36,9 @@ const SPARE: usize = 256;
 const MOST: usize = 16;
 /// Descriptors of a process where there is no limit, as the gateway counts.
 const UNLIMITED: usize = 1 << 20;
-/// How long the consoles are left alone: longer than what a gateway writes into the store is good for.
-const REST: Duration = Duration::from_secs(20);
+/// How long the consoles are left alone: longer than what a gateway writes into the store is good for, and than the minute
+/// within which it ends a connection whose peer is gone.
+const REST: Duration = Duration::from_secs(75);
 /// How long a process may take to start, all consoles to open, and all to answer.
 const START: Duration = Duration::from_secs(20);
 const OPENING: Duration = Duration::from_secs(600);
