@@ -42,6 +42,7 @@ mod drive_slow;
 mod encodings;
 mod errors;
 mod field;
+mod filter_messages;
 mod filters;
 mod framing_bypass;
 mod framing_captures;
