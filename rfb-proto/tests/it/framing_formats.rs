@@ -5,7 +5,9 @@ use expect_test::expect;
 use rfb_proto::encoding::Encoding;
 use rfb_proto::framing::{AmbiguousFormat, Ends, Part, ServerFramer};
 use rfb_proto::message::{
-    ClientFence, EnableContinuousUpdates, FenceFlags, FramebufferUpdateRequest, ServerFence, SetPixelFormat,
+    ClientFence, ClipboardFlags, EnableContinuousUpdates, EndOfContinuousUpdates, ExtendedClipboard, Extension,
+    Extensions, FenceFlags, FramebufferUpdateRequest, Gii, GiiSubtype, ServerCutText, ServerFence, ServerMessage,
+    SetEncodings, SetPixelFormat, Xvp, XvpCode,
 };
 use rfb_proto::{Limits, PixelFormat, ServerInit};
 
@@ -256,6 +258,78 @@ fn a_fence_tells_for_sure() {
     framer.sets(SMALL);
     takes(&mut framer, &fence(FenceFlags::SYNC_NEXT));
     assert_eq!(framer.pending_format(), Some(&SMALL));
+}
+
+/// A fence that is too long for an answer is not waited for.
+#[test]
+fn a_fence_that_is_not_answered() {
+    let ask = FenceFlags(FenceFlags::REQUEST.0 | FenceFlags::SYNC_NEXT.0);
+    for (len, pending) in [(64, Some(&SMALL)), (65, None)] {
+        let mut framer = framer(AmbiguousFormat::Refuse);
+        framer.continues(1);
+        let first = ClientFence::new(ask, vec![b'f'; len].into());
+        framer.client_sent(&bytes(|dst| first.encode(dst).unwrap())).unwrap();
+        framer.fences(ask);
+        framer.sets(SMALL);
+        takes(&mut framer, &fence(FenceFlags::SYNC_NEXT));
+        assert_eq!(framer.pending_format(), pending, "{len}");
+    }
+}
+
+/// When continuous updates have ended, updates answer requests again: without one a format is in force at once.
+#[test]
+fn continuous_updates_end() {
+    let mut framer = framer(AmbiguousFormat::Refuse);
+    framer.continues(1);
+    framer.continues(0);
+    framer.sets(SMALL);
+    assert_eq!(framer.pending_format(), Some(&SMALL), "some may be on their way");
+    framer.switch_format();
+    takes(&mut framer, &[150]);
+    framer.sets(MIDDLE);
+    assert_eq!((framer.format(), framer.pending_format()), (&MIDDLE, None));
+    framer.asks();
+    takes(&mut framer, &raw(2));
+}
+
+/// A server announces an extension by a message of it.
+#[test]
+fn messages_announce_extensions() {
+    let wanted = Extension::ALL.map(Extension::encoding);
+    let caps = ExtendedClipboard::Caps {
+        flags: ClipboardFlags::CAPS,
+        sizes: vec![],
+    };
+    let server = |message: ServerMessage| bytes(|dst| message.encode(dst).unwrap());
+    let gii = |subtype: GiiSubtype| Gii {
+        endian_and_subtype: subtype.0,
+        body: (&b"\0\0"[..]).into(),
+    };
+    for (message, announced) in [
+        (
+            server(ServerCutText::from_extended(&caps).unwrap().into()),
+            Some(Extension::ExtendedClipboard),
+        ),
+        (server(ServerCutText::new((&b"text"[..]).into()).into()), None),
+        (
+            server(EndOfContinuousUpdates {}.into()),
+            Some(Extension::ContinuousUpdates),
+        ),
+        (fence(FenceFlags::REQUEST)[..].into(), Some(Extension::Fence)),
+        (server(Xvp::new(XvpCode::INIT).into()), Some(Extension::Xvp)),
+        (server(Xvp::new(XvpCode::FAIL).into()), None),
+        (server(gii(GiiSubtype::VERSION).into()), Some(Extension::Gii)),
+        (server(gii(GiiSubtype::CREATE_DEVICE).into()), None),
+    ] {
+        let mut framer = framer(AmbiguousFormat::default()).with_extensions(Extensions::NONE);
+        let asks = bytes(|dst| SetEncodings::new(&wanted).encode(dst).unwrap());
+        framer.client_sent(&asks).unwrap();
+        takes(&mut framer, &message);
+        for extension in Extension::ALL {
+            let agreed = framer.extensions().agreed(extension);
+            assert_eq!(agreed, Some(extension) == announced, "{extension:?}: {message:02x?}");
+        }
+    }
 }
 
 #[test]

@@ -2,10 +2,11 @@
 
 use bytes::{Bytes, BytesMut};
 use expect_test::expect;
-use rfb_proto::Limits;
 use rfb_proto::encoding::Encoding;
-use rfb_proto::framing::{HELD, Message, Piece, Relay, Verdict, Watch};
-use rfb_proto::message::{ClientCutText, KeyEvent, SetEncodings};
+use rfb_proto::filter::{Filter, Guard};
+use rfb_proto::framing::{ClientFramer, HELD, Message, Piece, Relay, Verdict, Watch};
+use rfb_proto::message::{ClientCutText, Extensions, KeyEvent, SetEncodings, SetPixelFormat};
+use rfb_proto::{Limits, PixelFormat};
 
 use crate::framing_hostile::init;
 use crate::rectangles::FRAMED;
@@ -237,6 +238,96 @@ fn encodings_that_cannot_be_framed_are_not_asked_for() {
     assert_eq!(passed.encodings.len(), FRAMED.len() + wishes.len() - 2);
     let passed = pass(&mut Relay::new(&init(), &Limits::default()).with_stripping(false));
     assert_eq!(passed.encodings, asked);
+}
+
+/// A watch and the relay both take something out of what a client asks for.
+#[test]
+fn encodings_are_taken_out_of_what_a_watch_has_left() {
+    let filter = Filter::default().with_withheld(&[Encoding::TIGHT]);
+    let mut guard = Guard::new(filter, &Limits::default());
+    let mut relay = Relay::new(&init(), &Limits::default());
+    let ask = |encodings: &[i32]| {
+        let encodings: Vec<_> = encodings.iter().map(|number| Encoding(*number)).collect();
+        encoded(|dst| SetEncodings::new(&encodings).encode(dst).unwrap())
+    };
+    // Tight, JRLE, ZRLE.
+    let (mut rx, mut tx) = (ask(&[7, 22, 16]), BytesMut::new());
+    relay.from_client(&mut rx, &mut tx, &mut guard).unwrap();
+    assert_eq!(tx, ask(&[16]));
+}
+
+/// Depth 24 is for formats that need it: others with a depth of their own keep it.
+#[test]
+fn other_formats_keep_their_depth() {
+    let set = |format| encoded(|dst| SetPixelFormat::new(format).encode(dst).unwrap());
+    let deep = PixelFormat {
+        depth: 32,
+        ..PixelFormat::RGB888
+    };
+    let more_colours = PixelFormat {
+        depth: 30,
+        red_max: 1023,
+        green_max: 1023,
+        blue_max: 1023,
+        ..deep
+    };
+    let mapped = PixelFormat {
+        depth: 8,
+        true_colour: 0,
+        ..deep
+    };
+    // No server has these, but a client can say so.
+    let narrow = PixelFormat {
+        bits_per_pixel: 16,
+        depth: 16,
+        ..deep
+    };
+    let narrow_and_mapped = PixelFormat {
+        true_colour: 0,
+        ..narrow
+    };
+    let passed = |format| {
+        let mut relay = Relay::new(&init(), &Limits::default()).with_depth_24(true);
+        let (mut rx, mut tx) = (set(format), BytesMut::new());
+        relay.from_client(&mut rx, &mut tx, &mut ()).unwrap();
+        tx
+    };
+    assert_eq!(passed(deep), set(PixelFormat::RGB888));
+    for format in [more_colours, mapped, narrow, narrow_and_mapped, PixelFormat::RGB888] {
+        assert_eq!(passed(format), set(format), "{format:?}");
+    }
+}
+
+/// An error that lies in a message counts from the first byte of the stream, and the framer has taken what stands there.
+#[test]
+fn an_error_says_where_in_the_stream_it_is() {
+    let asked = b"\x03\x01\0\0\0\0\0\x40\0\x30";
+    let set = encoded(|dst| SetPixelFormat::new(PixelFormat::RGB888).encode(dst).unwrap());
+    // With a request under way none of them is known to be in force, and four are kept.
+    let stream = [&asked[..], &set.repeat(5)].concat();
+    let mut relay = Relay::new(&init(), &Limits::default());
+    let (mut rx, mut tx) = (BytesMut::from(&stream[..]), BytesMut::new());
+    let error = relay.from_client(&mut rx, &mut tx, &mut ()).unwrap_err();
+    expect!["byte 94: SetPixelFormat.format at byte 4: 5 is above the limit of 4"].assert_eq(&error.to_string());
+    assert_eq!(tx[..], stream[..10 + 4 * 20], "what stands in front of it has gone");
+    assert_eq!(relay.client().taken(), stream.len() as u64);
+}
+
+/// A press of one of the buttons behind the seventh, and nothing else: its first byte is only the mark of the long form.
+#[test]
+fn the_long_form_of_the_mouse_is_one_message() {
+    let stream = b"\x05\x80\0\x01\0\x02\x01\x04\x01\0\0\0\0\0\x61";
+    for (extensions, lens) in [(Extensions::ALL, [7, 8]), (Extensions::NONE, [6, 1])] {
+        let mut framer = ClientFramer::new(&Limits::default());
+        let mut left = &stream[..];
+        let mut found = Vec::new();
+        while let Ok(Some(message)) = framer.next_message(&mut left, &extensions) {
+            found.push(message.bytes.len());
+            assert_eq!(framer.taken(), found.iter().sum::<usize>() as u64);
+        }
+        assert_eq!(found[0], lens[0]);
+        assert!(extensions == Extensions::NONE || found[..] == lens);
+    }
 }
 
 /// An error is of the side that made it; the other one goes on.

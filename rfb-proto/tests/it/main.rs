@@ -48,6 +48,7 @@ mod framing_bypass;
 mod framing_captures;
 mod framing_formats;
 mod framing_hostile;
+mod framing_moves;
 mod framing_relay;
 mod guard;
 mod handshake;

@@ -159,6 +159,104 @@ fn streams_go_on() {
     }
 }
 
+/// A client has ten streams, and each of them goes on by itself, however often and in which order they are used.
+#[test]
+fn all_streams_go_on_beside_each_other() {
+    let tight = [0x00, 0x10, 0x20, 0x30].map(|control| Form::Tight(Encoding::TIGHT, control, &[]));
+    let png = [0x40, 0x50, 0x60, 0x70].map(|control| Form::Tight(Encoding::TIGHT_PNG, control, PALETTE));
+    let counted = [Encoding::ZLIB, Encoding::ZRLE].map(Form::Counted);
+    let forms: Vec<Form> = [&tight[..], &png, &counted].concat();
+    let mut world = World::open(config());
+    let encodings = [Encoding::TIGHT, Encoding::TIGHT_PNG, Encoding::ZLIB, Encoding::ZRLE];
+    world.says(Side::Tenant, &client(SetEncodings::new(&encodings)));
+    let mut inflaters: Vec<_> = forms.iter().map(|_| Inflater::new()).collect();
+    let size = (300, 20);
+    // How often each is used at each server, forwards and backwards; the last stream is only begun at the second one.
+    for (hypervisor, turns) in [1, 1, 1, 2, 1].into_iter().enumerate() {
+        let mut deflaters: Vec<_> = forms.iter().map(|_| Deflater::new()).collect();
+        for turn in 0..turns {
+            let mut order: Vec<usize> = (0..forms.len()).collect();
+            if (hypervisor + turn) % 2 != 0 {
+                order.reverse();
+            }
+            if hypervisor == 0 {
+                order.pop();
+            }
+            for stream in order {
+                let form = forms[stream];
+                let plain = pixels(form.bytes(size), hypervisor + turn + stream + 3);
+                let shown = form.update(size, &deflaters[stream].deflate(&plain));
+                world.says(Side::Hypervisor, &shown);
+                let seen = world.take_tenant();
+                let what = format!("{form:?}, {hypervisor} {turn}");
+                assert_eq!(world.end, None, "{what}");
+                let begins = hypervisor == 0 || hypervisor == 1 && stream == forms.len() - 1;
+                assert_eq!(seen == shown, begins || turn != 0, "{what}");
+                assert!(
+                    inflaters[stream].inflate(form.data(&seen), plain.len()) == plain,
+                    "{what}"
+                );
+            }
+        }
+        world.moves_to(&init(640, 480));
+        world.take_tenant();
+    }
+}
+
+/// Where a stream has begun, what has come of a rectangle goes on at once: nothing of it is waited for.
+#[test]
+fn rectangles_of_streams_that_run_are_not_held_back() {
+    for form in FORMS {
+        let mut world = World::open(config());
+        world.says(Side::Tenant, &client(SetEncodings::new(&[form.encoding()])));
+        let mut deflater = Deflater::new();
+        let size = (300, 100);
+        let mut shown = || form.update(size, &deflater.deflate(&pixels(form.bytes(size), 3)));
+        world.says(Side::Hypervisor, &shown());
+        world.take_tenant();
+        let next = shown();
+        // The control bytes, up to where the data begin.
+        let control = next.len() - form.data(&next).len();
+        world.says(Side::Hypervisor, &next[..control]);
+        assert_eq!(world.take_tenant(), next[..control], "{form:?}");
+        for (at, byte) in next.iter().enumerate().skip(control) {
+            world.says(Side::Hypervisor, &[*byte]);
+            assert_eq!(world.take_tenant(), [*byte], "{form:?}, byte {at}");
+        }
+    }
+}
+
+/// A rectangle can reset a stream that it does not use: what begins it anew has its header.
+#[test]
+fn streams_that_are_reset_beside_another() {
+    let tight = |control| Form::Tight(Encoding::TIGHT, control, &[]);
+    let mut world = World::open(config());
+    world.says(Side::Tenant, &client(SetEncodings::new(&[Encoding::TIGHT])));
+    let size = (10, 1);
+    let data = |deflater: &mut Deflater| deflater.deflate(&pixels(30, 3));
+    for control in [0x00, 0x10] {
+        world.says(
+            Side::Hypervisor,
+            &tight(control).update(size, &data(&mut Deflater::new())),
+        );
+    }
+    world.moves_to(&init(640, 480));
+    world.take_tenant();
+    let mut first = Deflater::new();
+    let spliced = tight(0x00).update(size, &data(&mut first));
+    world.says(Side::Hypervisor, &spliced);
+    assert_ne!(world.take_tenant(), spliced);
+    // Stream 0 goes on, and stream 1 is reset; then it begins.
+    for shown in [
+        tight(0x02).update(size, &data(&mut first)),
+        tight(0x10).update(size, &data(&mut Deflater::new())),
+    ] {
+        world.says(Side::Hypervisor, &shown);
+        assert_eq!(world.take_tenant(), shown);
+    }
+    assert_eq!(world.end, None);
+}
+
 /// A stream that the client has not begun keeps its header; so does one that the new server resets itself.
 #[test]
 fn streams_that_begin() {
@@ -198,13 +296,17 @@ fn streams_that_cannot_follow() {
         (b"\x78\x9cdata", b"\x79\x9cdata", false),
         // With a dictionary.
         (b"\x78\x9cdata", b"\x78\xbbdata", false),
+        // Nothing but the header, and not even all of it: the next byte is that of another message.
+        (b"\x78\x9cdata", b"\x78\x9c", true),
+        (b"\x78\x9cdata", b"\x78", false),
     ] {
         let mut world = World::open(config());
         world.says(Side::Tenant, &client(SetEncodings::new(&[Encoding::ZRLE])));
         world.says(Side::Hypervisor, &form.update((10, 1), begun));
         world.moves_to(&init(640, 480));
         world.take_tenant();
-        world.says(Side::Hypervisor, &form.update((10, 1), next));
+        let colours = b"\x01\0\0\0\0\0";
+        world.says(Side::Hypervisor, &[&form.update((10, 1), next)[..], colours].concat());
         match world.end {
             None => assert!(fits, "{}", next.escape_ascii()),
             Some(End::Malformed { by, error }) => {
