@@ -9,7 +9,7 @@ use crate::error::DecodeError;
 use crate::fields::{Encode, Reader};
 use crate::limits::Limits;
 
-/// Events that were not fetched yet: as many as a handshake can have. Should more come, the oldest are dropped.
+/// Events that were not fetched yet: as many as a handshake can have.
 #[derive(Debug)]
 pub(crate) struct Events<T, const N: usize> {
     kept: [Option<T>; N],
@@ -24,20 +24,10 @@ impl<T, const N: usize> Events<T, N> {
 
     #[inline]
     pub(crate) fn push(&mut self, event: T) {
-        match self.kept.get_mut(self.count) {
-            Some(slot) => {
-                *slot = Some(event);
-                self.count = self.count.wrapping_add(1);
-            }
-            None => self.push_out(event),
-        }
-    }
-
-    #[cold]
-    fn push_out(&mut self, event: T) {
-        self.kept.rotate_left(1);
-        if let Some(last) = self.kept.last_mut() {
-            *last = Some(event);
+        // INVARIANT: there are no more than N in a handshake.
+        if let Some(slot) = self.kept.get_mut(self.count) {
+            *slot = Some(event);
+            self.count = self.count.wrapping_add(1);
         }
     }
 
@@ -131,4 +121,17 @@ pub(crate) fn first_block<const N: usize>(rx: &mut BytesMut) -> Option<[u8; N]> 
 /// Appends a message. `false`: a field cannot hold its value, and nothing was written.
 pub(crate) fn put<T: Encode>(message: &T, tx: &mut BytesMut) -> bool {
     crate::fields::append(message, tx).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A secret leaves nothing behind, which cannot be seen from outside: what is taken off a buffer is out of reach.
+    #[test]
+    fn wiped_bytes_are_zero() {
+        let mut secret = *b"secret";
+        wipe(&mut secret);
+        assert_eq!(secret, [0; 6]);
+    }
 }

@@ -6,6 +6,8 @@ use expect_test::expect;
 use rfb_proto::Version;
 use rfb_proto::handshake::bridge::{AuthOrder, BridgeAction, BridgeError, BridgeQuestion, Upstream};
 use rfb_proto::handshake::{Bridge, BridgeConfig, HandshakeError, Misuse, Refusal, Side, SideBuffers};
+#[cfg(feature = "ard")]
+use rfb_proto::security::Seed;
 use rfb_proto::security::vencrypt::Subtype;
 use rfb_proto::security::vnc::Password;
 use rfb_proto::security::{Reason, SecurityType};
@@ -411,4 +413,129 @@ fn leftovers_of_both_sides() {
     assert_eq!(talk.sides.hypervisor.rx[..], *b"behind");
     talk.step();
     expect!["tenant: the handshake has ended"].assert_eq(&talk.error());
+    // An end of the stream is the caller's affair by now.
+    for side in [Side::Tenant, Side::Hypervisor] {
+        let sent = [talk.sides.tenant.tx.clone(), talk.sides.hypervisor.tx.clone()];
+        let error = talk.bridge.eof(&mut talk.sides, side).unwrap_err();
+        assert_eq!(error.to_string(), format!("{side}: the handshake has ended"));
+        assert_eq!(talk.sides.tenant.rx[..], *b"\x01\x02more");
+        assert_eq!(talk.sides.hypervisor.rx[..], *b"behind");
+        assert_eq!([talk.sides.tenant.tx.clone(), talk.sides.hypervisor.tx.clone()], sent);
+    }
+}
+
+/// A hypervisor that has refused before the tenant was greeted: its end changes nothing, and the end of the tenant is not
+/// what went wrong.
+#[test]
+fn ends_behind_a_refusal_that_is_still_to_be_told() {
+    let refused = || {
+        let mut talk = Talk::new(BridgeConfig::nova());
+        talk.connect(Upstream::default());
+        talk.hypervisor(b"RFB 003.008\n\0\0\0\0\x04full");
+        talk
+    };
+    let mut talk = refused();
+    let error = talk.bridge.eof(&mut talk.sides, Side::Tenant).unwrap_err();
+    assert_eq!(error.to_string(), "hypervisor: connection refused: full");
+    let mut talk = refused();
+    assert_eq!(talk.bridge.eof(&mut talk.sides, Side::Hypervisor), Ok(()));
+    talk.tenant(b"RFB 003.008\n");
+    assert_eq!(talk.error(), "hypervisor: connection refused: full");
+    assert!(talk.sides.tenant.tx.ends_with(b"\0\0\0\0\x04full"));
+}
+
+/// A hypervisor's end is one when it was connected to, and only then.
+#[test]
+fn ends_of_the_hypervisor_around_its_connection() {
+    let asked = || {
+        let config = BridgeConfig::default()
+            .with_tenant_types(&[SecurityType::NONE])
+            .with_hypervisor_types(&[SecurityType::NONE]);
+        let mut talk = Talk::new(config);
+        talk.tenant(b"RFB 003.008\n\x01");
+        talk.admit();
+        talk
+    };
+    let mut talk = asked();
+    assert_eq!(talk.bridge.eof(&mut talk.sides, Side::Hypervisor), Ok(()));
+    talk.connect(Upstream::default());
+    let (side, at_least) = (Side::Hypervisor, 12);
+    assert_eq!(talk.action, Some(Ok(BridgeAction::Receive { side, at_least })));
+    talk.hypervisor(b"RFB 003.008\n\x01\x01\0\0\0\0");
+    assert!(matches!(talk.action, Some(Ok(BridgeAction::Done(_)))));
+    // It hangs up at once, before anything was asked of it.
+    let mut talk = asked();
+    talk.bridge.connect(Upstream::default()).unwrap();
+    assert_eq!(talk.bridge.eof(&mut talk.sides, Side::Hypervisor), Ok(()));
+    talk.step();
+    expect!["hypervisor: closed by the peer while waiting for the version line"].assert_eq(&talk.error());
+    assert!(talk.sides.tenant.tx.ends_with(GENERIC.as_bytes()));
+}
+
+/// A tenant that was let in by other means is greeted as soon as the hypervisor's greeting is a good one.
+#[test]
+fn the_tenant_need_not_wait_for_the_list() {
+    let mut talk = Talk::new(BridgeConfig::nova());
+    talk.connect(Upstream::default());
+    talk.hypervisor(b"RFB 003.008");
+    assert_eq!(talk.sides.tenant.tx[..], *b"");
+    talk.hypervisor(b"\n");
+    assert_eq!(talk.sides.tenant.tx[..], *b"RFB 003.008\n");
+    let (side, at_least) = (Side::Tenant, 12);
+    assert_eq!(talk.action, Some(Ok(BridgeAction::Receive { side, at_least })));
+}
+
+/// nova shows the hypervisor's refusals up to 256 bytes, and has no credentials to show.
+#[test]
+fn nova_shows_reasons_and_no_credentials() {
+    for (len, told) in [
+        (256, vec![b'r'; 256]),
+        (257, b"Unable to negotiate security with server".to_vec()),
+    ] {
+        let mut talk = Talk::new(BridgeConfig::nova());
+        talk.connect(Upstream::default());
+        talk.hypervisor(
+            &[
+                b"RFB 003.008\n\0\0\0",
+                &u16::to_be_bytes(len)[..],
+                &vec![b'r'; len.into()],
+            ]
+            .concat(),
+        );
+        talk.tenant(b"RFB 003.008\n");
+        assert_eq!(talk.sides.tenant.tx[17..], told, "{len}");
+    }
+    let mut talk = Talk::new(BridgeConfig::nova());
+    talk.connect(upstream(OWN_USER, OWN_PASSWORD));
+    // X509Plain, X509None.
+    talk.hypervisor(b"RFB 003.008\n\x01\x13");
+    talk.tenant(b"RFB 003.008\n\x01");
+    talk.hypervisor(b"\0\x02\0\x02\0\0\x01\x06\0\0\x01\x04");
+    assert!(talk.sides.hypervisor.tx.ends_with(b"\x13\0\x02\0\0\x01\x04"));
+}
+
+/// Diffie-Hellman needs a seed and credentials, and is not chosen without both of them.
+#[cfg(feature = "ard")]
+#[test]
+fn a_log_in_without_what_it_needs_is_not_chosen() {
+    let seed = || Seed::new([1; 32]);
+    for (own, chosen) in [
+        (Upstream::default(), 1),
+        (Upstream::default().with_seed(seed()), 1),
+        (upstream(OWN_USER, OWN_PASSWORD), 1),
+        (upstream(OWN_USER, OWN_PASSWORD).with_seed(seed()), 30),
+    ] {
+        let config = BridgeConfig::default()
+            .with_tenant_types(&[SecurityType::NONE])
+            .with_hypervisor_types(&[SecurityType::DIFFIE_HELLMAN, SecurityType::NONE]);
+        let mut talk = Talk::new(config);
+        talk.tenant(b"RFB 003.008\n\x01");
+        talk.admit();
+        talk.connect(own);
+        talk.hypervisor(b"RFB 003.008\n\x02\x01\x1e");
+        assert_eq!(
+            talk.sides.hypervisor.tx[..],
+            [&b"RFB 003.008\n"[..], &[chosen]].concat()
+        );
+    }
 }

@@ -52,6 +52,7 @@ mod framing_moves;
 mod framing_relay;
 mod guard;
 mod handshake;
+mod handshake_parts;
 mod handshake_versions;
 mod hostile;
 mod hostile_bridge;

@@ -274,7 +274,6 @@ impl BridgeConfig {
         let types = upstream.types.as_ref().unwrap_or(&self.hypervisor_types);
         types.iter().copied().filter(|wanted| match *wanted {
             SecurityType::VENCRYPT => true,
-            SecurityType::VNC if self.auth_order == AuthOrder::Passthrough => true,
             other => upstream.knows(Exchange::of(other)),
         })
     }

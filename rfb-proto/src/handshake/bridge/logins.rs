@@ -119,6 +119,9 @@ impl Bridge {
     }
 }
 
+#[cfg(not(any(feature = "rsa-aes", feature = "ard", feature = "ms-logon")))]
+use no_answer as answer_from;
+
 /// What knows this is compiled in only with one of the features; without them nothing asks it.
 #[cfg(any(feature = "rsa-aes", feature = "ard", feature = "ms-logon"))]
 fn answer_from(
@@ -178,8 +181,9 @@ fn answer_from(
     Ok(())
 }
 
+/// In its place.
 #[cfg(not(any(feature = "rsa-aes", feature = "ard", feature = "ms-logon")))]
-fn answer_from(
+fn no_answer(
     _: &Upstream,
     _: &mut crate::handshake::ClientHandshake,
     _: &mut crate::handshake::Buffers,

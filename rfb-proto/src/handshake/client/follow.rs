@@ -217,18 +217,11 @@ impl ClientHandshake {
 
     pub(super) fn take_sasl(&mut self, rx: &mut BytesMut) -> Result<(), Stop<HandshakeError>> {
         let limits = &self.config.limits;
-        let missing = SaslData::missing(rx, limits)?;
+        // A length above its limit is found before the data are waited for.
+        SaslData::missing(rx, limits)?;
         // The byte behind the data belongs to it, so nothing is taken without it.
         let length = rx.first_chunk().map_or(0, |length| u32::from_be_bytes(*length));
-        let whole = usize::try_from(length).unwrap_or(usize::MAX).saturating_add(5);
-        need(
-            rx,
-            if 0 < missing {
-                rx.len().saturating_add(missing)
-            } else {
-                whole
-            },
-        )?;
+        need(rx, usize::try_from(length).unwrap_or(usize::MAX).saturating_add(5))?;
         let SaslData { data } = take_secret(rx, limits)?;
         let [complete] = take_block(rx)?;
         let complete = complete != 0;
