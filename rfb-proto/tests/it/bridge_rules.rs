@@ -6,8 +6,6 @@ use expect_test::expect;
 use rfb_proto::Version;
 use rfb_proto::handshake::bridge::{AuthOrder, BridgeAction, BridgeError, BridgeQuestion, Upstream};
 use rfb_proto::handshake::{Bridge, BridgeConfig, HandshakeError, Misuse, Refusal, Side, SideBuffers};
-#[cfg(feature = "ard")]
-use rfb_proto::security::Seed;
 use rfb_proto::security::vencrypt::Subtype;
 use rfb_proto::security::vnc::Password;
 use rfb_proto::security::{Reason, SecurityType};
@@ -514,28 +512,40 @@ fn nova_shows_reasons_and_no_credentials() {
     assert!(talk.sides.hypervisor.tx.ends_with(b"\x13\0\x02\0\0\x01\x04"));
 }
 
-/// Diffie-Hellman needs a seed and credentials, and is not chosen without both of them.
-#[cfg(feature = "ard")]
+/// Diffie-Hellman needs a seed and credentials, RSA-AES a key as well; neither is chosen without all of them.
+#[cfg(all(feature = "ard", feature = "rsa-aes"))]
 #[test]
 fn a_log_in_without_what_it_needs_is_not_chosen() {
+    use rfb_proto::security::Seed;
+    use rfb_proto::security::rsa_aes::{Key, Pin};
+
     let seed = || Seed::new([1; 32]);
-    for (own, chosen) in [
-        (Upstream::default(), 1),
-        (Upstream::default().with_seed(seed()), 1),
-        (upstream(OWN_USER, OWN_PASSWORD), 1),
-        (upstream(OWN_USER, OWN_PASSWORD).with_seed(seed()), 30),
-    ] {
-        let config = BridgeConfig::default()
-            .with_tenant_types(&[SecurityType::NONE])
-            .with_hypervisor_types(&[SecurityType::DIFFIE_HELLMAN, SecurityType::NONE]);
-        let mut talk = Talk::new(config);
-        talk.tenant(b"RFB 003.008\n\x01");
-        talk.admit();
-        talk.connect(own);
-        talk.hypervisor(b"RFB 003.008\n\x02\x01\x1e");
-        assert_eq!(
-            talk.sides.hypervisor.tx[..],
-            [&b"RFB 003.008\n"[..], &[chosen]].concat()
-        );
+    let key = std::sync::Arc::new(Key::generate(1024, &seed()).unwrap());
+    for has in 0..8 {
+        let (has_seed, has_credentials, has_key) = (has & 1 != 0, has & 2 != 0, has & 4 != 0);
+        for wanted in [SecurityType::DIFFIE_HELLMAN, SecurityType::RA2NE] {
+            let mut own = match has_credentials {
+                true => upstream(OWN_USER, OWN_PASSWORD),
+                false => Upstream::default(),
+            };
+            if has_seed {
+                own = own.with_seed(seed());
+            }
+            if has_key {
+                own = own.with_rsa_aes(key.clone(), Pin::Any);
+            }
+            let config = BridgeConfig::default()
+                .with_tenant_types(&[SecurityType::NONE])
+                .with_hypervisor_types(&[wanted, SecurityType::NONE]);
+            let mut talk = Talk::new(config);
+            talk.tenant(b"RFB 003.008\n\x01");
+            talk.admit();
+            talk.connect(own);
+            talk.hypervisor(&[b"RFB 003.008\n\x02\x01", &[wanted.0][..]].concat());
+            let suffices = has_seed && has_credentials && (has_key || wanted == SecurityType::DIFFIE_HELLMAN);
+            let chosen = if suffices { wanted } else { SecurityType::NONE };
+            let sent = [&b"RFB 003.008\n"[..], &[chosen.0]].concat();
+            assert_eq!(talk.sides.hypervisor.tx[..], sent, "{wanted}: {has:03b}");
+        }
     }
 }

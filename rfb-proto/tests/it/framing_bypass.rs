@@ -186,6 +186,27 @@ fn what_is_not_named_is_shown() {
     assert_eq!(shown(Bypass::EVERYTHING), (vec![6], vec![2], 0, 0));
 }
 
+/// Rectangles pass unseen too where the head of their update has come before them.
+#[test]
+fn rectangles_behind_a_head_that_has_passed() {
+    for cut in [4, 20] {
+        let (mut played, mut shown) = (
+            Played::new(relay(&init())),
+            Shown {
+                bypass: Bypass::EVERYTHING,
+                ..Shown::default()
+            },
+        );
+        let update = update();
+        played.reads(false, &update[..cut], &mut shown).unwrap();
+        played.reads(false, &update[cut..], &mut shown).unwrap();
+        assert_eq!(
+            (&played.out[0][..], shown.updates, shown.rectangles),
+            (&update[..], 0, 0)
+        );
+    }
+}
+
 /// Requests that pass unseen count: a format that is set behind them is in force only behind their updates.
 #[test]
 fn requests_that_pass_unseen_are_outstanding() {

@@ -287,7 +287,12 @@ fn what_a_server_leaves() {
         let mut to_client = BytesMut::new();
         let left = moving.relay.leave(&mut to_client);
         match made_up {
-            true => assert_eq!((left, to_client.len()), (Ok(()), 12 * usize::from(missing))),
+            true => {
+                assert_eq!((left, to_client.len()), (Ok(()), 12 * usize::from(missing)));
+                // Another server can go on.
+                moving.moves();
+                assert_eq!(moving.server_says(PICTURE), PICTURE);
+            }
             false => assert_eq!((left, to_client.len()), (Err(MoveFault::InsideMessage), 0)),
         }
     }

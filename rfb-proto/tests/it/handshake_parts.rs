@@ -3,7 +3,7 @@
 use rfb_proto::handshake::client::ClientQuestion;
 use rfb_proto::handshake::server::{ClientCredentials, ServerQuestion};
 use rfb_proto::handshake::{
-    Action, Buffers, ClientConfig, ClientHandshake, Event, HandshakeError, Machine, Rejected, Rejection,
+    Action, Buffers, ClientConfig, ClientHandshake, Event, HandshakeError, Machine, Refusal, Rejected, Rejection,
     RejectionReason, Security, ServerConfig, ServerHandshake, Stage,
 };
 use rfb_proto::security::SecurityType;
@@ -92,6 +92,89 @@ fn a_server_asks_about_a_user_of_sasl() {
     server.machine.sasl_complete(&mut server.buffers, None, false).unwrap();
     let asked = server.reads(b"");
     assert_eq!(asked, Action::Ask(ServerQuestion::Admit(ClientCredentials::Sasl)));
+}
+
+/// The same with a layer: what the server reads is ClientInit, inside of it.
+#[test]
+fn a_server_with_a_layer_of_sasl() {
+    let config = ServerConfig::new(&[SecurityType::SASL]).with_sasl_mechanisms(b"GSSAPI");
+    let mut server = Driven::new(ServerHandshake::new(NOW, config));
+    server.reads(b"");
+    server.reads(b"RFB 003.008\n\x14");
+    server.reads(b"\0\0\0\x06GSSAPI\0\0\0\0");
+    server.machine.sasl_complete(&mut server.buffers, None, true).unwrap();
+    server.reads(b"");
+    server.machine.accept(&mut server.buffers).unwrap();
+    assert_eq!(server.reads(b""), Action::Ask(ServerQuestion::SaslLayer));
+    server.machine.layered().unwrap();
+    let asked = server.reads(b"\x01");
+    assert!(matches!(asked, Action::Ask(ServerQuestion::Init(_))), "{asked:?}");
+}
+
+/// A server offers what it can follow to its end with what is configured, on every level, and nothing else may be chosen.
+#[test]
+fn a_server_offers_what_it_can_follow() {
+    let hears = |config: ServerConfig| {
+        let mut server = Driven::new(ServerHandshake::new(NOW, config));
+        server.reads(b"");
+        server.sent();
+        server.reads(b"RFB 003.008\n");
+        (server.sent(), server)
+    };
+    // Without mechanisms there is no SASL, and nothing of Tight, TLS or VeNCrypt stands in another list.
+    let inner = [SecurityType::SASL, SecurityType::TLS, SecurityType::VENCRYPT];
+    for of in inner.map(|inner| [inner]).iter().map(|of| &of[..]).chain([&inner[..]]) {
+        assert_eq!(hears(ServerConfig::new(of)).0, [0], "{of:?}");
+        for outer in [SecurityType::TLS, SecurityType::TIGHT] {
+            let config = ServerConfig::new(&[outer, SecurityType::VNC])
+                .with_tls_types(of)
+                .with_tight_types(of);
+            assert_eq!(hears(config).0, [1, 2], "{outer:?} with {of:?}");
+        }
+    }
+    let mixed = [&inner[..], &[SecurityType::VNC]].concat();
+    let config = || {
+        ServerConfig::new(&[SecurityType::TLS, SecurityType::TIGHT])
+            .with_subtypes(&[Subtype::X509_NONE])
+            .with_tls_types(&mixed)
+            .with_tight_types(&mixed)
+    };
+    let (offered, mut tls) = hears(config());
+    assert_eq!(offered, [2, 18, 16]);
+    let action = tls.reads(&[18]);
+    assert!(matches!(action, Action::StartTls(_)), "{action:?}");
+    tls.reads(b"");
+    assert_eq!(tls.sent(), [1, 2]);
+    tls.buffers.rx.extend_from_slice(&[19]);
+    let error = tls.machine.step(NOW, &mut tls.buffers).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "peer misbehaved: security type VeNCrypt (19) was not offered"
+    );
+    let (_, mut tight) = hears(config());
+    tight.reads(&[16]);
+    // No tunnels; VeNCrypt, as Tight knows it, and VNC authentication.
+    let sent = tight.sent();
+    assert_eq!(sent[..8], [0, 0, 0, 0, 0, 0, 0, 2]);
+    assert_eq!((&sent[8..12], &sent[24..28]), (&[0, 0, 0, 19][..], &[0, 0, 0, 2][..]));
+}
+
+/// After type None there is no SecurityResult in 3.7, so a refusal is the end of the stream.
+#[test]
+fn nothing_is_sent_to_a_client_without_a_result() {
+    for (line, sent) in [
+        (b"RFB 003.007\n", &b""[..]),
+        (b"RFB 003.008\n", b"\0\0\0\x01\0\0\0\x15Authentication failed"),
+    ] {
+        let mut server = Driven::new(ServerHandshake::new(NOW, ServerConfig::new(&[SecurityType::NONE])));
+        server.reads(b"");
+        server.reads(line);
+        let asked = server.reads(&[1]);
+        assert_eq!(asked, Action::Ask(ServerQuestion::Admit(ClientCredentials::None)));
+        server.sent();
+        server.machine.refuse(&mut server.buffers, Refusal::default()).unwrap();
+        assert_eq!(server.sent(), sent);
+    }
 }
 
 /// Inside TLS a client takes what is offered there and what it can answer, in its own order.
