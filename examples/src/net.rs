@@ -11,11 +11,11 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 /// TCP keepalive: seconds without data before the first probe, from the least to the most; see [`keepalive`].
-const KEEPALIVE_TIME: RangeInclusive<u64> = 20..=30;
+const KEEPALIVE_TIME: RangeInclusive<u64> = 10..=15;
 /// TCP keepalive: seconds between probes.
-const KEEPALIVE_INTERVAL: RangeInclusive<u64> = 5..=9;
+const KEEPALIVE_INTERVAL: RangeInclusive<u64> = 4..=8;
 /// TCP keepalive: the number of probes without an answer after which the connection ends.
-const KEEPALIVE_PROBES: u32 = 6;
+const KEEPALIVE_PROBES: u32 = 9;
 /// `TCP_USER_TIMEOUT`: the time for sent data to be acknowledged, for a peer that vanishes in the middle of a picture.
 const USER_TIMEOUT: Duration = Duration::from_secs(60);
 /// The length of the queue of connections that wait to be accepted.
@@ -47,9 +47,10 @@ pub fn prepare(tcp: &TcpStream) -> io::Result<()> {
     socket.set_tcp_user_timeout(Some(USER_TIMEOUT))
 }
 
-/// Other times for each connection. Linux wakes all timers of two seconds at the same moment, and a queue of packets holds
-/// about a thousand: of more connections that rest, those whose probes are always last would never have an answer. Of 10,000
-/// consoles on the loopback a third were ended so.
+/// Other times for each connection, and short ones: Linux wakes timers of more than 16 s (at 250 ticks a second) together that are
+/// due within 2 s, shorter ones within a quarter of a second, and a queue of packets holds a thousand. Of many connections that rest,
+/// those whose probes come last are dropped there, and at equal times it would be the same ones each time: of 10,000 consoles on
+/// the loopback a third were ended so.
 fn keepalive() -> TcpKeepalive {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
