@@ -47,7 +47,8 @@ async fn round(files: &Files, to: SocketAddr, process: &Process, tokens: Vec<Str
     let (start, before) = (Instant::now(), process.processor());
     let (mut tokens, mut open) = (tokens.into_iter(), JoinSet::new());
     loop {
-        while let (true, Some(token)) = (open.len() < AT_ONCE, tokens.next()) {
+        while open.len() < AT_ONCE {
+            let Some(token) = tokens.next() else { break };
             let files = files.clone();
             open.spawn(async move { open_and_close(&files, to, &token).await });
         }
