@@ -61,8 +61,8 @@ impl Needed {
     fn of(descriptors: usize) -> Option<Self> {
         let processes = |beside: usize, each: usize| {
             let consoles = descriptors.saturating_sub(beside) / (CHANNELS * each);
-            let processes = HELD.checked_div(consoles)? + usize::from(HELD % consoles != 0);
-            (processes <= MOST).then_some(processes)
+            let processes = (0 < consoles).then(|| HELD.div_ceil(consoles));
+            processes.filter(|processes| *processes <= MOST)
         };
         let gateways = processes(BESIDE, BOTH_SIDES)?;
         Some(Self {
