@@ -132,6 +132,11 @@ fn a_server_offers_what_it_can_follow() {
             assert_eq!(hears(config).0, [1, 2], "{outer:?} with {of:?}");
         }
     }
+    // As many as the count can tell of.
+    for (types, offered) in [(255, 255), (256, 255)] {
+        let config = ServerConfig::new(&vec![SecurityType::VNC; types]);
+        assert_eq!(hears(config).0, [&[offered][..], &[2; 255]].concat());
+    }
     let mixed = [&inner[..], &[SecurityType::VNC]].concat();
     let config = || {
         ServerConfig::new(&[SecurityType::TLS, SecurityType::TIGHT])
